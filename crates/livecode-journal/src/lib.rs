@@ -1,0 +1,1 @@
+//! livecode-journal

@@ -1,0 +1,140 @@
+//! What server and supervisor say to each other over the supervisor's socket: one JSON object a line.
+//!
+//! The server speaks first ([`Request::Hello`]), the supervisor answers ([`Notice::Hello`]); after that each
+//! sends when it has something to say. Output itself does not pass here: it is in the journal, and
+//! [`Notice::Progress`] says how far it reaches.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+
+use crate::{session::Outcome, stream::Signal};
+
+/// The version this build speaks.
+pub const VERSION: u32 = 1;
+/// The oldest version this build still understands.
+pub const OLDEST_VERSION: u32 = 1;
+/// The longest line either side accepts, in bytes. An input of 64 KiB takes at most six times that in JSON escapes.
+pub const MAX_LINE_BYTES: usize = 512 * 1024;
+/// Name of the supervisor's socket in the session's folder.
+pub const SOCKET: &str = "socket";
+
+/// What a server asks of a supervisor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// The greeting: which version the server would speak.
+    Hello {
+        /// The server's [`VERSION`].
+        version: u32,
+    },
+    /// Pass something in to the program. Answered by [`Notice::Delivered`] or [`Notice::Refused`] with the same tag.
+    Deliver {
+        /// Chosen by the server, unique on this connection.
+        tag: u64,
+        /// The client's id of it: what was delivered once under an id is not delivered again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<Value>,
+        /// What to pass in.
+        item: Delivery,
+    },
+    /// Kill the program; its outcome becomes `cancelled`. Answered by the end of the journal.
+    Cancel,
+}
+
+/// Something that goes in to a program.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Delivery {
+    /// Bytes for its standard input.
+    Input {
+        /// The bytes.
+        data: crate::order::Contents,
+        /// Close standard input after them.
+        eof: bool,
+    },
+    /// A line for its message channel.
+    Event {
+        /// The whole message as the program will read it, one line without its newline.
+        line: Box<RawValue>,
+    },
+    /// A signal for its process group.
+    Signal {
+        /// Which.
+        signal: Signal,
+    },
+}
+
+/// What a supervisor tells a server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "notice", rename_all = "snake_case")]
+pub enum Notice {
+    /// The answer to [`Request::Hello`]. A [`Notice::Progress`] follows at once.
+    Hello {
+        /// The version the supervisor will speak: the lower of both.
+        version: u32,
+        /// What of the sandbox this machine could not enforce, one sentence each.
+        #[serde(default)]
+        degraded: Vec<String>,
+    },
+    /// The journal has grown. Only the latest matters, so a supervisor may leave earlier ones out.
+    Progress {
+        /// Number of the last entry.
+        entries: u64,
+        /// Length of the whole records of the journal, in bytes: readers read up to here.
+        bytes: u64,
+        /// When the program started, in microseconds since the epoch; absent while it has not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        started_us: Option<u64>,
+        /// Whether the last entry is the closing one.
+        ended: bool,
+    },
+    /// The supervisor has what came under this tag (or had it already, by its id) and will pass it in.
+    Delivered {
+        /// The tag.
+        tag: u64,
+    },
+    /// It was not taken, and the program will not see it.
+    Refused {
+        /// The tag.
+        tag: u64,
+        /// Why, for the client to read.
+        error: String,
+    },
+}
+
+/// Payload of a journal's closing entry: how a session ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ending {
+    /// The number the world sees: exit code, 128 plus a signal, or the outcome's own.
+    pub exitstatus: i32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When the program started, in microseconds since the epoch; 0 where it never did.
+    pub started_us: u64,
+    /// When it ended, in microseconds since the epoch.
+    pub ended_us: u64,
+    /// What it used, where that could be measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<crate::session::Usage>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_the_documented_form() {
+        let deliver = Request::Deliver {
+            tag: 7,
+            id: Some("k1".into()),
+            item: Delivery::Input { data: crate::order::Contents::Text("hi\n".into()), eof: false },
+        };
+        assert_eq!(
+            serde_json::to_string(&deliver).unwrap(),
+            r#"{"request":"deliver","tag":7,"id":"k1","item":{"kind":"input","data":{"text":"hi\n"},"eof":false}}"#
+        );
+        let progress: Notice =
+            serde_json::from_str(r#"{"notice":"progress","entries":3,"bytes":120,"ended":false}"#).unwrap();
+        assert!(matches!(progress, Notice::Progress { entries: 3, started_us: None, .. }));
+    }
+}

@@ -1,0 +1,20 @@
+//! Every word that crosses a boundary of LiveCode, written down once.
+//!
+//! | module | who speaks | to whom |
+//! | --- | --- | --- |
+//! | [`session`] | HTTP clients | the server: the documents of `/sessions` |
+//! | [`stream`] | websocket clients | the server: the messages of a stream, v0.1 and v0.2 |
+//! | [`order`] | the server | a supervisor, through a file: what to run, and within which limits |
+//! | [`control`] | the server | a supervisor, through its socket: input in, progress out |
+//!
+//! Nothing here does I/O, and nothing here knows how a program is run.
+
+pub mod control;
+pub mod file_name;
+pub mod id;
+pub mod order;
+pub mod session;
+pub mod stream;
+
+pub use file_name::FileName;
+pub use id::SessionId;
