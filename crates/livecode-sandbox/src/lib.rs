@@ -1,1 +1,44 @@
-//! livecode-sandbox
+//! Starts one program isolated and limited, and says how it ended.
+//!
+//! # Theory of operation
+//!
+//! ```text
+//!  supervisor (outside)                    init (process 1 inside)            steps (2, 3, … inside)
+//!  ────────────────────                    ───────────────────────            ──────────────────────
+//!  Sandbox::start ── clone3: new ────────▶ builds the sandbox from inside:
+//!    namespaces, cgroup, pidfd             cgroups, root, files, privileges
+//!                                          forks the first step ────────────▶ descriptors, limits, exec
+//!  Sandbox::report ◀── control socket ──── Started, Ended, SetupFailed, CannotRun
+//!  Sandbox::start_step ───────────────────▶ forks the next
+//!  Sandbox::signal ───────────────────────▶ kills the step's process group
+//!  Sandbox::kill ── SIGKILL by pidfd ─────▶ ✝ and the kernel kills all the rest
+//! ```
+//!
+//! Three things end a sandbox, all through the death of its init, which takes every other process of its pid
+//! namespace along (pid_namespaces(7)): a step that failed or was the last one; [`Sandbox::kill`]; and the death of the
+//! supervisor, which closes the control socket that init watches.
+//!
+//! A program's misbehaviour is data ([`Report`]); only what the platform failed at is an error ([`SetupError`]), which
+//! names the step that failed, with its errno.
+
+mod cgroup;
+mod host;
+mod init;
+mod limits;
+mod mounts;
+mod privileges;
+mod program;
+mod report;
+mod sandbox;
+mod seccomp;
+mod sys;
+
+pub use host::{Host, HostError};
+pub use report::{Report, SetupError, Status};
+pub use sandbox::{Pipes, Sandbox};
+pub use sys::{Forked, fork};
+
+/// The program's working directory, and its home.
+pub const WORKING_DIRECTORY: &str = "/code";
+/// The number of the program's message channel.
+pub const MESSAGE_FD: i32 = 3;

@@ -1,0 +1,413 @@
+//! Limits that a session's processes share, by cgroup: v2, v1, and machines that mix both.
+//!
+//! A host finds out once which folders it may make groups in ([`Cgroups::find`]); each sandbox then has a [`Group`],
+//! which is a folder of the same name in each hierarchy, removed when it is dropped.
+//!
+//! On v1 (cgroups(7), and the kernel's admin-guide/cgroup-v1) every controller may have a hierarchy of its own. The v2
+//! tree exists there too as a rule, without controllers, but `cpu.stat` counts and a process can be born into it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use livecode_protocol::order::StepLimits;
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::report::{Named, SetupError};
+
+/// Length of a period of the CPU bandwidth controller, in microseconds.
+const CPU_PERIOD_US: u64 = 100_000;
+
+/// The folders that this host may make groups in.
+#[derive(Debug, Default)]
+pub(crate) struct Cgroups {
+    /// The v2 tree, with or without controllers.
+    unified: Option<PathBuf>,
+    memory: Option<Controller>,
+    pids: Option<Controller>,
+    cpu: Option<Controller>,
+    cpuacct: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+enum Controller {
+    V1(PathBuf),
+    V2,
+}
+
+/// What no cgroup of this host can bound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Missing {
+    pub memory: bool,
+    pub processes: bool,
+    pub cpu_share: bool,
+    pub cpu_time: bool,
+}
+
+impl Cgroups {
+    /// Looks for folders below this process's own groups, and makes there a group `parent` for all sandboxes.
+    pub fn find(parent: &str) -> Self {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let mut found = Self::default();
+        for line in mounts.lines() {
+            let Some(mount) = CgroupMount::parse(line) else { continue };
+            let Some(own) = own_group(&own, &mount) else { continue };
+            if mount.v2 {
+                found.unified = v2::prepare(&mount.path, &own, parent);
+                continue;
+            }
+            let Some(folder) = usable(own.join(parent)) else { continue };
+            for option in mount.options.split(',') {
+                match option {
+                    "memory" => found.memory = Some(Controller::V1(folder.clone())),
+                    "pids" => found.pids = Some(Controller::V1(folder.clone())),
+                    "cpu" => found.cpu = Some(Controller::V1(folder.clone())),
+                    "cpuacct" => found.cpuacct = Some(folder.clone()),
+                    _ => {}
+                }
+            }
+        }
+        if let Some(folder) = &found.unified {
+            let has = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
+            let has = |name| has.split_whitespace().any(|controller| controller == name);
+            let or_v2 = |v1: &mut Option<Controller>, name| {
+                if v1.is_none() && has(name) {
+                    *v1 = Some(Controller::V2);
+                }
+            };
+            or_v2(&mut found.memory, "memory");
+            or_v2(&mut found.pids, "pids");
+            or_v2(&mut found.cpu, "cpu");
+        }
+        found
+    }
+
+    pub fn missing(&self) -> Missing {
+        Missing {
+            memory: self.memory.is_none(),
+            processes: self.pids.is_none(),
+            cpu_share: self.cpu.is_none(),
+            cpu_time: self.unified.is_none() && self.cpuacct.is_none(),
+        }
+    }
+
+    /// The parent folders, for whoever tidies up.
+    pub fn folders(&self) -> Vec<&Path> {
+        [&self.memory, &self.pids, &self.cpu]
+            .into_iter()
+            .filter_map(|controller| match controller {
+                Some(Controller::V1(folder)) => Some(folder.as_path()),
+                _ => None,
+            })
+            .chain(self.cpuacct.as_deref())
+            .chain(self.unified.as_deref())
+            .collect()
+    }
+
+    /// Makes the group of one sandbox and sets the limits of its first step.
+    pub fn create(&self, name: &str, limits: &StepLimits, cpu_millicores: u32) -> Result<Group, SetupError> {
+        let mut group = Group::default();
+        if let Some(folder) = &self.unified {
+            group.unified = Some(Folder::make(folder, name)?);
+        }
+        let v1 = |controller: &Option<Controller>| match controller {
+            None => Ok(None),
+            Some(Controller::V1(folder)) => Folder::make(folder, name).map(Some),
+            Some(Controller::V2) => Ok(None),
+        };
+        group.memory = v1(&self.memory)?;
+        group.pids = v1(&self.pids)?;
+        group.cpu = v1(&self.cpu)?;
+        // Counting needs a group of its own only where the v2 tree does not count already.
+        group.cpuacct = match (&self.cpuacct, &group.unified) {
+            (Some(folder), None) => Some(Folder::make(folder, name)?),
+            _ => None,
+        };
+        group.v2_memory = matches!(self.memory, Some(Controller::V2));
+        group.v2_pids = matches!(self.pids, Some(Controller::V2));
+        group
+            .set_cpu_share(matches!(self.cpu, Some(Controller::V2)), cpu_millicores)
+            .step("limit the CPU share")?;
+        group.set_step(limits)?;
+        Ok(group)
+    }
+}
+
+/// A line of mountinfo (proc_pid_mountinfo(5)) that shows a cgroup hierarchy.
+struct CgroupMount {
+    root: String,
+    path: PathBuf,
+    v2: bool,
+    options: String,
+}
+
+impl CgroupMount {
+    fn parse(line: &str) -> Option<Self> {
+        let (left, right) = line.split_once(" - ")?;
+        let mut left = left.split(' ').skip(3);
+        let (root, path) = (left.next()?, left.next()?);
+        let mut right = right.split(' ');
+        let v2 = match right.next()? {
+            "cgroup" => false,
+            "cgroup2" => true,
+            _ => return None,
+        };
+        let options = right.nth(1)?.to_owned();
+        Some(Self { root: root.to_owned(), path: path.into(), v2, options })
+    }
+}
+
+/// The folder of this process's own group in a hierarchy, from /proc/self/cgroup (`ID:controllers:path` a line).
+fn own_group(own: &str, mount: &CgroupMount) -> Option<PathBuf> {
+    let path = own.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':');
+        let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+        let same = if mount.v2 {
+            controllers.is_empty()
+        } else {
+            !controllers.is_empty()
+                && controllers.split(',').all(|name| mount.options.split(',').any(|o| o == name))
+        };
+        same.then_some(path)
+    })?;
+    let below = path.strip_prefix(&*mount.root).unwrap_or(path);
+    Some(mount.path.join(below.trim_start_matches('/')))
+}
+
+/// `folder`, made where it is missing, if groups can be made in it.
+fn usable(folder: PathBuf) -> Option<PathBuf> {
+    let made = match fs::create_dir(&folder) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
+    };
+    let writable = || rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK).is_ok();
+    (made && writable()).then_some(folder)
+}
+
+mod v2 {
+    //! A v2 group hands controllers on to its children only while it holds no process itself.
+
+    use super::*;
+
+    /// Makes `parent` below the own group, or, for root, below the top, with as many controllers as can be had.
+    pub(super) fn prepare(top: &Path, own: &Path, parent: &str) -> Option<PathBuf> {
+        let wanted = ["memory", "pids", "cpu"];
+        let offered = |folder: &Path| {
+            let names = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
+            wanted.iter().filter(|name| names.split_whitespace().any(|n| n == **name)).count()
+        };
+        if own != top && offered(own) > 0 && make_room(own).is_ok() {
+            hand_on(own, &wanted);
+        }
+        let candidates = [own, top];
+        candidates
+            .into_iter()
+            .filter_map(|folder| {
+                hand_on(folder, &wanted);
+                let group = usable(folder.join(parent))?;
+                hand_on(&group, &wanted);
+                Some((offered(&group), group))
+            })
+            // The first with the most: `max_by_key` takes the last of equals.
+            .rev()
+            .max_by_key(|(controllers, _)| *controllers)
+            .map(|(_, group)| group)
+    }
+
+    /// Moves the processes of a group that was delegated to us into a leaf of it.
+    fn make_room(own: &Path) -> io::Result<()> {
+        let leaf = own.join("livecode-main");
+        match fs::create_dir(&leaf) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        for pid in fs::read_to_string(own.join("cgroup.procs"))?.lines() {
+            fs::write(leaf.join("cgroup.procs"), pid)?;
+        }
+        Ok(())
+    }
+
+    fn hand_on(folder: &Path, controllers: &[&str]) {
+        for name in controllers {
+            // What is not offered cannot be handed on; `missing` tells.
+            let _ = fs::write(folder.join("cgroup.subtree_control"), format!("+{name}"));
+        }
+    }
+}
+
+/// One sandbox's folders in all hierarchies. Dropping it removes them; by then its processes must be gone.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    unified: Option<Folder>,
+    memory: Option<Folder>,
+    pids: Option<Folder>,
+    cpu: Option<Folder>,
+    cpuacct: Option<Folder>,
+    v2_memory: bool,
+    v2_pids: bool,
+}
+
+impl Group {
+    /// Sets the limits of the next step.
+    pub fn set_step(&self, limits: &StepLimits) -> Result<(), SetupError> {
+        self.set_memory(limits.memory_bytes).step("limit memory")?;
+        let pids = if self.v2_pids { &self.unified } else { &self.pids };
+        // One more than asked for: init is counted too.
+        put(pids, "pids.max", u64::from(limits.processes) + 1).step("limit processes")
+    }
+
+    fn set_memory(&self, bytes: u64) -> io::Result<()> {
+        if self.v2_memory {
+            put(&self.unified, "memory.max", bytes)?;
+            // Absent where the kernel has no swap accounting, or there is no swap.
+            let _ = put(&self.unified, "memory.swap.max", 0);
+            return put(&self.unified, "memory.oom.group", 1);
+        }
+        // Memory plus swap may never be less than memory: raise it first, lower it last. It is absent on some kernels.
+        let _ = put(&self.memory, "memory.memsw.limit_in_bytes", bytes);
+        put(&self.memory, "memory.limit_in_bytes", bytes)?;
+        let _ = put(&self.memory, "memory.memsw.limit_in_bytes", bytes);
+        Ok(())
+    }
+
+    fn set_cpu_share(&self, v2: bool, millicores: u32) -> io::Result<()> {
+        let quota_us = u64::from(millicores) * CPU_PERIOD_US / 1000;
+        if v2 {
+            put(&self.unified, "cpu.max", format!("{quota_us} {CPU_PERIOD_US}"))
+        } else {
+            put(&self.cpu, "cpu.cfs_quota_us", quota_us)
+        }
+    }
+
+    /// The v2 folder, for a process to be born into.
+    pub fn birthplace(&self) -> io::Result<Option<OwnedFd>> {
+        let open = |folder: &Folder| Ok(File::open(&folder.0)?.into());
+        self.unified.as_ref().map(open).transpose()
+    }
+
+    /// Files of the v1 groups; a process that writes `0` to each moves itself there.
+    pub fn entrances(&self) -> io::Result<Vec<File>> {
+        let folders = [&self.memory, &self.pids, &self.cpu, &self.cpuacct].into_iter().flatten();
+        folders.map(|folder| File::options().write(true).open(folder.0.join("tasks"))).collect()
+    }
+
+    /// CPU time of all processes so far, in milliseconds.
+    pub fn cpu_ms(&self) -> Option<u64> {
+        if let Some(folder) = &self.unified {
+            let stat = fs::read_to_string(folder.0.join("cpu.stat")).ok()?;
+            let usage = stat.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+            return Some(usage.parse::<u64>().ok()? / 1000);
+        }
+        let usage_ns = fs::read_to_string(self.cpuacct.as_ref()?.0.join("cpuacct.usage")).ok()?;
+        Some(usage_ns.trim().parse::<u64>().ok()? / 1_000_000)
+    }
+
+    /// The most memory held at once, in bytes.
+    pub fn memory_peak_bytes(&self) -> Option<u64> {
+        let file = match (&self.memory, &self.unified) {
+            (Some(folder), _) => folder.0.join("memory.max_usage_in_bytes"),
+            (None, Some(folder)) if self.v2_memory => folder.0.join("memory.peak"),
+            _ => return None,
+        };
+        fs::read_to_string(file).ok()?.trim().parse().ok()
+    }
+
+    /// How many processes the kernel has killed for want of memory.
+    pub fn memory_kills(&self) -> u64 {
+        let file = match (&self.memory, &self.unified) {
+            (Some(folder), _) => folder.0.join("memory.oom_control"),
+            (None, Some(folder)) if self.v2_memory => folder.0.join("memory.events"),
+            _ => return 0,
+        };
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// A descriptor that becomes readable when memory ran out. v2 needs none: there the kernel kills the group whole.
+    pub fn memory_alarm(&self) -> io::Result<Option<OwnedFd>> {
+        let Some(folder) = &self.memory else { return Ok(None) };
+        let alarm = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let control = File::open(folder.0.join("memory.oom_control"))?;
+        let line = format!("{} {}", alarm.as_raw_fd(), control.as_fd().as_raw_fd());
+        fs::write(folder.0.join("cgroup.event_control"), line)?;
+        Ok(Some(alarm))
+    }
+}
+
+/// Moves this process into the group behind an entrance.
+pub(crate) fn enter(mut entrance: &File) -> io::Result<()> {
+    entrance.write_all(b"0")
+}
+
+/// Borrows what a process is to be born into.
+pub(crate) fn borrowed(birthplace: &Option<OwnedFd>) -> Option<BorrowedFd<'_>> {
+    birthplace.as_ref().map(AsFd::as_fd)
+}
+
+fn put(folder: &Option<Folder>, file: &str, value: impl ToString) -> io::Result<()> {
+    match folder {
+        Some(folder) => fs::write(folder.0.join(file), value.to_string()),
+        None => Ok(()),
+    }
+}
+
+/// A group's folder in one hierarchy, removed on drop.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Folder {
+    fn make(parent: &Path, name: &str) -> Result<Self, SetupError> {
+        let path = parent.join(name);
+        match fs::create_dir(&path) {
+            // A parent that somebody tidied away is made again.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(&path),
+            // A leftover is used again only where removing it shows that nobody is in it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_dir(&path).and_then(|()| fs::create_dir(&path))
+            }
+            other => other,
+        }
+        .step(format!("make cgroup {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Processes that are dead but not yet gone keep a group busy for a moment; nothing tells when they have left.
+        for pause_ms in [0, 1, 2, 5, 10, 20, 50, 100, 200] {
+            std::thread::sleep(std::time::Duration::from_millis(pause_ms));
+            match fs::remove_dir(&self.0) {
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_groups_are_found() {
+        let v1 = "35 24 0:30 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct";
+        let mount = CgroupMount::parse(v1).unwrap();
+        let own = "4:memory:/a/b\n1:cpu,cpuacct:/x\n0::/init.scope\n";
+        assert_eq!(own_group(own, &mount).unwrap(), Path::new("/sys/fs/cgroup/cpu/x"));
+
+        let v2 = "36 24 0:31 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate";
+        let mount = CgroupMount::parse(v2).unwrap();
+        assert_eq!(own_group(own, &mount).unwrap(), Path::new("/sys/fs/cgroup/init.scope"));
+
+        // Inside a container only a part of the hierarchy is mounted.
+        let part = "35 24 0:30 /docker/1 /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory";
+        let mount = CgroupMount::parse(part).unwrap();
+        assert_eq!(own_group("4:memory:/docker/1/a", &mount).unwrap(), Path::new("/sys/fs/cgroup/memory/a"));
+    }
+}

@@ -1,0 +1,132 @@
+//! What this machine and this user can do: found out once, used for every sandbox.
+
+use std::{io, path::PathBuf};
+
+use livecode_protocol::{
+    SessionId,
+    order::{Limits, Order, Step, StepLimits},
+};
+
+use crate::{
+    cgroup::Cgroups,
+    report::{Report, SetupError, Status},
+    sandbox::Sandbox,
+    seccomp::Profile,
+};
+
+/// The uid and gid of a program as it sees itself in rootless mode.
+const ROOTLESS_ID: u32 = 1000;
+/// The first uid of sessions in root mode. Far beyond those that system accounts and subordinate ranges use (subuid(5)).
+const FIRST_ID: u32 = 0x2000_0000;
+/// How many uids one data directory uses: more than it can have sessions at once.
+const IDS: u32 = 0x1_0000;
+
+/// A machine that sandboxes can be made on.
+pub struct Host {
+    pub(crate) staging: PathBuf,
+    pub(crate) rootless: bool,
+    pub(crate) cgroups: Cgroups,
+    pub(crate) profile: Profile,
+    first_id: u32,
+}
+
+/// Why no sandbox can be made here.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The seccomp filters could not be compiled.
+    #[error("the seccomp profile does not compile")]
+    Profile(#[source] io::Error),
+    /// A sandbox made to try failed.
+    #[error("a first sandbox failed: {}", .0.step)]
+    Setup(#[from] SetupError),
+    /// A sandbox made to try did not end as it should.
+    #[error("a first sandbox ended unexpectedly: {0}")]
+    Trial(String),
+}
+
+impl Host {
+    /// Looks at the machine. `staging` is an empty folder that stays; `name` tells this data directory's sandboxes
+    /// from those of others on the same machine.
+    ///
+    /// # Errors
+    /// [`HostError::Profile`] where the filters do not compile for this machine.
+    pub fn new(staging: PathBuf, name: u64) -> Result<Self, HostError> {
+        Ok(Self {
+            staging,
+            rootless: !rustix::process::geteuid().is_root(),
+            cgroups: Cgroups::find(&format!("livecode-{name:016x}")),
+            profile: Profile::compile().map_err(HostError::Profile)?,
+            // 4,096 ranges of 65,536 fit below 2^32 - 1, from FIRST_ID on, twelve times over.
+            first_id: FIRST_ID + (name % 4096) as u32 * IDS,
+        })
+    }
+
+    /// What cannot be enforced here, one sentence each; empty where everything can.
+    pub fn degraded(&self) -> Vec<String> {
+        let missing = self.cgroups.missing();
+        let sentences = [
+            (
+                missing.memory,
+                "memory is limited per process, not per session: no cgroup memory controller may be used",
+            ),
+            (
+                missing.processes,
+                "processes are limited per user, not by cgroup: no cgroup pids controller may be used",
+            ),
+            (missing.cpu_share, "the CPU share is not limited: no cgroup cpu controller may be used"),
+            (missing.cpu_time, "CPU time is limited per process, not per session: no cgroup may be used"),
+        ];
+        sentences.into_iter().filter(|(is_missing, _)| *is_missing).map(|(_, text)| text.to_owned()).collect()
+    }
+
+    /// Makes a sandbox and runs a program that does nothing in it.
+    ///
+    /// # Errors
+    /// The step that failed, or how the trial ended instead.
+    pub fn try_sandbox(&self) -> Result<(), HostError> {
+        let limits = StepLimits { cpu_ms: 10_000, memory_bytes: 64 * 1024 * 1024, processes: 8 };
+        let order = Order {
+            version: 0,
+            // The id names the cgroup, so two servers on one machine must not share it; the parent group is their own.
+            id: SessionId::from_random([0; 16]),
+            slot: IDS - 1,
+            compile: vec![],
+            run: Step { argv: vec!["true".into()], limits },
+            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            files: vec![],
+            stdin: None,
+            mounts: vec![],
+            limits: Limits {
+                wall_ms: 10_000,
+                output_bytes: 4096,
+                disk_bytes: 1024 * 1024,
+                disk_files: 64,
+                cpu_millicores: 1000,
+            },
+        };
+        let (mut sandbox, _pipes) = Sandbox::start(self, &order)?;
+        let ending = loop {
+            match sandbox.wait_report() {
+                Some(Report::Started(_)) => {}
+                Some(Report::Ended(_, Status::Exited(0))) => break Ok(()),
+                Some(Report::SetupFailed(error)) => break Err(error.into()),
+                Some(other) => break Err(HostError::Trial(format!("{other:?}"))),
+                None => break Err(HostError::Trial("its first process died".into())),
+            }
+        };
+        sandbox.reap();
+        ending
+    }
+
+    /// Removes the groups that all sandboxes of this host were in, where none is left.
+    pub fn tidy(&self) {
+        for folder in self.cgroups.folders() {
+            let _ = std::fs::remove_dir(folder); // not empty while a session runs on
+        }
+    }
+
+    /// The id that a session's processes have, as they see it themselves.
+    pub(crate) fn inner_id(&self, slot: u32) -> u32 {
+        if self.rootless { ROOTLESS_ID } else { self.first_id + slot % IDS }
+    }
+}

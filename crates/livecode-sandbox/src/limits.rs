@@ -1,0 +1,51 @@
+//! Resource limits that the kernel keeps per process (getrlimit(2)). What a session uses as a whole is bounded by its
+//! cgroup; these bound what a cgroup does not.
+
+use livecode_protocol::order::{Limits, StepLimits};
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use crate::{
+    host::Host,
+    report::{Named, SetupError},
+};
+
+/// Open descriptors of one process.
+const OPEN_FILES: u64 = 1024;
+/// Locked memory of one process, in bytes.
+const LOCKED_BYTES: u64 = 64 * 1024;
+/// Stack of a main thread, in bytes.
+const STACK_BYTES: u64 = 8 * 1024 * 1024;
+/// Signals queued for one user.
+const QUEUED_SIGNALS: u64 = 4096;
+
+fn limit(resource: Resource, name: &str, value: u64) -> Result<(), SetupError> {
+    setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }).step(format!("limit {name}"))
+}
+
+/// Limits for all of a session's processes.
+pub(crate) fn for_session(limits: &Limits) -> Result<(), SetupError> {
+    limit(Resource::Core, "core dumps", 0)?;
+    limit(Resource::Nofile, "open files", OPEN_FILES)?;
+    limit(Resource::Fsize, "file size", limits.disk_bytes)?;
+    limit(Resource::Memlock, "locked memory", LOCKED_BYTES)?;
+    limit(Resource::Sigpending, "queued signals", QUEUED_SIGNALS)?;
+    limit(Resource::Msgqueue, "message queues", 0)?;
+    limit(Resource::Stack, "stack", STACK_BYTES)
+}
+
+/// Limits for the processes of one step, where no cgroup bounds them together.
+pub(crate) fn for_step(host: &Host, limits: &StepLimits) -> Result<(), SetupError> {
+    let missing = host.cgroups.missing();
+    if missing.processes {
+        // Counted in the user namespace, so that sessions do not take from each other. One more for init.
+        limit(Resource::Nproc, "processes", u64::from(limits.processes) + 1)?;
+    }
+    if missing.memory {
+        // Not the address space, of which the JVM, Go and Node reserve far more than they use.
+        limit(Resource::Data, "data segment", limits.memory_bytes)?;
+    }
+    if missing.cpu_time {
+        limit(Resource::Cpu, "CPU time", limits.cpu_ms.div_ceil(1000))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Giving up every privilege, for good.
+
+use rustix::{
+    process::{DumpableBehavior, Gid, Signal, Uid, set_dumpable_behavior, set_parent_process_death_signal},
+    thread::{
+        CapabilitySet, CapabilitySets, clear_ambient_capability_set, remove_capability_from_bounding_set,
+        set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    },
+};
+
+use crate::report::{Named, SetupError};
+
+/// Drops all capabilities and groups, and becomes `id` where that is given (root mode; in rootless mode the user
+/// namespace has already made this process an ordinary user).
+pub(crate) fn drop_all(id: Option<u32>) -> Result<(), SetupError> {
+    for capability in CapabilitySet::all().iter() {
+        match remove_capability_from_bounding_set(capability) {
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {} // EINVAL: the kernel is older than this capability
+            Err(errno) => return Err(errno).step("drop the bounding set"),
+        }
+    }
+    clear_ambient_capability_set().step("drop ambient capabilities")?;
+    if let Some(id) = id {
+        let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
+        set_thread_groups(&[]).step("setgroups")?;
+        set_thread_res_gid(gid, gid, gid).step("setresgid")?;
+        set_thread_res_uid(uid, uid, uid).step("setresuid")?;
+    }
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+        .step("drop capabilities")?;
+    set_no_new_privs(true).step("no_new_privs")?;
+    // After the change of uid, which resets both.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).step("become non-dumpable")?;
+    set_parent_process_death_signal(Some(Signal::KILL)).step("die with the supervisor")
+}

@@ -1,0 +1,150 @@
+//! What init tells the supervisor, and how it is written on the control socket.
+//!
+//! One datagram a report: a tag, an argument, an errno or status, and for a failed setup the name of the step.
+
+use std::io;
+
+/// The setup of a sandbox failed: the platform's failure, never the program's.
+#[derive(Debug, thiserror::Error)]
+#[error("the sandbox could not be set up: {step}")]
+pub struct SetupError {
+    /// The very step that failed, e.g. `mount /proc`.
+    pub step: String,
+    /// What the kernel said to it.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Gives a result of the kernel's the name of the step it belongs to.
+pub(crate) trait Named<T> {
+    /// Names the step that `self` is the result of.
+    fn step(self, step: impl Into<String>) -> Result<T, SetupError>;
+}
+
+impl<T, E: Into<io::Error>> Named<T> for Result<T, E> {
+    fn step(self, step: impl Into<String>) -> Result<T, SetupError> {
+        self.map_err(|source| SetupError { step: step.into(), source: source.into() })
+    }
+}
+
+/// How one step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It exited with this code.
+    Exited(i32),
+    /// This signal killed it.
+    Signalled(i32),
+}
+
+/// Something that happened inside.
+#[derive(Debug)]
+pub enum Report {
+    /// The step with this index is about to be executed.
+    Started(usize),
+    /// The step with this index has ended. After a failed step, and after the last, the whole sandbox ends.
+    Ended(usize, Status),
+    /// The step with this index could not be executed: most often its command does not exist. `Ended` follows.
+    CannotRun(usize, io::Error),
+    /// The sandbox could not be set up, and is ending.
+    SetupFailed(SetupError),
+}
+
+/// The longest datagram, in bytes. Names of steps are cut to it.
+pub(crate) const MAX_BYTES: usize = 512;
+
+const STARTED: u8 = 1;
+const EXITED: u8 = 2;
+const SIGNALLED: u8 = 3;
+const CANNOT_RUN: u8 = 4;
+const SETUP_FAILED: u8 = 5;
+
+impl Report {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let errno = |error: &io::Error| error.raw_os_error().unwrap_or(0);
+        let (tag, index, number, text) = match self {
+            Self::Started(index) => (STARTED, *index, 0, ""),
+            Self::Ended(index, Status::Exited(code)) => (EXITED, *index, *code, ""),
+            Self::Ended(index, Status::Signalled(signal)) => (SIGNALLED, *index, *signal, ""),
+            Self::CannotRun(index, error) => (CANNOT_RUN, *index, errno(error), ""),
+            Self::SetupFailed(error) => (SETUP_FAILED, 0, errno(&error.source), error.step.as_str()),
+        };
+        let mut bytes = vec![tag, index as u8];
+        bytes.extend(number.to_le_bytes());
+        bytes.extend(text.bytes().take(MAX_BYTES - bytes.len()));
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (head, text) = bytes.split_first_chunk::<6>()?;
+        let index = usize::from(head[1]);
+        let number = i32::from_le_bytes([head[2], head[3], head[4], head[5]]);
+        Some(match head[0] {
+            STARTED => Self::Started(index),
+            EXITED => Self::Ended(index, Status::Exited(number)),
+            SIGNALLED => Self::Ended(index, Status::Signalled(number)),
+            CANNOT_RUN => Self::CannotRun(index, io::Error::from_raw_os_error(number)),
+            SETUP_FAILED => Self::SetupFailed(SetupError {
+                step: String::from_utf8_lossy(text).into_owned(),
+                source: io::Error::from_raw_os_error(number),
+            }),
+            _ => return None,
+        })
+    }
+}
+
+/// What the supervisor asks of init: a datagram of two bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Fork the step with this index.
+    Start(usize),
+    /// Send this signal to the running step's process group.
+    Signal(i32),
+}
+
+impl Request {
+    pub(crate) fn encode(self) -> [u8; 2] {
+        match self {
+            Self::Start(index) => [1, index as u8],
+            Self::Signal(signal) => [2, signal as u8],
+        }
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        match *bytes {
+            [1, index] => Some(Self::Start(usize::from(index))),
+            [2, signal] => Some(Self::Signal(i32::from(signal))),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_arrive_as_they_were_sent() {
+        let failed = Report::SetupFailed(SetupError {
+            step: "mount /proc".into(),
+            source: io::Error::from_raw_os_error(1),
+        });
+        for report in [
+            Report::Started(0),
+            Report::Ended(1, Status::Exited(3)),
+            Report::Ended(0, Status::Signalled(9)),
+            Report::CannotRun(0, io::Error::from_raw_os_error(2)),
+            failed,
+        ] {
+            let back = Report::decode(&report.encode()).unwrap();
+            assert_eq!(format!("{report:?}"), format!("{back:?}"));
+        }
+        assert!(Report::decode(b"").is_none() && Report::decode(b"\x09\0\0\0\0\0").is_none());
+    }
+
+    #[test]
+    fn requests_arrive_as_they_were_sent() {
+        for request in [Request::Start(2), Request::Signal(15)] {
+            assert_eq!(Request::decode(&request.encode()), Some(request));
+        }
+    }
+}

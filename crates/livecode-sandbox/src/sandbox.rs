@@ -1,0 +1,187 @@
+//! The outside of a sandbox: what a supervisor holds.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+};
+
+use livecode_protocol::order::{Order, StepLimits};
+use rustix::{
+    net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair},
+    pipe::{PipeFlags, pipe_with},
+    process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
+};
+
+use crate::{
+    cgroup::{self, Group},
+    host::Host,
+    init,
+    report::{MAX_BYTES, Named, Report, Request, SetupError},
+    sys::{self, Forked},
+};
+
+/// The supervisor's ends of a program's pipes. All but `stdin` are to be read; none blocks.
+pub struct Pipes {
+    /// What is written here the program reads.
+    pub stdin: OwnedFd,
+    /// What it prints.
+    pub stdout: OwnedFd,
+    /// What it prints as errors, and all that compile steps say.
+    pub stderr: OwnedFd,
+    /// Its message channel, `LIVECODE_FD` inside.
+    pub messages: UnixStream,
+}
+
+/// A running sandbox. Dropping it kills everything inside and waits until all of it is gone.
+pub struct Sandbox {
+    control: OwnedFd,
+    pidfd: OwnedFd,
+    group: Group,
+    memory_alarm: Option<OwnedFd>,
+    reaped: bool,
+}
+
+impl Sandbox {
+    /// Makes a sandbox for an order and starts its first step. Returns at once: setup goes on inside, and tells by
+    /// [`Report`] how it went.
+    ///
+    /// # Errors
+    /// The step that failed while still outside: a cgroup, a pipe, the clone itself.
+    pub fn start(host: &Host, order: &Order) -> Result<(Self, Pipes), SetupError> {
+        let first = order.compile.first().unwrap_or(&order.run);
+        let group = host.cgroups.create(&order.id.to_string(), &first.limits, order.limits.cpu_millicores)?;
+        let memory_alarm = group.memory_alarm().step("watch for want of memory")?;
+        let birthplace = group.birthplace().step("open the cgroup")?;
+        let entrances = group.entrances().step("open the cgroups")?;
+
+        let (stdin_end, stdin) = pipe_with(PipeFlags::CLOEXEC).step("make pipes")?;
+        let (stdout, stdout_end) = pipe_with(PipeFlags::CLOEXEC).step("make pipes")?;
+        let (stderr, stderr_end) = pipe_with(PipeFlags::CLOEXEC).step("make pipes")?;
+        for ours in [&stdin, &stdout, &stderr] {
+            rustix::io::ioctl_fionbio(ours, true).step("make pipes")?;
+        }
+        let (messages, messages_end) = UnixStream::pair().step("make pipes")?;
+        messages.set_nonblocking(true).step("make pipes")?;
+        let (control, control_end) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .step("make pipes")?;
+
+        let mut flags = libc::CLONE_NEWNS
+            | libc::CLONE_NEWPID
+            | libc::CLONE_NEWIPC
+            | libc::CLONE_NEWNET
+            | libc::CLONE_NEWUTS;
+        if host.rootless {
+            flags |= libc::CLONE_NEWUSER;
+        }
+        let outer_ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        match sys::clone(flags, cgroup::borrowed(&birthplace)).step("clone into fresh namespaces")? {
+            Forked::Child => {
+                let ends = [stdin_end, stdout_end, stderr_end, messages_end.into()];
+                init::run(init::Inside { host, order, control: control_end, ends, entrances, outer_ids })
+            }
+            Forked::Parent(cloned) => Ok((
+                Self { control, pidfd: cloned.pidfd, group, memory_alarm, reaped: false },
+                Pipes { stdin, stdout, stderr, messages },
+            )),
+        }
+    }
+
+    /// Readable when a report has come, and for good once init is gone.
+    pub fn control(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
+    }
+
+    /// Readable when memory ran out; the program must then be killed whole.
+    pub fn memory_alarm(&self) -> Option<BorrowedFd<'_>> {
+        self.memory_alarm.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The next report, `WouldBlock` where there is none yet, `None` once init is gone and all was told.
+    ///
+    /// # Errors
+    /// `WouldBlock`, and nothing else that could be helped.
+    pub fn report(&mut self) -> io::Result<Option<Report>> {
+        self.receive(RecvFlags::DONTWAIT)
+    }
+
+    /// Waits for the next report.
+    pub(crate) fn wait_report(&mut self) -> Option<Report> {
+        loop {
+            match self.receive(RecvFlags::empty()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
+                Ok(report) => return report,
+            }
+        }
+    }
+
+    fn receive(&mut self, flags: RecvFlags) -> io::Result<Option<Report>> {
+        let mut bytes = [0; MAX_BYTES];
+        let (length, _) = rustix::net::recv(&self.control, &mut bytes[..], flags)?;
+        Ok(Report::decode(&bytes[..length]))
+    }
+
+    /// Starts the step with this index, within its limits. To be called when the one before has ended with 0.
+    ///
+    /// # Errors
+    /// The limit that could not be set.
+    pub fn start_step(&mut self, index: usize, limits: &StepLimits) -> Result<(), SetupError> {
+        self.group.set_step(limits)?;
+        self.ask(Request::Start(index));
+        Ok(())
+    }
+
+    /// Sends a signal to the process group of the running step.
+    pub fn signal(&mut self, signal: i32) {
+        self.ask(Request::Signal(signal));
+    }
+
+    /// Init reads what it is asked at once, so a socket that cannot take a datagram belongs to one that is dying.
+    fn ask(&mut self, request: Request) {
+        let _ =
+            rustix::net::send(&self.control, &request.encode(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    }
+
+    /// Kills everything inside. Does not wait.
+    pub fn kill(&mut self) {
+        if !self.reaped {
+            let _ = pidfd_send_signal(&self.pidfd, Signal::KILL); // it may be dead already
+        }
+    }
+
+    /// Kills everything inside and waits until it is gone.
+    pub fn reap(&mut self) {
+        self.kill();
+        while !self.reaped {
+            match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
+                Err(rustix::io::Errno::INTR) => {}
+                _ => self.reaped = true,
+            }
+        }
+    }
+
+    /// CPU time used so far, in milliseconds, where the machine counts it.
+    pub fn cpu_ms(&self) -> Option<u64> {
+        self.group.cpu_ms()
+    }
+
+    /// The most memory held at once, in bytes, where the machine counts it.
+    pub fn memory_peak_bytes(&self) -> Option<u64> {
+        self.group.memory_peak_bytes()
+    }
+
+    /// Whether the kernel killed any process for want of memory.
+    pub fn out_of_memory(&self) -> bool {
+        self.group.memory_kills() > 0
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.reap();
+    }
+}

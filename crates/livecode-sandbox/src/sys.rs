@@ -1,0 +1,188 @@
+//! The system calls that have no safe wrapper elsewhere. All `unsafe` of the project is here.
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+};
+
+use rustix::process::Pid;
+
+/// Which side of a fork this is.
+pub enum Forked<P> {
+    /// The new process.
+    Child,
+    /// The old one, with what it knows of the new.
+    Parent(P),
+}
+
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Forks this process, which must have a single thread.
+///
+/// # Errors
+/// fork(2): `EAGAIN`, `ENOMEM`. Also where the process has more than one thread, whose locks the child would inherit
+/// without the threads that hold them.
+pub fn fork() -> io::Result<Forked<Pid>> {
+    require_single_thread()?;
+    // SAFETY: there is one thread, so the child has the whole process and nobody else's lock is held.
+    let pid = check(libc::c_long::from(unsafe { libc::fork() }))?;
+    Ok(Pid::from_raw(pid as i32).map_or(Forked::Child, Forked::Parent))
+}
+
+/// clone3(2), Linux 5.7. The libc crate's constant is too narrow for its value.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// What the parent of [`clone`] knows of the child.
+pub(crate) struct Cloned {
+    pub pidfd: OwnedFd,
+}
+
+/// Like [`fork`], into the namespaces of `flags` and, where given, into the v2 cgroup whose folder `cgroup` is.
+pub(crate) fn clone(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked<Cloned>> {
+    require_single_thread()?;
+    let mut pidfd: libc::c_int = -1;
+    // SAFETY: all fields of clone_args are integers, for which zero is a valid value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = flags as u64 | libc::CLONE_PIDFD as u64;
+    args.pidfd = &raw mut pidfd as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: without CLONE_VM and a stack of its own the child is a copy, as with fork; there is one thread, so nobody
+    // else's lock is held; `args` and `pidfd` outlive the call.
+    let pid =
+        check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) })?;
+    if pid == 0 {
+        return Ok(Forked::Child);
+    }
+    // SAFETY: the kernel has put a new descriptor there, which is ours alone.
+    Ok(Forked::Parent(Cloned { pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }))
+}
+
+fn require_single_thread() -> io::Result<()> {
+    // The link count of the folder is the number of threads plus two (`.` and `..`).
+    use std::os::unix::fs::MetadataExt;
+    let threads = std::fs::metadata("/proc/self/task")?.nlink().saturating_sub(2);
+    if threads == 1 { Ok(()) } else { Err(io::Error::other("a process with several threads must not fork")) }
+}
+
+/// Takes part in no cgroup above its own any more: /proc/self/cgroup says `/`.
+pub(crate) fn unshare_cgroup_namespace() -> io::Result<()> {
+    // SAFETY: a cgroup namespace concerns names only; no memory and no descriptor is touched.
+    check(libc::c_long::from(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) })).map(drop)
+}
+
+/// What a mount may not be used for, on top of what it already forbids.
+#[derive(Clone, Copy)]
+pub(crate) struct MountFlags(u64);
+
+impl MountFlags {
+    pub const RDONLY: Self = Self(0x1);
+    pub const NOSUID: Self = Self(0x2);
+    pub const NODEV: Self = Self(0x4);
+    pub const NOEXEC: Self = Self(0x8);
+
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+/// Sets flags on the mount that `mount` is open on, and on all below it where `recursive` (mount_setattr(2), Linux 5.12).
+pub(crate) fn set_mount_flags(mount: impl AsFd, flags: MountFlags, recursive: bool) -> io::Result<()> {
+    let attr = MountAttr { set: flags.0, clear: 0, propagation: 0, userns_fd: 0 };
+    let at = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    let empty: &CStr = c"";
+    // SAFETY: the path is a NUL-terminated string and `attr` a mount_attr of the size given; both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_fd().as_raw_fd(),
+            empty.as_ptr(),
+            at,
+            &raw const attr,
+            size_of::<MountAttr>(),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// Brings the loopback device of this network namespace up.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    // SAFETY: all fields of ifreq are integers or arrays of such, for which zero is a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads an ifreq, which `request` is, and keeps no reference to it.
+    check(libc::c_long::from(unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request)
+    }))
+    .map(drop)
+}
+
+/// Closes every descriptor from `first` on but `keep`.
+pub(crate) fn close_all_but(first: i32, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<i32> = keep.iter().map(|fd| fd.as_raw_fd()).filter(|fd| *fd >= first).collect();
+    kept.sort_unstable();
+    let mut from = first as u32;
+    for fd in kept {
+        close_range(from, fd as u32)?;
+        from = fd as u32 + 1;
+    }
+    close_range(from, u32::MAX)
+}
+
+/// Closes the descriptors from `from` up to, but not including, `to`.
+fn close_range(from: u32, to: u32) -> io::Result<()> {
+    if from == to {
+        return Ok(());
+    }
+    // SAFETY: the caller is a fresh child that uses none of these descriptors any more; it leaves by exec or _exit, so no
+    // destructor closes one of the numbers a second time.
+    check(unsafe { libc::syscall(libc::SYS_close_range, from, to - 1, 0) }).map(drop)
+}
+
+/// Ends this process at once: no destructor, no exit handler, nothing flushed twice.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit has no precondition.
+    unsafe { libc::_exit(code) }
+}
+
+/// Blocks SIGCHLD and returns a descriptor that is readable while one is pending.
+pub(crate) fn child_signals() -> io::Result<OwnedFd> {
+    // SAFETY: sigset_t is a plain array of integers, made valid by sigemptyset before its use; the pointers outlive the calls.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGCHLD);
+        check(libc::c_long::from(libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut())))?;
+        let fd = check(libc::c_long::from(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)))?;
+        Ok(OwnedFd::from_raw_fd(fd as i32))
+    }
+}
+
+/// Sets what this process does about a signal to the default, or to ignoring it.
+pub(crate) fn set_signal(signal: i32, ignore: bool) {
+    // SAFETY: SIG_DFL and SIG_IGN are valid dispositions; no handler of ours is replaced that anybody relies on.
+    unsafe { libc::signal(signal, if ignore { libc::SIG_IGN } else { libc::SIG_DFL }) };
+}
+
+/// Gives the program `fd` under `number`, open across exec. Whatever had that number is closed.
+pub(crate) fn give_as(fd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
+    // SAFETY: the caller is a fresh child about to exec, which owns no descriptor of this number.
+    check(libc::c_long::from(unsafe { libc::dup2(fd.as_raw_fd(), number) })).map(drop)
+}

@@ -1,0 +1,13 @@
+//! A real sandbox on this machine, started and ended.
+
+fn main() {
+    let staging = tempfile::tempdir().expect("a temporary folder");
+    let host = livecode_sandbox::Host::new(staging.path().to_owned(), 0x7e57).expect("a host");
+    println!("degraded: {:?}", host.degraded());
+    let ended = host.try_sandbox();
+    host.tidy();
+    if let Err(error) = ended {
+        panic!("{error}: {:?}", std::error::Error::source(&error));
+    }
+    println!("1 passed, 0 failed");
+}
