@@ -102,6 +102,16 @@ pub enum Notice {
     },
 }
 
+/// What a spawner says once, when it is ready or cannot be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ready {
+    /// What of the sandbox this machine cannot enforce, one sentence each.
+    pub degraded: Vec<String>,
+    /// Why no sandbox can be made here at all; the spawner has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
 /// Payload of a journal's closing entry: how a session ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ending {

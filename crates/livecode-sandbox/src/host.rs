@@ -37,7 +37,7 @@ pub enum HostError {
     #[error("the seccomp profile does not compile")]
     Profile(#[source] io::Error),
     /// A sandbox made to try failed.
-    #[error("a first sandbox failed: {}", .0.step)]
+    #[error(transparent)]
     Setup(#[from] SetupError),
     /// A sandbox made to try did not end as it should.
     #[error("a first sandbox ended unexpectedly: {0}")]

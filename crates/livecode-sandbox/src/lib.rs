@@ -36,7 +36,7 @@ mod sys;
 pub use host::{Host, HostError};
 pub use report::{Report, SetupError, Status};
 pub use sandbox::{Pipes, Sandbox};
-pub use sys::{Forked, fork};
+pub use sys::{Forked, fork, reap_children_automatically};
 
 /// The program's working directory, and its home.
 pub const WORKING_DIRECTORY: &str = "/code";

@@ -175,10 +175,11 @@ pub(crate) fn child_signals() -> io::Result<OwnedFd> {
     }
 }
 
-/// Sets what this process does about a signal to the default, or to ignoring it.
-pub(crate) fn set_signal(signal: i32, ignore: bool) {
-    // SAFETY: SIG_DFL and SIG_IGN are valid dispositions; no handler of ours is replaced that anybody relies on.
-    unsafe { libc::signal(signal, if ignore { libc::SIG_IGN } else { libc::SIG_DFL }) };
+/// Whether children of this process that end are forgotten at once, or wait to be asked how they ended (signal(7)).
+pub fn reap_children_automatically(automatically: bool) {
+    let disposition = if automatically { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: both are valid dispositions, and no handler of ours that anybody relies on is replaced.
+    unsafe { libc::signal(libc::SIGCHLD, disposition) };
 }
 
 /// Gives the program `fd` under `number`, open across exec. Whatever had that number is closed.

@@ -1,1 +1,24 @@
-//! livecode-supervisor
+//! One program's pipes to one journal, and the spawner that makes a supervisor for each program.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`spawner`] | the process that forks supervisors |
+//! | `supervisor` | the loop of one supervisor: what it waits for, and what it does about it |
+//! | `ending` | why and with which status a session ended |
+//! | `splitter`, `message` | a program's output into entries: text in whole characters, `--MSG--` lines, messages |
+//! | `outputs`, `record` | what is read from the program; what is written to the journal |
+//! | `input` | bounded queues to the program, and which ids were delivered |
+//! | `connection` | the talk with servers |
+//! | `sync` | the journal to the disk, off the loop |
+
+mod connection;
+mod ending;
+mod folder;
+mod input;
+mod message;
+mod outputs;
+mod record;
+pub mod spawner;
+mod splitter;
+mod supervisor;
+mod sync;

@@ -1,0 +1,195 @@
+//! The one writer of a journal.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{FallocateFlags, FlockOperation, fallocate, flock},
+    io::Errno,
+};
+
+use crate::{
+    EXIT_RECORD_BYTES, HEADER_BYTES, Kind, RECORD_HEADER_BYTES, RESERVE_BYTES,
+    record::{self, HEADER},
+};
+
+/// Room allocated at once beyond what is needed. A short session asks once, when it is created.
+const ALLOCATE_AHEAD_BYTES: u64 = 256 * 1024;
+/// Room for the first entries, besides the reserve.
+const ALLOCATE_FIRST_BYTES: u64 = 64 * 1024;
+
+/// Why a journal could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The file could not be made: there is one already, or no room for it and its reserve.
+    #[error("cannot create the journal {0}")]
+    Create(PathBuf, #[source] io::Error),
+    /// Another process holds the lock of a file that this one just made.
+    #[error("cannot lock the journal {0}")]
+    Lock(PathBuf, #[source] io::Error),
+    /// The closing entry could not be written, not even into the reserve.
+    #[error("cannot close the journal")]
+    Finish(#[source] io::Error),
+    /// The closing entry is longer than its record.
+    #[error("the closing entry has {0} bytes, more than its record holds")]
+    LongEnding(usize),
+}
+
+/// What became of the entries of one [`Writer::flush`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flushed {
+    /// They are in the file.
+    Written,
+    /// There was no room. They are lost, but keep their numbers, so that readers see a gap.
+    Dropped {
+        /// The first lost number.
+        from: u64,
+        /// The last lost number.
+        to: u64,
+    },
+}
+
+/// The writer of a journal. It holds the file's lock while it lives.
+#[derive(Debug)]
+pub struct Writer {
+    file: File,
+    /// Whole records not written yet.
+    buffer: Vec<u8>,
+    /// Number of the first of them.
+    buffer_from: u64,
+    entries: u64,
+    bytes: u64,
+    /// How far room is allocated; `None` where the file system cannot allocate ahead.
+    allocated: Option<u64>,
+}
+
+impl Writer {
+    /// Makes a journal at `path` and takes its lock.
+    ///
+    /// # Errors
+    /// Where there is a file already, or no room for the reserve (`ENOSPC`).
+    pub fn create(path: &Path) -> Result<Self, WriteError> {
+        let create = |error| WriteError::Create(path.to_owned(), error);
+        let mut options = File::options();
+        let file = options.read(true).write(true).create_new(true).mode(0o600).open(path).map_err(create)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| WriteError::Lock(path.to_owned(), error.into()))?;
+        let mut writer = Self {
+            file,
+            buffer: vec![],
+            buffer_from: 1,
+            entries: 0,
+            bytes: HEADER_BYTES,
+            allocated: Some(0),
+        };
+        writer.allocate(RESERVE_BYTES + ALLOCATE_FIRST_BYTES).map_err(create)?;
+        writer.file.write_all_at(&HEADER, 0).map_err(create)?;
+        Ok(writer)
+    }
+
+    /// Gives an entry its number and keeps it for the next [`Self::flush`]. The payload has at most
+    /// [`crate::MAX_PAYLOAD_BYTES`]; the closing entry is written by [`Self::finish`] alone.
+    pub fn push(&mut self, kind: Kind, time_us: u64, data: &[u8]) -> u64 {
+        debug_assert!(kind != Kind::Exit && data.len() <= crate::MAX_PAYLOAD_BYTES);
+        self.entries += 1;
+        record::encode(&mut self.buffer, self.entries, time_us, kind, data);
+        self.entries
+    }
+
+    /// Writes what was pushed, with one call where the system takes it in one.
+    pub fn flush(&mut self) -> Flushed {
+        let from = std::mem::replace(&mut self.buffer_from, self.entries + 1);
+        let buffer = std::mem::take(&mut self.buffer);
+        let written = match buffer.is_empty() {
+            true => Ok(()),
+            false => self.write(&buffer),
+        };
+        // Keep the memory of an ordinary batch for the next, but not that of an exceptional one.
+        if buffer.capacity() <= ALLOCATE_AHEAD_BYTES as usize {
+            self.buffer = buffer;
+            self.buffer.clear();
+        }
+        match written {
+            Ok(()) => Flushed::Written,
+            Err(_) => Flushed::Dropped { from, to: self.entries },
+        }
+    }
+
+    /// Writes whole records at the end, while the reserve stays. A write that fails half-way leaves a torn record beyond
+    /// the end, which the next write covers: cutting it off would give back the reserve too.
+    fn write(&mut self, records: &[u8]) -> io::Result<()> {
+        let end = self.bytes + records.len() as u64;
+        self.allocate(end + RESERVE_BYTES)?;
+        self.file.write_all_at(records, self.bytes)?;
+        self.bytes = end;
+        Ok(())
+    }
+
+    /// Has room up to `needed` bytes, with some ahead where there is plenty.
+    fn allocate(&mut self, needed: u64) -> io::Result<()> {
+        let Some(allocated) = self.allocated.filter(|allocated| *allocated < needed) else { return Ok(()) };
+        let ahead = if allocated == 0 { 0 } else { ALLOCATE_AHEAD_BYTES };
+        for target in [needed + ahead, needed] {
+            match fallocate(&self.file, FallocateFlags::KEEP_SIZE, allocated, target - allocated) {
+                Ok(()) => {
+                    self.allocated = Some(target);
+                    return Ok(());
+                }
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                    self.allocated = None;
+                    return Ok(());
+                }
+                Err(error) if target == needed => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what was pushed and then the closing entry, gives the rest of the reserve back, and lets go of the lock.
+    /// Returns the length of the file.
+    ///
+    /// # Errors
+    /// Where the closing entry could not be written; the journal is then left for recovery.
+    pub fn finish(mut self, time_us: u64, ending_json: &[u8]) -> Result<u64, WriteError> {
+        let _ = self.flush(); // what found no room is a gap before the closing entry
+        let record = exit_record(self.entries + 1, time_us, ending_json)?;
+        self.file.write_all_at(&record, self.bytes).map_err(WriteError::Finish)?;
+        let bytes = self.bytes + record.len() as u64;
+        self.file.set_len(bytes).map_err(WriteError::Finish)?;
+        Ok(bytes)
+    }
+
+    /// Number of the last entry.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// Length of what is written, in bytes: readers may read up to here.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The file, for somebody else to sync.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// The closing record, always of the same length.
+pub(crate) fn exit_record(seq: u64, time_us: u64, ending_json: &[u8]) -> Result<Vec<u8>, WriteError> {
+    let room = EXIT_RECORD_BYTES - RECORD_HEADER_BYTES;
+    if ending_json.len() > room {
+        return Err(WriteError::LongEnding(ending_json.len()));
+    }
+    let mut payload = ending_json.to_vec();
+    payload.resize(room, b' ');
+    let mut bytes = Vec::with_capacity(EXIT_RECORD_BYTES);
+    record::encode(&mut bytes, seq, time_us, Kind::Exit, &payload);
+    Ok(bytes)
+}

@@ -1,0 +1,208 @@
+//! A journal as its users see it: real files, written, read, cut and damaged.
+#![allow(clippy::unwrap_used)]
+
+use std::{fs, path::Path};
+
+use livecode_journal::{
+    Closed, Entry, Flushed, HEADER_BYTES, Kind, ReadError, Reader, Writer, close_lost, ending, whole_bytes,
+};
+use proptest::prelude::*;
+
+const KINDS: [Kind; 3] = [Kind::Stdout, Kind::Stderr, Kind::Message];
+
+fn write(path: &Path, payloads: &[Vec<u8>]) -> Writer {
+    let mut writer = Writer::create(path).unwrap();
+    for (index, payload) in payloads.iter().enumerate() {
+        writer.push(KINDS[index % 3], index as u64, payload);
+        if index % 2 == 1 {
+            assert_eq!(writer.flush(), Flushed::Written);
+        }
+    }
+    assert_eq!(writer.flush(), Flushed::Written);
+    writer
+}
+
+fn read_all(path: &Path, until_bytes: u64) -> Result<Vec<Entry>, ReadError> {
+    let mut reader = Reader::open(path)?;
+    let mut all = vec![];
+    loop {
+        let entries = reader.read(until_bytes, 1000)?;
+        if entries.is_empty() {
+            return Ok(all);
+        }
+        all.extend(entries);
+    }
+}
+
+fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..20)
+}
+
+#[test]
+fn what_was_written_is_read_and_the_reserve_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let payloads: Vec<Vec<u8>> = (0..100).map(|n| vec![n as u8; n * 7]).collect();
+    let writer = write(&path, &payloads);
+    let bytes = writer.finish(7, br#"{"exitstatus":0}"#).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().len(), bytes);
+
+    let entries = read_all(&path, bytes).unwrap();
+    assert_eq!(entries.len(), 101);
+    for (index, entry) in entries[..100].iter().enumerate() {
+        assert_eq!(
+            (entry.seq, entry.kind, &entry.data),
+            (index as u64 + 1, KINDS[index % 3], &payloads[index])
+        );
+    }
+    let last = ending(&path).unwrap().unwrap();
+    assert_eq!((last.seq, last.kind, &*last.data), (101, Kind::Exit, &br#"{"exitstatus":0}"#[..]));
+    assert_eq!(close_lost(&path, 0, b"{}").unwrap(), Closed::Already);
+}
+
+#[test]
+fn a_living_writer_keeps_its_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let writer = write(&path, &[b"a".to_vec()]);
+    assert_eq!(close_lost(&path, 0, b"{}").unwrap(), Closed::Alive);
+    assert!(ending(&path).unwrap().is_none());
+    assert!(Writer::create(&path).is_err());
+    drop(writer);
+    assert_eq!(close_lost(&path, 0, b"{}").unwrap(), Closed::Now);
+    assert_eq!(ending(&path).unwrap().unwrap().seq, 2);
+}
+
+#[test]
+fn a_session_without_a_journal_gets_its_end_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    assert_eq!(close_lost(&path, 5, b"{}").unwrap(), Closed::Now);
+    assert_eq!(ending(&path).unwrap().unwrap().seq, 1);
+}
+
+#[test]
+fn an_entry_larger_than_any_buffer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let payloads = [vec![1], vec![2; 4 * 1024 * 1024], vec![3]];
+    let writer = write(&path, &payloads);
+    let entries = read_all(&path, writer.bytes()).unwrap();
+    assert!(entries.iter().map(|entry| &entry.data).eq(&payloads));
+    let mut reader = Reader::open(&path).unwrap();
+    reader.skip_to(2, writer.bytes()).unwrap();
+    assert_eq!(reader.read(writer.bytes(), 1).unwrap()[0].seq, 3);
+}
+
+/// A full file system: a tmpfs too small for what is written, in a mount namespace that this test starts itself again in.
+#[test]
+fn a_full_disk_costs_entries_but_not_the_end() {
+    if let Some(folder) = std::env::var_os("SMALL_DISK") {
+        return on_a_small_disk(folder.as_ref());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs -o size=400k tmpfs \"$1\" && exec \"$2\" --exact \"$3\"";
+    let status = std::process::Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", script, "sh"])
+        .args([folder.path().as_os_str(), std::env::current_exe().unwrap().as_os_str()])
+        .arg("a_full_disk_costs_entries_but_not_the_end")
+        .env("SMALL_DISK", folder.path())
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+fn on_a_small_disk(folder: &Path) {
+    let path = folder.join("journal");
+    let mut writer = Writer::create(&path).unwrap();
+    let mut dropped = None;
+    for _ in 0..20 {
+        writer.push(Kind::Stdout, 0, &vec![b'x'; 32 * 1024]);
+        if let Flushed::Dropped { from, to } = writer.flush() {
+            assert_eq!(from, to);
+            dropped.get_or_insert(from);
+        }
+    }
+    // Somebody else takes all that is left, and then gives some back.
+    let filler = folder.join("filler");
+    while fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&filler)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, &[0; 4096]))
+        .is_ok()
+    {}
+    writer.push(Kind::Stdout, 0, &vec![b'y'; 32 * 1024]);
+    assert!(matches!(writer.flush(), Flushed::Dropped { .. }));
+    let entries = writer.entries();
+    let bytes = writer.finish(0, b"{\"exitstatus\":0}").unwrap();
+    let read = read_all(&path, bytes).unwrap();
+    let (last, before) = read.split_last().unwrap();
+    assert_eq!(last.seq, entries + 1);
+    assert_eq!(before.last().unwrap().seq, dropped.unwrap() - 1);
+    assert!(Writer::create(&folder.join("another")).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn numbers_are_stable_wherever_reading_begins(payloads in payloads(), after in 0u64..25) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let bytes = write(&path, &payloads).finish(0, b"{}").unwrap();
+        let all = read_all(&path, bytes).unwrap();
+        let mut reader = Reader::open(&path).unwrap();
+        reader.skip_to(after, bytes).unwrap();
+        let rest = reader.read(bytes, usize::MAX).unwrap();
+        prop_assert!(rest.iter().eq(all.iter().filter(|entry| entry.seq > after)));
+    }
+
+    #[test]
+    fn a_flipped_bit_never_becomes_an_entry(payloads in payloads(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let bytes = write(&path, &payloads).finish(0, b"{}").unwrap();
+        let original = read_all(&path, bytes).unwrap();
+        let mut damaged = fs::read(&path).unwrap();
+        let at = at.index(damaged.len());
+        damaged[at] ^= 1 << bit;
+        fs::write(&path, &damaged).unwrap();
+        // Whatever is read is a prefix of what was written; the rest is an error, never garbage.
+        let (whole, last_seq) = whole_bytes(&path).unwrap();
+        prop_assert!(whole <= at as u64);
+        let prefix = if whole == 0 { vec![] } else { read_all(&path, whole).unwrap() };
+        prop_assert_eq!(last_seq, prefix.len() as u64);
+        prop_assert!(original.starts_with(&prefix));
+        prop_assert!(read_all(&path, bytes).is_err());
+    }
+}
+
+#[test]
+fn cut_anywhere_the_longest_whole_prefix_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let payloads: Vec<Vec<u8>> = (0..12).map(|n| vec![n as u8; n * 5]).collect();
+    let bytes = write(&path, &payloads).finish(0, b"{}").unwrap();
+    let recorded = fs::read(&path).unwrap();
+    let original = read_all(&path, bytes).unwrap();
+    let mut ends = vec![HEADER_BYTES];
+    for entry in &original {
+        ends.push(ends.last().unwrap() + 32 + entry.data.len() as u64);
+    }
+    for cut in 0..=recorded.len() {
+        fs::write(&path, &recorded[..cut]).unwrap();
+        let whole = ends.iter().filter(|end| **end <= cut as u64).count().saturating_sub(1);
+        let expected = if cut < HEADER_BYTES as usize { 0 } else { ends[whole] };
+        assert_eq!(whole_bytes(&path).unwrap(), (expected, whole as u64), "cut at {cut}");
+
+        let closed = close_lost(&path, 0, b"{\"lost\":true}").unwrap();
+        assert_eq!(closed == Closed::Already, cut == recorded.len());
+        let end = ending(&path).unwrap().unwrap();
+        let length = fs::metadata(&path).unwrap().len();
+        let read = read_all(&path, length).unwrap();
+        assert_eq!(read.len(), (whole + 1).min(original.len()));
+        assert_eq!(read.last().unwrap().seq, end.seq);
+        assert!(read[..whole.min(read.len() - 1)] == original[..whole.min(read.len() - 1)]);
+    }
+}

@@ -1,0 +1,87 @@
+//! The talk with one server: lines of JSON both ways, never blocking.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+};
+
+use livecode_protocol::control::{MAX_LINE_BYTES, Notice, Request};
+
+/// Bytes of answers that may wait for a server to read them; while more wait, nothing is read from it.
+const MAX_WAITING_BYTES: usize = 64 * 1024;
+/// The most bytes taken from a server in one turn of the loop, so that no server can keep it from the program.
+const READ_BYTES: usize = 64 * 1024;
+
+pub(crate) struct Connection {
+    stream: UnixStream,
+    incoming: Vec<u8>,
+    outgoing: Vec<u8>,
+    /// Whether both have greeted.
+    pub greeted: bool,
+    /// Whether progress was made that the server was not told of yet.
+    pub owes_progress: bool,
+}
+
+impl Connection {
+    /// Takes a connection over, if it comes from a process of our own user.
+    pub fn accept(stream: UnixStream) -> io::Result<Self> {
+        let peer = rustix::net::sockopt::socket_peercred(&stream)?;
+        if peer.uid != rustix::process::geteuid() {
+            return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        }
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream, incoming: vec![], outgoing: vec![], greeted: false, owes_progress: false })
+    }
+
+    pub fn stream(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// Whether something waits for the server to read.
+    pub fn is_waiting(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    pub fn may_read(&self) -> bool {
+        self.outgoing.len() < MAX_WAITING_BYTES
+    }
+
+    /// Reads what has come. `None` where the server has gone, or does not keep to the protocol.
+    pub fn read(&mut self) -> Option<Vec<Request>> {
+        let mut buffer = [0; READ_BYTES];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => return None,
+            Ok(length) => self.incoming.extend_from_slice(&buffer[..length]),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(_) => return None,
+        }
+        let whole = memchr::memrchr(b'\n', &self.incoming).map_or(0, |end| end + 1);
+        let requests = self.incoming[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let requests = requests.map(|line| serde_json::from_slice(line).ok()).collect::<Option<Vec<_>>>()?;
+        self.incoming.drain(..whole);
+        (self.incoming.len() <= MAX_LINE_BYTES).then_some(requests)
+    }
+
+    /// Queues a notice. It leaves with the next [`Self::flush`].
+    pub fn send(&mut self, notice: &Notice) {
+        // Serialising plain data into memory cannot fail.
+        if serde_json::to_writer(&mut self.outgoing, notice).is_ok() {
+            self.outgoing.push(b'\n');
+        }
+    }
+
+    /// Passes on as much as the server takes at the moment. `false` where it has gone.
+    pub fn flush(&mut self) -> bool {
+        while !self.outgoing.is_empty() {
+            match self.stream.write(&self.outgoing) {
+                Ok(length) => drop(self.outgoing.drain(..length)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+        true
+    }
+}

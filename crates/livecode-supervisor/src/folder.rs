@@ -1,0 +1,95 @@
+//! A session's folder, as a supervisor uses it.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::{fd::AsRawFd, unix::net::UnixListener},
+    path::{Path, PathBuf},
+};
+
+use livecode_journal::Writer;
+use livecode_protocol::{control, order};
+use serde::Serialize;
+
+/// Why a supervisor cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FolderError {
+    #[error("cannot open the session's folder {0}")]
+    Open(PathBuf, #[source] io::Error),
+    #[error("cannot make the journal")]
+    Journal(#[source] livecode_journal::WriteError),
+    #[error("cannot read the order")]
+    Order(#[source] io::Error),
+    #[error("the order is not one that this version understands")]
+    BadOrder(#[source] serde_json::Error),
+    #[error("cannot write the state file")]
+    State(#[source] io::Error),
+    #[error("cannot listen on the session's socket")]
+    Socket(#[source] io::Error),
+}
+
+/// `state.json`: which process supervises, in a form that cannot be mistaken for another after a reboot or when a
+/// process number comes back.
+#[derive(Serialize)]
+struct State {
+    version: u32,
+    boot_id: String,
+    pid: u32,
+    /// Field 22 of /proc/PID/stat: clock ticks from boot to the start of the process.
+    pid_start_ticks: u64,
+}
+
+pub(crate) struct Folder {
+    path: PathBuf,
+    folder: File,
+}
+
+impl Folder {
+    pub fn open(path: PathBuf) -> Result<Self, FolderError> {
+        let folder = File::open(&path).map_err(|e| FolderError::Open(path.clone(), e))?;
+        Ok(Self { path, folder })
+    }
+
+    /// Makes the journal and takes its lock, which says that this session has a supervisor.
+    pub fn journal(&self) -> Result<Writer, FolderError> {
+        Writer::create(&self.path.join("journal")).map_err(FolderError::Journal)
+    }
+
+    pub fn order(&self) -> Result<order::Order, FolderError> {
+        let bytes = fs::read(self.path.join(order::FILE)).map_err(FolderError::Order)?;
+        serde_json::from_slice(&bytes).map_err(FolderError::BadOrder)
+    }
+
+    pub fn write_state(&self) -> Result<(), FolderError> {
+        let write = || -> io::Result<()> {
+            let stat = fs::read_to_string("/proc/self/stat")?;
+            // The name in parentheses may itself hold spaces and parentheses; 20 fields follow its end up to the 22nd.
+            let ticks =
+                stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(19)?.parse().ok());
+            let state = State {
+                version: control::VERSION,
+                boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
+                pid: std::process::id(),
+                pid_start_ticks: ticks.unwrap_or(0),
+            };
+            let partial = self.path.join(".state.json");
+            fs::write(&partial, serde_json::to_vec(&state)?)?;
+            fs::rename(partial, self.path.join("state.json"))
+        };
+        write().map_err(FolderError::State)
+    }
+
+    /// Listens in the folder, by a path that is short however long the folder's own is (unix(7): 108 bytes).
+    pub fn listen(&self) -> Result<UnixListener, FolderError> {
+        let short =
+            Path::new("/proc/self/fd").join(self.folder.as_raw_fd().to_string()).join(control::SOCKET);
+        let listener = UnixListener::bind(short).map_err(FolderError::Socket)?;
+        listener.set_nonblocking(true).map_err(FolderError::Socket)?;
+        Ok(listener)
+    }
+
+    /// Takes the socket away: nobody is to find a supervisor that is about to end.
+    pub fn remove_socket(&self) {
+        let _ = fs::remove_file(self.path.join(control::SOCKET));
+    }
+}

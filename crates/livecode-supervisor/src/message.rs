@@ -1,0 +1,151 @@
+//! The messages a program sends: which are passed on, and the lines of its message channel.
+
+use std::borrow::Cow;
+
+use livecode_protocol::stream::{MAX_PROGRAM_MESSAGE_BYTES, RESERVED};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Map, Value};
+
+/// Why a line is no message that a program may send.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoMessage {
+    #[error("it is longer than {MAX_PROGRAM_MESSAGE_BYTES} bytes")]
+    TooLong,
+    #[error("it is not a JSON object with a string \"msgtype\" on one line ({0})")]
+    Malformed(String),
+    #[error("\"{0}\" is a message of the server's own")]
+    Reserved(String),
+}
+
+#[derive(Deserialize)]
+struct Probe<'a> {
+    #[serde(borrow)]
+    msgtype: Cow<'a, str>,
+    seq: Option<IgnoredAny>,
+}
+
+/// The JSON of a message, ready to be sent, if `line` is one that a program may send. A `seq` of the program's own is
+/// taken out: that name belongs to the server.
+pub(crate) fn check(line: &[u8]) -> Result<Cow<'_, [u8]>, NoMessage> {
+    if line.len() > MAX_PROGRAM_MESSAGE_BYTES {
+        return Err(NoMessage::TooLong);
+    }
+    let malformed = |why: &dyn std::fmt::Display| NoMessage::Malformed(why.to_string());
+    let text = std::str::from_utf8(line).map_err(|e| malformed(&e))?.trim_ascii();
+    if !text.starts_with('{') {
+        return Err(malformed(&"it does not start with '{'"));
+    }
+    let probe: Probe<'_> = serde_json::from_str(text).map_err(|e| malformed(&e))?;
+    if RESERVED.contains(&&*probe.msgtype) {
+        return Err(NoMessage::Reserved(probe.msgtype.into_owned()));
+    }
+    if probe.seq.is_none() {
+        return Ok(Cow::Borrowed(text.as_bytes()));
+    }
+    let mut fields: Map<String, Value> = serde_json::from_str(text).map_err(|e| malformed(&e))?;
+    fields.shift_remove("seq");
+    serde_json::to_vec(&fields).map(Cow::Owned).map_err(|e| malformed(&e))
+}
+
+/// The lines of a message channel, put together from reads.
+#[derive(Default)]
+pub(crate) struct Lines {
+    held: Vec<u8>,
+    too_long: bool,
+}
+
+impl Lines {
+    /// Takes what was read, and gives each line that is whole by now to `each`: a message, or why it is none together
+    /// with the line's beginning.
+    pub fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(Result<&[u8], (NoMessage, &[u8])>)) {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
+            let (line, rest) = bytes.split_at(end);
+            bytes = &rest[1..];
+            self.keep(line);
+            let line = std::mem::take(&mut self.held);
+            match (std::mem::take(&mut self.too_long), line.trim_ascii().is_empty()) {
+                (true, _) => each(Err((NoMessage::TooLong, &line))),
+                (false, true) => {}
+                (false, false) => match check(&line) {
+                    Ok(message) => each(Ok(&message)),
+                    Err(why) => each(Err((why, &line))),
+                },
+            }
+        }
+        self.keep(bytes);
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        let room = (MAX_PROGRAM_MESSAGE_BYTES + 1).saturating_sub(self.held.len());
+        self.held.extend_from_slice(&part[..part.len().min(room)]);
+        self.too_long |= part.len() > room;
+    }
+}
+
+/// The line on standard error that says a message was not sent.
+pub(crate) fn complaint(why: &NoMessage, line: &[u8]) -> Vec<u8> {
+    const SHOWN_BYTES: usize = 200;
+    let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]);
+    let more = if line.len() > SHOWN_BYTES { "…" } else { "" };
+    format!("livecode: a message was not sent: {why}: {}{more}\n", shown.trim_end()).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_passes_unchanged() {
+        let line = br#" {"msgtype": "draw", "shape": "circle", "args": [100, 100, 50]} "#;
+        assert_eq!(&*check(line).unwrap(), line.trim_ascii());
+    }
+
+    #[test]
+    fn a_program_does_not_number_messages() {
+        assert_eq!(
+            &*check(br#"{"msgtype":"a","seq":7,"z":1,"b":{"seq":2}}"#).unwrap(),
+            br#"{"msgtype":"a","z":1,"b":{"seq":2}}"#
+        );
+    }
+
+    #[test]
+    fn what_does_not_pass_says_why() {
+        for line in [
+            &b"x"[..],
+            b"[\"draw\"]",
+            b"{}",
+            b"{\"msgtype\":1}",
+            b"{\"msgtype\":\"a\"",
+            b"{\"msgtype\":\"\xff\"}",
+            br#"{"msgtype":"a","msgtype":"exitstatus"}"#,
+        ] {
+            assert!(matches!(check(line), Err(NoMessage::Malformed(_))), "{line:?}");
+        }
+        for name in RESERVED {
+            let line = format!(r#"{{"msgtype":"{name}"}}"#);
+            assert!(matches!(check(line.as_bytes()), Err(NoMessage::Reserved(_))));
+        }
+        // The same name in other letters of JSON.
+        assert!(matches!(check(br#"{"msgtype":"\u0065xitstatus"}"#), Err(NoMessage::Reserved(_))));
+    }
+
+    #[test]
+    fn lines_are_put_together_and_bounded() {
+        let mut lines = Lines::default();
+        let mut seen = vec![];
+        let mut push = |bytes: &[u8]| {
+            lines.push(bytes, |line| seen.push(line.map(<[u8]>::to_vec).map_err(|(why, _)| why.to_string())));
+        };
+        push(b"{\"msgtype\":");
+        push(b"\"a\"}\n\n{\"msgtype\":\"b\"}\n{\"msgtype\":\"");
+        for _ in 0..5 {
+            push(&vec![b'x'; 1024 * 1024]);
+        }
+        push(b"\"}\n{\"msgtype\":\"c\"}\n");
+        let ok = |text: &str| Ok(text.as_bytes().to_vec());
+        assert_eq!(seen[0], ok(r#"{"msgtype":"a"}"#));
+        assert_eq!(seen[1], ok(r#"{"msgtype":"b"}"#));
+        assert_eq!(seen[2], Err(NoMessage::TooLong.to_string()));
+        assert_eq!(seen[3], ok(r#"{"msgtype":"c"}"#));
+    }
+}

@@ -1,0 +1,90 @@
+//! What a supervisor writes down: entries of the journal, within the session's cap.
+
+use std::io;
+
+use livecode_journal::{Kind, WriteError, Writer};
+use livecode_protocol::control::{Ending, Notice};
+
+use crate::{ending::now_us, sync::Syncer};
+
+pub(crate) struct Record {
+    journal: Writer,
+    /// Syncs the journal; the loop asks it when it is due.
+    pub syncer: Syncer,
+    used_bytes: u64,
+    max_bytes: u64,
+    pending: bool,
+}
+
+impl Record {
+    /// Writes to `journal`, at most `max_bytes` of payload.
+    pub fn new(journal: Writer, max_bytes: u64) -> io::Result<Self> {
+        let syncer = Syncer::new(journal.file())?;
+        Ok(Self { journal, syncer, used_bytes: 0, max_bytes, pending: false })
+    }
+
+    /// Appends an entry. Returns `false` where that passes the cap: of output the part that fits is kept, of a message
+    /// nothing, and nothing at all from then on.
+    pub fn append(&mut self, kind: Kind, data: &[u8]) -> bool {
+        let room = usize::try_from(self.max_bytes - self.used_bytes).unwrap_or(usize::MAX);
+        if data.len() <= room {
+            self.push(kind, data);
+            return true;
+        }
+        if kind != Kind::Message {
+            let is_inside = |at: usize| data[at] & 0xc0 == 0x80;
+            let cut = (room.saturating_sub(3)..=room).rev().find(|at| !is_inside(*at)).unwrap_or(room);
+            self.push(kind, &data[..cut]);
+        }
+        self.used_bytes = self.max_bytes;
+        false
+    }
+
+    fn push(&mut self, kind: Kind, data: &[u8]) {
+        if !data.is_empty() {
+            self.used_bytes += data.len() as u64;
+            self.journal.push(kind, now_us(), data);
+            self.pending = true;
+        }
+    }
+
+    /// Says something of LiveCode's own on the program's standard error, cap or not.
+    pub fn say(&mut self, text: &str) {
+        self.journal.push(Kind::Stderr, now_us(), format!("livecode: {text}\n").as_bytes());
+        self.pending = true;
+    }
+
+    /// Writes what was appended. Returns whether there was anything; readers are told then.
+    pub fn flush(&mut self) -> bool {
+        if !std::mem::take(&mut self.pending) {
+            return false;
+        }
+        // Entries that found no room keep their numbers; readers are told of a gap.
+        let _ = self.journal.flush();
+        self.syncer.mark();
+        true
+    }
+
+    /// How far the journal reaches.
+    pub fn progress(&self, started_us: Option<u64>) -> Notice {
+        Notice::Progress {
+            entries: self.journal.entries(),
+            bytes: self.journal.bytes(),
+            started_us,
+            ended: false,
+        }
+    }
+
+    /// Writes the closing entry. Returns the last progress, and what is left to do when everybody has been told: syncing.
+    ///
+    /// # Errors
+    /// Where even the room set aside could not be written to; then the server closes the journal.
+    pub fn finish(mut self, ending: &Ending) -> Result<(Notice, Syncer), WriteError> {
+        self.flush();
+        let entries = self.journal.entries() + 1;
+        let json = serde_json::to_vec(ending).unwrap_or_default();
+        let bytes = self.journal.finish(ending.ended_us, &json)?;
+        let started_us = (ending.started_us != 0).then_some(ending.started_us);
+        Ok((Notice::Progress { entries, bytes, started_us, ended: true }, self.syncer))
+    }
+}

@@ -1,0 +1,126 @@
+//! The spawner: a process with one thread that forks a supervisor whenever the server asks for one.
+//!
+//! It is started by the server, as `livecode spawner`, with a sequenced-packet socket as standard input. It first makes a
+//! sandbox to try, and says in one datagram ([`Ready`]) what this machine can do. After that each datagram from the server
+//! is a session's id, with one end of a socket pair attached: the new supervisor's first connection. There is no answer; a
+//! supervisor that could not be forked shows as that connection's end.
+//!
+//! It ends when the server closes the socket. Supervisors run on: each has a session of its own (setsid), and the
+//! kernel reaps them.
+
+use std::{
+    io,
+    io::IoSliceMut,
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::{Path, PathBuf},
+};
+
+use livecode_protocol::{SessionId, control::Ready};
+use livecode_sandbox::{Forked, Host};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg};
+
+use crate::supervisor;
+
+/// Runs until the server closes `server`. The result is the process's exit status.
+pub fn run(server: OwnedFd, data_dir: &Path) -> i32 {
+    // Signals of the server's terminal are not for us; we end when the server does.
+    let _ = rustix::process::setsid();
+    let host = match prepare(data_dir) {
+        Ok(host) => host,
+        Err(error) => {
+            say(&server, &Ready { degraded: vec![], error: Some(with_causes(&*error)) });
+            return 1;
+        }
+    };
+    say(&server, &Ready { degraded: host.degraded(), error: None });
+    // Forgotten children are reaped by the kernel (signal(7)).
+    livecode_sandbox::reap_children_automatically(true);
+    loop {
+        match receive(&server) {
+            Ok(Some((id, stream))) => match livecode_sandbox::fork() {
+                Ok(Forked::Parent(_)) => {}
+                Ok(Forked::Child) => {
+                    drop(server);
+                    livecode_sandbox::reap_children_automatically(false);
+                    let _ = rustix::process::setsid();
+                    let _ = rustix::thread::set_name(c"livecode-super");
+                    std::process::exit(supervisor::supervise(&host, folder(data_dir, id), stream));
+                }
+                Err(error) => eprintln!("livecode spawner: cannot fork for session {id}: {error}"),
+            },
+            Ok(None) => break,
+            Err(error) => {
+                eprintln!("livecode spawner: the server's socket failed: {error}");
+                break;
+            }
+        }
+    }
+    host.tidy();
+    0
+}
+
+/// Where a session lives.
+fn folder(data_dir: &Path, id: SessionId) -> PathBuf {
+    data_dir.join("sessions").join(id.to_string())
+}
+
+fn prepare(data_dir: &Path) -> Result<Host, Box<dyn std::error::Error>> {
+    let staging = data_dir.join("mnt");
+    std::fs::create_dir_all(&staging)?;
+    let data_dir = data_dir.canonicalize()?;
+    let host = Host::new(staging.canonicalize()?, fnv1a(data_dir.as_os_str().as_encoded_bytes()))?;
+    host.try_sandbox()?;
+    Ok(host)
+}
+
+/// Tells data directories apart, the same in every version (FNV-1a, 64 bits).
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn say(server: &OwnedFd, ready: &Ready) {
+    // A server that is gone will be noticed at the next receive.
+    let _ = rustix::net::send(server, &serde_json::to_vec(ready).unwrap_or_default(), SendFlags::NOSIGNAL);
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// The next request; `None` when the server has gone.
+fn receive(server: &OwnedFd) -> io::Result<Option<(SessionId, UnixStream)>> {
+    loop {
+        let mut bytes = [0; SessionId::LENGTH + 1];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut buffers = [IoSliceMut::new(&mut bytes)];
+        let received = match recvmsg(server.as_fd(), &mut buffers, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => continue,
+            other => other?,
+        };
+        if received.bytes == 0 {
+            return Ok(None);
+        }
+        let stream = ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        });
+        let id = std::str::from_utf8(&bytes[..received.bytes]).ok().and_then(|text| text.parse().ok());
+        match (id, stream) {
+            (Some(id), Some(stream)) => return Ok(Some((id, stream.into()))),
+            _ => eprintln!("livecode spawner: a request that is not an id with a socket"),
+        }
+    }
+}

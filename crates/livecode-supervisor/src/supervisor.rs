@@ -1,0 +1,501 @@
+//! One supervisor: a single loop that waits for everything at once.
+//!
+//! ```text
+//!   reads from                                   writes to
+//!   ──────────                                   ─────────
+//!   program's stdout, stderr, messages ────────▶ journal
+//!   servers' sockets (input, event, signal) ───▶ program's stdin, messages; init (signals)
+//!   init (reports), memory alarm, clocks ──────▶ the outcome
+//!                                                servers' sockets (progress, answers)
+//! ```
+//!
+//! Nothing here blocks on a server or on the program; what cannot be passed on at once waits in a bounded queue.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::net::UnixListener, unix::net::UnixStream},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use livecode_protocol::{
+    control::{self, Delivery, Notice, Request},
+    order::{Order, Step},
+    session::Outcome,
+    stream::Signal,
+};
+use livecode_sandbox::{Host, Pipes, Report, Sandbox, Status};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::Value;
+
+use crate::{
+    connection::Connection,
+    ending::{Findings, now_us},
+    folder::{Folder, FolderError},
+    input::{EVENT_QUEUE_BYTES, INPUT_QUEUE_BYTES, Ids, Queue, Seen},
+    outputs::{Found, Outputs, Readable},
+    record::Record,
+};
+
+/// Servers connected at once: the living one, one that takes over, and one whose end was not noticed yet.
+const MAX_CONNECTIONS: usize = 4;
+/// CPU time is looked at again after what is left could have been used, but not more often than this.
+const MIN_CPU_CHECK: Duration = Duration::from_millis(10);
+/// How long the end waits for a server to take the last notices.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Supervises the session in the folder `path`, first of all for `server`. The result is the process's exit status.
+pub(crate) fn supervise(host: &Host, path: PathBuf, server: UnixStream) -> i32 {
+    let began = Instant::now();
+    match begin(host, path, server, began) {
+        Ok(None) => 0,
+        Ok(Some(mut supervisor)) => {
+            supervisor.run();
+            supervisor.finish()
+        }
+        Err(error) => {
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            eprintln!("livecode supervisor: {error}{cause}");
+            1
+        }
+    }
+}
+
+/// Starts the program. Once the journal exists, a failure is told there, and there is nothing left to supervise.
+fn begin(
+    host: &Host,
+    path: PathBuf,
+    server: UnixStream,
+    began: Instant,
+) -> Result<Option<Supervisor<'_>>, FolderError> {
+    let folder = Folder::open(path)?;
+    let journal = folder.journal()?;
+    let order = folder.order()?;
+    let mut record = Record::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
+    let start = || -> Result<_, String> {
+        folder.write_state().map_err(|error| error.to_string())?;
+        let listener = folder.listen().map_err(|error| error.to_string())?;
+        let (sandbox, pipes) =
+            Sandbox::start(host, &order).map_err(|error| format!("{error}: {}", error.source))?;
+        Ok((listener, sandbox, pipes))
+    };
+    match start() {
+        Ok((listener, sandbox, pipes)) => {
+            let connections = Connection::accept(server).into_iter().collect();
+            Supervisor::new(host, folder, order, record, listener, connections, sandbox, pipes, began)
+                .map(Some)
+        }
+        Err(why) => {
+            record.say(&why);
+            folder.remove_socket();
+            // Where this fails too, the server finds the journal without its end and closes it.
+            let _ = record.finish(&Findings::default().ending(None, 0));
+            Ok(None)
+        }
+    }
+}
+
+struct Supervisor<'h> {
+    host: &'h Host,
+    folder: Folder,
+    order: Order,
+    record: Record,
+    listener: UnixListener,
+    connections: Vec<Connection>,
+    sandbox: Sandbox,
+    outputs: Outputs,
+    stdin: Queue<OwnedFd>,
+    events: Queue<OwnedFd>,
+    ids: Ids,
+    findings: Findings,
+    /// The step that runs, if any.
+    step: Option<usize>,
+    /// Signals that came before the first step.
+    waiting_signals: Vec<Signal>,
+    started_us: Option<u64>,
+    wall_deadline: Option<Instant>,
+    cpu: CpuClock,
+}
+
+/// When the CPU time of the running step must be looked at, and how much had been used when it began.
+#[derive(Default)]
+struct CpuClock {
+    base_ms: u64,
+    check_at: Option<Instant>,
+}
+
+/// What poll(2) found.
+#[derive(Default)]
+struct Woken {
+    readable: Readable,
+    sandbox: bool,
+    memory: bool,
+    listener: bool,
+    connections: Vec<usize>,
+}
+
+impl<'h> Supervisor<'h> {
+    #[allow(clippy::too_many_arguments)] // called once; each is a part made by the one caller
+    fn new(
+        host: &'h Host,
+        folder: Folder,
+        order: Order,
+        record: Record,
+        listener: UnixListener,
+        connections: Vec<Connection>,
+        sandbox: Sandbox,
+        pipes: Pipes,
+        began: Instant,
+    ) -> Result<Self, FolderError> {
+        let mut stdin = Queue::new("standard input", pipes.stdin, INPUT_QUEUE_BYTES);
+        if let Some(contents) = order.stdin.clone() {
+            stdin.fill_and_end(contents.into_bytes().map_err(|e| FolderError::Order(io::Error::other(e)))?);
+        }
+        let messages = pipes.messages.try_clone().map_err(FolderError::Socket)?;
+        let wall_deadline = began.checked_add(Duration::from_millis(order.limits.wall_ms));
+        Ok(Self {
+            host,
+            folder,
+            record,
+            listener,
+            connections,
+            sandbox,
+            outputs: Outputs::new(pipes.stdout, pipes.stderr, pipes.messages),
+            stdin,
+            events: Queue::new("message channel", messages.into(), EVENT_QUEUE_BYTES),
+            ids: Ids::default(),
+            findings: Findings::default(),
+            step: None,
+            waiting_signals: vec![],
+            started_us: None,
+            wall_deadline,
+            cpu: CpuClock::default(),
+            order,
+        })
+    }
+
+    /// Runs until init has ended.
+    fn run(&mut self) {
+        loop {
+            let woken = self.wait();
+            let now = Instant::now();
+            self.serve_connections(&woken);
+            self.stdin.pump();
+            self.events.pump();
+            let found = self.outputs.take(woken.readable, now);
+            self.append(found);
+            let alive = !woken.sandbox || self.hear_reports();
+            if woken.memory {
+                self.decide(Outcome::Memory);
+            }
+            self.watch_clocks(now);
+            self.publish();
+            self.record.syncer.run(now);
+            if !alive {
+                return;
+            }
+        }
+    }
+
+    /// Waits until something happens or is due.
+    fn wait(&self) -> Woken {
+        let dues = [self.outputs.due(), self.record.syncer.due(), self.wall_deadline, self.cpu.check_at];
+        let due = dues.into_iter().flatten().min();
+        let timeout = due.map(|due| timespec(due.saturating_duration_since(Instant::now())));
+
+        #[derive(Clone, Copy)]
+        enum Source {
+            Sandbox,
+            Memory,
+            Stdout,
+            Stderr,
+            Messages,
+            Way,
+            Listener,
+            Connection(usize),
+        }
+        let control = self.sandbox.control();
+        let mut watched = Vec::with_capacity(12);
+        let mut watch = |source, fd: Option<_>, flags| watched.extend(fd.map(|fd| (source, fd, flags)));
+        watch(Source::Sandbox, Some(control), PollFlags::IN);
+        watch(
+            Source::Memory,
+            self.sandbox.memory_alarm().filter(|_| self.findings.decided.is_none()),
+            PollFlags::IN,
+        );
+        watch(Source::Stdout, self.outputs.stdout(), PollFlags::IN);
+        watch(Source::Stderr, self.outputs.stderr(), PollFlags::IN);
+        watch(Source::Messages, self.outputs.messages(), PollFlags::IN);
+        watch(Source::Way, self.stdin.waits_for(), PollFlags::OUT);
+        watch(Source::Way, self.events.waits_for(), PollFlags::OUT);
+        let listener =
+            (self.connections.len() < MAX_CONNECTIONS).then_some(std::os::fd::AsFd::as_fd(&self.listener));
+        watch(Source::Listener, listener, PollFlags::IN);
+        for (index, connection) in self.connections.iter().enumerate() {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, connection.may_read());
+            flags.set(PollFlags::OUT, connection.is_waiting());
+            watch(Source::Connection(index), Some(connection.stream()), flags);
+        }
+        let mut ready: Vec<_> = watched.iter().map(|(_, fd, flags)| PollFd::new(fd, *flags)).collect();
+        let mut woken = Woken::default();
+        if poll(&mut ready, timeout.as_ref()).is_err() {
+            return woken; // interrupted: look at the clocks and come again
+        }
+        for ((source, ..), fd) in watched.iter().zip(&ready) {
+            if fd.revents().is_empty() {
+                continue;
+            }
+            match *source {
+                Source::Sandbox => woken.sandbox = true,
+                Source::Memory => woken.memory = true,
+                Source::Stdout => woken.readable.stdout = true,
+                Source::Stderr => woken.readable.stderr = true,
+                Source::Messages => woken.readable.messages = true,
+                Source::Way => {}
+                Source::Listener => woken.listener = true,
+                Source::Connection(index) => woken.connections.push(index),
+            }
+        }
+        woken
+    }
+
+    fn append(&mut self, found: Vec<Found>) {
+        for Found { kind, data } in found {
+            if self.findings.decided == Some(Outcome::Output) {
+                return;
+            }
+            if !self.record.append(kind, &data) {
+                self.decide(Outcome::Output);
+            }
+        }
+    }
+
+    /// The first reason to end the program stands.
+    fn decide(&mut self, outcome: Outcome) {
+        self.findings.decided.get_or_insert(outcome);
+        self.sandbox.kill();
+    }
+
+    fn watch_clocks(&mut self, now: Instant) {
+        if self.wall_deadline.is_some_and(|deadline| deadline <= now) {
+            self.wall_deadline = None;
+            self.decide(Outcome::Timeout);
+        }
+        if self.cpu.check_at.is_some_and(|at| at <= now) {
+            self.check_cpu(now);
+        }
+    }
+
+    fn running_step(&self) -> Option<&Step> {
+        self.step.map(|index| self.order.compile.get(index).unwrap_or(&self.order.run))
+    }
+
+    /// Looks at the CPU time, and says when to look again: no sooner than all that is left can have been used.
+    fn check_cpu(&mut self, now: Instant) {
+        let (Some(step), Some(total_ms)) = (self.running_step(), self.sandbox.cpu_ms()) else {
+            self.cpu.check_at = None; // counted by rlimit, if at all
+            return;
+        };
+        let left_ms = step.limits.cpu_ms.saturating_sub(total_ms.saturating_sub(self.cpu.base_ms));
+        if left_ms == 0 {
+            self.cpu.check_at = None;
+            return self.decide(Outcome::Cpu);
+        }
+        let cores = u64::from(self.order.limits.cpu_millicores).div_ceil(1000).max(1);
+        self.cpu.check_at = now.checked_add(Duration::from_millis(left_ms / cores).max(MIN_CPU_CHECK));
+    }
+
+    /// Takes in what init reports. `false` once it is gone.
+    fn hear_reports(&mut self) -> bool {
+        loop {
+            match self.sandbox.report() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Ok(None) | Err(_) => return false,
+                Ok(Some(report)) => self.hear(report),
+            }
+        }
+    }
+
+    fn hear(&mut self, report: Report) {
+        match report {
+            Report::Started(index) => {
+                self.step = Some(index);
+                self.started_us.get_or_insert_with(now_us);
+                self.cpu.base_ms = if index == 0 { 0 } else { self.sandbox.cpu_ms().unwrap_or(0) };
+                self.check_cpu(Instant::now());
+                for signal in std::mem::take(&mut self.waiting_signals) {
+                    self.sandbox.signal(number(signal));
+                }
+                for connection in &mut self.connections {
+                    connection.owes_progress = true;
+                }
+            }
+            Report::Ended(index, status) => {
+                self.step = None;
+                self.cpu.check_at = None;
+                self.findings.status = Some(status);
+                let next = index + 1;
+                if status == Status::Exited(0) && next <= self.order.compile.len() {
+                    self.findings.status = None;
+                    let limits = self.order.compile.get(next).unwrap_or(&self.order.run).limits;
+                    if let Err(error) = self.sandbox.start_step(next, &limits) {
+                        self.fail(&format!("{error}: {}", error.source));
+                    }
+                }
+            }
+            Report::CannotRun(index, error) => {
+                let step = self.order.compile.get(index).unwrap_or(&self.order.run);
+                let text = format!("cannot run {}: {error}", step.argv[0]);
+                self.record.say(&text);
+            }
+            Report::SetupFailed(error) => self.fail(&format!("{error}: {}", error.source)),
+        }
+    }
+
+    /// The platform failed, not the program.
+    fn fail(&mut self, why: &str) {
+        self.record.say(why);
+        self.decide(Outcome::Lost);
+    }
+
+    fn serve_connections(&mut self, woken: &Woken) {
+        let mut gone = vec![];
+        for &index in &woken.connections {
+            match self.connections[index].read() {
+                Some(requests) => requests.into_iter().for_each(|request| self.answer(index, request)),
+                None => gone.push(index),
+            }
+        }
+        for index in gone.into_iter().rev() {
+            self.connections.remove(index);
+        }
+        if woken.listener
+            && let Ok((stream, _)) = self.listener.accept()
+        {
+            self.connections.extend(Connection::accept(stream));
+        }
+    }
+
+    fn answer(&mut self, index: usize, request: Request) {
+        let notice = match request {
+            Request::Hello { version } => {
+                let connection = &mut self.connections[index];
+                connection.greeted = true;
+                connection.owes_progress = true;
+                Notice::Hello { version: version.min(control::VERSION), degraded: self.host.degraded() }
+            }
+            Request::Cancel => return self.decide(Outcome::Cancelled),
+            Request::Deliver { tag, id, item } => match self.deliver(id, item) {
+                Ok(()) => Notice::Delivered { tag },
+                Err(error) => Notice::Refused { tag, error },
+            },
+        };
+        self.connections[index].send(&notice);
+    }
+
+    /// Passes something in, once.
+    fn deliver(&mut self, id: Option<Value>, item: Delivery) -> Result<(), String> {
+        if let Some(id) = &id {
+            match self.ids.look(id, &item) {
+                Seen::New => {}
+                Seen::Before => return Ok(()),
+                Seen::Another => return Err("another message was delivered under this id".into()),
+            }
+        }
+        match &item {
+            Delivery::Input { data, eof } => {
+                let bytes = data.clone().into_bytes().map_err(|error| error.to_string())?;
+                self.stdin.push(&bytes, *eof)?;
+            }
+            Delivery::Event { line } => {
+                self.events.push(format!("{}\n", line.get()).as_bytes(), false)?;
+            }
+            Delivery::Signal { signal } => match (self.step, self.started_us) {
+                (Some(_), _) => self.sandbox.signal(number(*signal)),
+                (None, None) => self.waiting_signals.push(*signal),
+                (None, Some(_)) => return Err("the program has ended".into()),
+            },
+        }
+        if let Some(id) = &id {
+            self.ids.remember(id, &item);
+        }
+        Ok(())
+    }
+
+    /// Writes what was appended and tells the servers.
+    fn publish(&mut self) {
+        let is_news = self.record.flush();
+        let progress = self.record.progress(self.started_us);
+        self.connections.retain_mut(|connection| {
+            connection.owes_progress |= is_news;
+            if connection.greeted && connection.owes_progress && !connection.is_waiting() {
+                connection.send(&progress);
+                connection.owes_progress = false;
+            }
+            connection.flush()
+        });
+    }
+
+    /// Init has ended: waits until all else has, writes the closing entry, tells everybody, and tidies up.
+    fn finish(mut self) -> i32 {
+        self.sandbox.reap();
+        let found = self.outputs.take_rest();
+        self.append(found);
+        self.findings.out_of_memory = self.sandbox.out_of_memory();
+        let ending = self.findings.ending(Some(&self.sandbox), self.started_us.unwrap_or(0));
+        self.folder.remove_socket();
+        let finished = self.record.finish(&ending);
+        if let Ok((progress, _)) = &finished {
+            farewell(&mut self.connections, progress);
+        }
+        drop(self.sandbox); // and its cgroups
+        drop(self.connections);
+        match finished {
+            Ok((_, syncer)) => {
+                syncer.finish();
+                0
+            }
+            Err(error) => {
+                eprintln!("livecode supervisor: {error}");
+                1
+            }
+        }
+    }
+}
+
+/// Sends the last notice, and gives every server a little time to take it.
+fn farewell(connections: &mut Vec<Connection>, progress: &Notice) {
+    let until = Instant::now() + FAREWELL;
+    connections.retain_mut(|connection| {
+        connection.send(progress);
+        connection.flush()
+    });
+    while !connections.is_empty() && Instant::now() < until {
+        connections.retain_mut(|connection| connection.flush() && connection.is_waiting());
+        let mut ready: Vec<_> = connections
+            .iter()
+            .map(|connection| PollFd::from_borrowed_fd(connection.stream(), PollFlags::OUT))
+            .collect();
+        if !ready.is_empty() {
+            let _ = poll(&mut ready, Some(&timespec(until.saturating_duration_since(Instant::now()))));
+        }
+    }
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    // Rounded up by the kernel's own resolution; never negative.
+    Timespec {
+        tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+fn number(signal: Signal) -> i32 {
+    match signal {
+        Signal::Interrupt => 2,
+        Signal::Terminate => 15,
+        Signal::Kill => 9,
+    }
+}
