@@ -20,6 +20,14 @@ impl FileName {
     /// The deepest name, in parts.
     pub const MAX_DEPTH: usize = 16;
 
+    /// A name that is written in the source.
+    ///
+    /// # Panics
+    /// Where it is not one.
+    pub fn from_static(name: &'static str) -> Self {
+        name.parse().expect("a name in the source is well-formed")
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,1 +1,3 @@
-//! livecode-server
+//! x
+pub mod catalogue;
+pub mod prepare;

@@ -1,0 +1,20 @@
+//! Compiles the small object that runtimes preload into C programs, so that it can be part of the binary.
+
+use std::{env, path::Path, process::Command};
+
+fn main() {
+    let manifest = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let runtimes = Path::new(&manifest).join("../../runtimes");
+    println!("cargo:rerun-if-changed={}", runtimes.display());
+
+    let object = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("terminal.so");
+    let source = runtimes.join("shared/terminal.c");
+    let compiler = env::var("CC").unwrap_or_else(|_| "cc".into());
+    let status = Command::new(&compiler)
+        .args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-s", "-o"])
+        .arg(object)
+        .arg(source)
+        .status()
+        .unwrap_or_else(|error| panic!("cannot run the C compiler {compiler}: {error}"));
+    assert!(status.success(), "the C compiler failed: {status}");
+}

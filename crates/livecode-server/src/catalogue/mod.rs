@@ -1,0 +1,243 @@
+//! The languages this server runs: a folder each, with a `runtime.toml`, built into the binary or the operator's.
+
+mod manifest;
+mod unpack;
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use livecode_protocol::order::Mount;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub use manifest::{Manifest, StepDefaults};
+
+/// Where programs are searched inside, after a runtime's own folders.
+const SYSTEM_PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
+/// Where the support files of the built-in runtimes are inside.
+const SUPPORT: &str = "/livecode";
+/// Where the operator's runtimes are inside.
+const OPERATORS: &str = "/runtimes";
+/// What is listed first; the rest follows by name.
+const FIRST: &str = "python";
+
+/// Why the catalogue could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// A folder or file could not be read.
+    #[error("cannot read {0}")]
+    Read(PathBuf, #[source] io::Error),
+    /// The support files could not be unpacked into the data directory.
+    #[error("cannot unpack the runtimes' support files into {0}")]
+    Unpack(PathBuf, #[source] io::Error),
+    /// A `runtime.toml` is wrong; the text names the key and the line.
+    #[error("{path} is wrong:\n{error}")]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        error: String,
+    },
+    /// Two runtimes want the same name.
+    #[error("{path} takes the name \"{name}\", which another runtime has")]
+    Taken {
+        /// The later file.
+        path: PathBuf,
+        /// The name or alias.
+        name: String,
+    },
+}
+
+/// One language, as this machine has it.
+#[derive(Debug)]
+pub struct Runtime {
+    /// Its name: the name of its folder.
+    pub name: String,
+    /// What its `runtime.toml` says.
+    pub manifest: Manifest,
+    /// The trees it needs to see.
+    pub mounts: Vec<Mount>,
+    /// `PATH` inside.
+    pub path: String,
+    /// What this machine lacks, and how to get it; `None` where the runtime can run.
+    pub needs: Option<String>,
+}
+
+/// A runtime, as `GET /runtimes` lists it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RuntimeInfo {
+    /// Its name.
+    #[schema(example = "python")]
+    pub name: String,
+    /// Other names it answers to.
+    pub aliases: Vec<String>,
+    /// Its name for people.
+    pub title: String,
+    /// The file that `code` is saved as.
+    #[schema(example = "main.py")]
+    pub file: String,
+    /// Endings of its source files, without the dot.
+    pub extensions: Vec<String>,
+    /// The editor's mode for its source.
+    pub editor_mode: String,
+    /// What can be done with its files: `exec`, and `test` where it has that.
+    pub modes: Vec<String>,
+    /// Whether this machine can run it.
+    pub available: bool,
+    /// What this machine lacks, and how to get it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub needs: Option<String>,
+    /// A small program.
+    pub example: String,
+}
+
+/// All runtimes, found by name or alias.
+#[derive(Debug)]
+pub struct Catalogue {
+    runtimes: Vec<Runtime>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Catalogue {
+    /// Unpacks the built-in runtimes' support files below `data_dir`, and reads the operator's runtimes from `extra`.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or written, or a `runtime.toml` is wrong.
+    pub fn load(data_dir: &Path, extra: Option<&Path>) -> Result<Self, CatalogueError> {
+        let support = unpack::unpack(&data_dir.join("support"))?;
+        let mut runtimes = read_folders(&support, SUPPORT)?;
+        if let Some(extra) = extra {
+            let extra = extra.canonicalize().map_err(|error| CatalogueError::Read(extra.to_owned(), error))?;
+            runtimes.extend(read_folders(&extra, OPERATORS)?);
+        }
+        runtimes.sort_by_key(|(_, runtime)| (runtime.name != FIRST, runtime.name.clone()));
+
+        let mut catalogue = Self { runtimes: vec![], by_name: HashMap::new() };
+        for (path, runtime) in runtimes {
+            for name in std::iter::once(&runtime.name).chain(&runtime.manifest.aliases) {
+                if catalogue.by_name.insert(name.clone(), catalogue.runtimes.len()).is_some() {
+                    return Err(CatalogueError::Taken { path, name: name.clone() });
+                }
+            }
+            catalogue.runtimes.push(runtime);
+        }
+        Ok(catalogue)
+    }
+
+    /// The runtime with this name or alias.
+    pub fn get(&self, name: &str) -> Option<&Runtime> {
+        self.by_name.get(name).map(|index| &self.runtimes[*index])
+    }
+
+    /// All of them, Python first.
+    pub fn iter(&self) -> impl Iterator<Item = &Runtime> {
+        self.runtimes.iter()
+    }
+}
+
+/// Reads every folder with a `runtime.toml` below `folder`, which programs see at `inside`.
+fn read_folders(folder: &Path, inside: &str) -> Result<Vec<(PathBuf, Runtime)>, CatalogueError> {
+    let read = |error| CatalogueError::Read(folder.to_owned(), error);
+    let mut runtimes = vec![];
+    for entry in std::fs::read_dir(folder).map_err(read)? {
+        let entry = entry.map_err(read)?;
+        let path = entry.path().join("runtime.toml");
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if !path.is_file() {
+            continue; // files that several runtimes share
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| CatalogueError::Read(path.clone(), error))?;
+        let manifest = Manifest::parse(&text)
+            .map_err(|error| CatalogueError::Manifest { path: path.clone(), error })?;
+        let support = Mount { source: folder.to_owned(), target: inside.into() };
+        runtimes.push((path, Runtime::new(name, manifest, support)));
+    }
+    Ok(runtimes)
+}
+
+impl Runtime {
+    fn new(name: String, manifest: Manifest, support: Mount) -> Self {
+        let mut mounts = vec![support];
+        mounts.extend(manifest.mounts.iter().filter_map(manifest::ToolchainMount::resolve));
+        let folders: Vec<&str> = manifest.path.iter().map(String::as_str).chain(SYSTEM_PATH).collect();
+        let lacks: Vec<&str> = manifest
+            .requires
+            .iter()
+            .map(String::as_str)
+            .filter(|command| !folders.iter().any(|folder| exists_inside(&mounts, &Path::new(folder).join(command))))
+            .collect();
+        let needs = (!lacks.is_empty())
+            .then(|| format!("this machine lacks {}; install it with: {}", lacks.join(", "), manifest.install));
+        Self { path: folders.join(":"), name, mounts, needs, manifest }
+    }
+
+    /// Its entry in the list.
+    pub fn info(&self) -> RuntimeInfo {
+        let Manifest { aliases, title, file, extensions, editor_mode, test, example, .. } = self.manifest.clone();
+        let modes = if test.is_some() { vec!["exec".into(), "test".into()] } else { vec!["exec".into()] };
+        RuntimeInfo {
+            name: self.name.clone(),
+            aliases,
+            title,
+            file: file.to_string(),
+            extensions,
+            editor_mode,
+            modes,
+            available: self.needs.is_none(),
+            needs: self.needs.clone(),
+            example: example.trim_start().to_owned(),
+        }
+    }
+}
+
+/// Whether a program would find `path` inside. Commands of /usr may be links that lead out of it, as those of
+/// alternatives do, and so are those in a mounted toolchain; only the first step is looked at from here.
+fn exists_inside(mounts: &[Mount], path: &Path) -> bool {
+    let mounted = mounts.iter().find_map(|mount| Some(mount.source.join(path.strip_prefix(&mount.target).ok()?)));
+    mounted.unwrap_or_else(|| path.to_owned()).symlink_metadata().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(extra: Option<&Path>) -> Result<Catalogue, CatalogueError> {
+        let data = tempfile::tempdir().unwrap();
+        Catalogue::load(data.path(), extra)
+    }
+
+    #[test]
+    fn the_built_in_runtimes() {
+        let catalogue = load(None).unwrap();
+        let names: Vec<_> = catalogue.iter().map(|runtime| &*runtime.name).collect();
+        let expected =
+            ["python", "bash", "c", "cpp", "go", "javascript", "joy", "mypy", "python-canvas", "rust"];
+        assert_eq!(names, expected);
+        assert_eq!(catalogue.get("golang").unwrap().name, "go");
+        assert!(catalogue.get("cobol").is_none());
+    }
+
+    #[test]
+    fn an_operators_runtime_is_a_folder() {
+        let extra = tempfile::tempdir().unwrap();
+        let folder = extra.path().join("perl");
+        std::fs::create_dir(&folder).unwrap();
+        let toml = "title = 'Perl'\nfile = 'main.pl'\neditor_mode = 'perl'\nrun = ['perl', '{source}']\n\
+                    requires = ['no-such-perl']\ninstall = 'apt-get install perl'\n";
+        std::fs::write(folder.join("runtime.toml"), toml).unwrap();
+        let catalogue = load(Some(extra.path())).unwrap();
+        let perl = catalogue.get("perl").unwrap();
+        assert_eq!(perl.mounts[0].target, Path::new("/runtimes"));
+        assert!(perl.needs.as_ref().unwrap().contains("no-such-perl"));
+
+        for (wrong, word) in [("titel = 'x'\n", "titel"), ("aliases = ['go']\n", "go")] {
+            std::fs::write(folder.join("runtime.toml"), format!("{wrong}{toml}")).unwrap();
+            let error = load(Some(extra.path())).unwrap_err().to_string();
+            assert!(error.contains("runtime.toml") && error.contains(word), "{error}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn catalogue() -> Catalogue {
+    let data = tempfile::tempdir().unwrap();
+    Catalogue::load(data.path(), None).unwrap()
+}
+
+fn try_prepare(request: Value, endpoint: Endpoint) -> Result<Prepared, BadField> {
+    let request: CreateSession = serde_json::from_value(request).unwrap();
+    prepare(&request, &catalogue(), &LimitSettings::default(), endpoint)
+}
+
+fn ok(request: Value) -> Prepared {
+    try_prepare(request, Endpoint::Sessions).unwrap()
+}
+
+fn stdin(request: Value, endpoint: Endpoint) -> Option<Contents> {
+    try_prepare(request, endpoint).unwrap().stdin
+}
+
+#[test]
+fn the_smallest_request() {
+    let prepared = ok(json!({"runtime": "py", "code": "x"}));
+    assert_eq!((&*prepared.runtime, &*prepared.run.argv), ("python", &["python".to_owned(), "main.py".to_owned()][..]));
+    assert_eq!(prepared.files[0].name.as_str(), "main.py");
+    assert_eq!(prepared.stdin, None);
+    assert_eq!(prepared.limits.wall_ms, 600_000);
+    assert!(prepared.env.contains(&("HOME".into(), "/code".into())));
+}
+
+#[test]
+fn standard_input_comes_in_four_ways() {
+    let text = |text: &str| Some(Contents::Text(text.into()));
+    let code = || json!({"runtime": "python", "code": ""});
+    let with = |name: &str, value: Value| {
+        let mut request = code();
+        request[name] = value;
+        request
+    };
+    assert_eq!(stdin(code(), Endpoint::Sessions), None);
+    assert_eq!(stdin(code(), Endpoint::V01), text(""));
+    assert_eq!(stdin(with("stdin", json!("a")), Endpoint::Sessions), text("a"));
+    let file = json!([{"filename": "stdin", "contents": "b"}]);
+    assert_eq!(stdin(with("files", file.clone()), Endpoint::V01), text("b"));
+    let env = json!({"FALCON_STDIN": "1\\n\\u00e9\n"});
+    assert_eq!(stdin(with("env", env), Endpoint::V01), text("1\né\n"));
+    let mut both = with("files", file);
+    both["stdin"] = json!("a");
+    assert_eq!(try_prepare(both, Endpoint::V01).unwrap_err().field, "stdin");
+}
+
+#[test]
+fn the_file_to_run_can_be_picked() {
+    let files = json!([{"filename": "a.c", "contents": ""}, {"filename": "main.c", "contents": ""},
+                       {"filename": "x/b.c", "contents": ""}]);
+    let all = ok(json!({"runtime": "c", "files": files}));
+    assert!(all.compile[0].argv.windows(2).any(|words| words == ["main.c", "a.c"]));
+    assert!(!all.compile[0].argv.contains(&"x/b.c".to_owned()));
+    let one = ok(json!({"runtime": "c", "files": files, "env": {"FALCON_SOURCE_FILE": "a.c"}}));
+    assert!(one.compile[0].argv.contains(&"a.c".to_owned()) && !one.compile[0].argv.contains(&"main.c".to_owned()));
+    let own = ok(json!({"runtime": "c", "files": files, "command": ["ls"], "args": ["-l"]}));
+    assert!(own.compile.is_empty());
+    assert_eq!(own.run.argv, ["ls", "-l"]);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let cases = [
+        (json!({"code": ""}), "runtime"),
+        (json!({"runtime": "cobol", "code": ""}), "runtime"),
+        (json!({"runtime": "python"}), "code"),
+        (json!({"runtime": "python", "files": []}), "code"),
+        (json!({"runtime": "python", "code": "", "code_filename": "../x"}), "code_filename"),
+        (json!({"runtime": "python", "files": [{"filename": "/x", "contents": ""}]}), "files[0].filename"),
+        (json!({"runtime": "python", "code": "", "files": [{"filename": "main.py", "contents": ""}]}), "files[0].filename"),
+        (json!({"runtime": "python", "code": "", "files": [{"filename": "main.py/x", "contents": ""}]}), "files"),
+        (json!({"runtime": "python", "files": [{"filename": "other.py", "contents": ""}]}), "files"),
+        (
+            json!({"runtime": "python", "code": "", "files": [{"filename": "x", "contents": "%", "encoding": "base64"}]}),
+            "files[0].contents",
+        ),
+        (json!({"runtime": "python", "code": "", "command": []}), "command"),
+        (json!({"runtime": "python", "code": "", "args": ["a\u{0}b"]}), "args"),
+        (json!({"runtime": "python", "code": "", "args": ["x".repeat(70_000)]}), "args"),
+        (json!({"runtime": "python", "code": "", "env": {"1X": ""}}), "env.1X"),
+        (json!({"runtime": "python", "code": "", "env": {"X": "\u{0}"}}), "env.X"),
+        (json!({"runtime": "python", "code": "", "env": {"X": "x".repeat(70_000)}}), "env"),
+        (json!({"runtime": "python", "code": "", "env": {"LIVECODE_FD": "9"}}), "env.LIVECODE_FD"),
+        (json!({"runtime": "python", "code": "", "env": {"FALCON_STDIN": "\\x"}}), "env.FALCON_STDIN"),
+        (json!({"runtime": "mypy", "code": "", "mode": "test"}), "mode"),
+        (json!({"runtime": "python", "code": "", "timeout": 0}), "timeout"),
+        (json!({"runtime": "python", "code": "", "timeout": 3_600_001}), "timeout"),
+        (json!({"runtime": "python", "code": "", "limits": {"cpu_ms": u64::MAX}}), "limits.cpu_ms"),
+        (json!({"runtime": "python", "code": "xxx", "limits": {"disk_bytes": 2}}), "code"),
+    ];
+    for (request, field) in cases {
+        let error = try_prepare(request.clone(), Endpoint::Sessions).unwrap_err();
+        assert_eq!(error.field, field, "{request}: {}", error.detail);
+    }
+}

@@ -1,0 +1,205 @@
+//! What the black-box tests share: a server of their own each, and small clients for it.
+//!
+//! Every test starts the real binary on a free port with a data directory of its own, and drops it at the end.
+
+mod http;
+mod stream;
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+pub use http::{Answer, Lines};
+use serde_json::Value;
+pub use stream::Stream;
+
+/// How long anything may take that a test waits for: generous, since it only matters when something is broken.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub fn binary() -> PathBuf {
+    std::env::var_os("LIVECODE_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_livecode").into(), PathBuf::from)
+}
+
+/// Whether the tests run as root, where a few things can be looked at that an ordinary user cannot see.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Waits until `condition` gives something, looking again every few milliseconds: for states of the machine that nobody
+/// announces. Panics with `what` where that takes too long.
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < until, "{what}: not within {PATIENCE:?}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// A server of one test's own.
+pub struct Server {
+    child: Child,
+    address: String,
+    data: Data,
+    arguments: Vec<String>,
+}
+
+/// The data directory; removed with the server.
+struct Data(tempfile::TempDir);
+
+impl Server {
+    /// A server with default settings.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// A server with further arguments.
+    pub fn start_with(arguments: &[&str]) -> Self {
+        let data = Data(tempfile::tempdir().expect("a temporary folder"));
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let (child, address) = launch(data.0.path(), "127.0.0.1:0", &arguments);
+        Self { child, address, data, arguments }
+    }
+
+    /// Its address, e.g. `127.0.0.1:40123`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The address of a path on it.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Where it keeps its sessions.
+    pub fn data(&self) -> &Path {
+        self.data.0.path()
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it as a crash would, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the server runs");
+        self.child.wait().expect("the server was started here");
+    }
+
+    /// Starts it again after [`Self::kill`], on the same data and the same port.
+    pub fn start_again(&mut self) {
+        (self.child, self.address) = launch(self.data.0.path(), &self.address, &self.arguments);
+    }
+
+    /// Creates a session and returns its document.
+    pub fn create(&self, request: &Value) -> Value {
+        let answer = self.post("/sessions", request);
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.json()
+    }
+
+    /// Creates a session from a runtime's name and source, and returns its id.
+    pub fn create_id(&self, runtime: &str, code: &str) -> String {
+        id(&self.create(&serde_json::json!({"runtime": runtime, "code": code})))
+    }
+
+    /// Runs a program to its end; returns what it printed on standard output, on standard error, and its exit status.
+    pub fn run(&self, request: &Value) -> Run {
+        let session = self.create(request);
+        Run::collect(self.stream(&id(&session), ""))
+    }
+
+    /// Runs a source to its end.
+    pub fn run_code(&self, runtime: &str, code: &str) -> Run {
+        self.run(&serde_json::json!({"runtime": runtime, "code": code}))
+    }
+
+    /// A websocket on a session's stream; `query` is e.g. `?after=3`.
+    pub fn stream(&self, id: &str, query: &str) -> Stream {
+        Stream::connect(&self.address, &format!("/sessions/{id}/stream{query}"))
+    }
+
+    /// A websocket on any path.
+    pub fn websocket(&self, path: &str) -> Stream {
+        Stream::connect(&self.address, path)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Sessions outlive a server, so they are ended first; a server that is dead already has been asked to leave them.
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            let listed = self.try_get("/sessions").and_then(|answer| answer.try_json());
+            for session in listed.as_ref().and_then(Value::as_array).into_iter().flatten() {
+                let _ = self.try_request("DELETE", &format!("/sessions/{}", id(session)), &[], &[]);
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn launch(data: &Path, listen: &str, arguments: &[String]) -> (Child, String) {
+    let mut child = Command::new(binary())
+        .args(["serve", "--listen", listen, "--data-dir"])
+        .arg(data)
+        .args(arguments)
+        .env_remove("LIVECODE_SERVER")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let stdout = child.stdout.take().expect("a pipe was asked for");
+    let line = BufReader::new(stdout).lines().next().expect("the server says where it listens").expect("text");
+    let address = line.split("http://").nth(1).unwrap_or_else(|| panic!("no address in {line:?}"));
+    (child, address.trim_end_matches('/').to_owned())
+}
+
+/// The id in a session's document.
+pub fn id(session: &Value) -> String {
+    session["id"].as_str().expect("an id").to_owned()
+}
+
+/// What a program did from its beginning to its end.
+#[derive(Debug, Default, PartialEq)]
+pub struct Run {
+    pub stdout: String,
+    pub stderr: String,
+    /// Messages of the program's own, in order.
+    pub messages: Vec<Value>,
+    pub exitstatus: i64,
+    pub reason: Option<String>,
+}
+
+impl Run {
+    /// Reads a stream to its end.
+    pub fn collect(mut stream: Stream) -> Self {
+        let mut run = Self::default();
+        while let Some(message) = stream.next() {
+            match message["msgtype"].as_str().expect("a msgtype") {
+                "welcome" => {}
+                "write" => {
+                    let data = message["data"].as_str().expect("data");
+                    match message["file"].as_str() {
+                        Some("stdout") => run.stdout += data,
+                        Some("stderr") => run.stderr += data,
+                        other => panic!("written to {other:?}"),
+                    }
+                }
+                "exitstatus" => {
+                    run.exitstatus = message["exitstatus"].as_i64().expect("an integer");
+                    run.reason = message["reason"].as_str().map(str::to_owned);
+                }
+                _ => run.messages.push(message),
+            }
+        }
+        assert_eq!(stream.close_code(), Some(1000));
+        run
+    }
+}

@@ -1,0 +1,15 @@
+//! Black-box tests: everything here talks to the real binary over HTTP and websockets, and runs real programs.
+
+mod common;
+
+mod cli;
+mod errors;
+mod leftovers;
+mod limits;
+mod messages;
+mod openapi;
+mod runtimes;
+mod sandbox;
+mod sessions;
+mod stream;
+mod v01;

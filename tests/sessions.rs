@@ -1,0 +1,195 @@
+//! Sessions as resources: create, look, list, delete, create once.
+
+use serde_json::{Value, json};
+
+use crate::common::{Run, Server, id};
+
+/// The example of the v0.2 document, as written there.
+#[test]
+fn the_documents_example_works_as_written() {
+    let server = Server::start();
+    let answer = server.post("/sessions", &json!({"runtime": "python-canvas", "code": "circle(100, 100, 50)"}));
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let session = answer.json();
+    let id = id(&session);
+    assert!(id.len() >= 32, "at least 128 bits: {id}");
+    assert_eq!(answer.header("location"), Some(&*server.url(&format!("/sessions/{id}"))));
+    assert_eq!(session["links"]["self"], server.url(&format!("/sessions/{id}")));
+    assert_eq!(session["links"]["stream"], format!("ws://{}/sessions/{id}/stream", server.address()));
+    assert!(session["elapsed"].is_number());
+    let created = session["created"].as_str().expect("a time");
+    assert!(created.len() >= 20 && created.ends_with('Z') && created.as_bytes()[10] == b'T', "{created}");
+
+    for _ in 0..2 {
+        let mut stream = server.stream(&id, "");
+        assert_eq!(
+            stream.rest(),
+            [
+                json!({"msgtype": "welcome", "message": "welcome to livecode"}),
+                json!({"msgtype": "draw", "shape": "circle", "args": [100, 100, 50]}),
+                json!({"msgtype": "exitstatus", "exitstatus": 0}),
+            ]
+        );
+        assert_eq!(stream.close_code(), Some(1000));
+    }
+}
+
+#[test]
+fn a_session_is_described_in_every_state() {
+    let server = Server::start();
+    let session = server.create(&json!({"runtime": "python", "code": "input()\nraise SystemExit(3)"}));
+    let path = format!("/sessions/{}", id(&session));
+    assert_eq!(session["runtime"], "python");
+    assert!(["queued", "running"].contains(&session["state"].as_str().expect("a state")));
+    assert_eq!((&session["outcome"], &session["exitstatus"]), (&Value::Null, &Value::Null));
+
+    let mut stream = server.stream(&id(&session), "");
+    stream.send(&json!({"msgtype": "input", "data": "\n"}));
+    stream.rest();
+    let ended = server.get(&path).json();
+    assert_eq!(ended["state"], "ended");
+    assert_eq!((&ended["outcome"], &ended["exitstatus"]), (&json!("exited"), &json!(3)));
+    assert_eq!(ended["created"], session["created"]);
+    assert!(ended["elapsed"].as_f64().expect("seconds") > 0.0);
+}
+
+#[test]
+fn an_alias_is_the_runtime_it_stands_for() {
+    let server = Server::start();
+    let session = server.create(&json!({"runtime": "golang", "code": "package main\nfunc main() {}"}));
+    assert_eq!(session["runtime"], "go");
+    Run::collect(server.stream(&id(&session), ""));
+}
+
+#[test]
+fn sessions_are_listed_and_forgotten() {
+    let server = Server::start();
+    assert_eq!(server.get("/sessions").json(), json!([]));
+    let first = server.create_id("python", "print(1)");
+    let second = server.create_id("python", "import time; time.sleep(60)");
+    Run::collect(server.stream(&first, ""));
+
+    let listed = || {
+        let list = server.get("/sessions").json();
+        let mut ids: Vec<_> = list.as_array().expect("a list").iter().map(id).collect();
+        ids.sort();
+        ids
+    };
+    let mut both = vec![first.clone(), second.clone()];
+    both.sort();
+    assert_eq!(listed(), both);
+
+    let mut watcher = server.stream(&second, "");
+    for id in [&first, &second] {
+        let answer = server.delete(&format!("/sessions/{id}"));
+        assert_eq!((answer.status, answer.body.len()), (204, 0));
+        server.get(&format!("/sessions/{id}")).problem(404);
+        server.delete(&format!("/sessions/{id}")).problem(404);
+        assert!(!server.data().join("sessions").join(id).exists());
+    }
+    assert_eq!(listed(), Vec::<String>::new());
+    let last = watcher.rest().pop().expect("a last message");
+    assert_eq!(last, json!({"msgtype": "exitstatus", "exitstatus": 137, "reason": "cancelled"}));
+    assert_eq!(watcher.close_code(), Some(1000));
+}
+
+#[test]
+fn an_idempotency_key_makes_one_session() {
+    let mut server = Server::start();
+    let create = |server: &Server, key: &str, code: &str| {
+        let body = json!({"runtime": "python", "code": code}).to_string();
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        server.request("POST", "/sessions", &headers, body.as_bytes())
+    };
+    let first = create(&server, "k1", "print(1)");
+    assert_eq!(first.status, 201);
+    let again = create(&server, "k1", "print(1)");
+    assert!(again.status == 200 || again.status == 201, "{}", again.status);
+    assert_eq!(id(&again.json()), id(&first.json()));
+    assert_eq!(again.header("location"), first.header("location"));
+    create(&server, "k1", "print(2)").problem(422);
+    assert_ne!(id(&create(&server, "k2", "print(1)").json()), id(&first.json()));
+
+    server.kill();
+    server.start_again();
+    assert_eq!(id(&create(&server, "k1", "print(1)").json()), id(&first.json()));
+    create(&server, "k1", "print(2)").problem(422);
+    assert_eq!(server.get("/sessions").json().as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn everything_of_v0_1s_exec_is_taken() {
+    let server = Server::start();
+    let code = "import sys, os, tool\nprint(sys.argv[1:], os.environ['NAME'], tool.answer, sys.stdin.read(), __file__)";
+    let run = server.run(&json!({
+        "runtime": "python",
+        "code": code,
+        "code_filename": "start.py",
+        "files": [{"filename": "tool.py", "contents": "answer = 42"}, {"filename": "a/b.txt", "contents": "x"}],
+        "args": ["one", "$(two) \\ \n three"],
+        "env": {"NAME": "a b"},
+        "stdin": "in",
+        "mode": "exec",
+        "timeout": 20000,
+        "limits": null
+    }));
+    assert_eq!(run.stderr, "");
+    assert!(run.stdout.starts_with("['one', '$(two) \\\\ \\n three'] a b 42 in "), "{}", run.stdout);
+    assert!(run.stdout.trim_end().ends_with("start.py"), "{}", run.stdout);
+
+    let run = server.run(&json!({
+        "runtime": "python",
+        "files": [{"filename": "go.py", "contents": "print('from', 'files')"}],
+        "command": ["python", "go.py"],
+    }));
+    assert_eq!((&*run.stdout, run.exitstatus), ("from files\n", 0));
+}
+
+#[test]
+fn pages_of_other_origins_see_only_what_they_made() {
+    let server = Server::start();
+    let mine = server.create_id("python", "print('mine')");
+    let origin = ("origin", "https://elsewhere.example");
+    let body = json!({"runtime": "python", "code": "print('theirs')"}).to_string();
+    let headers = [origin, ("content-type", "application/json")];
+    let created = server.request("POST", "/sessions", &headers, body.as_bytes());
+    assert_eq!(created.status, 201);
+    assert_eq!(created.header("access-control-allow-origin"), Some("*"));
+    let exposed = created.header("access-control-expose-headers").expect("exposed headers").to_lowercase();
+    assert!(exposed.contains("location"), "{exposed}");
+    let theirs = id(&created.json());
+    let token = format!("Bearer {}", created.json()["token"].as_str().expect("a token"));
+
+    let get = |path: &str, headers: &[(&str, &str)]| server.request("GET", path, headers, &[]);
+    assert_eq!(get(&format!("/sessions/{theirs}"), &[origin]).status, 200);
+    get(&format!("/sessions/{mine}"), &[origin]).problem(404);
+    server.request("DELETE", &format!("/sessions/{mine}"), &[origin], &[]).problem(404);
+    assert_eq!(get("/sessions", &[origin]).json(), json!([]));
+    let listed = get("/sessions", &[origin, ("authorization", &token)]).json();
+    assert_eq!(listed.as_array().expect("a list").iter().map(id).collect::<Vec<_>>(), [theirs]);
+
+    // A name that was made to point here (DNS rebinding) is not this server's.
+    get("/sessions", &[("host", "attacker.example")]).problem(403);
+
+    let preflight = server.request(
+        "OPTIONS",
+        "/sessions",
+        &[origin, ("access-control-request-method", "POST"), ("access-control-request-headers", "content-type")],
+        &[],
+    );
+    assert!(preflight.status == 200 || preflight.status == 204);
+    assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
+}
+
+#[test]
+fn the_server_says_how_it_is() {
+    let server = Server::start();
+    let health = server.get("/healthz");
+    assert_eq!(health.status, 200);
+    assert!(health.json()["version"].is_string());
+    assert!(health.json()["degraded"].is_array());
+    assert_eq!(health.header("x-content-type-options"), Some("nosniff"));
+    let runtimes = server.get("/runtimes").json();
+    assert_eq!(runtimes[0]["name"], "python");
+    assert_eq!(runtimes[0]["available"], true);
+}

@@ -1,0 +1,292 @@
+//! The stream: replay, resuming, several watchers, input, and the readers that are no websockets.
+
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::common::{Run, Server, Stream, id};
+
+const COUNTING: &str = "import time\nfor n in range(50):\n    print(n)\n    time.sleep(0.1)\n";
+
+/// Standard output in `messages`, joined.
+fn stdout(messages: &[Value]) -> String {
+    let writes = messages.iter().filter(|message| message["file"] == "stdout");
+    writes.map(|message| message["data"].as_str().expect("data")).collect()
+}
+
+#[test]
+fn a_cut_stream_goes_on_where_it_stopped() {
+    let server = Server::start();
+    let id = server.create_id("python", COUNTING);
+    let mut first = server.stream(&id, "?after=0");
+    let mut before = vec![];
+    while before.len() < 10 {
+        let message = first.next().expect("more to come");
+        if message["msgtype"] != "welcome" {
+            before.push(message);
+        }
+    }
+    // The connection is cut, not closed.
+    drop(first);
+    let seq = before.last().expect("ten")["seq"].as_u64().expect("a number");
+    assert_eq!(seq, 10, "entries are numbered from 1: {before:?}");
+    // Two seconds later, which another watcher sees pass.
+    server.stream(&id, "").read_until("\n30\n");
+
+    let mut second = server.stream(&id, &format!("?after={seq}"));
+    assert_eq!(second.next().expect("a message")["msgtype"], "welcome");
+    let after = second.rest();
+    assert_eq!(second.close_code(), Some(1000));
+    let expected: String = (0..50).map(|n| format!("{n}\n")).collect();
+    assert_eq!(stdout(&before) + &stdout(&after), expected);
+    let numbers: Vec<u64> = before.iter().chain(&after).map(|m| m["seq"].as_u64().expect("a number")).collect();
+    assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "{numbers:?}");
+}
+
+#[test]
+fn after_the_end_there_is_the_exit_status() {
+    let server = Server::start();
+    let id = server.create_id("python", "print(1)");
+    Run::collect(server.stream(&id, ""));
+    for after in [2, 3, 1_000_000] {
+        let messages = server.stream(&id, &format!("?after={after}")).rest();
+        assert_eq!(messages[1..], [json!({"msgtype": "exitstatus", "exitstatus": 0, "seq": 2})], "after {after}");
+    }
+    for wrong in ["-1", "x", "1.5", ""] {
+        let refused = Stream::try_connect(server.address(), &format!("/sessions/{id}/stream?after={wrong}"), &[]);
+        assert_eq!(refused.err(), Some(422), "after={wrong}");
+    }
+}
+
+#[test]
+fn every_watcher_gets_everything() {
+    let server = Server::start();
+    let id = server.create_id("python", "name = input()\nprint('hello', name)");
+    let mut watchers: Vec<_> = (0..5).map(|_| server.stream(&id, "")).collect();
+    watchers[3].send(&json!({"msgtype": "input", "data": "you\n"}));
+    for watcher in &mut watchers {
+        assert_eq!(stdout(&watcher.rest()), "hello you\n");
+    }
+}
+
+#[test]
+fn a_prompt_shows_before_anything_is_typed() {
+    let server = Server::start();
+    let id = server.create_id("python", "name = input('name? ')\nprint(f'hello, {name}')");
+    let mut stream = server.stream(&id, "");
+    assert_eq!(stream.read_until("name? "), "name? ");
+    stream.send(&json!({"msgtype": "input", "data": "world\n"}));
+    assert_eq!(stdout(&stream.rest()), "hello, world\n");
+}
+
+#[test]
+fn input_ends_where_it_is_said_to_end() {
+    let server = Server::start();
+    let id = server.create_id("python", "import sys\nprint(len(sys.stdin.read()))");
+    let mut stream = server.stream(&id, "");
+    stream.send(&json!({"msgtype": "input", "data": "abc"}));
+    stream.send(&json!({"msgtype": "input", "data": "déf", "eof": true}));
+    stream.send(&json!({"msgtype": "input", "data": "more", "id": 9}));
+    let error = stream.next_of("error");
+    assert!(error["error"].as_str().expect("words").contains("closed"), "{error}");
+    assert_eq!(error["msg"], json!({"msgtype": "input", "data": "more", "id": 9}));
+    assert_eq!(stdout(&stream.rest()), "6\n");
+}
+
+#[test]
+fn an_id_is_delivered_once() {
+    let server = Server::start();
+    let id = server.create_id("python", "import sys\nfor line in sys.stdin: print(line, end='')");
+    let first = json!({"msgtype": "input", "data": "one\n", "id": "a"});
+    let mut stream = server.stream(&id, "");
+    for _ in 0..3 {
+        stream.send(&first);
+        assert_eq!(stream.next_of("ack"), json!({"msgtype": "ack", "id": "a"}));
+    }
+    drop(stream);
+    // Ids belong to the session, not to the connection.
+    let mut stream = server.stream(&id, "");
+    stream.send(&first);
+    assert_eq!(stream.next_of("ack")["id"], "a");
+    stream.send(&json!({"msgtype": "input", "data": "other\n", "id": "a"}));
+    assert_eq!(stream.next_of("error")["msg"]["data"], "other\n");
+    stream.send(&json!({"msgtype": "input", "data": "two\n", "id": 2, "eof": true}));
+    let messages = server.stream(&id, "").rest();
+    assert_eq!(stdout(&messages), "one\ntwo\n");
+}
+
+#[test]
+fn signals_reach_the_program() {
+    let server = Server::start();
+    let code = "import time\nprint('ready')\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('interrupted')\n";
+    let id = server.create_id("python", code);
+    let mut stream = server.stream(&id, "");
+    stream.read_until("ready");
+    stream.send(&json!({"msgtype": "signal", "signal": "interrupt", "id": 1}));
+    assert_eq!(stream.next_of("ack")["id"], 1);
+    let run = Run::collect(server.stream(&id, ""));
+    assert_eq!((&*run.stdout, run.exitstatus), ("ready\ninterrupted\n", 0));
+
+    for (signal, status) in [("terminate", 143), ("kill", 137)] {
+        let id = server.create_id("python", "print('ready')\nimport time\ntime.sleep(60)");
+        let mut stream = server.stream(&id, "");
+        stream.read_until("ready");
+        stream.send(&json!({"msgtype": "signal", "signal": signal}));
+        let last = stream.rest().pop().expect("a last message");
+        assert_eq!(last, json!({"msgtype": "exitstatus", "exitstatus": status, "reason": "signalled"}));
+    }
+}
+
+#[test]
+fn ping_quit_and_mistakes() {
+    let server = Server::start();
+    let id = server.create_id("python", "input()");
+    let mut stream = server.stream(&id, "");
+    assert_eq!(stream.next_text(), r#"{"msgtype":"welcome","message":"welcome to livecode"}"#);
+    stream.send_text(r#"{"msgtype":"ping"}"#);
+    assert_eq!(stream.next_text(), r#"{"msgtype":"pong"}"#);
+    stream.send_text(r#"{"msgtype":"qiut"}"#);
+    assert_eq!(
+        stream.next_text(),
+        r#"{"msgtype":"error","error":"Unknown message type: qiut","msg":{"msgtype":"qiut"}}"#
+    );
+    for wrong in [
+        json!({"msgtype": "exec", "runtime": "python", "code": "print(1)"}),
+        json!({"msgtype": "input", "data": 7}),
+        json!({"msgtype": "signal", "signal": "hup"}),
+        json!({"msgtype": "event"}),
+        json!([1, 2]),
+    ] {
+        stream.send(&wrong);
+        let error = stream.next().expect("an answer");
+        assert_eq!((&error["msgtype"], &error["msg"]), (&json!("error"), &wrong));
+    }
+    stream.send_text("not json");
+    assert_eq!(stream.next().expect("an answer")["msg"], "not json");
+    stream.send_text(r#"{"msgtype":"quit"}"#);
+    assert_eq!(stream.next_text(), r#"{"msgtype":"goodbye"}"#);
+    assert_eq!(stream.next(), None);
+    assert_eq!(stream.close_code(), Some(1000));
+    // It ended the connection, not the session.
+    assert_eq!(server.get(&format!("/sessions/{id}")).json()["state"], "running");
+}
+
+#[test]
+fn a_message_that_is_too_long_closes_the_connection_alone() {
+    let server = Server::start();
+    let id = server.create_id("python", "input()");
+    let mut stream = server.stream(&id, "");
+    stream.next_of("welcome");
+    stream.send(&json!({"msgtype": "input", "data": "x".repeat(70_000)}));
+    stream.rest();
+    assert_eq!(stream.close_code(), Some(1009));
+    assert_eq!(server.get(&format!("/sessions/{id}")).json()["state"], "running");
+}
+
+#[test]
+fn bytes_that_are_no_text_come_as_base64() {
+    let server = Server::start();
+    let id = server.create_id("python", "import sys\nsys.stdout.buffer.write(b'\\xff\\x00\\xfe')");
+    let messages = server.stream(&id, "").rest();
+    assert_eq!(messages[1], json!({"msgtype": "write", "file": "stdout", "data": "/wD+", "encoding": "base64"}));
+}
+
+#[test]
+fn characters_are_never_cut() {
+    let server = Server::start();
+    let code = "import sys, time\nfor byte in 'aé€😀'.encode():\n    sys.stdout.buffer.write(bytes([byte]))\n    \
+                sys.stdout.buffer.flush()\nprint()\nprint('é€😀' * 50000)";
+    let id = server.create_id("python", code);
+    let messages = server.stream(&id, "").rest();
+    assert!(messages.iter().all(|message| message["encoding"].is_null()));
+    assert_eq!(stdout(&messages), format!("aé€😀\n{}\n", "é€😀".repeat(50_000)));
+}
+
+#[test]
+fn server_sent_events_show_a_running_program() {
+    let server = Server::start();
+    let id = server.create_id("python", "print('one')\ninput()\nprint('two')");
+    let path = format!("/sessions/{id}/stream");
+    let mut lines = server.lines("GET", &path, &[("accept", "text/event-stream")], &[]);
+    assert_eq!(lines.status, 200);
+    // Seen while the program waits.
+    let first: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+    assert!(first.contains(&"id: 1".to_owned()) || first.contains(&"id:1".to_owned()), "{first:?}");
+    let data = |lines: &[String]| -> Value {
+        let line = lines.iter().find_map(|line| line.strip_prefix("data:")).expect("data");
+        serde_json::from_str(line).expect("JSON")
+    };
+    assert_eq!(data(&first)["data"], "one\n");
+    server.stream(&id, "").send(&json!({"msgtype": "input", "data": "\n"}));
+    let rest: Vec<_> = lines.collect();
+    assert!(rest.iter().any(|line| line.contains("two")) && rest.iter().any(|line| line.contains("exitstatus")));
+
+    let headers = [("accept", "text/event-stream"), ("last-event-id", "1")];
+    let again: Vec<_> = server.lines("GET", &path, &headers, &[]).collect();
+    assert!(again.iter().any(|line| line.contains("two")) && !again.iter().any(|line| line.contains("one")));
+    // An EventSource that has seen the end is told not to come again (HTML, section 9.2: 204).
+    let headers = [("accept", "text/event-stream"), ("last-event-id", "3")];
+    assert_eq!(server.request("GET", &path, &headers, &[]).status, 204);
+}
+
+#[test]
+fn lines_of_json_for_curl() {
+    let server = Server::start();
+    let id = server.create_id("python", "print('one')\nimport sys\nprint('two', file=sys.stderr)");
+    let path = format!("/sessions/{id}/stream");
+    let read = |path: &str| -> Vec<Value> {
+        let lines = server.lines("GET", path, &[("accept", "application/x-ndjson")], &[]);
+        lines.map(|line| serde_json::from_str(&line).expect("JSON")).collect()
+    };
+    let messages = read(&path);
+    assert_eq!(messages.last().expect("messages"), &json!({"msgtype": "exitstatus", "exitstatus": 0}));
+    assert_eq!(stdout(&messages), "one\n");
+    let after = read(&format!("{path}?after=2"));
+    assert_eq!(after, [json!({"msgtype": "exitstatus", "exitstatus": 0, "seq": 3})]);
+
+    let plain = server.get(&path);
+    assert_eq!(plain.header("upgrade").map(str::to_lowercase).as_deref(), Some("websocket"));
+    plain.problem(426);
+}
+
+#[test]
+fn a_client_that_does_not_read_delays_nobody() {
+    let server = Server::start();
+    let session = server.create(&json!({
+        "runtime": "python",
+        "code": "for n in range(100000): print(n, 'x' * 80)",
+        "limits": {"cpu_ms": 60000},
+    }));
+    let slow = server.stream(&id(&session), "");
+    let run = Run::collect(server.stream(&id(&session), ""));
+    assert_eq!(run.stdout.lines().count(), 100_000);
+    // The slow one has lost nothing either.
+    assert_eq!(Run::collect(slow), run);
+}
+
+#[test]
+fn half_a_frame_is_no_message() {
+    let server = Server::start();
+    let id = server.create_id("python", "print(input())");
+    let stream = server.stream(&id, "");
+    // The first bytes of a masked text frame, and then nothing more.
+    stream.tcp().write_all(&[0x81, 0xfe, 0x00]).expect("the connection is open");
+    drop(stream);
+    let mut stream = server.stream(&id, "");
+    stream.send(&json!({"msgtype": "input", "data": "whole\n"}));
+    assert_eq!(stdout(&stream.rest()), "whole\n");
+}
+
+#[test]
+fn the_servers_death_ends_no_program() {
+    let mut server = Server::start();
+    let id = server.create_id("python", "for n in range(3): print(n)\nprint(input())");
+    let mut stream = server.stream(&id, "?after=0");
+    stream.read_until("2\n");
+    server.kill();
+    server.start_again();
+    assert_eq!(server.get(&format!("/sessions/{id}")).json()["state"], "running");
+    let mut stream = server.stream(&id, "?after=0");
+    stream.send(&json!({"msgtype": "input", "data": "on\n"}));
+    assert_eq!(stdout(&stream.rest()), "0\n1\n2\non\n");
+}
