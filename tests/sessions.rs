@@ -8,7 +8,8 @@ use crate::common::{Run, Server, id};
 #[test]
 fn the_documents_example_works_as_written() {
     let server = Server::start();
-    let answer = server.post("/sessions", &json!({"runtime": "python-canvas", "code": "circle(100, 100, 50)"}));
+    let answer =
+        server.post("/sessions", &json!({"runtime": "python-canvas", "code": "circle(100, 100, 50)"}));
     assert_eq!(answer.status, 201, "{}", answer.text());
     let session = answer.json();
     let id = id(&session);
@@ -174,7 +175,11 @@ fn pages_of_other_origins_see_only_what_they_made() {
     let preflight = server.request(
         "OPTIONS",
         "/sessions",
-        &[origin, ("access-control-request-method", "POST"), ("access-control-request-headers", "content-type")],
+        &[
+            origin,
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "content-type"),
+        ],
         &[],
     );
     assert!(preflight.status == 200 || preflight.status == 204);

@@ -39,7 +39,8 @@ fn a_cut_stream_goes_on_where_it_stopped() {
     assert_eq!(second.close_code(), Some(1000));
     let expected: String = (0..50).map(|n| format!("{n}\n")).collect();
     assert_eq!(stdout(&before) + &stdout(&after), expected);
-    let numbers: Vec<u64> = before.iter().chain(&after).map(|m| m["seq"].as_u64().expect("a number")).collect();
+    let numbers: Vec<u64> =
+        before.iter().chain(&after).map(|m| m["seq"].as_u64().expect("a number")).collect();
     assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "{numbers:?}");
 }
 
@@ -50,10 +51,15 @@ fn after_the_end_there_is_the_exit_status() {
     Run::collect(server.stream(&id, ""));
     for after in [2, 3, 1_000_000] {
         let messages = server.stream(&id, &format!("?after={after}")).rest();
-        assert_eq!(messages[1..], [json!({"msgtype": "exitstatus", "exitstatus": 0, "seq": 2})], "after {after}");
+        assert_eq!(
+            messages[1..],
+            [json!({"msgtype": "exitstatus", "exitstatus": 0, "seq": 2})],
+            "after {after}"
+        );
     }
     for wrong in ["-1", "x", "1.5", ""] {
-        let refused = Stream::try_connect(server.address(), &format!("/sessions/{id}/stream?after={wrong}"), &[]);
+        let refused =
+            Stream::try_connect(server.address(), &format!("/sessions/{id}/stream?after={wrong}"), &[]);
         assert_eq!(refused.err(), Some(422), "after={wrong}");
     }
 }
@@ -188,7 +194,10 @@ fn bytes_that_are_no_text_come_as_base64() {
     let server = Server::start();
     let id = server.create_id("python", "import sys\nsys.stdout.buffer.write(b'\\xff\\x00\\xfe')");
     let messages = server.stream(&id, "").rest();
-    assert_eq!(messages[1], json!({"msgtype": "write", "file": "stdout", "data": "/wD+", "encoding": "base64"}));
+    assert_eq!(
+        messages[1],
+        json!({"msgtype": "write", "file": "stdout", "data": "/wD+", "encoding": "base64"})
+    );
 }
 
 #[test]
@@ -219,7 +228,9 @@ fn server_sent_events_show_a_running_program() {
     assert_eq!(data(&first)["data"], "one\n");
     server.stream(&id, "").send(&json!({"msgtype": "input", "data": "\n"}));
     let rest: Vec<_> = lines.collect();
-    assert!(rest.iter().any(|line| line.contains("two")) && rest.iter().any(|line| line.contains("exitstatus")));
+    assert!(
+        rest.iter().any(|line| line.contains("two")) && rest.iter().any(|line| line.contains("exitstatus"))
+    );
 
     let headers = [("accept", "text/event-stream"), ("last-event-id", "1")];
     let again: Vec<_> = server.lines("GET", &path, &headers, &[]).collect();

@@ -85,7 +85,13 @@ impl Server {
     }
 
     /// Like [`Self::request`], `None` where the server cannot be reached.
-    pub fn try_request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
+    pub fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Answer> {
         let (parts, body) = self.send(method, path, headers, body)?.into_parts();
         let body = body.into_with_config().limit(u64::MAX).read_to_vec().ok()?;
         Some(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
@@ -99,7 +105,13 @@ impl Server {
         Lines { status, lines: BufReader::new(reader).lines() }
     }
 
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Response<Body>> {
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Response<Body>> {
         let mut request = ureq::http::Request::builder().method(method).uri(self.url(path));
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -156,7 +156,8 @@ fn launch(data: &Path, listen: &str, arguments: &[String]) -> (Child, String) {
         .spawn()
         .expect("the binary starts");
     let stdout = child.stdout.take().expect("a pipe was asked for");
-    let line = BufReader::new(stdout).lines().next().expect("the server says where it listens").expect("text");
+    let line =
+        BufReader::new(stdout).lines().next().expect("the server says where it listens").expect("text");
     let address = line.split("http://").nth(1).unwrap_or_else(|| panic!("no address in {line:?}"));
     (child, address.trim_end_matches('/').to_owned())
 }

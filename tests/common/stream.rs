@@ -19,7 +19,8 @@ pub struct Stream {
 
 impl Stream {
     pub fn connect(address: &str, path: &str) -> Self {
-        Self::try_connect(address, path, &[]).unwrap_or_else(|status| panic!("{path}: not upgraded: {status}"))
+        Self::try_connect(address, path, &[])
+            .unwrap_or_else(|status| panic!("{path}: not upgraded: {status}"))
     }
 
     /// With further headers; the status where the server does not upgrade.
@@ -34,7 +35,9 @@ impl Stream {
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
         match client_with_config(request, tcp, Some(config)) {
             Ok((socket, _)) => Ok(Self { socket, close_code: None }),
-            Err(tungstenite::HandshakeError::Failure(Error::Http(response))) => Err(response.status().as_u16()),
+            Err(tungstenite::HandshakeError::Failure(Error::Http(response))) => {
+                Err(response.status().as_u16())
+            }
             Err(other) => panic!("{path}: {other}"),
         }
     }
@@ -44,7 +47,9 @@ impl Stream {
     pub fn next(&mut self) -> Option<Value> {
         loop {
             match self.socket.read() {
-                Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).expect("a message is JSON")),
+                Ok(Message::Text(text)) => {
+                    return Some(serde_json::from_str(&text).expect("a message is JSON"));
+                }
                 Ok(Message::Close(frame)) => self.close_code = frame.map(|frame| frame.code.into()),
                 Ok(Message::Ping(_) | Message::Pong(_)) => {}
                 Ok(other) => panic!("an unexpected frame: {other:?}"),
@@ -78,7 +83,8 @@ impl Stream {
     pub fn read_until(&mut self, text: &str) -> String {
         let mut all = String::new();
         while !all.contains(text) {
-            let message = self.next().unwrap_or_else(|| panic!("closed before {text:?} came; there was {all:?}"));
+            let message =
+                self.next().unwrap_or_else(|| panic!("closed before {text:?} came; there was {all:?}"));
             if message["msgtype"] == "write" {
                 all += message["data"].as_str().expect("data");
             }

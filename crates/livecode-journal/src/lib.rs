@@ -13,7 +13,7 @@
 //! | 32.. | payload |
 //!
 //! The last record of a closed journal is of kind exit, and of exactly [`EXIT_RECORD_BYTES`] bytes (its payload is padded
-//! with spaces), so that [`ending`] finds it without scanning. Numbers that are missing are a gap: the writer had no room.
+//! with spaces), so that [`ending`] finds it without scanning; the header then says that the journal is closed. Numbers that are missing are a gap: the writer had no room.
 //!
 //! The writer holds a lock (flock(2)) on the file while it lives. Readers never look beyond the length that the writer has
 //! made known, so they need no lock.
@@ -28,7 +28,7 @@ pub use record::{Entry, Kind};
 pub use recover::{Closed, RecoverError, close_lost, whole_bytes};
 pub use writer::{Flushed, WriteError, Writer};
 
-/// Length of the file's header: `LCJOURNL`, the format's version (u32), zero (u32).
+/// Length of the file's header: `LCJOURNL`, the format's version (u32), then `DONE` if the journal is closed, else zero (u32).
 pub const HEADER_BYTES: u64 = 16;
 /// Length of a record's header.
 pub const RECORD_HEADER_BYTES: usize = 32;

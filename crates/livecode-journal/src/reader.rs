@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     EXIT_RECORD_BYTES, Entry, HEADER_BYTES, Kind, RECORD_HEADER_BYTES,
-    record::{self, HEADER},
+    record::{self, CLOSED_HEADER, HEADER},
 };
 
 /// Bytes read from the file at once.
@@ -55,7 +55,7 @@ impl Reader {
         let file = File::open(path).map_err(io)?;
         let mut header = [0; HEADER.len()];
         match file.read_exact_at(&mut header, 0) {
-            Ok(()) if header == HEADER => {}
+            Ok(()) if header == HEADER || header == CLOSED_HEADER => {}
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(io(error)),
             _ => return Err(ReadError::Corrupt { path: path.to_owned(), offset: 0 }),
         }
@@ -158,7 +158,10 @@ impl Reader {
                 Ok(0) => break,
                 Ok(length) => filled += length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(ReadError::Io(self.path.clone(), error)),
+                Err(error) => {
+                    self.ahead.truncate(filled);
+                    return Err(ReadError::Io(self.path.clone(), error));
+                }
             }
         }
         self.ahead.truncate(filled);
@@ -180,6 +183,11 @@ pub fn ending(path: &Path) -> Result<Option<Entry>, ReadError> {
     let file = File::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     if length < HEADER_BYTES + EXIT_RECORD_BYTES as u64 {
+        return Ok(None);
+    }
+    let mut header = [0; HEADER.len()];
+    file.read_exact_at(&mut header, 0).map_err(io)?;
+    if header != CLOSED_HEADER {
         return Ok(None);
     }
     let mut record = [0; EXIT_RECORD_BYTES];

@@ -4,6 +4,12 @@ use crate::{HEADER_BYTES, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES};
 
 /// The file's header, version 1.
 pub(crate) const HEADER: [u8; HEADER_BYTES as usize] = *b"LCJOURNL\x01\0\0\0\0\0\0\0";
+/// The header of a journal whose last record is its exit record.
+///
+/// The checksum is no secret, so a program can print bytes that look like an exit record. The header is out of its
+/// reach: only where this stands at the beginning is the end of the file believed. A word, not a bit, so that no single
+/// flipped bit makes one of the two headers the other.
+pub(crate) const CLOSED_HEADER: [u8; HEADER_BYTES as usize] = *b"LCJOURNL\x01\0\0\0DONE";
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,11 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{HEADER_BYTES, Kind, ReadError, Reader, WriteError, record::HEADER, writer::exit_record};
+use crate::{
+    HEADER_BYTES, Kind, ReadError, Reader, WriteError,
+    record::{CLOSED_HEADER, HEADER},
+    writer::{close, exit_record},
+};
 
 /// Why a journal could not be recovered.
 #[derive(Debug, thiserror::Error)]
@@ -88,14 +92,13 @@ pub fn close_lost(path: &Path, time_us: u64, ending_json: &[u8]) -> Result<Close
     let (bytes, last_seq, closed) = scan(path)?;
     let write = |error| RecoverError::Write(path.to_owned(), error);
     if closed {
-        file.set_len(bytes).map_err(write)?;
+        file.set_len(bytes).and_then(|()| file.write_all_at(&CLOSED_HEADER, 0)).map_err(write)?;
         return Ok(Closed::Already);
     }
     let record = exit_record(last_seq + 1, time_us, ending_json)?;
     let end = bytes.max(HEADER_BYTES);
     // Into the room that the dead writer had set aside; only then is the rest given back.
     file.write_all_at(&HEADER, 0).map_err(write)?;
-    file.write_all_at(&record, end).map_err(write)?;
-    file.set_len(end + record.len() as u64).map_err(write)?;
+    close(&file, &record, end).map_err(write)?;
     Ok(Closed::Now)
 }

@@ -9,12 +9,12 @@ use std::{
 
 use rustix::{
     fs::{FallocateFlags, FlockOperation, fallocate, flock},
-    io::Errno,
+    io::{Errno, retry_on_intr},
 };
 
 use crate::{
     EXIT_RECORD_BYTES, HEADER_BYTES, Kind, RECORD_HEADER_BYTES, RESERVE_BYTES,
-    record::{self, HEADER},
+    record::{self, CLOSED_HEADER, HEADER},
 };
 
 /// Room allocated at once beyond what is needed. A short session asks once, when it is created.
@@ -135,7 +135,8 @@ impl Writer {
         let Some(allocated) = self.allocated.filter(|allocated| *allocated < needed) else { return Ok(()) };
         let ahead = if allocated == 0 { 0 } else { ALLOCATE_AHEAD_BYTES };
         for target in [needed + ahead, needed] {
-            match fallocate(&self.file, FallocateFlags::KEEP_SIZE, allocated, target - allocated) {
+            let more = target - allocated;
+            match retry_on_intr(|| fallocate(&self.file, FallocateFlags::KEEP_SIZE, allocated, more)) {
                 Ok(()) => {
                     self.allocated = Some(target);
                     return Ok(());
@@ -159,10 +160,7 @@ impl Writer {
     pub fn finish(mut self, time_us: u64, ending_json: &[u8]) -> Result<u64, WriteError> {
         let _ = self.flush(); // what found no room is a gap before the closing entry
         let record = exit_record(self.entries + 1, time_us, ending_json)?;
-        self.file.write_all_at(&record, self.bytes).map_err(WriteError::Finish)?;
-        let bytes = self.bytes + record.len() as u64;
-        self.file.set_len(bytes).map_err(WriteError::Finish)?;
-        Ok(bytes)
+        close(&self.file, &record, self.bytes).map_err(WriteError::Finish)
     }
 
     /// Number of the last entry.
@@ -179,6 +177,16 @@ impl Writer {
     pub fn file(&self) -> &File {
         &self.file
     }
+}
+
+/// Puts the closing `record` at `end`, cuts off what lies behind it, and only then says in the header that the file ends
+/// with it. Returns the length of the file.
+pub(crate) fn close(file: &File, record: &[u8], end: u64) -> io::Result<u64> {
+    file.write_all_at(record, end)?;
+    let bytes = end + record.len() as u64;
+    file.set_len(bytes)?;
+    file.write_all_at(&CLOSED_HEADER, 0)?;
+    Ok(bytes)
 }
 
 /// The closing record, always of the same length.

@@ -4,7 +4,8 @@
 use std::{fs, path::Path};
 
 use livecode_journal::{
-    Closed, Entry, Flushed, HEADER_BYTES, Kind, ReadError, Reader, Writer, close_lost, ending, whole_bytes,
+    Closed, EXIT_RECORD_BYTES, Entry, Flushed, HEADER_BYTES, Kind, ReadError, Reader, Writer, close_lost,
+    ending, whole_bytes,
 };
 use proptest::prelude::*;
 
@@ -204,5 +205,37 @@ fn cut_anywhere_the_longest_whole_prefix_is_left() {
         assert_eq!(read.len(), (whole + 1).min(original.len()));
         assert_eq!(read.last().unwrap().seq, end.seq);
         assert!(read[..whole.min(read.len() - 1)] == original[..whole.min(read.len() - 1)]);
+    }
+}
+
+/// The checksum is no secret: a program can print what looks like an exit record.
+#[test]
+fn a_program_cannot_forge_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other");
+    let bytes = Writer::create(&other).unwrap().finish(0, b"{\"exitstatus\":0}").unwrap();
+    let forged = fs::read(&other).unwrap().split_off(bytes as usize - EXIT_RECORD_BYTES);
+
+    let path = folder.path().join("journal");
+    let writer = write(&path, &[forged]);
+    assert_eq!(ending(&path).unwrap(), None);
+    drop(writer);
+    assert_eq!(ending(&path).unwrap(), None);
+    assert_eq!(close_lost(&path, 0, b"{\"lost\":true}").unwrap(), Closed::Now);
+    assert_eq!(ending(&path).unwrap().unwrap().data, b"{\"lost\":true}");
+}
+
+#[test]
+fn every_bit_of_the_header_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    write(&path, &[b"a".to_vec()]).finish(0, b"{}").unwrap();
+    let recorded = fs::read(&path).unwrap();
+    for bit in 0..HEADER_BYTES as usize * 8 {
+        let mut damaged = recorded.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, &damaged).unwrap();
+        assert!(matches!(Reader::open(&path), Err(ReadError::Corrupt { offset: 0, .. })), "bit {bit}");
+        assert_eq!(ending(&path).unwrap(), None);
     }
 }

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::session::{Encoding, Outcome};
+use crate::{
+    order::Contents,
+    session::{Encoding, Outcome},
+};
 
 /// Names that only the server may put into `msgtype`.
 pub const RESERVED: [&str; 13] = [
@@ -32,6 +35,8 @@ pub const MAX_CLIENT_MESSAGE_BYTES: usize = 64 * 1024;
 pub const MAX_PROGRAM_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The most bytes of output in one `write`.
 pub const MAX_WRITE_BYTES: usize = 64 * 1024;
+/// The words by which an `error` says that a queue is full: the same message may be sent again later.
+pub const QUEUE_FULL: &str = "send it again later";
 /// The longest `id` a client may choose, in bytes of its JSON form.
 pub const MAX_ID_BYTES: usize = 256;
 
@@ -138,8 +143,8 @@ pub enum ClientMessage {
 pub enum Incoming {
     /// For its standard input.
     Input {
-        /// The text.
-        data: String,
+        /// The bytes: a text, or base64 where the message's `encoding` says so.
+        data: Contents,
         /// Whether standard input ends after it.
         eof: bool,
     },
@@ -217,6 +222,14 @@ fn input(fields: &Map<String, Value>) -> Result<Incoming, String> {
         None => return Err("An input needs \"data\", a string, or \"eof\": true".into()),
         Some(data) => data.as_str().ok_or("\"data\" of an input must be a string")?.to_owned(),
     };
+    let data = match present(fields, "encoding") {
+        None => Contents::Text(data),
+        Some(encoding) if encoding == "base64" => {
+            let bytes = Contents::Base64(data).into_bytes();
+            Contents::new(bytes.map_err(|error| format!("\"data\" is not base64: {error}"))?)
+        }
+        Some(_) => return Err("\"encoding\" must be \"base64\", or be left out for text".into()),
+    };
     Ok(Incoming::Input { data, eof })
 }
 
@@ -278,7 +291,7 @@ mod tests {
             parse(r#"{"msgtype":"input","data":"a","eof":true,"id":7}"#),
             ClientMessage::Deliver {
                 id: Some(7.into()),
-                item: Incoming::Input { data: "a".into(), eof: true }
+                item: Incoming::Input { data: Contents::Text("a".into()), eof: true }
             }
         );
         assert_eq!(
@@ -298,6 +311,8 @@ mod tests {
             (r#"{"msgtype":"signal","signal":"hup"}"#, "interrupt"),
             (r#"{"msgtype":"event","event":1}"#, "event"),
             (r#"{"msgtype":"input","data":"x","id":[1]}"#, "id"),
+            (r#"{"msgtype":"input","data":"%","encoding":"base64"}"#, "base64"),
+            (r#"{"msgtype":"input","data":"x","encoding":"hex"}"#, "encoding"),
         ] {
             let wrong = ClientMessage::parse(text).unwrap_err();
             assert!(wrong.error.contains(word), "{text}: {}", wrong.error);

@@ -13,7 +13,7 @@ use livecode_protocol::{
     session::{CreateSession, Encoding, Mode, SourceFile},
 };
 
-pub use limits::LimitSettings;
+pub use limits::{LimitFlags, LimitSettings};
 
 use crate::catalogue::{Catalogue, Runtime};
 
@@ -90,7 +90,10 @@ pub fn prepare(
     let stdin_file = files.remove(&FileName::from_static(STDIN_FILE));
     let stdin = match (&request.stdin, stdin_file, environment.stdin) {
         (Some(_), Some(_), _) => {
-            return Err(BadField::new("stdin", "given twice: here and as a file named \"stdin\"; leave one out"));
+            return Err(BadField::new(
+                "stdin",
+                "given twice: here and as a file named \"stdin\"; leave one out",
+            ));
         }
         (Some(text), None, _) => Some(Contents::Text(text.clone())),
         (None, Some(contents), _) => Some(contents),
@@ -100,14 +103,17 @@ pub fn prepare(
     };
     let source = match (environment.source_file, &request.code_filename) {
         (Some(picked), _) => Source { name: picked, is_picked: true },
-        (None, Some(name)) if request.code.is_some() => Source { name: file_name("code_filename", name)?, is_picked: false },
+        (None, Some(name)) if request.code.is_some() => {
+            Source { name: file_name("code_filename", name)?, is_picked: false }
+        }
         _ => Source { name: runtime.manifest.file.clone(), is_picked: false },
     };
 
     let limits = limits::resolve(request, runtime, settings, endpoint)?;
     let used: u64 = files.values().map(content_bytes).sum();
     if used > limits.session.disk_bytes {
-        let detail = format!("{used} bytes of files do not fit the working directory's {}", limits.session.disk_bytes);
+        let detail =
+            format!("{used} bytes of files do not fit the working directory's {}", limits.session.disk_bytes);
         return Err(BadField::new(if request.files.is_some() { "files" } else { "code" }, detail));
     }
     let commands = Commands::choose(request, runtime, mode, &source, &files)?;
@@ -128,9 +134,9 @@ pub fn prepare(
 fn find_runtime<'c>(name: Option<&str>, catalogue: &'c Catalogue) -> Result<&'c Runtime, BadField> {
     let known = || catalogue.iter().map(|runtime| runtime.name.as_str()).collect::<Vec<_>>().join(", ");
     let name = name.ok_or_else(|| BadField::new("runtime", format!("missing; one of {}", known())))?;
-    let runtime = catalogue
-        .get(name)
-        .ok_or_else(|| BadField::new("runtime", format!("there is no runtime {name:?}; there are {}", known())))?;
+    let runtime = catalogue.get(name).ok_or_else(|| {
+        BadField::new("runtime", format!("there is no runtime {name:?}; there are {}", known()))
+    })?;
     match &runtime.needs {
         Some(needs) => Err(BadField::new("runtime", format!("{name:?} cannot run here: {needs}"))),
         None => Ok(runtime),
@@ -176,9 +182,14 @@ fn collect_files(request: &CreateSession, runtime: &Runtime) -> Result<Files, Ba
 fn contents(index: usize, file: &SourceFile) -> Result<Contents, BadField> {
     match file.encoding {
         None => Ok(Contents::Text(file.contents.clone())),
-        Some(Encoding::Base64) => BASE64_STANDARD.decode(&file.contents).map(Contents::new).map_err(|error| {
-            BadField::new(format!("files[{index}].contents"), format!("not base64 (RFC 4648, section 4): {error}"))
-        }),
+        Some(Encoding::Base64) => {
+            BASE64_STANDARD.decode(&file.contents).map(Contents::new).map_err(|error| {
+                BadField::new(
+                    format!("files[{index}].contents"),
+                    format!("not base64 (RFC 4648, section 4): {error}"),
+                )
+            })
+        }
     }
 }
 
@@ -213,7 +224,10 @@ impl Commands {
         let mut commands = match (&request.command, mode) {
             (Some(command), _) => {
                 if command.first().is_none_or(String::is_empty) {
-                    return Err(BadField::new("command", "needs at least a program, e.g. [\"python\", \"main.py\"]"));
+                    return Err(BadField::new(
+                        "command",
+                        "needs at least a program, e.g. [\"python\", \"main.py\"]",
+                    ));
                 }
                 Self { compile: vec![], run: command.clone() }
             }
@@ -225,7 +239,8 @@ impl Commands {
             }
             (None, Mode::Exec) => {
                 if !files.contains_key(&source.name) {
-                    let detail = format!("there is no file {:?} to run among those given", source.name.as_str());
+                    let detail =
+                        format!("there is no file {:?} to run among those given", source.name.as_str());
                     return Err(BadField::new("files", detail));
                 }
                 Self { compile: manifest.compile.iter().map(fill).collect(), run: fill(&manifest.run) }

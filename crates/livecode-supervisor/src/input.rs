@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use livecode_protocol::control::Delivery;
+use livecode_protocol::{control::Delivery, stream::QUEUE_FULL};
 use serde_json::Value;
 
 /// Bytes that wait for a program to read its standard input, beyond those in the pipe; then input is refused.
@@ -47,7 +47,7 @@ impl<W: AsFd> Queue<W> {
         }
         if self.waiting.len() + bytes.len() > self.capacity {
             return Err(format!(
-                "the queue is full: {} bytes wait for the program to read them; send it again later",
+                "the queue is full: {} bytes wait for the program to read them; {QUEUE_FULL}",
                 self.waiting.len()
             ));
         }

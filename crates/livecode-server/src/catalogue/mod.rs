@@ -111,7 +111,8 @@ impl Catalogue {
         let support = unpack::unpack(&data_dir.join("support"))?;
         let mut runtimes = read_folders(&support, SUPPORT)?;
         if let Some(extra) = extra {
-            let extra = extra.canonicalize().map_err(|error| CatalogueError::Read(extra.to_owned(), error))?;
+            let extra =
+                extra.canonicalize().map_err(|error| CatalogueError::Read(extra.to_owned(), error))?;
             runtimes.extend(read_folders(&extra, OPERATORS)?);
         }
         runtimes.sort_by_key(|(_, runtime)| (runtime.name != FIRST, runtime.name.clone()));
@@ -150,9 +151,10 @@ fn read_folders(folder: &Path, inside: &str) -> Result<Vec<(PathBuf, Runtime)>, 
         if !path.is_file() {
             continue; // files that several runtimes share
         }
-        let text = std::fs::read_to_string(&path).map_err(|error| CatalogueError::Read(path.clone(), error))?;
-        let manifest = Manifest::parse(&text)
-            .map_err(|error| CatalogueError::Manifest { path: path.clone(), error })?;
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| CatalogueError::Read(path.clone(), error))?;
+        let manifest =
+            Manifest::parse(&text).map_err(|error| CatalogueError::Manifest { path: path.clone(), error })?;
         let support = Mount { source: folder.to_owned(), target: inside.into() };
         runtimes.push((path, Runtime::new(name, manifest, support)));
     }
@@ -168,16 +170,20 @@ impl Runtime {
             .requires
             .iter()
             .map(String::as_str)
-            .filter(|command| !folders.iter().any(|folder| exists_inside(&mounts, &Path::new(folder).join(command))))
+            .filter(|command| {
+                !folders.iter().any(|folder| exists_inside(&mounts, &Path::new(folder).join(command)))
+            })
             .collect();
-        let needs = (!lacks.is_empty())
-            .then(|| format!("this machine lacks {}; install it with: {}", lacks.join(", "), manifest.install));
+        let needs = (!lacks.is_empty()).then(|| {
+            format!("this machine lacks {}; install it with: {}", lacks.join(", "), manifest.install)
+        });
         Self { path: folders.join(":"), name, mounts, needs, manifest }
     }
 
     /// Its entry in the list.
     pub fn info(&self) -> RuntimeInfo {
-        let Manifest { aliases, title, file, extensions, editor_mode, test, example, .. } = self.manifest.clone();
+        let Manifest { aliases, title, file, extensions, editor_mode, test, example, .. } =
+            self.manifest.clone();
         let modes = if test.is_some() { vec!["exec".into(), "test".into()] } else { vec!["exec".into()] };
         RuntimeInfo {
             name: self.name.clone(),
@@ -197,7 +203,8 @@ impl Runtime {
 /// Whether a program would find `path` inside. Commands of /usr may be links that lead out of it, as those of
 /// alternatives do, and so are those in a mounted toolchain; only the first step is looked at from here.
 fn exists_inside(mounts: &[Mount], path: &Path) -> bool {
-    let mounted = mounts.iter().find_map(|mount| Some(mount.source.join(path.strip_prefix(&mount.target).ok()?)));
+    let mounted =
+        mounts.iter().find_map(|mount| Some(mount.source.join(path.strip_prefix(&mount.target).ok()?)));
     mounted.unwrap_or_else(|| path.to_owned()).symlink_metadata().is_ok()
 }
 

@@ -34,7 +34,10 @@ pub(super) fn check(variables: Option<&BTreeMap<String, String>>) -> Result<Envi
             letter == '_' || letter.is_ascii_alphabetic() || (at > 0 && letter.is_ascii_digit())
         };
         if name.is_empty() || !name.chars().enumerate().all(is_name) {
-            return Err(BadField::new(field, "a variable's name has letters, digits and '_', and starts with no digit"));
+            return Err(BadField::new(
+                field,
+                "a variable's name has letters, digits and '_', and starts with no digit",
+            ));
         }
         if name.starts_with(RESERVED_PREFIX) {
             return Err(BadField::new(field, "names that start with LIVECODE_ are LiveCode's own"));
@@ -53,7 +56,10 @@ pub(super) fn check(variables: Option<&BTreeMap<String, String>>) -> Result<Envi
         }
     }
     if bytes > MAX_ENVIRONMENT_BYTES {
-        return Err(BadField::new("env", format!("{bytes} bytes; at most {MAX_ENVIRONMENT_BYTES} are taken")));
+        return Err(BadField::new(
+            "env",
+            format!("{bytes} bytes; at most {MAX_ENVIRONMENT_BYTES} are taken"),
+        ));
     }
     Ok(environment)
 }
@@ -77,7 +83,8 @@ pub(super) fn build(runtime: &Runtime, request: BTreeMap<String, String>) -> Vec
         ("LANG", "C.UTF-8"),
         ("TMPDIR", "/tmp"),
     ];
-    let mut all: BTreeMap<String, String> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let mut all: BTreeMap<String, String> =
+        own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     all.extend(runtime.manifest.env.clone());
     all.extend(request);
     all.into_iter().collect()

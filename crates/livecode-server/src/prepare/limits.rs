@@ -1,5 +1,6 @@
 //! Limits: the server's defaults and maxima, what a runtime raises, what a request asks for.
 
+use clap::Args;
 use livecode_protocol::{
     order::{Limits, StepLimits},
     session::CreateSession,
@@ -7,43 +8,44 @@ use livecode_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{BadField, Endpoint};
-use crate::catalogue::Runtime;
+use crate::{catalogue::Runtime, config::settings};
 
 const MIB: u64 = 1024 * 1024;
 
-/// Defaults and maxima of every limit a program runs under.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LimitSettings {
-    /// Wall clock of a session, in milliseconds.
-    pub wall_ms: u64,
-    /// The longest wall clock a request may ask for, in milliseconds.
-    pub wall_max_ms: u64,
-    /// Wall clock on the v0.1 endpoints, in milliseconds.
-    pub v01_wall_ms: u64,
-    /// CPU time of a session, in milliseconds.
-    pub cpu_ms: u64,
-    /// The most CPU time a request may ask for, in milliseconds.
-    pub cpu_max_ms: u64,
-    /// Share of the machine's processors that a session gets at most, in thousandths of one.
-    pub cpu_millicores: u64,
-    /// Memory of a session, in bytes.
-    pub memory_bytes: u64,
-    /// The most memory a request may ask for, in bytes.
-    pub memory_max_bytes: u64,
-    /// Processes and threads of a session.
-    pub processes: u64,
-    /// The most processes and threads a request may ask for.
-    pub processes_max: u64,
-    /// Output kept of a session, in bytes.
-    pub output_bytes: u64,
-    /// The most output a request may ask for, in bytes.
-    pub output_max_bytes: u64,
-    /// Working directory of a session, in bytes.
-    pub disk_bytes: u64,
-    /// The largest working directory a request may ask for, in bytes.
-    pub disk_max_bytes: u64,
-    /// Files and folders of a session's working directory.
-    pub disk_files: u64,
+settings! {
+    /// Defaults and maxima of every limit a program runs under.
+    LimitSettings, LimitFlags {
+        /// Wall clock of a session, in milliseconds.
+        wall_ms: u64,
+        /// The longest wall clock a request may ask for, in milliseconds.
+        wall_max_ms: u64,
+        /// Wall clock on the v0.1 endpoints, in milliseconds.
+        v01_wall_ms: u64,
+        /// CPU time of a session, in milliseconds.
+        cpu_ms: u64,
+        /// The most CPU time a request may ask for, in milliseconds.
+        cpu_max_ms: u64,
+        /// Share of the machine's processors that a session gets at most, in thousandths of one.
+        cpu_millicores: u64,
+        /// Memory of a session, in bytes.
+        memory_bytes: u64,
+        /// The most memory a request may ask for, in bytes.
+        memory_max_bytes: u64,
+        /// Processes and threads of a session.
+        processes: u64,
+        /// The most processes and threads a request may ask for.
+        processes_max: u64,
+        /// Output kept of a session, in bytes.
+        output_bytes: u64,
+        /// The most output a request may ask for, in bytes.
+        output_max_bytes: u64,
+        /// Working directory of a session, in bytes.
+        disk_bytes: u64,
+        /// The largest working directory a request may ask for, in bytes.
+        disk_max_bytes: u64,
+        /// Files and folders of a session's working directory.
+        disk_files: u64,
+    }
 }
 
 impl Default for LimitSettings {
@@ -94,7 +96,9 @@ pub(super) fn resolve(
     let choose = |field: &str, asked: Option<u64>, default: u64, max: u64| match asked {
         None => Ok(default),
         Some(0) => Err(BadField::new(field, format!("must be at least 1, and at most {max}"))),
-        Some(value) if value > max => Err(BadField::new(field, format!("{value} is above the maximum of {max}"))),
+        Some(value) if value > max => {
+            Err(BadField::new(field, format!("{value} is above the maximum of {max}")))
+        }
         Some(value) => Ok(value),
     };
     let s = settings;
@@ -105,7 +109,12 @@ pub(super) fn resolve(
         s.processes_max,
     )?;
     let run = StepLimits {
-        cpu_ms: choose("limits.cpu_ms", asked.cpu_ms, default(s.cpu_ms, raised.cpu_ms, s.cpu_max_ms), s.cpu_max_ms)?,
+        cpu_ms: choose(
+            "limits.cpu_ms",
+            asked.cpu_ms,
+            default(s.cpu_ms, raised.cpu_ms, s.cpu_max_ms),
+            s.cpu_max_ms,
+        )?,
         memory_bytes: choose(
             "limits.memory_bytes",
             asked.memory_bytes,

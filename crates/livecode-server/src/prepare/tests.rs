@@ -23,7 +23,10 @@ fn stdin(request: Value, endpoint: Endpoint) -> Option<Contents> {
 #[test]
 fn the_smallest_request() {
     let prepared = ok(json!({"runtime": "py", "code": "x"}));
-    assert_eq!((&*prepared.runtime, &*prepared.run.argv), ("python", &["python".to_owned(), "main.py".to_owned()][..]));
+    assert_eq!(
+        (&*prepared.runtime, &*prepared.run.argv),
+        ("python", &["python".to_owned(), "main.py".to_owned()][..])
+    );
     assert_eq!(prepared.files[0].name.as_str(), "main.py");
     assert_eq!(prepared.stdin, None);
     assert_eq!(prepared.limits.wall_ms, 600_000);
@@ -59,7 +62,10 @@ fn the_file_to_run_can_be_picked() {
     assert!(all.compile[0].argv.windows(2).any(|words| words == ["main.c", "a.c"]));
     assert!(!all.compile[0].argv.contains(&"x/b.c".to_owned()));
     let one = ok(json!({"runtime": "c", "files": files, "env": {"FALCON_SOURCE_FILE": "a.c"}}));
-    assert!(one.compile[0].argv.contains(&"a.c".to_owned()) && !one.compile[0].argv.contains(&"main.c".to_owned()));
+    assert!(
+        one.compile[0].argv.contains(&"a.c".to_owned())
+            && !one.compile[0].argv.contains(&"main.c".to_owned())
+    );
     let own = ok(json!({"runtime": "c", "files": files, "command": ["ls"], "args": ["-l"]}));
     assert!(own.compile.is_empty());
     assert_eq!(own.run.argv, ["ls", "-l"]);
@@ -74,8 +80,14 @@ fn what_is_wrong_is_named() {
         (json!({"runtime": "python", "files": []}), "code"),
         (json!({"runtime": "python", "code": "", "code_filename": "../x"}), "code_filename"),
         (json!({"runtime": "python", "files": [{"filename": "/x", "contents": ""}]}), "files[0].filename"),
-        (json!({"runtime": "python", "code": "", "files": [{"filename": "main.py", "contents": ""}]}), "files[0].filename"),
-        (json!({"runtime": "python", "code": "", "files": [{"filename": "main.py/x", "contents": ""}]}), "files"),
+        (
+            json!({"runtime": "python", "code": "", "files": [{"filename": "main.py", "contents": ""}]}),
+            "files[0].filename",
+        ),
+        (
+            json!({"runtime": "python", "code": "", "files": [{"filename": "main.py/x", "contents": ""}]}),
+            "files",
+        ),
         (json!({"runtime": "python", "files": [{"filename": "other.py", "contents": ""}]}), "files"),
         (
             json!({"runtime": "python", "code": "", "files": [{"filename": "x", "contents": "%", "encoding": "base64"}]}),

@@ -1,0 +1,281 @@
+//! Settings: one list, from the defaults, a TOML file, the environment and the command line; the later wins.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use figment::{
+    Figment,
+    providers::{Env, Format as _, Serialized, Toml},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::prepare::LimitSettings;
+
+/// What starts the name of each setting in the environment.
+const PREFIX: &str = "LIVECODE_";
+/// Variables with the prefix that are no settings: the client's server, and a program's message channel.
+const NOT_SETTINGS: [&str; 2] = ["LIVECODE_SERVER", "LIVECODE_FD"];
+
+/// Declares settings once: a struct with all of them, and one of optional command-line flags.
+macro_rules! settings {
+    ($(#[$meta:meta])* $name:ident, $flags:ident { $($(#[doc = $doc:literal])* $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct $name {
+            $($(#[doc = $doc])* pub $field: $type,)*
+        }
+
+        /// The same, as optional flags of a command.
+        #[derive(Clone, Debug, Default, Args, Serialize)]
+        pub struct $flags {
+            $(
+                $(#[doc = $doc])*
+                #[arg(long)]
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub $field: Option<$type>,
+            )*
+        }
+    };
+}
+pub(crate) use settings;
+
+settings! {
+    /// Settings of the server itself.
+    ServerSettings, ServerFlags {
+        /// Address to listen on.
+        listen: SocketAddr,
+        /// Folder of the sessions.
+        data_dir: PathBuf,
+        /// Folder of further runtimes.
+        runtimes_dir: PathBuf,
+        /// The largest request body, in bytes.
+        body_max_bytes: u64,
+        /// Sessions that run at once; further ones wait their turn.
+        sessions_running_max: u64,
+        /// Sessions that one owner may have at once, ended ones included.
+        sessions_per_owner_max: u64,
+        /// How long an ended session is kept, in milliseconds.
+        keep_ms: u64,
+        /// How much all ended sessions may take on the disk, in bytes; the oldest go first.
+        keep_max_bytes: u64,
+    }
+}
+
+/// Command-line flags of `livecode serve`.
+#[derive(Clone, Debug, Default, Args, Serialize)]
+pub struct Flags {
+    /// TOML file of settings, named as the flags are, with '_' for '-'.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Host name under which the server is reached besides loopback; may be given several times.
+    #[arg(long = "host", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Address of a proxy whose X-Forwarded-Proto and X-Forwarded-Host are believed; may be given several times.
+    #[arg(long = "trusted-proxy", value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<IpAddr>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    server: ServerFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
+    limits: crate::prepare::LimitFlags,
+}
+
+/// All settings, each with a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Folder of the sessions.
+    pub data_dir: PathBuf,
+    /// Folder of further runtimes.
+    pub runtimes_dir: Option<PathBuf>,
+    /// Host names besides loopback.
+    pub hosts: Vec<String>,
+    /// Proxies that are believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// The largest request body, in bytes.
+    pub body_max_bytes: u64,
+    /// Sessions that run at once.
+    pub sessions_running_max: u64,
+    /// Sessions of one owner, ended ones included.
+    pub sessions_per_owner_max: u64,
+    /// How long an ended session is kept, in milliseconds.
+    pub keep_ms: u64,
+    /// How much all ended sessions may take on the disk, in bytes.
+    pub keep_max_bytes: u64,
+    /// Limits of programs.
+    #[serde(flatten)]
+    pub limits: LimitSettings,
+}
+
+/// A setting that is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A value is of the wrong type, or a file cannot be read; the text names the key and where it is set.
+    #[error("a setting is wrong: {0}")]
+    Value(#[source] Box<figment::Error>),
+    /// The file does not exist.
+    #[error("there is no configuration file {0}")]
+    NoFile(PathBuf),
+    /// A key that no setting has.
+    #[error("{path}: there is no setting \"{key}\"")]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+    },
+    /// A value that makes no sense.
+    #[error("a setting is wrong: {key}: {detail}")]
+    Senseless {
+        /// The key.
+        key: &'static str,
+        /// What would be right.
+        detail: String,
+    },
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            data_dir: default_data_dir(),
+            runtimes_dir: None,
+            hosts: vec![],
+            trusted_proxies: vec![],
+            body_max_bytes: 16 * 1024 * 1024,
+            sessions_running_max: 1024,
+            sessions_per_owner_max: 100_000,
+            keep_ms: 24 * 60 * 60 * 1000,
+            keep_max_bytes: 10 * 1024 * 1024 * 1024,
+            limits: LimitSettings::default(),
+        }
+    }
+}
+
+/// The user's state directory (XDG Base Directory Specification); for a system service without a home, /var/lib.
+fn default_data_dir() -> PathBuf {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("XDG_STATE_HOME")
+        .or_else(|| Some(variable("HOME")?.join(".local/state")))
+        .map_or_else(|| PathBuf::from("/var/lib/livecode"), |state| state.join("livecode"))
+}
+
+impl Config {
+    /// Puts the settings together. Variables that start with `LIVECODE_` and are no setting are returned, to be warned of.
+    ///
+    /// # Errors
+    /// The setting that is wrong, by its name and where it is set.
+    pub fn load(flags: &Flags) -> Result<(Self, Vec<String>), ConfigError> {
+        let keys = Self::keys();
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(path) = &flags.config {
+            check_file(path, &keys)?;
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        figment =
+            figment.merge(Env::prefixed(PREFIX).ignore(&["server", "fd"])).merge(Serialized::defaults(flags));
+        let config: Self = figment.extract().map_err(|error| ConfigError::Value(Box::new(error)))?;
+        config.check()?;
+        let is_unknown = |name: &String| {
+            name.strip_prefix(PREFIX).is_some_and(|key| !keys.contains(&key.to_lowercase()))
+                && !NOT_SETTINGS.contains(&name.as_str())
+        };
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        Ok((config, names.filter(is_unknown).collect()))
+    }
+
+    /// Names of all settings.
+    fn keys() -> Vec<String> {
+        match serde_json::to_value(Self::default()) {
+            Ok(serde_json::Value::Object(fields)) => fields.into_iter().map(|(name, _)| name).collect(),
+            _ => vec![],
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let pairs = [
+            ("wall_ms", limits.wall_ms, limits.wall_max_ms),
+            ("v01_wall_ms", limits.v01_wall_ms, limits.wall_max_ms),
+            ("cpu_ms", limits.cpu_ms, limits.cpu_max_ms),
+            ("memory_bytes", limits.memory_bytes, limits.memory_max_bytes),
+            ("processes", limits.processes, limits.processes_max),
+            ("output_bytes", limits.output_bytes, limits.output_max_bytes),
+            ("disk_bytes", limits.disk_bytes, limits.disk_max_bytes),
+            ("disk_files", limits.disk_files, 1 << 24),
+            ("cpu_millicores", limits.cpu_millicores, 1 << 20),
+            ("processes_max", limits.processes_max, 1 << 22),
+            ("body_max_bytes", self.body_max_bytes, 1 << 32),
+            ("sessions_running_max", self.sessions_running_max, 50_000),
+            ("sessions_per_owner_max", self.sessions_per_owner_max, u64::MAX),
+        ];
+        for (key, value, max) in pairs {
+            if value == 0 || value > max {
+                return Err(ConfigError::Senseless {
+                    key,
+                    detail: format!("{value} is not between 1 and {max}"),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_file(path: &Path, keys: &[String]) -> Result<(), ConfigError> {
+    if !path.is_file() {
+        return Err(ConfigError::NoFile(path.to_owned()));
+    }
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // What is no TOML at all is told, with its line, when the file is merged.
+    let table: toml::Table = text.parse().unwrap_or_default();
+    match table.keys().find(|key| !keys.contains(key)) {
+        Some(key) => Err(ConfigError::UnknownKey { path: path.to_owned(), key: key.clone() }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_sources_win() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("livecode.toml");
+        std::fs::write(&path, "wall_ms = 1000\ncpu_ms = 2000\nhosts = ['a.example']\n").unwrap();
+        let limits = crate::prepare::LimitFlags { cpu_ms: Some(3000), ..Default::default() };
+        let flags = Flags { config: Some(path), limits, ..Flags::default() };
+        let (config, _) = Config::load(&flags).unwrap();
+        assert_eq!((config.limits.wall_ms, config.limits.cpu_ms), (1000, 3000));
+        assert_eq!(config.hosts, ["a.example"]);
+        assert_eq!(config.limits.processes, 64);
+    }
+
+    #[test]
+    fn what_is_wrong_names_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("livecode.toml");
+        for (text, word) in [
+            ("wall_sm = 1\n", "wall_sm"),
+            ("wall_ms = 'soon'\n", "wall_ms"),
+            ("wall_ms = 0\n", "wall_ms"),
+            ("memory_bytes = 9999999999999\n", "memory_bytes"),
+            ("listen = 'nowhere'\n", "listen"),
+            ("wall_ms = \n", "TOML"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Config::load(&Flags { config: Some(path.clone()), ..Flags::default() }).unwrap_err();
+            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            let text = format!("{error}: {source}");
+            assert!(text.contains(word), "{word}: {text}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! HTTP and websockets on top of the sessions.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `problem` | every error a client can be told, and its status |
+//! | `caller` | who asks, and under which address the server was reached |
+//! | `sessions` | `/sessions` |
+//! | `stream` | `/sessions/{id}/stream`: websocket, server-sent events, NDJSON |
+//! | `socket` | the talk on a websocket, v0.1's and v0.2's |
+//! | `encode` | entries as messages |
+//! | `v01` | `/livecode`, `/exec`, `/runtimes/{runtime}` |
+//! | `info` | `/`, `/runtimes`, `/healthz`, `/openapi.json` |
+
+mod caller;
+mod encode;
+mod info;
+mod problem;
+mod sessions;
+mod socket;
+mod stream;
+mod v01;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware,
+    response::Response,
+    routing::{any, get, post},
+};
+use tokio::sync::watch;
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use utoipa::OpenApi;
+
+use crate::{access::Policy, catalogue::Catalogue, config::Config, sessions::Registry, spawner::Spawner};
+
+/// What every handler can reach.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) spawner: Arc<Spawner>,
+    /// Becomes true when the server is asked to stop.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl App {
+    /// Waits until the server is asked to stop.
+    pub(crate) async fn stopped(&self) {
+        let _ = self.stopping.clone().wait_for(|stopping| *stopping).await; // or until it is gone
+    }
+}
+
+/// The whole interface, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "LiveCode",
+        description = "Runs programs in sandboxes and streams what they do. A session belongs to its program, not to a \
+                       connection: whoever comes back misses nothing.",
+        license(name = "MIT", identifier = "MIT")
+    ),
+    paths(
+        info::front_page, info::healthz, info::runtimes, info::openapi,
+        sessions::create, sessions::list, sessions::show, sessions::delete,
+        stream::stream, v01::livecode, v01::exec, v01::run,
+    ),
+    components(schemas(livecode_protocol::session::Problem)),
+    tags(
+        (name = "sessions", description = "Programs that run, or ran (v0.2)"),
+        (name = "v0.1", description = "The endpoints of the first protocol, as its users know them"),
+        (name = "server", description = "The server itself"),
+    )
+)]
+struct Api;
+
+/// Headers of answers that pages of other origins may read.
+const EXPOSED: [&str; 5] =
+    ["location", "retry-after", "idempotency-replayed", "x-falcon-exit-status", "x-falcon-time-taken"];
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(EXPOSED.map(HeaderName::from_static));
+    Router::new()
+        .route("/", get(info::front_page))
+        .route("/healthz", get(info::healthz))
+        .route("/openapi.json", get(info::openapi))
+        .route("/runtimes", get(info::runtimes))
+        .route("/runtimes/{runtime}", post(v01::run))
+        .route("/exec", post(v01::exec))
+        .route("/livecode", get(v01::livecode))
+        .route("/sessions", get(sessions::list).post(sessions::create))
+        .route("/sessions/{id}", get(sessions::show).delete(sessions::delete))
+        .route("/sessions/{id}/stream", get(stream::stream))
+        .fallback(any(problem::not_found))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        // Bodies are read by `caller::read_body`, which knows the configured limit.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(app.clone(), caller::identify))
+        .layer(cors)
+        .layer(middleware::map_response_with_state(app.clone(), add_headers))
+        .with_state(app)
+}
+
+/// Headers of every answer.
+async fn add_headers(State(_): State<App>, mut response: Response) -> Response {
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Serves until `stopping` becomes true; then closes what is open, and leaves programs running.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(app: App, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    use axum::serve::ListenerExt as _;
+    let stopping = app.clone();
+    // A message is sent when it is there, not when more has come together.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(async move { stopping.stopped().await }).await
+}
+
+/// The document of the whole interface, as JSON.
+fn openapi_json() -> String {
+    Api::openapi().to_json().unwrap_or_default()
+}

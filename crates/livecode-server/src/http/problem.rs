@@ -1,0 +1,139 @@
+//! Every error a client can be told, and its status: RFC 9457 problem documents. The one file that maps errors to HTTP.
+
+use axum::{
+    Json,
+    extract::Request,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use livecode_protocol::session::Problem;
+
+use crate::{
+    access::WrongHost,
+    prepare::BadField,
+    sessions::{CreateError, FollowError, ForgetError},
+};
+
+/// An error a client is told.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    detail: String,
+    field: Option<String>,
+    header: Option<(header::HeaderName, HeaderValue)>,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), field: None, header: None }
+    }
+
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub fn no_session() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is no such session; it may have been deleted, or be too old")
+    }
+
+    pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        BadField::new(field, detail).into()
+    }
+
+    pub fn with_header(mut self, name: header::HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, HeaderValue::from_static(value)));
+        self
+    }
+}
+
+/// As words for a websocket's `error` message.
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.field.as_deref() {
+            Some(field) if !field.is_empty() => write!(f, "{field}: {}", self.detail),
+            _ => f.write_str(&self.detail),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let problem = Problem {
+            type_: "about:blank".into(),
+            title: self.status.canonical_reason().unwrap_or("Error").into(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            field: self.field,
+        };
+        let mut response = (self.status, Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.extend(self.header);
+        response
+    }
+}
+
+impl From<BadField> for ApiError {
+    fn from(BadField { field, detail }: BadField) -> Self {
+        Self { field: Some(field), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+    }
+}
+
+impl From<WrongHost> for ApiError {
+    fn from(error: WrongHost) -> Self {
+        Self::new(StatusCode::FORBIDDEN, error.to_string())
+    }
+}
+
+impl From<CreateError> for ApiError {
+    fn from(error: CreateError) -> Self {
+        let status = match &error {
+            CreateError::TooMany(_) => {
+                return Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string())
+                    .with_header(header::RETRY_AFTER, "60");
+            }
+            CreateError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            CreateError::InProgress => StatusCode::CONFLICT,
+            CreateError::Store(_) => StatusCode::INSUFFICIENT_STORAGE,
+            CreateError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, with_cause(&error))
+    }
+}
+
+impl From<ForgetError> for ApiError {
+    fn from(error: ForgetError) -> Self {
+        let status = match &error {
+            ForgetError::Alive => StatusCode::SERVICE_UNAVAILABLE,
+            ForgetError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, with_cause(&error))
+    }
+}
+
+impl From<FollowError> for ApiError {
+    fn from(error: FollowError) -> Self {
+        tracing::error!(%error, "a journal cannot be read");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the session's journal cannot be read")
+    }
+}
+
+fn with_cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
+/// Nothing is there.
+pub(crate) async fn not_found(request: Request) -> ApiError {
+    let detail = format!("there is nothing at {}; /openapi.json lists what there is", request.uri().path());
+    ApiError::new(StatusCode::NOT_FOUND, detail)
+}
+
+/// Something is there, but not for this method. The router adds `Allow`.
+pub(crate) async fn method_not_allowed(request: Request) -> ApiError {
+    let detail = format!(
+        "{} does not take {}; the Allow header says what it takes",
+        request.uri().path(),
+        request.method()
+    );
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}

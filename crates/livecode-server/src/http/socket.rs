@@ -1,0 +1,341 @@
+//! The talk on a websocket.
+//!
+//! ```text
+//!   session's journal ──follower──▶ ┌──────────┐
+//!   incoming ──notices (bounded)──▶ │ outgoing │ ──▶ client
+//!   clock: pings; server stopping ▶ └──────────┘
+//!   client ──▶ incoming ──▶ session's deliveries; answers become notices
+//! ```
+//!
+//! Both halves run in one task, side by side: a client that does not read is not read from either, once its notices
+//! fill up, and delays nobody else.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use futures_util::{
+    FutureExt as _, SinkExt as _, StreamExt as _,
+    future::BoxFuture,
+    stream::{FuturesUnordered, SplitSink, SplitStream},
+};
+use livecode_protocol::{
+    control::Delivery,
+    stream::{ClientMessage, Incoming, MAX_CLIENT_MESSAGE_BYTES, Misunderstood, ServerMessage, WELCOME},
+};
+use serde_json::{Value, json, value::to_raw_value};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    App,
+    encode::{Dialect, json},
+};
+use crate::sessions::{Follower, Session};
+
+/// The largest frame taken in at all. What is longer than a message may be, but shorter than this, is closed with 1009
+/// in due form; what is longer still is cut off.
+pub(crate) const MAX_FRAME_BYTES: usize = 4 * MAX_CLIENT_MESSAGE_BYTES;
+/// Answers that wait to be sent; while there are more, the client is not read from.
+const QUEUED_NOTICES: usize = 64;
+/// Deliveries of one client that wait for the supervisor; while there are more, the client is not read from.
+const MAX_UNANSWERED: usize = 256;
+/// How often a silent client is asked whether it is there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a client may be silent before it is taken for gone.
+const SILENCE: Duration = Duration::from_secs(90);
+/// How long one batch may take to be sent to a client that reads slowly.
+const SEND_PATIENCE: Duration = Duration::from_secs(300);
+/// How long the other side has to answer the close.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the incoming half has the outgoing half send.
+pub(super) enum Notice {
+    Text(String),
+    /// The last text, if any, and the code of the close.
+    Close(Option<String>, u16, &'static str),
+}
+
+impl Notice {
+    pub fn message(message: &ServerMessage<'_>) -> Self {
+        Self::Text(json(message))
+    }
+
+    fn error(error: impl Into<String>, msg: Value) -> Self {
+        Self::message(&ServerMessage::Error { error: error.into(), msg })
+    }
+
+    fn goodbye() -> Self {
+        Self::Close(Some(json(&ServerMessage::Goodbye)), close_code::NORMAL, "")
+    }
+}
+
+/// Serves a v0.2 stream.
+pub(crate) async fn stream(websocket: WebSocket, app: App, session: Arc<Session>, after: Option<u64>) {
+    let dialect = Dialect::V02 { with_seq: after.is_some() };
+    let follower = app.registry.follow(&session, after.unwrap_or(0));
+    let mut socket = Socket::new(websocket);
+    if socket.send(json(&ServerMessage::Welcome { message: WELCOME })).await.is_ok() {
+        socket.follow(&app, &session, follower, dialect).await;
+    }
+}
+
+/// A websocket, in its halves.
+pub(super) struct Socket {
+    to: SplitSink<WebSocket, Message>,
+    from: SplitStream<WebSocket>,
+}
+
+/// The client has gone.
+pub(super) struct Gone;
+
+/// When the client was last heard of, in milliseconds since the connection began.
+struct Heard {
+    began: Instant,
+    at_ms: AtomicU64,
+}
+
+impl Heard {
+    fn note(&self) {
+        self.at_ms.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn silence(&self) -> Duration {
+        self.began.elapsed().saturating_sub(Duration::from_millis(self.at_ms.load(Ordering::Relaxed)))
+    }
+}
+
+impl Socket {
+    pub fn new(websocket: WebSocket) -> Self {
+        let (to, from) = websocket.split();
+        Self { to, from }
+    }
+
+    /// Sends one text.
+    pub async fn send(&mut self, text: String) -> Result<(), Gone> {
+        self.to.send(Message::text(text)).await.map_err(|_| Gone)
+    }
+
+    /// The next text that the client sends, however long the connection allows. What is no text is answered here.
+    pub async fn next_of_any_size(&mut self) -> Result<Utf8Bytes, Gone> {
+        loop {
+            match classify(self.from.next().await, usize::MAX) {
+                Received::Text(text) => return Ok(text),
+                Received::Notice(Notice::Text(text)) => self.send(text).await?,
+                Received::Notice(Notice::Close(text, code, reason)) => {
+                    self.close(text, code, reason).await;
+                    return Err(Gone);
+                }
+                Received::Nothing => {}
+                Received::Gone => return Err(Gone),
+            }
+        }
+    }
+
+    /// Sends a session's messages, and passes on what the client sends, until one of them ends.
+    pub async fn follow(mut self, app: &App, session: &Session, follower: Follower, dialect: Dialect) {
+        let heard = Heard { began: Instant::now(), at_ms: AtomicU64::new(0) };
+        let (notices, noticed) = mpsc::channel(QUEUED_NOTICES);
+        let ended = tokio::select! {
+            ended = outgoing(&mut self.to, app, follower, dialect, noticed, &heard) => ended,
+            Gone = incoming(&mut self.from, session, dialect, notices, &heard) => None,
+        };
+        if let Some((text, code, reason)) = ended {
+            self.close(text, code, reason).await;
+        }
+    }
+
+    /// Closes in due form: sends a last text and the close frame, and waits a little for the client's own, so that nothing
+    /// that is on its way to it is lost in a reset.
+    pub async fn close(&mut self, text: Option<String>, code: u16, reason: &'static str) {
+        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        let close = async {
+            if let Some(text) = text {
+                self.to.feed(Message::text(text)).await?;
+            }
+            self.to.send(Message::Close(Some(frame))).await
+        };
+        if close.await.is_ok() {
+            let answered = async { while let Some(Ok(_)) = self.from.next().await {} };
+            let _ = tokio::time::timeout(CLOSE_PATIENCE, answered).await;
+        }
+    }
+}
+
+type Ending = (Option<String>, u16, &'static str);
+
+/// Sends until the session ends or something says to close; `None` where the client has gone.
+async fn outgoing(
+    to: &mut SplitSink<WebSocket, Message>,
+    app: &App,
+    mut follower: Follower,
+    dialect: Dialect,
+    mut notices: mpsc::Receiver<Notice>,
+    heard: &Heard,
+) -> Option<Ending> {
+    let mut pings = tokio::time::interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
+    loop {
+        let messages = tokio::select! {
+            items = follower.next() => match items {
+                Ok(Some(items)) => items.iter().filter_map(|item| dialect.message(item)).map(Message::text).collect(),
+                Ok(None) => {
+                    // What was answered before the end is still said.
+                    while let Ok(Notice::Text(text)) = notices.try_recv() {
+                        to.feed(Message::text(text)).await.ok()?;
+                    }
+                    return Some((None, close_code::NORMAL, ""));
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a journal cannot be read");
+                    return Some((None, close_code::ERROR, "the journal cannot be read"));
+                }
+            },
+            Some(notice) = notices.recv() => match notice {
+                Notice::Text(text) => vec![Message::text(text)],
+                Notice::Close(text, code, reason) => return Some((text, code, reason)),
+            },
+            _ = pings.tick() => {
+                if heard.silence() > SILENCE {
+                    return None;
+                }
+                vec![Message::Ping(Default::default())]
+            }
+            () = app.stopped() => {
+                return Some((None, close_code::RESTART, "the server restarts; come back"));
+            }
+        };
+        let send = async {
+            for message in messages {
+                to.feed(message).await?;
+            }
+            to.flush().await
+        };
+        tokio::time::timeout(SEND_PATIENCE, send).await.ok()?.ok()?;
+    }
+}
+
+/// Takes in what the client sends until it is gone.
+async fn incoming(
+    from: &mut SplitStream<WebSocket>,
+    session: &Session,
+    dialect: Dialect,
+    notices: mpsc::Sender<Notice>,
+    heard: &Heard,
+) -> Gone {
+    let mut answers: FuturesUnordered<BoxFuture<'static, Option<Notice>>> = FuturesUnordered::new();
+    loop {
+        let notice = tokio::select! {
+            Some(answer) = answers.next(), if !answers.is_empty() => answer,
+            received = from.next(), if answers.len() < MAX_UNANSWERED => {
+                heard.note();
+                match classify(received, MAX_CLIENT_MESSAGE_BYTES) {
+                    Received::Text(text) => match take(&text, session, dialect) {
+                        Taken::Answer(notice) => Some(notice),
+                        Taken::Later(answer) => {
+                            answers.push(answer);
+                            None
+                        }
+                    },
+                    Received::Notice(notice) => Some(notice),
+                    Received::Nothing => None,
+                    Received::Gone => return Gone,
+                }
+            }
+        };
+        if let Some(notice) = notice
+            && notices.send(notice).await.is_err()
+        {
+            return Gone;
+        }
+    }
+}
+
+enum Received {
+    Text(Utf8Bytes),
+    Notice(Notice),
+    Nothing,
+    Gone,
+}
+
+fn classify(received: Option<Result<Message, axum::Error>>, max_bytes: usize) -> Received {
+    match received {
+        Some(Ok(Message::Text(text))) if text.len() > max_bytes => Received::Notice(too_big()),
+        Some(Ok(Message::Text(text))) => Received::Text(text),
+        Some(Ok(Message::Binary(_))) => Received::Notice(Notice::error(
+            "Messages are JSON in text frames, not binary frames",
+            Value::Null,
+        )),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Received::Nothing,
+        Some(Ok(Message::Close(_))) | None => Received::Gone,
+        Some(Err(error)) => {
+            let cause = error.into_inner();
+            match cause.downcast_ref() {
+                Some(tungstenite::Error::Capacity(_)) => Received::Notice(too_big()),
+                _ => Received::Gone,
+            }
+        }
+    }
+}
+
+fn too_big() -> Notice {
+    Notice::Close(None, close_code::SIZE, "a message has at most 65536 bytes")
+}
+
+enum Taken {
+    Answer(Notice),
+    Later(BoxFuture<'static, Option<Notice>>),
+}
+
+/// What is done about one message of the client's.
+fn take(text: &str, session: &Session, dialect: Dialect) -> Taken {
+    let msg = || serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    let refused = |error: &str| Taken::Answer(Notice::error(error, msg()));
+    match ClientMessage::parse(text) {
+        Err(Misunderstood { error, msg }) => Taken::Answer(Notice::error(error, msg)),
+        Ok(ClientMessage::Ping) => Taken::Answer(Notice::message(&ServerMessage::Pong)),
+        Ok(ClientMessage::Quit) => Taken::Answer(Notice::goodbye()),
+        Ok(ClientMessage::Exec(_)) if dialect == Dialect::V01 => {
+            refused("A program runs already on this connection")
+        }
+        Ok(ClientMessage::Exec(_)) => refused("A stream runs nothing: create a session with POST /sessions"),
+        Ok(ClientMessage::Deliver { item: Incoming::Input { .. }, .. }) if dialect == Dialect::V01 => {
+            refused("Unknown message type: input")
+        }
+        Ok(ClientMessage::Deliver { item: Incoming::Signal(_), .. }) if dialect == Dialect::V01 => {
+            refused("Unknown message type: signal")
+        }
+        Ok(ClientMessage::Deliver { id, item }) => {
+            let id = id.filter(|_| dialect != Dialect::V01);
+            let Some(item) = delivery(item) else { return refused("The event cannot be written as JSON") };
+            match session.deliver(id.clone(), item) {
+                Err(error) => refused(error),
+                Ok(answer) => {
+                    let msg = msg();
+                    let answered = async move {
+                        match answer.await {
+                            Ok(Ok(())) => id.map(|id| Notice::message(&ServerMessage::Ack { id })),
+                            Ok(Err(error)) => Some(Notice::error(error, msg)),
+                            Err(_) => Some(Notice::error("the program has ended", msg)),
+                        }
+                    };
+                    Taken::Later(answered.boxed())
+                }
+            }
+        }
+    }
+}
+
+fn delivery(item: Incoming) -> Option<Delivery> {
+    Some(match item {
+        Incoming::Input { data, eof } => Delivery::Input { data, eof },
+        Incoming::Signal(signal) => Delivery::Signal { signal },
+        Incoming::Event { event, data } => {
+            let line = to_raw_value(&json!({"msgtype": "event", "event": event, "data": data})).ok()?;
+            Delivery::Event { line }
+        }
+    })
+}

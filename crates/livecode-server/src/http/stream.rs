@@ -1,0 +1,157 @@
+//! `/sessions/{id}/stream`: a websocket, or over plain HTTP server-sent events or lines of JSON.
+
+use std::{convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
+
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::{Path, Query, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use futures_util::stream;
+use livecode_protocol::session::Problem;
+use serde::Deserialize;
+
+use super::{
+    App,
+    encode::Dialect,
+    problem::ApiError,
+    sessions::find,
+    socket::{self, MAX_FRAME_BYTES},
+};
+use crate::{
+    access::Caller,
+    sessions::{Follower, Session},
+};
+
+/// How often a silent stream of events says that it is there: proxies close what is silent for a minute.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+const EVENTS: &str = "text/event-stream";
+const LINES: &str = "application/x-ndjson";
+
+#[derive(Deserialize)]
+pub(crate) struct Parameters {
+    after: Option<String>,
+}
+
+impl Parameters {
+    fn after(&self) -> Result<Option<u64>, ApiError> {
+        let Some(text) = &self.after else { return Ok(None) };
+        // Digits alone: `parse` would take a sign as well.
+        let number = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let detail = || {
+            format!("{text:?} is not the number of an entry; give the last \"seq\" you have, or 0 for all")
+        };
+        number.map(Some).ok_or_else(|| ApiError::field("after", detail()))
+    }
+}
+
+/// The session's messages from the first on, and then live.
+#[utoipa::path(
+    get, path = "/sessions/{id}/stream", tag = "sessions",
+    params(
+        ("id" = String, Path, description = "The session's id"),
+        ("after" = Option<u64>, Query, description = "Number of the last entry the client has; each message then carries its `seq`"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The same, as an EventSource sends it"),
+        ("Accept" = Option<String>, Header, description = "`text/event-stream` or `application/x-ndjson`, where the connection is not upgraded"),
+    ),
+    responses(
+        (status = 101, description = "A websocket"),
+        (status = 200, description = "Events, or lines of JSON", content(
+            (String = "text/event-stream"),
+            (String = "application/x-ndjson"),
+        )),
+        (status = 204, description = "The events that follow `Last-Event-ID`: none, for ever"),
+        (status = 400, description = "An upgrade that is not well-formed", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Another host was meant", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such session", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`after` is no number", body = Problem, content_type = "application/problem+json"),
+        (status = 426, description = "Neither an upgrade nor one of the two media types was asked for", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn stream(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    let session = find(&app, &caller, &id)?;
+    let after = parameters.after()?;
+    if headers.contains_key(header::UPGRADE) {
+        let upgrade = upgrade.map_err(|error| ApiError::bad_request(error.to_string()))?;
+        let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
+        return Ok(upgrade.on_upgrade(move |websocket| socket::stream(websocket, app, session, after)));
+    }
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let format = if accept.contains(EVENTS) {
+        Format::Events
+    } else if accept.contains(LINES) {
+        Format::Lines
+    } else {
+        let detail = format!("upgrade to a websocket, or ask for Accept: {EVENTS} or Accept: {LINES}");
+        return Err(
+            ApiError::new(StatusCode::UPGRADE_REQUIRED, detail).with_header(header::UPGRADE, "websocket")
+        );
+    };
+    let last_event = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if format == Format::Events && last_event.is_some_and(|last| has_seen_all(&session, last)) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let dialect = Dialect::V02 { with_seq: after.is_some() };
+    let follower = app.registry.follow(&session, last_event.or(after).unwrap_or(0));
+    Ok(format.response(follower, dialect, app))
+}
+
+/// An EventSource comes again whenever its stream ends, until it is answered 204 (HTML, section 9.2).
+fn has_seen_all(session: &Arc<Session>, last: u64) -> bool {
+    let progress = session.progress();
+    progress.ended.is_some() && last >= progress.entries
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Events,
+    Lines,
+}
+
+impl Format {
+    fn response(self, follower: Follower, dialect: Dialect, app: App) -> Response {
+        let body =
+            Body::from_stream(stream::unfold((follower, app), move |(mut follower, app)| async move {
+                let chunk = self.next(&mut follower, &app, dialect).await?;
+                Some((Ok::<_, Infallible>(Bytes::from(chunk)), (follower, app)))
+            }));
+        let content_type = if self == Self::Events { EVENTS } else { LINES };
+        let headers = [
+            (header::CONTENT_TYPE, content_type),
+            (header::CACHE_CONTROL, "no-cache"),
+            // nginx holds answers back unless told not to.
+            (header::HeaderName::from_static("x-accel-buffering"), "no"),
+        ];
+        (headers, body).into_response()
+    }
+
+    async fn next(self, follower: &mut Follower, app: &App, dialect: Dialect) -> Option<String> {
+        let items = tokio::select! {
+            items = follower.next() => items,
+            () = tokio::time::sleep(HEARTBEAT), if self == Self::Events => return Some(":\n\n".into()),
+            () = app.stopped() => return None,
+        };
+        let items = items.inspect_err(|error| tracing::error!(%error, "a journal cannot be read")).ok()??;
+        let mut chunk = String::new();
+        for item in &items {
+            let Some(message) = dialect.message(item) else { continue };
+            let _ = match (self, item) {
+                (Self::Events, crate::sessions::Item::Entry(entry)) => {
+                    write!(chunk, "id: {}\ndata: {message}\n\n", entry.seq)
+                }
+                (Self::Events, _) => write!(chunk, "data: {message}\n\n"),
+                (Self::Lines, _) => writeln!(chunk, "{message}"),
+            }; // writing to a String cannot fail
+        }
+        Some(chunk)
+    }
+}

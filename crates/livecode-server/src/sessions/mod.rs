@@ -1,0 +1,35 @@
+//! Sessions: which there are, how each is reached, and how one is read. Knows nothing of HTTP.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `registry` | all sessions: create, find, list, forget, find again at start |
+//! | `session` | one session, and the task that talks to its supervisor |
+//! | `follow` | a reader of one session's journal |
+//! | `store` | the data directory |
+//! | `retention` | what is forgotten when |
+
+mod follow;
+mod registry;
+mod retention;
+mod session;
+mod store;
+
+pub use follow::{FollowError, Follower, Item};
+pub use registry::{CreateError, Draft, ForgetError, IdempotencyKey, Registry};
+pub use session::{Progress, Session};
+pub use store::{Store, StoreError};
+
+/// Takes a data directory over, for the server that listens on `listen`.
+///
+/// # Errors
+/// Where it cannot be used, or another server uses it.
+pub fn lock(data_dir: &std::path::Path, listen: std::net::SocketAddr) -> Result<Store, StoreError> {
+    Store::open(data_dir, listen)
+}
+
+/// Microseconds since the epoch.
+pub(crate) fn now_us() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |time| time.as_micros() as u64)
+}

@@ -1,0 +1,362 @@
+//! All sessions of a server.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use livecode_protocol::{SessionId, control, order::Order};
+use tokio::sync::Semaphore;
+
+use super::{
+    Follower, Session, now_us,
+    session::{Driver, Progress, ended_progress},
+    store::{Idempotency, Record, Store, StoreError},
+};
+use crate::{access::Owner, config::Config, prepare::Prepared, spawner::Spawner};
+
+/// How long forgetting waits for a supervisor to have everything killed.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a session is to be made of.
+pub struct Draft {
+    /// Whose it will be.
+    pub owner: Owner,
+    /// What it runs.
+    pub prepared: Prepared,
+    /// Whether it is for one answer of a v0.1 endpoint.
+    pub ephemeral: bool,
+    /// The key under which it is to be made once.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// A client's `Idempotency-Key`, with a digest of what it asked for.
+#[derive(Clone, Debug)]
+pub struct IdempotencyKey {
+    /// The key, the client's own.
+    pub key: String,
+    /// SHA-256 of the request's body, in hexadecimal.
+    pub body_sha256: String,
+}
+
+/// Why no session was created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The owner has as many as one may have.
+    #[error("you have {0} sessions, as many as one owner may have; delete one first")]
+    TooMany(u64),
+    /// Another request was made under the same key.
+    #[error("another request was made under this Idempotency-Key; use a new key for a new request")]
+    KeyReused,
+    /// The same request is being worked on.
+    #[error("a request under this Idempotency-Key is being worked on; ask again in a moment")]
+    InProgress,
+    /// The disk is full, or fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system has no randomness to give.
+    #[error("no random id could be drawn: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Why a session could not be forgotten.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    /// Its supervisor did not end.
+    #[error("the session's processes did not end within {} seconds; try again", KILL_PATIENCE.as_secs())]
+    Alive,
+    /// Its folder could not be removed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// All sessions, by id.
+pub struct Registry {
+    inner: Mutex<Inner>,
+    store: Arc<Store>,
+    spawner: Arc<Spawner>,
+    permits: Arc<Semaphore>,
+    per_owner_max: u64,
+}
+
+#[derive(Default)]
+struct Inner {
+    sessions: HashMap<SessionId, Arc<Session>>,
+    per_owner: HashMap<Owner, u64>,
+    keys: HashMap<(Owner, String), Key>,
+    runtimes: HashMap<String, Arc<str>>,
+    slots: Slots,
+}
+
+/// What became of an idempotency key.
+struct Key {
+    body_sha256: String,
+    /// `None` while the session is being made.
+    id: Option<SessionId>,
+}
+
+/// Numbers that tell living sessions apart, taken round-robin so that one is not soon used again.
+#[derive(Default)]
+struct Slots {
+    used: BTreeSet<u32>,
+    next: u32,
+}
+
+impl Slots {
+    /// As many as the sandbox has uids, less its own.
+    const COUNT: u32 = 0xffff;
+
+    fn take(&mut self) -> u32 {
+        while !self.used.insert(self.next) {
+            self.next = (self.next + 1) % Self::COUNT;
+        }
+        let slot = self.next;
+        self.next = (self.next + 1) % Self::COUNT;
+        slot
+    }
+}
+
+impl Registry {
+    /// Takes up the sessions that are in a data directory.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn open(config: &Config, store: Store, spawner: Arc<Spawner>) -> Result<Arc<Self>, StoreError> {
+        let store = Arc::new(store);
+        let permits = usize::try_from(config.sessions_running_max).unwrap_or(Semaphore::MAX_PERMITS);
+        let registry = Arc::new(Self {
+            inner: Mutex::default(),
+            store,
+            spawner,
+            permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            per_owner_max: config.sessions_per_owner_max,
+        });
+        for record in registry.store.scan()? {
+            registry.take_up(record);
+        }
+        Ok(registry)
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session that another server made.
+    fn take_up(self: &Arc<Self>, record: Record) {
+        let id = record.id;
+        let ended = self.store.ending(id).is_some();
+        let progress = if ended { ended_progress(&self.store, id, None) } else { Progress::default() };
+        let (ephemeral, idempotency) = (record.ephemeral, record.idempotency.clone());
+        let session = self.insert(&record, progress);
+        if let Some(Idempotency { key, body_sha256 }) = idempotency {
+            self.inner().keys.insert((record.owner, key), Key { body_sha256, id: Some(id) });
+        }
+        if !ended {
+            let driver = self.driver(&session);
+            let queue = driver.open_queue();
+            let registry = self.clone();
+            tokio::spawn(async move {
+                driver.run_again(queue).await;
+                registry.release_slot(&session);
+            });
+        }
+        if ephemeral {
+            self.forget_soon(id); // whoever it was for went with the last server
+        }
+    }
+
+    fn driver(&self, session: &Arc<Session>) -> Driver {
+        Driver {
+            session: session.clone(),
+            store: self.store.clone(),
+            spawner: self.spawner.clone(),
+            permits: self.permits.clone(),
+        }
+    }
+
+    fn insert(&self, record: &Record, progress: Progress) -> Arc<Session> {
+        let mut inner = self.inner();
+        // Sessions share the names of their runtimes.
+        let runtime =
+            inner.runtimes.entry(record.runtime.clone()).or_insert_with(|| record.runtime.as_str().into());
+        let session = Arc::new(Session::new(record, runtime.clone(), progress));
+        if progress.ended.is_none() {
+            inner.slots.used.insert(record.slot);
+        }
+        *inner.per_owner.entry(record.owner.clone()).or_default() += 1;
+        inner.sessions.insert(record.id, session.clone());
+        session
+    }
+
+    fn release_slot(&self, session: &Session) {
+        self.inner().slots.used.remove(&session.slot);
+    }
+
+    /// Creates a session and has it started. The flag says whether it is new: under an idempotency key that was used
+    /// for the same request before, it is the session of then.
+    ///
+    /// # Errors
+    /// See [`CreateError`]; nothing is left behind.
+    pub async fn create(self: &Arc<Self>, draft: Draft) -> Result<(Arc<Session>, bool), CreateError> {
+        let Draft { owner, prepared, ephemeral, idempotency } = draft;
+        if let Some(key) = &idempotency
+            && let Some(session) = self.claim(&owner, key)?
+        {
+            return Ok((session, false));
+        }
+        let made = self.make(owner.clone(), prepared, ephemeral, idempotency.clone()).await;
+        if let Some(IdempotencyKey { key, .. }) = idempotency {
+            let mut inner = self.inner();
+            match &made {
+                Ok(session) => {
+                    if let Some(entry) = inner.keys.get_mut(&(owner, key)) {
+                        entry.id = Some(session.id);
+                    }
+                }
+                Err(_) => drop(inner.keys.remove(&(owner, key))),
+            }
+        }
+        Ok((made?, true))
+    }
+
+    /// Takes a key for a session to be made, or finds the session made under it.
+    fn claim(&self, owner: &Owner, key: &IdempotencyKey) -> Result<Option<Arc<Session>>, CreateError> {
+        let mut inner = self.inner();
+        let name = (owner.clone(), key.key.clone());
+        match inner.keys.get(&name) {
+            Some(entry) if entry.body_sha256 != key.body_sha256 => Err(CreateError::KeyReused),
+            Some(Key { id: None, .. }) => Err(CreateError::InProgress),
+            Some(Key { id: Some(id), .. }) if inner.sessions.contains_key(id) => {
+                Ok(inner.sessions.get(id).cloned())
+            }
+            _ => {
+                inner.keys.insert(name, Key { body_sha256: key.body_sha256.clone(), id: None });
+                Ok(None)
+            }
+        }
+    }
+
+    async fn make(
+        self: &Arc<Self>,
+        owner: Owner,
+        prepared: Prepared,
+        ephemeral: bool,
+        idempotency: Option<IdempotencyKey>,
+    ) -> Result<Arc<Session>, CreateError> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(CreateError::Random)?;
+        let slot = {
+            let mut inner = self.inner();
+            let count = inner.per_owner.get(&owner).copied().unwrap_or(0);
+            if count >= self.per_owner_max {
+                return Err(CreateError::TooMany(count));
+            }
+            inner.slots.take()
+        };
+        let Prepared { runtime, compile, run, env, files, stdin, mounts, limits, mode: _ } = prepared;
+        let id = SessionId::from_random(random);
+        let order =
+            Order { version: control::VERSION, id, slot, compile, run, env, files, stdin, mounts, limits };
+        let idempotency =
+            idempotency.map(|IdempotencyKey { key, body_sha256 }| Idempotency { key, body_sha256 });
+        let record = Record { id, owner, runtime, created_us: now_us(), ephemeral, slot, idempotency };
+        let store = self.store.clone();
+        let written =
+            tokio::task::spawn_blocking(move || store.create(&record, &order).map(|()| record)).await;
+        let record = match written {
+            Ok(Ok(record)) => record,
+            Ok(Err(error)) => {
+                self.inner().slots.used.remove(&slot);
+                return Err(error.into());
+            }
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        };
+        let session = self.insert(&record, Progress::default());
+        let driver = self.driver(&session);
+        let queue = driver.open_queue();
+        let (registry, running) = (self.clone(), session.clone());
+        tokio::spawn(async move {
+            driver.run_new(queue).await;
+            registry.release_slot(&running);
+        });
+        Ok(session)
+    }
+
+    /// The session with this id.
+    pub fn get(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.inner().sessions.get(&id).cloned()
+    }
+
+    /// The sessions whose owner `is_listed`, the newest first; those made for one answer are nobody's to see.
+    pub fn list(&self, is_listed: impl Fn(&Owner) -> bool) -> Vec<Arc<Session>> {
+        let mut sessions: Vec<_> =
+            self.inner().sessions.values().filter(|s| !s.ephemeral && is_listed(&s.owner)).cloned().collect();
+        sessions.sort_by_key(|session| std::cmp::Reverse((session.created_us, session.id)));
+        sessions
+    }
+
+    /// Every session that has ended.
+    pub(super) fn ended(&self) -> Vec<Arc<Session>> {
+        self.inner().sessions.values().filter(|session| session.progress().ended.is_some()).cloned().collect()
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// A reader of a session's journal that begins after the entry with number `after`.
+    pub fn follow(&self, session: &Arc<Session>, after: u64) -> Follower {
+        Follower::new(session, self.store.journal(session.id), after)
+    }
+
+    /// Ends what runs of a session, waits until all of it is gone, and forgets it.
+    ///
+    /// # Errors
+    /// Where its processes do not end, or its folder cannot be removed.
+    pub async fn forget(self: &Arc<Self>, session: &Arc<Session>) -> Result<(), ForgetError> {
+        session.cancel();
+        let mut progress = session.watch();
+        let gone = progress.wait_for(|progress| progress.is_gone);
+        if tokio::time::timeout(KILL_PATIENCE, gone).await.is_err() {
+            return Err(ForgetError::Alive);
+        }
+        if !self.remove(session) {
+            return Ok(()); // somebody else forgets it just now
+        }
+        let (store, id) = (self.store.clone(), session.id);
+        match tokio::task::spawn_blocking(move || store.remove(id)).await {
+            Ok(result) => Ok(result?),
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+
+    /// Takes a session out of the maps; `false` where it is not there any more.
+    fn remove(&self, session: &Session) -> bool {
+        let mut inner = self.inner();
+        if inner.sessions.remove(&session.id).is_none() {
+            return false;
+        }
+        if let Some(count) = inner.per_owner.get_mut(&session.owner) {
+            *count -= 1;
+            if *count == 0 {
+                inner.per_owner.remove(&session.owner);
+            }
+        }
+        if let Some(key) = &session.idempotency_key {
+            inner.keys.remove(&(session.owner.clone(), key.clone()));
+        }
+        true
+    }
+
+    /// Has a session forgotten, without waiting.
+    pub fn forget_soon(self: &Arc<Self>, id: SessionId) {
+        let Some(session) = self.get(id) else { return };
+        let registry = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = registry.forget(&session).await {
+                tracing::warn!(%id, %error, "a session could not be forgotten");
+            }
+        });
+    }
+}

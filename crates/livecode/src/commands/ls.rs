@@ -1,0 +1,46 @@
+//! `livecode ls`.
+
+use clap::Args;
+use livecode_protocol::session::State;
+
+use crate::{Failure, client::Server, commands::runtimes::print_table};
+
+/// Lists sessions, the newest first.
+#[derive(Args)]
+pub struct Ls {
+    #[command(flatten)]
+    server: Server,
+    /// Print the documents as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Ls {
+    pub fn run(self) -> Result<(), Failure> {
+        let sessions = self.server.sessions()?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&sessions)?);
+            return Ok(());
+        }
+        let rows = sessions.into_iter().map(|session| {
+            let state = match (session.state, session.outcome, session.exitstatus) {
+                (State::Ended, Some(outcome), Some(status)) => format!("{} {status}", word(&outcome)),
+                (state, ..) => word(&state),
+            };
+            [
+                session.id.to_string(),
+                session.runtime,
+                state,
+                format!("{:.1}", session.elapsed),
+                session.created,
+            ]
+        });
+        print_table(["ID", "RUNTIME", "STATE", "SECONDS", "CREATED"], rows);
+        Ok(())
+    }
+}
+
+/// The word that the protocol has for a value.
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}

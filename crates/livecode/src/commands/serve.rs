@@ -1,0 +1,85 @@
+//! `livecode serve`: wires the server together and runs it until it is asked to stop.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::process::CommandExt as _},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use clap::Args;
+use livecode_server::config::{Config, Flags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing_subscriber::EnvFilter;
+
+use crate::Failure;
+
+/// Starts the server. It needs no settings: it listens on 127.0.0.1:8000 and keeps its data in the user's state directory.
+///
+/// Each setting below can also stand in the configuration file (with '_' for '-') and in the environment (LIVECODE_ and
+/// its name in capitals); a flag wins over the environment, and that over the file. RUST_LOG says what is logged.
+#[derive(Args)]
+pub struct Serve {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl Serve {
+    pub fn run(self) -> Result<(), Failure> {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+        let (config, unknown) = Config::load(&self.flags).map_err(usage)?;
+        for name in unknown {
+            tracing::warn!("{name} is set, but there is no such setting");
+        }
+        let data_dir = config.data_dir.clone();
+        let start_spawner = Box::new(move || start_spawner(&data_dir));
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let (stop, stopping) = watch::channel(false);
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                tracing::info!("stopping; programs run on, and the next server finds them");
+                let _ = stop.send(true);
+            });
+            livecode_server::run(config, start_spawner, stopping, announce).await.map_err(Failure::from)
+        })
+    }
+}
+
+/// A wrong setting is a wrong command line.
+fn usage(error: impl Into<anyhow::Error>) -> Failure {
+    Failure { error: error.into(), code: 2 }
+}
+
+fn announce(address: std::net::SocketAddr, degraded: &[String]) {
+    for sentence in degraded {
+        tracing::warn!("this machine cannot enforce everything: {sentence}");
+    }
+    println!("LiveCode listens on http://{address}");
+}
+
+/// Starts this very binary again as the spawner, with a socket to it as its standard input.
+fn start_spawner(data_dir: &Path) -> io::Result<OwnedFd> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let mut child = Command::new("/proc/self/exe")
+        .arg0("livecode")
+        .args(["spawner", "--data-dir"])
+        .arg(data_dir)
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .env_clear()
+        .spawn()?;
+    // It ends when `ours` is closed; somebody must hear of it.
+    std::thread::Builder::new().name("spawner".into()).stack_size(64 * 1024).spawn(move || child.wait())?;
+    Ok(ours)
+}
