@@ -226,7 +226,8 @@ fn server_sent_events_show_a_running_program() {
         serde_json::from_str(line).expect("JSON")
     };
     assert_eq!(data(&first)["data"], "one\n");
-    server.stream(&id, "").send(&json!({"msgtype": "input", "data": "\n"}));
+    let mut typing = server.stream(&id, "");
+    typing.send(&json!({"msgtype": "input", "data": "\n"}));
     let rest: Vec<_> = lines.collect();
     assert!(
         rest.iter().any(|line| line.contains("two")) && rest.iter().any(|line| line.contains("exitstatus"))

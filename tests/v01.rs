@@ -1,1 +1,268 @@
-//! x
+//! The first protocol, as its users talk to it today.
+
+use serde_json::{Value, json};
+
+use crate::common::{Server, eventually};
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+#[test]
+fn the_websocket_is_v0_1s_to_the_letter() {
+    let server = Server::start();
+    let mut socket = server.websocket("/livecode");
+    assert_eq!(socket.next_text(), r#"{"msgtype":"welcome","message":"welcome to livecode"}"#);
+    socket.send_text(r#"{"msgtype":"ping"}"#);
+    assert_eq!(socket.next_text(), r#"{"msgtype":"pong"}"#);
+    socket.send_text(r#"{"msgtype": "qiut"}"#);
+    assert_eq!(
+        socket.next_text(),
+        r#"{"msgtype":"error","error":"Unknown message type: qiut","msg":{"msgtype":"qiut"}}"#
+    );
+    socket.send_text(r#"{"msgtype":"exec","runtime":"python","code":"print(\"hello, world!\")"}"#);
+    assert_eq!(socket.next_text(), r#"{"msgtype":"write","file":"stdout","data":"hello, world!\n"}"#);
+    assert_eq!(socket.next_text(), r#"{"msgtype":"exitstatus","exitstatus":0}"#);
+    assert_eq!(socket.next(), None);
+    assert_eq!(socket.close_code(), Some(1000));
+}
+
+#[test]
+fn the_websockets_quit_and_mistakes() {
+    let server = Server::start();
+    let mut socket = server.websocket("/livecode");
+    socket.next_of("welcome");
+    for wrong in
+        [json!({"msgtype": "exec", "code": "x"}), json!({"msgtype": "exec", "runtime": "cobol", "code": "x"})]
+    {
+        socket.send(&wrong);
+        let error = socket.next_of("error");
+        assert_eq!(error["msg"], wrong);
+        assert!(error["error"].as_str().expect("words").contains("runtime"), "{error}");
+    }
+    // What v0.1 does not know stays unknown.
+    socket.send(&json!({"msgtype": "input", "data": "x"}));
+    assert_eq!(socket.next_of("error")["error"], "Unknown message type: input");
+    socket.send_text(r#"{"msgtype":"quit"}"#);
+    assert_eq!(socket.next_text(), r#"{"msgtype":"goodbye"}"#);
+    assert_eq!(socket.next(), None);
+}
+
+#[test]
+fn an_event_reaches_the_program_on_the_old_websocket() {
+    let server = Server::start();
+    let code = "import livecode\nprint('ready')\nevent = livecode.next_event()\nprint(event['event'], event['data'])";
+    let mut socket = server.websocket("/livecode");
+    socket.send(&json!({"msgtype": "exec", "runtime": "python", "code": code}));
+    socket.read_until("ready");
+    socket.send(&json!({"msgtype": "event", "event": "mousemove", "data": {"x": 1}}));
+    assert_eq!(socket.read_until("\n"), "mousemove {'x': 1}\n");
+}
+
+/// The learning-management system: one socket a test case, the input as a file named `stdin`.
+#[test]
+fn a_file_named_stdin_is_standard_input() {
+    let server = Server::start();
+    for (input, expected) in [("1 2\n", "3\n"), ("40 2\n", "42\n")] {
+        let mut socket = server.websocket("/livecode");
+        socket.send(&json!({
+            "msgtype": "exec", "runtime": "python", "code": "print(sum(map(int, input().split())))",
+            "files": [{"filename": "stdin", "contents": input}],
+        }));
+        let messages = socket.rest();
+        assert_eq!(messages[1], json!({"msgtype": "write", "file": "stdout", "data": expected}));
+        assert_eq!(messages[2], json!({"msgtype": "exitstatus", "exitstatus": 0}));
+    }
+}
+
+#[test]
+fn without_input_there_is_an_end_at_once() {
+    let server = Server::start();
+    let answer = server
+        .post("/exec", &json!({"runtime": "python", "code": "import sys\nprint(repr(sys.stdin.read()))"}));
+    assert_eq!(answer.text(), "''\n");
+}
+
+#[test]
+fn exec_answers_the_output() {
+    let server = Server::start();
+    let code = "import sys\nprint('out', flush=True)\nprint('err', file=sys.stderr)\nraise SystemExit(3)";
+    let answer = server.post("/exec", &json!({"runtime": "python", "code": code}));
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").expect("a type").starts_with("text/plain"));
+    let mut words: Vec<_> = answer.text().lines().map(str::to_owned).collect();
+    words.sort();
+    assert_eq!(words, ["err", "out"]);
+}
+
+/// The course site: several files, the one to run named by a variable, shapes sent with `--MSG--`.
+#[test]
+fn exec_answers_messages_where_they_are_asked_for() {
+    let server = Server::start();
+    let shapes = "import json\ndef shape(**kw): print('--MSG--', json.dumps({'msgtype': 'shape', **kw}))\n";
+    let start = "from shapes import shape\nprint('drawing')\nshape(tag='circle', r=5)\nprint('done')\n";
+    let answer = server.post(
+        "/exec",
+        &json!({
+            "runtime": "joy", "code": "raise SystemExit('not this one')", "raw_output": true,
+            "env": {"FALCON_SOURCE_FILE": "start.py"},
+            "files": [{"filename": "shapes.py", "contents": shapes}, {"filename": "start.py", "contents": start}],
+        }),
+    );
+    let messages = lines(&answer.text());
+    let shape = json!({"msgtype": "shape", "tag": "circle", "r": 5});
+    assert!(messages.contains(&shape), "{messages:?}");
+    let written: String = messages.iter().filter_map(|message| message["data"].as_str()).collect();
+    assert_eq!(written, "drawing\ndone\n");
+    assert_eq!(messages.last().expect("messages"), &json!({"msgtype": "exitstatus", "exitstatus": 0}));
+    assert_eq!(messages.iter().position(|m| *m == shape), Some(1), "the shape keeps its place: {messages:?}");
+}
+
+#[test]
+fn exec_takes_all_its_fields() {
+    let server = Server::start();
+    let answer = server.post(
+        "/exec",
+        &json!({
+            "runtime": "python", "code": "print('x')", "code_filename": "a.py",
+            "files": [{"filename": "b.py", "contents": "import os; print(os.environ['N'], sorted(os.listdir()))"}],
+            "command": ["python", "b.py"], "env": {"N": "5"}, "timeout": 5000, "unknown": "passed over",
+        }),
+    );
+    assert_eq!(answer.text(), "5 ['a.py', 'b.py']\n");
+}
+
+#[test]
+fn exec_streams() {
+    let server = Server::start();
+    let code = "import time\nprint('first')\ntime.sleep(8)\nprint('last')";
+    let body = json!({"runtime": "python", "code": code}).to_string();
+    let began = std::time::Instant::now();
+    let mut lines = server.lines("POST", "/exec", &[("content-type", "application/json")], body.as_bytes());
+    assert_eq!(lines.next().as_deref(), Some("first"));
+    assert!(began.elapsed().as_secs() < 8, "the first line came with the last");
+}
+
+#[test]
+fn a_connection_that_goes_away_ends_its_program() {
+    let server = Server::start();
+    let sessions = || std::fs::read_dir(server.data().join("sessions")).expect("a folder").count();
+    let mut socket = server.websocket("/livecode");
+    socket.send(&json!({"msgtype": "exec", "runtime": "python", "code": "print('on')\nwhile True: pass"}));
+    socket.read_until("on");
+    assert_eq!(sessions(), 1);
+    drop(socket);
+    eventually("the session is gone", || (sessions() == 0).then_some(()));
+}
+
+#[test]
+fn runtimes_run_a_plain_body() {
+    let server = Server::start();
+    let headers = [
+        ("x-falcon-args", "one 'two three' four"),
+        ("x-falcon-env", "NAME=world OTHER='a b'"),
+        ("origin", "https://elsewhere.example"),
+    ];
+    let code =
+        b"import sys, os\nprint(sys.argv[1:], os.environ['NAME'], os.environ['OTHER'])\nraise SystemExit(4)";
+    let answer = server.request("POST", "/runtimes/python", &headers, code);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.text(), "['one', 'two three', 'four'] world a b\n");
+    assert_eq!(answer.header("x-falcon-exit-status"), Some("4"));
+    let seconds: f64 = answer.header("x-falcon-time-taken").expect("a time").parse().expect("seconds");
+    assert!(seconds > 0.0 && seconds < 10.0);
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    let exposed = answer.header("access-control-expose-headers").expect("exposed headers").to_lowercase();
+    assert!(exposed.contains("x-falcon-exit-status") && exposed.contains("x-falcon-time-taken"));
+
+    server.request("POST", "/runtimes/cobol", &[], b"x").problem(404);
+    server.request("POST", "/runtimes/python", &[("x-falcon-args", "'")], b"x").problem(422);
+    server.request("POST", "/runtimes/python", &[("x-falcon-mode", "best")], b"x").problem(422);
+}
+
+const BOUNDARY: &str = "multipart/form-data; boundary=XX";
+
+fn multipart(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = String::new();
+    for (name, contents) in files {
+        body += &format!(
+            "--XX\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"x\"\r\n\r\n{contents}\r\n"
+        );
+    }
+    (body + "--XX--\r\n").into_bytes()
+}
+
+#[test]
+fn runtimes_run_a_part_a_file() {
+    let server = Server::start();
+    let body = multipart(&[
+        ("main.py", "import tool\nprint(tool.x, input())"),
+        ("tool.py", "x = 7"),
+        ("stdin", "in\n"),
+    ]);
+    let answer = server.request("POST", "/runtimes/python", &[("content-type", BOUNDARY)], &body);
+    assert_eq!((answer.status, &*answer.text()), (200, "7 in\n"));
+    let wrong = multipart(&[("../x", "")]);
+    server.request("POST", "/runtimes/python", &[("content-type", BOUNDARY)], &wrong).problem(422);
+    server.request("POST", "/runtimes/python", &[("content-type", BOUNDARY)], b"no parts").problem(400);
+}
+
+#[test]
+fn pythons_test_mode() {
+    let server = Server::start();
+    let tests = "import pytest\nfrom sums import add\n\ndef test_good():\n    print('noise')\n    assert add(1, 2) == 3\n\n\
+                 def test_bad():\n    assert add(1, 1) == 3, 'sums differ'\n";
+    let body = multipart(&[("sums.py", "def add(a, b): return a + b"), ("test_sums.py", tests)]);
+    let headers = [("content-type", BOUNDARY), ("x-falcon-mode", "test")];
+    let answer = server.request("POST", "/runtimes/python", &headers, &body);
+    let result = answer.json();
+    assert_eq!(result["outcome"], "failed");
+    let stats = &result["stats"];
+    assert_eq!((&stats["tests"], &stats["passed"], &stats["failed"]), (&json!(2), &json!(1), &json!(1)));
+    assert!(stats["time_taken"].is_number());
+    let cases = result["testcases"].as_array().expect("a list");
+    assert_eq!((&cases[0]["filename"], &cases[0]["name"]), (&json!("test_sums.py"), &json!("test_good")));
+    assert_eq!((&cases[0]["outcome"], &cases[1]["outcome"]), (&json!("passed"), &json!("failed")));
+    assert!(cases[0]["time_taken"].is_number() && cases[0]["error_message"].is_null());
+    assert!(cases[1]["error_message"].as_str().expect("words").contains("sums differ"), "{cases:?}");
+    assert!(cases[1]["error_detail"].as_str().expect("detail").contains("test_bad"));
+    assert_eq!(answer.header("x-falcon-exit-status"), Some("1"));
+
+    let body = multipart(&[("test_one.py", "def test_one(): pass")]);
+    let passed = server.request("POST", "/runtimes/python", &headers, &body).json();
+    assert_eq!(passed["outcome"], "passed");
+
+    let body = multipart(&[("test_one.py", "def test_one(: pass")]);
+    let broken = server.request("POST", "/runtimes/python", &headers, &body).json();
+    assert_eq!((&broken["outcome"], &broken["stats"]["failed"]), (&json!("failed"), &json!(1)), "{broken}");
+}
+
+#[test]
+fn falcon_stdin_and_old_habits() {
+    let server = Server::start();
+    let body = json!({
+        "runtime": "python", "code": "print(input(), input())", "env": {"FALCON_STDIN": "a\\nb\\n"}
+    });
+    // Pages send JSON without saying so.
+    let answer =
+        server.request("POST", "/exec", &[("content-type", "text/plain")], body.to_string().as_bytes());
+    assert_eq!(answer.text(), "a b\n");
+}
+
+#[test]
+fn bytes_stay_exact_in_plain_answers_and_become_text_in_messages() {
+    let server = Server::start();
+    let code = "import sys\nsys.stdout.buffer.write(b'a\\xffb')";
+    assert_eq!(server.post("/exec", &json!({"runtime": "python", "code": code})).body, b"a\xffb");
+    let raw = server.post("/exec", &json!({"runtime": "python", "code": code, "raw_output": true}));
+    let messages = lines(&raw.text());
+    assert_eq!(messages[0], json!({"msgtype": "write", "file": "stdout", "data": "a\u{fffd}b"}));
+}
+
+#[test]
+fn its_wall_clock_is_ten_seconds_and_reasons_are_not_told() {
+    let server = Server::start_with(&["--v01-wall-ms", "1000"]);
+    let code = "import time\ntime.sleep(60)";
+    let raw = server.post("/exec", &json!({"runtime": "python", "code": code, "raw_output": true}));
+    assert_eq!(lines(&raw.text()), [json!({"msgtype": "exitstatus", "exitstatus": 124})]);
+}

@@ -12,12 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use http::{Answer, Lines};
 use serde_json::Value;
 pub use stream::Stream;
 
 /// How long anything may take that a test waits for: generous, since it only matters when something is broken.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(25);
 
 /// The binary under test.
 pub fn binary() -> PathBuf {

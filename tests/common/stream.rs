@@ -1,6 +1,6 @@
 //! A small websocket client.
 
-use std::net::TcpStream;
+use std::{net::TcpStream, time::Instant};
 
 use serde_json::Value;
 use tungstenite::{
@@ -45,7 +45,9 @@ impl Stream {
     /// The next message, `None` once the server has closed.
     #[allow(clippy::should_implement_trait)] // an Iterator could not be sent to in between
     pub fn next(&mut self) -> Option<Value> {
+        let until = Instant::now() + PATIENCE;
         loop {
+            assert!(Instant::now() < until, "no message came within {PATIENCE:?}");
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
                     return Some(serde_json::from_str(&text).expect("a message is JSON"));

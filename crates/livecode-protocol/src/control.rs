@@ -5,7 +5,7 @@
 //! [`Notice::Progress`] says how far it reaches.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
 use crate::{session::Outcome, stream::Signal};
 
@@ -55,7 +55,7 @@ pub enum Delivery {
     /// A line for its message channel.
     Event {
         /// The whole message as the program will read it, one line without its newline.
-        line: Box<RawValue>,
+        line: String,
     },
     /// A signal for its process group.
     Signal {
@@ -143,6 +143,10 @@ mod tests {
             serde_json::to_string(&deliver).unwrap(),
             r#"{"request":"deliver","tag":7,"id":"k1","item":{"kind":"input","data":{"text":"hi\n"},"eof":false}}"#
         );
+        let event =
+            r#"{"request":"deliver","tag":1,"item":{"kind":"event","line":"{\"msgtype\":\"event\"}"}}"#;
+        let read: Request = serde_json::from_str(event).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), event);
         let progress: Notice =
             serde_json::from_str(r#"{"notice":"progress","entries":3,"bytes":120,"ended":false}"#).unwrap();
         assert!(matches!(progress, Notice::Progress { entries: 3, started_us: None, .. }));

@@ -111,7 +111,7 @@ pub struct Config {
     /// How much all ended sessions may take on the disk, in bytes.
     pub keep_max_bytes: u64,
     /// Limits of programs.
-    #[serde(flatten)]
+    #[serde(skip)]
     pub limits: LimitSettings,
 }
 
@@ -119,7 +119,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A value is of the wrong type, or a file cannot be read; the text names the key and where it is set.
-    #[error("a setting is wrong: {0}")]
+    #[error("a setting is wrong")]
     Value(#[source] Box<figment::Error>),
     /// The file does not exist.
     #[error("there is no configuration file {0}")]
@@ -175,14 +175,18 @@ impl Config {
     /// The setting that is wrong, by its name and where it is set.
     pub fn load(flags: &Flags) -> Result<(Self, Vec<String>), ConfigError> {
         let keys = Self::keys();
-        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        let mut figment = Figment::from(Serialized::defaults(Self::default()))
+            .merge(Serialized::defaults(LimitSettings::default()));
         if let Some(path) = &flags.config {
             check_file(path, &keys)?;
             figment = figment.merge(Toml::file_exact(path));
         }
         figment =
             figment.merge(Env::prefixed(PREFIX).ignore(&["server", "fd"])).merge(Serialized::defaults(flags));
-        let config: Self = figment.extract().map_err(|error| ConfigError::Value(Box::new(error)))?;
+        // One by one, not flattened into one: serde forgets the names of flattened fields, and an error must tell them.
+        let wrong = |error| ConfigError::Value(Box::new(error));
+        let limits = figment.extract().map_err(wrong)?;
+        let config = Self { limits, ..figment.extract().map_err(wrong)? };
         config.check()?;
         let is_unknown = |name: &String| {
             name.strip_prefix(PREFIX).is_some_and(|key| !keys.contains(&key.to_lowercase()))
@@ -194,10 +198,13 @@ impl Config {
 
     /// Names of all settings.
     fn keys() -> Vec<String> {
-        match serde_json::to_value(Self::default()) {
+        let names = |value| match value {
             Ok(serde_json::Value::Object(fields)) => fields.into_iter().map(|(name, _)| name).collect(),
             _ => vec![],
-        }
+        };
+        let mut keys: Vec<String> = names(serde_json::to_value(Self::default()));
+        keys.extend(names(serde_json::to_value(LimitSettings::default())));
+        keys
     }
 
     fn check(&self) -> Result<(), ConfigError> {

@@ -410,7 +410,7 @@ impl<'h> Supervisor<'h> {
                 self.stdin.push(&bytes, *eof)?;
             }
             Delivery::Event { line } => {
-                self.events.push(format!("{}\n", line.get()).as_bytes(), false)?;
+                self.events.push(format!("{line}\n").as_bytes(), false)?;
             }
             Delivery::Signal { signal } => match (self.step, self.started_us) {
                 (Some(_), _) => self.sandbox.signal(number(*signal)),
@@ -430,6 +430,10 @@ impl<'h> Supervisor<'h> {
         let progress = self.record.progress(self.started_us);
         self.connections.retain_mut(|connection| {
             connection.owes_progress |= is_news;
+            // Answers first; progress only where there is room, since a later one says all that an earlier did.
+            if !connection.flush() {
+                return false;
+            }
             if connection.greeted && connection.owes_progress && !connection.is_waiting() {
                 connection.send(&progress);
                 connection.owes_progress = false;

@@ -105,11 +105,13 @@ pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiErro
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let parsed: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
-        let cause = error.into_inner();
-        if cause.is_data() {
-            ApiError::field(if field == "." { String::new() } else { field }, cause.to_string())
-        } else {
-            ApiError::bad_request(format!("the body is not well-formed JSON: {cause}"))
+        // A wrong type is met before a later mistake in the syntax, or a depth beyond measure; those come first.
+        let syntax = serde_json::from_slice::<serde_json::Value>(bytes).err();
+        match (syntax, error.into_inner()) {
+            (Some(cause), _) => ApiError::bad_request(format!("the body is not well-formed JSON: {cause}")),
+            (None, cause) => {
+                ApiError::field(if field == "." { String::new() } else { field }, cause.to_string())
+            }
         }
     })?;
     deserializer

@@ -28,7 +28,7 @@ use livecode_protocol::{
     control::Delivery,
     stream::{ClientMessage, Incoming, MAX_CLIENT_MESSAGE_BYTES, Misunderstood, ServerMessage, WELCOME},
 };
-use serde_json::{Value, json, value::to_raw_value};
+use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
@@ -310,8 +310,7 @@ fn take(text: &str, session: &Session, dialect: Dialect) -> Taken {
         }
         Ok(ClientMessage::Deliver { id, item }) => {
             let id = id.filter(|_| dialect != Dialect::V01);
-            let Some(item) = delivery(item) else { return refused("The event cannot be written as JSON") };
-            match session.deliver(id.clone(), item) {
+            match session.deliver(id.clone(), delivery(item)) {
                 Err(error) => refused(error),
                 Ok(answer) => {
                     let msg = msg();
@@ -329,13 +328,12 @@ fn take(text: &str, session: &Session, dialect: Dialect) -> Taken {
     }
 }
 
-fn delivery(item: Incoming) -> Option<Delivery> {
-    Some(match item {
+fn delivery(item: Incoming) -> Delivery {
+    match item {
         Incoming::Input { data, eof } => Delivery::Input { data, eof },
         Incoming::Signal(signal) => Delivery::Signal { signal },
         Incoming::Event { event, data } => {
-            let line = to_raw_value(&json!({"msgtype": "event", "event": event, "data": data})).ok()?;
-            Delivery::Event { line }
+            Delivery::Event { line: json!({"msgtype": "event", "event": event, "data": data}).to_string() }
         }
-    })
+    }
 }
