@@ -21,6 +21,8 @@ use crate::catalogue::{Catalogue, Runtime};
 const MAX_FILES: usize = 1000;
 /// Program and arguments together, in bytes.
 const MAX_ARGUMENT_BYTES: usize = 64 * 1024;
+/// What a file takes in memory is a multiple of this.
+const PAGE_BYTES: u64 = 4096;
 /// The file that is standard input instead of a file.
 const STDIN_FILE: &str = "stdin";
 
@@ -110,12 +112,7 @@ pub fn prepare(
     };
 
     let limits = limits::resolve(request, runtime, settings, endpoint)?;
-    let used: u64 = files.values().map(content_bytes).sum();
-    if used > limits.session.disk_bytes {
-        let detail =
-            format!("{used} bytes of files do not fit the working directory's {}", limits.session.disk_bytes);
-        return Err(BadField::new(if request.files.is_some() { "files" } else { "code" }, detail));
-    }
+    check_room(request, &files, &limits.session)?;
     let commands = Commands::choose(request, runtime, mode, &source, &files)?;
     let step = |argv: Vec<String>, limits| Step { argv, limits };
     Ok(Prepared {
@@ -193,6 +190,24 @@ fn contents(index: usize, file: &SourceFile) -> Result<Contents, BadField> {
     }
 }
 
+/// Whether the files fit the working directory, as the file system counts them.
+fn check_room(request: &CreateSession, files: &Files, limits: &Limits) -> Result<(), BadField> {
+    let field = if request.files.is_some() { "files" } else { "code" };
+    let bytes: u64 =
+        files.values().map(|contents| content_bytes(contents).next_multiple_of(PAGE_BYTES)).sum();
+    if bytes > limits.disk_bytes {
+        let detail = format!("the files take {bytes} bytes; the working directory has {}", limits.disk_bytes);
+        return Err(BadField::new(field, detail));
+    }
+    let folders: BTreeSet<&str> = files.keys().flat_map(FileName::parents).collect();
+    let count = (files.len() + folders.len()) as u64;
+    if count > limits.disk_files {
+        let detail = format!("{count} files and folders; the working directory takes {}", limits.disk_files);
+        return Err(BadField::new(field, detail));
+    }
+    Ok(())
+}
+
 fn content_bytes(contents: &Contents) -> u64 {
     match contents {
         Contents::Text(text) => text.len() as u64,
@@ -232,10 +247,14 @@ impl Commands {
                 Self { compile: vec![], run: command.clone() }
             }
             (None, Mode::Test) => {
-                let test = manifest.test.as_ref().ok_or_else(|| {
-                    BadField::new("mode", format!("the runtime {:?} has no test mode", runtime.name))
-                })?;
-                Self { compile: vec![], run: fill(test) }
+                let bad = |detail| BadField::new("mode", detail);
+                let name = &runtime.name;
+                let test = manifest.test.as_ref();
+                let test = test.ok_or_else(|| bad(format!("the runtime {name:?} has no test mode")))?;
+                if let Some(needs) = &runtime.test_needs {
+                    return Err(bad(format!("the test mode of {name:?} cannot run here: {needs}")));
+                }
+                Self { compile: vec![], run: fill(&test.run) }
             }
             (None, Mode::Exec) => {
                 if !files.contains_key(&source.name) {
@@ -247,13 +266,14 @@ impl Commands {
             }
         };
         commands.run.extend(request.args.iter().flatten().cloned());
+        let field = if request.args.is_some() { "args" } else { "command" };
         let bytes: usize = commands.run.iter().map(|word| word.len() + 1).sum();
         if bytes > MAX_ARGUMENT_BYTES {
             let detail = format!("the command has {bytes} bytes; at most {MAX_ARGUMENT_BYTES} are taken");
-            return Err(BadField::new("args", detail));
+            return Err(BadField::new(field, detail));
         }
         if commands.run.iter().any(|word| word.contains('\0')) {
-            return Err(BadField::new("args", "no word of a command may hold a NUL"));
+            return Err(BadField::new(field, "no word of a command may hold a NUL"));
         }
         Ok(commands)
     }

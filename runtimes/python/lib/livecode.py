@@ -10,52 +10,76 @@ A message is a JSON object with a ``msgtype``; the names of LiveCode's own messa
 like) are refused. An event is a dictionary with ``event``, its name, and ``data``.
 """
 
-import json
+# Hints stay text, and json and select are imported when first needed: programs that send nothing start no later.
+from __future__ import annotations
+
 import os
-import select
 import sys
+from _thread import allocate_lock
+from time import monotonic
 
-__all__ = ["events", "next_event", "send"]
+__all__ = ["events", "next_event", "poll", "send"]
 
-_fd = None
+_sending = allocate_lock()  # lines of several threads must not mix
+_receiving = allocate_lock()
 _held = b""
 
 
-def _channel():
-    """The number of the message channel."""
-    global _fd
-    if _fd is None:
-        try:
-            _fd = int(os.environ["LIVECODE_FD"])
-        except (KeyError, ValueError):
-            raise RuntimeError("there is no message channel: this program does not run in LiveCode") from None
-    return _fd
+def _channel() -> int:
+    """The number of the message channel, a stream socket."""
+    try:
+        return int(os.environ["LIVECODE_FD"])
+    except (KeyError, ValueError):
+        raise RuntimeError("there is no message channel: this program does not run in LiveCode") from None
 
 
-def send(msgtype, **fields):
-    """Sends a message. What was printed before it arrives before it."""
-    line = json.dumps({"msgtype": msgtype, **fields}, separators=(",", ":")).encode() + b"\n"
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def send(msgtype: str | dict, **fields) -> None:
+    """Sends a message, given as its ``msgtype`` and further fields, or whole as a dictionary.
+
+    What was printed before it arrives before it.
+    """
+    import json
+
     channel = _channel()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    while line:
-        line = line[os.write(channel, line) :]
+    message = {**msgtype, **fields} if isinstance(msgtype, dict) else {"msgtype": msgtype, **fields}
+    line = json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    _flush()
+    with _sending:
+        while line:
+            line = line[os.write(channel, line) :]
 
 
-def next_event(timeout=None):
+def next_event(timeout: float | None = None) -> dict | None:
     """The next event. Waits for it, at most ``timeout`` seconds; None where none came, or none can come any more."""
     global _held
+    import json
+    import select
+
     channel = _channel()
-    sys.stdout.flush()
-    while b"\n" not in _held:
-        if timeout is not None and not select.select([channel], [], [], timeout)[0]:
-            return None
-        part = os.read(channel, 65536)
-        if not part:
-            return None
-        _held += part
-    line, _, _held = _held.partition(b"\n")
+    _flush()
+    until = None if timeout is None else monotonic() + timeout
+    with _receiving:
+        while b"\n" not in _held:
+            left = None if until is None else max(0.0, until - monotonic())
+            if not select.select([channel], [], [], left)[0]:
+                return None
+            part = os.read(channel, 65536)
+            if not part:
+                return None
+            _held += part
+        line, _, _held = _held.partition(b"\n")
     return json.loads(line)
+
+
+def poll() -> dict | None:
+    """The next event if there is one already, else None."""
+    return next_event(timeout=0)
 
 
 def events():

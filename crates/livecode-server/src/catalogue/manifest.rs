@@ -9,8 +9,26 @@ use std::{
 use livecode_protocol::{FileName, order::Mount};
 use serde::Deserialize;
 
+/// Top folders of a sandbox that are made there; a runtime's trees are shown elsewhere.
+const TAKEN: [&str; 14] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/etc",
+    "/dev",
+    "/proc",
+    "/sys",
+    "/code",
+    "/tmp",
+    "/livecode",
+    "/runtimes",
+];
+
 /// What a `runtime.toml` says. In commands, `{source}` stands for the file to run, and `{sources}` for it and the other
-/// files of the same ending beside it.
+/// files of the same ending beside it. What a runtime requires are commands, or paths as seen inside.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -31,40 +49,54 @@ pub struct Manifest {
     pub compile: Vec<Vec<String>>,
     /// The program's command; arguments are appended.
     pub run: Vec<String>,
-    /// Command of the test mode, where there is one.
-    pub test: Option<Vec<String>>,
-    /// Commands that must be there for the runtime to run.
+    /// The test mode, where there is one.
+    pub test: Option<TestMode>,
+    /// What must be there for the runtime to run.
     #[serde(default)]
     pub requires: Vec<String>,
-    /// What installs them.
+    /// What installs it.
     pub install: String,
-    /// Links in the runtime's folder, from name to target.
+    /// Links in a built-in runtime's folder, from name to target.
     #[serde(default)]
-    pub links: BTreeMap<PathBuf, PathBuf>,
-    /// Folders that come first in `PATH`, as seen inside.
+    pub links: BTreeMap<FileName, PathBuf>,
+    /// Lists of folders in the environment (`PATH`, `PYTHONPATH`, …), as seen inside. A request's own come first.
     #[serde(default)]
-    pub path: Vec<String>,
+    pub search_paths: BTreeMap<String, Vec<String>>,
     /// Environment of the program and of the compile steps.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// Trees outside /usr that it needs.
+    /// Trees outside /usr that it shows.
     #[serde(default)]
-    pub mounts: Vec<ToolchainMount>,
+    pub mounts: Vec<Tree>,
     /// Defaults that it raises for the program.
     #[serde(default)]
-    pub limits: StepDefaults,
+    pub limits: RunLimits,
     /// Limits of its compile steps.
     #[serde(default)]
-    pub compile_limits: StepDefaults,
+    pub compile_limits: CompileLimits,
     /// A small program.
     #[serde(default)]
     pub example: String,
 }
 
-/// Limits that a runtime sets; what it leaves out is the server's default.
+/// How the tests among the files are run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestMode {
+    /// The command; arguments are appended.
+    pub run: Vec<String>,
+    /// What must be there besides what the runtime requires.
+    #[serde(default)]
+    pub requires: Vec<String>,
+    /// What installs it.
+    #[serde(default)]
+    pub install: String,
+}
+
+/// Defaults that a runtime raises.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StepDefaults {
+pub struct RunLimits {
     /// CPU time, in milliseconds.
     pub cpu_ms: Option<u64>,
     /// Memory, in bytes.
@@ -75,51 +107,80 @@ pub struct StepDefaults {
     pub disk_bytes: Option<u64>,
 }
 
-/// A tree of the machine outside /usr.
+/// Limits of compile steps, whatever a request asks for its program.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompileLimits {
+    /// CPU time, in milliseconds.
+    pub cpu_ms: Option<u64>,
+    /// Memory, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub processes: Option<u32>,
+}
+
+/// A tree of the machine outside /usr, such as a toolchain.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ToolchainMount {
-    /// Where it may be, the best first. `~` and `$NAME` at the start are those of the server's environment; `*` as the last
-    /// part stands for the last folder there by name.
+pub struct Tree {
+    /// Where it may be, the best first. `.`, `~` and `$NAME` at the start are the runtime's folder, and those of the
+    /// server's environment; `*` at the end stands for the last folder by name that starts so.
     pub sources: Vec<String>,
     /// Where it is seen inside.
     pub target: PathBuf,
 }
 
 impl Manifest {
+    /// Reads a manifest, and checks what its types do not say.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let manifest: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        let commands = manifest.compile.iter().chain([&manifest.run]).chain(&manifest.test);
-        if commands.into_iter().any(|command| command.first().is_none_or(String::is_empty)) {
-            return Err("a command needs at least its program".into());
+        let commands = [("run", &manifest.run)].into_iter();
+        let commands = commands.chain(manifest.compile.iter().map(|command| ("compile", command)));
+        for (key, command) in commands.chain(manifest.test.iter().map(|test| ("test.run", &test.run))) {
+            if command.first().is_none_or(String::is_empty) {
+                return Err(format!("`{key}` needs a command: a program and its arguments"));
+            }
+        }
+        for target in manifest.mounts.iter().map(|tree| &tree.target) {
+            if !target.is_absolute()
+                || target == Path::new("/")
+                || TAKEN.iter().any(|taken| target.starts_with(taken))
+            {
+                return Err(format!(
+                    "`mounts.target` {} must be an absolute path outside {}",
+                    target.display(),
+                    TAKEN.join(", ")
+                ));
+            }
         }
         Ok(manifest)
     }
 }
 
-impl ToolchainMount {
-    /// The first source that exists.
-    pub(super) fn resolve(&self) -> Option<Mount> {
-        let source = self.sources.iter().find_map(|source| find(source))?;
+impl Tree {
+    /// The first source that exists, for a runtime in `folder`.
+    pub(super) fn resolve(&self, folder: &Path) -> Option<Mount> {
+        let source = self.sources.iter().find_map(|source| find(folder, source))?;
         Some(Mount { source, target: self.target.clone() })
     }
 }
 
-fn find(source: &str) -> Option<PathBuf> {
-    let path = Path::new(source);
-    let mut parts = path.components();
+fn find(folder: &Path, source: &str) -> Option<PathBuf> {
+    let mut parts = Path::new(source).components();
     let first = parts.next()?.as_os_str().to_str()?;
     let start = match first.strip_prefix('$') {
         Some(name) => PathBuf::from(env::var_os(name)?),
         None if first == "~" => PathBuf::from(env::var_os("HOME")?),
-        None => PathBuf::from(first),
+        None => folder.join(first),
     };
     let path = start.join(parts.as_path());
-    if path.file_name()? != "*" {
+    let Some(prefix) = path.file_name()?.to_str()?.strip_suffix('*') else {
         return path.is_dir().then_some(path);
-    }
-    let folders = fs::read_dir(path.parent()?).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    folders.filter(|folder| folder.is_dir()).max()
+    };
+    let entries = fs::read_dir(path.parent()?).ok()?.filter_map(Result::ok);
+    let matching =
+        entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()));
+    matching.map(|entry| entry.path()).filter(|path| path.is_dir()).max()
 }
 
 #[cfg(test)]
@@ -129,13 +190,32 @@ mod tests {
     #[test]
     fn a_star_is_the_last_folder() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["1.0", "2.0"] {
+        for name in ["1.0", "2.0", "a-3"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        fs::write(folder.path().join("3.0-is-a-file"), "").unwrap();
-        let star = folder.path().join("*");
-        assert_eq!(find(star.to_str().unwrap()), Some(folder.path().join("2.0")));
-        assert_eq!(find("/no/such/folder"), None);
-        assert_eq!(find("$NO_SUCH_VARIABLE/x"), None);
+        fs::write(folder.path().join("b-is-a-file"), "").unwrap();
+        let at = |source: &str| find(folder.path(), source);
+        assert_eq!(at("./*"), Some(folder.path().join("a-3")));
+        assert_eq!(at("./1*"), Some(folder.path().join("1.0")));
+        assert_eq!(at("./2.0"), Some(folder.path().join("2.0")));
+        assert_eq!(at("/no/such/folder"), None);
+        assert_eq!(at("$NO_SUCH_VARIABLE/x"), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let right = "title = 'X'\nfile = 'x'\neditor_mode = 'x'\ninstall = 'x'\nrun = ['x']\n";
+        assert!(Manifest::parse(right).is_ok());
+        for (wrong, word) in [
+            ("titel = 'x'\n", "titel"),
+            ("compile = [[]]\n", "compile"),
+            ("[test]\nrun = ['']\n", "test.run"),
+            ("[compile_limits]\ndisk_bytes = 1\n", "disk_bytes"),
+            ("[links]\n'../x' = '/usr/bin/x'\n", "working directory"),
+            ("[[mounts]]\nsources = []\ntarget = '/usr/local/x'\n", "/usr/local/x"),
+        ] {
+            let error = Manifest::parse(&format!("{right}{wrong}")).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
     }
 }

@@ -4,18 +4,20 @@ mod manifest;
 mod unpack;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     path::{Path, PathBuf},
 };
 
-use livecode_protocol::order::Mount;
+use livecode_protocol::{order::Mount, session::Mode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use manifest::{Manifest, StepDefaults};
+pub use manifest::{CompileLimits, Manifest, RunLimits, TestMode, Tree};
 
-/// Where programs are searched inside, after a runtime's own folders.
+/// The variable that says where programs are searched.
+const PATH: &str = "PATH";
+/// Where they are searched inside, after a runtime's own folders.
 const SYSTEM_PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 /// Where the support files of the built-in runtimes are inside.
 const SUPPORT: &str = "/livecode";
@@ -60,10 +62,12 @@ pub struct Runtime {
     pub manifest: Manifest,
     /// The trees it needs to see.
     pub mounts: Vec<Mount>,
-    /// `PATH` inside.
-    pub path: String,
+    /// Lists of folders in its environment, `PATH` among them.
+    pub search_paths: BTreeMap<String, String>,
     /// What this machine lacks, and how to get it; `None` where the runtime can run.
     pub needs: Option<String>,
+    /// The same of its test mode.
+    pub test_needs: Option<String>,
 }
 
 /// A runtime, as `GET /runtimes` lists it.
@@ -83,8 +87,8 @@ pub struct RuntimeInfo {
     pub extensions: Vec<String>,
     /// The editor's mode for its source.
     pub editor_mode: String,
-    /// What can be done with its files: `exec`, and `test` where it has that.
-    pub modes: Vec<String>,
+    /// What can be done with its files here: `exec`, and `test` where it has that.
+    pub modes: Vec<Mode>,
     /// Whether this machine can run it.
     pub available: bool,
     /// What this machine lacks, and how to get it.
@@ -109,11 +113,13 @@ impl Catalogue {
     /// Where a file cannot be read or written, or a `runtime.toml` is wrong.
     pub fn load(data_dir: &Path, extra: Option<&Path>) -> Result<Self, CatalogueError> {
         let support = unpack::unpack(&data_dir.join("support"))?;
-        let mut runtimes = read_folders(&support, SUPPORT)?;
+        let built_in = Mount { source: support.clone(), target: SUPPORT.into() };
+        let mut runtimes = read_folders(&support, std::slice::from_ref(&built_in))?;
         if let Some(extra) = extra {
             let extra =
                 extra.canonicalize().map_err(|error| CatalogueError::Read(extra.to_owned(), error))?;
-            runtimes.extend(read_folders(&extra, OPERATORS)?);
+            let operators = Mount { source: extra.clone(), target: OPERATORS.into() };
+            runtimes.extend(read_folders(&extra, &[built_in, operators])?);
         }
         runtimes.sort_by_key(|(_, runtime)| (runtime.name != FIRST, runtime.name.clone()));
 
@@ -140,51 +146,62 @@ impl Catalogue {
     }
 }
 
-/// Reads every folder with a `runtime.toml` below `folder`, which programs see at `inside`.
-fn read_folders(folder: &Path, inside: &str) -> Result<Vec<(PathBuf, Runtime)>, CatalogueError> {
-    let read = |error| CatalogueError::Read(folder.to_owned(), error);
+/// Reads every folder with a `runtime.toml` below `parent`; their programs see the trees of `support`.
+fn read_folders(parent: &Path, support: &[Mount]) -> Result<Vec<(PathBuf, Runtime)>, CatalogueError> {
+    let read = |error| CatalogueError::Read(parent.to_owned(), error);
     let mut runtimes = vec![];
-    for entry in std::fs::read_dir(folder).map_err(read)? {
-        let entry = entry.map_err(read)?;
-        let path = entry.path().join("runtime.toml");
-        let Ok(name) = entry.file_name().into_string() else { continue };
+    for entry in std::fs::read_dir(parent).map_err(read)? {
+        let folder = entry.map_err(read)?.path();
+        let path = folder.join("runtime.toml");
         if !path.is_file() {
             continue; // files that several runtimes share
         }
         let text =
             std::fs::read_to_string(&path).map_err(|error| CatalogueError::Read(path.clone(), error))?;
-        let manifest =
-            Manifest::parse(&text).map_err(|error| CatalogueError::Manifest { path: path.clone(), error })?;
-        let support = Mount { source: folder.to_owned(), target: inside.into() };
-        runtimes.push((path, Runtime::new(name, manifest, support)));
+        let manifest = Manifest::parse(&text);
+        match manifest.and_then(|manifest| Runtime::new(&folder, manifest, support)) {
+            Ok(runtime) => runtimes.push((path, runtime)),
+            Err(error) => return Err(CatalogueError::Manifest { path, error }),
+        }
     }
     Ok(runtimes)
 }
 
 impl Runtime {
-    fn new(name: String, manifest: Manifest, support: Mount) -> Self {
-        let mut mounts = vec![support];
-        mounts.extend(manifest.mounts.iter().filter_map(manifest::ToolchainMount::resolve));
-        let folders: Vec<&str> = manifest.path.iter().map(String::as_str).chain(SYSTEM_PATH).collect();
-        let lacks: Vec<&str> = manifest
-            .requires
-            .iter()
-            .map(String::as_str)
-            .filter(|command| {
-                !folders.iter().any(|folder| exists_inside(&mounts, &Path::new(folder).join(command)))
-            })
-            .collect();
-        let needs = (!lacks.is_empty()).then(|| {
-            format!("this machine lacks {}; install it with: {}", lacks.join(", "), manifest.install)
-        });
-        Self { path: folders.join(":"), name, mounts, needs, manifest }
+    fn new(folder: &Path, manifest: Manifest, support: &[Mount]) -> Result<Self, String> {
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        for name in manifest.aliases.iter().chain([&name]) {
+            let is_plain =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.+#".contains(&byte);
+            if name.is_empty() || !name.bytes().all(is_plain) {
+                return Err(format!("the name {name:?} has other characters than a-z, 0-9 and -_.+#"));
+            }
+        }
+        let mut mounts = support.to_vec();
+        mounts.extend(manifest.mounts.iter().filter_map(|tree| tree.resolve(folder)));
+
+        let mut folders = manifest.search_paths.clone();
+        folders.entry(PATH.into()).or_default().extend(SYSTEM_PATH.map(str::to_owned));
+        let lacks = |requires: &[String], install: &str| {
+            let path = &folders[PATH];
+            let is_there =
+                |what: &&str| path.iter().any(|folder| exists_inside(&mounts, &Path::new(folder).join(what)));
+            let missing: Vec<&str> =
+                requires.iter().map(String::as_str).filter(|what| !is_there(what)).collect();
+            let needs = || format!("this machine lacks {}; install it with: {install}", missing.join(", "));
+            (!missing.is_empty()).then(needs)
+        };
+        let needs = lacks(&manifest.requires, &manifest.install);
+        let test_needs = manifest.test.as_ref().and_then(|test| lacks(&test.requires, &test.install));
+        let search_paths = folders.into_iter().map(|(name, list)| (name, list.join(":"))).collect();
+        Ok(Self { name, manifest, mounts, search_paths, needs, test_needs })
     }
 
     /// Its entry in the list.
     pub fn info(&self) -> RuntimeInfo {
         let Manifest { aliases, title, file, extensions, editor_mode, test, example, .. } =
             self.manifest.clone();
-        let modes = if test.is_some() { vec!["exec".into(), "test".into()] } else { vec!["exec".into()] };
+        let has_tests = test.is_some() && self.test_needs.is_none();
         RuntimeInfo {
             name: self.name.clone(),
             aliases,
@@ -192,7 +209,7 @@ impl Runtime {
             file: file.to_string(),
             extensions,
             editor_mode,
-            modes,
+            modes: if has_tests { vec![Mode::Exec, Mode::Test] } else { vec![Mode::Exec] },
             available: self.needs.is_none(),
             needs: self.needs.clone(),
             example: example.trim_start().to_owned(),
@@ -238,10 +255,13 @@ mod tests {
         std::fs::write(folder.join("runtime.toml"), toml).unwrap();
         let catalogue = load(Some(extra.path())).unwrap();
         let perl = catalogue.get("perl").unwrap();
-        assert_eq!(perl.mounts[0].target, Path::new("/runtimes"));
+        let targets: Vec<_> = perl.mounts.iter().map(|mount| &*mount.target).collect();
+        assert_eq!(targets, [Path::new("/livecode"), Path::new("/runtimes")]);
         assert!(perl.needs.as_ref().unwrap().contains("no-such-perl"));
 
-        for (wrong, word) in [("titel = 'x'\n", "titel"), ("aliases = ['go']\n", "go")] {
+        for (wrong, word) in
+            [("titel = 'x'\n", "titel"), ("aliases = ['go']\n", "go"), ("aliases = ['Go!']\n", "Go!")]
+        {
             std::fs::write(folder.join("runtime.toml"), format!("{wrong}{toml}")).unwrap();
             let error = load(Some(extra.path())).unwrap_err().to_string();
             assert!(error.contains("runtime.toml") && error.contains(word), "{error}");

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink},
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
@@ -13,24 +13,30 @@ use super::{CatalogueError, Manifest};
 
 static RUNTIMES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../runtimes");
 static TERMINAL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/terminal.so"));
+/// Where runtimes expect the preloaded object.
+const TERMINAL_PATH: &str = "shared/terminal.so";
 
 /// Unpacks all files into a folder below `parent` that is named after their contents, unless it is there already, and
-/// returns the folder. It appears whole or not at all.
+/// returns the folder. It appears whole or not at all; the caller is the only one to write below `parent`.
 pub(super) fn unpack(parent: &Path) -> Result<PathBuf, CatalogueError> {
     let folder = parent.join(digest());
     let unpack = || -> io::Result<()> {
-        if folder.is_dir() {
+        // A machine that lost power may have kept the name and lost the contents.
+        if is_whole(&RUNTIMES, &folder) && fs::read(folder.join(TERMINAL_PATH)).is_ok_and(|it| it == TERMINAL)
+        {
             return Ok(());
         }
-        let partial = parent.join(format!(".new-{}", std::process::id()));
+        let partial = parent.join(".new");
+        for old in [&partial, &folder] {
+            match fs::remove_dir_all(old) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
         make_folder(&partial)?;
         write_all(&RUNTIMES, &partial)?;
-        write(&partial.join("shared/terminal.so"), TERMINAL)?;
-        match fs::rename(&partial, &folder) {
-            // Another server on the same data was faster; it unpacked the same.
-            Err(_) if folder.is_dir() => fs::remove_dir_all(partial),
-            other => other,
-        }
+        write(&partial.join(TERMINAL_PATH), TERMINAL)?;
+        fs::rename(&partial, &folder)
     };
     unpack().map_err(|error| CatalogueError::Unpack(folder.clone(), error))?;
     folder.canonicalize().map_err(|error| CatalogueError::Read(folder.clone(), error))
@@ -50,6 +56,15 @@ fn digest() -> String {
     add(&mut hasher, &RUNTIMES);
     hasher.update(TERMINAL);
     hasher.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_whole(dir: &Dir<'_>, folder: &Path) -> bool {
+    dir.entries().iter().all(|entry| match entry {
+        DirEntry::Dir(dir) => is_whole(dir, folder),
+        DirEntry::File(file) => {
+            fs::read(folder.join(file.path())).is_ok_and(|contents| contents == file.contents())
+        }
+    })
 }
 
 fn write_all(dir: &Dir<'_>, to: &Path) -> io::Result<()> {
@@ -72,20 +87,44 @@ fn write_all(dir: &Dir<'_>, to: &Path) -> io::Result<()> {
 /// Links cannot be built in, so manifests name them.
 fn make_links(manifest: &Path) -> io::Result<()> {
     let parsed = Manifest::parse(&fs::read_to_string(manifest)?).map_err(io::Error::other)?;
+    let folder = manifest.with_file_name("");
     for (name, target) in parsed.links {
-        let link = manifest.with_file_name("").join(name);
-        make_folder(link.parent().unwrap_or(Path::new("/")))?;
-        symlink(target, link)?;
+        for parent in name.parents() {
+            make_folder(&folder.join(parent))?;
+        }
+        symlink(target, folder.join(name.as_str()))?;
     }
     Ok(())
 }
 
-/// Readable by all: in root mode every session has a uid of its own.
+/// Readable by all, whatever the umask: in root mode every session has a uid of its own.
 fn make_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(path)
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
 fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let mut file = fs::File::options().write(true).create_new(true).mode(0o644).open(path)?;
-    io::Write::write_all(&mut file, contents)
+    fs::write(path, contents)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_broken_is_made_again() {
+        let data = tempfile::tempdir().unwrap();
+        let parent = data.path().join("support");
+        let folder = unpack(&parent).unwrap();
+        let python = folder.join("python/bin/python");
+        assert_eq!(fs::read_link(&python).unwrap(), Path::new("/usr/bin/python3"));
+        let module = folder.join("python/lib/livecode.py");
+        assert_eq!(fs::metadata(&module).unwrap().permissions().mode() & 0o777, 0o644);
+
+        fs::write(&module, "").unwrap();
+        fs::create_dir(parent.join(".new")).unwrap();
+        assert_eq!(unpack(&parent).unwrap(), folder);
+        assert!(fs::metadata(&module).unwrap().len() > 0 && python.is_symlink());
+    }
 }

@@ -72,10 +72,10 @@ fn unescape(field: &str, value: &str) -> Result<String, BadField> {
     })
 }
 
-/// The whole environment of a program: LiveCode's, the runtime's, the request's; the later wins.
+/// The whole environment of a program: LiveCode's, the runtime's, the request's; the later wins. Only lists of folders,
+/// such as `PATH`, are joined, the request's first.
 pub(super) fn build(runtime: &Runtime, request: BTreeMap<String, String>) -> Vec<(String, String)> {
     let own = [
-        ("PATH", runtime.path.as_str()),
         ("HOME", "/code"),
         ("PWD", "/code"),
         ("USER", "user"),
@@ -87,5 +87,12 @@ pub(super) fn build(runtime: &Runtime, request: BTreeMap<String, String>) -> Vec
         own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     all.extend(runtime.manifest.env.clone());
     all.extend(request);
+    for (name, folders) in &runtime.search_paths {
+        let list = all.entry(name.clone()).or_default();
+        if !list.is_empty() {
+            list.push(':');
+        }
+        list.push_str(folders);
+    }
     all.into_iter().collect()
 }

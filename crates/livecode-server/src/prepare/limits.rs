@@ -127,7 +127,7 @@ pub(super) fn resolve(
     let compile = StepLimits {
         cpu_ms: of_compile.cpu_ms.unwrap_or(COMPILE.cpu_ms),
         memory_bytes: of_compile.memory_bytes.unwrap_or(COMPILE.memory_bytes),
-        processes: of_compile.processes.and_then(|n| u32::try_from(n).ok()).unwrap_or(COMPILE.processes),
+        processes: of_compile.processes.unwrap_or(COMPILE.processes),
     };
     let session = Limits {
         wall_ms: choose("timeout", request.timeout, wall_ms, s.wall_max_ms)?,

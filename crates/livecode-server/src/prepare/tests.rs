@@ -72,7 +72,20 @@ fn the_file_to_run_can_be_picked() {
 }
 
 #[test]
+fn lists_of_folders_are_joined_and_other_variables_replaced() {
+    let env =
+        json!({"PATH": "/code/bin", "PYTHONPATH": "lib", "PYTHONDONTWRITEBYTECODE": "", "HOME": "/tmp"});
+    let prepared = ok(json!({"runtime": "python", "code": "", "env": env}));
+    let value = |name| &*prepared.env.iter().find(|(it, _)| it == name).unwrap().1;
+    assert_eq!(value("PATH"), "/code/bin:/livecode/python/bin:/usr/local/bin:/usr/bin:/bin");
+    assert_eq!(value("PYTHONPATH"), "lib:/livecode/python/lib");
+    assert_eq!((value("PYTHONDONTWRITEBYTECODE"), value("HOME")), ("", "/tmp"));
+}
+
+#[test]
 fn what_is_wrong_is_named() {
+    let deep: Vec<_> =
+        (0..900).map(|n| json!({"filename": format!("{n}/a/b/c/x"), "contents": ""})).collect();
     let cases = [
         (json!({"code": ""}), "runtime"),
         (json!({"runtime": "cobol", "code": ""}), "runtime"),
@@ -106,6 +119,8 @@ fn what_is_wrong_is_named() {
         (json!({"runtime": "python", "code": "", "timeout": 3_600_001}), "timeout"),
         (json!({"runtime": "python", "code": "", "limits": {"cpu_ms": u64::MAX}}), "limits.cpu_ms"),
         (json!({"runtime": "python", "code": "xxx", "limits": {"disk_bytes": 2}}), "code"),
+        (json!({"runtime": "python", "code": "", "command": ["a\u{0}b"]}), "command"),
+        (json!({"runtime": "python", "files": deep}), "files"),
     ];
     for (request, field) in cases {
         let error = try_prepare(request.clone(), Endpoint::Sessions).unwrap_err();
