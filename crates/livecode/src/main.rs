@@ -3,7 +3,7 @@
 mod client;
 mod commands;
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -13,7 +13,8 @@ use clap::{Parser, Subcommand};
 #[command(
     version,
     after_help = "Exit status: `run` and `attach` end with the program's. Otherwise 0; 1 where something failed; 2 for a \
-                  wrong command line; 125 where LiveCode itself failed to run a program."
+                  wrong command line; 125 where LiveCode itself failed to run a program; 130 or 143 where Ctrl-C or \
+                  SIGTERM ended the command and not the program; 141 where nobody reads the output any more."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -32,6 +33,9 @@ enum Command {
     Spawner(commands::spawner::Spawner),
 }
 
+/// Exit status where the reader of our output has gone: that of a program killed by `SIGPIPE`.
+const NOBODY_READS: u8 = 141;
+
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Serve(serve) => serve.run().map(|()| ExitCode::SUCCESS),
@@ -43,7 +47,10 @@ fn main() -> ExitCode {
         Command::Spawner(spawner) => Ok(spawner.run()),
     };
     ended.unwrap_or_else(|failure| {
-        eprintln!("livecode: {:#}", failure.error);
+        if failure.is_unread() {
+            return ExitCode::from(NOBODY_READS);
+        }
+        client::say(format_args!("{:#}", failure.error));
         ExitCode::from(failure.code)
     })
 }
@@ -52,6 +59,13 @@ fn main() -> ExitCode {
 struct Failure {
     error: anyhow::Error,
     code: u8,
+}
+
+impl Failure {
+    /// Whether all that failed is that nobody reads our output any more (`livecode ls | head`).
+    fn is_unread(&self) -> bool {
+        self.error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {

@@ -2,8 +2,21 @@
 
 mod backoff;
 mod input;
+mod ladder;
+mod output;
+mod resume;
 mod server;
 mod viewer;
 
+use std::{
+    fmt,
+    io::{self, Write as _},
+};
+
 pub use server::Server;
 pub use viewer::{Viewer, Watching};
+
+/// Tells the user something on standard error, which may be closed.
+pub fn say(words: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "livecode: {words}");
+}

@@ -16,7 +16,8 @@ use super::backoff::Backoff;
 
 /// How long a request may take. Deleting waits for processes to die.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How often creating a session is tried where the connection fails. The key makes sure that there is one session.
+/// How often creating a session is tried where the connection fails, or an earlier try is still being worked on. The key
+/// makes sure that there is one session.
 const CREATE_TRIES: u32 = 5;
 
 /// The server that a command talks to.
@@ -60,12 +61,12 @@ impl Server {
         let mut tries = 1;
         loop {
             match self.send("POST", "/sessions", Some(&key), Some(&body)) {
-                Ok(response) => {
+                Ok(response) if tries == CREATE_TRIES || !is_passing(response.status()) => {
                     let session: Session = read(check(response)?)?;
                     return Ok(session.id);
                 }
                 Err(error) if tries == CREATE_TRIES => return Err(error),
-                Err(_) => std::thread::sleep(backoff.next()),
+                Ok(_) | Err(_) => std::thread::sleep(backoff.next()),
             }
             tries += 1;
         }
@@ -119,6 +120,12 @@ impl Server {
             format!("no server answers at {}; `livecode serve` starts one, --server names another", self.url)
         })
     }
+}
+
+/// Whether the same request may be answered otherwise soon: the first of its key is being worked on, or a proxy finds no
+/// server.
+fn is_passing(status: http::StatusCode) -> bool {
+    matches!(status.as_u16(), 409 | 502..=504)
 }
 
 fn read<T: DeserializeOwned>(mut response: http::Response<Body>) -> anyhow::Result<T> {

@@ -36,6 +36,6 @@ impl Attach {
             owns_program: false,
             after: self.after,
         };
-        Viewer::new(self.server, self.id, watching).run().map_err(|error| Failure { error, code: 125 })
+        Viewer::run(self.server, self.id, watching).map_err(|error| Failure { error, code: 125 })
     }
 }

@@ -1,5 +1,7 @@
 //! `livecode ls`.
 
+use std::io::{self, Write as _};
+
 use clap::Args;
 use livecode_protocol::session::State;
 
@@ -19,8 +21,7 @@ impl Ls {
     pub fn run(self) -> Result<(), Failure> {
         let sessions = self.server.sessions()?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&sessions)?);
-            return Ok(());
+            return Ok(writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&sessions)?)?);
         }
         let rows = sessions.into_iter().map(|session| {
             let state = match (session.state, session.outcome, session.exitstatus) {
@@ -35,8 +36,7 @@ impl Ls {
                 session.created,
             ]
         });
-        print_table(["ID", "RUNTIME", "STATE", "SECONDS", "CREATED"], rows);
-        Ok(())
+        Ok(print_table(["ID", "RUNTIME", "STATE", "SECONDS", "CREATED"], rows)?)
     }
 }
 

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 use livecode_protocol::SessionId;
 
-use crate::{Failure, client::Server};
+use crate::{
+    Failure,
+    client::{Server, say},
+};
 
 /// Ends sessions that run, and forgets them.
 #[derive(Args)]
@@ -22,7 +25,7 @@ impl Rm {
         let mut code = ExitCode::SUCCESS;
         for id in self.ids {
             if let Err(error) = self.server.delete(id) {
-                eprintln!("livecode: {id}: {error:#}");
+                say(format_args!("{id}: {error:#}"));
                 code = ExitCode::FAILURE;
             }
         }
