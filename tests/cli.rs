@@ -1,1 +1,212 @@
-//! x
+//! The command line, as a person types it.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::common::{Server, binary};
+
+struct Shell<'s> {
+    server: &'s Server,
+    folder: tempfile::TempDir,
+}
+
+impl<'s> Shell<'s> {
+    fn new(server: &'s Server) -> Self {
+        Self { server, folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    fn file(&self, name: &str, contents: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, contents).expect("room for a file");
+        path
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).env("LIVECODE_SERVER", self.server.url(""));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut child = self.command(arguments).spawn().expect("the binary starts");
+        child.stdin.take().expect("a pipe").write_all(input).expect("it reads");
+        child.wait_with_output().expect("it ends")
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// Reads a child's standard output until `wanted` has come.
+fn read_until(child: &mut Child, wanted: &str) -> String {
+    let out = child.stdout.as_mut().expect("a pipe");
+    let mut all = vec![];
+    let mut byte = [0];
+    while !text(&all).contains(wanted) {
+        assert_eq!(
+            out.read(&mut byte).expect("readable"),
+            1,
+            "ended before {wanted:?}; there was {:?}",
+            text(&all)
+        );
+        all.push(byte[0]);
+    }
+    text(&all)
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_raw(child.id() as i32).expect("a process"), signal).expect("it runs");
+}
+
+#[test]
+fn run_is_like_running_it() {
+    let server = Server::start();
+    let shell = Shell::new(&server);
+    let code = "import sys\nprint('out', sys.argv[1:])\nprint('err', file=sys.stderr)\nprint(sys.stdin.read().upper())\nraise SystemExit(7)";
+    let program = shell.file("p.py", code);
+    let output = shell.run(&["run", path(&program), "--", "a", "-b"], "grüße".as_bytes());
+    assert_eq!(text(&output.stdout), "out ['a', '-b']\nGRÜSSE\n");
+    assert_eq!(text(&output.stderr), "err\n");
+    assert_eq!(output.status.code(), Some(7));
+}
+
+#[test]
+fn run_keeps_every_byte() {
+    let server = Server::start();
+    let shell = Shell::new(&server);
+    let program = shell.file("cat.sh", "cat");
+    let input: Vec<u8> =
+        (0..100_000u32).flat_map(|n| (n.wrapping_mul(2_654_435_761)).to_le_bytes()).collect();
+    let output = shell.run(&["run", path(&program)], &input);
+    assert!(output.stdout == input, "{} bytes of {}", output.stdout.len(), input.len());
+}
+
+#[test]
+fn run_picks_the_runtime_by_the_ending() {
+    let server = Server::start();
+    let shell = Shell::new(&server);
+    for (name, code) in [
+        ("a.js", "console.log('hi')"),
+        ("a.sh", "echo hi"),
+        ("a.c", "#include <stdio.h>\nint main(void) { puts(\"hi\"); }"),
+    ] {
+        assert_eq!(text(&shell.run(&["run", path(&shell.file(name, code))], b"").stdout), "hi\n", "{name}");
+    }
+    let unknown = shell.run(&["run", path(&shell.file("a.xyz", ""))], b"");
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("--runtime"), "{}", text(&unknown.stderr));
+    let missing = shell.run(&["run", "/no/such/file.py"], b"");
+    assert_eq!(missing.status.code(), Some(2));
+    let chosen = shell.run(&["run", "--runtime", "python", path(&shell.file("b.xyz", "print('hi')"))], b"");
+    assert_eq!(text(&chosen.stdout), "hi\n");
+}
+
+#[test]
+fn ctrl_c_is_an_interrupt() {
+    let server = Server::start();
+    let shell = Shell::new(&server);
+    let code = "import time\nprint('ready')\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('interrupted'); raise SystemExit(9)";
+    let mut child =
+        shell.command(&["run", path(&shell.file("p.py", code))]).spawn().expect("the binary starts");
+    read_until(&mut child, "ready\n");
+    signal(&child, Signal::INT);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((text(&output.stdout).as_str(), output.status.code()), ("interrupted\n", Some(9)));
+
+    // A second one kills what does not listen to the first.
+    let code = "import signal, time\nsignal.signal(signal.SIGINT, lambda *_: print('no'))\nprint('ready')\nwhile True: time.sleep(1)";
+    let mut child =
+        shell.command(&["run", path(&shell.file("q.py", code))]).spawn().expect("the binary starts");
+    read_until(&mut child, "ready\n");
+    signal(&child, Signal::INT);
+    read_until(&mut child, "no\n");
+    signal(&child, Signal::INT);
+    assert_eq!(child.wait().expect("it ends").code(), Some(137));
+}
+
+#[test]
+fn what_stopped_it_is_said() {
+    let server = Server::start();
+    let shell = Shell::new(&server);
+    let program = shell.file("p.py", "import time; time.sleep(60)");
+    let output = shell.run(&["run", "--timeout", "300", path(&program)], b"");
+    assert_eq!(output.status.code(), Some(124));
+    assert!(text(&output.stderr).contains("timeout"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn run_goes_on_when_the_server_was_restarted() {
+    let mut server = Server::start();
+    let code = "for n in range(3): print(n)\nname = input()\nprint('hello', name)";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = folder.path().join("p.py");
+    fs::write(&program, code).expect("room for a file");
+    let mut child = Command::new(binary())
+        .args(["run", "--server", &server.url(""), path(&program)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    read_until(&mut child, "2\n");
+    server.kill();
+    server.start_again();
+    child.stdin.take().expect("a pipe").write_all(b"you\n").expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((text(&output.stdout).as_str(), output.status.code()), ("hello you\n", Some(0)));
+}
+
+#[test]
+fn sessions_are_listed_attached_to_and_removed() {
+    let server = Server::start();
+    let shell = Shell::new(&server);
+    let program = shell.file("p.py", "print('one')\nprint(input())");
+    let detached = shell.run(&["run", "--detach", path(&program)], b"");
+    let id = text(&detached.stdout).trim().to_owned();
+    let listed = text(&shell.run(&["ls"], b"").stdout);
+    assert!(listed.contains(&id) && listed.contains("python"), "{listed}");
+    let json: Value = serde_json::from_slice(&shell.run(&["ls", "--json"], b"").stdout).expect("JSON");
+    assert_eq!(json[0]["id"], *id);
+
+    let attached = shell.run(&["attach", "--input", &id], b"two\n");
+    assert_eq!((text(&attached.stdout).as_str(), attached.status.code()), ("one\ntwo\n", Some(0)));
+    let again = shell.run(&["attach", "--after", "1", &id], b"");
+    assert_eq!(text(&again.stdout), "two\n");
+    assert!(shell.run(&["rm", &id], b"").status.success());
+    assert_eq!(shell.run(&["rm", &id], b"").status.code(), Some(1));
+    let gone = shell.run(&["attach", &id], b"");
+    assert_eq!(gone.status.code(), Some(125));
+    assert!(text(&gone.stderr).contains("no session"), "{}", text(&gone.stderr));
+}
+
+#[test]
+fn nobody_to_talk_to_is_said() {
+    let output = Command::new(binary())
+        .args(["ls", "--server", "http://127.0.0.1:1"])
+        .output()
+        .expect("the binary starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("livecode serve"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn runtimes_are_listed() {
+    let server = Server::start();
+    let shell = Shell::new(&server);
+    let listed = text(&shell.run(&["runtimes"], b"").stdout);
+    for name in ["python", "python-canvas", "javascript", "c", "cpp", "go, golang", "rust", "mypy", "bash"] {
+        assert!(listed.lines().any(|line| line.starts_with(name)), "{name} in {listed}");
+    }
+}

@@ -1,1 +1,129 @@
-//! x
+//! After sessions have ended, in every way there is, nothing is left of them on the machine.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::common::{Run, Server, eventually, id, is_root};
+
+const SESSIONS: usize = 200;
+
+/// Every way a session can end, cheaply.
+fn ways() -> Vec<Value> {
+    let python = |code: &str| json!({"runtime": "python", "code": code});
+    let with = |mut request: Value, name: &str, value: Value| {
+        request[name] = value;
+        request
+    };
+    let mut ways = vec![
+        python("print('exits')"),
+        python("raise SystemExit(3)"),
+        python("import os; os.kill(os.getpid(), 11)"),
+        python(
+            "import os\nfor _ in range(5):\n    if os.fork() == 0:\n        os.setsid()\n        import time; time.sleep(60)",
+        ),
+        with(python("import time; time.sleep(60)"), "timeout", json!(100)),
+        with(python("while True: print('x' * 1000)"), "limits", json!({"output_bytes": 10_000})),
+        with(python("x"), "command", json!(["no-such-command"])),
+        json!({"runtime": "c", "code": "no C at all"}),
+        json!({"runtime": "bash", "code": "echo hi"}),
+    ];
+    if is_root() {
+        ways.push(with(python("x = b'x' * (200 << 20)"), "limits", json!({"memory_bytes": 32 << 20})));
+        ways.push(with(python("while True: pass"), "limits", json!({"cpu_ms": 50})));
+    }
+    ways
+}
+
+/// What of this server's is on the machine.
+#[derive(Debug, PartialEq)]
+struct Traces {
+    processes: Vec<String>,
+    cgroups: Vec<String>,
+    mounts: usize,
+    descriptors: usize,
+    folders: Vec<String>,
+}
+
+impl Traces {
+    fn take(server: &Server) -> Self {
+        let data = server.data().to_string_lossy().into_owned();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts").lines().count();
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("descriptors").count();
+        let mut folders = vec![];
+        for name in ["sessions", "trash"] {
+            let entries = fs::read_dir(server.data().join(name)).expect("a folder").flatten();
+            folders.extend(entries.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+        }
+        Self { processes: supervisors(&data), cgroups: groups(&data), mounts, descriptors, folders }
+    }
+}
+
+/// Processes that were forked from this server's spawner: they have its command line.
+fn supervisors(data: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").expect("processes").flatten();
+    let mut found: Vec<String> = processes
+        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains("spawner") && line.contains(data))
+        .collect();
+    found.sort();
+    found
+}
+
+/// cgroups of this server's sessions; their parent is named after the data directory.
+fn groups(data: &str) -> Vec<String> {
+    let hash =
+        data.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let mut found = vec![];
+    find_groups(Path::new("/sys/fs/cgroup"), &format!("livecode-{hash:016x}"), 0, &mut found);
+    found.sort();
+    found
+}
+
+fn find_groups(folder: &Path, name: &str, depth: usize, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) || depth > 6 {
+            continue;
+        }
+        if folder.file_name().is_some_and(|own| own == name) {
+            found.push(entry.path().display().to_string());
+        }
+        find_groups(&entry.path(), name, depth + 1, found);
+    }
+}
+
+#[test]
+fn nothing_is_left_over() {
+    let server = Server::start();
+    // One session of each way first: what a server keeps for itself is there after these.
+    let warm_up = |request: &Value| {
+        let id = id(&server.create(request));
+        Run::collect(server.stream(&id, ""));
+        server.delete(&format!("/sessions/{id}"));
+    };
+    ways().iter().for_each(warm_up);
+    let settled = |what: &str, expected: Option<&Traces>| {
+        eventually(what, || {
+            let traces = Traces::take(&server);
+            let rests = traces.processes.len() == 1 && traces.cgroups.is_empty() && traces.folders.is_empty();
+            (rests && expected.is_none_or(|expected| *expected == traces)).then_some(traces)
+        })
+    };
+    let before = settled("the server comes to rest", None);
+
+    let ways = ways();
+    for batch in 0..SESSIONS / 20 {
+        let ids: Vec<_> = (0..20).map(|n| id(&server.create(&ways[(batch * 20 + n) % ways.len()]))).collect();
+        for (n, id) in ids.iter().enumerate() {
+            if n % 5 == 0 {
+                // Some are forgotten while they run, or before.
+                assert_eq!(server.delete(&format!("/sessions/{id}")).status, 204);
+            } else {
+                Run::collect(server.stream(id, ""));
+                assert_eq!(server.delete(&format!("/sessions/{id}")).status, 204);
+            }
+        }
+    }
+    settled("nothing is left over", Some(&before));
+}

@@ -1,1 +1,124 @@
-//! x
+//! Limits: each has its outcome, or the program's own error, and the session says what it used.
+
+use serde_json::{Value, json};
+
+use crate::common::{Run, Server, id, is_root};
+
+/// Runs a Python program within `limits`, and returns it with its session's document.
+fn run(server: &Server, code: &str, fields: Value) -> (Run, Value) {
+    let mut request = json!({"runtime": "python", "code": code});
+    request.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+    let session = server.create(&request);
+    let run = Run::collect(server.stream(&id(&session), ""));
+    (run, server.get(&format!("/sessions/{}", id(&session))).json())
+}
+
+fn ended(run: &Run) -> (i64, Option<&str>) {
+    (run.exitstatus, run.reason.as_deref())
+}
+
+#[test]
+fn the_wall_clock() {
+    let server = Server::start();
+    let stubborn = "import os, signal, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.close(1)\ntime.sleep(60)";
+    let (run, session) = run(&server, stubborn, json!({"timeout": 500}));
+    assert_eq!(ended(&run), (124, Some("timeout")));
+    assert_eq!(session["outcome"], "timeout");
+    let wall_ms = session["usage"]["wall_ms"].as_u64().expect("milliseconds");
+    assert!((300..10_000).contains(&wall_ms), "{wall_ms}");
+}
+
+#[test]
+fn cpu_time() {
+    let server = Server::start();
+    let (one, session) = run(&server, "while True: pass", json!({"limits": {"cpu_ms": 1000}}));
+    assert_eq!(ended(&one), (152, Some("cpu")));
+    assert_eq!(session["outcome"], "cpu");
+    if !is_root() {
+        return; // without a cgroup each process is limited by itself; the server says so in `degraded`
+    }
+    let used_ms = session["usage"]["cpu_ms"].as_u64().expect("milliseconds");
+    assert!((900..3000).contains(&used_ms), "{used_ms}");
+    // All processes together count.
+    let many = "import os\nfor _ in range(4):\n    if os.fork() == 0:\n        while True: pass\nos.wait()";
+    let (many, _) = run(&server, many, json!({"limits": {"cpu_ms": 1000}}));
+    assert_eq!(ended(&many), (152, Some("cpu")));
+}
+
+#[test]
+fn memory() {
+    let server = Server::start();
+    let code = "print('start')\nx = bytearray(640 * 1024 * 1024)\nfor i in range(0, len(x), 4096): x[i] = 1\nprint('never')";
+    let (run, session) = run(&server, code, json!({"limits": {"memory_bytes": 64 << 20}}));
+    assert_eq!(run.stdout, "start\n");
+    if is_root() {
+        assert_eq!(ended(&run), (137, Some("memory")));
+        assert_eq!(session["outcome"], "memory");
+        assert!(session["usage"]["memory_peak_bytes"].as_u64().expect("bytes") <= 64 << 20);
+    } else {
+        assert!(run.stderr.contains("MemoryError"), "{run:?}");
+    }
+}
+
+/// The kernel kills one process; the session ends whole, though its parent would carry on.
+#[test]
+fn memory_of_a_child() {
+    if !is_root() {
+        return; // without a cgroup there is no limit of all together
+    }
+    let server = Server::start();
+    let code = "import os, time\nif os.fork() == 0:\n    x = b'x' * (640 << 20)\nos.wait()\nprint('carries on')\ntime.sleep(60)";
+    let (run, _) = run(&server, code, json!({"limits": {"memory_bytes": 64 << 20}}));
+    assert_eq!(ended(&run), (137, Some("memory")));
+}
+
+#[test]
+fn processes() {
+    let server = Server::start();
+    let code = "import os, time\nn = 0\ntry:\n    while True:\n        if os.fork() == 0: time.sleep(60)\n        n += 1\n\
+                except OSError as e:\n    print(n < 20, e.strerror)\n    raise SystemExit(3)";
+    let (run, _) = run(&server, code, json!({"limits": {"processes": 16}}));
+    assert_eq!((run.stdout.trim(), ended(&run)), ("True Resource temporarily unavailable", (3, None)));
+}
+
+#[test]
+fn output() {
+    let server = Server::start();
+    let code = "while True: print('x' * 99)";
+    let (run, session) = run(&server, code, json!({"limits": {"output_bytes": 100_000}}));
+    assert_eq!(ended(&run), (137, Some("output")));
+    assert_eq!(session["outcome"], "output");
+    assert_eq!(run.stdout.len(), 100_000);
+}
+
+#[test]
+fn the_working_directory() {
+    let server = Server::start();
+    let bytes = "try:\n    open('big', 'wb').write(b'x' * (8 << 20))\nexcept OSError as e: print(e.strerror)";
+    let (large, _) = run(&server, bytes, json!({"limits": {"disk_bytes": 1 << 20}}));
+    assert!(["No space left on device\n", "File too large\n"].contains(&&*large.stdout), "{large:?}");
+    let files = "try:\n    for n in range(100000): open(f'/tmp/{n}', 'w').close()\nexcept OSError as e: print(n < 5000, e.strerror)";
+    let (many, _) = run(&server, files, json!({}));
+    assert_eq!(many.stdout, "True No space left on device\n", "{many:?}");
+}
+
+#[test]
+fn a_flood_that_nobody_reads_ends_at_the_cap() {
+    let server = Server::start();
+    let session = server.create(&json!({
+        "runtime": "python", "code": "import sys\nwhile True: sys.stdout.write('x' * 65536)",
+    }));
+    let path = format!("/sessions/{}", id(&session));
+    let ended = crate::common::eventually("the flood ends", || {
+        let session = server.get(&path).json();
+        (session["state"] == "ended").then_some(session)
+    });
+    assert_eq!(ended["outcome"], "output");
+}
+
+#[test]
+fn one_line_of_ten_megabytes() {
+    let server = Server::start();
+    let (run, _) = run(&server, "print('x' * 10_000_000)", json!({}));
+    assert_eq!(run.stdout.len(), 10_000_001);
+}
