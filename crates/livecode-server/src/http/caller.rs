@@ -68,9 +68,16 @@ fn look(app: &App, peer: Option<SocketAddr>, request: &Request) -> Result<(Calle
         host,
         origin: text(headers, "origin"),
         fetch_site: text(headers, "sec-fetch-site"),
-        is_forwarded: ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "via"]
-            .iter()
-            .any(|name| headers.contains_key(*name)),
+        is_forwarded: [
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-real-ip",
+            "via",
+        ]
+        .iter()
+        .any(|name| headers.contains_key(*name)),
         token: authorization
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim()),

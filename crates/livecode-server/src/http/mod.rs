@@ -116,6 +116,9 @@ async fn add_headers(State(_): State<App>, mut response: Response) -> Response {
     response
 }
 
+/// How long answers under way may still take once the server is asked to stop.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Serves until `stopping` becomes true; then closes what is open, and leaves programs running.
 ///
 /// # Errors
@@ -126,7 +129,17 @@ pub async fn serve(app: App, listener: tokio::net::TcpListener) -> std::io::Resu
     // A message is sent when it is there, not when more has come together.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(async move { stopping.stopped().await }).await
+    let stopped = stopping.clone();
+    let served =
+        axum::serve(listener, service).with_graceful_shutdown(async move { stopping.stopped().await });
+    let patience = async {
+        stopped.stopped().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        served = served.into_future() => served,
+        () = patience => Ok(()), // an answer of v0.1 may take an hour; its program ends with it
+    }
 }
 
 /// The document of the whole interface, as JSON.

@@ -50,8 +50,11 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(90);
 /// How long one batch may take to be sent to a client that reads slowly.
 const SEND_PATIENCE: Duration = Duration::from_secs(300);
-/// How long the other side has to answer the close.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the other side has to answer the close. It may have megabytes to read before it sees it, and a connection that
+/// is dropped before that takes them along.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(60);
+/// How long our answer to its close may take.
+const REPLY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the incoming half has the outgoing half send.
 pub(super) enum Notice {
@@ -144,8 +147,10 @@ impl Socket {
             ended = outgoing(&mut self.to, app, follower, dialect, noticed, &heard) => ended,
             Gone = incoming(&mut self.from, session, dialect, notices, &heard) => None,
         };
-        if let Some((text, code, reason)) = ended {
-            self.close(text, code, reason).await;
+        match ended {
+            Some((text, code, reason)) => self.close(text, code, reason).await,
+            // A client that closed in due form has its close answered; one that vanished takes nothing any more.
+            None => drop(tokio::time::timeout(REPLY_PATIENCE, self.to.close()).await),
         }
     }
 
@@ -208,6 +213,7 @@ async fn outgoing(
                 return Some((None, close_code::RESTART, "the server restarts; come back"));
             }
         };
+        let is_ping = matches!(&*messages, [Message::Ping(_)]);
         let send = async {
             for message in messages {
                 to.feed(message).await?;
@@ -215,6 +221,10 @@ async fn outgoing(
             to.flush().await
         };
         tokio::time::timeout(SEND_PATIENCE, send).await.ok()?.ok()?;
+        if !is_ping {
+            // Its pong stands in line behind megabytes that it still has to read: while it takes output, it is there.
+            heard.note();
+        }
     }
 }
 

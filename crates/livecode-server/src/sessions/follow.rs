@@ -2,10 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use livecode_journal::{Entry, ReadError, Reader};
+use livecode_journal::{Entry, Kind, ReadError, Reader};
+use livecode_protocol::control::Ending;
 use tokio::sync::watch;
 
-use super::session::{Progress, Session};
+use super::session::{Ended, Progress, Session};
 
 /// Bytes of entries given out at once.
 const BATCH_BYTES: usize = 128 * 1024;
@@ -55,7 +56,15 @@ impl Follower {
                 // There is nothing beyond the closing entry: whoever asks for that gets the closing entry.
                 self.after = self.after.min(progress.entries.saturating_sub(1));
             }
-            let items = self.read(&progress)?;
+            let items = match (self.read(&progress), progress.ended) {
+                // Deleted, before this reader had opened it: what can still be said is how it ended.
+                (Err(FollowError(ReadError::Io(_, error))), Some(ended))
+                    if error.kind() == std::io::ErrorKind::NotFound =>
+                {
+                    vec![self.closing(progress.entries, ended)]
+                }
+                (read, _) => read?,
+            };
             if !items.is_empty() {
                 self.is_done = progress.ended.is_some() && self.after >= progress.entries;
                 return Ok(Some(items));
@@ -65,6 +74,15 @@ impl Follower {
             }
         }
         Ok(None)
+    }
+
+    /// The closing entry, made up from what is known of it.
+    fn closing(&mut self, seq: u64, ended: Ended) -> Item {
+        self.after = seq;
+        let Ended { exitstatus, outcome, ended_us, usage } = ended;
+        let ending = Ending { exitstatus, outcome, started_us: 0, ended_us, usage };
+        let data = serde_json::to_vec(&ending).unwrap_or_default();
+        Item::Entry(Entry { seq, time_us: ended_us, kind: Kind::Exit, data })
     }
 
     /// Reads what is there. The page cache has it as a rule, so this does not wait; the batch bounds it.

@@ -146,7 +146,13 @@ impl Registry {
     fn take_up(self: &Arc<Self>, record: Record) {
         let id = record.id;
         let ended = self.store.ending(id).is_some();
-        let progress = if ended { ended_progress(&self.store, id, None) } else { Progress::default() };
+        let has_begun = self.store.has_begun(id);
+        let progress = if ended {
+            ended_progress(&self.store, id, None)
+        } else {
+            // Until its supervisor says better: what has begun runs, and is not taken for waiting.
+            Progress { started_us: has_begun.then_some(record.created_us), ..Progress::default() }
+        };
         let (ephemeral, idempotency) = (record.ephemeral, record.idempotency.clone());
         let session = self.insert(&record, progress);
         if let Some(Idempotency { key, body_sha256 }) = idempotency {
@@ -157,7 +163,11 @@ impl Registry {
             let queue = driver.open_queue();
             let registry = self.clone();
             tokio::spawn(async move {
-                driver.run_again(queue).await;
+                if has_begun {
+                    driver.run_again(queue).await;
+                } else {
+                    driver.run_new(queue).await; // the last server died before it could have it started
+                }
                 registry.release_slot(&session);
             });
         }
@@ -199,6 +209,16 @@ impl Registry {
     /// # Errors
     /// See [`CreateError`]; nothing is left behind.
     pub async fn create(self: &Arc<Self>, draft: Draft) -> Result<(Arc<Session>, bool), CreateError> {
+        // In a task of its own: a client that goes away in the middle drops its request's future, and must leave neither
+        // a key that is taken for ever nor a folder that nobody knows of.
+        let registry = self.clone();
+        match tokio::spawn(async move { registry.create_whole(draft).await }).await {
+            Ok(result) => result,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+
+    async fn create_whole(self: Arc<Self>, draft: Draft) -> Result<(Arc<Session>, bool), CreateError> {
         let Draft { owner, prepared, ephemeral, idempotency } = draft;
         if let Some(key) = &idempotency
             && let Some(session) = self.claim(&owner, key)?

@@ -35,6 +35,8 @@ use crate::{access::Owner, spawner::Spawner};
 const QUEUED_DELIVERIES: usize = 256;
 /// Bytes that wait for a supervisor to read; while more wait, no delivery is taken from the queue.
 const MAX_UNSENT_BYTES: usize = 256 * 1024;
+/// How often a supervisor is asked for, where the spawner dies with the request.
+const START_TRIES: u32 = 3;
 /// How long a supervisor that lives but does not listen is waited for before the next try.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -189,12 +191,29 @@ impl Driver {
                 return self.end();
             }
         };
-        match self.spawner.start_supervisor(self.session.id) {
-            Ok(stream) => self.talk(stream, &queue).await,
-            Err(error) => tracing::error!(id = %self.session.id, %error, "no supervisor could be started"),
+        for _ in 0..START_TRIES {
+            match self.start_supervisor().await {
+                Ok(stream) => self.talk(stream, &queue).await,
+                Err(error) => {
+                    tracing::error!(id = %self.session.id, %error, "no supervisor could be started")
+                }
+            }
+            // A spawner that died takes along what it was asked for; what never began can be asked for again.
+            if self.store.has_begun(self.session.id) {
+                break;
+            }
         }
         self.conclude(&queue).await;
         drop(permit);
+    }
+
+    /// Off the threads that serve: it waits where the spawner is busy, or has to be started again.
+    async fn start_supervisor(&self) -> io::Result<std::os::unix::net::UnixStream> {
+        let (spawner, id) = (self.spawner.clone(), self.session.id);
+        match tokio::task::spawn_blocking(move || spawner.start_supervisor(id)).await {
+            Ok(started) => started,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
     }
 
     /// Takes a session up again that another server started.
@@ -209,7 +228,13 @@ impl Driver {
     async fn conclude(&self, queue: &Queue) {
         while self.store.ending(self.session.id).is_none() {
             match self.store.connect(self.session.id) {
-                Ok(stream) => self.talk(stream, queue).await,
+                Ok(stream) => {
+                    self.talk(stream, queue).await;
+                    // Usually it has ended; one that hangs up on us is not asked again at once.
+                    if self.store.ending(self.session.id).is_none() {
+                        tokio::time::sleep(RECONNECT_PAUSE).await;
+                    }
+                }
                 Err(_) if self.store.close(self.session.id, Outcome::Lost) => break,
                 // It lives: it is about to listen, or about to end.
                 Err(_) => tokio::time::sleep(RECONNECT_PAUSE).await,

@@ -131,6 +131,11 @@ impl Store {
         self.folder(id).join("journal")
     }
 
+    /// Whether a session ever had a supervisor: making the journal is the first thing each does.
+    pub fn has_begun(&self, id: SessionId) -> bool {
+        self.journal(id).exists()
+    }
+
     /// Writes a new session. It is there whole when this returns, or not at all.
     pub(super) fn create(&self, record: &Record, order: &order::Order) -> Result<(), StoreError> {
         let partial = self.data_dir.join("sessions").join(format!(".new-{}", record.id));
