@@ -55,6 +55,8 @@ settings! {
         body_max_bytes: u64,
         /// Sessions that run at once; further ones wait their turn.
         sessions_running_max: u64,
+        /// Sessions that the server may have at once, ended ones included.
+        sessions_max: u64,
         /// Sessions that one owner may have at once, ended ones included.
         sessions_per_owner_max: u64,
         /// How long an ended session is kept, in milliseconds.
@@ -97,13 +99,17 @@ pub struct Config {
     /// Folder of further runtimes.
     pub runtimes_dir: Option<PathBuf>,
     /// Host names besides loopback.
+    #[serde(deserialize_with = "list")]
     pub hosts: Vec<String>,
     /// Proxies that are believed.
+    #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<IpAddr>,
     /// The largest request body, in bytes.
     pub body_max_bytes: u64,
     /// Sessions that run at once.
     pub sessions_running_max: u64,
+    /// Sessions in all, ended ones included.
+    pub sessions_max: u64,
     /// Sessions of one owner, ended ones included.
     pub sessions_per_owner_max: u64,
     /// How long an ended session is kept, in milliseconds.
@@ -152,12 +158,36 @@ impl Default for Config {
             trusted_proxies: vec![],
             body_max_bytes: 16 * 1024 * 1024,
             sessions_running_max: 1024,
+            sessions_max: 200_000,
             sessions_per_owner_max: 100_000,
             keep_ms: 24 * 60 * 60 * 1000,
             keep_max_bytes: 10 * 1024 * 1024 * 1024,
             limits: LimitSettings::default(),
         }
     }
+}
+
+/// A list, or in the environment, which knows no lists, a text with commas.
+fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        List(Vec<String>),
+        Text(String),
+    }
+    let words = match Given::deserialize(deserializer)? {
+        Given::List(words) => words,
+        Given::Text(text) => {
+            text.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()
+        }
+    };
+    let parse =
+        |word: &String| word.parse().map_err(|error| serde::de::Error::custom(format!("{word:?}: {error}")));
+    words.iter().map(parse).collect()
 }
 
 /// The user's state directory (XDG Base Directory Specification); for a system service without a home, /var/lib.
@@ -222,6 +252,7 @@ impl Config {
             ("processes_max", limits.processes_max, 1 << 22),
             ("body_max_bytes", self.body_max_bytes, 1 << 32),
             ("sessions_running_max", self.sessions_running_max, 50_000),
+            ("sessions_max", self.sessions_max, u64::MAX),
             ("sessions_per_owner_max", self.sessions_per_owner_max, u64::MAX),
         ];
         for (key, value, max) in pairs {
@@ -257,12 +288,17 @@ mod tests {
     fn later_sources_win() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("livecode.toml");
-        std::fs::write(&path, "wall_ms = 1000\ncpu_ms = 2000\nhosts = ['a.example']\n").unwrap();
+        std::fs::write(
+            &path,
+            "wall_ms = 1000\ncpu_ms = 2000\nhosts = ['a.example']\ntrusted_proxies = '127.0.0.1, ::1'\n",
+        )
+        .unwrap();
         let limits = crate::prepare::LimitFlags { cpu_ms: Some(3000), ..Default::default() };
         let flags = Flags { config: Some(path), limits, ..Flags::default() };
         let (config, _) = Config::load(&flags).unwrap();
         assert_eq!((config.limits.wall_ms, config.limits.cpu_ms), (1000, 3000));
         assert_eq!(config.hosts, ["a.example"]);
+        assert_eq!(config.trusted_proxies.len(), 2);
         assert_eq!(config.limits.processes, 64);
     }
 
@@ -276,6 +312,7 @@ mod tests {
             ("wall_ms = 0\n", "wall_ms"),
             ("memory_bytes = 9999999999999\n", "memory_bytes"),
             ("listen = 'nowhere'\n", "listen"),
+            ("trusted_proxies = ['near']\n", "near"),
             ("wall_ms = \n", "TOML"),
         ] {
             std::fs::write(&path, text).unwrap();

@@ -9,7 +9,9 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use livecode_protocol::SessionId;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{App, problem::ApiError};
 use crate::access::{Caller, Facts};
@@ -80,7 +82,9 @@ fn look(app: &App, peer: Option<SocketAddr>, request: &Request) -> Result<(Calle
         .any(|name| headers.contains_key(*name)),
         token: authorization
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim()),
+            .map(|(_, token)| token.trim())
+            // What is no token of ours, such as a page's "undefined", must not make strangers one owner.
+            .filter(|token| token.parse::<SessionId>().is_ok()),
     };
     let caller = app.policy.caller(&facts)?;
     let is_secure = forwarded("x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
@@ -109,20 +113,26 @@ pub(crate) fn media_type(parts: &Parts) -> Option<String> {
 
 /// Reads a JSON document: 400 where it is no JSON, 422 with the field where it is not the right one.
 pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let parsed: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let field = error.path().to_string();
-        // A wrong type is met before a later mistake in the syntax, or a depth beyond measure; those come first.
-        let syntax = serde_json::from_slice::<serde_json::Value>(bytes).err();
-        match (syntax, error.into_inner()) {
-            (Some(cause), _) => ApiError::bad_request(format!("the body is not well-formed JSON: {cause}")),
-            (None, cause) => {
-                ApiError::field(if field == "." { String::new() } else { field }, cause.to_string())
-            }
-        }
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+        ApiError::bad_request(format!("the body is not one well-formed JSON document: {error}"))
     })?;
-    deserializer
-        .end()
-        .map_err(|error| ApiError::bad_request(format!("the body is not one JSON document: {error}")))?;
-    Ok(parsed)
+    require_objects(&value)?;
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let field = error.path().to_string();
+        ApiError::field(if field == "." { String::new() } else { field }, error.into_inner().to_string())
+    })
+}
+
+/// serde takes a list for a struct, field by field in their order; nobody is to rely on that.
+fn require_objects(value: &Value) -> Result<(), ApiError> {
+    let require = |field: String, value: &Value| match value {
+        Value::Object(_) | Value::Null => Ok(()),
+        _ => Err(ApiError::field(field, "must be a JSON object")),
+    };
+    if !value.is_object() {
+        return Err(ApiError::field("", "the body must be a JSON object"));
+    }
+    require("limits".into(), &value["limits"])?;
+    let files = value["files"].as_array().into_iter().flatten().enumerate();
+    files.into_iter().try_for_each(|(index, file)| require(format!("files[{index}]"), file))
 }

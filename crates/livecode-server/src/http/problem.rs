@@ -11,7 +11,7 @@ use livecode_protocol::session::Problem;
 use crate::{
     access::WrongHost,
     prepare::BadField,
-    sessions::{CreateError, FollowError, ForgetError},
+    sessions::{CreateError, FollowError, ForgetError, StoreError},
 };
 
 /// An error a client is told.
@@ -88,17 +88,24 @@ impl From<WrongHost> for ApiError {
 impl From<CreateError> for ApiError {
     fn from(error: CreateError) -> Self {
         let status = match &error {
-            CreateError::TooMany(_) => {
+            CreateError::TooMany(_) | CreateError::Full => {
                 return Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string())
                     .with_header(header::RETRY_AFTER, "60");
             }
             CreateError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             CreateError::InProgress => StatusCode::CONFLICT,
-            CreateError::Store(_) => StatusCode::INSUFFICIENT_STORAGE,
+            CreateError::Store(StoreError::Write(cause)) if is_full(cause) => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
+            CreateError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             CreateError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, with_cause(&error))
     }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 impl From<ForgetError> for ApiError {

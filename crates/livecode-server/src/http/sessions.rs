@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Extension, Json,
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -54,7 +54,13 @@ pub(crate) fn document(app: &App, session: &Session, base: &Base) -> Document {
 }
 
 /// The session that a path names, if the caller may use it.
-pub(crate) fn find(app: &App, caller: &Caller, id: &str) -> Result<Arc<Session>, ApiError> {
+pub(crate) fn find(
+    app: &App,
+    caller: &Caller,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Arc<Session>, ApiError> {
+    // A path that is no text names no session either.
+    let Path(id) = id.map_err(|_| ApiError::no_session())?;
     let id: SessionId = id.parse().map_err(|_| ApiError::no_session())?;
     let session = app.registry.get(id).filter(|session| caller.may_use(&session.owner));
     session.ok_or_else(ApiError::no_session)
@@ -119,8 +125,13 @@ pub(crate) async fn create(
     let body = read_body(&app, body).await?;
     let request: CreateSession = parse_json(&body)?;
     let prepared = prepare(&request, &app.catalogue, &app.config.limits, Endpoint::Sessions)?;
+    let idempotency = idempotency(&parts.headers, &body)?;
+    if idempotency.is_some() && caller.owner().is_none() {
+        let detail = "an Idempotency-Key belongs to somebody: send a bearer token too, 32 random hexadecimal digits of your own";
+        return Err(ApiError::bad_request(detail));
+    }
     let (owner, token) = new_owner(&caller)?;
-    let draft = Draft { owner, prepared, ephemeral: false, idempotency: idempotency(&parts.headers, &body)? };
+    let draft = Draft { owner, prepared, ephemeral: false, idempotency };
     let (session, is_new) = app.registry.create(draft).await?;
 
     let document = Document { token, ..document(&app, &session, &base) };
@@ -165,9 +176,9 @@ pub(crate) async fn show(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(base): Extension<Base>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Document>, ApiError> {
-    let session = find(&app, &caller, &id)?;
+    let session = find(&app, &caller, id)?;
     Ok(Json(document(&app, &session, &base)))
 }
 
@@ -185,9 +196,9 @@ pub(crate) async fn show(
 pub(crate) async fn delete(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
-    let session = find(&app, &caller, &id)?;
+    let session = find(&app, &caller, id)?;
     app.registry.forget(&session).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,7 +5,11 @@ use std::{convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
 use axum::{
     Extension,
     body::{Body, Bytes},
-    extract::{Path, Query, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
+    extract::{
+        Path, Query, State, WebSocketUpgrade,
+        rejection::{PathRejection, QueryRejection},
+        ws::rejection::WebSocketUpgradeRejection,
+    },
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -73,14 +77,17 @@ impl Parameters {
 pub(crate) async fn stream(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    Query(parameters): Query<Parameters>,
+    id: Result<Path<String>, PathRejection>,
+    parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let session = find(&app, &caller, &id)?;
+    let session = find(&app, &caller, id)?;
+    let Query(parameters) = parameters.map_err(|error| ApiError::field("after", error.body_text()))?;
     let after = parameters.after()?;
-    if headers.contains_key(header::UPGRADE) {
+    // Clients that would rather speak HTTP/2 ask for another upgrade, and do well without.
+    let wants = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if wants.eq_ignore_ascii_case("websocket") {
         let upgrade = upgrade.map_err(|error| ApiError::bad_request(error.to_string()))?;
         let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
         return Ok(upgrade.on_upgrade(move |websocket| socket::stream(websocket, app, session, after)));

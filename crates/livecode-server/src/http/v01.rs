@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 use axum::{
     Extension,
     body::{Body, Bytes},
-    extract::{FromRequest as _, Multipart, Path, Request, State, WebSocketUpgrade},
+    extract::{
+        FromRequest as _, Multipart, Path, Request, State, WebSocketUpgrade, rejection::PathRejection,
+    },
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -280,9 +282,11 @@ pub(crate) async fn exec(
 pub(crate) async fn run(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    // A path that is no text names no runtime either.
+    let name = name.map_or_else(|_| String::new(), |Path(name)| name);
     let runtime = app.catalogue.get(&name).ok_or_else(|| {
         let known: Vec<_> = app.catalogue.iter().map(|runtime| runtime.name.as_str()).collect();
         ApiError::new(

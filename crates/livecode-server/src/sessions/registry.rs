@@ -46,6 +46,9 @@ pub enum CreateError {
     /// The owner has as many as one may have.
     #[error("you have {0} sessions, as many as one owner may have; delete one first")]
     TooMany(u64),
+    /// The server has as many as it may have.
+    #[error("the server has as many sessions as it may have; try again later")]
+    Full,
     /// Another request was made under the same key.
     #[error("another request was made under this Idempotency-Key; use a new key for a new request")]
     KeyReused,
@@ -78,6 +81,7 @@ pub struct Registry {
     spawner: Arc<Spawner>,
     permits: Arc<Semaphore>,
     per_owner_max: u64,
+    max: u64,
 }
 
 #[derive(Default)]
@@ -107,13 +111,17 @@ impl Slots {
     /// As many as the sandbox has uids, less its own.
     const COUNT: u32 = 0xffff;
 
-    fn take(&mut self) -> u32 {
+    /// A number that is free; `None` where none is.
+    fn take(&mut self) -> Option<u32> {
+        if self.used.len() >= Self::COUNT as usize {
+            return None;
+        }
         while !self.used.insert(self.next) {
             self.next = (self.next + 1) % Self::COUNT;
         }
         let slot = self.next;
         self.next = (self.next + 1) % Self::COUNT;
-        slot
+        Some(slot)
     }
 }
 
@@ -131,6 +139,7 @@ impl Registry {
             spawner,
             permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
             per_owner_max: config.sessions_per_owner_max,
+            max: config.sessions_max,
         });
         for record in registry.store.scan()? {
             registry.take_up(record);
@@ -272,7 +281,10 @@ impl Registry {
             if count >= self.per_owner_max {
                 return Err(CreateError::TooMany(count));
             }
-            inner.slots.take()
+            if inner.sessions.len() as u64 >= self.max {
+                return Err(CreateError::Full);
+            }
+            inner.slots.take().ok_or(CreateError::Full)?
         };
         let Prepared { runtime, compile, run, env, files, stdin, mounts, limits, mode: _ } = prepared;
         let id = SessionId::from_random(random);
