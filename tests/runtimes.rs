@@ -1,83 +1,157 @@
-//! Every runtime: hello, threads, and a process of its own, under the profile that ships.
+//! Every runtime, as its users meet it: its example, its test mode, and what it promises besides.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::common::{Server, is_root};
+use crate::common::{Run, Server, id, is_root};
 
-const PROGRAMS: [(&str, &str); 8] = [
-    (
-        "python",
-        "import threading, subprocess\nt = threading.Thread(target=print, args=('thread',))\nt.start(); t.join()\nprint(subprocess.run(['echo', 'process'], capture_output=True, text=True).stdout, end='')",
-    ),
-    (
-        "javascript",
-        "const { Worker } = require('worker_threads');\nnew Worker(\"require('fs').writeSync(1, 'thread\\\\n')\", {eval: true}).on('exit', () =>\n  process.stdout.write(require('child_process').execSync('echo process')));",
-    ),
-    (
-        "c",
-        "#include <pthread.h>\n#include <stdio.h>\n#include <stdlib.h>\nvoid *run(void *x) { puts(\"thread\"); return x; }\nint main(void) { pthread_t t; pthread_create(&t, 0, run, 0); pthread_join(t, 0); fflush(stdout); return system(\"echo process\"); }",
-    ),
-    (
-        "cpp",
-        "#include <cstdlib>\n#include <iostream>\n#include <thread>\nint main() { std::thread([] { std::cout << \"thread\" << std::endl; }).join(); return std::system(\"echo process\"); }",
-    ),
-    (
-        "go",
-        "package main\nimport (\"fmt\"; \"os/exec\")\nfunc main() { c := make(chan bool); go func() { fmt.Println(\"thread\"); c <- true }(); <-c; out, err := exec.Command(\"echo\", \"process\").Output(); fmt.Print(string(out)); if err != nil { panic(err) } }",
-    ),
-    (
-        "rust",
-        "fn main() { std::thread::spawn(|| println!(\"thread\")).join().unwrap(); let out = std::process::Command::new(\"echo\").arg(\"process\").output().unwrap(); print!(\"{}\", String::from_utf8_lossy(&out.stdout)); }",
-    ),
-    ("bash", "(echo thread) & wait\n/bin/echo process"),
-    (
-        "python-canvas",
-        "import threading\nthreading.Thread(target=print, args=('thread',)).start()\nimport os\nos.system('echo process')",
-    ),
-];
+/// The runtimes this machine can run. As root, which tests run as in CI, that must be all of them.
+fn available(server: &Server) -> Vec<Value> {
+    let runtimes = server.get("/runtimes").json().as_array().expect("a list").clone();
+    let (there, missing): (Vec<_>, Vec<_>) =
+        runtimes.into_iter().partition(|runtime| runtime["available"] == true);
+    assert!(missing.is_empty() || !is_root(), "{missing:?}");
+    there
+}
 
 #[test]
-fn hello_threads_and_processes() {
+fn every_example_runs() {
     let server = Server::start();
-    let runtimes = server.get("/runtimes").json();
-    for (runtime, code) in PROGRAMS {
-        let known = runtimes.as_array().expect("a list").iter().find(|known| known["name"] == runtime);
-        if known.expect("a runtime")["available"] == false {
-            assert!(!is_root(), "{runtime} is missing");
-            continue; // rustup's toolchain in root's home, which an ordinary user cannot read
-        }
-        let run = server.run_code(runtime, code);
-        assert_eq!((&*run.stdout, run.exitstatus), ("thread\nprocess\n", 0), "{runtime}: {}", run.stderr);
+    for runtime in available(&server) {
+        let run =
+            server.run(&json!({"runtime": runtime["name"], "code": runtime["example"], "stdin": "Ada\n"}));
+        let is_checker = runtime["name"] == "mypy"; // whose example is one of its errors
+        assert_eq!(run.exitstatus, i64::from(is_checker), "{runtime}: {run:?}");
+        assert!(!run.stdout.is_empty() || !run.messages.is_empty(), "{runtime}: {run:?}");
     }
 }
 
 #[test]
-fn mypy_checks() {
+fn the_canvas_draws_in_the_documented_form() {
     let server = Server::start();
-    let run = server.run_code("mypy", "def double(n: int) -> int:\n    return 2 * n\n\ndouble('two')\n");
-    assert_eq!(run.exitstatus, 1, "{run:?}");
-    assert!(run.stdout.contains("main.py:4: error"), "{run:?}");
+    let code = "circle(100, 100, 50)\nline(1, 2, 3.5, 4)\nrect(1, 2, 3, 4, fill='red')\nclear()";
+    let mut stream = server.stream(&server.create_id("python-canvas", code), "");
+    stream.next();
+    for expected in [
+        r#"{"msgtype":"draw","shape":"circle","args":[100,100,50]}"#,
+        r#"{"msgtype":"draw","shape":"line","args":[1,2,3.5,4]}"#,
+        r#"{"msgtype":"draw","shape":"rect","args":[1,2,3,4],"style":{"fill":"red"}}"#,
+        r#"{"msgtype":"draw","shape":"clear","args":[]}"#,
+    ] {
+        assert_eq!(stream.next_text(), expected);
+    }
 }
 
 #[test]
-fn several_files_are_one_program() {
+fn a_bash_prompt_is_for_the_sessions_input_alone() {
     let server = Server::start();
-    let files = |name: &str, main: &str, other: &str, code: &str| {
-        json!({"runtime": name, "files": [{"filename": main.split('|').next(), "contents": main.split('|').nth(1)},
-                                           {"filename": other, "contents": code}]})
-    };
-    let c = files(
-        "c",
-        "main.c|#include <stdio.h>\nint f(void);\nint main(void) { printf(\"%d\\n\", f()); }",
-        "f.c",
-        "int f(void) { return 7; }",
+    let code = r#"
+read -rp 'no ' a <<< here
+echo piped | { read -p 'no ' b; echo "$a $b"; }
+IFS=: read -p 'yes ' c d
+echo "$c $d $(echo "read -p 'child ' x; echo \$x" > c.sh; bash c.sh)"
+"#;
+    let run = server.run(&json!({"runtime": "bash", "code": code, "stdin": "1:2\n3\n"}));
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("here piped\n1 2 3\n", "yes child "));
+}
+
+#[test]
+fn pipes_between_commands_are_not_slowed_down() {
+    let server = Server::start();
+    // A write a line would be 3 million of them.
+    let code = "seq 3000000 | grep -c 7 > /dev/null; [ $SECONDS -lt 3 ] && echo fast";
+    assert_eq!(server.run_code("bash", code).stdout, "fast\n");
+}
+
+#[test]
+fn a_javascript_program_ends_when_it_asks_for_nothing_more() {
+    let server = Server::start();
+    let code = "process.stdin.once('data', (data) => { console.log(`${data}`); process.stdin.pause(); });";
+    let mut stream = server.stream(&server.create_id("javascript", code), "");
+    stream.send(&json!({"msgtype": "input", "data": "x"}));
+    assert_eq!(Run::collect(stream).exitstatus, 0); // though its input stays open
+}
+
+#[test]
+fn javascript_modules_import_livecode() {
+    let server = Server::start();
+    let code = "import { send, events } from 'livecode';\nsend({ msgtype: 'ready' });\n\
+                for await (const { data } of events()) { console.log(data); break; }";
+    let request = json!({"runtime": "javascript", "files": [{"filename": "main.mjs", "contents": code}],
+                         "env": {"FALCON_SOURCE_FILE": "main.mjs"}});
+    let mut stream = server.stream(&id(&server.create(&request)), "");
+    stream.next_of("ready");
+    stream.send(&json!({"msgtype": "event", "event": "click", "data": 7}));
+    stream.read_until("7\n");
+    assert_eq!(stream.next_of("exitstatus")["exitstatus"], 0);
+}
+
+/// Runs the tests of Python files; returns the one JSON object, having checked that there is nothing else.
+fn python_tests(server: &Server, files: &[(&str, &str)]) -> Value {
+    let files: Vec<_> = files
+        .iter()
+        .map(|(filename, contents)| json!({"filename": filename, "contents": contents}))
+        .collect();
+    let run = server.run(&json!({"runtime": "python", "mode": "test", "files": files}));
+    let results: Value = serde_json::from_str(&run.stdout).expect("one JSON object");
+    assert_eq!((run.stderr.as_str(), run.exitstatus), ("", i64::from(results["outcome"] != "passed")));
+    results
+}
+
+#[test]
+fn python_tests_are_one_object() {
+    let server = Server::start();
+    let tests = "
+import os, pytest
+def test_right():
+    print('noise')
+    os.system('echo more of it >&2')
+def test_wrong():
+    assert 1 == 2, 'not equal'
+@pytest.fixture
+def broken():
+    yield
+    raise RuntimeError('teardown')
+def test_teardown(broken):
+    pass
+";
+    let results = python_tests(&server, &[("test_x.py", tests), ("test_y.py", "import nosuch")]);
+    assert_eq!(results["outcome"], "failed");
+    // A file that cannot be imported keeps the others from running: that is pytest's way.
+    assert_eq!(results["testcases"][0]["error_message"], "ModuleNotFoundError: No module named 'nosuch'");
+
+    let results = python_tests(&server, &[("test_x.py", tests)]);
+    let cases = results["testcases"].as_array().expect("a list");
+    let outcomes: Vec<_> = cases.iter().map(|case| (&case["name"], &case["outcome"])).collect();
+    let expected = [("test_right", "passed"), ("test_wrong", "failed"), ("test_teardown", "failed")];
+    assert_eq!(json!(outcomes), json!(expected));
+    assert_eq!(cases[1]["filename"], "test_x.py");
+    assert!(cases[1]["error_message"].as_str().is_some_and(|text| text.contains("not equal")));
+    assert!(cases[1]["error_detail"].as_str().is_some_and(|text| text.contains("assert 1 == 2")));
+    assert_eq!((&results["stats"]["tests"], &results["stats"]["passed"]), (&json!(3), &json!(1)));
+
+    let passed = python_tests(&server, &[("test_x.py", "def test_right(): pass")]);
+    assert_eq!((&passed["outcome"], &passed["stats"]["failed"]), (&json!("passed"), &json!(0)));
+    let conftest = python_tests(&server, &[("conftest.py", "def x(:"), ("test_x.py", "")]);
+    assert!(
+        conftest["testcases"][0]["error_detail"].as_str().is_some_and(|text| text.contains("SyntaxError"))
     );
-    let go = files(
-        "go",
-        "main.go|package main\nfunc main() { println(f()) }",
-        "f.go",
-        "package main\nfunc f() int { return 7 }",
-    );
-    assert_eq!(server.run(&c).stdout, "7\n");
-    assert_eq!(server.run(&go).stderr, "7\n");
+}
+
+#[test]
+fn gos_tests_and_several_files() {
+    let server = Server::start();
+    if !available(&server).iter().any(|runtime| runtime["name"] == "go") {
+        return; // an ordinary user's machine
+    }
+    let files = json!([
+        {"filename": "main.go", "contents": "package main\nfunc main() { println(two()) }"},
+        {"filename": "two.go", "contents": "package main\nfunc two() int { return 2 }"},
+        {"filename": "two_test.go",
+         "contents": "package main\nimport \"testing\"\nfunc TestTwo(t *testing.T) { if two() != 2 { t.Fail() } }"},
+    ]);
+    let run = server.run(&json!({"runtime": "golang", "files": files}));
+    assert_eq!((run.stderr.as_str(), run.exitstatus), ("2\n", 0));
+    let test = server.run(&json!({"runtime": "golang", "files": files, "mode": "test"}));
+    assert_eq!(test.exitstatus, 0, "{test:?}");
+    assert!(test.stdout.starts_with("ok"), "{test:?}");
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::common::{Run, Server, Stream, id};
+use crate::common::{Run, Server, Stream, eventually, id};
 
 const COUNTING: &str = "import time\nfor n in range(50):\n    print(n)\n    time.sleep(0.1)\n";
 
@@ -174,7 +174,8 @@ fn ping_quit_and_mistakes() {
     assert_eq!(stream.next(), None);
     assert_eq!(stream.close_code(), Some(1000));
     // It ended the connection, not the session.
-    assert_eq!(server.get(&format!("/sessions/{id}")).json()["state"], "running");
+    let state = || (server.get(&format!("/sessions/{id}")).json()["state"] == "running").then_some(());
+    eventually("it runs on", state);
 }
 
 #[test]
@@ -186,7 +187,8 @@ fn a_message_that_is_too_long_closes_the_connection_alone() {
     stream.send(&json!({"msgtype": "input", "data": "x".repeat(70_000)}));
     stream.rest();
     assert_eq!(stream.close_code(), Some(1009));
-    assert_eq!(server.get(&format!("/sessions/{id}")).json()["state"], "running");
+    let state = || (server.get(&format!("/sessions/{id}")).json()["state"] == "running").then_some(());
+    eventually("it runs on", state);
 }
 
 #[test]
