@@ -8,6 +8,7 @@ mod leftovers;
 mod limits;
 mod messages;
 mod openapi;
+mod programs;
 mod runtimes;
 mod sandbox;
 mod sessions;
