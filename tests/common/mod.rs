@@ -151,6 +151,8 @@ fn launch(data: &Path, listen: &str, arguments: &[String]) -> (Child, String) {
         .arg(data)
         .args(arguments)
         .env_remove("LIVECODE_SERVER")
+        .env_remove("LIVECODE_BINARY")
+        .env("RUST_LOG", "error")
         .stdout(Stdio::piped())
         .spawn()
         .expect("the binary starts");

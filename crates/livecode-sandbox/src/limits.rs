@@ -19,7 +19,11 @@ const STACK_BYTES: u64 = 8 * 1024 * 1024;
 const QUEUED_SIGNALS: u64 = 4096;
 
 fn limit(resource: Resource, name: &str, value: u64) -> Result<(), SetupError> {
-    setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) }).step(format!("limit {name}"))
+    limit_softly(resource, name, value, value)
+}
+
+fn limit_softly(resource: Resource, name: &str, value: u64, maximum: u64) -> Result<(), SetupError> {
+    setrlimit(resource, Rlimit { current: Some(value), maximum: Some(maximum) }).step(format!("limit {name}"))
 }
 
 /// Limits for all of a session's processes.
@@ -45,7 +49,9 @@ pub(crate) fn for_step(host: &Host, limits: &StepLimits) -> Result<(), SetupErro
         limit(Resource::Data, "data segment", limits.memory_bytes)?;
     }
     if missing.cpu_time {
-        limit(Resource::Cpu, "CPU time", limits.cpu_ms.div_ceil(1000))?;
+        // SIGXCPU first, which tells what happened; a second later SIGKILL for who does not listen.
+        let seconds = limits.cpu_ms.div_ceil(1000);
+        limit_softly(Resource::Cpu, "CPU time", seconds, seconds + 1)?;
     }
     Ok(())
 }
