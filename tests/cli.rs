@@ -37,8 +37,13 @@ impl<'s> Shell<'s> {
 
     fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
         let mut child = self.command(arguments).spawn().expect("the binary starts");
-        child.stdin.take().expect("a pipe").write_all(input).expect("it reads");
-        child.wait_with_output().expect("it ends")
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let input = input.to_vec();
+        // Beside the reading: neither side of a full pipe may wait for the other.
+        let writing = std::thread::spawn(move || stdin.write_all(&input));
+        let output = child.wait_with_output().expect("it ends");
+        let _ = writing.join().expect("no panic"); // a program need not read all
+        output
     }
 }
 
