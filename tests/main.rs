@@ -3,6 +3,7 @@
 mod common;
 
 mod cli;
+mod docs;
 mod errors;
 mod leftovers;
 mod limits;

@@ -34,6 +34,8 @@ fn the_server_keeps_to_it() {
         std::env::var_os("SCHEMATHESIS").expect("SCHEMATHESIS names the program; scripts/test sets it");
     let output = Command::new(schemathesis)
         .args(["run", &server.url("/openapi.json"), "--max-examples", "20", "--seed", "1", "--no-color"])
+        // What no schema can say, such as which runtimes there are, makes a valid document an error all the same.
+        .args(["--exclude-checks", "positive_data_acceptance"])
         // A request that runs a program answers when the program has ended.
         .args(["--request-timeout", "30"])
         .output()

@@ -43,7 +43,9 @@ impl Parameters {
     fn after(&self) -> Result<Option<u64>, ApiError> {
         let Some(text) = &self.after else { return Ok(None) };
         // Digits alone: `parse` would take a sign as well.
-        let number = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        // No journal is that long; the document of the interface has integers of 63 bits.
+        let number = text.parse().ok().filter(|number| is_plain && *number <= i64::MAX as u64);
         let detail = || {
             format!("{text:?} is not the number of an entry; give the last \"seq\" you have, or 0 for all")
         };

@@ -264,7 +264,7 @@ pub(crate) async fn exec(
         ("X-Falcon-Args" = Option<String>, Header, description = "Arguments, split as a shell would"),
         ("X-Falcon-Env" = Option<String>, Header, description = "`NAME=value` pairs separated by spaces"),
     ),
-    request_body(content = String, content_type = "text/plain", description = "The source, or multipart/form-data with a part a file"),
+    request_body(content = Option<String>, content_type = "text/plain", description = "The source, or multipart/form-data with a part a file"),
     responses(
         (status = 200, description = "The output", body = String, content_type = "text/plain", headers(
             ("X-Falcon-Exit-Status" = i32, description = "The program's exit status"),
@@ -324,7 +324,7 @@ fn header_text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>
 
 fn mode(headers: &HeaderMap) -> Result<Option<Mode>, ApiError> {
     match header_text(headers, "x-falcon-mode")? {
-        None | Some("") => Ok(None),
+        None => Ok(None),
         Some("exec") => Ok(Some(Mode::Exec)),
         Some("test") => Ok(Some(Mode::Test)),
         Some(_) => Err(ApiError::field("X-Falcon-Mode", "must be \"exec\" or \"test\"")),
