@@ -16,7 +16,7 @@ build: setup-build ## Build everything into target/release/livecode
 test: setup-test ## Set up what the tests need, and run them all
 	scripts/test
 
-lint: setup-build ## What CI checks before the tests: format, clippy, licences and advisories
+lint: setup-build ## What CI checks before the tests: format, clippy, licences
 	scripts/lint
 
 fmt: ## Format the sources
