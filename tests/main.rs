@@ -2,6 +2,7 @@
 
 mod common;
 
+mod architecture;
 mod cli;
 mod docs;
 mod errors;

@@ -127,3 +127,12 @@ fn what_a_program_leaves_running_dies_with_it() {
     let run = server.run_code("python", code);
     assert_eq!((&*run.stdout, run.exitstatus), ("done\ndone\n", 0));
 }
+
+#[test]
+fn signals_are_as_a_shell_leaves_them() {
+    let server = Server::start();
+    let run = server
+        .run_code("bash", "yes | head -1\necho ${PIPESTATUS[0]}\ngrep -E '^Sig(Blk|Ign)' /proc/self/status");
+    let none = "0000000000000000";
+    assert_eq!(run.stdout, format!("y\n141\nSigBlk:\t{none}\nSigIgn:\t{none}\n"));
+}

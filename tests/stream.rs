@@ -144,6 +144,18 @@ fn signals_reach_the_program() {
 }
 
 #[test]
+fn what_comes_before_the_program_waits_for_it() {
+    let server = Server::start();
+    let code = "#include <unistd.h>\nint main(void) { for (;;) pause(); }";
+    // The signal comes while the program is compiled; it ends the program, not the compiler.
+    let mut stream = server.stream(&server.create_id("c", code), "");
+    stream.send(&json!({"msgtype": "signal", "signal": "terminate", "id": 1}));
+    assert_eq!(stream.next_of("ack")["id"], 1);
+    let run = Run::collect(stream);
+    assert_eq!((run.exitstatus, run.reason.as_deref()), (143, Some("signalled")), "{run:?}");
+}
+
+#[test]
 fn ping_quit_and_mistakes() {
     let server = Server::start();
     let id = server.create_id("python", "input()");

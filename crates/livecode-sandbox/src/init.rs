@@ -22,7 +22,7 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     io::fcntl_dupfd_cloexec,
     net::{RecvFlags, SendFlags},
-    process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, wait},
+    process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, wait},
 };
 
 use crate::{
@@ -76,6 +76,7 @@ fn move_descriptors(inside: &Inside<'_>) -> Result<(OwnedFd, [OwnedFd; 4]), Setu
 /// The steps of the setup, in the order in which each still has the privilege it needs.
 fn set_up(inside: &Inside<'_>) -> Result<(), SetupError> {
     let Inside { host, order, .. } = inside;
+    sys::reset_signals();
     if host.rootless {
         map_ids(host.inner_id(order.slot), inside.outer_ids)?;
     }
@@ -169,7 +170,10 @@ fn serve(inside: &Inside<'_>, control: BorrowedFd<'_>, ends: &[OwnedFd; 4]) -> R
 
 fn signal_step(current: Option<(usize, Pid)>, signal: i32) {
     if let (Some((_, leader)), Some(signal)) = (current, Signal::from_named_raw(signal)) {
-        let _ = kill_process_group(leader, signal); // it may have ended just now
+        // A step that was forked a moment ago may not lead its group yet; one that just ended needs no signal.
+        if kill_process_group(leader, signal).is_err() {
+            let _ = kill_process(leader, signal);
+        }
     }
 }
 

@@ -182,6 +182,22 @@ pub fn reap_children_automatically(automatically: bool) {
     unsafe { libc::signal(libc::SIGCHLD, disposition) };
 }
 
+/// Sets every signal to its default: what somebody above us ignored (nohup, a runtime's own signals) is not the program's
+/// business. The C library keeps two for itself and does not let them be set, hence the system call.
+pub(crate) fn reset_signals() {
+    const KERNEL_SIGSET_BYTES: usize = 8;
+    for signal in 1..=64 {
+        // The kernel's sigaction has at most four words; all zero is SIG_DFL without flags and with an empty mask.
+        let default = [0usize; 4];
+        // SAFETY: `default` is a valid action that outlives the call; nothing here relies on a handler. It fails for SIGKILL
+        // and SIGSTOP, which are as they must be.
+        unsafe {
+            let none = std::ptr::null_mut::<usize>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, KERNEL_SIGSET_BYTES);
+        }
+    }
+}
+
 /// Gives the program `fd` under `number`, open across exec. Whatever had that number is closed.
 pub(crate) fn give_as(fd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
     // SAFETY: the caller is a fresh child about to exec, which owns no descriptor of this number.

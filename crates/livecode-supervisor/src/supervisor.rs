@@ -22,7 +22,7 @@ use livecode_protocol::{
     control::{self, Delivery, Notice, Request},
     order::{Order, Step},
     session::Outcome,
-    stream::Signal,
+    stream::{QUEUE_FULL, Signal},
 };
 use livecode_sandbox::{Host, Pipes, Report, Sandbox, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -39,6 +39,8 @@ use crate::{
 
 /// Servers connected at once: the living one, one that takes over, and one whose end was not noticed yet.
 const MAX_CONNECTIONS: usize = 4;
+/// Signals that wait for the program to start; more are refused.
+const MAX_WAITING_SIGNALS: usize = 64;
 /// CPU time is looked at again after what is left could have been used, but not more often than this.
 const MIN_CPU_CHECK: Duration = Duration::from_millis(10);
 /// How long the end waits for a server to take the last notices.
@@ -111,7 +113,7 @@ struct Supervisor<'h> {
     findings: Findings,
     /// The step that runs, if any.
     step: Option<usize>,
-    /// Signals that came before the first step.
+    /// Signals that came before the program started.
     waiting_signals: Vec<Signal>,
     started_us: Option<u64>,
     wall_deadline: Option<Instant>,
@@ -325,8 +327,10 @@ impl<'h> Supervisor<'h> {
                 self.started_us.get_or_insert_with(now_us);
                 self.cpu.base_ms = if index == 0 { 0 } else { self.sandbox.cpu_ms().unwrap_or(0) };
                 self.check_cpu(Instant::now());
-                for signal in std::mem::take(&mut self.waiting_signals) {
-                    self.sandbox.signal(number(signal));
+                if index == self.order.compile.len() {
+                    for signal in std::mem::take(&mut self.waiting_signals) {
+                        self.sandbox.signal(number(signal));
+                    }
                 }
                 for connection in &mut self.connections {
                     connection.owes_progress = true;
@@ -412,14 +416,26 @@ impl<'h> Supervisor<'h> {
             Delivery::Event { line } => {
                 self.events.push(format!("{line}\n").as_bytes(), false)?;
             }
-            Delivery::Signal { signal } => match (self.step, self.started_us) {
-                (Some(_), _) => self.sandbox.signal(number(*signal)),
-                (None, None) => self.waiting_signals.push(*signal),
-                (None, Some(_)) => return Err("the program has ended".into()),
-            },
+            Delivery::Signal { signal } => self.pass_signal(*signal)?,
         }
         if let Some(id) = &id {
             self.ids.remember(id, &item);
+        }
+        Ok(())
+    }
+
+    /// Signals are for the program: what comes while it is being compiled waits for it.
+    fn pass_signal(&mut self, signal: Signal) -> Result<(), String> {
+        let program = self.order.compile.len();
+        match self.step {
+            Some(step) if step == program => self.sandbox.signal(number(signal)),
+            None if self.findings.status.is_some() => return Err("the program has ended".into()),
+            _ if self.waiting_signals.len() >= MAX_WAITING_SIGNALS => {
+                return Err(format!(
+                    "the queue is full: {MAX_WAITING_SIGNALS} signals wait for the program; {QUEUE_FULL}"
+                ));
+            }
+            _ => self.waiting_signals.push(signal),
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! `livecode serve`: wires the server together and runs it until it is asked to stop.
 
 use std::{
-    io,
+    io::{self, Write as _},
     os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::Path,
     process::{Command, Stdio},
@@ -65,7 +65,8 @@ fn announce(address: std::net::SocketAddr, degraded: &[String]) {
     for sentence in degraded {
         tracing::warn!("this machine cannot enforce everything: {sentence}");
     }
-    println!("LiveCode listens on http://{address}");
+    // Nobody need listen to that.
+    let _ = writeln!(io::stdout(), "LiveCode listens on http://{address}");
 }
 
 /// Starts this very binary again as the spawner, with a socket to it as its standard input.
