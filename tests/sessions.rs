@@ -198,3 +198,31 @@ fn the_server_says_how_it_is() {
     assert_eq!(runtimes[0]["name"], "python");
     assert_eq!(runtimes[0]["available"], true);
 }
+
+#[test]
+fn links_are_what_a_trusted_proxy_says() {
+    let server = Server::start_with(&["--trusted-proxy", "127.0.0.1", "--host", "live.example"]);
+    let body = json!({"runtime": "python", "code": "print(1)"}).to_string();
+    let forwarded = [
+        ("content-type", "application/json"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "live.example"),
+    ];
+    let answer = server.request("POST", "/sessions", &forwarded, body.as_bytes());
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let links = &answer.json()["links"];
+    assert!(
+        links["self"].as_str().expect("an address").starts_with("https://live.example/sessions/"),
+        "{links}"
+    );
+    assert!(
+        links["stream"].as_str().expect("an address").starts_with("wss://live.example/sessions/"),
+        "{links}"
+    );
+    // Whoever comes through a proxy is not the local user.
+    assert!(answer.json()["token"].is_string());
+
+    let untrusting = Server::start();
+    let answer = untrusting.request("POST", "/sessions", &forwarded, body.as_bytes());
+    assert!(answer.json()["links"]["self"].as_str().expect("an address").starts_with("http://127.0.0.1"));
+}

@@ -316,3 +316,18 @@ fn the_servers_death_ends_no_program() {
     stream.send(&json!({"msgtype": "input", "data": "on\n"}));
     assert_eq!(stdout(&stream.rest()), "0\n1\n2\non\n");
 }
+
+#[test]
+fn a_server_that_stops_says_so_and_leaves_programs_running() {
+    let mut server = Server::start();
+    let id = server.create_id("python", "print('on')\nprint(input())");
+    let mut stream = server.stream(&id, "?after=0");
+    stream.read_until("on\n");
+    assert!(server.stop().success());
+    stream.rest();
+    assert_eq!(stream.close_code(), Some(1012), "service restart: come back");
+    server.start_again();
+    let mut stream = server.stream(&id, "?after=1");
+    stream.send(&json!({"msgtype": "input", "data": "again\n"}));
+    assert_eq!(stdout(&stream.rest()), "again\n");
+}

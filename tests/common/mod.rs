@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 pub use stream::Stream;
 
@@ -92,7 +93,14 @@ impl Server {
         self.child.wait().expect("the server was started here");
     }
 
-    /// Starts it again after [`Self::kill`], on the same data and the same port.
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(&mut self) -> std::process::ExitStatus {
+        let pid = Pid::from_raw(self.child.id() as i32).expect("a process");
+        kill_process(pid, Signal::TERM).expect("the server runs");
+        self.child.wait().expect("the server was started here")
+    }
+
+    /// Starts it again after [`Self::kill`] or [`Self::stop`], on the same data and the same port.
     pub fn start_again(&mut self) {
         (self.child, self.address) = launch(self.data.0.path(), &self.address, &self.arguments);
     }
