@@ -32,7 +32,10 @@ fn the_server_keeps_to_it() {
     let server = Server::start();
     let schemathesis =
         std::env::var_os("SCHEMATHESIS").expect("SCHEMATHESIS names the program; scripts/test sets it");
+    // It keeps notes where it is started.
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let output = Command::new(schemathesis)
+        .current_dir(folder.path())
         .args(["run", &server.url("/openapi.json"), "--max-examples", "20", "--seed", "1", "--no-color"])
         // What no schema can say, such as which runtimes there are, makes a valid document an error all the same.
         .args(["--exclude-checks", "positive_data_acceptance"])
