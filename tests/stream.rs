@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::common::{Run, Server, Stream, eventually, id};
@@ -330,4 +331,25 @@ fn a_server_that_stops_says_so_and_leaves_programs_running() {
     let mut stream = server.stream(&id, "?after=1");
     stream.send(&json!({"msgtype": "input", "data": "again\n"}));
     assert_eq!(stdout(&stream.rest()), "again\n");
+}
+
+#[test]
+fn a_supervisors_death_is_its_programs_and_the_session_says_so() {
+    let server = Server::start();
+    let id = server.create_id("python", "import time\nprint('on')\ntime.sleep(60)");
+    let mut stream = server.stream(&id, "");
+    stream.read_until("on\n");
+    let state =
+        std::fs::read(server.data().join("sessions").join(&id).join("state.json")).expect("a state file");
+    let state: Value = serde_json::from_slice(&state).expect("JSON");
+    let pid = i32::try_from(state["pid"].as_i64().expect("a number")).expect("a process");
+    let program = format!("/proc/{pid}/task/{pid}/children");
+    let init = std::fs::read_to_string(program).expect("its children").trim().to_owned();
+    kill_process(Pid::from_raw(pid).expect("a process"), Signal::KILL).expect("it runs");
+    let last = stream.rest().pop().expect("a last message");
+    assert_eq!(last, json!({"msgtype": "exitstatus", "exitstatus": 255, "reason": "lost"}));
+    assert_eq!(stdout(&server.stream(&id, "").rest()), "on\n");
+    eventually("the program is dead", || {
+        (!std::path::Path::new(&format!("/proc/{init}")).exists()).then_some(())
+    });
 }

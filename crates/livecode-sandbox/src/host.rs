@@ -118,8 +118,18 @@ impl Host {
         ending
     }
 
+    /// Removes groups of sandboxes whose supervisors died before they could. One that holds a process stays.
+    pub fn sweep(&self) {
+        for folder in self.cgroups.folders() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let _ = std::fs::remove_dir(entry.path()); // not a folder, or not empty
+            }
+        }
+    }
+
     /// Removes the groups that all sandboxes of this host were in, where none is left.
     pub fn tidy(&self) {
+        self.sweep();
         for folder in self.cgroups.folders() {
             let _ = std::fs::remove_dir(folder); // not empty while a session runs on
         }

@@ -471,6 +471,9 @@ impl<'h> Supervisor<'h> {
             farewell(&mut self.connections, progress);
         }
         drop(self.sandbox); // and its cgroups
+        if self.connections.is_empty() {
+            self.host.tidy(); // the server has gone, and its spawner with it: perhaps this was the last session
+        }
         drop(self.connections);
         match finished {
             Ok((_, syncer)) => {
@@ -485,22 +488,21 @@ impl<'h> Supervisor<'h> {
     }
 }
 
-/// Sends the last notice, and gives every server a little time to take it.
+/// Sends the last notice, and gives every server a little time to take it. The connections stay open: their end says that
+/// nothing of the session is left.
 fn farewell(connections: &mut Vec<Connection>, progress: &Notice) {
     let until = Instant::now() + FAREWELL;
-    connections.retain_mut(|connection| {
-        connection.send(progress);
-        connection.flush()
-    });
-    while !connections.is_empty() && Instant::now() < until {
-        connections.retain_mut(|connection| connection.flush() && connection.is_waiting());
-        let mut ready: Vec<_> = connections
-            .iter()
-            .map(|connection| PollFd::from_borrowed_fd(connection.stream(), PollFlags::OUT))
-            .collect();
-        if !ready.is_empty() {
-            let _ = poll(&mut ready, Some(&timespec(until.saturating_duration_since(Instant::now()))));
+    connections.iter_mut().for_each(|connection| connection.send(progress));
+    loop {
+        connections.retain_mut(Connection::flush);
+        let waiting = connections.iter().filter(|connection| connection.is_waiting());
+        let mut waiting: Vec<_> =
+            waiting.map(|connection| PollFd::from_borrowed_fd(connection.stream(), PollFlags::OUT)).collect();
+        let left = until.saturating_duration_since(Instant::now());
+        if waiting.is_empty() || left.is_zero() {
+            return;
         }
+        let _ = poll(&mut waiting, Some(&timespec(left))); // interrupted: look again
     }
 }
 
