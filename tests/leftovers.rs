@@ -77,24 +77,19 @@ fn supervisors(data: &str) -> Vec<String> {
 
 /// cgroups of this server's sessions; their parent is named after the data directory.
 fn groups(data: &str) -> Vec<String> {
-    let hash =
-        data.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    let mut found = vec![];
-    find_groups(Path::new("/sys/fs/cgroup"), &format!("livecode-{hash:016x}"), 0, &mut found);
+    let mut parents = vec![];
+    find_folders(Path::new("/sys/fs/cgroup"), &format!("livecode-{:016x}", hash(data)), 0, &mut parents);
+    let groups = parents.iter().flat_map(|parent| fs::read_dir(parent).into_iter().flatten().flatten());
+    let groups = groups.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut found: Vec<_> = groups.map(|entry| entry.path().display().to_string()).collect();
     found.sort();
     found
 }
 
-fn find_groups(folder: &Path, name: &str, depth: usize, found: &mut Vec<String>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) || depth > 6 {
-            continue;
-        }
-        if folder.file_name().is_some_and(|own| own == name) {
-            found.push(entry.path().display().to_string());
-        }
-        find_groups(&entry.path(), name, depth + 1, found);
-    }
+/// As the spawner names the parent (FNV-1a).
+fn hash(data: &str) -> u64 {
+    data.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[test]
@@ -135,4 +130,32 @@ fn nothing_is_left_over() {
         last.descriptors = last.descriptors.max(before.descriptors);
     }
     assert_eq!(last, before, "something is left over");
+}
+
+/// A server that ends takes along what it made outside its data directory.
+#[test]
+fn a_server_leaves_no_group_behind() {
+    let mut server = Server::start();
+    let data = server.data().to_string_lossy().into_owned();
+    Run::collect(server.stream(&server.create_id("python", "print(1)"), ""));
+    let name = format!("livecode-{:016x}", hash(&data));
+    let parents = || {
+        let mut found = vec![];
+        find_folders(Path::new("/sys/fs/cgroup"), &name, 0, &mut found);
+        found
+    };
+    assert_eq!(parents().is_empty(), !is_root(), "{:?}", parents());
+    server.kill();
+    eventually("its groups are gone", || parents().is_empty().then_some(()));
+}
+
+fn find_folders(folder: &Path, name: &str, depth: usize, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) && depth <= 6 {
+            if entry.file_name() == name {
+                found.push(entry.path().display().to_string());
+            }
+            find_folders(&entry.path(), name, depth + 1, found);
+        }
+    }
 }

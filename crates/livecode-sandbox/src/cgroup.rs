@@ -21,6 +21,9 @@ use crate::report::{Named, SetupError};
 /// Length of a period of the CPU bandwidth controller, in microseconds.
 const CPU_PERIOD_US: u64 = 100_000;
 
+/// The v1 controllers that a session's group needs.
+const V1_CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "cpuacct"];
+
 /// The folders that this host may make groups in.
 #[derive(Debug, Default)]
 pub(crate) struct Cgroups {
@@ -60,14 +63,18 @@ impl Cgroups {
                 found.unified = v2::prepare(&mount.path, &own, parent);
                 continue;
             }
+            let controllers: Vec<&str> =
+                mount.options.split(',').filter(|name| V1_CONTROLLERS.contains(name)).collect();
+            if controllers.is_empty() {
+                continue; // a group there would bound nothing
+            }
             let Some(folder) = usable(own.join(parent)) else { continue };
-            for option in mount.options.split(',') {
-                match option {
+            for controller in controllers {
+                match controller {
                     "memory" => found.memory = Some(Controller::V1(folder.clone())),
                     "pids" => found.pids = Some(Controller::V1(folder.clone())),
                     "cpu" => found.cpu = Some(Controller::V1(folder.clone())),
-                    "cpuacct" => found.cpuacct = Some(folder.clone()),
-                    _ => {}
+                    _ => found.cpuacct = Some(folder.clone()),
                 }
             }
         }

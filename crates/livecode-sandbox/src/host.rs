@@ -121,8 +121,9 @@ impl Host {
     /// Removes groups of sandboxes whose supervisors died before they could. One that holds a process stays.
     pub fn sweep(&self) {
         for folder in self.cgroups.folders() {
-            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-                let _ = std::fs::remove_dir(entry.path()); // not a folder, or not empty
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            for group in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+                let _ = std::fs::remove_dir(group.path()); // not empty
             }
         }
     }
