@@ -123,9 +123,12 @@ fn sessions_do_not_see_each_other() {
 #[test]
 fn what_a_program_leaves_running_dies_with_it() {
     let server = Server::start();
-    let code = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(60)\n        print('survived')\nprint('done')";
+    let code = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(60)\n        \
+                print('survived')\n    os._exit(0)\nos.wait()\nprint('done')";
+    let began = std::time::Instant::now();
     let run = server.run_code("python", code);
-    assert_eq!((&*run.stdout, run.exitstatus), ("done\ndone\n", 0));
+    assert_eq!((&*run.stdout, run.exitstatus), ("done\n", 0));
+    assert!(began.elapsed().as_secs() < 30, "its grandchild was waited for");
 }
 
 #[test]
