@@ -353,3 +353,13 @@ fn a_supervisors_death_is_its_programs_and_the_session_says_so() {
         (!std::path::Path::new(&format!("/proc/{init}")).exists()).then_some(())
     });
 }
+
+#[test]
+fn a_server_can_be_restarted_at_once() {
+    let mut server = Server::start();
+    for _ in 0..30 {
+        server.kill();
+        server.start_again();
+    }
+    assert_eq!(Run::collect(server.stream(&server.create_id("python", "print(1)"), "")).stdout, "1\n");
+}

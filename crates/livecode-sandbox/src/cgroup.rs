@@ -102,16 +102,19 @@ impl Cgroups {
         }
     }
 
-    /// The parent folders, for whoever tidies up.
-    pub fn folders(&self) -> Vec<&Path> {
-        [&self.memory, &self.pids, &self.cpu]
+    /// The parent folders that may be removed when they are empty, since making a group in them makes them again. The v2
+    /// parent is one of them only where it hands on no controller.
+    pub fn removable(&self) -> Vec<&Path> {
+        let controllers = [&self.memory, &self.pids, &self.cpu];
+        let hands_on = controllers.iter().any(|controller| matches!(controller, Some(Controller::V2)));
+        controllers
             .into_iter()
             .filter_map(|controller| match controller {
                 Some(Controller::V1(folder)) => Some(folder.as_path()),
                 _ => None,
             })
             .chain(self.cpuacct.as_deref())
-            .chain(self.unified.as_deref())
+            .chain(self.unified.as_deref().filter(|_| !hands_on))
             .collect()
     }
 

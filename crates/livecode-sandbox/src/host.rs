@@ -118,20 +118,10 @@ impl Host {
         ending
     }
 
-    /// Removes groups of sandboxes whose supervisors died before they could. One that holds a process stays.
-    pub fn sweep(&self) {
-        for folder in self.cgroups.folders() {
-            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-            for group in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-                let _ = std::fs::remove_dir(group.path()); // not empty
-            }
-        }
-    }
-
-    /// Removes the groups that all sandboxes of this host were in, where none is left.
+    /// Removes the groups that all sandboxes of this host were in, where none is left. A successor on the same data may
+    /// be starting at this moment: nothing is removed that it could not make again, and no sandbox's own group.
     pub fn tidy(&self) {
-        self.sweep();
-        for folder in self.cgroups.folders() {
+        for folder in self.cgroups.removable() {
             let _ = std::fs::remove_dir(folder); // not empty while a session runs on
         }
     }

@@ -73,7 +73,6 @@ fn prepare(data_dir: &Path) -> Result<Host, Box<dyn std::error::Error>> {
     std::fs::create_dir_all(&staging)?;
     let data_dir = data_dir.canonicalize()?;
     let host = Host::new(staging.canonicalize()?, fnv1a(data_dir.as_os_str().as_encoded_bytes()))?;
-    host.sweep();
     host.try_sandbox()?;
     Ok(host)
 }
