@@ -25,8 +25,8 @@ mod writer;
 
 pub use reader::{ReadError, Reader, ending};
 pub use record::{Entry, Kind};
-pub use recover::{Closed, RecoverError, close_lost, whole_bytes};
-pub use writer::{Flushed, WriteError, Writer};
+pub use recover::{Closed, RecoverError, close_lost, is_locked, whole_bytes};
+pub use writer::{Flushed, WriteError, Writer, trim};
 
 /// Length of the file's header: `LCJOURNL`, the format's version (u32), then `DONE` if the journal is closed, else zero (u32).
 pub const HEADER_BYTES: u64 = 16;
@@ -34,6 +34,8 @@ pub const HEADER_BYTES: u64 = 16;
 pub const RECORD_HEADER_BYTES: usize = 32;
 /// Length of the exit record, header and padding included.
 pub const EXIT_RECORD_BYTES: usize = 512;
+/// Length of a journal that was trimmed: nothing but how the session ended.
+pub const TRIMMED_BYTES: u64 = HEADER_BYTES + EXIT_RECORD_BYTES as u64;
 /// Room beyond the end that is set aside for the last records from the start, so that a full disk cannot swallow them.
 pub const RESERVE_BYTES: u64 = 64 * 1024;
 /// The largest payload: a message of 4 MiB, with some to spare.

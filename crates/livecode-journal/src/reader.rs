@@ -106,13 +106,26 @@ impl Reader {
         Ok(entries)
     }
 
+    /// Gives back the memory of what was read ahead, if nothing of it is left to read.
+    pub fn rest(&mut self) {
+        if self.consumed == self.ahead.len() {
+            self.ahead = vec![];
+            self.consumed = 0;
+        }
+    }
+
+    /// Bytes that [`Self::skip_to`] may have to pass over to reach `until_bytes`.
+    pub fn left_bytes(&self, until_bytes: u64) -> u64 {
+        until_bytes.saturating_sub(self.offset)
+    }
+
     /// Where the next record starts: everything before it was whole.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
     /// Number of the last entry read or passed over.
-    pub(crate) fn last_seq(&self) -> u64 {
+    pub fn last_seq(&self) -> u64 {
         self.last_seq
     }
 

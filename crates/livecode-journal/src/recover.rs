@@ -35,6 +35,16 @@ pub enum RecoverError {
     Ending(#[from] WriteError),
 }
 
+impl RecoverError {
+    /// What the system said, where it did.
+    pub fn cause(&self) -> Option<&io::Error> {
+        match self {
+            Self::Open(_, cause) | Self::Write(_, cause) | Self::Read(ReadError::Io(_, cause)) => Some(cause),
+            Self::Read(ReadError::Corrupt { .. }) | Self::Ending(_) => None,
+        }
+    }
+}
+
 /// What [`close_lost`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
@@ -44,6 +54,18 @@ pub enum Closed {
     Already,
     /// It was cut after its last whole record, and closed.
     Now,
+}
+
+/// Whether a living writer holds the journal at `path`.
+///
+/// # Errors
+/// Where the file is not there, or cannot be opened.
+pub fn is_locked(path: &Path) -> io::Result<bool> {
+    match flock(File::open(path)?, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The longest prefix of whole records of a journal that nobody writes to: its length in bytes, and the number of its

@@ -1,7 +1,7 @@
 //! The one writer of a journal.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -69,14 +69,17 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Makes a journal at `path` and takes its lock.
+    /// Makes a journal at `path` and takes its lock. It appears there whole and locked, or not at all: who finds one that is
+    /// not locked knows that its writer is dead.
     ///
     /// # Errors
     /// Where there is a file already, or no room for the reserve (`ENOSPC`).
     pub fn create(path: &Path) -> Result<Self, WriteError> {
         let create = |error| WriteError::Create(path.to_owned(), error);
+        let partial = Partial(path.with_extension(format!("new-{}", std::process::id())));
         let mut options = File::options();
-        let file = options.read(true).write(true).create_new(true).mode(0o600).open(path).map_err(create)?;
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(&partial.0).map_err(create)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|error| WriteError::Lock(path.to_owned(), error.into()))?;
         let mut writer = Self {
@@ -89,6 +92,8 @@ impl Writer {
         };
         writer.allocate(RESERVE_BYTES + ALLOCATE_FIRST_BYTES).map_err(create)?;
         writer.file.write_all_at(&HEADER, 0).map_err(create)?;
+        // Unlike rename(2), link(2) never replaces what somebody else made meanwhile.
+        fs::hard_link(&partial.0, path).map_err(create)?;
         Ok(writer)
     }
 
@@ -176,6 +181,30 @@ impl Writer {
     /// The file, for somebody else to sync.
     pub fn file(&self) -> &File {
         &self.file
+    }
+}
+
+/// Drops all entries of the closed journal at `path` but the closing one, which keeps its number: the others become a gap.
+/// Who reads the journal already reads the old file on.
+///
+/// # Errors
+/// Where the journal is not closed (`InvalidInput`), or cannot be read or replaced.
+pub fn trim(path: &Path) -> io::Result<()> {
+    let ending = crate::ending(path).map_err(io::Error::other)?.ok_or(io::ErrorKind::InvalidInput)?;
+    let record = exit_record(ending.seq, ending.time_us, &ending.data).map_err(io::Error::other)?;
+    let partial = Partial(path.with_extension("trimmed"));
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&partial.0)?;
+    close(&file, &record, HEADER_BYTES)?;
+    file.sync_data()?;
+    fs::rename(&partial.0, path)
+}
+
+/// The name of a journal that is being made, removed on drop.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
     }
 }
 

@@ -7,16 +7,57 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{session::Outcome, stream::Signal};
+use crate::{SessionId, session::Outcome, stream::Signal};
 
 /// The version this build speaks.
-pub const VERSION: u32 = 1;
+///
+/// | version | what is new |
+/// | --- | --- |
+/// | 1 | |
+/// | 2 | [`Notice::Progress`] says when the program or a client last did something; [`Notice::Hello`] with a version that the
+///       server does not speak is followed by the end of the connection |
+pub const VERSION: u32 = 2;
 /// The oldest version this build still understands.
 pub const OLDEST_VERSION: u32 = 1;
 /// The longest line either side accepts, in bytes. An input of 64 KiB takes at most six times that in JSON escapes.
 pub const MAX_LINE_BYTES: usize = 512 * 1024;
 /// Name of the supervisor's socket in the session's folder.
 pub const SOCKET: &str = "socket";
+
+/// Name of the file in the session's folder that says which process supervises it.
+pub const STATE_FILE: &str = "state.json";
+
+/// Which process supervises a session, in a form that cannot be mistaken for another after a reboot, or when a process
+/// number comes back: both numbers and the boot must be the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The [`VERSION`] it speaks.
+    pub version: u32,
+    /// /proc/sys/kernel/random/boot_id (proc_sys_kernel(5)).
+    pub boot_id: String,
+    /// Its process number.
+    pub pid: u32,
+    /// Field 22 of /proc/PID/stat (proc_pid_stat(5)): clock ticks from boot to the start of the process.
+    pub pid_start_ticks: u64,
+}
+
+impl State {
+    /// Field 22 of the text of a /proc/PID/stat. The name in parentheses may itself hold spaces and parentheses; 20 fields
+    /// follow its end up to the 22nd.
+    pub fn start_ticks(stat: &str) -> Option<u64> {
+        stat.rsplit(')').next()?.split_whitespace().nth(19)?.parse().ok()
+    }
+}
+
+/// What a server asks of its spawner: one datagram, with a socket attached whose end says that it is done.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpawnerRequest {
+    /// Fork a supervisor for the session; the socket is its first connection.
+    Start(SessionId),
+    /// Kill what a dead supervisor left of the session's sandbox, and remove its cgroups.
+    Sweep(SessionId),
+}
 
 /// What a server asks of a supervisor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,6 +126,10 @@ pub enum Notice {
         /// When the program started, in microseconds since the epoch; absent while it has not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         started_us: Option<u64>,
+        /// When the program last wrote something or a client last passed something in, in microseconds since the epoch;
+        /// absent where the supervisor speaks version 1, or nothing was done yet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        active_us: Option<u64>,
         /// Whether the last entry is the closing one.
         ended: bool,
     },

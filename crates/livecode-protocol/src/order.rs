@@ -105,6 +105,10 @@ pub struct Limits {
     pub disk_files: u64,
     /// Share of the machine's processors, in thousandths of one.
     pub cpu_millicores: u32,
+    /// How long neither the program nor a client may do anything, in milliseconds; outcome `timeout`. A client that comes
+    /// back and only reads has done nothing. Absent in orders of version 1: no limit but the wall clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
 }
 
 /// Limits that hold for one step.

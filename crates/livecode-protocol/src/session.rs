@@ -105,6 +105,10 @@ pub struct Session {
     pub elapsed: f64,
     /// The runtime's own name, whatever alias was asked for.
     pub runtime: String,
+    /// When the program last wrote something or a client last passed something in, while it runs: UTC, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime, example = "2026-03-01T10:20:35.000Z")]
+    pub active: Option<String>,
     /// Where it is in its life.
     pub state: State,
     /// How it ended; absent before.

@@ -14,7 +14,10 @@ use std::{
 };
 
 use livecode_protocol::order::StepLimits;
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::{
+    event::{EventfdFlags, eventfd},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
 
 use crate::report::{Named, SetupError};
 
@@ -105,17 +108,49 @@ impl Cgroups {
     /// The parent folders that may be removed when they are empty, since making a group in them makes them again. The v2
     /// parent is one of them only where it hands on no controller.
     pub fn removable(&self) -> Vec<&Path> {
-        let controllers = [&self.memory, &self.pids, &self.cpu];
-        let hands_on = controllers.iter().any(|controller| matches!(controller, Some(Controller::V2)));
-        controllers
+        let hands_on = [&self.memory, &self.pids, &self.cpu]
             .into_iter()
-            .filter_map(|controller| match controller {
-                Some(Controller::V1(folder)) => Some(folder.as_path()),
-                _ => None,
-            })
-            .chain(self.cpuacct.as_deref())
-            .chain(self.unified.as_deref().filter(|_| !hands_on))
-            .collect()
+            .any(|controller| matches!(controller, Some(Controller::V2)));
+        let keeps = |folder: &Path| hands_on && self.unified.as_deref() == Some(folder);
+        self.folders().into_iter().filter(|folder| !keeps(folder)).collect()
+    }
+
+    /// Every folder that sandboxes have groups in, the v2 tree first.
+    fn folders(&self) -> Vec<&Path> {
+        let v1 = |controller| match controller {
+            &Some(Controller::V1(ref folder)) => Some(folder.as_path()),
+            _ => None,
+        };
+        let folders = [v1(&self.memory), v1(&self.pids), v1(&self.cpu), self.cpuacct.as_deref()];
+        let mut folders: Vec<_> = folders.into_iter().flatten().collect();
+        folders.sort_unstable();
+        folders.dedup(); // cpu and cpuacct are mounted together as a rule
+        folders.splice(0..0, self.unified.as_deref());
+        folders
+    }
+
+    /// Names of the groups of sandboxes.
+    pub fn names(&self) -> Vec<String> {
+        let entries =
+            self.folders().into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|file_type| file_type.is_dir()));
+        let names: std::collections::BTreeSet<_> =
+            folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.into_iter().collect()
+    }
+
+    /// Kills all processes of the group with this name and removes it, in every hierarchy.
+    pub fn sweep(&self, name: &str) {
+        let groups: Vec<_> = self
+            .folders()
+            .into_iter()
+            .map(|folder| folder.join(name))
+            .filter(|group| group.is_dir())
+            .collect();
+        for group in &groups {
+            kill_all(group);
+        }
+        groups.into_iter().for_each(|group| drop(Folder(group)));
     }
 
     /// Makes the group of one sandbox and sets the limits of its first step.
@@ -346,6 +381,31 @@ impl Group {
         let line = format!("{} {}", alarm.as_raw_fd(), control.as_fd().as_raw_fd());
         fs::write(folder.0.join("cgroup.event_control"), line)?;
         Ok(Some(alarm))
+    }
+}
+
+/// How often the processes of a group without `cgroup.kill` are looked for: each time some may have forked in between.
+const KILL_ROUNDS: u32 = 100;
+
+/// Kills every process of a group: at once where the kernel offers that (v2, since Linux 5.14), else one by one.
+fn kill_all(group: &Path) {
+    if fs::write(group.join("cgroup.kill"), "1").is_ok() {
+        return;
+    }
+    for _ in 0..KILL_ROUNDS {
+        let members = || fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+        let pids: Vec<i32> = members().lines().filter_map(|line| line.parse().ok()).collect();
+        if pids.is_empty() {
+            return;
+        }
+        for pid in pids {
+            let Some(raw) = Pid::from_raw(pid) else { continue };
+            let Ok(pidfd) = pidfd_open(raw, PidfdFlags::empty()) else { continue };
+            // A number that came back for a stranger between the two looks is not in the group any more.
+            if members().lines().any(|line| line == pid.to_string()) {
+                let _ = pidfd_send_signal(pidfd, Signal::KILL);
+            }
+        }
     }
 }
 

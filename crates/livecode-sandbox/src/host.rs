@@ -21,6 +21,11 @@ const FIRST_ID: u32 = 0x2000_0000;
 /// How many uids one data directory uses: more than it can have sessions at once.
 const IDS: u32 = 0x1_0000;
 
+/// The id of the sandbox made to try.
+fn trial_id() -> SessionId {
+    SessionId::from_random([0; 16])
+}
+
 /// A machine that sandboxes can be made on.
 pub struct Host {
     pub(crate) staging: PathBuf,
@@ -88,7 +93,7 @@ impl Host {
         let order = Order {
             version: 0,
             // The id names the cgroup, so two servers on one machine must not share it; the parent group is their own.
-            id: SessionId::from_random([0; 16]),
+            id: trial_id(),
             slot: IDS - 1,
             compile: vec![],
             run: Step { argv: vec!["true".into()], limits },
@@ -102,6 +107,7 @@ impl Host {
                 disk_bytes: 1024 * 1024,
                 disk_files: 64,
                 cpu_millicores: 1000,
+                idle_ms: None,
             },
         };
         let (mut sandbox, _pipes) = Sandbox::start(self, &order)?;
@@ -124,6 +130,22 @@ impl Host {
         for folder in self.cgroups.removable() {
             let _ = std::fs::remove_dir(folder); // not empty while a session runs on
         }
+    }
+
+    /// Names of the groups that are there now, of living and of dead sandboxes.
+    pub fn group_names(&self) -> Vec<String> {
+        self.cgroups.names()
+    }
+
+    /// Whether an id is that of [`Self::try_sandbox`].
+    pub fn is_trial(&self, id: SessionId) -> bool {
+        id == trial_id()
+    }
+
+    /// Kills what is left in the groups with this name, waits until it is gone, and removes them. To be called when nobody
+    /// else looks after that sandbox any more.
+    pub fn sweep(&self, name: &str) {
+        self.cgroups.sweep(name);
     }
 
     /// The id that a session's processes have, as they see it themselves.

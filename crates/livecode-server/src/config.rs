@@ -63,6 +63,20 @@ settings! {
         keep_ms: u64,
         /// How much all ended sessions may take on the disk, in bytes; the oldest go first.
         keep_max_bytes: u64,
+        /// How long the output of an ended session is kept, in milliseconds; after that only how it ended is told.
+        keep_output_ms: u64,
+        /// Room that the disk of the sessions must have for a new one, in bytes.
+        disk_min_free_bytes: u64,
+        /// Connections that the server has open at once; further ones wait to be accepted.
+        connections_max: u64,
+        /// How long a client may take to send the head of a request, in milliseconds.
+        header_timeout_ms: u64,
+        /// How long a client may take to send the body of a request, in milliseconds.
+        body_timeout_ms: u64,
+        /// How often a silent websocket is pinged, in milliseconds; after three in vain it is taken for gone.
+        ping_interval_ms: u64,
+        /// Messages a second that a client may send on one websocket, on average; a client that sends more is closed with 1008.
+        messages_per_s: u64,
     }
 }
 
@@ -116,6 +130,20 @@ pub struct Config {
     pub keep_ms: u64,
     /// How much all ended sessions may take on the disk, in bytes.
     pub keep_max_bytes: u64,
+    /// How long the output of an ended session is kept, in milliseconds.
+    pub keep_output_ms: u64,
+    /// Room that the disk must have for a new session, in bytes.
+    pub disk_min_free_bytes: u64,
+    /// Connections open at once.
+    pub connections_max: u64,
+    /// How long the head of a request may take, in milliseconds.
+    pub header_timeout_ms: u64,
+    /// How long the body of a request may take, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// How often a silent websocket is pinged, in milliseconds.
+    pub ping_interval_ms: u64,
+    /// Messages a second from one websocket, on average.
+    pub messages_per_s: u64,
     /// Limits of programs.
     #[serde(skip)]
     pub limits: LimitSettings,
@@ -162,6 +190,13 @@ impl Default for Config {
             sessions_per_owner_max: 100_000,
             keep_ms: 24 * 60 * 60 * 1000,
             keep_max_bytes: 10 * 1024 * 1024 * 1024,
+            keep_output_ms: 24 * 60 * 60 * 1000,
+            disk_min_free_bytes: 16 * 1024 * 1024,
+            connections_max: 10_000,
+            header_timeout_ms: 10_000,
+            body_timeout_ms: 60_000,
+            ping_interval_ms: 30_000,
+            messages_per_s: 2_000,
             limits: LimitSettings::default(),
         }
     }
@@ -242,6 +277,7 @@ impl Config {
         let pairs = [
             ("wall_ms", limits.wall_ms, limits.wall_max_ms),
             ("v01_wall_ms", limits.v01_wall_ms, limits.wall_max_ms),
+            ("idle_ms", limits.idle_ms, u64::MAX),
             ("cpu_ms", limits.cpu_ms, limits.cpu_max_ms),
             ("memory_bytes", limits.memory_bytes, limits.memory_max_bytes),
             ("processes", limits.processes, limits.processes_max),
@@ -252,6 +288,11 @@ impl Config {
             ("processes_max", limits.processes_max, 1 << 22),
             ("body_max_bytes", self.body_max_bytes, 1 << 32),
             ("sessions_running_max", self.sessions_running_max, 50_000),
+            ("connections_max", self.connections_max, 1 << 20),
+            ("header_timeout_ms", self.header_timeout_ms, 3_600_000),
+            ("body_timeout_ms", self.body_timeout_ms, 3_600_000),
+            ("ping_interval_ms", self.ping_interval_ms, 3_600_000),
+            ("messages_per_s", self.messages_per_s, 1_000_000),
             ("sessions_max", self.sessions_max, u64::MAX),
             ("sessions_per_owner_max", self.sessions_per_owner_max, u64::MAX),
         ];

@@ -45,19 +45,27 @@ pub enum ServeError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(std::net::SocketAddr, #[source] io::Error),
-    /// The listener failed.
-    #[error("the server failed")]
-    Serve(#[source] io::Error),
 }
 
-/// Serves until `stopping` becomes true. `announce` is told the address once requests are answered.
+/// What the server is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// To serve.
+    Serving,
+    /// To make no new sessions, and to stop when all that run have ended.
+    Draining,
+    /// To stop now; programs run on.
+    Stopping,
+}
+
+/// Serves as long as `phase` says. `announce` is told the address once requests are answered.
 ///
 /// # Errors
 /// See [`ServeError`].
 pub async fn run(
     config: Config,
     start_spawner: Start,
-    stopping: watch::Receiver<bool>,
+    phase: watch::Receiver<Phase>,
     announce: impl FnOnce(std::net::SocketAddr, &[String]),
 ) -> Result<(), ServeError> {
     let listen = |error| ServeError::Listen(config.listen, error);
@@ -73,8 +81,28 @@ pub async fn run(
     let config = Arc::new(config);
     let retention = tokio::spawn(registry.clone().retain(config.clone()));
     announce(address, spawner.degraded());
+    let (stop, stopping) = watch::channel(false);
+    let stopper = tokio::spawn(stop_when_asked(registry.clone(), phase, stop));
     let app = http::App { registry, catalogue, config, policy, spawner, stopping };
-    let served = http::serve(app, listener).await;
+    http::serve(app, listener).await;
+    stopper.abort();
     retention.abort();
-    served.map_err(ServeError::Serve)
+    Ok(())
+}
+
+/// Follows the phases to the last: then connections are to be closed.
+async fn stop_when_asked(
+    registry: Arc<Registry>,
+    mut phase: watch::Receiver<Phase>,
+    stop: watch::Sender<bool>,
+) {
+    let _ = phase.wait_for(|phase| *phase != Phase::Serving).await; // or whoever could ask is gone
+    registry.close();
+    if *phase.borrow() == Phase::Draining {
+        tokio::select! {
+            () = registry.drained() => {}
+            _ = phase.wait_for(|phase| *phase == Phase::Stopping) => {}
+        }
+    }
+    let _ = stop.send(true);
 }

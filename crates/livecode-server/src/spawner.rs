@@ -10,7 +10,10 @@ use std::{
     sync::Mutex,
 };
 
-use livecode_protocol::{SessionId, control::Ready};
+use livecode_protocol::{
+    SessionId,
+    control::{Ready, SpawnerRequest},
+};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 
 /// Starts a spawner process and returns the socket to it.
@@ -55,12 +58,25 @@ impl Spawner {
     /// # Errors
     /// Where no socket can be made, or the spawner is gone and cannot be started again.
     pub fn start_supervisor(&self, id: SessionId) -> io::Result<UnixStream> {
+        self.ask(&SpawnerRequest::Start(id))
+    }
+
+    /// Has killed and removed what a dead supervisor left. The end of the returned connection says that it is done.
+    ///
+    /// # Errors
+    /// As [`Self::start_supervisor`].
+    pub fn sweep(&self, id: SessionId) -> io::Result<UnixStream> {
+        self.ask(&SpawnerRequest::Sweep(id))
+    }
+
+    fn ask(&self, request: &SpawnerRequest) -> io::Result<UnixStream> {
+        let request = serde_json::to_vec(request)?;
         let (ours, theirs) = UnixStream::pair()?;
         let mut socket = self.socket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Err(error) = send(&socket, id, &theirs) {
+        if let Err(error) = send(&socket, &request, &theirs) {
             tracing::warn!(%error, "the spawner is gone; starting another");
             (*socket, _) = launch(&self.start).map_err(io::Error::other)?;
-            send(&socket, id, &theirs)?;
+            send(&socket, &request, &theirs)?;
         }
         Ok(ours)
     }
@@ -79,12 +95,11 @@ fn launch(start: &Start) -> Result<(OwnedFd, Vec<String>), SpawnerError> {
     }
 }
 
-fn send(socket: &OwnedFd, id: SessionId, stream: &UnixStream) -> io::Result<()> {
+fn send(socket: &OwnedFd, request: &[u8], stream: &UnixStream) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let descriptors = [stream.as_fd()];
     ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let text = id.to_string();
-    sendmsg(socket, &[IoSlice::new(text.as_bytes())], &mut ancillary, SendFlags::NOSIGNAL)?;
+    sendmsg(socket, &[IoSlice::new(request)], &mut ancillary, SendFlags::NOSIGNAL)?;
     Ok(())
 }

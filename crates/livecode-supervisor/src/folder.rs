@@ -8,8 +8,10 @@ use std::{
 };
 
 use livecode_journal::Writer;
-use livecode_protocol::{control, order};
-use serde::Serialize;
+use livecode_protocol::{
+    control::{self, State},
+    order,
+};
 
 /// Why a supervisor cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -26,17 +28,6 @@ pub(crate) enum FolderError {
     State(#[source] io::Error),
     #[error("cannot listen on the session's socket")]
     Socket(#[source] io::Error),
-}
-
-/// `state.json`: which process supervises, in a form that cannot be mistaken for another after a reboot or when a
-/// process number comes back.
-#[derive(Serialize)]
-struct State {
-    version: u32,
-    boot_id: String,
-    pid: u32,
-    /// Field 22 of /proc/PID/stat: clock ticks from boot to the start of the process.
-    pid_start_ticks: u64,
 }
 
 pub(crate) struct Folder {
@@ -62,19 +53,15 @@ impl Folder {
 
     pub fn write_state(&self) -> Result<(), FolderError> {
         let write = || -> io::Result<()> {
-            let stat = fs::read_to_string("/proc/self/stat")?;
-            // The name in parentheses may itself hold spaces and parentheses; 20 fields follow its end up to the 22nd.
-            let ticks =
-                stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(19)?.parse().ok());
             let state = State {
                 version: control::VERSION,
                 boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
                 pid: std::process::id(),
-                pid_start_ticks: ticks.unwrap_or(0),
+                pid_start_ticks: State::start_ticks(&fs::read_to_string("/proc/self/stat")?).unwrap_or(0),
             };
             let partial = self.path.join(".state.json");
             fs::write(&partial, serde_json::to_vec(&state)?)?;
-            fs::rename(partial, self.path.join("state.json"))
+            fs::rename(partial, self.path.join(control::STATE_FILE))
         };
         write().map_err(FolderError::State)
     }

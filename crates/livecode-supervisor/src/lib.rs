@@ -7,13 +7,16 @@
 //! | `ending` | why and with which status a session ended |
 //! | `splitter`, `message` | a program's output into entries: text in whole characters, `--MSG--` lines, messages |
 //! | `outputs`, `record` | what is read from the program; what is written to the journal |
+//! | `idle` | for how long nothing was done |
 //! | `input` | bounded queues to the program, and which ids were delivered |
 //! | `connection` | the talk with servers |
 //! | `sync` | the journal to the disk, off the loop |
+//! | `sweep` | what dead supervisors left |
 
 mod connection;
 mod ending;
 mod folder;
+mod idle;
 mod input;
 mod message;
 mod outputs;
@@ -21,4 +24,5 @@ mod record;
 pub mod spawner;
 mod splitter;
 mod supervisor;
+mod sweep;
 mod sync;

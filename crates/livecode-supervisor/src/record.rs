@@ -66,11 +66,12 @@ impl Record {
     }
 
     /// How far the journal reaches.
-    pub fn progress(&self, started_us: Option<u64>) -> Notice {
+    pub fn progress(&self, started_us: Option<u64>, active_us: Option<u64>) -> Notice {
         Notice::Progress {
             entries: self.journal.entries(),
             bytes: self.journal.bytes(),
             started_us,
+            active_us,
             ended: false,
         }
     }
@@ -85,6 +86,6 @@ impl Record {
         let json = serde_json::to_vec(ending).unwrap_or_default();
         let bytes = self.journal.finish(ending.ended_us, &json)?;
         let started_us = (ending.started_us != 0).then_some(ending.started_us);
-        Ok((Notice::Progress { entries, bytes, started_us, ended: true }, self.syncer))
+        Ok((Notice::Progress { entries, bytes, started_us, active_us: None, ended: true }, self.syncer))
     }
 }

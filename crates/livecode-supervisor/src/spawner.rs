@@ -2,8 +2,8 @@
 //!
 //! It is started by the server, as `livecode spawner`, with a sequenced-packet socket as standard input. It first makes a
 //! sandbox to try, and says in one datagram ([`Ready`]) what this machine can do. After that each datagram from the server
-//! is a session's id, with one end of a socket pair attached: the new supervisor's first connection. There is no answer; a
-//! supervisor that could not be forked shows as that connection's end.
+//! is a [`SpawnerRequest`] with one end of a socket pair attached: to start a supervisor, whose first connection that is, or to
+//! sweep up after a dead one. There is no answer; what could not be forked, or is done, shows as that connection's end.
 //!
 //! It ends when the server closes the socket. Supervisors run on: each has a session of its own (setsid), and the
 //! kernel reaps them.
@@ -19,11 +19,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use livecode_protocol::{SessionId, control::Ready};
+use livecode_protocol::{
+    SessionId,
+    control::{Ready, SpawnerRequest},
+};
 use livecode_sandbox::{Forked, Host};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg};
 
-use crate::supervisor;
+use crate::{supervisor, sweep};
+
+/// The longest request, in bytes.
+const MAX_REQUEST_BYTES: usize = 256;
 
 /// Runs until the server closes `server`. The result is the process's exit status.
 pub fn run(server: OwnedFd, data_dir: &Path) -> i32 {
@@ -39,18 +45,25 @@ pub fn run(server: OwnedFd, data_dir: &Path) -> i32 {
     say(&server, &Ready { degraded: host.degraded(), error: None });
     // Forgotten children are reaped by the kernel (signal(7)).
     livecode_sandbox::reap_children_automatically(true);
+    // What is done in a fork is done while supervisors are started already.
+    match livecode_sandbox::fork() {
+        Ok(Forked::Parent(_)) => {}
+        Ok(Forked::Child) => {
+            drop(server);
+            sweep::sweep_all(&host, data_dir);
+            std::process::exit(0);
+        }
+        Err(error) => eprintln!("livecode spawner: cannot fork to sweep: {error}"),
+    }
     loop {
         match receive(&server) {
-            Ok(Some((id, stream))) => match livecode_sandbox::fork() {
+            Ok(Some((request, stream))) => match livecode_sandbox::fork() {
                 Ok(Forked::Parent(_)) => {}
                 Ok(Forked::Child) => {
                     drop(server);
-                    livecode_sandbox::reap_children_automatically(false);
-                    let _ = rustix::process::setsid();
-                    let _ = rustix::thread::set_name(c"livecode-super");
-                    std::process::exit(supervisor::supervise(&host, folder(data_dir, id), stream));
+                    std::process::exit(serve(&host, data_dir, &request, stream));
                 }
-                Err(error) => eprintln!("livecode spawner: cannot fork for session {id}: {error}"),
+                Err(error) => eprintln!("livecode spawner: cannot fork for {request:?}: {error}"),
             },
             Ok(None) => break,
             Err(error) => {
@@ -63,8 +76,25 @@ pub fn run(server: OwnedFd, data_dir: &Path) -> i32 {
     0
 }
 
+/// What the forked process does; the result is its exit status.
+fn serve(host: &Host, data_dir: &Path, request: &SpawnerRequest, stream: UnixStream) -> i32 {
+    let _ = rustix::process::setsid();
+    match request {
+        SpawnerRequest::Start(id) => {
+            livecode_sandbox::reap_children_automatically(false);
+            let _ = rustix::thread::set_name(c"livecode-super");
+            supervisor::supervise(host, folder(data_dir, *id), stream)
+        }
+        SpawnerRequest::Sweep(id) => {
+            host.sweep(&id.to_string());
+            drop(stream);
+            0
+        }
+    }
+}
+
 /// Where a session lives.
-fn folder(data_dir: &Path, id: SessionId) -> PathBuf {
+pub(crate) fn folder(data_dir: &Path, id: SessionId) -> PathBuf {
     data_dir.join("sessions").join(id.to_string())
 }
 
@@ -100,9 +130,9 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// The next request; `None` when the server has gone.
-fn receive(server: &OwnedFd) -> io::Result<Option<(SessionId, UnixStream)>> {
+fn receive(server: &OwnedFd) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
     loop {
-        let mut bytes = [0; SessionId::LENGTH + 1];
+        let mut bytes = [0; MAX_REQUEST_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut buffers = [IoSliceMut::new(&mut bytes)];
@@ -117,10 +147,9 @@ fn receive(server: &OwnedFd) -> io::Result<Option<(SessionId, UnixStream)>> {
             RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
             _ => None,
         });
-        let id = std::str::from_utf8(&bytes[..received.bytes]).ok().and_then(|text| text.parse().ok());
-        match (id, stream) {
-            (Some(id), Some(stream)) => return Ok(Some((id, stream.into()))),
-            _ => eprintln!("livecode spawner: a request that is not an id with a socket"),
+        match (serde_json::from_slice(&bytes[..received.bytes]), stream) {
+            (Ok(request), Some(stream)) => return Ok(Some((request, stream.into()))),
+            _ => eprintln!("livecode spawner: a datagram that is not a request with a socket"),
         }
     }
 }

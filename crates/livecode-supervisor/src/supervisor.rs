@@ -32,6 +32,7 @@ use crate::{
     connection::Connection,
     ending::{Findings, now_us},
     folder::{Folder, FolderError},
+    idle::Idle,
     input::{EVENT_QUEUE_BYTES, INPUT_QUEUE_BYTES, Ids, Queue, Seen},
     outputs::{Found, Outputs, Readable},
     record::Record,
@@ -117,6 +118,7 @@ struct Supervisor<'h> {
     waiting_signals: Vec<Signal>,
     started_us: Option<u64>,
     wall_deadline: Option<Instant>,
+    idle: Idle,
     cpu: CpuClock,
 }
 
@@ -172,6 +174,7 @@ impl<'h> Supervisor<'h> {
             waiting_signals: vec![],
             started_us: None,
             wall_deadline,
+            idle: Idle::new(order.limits.idle_ms, began),
             cpu: CpuClock::default(),
             order,
         })
@@ -202,8 +205,10 @@ impl<'h> Supervisor<'h> {
 
     /// Waits until something happens or is due.
     fn wait(&self) -> Woken {
-        let dues = [self.outputs.due(), self.record.syncer.due(), self.wall_deadline, self.cpu.check_at];
-        let due = dues.into_iter().flatten().min();
+        let clocks = [self.wall_deadline, self.cpu.check_at, self.idle.due()];
+        let clocks = if self.findings.decided.is_none() { clocks } else { [None; 3] };
+        let dues = clocks.into_iter().chain([self.outputs.due(), self.record.syncer.due()]);
+        let due = dues.flatten().min();
         let timeout = due.map(|due| timespec(due.saturating_duration_since(Instant::now())));
 
         #[derive(Clone, Copy)]
@@ -264,6 +269,9 @@ impl<'h> Supervisor<'h> {
     }
 
     fn append(&mut self, found: Vec<Found>) {
+        if !found.is_empty() {
+            self.idle.note();
+        }
         for Found { kind, data } in found {
             if self.findings.decided == Some(Outcome::Output) {
                 return;
@@ -287,6 +295,9 @@ impl<'h> Supervisor<'h> {
         }
         if self.cpu.check_at.is_some_and(|at| at <= now) {
             self.check_cpu(now);
+        }
+        if self.idle.is_over(now, || self.sandbox.cpu_ms()) {
+            self.decide(Outcome::Timeout);
         }
     }
 
@@ -418,6 +429,7 @@ impl<'h> Supervisor<'h> {
             }
             Delivery::Signal { signal } => self.pass_signal(*signal)?,
         }
+        self.idle.note();
         if let Some(id) = &id {
             self.ids.remember(id, &item);
         }
@@ -443,7 +455,7 @@ impl<'h> Supervisor<'h> {
     /// Writes what was appended and tells the servers.
     fn publish(&mut self) {
         let is_news = self.record.flush();
-        let progress = self.record.progress(self.started_us);
+        let progress = self.record.progress(self.started_us, self.idle.active_us());
         self.connections.retain_mut(|connection| {
             connection.owes_progress |= is_news;
             // Answers first; progress only where there is room, since a later one says all that an earlier did.

@@ -1,6 +1,6 @@
 //! Who asks, under which address the server was reached, and what they sent.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -91,18 +91,34 @@ fn look(app: &App, peer: Option<SocketAddr>, request: &Request) -> Result<(Calle
     Ok((caller, Base { is_secure, host: host.unwrap_or_default().to_owned() }))
 }
 
-/// Reads a whole body, up to the configured size.
+/// Gives what reads a body the configured time for it.
+pub(crate) async fn in_time<T>(
+    app: &App,
+    reading: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    let timeout = Duration::from_millis(app.config.body_timeout_ms);
+    tokio::time::timeout(timeout, reading).await.unwrap_or_else(|_| {
+        let detail = format!("the body did not come within {} ms", app.config.body_timeout_ms);
+        Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, detail).with_header(header::CONNECTION, "close"))
+    })
+}
+
+/// Reads a whole body, up to the configured size, in the configured time.
 pub(crate) async fn read_body(app: &App, body: Body) -> Result<Bytes, ApiError> {
     let max = app.config.body_max_bytes;
-    axum::body::to_bytes(body, usize::try_from(max).unwrap_or(usize::MAX)).await.map_err(|error| {
-        let is_too_large = std::error::Error::source(&error)
-            .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
-        if is_too_large {
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {max} bytes"))
-        } else {
-            ApiError::bad_request(format!("the body could not be read: {error}"))
-        }
-    })
+    let bytes = axum::body::to_bytes(body, usize::try_from(max).unwrap_or(usize::MAX));
+    let bytes = async {
+        bytes.await.map_err(|error| {
+            let is_too_large = std::error::Error::source(&error)
+                .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
+            if is_too_large {
+                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {max} bytes"))
+            } else {
+                ApiError::bad_request(format!("the body could not be read: {error}"))
+            }
+        })
+    };
+    in_time(app, bytes).await
 }
 
 /// The media type that a request says its body has, in lower case and without parameters.

@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
+//! | `listen` | connections: accepted, bounded, closed in the end |
 //! | `problem` | every error a client can be told, and its status |
 //! | `caller` | who asks, and under which address the server was reached |
 //! | `sessions` | `/sessions` |
@@ -14,13 +15,16 @@
 mod caller;
 mod encode;
 mod info;
+mod listen;
 mod problem;
 mod sessions;
 mod socket;
 mod stream;
 mod v01;
 
-use std::{net::SocketAddr, sync::Arc};
+pub(crate) use listen::serve;
+
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -44,7 +48,7 @@ pub struct App {
     pub(crate) config: Arc<Config>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) spawner: Arc<Spawner>,
-    /// Becomes true when the server is asked to stop.
+    /// Becomes true when the server closes its connections.
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -114,32 +118,6 @@ pub fn router(app: App) -> Router {
 async fn add_headers(State(_): State<App>, mut response: Response) -> Response {
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
-}
-
-/// How long answers under way may still take once the server is asked to stop.
-const FAREWELL: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// Serves until `stopping` becomes true; then closes what is open, and leaves programs running.
-///
-/// # Errors
-/// Where the listener fails.
-pub async fn serve(app: App, listener: tokio::net::TcpListener) -> std::io::Result<()> {
-    use axum::serve::ListenerExt as _;
-    let stopping = app.clone();
-    // A message is sent when it is there, not when more has come together.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let stopped = stopping.clone();
-    let served =
-        axum::serve(listener, service).with_graceful_shutdown(async move { stopping.stopped().await });
-    let patience = async {
-        stopped.stopped().await;
-        tokio::time::sleep(FAREWELL).await;
-    };
-    tokio::select! {
-        served = served.into_future() => served,
-        () = patience => Ok(()), // an answer of v0.1 may take an hour; its program ends with it
-    }
 }
 
 /// The document of the whole interface, as JSON.

@@ -11,7 +11,7 @@ use livecode_protocol::session::Problem;
 use crate::{
     access::WrongHost,
     prepare::BadField,
-    sessions::{CreateError, FollowError, ForgetError, StoreError},
+    sessions::{CreateError, FollowError, ForgetError, StoreError, is_exhausted},
 };
 
 /// An error a client is told.
@@ -94,8 +94,17 @@ impl From<CreateError> for ApiError {
             }
             CreateError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             CreateError::InProgress => StatusCode::CONFLICT,
+            CreateError::Closed => {
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                    .with_header(header::RETRY_AFTER, "2");
+            }
+            CreateError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
             CreateError::Store(StoreError::Write(cause)) if is_full(cause) => {
                 StatusCode::INSUFFICIENT_STORAGE
+            }
+            CreateError::Store(StoreError::Write(cause)) if is_exhausted(cause) => {
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, with_cause(&error))
+                    .with_header(header::RETRY_AFTER, "2");
             }
             CreateError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             CreateError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,

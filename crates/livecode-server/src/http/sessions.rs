@@ -32,17 +32,22 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Says that an answer is that of an earlier request under the same key.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+/// A time, in milliseconds, UTC.
+fn rfc3339(us: u64) -> String {
+    let time = i64::try_from(us).ok().and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
+    time.map(|time| format!("{time:.3}")).unwrap_or_default()
+}
+
 /// A session's document.
 pub(crate) fn document(app: &App, session: &Session, base: &Base) -> Document {
     let path = format!("/sessions/{}", session.id);
     let ended = session.progress().ended;
-    let created =
-        i64::try_from(session.created_us).ok().and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
     Document {
         id: session.id,
-        created: created.map(|time| format!("{time:.3}")).unwrap_or_default(),
+        created: rfc3339(session.created_us),
         elapsed: session.elapsed_s(),
         runtime: session.runtime.to_string(),
+        active: session.progress().active_us.map(rfc3339),
         state: session.state(),
         outcome: ended.map(|ended| ended.outcome),
         exitstatus: ended.map(|ended| ended.exitstatus),
@@ -102,11 +107,13 @@ fn idempotency(headers: &HeaderMap, body: &[u8]) -> Result<Option<IdempotencyKey
         )),
         (status = 400, description = "Not well-formed JSON, or a key that is none", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Another host was meant", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not come in time", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "A request under this key is being worked on", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not said to be JSON", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong, or the key was used for another request", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many sessions", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server stops, or has no descriptors left", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "No room on the disk", body = Problem, content_type = "application/problem+json"),
     )
 )]

@@ -18,7 +18,10 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use axum::{
+    body::Bytes,
+    extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code},
+};
 use futures_util::{
     FutureExt as _, SinkExt as _, StreamExt as _,
     future::BoxFuture,
@@ -35,7 +38,10 @@ use super::{
     App,
     encode::{Dialect, json},
 };
-use crate::sessions::{Follower, Session};
+use crate::{
+    access::Caller,
+    sessions::{Follower, Session},
+};
 
 /// The largest frame taken in at all. What is longer than a message may be, but shorter than this, is closed with 1009
 /// in due form; what is longer still is cut off.
@@ -44,10 +50,10 @@ pub(crate) const MAX_FRAME_BYTES: usize = 4 * MAX_CLIENT_MESSAGE_BYTES;
 const QUEUED_NOTICES: usize = 64;
 /// Deliveries of one client that wait for the supervisor; while there are more, the client is not read from.
 const MAX_UNANSWERED: usize = 256;
-/// How often a silent client is asked whether it is there.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-/// How long a client may be silent before it is taken for gone.
-const SILENCE: Duration = Duration::from_secs(90);
+/// How many pings a client may leave unanswered before it is taken for gone.
+const PINGS_IN_VAIN: u32 = 3;
+/// For how long a client may send at its whole rate what it has not sent before.
+const BURST: Duration = Duration::from_secs(2);
 /// How long one batch may take to be sent to a client that reads slowly.
 const SEND_PATIENCE: Duration = Duration::from_secs(300);
 /// How long the other side has to answer the close. It may have megabytes to read before it sees it, and a connection that
@@ -78,10 +84,9 @@ impl Notice {
 }
 
 /// Serves a v0.2 stream.
-pub(crate) async fn stream(websocket: WebSocket, app: App, session: Arc<Session>, after: Option<u64>) {
+pub(super) async fn stream(mut socket: Socket, app: App, session: Arc<Session>, after: Option<u64>) {
     let dialect = Dialect::V02 { with_seq: after.is_some() };
     let follower = app.registry.follow(&session, after.unwrap_or(0));
-    let mut socket = Socket::new(websocket);
     if socket.send(json(&ServerMessage::Welcome { message: WELCOME })).await.is_ok() {
         socket.follow(&app, &session, follower, dialect).await;
     }
@@ -91,6 +96,33 @@ pub(crate) async fn stream(websocket: WebSocket, app: App, session: Arc<Session>
 pub(super) struct Socket {
     to: SplitSink<WebSocket, Message>,
     from: SplitStream<WebSocket>,
+    ping_interval: Duration,
+    rate: Rate,
+}
+
+/// How many messages a client may send: a bucket that fills at the configured rate.
+struct Rate {
+    /// `None` for the local user, who has no limit.
+    per_s: Option<f64>,
+    left: f64,
+    filled: Instant,
+}
+
+impl Rate {
+    fn new(app: &App, caller: &Caller) -> Self {
+        let per_s = (*caller != Caller::Local).then_some(app.config.messages_per_s as f64);
+        Self { per_s, left: per_s.unwrap_or(0.0) * BURST.as_secs_f64(), filled: Instant::now() }
+    }
+
+    /// Takes one message out of the bucket; `false` where there is none left.
+    fn take(&mut self) -> bool {
+        let Some(per_s) = self.per_s else { return true };
+        let now = Instant::now();
+        let filled = self.left + (now - self.filled).as_secs_f64() * per_s;
+        self.filled = now;
+        self.left = filled.min(per_s * BURST.as_secs_f64()) - 1.0;
+        self.left >= 0.0
+    }
 }
 
 /// The client has gone.
@@ -113,9 +145,10 @@ impl Heard {
 }
 
 impl Socket {
-    pub fn new(websocket: WebSocket) -> Self {
+    pub fn new(websocket: WebSocket, app: &App, caller: &Caller) -> Self {
         let (to, from) = websocket.split();
-        Self { to, from }
+        let ping_interval = Duration::from_millis(app.config.ping_interval_ms);
+        Self { to, from, ping_interval, rate: Rate::new(app, caller) }
     }
 
     /// Sends one text.
@@ -125,8 +158,23 @@ impl Socket {
 
     /// The next text that the client sends, however long the connection allows. What is no text is answered here.
     pub async fn next_of_any_size(&mut self) -> Result<Utf8Bytes, Gone> {
+        let mut pings = 0;
         loop {
-            match classify(self.from.next().await, usize::MAX) {
+            let Ok(received) = tokio::time::timeout(self.ping_interval, self.from.next()).await else {
+                pings += 1;
+                if pings > PINGS_IN_VAIN {
+                    return Err(Gone);
+                }
+                self.to.send(Message::Ping(Bytes::new())).await.map_err(|_| Gone)?;
+                continue;
+            };
+            pings = 0;
+            let received = classify(received, usize::MAX);
+            if !matches!(received, Received::Gone) && !self.rate.take() {
+                self.close(None, close_code::POLICY, TOO_MANY).await;
+                return Err(Gone);
+            }
+            match received {
                 Received::Text(text) => return Ok(text),
                 Received::Notice(Notice::Text(text)) => self.send(text).await?,
                 Received::Notice(Notice::Close(text, code, reason)) => {
@@ -145,7 +193,7 @@ impl Socket {
         let (notices, noticed) = mpsc::channel(QUEUED_NOTICES);
         let ended = tokio::select! {
             ended = outgoing(&mut self.to, app, follower, dialect, noticed, &heard) => ended,
-            Gone = incoming(&mut self.from, session, dialect, notices, &heard) => None,
+            Gone = incoming(&mut self.from, session, dialect, notices, &heard, &mut self.rate) => None,
         };
         match ended {
             Some((text, code, reason)) => self.close(text, code, reason).await,
@@ -182,7 +230,8 @@ async fn outgoing(
     mut notices: mpsc::Receiver<Notice>,
     heard: &Heard,
 ) -> Option<Ending> {
-    let mut pings = tokio::time::interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
+    let ping_interval = Duration::from_millis(app.config.ping_interval_ms);
+    let mut pings = tokio::time::interval_at(Instant::now() + ping_interval, ping_interval);
     loop {
         let messages = tokio::select! {
             items = follower.next() => match items {
@@ -204,7 +253,7 @@ async fn outgoing(
                 Notice::Close(text, code, reason) => return Some((text, code, reason)),
             },
             _ = pings.tick() => {
-                if heard.silence() > SILENCE {
+                if heard.silence() > ping_interval * PINGS_IN_VAIN {
                     return None;
                 }
                 vec![Message::Ping(Default::default())]
@@ -235,6 +284,7 @@ async fn incoming(
     dialect: Dialect,
     notices: mpsc::Sender<Notice>,
     heard: &Heard,
+    rate: &mut Rate,
 ) -> Gone {
     let mut answers: FuturesUnordered<BoxFuture<'static, Option<Notice>>> = FuturesUnordered::new();
     loop {
@@ -243,6 +293,8 @@ async fn incoming(
             received = from.next(), if answers.len() < MAX_UNANSWERED => {
                 heard.note();
                 match classify(received, MAX_CLIENT_MESSAGE_BYTES) {
+                    Received::Gone => return Gone,
+                    _ if !rate.take() => Some(too_many()),
                     Received::Text(text) => match take(&text, session, dialect) {
                         Taken::Answer(notice) => Some(notice),
                         Taken::Later(answer) => {
@@ -252,7 +304,6 @@ async fn incoming(
                     },
                     Received::Notice(notice) => Some(notice),
                     Received::Nothing => None,
-                    Received::Gone => return Gone,
                 }
             }
         };
@@ -289,6 +340,12 @@ fn classify(received: Option<Result<Message, axum::Error>>, max_bytes: usize) ->
             }
         }
     }
+}
+
+const TOO_MANY: &str = "too many messages a second";
+
+fn too_many() -> Notice {
+    Notice::Close(None, close_code::POLICY, TOO_MANY)
 }
 
 fn too_big() -> Notice {

@@ -20,9 +20,10 @@ use serde::Deserialize;
 use super::{
     App,
     encode::Dialect,
+    listen::Permit,
     problem::ApiError,
     sessions::find,
-    socket::{self, MAX_FRAME_BYTES},
+    socket::{self, MAX_FRAME_BYTES, Socket},
 };
 use crate::{
     access::Caller,
@@ -79,6 +80,7 @@ impl Parameters {
 pub(crate) async fn stream(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Extension(permit): Extension<Permit>,
     id: Result<Path<String>, PathRejection>,
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
@@ -92,7 +94,10 @@ pub(crate) async fn stream(
     if wants.eq_ignore_ascii_case("websocket") {
         let upgrade = upgrade.map_err(|error| ApiError::bad_request(error.to_string()))?;
         let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
-        return Ok(upgrade.on_upgrade(move |websocket| socket::stream(websocket, app, session, after)));
+        return Ok(upgrade.on_upgrade(move |websocket| async move {
+            let _permit = permit;
+            socket::stream(Socket::new(websocket, &app, &caller), app, session, after).await;
+        }));
     }
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = if accept.contains(EVENTS) {

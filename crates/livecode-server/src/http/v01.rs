@@ -26,8 +26,9 @@ use utoipa::ToSchema;
 
 use super::{
     App,
-    caller::{parse_json, read_body},
+    caller::{in_time, parse_json, read_body},
     encode::{Dialect, json},
+    listen::Permit,
     problem::ApiError,
     sessions::new_owner,
     socket::{Gone, MAX_FRAME_BYTES, Socket},
@@ -148,6 +149,7 @@ impl OneAnswer {
 pub(crate) async fn livecode(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Extension(permit): Extension<Permit>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let upgrade = upgrade.map_err(|error| ApiError::bad_request(error.to_string()))?;
@@ -155,7 +157,9 @@ pub(crate) async fn livecode(
     let max = usize::try_from(app.config.body_max_bytes).unwrap_or(usize::MAX).max(MAX_FRAME_BYTES);
     let upgrade = upgrade.max_message_size(max).max_frame_size(max);
     Ok(upgrade.on_upgrade(move |websocket| async move {
-        let _ = converse(Socket::new(websocket), app, caller).await; // the client has gone
+        let _permit = permit;
+        let socket = Socket::new(websocket, &app, &caller);
+        let _ = converse(socket, app, caller).await; // the client has gone
     }))
 }
 
@@ -216,9 +220,11 @@ async fn start(app: &App, caller: &Caller, mut fields: Map<String, Value>) -> Re
         (status = 200, description = "The output; with `raw_output` one message a line", body = String, content_type = "text/plain"),
         (status = 400, description = "Not well-formed JSON", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Another host was meant", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not come in time", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many sessions", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server stops, or has no descriptors left", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "No room on the disk", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -273,9 +279,11 @@ pub(crate) async fn exec(
         (status = 400, description = "A body that cannot be read, or is not well-formed", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Another host was meant", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such runtime", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not come in time", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A header or a file's name is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many sessions", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server stops, or has no descriptors left", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "No room on the disk", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -359,16 +367,19 @@ async fn files(app: &App, request: Request, source: &str) -> Result<Vec<SourceFi
     let mut parts = Multipart::from_request(request, &())
         .await
         .map_err(|error| ApiError::bad_request(error.body_text()))?;
-    let mut files = vec![];
     let malformed = |error: axum::extract::multipart::MultipartError| {
         let status = if error.status().is_server_error() { StatusCode::BAD_REQUEST } else { error.status() };
         ApiError::new(status, error.body_text())
     };
-    while let Some(part) = parts.next_field().await.map_err(malformed)? {
-        let name = part.name().or_else(|| part.file_name()).unwrap_or_default().to_owned();
-        files.push(file(name, &part.bytes().await.map_err(malformed)?));
-    }
-    Ok(files)
+    in_time(app, async {
+        let mut files = vec![];
+        while let Some(part) = parts.next_field().await.map_err(malformed)? {
+            let name = part.name().or_else(|| part.file_name()).unwrap_or_default().to_owned();
+            files.push(file(name, &part.bytes().await.map_err(malformed)?));
+        }
+        Ok(files)
+    })
+    .await
 }
 
 fn file(filename: String, bytes: &[u8]) -> SourceFile {

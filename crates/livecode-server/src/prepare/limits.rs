@@ -21,6 +21,8 @@ settings! {
         wall_max_ms: u64,
         /// Wall clock on the v0.1 endpoints, in milliseconds.
         v01_wall_ms: u64,
+        /// How long neither program nor client may do anything, in milliseconds; then the session is ended.
+        idle_ms: u64,
         /// CPU time of a session, in milliseconds.
         cpu_ms: u64,
         /// The most CPU time a request may ask for, in milliseconds.
@@ -54,6 +56,7 @@ impl Default for LimitSettings {
             wall_ms: 600_000,
             wall_max_ms: 3_600_000,
             v01_wall_ms: 10_000,
+            idle_ms: 600_000,
             cpu_ms: 10_000,
             cpu_max_ms: 60_000,
             cpu_millicores: 1000,
@@ -140,6 +143,7 @@ pub(super) fn resolve(
         )?,
         disk_files: s.disk_files,
         cpu_millicores: u32::try_from(s.cpu_millicores).unwrap_or(u32::MAX),
+        idle_ms: Some(s.idle_ms),
     };
     Ok(Resolved { session, compile, run })
 }

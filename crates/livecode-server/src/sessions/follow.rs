@@ -1,15 +1,25 @@
 //! A reader of one session's journal, from any number on, to its end.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use livecode_journal::{Entry, Kind, ReadError, Reader};
 use livecode_protocol::control::Ending;
 use tokio::sync::watch;
 
-use super::session::{Ended, Progress, Session};
+use super::{
+    session::{Ended, Progress, Session},
+    store::is_exhausted,
+};
 
 /// Bytes of entries given out at once.
 const BATCH_BYTES: usize = 128 * 1024;
+
+/// Bytes passed over on the spot; more are passed over elsewhere.
+const MAX_SKIP_BYTES: u64 = 1024 * 1024;
+/// How long nothing is read where there are no descriptors left to open a journal.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// How long a journal that does not fit its length may take to be known as trimmed.
+const TRIM_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a follower sees.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,12 +66,21 @@ impl Follower {
                 // There is nothing beyond the closing entry: whoever asks for that gets the closing entry.
                 self.after = self.after.min(progress.entries.saturating_sub(1));
             }
-            let items = match (self.read(&progress), progress.ended) {
+            let items = match (self.read(&progress).await, progress.ended) {
+                (Err(FollowError(ReadError::Io(_, error))), _) if is_exhausted(&error) => {
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                    continue;
+                }
                 // Deleted, before this reader had opened it: what can still be said is how it ended.
                 (Err(FollowError(ReadError::Io(_, error))), Some(ended))
                     if error.kind() == std::io::ErrorKind::NotFound =>
                 {
                     vec![self.closing(progress.entries, ended)]
+                }
+                // Trimmed, between the look at its length and the opening.
+                (Err(FollowError(ReadError::Corrupt { .. })), Some(_)) if self.is_changed().await => {
+                    self.reader = None;
+                    continue;
                 }
                 (read, _) => read?,
             };
@@ -69,11 +88,21 @@ impl Follower {
                 self.is_done = progress.ended.is_some() && self.after >= progress.entries;
                 return Ok(Some(items));
             }
+            // Most followers of most sessions wait most of the time: a thousand of them must not hold a buffer each.
+            if let Some(reader) = &mut self.reader {
+                reader.rest();
+            }
             if progress.ended.is_some() || self.progress.changed().await.is_err() {
                 self.is_done = true;
             }
         }
         Ok(None)
+    }
+
+    async fn is_changed(&mut self) -> bool {
+        tokio::time::timeout(TRIM_PATIENCE, self.progress.changed())
+            .await
+            .is_ok_and(|changed| changed.is_ok())
     }
 
     /// The closing entry, made up from what is known of it.
@@ -86,18 +115,30 @@ impl Follower {
     }
 
     /// Reads what is there. The page cache has it as a rule, so this does not wait; the batch bounds it.
-    fn read(&mut self, progress: &Progress) -> Result<Vec<Item>, FollowError> {
+    async fn read(&mut self, progress: &Progress) -> Result<Vec<Item>, FollowError> {
+        let until_bytes = progress.bytes;
         // The header alone holds no entry.
-        if progress.bytes <= livecode_journal::HEADER_BYTES {
+        if until_bytes <= livecode_journal::HEADER_BYTES {
             return Ok(vec![]);
         }
-        let reader = match &mut self.reader {
+        let mut reader = match self.reader.take() {
             Some(reader) => reader,
-            none => none.insert(Reader::open(&self.path)?),
+            None => Reader::open(&self.path)?,
         };
-        reader.skip_to(self.after, progress.bytes)?;
+        let after = self.after;
+        // Who comes back late to a long journal passes over most of it, and not on a thread that serves others.
+        if reader.last_seq() < after && reader.left_bytes(until_bytes) > MAX_SKIP_BYTES {
+            let skip =
+                tokio::task::spawn_blocking(move || reader.skip_to(after, until_bytes).map(|()| reader));
+            reader = match skip.await {
+                Ok(skipped) => skipped?,
+                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            };
+        }
+        let reader = self.reader.insert(reader);
+        reader.skip_to(after, until_bytes)?;
         let mut items = vec![];
-        for entry in reader.read(progress.bytes, BATCH_BYTES)? {
+        for entry in reader.read(until_bytes, BATCH_BYTES)? {
             if entry.seq > self.after + 1 {
                 items.push(Item::Gap { from: self.after + 1, to: entry.seq - 1 });
             }

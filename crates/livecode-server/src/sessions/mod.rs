@@ -3,20 +3,27 @@
 //! | module | what |
 //! | --- | --- |
 //! | `registry` | all sessions: create, find, list, forget, find again at start |
-//! | `session` | one session, and the task that talks to its supervisor |
+//! | `session` | one session: what is known of it, and the ways to it |
+//! | `driver` | the task that brings one session to its end |
+//! | `talk` | one connection to its supervisor |
+//! | `process` | the supervisor as a process |
 //! | `follow` | a reader of one session's journal |
 //! | `store` | the data directory |
 //! | `retention` | what is forgotten when |
 
+mod driver;
 mod follow;
+mod process;
 mod registry;
 mod retention;
 mod session;
 mod store;
+mod talk;
 
 pub use follow::{FollowError, Follower, Item};
 pub use registry::{CreateError, Draft, ForgetError, IdempotencyKey, Registry};
 pub use session::{Progress, Session};
+pub(crate) use store::is_exhausted;
 pub use store::{Store, StoreError};
 
 /// Takes a data directory over, for the server that listens on `listen`.

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,9 +13,12 @@ use livecode_protocol::{SessionId, control, order::Order};
 use tokio::sync::Semaphore;
 
 use super::{
-    Follower, Session, now_us,
-    session::{Driver, Progress, ended_progress},
+    Follower, Session,
+    driver::{Driver, ended_progress},
+    now_us,
+    session::Progress,
     store::{Idempotency, Record, Store, StoreError},
+    talk::Queue,
 };
 use crate::{access::Owner, config::Config, prepare::Prepared, spawner::Spawner};
 
@@ -55,6 +61,20 @@ pub enum CreateError {
     /// The same request is being worked on.
     #[error("a request under this Idempotency-Key is being worked on; ask again in a moment")]
     InProgress,
+    /// The server is about to stop.
+    #[error("the server is stopping and makes no new sessions; try again in a moment")]
+    Closed,
+    /// So little room is left on the disk that what runs needs it.
+    #[error(
+        "the disk of the sessions has {free_bytes} bytes left, and a new session needs {needed_bytes} (disk_min_free_bytes): \
+         delete sessions, or make room"
+    )]
+    NoRoom {
+        /// What is left.
+        free_bytes: u64,
+        /// What must be left.
+        needed_bytes: u64,
+    },
     /// The disk is full, or fails.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -80,8 +100,10 @@ pub struct Registry {
     store: Arc<Store>,
     spawner: Arc<Spawner>,
     permits: Arc<Semaphore>,
+    is_closed: AtomicBool,
     per_owner_max: u64,
     max: u64,
+    disk_min_free_bytes: u64,
 }
 
 #[derive(Default)]
@@ -140,6 +162,8 @@ impl Registry {
             permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
             per_owner_max: config.sessions_per_owner_max,
             max: config.sessions_max,
+            disk_min_free_bytes: config.disk_min_free_bytes,
+            is_closed: AtomicBool::new(false),
         });
         for record in registry.store.scan()? {
             registry.take_up(record);
@@ -154,14 +178,12 @@ impl Registry {
     /// A session that another server made.
     fn take_up(self: &Arc<Self>, record: Record) {
         let id = record.id;
-        let ended = self.store.ending(id).is_some();
         let has_begun = self.store.has_begun(id);
-        let progress = if ended {
-            ended_progress(&self.store, id, None)
-        } else {
-            // Until its supervisor says better: what has begun runs, and is not taken for waiting.
-            Progress { started_us: has_begun.then_some(record.created_us), ..Progress::default() }
-        };
+        // Until its supervisor says better: what has begun runs, and is not taken for waiting.
+        let unknown =
+            || Progress { started_us: has_begun.then_some(record.created_us), ..Progress::default() };
+        let progress = ended_progress(&self.store, id).unwrap_or_else(|_| unknown());
+        let ended = progress.ended.is_some();
         let (ephemeral, idempotency) = (record.ephemeral, record.idempotency.clone());
         let session = self.insert(&record, progress);
         if let Some(Idempotency { key, body_sha256 }) = idempotency {
@@ -169,7 +191,7 @@ impl Registry {
         }
         if !ended {
             let driver = self.driver(&session);
-            let queue = driver.open_queue();
+            let queue = Queue::new(session.open_queue());
             let registry = self.clone();
             tokio::spawn(async move {
                 if has_begun {
@@ -273,6 +295,13 @@ impl Registry {
         ephemeral: bool,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Arc<Session>, CreateError> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(CreateError::Closed);
+        }
+        let (free_bytes, needed_bytes) = (self.store.free_bytes()?, self.disk_min_free_bytes);
+        if free_bytes < needed_bytes {
+            return Err(CreateError::NoRoom { free_bytes, needed_bytes });
+        }
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(CreateError::Random)?;
         let slot = {
@@ -306,13 +335,26 @@ impl Registry {
         };
         let session = self.insert(&record, Progress::default());
         let driver = self.driver(&session);
-        let queue = driver.open_queue();
+        let queue = Queue::new(session.open_queue());
         let (registry, running) = (self.clone(), session.clone());
         tokio::spawn(async move {
             driver.run_new(queue).await;
             registry.release_slot(&running);
         });
         Ok(session)
+    }
+
+    /// Makes no new sessions from now on.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Waits until no session runs. To be called after [`Self::close`].
+    pub async fn drained(&self) {
+        let sessions: Vec<_> = self.inner().sessions.values().cloned().collect();
+        for session in sessions {
+            let _ = session.watch().wait_for(|progress| progress.is_gone).await; // its sender is in `session`
+        }
     }
 
     /// The session with this id.

@@ -7,20 +7,20 @@ use std::{
     os::{
         fd::AsRawFd,
         unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-        unix::net::UnixStream,
     },
     path::{Path, PathBuf},
 };
 
-use livecode_journal::{Closed, close_lost};
+use livecode_journal::{Closed, ReadError, RecoverError, close_lost};
 use livecode_protocol::{
     SessionId,
-    control::{self, Ending},
+    control::{self, Ending, State},
     order,
     session::Outcome,
 };
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use tokio::net::UnixStream;
 
 use super::now_us;
 use crate::access::Owner;
@@ -121,6 +121,16 @@ impl Store {
         }
     }
 
+    /// Room left on the disk for whoever this server runs as, in bytes.
+    ///
+    /// # Errors
+    /// Where the data directory cannot be asked.
+    pub(super) fn free_bytes(&self) -> Result<u64, StoreError> {
+        let disk = rustix::fs::statvfs(&self.data_dir);
+        let disk = disk.map_err(|error| StoreError::Read(self.data_dir.clone(), error.into()))?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// Where a session lives.
     pub(super) fn folder(&self, id: SessionId) -> PathBuf {
         self.data_dir.join("sessions").join(id.to_string())
@@ -170,10 +180,34 @@ impl Store {
         Ok(records)
     }
 
-    /// How a session ended, if its journal is closed.
-    pub(super) fn ending(&self, id: SessionId) -> Option<(u64, Ending)> {
-        let entry = livecode_journal::ending(&self.journal(id)).ok()??;
-        Some((entry.seq, serde_json::from_slice(&entry.data).ok()?))
+    /// How a session ended; `None` where its journal is not closed, or not there yet.
+    ///
+    /// # Errors
+    /// Where the journal cannot be opened or read now.
+    pub(super) fn ending(&self, id: SessionId) -> io::Result<Option<(u64, Ending)>> {
+        let entry = match livecode_journal::ending(&self.journal(id)) {
+            Ok(entry) => entry,
+            Err(ReadError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(ReadError::Io(_, error)) => return Err(error),
+            Err(ReadError::Corrupt { .. }) => None,
+        };
+        Ok(entry.and_then(|entry| Some((entry.seq, serde_json::from_slice(&entry.data).ok()?))))
+    }
+
+    /// Which process supervises a session, or did.
+    pub(super) fn state(&self, id: SessionId) -> Option<State> {
+        let bytes = fs::read(self.folder(id).join(control::STATE_FILE)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Removes what a supervisor leaves in its folder only when it is killed: its socket, and files it was writing.
+    pub(super) fn clear_leftovers(&self, id: SessionId) {
+        let keep = ["session.json", order::FILE, control::STATE_FILE, "journal"];
+        for entry in fs::read_dir(self.folder(id)).into_iter().flatten().flatten() {
+            if !keep.iter().any(|name| entry.file_name() == *name) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// Length of a session's journal, in bytes.
@@ -189,25 +223,28 @@ impl Store {
     }
 
     /// Closes a session's journal if its supervisor is dead. `false` where it lives.
-    pub(super) fn close(&self, id: SessionId, outcome: Outcome) -> bool {
+    ///
+    /// # Errors
+    /// Where the journal cannot be opened, read or written.
+    pub(super) fn close(&self, id: SessionId, outcome: Outcome) -> Result<bool, RecoverError> {
         let now = now_us();
         let exitstatus = outcome.exitstatus().unwrap_or(255);
         let ending = Ending { exitstatus, outcome, started_us: 0, ended_us: now, usage: None };
         let json = serde_json::to_vec(&ending).unwrap_or_default();
-        match close_lost(&self.journal(id), now, &json) {
-            Ok(closed) => closed != Closed::Alive,
-            Err(error) => {
-                tracing::error!(%id, %error, "a journal cannot be closed");
-                true
-            }
-        }
+        Ok(close_lost(&self.journal(id), now, &json)? != Closed::Alive)
     }
 
-    /// Connects to a session's supervisor, by a path that is short however long the data directory's is.
-    pub(super) fn connect(&self, id: SessionId) -> io::Result<UnixStream> {
+    /// Drops the output of an ended session, but for how it ended.
+    pub(super) fn trim(&self, id: SessionId) -> Result<(), StoreError> {
+        livecode_journal::trim(&self.journal(id)).map_err(StoreError::Write)
+    }
+
+    /// Connects to a session's supervisor, by a path that is short however long the data directory's is. One that does not
+    /// listen at the moment is not waited for.
+    pub(super) async fn connect(&self, id: SessionId) -> io::Result<UnixStream> {
         let folder = File::open(self.folder(id))?;
         let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(control::SOCKET);
-        UnixStream::connect(short)
+        UnixStream::connect(short).await
     }
 
     /// Takes a session away: first its name, so that it is gone whole, then its files.
@@ -216,6 +253,15 @@ impl Store {
         fs::rename(self.folder(id), &trash).map_err(StoreError::Write)?;
         fs::remove_dir_all(&trash).map_err(StoreError::Write)
     }
+}
+
+/// Whether something failed because this process, or the machine, has no more of a resource: it may go well later.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    errno.is_some_and(|errno| {
+        [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN].contains(&errno)
+    })
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {

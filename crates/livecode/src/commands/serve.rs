@@ -8,7 +8,10 @@ use std::{
 };
 
 use clap::Args;
-use livecode_server::config::{Config, Flags};
+use livecode_server::{
+    Phase,
+    config::{Config, Flags},
+};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -24,6 +27,9 @@ use crate::Failure;
 /// its name in capitals); a flag wins over the environment, and that over the file. RUST_LOG says what is logged.
 #[derive(Args)]
 pub struct Serve {
+    /// When asked to stop, refuse new sessions and wait until those that run have ended. Asked again, stop at once.
+    #[arg(long)]
+    drain: bool,
     #[command(flatten)]
     flags: Flags,
 }
@@ -36,22 +42,31 @@ impl Serve {
         for name in unknown {
             tracing::warn!("{name} is set, but there is no such setting");
         }
-        let data_dir = config.data_dir.clone();
+        let (data_dir, drain) = (config.data_dir.clone(), self.drain);
         let start_spawner = Box::new(move || start_spawner(&data_dir));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let (stop, stopping) = watch::channel(false);
+            let (say, phase) = watch::channel(Phase::Serving);
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
             tokio::spawn(async move {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
+                let mut asked = async || {
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                };
+                asked().await;
+                if drain {
+                    tracing::info!("draining: no new sessions; ask again to stop at once");
+                    let _ = say.send(Phase::Draining);
+                    asked().await;
                 }
                 tracing::info!("stopping; programs run on, and the next server finds them");
-                let _ = stop.send(true);
+                let _ = say.send(Phase::Stopping);
+                std::future::pending::<()>().await; // keeps the sender
             });
-            livecode_server::run(config, start_spawner, stopping, announce).await.map_err(Failure::from)
+            livecode_server::run(config, start_spawner, phase, announce).await.map_err(Failure::from)
         })
     }
 }

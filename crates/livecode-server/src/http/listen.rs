@@ -1,0 +1,106 @@
+//! Accepts connections and serves each, within the limits that no single request sees.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request},
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tower::Service as _;
+
+use super::{App, router};
+
+/// How long answers under way may still take once the server is asked to stop.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How long nobody is accepted where there are no descriptors left for another connection.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// The right to be connected, given back when the connection, or what it was upgraded to, is dropped.
+#[derive(Clone)]
+pub(crate) struct Permit {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// Serves until the server is asked to stop; then closes what is open, and leaves programs running.
+pub(crate) async fn serve(app: App, listener: TcpListener) {
+    let max = u32::try_from(app.config.connections_max).unwrap_or(u32::MAX);
+    let permits = Arc::new(Semaphore::new(max as usize));
+    let connections = Connections {
+        builder: builder(&app),
+        router: router(app.clone()),
+        graceful: GracefulShutdown::new(),
+    };
+    tokio::select! {
+        () = accept(&listener, &permits, &connections) => {}
+        () = app.stopped() => {}
+    }
+    drop(listener);
+    let closed = async {
+        connections.graceful.shutdown().await;
+        let _ = permits.acquire_many(max).await; // websockets hold theirs until they are closed
+    };
+    // An answer of v0.1 may take an hour; its program ends with it.
+    let _ = tokio::time::timeout(FAREWELL, closed).await;
+}
+
+fn builder(app: &App) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let header_timeout = Duration::from_millis(app.config.header_timeout_ms);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    builder
+}
+
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>, connections: &Connections) {
+    while let Ok(permit) = permits.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, peer)) => connections.serve(stream, peer, Permit { _permit: Arc::new(permit) }),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "no connection can be accepted now");
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether only one client has gone before it was accepted (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+struct Connections {
+    builder: auto::Builder<TokioExecutor>,
+    router: Router,
+    graceful: GracefulShutdown,
+}
+
+impl Connections {
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: Permit) {
+        // A message is sent when it is there, not when more has come together.
+        let _ = stream.set_nodelay(true);
+        let router = self.router.clone();
+        let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(permit.clone());
+            router.clone().call(request)
+        });
+        let connection = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let connection = self.graceful.watch(connection.into_owned());
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, error, "a connection ended");
+            }
+        });
+    }
+}

@@ -1,0 +1,261 @@
+//! The task that brings one session to its end, and that talks to its supervisor meanwhile.
+//!
+//! ```text
+//!   waits for a permit to run ─▶ has a supervisor started ──▶ talks to it, again and again where the connection breaks
+//!                                (a session found at start) ─▲        ◀── deliveries (bounded queue) ◀── any number of clients
+//!                                                                      ──▶ progress (watch)          ──▶ any number of followers
+//!   ends when the journal is closed: by the supervisor, or, where that is provably dead, by us (`lost`)
+//! ```
+//!
+//! What fails for want of descriptors or memory proves nothing, and is tried again.
+
+use std::{io, sync::Arc, time::Duration};
+
+use livecode_protocol::{SessionId, session::Outcome};
+use tokio::io::AsyncReadExt as _;
+
+use super::{
+    process,
+    session::{Ended, Progress, Session},
+    store::{Store, is_exhausted},
+    talk::{Queue, Talk},
+};
+use crate::spawner::Spawner;
+
+/// How often a supervisor is asked for, where each dies before it has begun.
+const START_TRIES: u32 = 3;
+/// How long a supervisor that lives but does not listen is waited for before the next try: at first, and at most.
+const PAUSE: Duration = Duration::from_millis(20);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// How long a supervisor may take to end its session when it is asked to; then it is killed itself.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long sweeping up may take.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who wrote how a session ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ClosedBy {
+    Supervisor,
+    /// The supervisor is dead, or never was.
+    Us,
+}
+
+/// What a session's task needs.
+pub(super) struct Driver {
+    pub session: Arc<Session>,
+    pub store: Arc<Store>,
+    pub spawner: Arc<Spawner>,
+    pub permits: Arc<tokio::sync::Semaphore>,
+}
+
+/// Pauses between tries, each twice as long as the one before.
+struct Pauses(Duration);
+
+impl Pauses {
+    fn new() -> Self {
+        Self(PAUSE)
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(MAX_PAUSE);
+    }
+}
+
+impl Driver {
+    /// Runs a new session to its end.
+    pub async fn run_new(self, mut queue: Queue) {
+        let permits = self.permits.clone();
+        let permit = tokio::select! {
+            permit = permits.acquire_owned() => permit.ok(),
+            () = self.session.cancelled() => None,
+        };
+        let life = async {
+            if permit.is_some() {
+                self.start(&mut queue).await;
+            }
+            self.await_end(&mut queue).await
+        };
+        self.live(life).await;
+    }
+
+    /// Takes a session up again that another server started.
+    pub async fn run_again(self, mut queue: Queue) {
+        // A session that runs counts, though it may be one more than are started now.
+        let _permit = self.permits.clone().try_acquire_owned().ok();
+        self.live(self.await_end(&mut queue)).await;
+    }
+
+    /// Waits for the end, or where the session is cancelled and nobody ends it, forces it.
+    async fn live(&self, life: impl Future<Output = ClosedBy>) {
+        let is_stuck = async {
+            self.session.cancelled().await;
+            tokio::time::sleep(CANCEL_PATIENCE).await;
+        };
+        let closed_by = tokio::select! {
+            closed_by = life => closed_by,
+            () = is_stuck => self.put_down().await,
+        };
+        self.session.close_queue();
+        if closed_by == ClosedBy::Us {
+            self.settle(false).await;
+            self.sweep().await;
+        }
+        self.settle(true).await;
+    }
+
+    /// Has a supervisor started and talks to it. What dies before it has begun, with its spawner as a rule, is started again.
+    async fn start(&self, queue: &mut Queue) {
+        let mut pauses = Pauses::new();
+        let mut tries = 0;
+        while tries < START_TRIES && !self.session.is_cancelled() && !self.store.has_begun(self.id()) {
+            match self.start_supervisor().await {
+                Ok(stream) => {
+                    tries += 1;
+                    self.talk(stream, queue).await;
+                }
+                Err(error) => {
+                    tracing::error!(id = %self.id(), %error, "no supervisor can be started now; trying again");
+                    tokio::select! {
+                        () = pauses.wait() => {}
+                        () = self.session.cancelled() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Off the threads that serve: it waits where the spawner is busy, or has to be started again.
+    async fn start_supervisor(&self) -> io::Result<tokio::net::UnixStream> {
+        let (spawner, id) = (self.spawner.clone(), self.id());
+        let stream = blocking(move || spawner.start_supervisor(id)).await?;
+        stream.set_nonblocking(true)?;
+        tokio::net::UnixStream::from_std(stream)
+    }
+
+    /// Talks to the supervisor as long as there is one; then has the journal closed.
+    async fn await_end(&self, queue: &mut Queue) -> ClosedBy {
+        let mut pauses = Pauses::new();
+        loop {
+            match self.store.ending(self.id()) {
+                Ok(Some(_)) => return ClosedBy::Supervisor,
+                Ok(None) => {}
+                Err(error) => tracing::warn!(id = %self.id(), %error, "a journal cannot be read now"),
+            }
+            match self.store.connect(self.id()).await {
+                Ok(stream) => self.talk(stream, queue).await,
+                Err(error) if is_exhausted(&error) => {
+                    tracing::warn!(id = %self.id(), %error, "a supervisor cannot be connected to now");
+                }
+                Err(_) => {
+                    let outcome =
+                        if self.session.is_cancelled() { Outcome::Cancelled } else { Outcome::Lost };
+                    if self.close(outcome).await {
+                        return ClosedBy::Us;
+                    }
+                    // It lives: it is about to listen, or about to end.
+                }
+            }
+            if matches!(self.store.ending(self.id()), Ok(Some(_))) {
+                return ClosedBy::Supervisor;
+            }
+            pauses.wait().await;
+        }
+    }
+
+    async fn talk(&self, stream: tokio::net::UnixStream, queue: &mut Queue) {
+        if let Err(error) = Talk::new(stream, queue).run(&self.session, &self.store).await {
+            tracing::debug!(id = %self.id(), %error, "the connection to the supervisor ended");
+        }
+    }
+
+    /// Closes the journal where nobody else can any more. `false` where somebody can.
+    async fn close(&self, outcome: Outcome) -> bool {
+        let (store, id) = (self.store.clone(), self.id());
+        match blocking(move || store.close(id, outcome)).await {
+            Ok(is_closed) => is_closed,
+            Err(error) => {
+                tracing::error!(%id, %error, "a journal cannot be closed");
+                // A full disk refuses for long; what cannot be written down is still said.
+                !error.cause().is_some_and(is_exhausted)
+            }
+        }
+    }
+
+    /// Kills a supervisor that does not do as it is asked, and closes the session in its place.
+    async fn put_down(&self) -> ClosedBy {
+        tracing::warn!(id = %self.id(), "the supervisor does not end its session; it is killed");
+        let mut pauses = Pauses::new();
+        loop {
+            if let Some(state) = self.store.state(self.id())
+                && let Err(error) = process::kill(&state)
+            {
+                tracing::error!(id = %self.id(), %error, "the supervisor cannot be killed");
+            }
+            if self.close(Outcome::Cancelled).await {
+                return ClosedBy::Us;
+            }
+            pauses.wait().await;
+        }
+    }
+
+    /// Has the spawner kill what a dead supervisor left, and waits until it has.
+    async fn sweep(&self) {
+        let (spawner, id) = (self.spawner.clone(), self.id());
+        let swept = async {
+            let stream = blocking(move || spawner.sweep(id)).await?;
+            stream.set_nonblocking(true)?;
+            tokio::net::UnixStream::from_std(stream)?.read(&mut [0]).await
+        };
+        let swept = tokio::time::timeout(SWEEP_PATIENCE, swept).await;
+        if let Err(error) = swept.map_err(io::Error::from).and_then(|swept| swept) {
+            tracing::warn!(%id, %error, "what a dead supervisor left was not swept up; the next server will try");
+        }
+        self.store.clear_leftovers(id);
+    }
+
+    /// Makes known how the session ended.
+    async fn settle(&self, is_gone: bool) {
+        let mut pauses = Pauses::new();
+        let ended = loop {
+            match ended_progress(&self.store, self.id()) {
+                Err(error) if is_exhausted(&error) => pauses.wait().await,
+                other => break other.unwrap_or_default(),
+            }
+        };
+        self.session.set_progress(|progress| {
+            let started_us = ended.started_us.or(progress.started_us);
+            *progress = Progress { started_us, is_gone, ..ended };
+            progress.ended.get_or_insert_with(Ended::lost); // a closing entry that could not be written
+        });
+    }
+
+    fn id(&self) -> SessionId {
+        self.session.id
+    }
+}
+
+/// The progress of a session whose journal is closed.
+///
+/// # Errors
+/// Where the journal cannot be read, or is not closed.
+pub(super) fn ended_progress(store: &Store, id: SessionId) -> io::Result<Progress> {
+    let (entries, ending) = store.ending(id)?.ok_or(io::ErrorKind::NotFound)?;
+    Ok(Progress {
+        entries,
+        bytes: store.journal_bytes(id),
+        started_us: Some(ending.started_us).filter(|us| *us != 0),
+        active_us: None,
+        ended: Some(Ended::new(&ending)),
+        is_gone: true,
+    })
+}
+
+/// Runs what may wait for a disk or another process off the threads that serve.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}

@@ -1,0 +1,172 @@
+//! One connection to a supervisor.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+};
+
+use livecode_protocol::control::{self, Notice, Request};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::mpsc,
+};
+
+use super::{
+    driver::ended_progress,
+    session::{Progress, Sent, Session},
+    store::Store,
+};
+
+/// Bytes that wait for a supervisor to read; while more wait, no delivery is taken from the queue.
+const MAX_UNSENT_BYTES: usize = 256 * 1024;
+
+/// What is to be delivered to a session, whichever connection it takes.
+pub(super) struct Queue {
+    new: mpsc::Receiver<Sent>,
+    /// What the last connection broke before an answer to: the supervisor knows by its id whether it has it.
+    again: VecDeque<Sent>,
+}
+
+impl Queue {
+    pub fn new(new: mpsc::Receiver<Sent>) -> Self {
+        Self { new, again: VecDeque::new() }
+    }
+
+    /// The next delivery, the ones to be sent again first.
+    async fn next(&mut self) -> Option<Sent> {
+        match self.again.pop_front() {
+            Some(sent) => Some(sent),
+            None => self.new.recv().await,
+        }
+    }
+}
+
+/// A connection and what is under way on it.
+pub(super) struct Talk<'q> {
+    from: BufReader<OwnedReadHalf>,
+    to: OwnedWriteHalf,
+    unsent: Vec<u8>,
+    /// By the tag each was sent under; tags grow, so this is also the order.
+    unanswered: BTreeMap<u64, Sent>,
+    next_tag: u64,
+    queue: &'q mut Queue,
+}
+
+enum Next {
+    Line(usize),
+    Sent(usize),
+    Delivery(Sent),
+    Cancel,
+}
+
+impl<'q> Talk<'q> {
+    pub fn new(stream: UnixStream, queue: &'q mut Queue) -> Self {
+        let (from, to) = stream.into_split();
+        let from = BufReader::new(from);
+        Self { from, to, unsent: vec![], unanswered: BTreeMap::new(), next_tag: 0, queue }
+    }
+
+    /// Talks until the supervisor closes the connection.
+    ///
+    /// # Errors
+    /// Where the connection breaks, or the supervisor speaks no version that we do.
+    pub async fn run(mut self, session: &Session, store: &Store) -> io::Result<()> {
+        let mut line = vec![];
+        let mut asked_to_end = false;
+        self.send(&Request::Hello { version: control::VERSION })?;
+        loop {
+            let may_take = self.unsent.len() < MAX_UNSENT_BYTES;
+            let room = (control::MAX_LINE_BYTES + 1).saturating_sub(line.len()) as u64;
+            let mut from = (&mut self.from).take(room);
+            let next = tokio::select! {
+                read = from.read_until(b'\n', &mut line) => Next::Line(read?),
+                sent = self.to.write(&self.unsent), if !self.unsent.is_empty() => Next::Sent(sent?),
+                Some(delivery) = self.queue.next(), if may_take => Next::Delivery(delivery),
+                () = session.cancelled(), if !asked_to_end => Next::Cancel,
+            };
+            match next {
+                Next::Line(0) => return Ok(()),
+                Next::Line(_) => {
+                    let notice = serde_json::from_slice(&line)?;
+                    line.clear();
+                    self.hear(notice, session, store)?;
+                }
+                Next::Sent(length) => drop(self.unsent.drain(..length)),
+                Next::Delivery(sent) => {
+                    self.next_tag += 1;
+                    let (id, item) = (sent.id.clone(), sent.item.clone());
+                    self.unanswered.insert(self.next_tag, sent);
+                    self.send(&Request::Deliver { tag: self.next_tag, id, item })?;
+                }
+                Next::Cancel => {
+                    asked_to_end = true;
+                    self.send(&Request::Cancel)?;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, request: &Request) -> io::Result<()> {
+        serde_json::to_writer(&mut self.unsent, request)?;
+        self.unsent.push(b'\n');
+        Ok(())
+    }
+
+    fn hear(&mut self, notice: Notice, session: &Session, store: &Store) -> io::Result<()> {
+        match notice {
+            Notice::Hello { version, .. } => {
+                let spoken = control::OLDEST_VERSION..=control::VERSION;
+                if !spoken.contains(&version) {
+                    let (oldest, newest) = (spoken.start(), spoken.end());
+                    tracing::error!(id = %session.id, version, "its supervisor speaks no version from {oldest} to {newest}");
+                    return Err(io::ErrorKind::Unsupported.into());
+                }
+            }
+            Notice::Progress { entries, bytes, started_us, active_us, ended: false } => {
+                let ended = None;
+                session.set_progress(|progress| {
+                    *progress = Progress { entries, bytes, started_us, active_us, ended, is_gone: false };
+                });
+            }
+            // What cannot be read now is read when the connection ends.
+            Notice::Progress { started_us, ended: true, .. } => {
+                if let Ok(ended) = ended_progress(store, session.id) {
+                    let started_us = ended.started_us.or(started_us);
+                    // What belongs to it is gone when the connection ends, not yet.
+                    session.set_progress(|progress| {
+                        *progress = Progress { started_us, is_gone: false, ..ended }
+                    });
+                }
+            }
+            Notice::Delivered { tag } => self.answer(tag, Ok(())),
+            Notice::Refused { tag, error } => self.answer(tag, Err(error)),
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, tag: u64, result: Result<(), String>) {
+        if let Some(Sent { answer, .. }) = self.unanswered.remove(&tag) {
+            let _ = answer.send(result); // a client that has gone needs no answer
+        }
+    }
+}
+
+/// What was not answered is sent again on the next connection if it has an id. Without one it could arrive twice.
+impl Drop for Talk<'_> {
+    fn drop(&mut self) {
+        let unanswered = std::mem::take(&mut self.unanswered);
+        let (again, unknown): (Vec<_>, Vec<_>) = unanswered.into_values().partition(|sent| sent.id.is_some());
+        for sent in again.into_iter().rev() {
+            self.queue.again.push_front(sent);
+        }
+        for Sent { answer, .. } in unknown {
+            let error =
+                "the connection to the program broke, and without an id it is not known whether this arrived";
+            let _ = answer.send(Err(error.into()));
+        }
+    }
+}
