@@ -125,7 +125,7 @@ fn an_id_is_delivered_once() {
 #[test]
 fn signals_reach_the_program() {
     let server = Server::start();
-    let code = "import time\nprint('ready')\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('interrupted')\n";
+    let code = "import time\ntry:\n    print('ready')\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('interrupted')\n";
     let id = server.create_id("python", code);
     let mut stream = server.stream(&id, "");
     stream.read_until("ready");
