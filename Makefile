@@ -2,7 +2,7 @@
 
 BINARY := target/release/livecode
 
-.PHONY: run build test lint fmt setup-build setup-run setup-test clean help
+.PHONY: run build test chaos faults soak lint fmt setup-build setup-run setup-test clean help
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,17 @@ build: setup-build ## Build everything into target/release/livecode
 
 test: setup-test ## Set up what the tests need, and run them all
 	scripts/test
+
+CHAOS = cargo run --release --locked --quiet --package livecode-chaos --
+
+chaos: setup-run build ## Cut 1,000 connections and kill the server 50 times under 200 sessions (as root); SEED=n repeats one
+	$(CHAOS) run $(if $(SEED),--seed $(SEED))
+
+faults: setup-run build ## One fault at a time, as a table (as root)
+	$(CHAOS) faults --older-binary "$$(scripts/older)"
+
+soak: setup-run build ## Sessions that come and go for MINUTES=20; nothing may grow (as root)
+	$(CHAOS) soak --minutes $(or $(MINUTES),20)
 
 lint: setup-build ## What CI checks before the tests: format, clippy, licences
 	scripts/lint

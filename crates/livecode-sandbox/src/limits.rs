@@ -2,7 +2,7 @@
 //! cgroup; these bound what a cgroup does not.
 
 use livecode_protocol::order::{Limits, StepLimits};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     host::Host,
@@ -23,7 +23,10 @@ fn limit(resource: Resource, name: &str, value: u64) -> Result<(), SetupError> {
 }
 
 fn limit_softly(resource: Resource, name: &str, value: u64, maximum: u64) -> Result<(), SetupError> {
-    setrlimit(resource, Rlimit { current: Some(value), maximum: Some(maximum) }).step(format!("limit {name}"))
+    // Whoever may not raise what it was given itself passes on that.
+    let given = getrlimit(resource).maximum;
+    let most = |value: u64| Some(value.min(given.unwrap_or(u64::MAX)));
+    setrlimit(resource, Rlimit { current: most(value), maximum: most(maximum) }).step(format!("limit {name}"))
 }
 
 /// Limits for all of a session's processes.

@@ -20,7 +20,7 @@ pub mod spawner;
 
 use std::{io, sync::Arc};
 
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, time::Instant};
 
 use crate::{
     access::Policy,
@@ -81,7 +81,7 @@ pub async fn run(
     let config = Arc::new(config);
     let retention = tokio::spawn(registry.clone().retain(config.clone()));
     announce(address, spawner.degraded());
-    let (stop, stopping) = watch::channel(false);
+    let (stop, stopping) = watch::channel(None);
     let stopper = tokio::spawn(stop_when_asked(registry.clone(), phase, stop));
     let app = http::App { registry, catalogue, config, policy, spawner, stopping };
     http::serve(app, listener).await;
@@ -94,7 +94,7 @@ pub async fn run(
 async fn stop_when_asked(
     registry: Arc<Registry>,
     mut phase: watch::Receiver<Phase>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Option<Instant>>,
 ) {
     let _ = phase.wait_for(|phase| *phase != Phase::Serving).await; // or whoever could ask is gone
     registry.close();
@@ -104,5 +104,5 @@ async fn stop_when_asked(
             _ = phase.wait_for(|phase| *phase == Phase::Stopping) => {}
         }
     }
-    let _ = stop.send(true);
+    let _ = stop.send(Some(Instant::now()));
 }

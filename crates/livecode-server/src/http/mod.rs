@@ -24,7 +24,7 @@ mod v01;
 
 pub(crate) use listen::serve;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -34,11 +34,17 @@ use axum::{
     response::Response,
     routing::{any, get, post},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use utoipa::OpenApi;
 
-use crate::{access::Policy, catalogue::Catalogue, config::Config, sessions::Registry, spawner::Spawner};
+use crate::{
+    access::Policy,
+    catalogue::Catalogue,
+    config::Config,
+    sessions::{Progress, Registry},
+    spawner::Spawner,
+};
 
 /// What every handler can reach.
 #[derive(Clone)]
@@ -48,14 +54,26 @@ pub struct App {
     pub(crate) config: Arc<Config>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) spawner: Arc<Spawner>,
-    /// Becomes true when the server closes its connections.
-    pub(crate) stopping: watch::Receiver<bool>,
+    /// Since when the server closes its connections, once it does.
+    pub(crate) stopping: watch::Receiver<Option<Instant>>,
 }
+
+/// How long a reader of an ended session may still read once the server stops: it would come back for little.
+const READING_PATIENCE: Duration = Duration::from_secs(2);
 
 impl App {
     /// Waits until the server is asked to stop.
     pub(crate) async fn stopped(&self) {
-        let _ = self.stopping.clone().wait_for(|stopping| *stopping).await; // or until it is gone
+        let _ = self.stopping.clone().wait_for(Option::is_some).await; // or until it is gone
+    }
+
+    /// Waits until the server is asked to stop, and in a session that has ended a little longer.
+    pub(crate) async fn interrupted(&self, progress: watch::Receiver<Progress>) {
+        self.stopped().await;
+        let stopping = *self.stopping.borrow();
+        if progress.borrow().ended.is_some() {
+            tokio::time::sleep_until(stopping.unwrap_or_else(Instant::now) + READING_PATIENCE).await;
+        }
     }
 }
 

@@ -233,6 +233,7 @@ async fn outgoing(
     let ping_interval = Duration::from_millis(app.config.ping_interval_ms);
     let mut pings = tokio::time::interval_at(Instant::now() + ping_interval, ping_interval);
     loop {
+        let progress = follower.watch();
         let messages = tokio::select! {
             items = follower.next() => match items {
                 Ok(Some(items)) => items.iter().filter_map(|item| dialect.message(item)).map(Message::text).collect(),
@@ -258,7 +259,7 @@ async fn outgoing(
                 }
                 vec![Message::Ping(Default::default())]
             }
-            () = app.stopped() => {
+            () = app.interrupted(progress) => {
                 return Some((None, close_code::RESTART, "the server restarts; come back"));
             }
         };

@@ -149,10 +149,11 @@ impl Format {
     }
 
     async fn next(self, follower: &mut Follower, app: &App, dialect: Dialect) -> Option<String> {
+        let progress = follower.watch();
         let items = tokio::select! {
             items = follower.next() => items,
             () = tokio::time::sleep(HEARTBEAT), if self == Self::Events => return Some(":\n\n".into()),
-            () = app.stopped() => return None,
+            () = app.interrupted(progress) => return None,
         };
         let items = items.inspect_err(|error| tracing::error!(%error, "a journal cannot be read")).ok()??;
         let mut chunk = String::new();

@@ -99,6 +99,11 @@ impl Follower {
         Ok(None)
     }
 
+    /// How far the session is that is followed.
+    pub fn watch(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
     async fn is_changed(&mut self) -> bool {
         tokio::time::timeout(TRIM_PATIENCE, self.progress.changed())
             .await

@@ -12,7 +12,10 @@ use livecode_server::{
     Phase,
     config::{Config, Flags},
 };
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::{
+    net::{AddressFamily, SocketFlags, SocketType, socketpair},
+    process::{Resource, Rlimit},
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -38,6 +41,7 @@ impl Serve {
     pub fn run(self) -> Result<(), Failure> {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+        raise_descriptor_limit();
         let (config, unknown) = Config::load(&self.flags).map_err(usage)?;
         for name in unknown {
             tracing::warn!("{name} is set, but there is no such setting");
@@ -69,6 +73,14 @@ impl Serve {
             livecode_server::run(config, start_spawner, phase, announce).await.map_err(Failure::from)
         })
     }
+}
+
+/// As many descriptors as may be had: the usual soft limit of 1,024 is for programs that use select(2), and each watcher
+/// takes two.
+fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    // Where that is refused, the server serves as many as it can.
+    let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// A wrong setting is a wrong command line.

@@ -1,0 +1,173 @@
+//! Faults of the machine's resources: descriptors, disk, and output that nobody reads.
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::json;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
+
+use super::processes::{begun, counted, counter};
+use crate::{
+    Common,
+    http::{Received, Stream, create, create_python, read_all, request, session},
+    machine::{self, eventually},
+    server::{Options, Server},
+};
+
+const MIB: u64 = 1024 * 1024;
+
+pub async fn out_of_descriptors(common: &Common) -> Result<String> {
+    let server = Server::start(Options { descriptors_max: Some(96), ..Options::new(common) })?;
+    let address = server.address().to_owned();
+    let mut ids = vec![];
+    for _ in 0..5 {
+        ids.push(create_python(&address, &counter(250)).await?);
+    }
+    for id in &ids {
+        begun(&address, id).await?;
+    }
+    // A stream that goes on through it all, and more clients than there are descriptors for.
+    let (watched, id) = (address.clone(), ids[0].clone());
+    let watching = tokio::spawn(async move { read_all(&watched, &id).await });
+    let mut crowd = vec![];
+    for _ in 0..200 {
+        crowd.push(TcpStream::connect(&address).await?);
+    }
+    let pid = server.pid();
+    let most = eventually("all descriptors taken", || {
+        let count = machine::descriptors(pid);
+        (count >= 90).then_some(count)
+    })
+    .await?;
+    sleep(Duration::from_millis(500)).await; // the fault itself: this is how long it lasts
+    drop(crowd);
+    let made = async {
+        loop {
+            match create_python(&address, "print('again')").await {
+                Ok(id) => return read_all(&address, &id).await,
+                Err(_) => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let made = timeout(Duration::from_secs(20), made).await.context("the server does not recover")??;
+    ensure!(made.stdout == "again\n", "{made:?}");
+    ensure!(watching.await??.stdout == counted(250), "the watcher missed something");
+    for id in &ids {
+        let whole = read_all(&address, id).await?;
+        ensure!(whole.stdout == counted(250) && whole.exitstatus() == Some(0), "{:?} of {id}", whole.exit);
+    }
+    Ok(format!("{most} of 96 taken for half a second; 5 of 5 sessions whole, then a new one"))
+}
+
+/// A small file system of its own, unmounted on drop.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn new(bytes: u64) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let size = format!("size={bytes},mode=0700");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status()?;
+        ensure!(mounted.success(), "a small disk can be mounted by root alone");
+        Ok(Self(folder))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Fills it until so many bytes are left.
+    fn fill(&self, left_bytes: u64) -> Result<()> {
+        let disk = rustix::fs::statvfs(self.path())?;
+        let size = (disk.f_bavail * disk.f_frsize).saturating_sub(left_bytes);
+        fs::write(self.path().join("filler"), vec![1; usize::try_from(size)?])?;
+        Ok(())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["--lazy"]).arg(self.path()).status();
+    }
+}
+
+pub async fn full_disk(common: &Common) -> Result<String> {
+    let disk = Disk::new(8 * MIB)?;
+    let server =
+        Server::start_in(Options::new(common).with(&["--disk-min-free-bytes", "1048576"]), disk.path())?;
+    let address = server.address().to_owned();
+    let code = "import sys\nprint('before', flush=True)\ninput()\n\
+                for _ in range(400): print('x' * 8000)\nprint('after', flush=True)\nsys.exit(3)";
+    let id = create_python(&address, code).await?;
+    begun(&address, &id).await?;
+    disk.fill(0)?;
+    let refused =
+        request(&address, "POST", "/sessions", None, Some(&json!({"runtime": "python", "code": ""}))).await?;
+    ensure!(refused.status == 507, "a new session was answered {}: {}", refused.status, refused.body);
+    let mut stream = Stream::connect(&address, &id, 0).await?;
+    stream.send(&json!({"msgtype": "input", "data": "go\n"})).await;
+    while let Received::Message(_) = stream.next().await {}
+    let whole = read_all(&address, &id).await?;
+    ensure!(whole.exitstatus() == Some(3) && whole.reason().is_none(), "{:?}", whole.exit);
+    ensure!(whole.stdout.starts_with("before\n") && whole.gaps > 0, "{} gaps", whole.gaps);
+    drop(server);
+    // Whoever finds it later finds the same.
+    let server = Server::start_in(Options::new(common), disk.path())?;
+    let again = read_all(server.address(), &id).await?;
+    ensure!((again.gaps, &again.exit) == (whole.gaps, &whole.exit), "it reads otherwise after a restart");
+    Ok(format!("exit status 3, a gap of {} entries, 507 for a new one", whole.gaps))
+}
+
+pub async fn nearly_full_disk(common: &Common) -> Result<String> {
+    let disk = Disk::new(64 * MIB)?;
+    let server = Server::start_in(Options::new(common), disk.path())?;
+    let address = server.address().to_owned();
+    let id = create_python(&address, &counter(100)).await?;
+    begun(&address, &id).await?;
+    disk.fill(8 * MIB)?;
+    let refused =
+        request(&address, "POST", "/sessions", None, Some(&json!({"runtime": "python", "code": ""}))).await?;
+    let reason = refused.body["detail"].as_str().unwrap_or_default();
+    ensure!(refused.status == 507 && reason.contains("bytes left"), "{}: {reason}", refused.status);
+    let whole = read_all(&address, &id).await?;
+    ensure!(whole.stdout == counted(100) && whole.gaps == 0, "{whole:?}");
+    Ok("507, and the session whole without a gap".into())
+}
+
+pub async fn flood_without_readers(common: &Common) -> Result<String> {
+    const CAP: u64 = 64 * MIB;
+    let server = Server::start(Options::new(common))?;
+    let address = server.address().to_owned();
+    let before = machine::memory_bytes(server.pid());
+    let began = Instant::now();
+    let code = "while true; do cat /usr/bin/bash; done | base64 -w 79";
+    let id =
+        create(&address, &json!({"runtime": "bash", "code": code, "limits": {"output_bytes": CAP}})).await?;
+    let mut most = 0;
+    let document = loop {
+        most = most.max(machine::memory_bytes(server.pid()));
+        let document = session(&address, &id).await?;
+        if document["state"] == "ended" {
+            break document;
+        }
+        if began.elapsed() > Duration::from_secs(60) {
+            bail!("the program hangs");
+        }
+        sleep(Duration::from_millis(10)).await;
+    };
+    let took = began.elapsed();
+    let grown = most.saturating_sub(before);
+    ensure!(document["outcome"] == "output" && document["exitstatus"] == 137, "{document}");
+    ensure!(grown < 8 * MIB, "the server grew by {grown} bytes");
+    let whole = read_all(&address, &id).await?;
+    ensure!(whole.stdout.len() as u64 == CAP, "{} bytes", whole.stdout.len());
+    Ok(format!(
+        "stopped at {CAP} bytes after {:.2} s ({:.0} MiB/s); memory grew by {:.1} MiB",
+        took.as_secs_f64(),
+        (CAP / MIB) as f64 / took.as_secs_f64(),
+        grown as f64 / MIB as f64
+    ))
+}

@@ -1,0 +1,202 @@
+//! Requests, and websockets on a session's stream. Every failure of a connection is an ordinary outcome here.
+
+use anyhow::{Context as _, Result, bail};
+use futures_util::{SinkExt as _, StreamExt as _};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, body::Bytes};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Message, client::IntoClientRequest as _},
+};
+
+/// An answer: its status and its document, `Null` where it has none.
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The document of an answer that must have this status.
+    pub fn expect(self, status: u16) -> Result<Value> {
+        if self.status != status {
+            bail!("answered {} instead of {status}: {}", self.status, self.body);
+        }
+        Ok(self.body)
+    }
+}
+
+/// Who asks: everybody with this token is one owner.
+pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// Makes one request on a connection of its own.
+pub async fn request(
+    address: &str,
+    method: &str,
+    path: &str,
+    key: Option<&str>,
+    body: Option<&Value>,
+) -> Result<Answer> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "127.0.0.1")
+        .header("authorization", format!("Bearer {TOKEN}"));
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    if body.is_some() {
+        request = request.header("content-type", "application/json");
+    }
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let answer = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
+    let status = answer.status().as_u16();
+    let bytes = answer.into_body().collect().await?.to_bytes();
+    connection.abort();
+    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
+    Ok(Answer { status, body })
+}
+
+pub async fn get(address: &str, path: &str) -> Result<Answer> {
+    request(address, "GET", path, None, None).await
+}
+
+pub async fn delete(address: &str, id: &str) -> Result<Answer> {
+    request(address, "DELETE", &format!("/sessions/{id}"), None, None).await
+}
+
+/// Creates a session and returns its id.
+pub async fn create(address: &str, body: &Value) -> Result<String> {
+    let session = request(address, "POST", "/sessions", None, Some(body)).await?.expect(201)?;
+    Ok(session["id"].as_str().context("a session without an id")?.to_owned())
+}
+
+/// Creates a Python session.
+pub async fn create_python(address: &str, code: &str) -> Result<String> {
+    create(address, &json!({"runtime": "python", "code": code})).await
+}
+
+/// The document of a session.
+pub async fn session(address: &str, id: &str) -> Result<Value> {
+    get(address, &format!("/sessions/{id}")).await?.expect(200)
+}
+
+/// A websocket on a session's stream, from after the entry `after` on.
+pub struct Stream(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+/// What comes on a stream.
+#[derive(Debug, PartialEq)]
+pub enum Received {
+    Message(Value),
+    /// The close frame's code.
+    Closed(u16),
+    /// The connection broke.
+    Cut,
+}
+
+impl Stream {
+    pub async fn connect(address: &str, id: &str, after: u64) -> Result<Self> {
+        let mut request =
+            format!("ws://{address}/sessions/{id}/stream?after={after}").into_client_request()?;
+        request.headers_mut().insert("authorization", format!("Bearer {TOKEN}").parse()?);
+        let (stream, _) = connect_async(request).await?;
+        Ok(Self(stream))
+    }
+
+    pub async fn next(&mut self) -> Received {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
+                    Ok(message) => return Received::Message(message),
+                    Err(_) => return Received::Cut, // a proxy's cut cannot forge a frame; this would be told as lost bytes
+                },
+                Some(Ok(Message::Close(frame))) => {
+                    let code = frame.map_or(1005, |frame| frame.code.into());
+                    let _ = self.0.next().await; // answers the close
+                    return Received::Closed(code);
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Received::Cut,
+            }
+        }
+    }
+
+    /// Sends a message; whether it arrives shows elsewhere.
+    pub async fn send(&mut self, message: &Value) -> bool {
+        self.0.send(Message::text(message.to_string())).await.is_ok()
+    }
+}
+
+/// All that a session has printed on standard output, and its closing message.
+pub async fn read_all(address: &str, id: &str) -> Result<Whole> {
+    let mut stream = Stream::connect(address, id, 0).await?;
+    let mut whole = Whole::default();
+    loop {
+        match stream.next().await {
+            Received::Message(message) => whole.take(&message)?,
+            Received::Closed(1000) => return Ok(whole),
+            other => bail!("the stream of {id} ended with {other:?}"),
+        }
+    }
+}
+
+/// What a stream said, put together.
+#[derive(Clone, Debug, Default)]
+pub struct Whole {
+    pub after: u64,
+    pub stdout: String,
+    pub stderr: String,
+    /// The program's own messages.
+    pub messages: Vec<Value>,
+    /// Numbers that were told as gaps.
+    pub gaps: u64,
+    pub exit: Option<Value>,
+}
+
+impl Whole {
+    /// Takes the next message in. An error where numbers are left out or come again.
+    pub fn take(&mut self, message: &Value) -> Result<()> {
+        match message["msgtype"].as_str() {
+            Some("welcome" | "ack" | "error" | "pong") => return Ok(()),
+            Some("gap") => {
+                let (from, to) = (message["from"].as_u64(), message["to"].as_u64());
+                let (Some(from), Some(to)) = (from, to) else {
+                    bail!("a gap without its numbers: {message}")
+                };
+                if from != self.after + 1 || to < from {
+                    bail!("after {} came the gap {from} to {to}", self.after);
+                }
+                self.gaps += to + 1 - from;
+                self.after = to;
+                return Ok(());
+            }
+            _ => {}
+        }
+        let seq = message["seq"].as_u64().with_context(|| format!("no number: {message}"))?;
+        if seq != self.after + 1 {
+            bail!("after {} came {seq}", self.after);
+        }
+        self.after = seq;
+        let data = message["data"].as_str().unwrap_or_default();
+        match (message["msgtype"].as_str(), message["file"].as_str()) {
+            (Some("write"), Some("stdout")) => self.stdout += data,
+            (Some("write"), _) => self.stderr += data,
+            (Some("exitstatus"), _) => self.exit = Some(message.clone()),
+            _ => self.messages.push(message.clone()),
+        }
+        Ok(())
+    }
+
+    pub fn exitstatus(&self) -> Option<i64> {
+        self.exit.as_ref()?["exitstatus"].as_i64()
+    }
+
+    pub fn reason(&self) -> Option<&str> {
+        self.exit.as_ref()?["reason"].as_str()
+    }
+}

@@ -1,0 +1,118 @@
+//! What is there on the machine.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::{Result, bail};
+use tokio::time::{Instant, sleep};
+
+/// How long a state of the machine may take to come about that nobody announces.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Looks until `look` gives something.
+pub async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return Ok(found);
+        }
+        if Instant::now() > until {
+            bail!("{what}: not within {} s", PATIENCE.as_secs());
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whether a process runs. One that is dead and waits to be reaped does not.
+pub fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+    state.is_some_and(|state| state != "Z" && state != "X")
+}
+
+/// Whether a process is one of livecode's.
+pub fn is_livecode(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("livecode"))
+}
+
+/// Process numbers below `pid`, in all generations.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children: Vec<u32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    children.iter().flat_map(|child| [vec![*child], descendants(*child)].concat()).collect()
+}
+
+/// Memory of a process's own, in bytes: resident, anonymous.
+pub fn memory_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// Open descriptors of a process.
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// Names of the cgroups of sandboxes of the server with these data, in all hierarchies.
+pub fn cgroups(data: &Path) -> Vec<String> {
+    let name = format!("livecode-{:016x}", name_of(data));
+    let mut found = vec![];
+    walk(Path::new("/sys/fs/cgroup"), 6, &mut |folder| {
+        if folder.file_name().is_some_and(|own| own == name.as_str()) {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            found.extend(
+                entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.path().display().to_string()),
+            );
+        }
+    });
+    found
+}
+
+/// What a data directory's groups are named after (FNV-1a of its path).
+fn name_of(data: &Path) -> u64 {
+    let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    let bytes = data.as_os_str().as_encoded_bytes();
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn walk(folder: &Path, depth: u32, visit: &mut impl FnMut(&Path)) {
+    visit(folder);
+    if depth == 0 {
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|file_type| file_type.is_dir()) {
+            walk(&entry.path(), depth - 1, visit);
+        }
+    }
+}
+
+/// Files and folders below a folder.
+pub fn files(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| {
+            1 + if entry.file_type().is_ok_and(|kind| kind.is_dir()) { files(&entry.path()) } else { 0 }
+        })
+        .sum()
+}
+
+/// Mounts that this process sees.
+pub fn mounts() -> usize {
+    fs::read_to_string("/proc/self/mountinfo").map_or(0, |mounts| mounts.lines().count())
+}
+
+/// Whether a process has something open in a folder.
+pub fn has_open(pid: u32, folder: &Path) -> bool {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    fds.into_iter().any(|fd| fs::read_link(fd.path()).is_ok_and(|target| target.starts_with(folder)))
+}
+
+/// Processes of livecode's on this machine that have something open in these data.
+pub fn processes(data: &Path) -> usize {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| is_livecode(*pid) && has_open(*pid, data)).count()
+}
