@@ -1,10 +1,13 @@
 //! A client that comes back until it has everything: it creates under a key, follows by number, and sends again by id.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 
 use crate::{
     http::{Received, Stream, Whole, request},
@@ -43,9 +46,21 @@ pub async fn create(address: &str, program: &Program, key: &str) -> Result<Strin
 
 /// Follows a session to its end, and gives it `inputs` numbered lines in the course of `spread`, then the end of input.
 pub async fn follow(address: &str, id: &str, inputs: u64, spread: Duration) -> Result<Seen> {
+    let (_now, may_end) = watch::channel(true);
+    follow_until(address, id, inputs, spread, may_end).await
+}
+
+/// The same, with the end of input not before it may end.
+pub async fn follow_until(
+    address: &str,
+    id: &str,
+    inputs: u64,
+    spread: Duration,
+    may_end: watch::Receiver<bool>,
+) -> Result<Seen> {
     let began = Instant::now();
     let mut seen = Seen { id: id.to_owned(), ..Seen::default() };
-    let mut inbox = Inputs { count: inputs, spread, began, acknowledged: 0, sent: 0 };
+    let mut inbox = Inputs { count: inputs, spread, began, acknowledged: 0, sent: 0, may_end };
     while seen.whole.exit.is_none() {
         if began.elapsed() > PATIENCE {
             bail!("session {id} did not end; the last number was {}", seen.whole.after);
@@ -69,13 +84,18 @@ struct Inputs {
     acknowledged: u64,
     /// How many were sent on this connection, or acknowledged before.
     sent: u64,
+    may_end: watch::Receiver<bool>,
 }
 
 impl Inputs {
-    /// When the next is to be sent, if there is one.
-    fn due(&self) -> Option<Instant> {
-        (self.sent <= self.count)
-            .then(|| self.began + self.spread.mul_f64(self.sent as f64 / (self.count + 1) as f64))
+    /// Waits until the next is to be sent; for ever where there is none.
+    async fn due(&mut self) {
+        let due = self.began + self.spread.mul_f64(self.sent as f64 / (self.count + 1) as f64);
+        match self.sent.cmp(&self.count) {
+            Ordering::Less => sleep_until(due).await,
+            Ordering::Equal => drop(self.may_end.wait_for(|may_end| *may_end).await), // or nobody forbids it any more
+            Ordering::Greater => std::future::pending().await,
+        }
     }
 
     fn next(&self) -> Value {
@@ -88,10 +108,9 @@ impl Inputs {
 
 async fn talk(stream: &mut Stream, seen: &mut Seen, inputs: &mut Inputs) -> Result<()> {
     loop {
-        let due = inputs.due();
         let received = tokio::select! {
             received = stream.next() => received,
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+            () = inputs.due() => {
                 let input = inputs.next();
                 // One in four is sent twice, as a client does that is not sure.
                 let times = if fastrand::u8(..4) == 0 { 2 } else { 1 };

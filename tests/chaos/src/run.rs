@@ -1,18 +1,13 @@
 //! Many sessions, cuts and kills at random; at the end every byte is accounted for.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use rustix::process::Signal;
 use sha2::{Digest as _, Sha256};
 use tokio::{
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep},
 };
@@ -72,21 +67,16 @@ pub async fn run(common: &Common, options: &Options, seed: u64) -> Result<()> {
     let began = Instant::now();
     let mut server = Server::start(ServerOptions::new(common))?;
     let proxy = Proxy::start(server.address(), options.cuts).await?;
-    // Programs run until the last kill, and a little longer.
+    // Programs print about until the last kill, and then wait for it.
     let wall = KILL_INTERVAL * u32::try_from(options.kills)? + Duration::from_secs(4);
     let programs: Vec<_> = (0..options.sessions).map(|index| program(index, wall)).collect();
-    let clients = begin_clients(&proxy, &programs, options, wall, seed);
+    let (over, is_over) = watch::channel(false);
+    let clients = begin_clients(&proxy, &programs, options, wall, seed, &is_over);
 
     let mut tally = Tally::default();
-    let done = Arc::new(AtomicBool::new(false));
-    let killed = break_things(&mut server, options, &done, &mut tally);
-    let seen = async {
-        let seen = clients.join_all().await.into_iter().collect::<Result<Vec<_>>>();
-        done.store(true, Ordering::Relaxed);
-        seen
-    };
-    let (killed_ids, seen) = tokio::join!(killed, seen);
-    let (killed_ids, mut seen) = (killed_ids?, seen?);
+    let killed_ids = break_things(&mut server, options, &mut tally).await?;
+    over.send_replace(true);
+    let mut seen = clients.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
     seen.sort_by_key(|(index, _)| *index);
 
     for ((_, seen), program) in seen.iter().zip(&programs) {
@@ -128,15 +118,16 @@ fn begin_clients(
     options: &Options,
     wall: Duration,
     seed: u64,
+    is_over: &watch::Receiver<bool>,
 ) -> JoinSet<Result<(usize, Seen)>> {
     let mut clients = JoinSet::new();
     let pause = BEGIN_WITHIN.min(wall) / u32::try_from(programs.len()).unwrap_or(1).max(1);
     for program in programs.iter().copied() {
-        let (address, inputs) = (proxy.address().to_owned(), options.inputs);
+        let (address, inputs, is_over) = (proxy.address().to_owned(), options.inputs, is_over.clone());
         clients.spawn(async move {
             sleep(pause * program.index as u32).await;
             let id = client::create(&address, &program, &format!("{seed}-{}", program.index)).await?;
-            let seen = client::follow(&address, &id, inputs, wall.mul_f64(0.8)).await?;
+            let seen = client::follow_until(&address, &id, inputs, wall.mul_f64(0.8), is_over).await?;
             anyhow::Ok((program.index, seen))
         });
     }
@@ -144,19 +135,9 @@ fn begin_clients(
 }
 
 /// Kills and stops until it has done so often enough. Returns the sessions whose supervisors were killed.
-async fn break_things(
-    server: &mut Server,
-    options: &Options,
-    done: &AtomicBool,
-    tally: &mut Tally,
-) -> Result<Vec<String>> {
+async fn break_things(server: &mut Server, options: &Options, tally: &mut Tally) -> Result<Vec<String>> {
     let mut killed = vec![];
-    let kills = AtomicU64::new(0);
-    while kills.load(Ordering::Relaxed) < options.kills {
-        ensure!(
-            !done.load(Ordering::Relaxed),
-            "all sessions ended before the last kill: they were too short"
-        );
+    for _ in 0..options.kills {
         sleep(KILL_INTERVAL.mul_f64(fastrand::f64() * 2.0).max(Duration::from_millis(50))).await;
         if fastrand::u8(..4) == 0 {
             tally.server_stops += 1;
@@ -178,7 +159,6 @@ async fn break_things(
         server.kill();
         let took = server.start_again()?;
         tally.slowest_start = tally.slowest_start.max(took);
-        kills.fetch_add(1, Ordering::Relaxed);
     }
     Ok(killed)
 }
