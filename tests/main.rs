@@ -8,6 +8,7 @@ mod docs;
 mod errors;
 mod leftovers;
 mod limits;
+mod liveness;
 mod messages;
 mod openapi;
 mod programs;

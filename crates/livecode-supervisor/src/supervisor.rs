@@ -483,6 +483,7 @@ impl<'h> Supervisor<'h> {
             farewell(&mut self.connections, progress);
         }
         drop(self.sandbox); // and its cgroups
+        self.connections.retain_mut(|connection| connection.read().is_some());
         if self.connections.is_empty() {
             self.host.tidy(); // the server has gone, and its spawner with it: perhaps this was the last session
         }

@@ -53,6 +53,18 @@ pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
+/// Connections that the server at this IPv4 address has open (proc_net_tcp(5): state 1 is established).
+pub fn connections(address: &str) -> usize {
+    let port = address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).unwrap_or(0);
+    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let is_ours = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(1);
+        let local = fields.next().is_some_and(|local| local.ends_with(&format!(":{port:04X}")));
+        local && fields.nth(1) == Some("01")
+    };
+    table.lines().filter(is_ours).count()
+}
+
 /// Names of the cgroups of sandboxes of the server with these data, in all hierarchies.
 pub fn cgroups(data: &Path) -> Vec<String> {
     let name = format!("livecode-{:016x}", name_of(data));

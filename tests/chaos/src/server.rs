@@ -153,6 +153,9 @@ pub fn signal_pid(pid: u32, signal: Signal) {
 impl Drop for Server {
     fn drop(&mut self) {
         self.signal(Signal::CONT);
+        for stopped in crate::machine::descendants(self.pid()) {
+            signal_pid(stopped, Signal::CONT);
+        }
         let sessions = fs::read_dir(self.data().join("sessions"));
         let ids: Vec<_> = sessions
             .into_iter()

@@ -1,16 +1,14 @@
 //! Accepts connections and serves each, within the limits that no single request sees.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Body,
     extract::{ConnectInfo, Request},
 };
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -34,28 +32,23 @@ pub(crate) struct Permit {
 pub(crate) async fn serve(app: App, listener: TcpListener) {
     let max = u32::try_from(app.config.connections_max).unwrap_or(u32::MAX);
     let permits = Arc::new(Semaphore::new(max as usize));
-    let connections = Connections {
-        builder: builder(&app),
-        router: router(app.clone()),
-        graceful: GracefulShutdown::new(),
-    };
+    let connections = Connections { builder: builder(&app), router: router(app.clone()), app: app.clone() };
     tokio::select! {
         () = accept(&listener, &permits, &connections) => {}
         () = app.stopped() => {}
     }
     drop(listener);
-    let closed = async {
-        connections.graceful.shutdown().await;
-        let _ = permits.acquire_many(max).await; // websockets hold theirs until they are closed
-    };
+    // Each connection holds its permit until it is closed, and so does each websocket.
+    let closed = permits.acquire_many(max);
     // An answer of v0.1 may take an hour; its program ends with it.
     let _ = tokio::time::timeout(FAREWELL, closed).await;
 }
 
-fn builder(app: &App) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(app: &App) -> http1::Builder {
+    // HTTP/1.1 alone: to tell other versions apart, the first bytes would be waited for without a limit.
+    let mut builder = http1::Builder::new();
     let header_timeout = Duration::from_millis(app.config.header_timeout_ms);
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
     builder
 }
 
@@ -79,9 +72,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 struct Connections {
-    builder: auto::Builder<TokioExecutor>,
+    builder: http1::Builder,
     router: Router,
-    graceful: GracefulShutdown,
+    app: App,
 }
 
 impl Connections {
@@ -95,11 +88,20 @@ impl Connections {
             request.extensions_mut().insert(permit.clone());
             router.clone().call(request)
         });
-        let connection = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        let connection = self.graceful.watch(connection.into_owned());
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let app = self.app.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, error, "a connection ended");
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = app.stopped() => {
+                    // What is being answered is answered.
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%peer, %error, "a connection ended");
             }
         });
     }

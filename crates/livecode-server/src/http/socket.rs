@@ -254,7 +254,8 @@ async fn outgoing(
                 Notice::Close(text, code, reason) => return Some((text, code, reason)),
             },
             _ = pings.tick() => {
-                if heard.silence() > ping_interval * PINGS_IN_VAIN {
+                // Half an interval more: the tick and the last ping are not quite apart.
+                if heard.silence() > ping_interval * PINGS_IN_VAIN + ping_interval / 2 {
                     return None;
                 }
                 vec![Message::Ping(Default::default())]

@@ -100,7 +100,10 @@ impl Driver {
         self.session.close_queue();
         if closed_by == ClosedBy::Us {
             self.settle(false).await;
-            self.sweep().await;
+            // A supervisor says who it is before it makes anything outside its folder.
+            if self.store.state(self.id()).is_some() {
+                self.sweep().await;
+            }
         }
         self.settle(true).await;
     }

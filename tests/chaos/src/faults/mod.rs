@@ -3,13 +3,21 @@
 mod clients;
 mod data;
 mod processes;
+mod queue;
 mod resources;
 
-use std::{pin::Pin, time::Instant};
+use std::{
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use tokio::time::timeout;
 
 use crate::Common;
+
+/// How long one fault may take in all.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a fault's test saw, in words.
 type Seen<'c> = Pin<Box<dyn Future<Output = Result<String>> + 'c>>;
@@ -39,6 +47,9 @@ pub async fn run(common: &Common, only: Option<&str>) -> Result<()> {
         processes::supervisor_killed: "supervisor killed" => "program dead, session lost, journal whole, nothing left",
         processes::supervisor_stopped: "supervisor stopped, session deleted" => "204 within 10 s, nothing left",
         processes::spawner_killed: "spawner killed" => "sessions run on, new ones are made",
+        queue::spawner_stopped: "spawner stopped (SIGSTOP), then continued" => "server answers, what waits can be deleted, the rest runs",
+        queue::killed_while_waiting: "server killed while sessions wait their turn" => "each runs once, with the input it was sent",
+        queue::deleted_while_waiting: "deleted before it began" => "its watchers get exitstatus (cancelled) and 1000",
         processes::older_supervisor: "supervisor of an older version" => "read, fed, cancelled and ended by the new server",
         processes::hundred_found: "100 running sessions at start" => "all found within 1 s, and read on",
         resources::out_of_descriptors: "no descriptors left (EMFILE)" => "nothing lost; answered again when clients leave",
@@ -64,7 +75,8 @@ pub async fn run(common: &Common, only: Option<&str>) -> Result<()> {
     let mut failed = vec![];
     for fault in faults {
         let began = Instant::now();
-        let seen = (fault.test)(common).await.unwrap_or_else(|error| {
+        let seen = timeout(PATIENCE, (fault.test)(common)).await.context("it hangs").and_then(|seen| seen);
+        let seen = seen.unwrap_or_else(|error| {
             failed.push(fault.name);
             format!("FAILED: {error:#}")
         });

@@ -265,16 +265,20 @@ pub async fn supervisor_stopped(common: &Common) -> Result<String> {
     Ok(format!("204 after {:.1} s, nothing left, another session unharmed", took.as_secs_f64()))
 }
 
+/// The server's spawner.
+pub fn spawner(server: &Server) -> Result<u32> {
+    let is_spawner = |pid: &u32| {
+        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"livecode\0spawner"))
+    };
+    machine::descendants(server.pid()).into_iter().find(is_spawner).context("no spawner")
+}
+
 pub async fn spawner_killed(common: &Common) -> Result<String> {
     let server = Server::start(Options::new(common))?;
     let address = server.address().to_owned();
     let id = create_python(&address, &counter(60)).await?;
     begun(&address, &id).await?;
-    let pid = server.pid();
-    let spawner = machine::descendants(pid).into_iter().find(|pid| {
-        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"livecode\0spawner"))
-    });
-    signal_pid(spawner.context("no spawner")?, Signal::KILL);
+    signal_pid(spawner(&server)?, Signal::KILL);
     for _ in 0..5 {
         let id = create_python(&address, "print('made')").await?;
         let whole = read_all(&address, &id).await?;

@@ -1,0 +1,152 @@
+//! Who does nothing, or too much, is let go in time: programs, connections, clients.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
+
+use serde_json::json;
+
+use crate::common::{PATIENCE, Run, Server, Stream, id};
+
+const ELSEWHERE: (&str, &str) = ("origin", "https://elsewhere.example");
+
+#[test]
+fn a_session_in_which_nothing_is_done_ends() {
+    let server = Server::start_with(&["--idle-ms", "400"]);
+    let idle = server.create_id("python", "import time\ntime.sleep(60)");
+    // Coming back and reading is not doing anything.
+    let mut run = None;
+    while run.is_none() {
+        let mut stream = server.stream(&idle, "");
+        assert_eq!(stream.next().expect("a welcome")["msgtype"], "welcome");
+        if server.get(&format!("/sessions/{idle}")).json()["state"] == "ended" {
+            run = Some(Run::collect(server.stream(&idle, "")));
+        }
+    }
+    let run = run.expect("an end");
+    assert_eq!((run.exitstatus, run.reason.as_deref()), (124, Some("timeout")));
+
+    // Writing is, and so is computing, and so is input.
+    let writes = "import time\nfor _ in range(10):\n    print('x', flush=True)\n    time.sleep(0.1)\n";
+    let computes = "import time\nend = time.monotonic() + 1\nwhile time.monotonic() < end: pass\n";
+    let writing = server.create_id("python", writes);
+    let computing = server.create_id("python", computes);
+    let reading = server.create_id("python", "for _ in range(10): input()");
+    let mut stream = server.stream(&reading, "");
+    for number in 0..10 {
+        stream.send(&json!({"msgtype": "input", "data": "x\n", "id": number}));
+        assert_eq!(stream.next_of("ack")["id"], number);
+        std::thread::park_timeout(std::time::Duration::from_millis(100)); // the pace that is to keep it alive
+    }
+    for id in [writing, reading] {
+        let run = Run::collect(server.stream(&id, ""));
+        assert_eq!((run.exitstatus, run.reason), (0, None));
+    }
+    if crate::common::is_root() {
+        let run = Run::collect(server.stream(&computing, "")); // where CPU time is counted
+        assert_eq!((run.exitstatus, run.reason), (0, None));
+    }
+}
+
+#[test]
+fn the_document_says_when_something_was_last_done() {
+    let server = Server::start();
+    let id = server.create_id("python", "print('up', flush=True)\ninput()");
+    server.stream(&id, "").read_until("up");
+    let first = server.get(&format!("/sessions/{id}")).json();
+    assert!(first["active"].as_str() >= first["created"].as_str(), "{first}");
+    server.stream(&id, "").send(&json!({"msgtype": "input", "data": "\n"}));
+    Run::collect(server.stream(&id, ""));
+    assert!(server.get(&format!("/sessions/{id}")).json().get("active").is_none());
+}
+
+/// Sends part of a request, and returns all that the server says until it closes.
+fn until_closed(server: &Server, part: &str) -> String {
+    let mut tcp = TcpStream::connect(server.address()).expect("the server listens");
+    tcp.set_read_timeout(Some(PATIENCE)).expect("a positive duration");
+    tcp.write_all(part.as_bytes()).expect("it takes that");
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).expect("it closes in time");
+    answer
+}
+
+#[test]
+fn a_request_that_never_comes_whole_is_given_up() {
+    let server = Server::start_with(&["--header-timeout-ms", "200", "--body-timeout-ms", "200"]);
+    assert_eq!(until_closed(&server, ""), "");
+    until_closed(&server, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ");
+    let head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    for path in ["/sessions", "/exec", "/runtimes/python"] {
+        let answer = until_closed(&server, &format!("POST {path} HTTP/1.1\r\n{head}"));
+        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("within 200 ms"), "{path}: {answer}");
+    }
+    let parts = "Host: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 100\r\n\r\n--b\r\n";
+    let answer = until_closed(&server, &format!("POST /runtimes/python HTTP/1.1\r\n{parts}"));
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    // Who is slow, but whole in time, is served; and so is a program that runs for longer than that.
+    assert_eq!(server.run_code("python", "import time; time.sleep(0.5); print(1)").stdout, "1\n");
+}
+
+#[test]
+fn a_stranger_who_sends_too_much_is_closed() {
+    let server = Server::start_with(&["--messages-per-s", "20"]);
+    let request = json!({"runtime": "python", "code": "input()"}).to_string();
+    let headers = [("content-type", "application/json"), ELSEWHERE];
+    let session = server.request("POST", "/sessions", &headers, request.as_bytes()).json();
+    for path in [format!("/sessions/{}/stream", id(&session)), "/livecode".to_owned()] {
+        let mut stream = Stream::try_connect(server.address(), &path, &[ELSEWHERE]).expect("an upgrade");
+        for _ in 0..100 {
+            stream.send(&json!({"msgtype": "ping"}));
+        }
+        let pongs = stream.rest().iter().filter(|message| message["msgtype"] == "pong").count();
+        assert_eq!(stream.close_code(), Some(1008), "{path}");
+        assert!((40..80).contains(&pongs), "{path}: {pongs} answered");
+    }
+    // The local user is not counted.
+    let mut stream = server.websocket("/livecode");
+    for _ in 0..200 {
+        stream.send(&json!({"msgtype": "ping"}));
+    }
+    for _ in 0..200 {
+        stream.next_of("pong");
+    }
+}
+
+#[test]
+fn a_websocket_that_answers_no_ping_is_closed() {
+    let server = Server::start_with(&["--ping-interval-ms", "100"]);
+    let session = server.create_id("python", "input()");
+    for path in [format!("/sessions/{session}/stream"), "/livecode".to_owned()] {
+        // Never read from, this client answers nothing; what the server then does shows on the bare connection.
+        let stream = server.websocket(&path);
+        let mut tcp = stream.tcp().try_clone().expect("a second handle");
+        let mut rest = vec![];
+        tcp.read_to_end(&mut rest).expect("the server ends the connection");
+        assert!(rest.iter().filter(|byte| **byte == 0x89).count() >= 3, "{path}: pings in {rest:?}");
+    }
+    let mut patient = server.websocket("/livecode");
+    patient.send(&json!({"msgtype": "ping"}));
+    patient.next_of("pong");
+}
+
+#[test]
+fn connections_are_bounded() {
+    let server = Server::start_with(&["--connections-max", "8"]);
+    let session = server.create_id("python", "input()");
+    let mut streams: Vec<_> = (0..7).map(|_| server.stream(&session, "")).collect();
+    let held = TcpStream::connect(server.address()).expect("room in the kernel's queue");
+    // A further one waits until somebody goes.
+    let mut waiting = TcpStream::connect(server.address()).expect("room in the kernel's queue");
+    waiting.set_read_timeout(Some(PATIENCE)).expect("a positive duration");
+    waiting
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .expect("sent");
+    waiting.set_nonblocking(true).expect("a socket");
+    assert_eq!(waiting.read(&mut [0]).expect_err("nothing yet").kind(), std::io::ErrorKind::WouldBlock);
+    waiting.set_nonblocking(false).expect("a socket");
+    drop((held, streams.pop()));
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
