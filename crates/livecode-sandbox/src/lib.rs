@@ -24,6 +24,7 @@
 mod cgroup;
 mod host;
 mod init;
+mod landlock;
 mod limits;
 mod mounts;
 mod privileges;
@@ -32,6 +33,7 @@ mod report;
 mod sandbox;
 mod seccomp;
 mod sys;
+mod without;
 
 pub use host::{Host, HostError};
 pub use report::{Report, SetupError, Status};

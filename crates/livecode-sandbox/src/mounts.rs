@@ -33,6 +33,7 @@ use crate::{
     host::Host,
     report::{Named, SetupError},
     sys::{MountFlags, set_mount_flags},
+    without::keeps,
 };
 
 /// Folders that are links into /usr on merged machines.
@@ -183,6 +184,9 @@ impl Root<'_> {
         self.folder("proc")?;
         let flags = Flags::NOSUID | Flags::NODEV | Flags::NOEXEC;
         mount("proc", self.at("proc"), "proc", flags, None).step("mount /proc")?;
+        if !keeps("masks") {
+            return Ok(());
+        }
         for name in PROC_HIDDEN {
             let path = Path::new("/proc").join(name);
             if self.at(&path).exists() {

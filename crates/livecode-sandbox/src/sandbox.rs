@@ -21,6 +21,7 @@ use crate::{
     init,
     report::{MAX_BYTES, Named, Report, Request, SetupError},
     sys::{self, Forked},
+    without::keeps,
 };
 
 /// The supervisor's ends of a program's pipes. All but `stdin` are to be read; none blocks.
@@ -69,11 +70,12 @@ impl Sandbox {
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .step("make pipes")?;
 
-        let mut flags = libc::CLONE_NEWNS
-            | libc::CLONE_NEWPID
-            | libc::CLONE_NEWIPC
-            | libc::CLONE_NEWNET
-            | libc::CLONE_NEWUTS;
+        let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWUTS;
+        let namespaces =
+            [("pid", libc::CLONE_NEWPID), ("ipc", libc::CLONE_NEWIPC), ("network", libc::CLONE_NEWNET)];
+        for (_, flag) in namespaces.into_iter().filter(|(name, _)| keeps(name)) {
+            flags |= flag;
+        }
         if host.rootless {
             flags |= libc::CLONE_NEWUSER;
         }
