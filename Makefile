@@ -2,7 +2,7 @@
 
 BINARY := target/release/livecode
 
-.PHONY: run build test lint fmt setup-build setup-run setup-test clean help
+.PHONY: run build test attacks test-vm lint fmt setup-build setup-run setup-test setup-vm clean help
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,12 @@ build: setup-build ## Build everything into target/release/livecode
 
 test: setup-test ## Set up what the tests need, and run them all
 	scripts/test
+
+attacks: setup-test build ## Run the known attacks against the release binary, and print a table
+	scripts/attacks
+
+test-vm: setup-test setup-vm build ## The same in a virtual machine with another kernel and cgroup v2
+	scripts/test-vm
 
 lint: setup-build ## What CI checks before the tests: format, clippy, licences
 	scripts/lint
@@ -30,6 +36,9 @@ setup-run:
 
 setup-test:
 	@scripts/setup build run test
+
+setup-vm:
+	@scripts/setup vm
 
 clean: ## Remove what was built
 	cargo clean
