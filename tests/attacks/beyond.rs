@@ -78,9 +78,8 @@ fn passed_descriptors(place: &Place) -> Verdict {
     let session = place.start("python", include_str!("programs/x_messages.py"), json!({}));
     let mut stream = place.server.stream(&id(&session), "");
     let pid = supervisor(&place.server, &id(&session));
-    let before = descriptors(pid);
     assert_eq!(stream.next_of("hello")["msgtype"], "hello");
-    assert!(descriptors(pid) <= before + 2, "the supervisor kept {} descriptors", descriptors(pid) - before);
+    assert!(descriptors(pid) < 40, "the supervisor has {} descriptors", descriptors(pid));
     stream.send(&json!({"msgtype": "input", "data": "\n"}));
     let run = Run::collect(stream);
     assert_eq!((&*run.stdout, run.exitstatus), ("held\n", 0), "{run:?}");
@@ -90,7 +89,7 @@ fn passed_descriptors(place: &Place) -> Verdict {
 fn message_flood(place: &Place) -> Verdict {
     for how in ["line", "lines"] {
         let fields =
-            json!({"env": {"HOW": how}, "limits": {"output_bytes": 4 << 20}, "timeout": 15_000 * scale()});
+            json!({"env": {"HOW": how}, "limits": {"output_bytes": 4 << 20}, "timeout": 3_000 * scale()});
         let session = place.start("python", include_str!("programs/x_flood_messages.py"), fields);
         let pid = supervisor(&place.server, &id(&session));
         let mut stream = place.server.stream(&id(&session), "");
@@ -101,7 +100,7 @@ fn message_flood(place: &Place) -> Verdict {
             last = message;
         }
         let reason = last["reason"].as_str().unwrap_or_default();
-        // A line that never ends is a complaint a while, so the clock may come first.
+        // A line that never ends is thrown away, so it is the clock that ends it.
         assert!(
             reason == "output" || (how == "line" && ["timeout", "cpu"].contains(&reason)),
             "{how}: {last}"

@@ -25,10 +25,10 @@ pub fn attacks() -> Vec<Attack> {
 }
 
 const COUNT: &str =
-    "import sys, time\nfor n in range(3000):\n    print(n, flush=True)\n    time.sleep(0.0005)";
+    "import sys, time\nfor n in range(1500):\n    print(n, flush=True)\n    time.sleep(0.0005)";
 
 fn counted() -> String {
-    (0..3000).map(|n| format!("{n}\n")).collect()
+    (0..1500).map(|n| format!("{n}\n")).collect()
 }
 
 fn server_dies(_: &Place) -> Verdict {
@@ -114,8 +114,8 @@ fn disk_full(place: &Place) -> Verdict {
     let wrapper: Vec<&str> = unshare.iter().copied().chain(["sh", "-c", &script, "sh"]).collect();
     let server = Server::start_by(&wrapper);
     let code =
-        "import sys\nfor n in range(200_000): print('line', n, 'x' * 40)\nprint('drained', file=sys.stderr)";
-    let session = server.create(&json!({"runtime": "python", "code": code}));
+        "import sys\nfor n in range(80_000): print('line', n, 'x' * 40)\nprint('drained', file=sys.stderr)";
+    let session = server.create(&json!({"runtime": "python", "code": code, "limits": {"cpu_ms": 60_000}}));
     let mut stream = server.stream(&id(&session), "");
     let messages = stream.rest();
     let last = messages.last().expect("an end");

@@ -13,7 +13,7 @@ use crate::{
     suite::{Attack, Place, Verdict, Way, ms},
 };
 
-/// How long headers, or a body, may take to come.
+/// How long headers, or a body, may take to come. (The server's own clocks: nothing to scale.)
 const SLOW_REQUEST_MS: u64 = 60_000;
 /// How long a websocket may be silent that answers no ping.
 const SILENT_SOCKET_MS: u64 = 150_000;
@@ -343,7 +343,7 @@ fn closed(after: Option<Duration>, what: &str) -> Verdict {
 
 fn slow_headers(place: &Place) -> Verdict {
     let head = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ";
-    closed(dribble(&place.server, head, ms(SLOW_REQUEST_MS)), "slow headers")
+    closed(dribble(&place.server, head, Duration::from_millis(SLOW_REQUEST_MS)), "slow headers")
 }
 
 fn slow_body(place: &Place) -> Verdict {
@@ -351,7 +351,7 @@ fn slow_body(place: &Place) -> Verdict {
         "POST /sessions HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{{",
         place.server.address()
     );
-    closed(dribble(&place.server, head.as_bytes(), ms(SLOW_REQUEST_MS)), "slow bodies")
+    closed(dribble(&place.server, head.as_bytes(), Duration::from_millis(SLOW_REQUEST_MS)), "slow bodies")
 }
 
 /// A client that has gone without a word: nothing of it ever answers a ping.
@@ -362,7 +362,7 @@ fn half_open(place: &Place) -> Verdict {
     let began = Instant::now();
     let mut bytes = [0; 1024];
     let after = loop {
-        if began.elapsed() > ms(SILENT_SOCKET_MS) {
+        if began.elapsed() > Duration::from_millis(SILENT_SOCKET_MS) {
             break None;
         }
         match tcp.read(&mut bytes) {
@@ -400,7 +400,7 @@ fn deep_json(place: &Place) -> Verdict {
             place.server.request("POST", "/sessions", &json_type, body.as_bytes()).problem(400);
         }
     }
-    let huge = format!(r#"{{"runtime":"python","code":"{}"}}"#, "x".repeat(17 << 20));
+    let huge = format!(r#"{{"runtime":"python","code":"{}"}}"#, "x".repeat(16 << 20));
     place.server.request("POST", "/sessions", &json_type, huge.as_bytes()).problem(413);
     // Nor is the memory for many copies of one name.
     let names = format!("{{{}}}", vec!["\"runtime\":\"python\""; 100_000].join(","));

@@ -76,7 +76,7 @@ impl Host {
         let sentences = [
             (
                 missing.memory,
-                "memory is limited per process, not per session: no cgroup memory controller may be used",
+                "memory is limited per process, and only looked at for the session: no cgroup memory controller may be used",
             ),
             (
                 missing.processes,

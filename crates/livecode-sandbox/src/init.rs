@@ -106,7 +106,7 @@ fn set_up(inside: &Inside<'_>) -> Result<(), SetupError> {
         landlock::confine().step("restrict files by Landlock")?;
     }
     if keeps("seccomp") {
-        host.profile.install().step("install the seccomp filters")?;
+        host.profile.install(host.cgroups.missing().memory).step("install the seccomp filters")?;
     }
     Ok(())
 }

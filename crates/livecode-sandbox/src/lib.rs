@@ -30,6 +30,7 @@ mod mounts;
 mod privileges;
 mod program;
 mod report;
+mod sample;
 mod sandbox;
 mod seccomp;
 mod sys;

@@ -20,6 +20,7 @@ use crate::{
     host::Host,
     init,
     report::{MAX_BYTES, Named, Report, Request, SetupError},
+    sample,
     sys::{self, Forked},
     without::keeps,
 };
@@ -39,9 +40,11 @@ pub struct Pipes {
 /// A running sandbox. Dropping it kills everything inside and waits until all of it is gone.
 pub struct Sandbox {
     control: OwnedFd,
+    init: i32,
     pidfd: OwnedFd,
     group: Group,
     memory_alarm: Option<OwnedFd>,
+    is_memory_sampled: bool,
     reaped: bool,
 }
 
@@ -86,7 +89,15 @@ impl Sandbox {
                 init::run(init::Inside { host, order, control: control_end, ends, entrances, outer_ids })
             }
             Forked::Parent(cloned) => Ok((
-                Self { control, pidfd: cloned.pidfd, group, memory_alarm, reaped: false },
+                Self {
+                    control,
+                    init: cloned.pid,
+                    pidfd: cloned.pidfd,
+                    group,
+                    memory_alarm,
+                    is_memory_sampled: host.cgroups.missing().memory,
+                    reaped: false,
+                },
                 Pipes { stdin, stdout, stderr, messages },
             )),
         }
@@ -174,6 +185,16 @@ impl Sandbox {
     /// The most memory held at once, in bytes, where the machine counts it.
     pub fn memory_peak_bytes(&self) -> Option<u64> {
         self.group.memory_peak_bytes()
+    }
+
+    /// Whether no cgroup keeps the memory of all processes within its limit, so that somebody must look.
+    pub fn is_memory_sampled(&self) -> bool {
+        self.is_memory_sampled
+    }
+
+    /// Whether all processes hold more memory than this together, now.
+    pub fn holds_more_than(&self, limit_bytes: u64) -> bool {
+        !self.reaped && sample::exceeds(self.init, limit_bytes)
     }
 
     /// Whether the kernel killed any process for want of memory.

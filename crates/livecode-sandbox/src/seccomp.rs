@@ -19,10 +19,11 @@ use seccompiler::{
     SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 
-/// Both filters, compiled once and installed in every sandbox.
+/// The filters, compiled once and installed in every sandbox.
 pub(crate) struct Profile {
     allowed: BpfProgram,
     refused: BpfProgram,
+    hoards: BpfProgram,
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -40,12 +41,21 @@ impl Profile {
         Ok(Self {
             allowed: filter(allowed().map_err(io::Error::other)?, errno(c::ENOSYS), SeccompAction::Allow)?,
             refused: filter(refused().map_err(io::Error::other)?, SeccompAction::Allow, errno(c::EPERM))?,
+            hoards: filter(
+                HOARDS.iter().map(|call| (*call, vec![])).collect(),
+                SeccompAction::Allow,
+                errno(c::ENOSYS),
+            )?,
         })
     }
 
-    /// Installs both for this process and all it will start. There is no way back.
-    pub(crate) fn install(&self) -> io::Result<()> {
+    /// Installs both for this process and all it will start, and a third where memory is only looked at. There is no way
+    /// back.
+    pub(crate) fn install(&self, is_memory_sampled: bool) -> io::Result<()> {
         let apply = |program| seccompiler::apply_filter(program).map_err(io::Error::other);
+        if is_memory_sampled {
+            apply(&self.hoards)?;
+        }
         apply(&self.allowed)?;
         apply(&self.refused)
     }
@@ -134,6 +144,9 @@ fn refused() -> Result<Rules, seccompiler::BackendError> {
     rules.insert(c::SYS_prlimit64, vec![SeccompRule::new(vec![of_core(1)?, is_set])?]);
     Ok(rules)
 }
+
+/// Calls that make memory which no process has, so that only a cgroup can bound it. Unknown where there is none.
+const HOARDS: &[i64] = &[c::SYS_memfd_create, c::SYS_shmget, c::SYS_msgget, c::SYS_semget];
 
 /// Calls that exist, and that no program here has a use for.
 #[rustfmt::skip]
