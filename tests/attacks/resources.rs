@@ -177,7 +177,7 @@ fn unread_flood(place: &Place) -> Verdict {
 fn cpu_loops(place: &Place) -> Verdict {
     let loops: Vec<_> = (0..4)
         .map(|_| {
-            let code = "import os\nfor _ in range(8): os.fork()\nprint('up', flush=True)\nwhile True: pass";
+            let code = "import os\nfor _ in range(5): os.fork()\nprint('up', flush=True)\nwhile True: pass";
             let fields = json!({"limits": {"cpu_ms": 60_000, "processes": 300}});
             id(&place.start("python", code, fields))
         })
@@ -194,7 +194,7 @@ fn cpu_loops(place: &Place) -> Verdict {
     assert!(worst < ms(2500), "a neighbour took {worst:?}");
     match place.bounded(&session_document(place, &json!(null))) {
         Verdict::Holds => Verdict::HoldsWith(format!(
-            "a neighbour's hello beside 4 x 256 loops: median {} ms, worst of 25 {} ms",
+            "a neighbour's hello beside 4 x 32 loops: median {} ms, worst of 25 {} ms",
             median.as_millis(),
             worst.as_millis()
         )),

@@ -108,7 +108,9 @@ pub struct Place {
 
 impl Place {
     fn new(column: Column) -> Self {
-        Self { server: Server::start(), column }
+        // An emulated machine needs more of its CPU for the same program.
+        let arguments: &[&str] = if scale() > 1 { &["--cpu-ms", "60000"] } else { &[] };
+        Self { server: Server::start_with(arguments), column }
     }
 
     /// Holds in full where there are cgroups. Elsewhere the session must say that it is degraded.

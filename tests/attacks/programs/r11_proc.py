@@ -8,7 +8,7 @@ def read(path):
 
 
 # What speaks of the machine's inside is empty or not there.
-for name in ("kcore", "keys", "key-users", "timer_list", "kallsyms", "kmsg", "sched_debug", "latency_stats", "kpagecount",
+for name in ("kcore", "keys", "key-users", "timer_list", "kallsyms", "interrupts", "kmsg", "sched_debug", "latency_stats", "kpagecount",
              "kpageflags", "kpagecgroup", "vmallocinfo", "slabinfo", "iomem", "modules", "timer_stats", "acpi/wakeup",
              "scsi/scsi", "mtrr", "config.gz", "vmcore", "1/stack", "self/stack"):
     try:
