@@ -98,9 +98,9 @@ impl Server {
     }
 
     /// A server that another command executes in the end.
-    pub fn start_by(wrapper: &[&str]) -> Self {
-        let wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
-        Self::start_as(How { wrapper, ..How::default() })
+    pub fn start_by(wrapper: &[&str], arguments: &[&str]) -> Self {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Self::start_as(How { wrapper: owned(wrapper), arguments: owned(arguments), environment: vec![] })
     }
 
     fn start_as(how: How) -> Self {
