@@ -284,16 +284,17 @@ fn huge_message(place: &Place) -> Verdict {
 }
 
 /// As a guest: the local user has no rate limit.
-fn tiny_messages(place: &Place) -> Verdict {
+fn tiny_messages(_: &Place) -> Verdict {
+    // A rate that an emulated machine can pass too.
+    let server = Server::start_with(&["--messages-per-s", "100"]);
     let origin = ("origin", "https://elsewhere.example");
     let body = json!({"runtime": "bash", "code": "sleep 60"}).to_string();
     let headers = [("content-type", "application/json"), origin];
-    let made = place.server.request("POST", "/sessions", &headers, body.as_bytes());
+    let made = server.request("POST", "/sessions", &headers, body.as_bytes());
     assert_eq!(made.status, 201, "{}", made.text());
     let session = id(&made.json());
     let path = format!("/sessions/{session}/stream");
-    let mut stream =
-        Stream::try_connect(place.server.address(), &path, &[origin]).expect("a guest's own session");
+    let mut stream = Stream::try_connect(server.address(), &path, &[origin]).expect("a guest's own session");
     let until = Instant::now() + ms(20_000);
     let mut sent = 0;
     'flood: while sent < 1_000_000 && Instant::now() < until {
@@ -310,7 +311,7 @@ fn tiny_messages(place: &Place) -> Verdict {
         }
     }
     assert_eq!(stream.close_code(), Some(1008), "closed otherwise, or not at all, after {sent} messages");
-    place.server.delete(&format!("/sessions/{session}"));
+    server.delete(&format!("/sessions/{session}"));
     Verdict::Holds
 }
 
