@@ -2,7 +2,7 @@
 
 BINARY := target/release/livecode
 
-.PHONY: run build test chaos faults soak lint fmt setup-build setup-run setup-test clean help
+.PHONY: run build test chaos faults soak attacks test-vm lint fmt setup-build setup-run setup-test setup-vm clean help
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,12 @@ faults: setup-run build ## One fault at a time, as a table (as root)
 soak: setup-run build ## Sessions that come and go for MINUTES=20; nothing may grow (as root)
 	$(CHAOS) soak --minutes $(or $(MINUTES),20)
 
+attacks: setup-test build ## Run the known attacks against the release binary, and print a table
+	scripts/attacks
+
+test-vm: setup-test setup-vm build ## The same in a virtual machine with another kernel and cgroup v2
+	scripts/test-vm
+
 lint: setup-build ## What CI checks before the tests: format, clippy, licences
 	scripts/lint
 
@@ -41,6 +47,9 @@ setup-run:
 
 setup-test:
 	@scripts/setup build run test
+
+setup-vm:
+	@scripts/setup vm
 
 clean: ## Remove what was built
 	cargo clean

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use serde_json::Value;
 use ureq::{Agent, Body, http::Response};
 
-use super::{PATIENCE, Server};
+use super::{Server, patience};
 
 /// An answer, whatever its status.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Iterator for Lines {
 
 fn agent() -> Agent {
     let config = Agent::config_builder().http_status_as_error(false).allow_non_standard_methods(true);
-    config.timeout_global(Some(PATIENCE)).max_redirects(0).build().into()
+    config.timeout_global(Some(patience())).max_redirects(0).build().into()
 }
 
 impl Server {

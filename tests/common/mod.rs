@@ -19,6 +19,12 @@ pub use stream::Stream;
 /// How long anything may take that a test waits for: generous, since it only matters when something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(25);
 
+/// [`PATIENCE`], longer on a machine that says it is slower (one that emulates).
+pub fn patience() -> Duration {
+    let scale = std::env::var("LIVECODE_TEST_TIME_SCALE").ok().and_then(|text| text.parse().ok());
+    PATIENCE * scale.unwrap_or(1)
+}
+
 /// The binary under test.
 pub fn binary() -> PathBuf {
     std::env::var_os("LIVECODE_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_livecode").into(), PathBuf::from)
@@ -32,12 +38,12 @@ pub fn is_root() -> bool {
 /// Waits until `condition` gives something, looking again every few milliseconds: for states of the machine that nobody
 /// announces. Panics with `what` where that takes too long.
 pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + patience();
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(Instant::now() < until, "{what}: not within {PATIENCE:?}");
+        assert!(Instant::now() < until, "{what}: not within {:?}", patience());
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }
@@ -47,7 +53,27 @@ pub struct Server {
     child: Child,
     address: String,
     data: Data,
+    how: How,
+}
+
+/// How a server is started.
+#[derive(Clone, Default)]
+struct How {
+    /// A command that executes the binary with its arguments, which follow.
+    wrapper: Vec<String>,
+    /// Further arguments.
     arguments: Vec<String>,
+    /// Further variables.
+    environment: Vec<(String, String)>,
+}
+
+/// Variables that every server is given from now on.
+static ENVIRONMENT: std::sync::Mutex<Vec<(String, String)>> = std::sync::Mutex::new(vec![]);
+
+/// Sets [`ENVIRONMENT`].
+pub fn set_server_environment(variables: &[(&str, &str)]) {
+    let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    *ENVIRONMENT.lock().expect("no holder panics") = owned.collect();
 }
 
 /// The data directory; removed with the server.
@@ -61,10 +87,48 @@ impl Server {
 
     /// A server with further arguments.
     pub fn start_with(arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self::start_as(How { arguments, ..How::default() })
+    }
+
+    /// A server with further variables.
+    pub fn start_with_environment(variables: &[(&str, &str)]) -> Self {
+        let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self::start_as(How { environment: owned.collect(), ..How::default() })
+    }
+
+    /// A server that another command executes in the end.
+    pub fn start_by(wrapper: &[&str], arguments: &[&str]) -> Self {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Self::start_as(How { wrapper: owned(wrapper), arguments: owned(arguments), environment: vec![] })
+    }
+
+    fn start_as(how: How) -> Self {
         let data = Data(tempfile::tempdir().expect("a temporary folder"));
-        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let (child, address) = launch(data.0.path(), "127.0.0.1:0", &arguments);
-        Self { child, address, data, arguments }
+        let (child, address) = launch(data.0.path(), "127.0.0.1:0", &how);
+        Self { child, address, data, how }
+    }
+
+    /// What a server that does not start says, when another command executes it. One that does start is ended.
+    pub fn output_by(wrapper: &[&str]) -> std::process::Output {
+        let data = Data(tempfile::tempdir().expect("a temporary folder"));
+        let wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
+        let mut child = command(data.0.path(), "127.0.0.1:0", &How { wrapper, ..How::default() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the wrapper starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("a pipe was asked for");
+        let _ = BufReader::new(stdout).read_line(&mut line); // no line: it has ended
+        if !line.is_empty() {
+            let _ = child.kill();
+        }
+        let mut output = child.wait_with_output().expect("it was started here");
+        if !line.is_empty() {
+            output.status = std::os::unix::process::ExitStatusExt::from_raw(0);
+        }
+        output
     }
 
     /// Its address, e.g. `127.0.0.1:40123`.
@@ -102,7 +166,7 @@ impl Server {
 
     /// Starts it again after [`Self::kill`] or [`Self::stop`], on the same data and the same port.
     pub fn start_again(&mut self) {
-        (self.child, self.address) = launch(self.data.0.path(), &self.address, &self.arguments);
+        (self.child, self.address) = launch(self.data.0.path(), &self.address, &self.how);
     }
 
     /// Creates a session and returns its document.
@@ -153,17 +217,29 @@ impl Drop for Server {
     }
 }
 
-fn launch(data: &Path, listen: &str, arguments: &[String]) -> (Child, String) {
-    let mut child = Command::new(binary())
+fn command(data: &Path, listen: &str, how: &How) -> Command {
+    // A group of the server's own, where one for all was delegated to us (cgroup v2).
+    let enter = r#"group=$0/$$; mkdir "$group" && echo $$ > "$group/cgroup.procs" && exec "$@""#;
+    let delegated = std::env::var_os("LIVECODE_TEST_DELEGATED");
+    let enter = delegated.map(|group| ["sh".into(), "-c".into(), enter.into(), group]);
+    let wrapper = how.wrapper.iter().map(std::ffi::OsString::from);
+    let mut words = enter.into_iter().flatten().chain(wrapper).chain([binary().into()]);
+    let mut command = Command::new(words.next().expect("at least the binary"));
+    command
+        .args(words)
         .args(["serve", "--listen", listen, "--data-dir"])
         .arg(data)
-        .args(arguments)
+        .args(&how.arguments)
         .env_remove("LIVECODE_SERVER")
         .env_remove("LIVECODE_BINARY")
         .env("RUST_LOG", "error")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+        .envs(ENVIRONMENT.lock().expect("no holder panics").iter().cloned())
+        .envs(how.environment.iter().cloned());
+    command
+}
+
+fn launch(data: &Path, listen: &str, how: &How) -> (Child, String) {
+    let mut child = command(data, listen, how).stdout(Stdio::piped()).spawn().expect("the binary starts");
     let stdout = child.stdout.take().expect("a pipe was asked for");
     let line =
         BufReader::new(stdout).lines().next().expect("the server says where it listens").expect("text");

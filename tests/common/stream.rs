@@ -9,7 +9,7 @@ use tungstenite::{
     protocol::WebSocketConfig,
 };
 
-use super::PATIENCE;
+use super::patience;
 
 /// A websocket on a stream.
 pub struct Stream {
@@ -26,7 +26,7 @@ impl Stream {
     /// With further headers; the status where the server does not upgrade.
     pub fn try_connect(address: &str, path: &str, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
         let tcp = TcpStream::connect(address).expect("the server listens");
-        tcp.set_read_timeout(Some(PATIENCE)).expect("a positive duration");
+        tcp.set_read_timeout(Some(patience())).expect("a positive duration");
         tcp.set_nodelay(true).expect("a TCP socket");
         let mut request = format!("ws://{address}{path}").into_client_request().expect("an address");
         for (name, value) in headers {
@@ -45,9 +45,9 @@ impl Stream {
     /// The next message, `None` once the server has closed.
     #[allow(clippy::should_implement_trait)] // an Iterator could not be sent to in between
     pub fn next(&mut self) -> Option<Value> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + patience();
         loop {
-            assert!(Instant::now() < until, "no message came within {PATIENCE:?}");
+            assert!(Instant::now() < until, "no message came within {:?}", patience());
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
                     return Some(serde_json::from_str(&text).expect("a message is JSON"));
@@ -101,6 +101,11 @@ impl Stream {
 
     pub fn send(&mut self, message: &Value) {
         self.send_text(&message.to_string());
+    }
+
+    /// Sends where the connection is still open.
+    pub fn try_send(&mut self, message: &Value) -> Result<(), Error> {
+        self.socket.send(Message::text(message.to_string()))
     }
 
     pub fn send_text(&mut self, text: &str) {

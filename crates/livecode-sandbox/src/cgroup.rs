@@ -19,7 +19,10 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
-use crate::report::{Named, SetupError};
+use crate::{
+    report::{Named, SetupError},
+    without::keeps,
+};
 
 /// Length of a period of the CPU bandwidth controller, in microseconds.
 const CPU_PERIOD_US: u64 = 100_000;
@@ -59,6 +62,9 @@ impl Cgroups {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let mut found = Self::default();
+        if !keeps("cgroups") {
+            return found;
+        }
         for line in mounts.lines() {
             let Some(mount) = CgroupMount::parse(line) else { continue };
             let Some(own) = own_group(&own, &mount) else { continue };

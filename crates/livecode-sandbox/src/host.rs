@@ -9,9 +9,11 @@ use livecode_protocol::{
 
 use crate::{
     cgroup::Cgroups,
+    landlock,
     report::{Report, SetupError, Status},
     sandbox::Sandbox,
     seccomp::Profile,
+    without::keeps,
 };
 
 /// The uid and gid of a program as it sees itself in rootless mode.
@@ -32,6 +34,7 @@ pub struct Host {
     pub(crate) rootless: bool,
     pub(crate) cgroups: Cgroups,
     pub(crate) profile: Profile,
+    pub(crate) has_landlock: bool,
     first_id: u32,
 }
 
@@ -61,6 +64,7 @@ impl Host {
             rootless: !rustix::process::geteuid().is_root(),
             cgroups: Cgroups::find(&format!("livecode-{name:016x}")),
             profile: Profile::compile().map_err(HostError::Profile)?,
+            has_landlock: keeps("landlock") && landlock::is_available(),
             // 4,096 ranges of 65,536 fit below 2^32 - 1, from FIRST_ID on, twelve times over.
             first_id: FIRST_ID + (name % 4096) as u32 * IDS,
         })
@@ -72,7 +76,7 @@ impl Host {
         let sentences = [
             (
                 missing.memory,
-                "memory is limited per process, not per session: no cgroup memory controller may be used",
+                "memory is limited per process, and only looked at for the session: no cgroup memory controller may be used",
             ),
             (
                 missing.processes,
@@ -80,6 +84,7 @@ impl Host {
             ),
             (missing.cpu_share, "the CPU share is not limited: no cgroup cpu controller may be used"),
             (missing.cpu_time, "CPU time is limited per process, not per session: no cgroup may be used"),
+            (!self.has_landlock, "files are not restricted a second time: this kernel has no Landlock"),
         ];
         sentences.into_iter().filter(|(is_missing, _)| *is_missing).map(|(_, text)| text.to_owned()).collect()
     }

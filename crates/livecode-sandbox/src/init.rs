@@ -28,10 +28,11 @@ use rustix::{
 use crate::{
     WORKING_DIRECTORY, cgroup,
     host::Host,
-    limits, mounts, privileges,
+    landlock, limits, mounts, privileges,
     program::{self, Ends},
     report::{Named, Report, Request, SetupError, Status},
     sys::{self, Forked},
+    without::keeps,
 };
 
 /// Descriptors below this number are the program's.
@@ -85,17 +86,29 @@ fn set_up(inside: &Inside<'_>) -> Result<(), SetupError> {
     }
     sys::unshare_cgroup_namespace().step("make a cgroup namespace")?;
     rustix::system::sethostname(b"livecode").step("set the host name")?;
-    sys::loopback_up().step("bring the loopback device up")?;
+    if keeps("network") {
+        sys::loopback_up().step("bring the loopback device up")?;
+    }
     let id = host.inner_id(order.slot);
     mounts::enter_root(host, &order.limits, &order.mounts, id)?;
-    limits::for_session(&order.limits)?;
-    privileges::drop_all((!host.rootless).then_some(id))?;
+    if keeps("limits") {
+        limits::for_session(&order.limits)?;
+    }
+    if keeps("privileges") {
+        privileges::drop_all((!host.rootless).then_some(id))?;
+    }
     rustix::process::chdir(WORKING_DIRECTORY).step("enter the working directory")?;
     for OrderFile { name, contents } in &order.files {
         let bytes = contents.clone().into_bytes().map_err(io::Error::other).step(format!("decode {name}"))?;
         write_file(name, &bytes).step(format!("write {name}"))?;
     }
-    host.profile.install().step("install the seccomp filters")
+    if host.has_landlock {
+        landlock::confine().step("restrict files by Landlock")?;
+    }
+    if keeps("seccomp") {
+        host.profile.install(host.cgroups.missing().memory).step("install the seccomp filters")?;
+    }
+    Ok(())
 }
 
 /// Maps the one user that this namespace knows (user_namespaces(7): one line each, and no setgroups).

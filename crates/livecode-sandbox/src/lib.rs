@@ -24,14 +24,17 @@
 mod cgroup;
 mod host;
 mod init;
+mod landlock;
 mod limits;
 mod mounts;
 mod privileges;
 mod program;
 mod report;
+mod sample;
 mod sandbox;
 mod seccomp;
 mod sys;
+mod without;
 
 pub use host::{Host, HostError};
 pub use report::{Report, SetupError, Status};

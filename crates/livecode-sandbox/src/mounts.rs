@@ -33,6 +33,7 @@ use crate::{
     host::Host,
     report::{Named, SetupError},
     sys::{MountFlags, set_mount_flags},
+    without::keeps,
 };
 
 /// Folders that are links into /usr on merged machines.
@@ -42,7 +43,10 @@ const ETC_WINDOWS: [&str; 4] = ["ld.so.cache", "alternatives", "localtime", "ssl
 /// Devices that are safe to share.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 /// Files of /proc that speak of the machine's inside, or act on it.
-const PROC_HIDDEN: [&str; 6] = ["kcore", "keys", "key-users", "sysrq-trigger", "timer_list", "kallsyms"];
+const PROC_HIDDEN: [&str; 7] =
+    ["kcore", "keys", "key-users", "sysrq-trigger", "timer_list", "kallsyms", "interrupts"];
+/// Folders of /proc that speak of the machine's devices.
+const PROC_HIDDEN_FOLDERS: [&str; 3] = ["acpi", "asound", "scsi"];
 /// Folders of /proc that act on the machine.
 const PROC_READ_ONLY: [&str; 4] = ["sys", "irq", "bus", "fs"];
 
@@ -183,10 +187,21 @@ impl Root<'_> {
         self.folder("proc")?;
         let flags = Flags::NOSUID | Flags::NODEV | Flags::NOEXEC;
         mount("proc", self.at("proc"), "proc", flags, None).step("mount /proc")?;
+        if !keeps("masks") {
+            return Ok(());
+        }
         for name in PROC_HIDDEN {
             let path = Path::new("/proc").join(name);
             if self.at(&path).exists() {
                 self.bind(Path::new("/dev/null"), &path, DEVICE, false)?;
+            }
+        }
+        for name in PROC_HIDDEN_FOLDERS {
+            let path = self.at("proc").join(name);
+            if path.exists() {
+                let options = c"mode=0555,size=4096,nr_inodes=1";
+                mount("none", path, "tmpfs", flags | Flags::RDONLY, options)
+                    .step(format!("hide /proc/{name}"))?;
             }
         }
         for name in PROC_READ_ONLY {

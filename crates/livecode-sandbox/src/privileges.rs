@@ -8,7 +8,10 @@ use rustix::{
     },
 };
 
-use crate::report::{Named, SetupError};
+use crate::{
+    report::{Named, SetupError},
+    without::keeps,
+};
 
 /// Drops all capabilities and groups, and becomes `id` where that is given (root mode; in rootless mode the user
 /// namespace has already made this process an ordinary user).
@@ -31,6 +34,8 @@ pub(crate) fn drop_all(id: Option<u32>) -> Result<(), SetupError> {
         .step("drop capabilities")?;
     set_no_new_privs(true).step("no_new_privs")?;
     // After the change of uid, which resets both.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).step("become non-dumpable")?;
+    let behaviour =
+        if keeps("dumpable") { DumpableBehavior::NotDumpable } else { DumpableBehavior::Dumpable };
+    set_dumpable_behavior(behaviour).step("become non-dumpable")?;
     set_parent_process_death_signal(Some(Signal::KILL)).step("die with the supervisor")
 }

@@ -20,7 +20,9 @@ use crate::{
     host::Host,
     init,
     report::{MAX_BYTES, Named, Report, Request, SetupError},
+    sample,
     sys::{self, Forked},
+    without::keeps,
 };
 
 /// The supervisor's ends of a program's pipes. All but `stdin` are to be read; none blocks.
@@ -38,9 +40,11 @@ pub struct Pipes {
 /// A running sandbox. Dropping it kills everything inside and waits until all of it is gone.
 pub struct Sandbox {
     control: OwnedFd,
+    init: i32,
     pidfd: OwnedFd,
     group: Group,
     memory_alarm: Option<OwnedFd>,
+    is_memory_sampled: bool,
     reaped: bool,
 }
 
@@ -69,11 +73,12 @@ impl Sandbox {
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .step("make pipes")?;
 
-        let mut flags = libc::CLONE_NEWNS
-            | libc::CLONE_NEWPID
-            | libc::CLONE_NEWIPC
-            | libc::CLONE_NEWNET
-            | libc::CLONE_NEWUTS;
+        let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWUTS;
+        let namespaces =
+            [("pid", libc::CLONE_NEWPID), ("ipc", libc::CLONE_NEWIPC), ("network", libc::CLONE_NEWNET)];
+        for (_, flag) in namespaces.into_iter().filter(|(name, _)| keeps(name)) {
+            flags |= flag;
+        }
         if host.rootless {
             flags |= libc::CLONE_NEWUSER;
         }
@@ -84,7 +89,15 @@ impl Sandbox {
                 init::run(init::Inside { host, order, control: control_end, ends, entrances, outer_ids })
             }
             Forked::Parent(cloned) => Ok((
-                Self { control, pidfd: cloned.pidfd, group, memory_alarm, reaped: false },
+                Self {
+                    control,
+                    init: cloned.pid,
+                    pidfd: cloned.pidfd,
+                    group,
+                    memory_alarm,
+                    is_memory_sampled: host.cgroups.missing().memory,
+                    reaped: false,
+                },
                 Pipes { stdin, stdout, stderr, messages },
             )),
         }
@@ -172,6 +185,16 @@ impl Sandbox {
     /// The most memory held at once, in bytes, where the machine counts it.
     pub fn memory_peak_bytes(&self) -> Option<u64> {
         self.group.memory_peak_bytes()
+    }
+
+    /// Whether no cgroup keeps the memory of all processes within its limit, so that somebody must look.
+    pub fn is_memory_sampled(&self) -> bool {
+        self.is_memory_sampled
+    }
+
+    /// Whether all processes hold more memory than this together, now.
+    pub fn holds_more_than(&self, limit_bytes: u64) -> bool {
+        !self.reaped && sample::exceeds(self.init, limit_bytes)
     }
 
     /// Whether the kernel killed any process for want of memory.

@@ -14,14 +14,16 @@ use std::{collections::BTreeMap, io};
 
 use libc as c;
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch,
+    BpfProgram, SeccompAction,
+    SeccompCmpArgLen::{Dword, Qword},
+    SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 
-/// Both filters, compiled once and installed in every sandbox.
+/// The filters, compiled once and installed in every sandbox.
 pub(crate) struct Profile {
     allowed: BpfProgram,
     refused: BpfProgram,
+    hoards: BpfProgram,
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -39,12 +41,21 @@ impl Profile {
         Ok(Self {
             allowed: filter(allowed().map_err(io::Error::other)?, errno(c::ENOSYS), SeccompAction::Allow)?,
             refused: filter(refused().map_err(io::Error::other)?, SeccompAction::Allow, errno(c::EPERM))?,
+            hoards: filter(
+                HOARDS.iter().map(|call| (*call, vec![])).collect(),
+                SeccompAction::Allow,
+                errno(c::ENOSYS),
+            )?,
         })
     }
 
-    /// Installs both for this process and all it will start. There is no way back.
-    pub(crate) fn install(&self) -> io::Result<()> {
+    /// Installs both for this process and all it will start, and a third where memory is only looked at. There is no way
+    /// back.
+    pub(crate) fn install(&self, is_memory_sampled: bool) -> io::Result<()> {
         let apply = |program| seccompiler::apply_filter(program).map_err(io::Error::other);
+        if is_memory_sampled {
+            apply(&self.hoards)?;
+        }
         apply(&self.allowed)?;
         apply(&self.refused)
     }
@@ -64,8 +75,16 @@ const NAMESPACES: u64 = (c::CLONE_NEWNS
 /// Personalities: Linux, the same with address randomisation off (debuggers, sanitizers), and the question.
 const PERSONALITIES: [u64; 3] = [0x0, 0x4_0000, 0xffff_ffff];
 
-/// Socket families; all of them end inside the session's own network namespace.
-const FAMILIES: [i32; 4] = [c::AF_UNIX, c::AF_INET, c::AF_INET6, c::AF_NETLINK];
+/// What `socket` may be called for, all of it inside the session's own network namespace: families, each with its types
+/// and protocols where not all are meant. For others the kernel would load modules on anybody's word.
+const SOCKETS: [(i32, &[i32], &[i32]); 4] = [
+    (c::AF_UNIX, &[], &[]),
+    (c::AF_INET, &[c::SOCK_STREAM, c::SOCK_DGRAM], &[0, c::IPPROTO_TCP, c::IPPROTO_UDP]),
+    (c::AF_INET6, &[c::SOCK_STREAM, c::SOCK_DGRAM], &[0, c::IPPROTO_TCP, c::IPPROTO_UDP]),
+    (c::AF_NETLINK, &[], &[c::NETLINK_ROUTE]), // the addresses of one's own interfaces
+];
+/// The bits of a socket's type that are no flags.
+const TYPE_MASK: u64 = 0xf;
 
 fn allowed() -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = ALLOWED.iter().map(|call| (*call, vec![])).collect();
@@ -74,10 +93,30 @@ fn allowed() -> Result<Rules, seccompiler::BackendError> {
     let no_namespace = SeccompCondition::new(0, Dword, SeccompCmpOp::MaskedEq(NAMESPACES), 0)?;
     rules.insert(c::SYS_clone, vec![SeccompRule::new(vec![no_namespace])?]);
     rules.insert(c::SYS_personality, PERSONALITIES.into_iter().map(argument).collect::<Result<_, _>>()?);
-    rules.insert(
-        c::SYS_socket,
-        FAMILIES.iter().map(|family| argument(*family as u64)).collect::<Result<_, _>>()?,
-    );
+    rules.insert(c::SYS_socket, sockets()?);
+    Ok(rules)
+}
+
+/// One rule for each combination of [`SOCKETS`].
+fn sockets() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let or_any = |values: &'static [i32]| -> Vec<Option<u64>> {
+        if values.is_empty() { vec![None] } else { values.iter().map(|value| Some(*value as u64)).collect() }
+    };
+    let mut rules = vec![];
+    for (family, types, protocols) in SOCKETS {
+        for kind in or_any(types) {
+            for protocol in or_any(protocols) {
+                let mut all = vec![SeccompCondition::new(0, Dword, SeccompCmpOp::Eq, family as u64)?];
+                if let Some(kind) = kind {
+                    all.push(SeccompCondition::new(1, Dword, SeccompCmpOp::MaskedEq(TYPE_MASK), kind)?);
+                }
+                if let Some(protocol) = protocol {
+                    all.push(SeccompCondition::new(2, Dword, SeccompCmpOp::Eq, protocol)?);
+                }
+                rules.push(SeccompRule::new(all)?);
+            }
+        }
+    }
     Ok(rules)
 }
 
@@ -98,8 +137,16 @@ fn refused() -> Result<Rules, seccompiler::BackendError> {
         c::CLONE_NEWNET,
     ];
     rules.insert(c::SYS_clone, flags.into_iter().map(with_flag).collect::<Result<_, _>>()?);
+    // The limit of core dumps stays as it is (see `limits`); asking for it is allowed.
+    let of_core = |argument| SeccompCondition::new(argument, Dword, SeccompCmpOp::Eq, c::RLIMIT_CORE.into());
+    let is_set = SeccompCondition::new(2, Qword, SeccompCmpOp::Ne, 0)?;
+    rules.insert(c::SYS_setrlimit, vec![SeccompRule::new(vec![of_core(0)?])?]);
+    rules.insert(c::SYS_prlimit64, vec![SeccompRule::new(vec![of_core(1)?, is_set])?]);
     Ok(rules)
 }
+
+/// Calls that make memory which no process has, so that only a cgroup can bound it. Unknown where there is none.
+const HOARDS: &[i64] = &[c::SYS_memfd_create, c::SYS_shmget, c::SYS_msgget, c::SYS_semget];
 
 /// Calls that exist, and that no program here has a use for.
 #[rustfmt::skip]

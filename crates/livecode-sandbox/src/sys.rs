@@ -37,6 +37,7 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// What the parent of [`clone`] knows of the child.
 pub(crate) struct Cloned {
+    pub pid: i32,
     pub pidfd: OwnedFd,
 }
 
@@ -61,7 +62,7 @@ pub(crate) fn clone(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fo
         return Ok(Forked::Child);
     }
     // SAFETY: the kernel has put a new descriptor there, which is ours alone.
-    Ok(Forked::Parent(Cloned { pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }))
+    Ok(Forked::Parent(Cloned { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }))
 }
 
 fn require_single_thread() -> io::Result<()> {

@@ -194,7 +194,7 @@ impl Default for Config {
             disk_min_free_bytes: 16 * 1024 * 1024,
             connections_max: 10_000,
             header_timeout_ms: 10_000,
-            body_timeout_ms: 60_000,
+            body_timeout_ms: 30_000,
             ping_interval_ms: 30_000,
             messages_per_s: 2_000,
             limits: LimitSettings::default(),

@@ -9,6 +9,7 @@
 //! | `outputs`, `record` | what is read from the program; what is written to the journal |
 //! | `idle` | for how long nothing was done |
 //! | `input` | bounded queues to the program, and which ids were delivered |
+//! | `memory` | when memory is looked at, where no cgroup limits it |
 //! | `connection` | the talk with servers |
 //! | `sync` | the journal to the disk, off the loop |
 //! | `sweep` | what dead supervisors left |
@@ -18,6 +19,7 @@ mod ending;
 mod folder;
 mod idle;
 mod input;
+mod memory;
 mod message;
 mod outputs;
 mod record;

@@ -34,6 +34,7 @@ use crate::{
     folder::{Folder, FolderError},
     idle::Idle,
     input::{EVENT_QUEUE_BYTES, INPUT_QUEUE_BYTES, Ids, Queue, Seen},
+    memory::MemoryClock,
     outputs::{Found, Outputs, Readable},
     record::Record,
 };
@@ -120,6 +121,7 @@ struct Supervisor<'h> {
     wall_deadline: Option<Instant>,
     idle: Idle,
     cpu: CpuClock,
+    memory: MemoryClock,
 }
 
 /// When the CPU time of the running step must be looked at, and how much had been used when it began.
@@ -158,6 +160,7 @@ impl<'h> Supervisor<'h> {
         }
         let messages = pipes.messages.try_clone().map_err(FolderError::Socket)?;
         let wall_deadline = began.checked_add(Duration::from_millis(order.limits.wall_ms));
+        let memory = MemoryClock::new(&sandbox, began);
         Ok(Self {
             host,
             folder,
@@ -176,6 +179,7 @@ impl<'h> Supervisor<'h> {
             wall_deadline,
             idle: Idle::new(order.limits.idle_ms, began),
             cpu: CpuClock::default(),
+            memory,
             order,
         })
     }
@@ -205,8 +209,8 @@ impl<'h> Supervisor<'h> {
 
     /// Waits until something happens or is due.
     fn wait(&self) -> Woken {
-        let clocks = [self.wall_deadline, self.cpu.check_at, self.idle.due()];
-        let clocks = if self.findings.decided.is_none() { clocks } else { [None; 3] };
+        let clocks = [self.wall_deadline, self.cpu.check_at, self.idle.due(), self.memory.due()];
+        let clocks = if self.findings.decided.is_none() { clocks } else { [None; 4] };
         let dues = clocks.into_iter().chain([self.outputs.due(), self.record.syncer.due()]);
         let due = dues.flatten().min();
         let timeout = due.map(|due| timespec(due.saturating_duration_since(Instant::now())));
@@ -298,6 +302,10 @@ impl<'h> Supervisor<'h> {
         }
         if self.idle.is_over(now, || self.sandbox.cpu_ms()) {
             self.decide(Outcome::Timeout);
+        }
+        let limit_bytes = self.running_step().map_or(u64::MAX, |step| step.limits.memory_bytes);
+        if self.memory.exceeds(&self.sandbox, limit_bytes, now) {
+            self.decide(Outcome::Memory);
         }
     }
 

@@ -15,24 +15,27 @@ use tokio::{
 };
 use tower::Service as _;
 
-use super::{App, router};
+use super::{
+    App,
+    linger::{Lingering, Room},
+    router,
+};
 
 /// How long answers under way may still take once the server is asked to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long nobody is accepted where there are no descriptors left for another connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// The right to be connected, given back when the connection, or what it was upgraded to, is dropped.
-#[derive(Clone)]
-pub(crate) struct Permit {
-    _permit: Arc<OwnedSemaphorePermit>,
-}
-
 /// Serves until the server is asked to stop; then closes what is open, and leaves programs running.
 pub(crate) async fn serve(app: App, listener: TcpListener) {
     let max = u32::try_from(app.config.connections_max).unwrap_or(u32::MAX);
     let permits = Arc::new(Semaphore::new(max as usize));
-    let connections = Connections { builder: builder(&app), router: router(app.clone()), app: app.clone() };
+    let connections = Connections {
+        builder: builder(&app),
+        router: router(app.clone()),
+        app: app.clone(),
+        room: Room::new(),
+    };
     tokio::select! {
         () = accept(&listener, &permits, &connections) => {}
         () = app.stopped() => {}
@@ -55,7 +58,7 @@ fn builder(app: &App) -> http1::Builder {
 async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>, connections: &Connections) {
     while let Ok(permit) = permits.clone().acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, peer)) => connections.serve(stream, peer, Permit { _permit: Arc::new(permit) }),
+            Ok((stream, peer)) => connections.serve(stream, peer, permit),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "no connection can be accepted now");
@@ -75,20 +78,23 @@ struct Connections {
     builder: http1::Builder,
     router: Router,
     app: App,
+    room: Room,
 }
 
 impl Connections {
-    fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: Permit) {
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         // A message is sent when it is there, not when more has come together.
         let _ = stream.set_nodelay(true);
         let router = self.router.clone();
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
-            request.extensions_mut().insert(permit.clone());
             router.clone().call(request)
         });
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection = self
+            .builder
+            .serve_connection(TokioIo::new(Lingering::new(stream, self.room.clone(), permit)), service)
+            .with_upgrades();
         let app = self.app.clone();
         tokio::spawn(async move {
             let mut connection = pin!(connection);

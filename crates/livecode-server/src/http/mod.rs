@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
+//! | `linger` | a close that loses nothing |
 //! | `listen` | connections: accepted, bounded, closed in the end |
 //! | `problem` | every error a client can be told, and its status |
 //! | `caller` | who asks, and under which address the server was reached |
@@ -15,6 +16,7 @@
 mod caller;
 mod encode;
 mod info;
+mod linger;
 mod listen;
 mod problem;
 mod sessions;

@@ -20,7 +20,6 @@ use serde::Deserialize;
 use super::{
     App,
     encode::Dialect,
-    listen::Permit,
     problem::ApiError,
     sessions::find,
     socket::{self, MAX_FRAME_BYTES, Socket},
@@ -80,7 +79,6 @@ impl Parameters {
 pub(crate) async fn stream(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Extension(permit): Extension<Permit>,
     id: Result<Path<String>, PathRejection>,
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
@@ -95,7 +93,6 @@ pub(crate) async fn stream(
         let upgrade = upgrade.map_err(|error| ApiError::bad_request(error.to_string()))?;
         let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
         return Ok(upgrade.on_upgrade(move |websocket| async move {
-            let _permit = permit;
             socket::stream(Socket::new(websocket, &app, &caller), app, session, after).await;
         }));
     }

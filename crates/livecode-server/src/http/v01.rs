@@ -28,7 +28,6 @@ use super::{
     App,
     caller::{in_time, parse_json, read_body},
     encode::{Dialect, json},
-    listen::Permit,
     problem::ApiError,
     sessions::new_owner,
     socket::{Gone, MAX_FRAME_BYTES, Socket},
@@ -149,7 +148,6 @@ impl OneAnswer {
 pub(crate) async fn livecode(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Extension(permit): Extension<Permit>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let upgrade = upgrade.map_err(|error| ApiError::bad_request(error.to_string()))?;
@@ -157,7 +155,6 @@ pub(crate) async fn livecode(
     let max = usize::try_from(app.config.body_max_bytes).unwrap_or(usize::MAX).max(MAX_FRAME_BYTES);
     let upgrade = upgrade.max_message_size(max).max_frame_size(max);
     Ok(upgrade.on_upgrade(move |websocket| async move {
-        let _permit = permit;
         let socket = Socket::new(websocket, &app, &caller);
         let _ = converse(socket, app, caller).await; // the client has gone
     }))

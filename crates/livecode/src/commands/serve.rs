@@ -99,14 +99,13 @@ fn announce(address: std::net::SocketAddr, degraded: &[String]) {
 /// Starts this very binary again as the spawner, with a socket to it as its standard input.
 fn start_spawner(data_dir: &Path) -> io::Result<OwnedFd> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    let mut child = Command::new("/proc/self/exe")
-        .arg0("livecode")
-        .args(["spawner", "--data-dir"])
-        .arg(data_dir)
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
-        .env_clear()
-        .spawn()?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("livecode").args(["spawner", "--data-dir"]).arg(data_dir);
+    command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).env_clear();
+    // The attack suite's switch (`livecode_sandbox::without`), by which it shows that it can fail.
+    #[cfg(debug_assertions)]
+    command.envs(std::env::vars_os().filter(|(name, _)| name == "LIVECODE_TEST_WITHOUT"));
+    let mut child = command.spawn()?;
     // It ends when `ours` is closed; somebody must hear of it.
     std::thread::Builder::new().name("spawner".into()).stack_size(64 * 1024).spawn(move || child.wait())?;
     Ok(ours)

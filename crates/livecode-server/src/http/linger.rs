@@ -1,0 +1,122 @@
+//! A connection that is closed so that the client gets the last that was said.
+//!
+//! A socket that is closed while the client still sends is reset, and the reset takes along what the client has not read
+//! yet: the 413, the 408, or the close frame that would have told it why. So the server stops writing first, and goes on
+//! reading, and throwing away, for a little while (RFC 9112, section 9.6).
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+/// How long a client may go on sending what nobody wants.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many clients at once; further ones are reset.
+const MAX_LINGERING: usize = 256;
+/// Bytes thrown away at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Room for connections that linger.
+#[derive(Clone)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    pub fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_LINGERING)))
+    }
+}
+
+/// A client's connection, with its right to be open.
+pub(super) struct Lingering {
+    /// Gone only while it is dropped.
+    stream: Option<TcpStream>,
+    room: Room,
+    /// Whether the client has closed its side.
+    has_ended: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lingering {
+    pub fn new(stream: TcpStream, room: Room, permit: OwnedSemaphorePermit) -> Self {
+        Self { stream: Some(stream), room, has_ended: false, _permit: permit }
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        let (Some(mut stream), false) = (self.stream.take(), self.has_ended) else { return };
+        let (Ok(room), Ok(runtime)) =
+            (self.room.0.clone().try_acquire_owned(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        runtime.spawn(async move {
+            let _room = room;
+            let rest = async {
+                stream.shutdown().await?;
+                let mut unwanted = vec![0; READ_BYTES];
+                while stream.read(&mut unwanted).await? > 0 {}
+                io::Result::Ok(())
+            };
+            let _ = tokio::time::timeout(PATIENCE, rest).await;
+        });
+    }
+}
+
+impl AsyncRead for Lingering {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = self.stream()?.poll_read(cx, buf);
+        match &polled {
+            Poll::Ready(Ok(())) if buf.filled().len() == before && buf.remaining() > 0 => {
+                self.has_ended = true
+            }
+            Poll::Ready(Err(_)) => self.has_ended = true,
+            _ => {}
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Lingering {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
+    }
+}

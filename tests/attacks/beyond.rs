@@ -1,0 +1,127 @@
+//! Attacks beyond the table.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::{
+    common::{Run, id},
+    machine::{assert_gone, descriptors, mark, peak_kib, supervisor},
+    suite::{Attack, BEYOND, Place, Verdict, Way, assert_held, ms, scale},
+};
+
+pub fn attacks() -> Vec<Attack> {
+    use Way::{Alone, Check, Python};
+    vec![
+        Attack { row: BEYOND + 1, what: "500 processes with setsid, ended", way: Alone(five_hundred) },
+        Attack {
+            row: BEYOND + 2,
+            what: "run from memory; write to memory of files",
+            way: Python(include_str!("programs/x_memory_files.py")),
+        },
+        Attack {
+            row: BEYOND + 3,
+            what: "type into a terminal (TIOCSTI)",
+            way: Python(include_str!("programs/x_terminal.py")),
+        },
+        Attack {
+            row: BEYOND + 4,
+            what: "make devices; write to /usr (Landlock)",
+            way: Python(include_str!("programs/x_devices.py")),
+        },
+        Attack {
+            row: BEYOND + 5,
+            what: "real-time scheduling, limits of others",
+            way: Python(include_str!("programs/x_scheduling.py")),
+        },
+        Attack {
+            row: BEYOND + 6,
+            what: "personality, prctl, filters of one's own",
+            way: Python(include_str!("programs/x_personality.py")),
+        },
+        Attack {
+            row: BEYOND + 7,
+            what: "descriptors passed to the supervisor",
+            way: Check(passed_descriptors),
+        },
+        Attack { row: BEYOND + 8, what: "flood on the message channel", way: Check(message_flood) },
+        Attack { row: BEYOND + 9, what: "inotify on what is shared", way: Check(inotify) },
+        Attack { row: BEYOND + 10, what: "close every descriptor", way: Check(close_all) },
+    ]
+}
+
+/// Gone within 200 ms of its end, whether that is its own or somebody's.
+fn five_hundred(place: &Place) -> Verdict {
+    let code = include_str!("programs/r22_survivors.c");
+    let limits = json!({"processes": 600, "memory_bytes": 1 << 30, "cpu_ms": 60_000});
+    let mut times = vec![];
+    for _ in 0..3 {
+        let mark = mark();
+        let session = place.start("c", code, json!({"args": ["stay", "500", mark], "limits": limits}));
+        place.server.stream(&id(&session), "").read_until("ready 500\n");
+        let began = Instant::now();
+        assert_eq!(place.server.delete(&format!("/sessions/{}", id(&session))).status, 204);
+        times.push(began.elapsed());
+        assert_gone(&mark, Duration::ZERO);
+    }
+    let mark = mark();
+    let (run, _) = place.run("c", code, json!({"args": ["exit", "500", mark], "limits": limits}));
+    assert_eq!(run.stdout, "ready 500\n");
+    assert_gone(&mark, Duration::ZERO);
+    let worst = times.iter().max().expect("some");
+    assert!(*worst < ms(200), "{times:?}");
+    let times: Vec<_> = times.iter().map(|time| format!("{} ms", time.as_millis())).collect();
+    Verdict::HoldsWith(format!("500 processes gone in {}", times.join(", ")))
+}
+
+fn passed_descriptors(place: &Place) -> Verdict {
+    let session = place.start("python", include_str!("programs/x_messages.py"), json!({}));
+    let mut stream = place.server.stream(&id(&session), "");
+    let pid = supervisor(&place.server, &id(&session));
+    assert_eq!(stream.next_of("hello")["msgtype"], "hello");
+    assert!(descriptors(pid) < 40, "the supervisor has {} descriptors", descriptors(pid));
+    stream.send(&json!({"msgtype": "input", "data": "\n"}));
+    let run = Run::collect(stream);
+    assert_eq!((&*run.stdout, run.exitstatus), ("held\n", 0), "{run:?}");
+    Verdict::Holds
+}
+
+fn message_flood(place: &Place) -> Verdict {
+    for how in ["line", "lines"] {
+        let fields =
+            json!({"env": {"HOW": how}, "limits": {"output_bytes": 4 << 20}, "timeout": 3_000 * scale()});
+        let session = place.start("python", include_str!("programs/x_flood_messages.py"), fields);
+        let pid = supervisor(&place.server, &id(&session));
+        let mut stream = place.server.stream(&id(&session), "");
+        let mut peak = 0;
+        let mut last = json!(null);
+        while let Some(message) = stream.next() {
+            peak = peak.max(peak_kib(pid).unwrap_or(0));
+            last = message;
+        }
+        let reason = last["reason"].as_str().unwrap_or_default();
+        // A line that never ends is thrown away, so it is the clock that ends it.
+        assert!(
+            reason == "output" || (how == "line" && ["timeout", "cpu"].contains(&reason)),
+            "{how}: {last}"
+        );
+        assert!(peak < 64 * 1024, "{how}: the supervisor had {peak} KiB");
+    }
+    Verdict::Holds
+}
+
+fn inotify(place: &Place) -> Verdict {
+    let session = place.start("python", include_str!("programs/x_inotify.py"), json!({}));
+    let mut stream = place.server.stream(&id(&session), "");
+    stream.read_until("ready");
+    assert_eq!(place.server.run_code("bash", "echo x > /tmp/x; ls /etc /proc").exitstatus, 0);
+    stream.send(&json!({"msgtype": "input", "data": "\n"}));
+    assert_held(&Run::collect(stream));
+    Verdict::Holds
+}
+
+fn close_all(place: &Place) -> Verdict {
+    let (run, session) = place.run("python", include_str!("programs/x_close.py"), json!({}));
+    assert_eq!((run.exitstatus, &session["outcome"]), (7, &json!("exited")), "{run:?}");
+    Verdict::Holds
+}

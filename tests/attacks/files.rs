@@ -1,0 +1,190 @@
+//! Rows about files: names, links, what is left of them.
+
+use std::{fs, os::unix::fs::MetadataExt as _};
+
+use serde_json::json;
+
+use crate::{
+    common::{Run, id},
+    machine::{Hash, assert_gone, mark, session_folder},
+    suite::{Attack, Place, Verdict, Way, assert_held, ms},
+};
+
+const NOT_READ: &str = "no route reads a session's files";
+
+pub fn attacks() -> Vec<Attack> {
+    use Way::{Check, NoSubject, Python};
+    vec![
+        Attack {
+            row: 1,
+            what: "a link where the server reads a file of the session",
+            way: NoSubject(NOT_READ),
+        },
+        Attack { row: 2, what: "a link where the server writes the next file", way: Check(planted_links) },
+        Attack { row: 3, what: "a link against chown and cleanup", way: Check(cleanup) },
+        Attack { row: 4, what: "a FIFO, socket or device as an output file", way: NoSubject(NOT_READ) },
+        Attack { row: 5, what: "file names that lead elsewhere", way: Check(file_names) },
+        Attack { row: 6, what: "arguments that a shell would read", way: Check(arguments) },
+        Attack { row: 8, what: "attack inside the compiler", way: Check(compiler) },
+        Attack {
+            row: 9,
+            what: "descriptors, and where they lead",
+            way: Python(include_str!("programs/r09_descriptors.py")),
+        },
+        Attack {
+            row: 10,
+            what: "write to what init executes",
+            way: Python(include_str!("programs/r10_executables.py")),
+        },
+        Attack { row: 20, what: "read the state directory", way: Check(state_directory) },
+        Attack { row: 36, what: "zip bombs, links in archives", way: NoSubject("no route takes archives") },
+    ]
+}
+
+/// A file of the host's that a program tries to reach.
+struct Canary {
+    folder: tempfile::TempDir,
+    before: (Hash, u32, u32, u32),
+}
+
+impl Canary {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("canary"), "alive").expect("a file");
+        let before = Self::look(folder.path());
+        Self { folder, before }
+    }
+
+    fn look(folder: &std::path::Path) -> (Hash, u32, u32, u32) {
+        let path = folder.join("canary");
+        let facts = fs::metadata(&path).expect("the canary is there");
+        (Hash::of(&path), facts.uid(), facts.gid(), facts.mode())
+    }
+
+    fn path(&self) -> String {
+        self.folder.path().join("canary").display().to_string()
+    }
+
+    fn assert_alive(&self) {
+        assert_eq!(Self::look(self.folder.path()), self.before);
+    }
+}
+
+/// Links under every name that the next session's files, its compiler or its runtime will write.
+fn planted_links(place: &Place) -> Verdict {
+    let canary = Canary::new();
+    let plant = format!(
+        "import os\nfor folder in ('/code', '/tmp', '/dev/shm'):\n    for name in ('main.py', 'main.c', 'next', 'program', 'stdin', 'journal'):\n        \
+         try: os.unlink(f'{{folder}}/{{name}}')\n        except OSError: pass\n        os.symlink('{}', f'{{folder}}/{{name}}')\nprint('held')",
+        canary.path()
+    );
+    assert_held(&place.run("python", &plant, json!({})).0);
+    let files =
+        json!([{"filename": "next", "contents": "overwritten"}, {"filename": "d/next", "contents": "x"}]);
+    let run = place.server.run(&json!({"runtime": "bash", "code": "cat next d/next", "files": files}));
+    assert_eq!(run.stdout, "overwrittenx");
+    // Within one request, a file cannot be what another needs as its folder.
+    let clash = json!([{"filename": "a", "contents": "x"}, {"filename": "a/b", "contents": "y"}]);
+    let answer = place.server.post("/sessions", &json!({"runtime": "bash", "code": "", "files": clash}));
+    assert_eq!(answer.status, 422, "{}", answer.text());
+    canary.assert_alive();
+    Verdict::Holds
+}
+
+/// What a session leaves is thrown away without looking at it.
+fn cleanup(place: &Place) -> Verdict {
+    let canary = Canary::new();
+    let code = format!(
+        "import os\nos.symlink('{0}', 'link')\nos.symlink('/', 'all')\nos.makedirs('a/b/c')\nos.symlink('{0}', 'a/b/c/d')\n\
+         os.chmod('a/b', 0)\nos.mkfifo('fifo')\nos.mkdir('x' * 255)\nos.symlink('..', 'up')\nos.chmod('.', 0)\nprint('held')",
+        canary.path()
+    );
+    let session = place.start("python", &code, json!({}));
+    assert_held(&Run::collect(place.server.stream(&id(&session), "")));
+    assert_eq!(place.server.delete(&format!("/sessions/{}", id(&session))).status, 204);
+    assert!(!session_folder(&place.server, &id(&session)).exists());
+    canary.assert_alive();
+    Verdict::Holds
+}
+
+fn file_names(place: &Place) -> Verdict {
+    let long = "x".repeat(5000);
+    let deep = "a/".repeat(100) + "b";
+    let names = [
+        "../x",
+        "/x",
+        "a/../../x",
+        "a/./b",
+        "./x",
+        ".",
+        "..",
+        "",
+        "a//b",
+        "a/",
+        "a\0b",
+        "a\nb",
+        "-rf",
+        "a/-rf",
+        "\r",
+        "\u{1b}[2J",
+        "/etc/passwd",
+        "..\\x/../..",
+        &long,
+        &deep,
+    ];
+    for name in names {
+        for request in [
+            json!({"runtime": "python", "code": "", "files": [{"filename": name, "contents": ""}]}),
+            json!({"runtime": "python", "code": "", "code_filename": name}),
+        ] {
+            let answer = place.server.post("/sessions", &request);
+            let is_absent = name.is_empty() && request["code_filename"].is_string();
+            assert!(answer.status == 422 || is_absent, "{name:?}: {} {}", answer.status, answer.text());
+        }
+    }
+    Verdict::Holds
+}
+
+fn arguments(place: &Place) -> Verdict {
+    let args = ["a b", "$(id)", "`id`", "\\", "\n", "'\"", "*", "--", "-c", "; id", "${HOME}", "~", ""];
+    assert_held(&place.run("python", include_str!("programs/r06_arguments.py"), json!({"args": args})).0);
+    for (field, value) in
+        [("args", json!(["a\0b"])), ("command", json!(["\0"])), ("command", json!(["python", "a\0"]))]
+    {
+        let mut request = json!({"runtime": "python", "code": ""});
+        request[field] = value;
+        place.server.post("/sessions", &request).problem(422);
+    }
+    Verdict::Holds
+}
+
+/// The compiler reads what the program says it should, in the same sandbox.
+fn compiler(place: &Place) -> Verdict {
+    let lock = place.server.data().join("lock").display().to_string();
+    for path in ["/etc/shadow", &lock, "/proc/1/environ", "/proc/1/maps", "/root/.profile"] {
+        let include = format!("#include \"{path}\"\nint main(void) {{ return 0; }}");
+        let incbin = format!("__asm__(\".incbin \\\"{path}\\\"\");\nint main(void) {{ return 0; }}");
+        for code in [include, incbin] {
+            let (run, session) = place.run("c", &code, json!({}));
+            assert!(run.exitstatus != 0 && run.stderr.contains(path), "{path}: {run:?}");
+            let told = ["No such file", "ermission denied", "file not found", "can't open", "no such"];
+            assert!(told.iter().any(|words| run.stderr.contains(words)), "{path}: {run:?}");
+            assert_eq!(session["outcome"], "exited");
+        }
+    }
+    // A source that never ends is ended by the clock or by memory, and takes nobody along.
+    let mark = mark();
+    let endless = json!({"timeout": 3000 * u64::from(crate::suite::scale()), "args": [mark]});
+    let (_, session) = place.run("c", "#include \"/dev/zero\"\nint main(void) { return 0; }", endless);
+    let outcome = session["outcome"].as_str().unwrap_or_default();
+    assert!(["timeout", "memory", "exited", "signalled"].contains(&outcome), "{session}");
+    assert_ne!(session["exitstatus"], 0);
+    assert_gone(&mark, ms(1000));
+    Verdict::Holds
+}
+
+fn state_directory(place: &Place) -> Verdict {
+    let args = json!({"args": [place.server.data()]});
+    assert_held(&place.run("python", include_str!("programs/r20_state.py"), args).0);
+    Verdict::Holds
+}

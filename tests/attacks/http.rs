@@ -1,0 +1,434 @@
+//! Rows about what is sent to the server itself.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{
+    common::{Run, Server, Stream, id},
+    suite::{Attack, Place, Verdict, Way, ms},
+};
+
+/// How long headers, or a body, may take to come. (The server's own clocks: nothing to scale.)
+const SLOW_REQUEST_MS: u64 = 60_000;
+/// How long a websocket may be silent that answers no ping.
+const SILENT_SOCKET_MS: u64 = 150_000;
+
+pub fn attacks() -> Vec<Attack> {
+    use Way::{Check, NoSubject};
+    vec![
+        Attack { row: 37, what: "a websocket from a foreign or null Origin", way: Check(foreign_origin) },
+        Attack { row: 38, what: "every route without a token", way: NoSubject("comes with users") },
+        Attack { row: 39, what: "form or text POST; wrong Host", way: Check(wrong_form) },
+        Attack { row: 40, what: "guess or borrow a session id", way: Check(ids) },
+        Attack { row: 41, what: "print <script> and terminal escapes", way: Check(scripts) },
+        Attack { row: 42, what: "print messages of the server's own names", way: Check(reserved) },
+        Attack { row: 43, what: "cut UTF-8, invalid bytes, NUL", way: Check(bytes) },
+        Attack { row: 45, what: "a websocket message of 1 GB", way: Check(huge_message) },
+        Attack { row: 45, what: "a million tiny messages", way: Check(tiny_messages) },
+        Attack { row: 46, what: "slow headers", way: Check(slow_headers) },
+        Attack { row: 46, what: "slow body", way: Check(slow_body) },
+        Attack { row: 46, what: "half-open websocket", way: Check(half_open) },
+        Attack { row: 47, what: "open sessions for ever", way: Check(sessions_for_ever) },
+        Attack { row: 48, what: "deep JSON, huge body", way: Check(deep_json) },
+        Attack { row: 49, what: "malformed and unknown ids", way: Check(unknown_ids) },
+    ]
+}
+
+/// No identity rides on a cookie here: a foreign page is a guest, who never gets at the local user's sessions.
+fn foreign_origin(place: &Place) -> Verdict {
+    let session = id(&place.server.create(&json!({"runtime": "bash", "code": "echo secret; sleep 60"})));
+    let path = format!("/sessions/{session}/stream");
+    let port = place.server.address().rsplit(':').next().expect("a port");
+    let neighbour = format!("http://127.0.0.1:{}", port.parse::<u16>().expect("a number") ^ 1);
+    for origin in [
+        "https://elsewhere.example",
+        "null",
+        "file://",
+        "http://127.0.0.1.evil.example",
+        &neighbour,
+        "",
+        "http://localhost",
+    ] {
+        match Stream::try_connect(place.server.address(), &path, &[("origin", origin)]) {
+            Ok(_) => panic!("upgraded for {origin:?}"),
+            Err(status) => assert!(status == 403 || status == 404, "{origin:?}: {status}"),
+        }
+        let headers = [("origin", origin)];
+        let shown = place.server.request("GET", &format!("/sessions/{session}"), &headers, &[]);
+        assert!([403, 404].contains(&shown.status), "{origin:?}");
+        let ended = place.server.request("DELETE", &format!("/sessions/{session}"), &headers, &[]);
+        assert!([403, 404].contains(&ended.status), "{origin:?}");
+        let listed = place.server.request("GET", "/sessions", &headers, &[]);
+        assert!(!listed.text().contains(&session), "{origin:?}");
+    }
+    assert_eq!(place.server.delete(&format!("/sessions/{session}")).status, 204);
+    Verdict::Holds
+}
+
+fn wrong_form(place: &Place) -> Verdict {
+    let body = json!({"runtime": "python", "code": "print(1)"}).to_string();
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/json",
+        "",
+    ] {
+        place.server.request("POST", "/sessions", &[("content-type", kind)], body.as_bytes()).problem(415);
+    }
+    for host in [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:80",
+        "0.0.0.0",
+        "169.254.169.254",
+        "[::2]",
+        "evil.example:8000",
+    ] {
+        for path in ["/", "/sessions", "/healthz", "/runtimes", "/openapi.json"] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            assert_eq!(status_of(&place.server, request.as_bytes()), 403, "{host} {path}");
+        }
+    }
+    for request in [
+        "GET /sessions HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "GET http://evil.example/sessions HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+    ] {
+        assert!([400, 403].contains(&status_of(&place.server, request.as_bytes())), "{request}");
+    }
+    Verdict::Holds
+}
+
+/// Sends bytes as they are; the answer's status, 0 where there is none.
+fn status_of(server: &Server, bytes: &[u8]) -> u16 {
+    let mut tcp = TcpStream::connect(server.address()).expect("the server listens");
+    tcp.set_read_timeout(Some(ms(10_000))).expect("a positive duration");
+    tcp.write_all(bytes).expect("the connection is open");
+    let mut answer = vec![];
+    let _ = tcp.read_to_end(&mut answer); // what has come counts
+    String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+}
+
+fn ids(place: &Place) -> Verdict {
+    let ids: Vec<_> = (0..8).map(|_| place.server.create_id("bash", "echo secret")).collect();
+    for id in &ids {
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+    }
+    // All 32 places vary: no time, no counter.
+    for place in 0..32 {
+        let letters: std::collections::HashSet<_> = ids.iter().map(|id| id.as_bytes()[place]).collect();
+        assert!(letters.len() > 1, "{ids:?}");
+    }
+    // A neighbour of a known id, and an id that belongs to the local user, asked for by a guest.
+    let known = &ids[0];
+    let neighbour = format!("{:032x}", u128::from_str_radix(known, 16).expect("hexadecimal") ^ 1);
+    for (id, headers) in [
+        (neighbour.as_str(), &[][..]),
+        (known, &[("x-forwarded-for", "10.0.0.1")]),
+        (known, &[("origin", "https://elsewhere.example")]),
+        (known, &[("sec-fetch-site", "cross-site")]),
+        (known, &[("authorization", "Bearer 00000000000000000000000000000000"), ("via", "1.1 x")]),
+    ] {
+        for (method, path) in [("GET", ""), ("DELETE", ""), ("GET", "/stream")] {
+            let answer = place.server.request(method, &format!("/sessions/{id}{path}"), headers, &[]);
+            assert_eq!(answer.status, 404, "{method} {path} {headers:?}: {}", answer.text());
+            assert!(!answer.text().contains("secret"));
+        }
+    }
+    Verdict::Holds
+}
+
+fn scripts(place: &Place) -> Verdict {
+    let nasty = "<script>alert(1)</script><img src=x onerror=alert(1)>\u{1b}]0;owned\u{7}\u{1b}[2J";
+    let code =
+        format!("print({nasty:?})\nraise SystemExit({nasty:?})").replace("\\u{", "\\x").replace('}', "");
+    let run = place.server.run(
+        &json!({"runtime": "python", "code": format!("import sys\nsys.stdout.write({})", json!(nasty))}),
+    );
+    assert_eq!(run.stdout, nasty);
+    let raw = place.server.post("/exec", &json!({"runtime": "python", "code": code, "raw_output": true}));
+    for answer in [
+        raw,
+        place.server.request("POST", "/runtimes/python", &[], format!("print({})", json!(nasty)).as_bytes()),
+        place.server.request("GET", &format!("/sessions/{}", "%3Cscript%3E"), &[], &[]),
+        place.server.request("GET", "/%3Cscript%3Ealert(1)%3C/script%3E", &[], &[]),
+        place.server.request(
+            "POST",
+            "/sessions",
+            &[("content-type", "application/json")],
+            b"{\"<script>\": 1}",
+        ),
+        place.server.get("/"),
+        place.server.get("/sessions"),
+    ] {
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        let kind = answer.header("content-type").unwrap_or_default().to_owned();
+        if kind.starts_with("text/html") {
+            let policy = answer.header("content-security-policy").expect("a policy on every page");
+            assert!(policy.contains("default-src") && !policy.contains("unsafe-inline"), "{policy}");
+            assert!(!answer.text().contains("alert(1)"));
+        } else {
+            let plain =
+                ["application/json", "application/problem+json", "text/plain", "application/octet-stream"];
+            assert!(plain.iter().any(|plain| kind.starts_with(plain)), "{kind}: {}", answer.text());
+        }
+    }
+    Verdict::Holds
+}
+
+fn reserved(place: &Place) -> Verdict {
+    let (run, session) = place.run("python", include_str!("programs/r42_reserved.py"), json!({}));
+    assert_eq!(
+        (run.exitstatus, &session["outcome"], &session["state"]),
+        (5, &json!("exited"), &json!("ended"))
+    );
+    assert_eq!(
+        run.stdout.lines().filter(|line| line.starts_with("--MSG-- {\"msgtype\"")).count(),
+        13,
+        "{run:?}"
+    );
+    assert_eq!(run.messages.len(), 1, "{:?}", run.messages);
+    assert_eq!(run.messages[0]["msgtype"], "own");
+    assert!(run.messages[0]["seq"].is_null(), "{:?}", run.messages);
+    assert_eq!(run.stderr.lines().count(), 13, "{}", run.stderr);
+    Verdict::Holds
+}
+
+fn bytes(place: &Place) -> Verdict {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    let session = place.start("python", include_str!("programs/r43_bytes.py"), json!({}));
+    let mut stream = place.server.stream(&id(&session), "");
+    let (mut stdout, mut stderr) = (vec![], vec![]);
+    while let Some(message) = stream.next() {
+        if message["msgtype"] != "write" {
+            continue;
+        }
+        let data = message["data"].as_str().expect("text");
+        let bytes = match message["encoding"].as_str() {
+            None => data.as_bytes().to_vec(),
+            Some(_) => BASE64_STANDARD.decode(data).expect("base64"),
+        };
+        if message["file"] == "stdout" { stdout.extend(bytes) } else { stderr.extend(bytes) }
+    }
+    let mut expected = "€uro 👍 \0 end\n".as_bytes().to_vec();
+    expected.extend(0..=255u8);
+    expected.extend(b"\xe2\x82");
+    assert_eq!(stdout, expected);
+    assert_eq!(stderr, b"\xff\xfe\x00");
+    Verdict::Holds
+}
+
+/// A bare websocket: its handshake done, its bytes in our own hands.
+fn bare_socket(server: &Server, path: &str) -> TcpStream {
+    let mut tcp = TcpStream::connect(server.address()).expect("the server listens");
+    tcp.set_read_timeout(Some(ms(20_000))).expect("a positive duration");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+        server.address()
+    );
+    tcp.write_all(request.as_bytes()).expect("the connection is open");
+    let mut head = vec![];
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        tcp.read_exact(&mut byte).expect("an answer");
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    tcp
+}
+
+/// The code of the close frame among what a server has sent (its frames are not masked).
+fn close_code(mut bytes: &[u8]) -> Option<u16> {
+    while let [first, second, rest @ ..] = bytes {
+        let (length, rest) = match second & 0x7f {
+            126 => (usize::from(u16::from_be_bytes([*rest.first()?, *rest.get(1)?])), rest.get(2..)?),
+            127 => {
+                (usize::try_from(u64::from_be_bytes(rest.get(..8)?.try_into().ok()?)).ok()?, rest.get(8..)?)
+            }
+            short => (usize::from(short), rest),
+        };
+        if first & 0xf == 8 {
+            return Some(u16::from_be_bytes([*rest.first()?, *rest.get(1)?]));
+        }
+        bytes = rest.get(length..)?;
+    }
+    None
+}
+
+fn huge_message(place: &Place) -> Verdict {
+    let session = place.server.create_id("bash", "echo up; sleep 60");
+    let mut tcp = bare_socket(&place.server, &format!("/sessions/{session}/stream"));
+    let mut header = vec![0x81, 0xff];
+    header.extend((1u64 << 30).to_be_bytes());
+    header.extend([0; 4]);
+    tcp.write_all(&header).expect("the connection is open");
+    let chunk = vec![b'x'; 1 << 16];
+    let mut sent = 0u64;
+    // On until the server stops taking it.
+    tcp.set_write_timeout(Some(ms(2000))).expect("a positive duration");
+    while sent < 64 << 20 && tcp.write_all(&chunk).is_ok() {
+        sent += chunk.len() as u64;
+    }
+    assert!(sent < 64 << 20, "it takes 64 MiB of one message");
+    let mut answer = vec![];
+    let _ = tcp.read_to_end(&mut answer); // a reset after the close is as good as an end
+    assert_eq!(close_code(&answer), Some(1009), "closed otherwise after {sent} bytes");
+    place.server.delete(&format!("/sessions/{session}"));
+    Verdict::Holds
+}
+
+/// As a guest: the local user has no rate limit.
+fn tiny_messages(_: &Place) -> Verdict {
+    // A rate that an emulated machine can pass too.
+    let server = Server::start_with(&["--messages-per-s", "100"]);
+    let origin = ("origin", "https://elsewhere.example");
+    let body = json!({"runtime": "bash", "code": "sleep 60"}).to_string();
+    let headers = [("content-type", "application/json"), origin];
+    let made = server.request("POST", "/sessions", &headers, body.as_bytes());
+    assert_eq!(made.status, 201, "{}", made.text());
+    let session = id(&made.json());
+    let path = format!("/sessions/{session}/stream");
+    let mut stream = Stream::try_connect(server.address(), &path, &[origin]).expect("a guest's own session");
+    let until = Instant::now() + ms(20_000);
+    let mut sent = 0;
+    'flood: while sent < 1_000_000 && Instant::now() < until {
+        for _ in 0..500 {
+            if stream.try_send(&json!({"msgtype": "ping"})).is_err() {
+                break 'flood;
+            }
+            sent += 1;
+        }
+        for _ in 0..500 {
+            if stream.next().is_none() {
+                break 'flood;
+            }
+        }
+    }
+    assert_eq!(stream.close_code(), Some(1008), "closed otherwise, or not at all, after {sent} messages");
+    server.delete(&format!("/sessions/{session}"));
+    Verdict::Holds
+}
+
+/// Sends `bytes` one at a time and slowly; how long until the server closes, at most `patience`.
+fn dribble(server: &Server, head: &[u8], patience: Duration) -> Option<Duration> {
+    let mut tcp = TcpStream::connect(server.address()).expect("the server listens");
+    tcp.set_read_timeout(Some(Duration::from_secs(1))).expect("a positive duration");
+    tcp.write_all(head).expect("the connection is open");
+    let began = Instant::now();
+    let mut bytes = [0; 1024];
+    while began.elapsed() < patience {
+        match tcp.read(&mut bytes) {
+            Ok(0) => return Some(began.elapsed()),
+            Ok(_) => {} // a 408 may come first
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                if tcp.write_all(b"x").is_err() {
+                    return Some(began.elapsed());
+                }
+            }
+            Err(_) => return Some(began.elapsed()),
+        }
+    }
+    None
+}
+
+fn closed(after: Option<Duration>, what: &str) -> Verdict {
+    let after = after.unwrap_or_else(|| panic!("{what} are not closed"));
+    Verdict::HoldsWith(format!("{what}: closed after {} s", after.as_secs()))
+}
+
+fn slow_headers(place: &Place) -> Verdict {
+    let head = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ";
+    closed(dribble(&place.server, head, Duration::from_millis(SLOW_REQUEST_MS)), "slow headers")
+}
+
+fn slow_body(place: &Place) -> Verdict {
+    let head = format!(
+        "POST /sessions HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{{",
+        place.server.address()
+    );
+    closed(dribble(&place.server, head.as_bytes(), Duration::from_millis(SLOW_REQUEST_MS)), "slow bodies")
+}
+
+/// A client that has gone without a word: nothing of it ever answers a ping.
+fn half_open(place: &Place) -> Verdict {
+    let session = place.server.create_id("bash", "sleep 600");
+    let mut tcp = bare_socket(&place.server, &format!("/sessions/{session}/stream"));
+    tcp.set_read_timeout(Some(Duration::from_secs(1))).expect("a positive duration");
+    let began = Instant::now();
+    let mut bytes = [0; 1024];
+    let after = loop {
+        if began.elapsed() > Duration::from_millis(SILENT_SOCKET_MS) {
+            break None;
+        }
+        match tcp.read(&mut bytes) {
+            Ok(0) => break Some(began.elapsed()),
+            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => break Some(began.elapsed()),
+            _ => {}
+        }
+    };
+    place.server.delete(&format!("/sessions/{session}"));
+    closed(after, "half-open websockets")
+}
+
+fn sessions_for_ever(place: &Place) -> Verdict {
+    let server = Server::start_with(&["--sessions-per-owner-max", "5", "--keep-ms", "3600000"]);
+    let live: Vec<_> = (0..5).map(|_| server.create_id("bash", "echo up; read line; echo $line")).collect();
+    for _ in 0..20 {
+        let answer = server.post("/sessions", &json!({"runtime": "bash", "code": ""}));
+        answer.problem(429);
+    }
+    for id in &live {
+        let mut stream = server.stream(id, "");
+        stream.read_until("up");
+        stream.send(&json!({"msgtype": "input", "data": "safe\n"}));
+        assert_eq!(Run::collect(stream).stdout, "safe\n");
+    }
+    let _ = place;
+    Verdict::Holds
+}
+
+fn deep_json(place: &Place) -> Verdict {
+    let json_type = [("content-type", "application/json")];
+    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("{\"env\":", "}")] {
+        for depth in [10_000, 200_000] {
+            let body = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            place.server.request("POST", "/sessions", &json_type, body.as_bytes()).problem(400);
+        }
+    }
+    let huge = format!(r#"{{"runtime":"python","code":"{}"}}"#, "x".repeat(16 << 20));
+    place.server.request("POST", "/sessions", &json_type, huge.as_bytes()).problem(413);
+    // Nor is the memory for many copies of one name.
+    let names = format!("{{{}}}", vec!["\"runtime\":\"python\""; 100_000].join(","));
+    let answer = place.server.request("POST", "/sessions", &json_type, names.as_bytes());
+    assert!([400, 422].contains(&answer.status), "{}", answer.status);
+    Verdict::Holds
+}
+
+fn unknown_ids(place: &Place) -> Verdict {
+    let unknown = "0123456789abcdef0123456789abcdef";
+    let malformed = [
+        "x",
+        "..",
+        "%2e%2e%2f",
+        "%00",
+        "D953D41FEBCC4A7D9E1F0A6B5C4D3E2F",
+        "-1",
+        "*",
+        "'",
+        "%ff",
+        &"a".repeat(4000),
+    ];
+    for id in malformed.into_iter().chain([unknown]) {
+        for (method, path) in [("GET", ""), ("DELETE", ""), ("GET", "/stream")] {
+            let answer = place.server.request(method, &format!("/sessions/{id}{path}"), &[], &[]);
+            assert!([400, 404, 414].contains(&answer.status), "{method} {id}{path}: {}", answer.status);
+        }
+    }
+    Verdict::Holds
+}

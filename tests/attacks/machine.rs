@@ -1,0 +1,94 @@
+//! What the suite sees of the machine from outside: processes, files, memory.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::common::{Server, eventually};
+
+/// Enough of a file to tell whether it was changed.
+#[derive(Debug, PartialEq)]
+pub struct Hash(u64, u64);
+
+impl Hash {
+    pub fn of(path: &Path) -> Self {
+        let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        });
+        Self(bytes.len() as u64, hash)
+    }
+}
+
+/// Processes of the whole machine whose command line contains `mark`.
+pub fn processes(mark: &str) -> Vec<u32> {
+    let own = std::process::id();
+    let entries = fs::read_dir("/proc").expect("processes").flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid: &u32| *pid != own)
+        .filter(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(mark)
+        })
+        .collect()
+}
+
+/// A word that no other process's command line has.
+pub fn mark() -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("mark-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Asserts that nothing with this mark is alive within `time`. What is, is ended before the row fails.
+pub fn assert_gone(mark: &str, time: Duration) {
+    let until = Instant::now() + time;
+    loop {
+        let left = processes(mark);
+        if left.is_empty() {
+            return;
+        }
+        if Instant::now() >= until {
+            left.iter().for_each(|pid| kill(*pid));
+            panic!("{} processes are alive after {time:?}", left.len());
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Kills one process.
+pub fn kill(pid: u32) {
+    if let Some(pid) = Pid::from_raw(pid as i32) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// The supervisor of a session: its process number, from its state file.
+pub fn supervisor(server: &Server, id: &str) -> u32 {
+    let state = session_folder(server, id).join("state.json");
+    let state = eventually("the supervisor's state", || fs::read(&state).ok());
+    let state: serde_json::Value = serde_json::from_slice(&state).expect("JSON");
+    state["pid"].as_u64().expect("a process number") as u32
+}
+
+/// Where a session is.
+pub fn session_folder(server: &Server, id: &str) -> PathBuf {
+    server.data().join("sessions").join(id)
+}
+
+/// The most memory a process ever had to itself, in KiB (`RssAnon` has no peak of its own, so the whole).
+pub fn peak_kib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
+/// How many descriptors a process has.
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}

@@ -1,0 +1,22 @@
+import os, sys
+from attack import *
+
+data = sys.argv[1]
+for path in (data, f"{data}/lock", f"{data}/sessions", os.path.dirname(data), "/home", "/root", "/var", "/run", "/etc/shadow", "/boot",
+             "/mnt", "/media", "/srv", "/opt", "/host", "/.dockerenv", "/sys", "/work"):
+    if path in ("/tmp",):
+        continue
+    want(path, attempt(os.stat, path), "ENOENT")
+for here in ("/proc/self/root", "/proc/self/cwd/..", "/proc/thread-self/root"):
+    want(f"{here}{data}", attempt(os.stat, here + data), "ENOENT")
+for path in ("/", "/dev", "/etc"):
+    for name in os.listdir(path):
+        full = os.path.join(path, name)
+        if os.path.islink(full):
+            want(f"{full} leads out", os.path.realpath(full).startswith(("/usr/", "/proc/", "/dev/")), True)
+# Mountinfo tells the names of the folders behind the read-only windows, which lead nowhere in here.
+for line in open("/proc/self/mountinfo"):
+    root = line.split()[3]
+    if not root.startswith(("/usr", "/dev", "/etc", "/code", "/tmp", "/sys", "/irq", "/bus", "/fs")) and root != "/":
+        want(f"the name {root}", attempt(os.stat, root), "ENOENT")
+held()

@@ -1,0 +1,60 @@
+//! Shows that the suite can fail: with an isolation step taken out, the rows that rest on it do.
+//!
+//! The switch exists in debug builds alone; against a release binary the same rows must hold all the same.
+
+use std::process::ExitCode;
+
+use crate::suite::{self, Column};
+
+/// A step, or several that stand in for each other, and the rows that must fail without.
+const STEPS: [(&str, &[&str]); 10] = [
+    ("seccomp", &["12", "13", "14", "15"]),
+    ("landlock", &["+4"]),
+    ("network", &["7", "18"]),
+    ("ipc", &["18"]),
+    ("pid", &["18", "22"]),
+    ("cgroups", &["21", "24"]),
+    ("limits", &["32", "33"]),
+    ("privileges", &["15"]),
+    ("masks", &["11"]),
+    ("dumpable", &["10"]),
+];
+
+/// Runs the rows of each step without it.
+pub fn run_steps(is_release: bool) -> Vec<String> {
+    let column = Column::here();
+    let mut wrong = vec![];
+    for (step, rows) in STEPS {
+        eprintln!("\nwithout {step}:");
+        crate::common::set_server_environment(&[("LIVECODE_TEST_WITHOUT", step)]);
+        let results = suite::run(&column, rows);
+        if step == "ipc" {
+            // What was left was left on the machine itself.
+            let marks = ["-M", "0x4c43", "-S", "0x4c43", "-Q", "0x4c43"];
+            let _ = std::process::Command::new("ipcrm").args(marks).output();
+        }
+        for row in rows {
+            let number: u16 = row.trim_start_matches('+').parse().expect("a row's number");
+            let number = if row.starts_with('+') { number + crate::suite::BEYOND } else { number };
+            let failed =
+                results.outcomes.iter().any(|outcome| outcome.row == number && outcome.word == "FAILS");
+            if failed == is_release {
+                wrong.push(format!("row {row} {} without {step}", if failed { "fails" } else { "holds" }));
+            }
+        }
+    }
+    wrong
+}
+
+/// With a debug build every one must fail; a release build knows no such switch, so every one must hold.
+pub fn run() -> ExitCode {
+    let is_release = std::env::var_os("LIVECODE_ATTACKS_RELEASE").is_some();
+    let wrong = run_steps(is_release);
+    let what = if is_release { "the release build ignores the switch" } else { "the suite can fail" };
+    if wrong.is_empty() {
+        println!("\n{what}: {} steps taken out, one at a time", STEPS.len());
+        return ExitCode::SUCCESS;
+    }
+    println!("\nnot shown that {what}:\n{}", wrong.join("\n"));
+    ExitCode::FAILURE
+}
