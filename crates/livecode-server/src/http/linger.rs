@@ -20,6 +20,8 @@ use tokio::{
 
 /// How long a client may go on sending what nobody wants.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// And how many bytes of it are taken: what a client in good faith has on its way, and no flood.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// How many clients at once; further ones are reset.
 const MAX_LINGERING: usize = 256;
 /// Bytes thrown away at once.
@@ -68,7 +70,8 @@ impl Drop for Lingering {
             let rest = async {
                 stream.shutdown().await?;
                 let mut unwanted = vec![0; READ_BYTES];
-                while stream.read(&mut unwanted).await? > 0 {}
+                let mut rest = stream.take(MAX_BYTES);
+                while rest.read(&mut unwanted).await? > 0 {}
                 io::Result::Ok(())
             };
             let _ = tokio::time::timeout(PATIENCE, rest).await;

@@ -309,10 +309,14 @@ async fn incoming(
                 }
             }
         };
-        if let Some(notice) = notice
-            && notices.send(notice).await.is_err()
-        {
+        let Some(notice) = notice else { continue };
+        let closes = matches!(notice, Notice::Close(..));
+        if notices.send(notice).await.is_err() {
             return Gone;
+        }
+        if closes {
+            // The other half closes; what else the client sends is not looked at, nor is its end.
+            std::future::pending::<()>().await;
         }
     }
 }
