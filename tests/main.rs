@@ -3,12 +3,14 @@
 mod common;
 
 mod architecture;
+mod canvas;
 mod cli;
 mod docs;
 mod errors;
 mod leftovers;
 mod limits;
 mod messages;
+mod modules;
 mod openapi;
 mod programs;
 mod runtimes;
