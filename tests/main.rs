@@ -17,4 +17,5 @@ mod runtimes;
 mod sandbox;
 mod sessions;
 mod stream;
+mod turtle;
 mod v01;
