@@ -148,6 +148,15 @@ screen.mainloop()
 }
 
 #[test]
+fn what_was_drawn_last_is_shown_though_nobody_asked_for_an_update() {
+    let server = Server::start();
+    // turtle asks for none after a stamp.
+    let code = "from turtle import *\nht()\nspeed(0)\npenup()\nforward(10)\nstamp()";
+    let shown = shapes(&picture(&run(&server, code).messages), 0);
+    assert_eq!(shown.last().map(|(shape, args)| (shape.as_str(), &args[0])), Some(("polygon", &json!(310))));
+}
+
+#[test]
 fn dialogs_ask_on_the_console() {
     let server = Server::start();
     let code = "

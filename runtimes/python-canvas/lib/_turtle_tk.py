@@ -5,6 +5,7 @@ The canvas keeps its items as tkinter's does; `_turtle_paint` turns them into dr
 
 from __future__ import annotations
 
+import atexit
 import base64
 import heapq
 import itertools
@@ -76,10 +77,14 @@ class Interpreter:
             if type(error).__name__ != "Terminator":  # which ends what still runs once the window is closed
                 traceback.print_exc()
 
-    def update(self) -> None:
-        """Shows what has changed, and does what is due."""
+    def paint(self) -> None:
+        """Shows what has changed."""
         livecode._flush()
         self.painter.paint([(it.place, it.bg, it.items) for it in self.canvases if it.is_shown()])
+
+    def update(self) -> None:
+        """Shows what has changed, and does what is due."""
+        self.paint()
         # Functions may add timers and events; those are for the next time.
         now = time.monotonic()
         due = []
@@ -145,6 +150,8 @@ class Interpreter:
 
 
 interpreter = Interpreter()
+# A window closes with its program, a page does not: what was drawn last stays there to be seen.
+atexit.register(interpreter.paint)
 
 
 def mainloop() -> None:
