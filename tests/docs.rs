@@ -5,9 +5,9 @@ use std::{
     process::Command,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::common::{Run, Server, binary, id};
+use crate::common::{Run, Server, Stream, binary, id};
 
 /// A document, from the folder of the sources; the second run, as an ordinary user, brings its own copies.
 fn document(name: &str) -> String {
@@ -30,6 +30,101 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
         }
     }
     blocks
+}
+
+/// All blocks of a document, each with its language.
+fn all_blocks(text: &str) -> Vec<(String, String)> {
+    let mut blocks = vec![];
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            blocks.push((language.to_owned(), block.join("\n")));
+        }
+    }
+    blocks
+}
+
+/// The messages of a program of a document, which is told of a mouse and a key; frames it only waits for left out.
+fn messages_of(server: &Server, runtime: &str, code: &str) -> Vec<Value> {
+    let mut stream = server.stream(&server.create_id(runtime, code), "");
+    let send = |stream: &mut Stream, name: &str, data: Value| {
+        stream.send(&json!({"msgtype": "event", "event": name, "data": data}));
+    };
+    let place = json!({"x": 30, "y": 40, "button": 0});
+    for (name, data) in
+        [("mousemove", &place), ("mousedown", &place), ("keydown", &json!({"key": "ArrowLeft"}))]
+    {
+        send(&mut stream, name, data.clone());
+    }
+    let mut messages = vec![];
+    let mut errors = String::new();
+    let mut lets_go = code.contains("run()")
+        || code.contains("on(")
+        || code.contains("events()")
+        || code.contains("onClick");
+    while let Some(message) = stream.next() {
+        match message["msgtype"].as_str() {
+            Some("write") => errors += message["data"].as_str().expect("data"),
+            Some("exitstatus") => assert_eq!(message["exitstatus"], 0, "{code}\n{errors}"),
+            Some("welcome") => {}
+            _ => messages.push(message),
+        }
+        if std::mem::take(&mut lets_go) {
+            send(&mut stream, "keyup", json!({"key": "ArrowLeft"}));
+            send(&mut stream, "mouseup", place.clone());
+            send(&mut stream, "click", place.clone());
+        }
+    }
+    assert_eq!(errors, "", "{code}");
+    messages
+}
+
+#[test]
+fn every_example_of_the_canvas_and_the_modules_sends_what_it_shows() {
+    let server = Server::start();
+    let mut compared = 0;
+    for (name, python, javascript) in [
+        ("docs/canvas.md", "python-canvas", "javascript-canvas"),
+        ("docs/messages.md", "python", "javascript-canvas"),
+    ] {
+        let mut programs: Vec<(&str, String)> = vec![];
+        for (language, block) in all_blocks(&document(name)) {
+            match language.as_str() {
+                "python" => programs.push((python, block)),
+                "javascript" => programs.push((javascript, block)),
+                "json" => {
+                    // An example that stands alone is the same in both languages, turtles excepted.
+                    if let [(_, code)] = &programs[..]
+                        && !code.contains("turtle")
+                    {
+                        let code = code.clone();
+                        programs.push((javascript, code));
+                    }
+                    for (runtime, code) in programs.drain(..) {
+                        let mut sent = messages_of(&server, runtime, &code);
+                        let shows_frames = block.contains("\"frame\"");
+                        sent.retain(|message| shows_frames || message["shape"] != "frame");
+                        if code.contains("turtle") {
+                            sent.retain(|message| message["layer"].is_null());
+                        }
+                        for message in &mut sent {
+                            if message["image"].is_string() {
+                                message["image"] = "IMAGE".into(); // a digest
+                            }
+                        }
+                        let shown: Vec<Value> =
+                            block.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+                        assert_eq!(sent, shown, "{name}, {runtime}:\n{code}");
+                        compared += 1;
+                    }
+                }
+                other => panic!("{name}: a block in {other:?}"),
+            }
+        }
+        assert!(programs.is_empty(), "{name}: nothing says what is sent: {programs:?}");
+    }
+    assert!(compared > 40, "{compared} examples");
 }
 
 #[test]
@@ -101,8 +196,7 @@ fn the_python_of_the_example_runs() {
 #[test]
 fn the_sessions_document_has_the_fields_it_shows() {
     let server = Server::start();
-    let shown: serde_json::Value =
-        serde_json::from_str(&blocks(&document("README.md"), "json")[0]).expect("JSON");
+    let shown: Value = serde_json::from_str(&blocks(&document("README.md"), "json")[0]).expect("JSON");
     let made = server.create(&json!({"runtime": "python", "code": "print(1)"}));
     for field in shown.as_object().expect("an object").keys() {
         assert!(!made[field].is_null(), "{field} in {made}");

@@ -4,6 +4,7 @@
 mod common;
 
 mod architecture;
+mod canvas;
 mod cli;
 mod docs;
 mod errors;
@@ -11,10 +12,12 @@ mod leftovers;
 mod limits;
 mod liveness;
 mod messages;
+mod modules;
 mod openapi;
 mod programs;
 mod runtimes;
 mod sandbox;
 mod sessions;
 mod stream;
+mod turtle;
 mod v01;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::common::{Server, is_root};
 
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     (
         "python",
         "import threading, subprocess\nt = threading.Thread(target=print, args=('thread',))\nt.start(); t.join()\nprint(subprocess.run(['echo', 'process'], capture_output=True, text=True).stdout, end='')",
@@ -30,6 +30,10 @@ const PROGRAMS: [(&str, &str); 8] = [
         "fn main() { std::thread::spawn(|| println!(\"thread\")).join().unwrap(); let out = std::process::Command::new(\"echo\").arg(\"process\").output().unwrap(); print!(\"{}\", String::from_utf8_lossy(&out.stdout)); }",
     ),
     ("bash", "(echo thread) & wait\n/bin/echo process"),
+    (
+        "javascript-canvas",
+        "import { Worker } from 'worker_threads';\nnew Worker(\"require('fs').writeSync(1, 'thread\\\\n')\", {eval: true}).on('exit', () =>\n  process.stdout.write(require('child_process').execSync('echo process')));",
+    ),
     (
         "python-canvas",
         "import threading\nthreading.Thread(target=print, args=('thread',)).start()\nimport os\nos.system('echo process')",

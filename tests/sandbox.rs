@@ -75,10 +75,15 @@ fn the_environment_is_built_from_nothing() {
     let server = Server::start();
     let names = python(&server, "import os; print(*sorted(os.environ))");
     let expected = [
+        "FONTCONFIG_FILE",
         "HOME",
         "LANG",
         "LIVECODE_FD",
         "LOGNAME",
+        "MATPLOTLIBRC",
+        "MPLBACKEND",
+        "MPLCONFIGDIR",
+        "OPENBLAS_NUM_THREADS",
         "PATH",
         "PWD",
         "PYTHONDONTWRITEBYTECODE",

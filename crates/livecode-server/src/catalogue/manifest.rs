@@ -103,6 +103,8 @@ pub struct RunLimits {
     pub memory_bytes: Option<u64>,
     /// Processes and threads.
     pub processes: Option<u64>,
+    /// Output, in bytes; of the session as a whole.
+    pub output_bytes: Option<u64>,
     /// Working directory, in bytes; of the session as a whole.
     pub disk_bytes: Option<u64>,
 }

@@ -238,8 +238,19 @@ mod tests {
     fn the_built_in_runtimes() {
         let catalogue = load(None).unwrap();
         let names: Vec<_> = catalogue.iter().map(|runtime| &*runtime.name).collect();
-        let expected =
-            ["python", "bash", "c", "cpp", "go", "javascript", "joy", "mypy", "python-canvas", "rust"];
+        let expected = [
+            "python",
+            "bash",
+            "c",
+            "cpp",
+            "go",
+            "javascript",
+            "javascript-canvas",
+            "joy",
+            "mypy",
+            "python-canvas",
+            "rust",
+        ];
         assert_eq!(names, expected);
         assert_eq!(catalogue.get("golang").unwrap().name, "go");
         assert!(catalogue.get("cobol").is_none());

@@ -134,7 +134,12 @@ pub(super) fn resolve(
     };
     let session = Limits {
         wall_ms: choose("timeout", request.timeout, wall_ms, s.wall_max_ms)?,
-        output_bytes: choose("limits.output_bytes", asked.output_bytes, s.output_bytes, s.output_max_bytes)?,
+        output_bytes: choose(
+            "limits.output_bytes",
+            asked.output_bytes,
+            default(s.output_bytes, raised.output_bytes, s.output_max_bytes),
+            s.output_max_bytes,
+        )?,
         disk_bytes: choose(
             "limits.disk_bytes",
             asked.disk_bytes,
