@@ -56,7 +56,9 @@ fn the_document_says_when_something_was_last_done() {
     server.stream(&id, "").read_until("up");
     let first = server.get(&format!("/sessions/{id}")).json();
     assert!(first["active"].as_str() >= first["created"].as_str(), "{first}");
-    server.stream(&id, "").send(&json!({"msgtype": "input", "data": "\n"}));
+    let mut stream = server.stream(&id, "");
+    stream.send(&json!({"msgtype": "input", "data": "\n", "id": 1}));
+    stream.next_of("ack");
     Run::collect(server.stream(&id, ""));
     assert!(server.get(&format!("/sessions/{id}")).json().get("active").is_none());
 }
