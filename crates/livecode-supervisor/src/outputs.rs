@@ -12,7 +12,7 @@ use livecode_journal::Kind;
 
 use crate::{
     message::{Lines, NoMessage, complaint},
-    splitter::{Hold, Piece, Splitter},
+    splitter::{Piece, Splitter},
 };
 
 /// Bytes of one read.
@@ -150,7 +150,7 @@ impl Outputs {
                 let waiting_bytes = if all { stream.waiting_bytes() } else { 0 };
                 stream.drain(waiting_bytes.max(TURN_BYTES), buffer, &mut found);
             }
-            let must_go = all && stream.splitter.hold() == Some(Hold::Briefly);
+            let must_go = all && stream.splitter.holds_mark();
             if must_go || stream.due().is_some_and(|due| due <= now) {
                 stream.release(&mut found);
             }
@@ -288,6 +288,20 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].kind, Kind::Stderr);
         assert!(String::from_utf8_lossy(&found[0].data).contains("not sent"));
+    }
+
+    /// What is read just when a message comes may end in the middle of a character, for the program writes on.
+    #[test]
+    fn a_message_does_not_break_a_character() {
+        let (mut outputs, program) = connected();
+        fill(&program.stdout, b"a\xe2\x82");
+        fill(&program.messages, b"{\"msgtype\":\"a\"}\n");
+        let mut found = outputs.take(EVERYTHING, Instant::now());
+        fill(&program.stdout, b"\xac\n-");
+        fill(&program.messages, b"{\"msgtype\":\"b\"}\n");
+        found.extend(outputs.take(EVERYTHING, Instant::now()));
+        let found: Vec<_> = found.iter().map(|found| std::str::from_utf8(&found.data).unwrap()).collect();
+        assert_eq!(found, ["a", r#"{"msgtype":"a"}"#, "€\n", "-", r#"{"msgtype":"b"}"#]);
     }
 
     /// A program may make its pipe larger (fcntl(2), F_SETPIPE_SZ).

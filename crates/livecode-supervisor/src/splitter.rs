@@ -105,6 +105,12 @@ impl Splitter {
         }
     }
 
+    /// Whether what is held back is the start of the mark, and may as well be all that was meant. (The start of a character
+    /// never is: its rest follows, and whoever writes much at once is read in the middle of one.)
+    pub fn holds_mark(&self) -> bool {
+        !self.held_has_brace && self.held.first() == MARK.first()
+    }
+
     /// Whether and how long the rest may be held back.
     pub fn hold(&self) -> Option<Hold> {
         match self.held.is_empty() {
