@@ -91,12 +91,13 @@ pub(crate) fn encode(buffer: &mut Vec<u8>, seq: u64, time_us: u64, kind: Kind, p
 /// [`RECORD_HEADER_BYTES`].
 pub(crate) fn head(bytes: &[u8]) -> Option<Head> {
     let head = Head { seq: u64_at(bytes, 8), payload_bytes: u32_at(bytes, 0) as usize };
-    let fits = match Kind::from_byte(bytes[24])? {
-        Kind::Exit => head.record_bytes() == EXIT_RECORD_BYTES, // or it could not be found from the end
-        _ => head.payload_bytes <= MAX_PAYLOAD_BYTES,
+    // Numbers begin with 1. The closing entry is found from the end, so it has one length; it comes after all others, so
+    // there is a number left for it after each.
+    let (fits, last) = match Kind::from_byte(bytes[24])? {
+        Kind::Exit => (head.record_bytes() == EXIT_RECORD_BYTES, u64::MAX - 1),
+        _ => (head.payload_bytes <= MAX_PAYLOAD_BYTES, u64::MAX - 2),
     };
-    // Numbers begin with 1, and after each there is one left for the closing entry.
-    (fits && head.seq != 0 && head.seq != u64::MAX).then_some(head)
+    (fits && (1..=last).contains(&head.seq)).then_some(head)
 }
 
 /// Whether `record` is exactly one record's bytes, and its checksum is right.

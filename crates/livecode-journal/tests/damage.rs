@@ -303,7 +303,15 @@ fn records_that_cannot_be_are_not_read() {
     let place = Place::new();
     let entry = |seq| Entry { seq, time_us: 1, kind: Kind::Stdout, data: b"x".to_vec() };
     let small_exit = Entry { kind: Kind::Exit, data: LOST.to_vec(), ..entry(2) };
-    for wrong in [entry(0), entry(1), entry(u64::MAX), small_exit, exit(u64::MAX, EXITED), exit(0, EXITED)] {
+    for wrong in [
+        entry(0),
+        entry(1),
+        entry(u64::MAX - 1),
+        entry(u64::MAX),
+        small_exit,
+        exit(u64::MAX, EXITED),
+        exit(0, EXITED),
+    ] {
         let recorded = Recorded::of(vec![entry(1), wrong.clone()], End::None);
         check(&place, &recorded, &recorded.bytes, 1, &format!("{wrong:?}"));
         // The same at the end of what says that it is closed.
