@@ -2,7 +2,7 @@
 
 BINARY := target/release/livecode
 
-.PHONY: run build test lint fmt setup-build setup-run setup-test clean help
+.PHONY: run build test fuzz lint fmt setup-build setup-run setup-test clean help
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,9 @@ build: setup-build ## Build everything into target/release/livecode
 
 test: setup-test ## Set up what the tests need, and run them all
 	scripts/test
+
+fuzz: setup-build ## Fuzz what parses strangers' bytes, FUZZ_SECONDS (60) each
+	scripts/fuzz
 
 lint: setup-build ## What CI checks before the tests: format, clippy, licences
 	scripts/lint

@@ -117,3 +117,13 @@ pub(crate) fn decode(record: &[u8]) -> Option<Entry> {
     let kind = Kind::from_byte(header[24])?;
     Some(Entry { seq: u64_at(header, 8), time_us: u64_at(header, 16), kind, data: payload.to_vec() })
 }
+
+/// Makes what `bytes` start with a record, if it has the form of one but for its checksum. Returns its length.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn mend(bytes: &mut [u8]) -> Option<usize> {
+    let (header, payload) = bytes.split_at_mut_checked(RECORD_HEADER_BYTES)?;
+    let head = head(header)?;
+    let checksum = checksum(header, payload.get(..head.payload_bytes)?);
+    header[4..8].copy_from_slice(&checksum.to_le_bytes());
+    Some(head.record_bytes())
+}

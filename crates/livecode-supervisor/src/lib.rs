@@ -16,6 +16,8 @@
 mod connection;
 mod ending;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod idle;
 mod input;
 mod message;

@@ -14,6 +14,8 @@
 
 mod caller;
 mod encode;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod info;
 mod listen;
 mod problem;
