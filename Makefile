@@ -2,7 +2,7 @@
 
 BINARY := target/release/livecode
 
-.PHONY: run build test chaos faults soak attacks test-vm lint fmt setup-build setup-run setup-test setup-vm clean help
+.PHONY: run build test chaos faults soak attacks test-vm fuzz lint fmt setup-build setup-run setup-test setup-vm clean help
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ attacks: setup-test build ## Run the known attacks against the release binary, a
 
 test-vm: setup-test setup-vm build ## The same in a virtual machine with another kernel and cgroup v2
 	scripts/test-vm
+
+fuzz: setup-build ## Fuzz what parses strangers' bytes, FUZZ_SECONDS (60) each
+	scripts/fuzz
 
 lint: setup-build ## What CI checks before the tests: format, clippy, licences
 	scripts/lint

@@ -132,7 +132,8 @@ fn ctrl_c_is_an_interrupt() {
     assert_eq!((text(&output.stdout).as_str(), output.status.code()), ("interrupted\n", Some(9)));
 
     // A second one kills what does not listen to the first.
-    let code = "import signal, time\nsignal.signal(signal.SIGINT, lambda *_: print('no'))\nprint('ready')\nwhile True: time.sleep(1)";
+    // Not print, which may be interrupted in print.
+    let code = "import os, signal, time\nsignal.signal(signal.SIGINT, lambda *_: os.write(1, b'no\\n'))\nprint('ready')\nwhile True: time.sleep(1)";
     let mut child =
         shell.command(&["run", path(&shell.file("q.py", code))]).spawn().expect("the binary starts");
     read_until(&mut child, "ready\n");
@@ -216,4 +217,28 @@ fn runtimes_are_listed() {
     for name in ["python", "python-canvas", "javascript", "c", "cpp", "go, golang", "rust", "mypy", "bash"] {
         assert!(listed.lines().any(|line| line.starts_with(name)), "{name} in {listed}");
     }
+}
+
+/// What is JSON to a page need not be a value in every language.
+#[test]
+fn messages_are_passed_on_whatever_they_hold() {
+    let server = Server::start();
+    let shell = Shell::new(&server);
+    let odd = [
+        r#"{"msgtype":"odd","n":1e999}"#.to_owned(),
+        r#"{"msgtype":"odd","half":"\ud800"}"#.to_owned(),
+        format!(r#"{{"msgtype":"odd","deep":{}{}}}"#, "[".repeat(1000), "]".repeat(1000)),
+        r#"{"msgtype":"odd","seq":null}"#.to_owned(),
+    ];
+    let code: String = odd.iter().map(|message| format!("echo '--MSG-- {message}'\n")).collect();
+    let program = shell.file("odd.sh", &format!("{code}echo the end\n"));
+    let output = shell.run(&["run", "--messages", path(&program)], b"");
+    let mut expected: String = odd[..3]
+        .iter()
+        .zip(1..)
+        .map(|(message, seq)| format!("{},\"seq\":{seq}}}\n", message.trim_end_matches('}')))
+        .collect();
+    expected += "{\"msgtype\":\"odd\",\"seq\":4}\nthe end\n";
+    assert_eq!((text(&output.stderr), text(&output.stdout)), (String::new(), expected));
+    assert!(output.status.success());
 }

@@ -18,6 +18,8 @@
 //! The writer holds a lock (flock(2)) on the file while it lives. Readers never look beyond the length that the writer has
 //! made known, so they need no lock.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod reader;
 mod record;
 mod recover;

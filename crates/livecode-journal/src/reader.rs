@@ -69,7 +69,8 @@ impl Reader {
         })
     }
 
-    /// Moves on to the first entry after number `after`, or to `until_bytes`. Payloads are passed over unread.
+    /// Moves on to the first entry after number `after`, or to `until_bytes`. What is passed over is checked all the same:
+    /// a length that is wrong could lead over an entry without a trace.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -78,7 +79,13 @@ impl Reader {
             if head.seq > after {
                 break;
             }
-            self.advance(head.record_bytes(), head.seq);
+            let length = head.record_bytes();
+            if !self.fill(length, until_bytes)?
+                || !record::is_whole(&self.ahead[self.consumed..self.consumed + length])
+            {
+                return Err(self.corrupt());
+            }
+            self.advance(length, head.seq);
         }
         Ok(())
     }
@@ -142,8 +149,7 @@ impl Reader {
 
     fn advance(&mut self, bytes: usize, seq: u64) {
         self.offset += bytes as u64;
-        self.consumed = (self.consumed + bytes).min(self.ahead.len());
-        // What was passed over without being read is not in `ahead`.
+        self.consumed += bytes;
         if self.consumed == self.ahead.len() {
             self.ahead.clear();
             self.consumed = 0;

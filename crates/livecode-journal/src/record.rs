@@ -1,6 +1,6 @@
 //! One record, in bytes.
 
-use crate::{HEADER_BYTES, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES};
+use crate::{EXIT_RECORD_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES};
 
 /// The file's header, version 1.
 pub(crate) const HEADER: [u8; HEADER_BYTES as usize] = *b"LCJOURNL\x01\0\0\0\0\0\0\0";
@@ -90,17 +90,40 @@ pub(crate) fn encode(buffer: &mut Vec<u8>, seq: u64, time_us: u64, kind: Kind, p
 /// The header that `bytes` start with; `None` where no record can start so. `bytes` hold at least
 /// [`RECORD_HEADER_BYTES`].
 pub(crate) fn head(bytes: &[u8]) -> Option<Head> {
-    let payload_bytes = u32_at(bytes, 0) as usize;
-    Kind::from_byte(bytes[24])?;
-    (payload_bytes <= MAX_PAYLOAD_BYTES).then(|| Head { seq: u64_at(bytes, 8), payload_bytes })
+    let head = Head { seq: u64_at(bytes, 8), payload_bytes: u32_at(bytes, 0) as usize };
+    // Numbers begin with 1. The closing entry is found from the end, so it has one length; it comes after all others, so
+    // there is a number left for it after each.
+    let (fits, last) = match Kind::from_byte(bytes[24])? {
+        Kind::Exit => (head.record_bytes() == EXIT_RECORD_BYTES, u64::MAX - 1),
+        _ => (head.payload_bytes <= MAX_PAYLOAD_BYTES, u64::MAX - 2),
+    };
+    (fits && (1..=last).contains(&head.seq)).then_some(head)
+}
+
+/// Whether `record` is exactly one record's bytes, and its checksum is right.
+pub(crate) fn is_whole(record: &[u8]) -> bool {
+    record.split_at_checked(RECORD_HEADER_BYTES).is_some_and(|(header, payload)| {
+        head(header).is_some_and(|head| head.payload_bytes == payload.len())
+            && u32_at(header, 4) == checksum(header, payload)
+    })
 }
 
 /// The entry that `record`, exactly one record's bytes, holds; `None` where the checksum is wrong.
 pub(crate) fn decode(record: &[u8]) -> Option<Entry> {
-    let (header, payload) = record.split_at_checked(RECORD_HEADER_BYTES)?;
-    if u32_at(header, 0) as usize != payload.len() || u32_at(header, 4) != checksum(header, payload) {
+    if !is_whole(record) {
         return None;
     }
+    let (header, payload) = record.split_at(RECORD_HEADER_BYTES);
     let kind = Kind::from_byte(header[24])?;
     Some(Entry { seq: u64_at(header, 8), time_us: u64_at(header, 16), kind, data: payload.to_vec() })
+}
+
+/// Makes what `bytes` start with a record, if it has the form of one but for its checksum. Returns its length.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn mend(bytes: &mut [u8]) -> Option<usize> {
+    let (header, payload) = bytes.split_at_mut_checked(RECORD_HEADER_BYTES)?;
+    let head = head(header)?;
+    let checksum = checksum(header, payload.get(..head.payload_bytes)?);
+    header[4..8].copy_from_slice(&checksum.to_le_bytes());
+    Some(head.record_bytes())
 }

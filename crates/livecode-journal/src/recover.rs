@@ -13,7 +13,7 @@ use rustix::{
 };
 
 use crate::{
-    HEADER_BYTES, Kind, ReadError, Reader, WriteError,
+    HEADER_BYTES, Kind, ReadError, Reader, WriteError, ending,
     record::{CLOSED_HEADER, HEADER},
     writer::{close, exit_record},
 };
@@ -110,6 +110,10 @@ pub fn close_lost(path: &Path, time_us: u64, ending_json: &[u8]) -> Result<Close
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Ok(Closed::Alive),
         Err(error) => return Err(open(error.into())),
+    }
+    // What says how the session ended stays, though something before it may be damaged.
+    if ending(path)?.is_some() {
+        return Ok(Closed::Already);
     }
     let (bytes, last_seq, closed) = scan(path)?;
     let write = |error| RecoverError::Write(path.to_owned(), error);

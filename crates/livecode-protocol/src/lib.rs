@@ -11,6 +11,8 @@
 
 pub mod control;
 pub mod file_name;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod id;
 pub mod order;
 pub mod session;

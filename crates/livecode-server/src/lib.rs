@@ -13,6 +13,8 @@
 pub mod access;
 pub mod catalogue;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod http;
 pub mod prepare;
 pub mod sessions;

@@ -17,6 +17,8 @@
 mod connection;
 mod ending;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod idle;
 mod input;
 mod memory;

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 
 use livecode_protocol::stream::{MAX_PROGRAM_MESSAGE_BYTES, RESERVED};
-use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Map, Value};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
 
 /// Why a line is no message that a program may send.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +24,38 @@ pub(crate) enum NoMessage {
 struct Probe<'a> {
     #[serde(borrow)]
     msgtype: Cow<'a, str>,
-    seq: Option<IgnoredAny>,
+    #[serde(default, rename = "seq", deserialize_with = "is_there")]
+    has_seq: bool,
+}
+
+/// A field that is there, be it `null`.
+fn is_there<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(value).map(|_| true)
+}
+
+/// The fields of an object in their order, each value as it was written.
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(object: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut fields = vec![];
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        object.deserialize_map(Visit)
+    }
 }
 
 /// The JSON of a message, ready to be sent, if `line` is one that a program may send. A `seq` of the program's own is
@@ -39,13 +73,31 @@ pub(crate) fn check(line: &[u8]) -> Result<Cow<'_, [u8]>, NoMessage> {
     if RESERVED.contains(&&*probe.msgtype) {
         return Err(NoMessage::Reserved(probe.msgtype.into_owned()));
     }
-    // A carriage return between two tokens is JSON, but would end a line of a stream of events.
-    if probe.seq.is_none() && !text.contains('\r') {
-        return Ok(Cow::Borrowed(text.as_bytes()));
+    let mut json = Cow::Borrowed(text.as_bytes());
+    if probe.has_seq {
+        json = Cow::Owned(without_seq(text).map_err(|e| malformed(&e))?);
     }
-    let mut fields: Map<String, Value> = serde_json::from_str(text).map_err(|e| malformed(&e))?;
-    fields.shift_remove("seq");
-    serde_json::to_vec(&fields).map(Cow::Owned).map_err(|e| malformed(&e))
+    // A carriage return between two tokens is JSON, but would end a line of a stream of events. Within a string there is
+    // none: there it is written `\r`.
+    if json.contains(&b'\r') {
+        json.to_mut().iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b' ');
+    }
+    Ok(json)
+}
+
+/// The object without its `seq`. Values stay as they were written: written anew, numbers would be rounded, and could take
+/// more room than a message may.
+fn without_seq(object: &str) -> serde_json::Result<Vec<u8>> {
+    let Fields(fields) = serde_json::from_str(object)?;
+    let mut json = vec![];
+    for (name, value) in fields.iter().filter(|(name, _)| name != "seq") {
+        json.push(if json.is_empty() { b'{' } else { b',' });
+        serde_json::to_writer(&mut json, name)?;
+        json.push(b':');
+        json.extend_from_slice(value.get().as_bytes());
+    }
+    json.push(b'}'); // there is a field at least: `msgtype`
+    Ok(json)
 }
 
 /// The lines of a message channel, put together from reads.
@@ -63,17 +115,22 @@ impl Lines {
             let (line, rest) = bytes.split_at(end);
             bytes = &rest[1..];
             self.keep(line);
-            let line = std::mem::take(&mut self.held);
-            match (std::mem::take(&mut self.too_long), line.trim_ascii().is_empty()) {
-                (true, _) => each(Err((NoMessage::TooLong, &line))),
-                (false, true) => {}
-                (false, false) => match check(&line) {
-                    Ok(message) => each(Ok(&message)),
-                    Err(why) => each(Err((why, &line))),
-                },
-            }
+            self.finish(&mut each);
         }
         self.keep(bytes);
+    }
+
+    /// The line ends here: with its newline, or because nothing follows.
+    pub fn finish(&mut self, mut each: impl FnMut(Result<&[u8], (NoMessage, &[u8])>)) {
+        let line = std::mem::take(&mut self.held);
+        match (std::mem::take(&mut self.too_long), line.trim_ascii().is_empty()) {
+            (true, _) => each(Err((NoMessage::TooLong, &line))),
+            (false, true) => {}
+            (false, false) => match check(&line) {
+                Ok(message) => each(Ok(&message)),
+                Err(why) => each(Err((why, &line))),
+            },
+        }
     }
 
     fn keep(&mut self, part: &[u8]) {
@@ -110,8 +167,32 @@ mod tests {
     }
 
     #[test]
+    fn a_number_of_null_is_taken_out_too() {
+        assert_eq!(&*check(br#"{"msgtype":"a","seq":null}"#).unwrap(), br#"{"msgtype":"a"}"#);
+        assert_eq!(&*check(br#"{"s\u0065q":1,"msgtype":"a"}"#).unwrap(), br#"{"msgtype":"a"}"#);
+    }
+
+    /// To write a message anew would round its numbers, and could make it longer than any reader of a journal takes.
+    #[test]
+    fn all_but_the_number_stays_to_the_letter() {
+        let fields = r#""n":12345678901234567890.5,"list":[1e15,1E+2, -0],"b\u00e9":"\u0041","b\u00e9":{}"#;
+        let line = format!(r#"{{"msgtype":"a",{fields},"seq":1}}"#);
+        let expected = format!(r#"{{"msgtype":"a",{}}}"#, fields.replace("\\u00e9", "é"));
+        assert_eq!(std::str::from_utf8(&check(line.as_bytes()).unwrap()), Ok(&*expected));
+
+        let mut line = br#"{"msgtype":"a","seq":1,"list":[1e15"#.to_vec();
+        while line.len() < MAX_PROGRAM_MESSAGE_BYTES - 10 {
+            line.extend(b",1e15");
+        }
+        line.extend(b"]}");
+        assert!(check(&line).unwrap().len() <= line.len());
+        line.splice(1..1, *b"\r");
+        assert!(check(&line).unwrap().len() <= line.len());
+    }
+
+    #[test]
     fn a_message_is_one_line_to_everybody() {
-        assert_eq!(&*check(b"{\"msgtype\":\"a\",\r\"b\":1}").unwrap(), br#"{"msgtype":"a","b":1}"#);
+        assert_eq!(&*check(b"{\"msgtype\":\"a\",\r\"b\":1}").unwrap(), br#"{"msgtype":"a", "b":1}"#);
     }
 
     #[test]
@@ -148,10 +229,28 @@ mod tests {
             push(&vec![b'x'; 1024 * 1024]);
         }
         push(b"\"}\n{\"msgtype\":\"c\"}\n");
+        lines.finish(|_| panic!("there is no last line"));
         let ok = |text: &str| Ok(text.as_bytes().to_vec());
         assert_eq!(seen[0], ok(r#"{"msgtype":"a"}"#));
         assert_eq!(seen[1], ok(r#"{"msgtype":"b"}"#));
         assert_eq!(seen[2], Err(NoMessage::TooLong.to_string()));
         assert_eq!(seen[3], ok(r#"{"msgtype":"c"}"#));
+    }
+
+    #[test]
+    fn the_last_line_needs_no_newline() {
+        for (end, passes) in [("{\"msgtype\":\"a\"}", true), ("{\"msgtype\":\"a\"", false), (" ", false)] {
+            let mut lines = Lines::default();
+            let mut seen = vec![];
+            lines.push(end.as_bytes(), |_| panic!("it has not ended"));
+            lines.finish(|line| seen.push(line.map(<[u8]>::to_vec).map_err(|(_, line)| line.to_vec())));
+            lines.finish(|_| panic!("it has ended before"));
+            let expected = match (passes, end.trim()) {
+                (true, text) => vec![Ok(text.into())],
+                (false, "") => vec![],
+                (false, text) => vec![Err(text.into())],
+            };
+            assert_eq!(seen, expected);
+        }
     }
 }

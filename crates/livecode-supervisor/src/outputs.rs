@@ -11,14 +11,14 @@ use std::{
 use livecode_journal::Kind;
 
 use crate::{
-    message::{Lines, complaint},
-    splitter::{Hold, Piece, Splitter},
+    message::{Lines, NoMessage, complaint},
+    splitter::{Piece, Splitter},
 };
 
 /// Bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
-/// The most bytes read from one descriptor in one turn: twice what a pipe holds (pipe(7): 64 KiB), so that all that was in
-/// the pipe when the turn began has been read when it ends.
+/// The most bytes read from one descriptor in one turn, so that none keeps the loop from the others: twice what a pipe holds
+/// (pipe(7): 64 KiB).
 const TURN_BYTES: usize = 2 * READ_BYTES;
 
 /// An entry to be.
@@ -41,11 +41,18 @@ impl Stream {
         Self { kind, pipe: Some(pipe), splitter, last_read: Instant::now() }
     }
 
-    fn drain(&mut self, buffer: &mut [u8], found: &mut Vec<Found>) {
+    /// Bytes that are in the pipe now; a program may have made it larger than pipes are (fcntl(2), `F_SETPIPE_SZ`).
+    fn waiting_bytes(&self) -> usize {
+        let waiting = self.pipe.as_ref().and_then(|pipe| rustix::io::ioctl_fionread(pipe).ok());
+        waiting.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0)
+    }
+
+    /// Reads what is there, but no more than about `max_bytes`.
+    fn drain(&mut self, max_bytes: usize, buffer: &mut [u8], found: &mut Vec<Found>) {
         let mut pieces = vec![];
         let mut total = 0;
         while let Some(pipe) = &self.pipe
-            && total < TURN_BYTES
+            && total < max_bytes
         {
             match rustix::io::read(pipe, &mut *buffer) {
                 Ok(0) => self.pipe = None,
@@ -134,14 +141,16 @@ impl Outputs {
     /// never overtakes output that was flushed before it.
     pub fn take(&mut self, readable: Readable, now: Instant) -> Vec<Found> {
         let mut found = vec![];
-        let messages = if readable.messages { self.read_messages() } else { vec![] };
+        let messages = if readable.messages { self.read_messages(TURN_BYTES) } else { vec![] };
         let all = !messages.is_empty();
         let Self { stdout, stderr, buffer, .. } = self;
         for (stream, readable) in [(stdout, readable.stdout), (stderr, readable.stderr)] {
             if readable || all {
-                stream.drain(buffer, &mut found);
+                // All that is in the pipe now has been read when a message is passed on.
+                let waiting_bytes = if all { stream.waiting_bytes() } else { 0 };
+                stream.drain(waiting_bytes.max(TURN_BYTES), buffer, &mut found);
             }
-            let must_go = all && stream.splitter.hold() == Some(Hold::Briefly);
+            let must_go = all && stream.splitter.holds_mark();
             if must_go || stream.due().is_some_and(|due| due <= now) {
                 stream.release(&mut found);
             }
@@ -153,50 +162,173 @@ impl Outputs {
     /// Reads all that is left, when every process that could write has ended.
     pub fn take_rest(&mut self) -> Vec<Found> {
         let mut found = vec![];
-        let mut messages = vec![];
-        while self.messages.is_some() {
-            let before = messages.len();
-            messages.extend(self.read_messages());
-            if messages.len() == before {
-                break;
-            }
-        }
+        // Somebody may yet hold the other ends (they passed them out of the sandbox): what is there is read, nothing awaited.
+        let mut messages = self.read_messages(usize::MAX);
+        messages.extend(self.last_line());
         for stream in [&mut self.stdout, &mut self.stderr] {
-            while stream.pipe.is_some() {
-                let before = found.len();
-                stream.drain(&mut self.buffer, &mut found);
-                if found.len() == before && stream.pipe.is_some() {
-                    break; // nothing there, and yet somebody holds the pipe: do not wait for them
-                }
-            }
+            stream.drain(usize::MAX, &mut self.buffer, &mut found);
             stream.release(&mut found);
         }
         found.extend(messages);
         found
     }
 
-    fn read_messages(&mut self) -> Vec<Found> {
+    /// A last line that no newline ends.
+    fn last_line(&mut self) -> Vec<Found> {
+        let mut found = vec![];
+        self.lines.finish(|line| found.push(said(line)));
+        found
+    }
+
+    fn read_messages(&mut self, max_bytes: usize) -> Vec<Found> {
         let mut found = vec![];
         let mut total = 0;
         while let Some(messages) = &self.messages
-            && total < TURN_BYTES
+            && total < max_bytes
         {
             match rustix::io::read(messages, &mut *self.buffer) {
                 Ok(0) => self.messages = None,
                 Ok(length) => {
                     total += length;
-                    self.lines.push(&self.buffer[..length], |line| {
-                        found.push(match line {
-                            Ok(message) => Found { kind: Kind::Message, data: message.to_vec() },
-                            Err((why, line)) => Found { kind: Kind::Stderr, data: complaint(&why, line) },
-                        });
-                    });
+                    self.lines.push(&self.buffer[..length], |line| found.push(said(line)));
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
                 Err(_) => self.messages = None,
             }
         }
+        if self.messages.is_none() {
+            found.extend(self.last_line());
+        }
         found
+    }
+}
+
+/// What becomes of a line of the message channel.
+fn said(line: Result<&[u8], (NoMessage, &[u8])>) -> Found {
+    match line {
+        Ok(message) => Found { kind: Kind::Message, data: message.to_vec() },
+        Err((why, line)) => Found { kind: Kind::Stderr, data: complaint(&why, line) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::{
+        io::{fcntl_dupfd_cloexec, write},
+        pipe::{PipeFlags, fcntl_setpipe_size, pipe_with},
+    };
+
+    struct Program {
+        stdout: OwnedFd,
+        messages: UnixStream,
+    }
+
+    fn connected() -> (Outputs, Program) {
+        let (stdout, stdout_end) = pipe_with(PipeFlags::NONBLOCK).unwrap();
+        let (stderr, _) = pipe_with(PipeFlags::NONBLOCK).unwrap();
+        let (messages, messages_end) = UnixStream::pair().unwrap();
+        messages.set_nonblocking(true).unwrap();
+        messages_end.set_nonblocking(true).unwrap();
+        (Outputs::new(stdout, stderr, messages), Program { stdout: stdout_end, messages: messages_end })
+    }
+
+    /// Writes the beginning of `bytes` that there is room for, and says how much that was.
+    fn fill(to: impl AsFd, bytes: &[u8]) -> usize {
+        let mut written = 0;
+        while written < bytes.len()
+            && let Ok(length) = write(&to, &bytes[written..])
+        {
+            written += length;
+        }
+        written
+    }
+
+    const EVERYTHING: Readable = Readable { stdout: true, stderr: true, messages: true };
+
+    #[test]
+    fn the_last_message_is_whole_however_long() {
+        for size in [10_000, 150_000, 1_000_000] {
+            let (mut outputs, program) = connected();
+            let line = format!("{{\"msgtype\":\"a\",\"data\":\"{}\"}}\n", "x".repeat(size));
+            let mut left = line.as_bytes();
+            let mut found = vec![];
+            loop {
+                left = &left[fill(&program.messages, left)..];
+                if left.is_empty() {
+                    break;
+                }
+                found.extend(outputs.take(EVERYTHING, Instant::now()));
+            }
+            // As much of it as a socket holds is still there when the program ends.
+            drop(program);
+            found.extend(outputs.take_rest());
+            assert_eq!(found.len(), 1, "a message of {size} bytes");
+            assert!(found[0].data == line.trim_end().as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_last_message_without_a_newline_is_not_lost() {
+        for is_closed in [true, false] {
+            let (mut outputs, program) = connected();
+            fill(&program.messages, b"{\"msgtype\":\"a\"}");
+            let somebody_holds_it = (!is_closed).then(|| fcntl_dupfd_cloexec(&program.messages, 0).unwrap());
+            drop(program);
+            let found = outputs.take_rest();
+            assert_eq!(found.len(), 1);
+            assert_eq!((found[0].kind, &*found[0].data), (Kind::Message, &br#"{"msgtype":"a"}"#[..]));
+            drop(somebody_holds_it);
+        }
+        let (mut outputs, program) = connected();
+        fill(&program.messages, b"{\"msgtype\":");
+        drop(program);
+        let found = outputs.take(EVERYTHING, Instant::now());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].kind, Kind::Stderr);
+        assert!(String::from_utf8_lossy(&found[0].data).contains("not sent"));
+    }
+
+    /// What is read just when a message comes may end in the middle of a character, for the program writes on.
+    #[test]
+    fn a_message_does_not_break_a_character() {
+        let (mut outputs, program) = connected();
+        fill(&program.stdout, b"a\xe2\x82");
+        fill(&program.messages, b"{\"msgtype\":\"a\"}\n");
+        let mut found = outputs.take(EVERYTHING, Instant::now());
+        fill(&program.stdout, b"\xac\n-");
+        fill(&program.messages, b"{\"msgtype\":\"b\"}\n");
+        found.extend(outputs.take(EVERYTHING, Instant::now()));
+        let found: Vec<_> = found.iter().map(|found| std::str::from_utf8(&found.data).unwrap()).collect();
+        assert_eq!(found, ["a", r#"{"msgtype":"a"}"#, "€\n", "-", r#"{"msgtype":"b"}"#]);
+    }
+
+    /// A program may make its pipe larger (fcntl(2), F_SETPIPE_SZ).
+    #[test]
+    fn a_message_never_overtakes_what_a_large_pipe_held() {
+        let (mut outputs, program) = connected();
+        fcntl_setpipe_size(&program.stdout, 1024 * 1024).unwrap();
+        let printed = fill(&program.stdout, &vec![b'x'; 600_000]);
+        assert_eq!(printed, 600_000);
+        fill(&program.messages, b"{\"msgtype\":\"a\"}\n");
+        let found = outputs.take(EVERYTHING, Instant::now());
+        assert_eq!(found.last().unwrap().kind, Kind::Message);
+        let before: usize =
+            found.iter().filter(|found| found.kind == Kind::Stdout).map(|found| found.data.len()).sum();
+        assert_eq!(before, printed);
+    }
+
+    #[test]
+    fn what_a_large_pipe_held_at_the_end_is_all_read() {
+        let (mut outputs, program) = connected();
+        fcntl_setpipe_size(&program.stdout, 1024 * 1024).unwrap();
+        let line = [b"--MSG-- {\"msgtype\":\"a\",\"data\":\"", &*vec![b'x'; 600_000]].concat();
+        assert_eq!(fill(&program.stdout, &line), line.len());
+        let somebody_holds_it = fcntl_dupfd_cloexec(&program.stdout, 0).unwrap();
+        drop(program);
+        let found = outputs.take_rest();
+        assert_eq!(found.iter().map(|found| found.data.len()).sum::<usize>(), line.len());
+        drop(somebody_holds_it);
     }
 }

@@ -44,6 +44,8 @@ impl Hold {
 /// One output stream's state between two reads.
 pub(crate) struct Splitter {
     held: Vec<u8>,
+    /// Whether what is held back is a message on its way: the mark, and after it at most white space and then `{`.
+    held_has_brace: bool,
     line_start: bool,
     has_messages: bool,
 }
@@ -51,11 +53,14 @@ pub(crate) struct Splitter {
 impl Splitter {
     /// For standard output (`has_messages`) or standard error.
     pub fn new(has_messages: bool) -> Self {
-        Self { held: Vec::new(), line_start: true, has_messages }
+        Self { held: Vec::new(), held_has_brace: false, line_start: true, has_messages }
     }
 
     /// Takes what was read, and appends to `pieces` what is certain by now.
     pub fn push(&mut self, bytes: &[u8], pieces: &mut Vec<Piece>) {
+        if self.keep(bytes) {
+            return;
+        }
         let mut held = mem::take(&mut self.held);
         let all = if held.is_empty() {
             Cow::Borrowed(bytes)
@@ -65,28 +70,52 @@ impl Splitter {
         };
         let rest = self.split(&all, pieces);
         self.held = all[rest..].to_vec();
+        let after = self.held.strip_prefix(MARK);
+        self.held_has_brace = after.is_some_and(|after| after.trim_ascii_start().starts_with(b"{"));
+    }
+
+    /// Takes more of a line that is held back, where it is certain to be held back still. So each byte of a long message is
+    /// looked at once, in however small pieces it comes.
+    fn keep(&mut self, bytes: &[u8]) -> bool {
+        let is_marked = self.held.len() >= MARK.len() && self.held.starts_with(MARK);
+        if !is_marked
+            || self.held.len() + bytes.len() > MARK.len() + MAX_PROGRAM_MESSAGE_BYTES
+            || memchr::memchr(b'\n', bytes).is_some()
+        {
+            return false;
+        }
+        if !self.held_has_brace {
+            match bytes.trim_ascii_start() {
+                [] => {}
+                [b'{', ..] => self.held_has_brace = true,
+                _ => return false,
+            }
+        }
+        self.held.extend_from_slice(bytes);
+        true
     }
 
     /// Gives out what is held back: its time is up, or nothing follows.
     pub fn release(&mut self, pieces: &mut Vec<Piece>) {
         if !self.held.is_empty() {
             output(&self.held, pieces);
-            self.held.clear();
+            self.held = Vec::new(); // not cleared: it may have grown large
+            self.held_has_brace = false;
             self.line_start = false;
         }
+    }
+
+    /// Whether what is held back is the start of the mark, and may as well be all that was meant. (The start of a character
+    /// never is: its rest follows, and whoever writes much at once is read in the middle of one.)
+    pub fn holds_mark(&self) -> bool {
+        !self.held_has_brace && self.held.first() == MARK.first()
     }
 
     /// Whether and how long the rest may be held back.
     pub fn hold(&self) -> Option<Hold> {
         match self.held.is_empty() {
             true => None,
-            false
-                if self.held.len() > MARK.len()
-                    && self.held.starts_with(MARK)
-                    && self.held.contains(&b'{') =>
-            {
-                Some(Hold::UntilItsEnd)
-            }
+            false if self.held_has_brace => Some(Hold::UntilItsEnd),
             false => Some(Hold::Briefly),
         }
     }
@@ -300,5 +329,38 @@ mod tests {
         splitter.push(&input, &mut pieces);
         assert_eq!(splitter.hold(), None);
         assert!(pieces.len() > 64);
+    }
+
+    /// Each byte is looked at a few times at most. To look at all that is held back for each byte that comes would take
+    /// minutes here.
+    #[test]
+    fn a_message_that_comes_byte_by_byte_costs_its_length() {
+        for start in ["--MSG-- {\"msgtype\":\"x\",\"data\":\"", "--MSG-- "] {
+            let mut splitter = Splitter::new(true);
+            let mut pieces = vec![];
+            splitter.push(start.as_bytes(), &mut pieces);
+            for _ in start.len()..MAX_PROGRAM_MESSAGE_BYTES {
+                splitter.push(b" ", &mut pieces);
+                assert!(splitter.hold().is_some());
+            }
+            assert_eq!(pieces, []);
+            splitter.push(b"\"}\n", &mut pieces);
+        }
+    }
+
+    #[test]
+    fn the_longest_message_however_it_is_read() {
+        let max = MAX_PROGRAM_MESSAGE_BYTES;
+        for (length, is_message) in [(max, true), (max + 1, false)] {
+            let mut json = br#"{"msgtype":"x","data":""#.to_vec();
+            json.resize(length - 2, b'x');
+            json.extend(b"\"}");
+            let line = [b"--MSG--", &*json, b"\n"].concat();
+            for size in [65_536, 1_000_003, line.len() - 1, line.len()] {
+                let expected =
+                    if is_message { Piece::Message(json.clone()) } else { Piece::Output(line.clone()) };
+                assert!(split(&line, size) == [expected], "{length} bytes, {size} at a time");
+            }
+        }
     }
 }

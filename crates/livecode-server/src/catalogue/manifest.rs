@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     env, fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use livecode_protocol::{FileName, order::Mount};
@@ -142,14 +142,32 @@ impl Manifest {
             if command.first().is_none_or(String::is_empty) {
                 return Err(format!("`{key}` needs a command: a program and its arguments"));
             }
+            if command.iter().any(|word| word.contains('\0')) {
+                return Err(format!("no word of `{key}` may hold a NUL"));
+            }
+        }
+        let lists =
+            manifest.search_paths.iter().flat_map(|(name, list)| list.iter().map(move |item| (name, item)));
+        let names = manifest.search_paths.keys().map(|name| ("search_paths", name, ""));
+        let values = lists.map(|(name, item)| ("search_paths", name, item.as_str()));
+        let variables = manifest.env.iter().map(|(name, value)| ("env", name, value.as_str()));
+        for (key, name, value) in variables.chain(names).chain(values) {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                return Err(format!(
+                    "`{key}` has {name:?}: a variable's name is not empty and holds no '=', and no NUL is in it or its value"
+                ));
+            }
         }
         for target in manifest.mounts.iter().map(|tree| &tree.target) {
+            let leads_back = target.components().any(|part| part == Component::ParentDir);
             if !target.is_absolute()
+                || leads_back
+                || target.as_os_str().as_encoded_bytes().contains(&0)
                 || target == Path::new("/")
                 || TAKEN.iter().any(|taken| target.starts_with(taken))
             {
                 return Err(format!(
-                    "`mounts.target` {} must be an absolute path outside {}",
+                    "`mounts.target` {} must be an absolute path without \"..\", outside {}",
                     target.display(),
                     TAKEN.join(", ")
                 ));
@@ -212,6 +230,10 @@ mod tests {
             ("titel = 'x'\n", "titel"),
             ("compile = [[]]\n", "compile"),
             ("[test]\nrun = ['']\n", "test.run"),
+            ("compile = [[\"x\", \"a\\u0000\"]]\n", "NUL"),
+            ("[env]\n\"A=B\" = '1'\n", "A=B"),
+            ("[search_paths]\n'' = ['/x']\n", "search_paths"),
+            ("[[mounts]]\nsources = []\ntarget = '/x/../usr'\n", "/x/../usr"),
             ("[compile_limits]\ndisk_bytes = 1\n", "disk_bytes"),
             ("[links]\n'../x' = '/usr/bin/x'\n", "working directory"),
             ("[[mounts]]\nsources = []\ntarget = '/usr/local/x'\n", "/usr/local/x"),

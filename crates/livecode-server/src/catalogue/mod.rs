@@ -1,5 +1,7 @@
 //! The languages this server runs: a folder each, with a `runtime.toml`, built into the binary or the operator's.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod manifest;
 mod unpack;
 

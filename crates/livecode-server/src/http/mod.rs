@@ -15,6 +15,8 @@
 
 mod caller;
 mod encode;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod info;
 mod linger;
 mod listen;

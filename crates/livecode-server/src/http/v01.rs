@@ -327,7 +327,7 @@ fn header_text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>
     headers.get(name).map(text).transpose().map_err(|_| ApiError::field(name, "must be text in UTF-8"))
 }
 
-fn mode(headers: &HeaderMap) -> Result<Option<Mode>, ApiError> {
+pub(super) fn mode(headers: &HeaderMap) -> Result<Option<Mode>, ApiError> {
     match header_text(headers, "x-falcon-mode")? {
         None => Ok(None),
         Some("exec") => Ok(Some(Mode::Exec)),
@@ -336,13 +336,13 @@ fn mode(headers: &HeaderMap) -> Result<Option<Mode>, ApiError> {
     }
 }
 
-fn arguments(headers: &HeaderMap) -> Result<Option<Vec<String>>, ApiError> {
+pub(super) fn arguments(headers: &HeaderMap) -> Result<Option<Vec<String>>, ApiError> {
     let Some(text) = header_text(headers, "x-falcon-args")? else { return Ok(None) };
     let words = shell_words::split(text);
     words.map(Some).map_err(|_| ApiError::field("X-Falcon-Args", "a quotation mark is not closed"))
 }
 
-fn environment(headers: &HeaderMap) -> Result<Option<BTreeMap<String, String>>, ApiError> {
+pub(super) fn environment(headers: &HeaderMap) -> Result<Option<BTreeMap<String, String>>, ApiError> {
     let field = "X-Falcon-Env";
     let Some(text) = header_text(headers, "x-falcon-env")? else { return Ok(None) };
     let words =
@@ -359,8 +359,13 @@ async fn files(app: &App, request: Request, source: &str) -> Result<Vec<SourceFi
         let body = read_body(app, request.into_body()).await?;
         return Ok(vec![file(source.to_owned(), &body)]);
     }
-    let max = usize::try_from(app.config.body_max_bytes).unwrap_or(usize::MAX);
-    let request = request.map(|body| Body::new(Limited::new(body, max)));
+    let max_bytes = usize::try_from(app.config.body_max_bytes).unwrap_or(usize::MAX);
+    in_time(app, parts(request, max_bytes)).await
+}
+
+/// The files that the parts of a body are.
+pub(super) async fn parts(request: Request, max_bytes: usize) -> Result<Vec<SourceFile>, ApiError> {
+    let request = request.map(|body| Body::new(Limited::new(body, max_bytes)));
     let mut parts = Multipart::from_request(request, &())
         .await
         .map_err(|error| ApiError::bad_request(error.body_text()))?;
@@ -368,15 +373,12 @@ async fn files(app: &App, request: Request, source: &str) -> Result<Vec<SourceFi
         let status = if error.status().is_server_error() { StatusCode::BAD_REQUEST } else { error.status() };
         ApiError::new(status, error.body_text())
     };
-    in_time(app, async {
-        let mut files = vec![];
-        while let Some(part) = parts.next_field().await.map_err(malformed)? {
-            let name = part.name().or_else(|| part.file_name()).unwrap_or_default().to_owned();
-            files.push(file(name, &part.bytes().await.map_err(malformed)?));
-        }
-        Ok(files)
-    })
-    .await
+    let mut files = vec![];
+    while let Some(part) = parts.next_field().await.map_err(malformed)? {
+        let name = part.name().or_else(|| part.file_name()).unwrap_or_default().to_owned();
+        files.push(file(name, &part.bytes().await.map_err(malformed)?));
+    }
+    Ok(files)
 }
 
 fn file(filename: String, bytes: &[u8]) -> SourceFile {

@@ -13,6 +13,8 @@
 
 mod driver;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod process;
 mod registry;
 mod retention;

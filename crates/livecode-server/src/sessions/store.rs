@@ -167,10 +167,8 @@ impl Store {
         let read = |error| StoreError::Read(folder.clone(), error);
         let mut records = vec![];
         for entry in fs::read_dir(&folder).map_err(read)? {
-            let path = entry.map_err(read)?.path().join("session.json");
-            let record =
-                fs::read(&path).and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::other));
-            match record {
+            let path = entry.map_err(read)?.path();
+            match read_record(&path) {
                 Ok(record) => records.push(record),
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "a session cannot be read; it is left alone")
@@ -262,6 +260,15 @@ pub(crate) fn is_exhausted(error: &io::Error) -> bool {
     errno.is_some_and(|errno| {
         [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN].contains(&errno)
     })
+}
+
+/// The record in a session's folder. One that names another folder is not taken for that folder's.
+fn read_record(folder: &Path) -> io::Result<Record> {
+    let record: Record = serde_json::from_slice(&fs::read(folder.join("session.json"))?)?;
+    match folder.ends_with(record.id.to_string()) {
+        true => Ok(record),
+        false => Err(io::Error::other(format!("its session.json is that of session {}", record.id))),
+    }
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {

@@ -1,0 +1,48 @@
+//! What must hold of a `runtime.toml` whatever bytes it consists of.
+#![allow(clippy::unwrap_used, missing_docs)] // a panic is what says that something does not hold
+
+use std::{path::Path, sync::OnceLock};
+
+use livecode_protocol::session::{CreateSession, Mode};
+
+use super::{Catalogue, Manifest, Runtime};
+use crate::http::fuzz::order;
+
+/// The built-in runtimes, as if this machine had all that they need.
+pub(crate) fn catalogue() -> &'static Catalogue {
+    static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
+    CATALOGUE.get_or_init(|| {
+        let data_dir = std::env::temp_dir().join(format!("livecode-fuzz-{}", std::process::id()));
+        let mut catalogue = Catalogue::load(&data_dir, None).unwrap();
+        std::fs::remove_dir_all(data_dir).unwrap();
+        for runtime in &mut catalogue.runtimes {
+            (runtime.needs, runtime.test_needs) = (None, None);
+        }
+        catalogue
+    })
+}
+
+/// A `runtime.toml` in `folder`: it is refused, or its programs can be run.
+pub fn runtime_toml(folder: &Path, data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let folder = folder.join("fuzzed");
+    let runtime = match Manifest::parse(text).and_then(|manifest| Runtime::new(&folder, manifest, &[])) {
+        Ok(runtime) => Runtime { needs: None, test_needs: None, ..runtime },
+        Err(error) => {
+            assert!(!error.is_empty());
+            return;
+        }
+    };
+    serde_json::to_string(&runtime.info()).unwrap();
+    let name = runtime.name.clone();
+    let catalogue = Catalogue { by_name: [(name.clone(), 0)].into(), runtimes: vec![runtime] };
+    for mode in [Mode::Exec, Mode::Test] {
+        let request = CreateSession {
+            runtime: Some(name.clone()),
+            code: Some("x".into()),
+            mode: Some(mode),
+            ..CreateSession::default()
+        };
+        order(&request, &catalogue);
+    }
+}

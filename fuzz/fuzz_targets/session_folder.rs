@@ -1,0 +1,6 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| livecode_server::fuzz::session_folder(
+    &livecode_fuzz::FOLDER,
+    data
+));
