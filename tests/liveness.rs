@@ -13,7 +13,7 @@ const ELSEWHERE: (&str, &str) = ("origin", "https://elsewhere.example");
 
 #[test]
 fn a_session_in_which_nothing_is_done_ends() {
-    let server = Server::start_with(&["--idle-ms", "400"]);
+    let server = Server::start_with(&["--idle-ms", "2000"]);
     let idle = server.create_id("python", "import time\ntime.sleep(60)");
     // Coming back and reading is not doing anything.
     let mut run = None;
@@ -28,13 +28,13 @@ fn a_session_in_which_nothing_is_done_ends() {
     assert_eq!((run.exitstatus, run.reason.as_deref()), (124, Some("timeout")));
 
     // Writing is, and so is computing, and so is input.
-    let writes = "import time\nfor _ in range(10):\n    print('x', flush=True)\n    time.sleep(0.1)\n";
-    let computes = "import time\nend = time.monotonic() + 1\nwhile time.monotonic() < end: pass\n";
+    let writes = "import time\nfor _ in range(30):\n    print('x', flush=True)\n    time.sleep(0.1)\n";
+    let computes = "import time\nend = time.monotonic() + 3\nwhile time.monotonic() < end: pass\n";
     let writing = server.create_id("python", writes);
     let computing = server.create_id("python", computes);
-    let reading = server.create_id("python", "for _ in range(10): input()");
+    let reading = server.create_id("python", "for _ in range(30): input()");
     let mut stream = server.stream(&reading, "");
-    for number in 0..10 {
+    for number in 0..30 {
         stream.send(&json!({"msgtype": "input", "data": "x\n", "id": number}));
         assert_eq!(stream.next_of("ack")["id"], number);
         std::thread::park_timeout(std::time::Duration::from_millis(100)); // the pace that is to keep it alive

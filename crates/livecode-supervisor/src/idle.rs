@@ -24,6 +24,11 @@ impl Idle {
         Self { limit: limit_ms.map(Duration::from_millis), since: now, active_us: None, cpu_ms: 0 }
     }
 
+    /// A step of the program begins: nothing could be done before.
+    pub fn begin(&mut self) {
+        self.since = Instant::now();
+    }
+
     /// Something was done just now.
     pub fn note(&mut self) {
         self.since = Instant::now();

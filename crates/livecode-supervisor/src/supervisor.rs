@@ -343,6 +343,7 @@ impl<'h> Supervisor<'h> {
         match report {
             Report::Started(index) => {
                 self.step = Some(index);
+                self.idle.begin();
                 self.started_us.get_or_insert_with(now_us);
                 self.cpu.base_ms = if index == 0 { 0 } else { self.sandbox.cpu_ms().unwrap_or(0) };
                 self.check_cpu(Instant::now());
