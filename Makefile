@@ -2,7 +2,7 @@
 
 BINARY := target/release/livecode
 
-.PHONY: run build test chaos faults soak attacks test-vm fuzz lint fmt setup-build setup-run setup-test setup-vm clean help
+.PHONY: run build test chaos faults soak neighbours attacks test-vm fuzz lint fmt setup-build setup-run setup-test setup-vm clean help
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ faults: setup-run build ## One fault at a time, as a table (as root)
 
 soak: setup-run build ## Sessions that come and go for MINUTES=20; nothing may grow (as root)
 	$(CHAOS) soak --minutes $(or $(MINUTES),20)
+
+neighbours: setup-run build ## Small programs beside a fork, a memory, a disk and an output bomb (as root)
+	$(CHAOS) neighbours
 
 attacks: setup-test build ## Run the known attacks against the release binary, and print a table
 	scripts/attacks

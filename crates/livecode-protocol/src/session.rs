@@ -77,6 +77,9 @@ pub struct RequestedLimits {
     /// CPU time of the program, in milliseconds.
     #[schema(minimum = 1)]
     pub cpu_ms: Option<u64>,
+    /// Share of the machine's processors, in thousandths of one.
+    #[schema(minimum = 1)]
+    pub cpu_millicores: Option<u64>,
     /// Memory, in bytes.
     #[schema(minimum = 1)]
     pub memory_bytes: Option<u64>,

@@ -7,6 +7,10 @@ use livecode_protocol::control::{Ending, Notice};
 
 use crate::{ending::now_us, sync::Syncer};
 
+/// What an entry counts at least, in bytes: as much as its header takes in the journal, or a program that writes byte by byte
+/// would fill many times its cap.
+const MIN_CHARGE_BYTES: usize = livecode_journal::RECORD_HEADER_BYTES;
+
 pub(crate) struct Record {
     journal: Writer,
     /// Syncs the journal; the loop asks it when it is due.
@@ -27,12 +31,13 @@ impl Record {
     /// nothing, and nothing at all from then on.
     pub fn append(&mut self, kind: Kind, data: &[u8]) -> bool {
         let room = usize::try_from(self.max_bytes - self.used_bytes).unwrap_or(usize::MAX);
-        if data.len() <= room {
+        if data.len().max(MIN_CHARGE_BYTES) <= room {
             self.push(kind, data);
             return true;
         }
         if kind != Kind::Message {
-            let is_inside = |at: usize| data[at] & 0xc0 == 0x80;
+            let is_inside = |at: usize| data.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+            let room = room.min(data.len());
             let cut = (room.saturating_sub(3)..=room).rev().find(|at| !is_inside(*at)).unwrap_or(room);
             self.push(kind, &data[..cut]);
         }
@@ -42,7 +47,7 @@ impl Record {
 
     fn push(&mut self, kind: Kind, data: &[u8]) {
         if !data.is_empty() {
-            self.used_bytes += data.len() as u64;
+            self.used_bytes += data.len().max(MIN_CHARGE_BYTES) as u64;
             self.journal.push(kind, now_us(), data);
             self.pending = true;
         }

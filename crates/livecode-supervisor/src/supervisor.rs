@@ -45,6 +45,8 @@ const MAX_CONNECTIONS: usize = 4;
 const MAX_WAITING_SIGNALS: usize = 64;
 /// CPU time is looked at again after what is left could have been used, but not more often than this.
 const MIN_CPU_CHECK: Duration = Duration::from_millis(10);
+/// How long a server that could not be accepted waits, and all else with it.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 /// How long the end waits for a server to take the last notices.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -395,10 +397,13 @@ impl<'h> Supervisor<'h> {
         for index in gone.into_iter().rev() {
             self.connections.remove(index);
         }
-        if woken.listener
-            && let Ok((stream, _)) = self.listener.accept()
-        {
-            self.connections.extend(Connection::accept(stream));
+        if woken.listener {
+            match self.listener.accept() {
+                Ok((stream, _)) => self.connections.extend(Connection::accept(stream)),
+                // Without descriptors for it the listener stays readable, and the loop would turn for nothing.
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => std::thread::sleep(ACCEPT_PAUSE),
+                Err(_) => {}
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 //! | `run` | many sessions, cuts and kills at random; every byte accounted for |
 //! | `faults` | one fault at a time, what was expected of it and what was seen |
 //! | `soak` | sessions that come and go for long; nothing may grow |
+//! | `neighbours` | how long a small program takes beside greedy ones |
 //! | `server` | a server to be killed and started again |
 //! | `proxy` | connections that are cut at random bytes |
 //! | `client` | a client that comes back until it has everything |
@@ -17,6 +18,7 @@ mod client;
 mod faults;
 mod http;
 mod machine;
+mod neighbours;
 mod program;
 mod proxy;
 mod run;
@@ -61,6 +63,8 @@ enum What {
     },
     /// Sessions that come and go for long.
     Soak(soak::Options),
+    /// Small programs beside greedy ones.
+    Neighbours(neighbours::Options),
 }
 
 #[tokio::main]
@@ -73,6 +77,7 @@ async fn main() -> ExitCode {
         What::Run(options) => run::run(&common, &options, seed).await,
         What::Faults { only } => faults::run(&common, only.as_deref()).await,
         What::Soak(options) => soak::run(&common, &options).await,
+        What::Neighbours(options) => neighbours::run(&common, &options).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

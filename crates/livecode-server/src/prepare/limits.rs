@@ -29,6 +29,8 @@ settings! {
         cpu_max_ms: u64,
         /// Share of the machine's processors that a session gets at most, in thousandths of one.
         cpu_millicores: u64,
+        /// The largest share that a request may ask for, in thousandths of a processor.
+        cpu_max_millicores: u64,
         /// Memory of a session, in bytes.
         memory_bytes: u64,
         /// The most memory a request may ask for, in bytes.
@@ -60,6 +62,7 @@ impl Default for LimitSettings {
             cpu_ms: 10_000,
             cpu_max_ms: 60_000,
             cpu_millicores: 1000,
+            cpu_max_millicores: all_millicores(),
             memory_bytes: 256 * MIB,
             memory_max_bytes: 2048 * MIB,
             processes: 64,
@@ -71,6 +74,15 @@ impl Default for LimitSettings {
             disk_files: 4096,
         }
     }
+}
+
+/// The smallest share of the processors, in thousandths of one: the kernel takes no quota below a millisecond
+/// (cpu.cfs_quota_us), and a period is a tenth of a second.
+const MIN_MILLICORES: u64 = 10;
+
+/// All processors of this machine, in thousandths of one; never less than the default share.
+fn all_millicores() -> u64 {
+    std::thread::available_parallelism().map_or(1000, |count| count.get() as u64 * 1000)
 }
 
 /// Limits of the compile steps of a runtime that does not say.
@@ -132,6 +144,13 @@ pub(super) fn resolve(
         memory_bytes: of_compile.memory_bytes.unwrap_or(COMPILE.memory_bytes),
         processes: of_compile.processes.unwrap_or(COMPILE.processes),
     };
+    // Less than a hundredth could not be kept: the kernel counts in milliseconds of a tenth of a second.
+    let cpu_millicores = match asked.cpu_millicores {
+        Some(share) if share < MIN_MILLICORES => {
+            return Err(BadField::new("limits.cpu_millicores", format!("must be at least {MIN_MILLICORES}")));
+        }
+        share => choose("limits.cpu_millicores", share, s.cpu_millicores, s.cpu_max_millicores)?,
+    };
     let session = Limits {
         wall_ms: choose("timeout", request.timeout, wall_ms, s.wall_max_ms)?,
         output_bytes: choose(
@@ -147,7 +166,7 @@ pub(super) fn resolve(
             s.disk_max_bytes,
         )?,
         disk_files: s.disk_files,
-        cpu_millicores: u32::try_from(s.cpu_millicores).unwrap_or(u32::MAX),
+        cpu_millicores: u32::try_from(cpu_millicores).unwrap_or(u32::MAX),
         idle_ms: Some(s.idle_ms),
     };
     Ok(Resolved { session, compile, run })

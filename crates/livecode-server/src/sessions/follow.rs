@@ -82,6 +82,13 @@ impl Follower {
                     self.reader = None;
                     continue;
                 }
+                // What is damaged is told as a gap; how it ended is known all the same.
+                (Err(FollowError(error @ ReadError::Corrupt { .. })), Some(ended)) => {
+                    tracing::error!(%error, "a journal is damaged; what follows is told as a gap");
+                    let (from, to) = (self.after + 1, progress.entries - 1);
+                    let gap = (from <= to).then_some(Item::Gap { from, to });
+                    gap.into_iter().chain([self.closing(progress.entries, ended)]).collect()
+                }
                 (read, _) => read?,
             };
             if !items.is_empty() {
