@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::{
     order::Contents,
@@ -205,11 +205,21 @@ fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> 
 fn client_id(fields: &Map<String, Value>) -> Result<Option<Value>, String> {
     match present(fields, "id") {
         None => Ok(None),
+        Some(Value::Number(number)) if !is_exact(number) => {
+            Err("\"id\" is a number that 64 bits do not hold exactly; give it as a string".into())
+        }
         Some(id @ (Value::String(_) | Value::Number(_))) if id.to_string().len() <= MAX_ID_BYTES => {
             Ok(Some(id.clone()))
         }
         Some(_) => Err(format!("\"id\" must be a string or a number of at most {MAX_ID_BYTES} bytes")),
     }
+}
+
+/// Whether a number is still itself: integers beyond 64 bits are read as the nearest number that can be had, and one id
+/// would stand for many.
+fn is_exact(number: &Number) -> bool {
+    const LARGEST: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+    !number.is_f64() || number.as_f64().is_some_and(|number| number.abs() <= LARGEST)
 }
 
 fn input(fields: &Map<String, Value>) -> Result<Incoming, String> {
@@ -316,6 +326,29 @@ mod tests {
         ] {
             let wrong = ClientMessage::parse(text).unwrap_err();
             assert!(wrong.error.contains(word), "{text}: {}", wrong.error);
+        }
+    }
+
+    /// A client knows its answer by the id, so it comes back as the same number: pages take `Math.random()` for one.
+    #[test]
+    fn an_id_is_kept_exactly_or_refused() {
+        let parse =
+            |id: &str| ClientMessage::parse(&format!(r#"{{"msgtype":"input","data":"a","id":{id}}}"#));
+        let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..10_000 {
+            bits = bits.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            let id = (bits >> 11) as f64 / (1_u64 << 53) as f64;
+            let Ok(ClientMessage::Deliver { id: Some(read), .. }) = parse(&id.to_string()) else {
+                panic!("{id}")
+            };
+            assert_eq!(read.to_string().parse(), Ok(id));
+        }
+        for id in ["0", "-9223372036854775808", "18446744073709551615", "9007199254740992.0"] {
+            assert!(parse(id).is_ok(), "{id}");
+        }
+        // These and their neighbours would be one.
+        for id in ["18446744073709551616", "-9223372036854775809", "1e300", "9007199254740993.0e1"] {
+            assert!(parse(id).unwrap_err().error.contains("id"), "{id}");
         }
     }
 }
