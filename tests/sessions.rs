@@ -226,3 +226,25 @@ fn links_are_what_a_trusted_proxy_says() {
     let answer = untrusting.request("POST", "/sessions", &forwarded, body.as_bytes());
     assert!(answer.json()["links"]["self"].as_str().expect("an address").starts_with("http://127.0.0.1"));
 }
+
+#[test]
+fn a_damaged_journal_still_says_how_it_ended() {
+    let server = Server::start();
+    let id = server.create_id(
+        "python",
+        "import time\nfor i in range(20):\n    print(i, flush=True)\n    time.sleep(0.01)",
+    );
+    let whole = Run::collect(server.stream(&id, ""));
+    let journal = server.data().join("sessions").join(&id).join("journal");
+    let mut bytes = std::fs::read(&journal).expect("a journal");
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 0x40;
+    std::fs::write(&journal, bytes).expect("writable");
+    let messages = server.stream(&id, "?after=0").rest();
+    let gap = messages.iter().find(|message| message["msgtype"] == "gap").expect("a gap");
+    let last = messages.last().expect("an exit status");
+    assert_eq!((&last["msgtype"], last["exitstatus"].as_i64()), (&json!("exitstatus"), Some(0)));
+    assert_eq!(gap["to"].as_u64().map(|to| to + 1), last["seq"].as_u64());
+    let read: String = messages.iter().filter_map(|message| message["data"].as_str()).collect();
+    assert!(whole.stdout.starts_with(&read) && read.len() < whole.stdout.len(), "{read:?}");
+}
