@@ -45,6 +45,9 @@ const MAX_CONNECTIONS: usize = 4;
 const MAX_WAITING_SIGNALS: usize = 64;
 /// CPU time is looked at again after what is left could have been used, but not more often than this.
 const MIN_CPU_CHECK: Duration = Duration::from_millis(10);
+/// CPU time after which a program yields to those that have used less, in milliseconds: more than a small program or a small
+/// compilation takes.
+const LONG_CPU_MS: u64 = 200;
 /// How long a server that could not be accepted waits, and all else with it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 /// How long the end waits for a server to take the last notices.
@@ -130,6 +133,8 @@ struct Supervisor<'h> {
 #[derive(Default)]
 struct CpuClock {
     base_ms: u64,
+    /// Whether the program has computed for so long that it yields to others.
+    yields: bool,
     check_at: Option<Instant>,
 }
 
@@ -326,8 +331,17 @@ impl<'h> Supervisor<'h> {
             self.cpu.check_at = None;
             return self.decide(Outcome::Cpu);
         }
+        let look_ms = match LONG_CPU_MS.checked_sub(total_ms) {
+            Some(short_ms @ 1..) => left_ms.min(short_ms),
+            _ if self.cpu.yields => left_ms,
+            _ => {
+                self.cpu.yields = true;
+                self.sandbox.yield_to_others();
+                left_ms
+            }
+        };
         let cores = u64::from(self.order.limits.cpu_millicores).div_ceil(1000).max(1);
-        self.cpu.check_at = now.checked_add(Duration::from_millis(left_ms / cores).max(MIN_CPU_CHECK));
+        self.cpu.check_at = now.checked_add(Duration::from_millis(look_ms / cores).max(MIN_CPU_CHECK));
     }
 
     /// Takes in what init reports. `false` once it is gone.

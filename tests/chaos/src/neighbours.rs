@@ -27,6 +27,9 @@ pub struct Options {
     /// How often the small program is run without the bombs, and how often with them.
     #[arg(long, default_value_t = 300)]
     times: usize,
+    /// Only the bombs whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 /// Programs that want all there is, at a quarter of a core each. Each is started again when it is stopped.
@@ -57,7 +60,7 @@ pub async fn run(common: &Common, options: &Options) -> Result<()> {
     for _ in 0..ROUNDS {
         without.extend(hellos(&address, times).await?);
         let mut bombers = JoinSet::new();
-        for (_, request) in bombs() {
+        for (_, request) in bombs().into_iter().filter(|(name, _)| name.contains(&options.only)) {
             bombers.spawn(keep_up(address.clone(), request));
         }
         sleep(Duration::from_millis(500)).await; // until all four are at it
