@@ -83,7 +83,10 @@ impl Host {
                 "processes are limited per user, not by cgroup: no cgroup pids controller may be used",
             ),
             (missing.cpu_share, "the CPU share is not limited: no cgroup cpu controller may be used"),
-            (missing.cpu_time, "CPU time is limited per process, not per session: no cgroup may be used"),
+            (
+                missing.cpu_time,
+                "CPU time is limited per process, and only looked at for the session: no cgroup may be used",
+            ),
             (!self.has_landlock, "files are not restricted a second time: this kernel has no Landlock"),
         ];
         sentences.into_iter().filter(|(is_missing, _)| *is_missing).map(|(_, text)| text.to_owned()).collect()
@@ -94,6 +97,14 @@ impl Host {
     /// # Errors
     /// The step that failed, or how the trial ended instead.
     pub fn try_sandbox(&self) -> Result<(), HostError> {
+        self.try_program(&["true"]).map(drop)
+    }
+
+    /// Makes a sandbox, runs a program in it that exits with 0, and returns what it printed, up to what a pipe holds.
+    ///
+    /// # Errors
+    /// As [`Self::try_sandbox`].
+    pub(crate) fn try_program(&self, argv: &[&str]) -> Result<Vec<u8>, HostError> {
         let limits = StepLimits { cpu_ms: 10_000, memory_bytes: 64 * 1024 * 1024, processes: 8 };
         let order = Order {
             version: 0,
@@ -101,7 +112,7 @@ impl Host {
             id: trial_id(),
             slot: IDS - 1,
             compile: vec![],
-            run: Step { argv: vec!["true".into()], limits },
+            run: Step { argv: argv.iter().map(|word| (*word).to_owned()).collect(), limits },
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             files: vec![],
             stdin: None,
@@ -115,7 +126,7 @@ impl Host {
                 idle_ms: None,
             },
         };
-        let (mut sandbox, _pipes) = Sandbox::start(self, &order)?;
+        let (mut sandbox, pipes) = Sandbox::start(self, &order)?;
         let ending = loop {
             match sandbox.wait_report() {
                 Some(Report::Started(_)) => {}
@@ -126,7 +137,17 @@ impl Host {
             }
         };
         sandbox.reap();
-        ending
+        ending?;
+        let mut output = vec![0; 64 * 1024];
+        let length = rustix::io::read(&pipes.stdout, &mut *output).unwrap_or(0); // nothing was printed
+        output.truncate(length);
+        Ok(output)
+    }
+
+    /// Removes every group that this host made, and gives back the one that it moved processes in. For a host that was
+    /// only made to look; no other may use its groups.
+    pub(crate) fn dissolve(&mut self) {
+        std::mem::take(&mut self.cgroups).dissolve();
     }
 
     /// Removes the groups that all sandboxes of this host were in, where none is left. A successor on the same data may

@@ -112,7 +112,7 @@ fn set_up(inside: &Inside<'_>) -> Result<(), SetupError> {
 }
 
 /// Maps the one user that this namespace knows (user_namespaces(7): one line each, and no setgroups).
-fn map_ids(inner: u32, (uid, gid): (u32, u32)) -> Result<(), SetupError> {
+pub(crate) fn map_ids(inner: u32, (uid, gid): (u32, u32)) -> Result<(), SetupError> {
     fs::write("/proc/self/setgroups", "deny").step("give up setgroups")?;
     fs::write("/proc/self/uid_map", format!("{inner} {uid} 1")).step("map the user")?;
     fs::write("/proc/self/gid_map", format!("{inner} {gid} 1")).step("map the group")
