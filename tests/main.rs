@@ -7,6 +7,7 @@ mod architecture;
 mod canvas;
 mod cli;
 mod docs;
+mod doctor;
 mod errors;
 mod leftovers;
 mod limits;

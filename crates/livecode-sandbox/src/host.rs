@@ -28,6 +28,21 @@ fn trial_id() -> SessionId {
     SessionId::from_random([0; 16])
 }
 
+/// Whether the uids and gids of sessions exist here. Root of a container may have a user namespace with a few only; then it
+/// is an ordinary user to us.
+fn has_ids(first: u32) -> bool {
+    let covers = |line: &str| {
+        let mut numbers = line.split_whitespace().map(|number| number.parse::<u64>().unwrap_or(0));
+        let (start, _, length) = (numbers.next(), numbers.next(), numbers.next());
+        let (start, length) = (start.unwrap_or(0), length.unwrap_or(0));
+        start <= u64::from(first) && u64::from(first + (IDS - 1)) < start + length
+    };
+    ["uid_map", "gid_map"].iter().all(|name| {
+        let map = std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+        map.lines().any(covers)
+    })
+}
+
 /// A machine that sandboxes can be made on.
 pub struct Host {
     pub(crate) staging: PathBuf,
@@ -59,14 +74,15 @@ impl Host {
     /// # Errors
     /// [`HostError::Profile`] where the filters do not compile for this machine.
     pub fn new(staging: PathBuf, name: u64) -> Result<Self, HostError> {
+        // 4,096 ranges of 65,536 fit below 2^32 - 1, from FIRST_ID on, twelve times over.
+        let first_id = FIRST_ID + (name % 4096) as u32 * IDS;
         Ok(Self {
             staging,
-            rootless: !rustix::process::geteuid().is_root(),
+            rootless: !rustix::process::geteuid().is_root() || !has_ids(first_id),
             cgroups: Cgroups::find(&format!("livecode-{name:016x}")),
             profile: Profile::compile().map_err(HostError::Profile)?,
             has_landlock: keeps("landlock") && landlock::is_available(),
-            // 4,096 ranges of 65,536 fit below 2^32 - 1, from FIRST_ID on, twelve times over.
-            first_id: FIRST_ID + (name % 4096) as u32 * IDS,
+            first_id,
         })
     }
 

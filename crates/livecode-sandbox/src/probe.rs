@@ -93,9 +93,9 @@ impl Finding {
 /// # Errors
 /// Where not even the seccomp filters can be compiled.
 pub fn probe(staging: PathBuf) -> Result<Report, HostError> {
-    let rootless = !rustix::process::geteuid().is_root();
     // No server has this name: theirs are hashes of paths.
     let mut host = Host::new(staging, u64::from(std::process::id()) | 0xd0c7_0000_0000_0000)?;
+    let rootless = host.rootless;
     let mut findings = vec![kernel(), user(rootless), user_namespaces(rootless)];
     findings.extend(namespaces(rootless));
     findings.push(seccomp(&host));
@@ -129,7 +129,9 @@ fn user(rootless: bool) -> Finding {
     let uid = rustix::process::geteuid().as_raw();
     Finding::ok(
         "user",
-        if rootless {
+        if rootless && uid == 0 {
+            "root of a container with few uids: each session has a user namespace of its own".to_owned()
+        } else if rootless {
             format!("uid {uid}: each session has a user namespace of its own")
         } else {
             "root: each session has a uid of its own".to_owned()
@@ -189,13 +191,19 @@ fn user_namespaces(rootless: bool) -> Finding {
         return finding
             .or("this kernel keeps them for root", "sudo sysctl kernel.unprivileged_userns_clone=1");
     }
-    if is("/proc/sys/user/max_user_namespaces", "0") {
-        return finding.or("none may be made on this machine", "sudo sysctl user.max_user_namespaces=15000");
+    if is_exhausted(&error) {
+        return finding
+            .or("no more may be made on this machine", "sudo sysctl user.max_user_namespaces=15000");
     }
     finding.or(
         "in a container, its seccomp and AppArmor profiles must let them be made",
         "docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined …",
     )
+}
+
+/// Whether a limit on the number of namespaces was hit (namespaces(7)).
+fn is_exhausted(error: &SetupError) -> bool {
+    error.source.raw_os_error() == Some(libc::ENOSPC)
 }
 
 fn namespaces(rootless: bool) -> Vec<Finding> {
@@ -238,7 +246,7 @@ fn namespaces(rootless: bool) -> Vec<Finding> {
     let finding = |(name, limit, flags, gives, act): (&'static str, &str, i32, &str, Act)| {
         let Err(error) = attempt(rootless, flags, act) else { return Finding::ok(name, gives) };
         let finding = Finding::new(name, Verdict::Missing, format!("cannot be used: {}", error.source));
-        if read(&format!("/proc/sys/user/{limit}")).as_deref() == Some("0") {
+        if is_exhausted(&error) && read(&format!("/proc/sys/user/{limit}")).as_deref() == Some("0") {
             finding.or("none may be made on this machine", &format!("sudo sysctl user.{limit}=15000"))
         } else if rootless {
             finding.or("an ordinary user makes it inside a user namespace: see above", "")

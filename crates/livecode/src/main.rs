@@ -2,6 +2,7 @@
 
 mod client;
 mod commands;
+mod scope;
 
 use std::{io, process::ExitCode};
 

@@ -44,8 +44,13 @@ impl Doctor {
                 has_colours: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
                 width: is_terminal.then(terminal_width),
             };
+            let mut explained: Option<&Finding> = None;
             for finding in &report.findings {
-                style.print(&mut out, finding)?;
+                let before = explained.filter(|before| before.remedies == finding.remedies);
+                style.print(&mut out, finding, before.map(|before| before.name))?;
+                if !finding.remedies.is_empty() && before.is_none() {
+                    explained = Some(finding);
+                }
             }
             writeln!(out, "\n{}", summary(&report))?;
         }
@@ -111,7 +116,8 @@ struct Style {
 }
 
 impl Style {
-    fn print(&self, out: &mut impl Write, finding: &Finding) -> io::Result<()> {
+    /// `as_for` names a finding before it that the same helps.
+    fn print(&self, out: &mut impl Write, finding: &Finding, as_for: Option<&str>) -> io::Result<()> {
         let colour = match finding.verdict {
             Verdict::Ok => "\x1b[32m",
             Verdict::Degraded => "\x1b[33m",
@@ -121,6 +127,9 @@ impl Style {
         let verdict = word(finding.verdict);
         write!(out, "{on}{verdict:MARGIN$}{off}{:NAMES$}", finding.name)?;
         self.text(out, &finding.found, MARGIN + NAMES)?;
+        if let Some(name) = as_for {
+            return writeln!(out, "{:MARGIN$}as for {name}, above", "");
+        }
         for remedy in &finding.remedies {
             let colon = if remedy.command.is_some() { ":" } else { "" };
             write!(out, "{:MARGIN$}", "")?;
@@ -172,7 +181,7 @@ mod tests {
 
     fn printed(style: &Style, verdict: Verdict) -> String {
         let mut out = vec![];
-        style.print(&mut out, &finding(verdict)).unwrap();
+        style.print(&mut out, &finding(verdict), None).unwrap();
         String::from_utf8(out).unwrap()
     }
 
