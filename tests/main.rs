@@ -15,6 +15,7 @@ mod liveness;
 mod messages;
 mod modules;
 mod openapi;
+mod packaging;
 mod programs;
 mod runtimes;
 mod sandbox;
