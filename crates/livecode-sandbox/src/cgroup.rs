@@ -281,19 +281,26 @@ mod v2 {
                 Err(_) => made_room = false,
             }
         }
-        let candidates = [own, top];
-        let group = candidates
-            .into_iter()
-            .filter_map(|folder| {
-                hand_on(folder, &wanted);
-                let group = usable(folder.join(parent))?;
-                hand_on(&group, &wanted);
-                Some((offered(&group), group))
-            })
-            // The first with the most: `max_by_key` takes the last of equals.
-            .rev()
-            .max_by_key(|(controllers, _)| *controllers)
-            .map(|(_, group)| group);
+        let mut best: Option<(usize, PathBuf, bool)> = None;
+        for folder in [own, top] {
+            hand_on(folder, &wanted);
+            let group = folder.join(parent);
+            let is_new = !group.exists();
+            let Some(group) = usable(group) else { continue };
+            hand_on(&group, &wanted);
+            let controllers = offered(&group);
+            // The first with the most.
+            let worse = match &best {
+                Some((most, best, _)) if *most >= controllers => (best != &group && is_new).then_some(group),
+                _ => best
+                    .replace((controllers, group, is_new))
+                    .and_then(|(_, worse, was_new)| was_new.then_some(worse)),
+            };
+            if let Some(worse) = worse {
+                let _ = fs::remove_dir(worse); // made just now, to see what it would have
+            }
+        }
+        let group = best.map(|(_, group, _)| group);
         (group, made_room.then(|| own.to_owned()))
     }
 

@@ -9,7 +9,7 @@ use livecode_protocol::{
 
 use crate::{
     cgroup::Cgroups,
-    landlock,
+    landlock, limits,
     report::{Report, SetupError, Status},
     sandbox::Sandbox,
     seccomp::Profile,
@@ -102,6 +102,10 @@ impl Host {
             (
                 missing.cpu_time,
                 "CPU time is limited per process, and only looked at for the session: no cgroup may be used",
+            ),
+            (
+                limits::dumps_reach_handler(),
+                "crashes reach this machine's handler of core dumps: its user's limit of core dumps is zero",
             ),
             (!self.has_landlock, "files are not restricted a second time: this kernel has no Landlock"),
         ];

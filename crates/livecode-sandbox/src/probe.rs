@@ -14,7 +14,7 @@ use rustix::{
 
 use crate::{
     host::{Host, HostError},
-    init,
+    init, limits,
     report::{Named, SetupError},
     sys::{self, Forked},
 };
@@ -289,7 +289,11 @@ fn landlock(host: &Host) -> Finding {
 
 fn core_dumps() -> Finding {
     let pattern = read("/proc/sys/kernel/core_pattern").unwrap_or_default();
-    let found = match pattern.strip_prefix('|') {
+    if limits::dumps_reach_handler() {
+        return Finding::new("core dumps", Verdict::Degraded, "the machine's handler is called for crashes of programs")
+            .or("your hard limit of core dumps is 0, at which Linux calls it; give this user one, and log in again", "echo \"$USER hard core 1\" | sudo tee /etc/security/limits.d/livecode.conf");
+    }
+    let found = match pattern.strip_prefix(['|', '@']) {
         Some(handler) => {
             let handler = handler.split_whitespace().next().unwrap_or_default();
             format!("none is written; {handler}, to which this machine pipes them, is not called")

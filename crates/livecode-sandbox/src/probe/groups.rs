@@ -10,7 +10,7 @@ const SCOPE: &str = "systemd-run --user --scope -p Delegate=yes livecode serve";
 /// What systemd hands on to users' managers, with all that LiveCode needs.
 const DELEGATE_TO_USERS: &str = "sudo mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\\nDelegate=cpu memory pids\\n' | sudo tee /etc/systemd/system/user@.service.d/delegate.conf && sudo systemctl daemon-reload";
 /// Where there is no systemd to do it.
-const BY_HAND: &str = "sudo sh -c 'cd /sys/fs/cgroup && echo +memory +pids +cpu > cgroup.subtree_control && mkdir -p livecode/main && chown -R '$(id -u)' livecode && echo '$$' > livecode/main/cgroup.procs'";
+const BY_HAND: &str = "sudo sh -c 'cd /sys/fs/cgroup && echo +memory +pids +cpu > cgroup.subtree_control && mkdir -p livecode && chown -R '$(id -u)' livecode && echo '$$' > livecode/cgroup.procs'";
 
 /// How cgroups are mounted, and who we are to them.
 struct Layout {
@@ -140,7 +140,7 @@ pub(super) fn findings(cgroups: &Cgroups, rootless: bool) -> Vec<Finding> {
     let kill = if cgroups.has_kill() {
         "a whole group is killed at once"
     } else {
-        "no cgroup.kill: what a dead supervisor left is killed one by one; all else ends with its pid namespace"
+        "all ends with its pid namespace; nothing kills a whole cgroup at once"
     };
     findings.push(Finding::ok("killing", kill));
     findings
