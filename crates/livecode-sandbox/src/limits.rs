@@ -62,8 +62,9 @@ pub(crate) fn for_step(host: &Host, limits: &StepLimits) -> Result<(), SetupErro
         limit(Resource::Data, "data segment", limits.memory_bytes)?;
     }
     if missing.cpu_time {
-        // SIGXCPU first, which tells what happened; a second later SIGKILL for who does not listen.
-        let seconds = limits.cpu_ms.div_ceil(1000);
+        // Whoever looks at all processes is more exact, so a second later; SIGXCPU first, which tells what happened, and after
+        // another SIGKILL for who does not listen.
+        let seconds = limits.cpu_ms.div_ceil(1000) + 1;
         limit_softly(Resource::Cpu, "CPU time", seconds, seconds + 1)?;
     }
     Ok(())
