@@ -9,7 +9,7 @@ const MAY_USE: [(&str, &[&str]); 6] = [
     ("livecode-sandbox", &["livecode-protocol"]),
     ("livecode-supervisor", &["livecode-protocol", "livecode-journal", "livecode-sandbox"]),
     ("livecode-server", &["livecode-protocol", "livecode-journal"]),
-    ("livecode", &["livecode-protocol", "livecode-server", "livecode-supervisor"]),
+    ("livecode", &["livecode-protocol", "livecode-sandbox", "livecode-server", "livecode-supervisor"]),
 ];
 
 /// The sources, where they are at hand: the second run of these tests, as an ordinary user, is of the same binary.

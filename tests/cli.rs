@@ -123,7 +123,7 @@ fn run_picks_the_runtime_by_the_ending() {
 fn ctrl_c_is_an_interrupt() {
     let server = Server::start();
     let shell = Shell::new(&server);
-    let code = "import time\nprint('ready')\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('interrupted'); raise SystemExit(9)";
+    let code = "import time\ntry: print('ready'); time.sleep(60)\nexcept KeyboardInterrupt: print('interrupted'); raise SystemExit(9)";
     let mut child =
         shell.command(&["run", path(&shell.file("p.py", code))]).spawn().expect("the binary starts");
     read_until(&mut child, "ready\n");

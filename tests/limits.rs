@@ -43,15 +43,17 @@ fn cpu_time() {
     let (one, session) = run(&server, "while True: pass", json!({"limits": {"cpu_ms": 1000}}));
     assert_eq!(ended(&one), (152, Some("cpu")));
     assert_eq!(session["outcome"], "cpu");
-    if !is_root() {
-        return assert_degraded(&session, "CPU time is limited per process");
-    }
     let used_ms = session["usage"]["cpu_ms"].as_u64().expect("milliseconds");
     assert!((900..3000).contains(&used_ms), "{used_ms}");
     // All processes together count.
     let many = "import os\nfor _ in range(4):\n    if os.fork() == 0:\n        while True: pass\nos.wait()";
-    let (many, _) = run(&server, many, json!({"limits": {"cpu_ms": 1000}}));
+    let (many, session) = run(&server, many, json!({"limits": {"cpu_ms": 1000}}));
     assert_eq!(ended(&many), (152, Some("cpu")));
+    let used_ms = session["usage"]["cpu_ms"].as_u64().expect("milliseconds");
+    assert!((900..3000).contains(&used_ms), "{used_ms}");
+    if !is_root() {
+        assert_degraded(&session, "CPU time is limited per process");
+    }
 }
 
 #[test]
@@ -69,13 +71,31 @@ fn memory() {
     }
 }
 
+/// What each of several may take, all together may not.
+#[test]
+fn memory_of_a_family() {
+    let server = Server::start();
+    let code = "import os, time\nfor _ in range(4):\n    if os.fork() == 0:\n        x = b'x' * (40 << 20)\n        \
+                time.sleep(60)\nos.wait()\nprint('carries on')\ntime.sleep(60)";
+    let (run, session) = run(&server, code, json!({"limits": {"memory_bytes": 96 << 20}}));
+    assert_eq!(ended(&run), (137, Some("memory")), "{run:?}");
+    assert_eq!(session["outcome"], "memory");
+    if !is_root() {
+        assert_degraded(&session, "memory is limited per process");
+    }
+}
+
 /// The kernel kills one process; the session ends whole, though its parent would carry on.
 #[test]
 fn memory_of_a_child() {
     let server = Server::start();
     if !is_root() {
-        let (_, session) = run(&server, "print(1)", json!({}));
-        return assert_degraded(&session, "memory is limited per process");
+        // There its own limit tells the child, and nobody else.
+        let code = "import os\npid = os.fork()\nif pid == 0:\n    x = b'x' * (640 << 20)\nprint(os.waitpid(pid, 0)[1] >> 8)";
+        let (run, _) = run(&server, code, json!({"limits": {"memory_bytes": 64 << 20}}));
+        assert_eq!(run.stdout, "1\n");
+        assert!(run.stderr.contains("MemoryError"), "{run:?}");
+        return;
     }
     let code = "import os, time\nif os.fork() == 0:\n    x = b'x' * (640 << 20)\nos.wait()\nprint('carries on')\ntime.sleep(60)";
     let (run, _) = run(&server, code, json!({"limits": {"memory_bytes": 64 << 20}}));
@@ -131,4 +151,53 @@ fn one_line_of_ten_megabytes() {
     let server = Server::start();
     let (run, _) = run(&server, "print('x' * 10_000_000)", json!({}));
     assert_eq!(run.stdout.len(), 10_000_001);
+}
+
+/// Compile steps have limits of their own: the runtime's, whatever is asked for the program, and never above the maxima.
+#[test]
+fn of_compile_steps() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), everybody).expect("it is ours");
+    let runtime = |name: &str, compile: &str, limits: &str| {
+        let folder = folder.path().join(name);
+        std::fs::create_dir(&folder).expect("room for a folder");
+        let manifest = format!(
+            "title = 'X'\nfile = 'main.py'\neditor_mode = 'python'\ninstall = ''\nrun = ['/usr/bin/python3', '{{source}}']\n\
+             compile = [['/usr/bin/python3', '-c', '''{compile}''']]\n[compile_limits]\n{limits}\n"
+        );
+        std::fs::write(folder.join("runtime.toml"), manifest).expect("room for a file");
+    };
+    let memory = "x = bytearray(100 << 20)\nfor i in range(0, len(x), 4096): x[i] = 1";
+    let forks = "import os, time\nfor _ in range(9):\n    if os.fork() == 0: time.sleep(9)";
+    runtime("loops", "while True: pass", "cpu_ms = 500");
+    runtime("takes", memory, "memory_bytes = 33554432");
+    runtime("takes-more", memory, "memory_bytes = 536870912");
+    runtime("forks", forks, "processes = 4");
+    let path = folder.path().to_str().expect("UTF-8");
+    let compiled = |server: &Server, runtime: &str, limits: Value| {
+        let request = json!({"runtime": runtime, "code": "print('ran')", "limits": limits});
+        Run::collect(server.stream(&id(&server.create(&request)), ""))
+    };
+    // The kernel says no to one process, or ends the session: either way for want of memory.
+    let lacks_memory = |run: &Run| {
+        run.stdout.is_empty()
+            && (run.reason.as_deref() == Some("memory") || run.stderr.contains("MemoryError"))
+    };
+
+    let server = Server::start_with(&["--runtimes-dir", path]);
+    let generous = json!({"cpu_ms": 20_000, "memory_bytes": 1 << 30, "processes": 200});
+    let run = compiled(&server, "loops", generous.clone());
+    assert_eq!((&*run.stdout, ended(&run)), ("", (152, Some("cpu"))), "{run:?}");
+    let run = compiled(&server, "takes", generous.clone());
+    assert!(lacks_memory(&run), "{run:?}");
+    let run = compiled(&server, "forks", generous);
+    assert!(run.stdout.is_empty() && run.stderr.contains("temporarily unavailable"), "{run:?}");
+    // What is asked for the program does not bind them.
+    let run = compiled(&server, "takes-more", json!({"memory_bytes": 64 << 20}));
+    assert_eq!(run.stdout, "ran\n", "{run:?}");
+    // What the operator set does.
+    let strict = ["--runtimes-dir", path, "--memory-max-bytes", "67108864", "--memory-bytes", "67108864"];
+    let run = compiled(&Server::start_with(&strict), "takes-more", json!({}));
+    assert!(lacks_memory(&run), "{run:?}");
 }

@@ -197,7 +197,8 @@ impl Outcome {
     }
 }
 
-/// What a session used.
+/// What a session used, its compile steps included. Where no cgroup counts (`degraded` says so), what was seen by looking
+/// at its processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
     /// Wall clock, in milliseconds.
@@ -210,6 +211,10 @@ pub struct Usage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub memory_peak_bytes: Option<u64>,
+    /// The most processes and threads it had at once; absent where the machine could not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub processes_peak: Option<u64>,
 }
 
 /// An error, as an RFC 9457 problem document.

@@ -39,6 +39,8 @@ pub(crate) struct Cgroups {
     pids: Option<Controller>,
     cpu: Option<Controller>,
     cpuacct: Option<PathBuf>,
+    /// The own v2 group, where its processes were moved into a leaf of it just now.
+    made_room_in: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,7 +71,7 @@ impl Cgroups {
             let Some(mount) = CgroupMount::parse(line) else { continue };
             let Some(own) = own_group(&own, &mount) else { continue };
             if mount.v2 {
-                found.unified = v2::prepare(&mount.path, &own, parent);
+                (found.unified, found.made_room_in) = v2::prepare(&mount.path, &own, parent);
                 continue;
             }
             let controllers: Vec<&str> =
@@ -119,6 +121,21 @@ impl Cgroups {
             .any(|controller| matches!(controller, Some(Controller::V2)));
         let keeps = |folder: &Path| hands_on && self.unified.as_deref() == Some(folder);
         self.folders().into_iter().filter(|folder| !keeps(folder)).collect()
+    }
+
+    /// Undoes what [`Self::find`] did.
+    pub fn dissolve(self) {
+        for folder in self.folders() {
+            let _ = fs::remove_dir(folder);
+        }
+        if let Some(own) = &self.made_room_in {
+            v2::give_back(own);
+        }
+    }
+
+    /// Whether the kernel kills a whole group at once here (Linux 5.14, and a v2 tree).
+    pub fn has_kill(&self) -> bool {
+        self.unified.as_ref().is_some_and(|folder| folder.join("cgroup.kill").exists())
     }
 
     /// Every folder that sandboxes have groups in, the v2 tree first.
@@ -245,34 +262,64 @@ mod v2 {
 
     use super::*;
 
+    const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+    /// The leaf of a delegated group that its processes are moved into.
+    const LEAF: &str = "livecode-main";
+
     /// Makes `parent` below the own group, or, for root, below the top, with as many controllers as can be had.
-    pub(super) fn prepare(top: &Path, own: &Path, parent: &str) -> Option<PathBuf> {
-        let wanted = ["memory", "pids", "cpu"];
+    /// The other result is the own group, where processes were moved to make room in it.
+    pub(super) fn prepare(top: &Path, own: &Path, parent: &str) -> (Option<PathBuf>, Option<PathBuf>) {
+        let wanted = CONTROLLERS;
         let offered = |folder: &Path| {
             let names = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
             wanted.iter().filter(|name| names.split_whitespace().any(|n| n == **name)).count()
         };
-        if own != top && offered(own) > 0 && make_room(own).is_ok() {
-            hand_on(own, &wanted);
+        let mut made_room = false;
+        if own != top && offered(own) > 0 {
+            made_room = !own.join(LEAF).exists();
+            match make_room(own) {
+                Ok(()) => hand_on(own, &wanted),
+                Err(_) => made_room = false,
+            }
         }
-        let candidates = [own, top];
-        candidates
-            .into_iter()
-            .filter_map(|folder| {
-                hand_on(folder, &wanted);
-                let group = usable(folder.join(parent))?;
-                hand_on(&group, &wanted);
-                Some((offered(&group), group))
-            })
-            // The first with the most: `max_by_key` takes the last of equals.
-            .rev()
-            .max_by_key(|(controllers, _)| *controllers)
-            .map(|(_, group)| group)
+        let mut best: Option<(usize, PathBuf, bool)> = None;
+        for folder in [own, top] {
+            hand_on(folder, &wanted);
+            let group = folder.join(parent);
+            let is_new = !group.exists();
+            let Some(group) = usable(group) else { continue };
+            hand_on(&group, &wanted);
+            let controllers = offered(&group);
+            // The first with the most.
+            let worse = match &best {
+                Some((most, best, _)) if *most >= controllers => (best != &group && is_new).then_some(group),
+                _ => best
+                    .replace((controllers, group, is_new))
+                    .and_then(|(_, worse, was_new)| was_new.then_some(worse)),
+            };
+            if let Some(worse) = worse {
+                let _ = fs::remove_dir(worse); // made just now, to see what it would have
+            }
+        }
+        let group = best.map(|(_, group, _)| group);
+        (group, made_room.then(|| own.to_owned()))
+    }
+
+    /// Moves the processes back that were moved to make room.
+    pub(super) fn give_back(own: &Path) {
+        for name in CONTROLLERS {
+            let _ = fs::write(own.join("cgroup.subtree_control"), format!("-{name}"));
+        }
+        let leaf = own.join(LEAF);
+        for pid in fs::read_to_string(leaf.join("cgroup.procs")).unwrap_or_default().lines() {
+            let _ = fs::write(own.join("cgroup.procs"), pid);
+        }
+        let _ = fs::remove_dir(leaf);
     }
 
     /// Moves the processes of a group that was delegated to us into a leaf of it.
     fn make_room(own: &Path) -> io::Result<()> {
-        let leaf = own.join("livecode-main");
+        let leaf = own.join(LEAF);
         match fs::create_dir(&leaf) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
@@ -377,6 +424,13 @@ impl Group {
             _ => return None,
         };
         fs::read_to_string(file).ok()?.trim().parse().ok()
+    }
+
+    /// The most processes and threads at once, without init; told by the kernel since Linux 6.1.
+    pub fn processes_peak(&self) -> Option<u64> {
+        let folder = if self.v2_pids { &self.unified } else { &self.pids };
+        let peak = fs::read_to_string(folder.as_ref()?.0.join("pids.peak")).ok()?;
+        Some(peak.trim().parse::<u64>().ok()?.saturating_sub(1))
     }
 
     /// How many processes the kernel has killed for want of memory.

@@ -9,7 +9,7 @@ use livecode_protocol::{
 
 use crate::{
     cgroup::Cgroups,
-    landlock,
+    landlock, limits,
     report::{Report, SetupError, Status},
     sandbox::Sandbox,
     seccomp::Profile,
@@ -26,6 +26,21 @@ const IDS: u32 = 0x1_0000;
 /// The id of the sandbox made to try.
 fn trial_id() -> SessionId {
     SessionId::from_random([0; 16])
+}
+
+/// Whether the uids and gids of sessions exist here. Root of a container may have a user namespace with a few only; then it
+/// is an ordinary user to us.
+fn has_ids(first: u32) -> bool {
+    let covers = |line: &str| {
+        let mut numbers = line.split_whitespace().map(|number| number.parse::<u64>().unwrap_or(0));
+        let (start, _, length) = (numbers.next(), numbers.next(), numbers.next());
+        let (start, length) = (start.unwrap_or(0), length.unwrap_or(0));
+        start <= u64::from(first) && u64::from(first + (IDS - 1)) < start + length
+    };
+    ["uid_map", "gid_map"].iter().all(|name| {
+        let map = std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+        map.lines().any(covers)
+    })
 }
 
 /// A machine that sandboxes can be made on.
@@ -59,14 +74,15 @@ impl Host {
     /// # Errors
     /// [`HostError::Profile`] where the filters do not compile for this machine.
     pub fn new(staging: PathBuf, name: u64) -> Result<Self, HostError> {
+        // 4,096 ranges of 65,536 fit below 2^32 - 1, from FIRST_ID on, twelve times over.
+        let first_id = FIRST_ID + (name % 4096) as u32 * IDS;
         Ok(Self {
             staging,
-            rootless: !rustix::process::geteuid().is_root(),
+            rootless: !rustix::process::geteuid().is_root() || !has_ids(first_id),
             cgroups: Cgroups::find(&format!("livecode-{name:016x}")),
             profile: Profile::compile().map_err(HostError::Profile)?,
             has_landlock: keeps("landlock") && landlock::is_available(),
-            // 4,096 ranges of 65,536 fit below 2^32 - 1, from FIRST_ID on, twelve times over.
-            first_id: FIRST_ID + (name % 4096) as u32 * IDS,
+            first_id,
         })
     }
 
@@ -83,7 +99,14 @@ impl Host {
                 "processes are limited per user, not by cgroup: no cgroup pids controller may be used",
             ),
             (missing.cpu_share, "the CPU share is not limited: no cgroup cpu controller may be used"),
-            (missing.cpu_time, "CPU time is limited per process, not per session: no cgroup may be used"),
+            (
+                missing.cpu_time,
+                "CPU time is limited per process, and only looked at for the session: no cgroup may be used",
+            ),
+            (
+                limits::dumps_reach_handler(),
+                "crashes reach this machine's handler of core dumps: its user's limit of core dumps is zero",
+            ),
             (!self.has_landlock, "files are not restricted a second time: this kernel has no Landlock"),
         ];
         sentences.into_iter().filter(|(is_missing, _)| *is_missing).map(|(_, text)| text.to_owned()).collect()
@@ -94,6 +117,14 @@ impl Host {
     /// # Errors
     /// The step that failed, or how the trial ended instead.
     pub fn try_sandbox(&self) -> Result<(), HostError> {
+        self.try_program(&["true"]).map(drop)
+    }
+
+    /// Makes a sandbox, runs a program in it that exits with 0, and returns what it printed, up to what a pipe holds.
+    ///
+    /// # Errors
+    /// As [`Self::try_sandbox`].
+    pub(crate) fn try_program(&self, argv: &[&str]) -> Result<Vec<u8>, HostError> {
         let limits = StepLimits { cpu_ms: 10_000, memory_bytes: 64 * 1024 * 1024, processes: 8 };
         let order = Order {
             version: 0,
@@ -101,7 +132,7 @@ impl Host {
             id: trial_id(),
             slot: IDS - 1,
             compile: vec![],
-            run: Step { argv: vec!["true".into()], limits },
+            run: Step { argv: argv.iter().map(|word| (*word).to_owned()).collect(), limits },
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             files: vec![],
             stdin: None,
@@ -115,7 +146,7 @@ impl Host {
                 idle_ms: None,
             },
         };
-        let (mut sandbox, _pipes) = Sandbox::start(self, &order)?;
+        let (mut sandbox, pipes) = Sandbox::start(self, &order)?;
         let ending = loop {
             match sandbox.wait_report() {
                 Some(Report::Started(_)) => {}
@@ -126,7 +157,17 @@ impl Host {
             }
         };
         sandbox.reap();
-        ending
+        ending?;
+        let mut output = vec![0; 64 * 1024];
+        let length = rustix::io::read(&pipes.stdout, &mut *output).unwrap_or(0); // nothing was printed
+        output.truncate(length);
+        Ok(output)
+    }
+
+    /// Removes every group that this host made, and gives back the one that it moved processes in. For a host that was
+    /// only made to look; no other may use its groups.
+    pub(crate) fn dissolve(&mut self) {
+        std::mem::take(&mut self.cgroups).dissolve();
     }
 
     /// Removes the groups that all sandboxes of this host were in, where none is left. A successor on the same data may

@@ -20,6 +20,7 @@ use livecode_protocol::{
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
+    fs::Mode,
     io::fcntl_dupfd_cloexec,
     net::{RecvFlags, SendFlags},
     process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, wait},
@@ -78,6 +79,8 @@ fn move_descriptors(inside: &Inside<'_>) -> Result<(OwnedFd, [OwnedFd; 4]), Setu
 fn set_up(inside: &Inside<'_>) -> Result<(), SetupError> {
     let Inside { host, order, .. } = inside;
     sys::reset_signals();
+    // What is made for the session's user must be readable to it, whatever the server's own mask is.
+    rustix::process::umask(Mode::WGRP | Mode::WOTH);
     if host.rootless {
         map_ids(host.inner_id(order.slot), inside.outer_ids)?;
     }
@@ -112,7 +115,7 @@ fn set_up(inside: &Inside<'_>) -> Result<(), SetupError> {
 }
 
 /// Maps the one user that this namespace knows (user_namespaces(7): one line each, and no setgroups).
-fn map_ids(inner: u32, (uid, gid): (u32, u32)) -> Result<(), SetupError> {
+pub(crate) fn map_ids(inner: u32, (uid, gid): (u32, u32)) -> Result<(), SetupError> {
     fs::write("/proc/self/setgroups", "deny").step("give up setgroups")?;
     fs::write("/proc/self/uid_map", format!("{inner} {uid} 1")).step("map the user")?;
     fs::write("/proc/self/gid_map", format!("{inner} {gid} 1")).step("map the group")

@@ -28,6 +28,7 @@ mod landlock;
 mod limits;
 mod mounts;
 mod privileges;
+pub mod probe;
 mod program;
 mod report;
 mod sample;
@@ -38,6 +39,7 @@ mod without;
 
 pub use host::{Host, HostError};
 pub use report::{Report, SetupError, Status};
+pub use sample::Look;
 pub use sandbox::{Pipes, Sandbox};
 pub use sys::{Forked, fork, reap_children_automatically};
 

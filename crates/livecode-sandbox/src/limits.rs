@@ -18,6 +18,14 @@ const STACK_BYTES: u64 = 8 * 1024 * 1024;
 /// Signals queued for one user.
 const QUEUED_SIGNALS: u64 = 4096;
 
+/// Whether the core dumps of programs reach a handler of the machine's: it pipes them, and this user may not have the limit
+/// of one byte at which it does not.
+pub(crate) fn dumps_reach_handler() -> bool {
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    let is_root = rustix::process::geteuid().is_root();
+    !is_root && pattern.starts_with(['|', '@']) && getrlimit(Resource::Core).maximum == Some(0)
+}
+
 fn limit(resource: Resource, name: &str, value: u64) -> Result<(), SetupError> {
     limit_softly(resource, name, value, value)
 }
@@ -54,8 +62,9 @@ pub(crate) fn for_step(host: &Host, limits: &StepLimits) -> Result<(), SetupErro
         limit(Resource::Data, "data segment", limits.memory_bytes)?;
     }
     if missing.cpu_time {
-        // SIGXCPU first, which tells what happened; a second later SIGKILL for who does not listen.
-        let seconds = limits.cpu_ms.div_ceil(1000);
+        // Whoever looks at all processes is more exact, so a second later; SIGXCPU first, which tells what happened, and after
+        // another SIGKILL for who does not listen.
+        let seconds = limits.cpu_ms.div_ceil(1000) + 1;
         limit_softly(Resource::Cpu, "CPU time", seconds, seconds + 1)?;
     }
     Ok(())

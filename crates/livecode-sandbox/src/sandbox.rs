@@ -12,7 +12,7 @@ use livecode_protocol::order::{Order, StepLimits};
 use rustix::{
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair},
     pipe::{PipeFlags, pipe_with},
-    process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
+    process::{Signal, pidfd_send_signal},
 };
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     host::Host,
     init,
     report::{MAX_BYTES, Named, Report, Request, SetupError},
-    sample,
+    sample::{self, Look, Seen},
     sys::{self, Forked},
     without::keeps,
 };
@@ -45,6 +45,8 @@ pub struct Sandbox {
     group: Group,
     memory_alarm: Option<OwnedFd>,
     is_memory_sampled: bool,
+    /// What was seen by looking, where no cgroup counts.
+    seen: Seen,
     reaped: bool,
 }
 
@@ -96,6 +98,7 @@ impl Sandbox {
                     group,
                     memory_alarm,
                     is_memory_sampled: host.cgroups.missing().memory,
+                    seen: Seen::default(),
                     reaped: false,
                 },
                 Pipes { stdin, stdout, stderr, messages },
@@ -169,12 +172,16 @@ impl Sandbox {
     /// Kills everything inside and waits until it is gone.
     pub fn reap(&mut self) {
         self.kill();
-        while !self.reaped {
-            match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
-                Err(rustix::io::Errno::INTR) => {}
-                _ => self.reaped = true,
-            }
+        if self.reaped {
+            return;
         }
+        // What init and all it has buried used is told once, now.
+        if let Ok(used) = sys::bury(self.init) {
+            self.seen.cpu_ms = self.seen.cpu_ms.max(used.cpu_ms);
+            self.seen.memory_peak_kib = self.seen.memory_peak_kib.max(used.largest_kib);
+            self.seen.processes_peak = self.seen.processes_peak.max(1);
+        }
+        self.reaped = true;
     }
 
     /// Has the program yield to others where they all want processors: for one that has computed for long, so that short ones
@@ -183,14 +190,25 @@ impl Sandbox {
         let _ = self.group.yield_to_others();
     }
 
-    /// CPU time used so far, in milliseconds, where the machine counts it.
+    /// CPU time used so far, in milliseconds: counted by a cgroup, or else seen by looking at each process.
     pub fn cpu_ms(&self) -> Option<u64> {
-        self.group.cpu_ms()
+        self.group.cpu_ms().or_else(|| {
+            let now_ms = if self.reaped { 0 } else { sample::cpu_ms(self.init) };
+            Some(self.seen.cpu_ms.max(now_ms))
+        })
     }
 
-    /// The most memory held at once, in bytes, where the machine counts it.
+    /// The most memory held at once, in bytes: counted by a cgroup, or else the most that was seen at a look, and at
+    /// least what the largest process held.
     pub fn memory_peak_bytes(&self) -> Option<u64> {
-        self.group.memory_peak_bytes()
+        let seen = || (self.seen.memory_peak_kib > 0).then_some(self.seen.memory_peak_kib * 1024);
+        self.group.memory_peak_bytes().or_else(seen)
+    }
+
+    /// The most processes and threads at once, counted by a cgroup, or else seen at a look.
+    pub fn processes_peak(&self) -> Option<u64> {
+        let seen = || (self.seen.processes_peak > 0).then_some(self.seen.processes_peak);
+        self.group.processes_peak().or_else(seen)
     }
 
     /// Whether no cgroup keeps the memory of all processes within its limit, so that somebody must look.
@@ -198,9 +216,9 @@ impl Sandbox {
         self.is_memory_sampled
     }
 
-    /// Whether all processes hold more memory than this together, now.
-    pub fn holds_more_than(&self, limit_bytes: u64) -> bool {
-        !self.reaped && sample::exceeds(self.init, limit_bytes)
+    /// Looks at all processes: whether they hold more memory together than they may, now.
+    pub fn look(&mut self, limits: &StepLimits) -> Look {
+        if self.reaped { Look::Rests } else { sample::look(self.init, limits, &mut self.seen) }
     }
 
     /// Whether the kernel killed any process for want of memory.

@@ -65,6 +65,38 @@ pub(crate) fn clone(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fo
     Ok(Forked::Parent(Cloned { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }))
 }
 
+/// What a process used, and all its children that it has waited for.
+pub(crate) struct Used {
+    pub cpu_ms: u64,
+    /// Memory of the largest single process among them, in KiB.
+    pub largest_kib: u64,
+    /// With which code it exited, unless a signal killed it.
+    pub exit_code: Option<i32>,
+}
+
+/// Waits until the child `pid` is dead and gone, which it must not be yet.
+pub(crate) fn bury(pid: i32) -> io::Result<Used> {
+    let mut status = 0;
+    // SAFETY: all fields of rusage are integers, for which zero is a valid value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: both are valid to write to, and outlive the call.
+        let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+        match check(libc::c_long::from(waited)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+            Ok(_) => break,
+        }
+    }
+    let ms = |time: libc::timeval| time.tv_sec as u64 * 1000 + time.tv_usec as u64 / 1000;
+    let exit_code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
+    Ok(Used {
+        cpu_ms: ms(usage.ru_utime) + ms(usage.ru_stime),
+        largest_kib: usage.ru_maxrss as u64,
+        exit_code,
+    })
+}
+
 fn require_single_thread() -> io::Result<()> {
     // The link count of the folder is the number of threads plus two (`.` and `..`).
     use std::os::unix::fs::MetadataExt;
@@ -76,6 +108,22 @@ fn require_single_thread() -> io::Result<()> {
 pub(crate) fn unshare_cgroup_namespace() -> io::Result<()> {
     // SAFETY: a cgroup namespace concerns names only; no memory and no descriptor is touched.
     check(libc::c_long::from(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) })).map(drop)
+}
+
+/// unshare(2) of nothing: anybody may, but who has filters that refuse the call.
+pub(crate) fn unshare_nothing() -> io::Result<()> {
+    // SAFETY: without a flag the call does nothing.
+    check(libc::c_long::from(unsafe { libc::unshare(0) })).map(drop)
+}
+
+/// The version of Landlock that this kernel has (landlock_create_ruleset(2)).
+pub(crate) fn landlock_version() -> io::Result<i64> {
+    const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
+    // SAFETY: with this flag the call takes no attributes, makes nothing, and returns a number.
+    check(unsafe {
+        let none = std::ptr::null::<libc::c_void>();
+        libc::syscall(libc::SYS_landlock_create_ruleset, none, 0usize, LANDLOCK_CREATE_RULESET_VERSION)
+    })
 }
 
 /// What a mount may not be used for, on top of what it already forbids.

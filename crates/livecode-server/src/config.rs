@@ -16,8 +16,9 @@ use crate::prepare::LimitSettings;
 
 /// What starts the name of each setting in the environment.
 const PREFIX: &str = "LIVECODE_";
-/// Variables with the prefix that are no settings: the client's server, and a program's message channel.
-const NOT_SETTINGS: [&str; 2] = ["LIVECODE_SERVER", "LIVECODE_FD"];
+/// Variables with the prefix that are no settings: the client's server, a program's message channel, and what a server says to
+/// itself when it starts itself again.
+const NOT_SETTINGS: [&str; 3] = ["LIVECODE_SERVER", "LIVECODE_FD", "LIVECODE_IN_SCOPE"];
 
 /// Declares settings once: a struct with all of them, and one of optional command-line flags.
 macro_rules! settings {
@@ -95,6 +96,14 @@ pub struct Flags {
     #[arg(long = "trusted-proxy", value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<IpAddr>,
+    /// Listen beyond loopback too where this machine cannot enforce every limit (`livecode doctor` says which).
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_degraded: bool,
+    /// Do not ask systemd for a control group of the server's own, where an ordinary user has none yet.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_systemd_scope: bool,
     #[command(flatten)]
     #[serde(flatten)]
     server: ServerFlags,
@@ -118,6 +127,12 @@ pub struct Config {
     /// Proxies that are believed.
     #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<IpAddr>,
+    /// Whether to listen beyond loopback too where not every limit can be enforced.
+    #[serde(deserialize_with = "figment::util::bool_from_str_or_int")]
+    pub allow_degraded: bool,
+    /// Whether to do without a control group that systemd would give.
+    #[serde(deserialize_with = "figment::util::bool_from_str_or_int")]
+    pub no_systemd_scope: bool,
     /// The largest request body, in bytes.
     pub body_max_bytes: u64,
     /// Sessions that run at once.
@@ -184,6 +199,8 @@ impl Default for Config {
             runtimes_dir: None,
             hosts: vec![],
             trusted_proxies: vec![],
+            allow_degraded: false,
+            no_systemd_scope: false,
             body_max_bytes: 16 * 1024 * 1024,
             sessions_running_max: 1024,
             sessions_max: 200_000,
@@ -246,8 +263,9 @@ impl Config {
             check_file(path, &keys)?;
             figment = figment.merge(Toml::file_exact(path));
         }
-        figment =
-            figment.merge(Env::prefixed(PREFIX).ignore(&["server", "fd"])).merge(Serialized::defaults(flags));
+        figment = figment
+            .merge(Env::prefixed(PREFIX).ignore(&["server", "fd", "in_scope"]))
+            .merge(Serialized::defaults(flags));
         // One by one, not flattened into one: serde forgets the names of flattened fields, and an error must tell them.
         let wrong = |error| ConfigError::Value(Box::new(error));
         let limits = figment.extract().map_err(wrong)?;
@@ -355,6 +373,7 @@ mod tests {
             ("memory_bytes = 9999999999999\n", "memory_bytes"),
             ("listen = 'nowhere'\n", "listen"),
             ("trusted_proxies = ['near']\n", "near"),
+            ("allow_degraded = 'perhaps'\n", "allow_degraded"),
             ("wall_ms = \n", "TOML"),
         ] {
             std::fs::write(&path, text).unwrap();

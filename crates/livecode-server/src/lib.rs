@@ -47,6 +47,23 @@ pub enum ServeError {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(std::net::SocketAddr, #[source] io::Error),
+    /// Strangers may reach the address, and not every limit can be enforced.
+    #[error(
+        "will not listen on {address}, which others than this machine's users may reach, because this machine cannot \
+         enforce every limit of a session:\n{}\n`livecode doctor` says what to do about it; --allow-degraded listens all the \
+         same; --listen 127.0.0.1:{} listens for this machine alone",
+        list(degraded), address.port()
+    )]
+    Degraded {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What cannot be enforced.
+        degraded: Vec<String>,
+    },
+}
+
+fn list(sentences: &[String]) -> String {
+    sentences.iter().map(|sentence| format!("  - {sentence}")).collect::<Vec<_>>().join("\n")
 }
 
 /// What the server is asked to do.
@@ -77,6 +94,10 @@ pub async fn run(
     let store = sessions::lock(&config.data_dir, address)?;
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
     let spawner = Arc::new(tokio::task::block_in_place(|| Spawner::new(start_spawner))?);
+    if !address.ip().is_loopback() && !spawner.degraded().is_empty() && !config.allow_degraded {
+        // As asked for, not as given: port 0 is of no use to be told again.
+        return Err(ServeError::Degraded { address: config.listen, degraded: spawner.degraded().to_vec() });
+    }
     let registry = Registry::open(&config, store, spawner.clone())?;
 
     let policy = Arc::new(Policy { is_loopback: address.ip().is_loopback(), hosts: config.hosts.clone() });

@@ -26,7 +26,7 @@ pub enum SpawnerError {
     #[error("the spawner did not start")]
     Start(#[source] io::Error),
     /// It started, but no sandbox can be made on this machine.
-    #[error("no sandbox can be made on this machine: {0}")]
+    #[error("no sandbox can be made on this machine, and `livecode doctor` says what to do about it: {0}")]
     NoSandbox(String),
 }
 

@@ -53,6 +53,7 @@ impl Findings {
             wall_ms: if started_us == 0 { 0 } else { ended_us.saturating_sub(started_us) / 1000 },
             cpu_ms: sandbox.cpu_ms(),
             memory_peak_bytes: sandbox.memory_peak_bytes(),
+            processes_peak: sandbox.processes_peak(),
         });
         Ending { exitstatus, outcome, started_us, ended_us, usage }
     }

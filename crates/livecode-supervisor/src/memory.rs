@@ -2,22 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use livecode_sandbox::Sandbox;
+use livecode_protocol::order::StepLimits;
+use livecode_sandbox::{Look, Sandbox};
 
 /// How often: between two looks a program can take what the machine gives in this time, and no more.
 const INTERVAL: Duration = Duration::from_millis(25);
+/// How seldom, at most, where it only waits: a thousand that wait are to cost next to nothing.
+const MAX_INTERVAL: Duration = Duration::from_millis(400);
 /// And how much rarer than that, so that looking at many processes does not itself take the processor: a twentieth.
 const SHARE: u32 = 20;
 
 /// The clock of one session.
 pub(crate) struct MemoryClock {
     due: Option<Instant>,
+    interval: Duration,
 }
 
 impl MemoryClock {
     /// One that never strikes where the kernel does the work.
     pub fn new(sandbox: &Sandbox, now: Instant) -> Self {
-        Self { due: sandbox.is_memory_sampled().then(|| now + INTERVAL) }
+        Self { due: sandbox.is_memory_sampled().then(|| now + INTERVAL), interval: INTERVAL }
     }
 
     /// When to look next.
@@ -25,15 +29,19 @@ impl MemoryClock {
         self.due
     }
 
-    /// Looks where it is time to; whether there is too much.
-    pub fn exceeds(&mut self, sandbox: &Sandbox, limit_bytes: u64, now: Instant) -> bool {
+    /// Looks where it is time to; whether there is too much. Between two steps nothing is too much.
+    pub fn exceeds(&mut self, sandbox: &mut Sandbox, limits: Option<StepLimits>, now: Instant) -> bool {
         if self.due.is_none_or(|due| due > now) {
             return false;
         }
         let began = Instant::now();
-        let exceeds = sandbox.holds_more_than(limit_bytes);
-        let pause = INTERVAL.max(began.elapsed() * SHARE);
-        self.due = (!exceeds).then(|| Instant::now() + pause);
-        exceeds
+        let look = limits.map(|limits| sandbox.look(&limits));
+        self.interval = match look {
+            Some(Look::Rests) => (self.interval * 2).min(MAX_INTERVAL),
+            _ => INTERVAL,
+        };
+        let pause = self.interval.max(began.elapsed() * SHARE);
+        self.due = (look != Some(Look::HoldsTooMuch)).then(|| Instant::now() + pause);
+        look == Some(Look::HoldsTooMuch)
     }
 }

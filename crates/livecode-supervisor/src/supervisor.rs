@@ -310,8 +310,8 @@ impl<'h> Supervisor<'h> {
         if self.idle.is_over(now, || self.sandbox.cpu_ms()) {
             self.decide(Outcome::Timeout);
         }
-        let limit_bytes = self.running_step().map_or(u64::MAX, |step| step.limits.memory_bytes);
-        if self.memory.exceeds(&self.sandbox, limit_bytes, now) {
+        let limits = self.running_step().map(|step| step.limits);
+        if self.memory.exceeds(&mut self.sandbox, limits, now) {
             self.decide(Outcome::Memory);
         }
     }

@@ -2,6 +2,7 @@
 
 mod client;
 mod commands;
+mod scope;
 
 use std::{io, process::ExitCode};
 
@@ -29,6 +30,7 @@ enum Command {
     Ls(commands::ls::Ls),
     Rm(commands::rm::Rm),
     Runtimes(commands::runtimes::Runtimes),
+    Doctor(commands::doctor::Doctor),
     #[command(hide = true)]
     Spawner(commands::spawner::Spawner),
 }
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Ls(ls) => ls.run().map(|()| ExitCode::SUCCESS),
         Command::Rm(rm) => rm.run(),
         Command::Runtimes(runtimes) => runtimes.run().map(|()| ExitCode::SUCCESS),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Spawner(spawner) => Ok(spawner.run()),
     };
     ended.unwrap_or_else(|failure| {

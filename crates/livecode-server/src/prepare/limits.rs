@@ -85,7 +85,7 @@ fn all_millicores() -> u64 {
     std::thread::available_parallelism().map_or(1000, |count| count.get() as u64 * 1000)
 }
 
-/// Limits of the compile steps of a runtime that does not say.
+/// Limits of the compile steps of a runtime that does not say, where the maxima that the operator set allow it.
 const COMPILE: StepLimits = StepLimits { cpu_ms: 60_000, memory_bytes: 1024 * MIB, processes: 256 };
 
 pub(super) struct Resolved {
@@ -140,9 +140,12 @@ pub(super) fn resolve(
     };
     let of_compile = runtime.manifest.compile_limits;
     let compile = StepLimits {
-        cpu_ms: of_compile.cpu_ms.unwrap_or(COMPILE.cpu_ms),
-        memory_bytes: of_compile.memory_bytes.unwrap_or(COMPILE.memory_bytes),
-        processes: of_compile.processes.unwrap_or(COMPILE.processes),
+        cpu_ms: of_compile.cpu_ms.unwrap_or(COMPILE.cpu_ms).min(s.cpu_max_ms),
+        memory_bytes: of_compile.memory_bytes.unwrap_or(COMPILE.memory_bytes).min(s.memory_max_bytes),
+        processes: of_compile
+            .processes
+            .unwrap_or(COMPILE.processes)
+            .min(u32::try_from(s.processes_max).unwrap_or(u32::MAX)),
     };
     // Less than a hundredth could not be kept: the kernel counts in milliseconds of a tenth of a second.
     let cpu_millicores = match asked.cpu_millicores {

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod attach;
+pub mod doctor;
 pub mod ls;
 pub mod rm;
 pub mod run;

@@ -22,7 +22,7 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use crate::Failure;
+use crate::{Failure, scope};
 
 /// Starts the server. It needs no settings: it listens on 127.0.0.1:8000 and keeps its data in the user's state directory.
 ///
@@ -45,6 +45,9 @@ impl Serve {
         let (config, unknown) = Config::load(&self.flags).map_err(usage)?;
         for name in unknown {
             tracing::warn!("{name} is set, but there is no such setting");
+        }
+        if !config.no_systemd_scope {
+            scope::enter();
         }
         let (data_dir, drain) = (config.data_dir.clone(), self.drain);
         let start_spawner = Box::new(move || start_spawner(&data_dir));
@@ -90,7 +93,12 @@ fn usage(error: impl Into<anyhow::Error>) -> Failure {
 
 fn announce(address: std::net::SocketAddr, degraded: &[String]) {
     for sentence in degraded {
-        tracing::warn!("this machine cannot enforce everything: {sentence}");
+        tracing::warn!("DEGRADED: {sentence}");
+    }
+    if !degraded.is_empty() {
+        tracing::warn!(
+            "DEGRADED: not every limit of a session is enforced; `livecode doctor` says what to do about it"
+        );
     }
     // Nobody need listen to that.
     let _ = writeln!(io::stdout(), "LiveCode listens on http://{address}");
