@@ -5,6 +5,7 @@ mod common;
 
 mod architecture;
 mod canvas;
+mod assets;
 mod cli;
 mod docs;
 mod errors;

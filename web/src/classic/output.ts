@@ -1,0 +1,89 @@
+/** A program's output in an element: as text, never as markup, and never more of it than a page bears. */
+
+/** How many characters are kept; what is older goes. */
+const KEPT_MAX = 400_000;
+const IMAGES = /^image\/(png|jpeg|gif|webp|svg\+xml)$/;
+
+type Part = { file: string; text: string } | { image: string };
+
+export class Output {
+  #waiting: Part[] = [];
+  #waitingLength = 0;
+  #length = 0;
+  #note: HTMLElement | undefined;
+  #isPlanned = false;
+
+  constructor(private readonly element: Element) {}
+
+  /** Adds what was printed on `file`. It shows with the next picture that the browser draws. */
+  write(text: string, file: string): void {
+    const last = this.#waiting.at(-1);
+    if (last && "text" in last && last.file === file) last.text += text;
+    else this.#waiting.push({ file, text });
+    this.#waitingLength += text.length;
+    // A page in the background draws nothing, and is written to all the same.
+    if (this.#waitingLength > KEPT_MAX) this.flush();
+    else this.#plan();
+  }
+
+  /** Adds a picture: base64 of one of the kinds that an `img` shows without running anything. */
+  image(mimetype: unknown, data: unknown): void {
+    if (typeof mimetype !== "string" || !IMAGES.test(mimetype) || typeof data !== "string") return;
+    this.#waiting.push({ image: `data:${mimetype};base64,${data}` });
+    this.#plan();
+  }
+
+  clear(): void {
+    this.#waiting = [];
+    this.#waitingLength = this.#length = 0;
+    this.#note = undefined;
+    this.element.textContent = "";
+  }
+
+  /** Shows what waits. */
+  flush(): void {
+    this.#isPlanned = false;
+    for (const part of this.#waiting.splice(0)) {
+      if ("image" in part) {
+        const image = document.createElement("img");
+        image.src = part.image;
+        image.alt = "a picture that the program made";
+        this.element.append(image);
+        continue;
+      }
+      const text = part.text.slice(-KEPT_MAX);
+      if (text.length < part.text.length) this.#trimmed();
+      this.#length += text.length;
+      // Standard error can be told apart by the page's style.
+      const place = part.file === "stderr" ? document.createElement("span") : document.createTextNode("");
+      if (place instanceof Element) place.className = "stderr";
+      place.textContent = text;
+      this.element.append(place);
+    }
+    this.#waitingLength = 0;
+    while (this.#length > KEPT_MAX) {
+      const oldest = this.#note ? this.#note.nextSibling : this.element.firstChild;
+      if (!oldest || oldest === this.element.lastChild) break;
+      this.#length -= oldest.textContent?.length ?? 0;
+      oldest.remove();
+      this.#trimmed();
+    }
+  }
+
+  #plan(): void {
+    if (this.#isPlanned) return;
+    this.#isPlanned = true;
+    const flush = () => this.#isPlanned && this.flush();
+    // Whichever comes first: frames stop in the background.
+    requestAnimationFrame(flush);
+    setTimeout(flush, 100);
+  }
+
+  #trimmed(): void {
+    if (this.#note) return;
+    this.#note = document.createElement("div");
+    this.#note.className = "trimmed";
+    this.#note.textContent = "(earlier output is not shown)";
+    this.element.prepend(this.#note);
+  }
+}
