@@ -4,8 +4,8 @@
 mod common;
 
 mod architecture;
-mod canvas;
 mod assets;
+mod canvas;
 mod cli;
 mod docs;
 mod errors;

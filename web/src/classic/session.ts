@@ -175,18 +175,24 @@ export class LiveCodeSession {
   }
 
   #changed(state: State): void {
-    if (state === "live" && !this.#greeted) {
-      this.#greeted = true;
-      this.onMessage?.({ msgtype: "welcome", message: "welcome to livecode" });
-    }
+    if (state === "live") this.#greet();
     this.options.onState?.(state);
+  }
+
+  /** v0.1's first message, once, however many connections there are. */
+  #greet(): void {
+    if (this.#greeted) return;
+    this.#greeted = true;
+    this.onMessage?.({ msgtype: "welcome", message: "welcome to livecode" });
   }
 
   #failed(error: LiveCodeError): void {
     const refused = error.status === undefined ? error.msg : exec(this.options);
     // v0.1 said nothing of a connection that was lost.
     if (refused === undefined) return;
+    this.#greet();
     const { id: _, ...msg } = refused as Record<string, unknown>;
-    this.onMessage?.({ msgtype: "error", error: error.message, msg });
+    const words = error.field ? `${error.field}: ${error.message}` : error.message;
+    this.onMessage?.({ msgtype: "error", error: words, msg });
   }
 }

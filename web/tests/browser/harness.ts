@@ -9,8 +9,8 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Server
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import type { TestContext } from "node:test";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { after, before, type TestContext } from "node:test";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 
 /** How long anything may take that a test waits for: generous, since it only matters when something is broken. */
 export const PATIENCE_MS = 30_000;
@@ -192,10 +192,11 @@ export class Pages {
   }
 }
 
-/** A browser with a fresh profile. */
-export async function startBrowser(test: TestContext): Promise<BrowserContext> {
-  const profile = await mkdtemp(join(tmpdir(), "livecode-chromium-"));
-  const context = await chromium.launchPersistentContext(profile, {
+let browser: Promise<Browser> | undefined;
+
+// One for all tests of a file, with a fresh profile; each test has a context of its own in it.
+before(() => {
+  browser = chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
     chromiumSandbox: false,
@@ -210,11 +211,14 @@ export async function startBrowser(test: TestContext): Promise<BrowserContext> {
       "--disable-sync",
     ],
   });
+});
+after(async () => (await browser)?.close());
+
+/** What one person's browser keeps, empty at first. */
+async function startContext(test: TestContext): Promise<BrowserContext> {
+  const context = await ((await browser) as Browser).newContext();
   context.setDefaultTimeout(PATIENCE_MS);
-  test.after(async () => {
-    await context.close();
-    await rm(profile, { recursive: true, force: true });
-  });
+  test.after(() => context.close());
   return context;
 }
 
@@ -231,7 +235,7 @@ export async function open(test: TestContext, context: BrowserContext, url: stri
 /** What most tests need: a server, another origin's pages, a browser. */
 export async function bench(test: TestContext) {
   const server = await LiveServer.start(test);
-  const [pages, context] = await Promise.all([Pages.start(test), startBrowser(test)]);
+  const [pages, context] = await Promise.all([Pages.start(test), startContext(test)]);
   return { server, pages, context };
 }
 

@@ -19,9 +19,11 @@ test("input arrives once, in order, whatever becomes of the connection", async (
     await Promise.all(all);
     return session.waiting;
   });
-  for (const mark of [20, 60, 120]) {
+  for (const [index, mark] of [20, 60, 120].entries()) {
     await page.waitForFunction((mark) => notes.output.includes(`got line ${mark}\n`), mark);
     gate.cut();
+    const isCut = (cuts: number) => notes.states.filter((state) => state === "reconnecting").length === cuts;
+    await page.waitForFunction(isCut, index + 1);
   }
   assert.equal(await sent, 0, "all is acknowledged");
   // More than one message holds, with characters that must not be torn.

@@ -73,7 +73,9 @@ pub(crate) async fn asset(
     request: Request,
 ) -> Result<Response, ApiError> {
     let name = file.as_ref().map_or("", |Path(name)| name.as_str());
-    let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else { return Err(not_found(request).await) };
+    let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
+        return Err(not_found(request).await);
+    };
     let mut response = if has_copy(&headers, &asset.etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -89,7 +91,7 @@ pub(crate) async fn asset(
 /// Whether the browser has this content already. A proxy that packs answers makes a tag weak: the content is the same.
 fn has_copy(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let tags = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    tags.flat_map(|value| value.split(',')).map(str::trim).any(|tag| {
-        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
-    })
+    tags.flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes())
 }
