@@ -5,7 +5,7 @@ use crate::common::Server;
 #[test]
 fn scripts_are_served_to_pages_of_every_origin() {
     let server = Server::start();
-    for name in ["livecode.js", "livecode-client.js"] {
+    for name in ["livecode.js", "livecode-client.js", "livecode-editor.js"] {
         let path = format!("/static/{name}");
         let origin = [("origin", "https://course.example")];
         let answer = server.request("GET", &path, &origin, &[]);
@@ -25,6 +25,9 @@ fn scripts_are_served_to_pages_of_every_origin() {
         }
         assert_eq!(server.request("GET", &path, &[("if-none-match", "\"other\"")], &[]).status, 200);
     }
+    let licences = server.get("/static/licences.txt");
+    assert_eq!(licences.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert!(licences.text().contains("@codemirror/view\n\nMIT License"), "{}", licences.text());
     for path in ["/static/livecode.css", "/static/", "/static/..%2flivecode.js"] {
         assert_eq!(server.request("GET", path, &[], &[]).status, 404, "{path}");
     }

@@ -1,8 +1,9 @@
 // Prints the sizes of the built files.
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
-for (const name of ["livecode.js", "livecode-client.js"]) {
-  const bytes = readFileSync(new URL(`dist/${name}`, import.meta.url));
+const folder = new URL("dist/", import.meta.url);
+for (const name of readdirSync(folder).filter((name) => name.endsWith(".js"))) {
+  const bytes = readFileSync(new URL(name, folder));
   console.log(`${name}: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`);
 }

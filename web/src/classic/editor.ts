@@ -1,8 +1,8 @@
 /** `LiveCodeEditor`: wires the elements that a page brings to a session, as the pages of v0.1 know it. */
 
 import type { Message, State } from "../client/index.js";
-import { clear, draw } from "./draw.js";
-import { Output } from "./output.js";
+import { clear, draw } from "../page/draw.js";
+import { Output } from "../page/output.js";
 import { type ClassicOptions, LiveCodeSession } from "./session.js";
 
 /** As much of CodeMirror 5, where the page has loaded it, as is used. */

@@ -14,6 +14,7 @@ import {
   type State,
   textOf,
 } from "../client/index.js";
+import { endWithPage } from "../page/leave.js";
 
 /** v0.1's wall clock, in milliseconds; the pages rely on a program's end. */
 const TIMEOUT_MS = 10_000;
@@ -100,6 +101,7 @@ export class LiveCodeSession {
     this.#session = resumes
       ? pickUp({ ...place, key: options.resume ?? "" }, hooks)
       : run({ ...asProgram(options), ...place }, hooks);
+    if (this.#session && !options.resume) endWithPage(this.#session);
   }
 
   /** Takes up the session that this tab had under the name `resume` before it was loaded anew; null where there is none. */
@@ -168,9 +170,6 @@ export class LiveCodeSession {
 
   #hear(message: Message): void {
     const old = asV01(message);
-    // Nobody comes back to a session that is not remembered: it leaves nothing behind on the server. First, since the page
-    // may run the next one from its `onMessage`.
-    if (message.msgtype === "exitstatus" && !this.options.resume) this.#session?.remove();
     if (old) this.onMessage?.(old);
   }
 

@@ -144,6 +144,7 @@ export class Session {
 
   /** Stops following, ends the program, and has the server forget the session. */
   remove(): void {
+    if (this.#removing) return;
     this.#removing = true;
     if (this.#document) this.server.remove(this.#document.links.self).catch(() => {});
     this.close();

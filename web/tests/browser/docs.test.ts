@@ -27,7 +27,7 @@ test("the pages of docs/embedding.md", async (t) => {
     await page.locator(".output").filter({ hasText: /./ }).waitFor();
     shown.push((await page.textContent(".output")) ?? "");
   }
-  assert.deepEqual(shown, ["hello, world!\n", "a note: C4", "right"]);
+  assert.deepEqual(shown, ["hello, world!\n", "some data\n", "42\n", "hello, world!\n", "a note: C4", "right"]);
 });
 
 test("the programs of docs/client.md", async (t) => {

@@ -4,14 +4,52 @@ import test from "node:test";
 import { gzipSync } from "node:zlib";
 import { asProgram, asV01 } from "../../src/classic/session.js";
 import { textOf } from "../../src/client/index.js";
+import { Ansi } from "../../src/editor/ansi.js";
+import { ending } from "../../src/editor/words.js";
 import { Outbox, pieces } from "../../src/client/outbox.js";
 
+const built = new URL("../../../dist/", import.meta.url);
+const gzipped = (name: string) => gzipSync(readFileSync(new URL(name, built)), { level: 9 }).length;
+
 test("the built files are small", (t) => {
-  for (const [name, max] of [["livecode.js", 8192], ["livecode-client.js", 6144]] as const) {
-    const bytes = gzipSync(readFileSync(new URL(`../../../dist/${name}`, import.meta.url)), { level: 9 }).length;
-    t.diagnostic(`${name}: ${bytes} bytes gzipped`);
-    assert.ok(bytes <= max, `${name} has ${bytes} bytes gzipped, and may have ${max}`);
+  // What a browser loads for an editor of Python: the file, and the parts that it and its language name.
+  const parts = (name: string): string[] => {
+    const text = readFileSync(new URL(name, built), "utf8");
+    const named = [...text.matchAll(/from\s*["'`]\.\/([\w-]+\.js)["'`]/g)].map((match) => match[1] as string);
+    return [name, ...named.flatMap(parts)];
+  };
+  const editor = [...new Set([...parts("livecode-editor.js"), ...parts("livecode-editor-python.js")])];
+  assert.ok(editor.length > 2, editor.join());
+  for (const [names, max] of [[["livecode.js"], 8192], [["livecode-client.js"], 6144], [editor, 200 * 1024]] as const) {
+    const bytes = names.reduce((sum, name) => sum + gzipped(name), 0);
+    t.diagnostic(`${names.join(" + ")}: ${bytes} bytes gzipped`);
+    assert.ok(bytes <= max, `${names.join(" + ")} has ${bytes} bytes gzipped, and may have ${max}`);
   }
+});
+
+test("colours are read wherever they are cut, and what is no colour is left out", () => {
+  const text = "a\x1b[31;1mred\x1b[0m b\x1b[2K\x1b[38;5;9mc\x1b[42md\x1b[49;22me";
+  const whole = new Ansi().read(text);
+  assert.deepEqual(
+    whole.map(({ text, styles }) => [text, styles.join(" ")]),
+    [["a", ""], ["red", "red bold"], [" b", ""], ["c", ""], ["d", "on-green"], ["e", ""]],
+  );
+  for (let cut = 0; cut < text.length; cut++) {
+    const ansi = new Ansi();
+    const all = [...ansi.read(text.slice(0, cut)), ...ansi.read(text.slice(cut))];
+    const join = (pieces: typeof all) => pieces.flatMap(({ text, styles }) => [...text].map((one) => one + styles.join()));
+    assert.deepEqual(join(all), join(whole), `cut at ${cut}`);
+  }
+});
+
+test("how a program ended is said in words", () => {
+  const of = (exitstatus: number, reason?: string, isStopped = false) => ending({ msgtype: "exitstatus", exitstatus, reason }, 9.8, isStopped);
+  assert.equal(of(0), "finished");
+  assert.equal(of(3), "ended with exit status 3");
+  assert.equal(of(124, "timeout"), "stopped after 10 s");
+  assert.equal(of(137, "signalled", true), "stopped");
+  assert.equal(of(139, "signalled"), "ended by signal 11");
+  assert.match(of(137, "memory"), /memory/);
 });
 
 test("a text is cut into messages that each fit, between characters", () => {

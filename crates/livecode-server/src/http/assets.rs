@@ -3,63 +3,54 @@
 //! Pages name them without a version, so a browser asks each time whether its copy is still good; the answer to that is
 //! short.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use axum::{
     extract::{Path, Request, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use include_dir::{Dir, include_dir};
 use livecode_protocol::session::Problem;
 use sha2::{Digest as _, Sha256};
 
 use super::problem::{ApiError, not_found};
 
-const SCRIPT: &str = "text/javascript; charset=utf-8";
+static BUILT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../web/dist");
+
 /// Lets pages that isolate themselves (`Cross-Origin-Embedder-Policy`) load the file too.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 struct Asset {
-    name: &'static str,
+    /// All are UTF-8.
     content_type: &'static str,
     bytes: &'static [u8],
     /// Of the content, in quotes.
     etag: HeaderValue,
 }
 
-macro_rules! assets {
-    ($($name:literal: $content_type:expr,)+) => {
-        [$((
-            $name,
-            $content_type,
-            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../web/dist/", $name)).as_slice(),
-        )),+]
-    };
-}
-
-static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
-    let files = assets! {
-        "livecode.js": SCRIPT,
-        "livecode-client.js": SCRIPT,
-    };
-    let asset = |(name, content_type, bytes)| {
+/// The files by their names.
+static ASSETS: LazyLock<BTreeMap<&'static str, Asset>> = LazyLock::new(|| {
+    let assets = BUILT.files().filter_map(|file| {
+        let name = file.path().to_str()?;
+        let content_type = if name.ends_with(".js") { "text/javascript" } else { "text/plain" };
+        let bytes = file.contents();
         let digest: String = Sha256::digest(bytes)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        // Hexadecimal digits in quotes are a header's value.
-        let etag = HeaderValue::try_from(format!("\"{digest}\"")).unwrap_or(HeaderValue::from_static("\"\""));
-        Asset { name, content_type, bytes, etag }
-    };
-    files.into_iter().map(asset).collect()
+        let etag = HeaderValue::try_from(format!("\"{digest}\"")).ok()?;
+        Some((name, Asset { content_type, bytes, etag }))
+    });
+    assets.collect()
 });
 
 /// Answers a file of the browser's client.
 #[utoipa::path(
     get, path = "/static/{file}", tag = "server",
     params(
-        ("file" = String, Path, description = "`livecode.js`, the classic script, or `livecode-client.js`, the module"),
+        ("file" = String, Path, description = "`livecode.js`, the classic script, `livecode-client.js`, the module, `livecode-editor.js`, the editor, one of its parts, or `licences.txt`"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the copy that the browser has"),
     ),
     responses(
-        (status = 200, description = "The file", body = String, content_type = "text/javascript", headers(
+        (status = 200, description = "The file", content((String = "text/javascript"), (String = "text/plain")), headers(
             ("ETag" = String, description = "Names the content"),
         )),
         (status = 304, description = "The browser's copy is still good"),
@@ -73,13 +64,14 @@ pub(crate) async fn asset(
     request: Request,
 ) -> Result<Response, ApiError> {
     let name = file.as_ref().map_or("", |Path(name)| name.as_str());
-    let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
+    let Some(asset) = ASSETS.get(name) else {
         return Err(not_found(request).await);
     };
     let mut response = if has_copy(&headers, &asset.etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        ([(header::CONTENT_TYPE, asset.content_type)], asset.bytes).into_response()
+        ([(header::CONTENT_TYPE, format!("{}; charset=utf-8", asset.content_type))], asset.bytes)
+            .into_response()
     };
     let headers = response.headers_mut();
     headers.insert(header::ETAG, asset.etag.clone());

@@ -4,7 +4,19 @@
 const KEPT_MAX = 400_000;
 const IMAGES = /^image\/(png|jpeg|gif|webp|svg\+xml)$/;
 
-type Part = { file: string; text: string } | { image: string };
+/** What anything but text counts for, in characters. */
+const BLOCK_COST = 20_000;
+
+type Part = { file: string; text: string } | { block: Element };
+
+/** Makes what shows a text. Standard error can be told apart by the page's style. */
+export function plain(text: string, file: string): Node {
+  if (file !== "stderr") return document.createTextNode(text);
+  const span = document.createElement("span");
+  span.className = file;
+  span.textContent = text;
+  return span;
+}
 
 export class Output {
   #waiting: Part[] = [];
@@ -13,7 +25,12 @@ export class Output {
   #note: HTMLElement | undefined;
   #isPlanned = false;
 
-  constructor(private readonly element: Element) {}
+  constructor(
+    private readonly element: Element,
+    private readonly render = plain,
+    /** Told when something new shows. */
+    private readonly onShown: () => void = () => {},
+  ) {}
 
   /** Adds what was printed on `file`. It shows with the next picture that the browser draws. */
   write(text: string, file: string): void {
@@ -29,8 +46,18 @@ export class Output {
   /** Adds a picture: base64 of one of the kinds that an `img` shows without running anything. */
   image(mimetype: unknown, data: unknown): void {
     if (typeof mimetype !== "string" || !IMAGES.test(mimetype) || typeof data !== "string") return;
-    this.#waiting.push({ image: `data:${mimetype};base64,${data}` });
-    this.#plan();
+    const image = document.createElement("img");
+    image.src = `data:${mimetype};base64,${data}`;
+    image.alt = "a picture that the program made";
+    this.block(image);
+  }
+
+  /** Adds an element. */
+  block(block: Element): void {
+    this.#waiting.push({ block });
+    this.#waitingLength += BLOCK_COST;
+    if (this.#waitingLength > KEPT_MAX) this.flush();
+    else this.#plan();
   }
 
   clear(): void {
@@ -44,30 +71,25 @@ export class Output {
   flush(): void {
     this.#isPlanned = false;
     for (const part of this.#waiting.splice(0)) {
-      if ("image" in part) {
-        const image = document.createElement("img");
-        image.src = part.image;
-        image.alt = "a picture that the program made";
-        this.element.append(image);
+      if ("block" in part) {
+        this.#length += BLOCK_COST;
+        this.element.append(part.block);
         continue;
       }
       const text = part.text.slice(-KEPT_MAX);
       if (text.length < part.text.length) this.#trimmed();
       this.#length += text.length;
-      // Standard error can be told apart by the page's style.
-      const place = part.file === "stderr" ? document.createElement("span") : document.createTextNode("");
-      if (place instanceof Element) place.className = "stderr";
-      place.textContent = text;
-      this.element.append(place);
+      this.element.append(this.render(text, part.file));
     }
     this.#waitingLength = 0;
     while (this.#length > KEPT_MAX) {
       const oldest = this.#note ? this.#note.nextSibling : this.element.firstChild;
       if (!oldest || oldest === this.element.lastChild) break;
-      this.#length -= oldest.textContent?.length ?? 0;
+      this.#length -= oldest instanceof Element && oldest.matches("img, table") ? BLOCK_COST : (oldest.textContent?.length ?? 0);
       oldest.remove();
       this.#trimmed();
     }
+    this.onShown();
   }
 
   #plan(): void {

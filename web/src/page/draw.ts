@@ -37,8 +37,8 @@ export function clear(canvas: HTMLCanvasElement): void {
   canvas.getContext("2d")?.clearRect(0, 0, canvas.width, canvas.height);
 }
 
-/** Draws one message. What is no shape that we know is passed over. */
-export function draw(canvas: HTMLCanvasElement, message: Message): void {
+/** Draws one message; `image` is the picture of one that shows one. What is no shape that we know is passed over. */
+export function draw(canvas: HTMLCanvasElement, message: Message, image?: HTMLImageElement): void {
   const pen = canvas.getContext("2d");
   const shape = String(message.shape);
   const args = Array.isArray(message.args) ? (message.args as unknown[]) : [];
@@ -67,6 +67,9 @@ export function draw(canvas: HTMLCanvasElement, message: Message): void {
     outline(pen, ...args.map(Number));
     if (style.fill && style.fill !== "none" && shape !== "line") pen.fill();
     if (style.stroke !== "none") pen.stroke();
+  } else if (image) {
+    const [x = 0, y = 0, width = image.naturalWidth, height = image.naturalHeight] = args.map(Number);
+    pen.drawImage(image, x, y, width, height);
   } else if (shape === "text") {
     pen.font = `${style.italic ? "italic " : ""}${style.bold ? "bold " : ""}${style.size ?? 16}px ${style.font ?? "sans-serif"}`;
     pen.textAlign = style.align ?? "left";
