@@ -142,7 +142,11 @@ export class LiveCodeEditor {
     else if (msgtype === "draw") this.drawOnCanvas(message);
     else if (msgtype === "image") this.#output?.image(message.mimetype, message.data);
     else if (msgtype === "error") this.writeOutput(`${String(message.error)}\n`, "stderr");
-    else if (msgtype === "exitstatus") this.parent.setAttribute("data-exitstatus", String(message.exitstatus));
+    else if (msgtype === "exitstatus") {
+      // Who sees that it has ended sees all that it did.
+      this.#output?.flush();
+      this.parent.setAttribute("data-exitstatus", String(message.exitstatus));
+    }
   }
 
   /** True where the page has a handler of its own. */

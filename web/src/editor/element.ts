@@ -249,6 +249,8 @@ export class LiveCode extends HTMLElement {
       case "gap":
         return this.#output.write("(some output was not kept)\n", "stderr");
       case "exitstatus":
+        // Who sees that it has ended sees all that it did.
+        this.#output.flush();
         this.#canvas.finish();
         this.setAttribute("data-exitstatus", String(message.exitstatus));
         this.#parts.status.textContent = ending(message, (performance.now() - this.#began) / 1000, this.#isStopped);

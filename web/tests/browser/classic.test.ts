@@ -249,9 +249,11 @@ test("an editor goes on when the network is back", async (t) => {
   await page.fill(".code", "import time\nfor n in range(40):\n    print(n)\n    time.sleep(0.1)");
   await page.click(".run");
   await page.locator(".output").filter({ hasText: "3\n" }).waitFor();
+  // The browser's word alone leaves websockets as they are.
   await context.setOffline(true);
-  gate.cut();
+  gate.shut();
   await page.locator("[data-state=reconnecting]").waitFor();
+  gate.open();
   await context.setOffline(false);
   await page.locator("[data-state=live]").waitFor();
   await page.locator("[data-state=ended]").waitFor();
