@@ -111,6 +111,46 @@ livecode.send("image", mimetype="text/html", data="eA==")
   assert.equal(await page.locator("live-code .output img").count(), 0);
 });
 
+test("the canvas of python-canvas is drawn, and answers the mouse and the keys", async (t) => {
+  const code = `
+size(200, 100)
+fill("rgb(0,0,255)")
+stroke(None)
+translate(100, 0)
+rect(0, 0, 100, 100)
+
+@on_click
+def click(x, y):
+    fill(0, 255, 0)
+    circle(x - 100, y, 20)
+
+@on_key_down
+def key(name):
+    print(name)
+    stop()
+
+run()
+`;
+  const { page } = await begin(t, `<live-code runtime="python-canvas">${code}</live-code>`);
+  await page.click("live-code .run");
+  const canvas = page.locator("live-code .canvas canvas").first();
+  const colour = (x: number, expected: number[]) =>
+    page.waitForFunction(
+      ([x, expected]) => {
+        const canvas = document.querySelector("live-code")?.shadowRoot?.querySelector("canvas");
+        return canvas?.getContext("2d")?.getImageData(x as number, 50, 1, 1).data.join() === expected;
+      },
+      [x, expected.join()],
+    );
+  await colour(150, [0, 0, 255, 255]);
+  await colour(50, [0, 0, 0, 0]);
+  await canvas.click({ position: { x: 50, y: 50 }, force: true });
+  await colour(50, [0, 255, 0, 255]);
+  await page.keyboard.press("ArrowLeft");
+  await ended(page, "finished");
+  assert.equal(await output(page).textContent(), "ArrowLeft\n");
+});
+
 test("an animation keeps up with the display", async (t) => {
   const code = `
 import livecode, time
