@@ -37,10 +37,7 @@ export class Output {
     const last = this.#waiting.at(-1);
     if (last && "text" in last && last.file === file) last.text += text;
     else this.#waiting.push({ file, text });
-    this.#waitingLength += text.length;
-    // A page in the background draws nothing, and is written to all the same.
-    if (this.#waitingLength > KEPT_MAX) this.flush();
-    else this.#plan();
+    this.#wait(text.length);
   }
 
   /** Adds a picture: base64 of one of the kinds that an `img` shows without running anything. */
@@ -55,9 +52,7 @@ export class Output {
   /** Adds an element. */
   block(block: Element): void {
     this.#waiting.push({ block });
-    this.#waitingLength += BLOCK_COST;
-    if (this.#waitingLength > KEPT_MAX) this.flush();
-    else this.#plan();
+    this.#wait(BLOCK_COST);
   }
 
   clear(): void {
@@ -92,7 +87,20 @@ export class Output {
     this.onShown();
   }
 
-  #plan(): void {
+  /** Has what waits shown soon. What is more than a page shows never gets there, so that a flood costs little. */
+  #wait(length: number): void {
+    this.#waitingLength += length;
+    while (this.#waitingLength > 2 * KEPT_MAX) {
+      const oldest = this.#waiting[0] as Part;
+      if ("text" in oldest && this.#waiting.length === 1) {
+        oldest.text = oldest.text.slice(-KEPT_MAX);
+        this.#waitingLength = KEPT_MAX;
+      } else {
+        this.#waiting.shift();
+        this.#waitingLength -= "text" in oldest ? oldest.text.length : BLOCK_COST;
+      }
+      this.#trimmed();
+    }
     if (this.#isPlanned) return;
     this.#isPlanned = true;
     const flush = () => this.#isPlanned && this.flush();
@@ -101,6 +109,7 @@ export class Output {
     setTimeout(flush, 100);
   }
 
+  /** Says that there was more. */
   #trimmed(): void {
     if (this.#note) return;
     this.#note = document.createElement("div");
