@@ -2,7 +2,7 @@
 
 BINARY := target/release/livecode
 
-.PHONY: run build test chaos faults soak neighbours attacks test-vm fuzz lint fmt setup-build setup-run setup-test setup-vm clean help
+.PHONY: run build web test chaos faults soak neighbours attacks test-vm fuzz lint fmt setup-build setup-run setup-web setup-test setup-vm clean help
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -12,6 +12,9 @@ run: setup-run build ## Start the server on http://127.0.0.1:8000
 
 build: setup-build ## Build everything into target/release/livecode
 	cargo build --release --locked --package livecode
+
+web: setup-web ## Build the browser's files into web/dist
+	scripts/web build
 
 test: setup-test ## Set up what the tests need, and run them all
 	scripts/test
@@ -39,7 +42,7 @@ test-vm: setup-test setup-vm build ## The same in a virtual machine with another
 fuzz: setup-build ## Fuzz what parses strangers' bytes, FUZZ_SECONDS (60) each
 	scripts/fuzz
 
-lint: setup-build ## What CI checks before the tests: format, clippy, licences
+lint: setup-build setup-web ## What CI checks before the tests: format, clippy, licences, the browser's files
 	scripts/lint
 
 fmt: ## Format the sources
@@ -47,6 +50,9 @@ fmt: ## Format the sources
 
 setup-build:
 	@scripts/setup build
+
+setup-web:
+	@scripts/setup web
 
 setup-run:
 	@scripts/setup build run

@@ -4,6 +4,7 @@
 mod common;
 
 mod architecture;
+mod assets;
 mod canvas;
 mod cli;
 mod docs;

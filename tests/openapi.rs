@@ -21,6 +21,7 @@ fn it_describes_every_route() {
         "/sessions",
         "/sessions/{id}",
         "/sessions/{id}/stream",
+        "/static/{file}",
     ] {
         assert!(paths.iter().any(|known| *known == path), "{path} in {paths:?}");
     }

@@ -6,6 +6,8 @@ fn main() {
     let manifest = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let runtimes = Path::new(&manifest).join("../../runtimes");
     println!("cargo:rerun-if-changed={}", runtimes.display());
+    // The browser's files, built into the binary as they stand.
+    println!("cargo:rerun-if-changed={}", Path::new(&manifest).join("../../web/dist").display());
 
     let object = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("terminal.so");
     let source = runtimes.join("shared/terminal.c");

@@ -11,8 +11,10 @@
 //! | `socket` | the talk on a websocket, v0.1's and v0.2's |
 //! | `encode` | entries as messages |
 //! | `v01` | `/livecode`, `/exec`, `/runtimes/{runtime}` |
+//! | `assets` | `/static/…`: the client's files, built into the binary |
 //! | `info` | `/`, `/runtimes`, `/healthz`, `/openapi.json` |
 
+mod assets;
 mod caller;
 mod encode;
 #[cfg(any(test, fuzzing))]
@@ -91,7 +93,7 @@ impl App {
         license(name = "MIT", identifier = "MIT")
     ),
     paths(
-        info::front_page, info::healthz, info::runtimes, info::openapi,
+        info::front_page, info::healthz, info::runtimes, info::openapi, assets::asset,
         sessions::create, sessions::list, sessions::show, sessions::delete,
         stream::stream, v01::livecode, v01::exec, v01::run,
     ),
@@ -119,6 +121,7 @@ pub fn router(app: App) -> Router {
         .route("/", get(info::front_page))
         .route("/healthz", get(info::healthz))
         .route("/openapi.json", get(info::openapi))
+        .route("/static/{file}", get(assets::asset))
         .route("/runtimes", get(info::runtimes))
         .route("/runtimes/{runtime}", post(v01::run))
         .route("/exec", post(v01::exec))

@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+import { gzipSync } from "node:zlib";
+import { asProgram, asV01 } from "../../src/classic/session.js";
+import { textOf } from "../../src/client/index.js";
+import { Ansi } from "../../src/editor/ansi.js";
+import { ending } from "../../src/editor/words.js";
+import { Outbox, pieces } from "../../src/client/outbox.js";
+
+const built = new URL("../../../dist/", import.meta.url);
+const gzipped = (name: string) => gzipSync(readFileSync(new URL(name, built)), { level: 9 }).length;
+
+test("the built files are small", (t) => {
+  // What a browser loads for an editor of Python: the file, and the parts that it and its language name.
+  const parts = (name: string): string[] => {
+    const text = readFileSync(new URL(name, built), "utf8");
+    const named = [...text.matchAll(/from\s*["'`]\.\/([\w-]+\.js)["'`]/g)].map((match) => match[1] as string);
+    return [name, ...named.flatMap(parts)];
+  };
+  const editor = [...new Set([...parts("livecode-editor.js"), ...parts("livecode-editor-python.js")])];
+  assert.ok(editor.length > 2, editor.join());
+  for (const [names, max] of [[["livecode.js"], 8192], [["livecode-client.js"], 6144], [editor, 200 * 1024]] as const) {
+    const bytes = names.reduce((sum, name) => sum + gzipped(name), 0);
+    t.diagnostic(`${names.join(" + ")}: ${bytes} bytes gzipped`);
+    assert.ok(bytes <= max, `${names.join(" + ")} has ${bytes} bytes gzipped, and may have ${max}`);
+  }
+});
+
+test("colours are read wherever they are cut, and what is no colour is left out", () => {
+  const text = "a\x1b[31;1mred\x1b[0m b\x1b[2K\x1b[38;5;9mc\x1b[42md\x1b[49;22me";
+  const whole = new Ansi().read(text);
+  assert.deepEqual(
+    whole.map(({ text, styles }) => [text, styles.join(" ")]),
+    [["a", ""], ["red", "red bold"], [" b", ""], ["c", ""], ["d", "on-green"], ["e", ""]],
+  );
+  for (let cut = 0; cut < text.length; cut++) {
+    const ansi = new Ansi();
+    const all = [...ansi.read(text.slice(0, cut)), ...ansi.read(text.slice(cut))];
+    const join = (pieces: typeof all) => pieces.flatMap(({ text, styles }) => [...text].map((one) => one + styles.join()));
+    assert.deepEqual(join(all), join(whole), `cut at ${cut}`);
+  }
+});
+
+test("how a program ended is said in words", () => {
+  const of = (exitstatus: number, reason?: string, isStopped = false) => ending({ msgtype: "exitstatus", exitstatus, reason }, 9.8, isStopped);
+  assert.equal(of(0), "finished");
+  assert.equal(of(3), "ended with exit status 3");
+  assert.equal(of(124, "timeout"), "stopped after 10 s");
+  assert.equal(of(137, "signalled", true), "stopped");
+  assert.equal(of(139, "signalled"), "ended by signal 11");
+  assert.match(of(137, "memory"), /memory/);
+});
+
+test("a text is cut into messages that each fit, between characters", () => {
+  for (const text of ["", "a", "😀".repeat(30_000), "\u0001".repeat(30_000), "x".repeat(100_000)]) {
+    const all = [...pieces(text)];
+    assert.equal(all.join(""), text);
+    for (const piece of all) {
+      assert.ok(JSON.stringify({ msgtype: "input", data: piece, eof: true, id: "x".repeat(30) }).length <= 65_536);
+      assert.ok(!/^[\udc00-\udfff]/.test(piece), "a torn pair");
+    }
+  }
+});
+
+test("events that could not be sent yet may be told to make way, and nothing else is dropped", async () => {
+  const outbox = new Outbox("me");
+  const sent = outbox.add({ n: 1 }, { mark: "move" });
+  assert.equal(outbox.next().length, 1);
+  const dropped = [outbox.add({ n: 2 }, { mark: "move" }), outbox.add({ n: 3 }, { mark: "move" })];
+  void outbox.add({ n: 4 });
+  void outbox.add({ n: 5 }, { mark: "move" });
+  await dropped[0];
+  const ids = [...outbox.next()].map((text) => JSON.parse(text));
+  assert.deepEqual(ids.map(({ n }) => n), [3, 4, 5]);
+  outbox.acknowledged("me-1");
+  await sent;
+  assert.equal(outbox.size, 3);
+});
+
+test("so many are in flight at once, and so many are kept", async () => {
+  const outbox = new Outbox("me");
+  const all = Array.from({ length: 10_000 }, (_, n) => outbox.add({ n }));
+  assert.equal(outbox.next().length, 32);
+  assert.deepEqual(outbox.next(), []);
+  outbox.acknowledged("me-1");
+  assert.equal(JSON.parse(outbox.next()[0] ?? "").n, 32);
+  await all[0];
+  all.push(outbox.add({}));
+  await assert.rejects(outbox.add({}), /10000 messages wait/);
+  await assert.rejects(new Outbox("me").add({ data: "x".repeat(65_536) }), /65536 bytes/);
+  for (const one of all) one.catch(() => {});
+});
+
+test("bytes that are no text are shown as text all the same", () => {
+  assert.equal(textOf({ msgtype: "write", data: "ŷ" }), "ŷ");
+  assert.equal(textOf({ msgtype: "write", data: "Y2Fmw6kg/w==", encoding: "base64" }), "café \ufffd");
+});
+
+test("an old page sees what v0.1 would have sent", () => {
+  const cases: [object, object | undefined][] = [
+    [{ msgtype: "write", file: "stderr", data: "/w==", encoding: "base64", seq: 1 }, { msgtype: "write", file: "stderr", data: "\ufffd" }],
+    [{ msgtype: "exitstatus", exitstatus: 137, reason: "memory", seq: 9 }, { msgtype: "exitstatus", exitstatus: 137 }],
+    [{ msgtype: "draw", shape: "circle", reason: "mine", seq: 2 }, { msgtype: "draw", shape: "circle", reason: "mine" }],
+    [{ msgtype: "gap", from: 1, to: 2 }, undefined],
+    [{ msgtype: "waiting", seq: 3 }, undefined],
+  ];
+  for (const [message, expected] of cases) assert.deepEqual(asV01(message as never), expected);
+});
+
+test("an old page's program has v0.1's clock, and no input but what it brings", () => {
+  const base = { runtime: "python", code: "x" };
+  const of = (options: object) => JSON.parse(JSON.stringify(asProgram({ ...base, ...options })));
+  assert.deepEqual(of({}), { ...base, timeout: 10_000, stdin: "" });
+  assert.deepEqual(of({ timeout: 5 }), { ...base, timeout: 5, stdin: "" });
+  const files = [{ filename: "stdin", contents: "1" }];
+  assert.deepEqual(of({ files: [{ ...files[0], more: 1 }] }), { ...base, files, timeout: 10_000 });
+  assert.deepEqual(of({ env: { FALCON_STDIN: "" } }), { ...base, env: { FALCON_STDIN: "" }, timeout: 10_000 });
+  assert.deepEqual(of({ interactive: true }), base);
+});

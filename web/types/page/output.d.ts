@@ -1,0 +1,22 @@
+/** A program's output in an element: as text, never as markup, and never more of it than a page bears. */
+/** Makes what shows a text. Standard error can be told apart by the page's style. */
+export declare function plain(text: string, file: string): Node;
+export declare class Output {
+    #private;
+    private readonly element;
+    private readonly render;
+    /** Told when something new shows. */
+    private readonly onShown;
+    constructor(element: Element, render?: typeof plain, 
+    /** Told when something new shows. */
+    onShown?: () => void);
+    /** Adds what was printed on `file`. It shows with the next picture that the browser draws. */
+    write(text: string, file: string): void;
+    /** Adds a picture: base64 of one of the kinds that an `img` shows without running anything. */
+    image(mimetype: unknown, data: unknown): void;
+    /** Adds an element. */
+    block(block: Element): void;
+    clear(): void;
+    /** Shows what waits. */
+    flush(): void;
+}
