@@ -80,6 +80,23 @@ pub fn cgroups(data: &Path) -> Vec<String> {
     found
 }
 
+/// Removes what supervisors that were killed have left, as soon as nobody is in it.
+pub fn remove_cgroups(data: &Path) {
+    let until = std::time::Instant::now() + Duration::from_secs(2);
+    loop {
+        let groups = cgroups(data);
+        for group in &groups {
+            let group = Path::new(group);
+            // The group of all sandboxes goes with the last of them.
+            let _ = fs::remove_dir(group).and_then(|()| group.parent().map_or(Ok(()), fs::remove_dir));
+        }
+        if groups.is_empty() || std::time::Instant::now() > until {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// What a data directory's groups are named after (FNV-1a of its path).
 fn name_of(data: &Path) -> u64 {
     let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());

@@ -172,5 +172,6 @@ impl Drop for Server {
                 signal_pid(pid, Signal::KILL);
             }
         }
+        crate::machine::remove_cgroups(self.data());
     }
 }
