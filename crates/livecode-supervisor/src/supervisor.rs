@@ -47,7 +47,7 @@ const MAX_WAITING_SIGNALS: usize = 64;
 const MIN_CPU_CHECK: Duration = Duration::from_millis(10);
 /// CPU time after which a program yields to those that have used less, in milliseconds: more than a small program or a small
 /// compilation takes.
-const LONG_CPU_MS: u64 = 200;
+const LONG_CPU_MS: u64 = 40;
 /// How long a server that could not be accepted waits, and all else with it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 /// How long the end waits for a server to take the last notices.
