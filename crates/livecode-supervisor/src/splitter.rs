@@ -25,8 +25,11 @@ pub(crate) enum Piece {
 /// How long the rest of a line may be held back, counted from the last byte that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hold {
-    /// The start of the mark, or of a character. Short, so that a prompt such as `- ` shows.
+    /// The start of the mark. Short, so that a prompt such as `- ` shows.
     Briefly,
+    /// The start of a character. Nothing can be shown of it, and a program that writes byte by byte may lose the processor in
+    /// the middle, for a scheduler period or two.
+    UntilWhole,
     /// `--MSG-- {`: a message on its way. Nobody's prompt looks like it, and a program that is short of CPU time may pause
     /// for a scheduler period or more in the middle.
     UntilItsEnd,
@@ -36,6 +39,7 @@ impl Hold {
     pub fn duration(self) -> Duration {
         Duration::from_millis(match self {
             Self::Briefly => 5,
+            Self::UntilWhole => 250,
             Self::UntilItsEnd => 1000,
         })
     }
@@ -116,6 +120,7 @@ impl Splitter {
         match self.held.is_empty() {
             true => None,
             false if self.held_has_brace => Some(Hold::UntilItsEnd),
+            false if !self.held[0].is_ascii() => Some(Hold::UntilWhole),
             false => Some(Hold::Briefly),
         }
     }
@@ -289,6 +294,9 @@ mod tests {
         assert_eq!(hold("a\n-"), Some(Hold::Briefly));
         assert_eq!(hold("--MSG-- "), Some(Hold::Briefly));
         assert_eq!(hold("--MSG-- hello"), None);
+        let mut splitter = Splitter::new(true);
+        splitter.push(&"é".as_bytes()[..1], &mut vec![]);
+        assert_eq!(splitter.hold(), Some(Hold::UntilWhole));
         assert_eq!(hold("--MSG-- {\"msgtype\""), Some(Hold::UntilItsEnd));
     }
 
