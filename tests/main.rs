@@ -15,6 +15,7 @@ mod messages;
 mod modules;
 mod openapi;
 mod programs;
+mod races;
 mod runtimes;
 mod sandbox;
 mod sessions;
