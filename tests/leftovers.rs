@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::Path,
     time::{Duration, Instant},
 };
@@ -76,7 +77,7 @@ fn supervisors(data: &str) -> Vec<String> {
 }
 
 /// cgroups of this server's sessions; their parent is named after the data directory.
-fn groups(data: &str) -> Vec<String> {
+fn groups(data: &Path) -> Vec<String> {
     let mut parents = vec![];
     find_folders(Path::new("/sys/fs/cgroup"), &format!("livecode-{:016x}", hash(data)), 0, &mut parents);
     let groups = parents.iter().flat_map(|parent| fs::read_dir(parent).into_iter().flatten().flatten());
@@ -86,9 +87,12 @@ fn groups(data: &str) -> Vec<String> {
     found
 }
 
-/// As the spawner names the parent (FNV-1a).
-fn hash(data: &str) -> u64 {
-    data.bytes()
+/// As the spawner names the parent (FNV-1a of the directory's device and inode).
+fn hash(data: &Path) -> u64 {
+    let metadata = fs::metadata(data).expect("a data directory");
+    [metadata.dev(), metadata.ino()]
+        .iter()
+        .flat_map(|number| number.to_le_bytes())
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
@@ -136,9 +140,8 @@ fn nothing_is_left_over() {
 #[test]
 fn a_server_leaves_no_group_behind() {
     let mut server = Server::start();
-    let data = server.data().to_string_lossy().into_owned();
     Run::collect(server.stream(&server.create_id("python", "print(1)"), ""));
-    let name = format!("livecode-{:016x}", hash(&data));
+    let name = format!("livecode-{:016x}", hash(server.data()));
     let parents = || {
         let mut found = vec![];
         find_folders(Path::new("/sys/fs/cgroup"), &name, 0, &mut found);

@@ -18,6 +18,7 @@ mod modules;
 mod openapi;
 mod packaging;
 mod programs;
+mod races;
 mod runtimes;
 mod sandbox;
 mod sessions;

@@ -126,6 +126,18 @@ impl Reader {
         until_bytes.saturating_sub(self.offset)
     }
 
+    /// The length of the file, where its journal is closed: it may be read to its end.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn closed_bytes(&self) -> Result<Option<u64>, ReadError> {
+        let io = |error| ReadError::Io(self.path.clone(), error);
+        let mut header = [0; HEADER.len()];
+        self.file.read_exact_at(&mut header, 0).map_err(io)?;
+        let is_closed = header == CLOSED_HEADER;
+        is_closed.then(|| self.file.metadata().map(|metadata| metadata.len()).map_err(io)).transpose()
+    }
+
     /// Where the next record starts: everything before it was whole.
     pub(crate) fn offset(&self) -> u64 {
         self.offset

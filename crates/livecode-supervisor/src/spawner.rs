@@ -14,7 +14,7 @@ use std::{
     mem::MaybeUninit,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
+        unix::{fs::MetadataExt as _, net::UnixStream},
     },
     path::{Path, PathBuf},
 };
@@ -101,13 +101,20 @@ pub(crate) fn folder(data_dir: &Path, id: SessionId) -> PathBuf {
 fn prepare(data_dir: &Path) -> Result<Host, Box<dyn std::error::Error>> {
     let staging = data_dir.join("mnt");
     std::fs::create_dir_all(&staging)?;
-    let data_dir = data_dir.canonicalize()?;
-    let host = Host::new(staging.canonicalize()?, fnv1a(data_dir.as_os_str().as_encoded_bytes()))?;
+    let host = Host::new(staging.canonicalize()?, identity(data_dir)?)?;
     host.try_sandbox()?;
     Ok(host)
 }
 
-/// Tells data directories apart, the same in every version (FNV-1a, 64 bits).
+/// Tells data directories apart by what they are, not by their paths: on two file systems, one of which is not mounted
+/// yet or belongs to another container, the same path is two directories, and what runs for one is no leftover of the other.
+fn identity(data_dir: &Path) -> io::Result<u64> {
+    let metadata = std::fs::metadata(data_dir)?;
+    let numbers = [metadata.dev().to_le_bytes(), metadata.ino().to_le_bytes()];
+    Ok(fnv1a(numbers.as_flattened()))
+}
+
+/// The same in every version (FNV-1a, 64 bits).
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()
@@ -151,5 +158,23 @@ fn receive(server: &OwnedFd) -> io::Result<Option<(SpawnerRequest, UnixStream)>>
             (Ok(request), Some(stream)) => return Ok(Some((request, stream.into()))),
             _ => eprintln!("livecode spawner: a datagram that is not a request with a socket"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_directory_is_not_taken_for_another_at_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a"), folder.path().join("b"));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        let first = identity(&path).unwrap();
+        assert_eq!(identity(&other.join("../a")).unwrap(), first);
+        std::fs::rename(&path, folder.path().join("c")).unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert_ne!(identity(&path).unwrap(), first);
     }
 }

@@ -1,6 +1,6 @@
 //! What is there on the machine.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
@@ -29,9 +29,14 @@ pub fn is_alive(pid: u32) -> bool {
     state.is_some_and(|state| state != "Z" && state != "X")
 }
 
+/// A process's name; empty where it is gone.
+pub fn name(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
+}
+
 /// Whether a process is one of livecode's.
 pub fn is_livecode(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("livecode"))
+    name(pid).starts_with("livecode")
 }
 
 /// Process numbers below `pid`, in all generations.
@@ -97,13 +102,13 @@ pub fn remove_cgroups(data: &Path) {
     }
 }
 
-/// What a data directory's groups are named after (FNV-1a of its path).
+/// What a data directory's groups are named after (FNV-1a of its device and inode).
 fn name_of(data: &Path) -> u64 {
-    let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
-    let bytes = data.as_os_str().as_encoded_bytes();
-    bytes
+    let numbers = fs::metadata(data).map_or([0, 0], |metadata| [metadata.dev(), metadata.ino()]);
+    numbers
         .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+        .flat_map(|number| number.to_le_bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 fn walk(folder: &Path, depth: u32, visit: &mut impl FnMut(&Path)) {

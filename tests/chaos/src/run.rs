@@ -87,6 +87,9 @@ pub async fn run(common: &Common, options: &Options, seed: u64) -> Result<()> {
             == (&seen.whole.stdout, &seen.whole.stderr, &seen.whole.messages, &seen.whole.exit);
         ensure!(same, "session {} reads otherwise when read again", seen.id);
     }
+    let sessions = crate::http::get(server.address(), "/sessions").await?.expect(200)?;
+    let made = sessions.as_array().map_or(0, Vec::len);
+    ensure!(made == options.sessions, "{made} sessions were made for {} keys", options.sessions);
     report(options, &proxy, &tally, began.elapsed());
     let wrong =
         tally.lost_bytes + tally.doubled_bytes + tally.wrong_sums + tally.wrong_statuses + tally.inputs_wrong;
@@ -210,6 +213,12 @@ fn check(
             seen.id, whole.exit, whole.stderr
         )
     })?;
+    ensure!(
+        whole.messages.len() == 1,
+        "session {}: its one message came {} times",
+        seen.id,
+        whole.messages.len()
+    );
     let sums = [sum(&whole.stdout), sum(&whole.stderr)];
     tally.wrong_sums += u64::from(own["stdout"] != *sums[0]) + u64::from(own["stderr"] != *sums[1]);
     tally.wrong_statuses += u64::from(whole.exitstatus() != Some(program.exitstatus));

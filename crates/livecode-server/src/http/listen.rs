@@ -23,6 +23,9 @@ use super::{
 
 /// How long answers under way may still take once the server is asked to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// After how long a silent connection is asked for, and how often; Linux gives up after nine times.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long nobody is accepted where there are no descriptors left for another connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
@@ -74,6 +77,16 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
+/// Has the kernel find out when a silent client has vanished: a stream of lines says nothing by itself while its program
+/// says nothing.
+fn watch_over(stream: &TcpStream) {
+    use rustix::net::sockopt;
+    // A socket that takes none of these is one whose end shows some other way.
+    let _ = sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE);
+    let _ = sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL);
+    let _ = sockopt::set_socket_keepalive(stream, true);
+}
+
 struct Connections {
     builder: http1::Builder,
     router: Router,
@@ -85,6 +98,7 @@ impl Connections {
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         // A message is sent when it is there, not when more has come together.
         let _ = stream.set_nodelay(true);
+        watch_over(&stream);
         let router = self.router.clone();
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);

@@ -81,9 +81,7 @@ impl Driver {
     }
 
     /// Takes a session up again that another server started.
-    pub async fn run_again(self, mut queue: Queue) {
-        // A session that runs counts, though it may be one more than are started now.
-        let _permit = self.permits.clone().try_acquire_owned().ok();
+    pub async fn run_again(self, mut queue: Queue, _permit: Option<tokio::sync::OwnedSemaphorePermit>) {
         self.live(self.await_end(&mut queue)).await;
     }
 
@@ -224,13 +222,21 @@ impl Driver {
         let ended = loop {
             match ended_progress(&self.store, self.id()) {
                 Err(error) if is_exhausted(&error) => pauses.wait().await,
-                other => break other.unwrap_or_default(),
+                other => break other.ok(),
             }
         };
         self.session.set_progress(|progress| {
-            let started_us = ended.started_us.or(progress.started_us);
-            *progress = Progress { started_us, is_gone, ..ended };
-            progress.ended.get_or_insert_with(Ended::lost); // a closing entry that could not be written
+            let started_us = progress.started_us;
+            match ended {
+                Some(ended) => *progress = Progress { started_us: ended.started_us.or(started_us), ..ended },
+                // A closing entry that could not be written is told all the same, after all that is known to be there.
+                None if progress.ended.is_none() => {
+                    progress.entries += 1;
+                    progress.ended = Some(Ended::lost());
+                }
+                None => {}
+            }
+            progress.is_gone = is_gone;
         });
     }
 

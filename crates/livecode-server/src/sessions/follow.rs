@@ -18,8 +18,6 @@ const BATCH_BYTES: usize = 128 * 1024;
 const MAX_SKIP_BYTES: u64 = 1024 * 1024;
 /// How long nothing is read where there are no descriptors left to open a journal.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-/// How long a journal that does not fit its length may take to be known as trimmed.
-const TRIM_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a follower sees.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,21 +73,19 @@ impl Follower {
                 (Err(FollowError(ReadError::Io(_, error))), Some(ended))
                     if error.kind() == std::io::ErrorKind::NotFound =>
                 {
-                    vec![self.closing(progress.entries, ended)]
-                }
-                // Trimmed, between the look at its length and the opening.
-                (Err(FollowError(ReadError::Corrupt { .. })), Some(_)) if self.is_changed().await => {
-                    self.reader = None;
-                    continue;
+                    self.closing(progress.entries, ended)
                 }
                 // What is damaged is told as a gap; how it ended is known all the same.
                 (Err(FollowError(error @ ReadError::Corrupt { .. })), Some(ended)) => {
                     tracing::error!(%error, "a journal is damaged; what follows is told as a gap");
-                    let (from, to) = (self.after + 1, progress.entries - 1);
-                    let gap = (from <= to).then_some(Item::Gap { from, to });
-                    gap.into_iter().chain([self.closing(progress.entries, ended)]).collect()
+                    self.closing(progress.entries, ended)
                 }
-                (read, _) => read?,
+                (read, Some(ended)) => match read? {
+                    // Nothing more can be read, and the end was not among it: its journal could not be closed.
+                    items if items.is_empty() => self.closing(progress.entries, ended),
+                    items => items,
+                },
+                (read, None) => read?,
             };
             if !items.is_empty() {
                 self.is_done = progress.ended.is_some() && self.after >= progress.entries;
@@ -111,32 +107,34 @@ impl Follower {
         self.progress.clone()
     }
 
-    async fn is_changed(&mut self) -> bool {
-        tokio::time::timeout(TRIM_PATIENCE, self.progress.changed())
-            .await
-            .is_ok_and(|changed| changed.is_ok())
-    }
-
-    /// The closing entry, made up from what is known of it.
-    fn closing(&mut self, seq: u64, ended: Ended) -> Item {
-        self.after = seq;
+    /// The closing entry, made up from what is known of it, unless it was given out; what is not there before it is a gap.
+    fn closing(&mut self, seq: u64, ended: Ended) -> Vec<Item> {
+        let after = std::mem::replace(&mut self.after, seq);
+        if after >= seq {
+            return vec![];
+        }
         let Ended { exitstatus, outcome, ended_us, usage } = ended;
         let ending = Ending { exitstatus, outcome, started_us: 0, ended_us, usage };
         let data = serde_json::to_vec(&ending).unwrap_or_default();
-        Item::Entry(Entry { seq, time_us: ended_us, kind: Kind::Exit, data })
+        let closing = Item::Entry(Entry { seq, time_us: ended_us, kind: Kind::Exit, data });
+        let gap = (after + 1 < seq).then_some(Item::Gap { from: after + 1, to: seq - 1 });
+        gap.into_iter().chain([closing]).collect()
     }
 
     /// Reads what is there. The page cache has it as a rule, so this does not wait; the batch bounds it.
     async fn read(&mut self, progress: &Progress) -> Result<Vec<Item>, FollowError> {
-        let until_bytes = progress.bytes;
         // The header alone holds no entry.
-        if until_bytes <= livecode_journal::HEADER_BYTES {
+        if progress.bytes <= livecode_journal::HEADER_BYTES {
             return Ok(vec![]);
         }
-        let mut reader = match self.reader.take() {
-            Some(reader) => reader,
-            None => Reader::open(&self.path)?,
+        let (mut reader, is_new) = match self.reader.take() {
+            Some(reader) => (reader, false),
+            None => (Reader::open(&self.path)?, true),
         };
+        // A journal that is trimmed is another file. Who reads the old one reads that to its end, and what is opened may
+        // have been trimmed since `progress`: so a closed file itself says how long it is.
+        let own_bytes = if is_new || progress.ended.is_some() { reader.closed_bytes()? } else { None };
+        let until_bytes = own_bytes.unwrap_or(progress.bytes);
         let after = self.after;
         // Who comes back late to a long journal passes over most of it, and not on a thread that serves others.
         if reader.last_seq() < after && reader.left_bytes(until_bytes) > MAX_SKIP_BYTES {

@@ -101,6 +101,8 @@ pub struct Registry {
     spawner: Arc<Spawner>,
     permits: Arc<Semaphore>,
     is_closed: AtomicBool,
+    /// Read-locked while a session is made.
+    making: tokio::sync::RwLock<()>,
     per_owner_max: u64,
     max: u64,
     disk_min_free_bytes: u64,
@@ -113,6 +115,20 @@ struct Inner {
     keys: HashMap<(Owner, String), Key>,
     runtimes: HashMap<String, Arc<str>>,
     slots: Slots,
+    /// Sessions that are being made: they count before they can be found.
+    making: u64,
+}
+
+impl Inner {
+    /// Counts a session of `owner` no more.
+    fn discount(&mut self, owner: &Owner) {
+        if let Some(count) = self.per_owner.get_mut(owner) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_owner.remove(owner);
+            }
+        }
+    }
 }
 
 /// What became of an idempotency key.
@@ -164,9 +180,18 @@ impl Registry {
             max: config.sessions_max,
             disk_min_free_bytes: config.disk_min_free_bytes,
             is_closed: AtomicBool::new(false),
+            making: tokio::sync::RwLock::new(()),
         });
-        for record in registry.store.scan()? {
-            registry.take_up(record);
+        // Those that run take their permits first, or what waits would be started beside them; what waits keeps its order.
+        let mut records: Vec<_> = registry
+            .store
+            .scan()?
+            .into_iter()
+            .map(|record| (registry.store.has_begun(record.id), record))
+            .collect();
+        records.sort_by_key(|(has_begun, record)| (!has_begun, record.created_us));
+        for (has_begun, record) in records {
+            registry.take_up(record, has_begun);
         }
         Ok(registry)
     }
@@ -176,15 +201,15 @@ impl Registry {
     }
 
     /// A session that another server made.
-    fn take_up(self: &Arc<Self>, record: Record) {
+    fn take_up(self: &Arc<Self>, record: Record, has_begun: bool) {
         let id = record.id;
-        let has_begun = self.store.has_begun(id);
         // Until its supervisor says better: what has begun runs, and is not taken for waiting.
         let unknown =
             || Progress { started_us: has_begun.then_some(record.created_us), ..Progress::default() };
         let progress = ended_progress(&self.store, id).unwrap_or_else(|_| unknown());
         let ended = progress.ended.is_some();
         let (ephemeral, idempotency) = (record.ephemeral, record.idempotency.clone());
+        *self.inner().per_owner.entry(record.owner.clone()).or_default() += 1;
         let session = self.insert(&record, progress);
         if let Some(Idempotency { key, body_sha256 }) = idempotency {
             self.inner().keys.insert((record.owner, key), Key { body_sha256, id: Some(id) });
@@ -193,9 +218,11 @@ impl Registry {
             let driver = self.driver(&session);
             let queue = Queue::new(session.open_queue());
             let registry = self.clone();
+            // A session that runs counts, though it may be one more than are started now.
+            let permit = has_begun.then(|| self.permits.clone().try_acquire_owned().ok()).flatten();
             tokio::spawn(async move {
                 if has_begun {
-                    driver.run_again(queue).await;
+                    driver.run_again(queue, permit).await;
                 } else {
                     driver.run_new(queue).await; // the last server died before it could have it started
                 }
@@ -225,7 +252,6 @@ impl Registry {
         if progress.ended.is_none() {
             inner.slots.used.insert(record.slot);
         }
-        *inner.per_owner.entry(record.owner.clone()).or_default() += 1;
         inner.sessions.insert(record.id, session.clone());
         session
     }
@@ -295,6 +321,8 @@ impl Registry {
         ephemeral: bool,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Arc<Session>, CreateError> {
+        // Who waits for all sessions to end waits for this one to be made.
+        let _making = self.making.read().await;
         if self.is_closed.load(Ordering::Acquire) {
             return Err(CreateError::Closed);
         }
@@ -304,23 +332,14 @@ impl Registry {
         }
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(CreateError::Random)?;
-        let slot = {
-            let mut inner = self.inner();
-            let count = inner.per_owner.get(&owner).copied().unwrap_or(0);
-            if count >= self.per_owner_max {
-                return Err(CreateError::TooMany(count));
-            }
-            if inner.sessions.len() as u64 >= self.max {
-                return Err(CreateError::Full);
-            }
-            inner.slots.take().ok_or(CreateError::Full)?
-        };
+        let slot = self.reserve(&owner)?;
         let Prepared { runtime, compile, run, env, files, stdin, mounts, limits, mode: _ } = prepared;
         let id = SessionId::from_random(random);
         let order =
             Order { version: control::VERSION, id, slot, compile, run, env, files, stdin, mounts, limits };
         let idempotency =
             idempotency.map(|IdempotencyKey { key, body_sha256 }| Idempotency { key, body_sha256 });
+        let reserved_for = owner.clone();
         let record = Record { id, owner, runtime, created_us: now_us(), ephemeral, slot, idempotency };
         let store = self.store.clone();
         let written =
@@ -328,12 +347,16 @@ impl Registry {
         let record = match written {
             Ok(Ok(record)) => record,
             Ok(Err(error)) => {
-                self.inner().slots.used.remove(&slot);
+                let mut inner = self.inner();
+                inner.slots.used.remove(&slot);
+                inner.discount(&reserved_for);
+                inner.making -= 1;
                 return Err(error.into());
             }
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
         let session = self.insert(&record, Progress::default());
+        self.inner().making -= 1;
         let driver = self.driver(&session);
         let queue = Queue::new(session.open_queue());
         let (registry, running) = (self.clone(), session.clone());
@@ -344,6 +367,22 @@ impl Registry {
         Ok(session)
     }
 
+    /// Counts a session to be made, and gives it its slot.
+    fn reserve(&self, owner: &Owner) -> Result<u32, CreateError> {
+        let mut inner = self.inner();
+        let count = inner.per_owner.get(owner).copied().unwrap_or(0);
+        if count >= self.per_owner_max {
+            return Err(CreateError::TooMany(count));
+        }
+        if inner.sessions.len() as u64 + inner.making >= self.max {
+            return Err(CreateError::Full);
+        }
+        let slot = inner.slots.take().ok_or(CreateError::Full)?;
+        inner.making += 1;
+        *inner.per_owner.entry(owner.clone()).or_default() += 1;
+        Ok(slot)
+    }
+
     /// Makes no new sessions from now on.
     pub fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
@@ -351,6 +390,7 @@ impl Registry {
 
     /// Waits until no session runs. To be called after [`Self::close`].
     pub async fn drained(&self) {
+        drop(self.making.write().await);
         let sessions: Vec<_> = self.inner().sessions.values().cloned().collect();
         for session in sessions {
             let _ = session.watch().wait_for(|progress| progress.is_gone).await; // its sender is in `session`
@@ -411,12 +451,7 @@ impl Registry {
         if inner.sessions.remove(&session.id).is_none() {
             return false;
         }
-        if let Some(count) = inner.per_owner.get_mut(&session.owner) {
-            *count -= 1;
-            if *count == 0 {
-                inner.per_owner.remove(&session.owner);
-            }
-        }
+        inner.discount(&session.owner);
         if let Some(key) = &session.idempotency_key {
             inner.keys.remove(&(session.owner.clone(), key.clone()));
         }

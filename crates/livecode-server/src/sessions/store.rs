@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _, Seek as _, Write as _},
     net::SocketAddr,
     os::{
         fd::AsRawFd,
@@ -101,8 +101,12 @@ impl Store {
             let _ = lock.read_to_string(&mut holder);
             return Err(StoreError::Taken { path: data_dir.to_owned(), holder: holder.trim().to_owned() });
         }
-        lock.set_len(0).map_err(make)?;
-        writeln!(lock, "process {} on {listen}", std::process::id()).map_err(make)?;
+        // Over what the last holder wrote, whose room is there on a full disk too: just then a server must be had.
+        let holder = format!("process {} on {listen}\n", std::process::id());
+        let written = lock.rewind().and_then(|()| lock.write_all(holder.as_bytes()));
+        if let Err(error) = written.and_then(|()| lock.set_len(holder.len() as u64)) {
+            tracing::warn!(%error, path = %path.display(), "who holds the data directory cannot be written down");
+        }
         let store = Self { data_dir: data_dir.to_owned(), _lock: lock };
         store.tidy();
         Ok(store)

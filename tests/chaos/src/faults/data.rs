@@ -69,10 +69,12 @@ pub async fn torn_tail(common: &Common) -> Result<String> {
     for _ in 0..COPIES {
         let folder = tempfile::tempdir()?;
         copy(server.data(), folder.path())?;
+        let mut whole_entries = vec![];
         for id in &running {
-            let journal =
-                File::options().write(true).open(folder.path().join("sessions").join(id).join("journal"))?;
+            let path = folder.path().join("sessions").join(id).join("journal");
+            let journal = File::options().write(true).open(&path)?;
             journal.set_len(fastrand::u64(..=journal.metadata()?.len()))?;
+            whole_entries.push(livecode_journal::whole_bytes(&path)?.1);
         }
         let after = Server::start_in(Options::new(common), folder.path())?;
         let whole = read_all(after.address(), &ended).await?;
@@ -80,8 +82,13 @@ pub async fn torn_tail(common: &Common) -> Result<String> {
             whole.stdout == counted(20) && whole.exitstatus() == Some(0),
             "an ended session suffered: {whole:?}"
         );
-        for id in &running {
+        for (id, entries) in running.iter().zip(whole_entries) {
             let whole = read_all(after.address(), id).await?;
+            ensure!(
+                whole.after == entries + 1,
+                "{entries} entries were whole, {} are there",
+                whole.after - 1
+            );
             ensure!(whole.reason() == Some("lost") && whole.exitstatus() == Some(255), "{:?}", whole.exit);
             ensure!(counted(3000).starts_with(&whole.stdout) && whole.gaps == 0, "{:?}", whole.stdout);
             ensure!(

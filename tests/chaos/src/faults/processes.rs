@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     Common, client,
@@ -220,13 +220,30 @@ pub async fn killed_in_delete(common: &Common) -> Result<String> {
 pub async fn supervisor_killed(common: &Common) -> Result<String> {
     let server = Server::start(Options::new(common))?;
     let address = server.address().to_owned();
-    let id = create_python(&address, &counter(10_000)).await?;
+    // It says how far it is where this can be seen without its supervisor: in its process's name (prctl(2), PR_SET_NAME).
+    let code = "import ctypes, time\nprctl = ctypes.CDLL(None).prctl\nfor i in range(10_000):\n    \
+                print(i, flush=True); prctl(15, str(i).encode(), 0, 0, 0); time.sleep(0.01)";
+    let id = create_python(&address, code).await?;
     begun(&address, &id).await?;
     let supervisor = server.supervisor(&id).context("no state file")?;
+    let printed = || {
+        let names = machine::descendants(supervisor).into_iter().map(machine::name);
+        names.filter_map(|name| name.parse::<usize>().ok()).max()
+    };
+    eventually("the program prints", || printed().filter(|number| *number > 20)).await?;
     let below = machine::descendants(supervisor);
-    ensure!(!below.is_empty(), "no program below the supervisor");
+    let has_groups = !machine::cgroups(server.data()).is_empty();
+    ensure!(
+        has_groups || !rustix::process::geteuid().is_root(),
+        "its cgroups are not where they are looked for"
+    );
+    below.iter().for_each(|pid| signal_pid(*pid, Signal::STOP));
+    sleep(Duration::from_millis(200)).await; // many times what a supervisor needs to write down what it was given
+    let printed = printed().context("no program below the supervisor")?;
     signal_pid(supervisor, Signal::KILL);
     let whole = read_all(&address, &id).await?;
+    let kept = whole.stdout.lines().count();
+    ensure!(kept > printed, "{} lines were printed, and {kept} kept", printed + 1);
     ensure!(whole.exitstatus() == Some(255) && whole.reason() == Some("lost"), "{:?}", whole.exit);
     ensure!(counted(10_000).starts_with(&whole.stdout) && !whole.stdout.is_empty(), "{:?}", whole.stdout);
     eventually("its processes dead", || below.iter().all(|pid| !is_alive(*pid)).then_some(())).await?;
@@ -239,6 +256,48 @@ pub async fn supervisor_killed(common: &Common) -> Result<String> {
         whole.stdout.lines().count(),
         below.len()
     ))
+}
+
+/// What has only come as far as the server is not acknowledged, and what is sent again comes once.
+pub async fn input_before_kill(common: &Common) -> Result<String> {
+    let mut server = Server::start(Options::new(common))?;
+    let address = server.address().to_owned();
+    let code = "import sys\nprint('up', flush=True)\nfor line in sys.stdin: print(line, end='', flush=True)";
+    let id = create_python(&address, code).await?;
+    begun(&address, &id).await?;
+    let supervisor = server.supervisor(&id).context("no state file")?;
+    signal_pid(supervisor, Signal::STOP);
+    let inputs: Vec<_> =
+        (0..50).map(|n| json!({"msgtype": "input", "data": format!("{n}\n"), "id": n})).collect();
+    let mut stream = Stream::connect(&address, &id, 0).await?;
+    for input in &inputs {
+        stream.send(input).await;
+    }
+    // Everything that is answered is answered in this time, several times over.
+    let too_early = timeout(Duration::from_millis(300), async {
+        loop {
+            match stream.next().await {
+                Received::Message(message) if message["msgtype"] == "ack" => return message,
+                Received::Message(_) => {}
+                other => return json!(format!("{other:?}")),
+            }
+        }
+    });
+    if let Ok(early) = too_early.await {
+        bail!("its supervisor was stopped, and yet the server said {early}");
+    }
+    server.kill();
+    server.start_again()?;
+    signal_pid(supervisor, Signal::CONT);
+    let mut stream = Stream::connect(&address, &id, 0).await?;
+    for input in &inputs {
+        stream.send(input).await;
+    }
+    stream.send(&json!({"msgtype": "input", "data": "", "eof": true})).await;
+    while let Received::Message(_) = stream.next().await {}
+    let whole = read_all(&address, &id).await?;
+    ensure!(whole.stdout == format!("up\n{}", counted(50)), "{:?}", whole.stdout);
+    Ok("no ack before the kill, 50 of 50 once after it".into())
 }
 
 pub async fn supervisor_stopped(common: &Common) -> Result<String> {

@@ -1,20 +1,32 @@
 //! Faults of the machine's resources: descriptors, disk, and output that nobody reads.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::Signal;
 use serde_json::json;
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep, timeout},
 };
 
-use super::processes::{begun, counted, counter};
+use super::processes::{begun, counted, counter, spawner};
 use crate::{
     Common,
-    http::{Received, Stream, create, create_python, read_all, request, session},
+    http::{Received, Stream, Whole, create, create_python, delete, read_all, request, session},
     machine::{self, eventually},
-    server::{Options, Server},
+    server::{Options, Server, signal_pid},
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -88,6 +100,30 @@ impl Disk {
     }
 }
 
+/// Somebody who takes every byte of a disk that is given back, until this is dropped.
+struct Hungry(Arc<AtomicBool>, Option<thread::JoinHandle<()>>);
+
+impl Hungry {
+    fn new(disk: &Disk) -> Result<Self> {
+        let mut filler = fs::File::options().append(true).create(true).open(disk.path().join("more"))?;
+        let is_fed = Arc::new(AtomicBool::new(false));
+        let until = is_fed.clone();
+        let fill = move || {
+            while !until.load(Ordering::Relaxed) {
+                let _ = filler.write(&[1; 4096]); // there is nothing left as a rule
+            }
+        };
+        Ok(Self(is_fed, Some(thread::spawn(fill))))
+    }
+}
+
+impl Drop for Hungry {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        let _ = self.1.take().map(thread::JoinHandle::join);
+    }
+}
+
 impl Drop for Disk {
     fn drop(&mut self) {
         let _ = Command::new("umount").args(["--lazy"]).arg(self.path()).status();
@@ -119,6 +155,35 @@ pub async fn full_disk(common: &Common) -> Result<String> {
     let again = read_all(server.address(), &id).await?;
     ensure!((again.gaps, &again.exit) == (whole.gaps, &whole.exit), "it reads otherwise after a restart");
     Ok(format!("exit status 3, a gap of {} entries, 507 for a new one", whole.gaps))
+}
+
+/// Not even the journal can be made, nor closed in the supervisor's place.
+pub async fn full_before_it_begins(common: &Common) -> Result<String> {
+    let disk = Disk::new(8 * MIB)?;
+    let options = Options::new(common).with(&["--disk-min-free-bytes", "1048576"]);
+    let mut server = Server::start_in(options, disk.path())?;
+    let address = server.address().to_owned();
+    let spawner = spawner(&server)?;
+    signal_pid(spawner, Signal::STOP);
+    let id = create_python(&address, "print(1)").await?;
+    let mut stream = Stream::connect(&address, &id, 0).await?;
+    disk.fill(0)?;
+    let hungry = Hungry::new(&disk)?;
+    signal_pid(spawner, Signal::CONT);
+    let mut seen = Whole::default();
+    while let Received::Message(message) = stream.next().await {
+        seen.take(&message)?;
+    }
+    ensure!(seen.reason() == Some("lost"), "its watcher was told {:?}", seen.exit);
+    for _ in 0..6 {
+        let whole = read_all(&address, &id).await?;
+        ensure!((whole.reason(), whole.exitstatus()) == (Some("lost"), Some(255)), "{:?}", whole.exit);
+        server.kill();
+        server.start_again().context("no server can be had on a full disk")?;
+    }
+    ensure!(delete(&address, &id).await?.status == 204, "it could not be deleted");
+    drop(hungry);
+    Ok("lost, and said so to each watcher; 6 servers started on the full disk".into())
 }
 
 pub async fn nearly_full_disk(common: &Common) -> Result<String> {
