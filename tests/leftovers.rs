@@ -60,7 +60,7 @@ impl Traces {
             let entries = fs::read_dir(server.data().join(name)).expect("a folder").flatten();
             folders.extend(entries.map(|entry| entry.file_name().to_string_lossy().into_owned()));
         }
-        Self { processes: supervisors(&data), cgroups: groups(&data), mounts, descriptors, folders }
+        Self { processes: supervisors(&data), cgroups: groups(server.data()), mounts, descriptors, folders }
     }
 }
 
