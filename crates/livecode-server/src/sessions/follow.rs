@@ -88,7 +88,8 @@ impl Follower {
                 (read, None) => read?,
             };
             if !items.is_empty() {
-                self.is_done = progress.ended.is_some() && self.after >= progress.entries;
+                // The file may be closed before that is known here.
+                self.is_done = matches!(items.last(), Some(Item::Entry(entry)) if entry.kind == Kind::Exit);
                 return Ok(Some(items));
             }
             // Most followers of most sessions wait most of the time: a thousand of them must not hold a buffer each.
