@@ -7,7 +7,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use livecode_protocol::{
@@ -34,6 +34,7 @@ pub enum SpawnerError {
 pub struct Spawner {
     start: Start,
     socket: Mutex<OwnedFd>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     degraded: Vec<String>,
 }
 
@@ -44,12 +45,17 @@ impl Spawner {
     /// Where it does not start, or no sandbox can be made.
     pub fn new(start: Start) -> Result<Self, SpawnerError> {
         let (socket, degraded) = launch(&start)?;
-        Ok(Self { start, socket: Mutex::new(socket), degraded })
+        Ok(Self { start, socket: Mutex::new(socket), turn: Arc::default(), degraded })
     }
 
     /// What of the sandbox this machine cannot enforce.
     pub fn degraded(&self) -> &[String] {
         &self.degraded
+    }
+
+    /// Waits until nobody else asks for anything, since asking may take long.
+    pub async fn turn(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        self.turn.clone().lock_owned().await
     }
 
     /// Has a supervisor started for a session whose folder is complete, and returns the connection to it. A supervisor that

@@ -1,6 +1,6 @@
 //! `/sessions/{id}/stream`: a websocket, or over plain HTTP server-sent events or lines of JSON.
 
-use std::{convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     access::Caller,
-    sessions::{Follower, Session},
+    sessions::{FollowError, Follower, Item, Session},
 };
 
 /// How often a silent stream of events says that it is there: proxies close what is silent for a minute.
@@ -132,8 +132,9 @@ impl Format {
     fn response(self, follower: Follower, dialect: Dialect, app: App) -> Response {
         let body =
             Body::from_stream(stream::unfold((follower, app), move |(mut follower, app)| async move {
+                // An error breaks the answer off: its end would say that it is whole.
                 let chunk = self.next(&mut follower, &app, dialect).await?;
-                Some((Ok::<_, Infallible>(Bytes::from(chunk)), (follower, app)))
+                Some((chunk.map(Bytes::from), (follower, app)))
             }));
         let content_type = if self == Self::Events { EVENTS } else { LINES };
         let headers = [
@@ -145,25 +146,35 @@ impl Format {
         (headers, body).into_response()
     }
 
-    async fn next(self, follower: &mut Follower, app: &App, dialect: Dialect) -> Option<String> {
+    async fn next(
+        self,
+        follower: &mut Follower,
+        app: &App,
+        dialect: Dialect,
+    ) -> Option<Result<String, FollowError>> {
         let progress = follower.watch();
         let items = tokio::select! {
             items = follower.next() => items,
-            () = tokio::time::sleep(HEARTBEAT), if self == Self::Events => return Some(":\n\n".into()),
+            () = tokio::time::sleep(HEARTBEAT), if self == Self::Events => return Some(Ok(":\n\n".into())),
             () = app.interrupted(progress) => return None,
         };
-        let items = items.inspect_err(|error| tracing::error!(%error, "a journal cannot be read")).ok()??;
+        let items =
+            items.inspect_err(|error| tracing::error!(%error, "a journal cannot be read")).transpose()?;
+        Some(items.map(|items| self.chunk(&items, dialect)))
+    }
+
+    fn chunk(self, items: &[Item], dialect: Dialect) -> String {
         let mut chunk = String::new();
-        for item in &items {
+        for item in items {
             let Some(message) = dialect.message(item) else { continue };
             let _ = match (self, item) {
-                (Self::Events, crate::sessions::Item::Entry(entry)) => {
+                (Self::Events, Item::Entry(entry)) => {
                     write!(chunk, "id: {}\ndata: {message}\n\n", entry.seq)
                 }
                 (Self::Events, _) => write!(chunk, "data: {message}\n\n"),
                 (Self::Lines, _) => writeln!(chunk, "{message}"),
             }; // writing to a String cannot fail
         }
-        Some(chunk)
+        chunk
     }
 }

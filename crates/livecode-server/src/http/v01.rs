@@ -1,7 +1,7 @@
 //! The endpoints of the first protocol, thin on top of sessions: each makes one for its answer, reads its journal, and
 //! has it forgotten. A connection that goes away ends its program, as it always did.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Extension,
@@ -242,8 +242,13 @@ pub(crate) async fn exec(
                 .next()
                 .await
                 .inspect_err(|error| tracing::error!(%error, "a journal cannot be read"));
+            let items = match items.transpose()? {
+                Ok(items) => items,
+                // Breaks the answer off: its end would say that it is whole.
+                Err(error) => return Some((Err(error), (follower, running))),
+            };
             let mut chunk = vec![];
-            for item in &items.ok()?? {
+            for item in &items {
                 if is_raw {
                     if let Some(message) = Dialect::V01.message(item) {
                         chunk.extend_from_slice(message.as_bytes());
@@ -253,7 +258,7 @@ pub(crate) async fn exec(
                     chunk.extend_from_slice(running.plain(item).unwrap_or_default());
                 }
             }
-            Some((Ok::<_, Infallible>(Bytes::from(chunk)), (follower, running)))
+            Some((Ok(Bytes::from(chunk)), (follower, running)))
         }));
     Ok(([(header::CONTENT_TYPE, PLAIN)], body).into_response())
 }

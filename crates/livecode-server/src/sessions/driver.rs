@@ -127,10 +127,23 @@ impl Driver {
         }
     }
 
-    /// Off the threads that serve: it waits where the spawner is busy, or has to be started again.
     async fn start_supervisor(&self) -> io::Result<tokio::net::UnixStream> {
-        let (spawner, id) = (self.spawner.clone(), self.id());
-        let stream = blocking(move || spawner.start_supervisor(id)).await?;
+        let id = self.id();
+        self.ask_spawner(move |spawner| spawner.start_supervisor(id)).await
+    }
+
+    /// Off the threads that serve: it waits where the spawner is busy, or has to be started again. One at a time, so that a
+    /// spawner that hangs holds up one thread and not all that there are for waiting.
+    async fn ask_spawner(
+        &self,
+        ask: impl FnOnce(&Spawner) -> io::Result<std::os::unix::net::UnixStream> + Send + 'static,
+    ) -> io::Result<tokio::net::UnixStream> {
+        let (spawner, turn) = (self.spawner.clone(), self.spawner.turn().await);
+        let asked = move || {
+            let _turn = turn; // kept though nobody may wait for the answer any more
+            ask(&spawner)
+        };
+        let stream = blocking(asked).await?;
         stream.set_nonblocking(true)?;
         tokio::net::UnixStream::from_std(stream)
     }
@@ -203,12 +216,8 @@ impl Driver {
 
     /// Has the spawner kill what a dead supervisor left, and waits until it has.
     async fn sweep(&self) {
-        let (spawner, id) = (self.spawner.clone(), self.id());
-        let swept = async {
-            let stream = blocking(move || spawner.sweep(id)).await?;
-            stream.set_nonblocking(true)?;
-            tokio::net::UnixStream::from_std(stream)?.read(&mut [0]).await
-        };
+        let id = self.id();
+        let swept = async { self.ask_spawner(move |spawner| spawner.sweep(id)).await?.read(&mut [0]).await };
         let swept = tokio::time::timeout(SWEEP_PATIENCE, swept).await;
         if let Err(error) = swept.map_err(io::Error::from).and_then(|swept| swept) {
             tracing::warn!(%id, %error, "what a dead supervisor left was not swept up; the next server will try");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
@@ -36,6 +36,26 @@ pub async fn spawner_stopped(common: &Common) -> Result<String> {
     }
     ensure!(!server.data().join("sessions").join(&deleted).exists(), "what was deleted came back");
     Ok(format!("10 created meanwhile, one deleted after {:.1} s, the other 9 ran", took.as_secs_f64()))
+}
+
+/// More than its socket holds, and more than the server has threads that may wait.
+pub async fn spawner_hangs(common: &Common) -> Result<String> {
+    const SESSIONS: usize = 1000;
+    let most = ["--sessions-running-max", "2000", "--sessions-per-owner-max", "2000"];
+    let mut server = Server::start(Options::new(common).with(&most))?;
+    let address = server.address().to_owned();
+    let spawner = spawner(&server)?;
+    signal_pid(spawner, Signal::STOP);
+    let request = json!({"runtime": "bash", "code": "true"});
+    for made in 0..SESSIONS {
+        let create = create(&address, &request);
+        timeout(Duration::from_secs(10), create)
+            .await
+            .with_context(|| format!("it hangs after {made}"))??;
+    }
+    server.kill();
+    signal_pid(spawner, Signal::KILL); // so that it need not start them all
+    Ok(format!("{SESSIONS} created meanwhile"))
 }
 
 pub async fn killed_while_waiting(common: &Common) -> Result<String> {
