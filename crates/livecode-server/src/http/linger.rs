@@ -16,6 +16,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Sleep, sleep},
 };
 
 /// How long a client may go on sending what nobody wants.
@@ -24,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// How many clients at once; further ones are reset.
 const MAX_LINGERING: usize = 256;
+/// How long a client may take nothing at all of what it asked for: its connection is one of those that there are.
+const STALL_PATIENCE: Duration = Duration::from_secs(300);
 /// Bytes thrown away at once.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -44,12 +47,24 @@ pub(super) struct Lingering {
     room: Room,
     /// Whether the client has closed its side.
     has_ended: bool,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Lingering {
     pub fn new(stream: TcpStream, room: Room, permit: OwnedSemaphorePermit) -> Self {
-        Self { stream: Some(stream), room, has_ended: false, _permit: permit }
+        Self { stream: Some(stream), room, has_ended: false, stalled: None, _permit: permit }
+    }
+
+    /// Gives up what is written to a client that has taken nothing for too long.
+    fn in_time<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL_PATIENCE)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -100,7 +115,8 @@ impl AsyncRead for Lingering {
 
 impl AsyncWrite for Lingering {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, buf)
+        let written = self.stream()?.poll_write(cx, buf);
+        self.in_time(cx, written)
     }
 
     fn poll_write_vectored(
@@ -108,7 +124,8 @@ impl AsyncWrite for Lingering {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write_vectored(cx, bufs)
+        let written = self.stream()?.poll_write_vectored(cx, bufs);
+        self.in_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -121,5 +138,31 @@ impl AsyncWrite for Lingering {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream()?.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream over plain HTTP has no pings: one whose client lives but never reads would be kept for ever.
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let mut lingering = Lingering::new(stream, Room::new(), permit);
+        let began = tokio::time::Instant::now();
+        let written = async {
+            loop {
+                if let Err(error) = lingering.write_all(&[0; 65536]).await {
+                    return error;
+                }
+            }
+        };
+        let error = tokio::time::timeout(STALL_PATIENCE * 2, written).await.expect("it waits for ever");
+        assert_eq!((error.kind(), began.elapsed() >= STALL_PATIENCE), (io::ErrorKind::TimedOut, true));
+        client.read_exact(&mut [0; 65536]).await.unwrap(); // it was there all the time
     }
 }
