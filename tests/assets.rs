@@ -49,7 +49,9 @@ fn the_front_page_is_served_under_a_strict_policy() {
     for allowed in ["unsafe", "http", "*", "blob:"] {
         assert!(!policy.contains(allowed), "{policy}");
     }
-    for (directive, sources) in [("script-src", "'self'"), ("img-src", "data:"), ("frame-ancestors", "'none'")] {
+    for (directive, sources) in
+        [("script-src", "'self'"), ("img-src", "data:"), ("frame-ancestors", "'none'")]
+    {
         assert!(policy.contains(&format!("{directive} {sources};")), "{policy}");
     }
     // It names nothing outside this server, and all that it names is there.

@@ -57,11 +57,12 @@ test("a quiz is played with the keyboard alone", async (t) => {
   const { page } = await begin(t);
   await example(page, "Quiz").focus();
   await page.keyboard.press("Enter");
-  await page.locator(".cm-content").filter({ hasText: "questions" }).focus();
-  await page.keyboard.press("Control+Enter");
+  await page.locator(".cm-content").filter({ hasText: "questions" }).waitFor();
+  await page.keyboard.press("Control+Enter"); // from anywhere on the page
   for (const [question, answer] of [["times 8?", "56"], ["sun?", "venus"], ["spider?", "8"]] as const) {
     await output(page).filter({ hasText: question }).waitFor();
     if (question === "times 8?") {
+      await page.locator(".cm-content").focus();
       await page.keyboard.press("Escape");
       // Out of the editor, over canvas and output, to the input.
       while (!(await page.getByLabel("Input for the program").evaluate((input) => input.matches(":focus")))) await page.keyboard.press("Tab");

@@ -1,11 +1,6 @@
 //! What the server says of itself.
 
-use axum::{
-    Json,
-    extract::State,
-    http::header,
-    response::IntoResponse,
-};
+use axum::{Json, extract::State, http::header, response::IntoResponse};
 use livecode_protocol::session::Problem;
 use serde::Serialize;
 use utoipa::ToSchema;

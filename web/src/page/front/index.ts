@@ -212,6 +212,10 @@ async function begin(): Promise<void> {
   find("place").replaceChildren(live);
   await takeLink(() => comeBack(before));
   addEventListener("pagehide", keepDraft);
+  addEventListener("keydown", (event) => {
+    const isElsewhere = event.composedPath().some((part) => part instanceof HTMLInputElement || part instanceof HTMLDialogElement);
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.defaultPrevented && !isElsewhere) live.run();
+  });
   addEventListener("hashchange", () => void takeLink(() => {}));
   const share_ = find<HTMLButtonElement>("share");
   share_.disabled = false;
