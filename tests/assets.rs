@@ -28,7 +28,39 @@ fn scripts_are_served_to_pages_of_every_origin() {
     let licences = server.get("/static/licences.txt");
     assert_eq!(licences.header("content-type"), Some("text/plain; charset=utf-8"));
     assert!(licences.text().contains("@codemirror/view\n\nMIT License"), "{}", licences.text());
-    for path in ["/static/livecode.css", "/static/", "/static/..%2flivecode.js"] {
+    assert_eq!(
+        server.get("/static/livecode-page.css").header("content-type"),
+        Some("text/css; charset=utf-8")
+    );
+    // The page has one address, and there its policy.
+    for path in ["/static/page.html", "/static/livecode.css", "/static/", "/static/..%2flivecode.js"] {
         assert_eq!(server.request("GET", path, &[], &[]).status, 404, "{path}");
     }
+}
+
+#[test]
+fn the_front_page_is_served_under_a_strict_policy() {
+    let server = Server::start();
+    let page = server.get("/");
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+    for allowed in ["unsafe", "http", "*", "blob:"] {
+        assert!(!policy.contains(allowed), "{policy}");
+    }
+    for (directive, sources) in
+        [("script-src", "'self'"), ("img-src", "data:"), ("frame-ancestors", "'none'")]
+    {
+        assert!(policy.contains(&format!("{directive} {sources};")), "{policy}");
+    }
+    // It names nothing outside this server, and all that it names is there.
+    let text = page.text();
+    for name in text.split(['"', '\'']).filter(|part| part.starts_with("static/")) {
+        assert_eq!(server.get(&format!("/{name}")).status, 200, "{name}");
+    }
+    assert!(!text.contains("=\"http") && !text.contains("=\"//"), "{text}");
+    assert!(!text.contains(" style=") && !text.contains("<style"), "{text}");
+    let etag = page.header("etag").expect("a tag").to_owned();
+    assert_eq!(server.request("GET", "/", &[("if-none-match", &etag)], &[]).status, 304);
 }

@@ -2,11 +2,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { defineConfig, type Plugin } from "vite";
 
-/** One entry a run: `--mode client` the module, `--mode classic` the script for a `<script>` tag, `--mode editor` the editor. */
+/** One entry a run: `--mode client` the module, `--mode classic` the script for a `<script>` tag, `--mode editor` the editor, `--mode page` the server's front page. */
 const ENTRIES: Record<string, [source: string, file: string, format: "es" | "iife"]> = {
   client: ["src/client/index.ts", "livecode-client.js", "es"],
   classic: ["src/classic/index.ts", "livecode.js", "iife"],
   editor: ["src/editor/index.ts", "livecode-editor.js", "es"],
+  page: ["src/page/front/index.ts", "livecode-page.js", "es"],
 };
 
 /** A part of the editor is named by what is in it: each language is one, and loaded when a program is written in it. */
@@ -38,13 +39,22 @@ const licences: Plugin = {
   },
 };
 
+/** The front page itself, as it stands. */
+const frontPage: Plugin = {
+  name: "front-page",
+  generateBundle() {
+    const source = readFileSync(join(import.meta.dirname, "src/page/front/page.html"));
+    this.emitFile({ type: "asset", fileName: "page.html", source });
+  },
+};
+
 export default defineConfig(({ mode }) => {
   const [source, file, format] = ENTRIES[mode] ?? ENTRIES.client!;
   return {
     // What stands in somebody's environment must not change the bytes.
     envDir: false,
     logLevel: "warn",
-    plugins: [licences],
+    plugins: mode === "page" ? [frontPage] : [licences],
     build: {
       target: "es2022",
       outDir: "dist",
@@ -57,6 +67,7 @@ export default defineConfig(({ mode }) => {
         output: {
           format,
           entryFileNames: file,
+          assetFileNames: "livecode-page[extname]",
           chunkFileNames: (chunk) => `livecode-editor-${partName(chunk)}.js`,
         },
       },

@@ -55,6 +55,16 @@ export class Server {
     return this.#locate(url, { method: "GET", headers: {} });
   }
 
+  /** What its sessions are that we made; null where it does not say. */
+  async list(): Promise<SessionDocument[] | null> {
+    try {
+      const answer = await this.#ask(`${this.base}/sessions`, { method: "GET", headers: {} });
+      return answer.ok ? ((await answer.json()) as SessionDocument[]) : null;
+    } catch {
+      return null;
+    }
+  }
+
   /** Ends and forgets a session. Also while the page goes away. */
   async remove(url: string): Promise<void> {
     await this.#ask(url, { method: "DELETE", headers: {}, keepalive: true });

@@ -25,8 +25,10 @@ export class Canvas {
     private readonly element: HTMLElement,
     private readonly send: Send,
   ) {
-    for (const name of ["mousemove", "mousedown", "mouseup", "click"] as const) {
-      element.addEventListener(name, (event) => this.#mouse(name, event));
+    // A finger or a pen counts as the mouse.
+    const mouse = { pointermove: "mousemove", pointerdown: "mousedown", pointerup: "mouseup", click: "click" } as const;
+    for (const name of Object.keys(mouse) as (keyof typeof mouse)[]) {
+      element.addEventListener(name, (event) => this.#mouse(mouse[name], event));
     }
     for (const name of ["keydown", "keyup"] as const) {
       element.addEventListener(name, (event) => {
@@ -139,6 +141,9 @@ export class Canvas {
     const y = Math.round(((event.clientY - place.top) / place.height) * layer.height);
     if (name === "mousemove") this.send(name, { x, y }, { coalesce: true });
     else this.send(name, { x, y, button: event.button });
-    if (name === "mousedown") this.element.focus();
+    if (name !== "mousedown") return;
+    this.element.focus();
+    // What is dragged out of the canvas is heard of until it is let go.
+    if (event instanceof PointerEvent && event.isTrusted) this.element.setPointerCapture(event.pointerId);
   }
 }

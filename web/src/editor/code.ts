@@ -11,11 +11,12 @@ import { languageOf } from "./languages.js";
 export class Code {
   readonly #view: EditorView;
   readonly #states = new Map<string, EditorState>();
+  readonly #language = new Compartment();
   #name: string;
+  #runtime = "";
 
   /** `files` are texts by their names; the first is shown. */
-  constructor(parent: Element, root: ShadowRoot, files: Map<string, string>, runtime: string, run: () => void) {
-    const language = new Compartment();
+  constructor(parent: Element, root: ShadowRoot, files: Map<string, string>, runtime: string, run: () => void, changed: () => void) {
     const extensions = [
       lineNumbers(),
       history(),
@@ -37,18 +38,23 @@ export class Code {
         ...historyKeymap,
         indentWithTab,
       ]),
-      language.of([]),
+      EditorView.updateListener.of((update) => void (update.docChanged && changed())),
+      this.#language.of([]),
     ];
     for (const [name, doc] of files) this.#states.set(name, EditorState.create({ doc, extensions }));
     this.#name = [...files.keys()][0] ?? "";
     this.#view = new EditorView({ parent, root, state: this.#states.get(this.#name) ?? EditorState.create() });
-    // The text can be written before its language is there.
-    void languageOf(runtime).then((found) => {
-      const effects = language.reconfigure(found);
-      this.#keep();
-      for (const [name, state] of this.#states) this.#states.set(name, state.update({ effects }).state);
-      this.#view.setState(this.#states.get(this.#name) as EditorState);
-    });
+    void this.speak(runtime);
+  }
+
+  /** Highlights a runtime's language. The text can be written before that is there. */
+  async speak(runtime: string): Promise<void> {
+    this.#runtime = runtime;
+    const effects = this.#language.reconfigure(await languageOf(runtime));
+    if (this.#runtime !== runtime) return;
+    this.#keep();
+    for (const [name, state] of this.#states) if (name !== this.#name) this.#states.set(name, state.update({ effects }).state);
+    this.#view.dispatch({ effects });
   }
 
   /** Shows another file. */

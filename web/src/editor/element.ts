@@ -1,7 +1,8 @@
 /** `<live-code>`: a program that is written, run and played with where it stands. */
 
-import { type Hooks, type Message, pickUp, run, type Session, type SourceFile, type State, textOf } from "../client/index.js";
+import { attach, type Hooks, type Message, pickUp, run, type Session, type SourceFile, type State, textOf } from "../client/index.js";
 import { endWithPage } from "../page/leave.js";
+import { Music } from "../page/music.js";
 import { Output } from "../page/output.js";
 import { Ansi } from "./ansi.js";
 import { Canvas } from "./canvas.js";
@@ -12,8 +13,12 @@ import { ending } from "./words.js";
 /** How many rows and columns of a table are shown. */
 const ROWS_MAX = 200;
 const COLUMNS_MAX = 50;
+/** What a cell counts for among the characters that are kept. */
+const CELL_COST = 40;
 /** The name of the tab of what has no name. */
 const MAIN = "code";
+/** For how long what comes of a session that ran already is its past, in milliseconds: that is shown, but not heard. */
+const PAST_MS = 1000;
 
 /** The server that this file came from. */
 const OWN_SERVER = import.meta.url.replace(/\/static\/[^/]*$/, "");
@@ -48,8 +53,12 @@ export class LiveCode extends HTMLElement {
   #ansi = { stdout: new Ansi(), stderr: new Ansi() };
   /** Stands for the run that is shown. */
   #mark: object = {};
-  #began = 0;
+  /** When it began, where this page began it. */
+  #began: number | undefined;
+  #followed = 0;
   #isStopped = false;
+  #isWatching = false;
+  readonly #music = new Music();
   #parts!: Record<"run" | "stop" | "reset", HTMLButtonElement> & {
     status: HTMLElement;
     output: HTMLElement;
@@ -69,7 +78,8 @@ export class LiveCode extends HTMLElement {
     // Moved within the page, it is connected again at once.
     queueMicrotask(() => {
       if (this.isConnected) return;
-      if (this.getAttribute("resume")) this.#session?.close();
+      this.#music.stop();
+      if (this.#isKept) this.#session?.close();
       else this.#session?.remove();
     });
   }
@@ -83,30 +93,54 @@ export class LiveCode extends HTMLElement {
     return this.#session?.state;
   }
 
+  /** The session that is shown. */
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /** Shows another program, of one file; `original` is what Reset brings back. It can be undone. */
+  load(runtime: string, code: string, original = code): void {
+    this.setAttribute("runtime", runtime);
+    const [name] = this.#files.keys();
+    this.#files = new Map([[name ?? MAIN, original]]);
+    this.#code?.set(name ?? MAIN, code);
+    void this.#code?.speak(runtime);
+  }
+
+  /** Shows a session that exists; one that is watched gets nothing from here. */
+  follow(id: string, { watch = false } = {}): void {
+    this.#follow((hooks) => attach({ ...this.#place(), id }, hooks), { isWatching: watch });
+  }
+
   /** Runs it as it stands; what ran before is ended. */
   run(): void {
+    this.#leave();
     const [[, code] = ["", ""], ...others] = this.#code?.texts() ?? [];
     const files: SourceFile[] = others.map(([filename, contents]) => ({ filename, contents }));
     const [name] = this.#files.keys();
     const timeout = Number(this.getAttribute("timeout"));
-    this.#follow((hooks) =>
-      run(
-        {
-          ...this.#place(),
-          runtime: this.#runtime,
-          code,
-          ...(name && name !== MAIN ? { code_filename: name } : {}),
-          ...(files.length ? { files } : {}),
-          ...(timeout ? { timeout } : {}),
-        },
-        hooks,
-      ),
+    this.#follow(
+      (hooks) =>
+        run(
+          {
+            ...this.#place(),
+            runtime: this.#runtime,
+            code,
+            ...(name && name !== MAIN ? { code_filename: name } : {}),
+            ...(files.length ? { files } : {}),
+            ...(timeout ? { timeout } : {}),
+          },
+          hooks,
+        ),
+      { isNew: true },
     );
+    this.#bringIntoView();
   }
 
   /** Ends the program. */
   stop(): void {
     this.#isStopped = true;
+    this.#music.stop();
     this.#session?.stop();
   }
 
@@ -118,6 +152,11 @@ export class LiveCode extends HTMLElement {
 
   get #runtime(): string {
     return this.getAttribute("runtime") ?? "python";
+  }
+
+  /** Whether the server keeps the sessions, whatever becomes of the page. */
+  get #isKept(): boolean {
+    return this.hasAttribute("resume") || this.hasAttribute("keep");
   }
 
   #place() {
@@ -167,7 +206,7 @@ export class LiveCode extends HTMLElement {
     root.replaceChildren(make("div", { class: "frame" }, make("div", { class: "bar" }, run, stop, reset, status), tabs, place, shown));
 
     this.#canvas = new Canvas(canvas, (name, data, options) => {
-      if (this.#session && this.#session.state !== "ended") this.#session.event(name, data, options).catch(() => {});
+      if (this.#session && this.#session.state !== "ended" && !this.#isWatching) this.#session.event(name, data, options).catch(() => {});
     });
     let follows = true;
     // Whoever has scrolled up to read stays there.
@@ -175,7 +214,7 @@ export class LiveCode extends HTMLElement {
     this.#output = new Output(output, (text, file) => this.#render(text, file), () => {
       if (follows) output.scrollTop = output.scrollHeight;
     });
-    this.#code = new Code(place, root, this.#files, this.#runtime, () => this.run());
+    this.#code = new Code(place, root, this.#files, this.#runtime, () => this.run(), () => this.dispatchEvent(new Event("livecode-change")));
     this.#makeTabs();
     const key = this.getAttribute("resume");
     if (key) this.#follow((hooks) => pickUp({ ...this.#place(), key }, hooks));
@@ -212,16 +251,30 @@ export class LiveCode extends HTMLElement {
     });
   }
 
-  #follow(start: (hooks: Hooks) => Session | null): void {
-    this.#session?.remove();
+  /** Ends what this page began; the server forgets it, unless it is to keep it. */
+  #leave(): void {
+    if (!this.hasAttribute("keep")) return this.#session?.remove();
+    const session = this.#session;
+    if (!session || this.#isWatching || session.state === "ended") return;
+    // What cannot be told to end now is not left to run on unseen.
+    if (session.state === "live") session.stop();
+    else session.remove();
+  }
+
+  #follow(start: (hooks: Hooks) => Session | null, { isNew = false, isWatching = false } = {}): void {
+    if (this.#isKept) this.#session?.close();
+    else this.#session?.remove();
     const mark = (this.#mark = {});
     // Of a program that has been replaced nothing is shown any more.
     const isOwn = () => this.#mark === mark;
     this.#output.clear();
     this.#canvas.clear();
     this.#ansi = { stdout: new Ansi(), stderr: new Ansi() };
-    this.#began = performance.now();
+    this.#music.stop();
+    this.#followed = performance.now();
+    this.#began = isNew ? this.#followed : undefined;
     this.#isStopped = false;
+    this.#isWatching = isWatching;
     this.removeAttribute("data-exitstatus");
     const session = start({
       onMessage: (message) => isOwn() && this.#take(message),
@@ -232,7 +285,7 @@ export class LiveCode extends HTMLElement {
     });
     this.#session = session ?? undefined;
     if (!session) return;
-    if (!this.getAttribute("resume")) endWithPage(session);
+    if (!this.#isKept) endWithPage(session);
     this.#changed(session.state);
   }
 
@@ -241,11 +294,15 @@ export class LiveCode extends HTMLElement {
       case "write":
         return this.#output.write(textOf(message), String(message.file));
       case "draw":
+        if (!this.#canvas.isUsed) requestAnimationFrame(() => requestAnimationFrame(() => this.#bringIntoView()));
         return this.#canvas.take(message);
       case "image":
         return this.#output.image(message.mimetype, message.data);
       case "table":
-        return this.#output.block(table(message));
+        return this.#table(message);
+      case "play":
+        if (this.#began !== undefined || performance.now() - this.#followed > PAST_MS) this.#music.take(message);
+        return;
       case "gap":
         return this.#output.write("(some output was not kept)\n", "stderr");
       case "exitstatus":
@@ -253,23 +310,33 @@ export class LiveCode extends HTMLElement {
         this.#output.flush();
         this.#canvas.finish();
         this.setAttribute("data-exitstatus", String(message.exitstatus));
-        this.#parts.status.textContent = ending(message, (performance.now() - this.#began) / 1000, this.#isStopped);
+        this.#parts.status.textContent = ending(message, this.#began && (performance.now() - this.#began) / 1000, this.#isStopped);
     }
     // For a page that does something of its own with a program's messages.
     this.dispatchEvent(new CustomEvent("livecode-message", { detail: message }));
+  }
+
+  /** On a phone what a program does may lie below what is seen. */
+  #bringIntoView(): void {
+    if (this.getAttribute("layout") === "split") this.#parts.output.parentElement?.scrollIntoView({ block: "nearest" });
+  }
+
+  #table(message: Message): void {
+    const made = table(message);
+    this.#output.block(made, Math.max(20_000, CELL_COST * made.getElementsByTagName("td").length));
   }
 
   #changed(state: State): void {
     const { stop, form, status, run, input } = this.#parts;
     const hadFocus = this.shadowRoot?.activeElement;
     this.setAttribute("data-state", state);
-    stop.disabled = state === "ended";
-    form.hidden = state === "ended";
+    stop.disabled = form.hidden = state === "ended" || this.#isWatching;
     // What had the focus is gone: it must not be lost.
     if (state === "ended" && (hadFocus === input || hadFocus === stop)) run.focus();
-    if (state === "live") status.textContent = "running";
+    if (state === "live") status.textContent = this.#isWatching ? "running, you watch" : "running";
     else if (state !== "ended") status.textContent = state;
     else if (!this.hasAttribute("data-exitstatus")) status.textContent = "could not be run";
+    this.dispatchEvent(new CustomEvent("livecode-state", { detail: state }));
   }
 
   #type(text: string, eof = false): void {

@@ -1,49 +1,79 @@
 /** How the editor looks, in the colour scheme of its page (`color-scheme`); each pair of colours has a contrast of 4.5 or more. */
 
 export const STYLE = `
-:host { display: block; margin: 1em 0;
-  --ground: light-dark(#fff, #16181d); --text: light-dark(#1c1e21, #e4e6eb); --soft: light-dark(#f1f3f5, #22252b);
-  --line: light-dark(#c8ccd1, #3d424b); --quiet: light-dark(#565c65, #a3a9b3); --accent: light-dark(#0b5fc0, #7db4ff);
-  --on-accent: light-dark(#fff, #10131a); --red: light-dark(#b3261e, #ff8a80); --green: light-dark(#1b6e2b, #7fd68c);
+:host { display: block; margin: 1em 0; container: editor / inline-size;
+  --ground: light-dark(#fff, #171a22); --text: light-dark(#1b2030, #e6e9f0); --soft: light-dark(#f6f7fa, #1d212b);
+  --line: light-dark(#dfe3ea, #2e3442); --edge: light-dark(#7f8897, #707a8d); --quiet: light-dark(#566072, #a4adbd);
+  --accent: light-dark(#4338ca, #a5b4fc); --on-accent: light-dark(#fff, #12152b);
+  --red: light-dark(#b3261e, #ff8a80); --green: light-dark(#1b6e2b, #7fd68c);
   --yellow: light-dark(#7a5900, #e6c35c); --blue: light-dark(#0b5fc0, #7db4ff); --magenta: light-dark(#8a2a9b, #e29af0);
-  --cyan: light-dark(#00696f, #6fd3da); }
+  --cyan: light-dark(#00696f, #6fd3da); --mono: ui-monospace, "Cascadia Code", "SF Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 :host([hidden]), [hidden] { display: none !important; }
 * { box-sizing: border-box; }
-.frame { border: 1px solid var(--line); border-radius: 6px; overflow: hidden; background: var(--ground); color: var(--text);
+.frame { border: 1px solid var(--line); border-radius: 12px; overflow: hidden; background: var(--ground); color: var(--text);
   font: 15px/1.5 system-ui, sans-serif; }
-.bar { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; padding: 6px; background: var(--soft); }
-button, input { font: inherit; color: inherit; min-height: 32px; border: 1px solid var(--line); border-radius: 4px; background: var(--ground);
-  padding: 2px 12px; }
+.bar { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; padding: 8px 10px; background: var(--soft); border-bottom: 1px solid var(--line); }
+button, input { font: inherit; color: inherit; min-height: 36px; border: 1px solid var(--line); border-radius: 8px; background: var(--ground);
+  padding: 4px 14px; }
+input { border-color: var(--edge); }
 button { cursor: pointer; }
-button:disabled { color: var(--quiet); cursor: default; }
+button:hover:enabled { border-color: var(--edge); }
+button:disabled { color: var(--quiet); cursor: default; background: transparent; }
 .run { background: var(--accent); border-color: var(--accent); color: var(--on-accent); font-weight: 600; }
-:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
+.run::before { content: ""; display: inline-block; margin-right: 8px; border: solid transparent; border-width: 5px 0 5px 8px; border-left-color: currentColor; }
+.run:hover:enabled { filter: brightness(1.08); }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+.cm-content:focus-visible, .output:focus-visible { outline-offset: -2px; }
 .status { margin-left: auto; color: var(--quiet); }
-.tabs { display: flex; flex-wrap: wrap; gap: 2px; padding: 4px 6px 0; background: var(--soft); }
-.tabs button { border-radius: 4px 4px 0 0; border-bottom-color: transparent; background: transparent; }
+.status:not(:empty)::before { content: ""; display: inline-block; width: 8px; height: 8px; margin-right: 8px; border-radius: 50%; background: var(--quiet); }
+:host([data-state=live]) .status::before, :host([data-exitstatus="0"]) .status::before { background: var(--green); }
+:host([data-exitstatus]:not([data-exitstatus="0"])) .status::before { background: var(--red); }
+.tabs { display: flex; flex-wrap: wrap; gap: 2px; padding: 6px 10px 0; background: var(--soft); }
+.tabs button { border-radius: 8px 8px 0 0; border-bottom-color: transparent; background: transparent; }
 .tabs [aria-selected=true] { background: var(--ground); font-weight: 600; }
 .cm-editor { font-size: 14px; max-height: 60vh; background: var(--ground); color: var(--text); }
-.cm-editor .cm-scroller { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; overflow: auto; }
-.cm-editor .cm-gutters { background: var(--soft); color: var(--quiet); border-right: 1px solid var(--line); }
-.cm-editor .cm-content { caret-color: var(--text); }
+.cm-editor.cm-focused { outline: none; }
+.cm-editor .cm-scroller { font-family: var(--mono); line-height: 1.6; overflow: auto; }
+.cm-editor .cm-content { padding: 10px 0; caret-color: var(--text); }
+.cm-editor .cm-gutters { background: var(--ground); color: var(--quiet); border: none; padding-left: 6px; }
 .cm-editor .cm-cursor { border-left-color: var(--text); }
-.cm-editor .cm-activeLine { background: color-mix(in srgb, var(--soft) 50%, transparent); }
+.cm-editor .cm-activeLine, .cm-editor .cm-activeLineGutter { background: color-mix(in srgb, var(--soft) 60%, transparent); }
 .tok-keyword { color: var(--magenta); } .tok-string, .tok-string2 { color: var(--green); } .tok-comment { color: var(--quiet); font-style: italic; }
 .tok-number, .tok-bool, .tok-atom { color: var(--yellow); } .tok-definition, .tok-typeName, .tok-className { color: var(--blue); }
 .shown { border-top: 1px solid var(--line); }
-.canvas { position: relative; width: fit-content; max-width: 100%; overflow: auto; margin: 8px; border: 1px solid var(--line); background: #fff; }
+.canvas { position: relative; width: fit-content; max-width: 100%; margin: 12px; border-radius: 8px; overflow: hidden; background: #fff;
+  box-shadow: 0 0 0 1px var(--line); touch-action: pinch-zoom; }
 .canvas canvas { display: block; max-width: 100%; }
 .canvas canvas + canvas { position: absolute; left: 0; top: 0; }
-.output { margin: 0; padding: 8px; min-height: 2.5em; max-height: 50vh; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere;
-  font: 14px/1.45 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
-.output img { display: block; max-width: 100%; background: #fff; }
-.output table { border-collapse: collapse; margin: 4px 0; white-space: normal; }
-.output th, .output td { border: 1px solid var(--line); padding: 2px 8px; text-align: start; }
+.output { margin: 0; padding: 12px 14px; min-height: 3em; max-height: 50vh; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere;
+  font: 14px/1.5 var(--mono); }
+.output img { display: block; max-width: 100%; background: #fff; border-radius: 8px; }
+.output table { border-collapse: collapse; margin: 6px 0; white-space: normal; font-family: system-ui, sans-serif; }
+.output th, .output td { border: 1px solid var(--line); padding: 4px 10px; text-align: start; }
 .output th { background: var(--soft); }
 .stderr, .red { color: var(--red); } .green { color: var(--green); } .yellow { color: var(--yellow); } .blue, .black { color: var(--blue); }
 .black { color: var(--text); } .magenta { color: var(--magenta); } .cyan { color: var(--cyan); } .white { color: var(--text); }
 [class*="on-"] { background: var(--soft); outline: 1px solid var(--line); } .bold { font-weight: 700; } .dim, .trimmed { color: var(--quiet); }
 .italic { font-style: italic; } .underline { text-decoration: underline; } .typed { color: var(--accent); }
-form { display: flex; flex-wrap: wrap; gap: 6px; padding: 6px; border-top: 1px solid var(--line); }
+form { display: flex; flex-wrap: wrap; gap: 8px; padding: 8px 10px; border-top: 1px solid var(--line); }
 form input { flex: 1; min-width: 8em; }
+
+:host([layout=split]) .frame { display: flex; flex-direction: column; }
+:host([layout=split]) .cm-editor { min-height: 12em; max-height: 45vh; }
+:host([layout=split]) .shown { display: flex; flex-direction: column; min-height: 16em; }
+:host([layout=split]) .canvas { flex: none; align-self: center; }
+:host([layout=split]) .output { flex: 1; }
+:host([layout=split]:not([data-state])) .output:empty::before { content: "Press Run: what the program prints and draws appears here."; color: var(--quiet); font: 15px/1.5 system-ui, sans-serif; }
+@container editor (min-width: 800px) {
+  :host([layout=split]) .frame { display: grid; height: 100%; grid: "bar bar" auto "tabs shown" auto "code shown" minmax(0, 1fr) / minmax(0, 1fr) minmax(0, 1fr); }
+  :host([layout=split]) .bar { grid-area: bar; }
+  :host([layout=split]) .tabs { grid-area: tabs; }
+  :host([layout=split]) .code { grid-area: code; min-height: 0; }
+  :host([layout=split]) .cm-editor { height: 100%; max-height: none; }
+  :host([layout=split]) .shown { grid-area: shown; min-height: 0; border: solid var(--line); border-width: 0 0 0 1px; container-type: size; }
+  :host([layout=split]) .canvas canvas { max-height: 70cqh; }
+  :host([layout=split]) .output { max-height: none; }
+  :host([layout=split]) .output img { max-height: 80cqh; }
+}
+@media (forced-colors: active) { .status::before { forced-color-adjust: none; } }
 `;

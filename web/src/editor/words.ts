@@ -10,9 +10,9 @@ const REASONS: Record<string, string> = {
   lost: "lost: what ran it has failed",
 };
 
-/** `seconds` is how long it ran, as the page saw it; `isStopped` whether the reader asked for the end. */
-export function ending({ exitstatus, reason }: Message, seconds: number, isStopped: boolean): string {
-  if (reason === "timeout") return `stopped after ${Math.max(1, Math.round(seconds))} s`;
+/** `seconds` is how long it ran, where the page saw that; `isStopped` whether the reader asked for the end. */
+export function ending({ exitstatus, reason }: Message, seconds: number | undefined, isStopped: boolean): string {
+  if (reason === "timeout") return seconds === undefined ? "stopped: its time was up" : `stopped after ${Math.max(1, Math.round(seconds))} s`;
   if (reason === "signalled") return isStopped ? "stopped" : `ended by signal ${Number(exitstatus) - 128}`;
   if (typeof reason === "string") return REASONS[reason] ?? `ended: ${reason}`;
   return exitstatus === 0 ? "finished" : `ended with exit status ${Number(exitstatus)}`;

@@ -37,12 +37,11 @@ export function clear(canvas: HTMLCanvasElement): void {
   canvas.getContext("2d")?.clearRect(0, 0, canvas.width, canvas.height);
 }
 
-/** Draws one message; `image` is the picture of one that shows one. What is no shape that we know is passed over. */
+/** Draws one message; `image` is the picture of one that shows one. What cannot be drawn is passed over. */
 export function draw(canvas: HTMLCanvasElement, message: Message, image?: HTMLImageElement): void {
   const pen = canvas.getContext("2d");
   const shape = String(message.shape);
   const args = Array.isArray(message.args) ? (message.args as unknown[]) : [];
-  const style = (message.style ?? {}) as Style;
   if (!pen) return;
   if (shape === "clear") return clear(canvas);
   if (shape === "size") {
@@ -52,6 +51,16 @@ export function draw(canvas: HTMLCanvasElement, message: Message, image?: HTMLIm
     return;
   }
   pen.save();
+  try {
+    paint(canvas, pen, shape, args, message, image);
+  } catch {
+    // numbers that a canvas does not take
+  }
+  pen.restore();
+}
+
+function paint(canvas: HTMLCanvasElement, pen: Pen, shape: string, args: unknown[], message: Message, image?: HTMLImageElement): void {
+  const style = (message.style ?? {}) as Style;
   if (shape === "background") {
     pen.fillStyle = String(args[0]);
     pen.fillRect(0, 0, canvas.width, canvas.height);
@@ -75,5 +84,4 @@ export function draw(canvas: HTMLCanvasElement, message: Message, image?: HTMLIm
     pen.textAlign = style.align ?? "left";
     if (style.fill !== "none") pen.fillText(String(args[0]), Number(args[1]), Number(args[2]));
   }
-  pen.restore();
 }

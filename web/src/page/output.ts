@@ -4,10 +4,10 @@
 const KEPT_MAX = 400_000;
 const IMAGES = /^image\/(png|jpeg|gif|webp|svg\+xml)$/;
 
-/** What anything but text counts for, in characters. */
+/** What anything but text counts for at least, in characters. */
 const BLOCK_COST = 20_000;
 
-type Part = { file: string; text: string } | { block: Element };
+type Part = { file: string; text: string } | { block: Element; cost: number };
 
 /** Makes what shows a text. Standard error can be told apart by the page's style. */
 export function plain(text: string, file: string): Node {
@@ -24,6 +24,7 @@ export class Output {
   #length = 0;
   #note: HTMLElement | undefined;
   #isPlanned = false;
+  readonly #costs = new WeakMap<Node, number>();
 
   constructor(
     private readonly element: Element,
@@ -49,10 +50,10 @@ export class Output {
     this.block(image);
   }
 
-  /** Adds an element. */
-  block(block: Element): void {
-    this.#waiting.push({ block });
-    this.#wait(BLOCK_COST);
+  /** Adds an element, which counts for so many characters. */
+  block(block: Element, cost = BLOCK_COST): void {
+    this.#waiting.push({ block, cost });
+    this.#wait(cost);
   }
 
   clear(): void {
@@ -67,7 +68,8 @@ export class Output {
     this.#isPlanned = false;
     for (const part of this.#waiting.splice(0)) {
       if ("block" in part) {
-        this.#length += BLOCK_COST;
+        this.#length += part.cost;
+        this.#costs.set(part.block, part.cost);
         this.element.append(part.block);
         continue;
       }
@@ -80,7 +82,7 @@ export class Output {
     while (this.#length > KEPT_MAX) {
       const oldest = this.#note ? this.#note.nextSibling : this.element.firstChild;
       if (!oldest || oldest === this.element.lastChild) break;
-      this.#length -= oldest instanceof Element && oldest.matches("img, table") ? BLOCK_COST : (oldest.textContent?.length ?? 0);
+      this.#length -= this.#costs.get(oldest) ?? oldest.textContent?.length ?? 0;
       oldest.remove();
       this.#trimmed();
     }
@@ -92,12 +94,13 @@ export class Output {
     this.#waitingLength += length;
     while (this.#waitingLength > 2 * KEPT_MAX) {
       const oldest = this.#waiting[0] as Part;
-      if ("text" in oldest && this.#waiting.length === 1) {
+      if (this.#waiting.length === 1) {
+        if ("block" in oldest) break;
         oldest.text = oldest.text.slice(-KEPT_MAX);
         this.#waitingLength = KEPT_MAX;
       } else {
         this.#waiting.shift();
-        this.#waitingLength -= "text" in oldest ? oldest.text.length : BLOCK_COST;
+        this.#waitingLength -= "text" in oldest ? oldest.text.length : oldest.cost;
       }
       this.#trimmed();
     }

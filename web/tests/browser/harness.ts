@@ -3,14 +3,16 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createRequire } from "node:module";
 import { type AddressInfo, connect, createServer as createTcpServer, type Server as TcpServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, type TestContext } from "node:test";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
 /** How long anything may take that a test waits for: generous, since it only matters when something is broken. */
 export const PATIENCE_MS = 30_000;
@@ -215,8 +217,8 @@ before(() => {
 after(async () => (await browser)?.close());
 
 /** What one person's browser keeps, empty at first. */
-async function startContext(test: TestContext): Promise<BrowserContext> {
-  const context = await ((await browser) as Browser).newContext();
+export async function startContext(test: TestContext, options: BrowserContextOptions = {}): Promise<BrowserContext> {
+  const context = await ((await browser) as Browser).newContext(options);
   context.setDefaultTimeout(PATIENCE_MS);
   test.after(() => context.close());
   return context;
@@ -279,4 +281,51 @@ export async function openModule(test: TestContext, context: BrowserContext, url
   const page = await open(test, context, url);
   await page.waitForFunction(() => document.title === "ready");
   return page;
+}
+
+/** Opens the server's front page, and waits until a program can be run. What the browser complains of fails the test. */
+export async function openFront(test: TestContext, context: BrowserContext, url: string): Promise<Page> {
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (message) => {
+    // Chromium itself tries to keep the style of highlighted text that is written over.
+    const isOwn = message.text().startsWith("Applying inline style violates");
+    if (message.type() === "error" && !isOwn) complaints.push(message.text());
+  });
+  page.on("request", (request) => {
+    if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).host !== new URL(url).host) complaints.push(`it asks ${request.url()}`);
+  });
+  test.after(() => assert.deepEqual(complaints, [], "nothing goes wrong on the page"));
+  await page.goto(url);
+  await page.locator("live-code .run").waitFor();
+  return page;
+}
+
+/** Puts a program in place of what stands in the front page's editor. */
+export async function write(page: Page, runtime: string, code: string): Promise<void> {
+  await page.getByLabel("Language").selectOption(runtime);
+  await page.locator(".cm-content").fill(code);
+}
+
+export const output = (page: Page) => page.locator("live-code .output");
+
+/** Waits until the status says so. */
+export const status = (page: Page, words: string) => page.locator("live-code .status").filter({ hasText: words }).waitFor();
+
+/** What axe finds wrong with a page, in both colour schemes. */
+export async function axe(page: Page): Promise<unknown[]> {
+  const found: unknown[] = [];
+  await page.evaluate(readFileSync(createRequire(import.meta.url).resolve("axe-core"), "utf8"));
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    const { violations, passes } = await page.evaluate(async () => {
+      type Found = { id: string; nodes: { html: string; failureSummary: string }[] };
+      const { axe } = window as unknown as { axe: { run(): Promise<{ violations: Found[]; passes: unknown[] }> } };
+      return axe.run();
+    });
+    assert.ok(passes.length > 15, String(passes.length));
+    found.push(...violations.map(({ id, nodes }) => [colorScheme, id, ...nodes.map((node) => `${node.html} ${node.failureSummary}`)]));
+  }
+  return found;
 }

@@ -6,6 +6,8 @@ import { asProgram, asV01 } from "../../src/classic/session.js";
 import { textOf } from "../../src/client/index.js";
 import { Ansi } from "../../src/editor/ansi.js";
 import { ending } from "../../src/editor/words.js";
+import { fromFragment, pack, toFragment, unpack } from "../../src/page/front/share.js";
+import { frequency } from "../../src/page/music.js";
 import { Outbox, pieces } from "../../src/client/outbox.js";
 
 const built = new URL("../../../dist/", import.meta.url);
@@ -20,7 +22,8 @@ test("the built files are small", (t) => {
   };
   const editor = [...new Set([...parts("livecode-editor.js"), ...parts("livecode-editor-python.js")])];
   assert.ok(editor.length > 2, editor.join());
-  for (const [names, max] of [[["livecode.js"], 8192], [["livecode-client.js"], 6144], [editor, 200 * 1024]] as const) {
+  const page = ["page.html", "livecode-page.css", "livecode-page.js"];
+  for (const [names, max] of [[["livecode.js"], 8192], [["livecode-client.js"], 6144], [editor, 200 * 1024], [page, 12 * 1024]] as const) {
     const bytes = names.reduce((sum, name) => sum + gzipped(name), 0);
     t.diagnostic(`${names.join(" + ")}: ${bytes} bytes gzipped`);
     assert.ok(bytes <= max, `${names.join(" + ")} has ${bytes} bytes gzipped, and may have ${max}`);
@@ -117,4 +120,32 @@ test("an old page's program has v0.1's clock, and no input but what it brings", 
   assert.deepEqual(of({ files: [{ ...files[0], more: 1 }] }), { ...base, files, timeout: 10_000 });
   assert.deepEqual(of({ env: { FALCON_STDIN: "" } }), { ...base, env: { FALCON_STDIN: "" }, timeout: 10_000 });
   assert.deepEqual(of({ interactive: true }), base);
+});
+
+test("a link holds a program, and whatever else comes in one is refused", async () => {
+  for (const code of ["", "print('ü😀')\n", "x = 1\n".repeat(50_000)]) {
+    const fragment = await toFragment({ runtime: "c++", code });
+    assert.match(fragment, /^#[\w%.=&-]+$/);
+    assert.deepEqual(await fromFragment(fragment), code ? { runtime: "c++", code } : { runtime: "c++", code: "" });
+  }
+  const session = "0123456789abcdef".repeat(2);
+  assert.deepEqual(await fromFragment(await toFragment({ session })), { session });
+  assert.equal(await fromFragment(""), null);
+  assert.equal(await fromFragment("#top"), null);
+  const whole = await pack("print(1)".repeat(20));
+  for (const broken of ["#session=../runtimes", `#code=${whole.slice(0, -4)}`, "#code=%00", `#code=${await pack("a".repeat(2_000_000))}`]) {
+    await assert.rejects(fromFragment(broken), Error, broken);
+  }
+  await assert.rejects(unpack(await pack("\0".repeat(1_000_001))), /too long/);
+});
+
+test("notes are known by name and by number", () => {
+  const cases: [unknown, number | undefined][] = [
+    ["A4", 440], [69, 440], ["a5", 880], ["C4", 261.63], ["B3", 246.94], ["Bb3", 233.08], ["A#3", 233.08], ["C-1", undefined], ["H4", undefined],
+    ["", undefined], [null, undefined], [NaN, undefined], [Infinity, undefined], [1000, undefined], ["A4A4", undefined],
+  ];
+  for (const [note, hertz] of cases) {
+    const found = frequency(note);
+    assert.equal(found && Math.round(found * 100) / 100, hertz, String(note));
+  }
 });

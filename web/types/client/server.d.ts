@@ -35,6 +35,8 @@ export declare class Server {
     create(program: Program, key: string): Promise<Located>;
     /** Looks a session up. */
     find(url: string): Promise<Located>;
+    /** What its sessions are that we made; null where it does not say. */
+    list(): Promise<SessionDocument[] | null>;
     /** Ends and forgets a session. Also while the page goes away. */
     remove(url: string): Promise<void>;
     /** The address of a session by its id. */

@@ -2,7 +2,9 @@
 export declare class Code {
     #private;
     /** `files` are texts by their names; the first is shown. */
-    constructor(parent: Element, root: ShadowRoot, files: Map<string, string>, runtime: string, run: () => void);
+    constructor(parent: Element, root: ShadowRoot, files: Map<string, string>, runtime: string, run: () => void, changed: () => void);
+    /** Highlights a runtime's language. The text can be written before that is there. */
+    speak(runtime: string): Promise<void>;
     /** Shows another file. */
     show(name: string): void;
     /** The texts by their names, as they stand. */

@@ -1,11 +1,6 @@
 //! What the server says of itself.
 
-use axum::{
-    Json,
-    extract::State,
-    http::header,
-    response::{Html, IntoResponse},
-};
+use axum::{Json, extract::State, http::header, response::IntoResponse};
 use livecode_protocol::session::Problem;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -22,19 +17,6 @@ pub(crate) struct Health {
     version: &'static str,
     /// What of the sandbox this machine cannot enforce, one sentence each.
     degraded: Vec<String>,
-}
-
-/// A page for people, until there is one to write programs on.
-#[utoipa::path(
-    get, path = "/", tag = "server",
-    responses(
-        (status = 200, description = "A page", body = String, content_type = "text/html"),
-        (status = 403, description = "Another host was meant", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(crate) async fn front_page() -> impl IntoResponse {
-    let policy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(include_str!("front_page.html")))
 }
 
 /// Says how the server is.

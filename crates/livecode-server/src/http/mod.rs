@@ -11,8 +11,8 @@
 //! | `socket` | the talk on a websocket, v0.1's and v0.2's |
 //! | `encode` | entries as messages |
 //! | `v01` | `/livecode`, `/exec`, `/runtimes/{runtime}` |
-//! | `assets` | `/static/…`: the client's files, built into the binary |
-//! | `info` | `/`, `/runtimes`, `/healthz`, `/openapi.json` |
+//! | `assets` | `/`, `/static/…`: the front page and the client's files, built into the binary |
+//! | `info` | `/runtimes`, `/healthz`, `/openapi.json` |
 
 mod assets;
 mod caller;
@@ -93,7 +93,7 @@ impl App {
         license(name = "MIT", identifier = "MIT")
     ),
     paths(
-        info::front_page, info::healthz, info::runtimes, info::openapi, assets::asset,
+        assets::front_page, info::healthz, info::runtimes, info::openapi, assets::asset,
         sessions::create, sessions::list, sessions::show, sessions::delete,
         stream::stream, v01::livecode, v01::exec, v01::run,
     ),
@@ -118,7 +118,7 @@ pub fn router(app: App) -> Router {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(EXPOSED.map(HeaderName::from_static));
     Router::new()
-        .route("/", get(info::front_page))
+        .route("/", get(assets::front_page))
         .route("/healthz", get(info::healthz))
         .route("/openapi.json", get(info::openapi))
         .route("/static/{file}", get(assets::asset))

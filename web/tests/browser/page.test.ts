@@ -1,0 +1,483 @@
+/** The server's front page. */
+
+import assert from "node:assert/strict";
+import test, { type TestContext } from "node:test";
+import type { Page } from "playwright-core";
+import { axe, LiveServer, openFront, output, startContext, status, write } from "./harness.js";
+
+async function begin(t: TestContext, options = {}) {
+  const server = await LiveServer.start(t);
+  const context = await startContext(t, options);
+  return { server, context, page: await openFront(t, context, `${server.url}/`) };
+}
+
+const example = (page: Page, title: string) => page.getByRole("group", { name: "Examples" }).getByRole("button", { name: title, exact: true });
+
+/** Waits until a place of the canvas has a colour. */
+const colour = (page: Page, place: [x: number, y: number], expected: number[]) =>
+  page.waitForFunction(
+    ([x, y, expected]) => {
+      const canvas = document.querySelector("live-code")?.shadowRoot?.querySelector("canvas");
+      return canvas?.getContext("2d")?.getImageData(x as number, y as number, 1, 1).data.join() === expected;
+    },
+    [...place, expected.join()],
+  );
+
+test("Python is there at once, and runs", async (t) => {
+  const { page } = await begin(t);
+  assert.equal(await page.getByLabel("Language").inputValue(), "python");
+  await write(page, "python", 'print("hello, world!")');
+  const times: number[] = [];
+  for (let n = 0; n < 5; n++) {
+    // Seen from within, so that what drives the browser is not counted.
+    times.push(
+      await page.evaluate(async () => {
+        const root = document.querySelector("live-code")?.shadowRoot as ShadowRoot;
+        const shown = root.querySelector(".output") as HTMLElement;
+        const began = performance.now();
+        (root.querySelector(".run") as HTMLElement).click();
+        await new Promise<void>((resolve) => {
+          const observer = new MutationObserver(() => {
+            if (!shown.textContent?.includes("hello")) return;
+            observer.disconnect();
+            resolve();
+          });
+          observer.observe(shown, { childList: true, subtree: true });
+        });
+        return performance.now() - began;
+      }),
+    );
+    await status(page, "finished");
+  }
+  t.diagnostic(`from click to first output of hello world: ${times.map((time) => Math.round(time)).join(", ")} ms`);
+  assert.equal(await output(page).textContent(), "hello, world!\n");
+});
+
+test("a quiz is played with the keyboard alone", async (t) => {
+  const { page } = await begin(t);
+  await example(page, "Quiz").focus();
+  await page.keyboard.press("Enter");
+  await page.locator(".cm-content").filter({ hasText: "questions" }).waitFor();
+  await page.keyboard.press("Control+Enter"); // from anywhere on the page
+  for (const [question, answer] of [["times 8?", "56"], ["sun?", "venus"], ["spider?", "8"]] as const) {
+    await output(page).filter({ hasText: question }).waitFor();
+    if (question === "times 8?") {
+      await page.locator(".cm-content").focus();
+      await page.keyboard.press("Escape");
+      // Out of the editor, over canvas and output, to the input.
+      while (!(await page.getByLabel("Input for the program").evaluate((input) => input.matches(":focus")))) await page.keyboard.press("Tab");
+    }
+    await page.keyboard.type(answer);
+    await page.keyboard.press("Enter");
+  }
+  await status(page, "finished");
+  await output(page).filter({ hasText: "You have 2 of 3 points." }).waitFor();
+  assert.equal(await page.locator("live-code .output .green").first().textContent(), "Right!");
+  assert.equal(await page.evaluate(() => document.querySelector("live-code")?.shadowRoot?.activeElement?.className), "run");
+});
+
+test("a program draws, and hears the mouse", async (t) => {
+  const { page } = await begin(t);
+  const code = 'size(200, 100)\nbackground("rgb(0,0,255)")\n@on_click\ndef click(x, y):\n    background("rgb(0,255,0)")\n    stop()\nrun()';
+  await write(page, "python-canvas", code);
+  await page.click("live-code .run");
+  await colour(page, [150, 50], [0, 0, 255, 255]);
+  await page.locator("live-code canvas").click({ position: { x: 50, y: 50 }, force: true });
+  await colour(page, [150, 50], [0, 255, 0, 255]);
+  await status(page, "finished");
+});
+
+test("every example does what it is there for", async (t) => {
+  const { page } = await begin(t);
+  const drawn = () =>
+    page.waitForFunction(() => {
+      const canvases = document.querySelector("live-code")?.shadowRoot?.querySelectorAll("canvas") ?? [];
+      const colours = (canvas: HTMLCanvasElement) => {
+        const data = canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height).data ?? [];
+        return new Set(new Uint32Array(Uint8ClampedArray.from(data).buffer)).size;
+      };
+      return [...canvases].some((canvas) => colours(canvas) > 3);
+    });
+  const stopped = async () => {
+    await drawn();
+    await page.click("live-code .stop");
+    await status(page, "stopped");
+  };
+  const finished = () => status(page, "finished");
+  const expected: [string, string, () => Promise<unknown>][] = [
+    ["python", "Turtle", async () => [await finished(), await drawn()]],
+    ["python", "Animation", stopped],
+    ["python", "Mouse game", stopped],
+    ["python", "Music", async () => [await finished(), await output(page).filter({ hasText: "of music" }).waitFor()]],
+    ["python", "Plot", async () => [await finished(), await page.locator("live-code .output img").waitFor()]],
+    ["python", "Table", async () => [await finished(), await page.locator("live-code td").filter({ hasText: "Jupiter" }).waitFor()]],
+    ["javascript", "Hello", async () => [await finished(), await output(page).filter({ hasText: "Hello 3" }).waitFor()]],
+    ["javascript", "Animation", stopped],
+    ["javascript", "Paint", stopped],
+    ["javascript", "Music", async () => [await finished(), await output(page).filter({ hasText: "5 bars" }).waitFor()]],
+  ];
+  for (const [runtime, title, done] of expected) {
+    await page.getByLabel("Language").selectOption(runtime);
+    await example(page, title).click();
+    assert.equal(await example(page, title).getAttribute("aria-pressed"), "true");
+    await page.click("live-code .run");
+    await done();
+    assert.equal(await page.locator("live-code .stderr").allTextContents().then((all) => all.join("")), "", title);
+  }
+});
+
+test("notes are played, and stop with the program's end being asked for", async (t) => {
+  const { page } = await begin(t);
+  await page.evaluate(() => {
+    const notes: [number, number][] = [];
+    const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function (this: OscillatorNode, when = 0) {
+      notes.push([Math.round(this.frequency.value), when]);
+      start.call(this, when);
+    };
+    Object.assign(window, { notes });
+  });
+  const code = `
+import livecode
+livecode.send("play", note="A4", duration=0.1)
+livecode.send("play", note=["C4", "E4"], at=2)
+livecode.send("play", note="nothing")
+livecode.send("play", note="A5", at="soon", volume=9, wave="noise", duration=-1)
+print("played")`;
+  await write(page, "python", code);
+  await page.click("live-code .run");
+  await status(page, "finished");
+  const notes = await page.evaluate(() => (window as unknown as { notes: [number, number][] }).notes);
+  assert.deepEqual(notes.map(([hertz]) => hertz), [440, 262, 330, 880]);
+  const [first, chord, same] = notes.map(([, when]) => when) as [number, number, number];
+  assert.equal(chord, same);
+  assert.ok(Math.abs(chord - first - 2) < 1e-6, `${first} ${chord}`);
+});
+
+test("a link shares the code, and runs nothing by itself", async (t) => {
+  const { server, context, page } = await begin(t);
+  const code = `# ${"ü".repeat(2000)}\nprint("shared")`;
+  await write(page, "python", code);
+  await page.click("#share");
+  await page.locator("#share-dialog[open]").waitFor();
+  const link = await page.getByLabel("The code, as it stands").inputValue();
+  assert.ok(link.startsWith(`${server.url}/#`) && link.length < 200, link);
+  assert.equal(await page.getByLabel("for those who watch").isVisible(), false, "nothing runs");
+  await page.getByRole("button", { name: "Copy" }).first().click();
+  await page.getByText("Copied.").waitFor();
+  await page.keyboard.press("Escape");
+
+  const other = await openFront(t, await startContext(t), link);
+  await other.locator(".cm-content").filter({ hasText: 'print("shared")' }).waitFor();
+  assert.deepEqual(await server.sessions(), []);
+  assert.equal(new URL(other.url()).hash, "", "what is written from now on is not the link's");
+  await other.click("live-code .run");
+  await status(other, "finished");
+  assert.equal(await output(other).textContent(), "shared\n");
+
+  const broken = await openFront(t, context, `${server.url}/#runtime=python&code=abc`);
+  await broken.getByText("This link is broken").waitFor();
+});
+
+test("a reload takes up the code and the program", async (t) => {
+  const { page } = await begin(t);
+  await write(page, "python", "import time\nfor n in range(40):\n    print(n)\n    time.sleep(0.1)");
+  await page.click("live-code .run");
+  await output(page).filter({ hasText: "5\n" }).waitFor();
+  await page.reload();
+  await status(page, "finished");
+  assert.equal(await output(page).textContent(), Array.from({ length: 40 }, (_, n) => `${n}\n`).join(""));
+  await page.locator(".cm-content").filter({ hasText: "range(40)" }).waitFor();
+  await page.reload();
+  await status(page, "finished");
+});
+
+test("somebody else watches, and cannot meddle", async (t) => {
+  const { page } = await begin(t);
+  await write(page, "python", 'print("hello", input("name? "))');
+  await page.click("live-code .run");
+  await output(page).filter({ hasText: "name?" }).waitFor();
+  await page.click("#share");
+  await page.locator("#share-dialog[open]").waitFor();
+  const link = await page.getByLabel("for those who watch").inputValue();
+  await page.keyboard.press("Escape");
+  const watcher = await openFront(t, await startContext(t), link);
+  await output(watcher).filter({ hasText: "name?" }).waitFor();
+  await status(watcher, "running, you watch");
+  assert.equal(await watcher.getByLabel("Input for the program").isVisible(), false);
+  assert.equal(await watcher.locator("live-code .stop").isDisabled(), true);
+  await watcher.locator(".cm-content").filter({ hasText: "hello" }).waitFor();
+  await page.getByLabel("Input for the program").fill("Ada");
+  await page.keyboard.press("Enter");
+  await status(watcher, "finished");
+  assert.equal(await output(watcher).textContent(), "name? hello Ada\n");
+});
+
+test("there is a way back into each session", async (t) => {
+  const { server, page } = await begin(t);
+  await write(page, "python", 'print("the first")\nprint(input())');
+  await page.click("live-code .run");
+  await output(page).filter({ hasText: "the first" }).waitFor();
+  // One that this page knows nothing of.
+  const made = await fetch(`${server.url}/sessions`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ runtime: "bash", code: "echo from elsewhere" }),
+  });
+  assert.equal(made.status, 201);
+  await page.click("#sessions");
+  const rows = page.locator("#session-list li");
+  await rows.filter({ hasText: "Bash" }).getByRole("button", { name: "Open" }).click();
+  await output(page).filter({ hasText: "from elsewhere" }).waitFor();
+  await status(page, "finished");
+
+  // The first was left alone, and is taken up with what it ran.
+  await page.click("#sessions");
+  await rows.filter({ hasText: "running" }).getByRole("button", { name: "Open" }).click();
+  await output(page).filter({ hasText: "the first" }).waitFor();
+  await page.locator(".cm-content").filter({ hasText: "the first" }).waitFor();
+  await page.getByLabel("Input for the program").fill("and last");
+  await page.keyboard.press("Enter");
+  await status(page, "finished");
+
+  await page.click("#sessions");
+  await rows.nth(1).waitFor();
+  assert.equal(await rows.count(), 2);
+  for (let left = 1; left >= 0; left--) {
+    await rows.first().getByRole("button", { name: "Forget" }).click();
+    await page.waitForFunction((left) => document.querySelectorAll("#session-list li").length === left, left);
+    assert.match(await page.evaluate(() => document.activeElement?.textContent ?? ""), left ? /Forget/ : /Close/);
+  }
+  await page.getByText("There is none yet").waitFor();
+  assert.deepEqual(await server.sessions(), []);
+});
+
+test("running again stops what ran, and what was written is found again", async (t) => {
+  const { server, page } = await begin(t);
+  await write(page, "python", "print('mine')\ninput()");
+  await page.click("live-code .run");
+  await output(page).filter({ hasText: "mine" }).waitFor();
+  await page.keyboard.press("Control+Enter");
+  await page.locator(".cm-content").focus();
+  await page.keyboard.press("Control+Enter");
+  await page.waitForFunction(async () => {
+    const sessions = (await (await fetch("/sessions")).json()) as { state: string }[];
+    return sessions.length >= 2 && sessions.filter(({ state }) => state !== "ended").length === 1;
+  });
+  await page.getByLabel("Language").selectOption("bash");
+  await page.locator(".cm-content").filter({ hasText: "echo" }).waitFor();
+  await page.getByLabel("Language").selectOption("python");
+  await page.locator(".cm-content").filter({ hasText: "mine" }).waitFor();
+  await example(page, "Quiz").click();
+  await example(page, "Your own").click();
+  await page.locator(".cm-content").filter({ hasText: "mine" }).waitFor();
+  assert.ok((await server.sessions()).length >= 2);
+});
+
+test("what a program sends can do nothing to the page", async (t) => {
+  const { page } = await begin(t);
+  const code = `
+import base64, livecode
+evil = "<img src=x onerror=hacked()><script>hacked()</script>"
+svg = f"<svg xmlns='http://www.w3.org/2000/svg' onload='hacked()'><script>hacked()</script><image href='http://127.0.0.1:9/x'/></svg>"
+print(evil)
+livecode.send("image", mimetype="image/svg+xml", data=base64.b64encode(svg.encode()).decode())
+livecode.send("image", mimetype="text/html", data=base64.b64encode(evil.encode()).decode())
+livecode.send("image", mimetype="image/png\\" onerror=\\"hacked()", data="x")
+livecode.send("table", columns=[evil], rows=[[evil], evil, None, {"a": 1}], index=[evil])
+livecode.send("draw", shape="image", args=[0, 0], src="http://127.0.0.1:9/x", image="y")
+livecode.send("draw", shape="constructor", args=[evil], style={"fill": "url(http://127.0.0.1:9/x)"})
+livecode.send("draw", shape="__proto__", args="x", transform=["x"], layer="constructor")
+livecode.send("draw", shape="text", args=["x", 0, 0], style={"font": "url(http://127.0.0.1:9/x)", "size": 1e9})
+livecode.send("draw", shape="size", args=[1e9, -5])
+livecode.send("play", note=[["A4"], {}, 1e300], at=1e300, duration="x", volume={})
+livecode.send("location", href="http://127.0.0.1:9/")
+print("end")`;
+  await page.evaluate(() => Object.assign(window, { hacks: 0, hacked: () => (window as unknown as { hacks: number }).hacks++ }));
+  const before = page.url();
+  await write(page, "python", code);
+  await page.click("live-code .run");
+  await status(page, "finished");
+  await output(page).filter({ hasText: "end" }).waitFor();
+  await page.waitForFunction(() => [...(document.querySelector("live-code")?.shadowRoot?.querySelectorAll("img") ?? [])].every((image) => image.complete));
+  assert.equal(page.url(), before);
+  assert.equal(await page.evaluate(() => (window as unknown as { hacks: number }).hacks), 0);
+  assert.match((await output(page).textContent()) ?? "", /^<img src=x onerror=hacked\(\)>/);
+  assert.equal(await page.locator("live-code .output script, live-code .output [onerror], live-code .output img:not([src^='data:image/'])").count(), 0);
+});
+
+/** Notes the longest time in which the page did nothing, in milliseconds. */
+const noteThePauses = (page: Page) =>
+  page.evaluate(() => {
+    const pauses = { longest: 0, last: performance.now() };
+    setInterval(() => {
+      const now = performance.now();
+      pauses.longest = Math.max(pauses.longest, now - pauses.last);
+      pauses.last = now;
+    }, 10);
+    Object.assign(window, { pauses });
+  });
+const longestPause = (page: Page) => page.evaluate(() => (window as unknown as { pauses: { longest: number } }).pauses.longest);
+
+test("a flood of 50 MB leaves the page responsive", async (t) => {
+  const { page } = await begin(t);
+  await write(page, "python-canvas", 'import sys\nblock = ("x" * 99 + "\\n") * 1000\nfor _ in range(500): sys.stdout.write(block)\nprint("the end")');
+  await noteThePauses(page);
+  const began = Date.now();
+  await page.click("live-code .run");
+  await page.locator(".trimmed").waitFor();
+  // Written while it floods.
+  await page.locator(".cm-content").fill("typed meanwhile");
+  await page.locator(".cm-content").filter({ hasText: "typed meanwhile" }).waitFor();
+  await status(page, "finished");
+  await output(page).filter({ hasText: "the end" }).waitFor();
+  const seconds = (Date.now() - began) / 1000;
+  const longest = await longestPause(page);
+  t.diagnostic(`50 MB in ${seconds.toFixed(1)} s, the longest pause of the page ${Math.round(longest)} ms`);
+  assert.ok(longest < 1000, `the page did nothing for ${longest} ms`);
+  const kept = ((await output(page).textContent()) ?? "").length;
+  assert.ok(kept > 100_000 && kept < 2_000_000, `${kept} characters are kept`);
+});
+
+test("a flood of messages of every kind leaves it responsive too", async (t) => {
+  const { page } = await begin(t);
+  const code = `
+import base64, livecode
+draw = [b'{"msgtype":"draw","shape":"circle","args":[%d,100,50]}' % n for n in range(200)]
+image = base64.b64encode(b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>").decode()
+table = [[n * m for m in range(50)] for n in range(200)]
+for n in range(300):
+    for message in draw: livecode._post(message + b"\\n")
+    livecode.send("image", mimetype="image/svg+xml", data=image)
+    if n % 3 == 0: livecode.send("table", columns=list(range(50)), rows=table)
+    livecode.send("mine", n=n)
+    for _ in range(50): print("\\x1b[31mred\\x1b[32mgreen", n)
+# What is printed may come before messages that were sent before it.
+livecode.send("table", columns=["the end"], rows=[])`;
+  await write(page, "python-canvas", code);
+  await noteThePauses(page);
+  await page.click("live-code .run");
+  await page.locator(".trimmed").waitFor();
+  await page.locator(".cm-content").fill("typed meanwhile");
+  await page.locator(".cm-content").filter({ hasText: "typed meanwhile" }).waitFor();
+  await status(page, "finished");
+  await output(page).filter({ hasText: "the end" }).waitFor();
+  const longest = await longestPause(page);
+  t.diagnostic(`60,000 shapes, 300 pictures, 100 large tables: the longest pause ${Math.round(longest)} ms`);
+  assert.ok(longest < 1000, `the page did nothing for ${longest} ms`);
+  assert.ok((await page.locator("live-code td").count()) <= 2 * 200 * 50);
+  assert.ok((await page.locator("live-code img").count()) <= 20);
+});
+
+test("an animated canvas hears 200 events a second in order, and answers each", async (t) => {
+  const { page } = await begin(t);
+  const code = `
+size(300, 200)
+stroke(None)
+last = [0, 0]
+
+@on_mouse_down
+def down(x, y):
+    last[:] = x, y
+    print(x, y)
+
+while not key_pressed("escape"):
+    background("navy")
+    fill("gold")
+    circle(*last, 20)
+    frame()
+`;
+  await write(page, "python-canvas", code);
+  await page.evaluate(() => {
+    // Counts the pictures that the page really drew.
+    const own = CanvasRenderingContext2D.prototype.fillRect;
+    const times = new Set<number>();
+    CanvasRenderingContext2D.prototype.fillRect = function (this: CanvasRenderingContext2D, ...place: [number, number, number, number]) {
+      times.add(Number(document.timeline.currentTime));
+      Object.assign(window, { pictures: times.size });
+      own.apply(this, place);
+    };
+  });
+  await page.click("live-code .run");
+  await colour(page, [150, 100], [0, 0, 128, 255]);
+  const [all, seconds, pictures] = await page.evaluate(async () => {
+    const canvas = document.querySelector("live-code")?.shadowRoot?.querySelector(".canvas") as HTMLElement;
+    const place = (canvas.firstElementChild as HTMLElement).getBoundingClientRect();
+    const all = 2000;
+    const before = (window as unknown as { pictures: number }).pictures;
+    const began = performance.now();
+    let sent = 0;
+    await new Promise<void>((resolve) => {
+      const timer = setInterval(() => {
+        for (const due = Math.min(all, Math.floor((performance.now() - began) / 5)); sent < due; sent++) {
+          const at = { clientX: place.left + (sent % 300), clientY: place.top + Math.floor(sent / 300) };
+          canvas.dispatchEvent(new PointerEvent("pointerdown", { ...at, bubbles: true }));
+        }
+        if (sent < all) return;
+        clearInterval(timer);
+        resolve();
+      }, 5);
+    });
+    return [all, (performance.now() - began) / 1000, (window as unknown as { pictures: number }).pictures - before] as const;
+  });
+  t.diagnostic(`${all} events in ${seconds.toFixed(1)} s; ${(pictures / seconds).toFixed(0)} pictures a second meanwhile`);
+  await output(page).filter({ hasText: `${(all - 1) % 300} ${Math.floor((all - 1) / 300)}\n` }).waitFor();
+  await page.locator("live-code .canvas").focus();
+  await page.keyboard.down("Escape");
+  await status(page, "finished");
+  const expected = Array.from({ length: all }, (_, n) => `${n % 300} ${Math.floor(n / 300)}\n`).join("");
+  assert.equal(await output(page).textContent(), expected);
+  assert.ok(seconds < 12, `it took ${seconds} s to send them`);
+  assert.ok(pictures / seconds > 10, `${pictures} pictures`);
+});
+
+test("axe finds no fault, in both colour schemes", async (t) => {
+  const { page } = await begin(t);
+  await write(page, "python", "# words\nprint('out \\x1b[31mred\\x1b[0m')\nimport sys; print('err', file=sys.stderr)\ninput('more? ')");
+  assert.deepEqual(await axe(page), []);
+  await page.click("live-code .run");
+  await output(page).filter({ hasText: "more?" }).waitFor();
+  assert.deepEqual(await axe(page), []);
+  for (const dialog of ["share", "sessions"]) {
+    await page.click(`#${dialog}`);
+    if (dialog === "sessions") await page.locator("#session-list li").waitFor();
+    assert.deepEqual(await axe(page), [], dialog);
+    await page.getByRole("button", { name: "Close" }).click();
+  }
+});
+
+test("on the smallest phone nothing is cut off, and a finger is a mouse", async (t) => {
+  const { page } = await begin(t, { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true });
+  const code = 'size(600, 300)\nbackground("rgb(0,0,255)")\n@on_mouse_down\ndef down(x, y):\n    print(x, y)\n    stop()\nrun()';
+  await write(page, "python-canvas", code);
+  await page.locator("live-code .run").tap();
+  await colour(page, [150, 50], [0, 0, 255, 255]);
+  const canvas = page.locator("live-code canvas").first();
+  const place = await canvas.boundingBox();
+  assert.ok(place && place.width < 320);
+  await canvas.tap({ position: { x: place.width / 2, y: place.height / 2 }, force: true });
+  await status(page, "finished");
+  const [x, y] = ((await output(page).textContent()) ?? "").split(" ").map(Number) as [number, number];
+  assert.ok(Math.abs(x - 300) < 4 && Math.abs(y - 150) < 4, `${x} ${y}`);
+  for (const element of ["html", "live-code"]) {
+    const [needed, there] = await page.locator(element).evaluate((one) => [one.scrollWidth, one.clientWidth] as const);
+    assert.ok(needed <= there, `${element} needs ${needed} of ${there} pixels`);
+  }
+});
+
+test("a language that is not installed says what to do", async (t) => {
+  const { page } = await begin(t);
+  await page.route("**/runtimes", async (route) => {
+    const answer = await route.fetch();
+    const runtimes = ((await answer.json()) as { name: string }[]).map((runtime) =>
+      runtime.name === "rust" ? { ...runtime, available: false, needs: "rustc is missing: apt-get install rustc" } : runtime,
+    );
+    await route.fulfill({ response: answer, json: runtimes });
+  });
+  await page.reload();
+  await page.locator("live-code .run").waitFor();
+  await page.getByLabel("Language").selectOption("rust");
+  await page.getByText("This machine cannot run Rust yet: rustc is missing: apt-get install rustc").waitFor();
+  await page.getByLabel("Language").selectOption("python");
+  assert.equal(await page.locator("#notice").textContent(), "");
+});
