@@ -15,6 +15,8 @@ const MAX_PROCESSES: usize = 65_536;
 pub(crate) struct Seen {
     /// CPU time used, in milliseconds.
     pub cpu_ms: u64,
+    /// What the look before found of it: less than [`Self::cpu_ms`] where children died that nobody waited for.
+    pub last_cpu_ms: u64,
     /// The most memory held at once, in KiB; what processes share counts for each.
     pub memory_peak_kib: u64,
     /// The most processes and threads at once.
@@ -26,8 +28,9 @@ pub(crate) struct Seen {
 pub enum Look {
     /// Nothing has happened since the look before: the program waits.
     Rests,
-    /// It computes.
-    Works,
+    /// It computes: by so many milliseconds the CPU time of its processes is another than at the look before. That of a
+    /// child that nobody waits for goes with it, so that less is a sign of work too.
+    Works(u64),
     /// Its processes hold more memory together than they may.
     HoldsTooMuch,
 }
@@ -44,7 +47,8 @@ pub(crate) fn look(init: i32, limits: &StepLimits, seen: &mut Seen) -> Look {
         threads += fields(&status, &["Threads:"]);
     }
     let cpu_ms = cpu_ms_of(init, &processes);
-    let rests = cpu_ms <= seen.cpu_ms;
+    let worked_ms = cpu_ms.abs_diff(seen.last_cpu_ms);
+    seen.last_cpu_ms = cpu_ms;
     seen.cpu_ms = seen.cpu_ms.max(cpu_ms);
     seen.memory_peak_kib = seen.memory_peak_kib.max(resident_kib);
     seen.processes_peak = seen.processes_peak.max(threads);
@@ -53,7 +57,7 @@ pub(crate) fn look(init: i32, limits: &StepLimits, seen: &mut Seen) -> Look {
     {
         return Look::HoldsTooMuch;
     }
-    if rests { Look::Rests } else { Look::Works }
+    if worked_ms == 0 { Look::Rests } else { Look::Works(worked_ms) }
 }
 
 /// CPU time of init and all processes below it so far, in milliseconds, with that of those it has buried.
@@ -136,7 +140,7 @@ mod tests {
         let limits = StepLimits { cpu_ms: 1, memory_bytes: 1 << 40, processes: 1 };
         let mut seen = Seen::default();
         // It computes, so some look shows it.
-        while look(pid, &limits, &mut seen) != Look::Works {
+        while !matches!(look(pid, &limits, &mut seen), Look::Works(_)) {
             std::thread::yield_now();
         }
         assert_eq!(seen.processes_peak, 2);

@@ -16,12 +16,20 @@ pub(crate) struct Idle {
     active_us: Option<u64>,
     /// CPU time of the session when it was last looked at.
     cpu_ms: u64,
+    /// CPU time that was seen to be used since.
+    worked_ms: u64,
 }
 
 impl Idle {
     /// Nothing may be done for `limit_ms` at most.
     pub fn new(limit_ms: Option<u64>, now: Instant) -> Self {
-        Self { limit: limit_ms.map(Duration::from_millis), since: now, active_us: None, cpu_ms: 0 }
+        Self {
+            limit: limit_ms.map(Duration::from_millis),
+            since: now,
+            active_us: None,
+            cpu_ms: 0,
+            worked_ms: 0,
+        }
     }
 
     /// A step of the program begins: nothing could be done before.
@@ -33,6 +41,12 @@ impl Idle {
     pub fn note(&mut self) {
         self.since = Instant::now();
         self.active_us = Some(now_us());
+    }
+
+    /// The program was seen to use CPU time, which may not show in what it used in all: that of children nobody waits for
+    /// goes with them.
+    pub fn works(&mut self, ms: u64) {
+        self.worked_ms += ms;
     }
 
     /// When something was last done, in microseconds since the epoch.
@@ -51,7 +65,8 @@ impl Idle {
             return false;
         }
         let used_ms = cpu_ms().unwrap_or(0);
-        let is_at_work = used_ms >= self.cpu_ms + WORK_MS;
+        let worked_ms = std::mem::take(&mut self.worked_ms);
+        let is_at_work = used_ms >= self.cpu_ms + WORK_MS || worked_ms >= WORK_MS;
         self.cpu_ms = used_ms;
         if is_at_work {
             self.since = now;
@@ -75,6 +90,9 @@ mod tests {
         assert!(idle.is_over(later(2000), || Some(WORK_MS + 1)));
         idle.note();
         assert!(!idle.is_over(idle.since + Duration::from_millis(999), || None));
+        idle.works(WORK_MS);
+        assert!(!idle.is_over(idle.since + Duration::from_millis(1000), || None)); // it was seen to compute
+        assert!(idle.is_over(idle.since + Duration::from_millis(1000), || None));
         assert!(Idle::new(None, began).due().is_none());
     }
 }

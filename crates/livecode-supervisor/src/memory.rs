@@ -29,10 +29,10 @@ impl MemoryClock {
         self.due
     }
 
-    /// Looks where it is time to; whether there is too much. Between two steps nothing is too much.
-    pub fn exceeds(&mut self, sandbox: &mut Sandbox, limits: Option<StepLimits>, now: Instant) -> bool {
+    /// Looks where it is time to, and says what it saw. Between two steps there is nothing to see.
+    pub fn look(&mut self, sandbox: &mut Sandbox, limits: Option<StepLimits>, now: Instant) -> Option<Look> {
         if self.due.is_none_or(|due| due > now) {
-            return false;
+            return None;
         }
         let began = Instant::now();
         let look = limits.map(|limits| sandbox.look(&limits));
@@ -42,6 +42,6 @@ impl MemoryClock {
         };
         let pause = self.interval.max(began.elapsed() * SHARE);
         self.due = (look != Some(Look::HoldsTooMuch)).then(|| Instant::now() + pause);
-        look == Some(Look::HoldsTooMuch)
+        look
     }
 }

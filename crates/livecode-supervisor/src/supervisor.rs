@@ -24,7 +24,7 @@ use livecode_protocol::{
     session::Outcome,
     stream::{QUEUE_FULL, Signal},
 };
-use livecode_sandbox::{Host, Pipes, Report, Sandbox, Status};
+use livecode_sandbox::{Host, Look, Pipes, Report, Sandbox, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
@@ -311,8 +311,10 @@ impl<'h> Supervisor<'h> {
             self.decide(Outcome::Timeout);
         }
         let limits = self.running_step().map(|step| step.limits);
-        if self.memory.exceeds(&mut self.sandbox, limits, now) {
-            self.decide(Outcome::Memory);
+        match self.memory.look(&mut self.sandbox, limits, now) {
+            Some(Look::HoldsTooMuch) => self.decide(Outcome::Memory),
+            Some(Look::Works(ms)) => self.idle.works(ms),
+            Some(Look::Rests) | None => {}
         }
     }
 
