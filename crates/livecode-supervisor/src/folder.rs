@@ -12,12 +12,15 @@ use livecode_protocol::{
     control::{self, State},
     order,
 };
+use rustix::fs::{FlockOperation, flock};
 
 /// Why a supervisor cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FolderError {
     #[error("cannot open the session's folder {0}")]
     Open(PathBuf, #[source] io::Error),
+    #[error("cannot lock the session's folder, which another supervisor may have begun in")]
+    Lock(#[source] io::Error),
     #[error("cannot make the journal")]
     Journal(#[source] livecode_journal::WriteError),
     #[error("cannot read the order")]
@@ -41,7 +44,14 @@ impl Folder {
         Ok(Self { path, folder })
     }
 
-    /// Makes the journal and takes its lock, which says that this session has a supervisor.
+    /// Keeps any other supervisor of this session from beginning while this one does.
+    pub fn lock(&self) -> Result<(), FolderError> {
+        flock(&self.folder, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| FolderError::Lock(error.into()))
+    }
+
+    /// Makes the journal and takes its lock, which says that this session has a supervisor; so that is to be written down
+    /// before.
     pub fn journal(&self) -> Result<Writer, FolderError> {
         Writer::create(&self.path.join("journal")).map_err(FolderError::Journal)
     }

@@ -71,7 +71,8 @@ pub(crate) fn supervise(host: &Host, path: PathBuf, server: UnixStream) -> i32 {
     }
 }
 
-/// Starts the program. Once the journal exists, a failure is told there, and there is nothing left to supervise.
+/// Starts the program. Whoever finds the journal finds who writes it, and can have it killed wherever it hangs. Once the
+/// journal exists, a failure is told there, and there is nothing left to supervise.
 fn begin(
     host: &Host,
     path: PathBuf,
@@ -79,11 +80,12 @@ fn begin(
     began: Instant,
 ) -> Result<Option<Supervisor<'_>>, FolderError> {
     let folder = Folder::open(path)?;
+    folder.lock()?;
+    folder.write_state()?;
     let journal = folder.journal()?;
     let order = folder.order()?;
     let mut record = Record::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
     let start = || -> Result<_, String> {
-        folder.write_state().map_err(|error| error.to_string())?;
         let listener = folder.listen().map_err(|error| error.to_string())?;
         let (sandbox, pipes) =
             Sandbox::start(host, &order).map_err(|error| format!("{error}: {}", error.source))?;

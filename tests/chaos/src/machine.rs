@@ -3,6 +3,10 @@
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
 use anyhow::{Result, bail};
+use rustix::{
+    net::{Shutdown, SocketType, shutdown, sockopt},
+    process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open},
+};
 use tokio::time::{Instant, sleep};
 
 /// How long a state of the machine may take to come about that nobody announces.
@@ -39,11 +43,50 @@ pub fn is_livecode(pid: u32) -> bool {
     name(pid).starts_with("livecode")
 }
 
+/// Process numbers of the children that `pid`'s threads have.
+pub fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let children =
+        threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    let children: Vec<_> = children.collect();
+    children
+        .iter()
+        .flat_map(|children| children.split_whitespace())
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
 /// Process numbers below `pid`, in all generations.
 pub fn descendants(pid: u32) -> Vec<u32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let children: Vec<u32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
-    children.iter().flat_map(|child| [vec![*child], descendants(*child)].concat()).collect()
+    children(pid).iter().flat_map(|child| [vec![*child], descendants(*child)].concat()).collect()
+}
+
+/// The process below `supervisor` that handles a signal (proc_pid_status(5)): its program, ready for it.
+pub fn program(supervisor: u32, signal: Signal) -> Option<u32> {
+    let handles = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or_default();
+        let mask = u64::from_str_radix(mask.trim(), 16).unwrap_or(0);
+        mask & 1 << (signal.as_raw() - 1) != 0
+    };
+    descendants(supervisor).into_iter().find(handles)
+}
+
+/// Breaks every connection between a supervisor and its server, and nothing else: both keep their ends, which say that the
+/// other is gone. `None` where there is none.
+pub fn cut(supervisor: u32, server: u32) -> Option<usize> {
+    let pid = |pid: u32| Pid::from_raw(i32::try_from(pid).ok()?);
+    let (server, handle) = (pid(server)?, pidfd_open(pid(supervisor)?, PidfdFlags::empty()).ok()?);
+    let fds = fs::read_dir(format!("/proc/{supervisor}/fd")).into_iter().flatten().flatten();
+    let numbers = fds.filter_map(|fd| fd.file_name().to_str()?.parse::<i32>().ok());
+    let cuts = numbers.filter(|number| {
+        let Ok(socket) = pidfd_getfd(&handle, *number, PidfdGetfdFlags::empty()) else { return false };
+        let is_stream = sockopt::socket_type(&socket) == Ok(SocketType::STREAM);
+        // Whoever connected, or made both ends.
+        let is_servers = sockopt::socket_peercred(&socket).is_ok_and(|peer| peer.pid == server);
+        is_stream && is_servers && shutdown(&socket, Shutdown::Both).is_ok()
+    });
+    Some(cuts.count()).filter(|count| *count > 0)
 }
 
 /// Memory of a process's own, in bytes: resident, anonymous.

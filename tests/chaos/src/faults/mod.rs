@@ -5,6 +5,7 @@ mod data;
 mod processes;
 mod queue;
 mod resources;
+mod supervisors;
 
 use std::{
     pin::Pin,
@@ -47,6 +48,9 @@ pub async fn run(common: &Common, only: Option<&str>) -> Result<()> {
         processes::supervisor_killed: "supervisor killed" => "program dead, session lost, journal whole, nothing left",
         processes::input_before_kill: "server killed with inputs that its supervisor has not read" => "no ack before it has them; sent again, each once",
         processes::supervisor_stopped: "supervisor stopped, session deleted" => "204 within 10 s, nothing left",
+        supervisors::stopped_as_it_begins: "supervisor stopped as it begins, session deleted" => "204, nothing left, wherever it was",
+        supervisors::connection_cut: "connection between server and supervisor broken" => "clients notice nothing, inputs once, in order",
+        supervisors::full_pipes: "program ends with full pipes" => "all of it is read",
         processes::spawner_killed: "spawner killed" => "sessions run on, new ones are made",
         queue::spawner_stopped: "spawner stopped (SIGSTOP), then continued" => "server answers, what waits can be deleted, the rest runs",
         queue::spawner_hangs: "spawner stopped for good" => "the server answers, however many are created",
