@@ -62,6 +62,27 @@ pub async fn request(
     Ok(Answer { status, body })
 }
 
+/// Makes one request, and returns the status and the text of an answer that came whole.
+pub async fn text(
+    address: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: String,
+) -> Result<(u16, String)> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let mut request = Request::builder().method("POST").uri(path).header("host", "127.0.0.1");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
+    let status = answer.status().as_u16();
+    let bytes = answer.into_body().collect().await.context("the answer was broken off")?.to_bytes();
+    connection.abort();
+    Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
+}
+
 pub async fn get(address: &str, path: &str) -> Result<Answer> {
     request(address, "GET", path, None, None).await
 }

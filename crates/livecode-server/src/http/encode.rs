@@ -15,7 +15,7 @@ use crate::sessions::Item;
 /// Which messages a reader understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// v0.1's: no numbers, no reasons, no gaps, and text only.
+    /// v0.1's: no numbers, no reasons, gaps as a note, and text only.
     V01,
     /// v0.2's, with each message's number where it is asked for.
     V02 {
@@ -24,6 +24,9 @@ pub(crate) enum Dialect {
     },
 }
 
+/// What v0.1, which knows no gap, says on standard error in its place.
+pub(crate) const GAP_NOTE: &str = "livecode: output is missing here: it could not be kept\n";
+
 /// A message of the server's own, as JSON.
 pub(crate) fn json(message: &ServerMessage<'_>) -> String {
     // Plain data: serialising it cannot fail.
@@ -31,12 +34,12 @@ pub(crate) fn json(message: &ServerMessage<'_>) -> String {
 }
 
 impl Dialect {
-    /// An item as the message that is sent; `None` for what the dialect does not know.
-    pub fn message(self, item: &Item) -> Option<String> {
+    /// An item as the message that is sent.
+    pub fn message(self, item: &Item) -> String {
         match item {
-            Item::Entry(entry) => Some(self.entry(entry)),
-            Item::Gap { .. } if self == Self::V01 => None,
-            Item::Gap { from, to } => Some(json(&ServerMessage::Gap { from: *from, to: *to })),
+            Item::Entry(entry) => self.entry(entry),
+            Item::Gap { .. } if self == Self::V01 => self.write(Output::Stderr, GAP_NOTE.as_bytes(), None),
+            Item::Gap { from, to } => json(&ServerMessage::Gap { from: *from, to: *to }),
         }
     }
 
@@ -113,10 +116,14 @@ mod tests {
                 r#"{"msgtype":"exitstatus","exitstatus":255,"reason":"lost","seq":7}"#,
             ),
             (v02, Item::Gap { from: 3, to: 4 }, r#"{"msgtype":"gap","from":3,"to":4}"#),
+            (
+                Dialect::V01,
+                Item::Gap { from: 3, to: 4 },
+                r#"{"msgtype":"write","file":"stderr","data":"livecode: output is missing here: it could not be kept\n"}"#,
+            ),
         ];
         for (dialect, item, expected) in cases {
-            assert_eq!(dialect.message(&item).as_deref(), Some(expected));
+            assert_eq!(dialect.message(&item), expected);
         }
-        assert_eq!(Dialect::V01.message(&Item::Gap { from: 1, to: 1 }), None);
     }
 }

@@ -236,7 +236,7 @@ async fn outgoing(
         let progress = follower.watch();
         let messages = tokio::select! {
             items = follower.next() => match items {
-                Ok(Some(items)) => items.iter().filter_map(|item| dialect.message(item)).map(Message::text).collect(),
+                Ok(Some(items)) => items.iter().map(|item| Message::text(dialect.message(item))).collect(),
                 Ok(None) => {
                     // What was answered before the end is still said.
                     while let Ok(Notice::Text(text)) = notices.try_recv() {

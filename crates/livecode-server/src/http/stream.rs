@@ -166,7 +166,7 @@ impl Format {
     fn chunk(self, items: &[Item], dialect: Dialect) -> String {
         let mut chunk = String::new();
         for item in items {
-            let Some(message) = dialect.message(item) else { continue };
+            let message = dialect.message(item);
             let _ = match (self, item) {
                 (Self::Events, Item::Entry(entry)) => {
                     write!(chunk, "id: {}\ndata: {message}\n\n", entry.seq)

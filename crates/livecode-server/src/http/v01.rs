@@ -27,7 +27,7 @@ use utoipa::ToSchema;
 use super::{
     App,
     caller::{in_time, parse_json, read_body},
-    encode::{Dialect, json},
+    encode::{Dialect, GAP_NOTE, json},
     problem::ApiError,
     sessions::new_owner,
     socket::{Gone, MAX_FRAME_BYTES, Socket},
@@ -98,6 +98,17 @@ impl From<Exec> for CreateSession {
     }
 }
 
+/// Part of the results is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("part of the results could not be kept: the server's disk was full")]
+struct Missing;
+
+impl From<Missing> for ApiError {
+    fn from(missing: Missing) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, missing.to_string())
+    }
+}
+
 /// A session that is forgotten, and ended if it runs, when this is dropped: with the answer, or with the connection.
 struct OneAnswer {
     registry: Arc<Registry>,
@@ -125,15 +136,26 @@ impl OneAnswer {
         self.registry.follow(&self.session, 0)
     }
 
+    fn chunk(&self, items: &[Item]) -> Result<Vec<u8>, Missing> {
+        Ok(items.iter().map(|item| self.plain(item)).collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
     /// The bytes of an item that belong into a plain answer.
-    fn plain<'i>(&self, item: &'i Item) -> Option<&'i [u8]> {
-        match item {
-            Item::Entry(entry) if entry.kind == Kind::Stdout => Some(&entry.data),
-            // The results of tests are one JSON document, and nothing may stand beside it.
-            Item::Entry(entry) if entry.kind == Kind::Stderr && self.mode == Mode::Exec => Some(&entry.data),
-            _ => None,
+    fn plain<'i>(&self, item: &'i Item) -> Result<&'i [u8], Missing> {
+        match (item, self.mode) {
+            (Item::Entry(entry), _) if entry.kind == Kind::Stdout => Ok(&entry.data),
+            (Item::Entry(entry), Mode::Exec) if entry.kind == Kind::Stderr => Ok(&entry.data),
+            (Item::Entry(_), _) => Ok(&[]),
+            (Item::Gap { .. }, Mode::Exec) => Ok(GAP_NOTE.as_bytes()),
+            // The results of tests are one JSON document: nothing may stand beside it, and half of it is none.
+            (Item::Gap { .. }, Mode::Test) => Err(Missing),
         }
     }
+}
+
+/// One message a line.
+fn raw(items: &[Item]) -> Vec<u8> {
+    items.iter().map(|item| Dialect::V01.message(item) + "\n").collect::<String>().into_bytes()
 }
 
 /// Runs programs on a websocket, one a connection.
@@ -242,23 +264,13 @@ pub(crate) async fn exec(
                 .next()
                 .await
                 .inspect_err(|error| tracing::error!(%error, "a journal cannot be read"));
-            let items = match items.transpose()? {
-                Ok(items) => items,
-                // Breaks the answer off: its end would say that it is whole.
-                Err(error) => return Some((Err(error), (follower, running))),
+            let chunk = match items.transpose()? {
+                Ok(items) if is_raw => Ok(raw(&items)),
+                Ok(items) => running.chunk(&items).map_err(axum::Error::new),
+                Err(error) => Err(axum::Error::new(error)),
             };
-            let mut chunk = vec![];
-            for item in &items {
-                if is_raw {
-                    if let Some(message) = Dialect::V01.message(item) {
-                        chunk.extend_from_slice(message.as_bytes());
-                        chunk.push(b'\n');
-                    }
-                } else {
-                    chunk.extend_from_slice(running.plain(item).unwrap_or_default());
-                }
-            }
-            Some((Ok(Bytes::from(chunk)), (follower, running)))
+            // An error breaks the answer off: its end would say that it is whole.
+            Some((chunk.map(Bytes::from), (follower, running)))
         }));
     Ok(([(header::CONTENT_TYPE, PLAIN)], body).into_response())
 }
@@ -316,7 +328,7 @@ pub(crate) async fn run(
     let mut follower = running.follow();
     let mut output = vec![];
     while let Some(items) = follower.next().await? {
-        items.iter().filter_map(|item| running.plain(item)).for_each(|bytes| output.extend_from_slice(bytes));
+        output.extend_from_slice(&running.chunk(&items)?);
     }
     let exitstatus = running.session.progress().ended.map_or(255, |ended| ended.exitstatus);
     let mut response = ([(header::CONTENT_TYPE, PLAIN)], output).into_response();

@@ -60,6 +60,7 @@ pub async fn run(common: &Common, only: Option<&str>) -> Result<()> {
         processes::hundred_found: "100 running sessions at start" => "all found within 1 s, and read on",
         resources::out_of_descriptors: "no descriptors left (EMFILE)" => "nothing lost; answered again when clients leave",
         resources::full_disk: "full disk (ENOSPC)" => "program ends, exit status there, gap told; 507 for new ones",
+        resources::full_disk_v01: "full disk, for a client of v0.1" => "it sees that output is missing",
         resources::full_before_it_begins: "full disk before a session begins" => "lost, and every watcher is told",
         resources::nearly_full_disk: "nearly full disk" => "507 with a reason, what runs goes on",
         resources::flood_without_readers: "flood while nobody reads" => "reaches its cap, server's memory flat",

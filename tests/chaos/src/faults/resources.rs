@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep, timeout},
@@ -24,7 +24,7 @@ use tokio::{
 use super::processes::{begun, counted, counter, spawner};
 use crate::{
     Common,
-    http::{Received, Stream, Whole, create, create_python, delete, read_all, request, session},
+    http::{Received, Stream, Whole, create, create_python, delete, read_all, request, session, text},
     machine::{self, eventually},
     server::{Options, Server, signal_pid},
 };
@@ -155,6 +155,78 @@ pub async fn full_disk(common: &Common) -> Result<String> {
     let again = read_all(server.address(), &id).await?;
     ensure!((again.gaps, &again.exit) == (whole.gaps, &whole.exit), "it reads otherwise after a restart");
     Ok(format!("exit status 3, a gap of {} entries, 507 for a new one", whole.gaps))
+}
+
+/// Of a program that waits for a signal: what it does then, its disk is full.
+async fn on_full_disk<T: Send + 'static>(
+    server: &Server,
+    disk: &Disk,
+    answer: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let answer = tokio::spawn(answer);
+    let sessions = server.data().join("sessions");
+    let program = eventually("a program that waits", || {
+        let session = fs::read_dir(&sessions).ok()?.flatten().next()?;
+        machine::program(server.supervisor(session.file_name().to_str()?)?, Signal::USR1)
+    })
+    .await?;
+    disk.fill(0)?;
+    signal_pid(program, Signal::USR1);
+    let answer = answer.await?;
+    fs::remove_file(disk.path().join("filler"))?;
+    eventually("its session gone", || {
+        fs::read_dir(&sessions).is_ok_and(|mut left| left.next().is_none()).then_some(())
+    })
+    .await?;
+    answer
+}
+
+/// v0.1 has no word for a gap: where there is a standard error it is told there, and where a document would be broken there is
+/// none.
+pub async fn full_disk_v01(common: &Common) -> Result<String> {
+    const WAIT: &str = "import signal\nprint('before', flush=True)\n\
+                        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n\
+                        signal.signal(signal.SIGUSR1, lambda *_: None)\nsignal.sigwait({signal.SIGUSR1})\n";
+    const NOTE: &str = "livecode: output is missing here";
+    let disk = Disk::new(8 * MIB)?;
+    let server =
+        Server::start_in(Options::new(common).with(&["--disk-min-free-bytes", "1048576"]), disk.path())?;
+    let address = server.address();
+    let code = format!("{WAIT}for _ in range(400): print('x' * 8000)\nprint('after', flush=True)");
+    let ask = |path: &'static str, headers: &'static [(&'static str, &'static str)], body: String| {
+        let address = address.to_owned();
+        async move { text(&address, path, headers, body).await }
+    };
+    let exec = json!({"runtime": "python", "code": code});
+    let (_, plain) = on_full_disk(&server, &disk, ask("/exec", &[], exec.to_string())).await?;
+    ensure!(plain.starts_with("before\n") && plain.len() < 400 * 8000, "{} bytes", plain.len());
+    ensure!(plain.contains(NOTE), "/exec says nothing of what is missing");
+    let mut raw = exec.clone();
+    raw["raw_output"] = json!(true);
+    let (_, raw) = on_full_disk(&server, &disk, ask("/exec", &[], raw.to_string())).await?;
+    let messages: Vec<Value> = raw.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let told = |message: &Value| {
+        message["file"] == "stderr" && message["data"].as_str().is_some_and(|data| data.contains(NOTE))
+    };
+    ensure!(messages.iter().any(told), "raw_output says nothing of what is missing");
+    ensure!(messages.iter().all(|message| message["msgtype"] != "gap"), "v0.1 knows no gap");
+    let (status, run) = on_full_disk(&server, &disk, ask("/runtimes/python", &[], code)).await?;
+    ensure!(status == 200 && run.contains(NOTE), "/runtimes says nothing of what is missing: {status}");
+    // The results of tests are one document.
+    let long = "    raise Exception('x' * 300_000)\n";
+    let test = format!("def test_it():\n    {}\n{long}", WAIT.trim_end().replace('\n', "\n    "));
+    let parts =
+        format!("--XX\r\nContent-Disposition: form-data; name=\"test_it.py\"\r\n\r\n{test}\r\n--XX--\r\n");
+    let is_test = json!({
+        "runtime": "python", "mode": "test", "files": [{"filename": "test_it.py", "contents": test}],
+    });
+    let broken = on_full_disk(&server, &disk, ask("/exec", &[], is_test.to_string())).await;
+    ensure!(broken.is_err(), "half a document ends as if it were whole: {} bytes", broken?.1.len());
+    const TEST: &[(&str, &str)] =
+        &[("content-type", "multipart/form-data; boundary=XX"), ("x-falcon-mode", "test")];
+    let (status, answer) = on_full_disk(&server, &disk, ask("/runtimes/python", TEST, parts)).await?;
+    ensure!(status == 507, "half a document was answered {status}: {answer}");
+    Ok("told on standard error by 3 of 3; results of tests broken off, or 507".into())
 }
 
 /// Not even the journal can be made, nor closed in the supervisor's place.
