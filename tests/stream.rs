@@ -1,6 +1,6 @@
 //! The stream: replay, resuming, several watchers, input, and the readers that are no websockets.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -331,6 +331,42 @@ fn a_server_that_stops_says_so_and_leaves_programs_running() {
     let mut stream = server.stream(&id, "?after=1");
     stream.send(&json!({"msgtype": "input", "data": "again\n"}));
     assert_eq!(stdout(&stream.rest()), "again\n");
+}
+
+/// Over plain HTTP there is no close code: the answer is whole, and says that it is the server that goes and not the session.
+#[test]
+fn a_server_that_stops_ends_plain_streams_in_due_form() {
+    for (accept, goodbye) in [
+        ("text/event-stream", "data: {\"msgtype\":\"goodbye\"}\n\n"),
+        ("application/x-ndjson", "{\"msgtype\":\"goodbye\"}\n"),
+    ] {
+        let mut server = Server::start();
+        let id = server.create_id("python", "print('on', flush=True)\nprint(input())");
+        let mut client = std::net::TcpStream::connect(server.address()).expect("the server listens");
+        client.set_read_timeout(Some(crate::common::patience())).expect("a positive duration");
+        let request =
+            format!("GET /sessions/{id}/stream HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
+        client.write_all(request.as_bytes()).expect("sent");
+        let mut answer = vec![];
+        while !String::from_utf8_lossy(&answer).contains("on\\n") {
+            let mut part = [0; 4096];
+            let length = client.read(&mut part).expect("it goes on");
+            assert!(length > 0, "{accept}: it ended: {}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&part[..length]);
+        }
+        assert!(server.stop().success());
+        client.read_to_end(&mut answer).expect("no reset");
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.ends_with(&format!("{goodbye}\r\n0\r\n\r\n")), "{accept}: {answer}");
+        assert!(!answer.contains("exitstatus"), "{accept}: {answer}");
+        // Who comes back misses nothing.
+        server.start_again();
+        server.stream(&id, "").send(&json!({"msgtype": "input", "data": "again\n"}));
+        let path = format!("/sessions/{id}/stream?after=1");
+        let rest: Vec<_> = server.lines("GET", &path, &[("accept", accept)], b"").collect();
+        assert!(rest.iter().any(|line| line.contains("again\\n")), "{accept}: {rest:?}");
+        assert!(rest.iter().any(|line| line.contains("exitstatus")), "{accept}: {rest:?}");
+    }
 }
 
 #[test]

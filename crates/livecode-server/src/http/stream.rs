@@ -14,12 +14,12 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::stream;
-use livecode_protocol::session::Problem;
+use livecode_protocol::{session::Problem, stream::ServerMessage};
 use serde::Deserialize;
 
 use super::{
     App,
-    encode::Dialect,
+    encode::{Dialect, json},
     problem::ApiError,
     sessions::find,
     socket::{self, MAX_FRAME_BYTES, Socket},
@@ -130,12 +130,15 @@ enum Format {
 
 impl Format {
     fn response(self, follower: Follower, dialect: Dialect, app: App) -> Response {
-        let body =
-            Body::from_stream(stream::unfold((follower, app), move |(mut follower, app)| async move {
-                // An error breaks the answer off: its end would say that it is whole.
-                let chunk = self.next(&mut follower, &app, dialect).await?;
-                Some((chunk.map(Bytes::from), (follower, app)))
-            }));
+        let body = stream::unfold((follower, app, false), move |(mut follower, app, is_over)| async move {
+            if is_over {
+                return None;
+            }
+            // An error breaks the answer off: its end would say that it is whole.
+            let (chunk, is_last) = self.next(&mut follower, &app, dialect).await?;
+            Some((chunk.map(Bytes::from), (follower, app, is_last)))
+        });
+        let body = Body::from_stream(body);
         let content_type = if self == Self::Events { EVENTS } else { LINES };
         let headers = [
             (header::CONTENT_TYPE, content_type),
@@ -146,21 +149,33 @@ impl Format {
         (headers, body).into_response()
     }
 
+    /// The next chunk, and whether it is the last.
     async fn next(
         self,
         follower: &mut Follower,
         app: &App,
         dialect: Dialect,
-    ) -> Option<Result<String, FollowError>> {
+    ) -> Option<(Result<String, FollowError>, bool)> {
         let progress = follower.watch();
         let items = tokio::select! {
             items = follower.next() => items,
-            () = tokio::time::sleep(HEARTBEAT), if self == Self::Events => return Some(Ok(":\n\n".into())),
-            () = app.interrupted(progress) => return None,
+            () = tokio::time::sleep(HEARTBEAT), if self == Self::Events => {
+                return Some((Ok(":\n\n".into()), false));
+            }
+            () = app.interrupted(progress) => return Some((Ok(self.goodbye()), true)),
         };
         let items =
             items.inspect_err(|error| tracing::error!(%error, "a journal cannot be read")).transpose()?;
-        Some(items.map(|items| self.chunk(&items, dialect)))
+        Some((items.map(|items| self.chunk(&items, dialect)), false))
+    }
+
+    /// The last that a server says which stops: where the session goes on, the stream ends without its `exitstatus`.
+    fn goodbye(self) -> String {
+        let message = json(&ServerMessage::Goodbye);
+        match self {
+            Self::Events => format!("data: {message}\n\n"),
+            Self::Lines => message + "\n",
+        }
     }
 
     fn chunk(self, items: &[Item], dialect: Dialect) -> String {
