@@ -1,4 +1,4 @@
-//! The server's side of the spawner: asks for supervisors, and starts a new spawner where the old one died.
+//! The server's side of the spawner: asks for supervisors, and starts a new spawner where the old one died or hangs.
 
 use std::{
     io::{self, IoSlice},
@@ -7,17 +7,50 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use livecode_protocol::{
     SessionId,
     control::{Ready, SpawnerRequest},
 };
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
+use rustix::{
+    io::{Errno, retry_on_intr},
+    net::{
+        RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg,
+        sockopt::{Timeout, set_socket_timeout},
+    },
+    process::{Signal, pidfd_send_signal},
+};
 
-/// Starts a spawner process and returns the socket to it.
-pub type Start = Box<dyn Fn() -> io::Result<OwnedFd> + Send + Sync>;
+/// How long a spawner may take to take a request. Its socket holds a few, and each costs it one fork.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take from its start until it has tried a sandbox.
+const LAUNCH_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Starts a spawner process.
+pub type Start = Box<dyn Fn() -> io::Result<Process> + Send + Sync>;
+
+/// A spawner process. It ends, and tidies up, when its socket is closed.
+#[derive(Debug)]
+pub struct Process {
+    /// The socket to it.
+    pub socket: OwnedFd,
+    /// The process itself (pidfd_open(2)).
+    pub pidfd: OwnedFd,
+}
+
+impl Process {
+    /// For one that hangs, and does not see that its socket is closed.
+    fn kill(&self) {
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL); // it may be gone already
+    }
+}
+
+/// Tells one spawner from the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation(u64);
 
 /// Why there is no spawner.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +66,15 @@ pub enum SpawnerError {
 /// A running spawner.
 pub struct Spawner {
     start: Start,
-    socket: Mutex<OwnedFd>,
+    living: Mutex<Living>,
     turn: Arc<tokio::sync::Mutex<()>>,
     degraded: Vec<String>,
+}
+
+/// The spawner that is asked now.
+struct Living {
+    process: Process,
+    generation: Generation,
 }
 
 impl Spawner {
@@ -44,8 +83,9 @@ impl Spawner {
     /// # Errors
     /// Where it does not start, or no sandbox can be made.
     pub fn new(start: Start) -> Result<Self, SpawnerError> {
-        let (socket, degraded) = launch(&start)?;
-        Ok(Self { start, socket: Mutex::new(socket), turn: Arc::default(), degraded })
+        let (process, degraded) = launch(&start)?;
+        let living = Mutex::new(Living { process, generation: Generation(0) });
+        Ok(Self { start, living, turn: Arc::default(), degraded })
     }
 
     /// What of the sandbox this machine cannot enforce.
@@ -59,11 +99,11 @@ impl Spawner {
     }
 
     /// Has a supervisor started for a session whose folder is complete, and returns the connection to it. A supervisor that
-    /// could not be started shows as that connection's end.
+    /// could not be started shows as that connection's end; where nothing shows, whoever waits has the spawner replaced.
     ///
     /// # Errors
-    /// Where no socket can be made, or the spawner is gone and cannot be started again.
-    pub fn start_supervisor(&self, id: SessionId) -> io::Result<UnixStream> {
+    /// Where no socket can be made, or the spawner is gone or hangs and cannot be started again.
+    pub fn start_supervisor(&self, id: SessionId) -> io::Result<(UnixStream, Generation)> {
         self.ask(&SpawnerRequest::Start(id))
     }
 
@@ -71,33 +111,68 @@ impl Spawner {
     ///
     /// # Errors
     /// As [`Self::start_supervisor`].
-    pub fn sweep(&self, id: SessionId) -> io::Result<UnixStream> {
+    pub fn sweep(&self, id: SessionId) -> io::Result<(UnixStream, Generation)> {
         self.ask(&SpawnerRequest::Sweep(id))
     }
 
-    fn ask(&self, request: &SpawnerRequest) -> io::Result<UnixStream> {
+    /// Kills the spawner of that generation, unless somebody else has, and starts another, which sweeps as each does.
+    ///
+    /// # Errors
+    /// Where none can be started.
+    pub fn replace(&self, generation: Generation) -> io::Result<()> {
+        let mut living = self.living();
+        if living.generation == generation {
+            tracing::warn!("the spawner hangs; starting another");
+            self.renew(&mut living)?;
+        }
+        Ok(())
+    }
+
+    fn ask(&self, request: &SpawnerRequest) -> io::Result<(UnixStream, Generation)> {
         let request = serde_json::to_vec(request)?;
         let (ours, theirs) = UnixStream::pair()?;
-        let mut socket = self.socket.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Err(error) = send(&socket, &request, &theirs) {
-            tracing::warn!(%error, "the spawner is gone; starting another");
-            (*socket, _) = launch(&self.start).map_err(io::Error::other)?;
-            send(&socket, &request, &theirs)?;
+        let mut living = self.living();
+        if let Err(error) = send(&living.process.socket, &request, &theirs) {
+            tracing::warn!(%error, "the spawner is gone, or hangs; starting another");
+            self.renew(&mut living)?;
+            send(&living.process.socket, &request, &theirs)?;
         }
-        Ok(ours)
+        Ok((ours, living.generation))
+    }
+
+    fn renew(&self, living: &mut Living) -> io::Result<()> {
+        living.process.kill();
+        let (process, _) = launch(&self.start).map_err(io::Error::other)?;
+        *living = Living { process, generation: Generation(living.generation.0 + 1) };
+        Ok(())
+    }
+
+    fn living(&self) -> MutexGuard<'_, Living> {
+        self.living.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn launch(start: &Start) -> Result<(OwnedFd, Vec<String>), SpawnerError> {
-    let socket = start().map_err(SpawnerError::Start)?;
-    let mut bytes = vec![0; 64 * 1024];
-    let (length, _) =
-        recv(&socket, &mut *bytes, RecvFlags::empty()).map_err(|error| SpawnerError::Start(error.into()))?;
-    let ready: Ready = serde_json::from_slice(&bytes[..length])
-        .map_err(|error| SpawnerError::Start(io::Error::other(error)))?;
+fn launch(start: &Start) -> Result<(Process, Vec<String>), SpawnerError> {
+    let process = start().map_err(SpawnerError::Start)?;
+    let ready = hear(&process.socket).inspect_err(|_| process.kill()).map_err(SpawnerError::Start)?;
     match ready.error {
         Some(error) => Err(SpawnerError::NoSandbox(error)),
-        None => Ok((socket, ready.degraded)),
+        None => Ok((process, ready.degraded)),
+    }
+}
+
+/// The first that a spawner says.
+fn hear(socket: &OwnedFd) -> io::Result<Ready> {
+    set_socket_timeout(socket, Timeout::Send, Some(REQUEST_PATIENCE))?;
+    set_socket_timeout(socket, Timeout::Recv, Some(LAUNCH_PATIENCE))?;
+    let mut bytes = vec![0; 64 * 1024];
+    match retry_on_intr(|| recv(socket, &mut *bytes, RecvFlags::empty())) {
+        Ok((length, _)) => Ok(serde_json::from_slice(&bytes[..length])?),
+        Err(Errno::AGAIN) => {
+            let seconds = LAUNCH_PATIENCE.as_secs();
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("it said nothing for {seconds} s")))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -106,6 +181,12 @@ fn send(socket: &OwnedFd, request: &[u8], stream: &UnixStream) -> io::Result<()>
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let descriptors = [stream.as_fd()];
     ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    sendmsg(socket, &[IoSlice::new(request)], &mut ancillary, SendFlags::NOSIGNAL)?;
-    Ok(())
+    match retry_on_intr(|| sendmsg(socket, &[IoSlice::new(request)], &mut ancillary, SendFlags::NOSIGNAL)) {
+        Ok(_) => Ok(()),
+        Err(Errno::AGAIN) => {
+            let seconds = REQUEST_PATIENCE.as_secs();
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("it took no request for {seconds} s")))
+        }
+        Err(error) => Err(error.into()),
+    }
 }

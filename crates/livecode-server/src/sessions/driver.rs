@@ -20,7 +20,7 @@ use super::{
     store::{Store, is_exhausted},
     talk::{Queue, Talk},
 };
-use crate::spawner::Spawner;
+use crate::spawner::{Generation, Spawner};
 
 /// How often a supervisor is asked for, where each dies before it has begun.
 const START_TRIES: u32 = 3;
@@ -29,7 +29,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// How long a supervisor may take to end its session when it is asked to; then it is killed itself.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
-
+/// How long it may take from asking for a supervisor until one has begun its journal. A spawner does nothing but fork.
+const BEGIN_PATIENCE: Duration = Duration::from_secs(10);
 /// How long sweeping up may take.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -112,11 +113,15 @@ impl Driver {
         let mut tries = 0;
         while tries < START_TRIES && !self.session.is_cancelled() && !self.store.has_begun(self.id()) {
             match self.start_supervisor().await {
-                Ok(stream) => {
+                Ok((stream, generation)) => {
                     tries += 1;
-                    self.talk(stream, queue).await;
+                    tokio::select! {
+                        _ = self.talk(stream, queue) => {}
+                        () = self.nothing_begins() => self.replace_spawner(generation).await,
+                    }
                 }
                 Err(error) => {
+                    tries += u32::from(is_panic(&error));
                     tracing::error!(id = %self.id(), %error, "no supervisor can be started now; trying again");
                     tokio::select! {
                         () = pauses.wait() => {}
@@ -127,25 +132,38 @@ impl Driver {
         }
     }
 
-    async fn start_supervisor(&self) -> io::Result<tokio::net::UnixStream> {
+    /// Waits until a supervisor that was asked for should have begun, and for ever where it has.
+    async fn nothing_begins(&self) {
+        tokio::time::sleep(BEGIN_PATIENCE).await;
+        if self.store.has_begun(self.id()) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn start_supervisor(&self) -> io::Result<(tokio::net::UnixStream, Generation)> {
         let id = self.id();
-        self.ask_spawner(move |spawner| spawner.start_supervisor(id)).await
+        let (stream, generation) = self.at_spawner(move |spawner| spawner.start_supervisor(id)).await?;
+        Ok((from_std(stream)?, generation))
+    }
+
+    async fn replace_spawner(&self, generation: Generation) {
+        if let Err(error) = self.at_spawner(move |spawner| spawner.replace(generation)).await {
+            tracing::error!(id = %self.id(), %error, "no spawner can be started now");
+        }
     }
 
     /// Off the threads that serve: it waits where the spawner is busy, or has to be started again. One at a time, so that a
     /// spawner that hangs holds up one thread and not all that there are for waiting.
-    async fn ask_spawner(
+    async fn at_spawner<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&Spawner) -> io::Result<std::os::unix::net::UnixStream> + Send + 'static,
-    ) -> io::Result<tokio::net::UnixStream> {
+        ask: impl FnOnce(&Spawner) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         let (spawner, turn) = (self.spawner.clone(), self.spawner.turn().await);
         let asked = move || {
             let _turn = turn; // kept though nobody may wait for the answer any more
             ask(&spawner)
         };
-        let stream = blocking(asked).await?;
-        stream.set_nonblocking(true)?;
-        tokio::net::UnixStream::from_std(stream)
+        blocking(asked).await?
     }
 
     /// Talks to the supervisor as long as there is one; then has the journal closed.
@@ -158,7 +176,12 @@ impl Driver {
                 Err(error) => tracing::warn!(id = %self.id(), %error, "a journal cannot be read now"),
             }
             match self.store.connect(self.id()).await {
-                Ok(stream) => self.talk(stream, queue).await,
+                // One that was talked to is there; the next try need not wait for it to get ready.
+                Ok(stream) => {
+                    if self.talk(stream, queue).await {
+                        pauses = Pauses::new();
+                    }
+                }
                 Err(error) if is_exhausted(&error) => {
                     tracing::warn!(id = %self.id(), %error, "a supervisor cannot be connected to now");
                 }
@@ -178,18 +201,25 @@ impl Driver {
         }
     }
 
-    async fn talk(&self, stream: tokio::net::UnixStream, queue: &mut Queue) {
-        if let Err(error) = Talk::new(stream, queue).run(&self.session, &self.store).await {
+    /// Talks on one connection to its end. Whether it was answered at all.
+    async fn talk(&self, stream: tokio::net::UnixStream, queue: &mut Queue) -> bool {
+        let mut talk = Talk::new(stream, queue);
+        if let Err(error) = talk.run(&self.session, &self.store).await {
             tracing::debug!(id = %self.id(), %error, "the connection to the supervisor ended");
         }
+        talk.is_answered()
     }
 
     /// Closes the journal where nobody else can any more. `false` where somebody can.
     async fn close(&self, outcome: Outcome) -> bool {
         let (store, id) = (self.store.clone(), self.id());
         match blocking(move || store.close(id, outcome)).await {
-            Ok(is_closed) => is_closed,
+            Ok(Ok(is_closed)) => is_closed,
             Err(error) => {
+                tracing::error!(%id, %error, "closing a journal failed");
+                true // what cannot be written down is still said
+            }
+            Ok(Err(error)) => {
                 tracing::error!(%id, %error, "a journal cannot be closed");
                 // A full disk refuses for long; what cannot be written down is still said.
                 !error.cause().is_some_and(is_exhausted)
@@ -217,10 +247,17 @@ impl Driver {
     /// Has the spawner kill what a dead supervisor left, and waits until it has.
     async fn sweep(&self) {
         let id = self.id();
-        let swept = async { self.ask_spawner(move |spawner| spawner.sweep(id)).await?.read(&mut [0]).await };
-        let swept = tokio::time::timeout(SWEEP_PATIENCE, swept).await;
-        if let Err(error) = swept.map_err(io::Error::from).and_then(|swept| swept) {
-            tracing::warn!(%id, %error, "what a dead supervisor left was not swept up; the next server will try");
+        let swept = async {
+            let (stream, generation) = self.at_spawner(move |spawner| spawner.sweep(id)).await?;
+            let mut stream = from_std(stream)?;
+            if tokio::time::timeout(SWEEP_PATIENCE, stream.read(&mut [0])).await.is_err() {
+                // The next one sweeps when it starts.
+                self.at_spawner(move |spawner| spawner.replace(generation)).await?;
+            }
+            io::Result::Ok(())
+        };
+        if let Err(error) = swept.await {
+            tracing::warn!(%id, %error, "what a dead supervisor left was not swept up; the next spawner will try");
         }
         self.store.clear_leftovers(id);
     }
@@ -234,24 +271,24 @@ impl Driver {
                 other => break other.ok(),
             }
         };
-        self.session.set_progress(|progress| {
-            let started_us = progress.started_us;
-            match ended {
-                Some(ended) => *progress = Progress { started_us: ended.started_us.or(started_us), ..ended },
-                // A closing entry that could not be written is told all the same, after all that is known to be there.
-                None if progress.ended.is_none() => {
-                    progress.entries += 1;
-                    progress.ended = Some(Ended::lost());
-                }
-                None => {}
-            }
-            progress.is_gone = is_gone;
-        });
+        self.session.set_progress(|progress| progress.settle(ended, is_gone));
     }
 
     fn id(&self) -> SessionId {
         self.session.id
     }
+}
+
+/// Settles a session whose task failed: its supervisor is killed, and the session says `lost`, here at least; the next server
+/// closes its journal.
+pub(super) fn give_up(store: &Store, session: &Session) {
+    session.close_queue();
+    if session.progress().ended.is_none()
+        && let Some(Err(error)) = store.state(session.id).map(|state| process::kill(&state))
+    {
+        tracing::error!(id = %session.id, %error, "the supervisor cannot be killed");
+    }
+    session.set_progress(|progress| progress.settle(None, true));
 }
 
 /// The progress of a session whose journal is closed.
@@ -270,10 +307,23 @@ pub(super) fn ended_progress(store: &Store, id: SessionId) -> io::Result<Progres
     })
 }
 
-/// Runs what may wait for a disk or another process off the threads that serve.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
+fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<tokio::net::UnixStream> {
+    stream.set_nonblocking(true)?;
+    tokio::net::UnixStream::from_std(stream)
 }
+
+/// Runs what may wait for a disk or another process off the threads that serve.
+///
+/// # Errors
+/// Where it panicked: a mistake of ours must not take along the task that settles a session.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+/// Whether [`blocking`] work panicked, which trying for ever does not help.
+fn is_panic(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<tokio::task::JoinError>())
+}
+
+#[cfg(test)]
+mod tests;

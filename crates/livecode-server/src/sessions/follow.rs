@@ -7,6 +7,7 @@ use livecode_protocol::control::Ending;
 use tokio::sync::watch;
 
 use super::{
+    driver::blocking,
     session::{Ended, Progress, Session},
     store::is_exhausted,
 };
@@ -139,12 +140,8 @@ impl Follower {
         let after = self.after;
         // Who comes back late to a long journal passes over most of it, and not on a thread that serves others.
         if reader.last_seq() < after && reader.left_bytes(until_bytes) > MAX_SKIP_BYTES {
-            let skip =
-                tokio::task::spawn_blocking(move || reader.skip_to(after, until_bytes).map(|()| reader));
-            reader = match skip.await {
-                Ok(skipped) => skipped?,
-                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-            };
+            let skip = blocking(move || reader.skip_to(after, until_bytes).map(|()| reader)).await;
+            reader = skip.map_err(|error| ReadError::Io(self.path.clone(), error))??;
         }
         let reader = self.reader.insert(reader);
         reader.skip_to(after, until_bytes)?;

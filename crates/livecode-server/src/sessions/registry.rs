@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Follower, Session,
-    driver::{Driver, ended_progress},
+    driver::{Driver, blocking, ended_progress, give_up},
     now_us,
     session::Progress,
     store::{Idempotency, Record, Store, StoreError},
@@ -217,21 +217,35 @@ impl Registry {
         if !ended {
             let driver = self.driver(&session);
             let queue = Queue::new(session.open_queue());
-            let registry = self.clone();
             // A session that runs counts, though it may be one more than are started now.
             let permit = has_begun.then(|| self.permits.clone().try_acquire_owned().ok()).flatten();
-            tokio::spawn(async move {
+            self.drive(session, async move {
                 if has_begun {
                     driver.run_again(queue, permit).await;
                 } else {
                     driver.run_new(queue).await; // the last server died before it could have it started
                 }
-                registry.release_slot(&session);
             });
         }
         if ephemeral {
             self.forget_soon(id); // whoever it was for went with the last server
         }
+    }
+
+    /// Has a task bring a session to its end. Should that fail by a mistake of ours, the session is settled all the same.
+    pub(super) fn drive(
+        self: &Arc<Self>,
+        session: Arc<Session>,
+        life: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let registry = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = tokio::spawn(life).await {
+                tracing::error!(id = %session.id, %error, "the task of a session failed; the session is given up");
+                give_up(&registry.store, &session);
+            }
+            registry.release_slot(&session);
+        });
     }
 
     fn driver(&self, session: &Arc<Session>) -> Driver {
@@ -342,28 +356,22 @@ impl Registry {
         let reserved_for = owner.clone();
         let record = Record { id, owner, runtime, created_us: now_us(), ephemeral, slot, idempotency };
         let store = self.store.clone();
-        let written =
-            tokio::task::spawn_blocking(move || store.create(&record, &order).map(|()| record)).await;
-        let record = match written {
-            Ok(Ok(record)) => record,
-            Ok(Err(error)) => {
+        let written = blocking(move || store.create(&record, &order).map(|()| record)).await;
+        let record = match written.map_err(StoreError::Write).and_then(|written| written) {
+            Ok(record) => record,
+            Err(error) => {
                 let mut inner = self.inner();
                 inner.slots.used.remove(&slot);
                 inner.discount(&reserved_for);
                 inner.making -= 1;
                 return Err(error.into());
             }
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
         let session = self.insert(&record, Progress::default());
         self.inner().making -= 1;
         let driver = self.driver(&session);
         let queue = Queue::new(session.open_queue());
-        let (registry, running) = (self.clone(), session.clone());
-        tokio::spawn(async move {
-            driver.run_new(queue).await;
-            registry.release_slot(&running);
-        });
+        self.drive(session.clone(), driver.run_new(queue));
         Ok(session)
     }
 
@@ -439,10 +447,7 @@ impl Registry {
             return Ok(()); // somebody else forgets it just now
         }
         let (store, id) = (self.store.clone(), session.id);
-        match tokio::task::spawn_blocking(move || store.remove(id)).await {
-            Ok(result) => Ok(result?),
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-        }
+        Ok(blocking(move || store.remove(id)).await.map_err(StoreError::Write)??)
     }
 
     /// Takes a session out of the maps; `false` where it is not there any more.

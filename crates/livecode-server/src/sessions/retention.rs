@@ -3,7 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Registry, Session, driver::ended_progress, now_us};
+use super::{
+    Registry, Session,
+    driver::{blocking, ended_progress},
+    now_us,
+};
 use crate::config::Config;
 
 /// How often is looked, unless something is kept for less than a few times that.
@@ -44,7 +48,10 @@ impl Registry {
             kept.sort_by_key(|kept| std::cmp::Reverse(kept.ended_us));
             kept
         };
-        tokio::task::spawn_blocking(weigh).await.unwrap_or_default()
+        let weighed = blocking(weigh).await;
+        weighed
+            .inspect_err(|error| tracing::error!(%error, "weighing old sessions failed"))
+            .unwrap_or_default()
     }
 
     /// Forgets what ended more than `keep_ms` ago, and of the rest the oldest beyond `keep_max_bytes`; drops the output of
@@ -72,11 +79,11 @@ impl Registry {
         }
         let (registry, id) = (self.clone(), session.id);
         let trim = move || registry.store().trim(id).map(|()| ended_progress(registry.store(), id));
-        match tokio::task::spawn_blocking(trim).await {
+        match blocking(trim).await {
             Ok(Ok(Ok(trimmed))) => session.set_progress(|progress| progress.bytes = trimmed.bytes),
             Ok(Ok(Err(error))) => tracing::warn!(%id, %error, "a trimmed journal cannot be read"),
             Ok(Err(error)) => tracing::warn!(%id, %error, "an old session's output could not be dropped"),
-            Err(panicked) => tracing::error!(%id, %panicked, "trimming failed"),
+            Err(error) => tracing::error!(%id, %error, "trimming failed"),
         }
     }
 }

@@ -33,6 +33,22 @@ pub struct Progress {
     pub is_gone: bool,
 }
 
+impl Progress {
+    /// Takes over how a session ended, as its journal says. A closing entry that could not be written is told all the same,
+    /// after all that is known to be there.
+    pub(super) fn settle(&mut self, ended: Option<Self>, is_gone: bool) {
+        match ended {
+            Some(ended) => *self = Self { started_us: ended.started_us.or(self.started_us), ..ended },
+            None if self.ended.is_none() => {
+                self.entries += 1;
+                self.ended = Some(Ended::lost());
+            }
+            None => {}
+        }
+        self.is_gone = is_gone;
+    }
+}
+
 /// How a session ended, without what only its document tells.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ended {

@@ -53,6 +53,7 @@ pub(super) struct Talk<'q> {
     /// By the tag each was sent under; tags grow, so this is also the order.
     unanswered: BTreeMap<u64, Sent>,
     next_tag: u64,
+    is_answered: bool,
     queue: &'q mut Queue,
 }
 
@@ -67,14 +68,19 @@ impl<'q> Talk<'q> {
     pub fn new(stream: UnixStream, queue: &'q mut Queue) -> Self {
         let (from, to) = stream.into_split();
         let from = BufReader::new(from);
-        Self { from, to, unsent: vec![], unanswered: BTreeMap::new(), next_tag: 0, queue }
+        Self { from, to, unsent: vec![], unanswered: BTreeMap::new(), next_tag: 0, is_answered: false, queue }
+    }
+
+    /// Whether the supervisor ever said anything that makes sense.
+    pub fn is_answered(&self) -> bool {
+        self.is_answered
     }
 
     /// Talks until the supervisor closes the connection.
     ///
     /// # Errors
     /// Where the connection breaks, or the supervisor speaks no version that we do.
-    pub async fn run(mut self, session: &Session, store: &Store) -> io::Result<()> {
+    pub async fn run(&mut self, session: &Session, store: &Store) -> io::Result<()> {
         let mut line = vec![];
         let mut asked_to_end = false;
         self.send(&Request::Hello { version: control::VERSION })?;
@@ -94,6 +100,7 @@ impl<'q> Talk<'q> {
                     let notice = serde_json::from_slice(&line)?;
                     line.clear();
                     self.hear(notice, session, store)?;
+                    self.is_answered = true;
                 }
                 Next::Sent(length) => drop(self.unsent.drain(..length)),
                 Next::Delivery(sent) => {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write as _},
-    os::{fd::OwnedFd, unix::process::CommandExt as _},
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{Command, Stdio},
 };
@@ -11,10 +11,11 @@ use clap::Args;
 use livecode_server::{
     Phase,
     config::{Config, Flags},
+    spawner::Process,
 };
 use rustix::{
     net::{AddressFamily, SocketFlags, SocketType, socketpair},
-    process::{Resource, Rlimit},
+    process::{Pid, PidfdFlags, Resource, Rlimit, pidfd_open},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -105,7 +106,7 @@ fn announce(address: std::net::SocketAddr, degraded: &[String]) {
 }
 
 /// Starts this very binary again as the spawner, with a socket to it as its standard input.
-fn start_spawner(data_dir: &Path) -> io::Result<OwnedFd> {
+fn start_spawner(data_dir: &Path) -> io::Result<Process> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("livecode").args(["spawner", "--data-dir"]).arg(data_dir);
@@ -114,7 +115,9 @@ fn start_spawner(data_dir: &Path) -> io::Result<OwnedFd> {
     #[cfg(debug_assertions)]
     command.envs(std::env::vars_os().filter(|(name, _)| name == "LIVECODE_TEST_WITHOUT"));
     let mut child = command.spawn()?;
+    // Not waited for yet, it cannot be mistaken for another.
+    let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     // It ends when `ours` is closed; somebody must hear of it.
     std::thread::Builder::new().name("spawner".into()).stack_size(64 * 1024).spawn(move || child.wait())?;
-    Ok(ours)
+    Ok(Process { socket: ours, pidfd })
 }

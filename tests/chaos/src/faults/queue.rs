@@ -11,6 +11,7 @@ use super::processes::{begun, counter, spawner};
 use crate::{
     Common,
     http::{Received, Stream, Whole, create, create_python, delete, get, read_all, session},
+    machine::{eventually, is_alive},
     server::{Options, Server, signal_pid},
 };
 
@@ -38,14 +39,30 @@ pub async fn spawner_stopped(common: &Common) -> Result<String> {
     Ok(format!("10 created meanwhile, one deleted after {:.1} s, the other 9 ran", took.as_secs_f64()))
 }
 
-/// More than its socket holds, and more than the server has threads that may wait.
+/// First as few as its socket holds, so that only their silence shows that it hangs; then more than that holds, and more than
+/// the server has threads that may wait.
 pub async fn spawner_hangs(common: &Common) -> Result<String> {
     const SESSIONS: usize = 1000;
+    const PATIENCE: Duration = Duration::from_secs(30);
     let most = ["--sessions-running-max", "2000", "--sessions-per-owner-max", "2000"];
     let mut server = Server::start(Options::new(common).with(&most))?;
     let address = server.address().to_owned();
-    let spawner = spawner(&server)?;
-    signal_pid(spawner, Signal::STOP);
+    let first = spawner(&server)?;
+    signal_pid(first, Signal::STOP);
+    let began = Instant::now();
+    let mut waiting = vec![];
+    for _ in 0..3 {
+        waiting.push(create_python(&address, "print('ran')").await?);
+    }
+    for id in &waiting {
+        let whole = timeout(PATIENCE, read_all(&address, id)).await.context("what waited never ran")??;
+        ensure!(whole.stdout == "ran\n" && whole.exitstatus() == Some(0), "{whole:?}");
+    }
+    let took = began.elapsed();
+    eventually("the first spawner is gone", || (!is_alive(first)).then_some(())).await?;
+
+    let second = spawner(&server)?;
+    signal_pid(second, Signal::STOP);
     let request = json!({"runtime": "bash", "code": "true"});
     for made in 0..SESSIONS {
         let create = create(&address, &request);
@@ -54,8 +71,8 @@ pub async fn spawner_hangs(common: &Common) -> Result<String> {
             .with_context(|| format!("it hangs after {made}"))??;
     }
     server.kill();
-    signal_pid(spawner, Signal::KILL); // so that it need not start them all
-    Ok(format!("{SESSIONS} created meanwhile"))
+    signal_pid(second, Signal::KILL); // so that it need not start them all
+    Ok(format!("3 ran after {:.1} s on another; {SESSIONS} created while that one hung", took.as_secs_f64()))
 }
 
 pub async fn killed_while_waiting(common: &Common) -> Result<String> {
