@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Run, Server, id};
+use crate::common::{Run, Server, eventually, id};
 
 /// The example of the v0.2 document, as written there.
 #[test]
@@ -92,6 +92,37 @@ fn sessions_are_listed_and_forgotten() {
     let last = watcher.rest().pop().expect("a last message");
     assert_eq!(last, json!({"msgtype": "exitstatus", "exitstatus": 137, "reason": "cancelled"}));
     assert_eq!(watcher.close_code(), Some(1000));
+}
+
+/// Nothing is hidden that is still there.
+#[test]
+fn what_could_not_be_forgotten_is_still_found() {
+    let server = Server::start();
+    let forgotten = server.create_id("bash", "echo kept");
+    Run::collect(server.stream(&forgotten, ""));
+    let trash = server.data().join("trash");
+    std::fs::remove_dir(&trash).expect("it is empty");
+    std::fs::write(&trash, "in the way").expect("a file");
+    let path = format!("/sessions/{forgotten}");
+    server.delete(&path).problem(500);
+    assert_eq!(server.get(&path).json()["state"], "ended");
+    assert_eq!(server.get("/sessions").json()[0]["id"], forgotten);
+    assert_eq!(Run::collect(server.stream(&forgotten, "")).stdout, "kept\n");
+    std::fs::remove_file(&trash).expect("it is there");
+    std::fs::create_dir(&trash).expect("a folder");
+    assert_eq!(server.delete(&path).status, 204);
+    server.get(&path).problem(404);
+    assert!(!server.data().join(path.trim_start_matches('/')).exists());
+}
+
+/// What a forgotten session left, because its files could not be removed then, goes while the server runs.
+#[test]
+fn what_was_left_of_the_forgotten_is_tried_again() {
+    let server = Server::start_with(&["--keep-ms", "1000"]);
+    let left = server.data().join("trash").join("00112233445566778899aabbccddeeff");
+    std::fs::create_dir(&left).expect("a folder");
+    std::fs::write(left.join("journal"), "left").expect("a file");
+    eventually("it is gone", || (!left.exists()).then_some(()));
 }
 
 #[test]

@@ -443,24 +443,28 @@ impl Registry {
         if tokio::time::timeout(KILL_PATIENCE, gone).await.is_err() {
             return Err(ForgetError::Alive);
         }
-        if !self.remove(session) {
-            return Ok(()); // somebody else forgets it just now
-        }
         let (store, id) = (self.store.clone(), session.id);
-        Ok(blocking(move || store.remove(id)).await.map_err(StoreError::Write)??)
+        // As long as it can be found on the disk, it can be found here, and forgotten again.
+        blocking(move || store.discard(id)).await.map_err(StoreError::Write)??;
+        self.remove(session);
+        let store = self.store.clone();
+        let cleared = blocking(move || store.clear(id)).await;
+        if let Err(error) = cleared.and_then(|cleared| cleared) {
+            tracing::warn!(%id, %error, "files of a forgotten session are left; they are tried again");
+        }
+        Ok(())
     }
 
-    /// Takes a session out of the maps; `false` where it is not there any more.
-    fn remove(&self, session: &Session) -> bool {
+    /// Takes a session out of the maps, if it is there.
+    fn remove(&self, session: &Session) {
         let mut inner = self.inner();
         if inner.sessions.remove(&session.id).is_none() {
-            return false;
+            return; // somebody else forgot it just now
         }
         inner.discount(&session.owner);
         if let Some(key) = &session.idempotency_key {
             inner.keys.remove(&(session.owner.clone(), key.clone()));
         }
-        true
     }
 
     /// Has a session forgotten, without waiting.

@@ -33,10 +33,11 @@ impl Registry {
         }
     }
 
-    /// All ended sessions, the newest first. The disk is asked off the threads that serve.
+    /// All ended sessions, the newest first; what is left of forgotten ones goes. The disk is asked off the threads that serve.
     async fn weigh(self: &Arc<Self>) -> Vec<Kept> {
         let registry = self.clone();
         let weigh = move || {
+            registry.store().clear_trash();
             let sessions = registry.ended().into_iter();
             let mut kept: Vec<_> = sessions
                 .map(|session| Kept {

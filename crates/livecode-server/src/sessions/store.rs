@@ -114,11 +114,9 @@ impl Store {
 
     /// Clears what was being made or forgotten when the last server died.
     fn tidy(&self) {
-        let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
-        for entry in entries(self.data_dir.join("trash")) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-        for entry in entries(self.data_dir.join("sessions")) {
+        self.clear_trash();
+        let sessions = self.data_dir.join("sessions");
+        for entry in fs::read_dir(sessions).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(".new-") {
                 let _ = fs::remove_dir_all(entry.path());
             }
@@ -249,11 +247,32 @@ impl Store {
         UnixStream::connect(short).await
     }
 
-    /// Takes a session away: first its name, so that it is gone whole, then its files.
-    pub(super) fn remove(&self, id: SessionId) -> Result<(), StoreError> {
-        let trash = self.data_dir.join("trash").join(id.to_string());
-        fs::rename(self.folder(id), &trash).map_err(StoreError::Write)?;
-        fs::remove_dir_all(&trash).map_err(StoreError::Write)
+    /// Takes a session's folder away whole: it is no session from then on. [`Self::clear`] is to follow.
+    pub(super) fn discard(&self, id: SessionId) -> Result<(), StoreError> {
+        match fs::rename(self.folder(id), self.trash().join(id.to_string())) {
+            // Somebody else took it away, be it by hand.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.folder(id).exists() => Ok(()),
+            moved => moved.map_err(StoreError::Write),
+        }
+    }
+
+    /// Removes the files of a session that was discarded.
+    pub(super) fn clear(&self, id: SessionId) -> io::Result<()> {
+        match fs::remove_dir_all(self.trash().join(id.to_string())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            cleared => cleared,
+        }
+    }
+
+    /// Removes all that was discarded and not cleared: what that failed for may be over.
+    pub(super) fn clear_trash(&self) {
+        for entry in fs::read_dir(self.trash()).into_iter().flatten().flatten() {
+            let _ = fs::remove_dir_all(entry.path()); // the next time, then
+        }
+    }
+
+    fn trash(&self) -> PathBuf {
+        self.data_dir.join("trash")
     }
 }
 
