@@ -16,6 +16,7 @@ use crate::{
     Common,
     client::{self, Seen},
     http::read_all,
+    machine,
     program::Program,
     proxy::Proxy,
     server::{Options as ServerOptions, Server, signal_pid},
@@ -23,6 +24,8 @@ use crate::{
 
 /// Between two kills of the server, on the average.
 const KILL_INTERVAL: Duration = Duration::from_millis(700);
+/// Sessions whose server loses the connection to their supervisor, and nothing else, before each kill.
+const SUPERVISOR_CUTS: usize = 4;
 /// Sessions are begun in the course of this.
 const BEGIN_WITHIN: Duration = Duration::from_secs(8);
 
@@ -50,6 +53,7 @@ pub struct Options {
 struct Tally {
     server_stops: u64,
     supervisor_stops: u64,
+    supervisor_cuts: u64,
     slowest_start: Duration,
     connections: u64,
     bytes: u64,
@@ -100,6 +104,7 @@ pub async fn run(common: &Common, options: &Options, seed: u64) -> Result<()> {
         tally.lost_sessions,
         killed_ids.len()
     );
+    ensure!(tally.supervisor_cuts > 0 || options.kills == 0, "no connection to a supervisor could be cut");
     ensure!(
         proxy.cuts() == options.cuts,
         "only {} connections could be cut: too little was sent",
@@ -148,7 +153,11 @@ async fn break_things(server: &mut Server, options: &Options, tally: &mut Tally)
             sleep(Duration::from_millis(fastrand::u64(20..300))).await;
             server.signal(Signal::CONT);
         }
-        if let Some((id, pid)) = running(server).await {
+        let mut running = running(server).await.unwrap_or_default();
+        for (_, pid) in running.iter().take(SUPERVISOR_CUTS) {
+            tally.supervisor_cuts += machine::cut(*pid, server.pid()).unwrap_or(0) as u64;
+        }
+        if let Some((id, pid)) = running.pop() {
             if killed.len() < options.supervisor_kills {
                 signal_pid(pid, Signal::KILL);
                 killed.push(id);
@@ -166,8 +175,8 @@ async fn break_things(server: &mut Server, options: &Options, tally: &mut Tally)
     Ok(killed)
 }
 
-/// A session that runs, and its supervisor.
-async fn running(server: &Server) -> Option<(String, u32)> {
+/// The sessions that run, in no order, and their supervisors.
+async fn running(server: &Server) -> Option<Vec<(String, u32)>> {
     let sessions = crate::http::get(server.address(), "/sessions").await.ok()?.expect(200).ok()?;
     let mut ids: Vec<_> = sessions
         .as_array()?
@@ -176,9 +185,11 @@ async fn running(server: &Server) -> Option<(String, u32)> {
         .filter_map(|session| Some(session["id"].as_str()?.to_owned()))
         .collect();
     fastrand::shuffle(&mut ids);
-    ids.into_iter().find_map(|id| {
-        Some((id.clone(), server.supervisor(&id).filter(|pid| crate::machine::is_livecode(*pid))?))
-    })
+    let supervised = ids.into_iter().filter_map(|id| {
+        let pid = server.supervisor(&id).filter(|pid| machine::is_livecode(*pid))?;
+        Some((id, pid))
+    });
+    Some(supervised.collect())
 }
 
 /// Compares what a client put together with what its program printed.
@@ -240,6 +251,7 @@ fn report(options: &Options, proxy: &Proxy, tally: &Tally, took: Duration) {
         ("server stopped for a while", tally.server_stops),
         ("supervisors killed", tally.lost_sessions),
         ("supervisors stopped for a while", tally.supervisor_stops),
+        ("connections to supervisors cut", tally.supervisor_cuts),
         ("connections cut", proxy.cuts()),
         ("connections in all", tally.connections),
         ("bytes printed and received", tally.bytes),
