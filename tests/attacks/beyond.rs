@@ -7,46 +7,38 @@ use serde_json::json;
 use crate::{
     common::{Run, id},
     machine::{assert_gone, descriptors, mark, peak_kib, supervisor},
-    suite::{Attack, BEYOND, Place, Verdict, Way, assert_held, ms, scale},
+    suite::{Attack, BEYOND, Place, Verdict, Way, assert_held, attack, ms, scale},
 };
 
 pub fn attacks() -> Vec<Attack> {
     use Way::{Alone, Check, Python};
     vec![
-        Attack { row: BEYOND + 1, what: "500 processes with setsid, ended", way: Alone(five_hundred) },
-        Attack {
-            row: BEYOND + 2,
-            what: "run from memory; write to memory of files",
-            way: Python(include_str!("programs/x_memory_files.py")),
-        },
-        Attack {
-            row: BEYOND + 3,
-            what: "type into a terminal (TIOCSTI)",
-            way: Python(include_str!("programs/x_terminal.py")),
-        },
-        Attack {
-            row: BEYOND + 4,
-            what: "make devices; write to /usr (Landlock)",
-            way: Python(include_str!("programs/x_devices.py")),
-        },
-        Attack {
-            row: BEYOND + 5,
-            what: "real-time scheduling, limits of others",
-            way: Python(include_str!("programs/x_scheduling.py")),
-        },
-        Attack {
-            row: BEYOND + 6,
-            what: "personality, prctl, filters of one's own",
-            way: Python(include_str!("programs/x_personality.py")),
-        },
-        Attack {
-            row: BEYOND + 7,
-            what: "descriptors passed to the supervisor",
-            way: Check(passed_descriptors),
-        },
-        Attack { row: BEYOND + 8, what: "flood on the message channel", way: Check(message_flood) },
-        Attack { row: BEYOND + 9, what: "inotify on what is shared", way: Check(inotify) },
-        Attack { row: BEYOND + 10, what: "close every descriptor", way: Check(close_all) },
+        attack(BEYOND + 1, "500 processes with setsid, ended", Alone(five_hundred)),
+        attack(
+            BEYOND + 2,
+            "run from memory; write to memory of files",
+            Python(include_str!("programs/x_memory_files.py")),
+        ),
+        attack(BEYOND + 3, "type into a terminal (TIOCSTI)", Python(include_str!("programs/x_terminal.py"))),
+        attack(
+            BEYOND + 4,
+            "make devices; write to /usr (Landlock)",
+            Python(include_str!("programs/x_devices.py")),
+        ),
+        attack(
+            BEYOND + 5,
+            "real-time scheduling, limits of others",
+            Python(include_str!("programs/x_scheduling.py")),
+        ),
+        attack(
+            BEYOND + 6,
+            "personality, prctl, filters of one's own",
+            Python(include_str!("programs/x_personality.py")),
+        ),
+        attack(BEYOND + 7, "descriptors passed to the supervisor", Check(passed_descriptors)),
+        attack(BEYOND + 8, "flood on the message channel", Check(message_flood)),
+        attack(BEYOND + 9, "inotify on what is shared", Check(inotify)),
+        attack(BEYOND + 10, "close every descriptor", Check(close_all)),
     ]
 }
 

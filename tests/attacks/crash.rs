@@ -7,20 +7,20 @@ use serde_json::{Value, json};
 use crate::{
     common::{Run, Server, eventually, id},
     machine::{assert_gone, kill, mark, processes, session_folder, supervisor},
-    suite::{Attack, Place, Verdict, Way, ms},
+    suite::{Attack, Place, Verdict, Way, attack, ms},
 };
 
 pub fn attacks() -> Vec<Attack> {
     use Way::Check;
     vec![
-        Attack { row: 50, what: "kill -9 the server in mid-output", way: Check(server_dies) },
-        Attack { row: 51, what: "kill -9 the supervisor", way: Check(supervisor_dies) },
-        Attack { row: 52, what: "kill -9 the server during create or delete", way: Check(dies_between) },
-        Attack { row: 53, what: "the journal's disk is full", way: Check(disk_full) },
-        Attack { row: 54, what: "torn tail of a journal", way: Check(torn_tail) },
-        Attack { row: 55, what: "reconnect at N; two readers", way: Check(reconnect) },
-        Attack { row: 56, what: "restart by the service manager", way: Check(restart) },
-        Attack { row: 57, what: "take away an isolation feature", way: Check(without_a_feature) },
+        attack(50, "kill -9 the server in mid-output", Check(server_dies)),
+        attack(51, "kill -9 the supervisor", Check(supervisor_dies)),
+        attack(52, "kill -9 the server during create or delete", Check(dies_between)),
+        attack(53, "the journal's disk is full", Check(disk_full)),
+        attack(54, "torn tail of a journal", Check(torn_tail)),
+        attack(55, "reconnect at N; two readers", Check(reconnect)),
+        attack(56, "restart by the service manager", Check(restart)),
+        attack(57, "take away an isolation feature", Check(without_a_feature)),
     ]
 }
 

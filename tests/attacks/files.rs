@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     common::{Run, id},
     machine::{Hash, assert_gone, mark, session_folder},
-    suite::{Attack, Place, Verdict, Way, assert_held, ms},
+    suite::{Attack, Place, Verdict, Way, assert_held, attack, ms},
 };
 
 const NOT_READ: &str = "no route reads a session's files";
@@ -15,29 +15,17 @@ const NOT_READ: &str = "no route reads a session's files";
 pub fn attacks() -> Vec<Attack> {
     use Way::{Check, NoSubject, Python};
     vec![
-        Attack {
-            row: 1,
-            what: "a link where the server reads a file of the session",
-            way: NoSubject(NOT_READ),
-        },
-        Attack { row: 2, what: "a link where the server writes the next file", way: Check(planted_links) },
-        Attack { row: 3, what: "a link against chown and cleanup", way: Check(cleanup) },
-        Attack { row: 4, what: "a FIFO, socket or device as an output file", way: NoSubject(NOT_READ) },
-        Attack { row: 5, what: "file names that lead elsewhere", way: Check(file_names) },
-        Attack { row: 6, what: "arguments that a shell would read", way: Check(arguments) },
-        Attack { row: 8, what: "attack inside the compiler", way: Check(compiler) },
-        Attack {
-            row: 9,
-            what: "descriptors, and where they lead",
-            way: Python(include_str!("programs/r09_descriptors.py")),
-        },
-        Attack {
-            row: 10,
-            what: "write to what init executes",
-            way: Python(include_str!("programs/r10_executables.py")),
-        },
-        Attack { row: 20, what: "read the state directory", way: Check(state_directory) },
-        Attack { row: 36, what: "zip bombs, links in archives", way: NoSubject("no route takes archives") },
+        attack(1, "a link where the server reads a file of the session", NoSubject(NOT_READ)),
+        attack(2, "a link where the server writes the next file", Check(planted_links)),
+        attack(3, "a link against chown and cleanup", Check(cleanup)),
+        attack(4, "a FIFO, socket or device as an output file", NoSubject(NOT_READ)),
+        attack(5, "file names that lead elsewhere", Check(file_names)),
+        attack(6, "arguments that a shell would read", Check(arguments)),
+        attack(8, "attack inside the compiler", Check(compiler)),
+        attack(9, "descriptors, and where they lead", Python(include_str!("programs/r09_descriptors.py"))),
+        attack(10, "write to what init executes", Python(include_str!("programs/r10_executables.py"))),
+        attack(20, "read the state directory", Check(state_directory)),
+        attack(36, "zip bombs, links in archives", NoSubject("no route takes archives")),
     ]
 }
 
@@ -161,7 +149,7 @@ fn arguments(place: &Place) -> Verdict {
 /// The compiler reads what the program says it should, in the same sandbox.
 fn compiler(place: &Place) -> Verdict {
     let lock = place.server.data().join("lock").display().to_string();
-    for path in ["/etc/shadow", &lock, "/proc/1/environ", "/proc/1/maps", "/root/.profile"] {
+    for path in ["/etc/shadow", &lock, "/proc/1/environ", "/proc/1/maps"] {
         let include = format!("#include \"{path}\"\nint main(void) {{ return 0; }}");
         let incbin = format!("__asm__(\".incbin \\\"{path}\\\"\");\nint main(void) {{ return 0; }}");
         for code in [include, incbin] {

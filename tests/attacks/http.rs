@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     common::{Run, Server, Stream, id},
-    suite::{Attack, Place, Verdict, Way, ms},
+    suite::{Attack, Place, Verdict, Way, attack, ms},
 };
 
 /// How long headers, or a body, may take to come. (The server's own clocks: nothing to scale.)
@@ -21,21 +21,21 @@ const SILENT_SOCKET_MS: u64 = 150_000;
 pub fn attacks() -> Vec<Attack> {
     use Way::{Check, NoSubject};
     vec![
-        Attack { row: 37, what: "a websocket from a foreign or null Origin", way: Check(foreign_origin) },
-        Attack { row: 38, what: "every route without a token", way: NoSubject("comes with users") },
-        Attack { row: 39, what: "form or text POST; wrong Host", way: Check(wrong_form) },
-        Attack { row: 40, what: "guess or borrow a session id", way: Check(ids) },
-        Attack { row: 41, what: "print <script> and terminal escapes", way: Check(scripts) },
-        Attack { row: 42, what: "print messages of the server's own names", way: Check(reserved) },
-        Attack { row: 43, what: "cut UTF-8, invalid bytes, NUL", way: Check(bytes) },
-        Attack { row: 45, what: "a websocket message of 1 GB", way: Check(huge_message) },
-        Attack { row: 45, what: "a million tiny messages", way: Check(tiny_messages) },
-        Attack { row: 46, what: "slow headers", way: Check(slow_headers) },
-        Attack { row: 46, what: "slow body", way: Check(slow_body) },
-        Attack { row: 46, what: "half-open websocket", way: Check(half_open) },
-        Attack { row: 47, what: "open sessions for ever", way: Check(sessions_for_ever) },
-        Attack { row: 48, what: "deep JSON, huge body", way: Check(deep_json) },
-        Attack { row: 49, what: "malformed and unknown ids", way: Check(unknown_ids) },
+        attack(37, "a websocket from a foreign or null Origin", Check(foreign_origin)),
+        attack(38, "every route without a token", NoSubject("comes with users")),
+        attack(39, "form or text POST; wrong Host", Check(wrong_form)),
+        attack(40, "guess or borrow a session id", Check(ids)),
+        attack(41, "print <script> and terminal escapes", Check(scripts)),
+        attack(42, "print messages of the server's own names", Check(reserved)),
+        attack(43, "cut UTF-8, invalid bytes, NUL", Check(bytes)),
+        attack(45, "a websocket message of 1 GB", Check(huge_message)),
+        attack(45, "a million tiny messages", Check(tiny_messages)),
+        attack(46, "slow headers", Check(slow_headers)),
+        attack(46, "slow body", Check(slow_body)),
+        attack(46, "half-open websocket", Check(half_open)),
+        attack(47, "open sessions for ever", Check(sessions_for_ever)),
+        attack(48, "deep JSON, huge body", Check(deep_json)),
+        attack(49, "malformed and unknown ids", Check(unknown_ids)),
     ]
 }
 

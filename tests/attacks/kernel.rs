@@ -4,42 +4,30 @@ use serde_json::json;
 
 use crate::{
     common::{Run, id},
-    suite::{Attack, Place, Verdict, Way, assert_held, scale},
+    suite::{Attack, Place, Verdict, Way, assert_held, attack, scale},
 };
 
 pub fn attacks() -> Vec<Attack> {
     use Way::{Check, Program, Python};
     vec![
-        Attack {
-            row: 11,
-            what: "/proc: read the machine's inside, act on it",
-            way: Python(include_str!("programs/r11_proc.py")),
-        },
-        Attack {
-            row: 12,
-            what: "namespaces and mounts",
-            way: Python(include_str!("programs/r12_namespaces.py")),
-        },
-        Attack { row: 13, what: "io_uring", way: Python(include_str!("programs/r13_io_uring.py")) },
-        Attack {
-            row: 13,
-            what: "Node starts without it",
-            way: Program("javascript", include_str!("programs/r13_node.js")),
-        },
-        Attack {
-            row: 14,
-            what: "keyctl, vsock, bpf, perf, ptrace, userfaultfd, …",
-            way: Python(include_str!("programs/r14_calls.py")),
-        },
-        Attack { row: 14, what: "32-bit system calls", way: Python(include_str!("programs/r14_int80.py")) },
-        Attack {
-            row: 15,
-            what: "setuid binaries, capabilities",
-            way: Python(include_str!("programs/r15_privileges.py")),
-        },
-        Attack { row: 16, what: "cgroup files", way: Python(include_str!("programs/r16_cgroup.py")) },
-        Attack { row: 17, what: "SIGSTOP the parent; kill(-1)", way: Check(signals) },
-        Attack { row: 33, what: "crash with core dumps on", way: Check(core_dumps) },
+        attack(
+            11,
+            "/proc: read the machine's inside, act on it",
+            Python(include_str!("programs/r11_proc.py")),
+        ),
+        attack(12, "namespaces and mounts", Python(include_str!("programs/r12_namespaces.py"))),
+        attack(13, "io_uring", Python(include_str!("programs/r13_io_uring.py"))),
+        attack(13, "Node starts without it", Program("javascript", include_str!("programs/r13_node.js"))),
+        attack(
+            14,
+            "keyctl, vsock, bpf, perf, ptrace, userfaultfd, …",
+            Python(include_str!("programs/r14_calls.py")),
+        ),
+        attack(14, "32-bit system calls", Python(include_str!("programs/r14_int80.py"))),
+        attack(15, "setuid binaries, capabilities", Python(include_str!("programs/r15_privileges.py"))),
+        attack(16, "cgroup files", Python(include_str!("programs/r16_cgroup.py"))),
+        attack(17, "SIGSTOP the parent; kill(-1)", Check(signals)),
+        attack(33, "crash with core dumps on", Check(core_dumps)),
     ]
 }
 

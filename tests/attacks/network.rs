@@ -4,15 +4,15 @@ use serde_json::json;
 
 use crate::{
     common::{Server, id},
-    suite::{Attack, Place, Verdict, Way, assert_held},
+    suite::{Attack, Place, Verdict, Way, assert_held, attack},
 };
 
 pub fn attacks() -> Vec<Attack> {
     use Way::Check;
     vec![
-        Attack { row: 7, what: "connect to loopback, the server, metadata, DNS", way: Check(network) },
-        Attack { row: 18, what: "pass data to another session", way: Check(between_sessions) },
-        Attack { row: 19, what: "the environment, both ways", way: Check(environment) },
+        attack(7, "connect to loopback, the server, metadata, DNS", Check(network)),
+        attack(18, "pass data to another session", Check(between_sessions)),
+        attack(19, "the environment, both ways", Check(environment)),
     ]
 }
 

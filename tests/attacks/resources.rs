@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     common::{Run, Server, eventually, id},
     machine::{assert_gone, mark, peak_kib, processes, supervisor},
-    suite::{Attack, Place, Verdict, Way, assert_held, ms, request, scale},
+    suite::{Attack, Place, Verdict, Way, assert_held, attack, ms, request, scale},
 };
 
 const MIB: u64 = 1 << 20;
@@ -17,27 +17,23 @@ const SUPERVISOR_KIB: u64 = 40 * 1024;
 pub fn attacks() -> Vec<Attack> {
     use Way::{Alone, Check, Python};
     vec![
-        Attack { row: 21, what: "fork bomb", way: Check(fork_bomb) },
-        Attack { row: 22, what: "fork and setsid, the parent exits", way: Check(survivors) },
-        Attack { row: 23, what: "keep forking while being killed", way: Check(runaways) },
-        Attack { row: 24, what: "touch 10x the memory limit", way: Check(memory) },
-        Attack { row: 24, what: "the same by a family of processes", way: Check(family) },
-        Attack { row: 25, what: "fill the disk", way: Check(disk) },
-        Attack { row: 25, what: "fill memory by memfd", way: Check(memfd) },
-        Attack {
-            row: 26,
-            what: "a million empty files",
-            way: Python(include_str!("programs/r26_inodes.py")),
-        },
-        Attack { row: 27, what: "output flood", way: Check(output_flood) },
-        Attack { row: 28, what: "flood while the client never reads", way: Check(unread_flood) },
-        Attack { row: 29, what: "CPU loops beside a neighbour", way: Alone(cpu_loops) },
-        Attack { row: 30, what: "deaf to signals, mute", way: Check(stubborn) },
-        Attack { row: 31, what: "limits that make no sense", way: Check(limits) },
-        Attack { row: 32, what: "descriptors, threads, arguments, depth", way: Check(exhaust) },
-        Attack { row: 34, what: "A at its process limit, B forks", way: Check(process_limits) },
-        Attack { row: 35, what: "reuse a cgroup or uid with a survivor", way: Check(reuse) },
-        Attack { row: 44, what: "a line of 10 MB", way: Check(long_line) },
+        attack(21, "fork bomb", Check(fork_bomb)),
+        attack(22, "fork and setsid, the parent exits", Check(survivors)),
+        attack(23, "keep forking while being killed", Check(runaways)),
+        attack(24, "touch 10x the memory limit", Check(memory)),
+        attack(24, "the same by a family of processes", Check(family)),
+        attack(25, "fill the disk", Check(disk)),
+        attack(25, "fill memory by memfd", Check(memfd)),
+        attack(26, "a million empty files", Python(include_str!("programs/r26_inodes.py"))),
+        attack(27, "output flood", Check(output_flood)),
+        attack(28, "flood while the client never reads", Check(unread_flood)),
+        attack(29, "CPU loops beside a neighbour", Alone(cpu_loops)),
+        attack(30, "deaf to signals, mute", Check(stubborn)),
+        attack(31, "limits that make no sense", Check(limits)),
+        attack(32, "descriptors, threads, arguments, depth", Check(exhaust)),
+        attack(34, "A at its process limit, B forks", Check(process_limits)),
+        attack(35, "reuse a cgroup or uid with a survivor", Check(reuse)),
+        attack(44, "a line of 10 MB", Check(long_line)),
     ]
 }
 

@@ -28,6 +28,11 @@ pub struct Attack {
     pub way: Way,
 }
 
+/// A line of the lists of attacks.
+pub fn attack(row: u16, what: &'static str, way: Way) -> Attack {
+    Attack { row, what, way }
+}
+
 /// How an attack is made.
 pub enum Way {
     /// A Python program that prints `held`, and what else it prints did not hold.

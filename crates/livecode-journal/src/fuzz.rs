@@ -142,16 +142,14 @@ fn check(path: &Path) {
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/seeds.rs"]
+mod seeds;
+
+#[cfg(test)]
 mod tests {
     #[test]
     fn the_seeds_hold() {
         let folder = tempfile::tempdir().unwrap();
-        let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/journal");
-        let seeds: Vec<_> = std::fs::read_dir(seeds).unwrap().map(|seed| seed.unwrap().path()).collect();
-        assert!(!seeds.is_empty());
-        for seed in seeds {
-            println!("{}", seed.display());
-            super::journal(folder.path(), &std::fs::read(&seed).unwrap());
-        }
+        super::seeds::each_seed("journal", |data| super::journal(folder.path(), data));
     }
 }

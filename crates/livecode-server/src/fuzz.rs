@@ -8,25 +8,19 @@ pub use crate::{
 };
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
+#[path = "../../../fuzz/seeds.rs"]
+mod seeds;
 
-    fn each_seed(target: &str, check: impl Fn(&Path, &[u8])) {
-        let seeds = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds")).join(target);
-        let seeds: Vec<_> = std::fs::read_dir(seeds).unwrap().map(|seed| seed.unwrap().path()).collect();
-        assert!(!seeds.is_empty());
-        let folder = tempfile::tempdir().unwrap();
-        for seed in seeds {
-            println!("{}", seed.display());
-            check(folder.path(), &std::fs::read(&seed).unwrap());
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::seeds::each_seed;
 
     #[test]
     fn the_seeds_hold() {
-        each_seed("session_document", |_, data| super::session_document(data));
-        each_seed("multipart", |_, data| super::multipart(data));
-        each_seed("session_folder", super::session_folder);
-        each_seed("runtime_toml", super::runtime_toml);
+        let folder = tempfile::tempdir().unwrap();
+        each_seed("session_document", super::session_document);
+        each_seed("multipart", super::multipart);
+        each_seed("session_folder", |data| super::session_folder(folder.path(), data));
+        each_seed("runtime_toml", |data| super::runtime_toml(folder.path(), data));
     }
 }

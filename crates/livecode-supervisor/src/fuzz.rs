@@ -170,17 +170,12 @@ fn json(request: &Request) -> String {
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/seeds.rs"]
+mod seeds;
+
+#[cfg(test)]
 mod tests {
-    fn each_seed(target: &str, check: fn(&[u8])) {
-        let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds");
-        let seeds = std::fs::read_dir(std::path::Path::new(seeds).join(target)).unwrap();
-        let seeds: Vec<_> = seeds.map(|seed| seed.unwrap().path()).collect();
-        assert!(!seeds.is_empty());
-        for seed in seeds {
-            println!("{}", seed.display());
-            check(&std::fs::read(&seed).unwrap());
-        }
-    }
+    use super::seeds::each_seed;
 
     #[test]
     fn the_seeds_hold() {
