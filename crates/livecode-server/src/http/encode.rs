@@ -63,11 +63,16 @@ impl Dialect {
     }
 
     fn exit(self, ending: &[u8], seq: Option<u64>) -> String {
-        let (exitstatus, outcome) = serde_json::from_slice::<Ending>(ending)
-            .map_or((255, Outcome::Lost), |ending| (ending.exitstatus, ending.outcome));
+        let (exitstatus, outcome) = how_it_ended(ending);
         let reason = Some(outcome).filter(|outcome| *outcome != Outcome::Exited && self != Self::V01);
         json(&ServerMessage::Exitstatus { exitstatus, reason, seq })
     }
+}
+
+/// What a closing entry says: the exit status and the outcome.
+pub(crate) fn how_it_ended(ending: &[u8]) -> (i32, Outcome) {
+    serde_json::from_slice::<Ending>(ending)
+        .map_or((255, Outcome::Lost), |ending| (ending.exitstatus, ending.outcome))
 }
 
 /// A program's own message, with its number. The supervisor has checked that it is one JSON object, and that it has no

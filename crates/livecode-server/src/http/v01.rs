@@ -17,7 +17,7 @@ use futures_util::stream;
 use http_body_util::Limited;
 use livecode_journal::Kind;
 use livecode_protocol::{
-    session::{CreateSession, Encoding, Mode, Problem, SourceFile},
+    session::{CreateSession, Encoding, Mode, Outcome, Problem, SourceFile},
     stream::{ClientMessage, Misunderstood, ServerMessage, WELCOME},
 };
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ use utoipa::ToSchema;
 use super::{
     App,
     caller::{in_time, parse_json, read_body},
-    encode::{Dialect, GAP_NOTE, json},
+    encode::{Dialect, GAP_NOTE, how_it_ended, json},
     problem::ApiError,
     sessions::new_owner,
     socket::{Gone, MAX_FRAME_BYTES, Socket},
@@ -326,11 +326,16 @@ pub(crate) async fn run(
     };
     let running = OneAnswer::create(&app, &caller, &create).await?;
     let mut follower = running.follow();
-    let mut output = vec![];
+    let (mut output, mut exitstatus) = (vec![], Outcome::Lost.exitstatus().unwrap_or(255));
     while let Some(items) = follower.next().await? {
         output.extend_from_slice(&running.chunk(&items)?);
+        // From the journal: what the session's task knows may be a moment behind it.
+        if let Some(Item::Entry(entry)) = items.last()
+            && entry.kind == Kind::Exit
+        {
+            (exitstatus, _) = how_it_ended(&entry.data);
+        }
     }
-    let exitstatus = running.session.progress().ended.map_or(255, |ended| ended.exitstatus);
     let mut response = ([(header::CONTENT_TYPE, PLAIN)], output).into_response();
     response.headers_mut().insert(EXIT_STATUS, HeaderValue::from(exitstatus));
     if let Ok(time) = HeaderValue::try_from(format!("{:.3}", running.session.elapsed_s())) {
