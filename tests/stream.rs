@@ -361,7 +361,9 @@ fn a_server_that_stops_ends_plain_streams_in_due_form() {
         assert!(!answer.contains("exitstatus"), "{accept}: {answer}");
         // Who comes back misses nothing.
         server.start_again();
-        server.stream(&id, "").send(&json!({"msgtype": "input", "data": "again\n"}));
+        let mut back = server.stream(&id, "");
+        back.send(&json!({"msgtype": "input", "data": "again\n", "id": 1}));
+        back.next_of("ack");
         let path = format!("/sessions/{id}/stream?after=1");
         let rest: Vec<_> = server.lines("GET", &path, &[("accept", accept)], b"").collect();
         assert!(rest.iter().any(|line| line.contains("again\\n")), "{accept}: {rest:?}");

@@ -1,6 +1,8 @@
 //! Faults between a supervisor and its server, at a supervisor's beginning, and at its program's end.
 
 use std::{
+    fs,
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -17,38 +19,71 @@ use crate::{
     server::{Options, Server, signal_pid},
 };
 
-/// Stops whatever the spawner forks next, a moment later.
-fn stop_next(spawner: u32, known: &[u32], moment: Duration) -> Result<u32> {
+/// When a supervisor is stopped.
+#[derive(Clone, Copy)]
+enum Moment {
+    /// So long after it was forked.
+    After(Duration),
+    /// When its journal has appeared.
+    Journal,
+}
+
+/// Stops what the spawner forks next for a session in `sessions`, of which `known` are there already.
+fn stop_next(spawner: u32, sessions: &Path, known: &[(String, u32)], moment: Moment) -> Result<u32> {
     let until = Instant::now() + Duration::from_secs(10);
-    loop {
-        if let Some(pid) = machine::children(spawner).into_iter().find(|pid| !known.contains(pid)) {
-            let began = Instant::now();
-            while began.elapsed() < moment {} // shorter than anybody can sleep
-            signal_pid(pid, Signal::STOP);
-            return Ok(pid);
+    let find = |what: &mut dyn FnMut() -> bool| {
+        // Spinning: the moment is shorter than anybody can sleep.
+        while !what() {
+            ensure!(Instant::now() < until, "the spawner forks nothing, or that makes nothing");
         }
-        ensure!(Instant::now() < until, "the spawner forks nothing");
+        Ok(())
+    };
+    let mut pid = 0;
+    find(&mut || {
+        let new =
+            machine::children(spawner).into_iter().find(|pid| known.iter().all(|(_, known)| known != pid));
+        pid = new.unwrap_or(0);
+        pid != 0
+    })?;
+    match moment {
+        Moment::After(moment) => {
+            let began = Instant::now();
+            find(&mut || began.elapsed() >= moment)?;
+        }
+        Moment::Journal => {
+            let names =
+                fs::read_dir(sessions)?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+            let new = names.into_iter().find(|name| known.iter().all(|(known, _)| known != name));
+            let journal = sessions.join(new.context("no folder")?).join("journal");
+            find(&mut || journal.exists())?;
+        }
     }
+    signal_pid(pid, Signal::STOP);
+    Ok(pid)
 }
 
 /// Wherever a supervisor hangs on its way to its program, its session can be deleted.
 pub async fn stopped_as_it_begins(common: &Common) -> Result<String> {
     const SESSIONS: usize = 80;
-    const LATEST: Duration = Duration::from_micros(1200);
+    const LATEST: Duration = Duration::from_millis(4);
     let most = ["--sessions-running-max", "200", "--sessions-per-owner-max", "200"];
     let server = Server::start(Options::new(common).with(&most))?;
     let (address, spawner) = (server.address().to_owned(), spawner(&server)?);
     eventually("the spawner has swept", || machine::children(spawner).is_empty().then_some(())).await?;
-    let (mut ids, mut stopped) = (vec![], vec![]);
+    let sessions = server.data().join("sessions");
+    let mut known: Vec<(String, u32)> = vec![];
     for index in 0..SESSIONS {
-        let known = stopped.clone();
-        let moment = LATEST.mul_f64(index as f64 / SESSIONS as f64);
-        let hunter = thread::spawn(move || stop_next(spawner, &known, moment));
-        ids.push(create(&address, &json!({"runtime": "bash", "code": "sleep 600"})).await?);
+        // More of them early: what takes a supervisor 4 ms in a debug build takes it less than one in another.
+        let after = Moment::After(LATEST.mul_f64((index as f64 / SESSIONS as f64).powi(2)));
+        let moment = if index % 2 == 0 { after } else { Moment::Journal };
+        let (sessions, before) = (sessions.clone(), known.clone());
+        let hunter = thread::spawn(move || stop_next(spawner, &sessions, &before, moment));
+        let id = create(&address, &json!({"runtime": "bash", "code": "sleep 600"})).await?;
         let pid = tokio::task::spawn_blocking(|| hunter.join()).await?;
-        stopped.push(pid.map_err(|_| anyhow::anyhow!("nobody was stopped"))??);
+        known.push((id, pid.map_err(|_| anyhow::anyhow!("nobody was stopped"))??));
     }
-    let has = |id: &String, name: &str| server.data().join("sessions").join(id).join(name).exists();
+    let (ids, stopped): (Vec<_>, Vec<_>) = known.into_iter().unzip();
+    let has = |id: &String, name: &str| sessions.join(id).join(name).exists();
     let unknown = ids.iter().filter(|id| !has(id, "state.json")).count();
     let begun = ids.iter().filter(|id| has(id, "socket")).count();
     let deleting: Vec<_> = ids
