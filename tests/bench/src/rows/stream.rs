@@ -1,0 +1,80 @@
+//! 100 MB of short lines, from a program to one websocket client that only counts bytes.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use super::{Bench, LINE};
+use crate::{
+    client::{Connection, Creation, Websocket},
+    reference::{Listening, Program},
+    server::{Server, Warm},
+    table::{Row, Target, Unit},
+};
+
+pub const NAMES: [&str; 2] = ["stream-websocketd", "stream-memory"];
+
+const MEGABYTE: usize = 1_000_000;
+
+/// Megabytes a second of what `open` gives, from the request to the close.
+fn rate(bytes: usize, open: impl FnOnce() -> Result<Websocket>) -> Result<f64> {
+    let began = Instant::now();
+    let counted = open()?.count()?;
+    let took = began.elapsed();
+    // Line ends may be taken for the ends of messages, and not be among what is counted.
+    let least = bytes - bytes / LINE.len();
+    ensure!(counted >= least as u64, "of {bytes} bytes only {counted} arrived");
+    Ok(bytes as f64 / MEGABYTE as f64 / took.as_secs_f64())
+}
+
+pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
+    let lines = bench.count(100 * MEGABYTE, MEGABYTE) / LINE.len();
+    let bytes = lines * LINE.len();
+    // Large writes, so that the program is not what is measured.
+    let source = format!(
+        "import os\nblock = {LINE:?}.encode() * 1000\nleft = {bytes}\n\
+         while left:\n    left -= os.write(1, block[:left])\n"
+    );
+    let program = Program::new("lines.py", &source)?;
+    let server = Server::start(&bench.binary, Warm::Default)?;
+    let limits = json!({"output_bytes": 2 * bytes, "cpu_ms": 60_000});
+    let creation = Creation::new(&json!({"runtime": "python", "code": source, "limits": limits}));
+    let mut client = Connection::connect(server.address())?;
+    let (websocketd, memory) = (Listening::websocketd(&program.path)?, Listening::memory(bytes)?);
+    let (mut ours, mut piped, mut limit) = (vec![], vec![], vec![]);
+    for _ in 0..bench.count(5, 2) {
+        let mut id = String::new();
+        ours.push(rate(bytes, || {
+            id = client.create(&creation)?;
+            Websocket::open(server.address(), &format!("/sessions/{id}/stream"))
+        })?);
+        client.delete(&id)?;
+        if let Some(websocketd) = websocketd.as_ref().filter(|_| bench.wants(NAMES[0])) {
+            piped.push(rate(bytes, || Websocket::open(&websocketd.address, "/"))?);
+        }
+        limit.push(rate(bytes, || Websocket::open(&memory.address, "/"))?);
+    }
+    let row = |name, what: &str, reference: Vec<f64>, reference_name: &str, target| Row {
+        name,
+        what: what.to_owned(),
+        unit: Unit::MegabytesPerSecond,
+        ours: ours.clone(),
+        reference,
+        reference_name: reference_name.to_owned(),
+        target,
+        note: String::new(),
+    };
+    let websocketd = if websocketd.is_some() { "websocketd" } else { "no websocketd" };
+    let what = "100 MB of 80-byte lines to one websocket that counts bytes";
+    Ok(vec![
+        row(NAMES[0], what, piped, websocketd, Target::AtLeastTimes(15.0)),
+        row(
+            NAMES[1],
+            "the same",
+            limit,
+            "axum websocket from memory, 64 KiB frames",
+            Target::AtLeastTimes(0.3),
+        ),
+    ])
+}
