@@ -178,6 +178,27 @@ impl Connection {
     pub fn run_into(&mut self, creation: &Creation, lines: &mut Vec<u8>) -> Result<Run> {
         let began = Instant::now();
         let id = self.create(creation)?;
+        let (mut first_output, mut exit) = (None, None);
+        self.follow(&id, |chunk| {
+            let now = began.elapsed();
+            lines.extend_from_slice(chunk);
+            if first_output.is_none() && contains(lines, br#""msgtype":"write""#) {
+                first_output = Some(now);
+            }
+            if exit.is_none() && contains(lines, br#""msgtype":"exitstatus""#) {
+                exit = Some(now);
+            }
+        })?;
+        let text = || String::from_utf8_lossy(lines);
+        if !contains(lines, br#""exitstatus":0"#) {
+            bail!("the program did not end well: {}", text());
+        }
+        let exit = exit.with_context(|| format!("no exit status: {}", text()))?;
+        Ok(Run { first_output: first_output.unwrap_or(exit), exit })
+    }
+
+    /// Gives each chunk of a session's stream, to its end.
+    fn follow(&mut self, id: &str, mut chunk: impl FnMut(&[u8])) -> Result<()> {
         let request = format!(
             "GET /sessions/{id}/stream HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: application/x-ndjson\r\n\r\n"
         );
@@ -186,32 +207,29 @@ impl Connection {
         if status != 200 {
             bail!("the stream was answered {status}");
         }
-        let (mut first_output, mut exit) = (None, None);
         loop {
             let line = self.0.find(b"\r\n")?;
             let size = std::str::from_utf8(&self.0.here()[..line - 2])?;
             let size = usize::from_str_radix(size, 16).context("no size of a chunk")?;
             self.0.start += line;
             self.0.want(size + 2)?;
-            let now = began.elapsed();
-            lines.extend_from_slice(&self.0.here()[..size]);
+            chunk(&self.0.here()[..size]);
             self.0.start += size + 2;
-            if first_output.is_none() && contains(lines, br#""msgtype":"write""#) {
-                first_output = Some(now);
-            }
-            if exit.is_none() && contains(lines, br#""msgtype":"exitstatus""#) {
-                exit = Some(now);
-            }
             if size == 0 {
-                break;
+                return Ok(());
             }
         }
-        let text = || String::from_utf8_lossy(lines);
-        if !contains(lines, br#""exitstatus":0"#) {
-            bail!("the program did not end well: {}", text());
+    }
+}
+
+/// Waits until a session's program has printed something.
+pub fn await_output(address: &str, id: &str) -> Result<()> {
+    let mut websocket = Websocket::open_with(address, &format!("/sessions/{id}/stream"), 4096)?;
+    loop {
+        let message = websocket.next()?.context("a program ended before it was up")?;
+        if contains(message, br#""msgtype":"write""#) {
+            return Ok(());
         }
-        let exit = exit.with_context(|| format!("no exit status: {}", text()))?;
-        Ok(Run { first_output: first_output.unwrap_or(exit), exit })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     client::{Connection, Creation, Websocket},
     reference::{Listening, Program},
     server::{Server, Warm},
+    stats::median,
     table::{Row, Target, Unit},
 };
 
@@ -43,17 +44,23 @@ pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let mut client = Connection::connect(server.address())?;
     let (websocketd, memory) = (Listening::websocketd(&program.path)?, Listening::memory(bytes)?);
     let (mut ours, mut piped, mut limit) = (vec![], vec![], vec![]);
+    let times = bench.count(5, 1);
     for _ in 0..bench.count(5, 2) {
-        let mut id = String::new();
-        ours.push(rate(bytes, || {
-            id = client.create(&creation)?;
-            Websocket::open(server.address(), &format!("/sessions/{id}/stream"))
-        })?);
-        client.delete(&id)?;
+        let mut rates = vec![];
+        for _ in 0..times {
+            let mut id = String::new();
+            rates.push(rate(bytes, || {
+                id = client.create(&creation)?;
+                Websocket::open(server.address(), &format!("/sessions/{id}/stream"))
+            })?);
+            client.delete(&id)?;
+        }
+        ours.push(median(&rates));
         if let Some(websocketd) = websocketd.as_ref().filter(|_| bench.wants(NAMES[0])) {
             piped.push(rate(bytes, || Websocket::open(&websocketd.address, "/"))?);
         }
-        limit.push(rate(bytes, || Websocket::open(&memory.address, "/"))?);
+        let rates = (0..times).map(|_| rate(bytes, || Websocket::open(&memory.address, "/")));
+        limit.push(median(&rates.collect::<Result<Vec<_>>>()?));
     }
     let row = |name, what: &str, reference: Vec<f64>, reference_name: &str, target| Row {
         name,
