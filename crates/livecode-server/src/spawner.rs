@@ -16,6 +16,8 @@ use livecode_protocol::{
 };
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 
+use crate::metrics::Metrics;
+
 /// Starts a spawner process and returns the socket to it.
 pub type Start = Box<dyn Fn() -> io::Result<OwnedFd> + Send + Sync>;
 
@@ -36,6 +38,7 @@ pub struct Spawner {
     socket: Mutex<OwnedFd>,
     turn: Arc<tokio::sync::Mutex<()>>,
     degraded: Vec<String>,
+    metrics: Arc<Metrics>,
 }
 
 impl Spawner {
@@ -43,9 +46,9 @@ impl Spawner {
     ///
     /// # Errors
     /// Where it does not start, or no sandbox can be made.
-    pub fn new(start: Start) -> Result<Self, SpawnerError> {
+    pub fn new(start: Start, metrics: Arc<Metrics>) -> Result<Self, SpawnerError> {
         let (socket, degraded) = launch(&start)?;
-        Ok(Self { start, socket: Mutex::new(socket), turn: Arc::default(), degraded })
+        Ok(Self { start, socket: Mutex::new(socket), turn: Arc::default(), degraded, metrics })
     }
 
     /// What of the sandbox this machine cannot enforce.
@@ -82,6 +85,7 @@ impl Spawner {
         if let Err(error) = send(&socket, &request, &theirs) {
             tracing::warn!(%error, "the spawner is gone; starting another");
             (*socket, _) = launch(&self.start).map_err(io::Error::other)?;
+            self.metrics.spawner_restarts.inc();
             send(&socket, &request, &theirs)?;
         }
         Ok(ours)

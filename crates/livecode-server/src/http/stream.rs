@@ -160,7 +160,12 @@ impl Format {
         };
         let items =
             items.inspect_err(|error| tracing::error!(%error, "a journal cannot be read")).transpose()?;
-        Some(items.map(|items| self.chunk(&items, dialect)))
+        let chunk = |items: Vec<Item>| {
+            let chunk = self.chunk(&items, dialect);
+            app.metrics.sent(items.len(), chunk.len());
+            chunk
+        };
+        Some(items.map(chunk))
     }
 
     fn chunk(self, items: &[Item], dialect: Dialect) -> String {

@@ -258,6 +258,7 @@ pub(crate) async fn exec(
                     chunk.extend_from_slice(running.plain(item).unwrap_or_default());
                 }
             }
+            running.registry.metrics().sent(items.len(), chunk.len());
             Some((Ok(Bytes::from(chunk)), (follower, running)))
         }));
     Ok(([(header::CONTENT_TYPE, PLAIN)], body).into_response())
@@ -316,7 +317,9 @@ pub(crate) async fn run(
     let mut follower = running.follow();
     let mut output = vec![];
     while let Some(items) = follower.next().await? {
+        let before = output.len();
         items.iter().filter_map(|item| running.plain(item)).for_each(|bytes| output.extend_from_slice(bytes));
+        app.metrics.sent(items.len(), output.len() - before);
     }
     let exitstatus = running.session.progress().ended.map_or(255, |ended| ended.exitstatus);
     let mut response = ([(header::CONTENT_TYPE, PLAIN)], output).into_response();

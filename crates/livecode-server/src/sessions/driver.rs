@@ -13,6 +13,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use livecode_protocol::{SessionId, session::Outcome};
 use tokio::io::AsyncReadExt as _;
+use tracing::Instrument as _;
 
 use super::{
     process,
@@ -20,7 +21,10 @@ use super::{
     store::{Store, is_exhausted},
     talk::{Queue, Talk},
 };
-use crate::spawner::Spawner;
+use crate::{
+    metrics::{Held, Metrics},
+    spawner::Spawner,
+};
 
 /// How often a supervisor is asked for, where each dies before it has begun.
 const START_TRIES: u32 = 3;
@@ -47,6 +51,7 @@ pub(super) struct Driver {
     pub store: Arc<Store>,
     pub spawner: Arc<Spawner>,
     pub permits: Arc<tokio::sync::Semaphore>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// Pauses between tries, each twice as long as the one before.
@@ -67,22 +72,26 @@ impl Driver {
     /// Runs a new session to its end.
     pub async fn run_new(self, mut queue: Queue) {
         let permits = self.permits.clone();
+        let waiting = Held::new(&self.metrics.waiting);
         let permit = tokio::select! {
             permit = permits.acquire_owned() => permit.ok(),
             () = self.session.cancelled() => None,
         };
+        drop(waiting);
+        let _running = permit.is_some().then(|| Held::new(&self.metrics.running));
         let life = async {
             if permit.is_some() {
                 self.start(&mut queue).await;
             }
             self.await_end(&mut queue).await
         };
-        self.live(life).await;
+        self.live(life).instrument(self.span()).await;
     }
 
     /// Takes a session up again that another server started.
     pub async fn run_again(self, mut queue: Queue, _permit: Option<tokio::sync::OwnedSemaphorePermit>) {
-        self.live(self.await_end(&mut queue)).await;
+        let _running = Held::new(&self.metrics.running);
+        self.live(self.await_end(&mut queue)).instrument(self.span()).await;
     }
 
     /// Waits for the end, or where the session is cancelled and nobody ends it, forces it.
@@ -103,7 +112,7 @@ impl Driver {
                 self.sweep().await;
             }
         }
-        self.settle(true).await;
+        self.settle(true).instrument(tracing::debug_span!("settle")).await;
     }
 
     /// Has a supervisor started and talks to it. What dies before it has begun, with its spawner as a rule, is started again.
@@ -129,7 +138,8 @@ impl Driver {
 
     async fn start_supervisor(&self) -> io::Result<tokio::net::UnixStream> {
         let id = self.id();
-        self.ask_spawner(move |spawner| spawner.start_supervisor(id)).await
+        let spawn = tracing::debug_span!("spawn");
+        self.ask_spawner(move |spawner| spawner.start_supervisor(id)).instrument(spawn).await
     }
 
     /// Off the threads that serve: it waits where the spawner is busy, or has to be started again. One at a time, so that a
@@ -179,7 +189,8 @@ impl Driver {
     }
 
     async fn talk(&self, stream: tokio::net::UnixStream, queue: &mut Queue) {
-        if let Err(error) = Talk::new(stream, queue).run(&self.session, &self.store).await {
+        let talk = tracing::debug_span!("talk");
+        if let Err(error) = Talk::new(stream, queue).run(&self.session, &self.store).instrument(talk).await {
             tracing::debug!(id = %self.id(), %error, "the connection to the supervisor ended");
         }
     }
@@ -251,6 +262,11 @@ impl Driver {
 
     fn id(&self) -> SessionId {
         self.session.id
+    }
+
+    /// What a session's steps are logged under.
+    fn span(&self) -> tracing::Span {
+        tracing::debug_span!("session", id = %self.id(), runtime = %self.session.runtime)
     }
 }
 
