@@ -35,8 +35,8 @@ impl Incoming {
         &self.buffer[self.start..self.end]
     }
 
-    /// Reads once more from the socket.
-    fn more(&mut self) -> Result<()> {
+    /// Has room behind what is here.
+    fn make_room(&mut self) {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         } else if self.end == self.buffer.len() {
@@ -46,6 +46,11 @@ impl Incoming {
                 self.buffer.resize(self.buffer.len() * 2, 0);
             }
         }
+    }
+
+    /// Reads once more from the socket.
+    fn more(&mut self) -> Result<()> {
+        self.make_room();
         match self.stream.read(&mut self.buffer[self.end..])? {
             0 => bail!("the connection was closed in the middle"),
             length => self.end += length,
@@ -245,6 +250,20 @@ pub struct Websocket {
 
 const CLOSE: u8 = 8;
 
+/// The opcode of the frame that begins here, the length of its header and that of its payload; `None` where not all of the
+/// header is here.
+fn frame(here: &[u8]) -> Result<Option<(u8, usize, usize)>> {
+    let [first, length, rest @ ..] = here else { return Ok(None) };
+    let extended = match length {
+        0..126 => return Ok(Some((first & 15, 2, usize::from(*length)))),
+        126 => 2,
+        127 => 8,
+        _ => bail!("a server's frame is not masked"),
+    };
+    let length = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    Ok(rest.get(..extended).map(|bytes| (first & 15, 2 + extended, length(bytes))))
+}
+
 impl Websocket {
     /// Opens one that takes in much at once.
     pub fn open(address: &str, path: &str) -> Result<Self> {
@@ -266,19 +285,13 @@ impl Websocket {
 
     /// The next frame's header: its opcode and the length of its payload.
     fn header(&mut self) -> Result<(u8, usize)> {
-        self.incoming.want(2)?;
-        let (opcode, length) = (self.incoming.here()[0] & 15, self.incoming.here()[1]);
-        let extended = match length {
-            126 => 2,
-            127 => 8,
-            0..126 => 0,
-            _ => bail!("a server's frame is not masked"),
-        };
-        self.incoming.want(2 + extended)?;
-        let bytes = &self.incoming.here()[2..2 + extended];
-        let long = bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-        self.incoming.start += 2 + extended;
-        Ok((opcode, if extended == 0 { usize::from(length) } else { long }))
+        loop {
+            if let Some((opcode, header, length)) = frame(self.incoming.here())? {
+                self.incoming.start += header;
+                return Ok((opcode, length));
+            }
+            self.incoming.more()?;
+        }
     }
 
     /// The next message; `None` at the close.
@@ -351,28 +364,37 @@ impl Websocket {
     /// Gives each message that is whole here, after one look at a socket that does not wait. `false` once it is closed.
     pub fn take(&mut self, mut message: impl FnMut(&[u8]) -> Result<()>) -> Result<bool> {
         let incoming = &mut self.incoming;
-        if incoming.end == incoming.buffer.len() || incoming.start == incoming.end {
-            incoming.buffer.copy_within(incoming.start..incoming.end, 0);
-            (incoming.start, incoming.end) = (0, incoming.end - incoming.start);
-        }
+        incoming.make_room();
         match incoming.stream.read(&mut incoming.buffer[incoming.end..]) {
             Ok(0) => return Ok(false),
             Ok(length) => incoming.end += length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
             Err(error) => return Err(error.into()),
         }
-        // Lines of a few bytes: no frame here has an extended length but those that are whole soon.
-        while let [first, length @ 0..126, rest @ ..] = self.incoming.here() {
-            let (opcode, length) = (first & 15, usize::from(*length));
-            if rest.len() < length {
-                break;
-            }
+        while let Some((opcode, header, length)) = frame(self.incoming.here())? {
+            let Some(payload) = self.incoming.here().get(header..header + length) else { break };
             if opcode == CLOSE {
                 return Ok(false);
             }
-            message(&rest[..length])?;
-            self.incoming.start += 2 + length;
+            message(payload)?;
+            self.incoming.start += header + length;
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_told_by_their_headers() {
+        assert_eq!(frame(&[]).unwrap(), None);
+        assert_eq!(frame(&[0x81]).unwrap(), None);
+        assert_eq!(frame(&[0x81, 5]).unwrap(), Some((1, 2, 5)));
+        assert_eq!(frame(&[0x81, 126, 1]).unwrap(), None);
+        assert_eq!(frame(&[0x88, 126, 1, 2]).unwrap(), Some((8, 4, 258)));
+        assert_eq!(frame(&[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]).unwrap(), Some((1, 10, 65536)));
+        assert!(frame(&[0x81, 0x85]).is_err(), "masked");
     }
 }

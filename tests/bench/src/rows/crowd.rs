@@ -150,7 +150,7 @@ pub fn measure_watched(bench: &Bench) -> Result<Vec<Row>> {
         epoll::add(&epoll, websocket.socket(), data, epoll::EventFlags::IN)?;
         watched.push(Watched { websocket, last: 0 });
     }
-    let mut late_ms = vec![];
+    let (began, mut late_ms) = (Instant::now(), vec![]);
     // First until all run and what came meanwhile is read; then what counts.
     let settling = Duration::from_millis(bench.count(10_000, 1000) as u64);
     watch(&epoll, &mut watched, settling, &mut vec![])?;
@@ -161,8 +161,10 @@ pub fn measure_watched(bench: &Bench) -> Result<Vec<Row>> {
         p99.push(percentile(&late_ms, 0.99));
         lines += late_ms.len();
     }
-    let silent = watched.iter().filter(|watched| watched.last == 0).count();
-    ensure!(silent == 0, "{silent} of {count} sessions printed nothing");
+    // A program that is held up prints later; one that is not heard any more is another matter.
+    let seconds = began.elapsed().as_secs();
+    let fewest = watched.iter().map(|watched| watched.last).min().unwrap_or(0);
+    ensure!(fewest * 10 >= seconds * 8, "of one of {count} sessions only {fewest} lines came in {seconds} s");
     Ok(vec![Row {
         name: WATCHED_NAMES[0],
         what: format!("{count} sessions running, a line a second each, all watched: print to client, p99"),
