@@ -41,7 +41,12 @@ pub fn facts() -> Vec<(&'static str, String)> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release: String = release.trim().split('-').next().unwrap_or_default().chars().take(32).collect();
     let memory = field_mib("/proc/meminfo", "MemTotal").unwrap_or(0.0) / 1024.0;
-    let cgroups = if fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap_or(false) { "v2" } else { "v1" };
+    let has = |path| fs::exists(path).unwrap_or(false);
+    let cgroups = match (has("/sys/fs/cgroup/cgroup.controllers"), has("/sys/fs/cgroup/unified")) {
+        (true, _) => "v2",
+        (false, true) => "v1, and v2 beside it",
+        (false, false) => "v1",
+    };
     let user = if rustix::process::geteuid().is_root() { "root" } else { "an ordinary user" };
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split_whitespace().next().unwrap_or_default().to_owned();
