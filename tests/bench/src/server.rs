@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::machine::children;
+use crate::{client::Connection, machine::children};
 
 /// How long the end of what was killed may take to show.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,6 +71,20 @@ impl Server {
         self.child.id()
     }
 
+    fn end_sessions(&self) -> Result<()> {
+        let mut client = Connection::connect(&self.address)?;
+        let sessions = client.get("/sessions")?;
+        let mut running =
+            sessions.as_array().into_iter().flatten().filter(|session| session["state"] != "ended");
+        running.try_for_each(|session| client.delete(session["id"].as_str().unwrap_or_default()))?;
+        // The last that ended may still be about to take its groups away.
+        let until = Instant::now() + PATIENCE;
+        while self.spawner().is_some_and(|pid| !children(pid).is_empty()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
     fn spawner(&self) -> Option<u32> {
         children(self.pid()).first().copied()
     }
@@ -90,21 +104,14 @@ impl Server {
     }
 }
 
-/// Kills the supervisors first, so that the server still sweeps up after them: sessions outlive a server.
+/// Sessions outlive a server, so they are ended first, by the server: it leaves nothing of them on the machine.
 impl Drop for Server {
     fn drop(&mut self) {
-        let supervisors = || self.spawner().map(children).unwrap_or_default();
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let left = supervisors();
-            for pid in &left {
-                signal(*pid, Signal::KILL);
-            }
-            if left.is_empty() || Instant::now() > until {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        if let Err(error) = self.end_sessions() {
+            eprintln!("some sessions could not be ended, and are killed: {error:#}");
         }
+        let left = self.spawner().map(children).unwrap_or_default();
+        left.into_iter().for_each(|pid| signal(pid, Signal::KILL));
         signal(self.pid(), Signal::TERM);
         let _ = self.child.wait();
     }
