@@ -2,7 +2,7 @@
 
 BINARY := target/release/livecode
 
-.PHONY: run build web test chaos faults soak neighbours attacks test-vm fuzz lint fmt setup-build setup-run setup-web setup-test setup-vm clean help
+.PHONY: run build web test chaos faults soak neighbours attacks test-vm fuzz bench lint fmt setup-build setup-run setup-web setup-test setup-vm setup-bench clean help
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ test-vm: setup-test setup-vm build ## The same in a virtual machine with another
 fuzz: setup-build ## Fuzz what parses strangers' bytes, FUZZ_SECONDS (60) each
 	scripts/fuzz
 
+bench: setup-bench build ## Measure everything beside its references into docs/performance.md; ONLY=row,… prints those
+	cargo run --release --locked --quiet --package livecode-bench -- $(if $(ONLY),--only $(ONLY),--write docs/performance.md)
+
 lint: setup-build setup-web ## What CI checks before the tests: format, clippy, licences, the browser's files
 	scripts/lint
 
@@ -62,6 +65,9 @@ setup-test:
 
 setup-vm:
 	@scripts/setup vm
+
+setup-bench:
+	@scripts/setup build run bench
 
 clean: ## Remove what was built
 	cargo clean

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::common::{Run, Server, Stream, binary, id};
 
 /// A document, from the folder of the sources; the second run, as an ordinary user, brings its own copies.
-fn document(name: &str) -> String {
+pub fn document(name: &str) -> String {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name);
     let here = PathBuf::from(name);
     let path = if here.exists() { here } else { sources };

@@ -14,6 +14,7 @@ mod leftovers;
 mod limits;
 mod liveness;
 mod messages;
+mod metrics;
 mod modules;
 mod openapi;
 mod packaging;

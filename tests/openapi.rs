@@ -15,6 +15,7 @@ fn it_describes_every_route() {
         "/exec",
         "/healthz",
         "/livecode",
+        "/metrics",
         "/openapi.json",
         "/runtimes",
         "/runtimes/{runtime}",

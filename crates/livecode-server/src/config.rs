@@ -20,6 +20,9 @@ const PREFIX: &str = "LIVECODE_";
 /// itself when it starts itself again.
 const NOT_SETTINGS: [&str; 3] = ["LIVECODE_SERVER", "LIVECODE_FD", "LIVECODE_IN_SCOPE"];
 
+/// A shorter token could be guessed.
+const TOKEN_MIN_BYTES: usize = 16;
+
 /// Declares settings once: a struct with all of them, and one of optional command-line flags.
 macro_rules! settings {
     ($(#[$meta:meta])* $name:ident, $flags:ident { $($(#[doc = $doc:literal])* $field:ident: $type:ty,)* }) => {
@@ -78,6 +81,9 @@ settings! {
         ping_interval_ms: u64,
         /// Messages a second that a client may send on one websocket, on average; a client that sends more is closed with 1008.
         messages_per_s: u64,
+        /// Who sends this as a bearer token may read /metrics too, besides the local user. On a command line others can read
+        /// it: better in the file or the environment.
+        metrics_token: String,
     }
 }
 
@@ -159,6 +165,8 @@ pub struct Config {
     pub ping_interval_ms: u64,
     /// Messages a second from one websocket, on average.
     pub messages_per_s: u64,
+    /// What lets others than the local user read `/metrics`.
+    pub metrics_token: Option<String>,
     /// Limits of programs.
     #[serde(skip)]
     pub limits: LimitSettings,
@@ -214,6 +222,7 @@ impl Default for Config {
             body_timeout_ms: 30_000,
             ping_interval_ms: 30_000,
             messages_per_s: 2_000,
+            metrics_token: None,
             limits: LimitSettings::default(),
         }
     }
@@ -322,6 +331,15 @@ impl Config {
                     detail: format!("{value} is not between 1 and {max}"),
                 });
             }
+        }
+        let is_token = |token: &String| {
+            token.len() >= TOKEN_MIN_BYTES && token.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if self.metrics_token.as_ref().is_some_and(|token| !is_token(token)) {
+            return Err(ConfigError::Senseless {
+                key: "metrics_token",
+                detail: format!("a token has at least {TOKEN_MIN_BYTES} visible ASCII characters"),
+            });
         }
         Ok(())
     }

@@ -8,14 +8,18 @@
 //! | [`prepare`] | from a request to an order |
 //! | [`sessions`] | all sessions, their tasks and readers |
 //! | [`spawner`] | the process that starts supervisors |
+//! | [`metrics`] | what is counted |
 //! | `http` | routes on top of all that |
+//! | [`bench`] | what `benches/` measures |
 
 pub mod access;
+pub mod bench;
 pub mod catalogue;
 pub mod config;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod http;
+pub mod metrics;
 pub mod prepare;
 pub mod sessions;
 pub mod spawner;
@@ -28,6 +32,7 @@ use crate::{
     access::Policy,
     catalogue::{Catalogue, CatalogueError},
     config::Config,
+    metrics::Metrics,
     sessions::{Registry, StoreError},
     spawner::{Spawner, SpawnerError, Start},
 };
@@ -93,12 +98,13 @@ pub async fn run(
     // The data directory is locked before anything is written into it.
     let store = sessions::lock(&config.data_dir, address)?;
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
-    let spawner = Arc::new(tokio::task::block_in_place(|| Spawner::new(start_spawner))?);
+    let metrics = Arc::new(Metrics::default());
+    let spawner = Arc::new(tokio::task::block_in_place(|| Spawner::new(start_spawner, metrics.clone()))?);
     if !address.ip().is_loopback() && !spawner.degraded().is_empty() && !config.allow_degraded {
         // As asked for, not as given: port 0 is of no use to be told again.
         return Err(ServeError::Degraded { address: config.listen, degraded: spawner.degraded().to_vec() });
     }
-    let registry = Registry::open(&config, store, spawner.clone())?;
+    let registry = Registry::open(&config, store, spawner.clone(), metrics.clone())?;
 
     let policy = Arc::new(Policy { is_loopback: address.ip().is_loopback(), hosts: config.hosts.clone() });
     let config = Arc::new(config);
@@ -106,7 +112,7 @@ pub async fn run(
     announce(address, spawner.degraded());
     let (stop, stopping) = watch::channel(None);
     let stopper = tokio::spawn(stop_when_asked(registry.clone(), phase, stop));
-    let app = http::App { registry, catalogue, config, policy, spawner, stopping };
+    let app = http::App { registry, catalogue, config, policy, spawner, metrics, stopping };
     http::serve(app, listener).await;
     stopper.abort();
     retention.abort();

@@ -24,6 +24,8 @@ use rustix::{
     process::{Signal, pidfd_send_signal},
 };
 
+use crate::metrics::Metrics;
+
 /// How long a spawner may take to take a request. Its socket holds a few, and each costs it one fork.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 /// How long it may take from its start until it has tried a sandbox.
@@ -69,6 +71,7 @@ pub struct Spawner {
     living: Mutex<Living>,
     turn: Arc<tokio::sync::Mutex<()>>,
     degraded: Vec<String>,
+    metrics: Arc<Metrics>,
 }
 
 /// The spawner that is asked now.
@@ -82,10 +85,10 @@ impl Spawner {
     ///
     /// # Errors
     /// Where it does not start, or no sandbox can be made.
-    pub fn new(start: Start) -> Result<Self, SpawnerError> {
+    pub fn new(start: Start, metrics: Arc<Metrics>) -> Result<Self, SpawnerError> {
         let (process, degraded) = launch(&start)?;
         let living = Mutex::new(Living { process, generation: Generation(0) });
-        Ok(Self { start, living, turn: Arc::default(), degraded })
+        Ok(Self { start, living, turn: Arc::default(), degraded, metrics })
     }
 
     /// What of the sandbox this machine cannot enforce.
@@ -144,6 +147,7 @@ impl Spawner {
         living.process.kill();
         let (process, _) = launch(&self.start).map_err(io::Error::other)?;
         *living = Living { process, generation: Generation(living.generation.0 + 1) };
+        self.metrics.spawner_restarts.inc();
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
+//! | [`bench`] | what `benches/` measures |
 //! | [`spawner`] | the process that forks supervisors |
 //! | `supervisor` | the loop of one supervisor: what it waits for, and what it does about it |
 //! | `ending` | why and with which status a session ended |
@@ -14,6 +15,7 @@
 //! | `sync` | the journal to the disk, off the loop |
 //! | `sweep` | what dead supervisors left |
 
+pub mod bench;
 mod connection;
 mod ending;
 mod folder;

@@ -43,7 +43,7 @@ impl Dialect {
         }
     }
 
-    fn entry(self, entry: &Entry) -> String {
+    pub fn entry(self, entry: &Entry) -> String {
         let seq = (self == Self::V02 { with_seq: true }).then_some(entry.seq);
         match entry.kind {
             Kind::Stdout => self.write(Output::Stdout, &entry.data, seq),

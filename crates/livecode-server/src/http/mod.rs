@@ -12,6 +12,7 @@
 //! | `encode` | entries as messages |
 //! | `v01` | `/livecode`, `/exec`, `/runtimes/{runtime}` |
 //! | `assets` | `/`, `/static/…`: the front page and the client's files, built into the binary |
+//! | `metrics` | `/metrics` |
 //! | `info` | `/runtimes`, `/healthz`, `/openapi.json` |
 
 mod assets;
@@ -22,6 +23,7 @@ pub(crate) mod fuzz;
 mod info;
 mod linger;
 mod listen;
+mod metrics;
 mod problem;
 mod sessions;
 mod socket;
@@ -48,6 +50,7 @@ use crate::{
     access::Policy,
     catalogue::Catalogue,
     config::Config,
+    metrics::Metrics,
     sessions::{Progress, Registry},
     spawner::Spawner,
 };
@@ -60,6 +63,7 @@ pub struct App {
     pub(crate) config: Arc<Config>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) spawner: Arc<Spawner>,
+    pub(crate) metrics: Arc<Metrics>,
     /// Since when the server closes its connections, once it does.
     pub(crate) stopping: watch::Receiver<Option<Instant>>,
 }
@@ -93,7 +97,7 @@ impl App {
         license(name = "MIT", identifier = "MIT")
     ),
     paths(
-        assets::front_page, info::healthz, info::runtimes, info::openapi, assets::asset,
+        assets::front_page, info::healthz, info::runtimes, info::openapi, metrics::metrics, assets::asset,
         sessions::create, sessions::list, sessions::show, sessions::delete,
         stream::stream, v01::livecode, v01::exec, v01::run,
     ),
@@ -121,6 +125,7 @@ pub fn router(app: App) -> Router {
         .route("/", get(assets::front_page))
         .route("/healthz", get(info::healthz))
         .route("/openapi.json", get(info::openapi))
+        .route("/metrics", get(metrics::metrics))
         .route("/static/{file}", get(assets::asset))
         .route("/runtimes", get(info::runtimes))
         .route("/runtimes/{runtime}", post(v01::run))
@@ -139,10 +144,16 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Headers of every answer.
-async fn add_headers(State(_): State<App>, mut response: Response) -> Response {
+/// Headers of every answer; errors are counted.
+async fn add_headers(State(app): State<App>, mut response: Response) -> Response {
+    app.metrics.answered(response.status().as_u16());
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// An entry as a websocket gets it.
+pub(crate) fn entry_message(entry: &livecode_journal::Entry) -> String {
+    encode::Dialect::V02 { with_seq: true }.entry(entry)
 }
 
 /// The document of the whole interface, as JSON.

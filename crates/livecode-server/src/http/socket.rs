@@ -40,6 +40,7 @@ use super::{
 };
 use crate::{
     access::Caller,
+    metrics::{MESSAGE_RATE, Metrics},
     sessions::{Follower, Session},
 };
 
@@ -106,12 +107,18 @@ struct Rate {
     per_s: Option<f64>,
     left: f64,
     filled: Instant,
+    metrics: Arc<Metrics>,
 }
 
 impl Rate {
     fn new(app: &App, caller: &Caller) -> Self {
         let per_s = (*caller != Caller::Local).then_some(app.config.messages_per_s as f64);
-        Self { per_s, left: per_s.unwrap_or(0.0) * BURST.as_secs_f64(), filled: Instant::now() }
+        Self {
+            per_s,
+            left: per_s.unwrap_or(0.0) * BURST.as_secs_f64(),
+            filled: Instant::now(),
+            metrics: app.metrics.clone(),
+        }
     }
 
     /// Takes one message out of the bucket; `false` where there is none left.
@@ -121,6 +128,9 @@ impl Rate {
         let filled = self.left + (now - self.filled).as_secs_f64() * per_s;
         self.filled = now;
         self.left = filled.min(per_s * BURST.as_secs_f64()) - 1.0;
+        if self.left < 0.0 {
+            self.metrics.refused(MESSAGE_RATE);
+        }
         self.left >= 0.0
     }
 }
@@ -234,9 +244,13 @@ async fn outgoing(
     let mut pings = tokio::time::interval_at(Instant::now() + ping_interval, ping_interval);
     loop {
         let progress = follower.watch();
-        let messages = tokio::select! {
+        let messages: Vec<Message> = tokio::select! {
             items = follower.next() => match items {
-                Ok(Some(items)) => items.iter().map(|item| Message::text(dialect.message(item))).collect(),
+                Ok(Some(items)) => {
+                    let texts: Vec<String> = items.iter().map(|item| dialect.message(item)).collect();
+                    app.metrics.sent(texts.len(), texts.iter().map(String::len).sum());
+                    texts.into_iter().map(Message::text).collect()
+                }
                 Ok(None) => {
                     // What was answered before the end is still said.
                     while let Ok(Notice::Text(text)) = notices.try_recv() {

@@ -166,7 +166,12 @@ impl Format {
         };
         let items =
             items.inspect_err(|error| tracing::error!(%error, "a journal cannot be read")).transpose()?;
-        Some((items.map(|items| self.chunk(&items, dialect)), false))
+        let chunk = |items: Vec<Item>| {
+            let chunk = self.chunk(&items, dialect);
+            app.metrics.sent(items.len(), chunk.len());
+            chunk
+        };
+        Some((items.map(chunk), false))
     }
 
     /// The last that a server says which stops: where the session goes on, the stream ends without its `exitstatus`.

@@ -264,11 +264,16 @@ pub(crate) async fn exec(
                 .next()
                 .await
                 .inspect_err(|error| tracing::error!(%error, "a journal cannot be read"));
-            let chunk = match items.transpose()? {
+            let items = items.transpose()?;
+            let count = items.as_ref().map_or(0, Vec::len);
+            let chunk = match items {
                 Ok(items) if is_raw => Ok(raw(&items)),
                 Ok(items) => running.chunk(&items).map_err(axum::Error::new),
                 Err(error) => Err(axum::Error::new(error)),
             };
+            if let Ok(chunk) = &chunk {
+                running.registry.metrics().sent(count, chunk.len());
+            }
             // An error breaks the answer off: its end would say that it is whole.
             Some((chunk.map(Bytes::from), (follower, running)))
         }));
@@ -328,7 +333,9 @@ pub(crate) async fn run(
     let mut follower = running.follow();
     let (mut output, mut exitstatus) = (vec![], Outcome::Lost.exitstatus().unwrap_or(255));
     while let Some(items) = follower.next().await? {
+        let before = output.len();
         output.extend_from_slice(&running.chunk(&items)?);
+        app.metrics.sent(items.len(), output.len() - before);
         // From the journal: what the session's task knows may be a moment behind it.
         if let Some(Item::Entry(entry)) = items.last()
             && entry.kind == Kind::Exit

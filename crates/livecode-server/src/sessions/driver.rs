@@ -13,6 +13,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use livecode_protocol::{SessionId, session::Outcome};
 use tokio::io::AsyncReadExt as _;
+use tracing::Instrument as _;
 
 use super::{
     process,
@@ -20,7 +21,10 @@ use super::{
     store::{Store, is_exhausted},
     talk::{Queue, Talk},
 };
-use crate::spawner::{Generation, Spawner};
+use crate::{
+    metrics::{Held, Metrics},
+    spawner::{Generation, Spawner},
+};
 
 /// How often a supervisor is asked for, where each dies before it has begun.
 const START_TRIES: u32 = 3;
@@ -48,6 +52,7 @@ pub(super) struct Driver {
     pub store: Arc<Store>,
     pub spawner: Arc<Spawner>,
     pub permits: Arc<tokio::sync::Semaphore>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// Pauses between tries, each twice as long as the one before.
@@ -68,22 +73,26 @@ impl Driver {
     /// Runs a new session to its end.
     pub async fn run_new(self, mut queue: Queue) {
         let permits = self.permits.clone();
+        let waiting = Held::new(&self.metrics.waiting);
         let permit = tokio::select! {
             permit = permits.acquire_owned() => permit.ok(),
             () = self.session.cancelled() => None,
         };
+        drop(waiting);
+        let _running = permit.is_some().then(|| Held::new(&self.metrics.running));
         let life = async {
             if permit.is_some() {
                 self.start(&mut queue).await;
             }
             self.await_end(&mut queue).await
         };
-        self.live(life).await;
+        self.live(life).instrument(self.span()).await;
     }
 
     /// Takes a session up again that another server started.
     pub async fn run_again(self, mut queue: Queue, _permit: Option<tokio::sync::OwnedSemaphorePermit>) {
-        self.live(self.await_end(&mut queue)).await;
+        let _running = Held::new(&self.metrics.running);
+        self.live(self.await_end(&mut queue)).instrument(self.span()).await;
     }
 
     /// Waits for the end, or where the session is cancelled and nobody ends it, forces it.
@@ -104,7 +113,7 @@ impl Driver {
                 self.sweep().await;
             }
         }
-        self.settle(true).await;
+        self.settle(true).instrument(tracing::debug_span!("settle")).await;
     }
 
     /// Has a supervisor started and talks to it. What dies before it has begun, with its spawner as a rule, is started again.
@@ -142,7 +151,8 @@ impl Driver {
 
     async fn start_supervisor(&self) -> io::Result<(tokio::net::UnixStream, Generation)> {
         let id = self.id();
-        let (stream, generation) = self.at_spawner(move |spawner| spawner.start_supervisor(id)).await?;
+        let asked = self.at_spawner(move |spawner| spawner.start_supervisor(id));
+        let (stream, generation) = asked.instrument(tracing::debug_span!("spawn")).await?;
         Ok((from_std(stream)?, generation))
     }
 
@@ -204,7 +214,8 @@ impl Driver {
     /// Talks on one connection to its end. Whether it was answered at all.
     async fn talk(&self, stream: tokio::net::UnixStream, queue: &mut Queue) -> bool {
         let mut talk = Talk::new(stream, queue);
-        if let Err(error) = talk.run(&self.session, &self.store).await {
+        let run = talk.run(&self.session, &self.store).instrument(tracing::debug_span!("talk"));
+        if let Err(error) = run.await {
             tracing::debug!(id = %self.id(), %error, "the connection to the supervisor ended");
         }
         talk.is_answered()
@@ -276,6 +287,11 @@ impl Driver {
 
     fn id(&self) -> SessionId {
         self.session.id
+    }
+
+    /// What a session's steps are logged under.
+    fn span(&self) -> tracing::Span {
+        tracing::debug_span!("session", id = %self.id(), runtime = %self.session.runtime)
     }
 }
 

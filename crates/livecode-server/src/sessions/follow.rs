@@ -11,6 +11,7 @@ use super::{
     session::{Ended, Progress, Session},
     store::is_exhausted,
 };
+use crate::metrics::Held;
 
 /// Bytes of entries given out at once.
 const BATCH_BYTES: usize = 128 * 1024;
@@ -47,11 +48,19 @@ pub struct Follower {
     /// Number of the last entry given out, or passed over.
     after: u64,
     is_done: bool,
+    _counted: Held,
 }
 
 impl Follower {
     pub(super) fn new(session: &Arc<Session>, path: PathBuf, after: u64) -> Self {
-        Self { path, progress: session.watch(), reader: None, after, is_done: false }
+        Self {
+            path,
+            progress: session.watch(),
+            reader: None,
+            after,
+            is_done: false,
+            _counted: Held::new(&session.metrics.watchers),
+        }
     }
 
     /// The next items, in order; `None` after the closing entry. Nothing is lost where the future is dropped.

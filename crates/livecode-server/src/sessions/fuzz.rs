@@ -63,7 +63,8 @@ pub fn session_folder(data_dir: &Path, data: &[u8]) {
     store.clear_leftovers(id);
     // An end that is no document of ours is told as none.
     let Ok(progress) = ended_progress(&store, id) else { return };
-    let session = Arc::new(Session::new(&record, record.runtime.as_str().into(), progress));
+    let session =
+        Arc::new(Session::new(&record, record.runtime.as_str().into(), progress, None, Arc::default()));
     assert!(session.elapsed_s() >= 0.0);
     for after in [0, 1, progress.entries, u64::MAX] {
         follow(&session, &store, after);

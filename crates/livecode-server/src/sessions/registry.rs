@@ -6,11 +6,12 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use livecode_protocol::{SessionId, control, order::Order};
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use super::{
     Follower, Session,
@@ -20,7 +21,7 @@ use super::{
     store::{Idempotency, Record, Store, StoreError},
     talk::Queue,
 };
-use crate::{access::Owner, config::Config, prepare::Prepared, spawner::Spawner};
+use crate::{access::Owner, config::Config, metrics::Metrics, prepare::Prepared, spawner::Spawner};
 
 /// How long forgetting waits for a supervisor to have everything killed.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -99,6 +100,7 @@ pub struct Registry {
     inner: Mutex<Inner>,
     store: Arc<Store>,
     spawner: Arc<Spawner>,
+    metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
     is_closed: AtomicBool,
     /// Read-locked while a session is made.
@@ -168,13 +170,19 @@ impl Registry {
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub fn open(config: &Config, store: Store, spawner: Arc<Spawner>) -> Result<Arc<Self>, StoreError> {
+    pub fn open(
+        config: &Config,
+        store: Store,
+        spawner: Arc<Spawner>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, StoreError> {
         let store = Arc::new(store);
         let permits = usize::try_from(config.sessions_running_max).unwrap_or(Semaphore::MAX_PERMITS);
         let registry = Arc::new(Self {
             inner: Mutex::default(),
             store,
             spawner,
+            metrics,
             permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
             per_owner_max: config.sessions_per_owner_max,
             max: config.sessions_max,
@@ -210,7 +218,7 @@ impl Registry {
         let ended = progress.ended.is_some();
         let (ephemeral, idempotency) = (record.ephemeral, record.idempotency.clone());
         *self.inner().per_owner.entry(record.owner.clone()).or_default() += 1;
-        let session = self.insert(&record, progress);
+        let session = self.insert(&record, progress, None);
         if let Some(Idempotency { key, body_sha256 }) = idempotency {
             self.inner().keys.insert((record.owner, key), Key { body_sha256, id: Some(id) });
         }
@@ -254,15 +262,17 @@ impl Registry {
             store: self.store.clone(),
             spawner: self.spawner.clone(),
             permits: self.permits.clone(),
+            metrics: self.metrics.clone(),
         }
     }
 
-    fn insert(&self, record: &Record, progress: Progress) -> Arc<Session> {
+    /// Adds a session; `asked` is when it was asked for, if that was of this server.
+    fn insert(&self, record: &Record, progress: Progress, asked: Option<Instant>) -> Arc<Session> {
         let mut inner = self.inner();
         // Sessions share the names of their runtimes.
         let runtime =
             inner.runtimes.entry(record.runtime.clone()).or_insert_with(|| record.runtime.as_str().into());
-        let session = Arc::new(Session::new(record, runtime.clone(), progress));
+        let session = Arc::new(Session::new(record, runtime.clone(), progress, asked, self.metrics.clone()));
         if progress.ended.is_none() {
             inner.slots.used.insert(record.slot);
         }
@@ -280,23 +290,33 @@ impl Registry {
     /// # Errors
     /// See [`CreateError`]; nothing is left behind.
     pub async fn create(self: &Arc<Self>, draft: Draft) -> Result<(Arc<Session>, bool), CreateError> {
+        let asked = Instant::now();
         // In a task of its own: a client that goes away in the middle drops its request's future, and must leave neither
         // a key that is taken for ever nor a folder that nobody knows of.
         let registry = self.clone();
-        match tokio::spawn(async move { registry.create_whole(draft).await }).await {
+        match tokio::spawn(
+            async move { registry.create_whole(draft, asked).await }
+                .instrument(tracing::debug_span!("create")),
+        )
+        .await
+        {
             Ok(result) => result,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
     }
 
-    async fn create_whole(self: Arc<Self>, draft: Draft) -> Result<(Arc<Session>, bool), CreateError> {
+    async fn create_whole(
+        self: Arc<Self>,
+        draft: Draft,
+        asked: Instant,
+    ) -> Result<(Arc<Session>, bool), CreateError> {
         let Draft { owner, prepared, ephemeral, idempotency } = draft;
         if let Some(key) = &idempotency
             && let Some(session) = self.claim(&owner, key)?
         {
             return Ok((session, false));
         }
-        let made = self.make(owner.clone(), prepared, ephemeral, idempotency.clone()).await;
+        let made = self.make(owner.clone(), prepared, ephemeral, idempotency.clone(), asked).await;
         if let Some(IdempotencyKey { key, .. }) = idempotency {
             let mut inner = self.inner();
             match &made {
@@ -334,6 +354,7 @@ impl Registry {
         prepared: Prepared,
         ephemeral: bool,
         idempotency: Option<IdempotencyKey>,
+        asked: Instant,
     ) -> Result<Arc<Session>, CreateError> {
         // Who waits for all sessions to end waits for this one to be made.
         let _making = self.making.read().await;
@@ -356,7 +377,9 @@ impl Registry {
         let reserved_for = owner.clone();
         let record = Record { id, owner, runtime, created_us: now_us(), ephemeral, slot, idempotency };
         let store = self.store.clone();
-        let written = blocking(move || store.create(&record, &order).map(|()| record)).await;
+        let span = tracing::debug_span!("write", %id);
+        let written =
+            blocking(move || span.in_scope(|| store.create(&record, &order).map(|()| record))).await;
         let record = match written.map_err(StoreError::Write).and_then(|written| written) {
             Ok(record) => record,
             Err(error) => {
@@ -367,7 +390,8 @@ impl Registry {
                 return Err(error.into());
             }
         };
-        let session = self.insert(&record, Progress::default());
+        let session = self.insert(&record, Progress::default(), Some(asked));
+        self.metrics.created.inc();
         self.inner().making -= 1;
         let driver = self.driver(&session);
         let queue = Queue::new(session.open_queue());
@@ -405,6 +429,11 @@ impl Registry {
         }
     }
 
+    /// How many sessions can be found.
+    pub fn count(&self) -> usize {
+        self.inner().sessions.len()
+    }
+
     /// The session with this id.
     pub fn get(&self, id: SessionId) -> Option<Arc<Session>> {
         self.inner().sessions.get(&id).cloned()
@@ -421,6 +450,11 @@ impl Registry {
     /// Every session that has ended.
     pub(super) fn ended(&self) -> Vec<Arc<Session>> {
         self.inner().sessions.values().filter(|session| session.progress().ended.is_some()).cloned().collect()
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub(super) fn store(&self) -> &Store {

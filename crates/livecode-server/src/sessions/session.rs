@@ -1,6 +1,9 @@
 //! One session: what is known of it, and the ways to it. The task that drives it is in `driver`.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use livecode_protocol::{
     SessionId,
@@ -11,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{now_us, store::Record};
-use crate::access::Owner;
+use crate::{access::Owner, metrics::Metrics};
 
 /// Deliveries that wait for a session's task; more are refused.
 const QUEUED_DELIVERIES: usize = 256;
@@ -79,6 +82,9 @@ pub struct Session {
     progress: watch::Sender<Progress>,
     deliveries: std::sync::Mutex<Option<mpsc::Sender<Sent>>>,
     cancelled: watch::Sender<bool>,
+    /// When it was asked for; `None` where that was of another server.
+    asked: Option<Instant>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// A delivery and where its answer goes.
@@ -89,7 +95,13 @@ pub(super) struct Sent {
 }
 
 impl Session {
-    pub(super) fn new(record: &Record, runtime: Arc<str>, progress: Progress) -> Self {
+    pub(super) fn new(
+        record: &Record,
+        runtime: Arc<str>,
+        progress: Progress,
+        asked: Option<Instant>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             id: record.id,
             owner: record.owner.clone(),
@@ -101,6 +113,8 @@ impl Session {
             progress: watch::Sender::new(progress),
             deliveries: std::sync::Mutex::new(None),
             cancelled: watch::Sender::new(false),
+            asked,
+            metrics,
         }
     }
 
@@ -180,7 +194,32 @@ impl Session {
     }
 
     pub(super) fn set_progress(&self, change: impl FnOnce(&mut Progress)) {
-        self.progress.send_modify(change);
+        self.progress.send_modify(|progress| {
+            let before = *progress;
+            change(progress);
+            self.count(&before, progress);
+        });
+    }
+
+    /// Counts what has come about between two looks.
+    fn count(&self, before: &Progress, now: &Progress) {
+        let between = |from_us: u64, to_us: u64| Duration::from_micros(to_us.saturating_sub(from_us));
+        if let Some(asked) = self.asked {
+            if let (None, Some(started_us)) = (before.started_us, now.started_us) {
+                self.metrics.started(between(self.created_us, started_us));
+            }
+            if before.entries == 0 && now.entries > 0 {
+                self.metrics.has_entry(asked.elapsed());
+            }
+        }
+        // What another server has seen is not counted again.
+        if self.asked.is_some() || before.bytes > 0 {
+            self.metrics.journal_bytes.inc_by(now.bytes.saturating_sub(before.bytes));
+        }
+        if let (None, Some(ended)) = (before.ended, now.ended) {
+            let ran = now.started_us.map(|started_us| between(started_us, ended.ended_us));
+            self.metrics.ended(ended.outcome, ran);
+        }
     }
 }
 

@@ -41,7 +41,7 @@ fn spawner() -> (Arc<Spawner>, Arc<Mutex<Option<Child>>>, Arc<AtomicUsize>) {
         *child.lock().unwrap() = Some(process);
         Ok(Process { socket: ours, pidfd })
     };
-    (Arc::new(Spawner::new(Box::new(start)).unwrap()), first, starts)
+    (Arc::new(Spawner::new(Box::new(start), Arc::default()).unwrap()), first, starts)
 }
 
 fn record() -> Record {
@@ -68,10 +68,12 @@ async fn a_panic_beside_the_task_settles_the_session() {
     let store = Arc::new(Store::open(folder.path(), ([127, 0, 0, 1], 0).into()).unwrap());
     store.create(&record(), &order()).unwrap();
     let (spawner, first, starts) = spawner();
-    let session = Arc::new(Session::new(&record(), "python".into(), Progress::default()));
+    let session =
+        Arc::new(Session::new(&record(), "python".into(), Progress::default(), None, Arc::default()));
     let queue = Queue::new(session.open_queue());
     let permits = Arc::new(tokio::sync::Semaphore::new(1));
-    let driver = Driver { session: session.clone(), store: store.clone(), spawner, permits };
+    let driver =
+        Driver { session: session.clone(), store: store.clone(), spawner, permits, metrics: Arc::default() };
     let run = tokio::spawn(driver.run_new(queue));
     tokio::time::timeout(PATIENCE, run).await.expect("it goes on for ever").expect("the task panicked");
     let progress = session.progress();
@@ -88,8 +90,9 @@ async fn a_panic_of_the_task_settles_the_session() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), ([127, 0, 0, 1], 0).into()).unwrap();
     let (spawner, first, _) = spawner();
-    let registry = Registry::open(&Config::default(), store, spawner).unwrap();
-    let session = Arc::new(Session::new(&record(), "python".into(), Progress::default()));
+    let registry = Registry::open(&Config::default(), store, spawner, Arc::default()).unwrap();
+    let session =
+        Arc::new(Session::new(&record(), "python".into(), Progress::default(), None, Arc::default()));
     let _queue = session.open_queue();
     registry.drive(session.clone(), async { panic!("the mistake") });
     let mut progress = session.watch();

@@ -1,0 +1,62 @@
+//! What the machine says of itself and of processes.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+/// Process numbers of a process's children, of all its threads.
+pub fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// A field of a file of lines such as `MemAvailable:  1024 kB`, in MiB.
+fn field_mib(path: &str, name: &str) -> Option<f64> {
+    let text = fs::read_to_string(path).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    value.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib / 1024.0)
+}
+
+/// The memory of a process, in MiB, where what it shares is counted in proportion (proportional set size). Of one that is
+/// gone, none.
+pub fn pss_mib(pid: u32) -> f64 {
+    field_mib(&format!("/proc/{pid}/smaps_rollup"), "Pss").unwrap_or(0.0)
+}
+
+/// What the machine could still give to programs, in MiB.
+pub fn available_mib() -> Result<f64> {
+    field_mib("/proc/meminfo", "MemAvailable").context("/proc/meminfo does not say what is available")
+}
+
+/// The machine in a few words, without its name.
+pub fn facts() -> Vec<(&'static str, String)> {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("unknown", |(_, model)| model.trim()).to_owned();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    // Numbers alone: what follows them is often a name that somebody gave to a build.
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release: String = release.trim().split('-').next().unwrap_or_default().chars().take(32).collect();
+    let memory = field_mib("/proc/meminfo", "MemTotal").unwrap_or(0.0) / 1024.0;
+    let has = |path| fs::exists(path).unwrap_or(false);
+    let cgroups = match (has("/sys/fs/cgroup/cgroup.controllers"), has("/sys/fs/cgroup/unified")) {
+        (true, _) => "v2",
+        (false, true) => "v1, and v2 beside it",
+        (false, false) => "v1",
+    };
+    let user = if rustix::process::geteuid().is_root() { "root" } else { "an ordinary user" };
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split_whitespace().next().unwrap_or_default().to_owned();
+    vec![
+        ("processor", model),
+        ("cores", cores.to_string()),
+        ("memory", format!("{memory:.0} GiB")),
+        ("kernel", format!("Linux {release}")),
+        ("control groups", cgroups.to_owned()),
+        ("run as", user.to_owned()),
+        ("load when it began", load),
+    ]
+}

@@ -1,0 +1,124 @@
+//! A server of the real binary, with data of its own, that is gone with all its programs when it is dropped.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{client::Connection, machine::children};
+
+/// How long the end of what was killed may take to show.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Server {
+    child: Child,
+    address: String,
+    binary: PathBuf,
+    _data: tempfile::TempDir,
+}
+
+/// Whether sandboxes are kept ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Warm {
+    /// As it comes.
+    Default,
+    Off,
+}
+
+impl Server {
+    /// Starts one whose limits no measurement reaches.
+    pub fn start(binary: &Path, warm: Warm) -> Result<Self> {
+        let data = tempfile::tempdir()?;
+        let mut command = Command::new(binary);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()).args([
+            "--sessions-running-max=4096",
+            "--sessions-max=1000000",
+            "--sessions-per-owner-max=1000000",
+            "--idle-ms=3600000",
+            "--wall-ms=3600000",
+            "--header-timeout-ms=3600000", // connections are kept while a reference has its turn
+        ]);
+        command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into()));
+        if warm == Warm::Off {
+            command.env("LIVECODE_WARM", "off");
+        }
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{} does not start; `make build` builds it", binary.display()))?;
+        let stdout = child.stdout.take().context("no pipe")?;
+        let line = BufReader::new(stdout).lines().next().and_then(Result::ok).unwrap_or_default();
+        let Some((_, address)) = line.split_once("http://") else {
+            let _ = child.kill();
+            bail!("the server does not say where it listens: {line:?}");
+        };
+        let address = address.trim().to_owned();
+        Ok(Self { child, address, binary: binary.to_owned(), _data: data })
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn end_sessions(&self) -> Result<()> {
+        let mut client = Connection::connect(&self.address)?;
+        let sessions = client.get("/sessions")?;
+        let mut running =
+            sessions.as_array().into_iter().flatten().filter(|session| session["state"] != "ended");
+        running.try_for_each(|session| client.delete(session["id"].as_str().unwrap_or_default()))?;
+        // The last that ended may still be about to take its groups away.
+        let until = Instant::now() + PATIENCE;
+        while self.spawner().is_some_and(|pid| !children(pid).is_empty()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn spawner(&self) -> Option<u32> {
+        children(self.pid()).first().copied()
+    }
+
+    /// The processes of livecode's own: server, spawner, supervisors, inits; not the programs.
+    pub fn own_processes(&self) -> Vec<u32> {
+        let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+        let own = identity(&self.binary);
+        let mut found = vec![self.pid()];
+        let mut next = 0;
+        while let Some(pid) = found.get(next).copied() {
+            found.extend(children(pid));
+            next += 1;
+        }
+        found.retain(|pid| identity(Path::new(&format!("/proc/{pid}/exe"))) == own);
+        found
+    }
+}
+
+/// Sessions outlive a server, so they are ended first, by the server: it leaves nothing of them on the machine.
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.end_sessions() {
+            eprintln!("some sessions could not be ended, and are killed: {error:#}");
+        }
+        let left = self.spawner().map(children).unwrap_or_default();
+        left.into_iter().for_each(|pid| signal(pid, Signal::KILL));
+        signal(self.pid(), Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal); // one that is gone needs none
+    }
+}
