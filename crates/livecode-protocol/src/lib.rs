@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`session`] | HTTP clients | the server: the documents of `/sessions` |
 //! | [`stream`] | websocket clients | the server: the messages of a stream, v0.1 and v0.2 |
+//! | [`warm`] | the server | a spawner: what to make ready before there is a session |
 //! | [`order`] | the server | a supervisor, through a file: what to run, and within which limits |
 //! | [`control`] | the server | a supervisor, through its socket: input in, progress out |
 //!
@@ -17,6 +18,7 @@ pub mod id;
 pub mod order;
 pub mod session;
 pub mod stream;
+pub mod warm;
 
 pub use file_name::FileName;
 pub use id::SessionId;

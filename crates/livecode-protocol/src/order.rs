@@ -36,6 +36,25 @@ pub struct Order {
     pub limits: Limits,
 }
 
+/// What must be known of a sandbox before it is made. The rest of an order it may be told later, so that one can be made
+/// before there is a session for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// As [`Order::mounts`].
+    pub mounts: Vec<Mount>,
+    /// As [`Limits::disk_bytes`].
+    pub disk_bytes: u64,
+    /// As [`Limits::disk_files`].
+    pub disk_files: u64,
+}
+
+impl Order {
+    /// What of this order the sandbox must be made for.
+    pub fn layout(&self) -> Layout {
+        self.limits.layout(&self.mounts)
+    }
+}
+
 /// One command of an order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Step {
@@ -109,6 +128,13 @@ pub struct Limits {
     /// back and only reads has done nothing. Absent in orders of version 1: no limit but the wall clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_ms: Option<u64>,
+}
+
+impl Limits {
+    /// The layout of a sandbox with these limits, in which `mounts` are seen.
+    pub fn layout(&self, mounts: &[Mount]) -> Layout {
+        Layout { mounts: mounts.to_vec(), disk_bytes: self.disk_bytes, disk_files: self.disk_files }
+    }
 }
 
 /// Limits that hold for one step.

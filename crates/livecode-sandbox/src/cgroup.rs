@@ -176,8 +176,8 @@ impl Cgroups {
         groups.into_iter().for_each(|group| drop(Folder(group)));
     }
 
-    /// Makes the group of one sandbox and sets the limits of its first step.
-    pub fn create(&self, name: &str, limits: &StepLimits, cpu_millicores: u32) -> Result<Group, SetupError> {
+    /// Makes the group of one sandbox, without limits.
+    pub fn create(&self, name: &str) -> Result<Group, SetupError> {
         let mut group = Group::default();
         if let Some(folder) = &self.unified {
             group.unified = Some(Folder::make(folder, name)?);
@@ -198,10 +198,6 @@ impl Cgroups {
         group.v2_memory = matches!(self.memory, Some(Controller::V2));
         group.v2_pids = matches!(self.pids, Some(Controller::V2));
         group.v2_cpu = matches!(self.cpu, Some(Controller::V2));
-        group
-            .set_cpu_share(matches!(self.cpu, Some(Controller::V2)), cpu_millicores)
-            .step("limit the CPU share")?;
-        group.set_step(limits)?;
         Ok(group)
     }
 }
@@ -349,15 +345,34 @@ pub(crate) struct Group {
     v2_memory: bool,
     v2_pids: bool,
     v2_cpu: bool,
+    memory_bytes: Option<u64>,
+    processes: Option<u32>,
+    cpu_millicores: Option<u32>,
 }
 
 impl Group {
-    /// Sets the limits of the next step.
-    pub fn set_step(&self, limits: &StepLimits) -> Result<(), SetupError> {
-        self.set_memory(limits.memory_bytes).step("limit memory")?;
-        let pids = if self.v2_pids { &self.unified } else { &self.pids };
-        // One more than asked for: init is counted too.
-        put(pids, "pids.max", u64::from(limits.processes) + 1).step("limit processes")
+    /// Sets the limits of the next step. What is as it should be is left alone.
+    pub fn set_step(&mut self, limits: &StepLimits) -> Result<(), SetupError> {
+        if self.memory_bytes != Some(limits.memory_bytes) {
+            self.set_memory(limits.memory_bytes).step("limit memory")?;
+            self.memory_bytes = Some(limits.memory_bytes);
+        }
+        if self.processes != Some(limits.processes) {
+            let pids = if self.v2_pids { &self.unified } else { &self.pids };
+            // One more than asked for: init is counted too.
+            put(pids, "pids.max", u64::from(limits.processes) + 1).step("limit processes")?;
+            self.processes = Some(limits.processes);
+        }
+        Ok(())
+    }
+
+    /// Sets the share of the processors, in thousandths of one.
+    pub fn set_cpu_share(&mut self, millicores: u32) -> Result<(), SetupError> {
+        if self.cpu_millicores != Some(millicores) {
+            self.put_cpu_share(millicores).step("limit the CPU share")?;
+            self.cpu_millicores = Some(millicores);
+        }
+        Ok(())
     }
 
     fn set_memory(&self, bytes: u64) -> io::Result<()> {
@@ -374,9 +389,9 @@ impl Group {
         Ok(())
     }
 
-    fn set_cpu_share(&self, v2: bool, millicores: u32) -> io::Result<()> {
+    fn put_cpu_share(&self, millicores: u32) -> io::Result<()> {
         let quota_us = u64::from(millicores) * CPU_PERIOD_US / 1000;
-        if v2 {
+        if self.v2_cpu {
             put(&self.unified, "cpu.max", format!("{quota_us} {CPU_PERIOD_US}"))
         } else {
             put(&self.cpu, "cpu.cfs_quota_us", quota_us)

@@ -1,17 +1,24 @@
 //! What this machine and this user can do: found out once, used for every sandbox.
 
-use std::{io, path::PathBuf};
+use std::{
+    fs::File,
+    io,
+    os::{fd::AsFd as _, unix::fs::FileExt as _},
+    path::PathBuf,
+};
 
 use livecode_protocol::{
     SessionId,
     order::{Limits, Order, Step, StepLimits},
 };
 
+use rustix::fs::{MemfdFlags, memfd_create};
+
 use crate::{
     cgroup::Cgroups,
     landlock, limits,
-    report::{Report, SetupError, Status},
-    sandbox::Sandbox,
+    report::{Named as _, Report, SetupError, Status},
+    sandbox::{Made, Sandbox},
     seccomp::Profile,
     without::keeps,
 };
@@ -146,10 +153,18 @@ impl Host {
                 idle_ms: None,
             },
         };
-        let (mut sandbox, pipes) = Sandbox::start(self, &order)?;
+        let text = serde_json::to_vec(&order).map_err(io::Error::from).step("write the order")?;
+        let file =
+            memfd_create("order", MemfdFlags::CLOEXEC).map(File::from).step("make the order's file")?;
+        file.write_all_at(&text, 0).step("write the order")?;
+        let made = Sandbox::prepare(self, &order.id.to_string(), &order.layout(), None)?;
+        let Made::Outside(mut sandbox, pipes) = made else {
+            return Err(HostError::Trial("it has no template".into()));
+        };
+        sandbox.begin(&order, file.as_fd())?;
         let ending = loop {
             match sandbox.wait_report() {
-                Some(Report::Started(_)) => {}
+                Some(Report::Ready | Report::Started(_)) => {}
                 Some(Report::Ended(_, Status::Exited(0))) => break Ok(()),
                 Some(Report::SetupFailed(error)) => break Err(error.into()),
                 Some(other) => break Err(HostError::Trial(format!("{other:?}"))),

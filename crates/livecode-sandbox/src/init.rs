@@ -6,7 +6,8 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
+    io::{self, IoSliceMut, Read as _, Seek as _, Write as _},
+    mem::{ManuallyDrop, MaybeUninit},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::OpenOptionsExt,
@@ -16,21 +17,24 @@ use std::{
 
 use livecode_protocol::{
     FileName,
-    order::{Order, OrderFile, Step},
+    order::{Layout, Order, OrderFile, Step},
+    warm::Template,
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::Mode,
-    io::fcntl_dupfd_cloexec,
-    net::{RecvFlags, SendFlags},
+    io::{fcntl_dupfd_cloexec, retry_on_intr},
+    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg},
     process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, wait},
 };
 
 use crate::{
     WORKING_DIRECTORY, cgroup,
     host::Host,
-    landlock, limits, mounts, privileges,
-    program::{self, Ends},
+    landlock, limits,
+    mounts::{self, Accounts},
+    privileges,
+    program::{self, Ends, Program, Turned},
     report::{Named, Report, Request, SetupError, Status},
     sys::{self, Forked},
     without::keeps,
@@ -42,7 +46,9 @@ const FIRST_OWN_FD: i32 = 10;
 /// All that init is given.
 pub(crate) struct Inside<'a> {
     pub host: &'a Host,
-    pub order: &'a Order,
+    pub layout: &'a Layout,
+    /// The interpreter that this process is a copy of, if it is one.
+    pub template: Option<&'a Template>,
     pub control: OwnedFd,
     pub ends: [OwnedFd; 4],
     pub entrances: Vec<File>,
@@ -50,17 +56,21 @@ pub(crate) struct Inside<'a> {
     pub outer_ids: (u32, u32),
 }
 
-/// The life of process 1.
-pub(crate) fn run(inside: Inside<'_>) -> ! {
+/// The life of process 1. Returns only in a child of it that is to be the program of its template.
+pub(crate) fn run(inside: Inside<'_>) -> Program {
+    // No destructor is to run in such a child: the numbers of its descriptors may belong to others by then.
+    let inside = ManuallyDrop::new(inside);
     let code = match move_descriptors(&inside) {
         Err(error) => {
             send(inside.control.as_fd(), &Report::SetupFailed(error));
             1
         }
         Ok((control, ends)) => {
-            let ended = set_up(&inside).and_then(|()| serve(&inside, control.as_fd(), &ends));
-            if let Err(error) = ended {
-                send(control.as_fd(), &Report::SetupFailed(error));
+            let init = Init { inside: &inside, control, ends };
+            match init.live() {
+                Ok(Some(program)) => return program,
+                Ok(None) => {}
+                Err(error) => send(control, &Report::SetupFailed(error)),
             }
             0
         }
@@ -68,50 +78,205 @@ pub(crate) fn run(inside: Inside<'_>) -> ! {
     sys::exit_now(code)
 }
 
-/// Out of the way of the numbers that the program expects its own descriptors under.
-fn move_descriptors(inside: &Inside<'_>) -> Result<(OwnedFd, [OwnedFd; 4]), SetupError> {
-    let moved = |fd: &OwnedFd| fcntl_dupfd_cloexec(fd, FIRST_OWN_FD).step("move descriptors");
+/// Out of the way of the numbers that the program expects its own descriptors under; open as long as this process lives.
+fn move_descriptors(inside: &Inside<'_>) -> Result<(Fd, [Fd; 4]), SetupError> {
+    let moved = |fd: &OwnedFd| fcntl_dupfd_cloexec(fd, FIRST_OWN_FD).map(leak).step("move descriptors");
     let [stdin, stdout, stderr, messages] = &inside.ends;
     Ok((moved(&inside.control)?, [moved(stdin)?, moved(stdout)?, moved(stderr)?, moved(messages)?]))
 }
 
-/// The steps of the setup, in the order in which each still has the privilege it needs.
-fn set_up(inside: &Inside<'_>) -> Result<(), SetupError> {
-    let Inside { host, order, .. } = inside;
-    sys::reset_signals();
-    // What is made for the session's user must be readable to it, whatever the server's own mask is.
-    rustix::process::umask(Mode::WGRP | Mode::WOTH);
-    if host.rootless {
-        map_ids(host.inner_id(order.slot), inside.outer_ids)?;
+/// A descriptor that is never closed by its owner.
+type Fd = BorrowedFd<'static>;
+
+fn leak(fd: OwnedFd) -> Fd {
+    let fd: &'static OwnedFd = Box::leak(Box::new(fd));
+    fd.as_fd()
+}
+
+/// Process 1 at work.
+struct Init<'a> {
+    inside: &'a Inside<'a>,
+    control: Fd,
+    ends: [Fd; 4],
+}
+
+/// A step that was started, or what a child has become.
+enum Started {
+    Step(Pid),
+    Program(Program),
+}
+
+impl Init<'_> {
+    fn live(&self) -> Result<Option<Program>, SetupError> {
+        let accounts = self.set_up()?;
+        let children = leak(sys::child_signals().step("watch for children")?);
+        let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null").step("open /dev/null")?;
+        for number in 0..=2 {
+            sys::give_as(null.as_fd(), number).step("let go of the supervisor's descriptors")?;
+        }
+        drop(null);
+        let mut kept = vec![self.control, children];
+        kept.extend(self.ends);
+        kept.extend(accounts.descriptors());
+        sys::close_all_but(3, &kept).step("close the supervisor's descriptors")?;
+        send(self.control, &Report::Ready);
+        match self.await_order()? {
+            None => Ok(None), // the supervisor is gone
+            Some(order) => {
+                self.adopt(&order, accounts)?;
+                self.serve(&order, children)
+            }
+        }
     }
-    for entrance in &inside.entrances {
-        cgroup::enter(entrance).step("enter the cgroup")?;
+
+    /// The steps of the setup that any session needs, in the order in which each still has the privilege it needs. What may
+    /// be done only before the filters is done here.
+    fn set_up(&self) -> Result<Accounts, SetupError> {
+        let Inside { host, layout, .. } = self.inside;
+        sys::reset_signals();
+        // What is made for the session's user must be readable to it, whatever the server's own mask is.
+        rustix::process::umask(Mode::WGRP | Mode::WOTH);
+        if host.rootless {
+            map_ids(host.inner_id(0), self.inside.outer_ids)?;
+        }
+        for entrance in &self.inside.entrances {
+            cgroup::enter(entrance).step("enter the cgroup")?;
+        }
+        sys::unshare_cgroup_namespace().step("make a cgroup namespace")?;
+        rustix::system::sethostname(b"livecode").step("set the host name")?;
+        if keeps("network") {
+            sys::loopback_up().step("bring the loopback device up")?;
+        }
+        let accounts = mounts::enter_root(host, layout)?;
+        if keeps("limits") {
+            limits::for_session(layout)?;
+        }
+        if keeps("privileges") {
+            privileges::forgo()?;
+        }
+        rustix::process::chdir(WORKING_DIRECTORY).step("enter the working directory")?;
+        if host.has_landlock {
+            landlock::confine().step("restrict files by Landlock")?;
+        }
+        if keeps("seccomp") {
+            host.profile.install(host.cgroups.missing().memory).step("install the seccomp filters")?;
+        }
+        Ok(accounts)
     }
-    sys::unshare_cgroup_namespace().step("make a cgroup namespace")?;
-    rustix::system::sethostname(b"livecode").step("set the host name")?;
-    if keeps("network") {
-        sys::loopback_up().step("bring the loopback device up")?;
+
+    /// Waits for the order; `None` where the supervisor is gone.
+    fn await_order(&self) -> Result<Option<Order>, SetupError> {
+        let mut bytes = [0; 16];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut attached = RecvAncillaryBuffer::new(&mut space);
+        let received = retry_on_intr(|| {
+            let mut buffers = [IoSliceMut::new(&mut bytes)];
+            recvmsg(self.control, &mut buffers, &mut attached, RecvFlags::CMSG_CLOEXEC)
+        })
+        .step("wait for the order")?;
+        let file = attached.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        });
+        match (Request::decode(&bytes[..received.bytes]), file) {
+            (Some(Request::Begin), Some(file)) => {
+                let mut text = vec![];
+                let mut file = File::from(file);
+                file.rewind().step("read the order")?; // whoever sent it may have read it
+                file.read_to_end(&mut text).step("read the order")?;
+                serde_json::from_slice(&text).map_err(io::Error::from).step("read the order").map(Some)
+            }
+            _ => Ok(None),
+        }
     }
-    let id = host.inner_id(order.slot);
-    mounts::enter_root(host, &order.limits, &order.mounts, id)?;
-    if keeps("limits") {
-        limits::for_session(&order.limits)?;
+
+    /// The rest of the setup: this session's user, and its files.
+    fn adopt(&self, order: &Order, accounts: Accounts) -> Result<(), SetupError> {
+        let host = self.inside.host;
+        let id = host.inner_id(order.slot);
+        accounts.give(id)?;
+        if keeps("privileges") {
+            privileges::drop_all((!host.rootless).then_some(id))?;
+        }
+        for OrderFile { name, contents } in &order.files {
+            let bytes =
+                contents.clone().into_bytes().map_err(io::Error::other).step(format!("decode {name}"))?;
+            write_file(name, &bytes).step(format!("write {name}"))?;
+        }
+        Ok(())
     }
-    if keeps("privileges") {
-        privileges::drop_all((!host.rootless).then_some(id))?;
+
+    /// Starts the first step, and then does as asked until a step fails, the last has ended, or the supervisor is gone.
+    fn serve(&self, order: &Order, children: Fd) -> Result<Option<Program>, SetupError> {
+        let last = order.compile.len();
+        let mut current = None;
+        let mut next = Some(0);
+        loop {
+            if let Some(index) = next.take() {
+                match self.start(order, index)? {
+                    Started::Step(pid) => current = Some((index, pid)),
+                    Started::Program(program) => return Ok(Some(program)),
+                }
+            }
+            let mut ready =
+                [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
+            match poll(&mut ready, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno).step("wait"),
+            }
+            let [asked, died] = [&ready[0], &ready[1]].map(|fd| !fd.revents().is_empty());
+            if asked {
+                let mut bytes = [0; 16];
+                match rustix::net::recv(self.control, &mut bytes[..], RecvFlags::DONTWAIT) {
+                    Ok((0, _)) => return Ok(None), // the supervisor is gone
+                    Ok((length, _)) => match Request::decode(&bytes[..length]) {
+                        Some(Request::Start(index)) => next = Some(index),
+                        Some(Request::Signal(signal)) => signal_step(current, signal),
+                        Some(Request::Begin) | None => {}
+                    },
+                    Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                    Err(_) => return Ok(None),
+                }
+            }
+            if died {
+                let mut pending = [0; 512];
+                let _ = rustix::io::read(children, &mut pending[..]);
+                if let Some((index, status)) = reap(current) {
+                    send(self.control, &Report::Ended(index, status));
+                    current = None;
+                    if index == last || status != Status::Exited(0) {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
     }
-    rustix::process::chdir(WORKING_DIRECTORY).step("enter the working directory")?;
-    for OrderFile { name, contents } in &order.files {
-        let bytes = contents.clone().into_bytes().map_err(io::Error::other).step(format!("decode {name}"))?;
-        write_file(name, &bytes).step(format!("write {name}"))?;
+
+    /// Forks the step with this index.
+    fn start(&self, order: &Order, index: usize) -> Result<Started, SetupError> {
+        let step: &Step = order.compile.get(index).unwrap_or(&order.run);
+        send(self.control, &Report::Started(index));
+        match sys::fork().step("fork")? {
+            Forked::Parent(child) => Ok(Started::Step(child)),
+            Forked::Child => {
+                let [stdin, stdout, stderr, messages] = self.ends;
+                let ends = Ends { stdin, stdout, stderr, messages };
+                let is_program = index == order.compile.len();
+                let Inside { host, template, .. } = *self.inside;
+                let (report, code) = match program::execute(host, template, order, step, is_program, ends) {
+                    Ok(Turned::Into(program)) => return Ok(Started::Program(program)),
+                    Ok(Turned::Failed(error)) => {
+                        // As shells do: 127 for a command that does not exist, 126 for one that cannot be executed.
+                        let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
+                        (Report::CannotRun(index, error), code)
+                    }
+                    Err(error) => (Report::SetupFailed(error), 125),
+                };
+                send(self.control, &report);
+                sys::exit_now(code)
+            }
+        }
     }
-    if host.has_landlock {
-        landlock::confine().step("restrict files by Landlock")?;
-    }
-    if keeps("seccomp") {
-        host.profile.install(host.cgroups.missing().memory).step("install the seccomp filters")?;
-    }
-    Ok(())
 }
 
 /// Maps the one user that this namespace knows (user_namespaces(7): one line each, and no setgroups).
@@ -131,57 +296,6 @@ fn write_file(name: &FileName, bytes: &[u8]) -> io::Result<()> {
     }
     let mut file = File::options().write(true).create_new(true).mode(0o644).open(Path::new(name.as_str()))?;
     file.write_all(bytes)
-}
-
-/// Starts the first step, and then does as asked until a step fails, the last has ended, or the supervisor is gone.
-fn serve(inside: &Inside<'_>, control: BorrowedFd<'_>, ends: &[OwnedFd; 4]) -> Result<(), SetupError> {
-    let children = sys::child_signals().step("watch for children")?;
-    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null").step("open /dev/null")?;
-    for number in 0..=2 {
-        sys::give_as(null.as_fd(), number).step("let go of the supervisor's descriptors")?;
-    }
-    sys::close_all_but(
-        3,
-        &[control, ends[0].as_fd(), ends[1].as_fd(), ends[2].as_fd(), ends[3].as_fd(), children.as_fd()],
-    )
-    .step("close the supervisor's descriptors")?;
-
-    let last = inside.order.compile.len();
-    let mut current = Some((0, start(inside, 0, control, ends)?));
-    loop {
-        let mut ready = [PollFd::new(&control, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
-        match poll(&mut ready, None) {
-            Err(rustix::io::Errno::INTR) => continue,
-            other => other.step("wait")?,
-        };
-        let [asked, died] = ready.map(|fd| !fd.revents().is_empty());
-        if asked {
-            let mut bytes = [0; 16];
-            match rustix::net::recv(control, &mut bytes[..], RecvFlags::DONTWAIT) {
-                Ok((0, _)) => return Ok(()), // the supervisor is gone
-                Ok((length, _)) => match Request::decode(&bytes[..length]) {
-                    Some(Request::Start(index)) => {
-                        current = Some((index, start(inside, index, control, ends)?))
-                    }
-                    Some(Request::Signal(signal)) => signal_step(current, signal),
-                    None => {}
-                },
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-                Err(_) => return Ok(()),
-            }
-        }
-        if died {
-            let mut pending = [0; 512];
-            let _ = rustix::io::read(&children, &mut pending[..]);
-            if let Some((index, status)) = reap(current) {
-                send(control, &Report::Ended(index, status));
-                current = None;
-                if index == last || status != Status::Exited(0) {
-                    return Ok(());
-                }
-            }
-        }
-    }
 }
 
 fn signal_step(current: Option<(usize, Pid)>, signal: i32) {
@@ -209,40 +323,6 @@ fn status_of(status: WaitStatus) -> Status {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Status::Exited(code),
         (None, signal) => Status::Signalled(signal.unwrap_or(0)),
-    }
-}
-
-/// Forks the step with this index.
-fn start(
-    inside: &Inside<'_>,
-    index: usize,
-    control: BorrowedFd<'_>,
-    ends: &[OwnedFd; 4],
-) -> Result<Pid, SetupError> {
-    let order = inside.order;
-    let step: &Step = order.compile.get(index).unwrap_or(&order.run);
-    send(control, &Report::Started(index));
-    match sys::fork().step("fork")? {
-        Forked::Parent(child) => Ok(child),
-        Forked::Child => {
-            let ends = Ends {
-                stdin: ends[0].as_fd(),
-                stdout: ends[1].as_fd(),
-                stderr: ends[2].as_fd(),
-                messages: ends[3].as_fd(),
-            };
-            let is_program = index == order.compile.len();
-            let (report, code) = match program::execute(inside.host, order, step, is_program, ends) {
-                Ok(error) => {
-                    // As shells do: 127 for a command that does not exist, 126 for one that cannot be executed.
-                    let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-                    (Report::CannotRun(index, error), code)
-                }
-                Err(error) => (Report::SetupFailed(error), 125),
-            };
-            send(control, &report);
-            sys::exit_now(code)
-        }
     }
 }
 

@@ -5,8 +5,9 @@
 //! ```text
 //!  supervisor (outside)                    init (process 1 inside)            steps (2, 3, … inside)
 //!  ────────────────────                    ───────────────────────            ──────────────────────
-//!  Sandbox::start ── clone3: new ────────▶ builds the sandbox from inside:
-//!    namespaces, cgroup, pidfd             cgroups, root, files, privileges
+//!  Sandbox::prepare ── clone3: new ──────▶ builds the sandbox from inside:
+//!    namespaces, cgroup, pidfd             cgroups, root, filters; Ready
+//!  Sandbox::begin ── the order ──────────▶ becomes the session's user, writes its files,
 //!                                          forks the first step ────────────▶ descriptors, limits, exec
 //!  Sandbox::report ◀── control socket ──── Started, Ended, SetupFailed, CannotRun
 //!  Sandbox::start_step ───────────────────▶ forks the next
@@ -38,10 +39,11 @@ mod sys;
 mod without;
 
 pub use host::{Host, HostError};
+pub use program::Program;
 pub use report::{Report, SetupError, Status};
 pub use sample::Look;
-pub use sandbox::{Pipes, Sandbox};
-pub use sys::{Forked, fork, reap_children_automatically};
+pub use sandbox::{Made, Pipes, Sandbox};
+pub use sys::{Forked, exit_now, fork, reap_children_automatically};
 
 /// The program's working directory, and its home.
 pub const WORKING_DIRECTORY: &str = "/code";

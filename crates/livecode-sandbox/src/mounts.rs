@@ -11,15 +11,16 @@
 //! | `/proc` | the session's own, with what speaks of the machine's inside hidden |
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Write as _},
     os::{
-        fd::OwnedFd,
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
         unix::fs::{DirBuilderExt, chown, symlink},
     },
     path::{Path, PathBuf},
 };
 
-use livecode_protocol::order::{Limits, Mount};
+use livecode_protocol::order::{Layout, Mount};
 use rustix::{
     fs::{CWD, Mode, OFlags},
     mount::{
@@ -54,6 +55,9 @@ const WINDOW: MountFlags = MountFlags::RDONLY.and(MountFlags::NOSUID).and(MountF
 const DEVICE: MountFlags = MountFlags::NOSUID.and(MountFlags::NOEXEC);
 const WRITABLE: MountFlags = MountFlags::NOSUID.and(MountFlags::NODEV);
 
+/// What a program may write to.
+const WRITABLE_FOLDERS: [&str; 3] = [WORKING_DIRECTORY, "/tmp", "/dev/shm"];
+
 /// Files of the made-up /etc, besides passwd and group.
 const ETC_FILES: [(&str, &str); 3] = [
     ("hosts", "127.0.0.1 localhost livecode\n::1 localhost\n"),
@@ -61,30 +65,66 @@ const ETC_FILES: [(&str, &str); 3] = [
     ("hostname", "livecode\n"),
 ];
 
-/// Builds the root below the host's staging folder and makes it this process's own. `id` is the session's uid and gid
-/// as this process sees them.
-pub(crate) fn enter_root(host: &Host, limits: &Limits, extra: &[Mount], id: u32) -> Result<(), SetupError> {
+/// What of the root depends on the session's uid, which is not known when it is made.
+pub(crate) struct Accounts {
+    passwd: File,
+    group: File,
+}
+
+impl Accounts {
+    /// Gives the session's files to `id`, its uid and gid as this process sees them.
+    pub fn give(mut self, id: u32) -> Result<(), SetupError> {
+        let passwd =
+            format!("root:x:0:0:root:/:/bin/false\nuser:x:{id}:{id}:user:{WORKING_DIRECTORY}:/bin/bash\n");
+        self.passwd.write_all(passwd.as_bytes()).step("write /etc/passwd")?;
+        self.group.write_all(format!("root:x:0:\nuser:x:{id}:\n").as_bytes()).step("write /etc/group")?;
+        for path in WRITABLE_FOLDERS {
+            chown(path, Some(id), Some(id)).step(format!("own {path}"))?;
+        }
+        Ok(())
+    }
+
+    /// The descriptors that it needs.
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.passwd.as_fd(), self.group.as_fd()]
+    }
+}
+
+/// Builds the root below the host's staging folder and makes it this process's own.
+pub(crate) fn enter_root(host: &Host, layout: &Layout) -> Result<Accounts, SetupError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .step("make mounts private")?;
     let root = Root { path: &host.staging };
-    root.tmpfs(limits).step("mount the root")?;
+    root.tmpfs(layout).step("mount the root")?;
+    // A second way to the same files, on which they stay writable for whoever has one open.
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let way = open_tree(CWD, root.path, clone).step("open the root")?;
 
     root.window(Path::new("/usr"))?;
     for name in USR_LINKS {
         root.usr_link(name)?;
     }
-    for Mount { source, target } in extra {
+    for Mount { source, target } in &layout.mounts {
         root.bind(source, target, WINDOW, true)?;
     }
-    root.etc(id)?;
+    root.etc()?;
     root.dev()?;
     root.proc()?;
-    for name in [WORKING_DIRECTORY, "/tmp", "/dev/shm"] {
-        root.writable(name, id)?;
+    for name in WRITABLE_FOLDERS {
+        root.writable(name)?;
     }
+    let account = |name: &str| -> Result<File, SetupError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+        let path = format!("etc/{name}");
+        Ok(rustix::fs::openat(&way, &path, flags, Mode::from_raw_mode(0o644))
+            .step(format!("make /{path}"))?
+            .into())
+    };
+    let accounts = Accounts { passwd: account("passwd")?, group: account("group")? };
     let whole = root.open("/").step("open the root")?;
     set_mount_flags(whole, WINDOW.and(MountFlags::NOEXEC), false).step("make the root read-only")?;
-    root.pivot()
+    root.pivot()?;
+    Ok(accounts)
 }
 
 struct Root<'a> {
@@ -109,10 +149,10 @@ impl Root<'_> {
         made.step(format!("make {}", inside.display()))
     }
 
-    fn tmpfs(&self, limits: &Limits) -> io::Result<()> {
+    fn tmpfs(&self, layout: &Layout) -> io::Result<()> {
         // The made-up parts of the root need some room and files of their own.
-        let size = limits.disk_bytes.saturating_add(256 * 1024);
-        let options = format!("mode=0755,size={size},nr_inodes={}\0", limits.disk_files.saturating_add(128));
+        let size = layout.disk_bytes.saturating_add(256 * 1024);
+        let options = format!("mode=0755,size={size},nr_inodes={}\0", layout.disk_files.saturating_add(128));
         let options = std::ffi::CStr::from_bytes_with_nul(options.as_bytes()).map_err(io::Error::other)?;
         Ok(mount("tmpfs", self.path, "tmpfs", Flags::NOSUID | Flags::NODEV, options)?)
     }
@@ -129,7 +169,7 @@ impl Root<'_> {
         if is_folder {
             self.folder(target)?;
         } else if !self.at(target).exists() {
-            std::fs::File::create(self.at(target)).step(&*name)?;
+            File::create(self.at(target)).step(&*name)?;
         }
         let clone =
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
@@ -152,13 +192,9 @@ impl Root<'_> {
         }
     }
 
-    fn etc(&self, id: u32) -> Result<(), SetupError> {
+    fn etc(&self) -> Result<(), SetupError> {
         self.folder("etc")?;
-        let passwd =
-            format!("root:x:0:0:root:/:/bin/false\nuser:x:{id}:{id}:user:{WORKING_DIRECTORY}:/bin/bash\n");
-        let group = format!("root:x:0:\nuser:x:{id}:\n");
-        let made_up = [("passwd", passwd.as_str()), ("group", group.as_str())];
-        for (name, contents) in made_up.into_iter().chain(ETC_FILES) {
+        for (name, contents) in ETC_FILES {
             std::fs::write(self.at("etc").join(name), contents).step(format!("write /etc/{name}"))?;
         }
         for name in ETC_WINDOWS {
@@ -213,11 +249,9 @@ impl Root<'_> {
         Ok(())
     }
 
-    fn writable(&self, name: &str, id: u32) -> Result<(), SetupError> {
-        let path = self.at(name);
+    fn writable(&self, name: &str) -> Result<(), SetupError> {
         self.folder(name)?;
-        chown(&path, Some(id), Some(id)).step(format!("own {name}"))?;
-        self.bind(&path, Path::new(name), WRITABLE, true)
+        self.bind(&self.at(name), Path::new(name), WRITABLE, true)
     }
 
     /// Makes this the root, and lets go of the old one (pivot_root(2), the form with one folder).

@@ -13,9 +13,8 @@ use crate::{
     without::keeps,
 };
 
-/// Drops all capabilities and groups, and becomes `id` where that is given (root mode; in rootless mode the user
-/// namespace has already made this process an ordinary user).
-pub(crate) fn drop_all(id: Option<u32>) -> Result<(), SetupError> {
+/// Sees to it that no program this process will ever execute has more than it was given.
+pub(crate) fn forgo() -> Result<(), SetupError> {
     for capability in CapabilitySet::all().iter() {
         match remove_capability_from_bounding_set(capability) {
             Ok(()) | Err(rustix::io::Errno::INVAL) => {} // EINVAL: the kernel is older than this capability
@@ -23,6 +22,12 @@ pub(crate) fn drop_all(id: Option<u32>) -> Result<(), SetupError> {
         }
     }
     clear_ambient_capability_set().step("drop ambient capabilities")?;
+    set_no_new_privs(true).step("no_new_privs")
+}
+
+/// Drops all capabilities and groups, and becomes `id` where that is given (root mode; in rootless mode the user
+/// namespace has already made this process an ordinary user).
+pub(crate) fn drop_all(id: Option<u32>) -> Result<(), SetupError> {
     if let Some(id) = id {
         let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
         set_thread_groups(&[]).step("setgroups")?;
@@ -32,10 +37,14 @@ pub(crate) fn drop_all(id: Option<u32>) -> Result<(), SetupError> {
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
         .step("drop capabilities")?;
-    set_no_new_privs(true).step("no_new_privs")?;
     // After the change of uid, which resets both.
     let behaviour =
         if keeps("dumpable") { DumpableBehavior::NotDumpable } else { DumpableBehavior::Dumpable };
     set_dumpable_behavior(behaviour).step("become non-dumpable")?;
     set_parent_process_death_signal(Some(Signal::KILL)).step("die with the supervisor")
+}
+
+/// What exec does for a program, for one that goes on in a copy of an interpreter: its own /proc/self is its own again.
+pub(crate) fn become_dumpable() -> Result<(), SetupError> {
+    set_dumpable_behavior(DumpableBehavior::Dumpable).step("become dumpable")
 }

@@ -1,4 +1,5 @@
-//! The last moments before a step is executed: its descriptors, its limits, and exec.
+//! The last moments before a step is executed: its descriptors, its limits, and exec; or, where this process is a copy of
+//! the interpreter that the step would execute, the way back into it.
 
 use std::{
     io,
@@ -9,13 +10,16 @@ use std::{
     process::Command,
 };
 
-use livecode_protocol::order::{Order, Step};
+use livecode_protocol::{
+    order::{Order, Step},
+    warm::Template,
+};
 use rustix::fs::{Mode, OFlags};
 
 use crate::{
     MESSAGE_FD,
     host::Host,
-    limits,
+    limits, privileges,
     report::{Named, SetupError},
     sys,
 };
@@ -29,24 +33,53 @@ pub(crate) struct Ends<'a> {
     pub messages: BorrowedFd<'a>,
 }
 
-/// Turns this process, a fresh child of init, into the step. Returns only where that fails.
+/// A session's program in a copy of the interpreter that runs it: this very process, isolated, with its descriptors, limits and
+/// working directory, and nobody else's descriptors. What it was given on its command line is not in the process itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Its command.
+    pub argv: Vec<String>,
+    /// Its whole environment.
+    pub env: Vec<(String, String)>,
+}
+
+/// What became of a fresh child of init.
+pub(crate) enum Turned {
+    /// No program: this is why.
+    Failed(io::Error),
+    /// The program, as far as it can be without its interpreter.
+    Into(Program),
+}
+
+/// Turns this process, a fresh child of init, into the step; where it is a copy of a template that fits, all but. Else returns
+/// only where that fails.
 pub(crate) fn execute(
     host: &Host,
+    template: Option<&Template>,
     order: &Order,
     step: &Step,
     is_program: bool,
     ends: Ends<'_>,
-) -> Result<io::Error, SetupError> {
+) -> Result<Turned, SetupError> {
     rustix::process::setsid().step("setsid")?;
     give_descriptors(ends, is_program).step("give descriptors")?;
     limits::for_step(host, &step.limits)?;
+    if is_program && template.is_some_and(|template| template.fits(order)) {
+        // As exec would leave it.
+        privileges::become_dumpable()?;
+        sys::unblock_child_signals().step("unblock signals")?;
+        sys::close_all_but(MESSAGE_FD + 1, &[]).step("close descriptors")?;
+        let mut env = order.env.clone();
+        env.push(("LIVECODE_FD".into(), MESSAGE_FD.to_string()));
+        return Ok(Turned::Into(Program { argv: step.argv.clone(), env }));
+    }
 
     let mut command = Command::new(&step.argv[0]);
     command.args(&step.argv[1..]).env_clear().envs(order.env.iter().map(|(name, value)| (name, value)));
     if is_program {
         command.env("LIVECODE_FD", MESSAGE_FD.to_string());
     }
-    Ok(command.exec())
+    Ok(Turned::Failed(command.exec()))
 }
 
 /// The program gets its standard descriptors and the message channel; a compile step reads nothing, and all that it

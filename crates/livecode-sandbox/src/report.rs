@@ -39,6 +39,8 @@ pub enum Status {
 /// Something that happened inside.
 #[derive(Debug)]
 pub enum Report {
+    /// The sandbox is made, and waits to be told its order.
+    Ready,
     /// The step with this index is about to be executed.
     Started(usize),
     /// The step with this index has ended. After a failed step, and after the last, the whole sandbox ends.
@@ -57,11 +59,13 @@ const EXITED: u8 = 2;
 const SIGNALLED: u8 = 3;
 const CANNOT_RUN: u8 = 4;
 const SETUP_FAILED: u8 = 5;
+const READY: u8 = 6;
 
 impl Report {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let errno = |error: &io::Error| error.raw_os_error().unwrap_or(0);
         let (tag, index, number, text) = match self {
+            Self::Ready => (READY, 0, 0, ""),
             Self::Started(index) => (STARTED, *index, 0, ""),
             Self::Ended(index, Status::Exited(code)) => (EXITED, *index, *code, ""),
             Self::Ended(index, Status::Signalled(signal)) => (SIGNALLED, *index, *signal, ""),
@@ -79,6 +83,7 @@ impl Report {
         let index = usize::from(head[1]);
         let number = i32::from_le_bytes([head[2], head[3], head[4], head[5]]);
         Some(match head[0] {
+            READY => Self::Ready,
             STARTED => Self::Started(index),
             EXITED => Self::Ended(index, Status::Exited(number)),
             SIGNALLED => Self::Ended(index, Status::Signalled(number)),
@@ -95,6 +100,8 @@ impl Report {
 /// What the supervisor asks of init: a datagram of two bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
+    /// Take the order that is attached, and fork its first step.
+    Begin,
     /// Fork the step with this index.
     Start(usize),
     /// Send this signal to the running step's process group.
@@ -104,6 +111,7 @@ pub(crate) enum Request {
 impl Request {
     pub(crate) fn encode(self) -> [u8; 2] {
         match self {
+            Self::Begin => [3, 0],
             Self::Start(index) => [1, index as u8],
             Self::Signal(signal) => [2, signal as u8],
         }
@@ -112,6 +120,7 @@ impl Request {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         match *bytes {
             [1, index] => Some(Self::Start(usize::from(index))),
+            [3, _] => Some(Self::Begin),
             [2, signal] => Some(Self::Signal(i32::from(signal))),
             _ => None,
         }
@@ -129,6 +138,7 @@ mod tests {
             source: io::Error::from_raw_os_error(1),
         });
         for report in [
+            Report::Ready,
             Report::Started(0),
             Report::Ended(1, Status::Exited(3)),
             Report::Ended(0, Status::Signalled(9)),
@@ -143,7 +153,7 @@ mod tests {
 
     #[test]
     fn requests_arrive_as_they_were_sent() {
-        for request in [Request::Start(2), Request::Signal(15)] {
+        for request in [Request::Begin, Request::Start(2), Request::Signal(15)] {
             assert_eq!(Request::decode(&request.encode()), Some(request));
         }
     }

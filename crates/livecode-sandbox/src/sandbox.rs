@@ -1,16 +1,25 @@
 //! The outside of a sandbox: what a supervisor holds.
 
 use std::{
-    io,
+    io::{self, IoSlice},
+    mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
 };
 
-use livecode_protocol::order::{Order, StepLimits};
+use livecode_protocol::{
+    order::{Layout, Order, StepLimits},
+    warm::Template,
+};
 use rustix::{
-    net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair},
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::retry_on_intr,
+    net::{
+        AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+        SocketType, sendmsg, socketpair,
+    },
     pipe::{PipeFlags, pipe_with},
     process::{Signal, pidfd_send_signal},
 };
@@ -18,7 +27,8 @@ use rustix::{
 use crate::{
     cgroup::{self, Group},
     host::Host,
-    init,
+    init::{self, Inside},
+    program::Program,
     report::{MAX_BYTES, Named, Report, Request, SetupError},
     sample::{self, Look, Seen},
     sys::{self, Forked},
@@ -50,15 +60,28 @@ pub struct Sandbox {
     reaped: bool,
 }
 
+/// Which side of the making of a sandbox this is.
+pub enum Made {
+    /// The supervisor's.
+    Outside(Sandbox, Pipes),
+    /// A session's program, in a copy of the process that made the sandbox: a template's. No descriptor of that process is
+    /// open any more, so nothing that holds one may be dropped.
+    Inside(Program),
+}
+
 impl Sandbox {
-    /// Makes a sandbox for an order and starts its first step. Returns at once: setup goes on inside, and tells by
-    /// [`Report`] how it went.
+    /// Makes a sandbox, for an order to be told by [`Self::begin`], with a cgroup of the name `name`. Returns at once: setup
+    /// goes on inside, and tells by [`Report`] how it went. With a template it returns a second time, in each program.
     ///
     /// # Errors
     /// The step that failed while still outside: a cgroup, a pipe, the clone itself.
-    pub fn start(host: &Host, order: &Order) -> Result<(Self, Pipes), SetupError> {
-        let first = order.compile.first().unwrap_or(&order.run);
-        let group = host.cgroups.create(&order.id.to_string(), &first.limits, order.limits.cpu_millicores)?;
+    pub fn prepare(
+        host: &Host,
+        name: &str,
+        layout: &Layout,
+        template: Option<&Template>,
+    ) -> Result<Made, SetupError> {
+        let group = host.cgroups.create(name)?;
         let memory_alarm = group.memory_alarm().step("watch for want of memory")?;
         let birthplace = group.birthplace().step("open the cgroup")?;
         let entrances = group.entrances().step("open the cgroups")?;
@@ -88,9 +111,13 @@ impl Sandbox {
         match sys::clone(flags, cgroup::borrowed(&birthplace)).step("clone into fresh namespaces")? {
             Forked::Child => {
                 let ends = [stdin_end, stdout_end, stderr_end, messages_end.into()];
-                init::run(init::Inside { host, order, control: control_end, ends, entrances, outer_ids })
+                // They belong to the supervisor: here nothing of it is to be removed, nor closed a second time.
+                std::mem::forget((group, memory_alarm, birthplace, stdin, stdout, stderr, messages, control));
+                let inside =
+                    Inside { host, layout, template, control: control_end, ends, entrances, outer_ids };
+                Ok(Made::Inside(init::run(inside)))
             }
-            Forked::Parent(cloned) => Ok((
+            Forked::Parent(cloned) => Ok(Made::Outside(
                 Self {
                     control,
                     init: cloned.pid,
@@ -104,6 +131,50 @@ impl Sandbox {
                 Pipes { stdin, stdout, stderr, messages },
             )),
         }
+    }
+
+    /// Sets limits. Before [`Self::begin`] it saves time then.
+    ///
+    /// # Errors
+    /// The limit that could not be set.
+    pub fn limit(&mut self, limits: &StepLimits, cpu_millicores: u32) -> Result<(), SetupError> {
+        self.group.set_cpu_share(cpu_millicores)?;
+        self.group.set_step(limits)
+    }
+
+    /// Tells the order, whose file `file` is, and starts its first step.
+    ///
+    /// # Errors
+    /// The limit that could not be set, or that init is gone.
+    pub fn begin(&mut self, order: &Order, file: BorrowedFd<'_>) -> Result<(), SetupError> {
+        let first = order.compile.first().unwrap_or(&order.run);
+        self.limit(&first.limits, order.limits.cpu_millicores)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut attached = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [file];
+        attached.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let bytes = Request::Begin.encode();
+        retry_on_intr(|| sendmsg(&self.control, &[IoSlice::new(&bytes)], &mut attached, SendFlags::NOSIGNAL))
+            .map(drop)
+            .step("tell the order")
+    }
+
+    /// Waits until setup is done.
+    ///
+    /// # Errors
+    /// The step that failed inside.
+    pub fn wait_ready(&mut self) -> Result<(), SetupError> {
+        match self.wait_report() {
+            Some(Report::Ready) => Ok(()),
+            Some(Report::SetupFailed(error)) => Err(error),
+            _ => Err(io::Error::from(io::ErrorKind::BrokenPipe)).step("wait for the sandbox"),
+        }
+    }
+
+    /// Whether its first process lives.
+    pub fn is_alive(&self) -> bool {
+        let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        !self.reaped && poll(&mut ended, Some(&Timespec::default())) == Ok(0)
     }
 
     /// Readable when a report has come, and for good once init is gone.

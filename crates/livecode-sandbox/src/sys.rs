@@ -206,7 +206,7 @@ fn close_range(from: u32, to: u32) -> io::Result<()> {
 }
 
 /// Ends this process at once: no destructor, no exit handler, nothing flushed twice.
-pub(crate) fn exit_now(code: i32) -> ! {
+pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit has no precondition.
     unsafe { libc::_exit(code) }
 }
@@ -221,6 +221,17 @@ pub(crate) fn child_signals() -> io::Result<OwnedFd> {
         check(libc::c_long::from(libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut())))?;
         let fd = check(libc::c_long::from(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)))?;
         Ok(OwnedFd::from_raw_fd(fd as i32))
+    }
+}
+
+/// Undoes the block of [`child_signals`].
+pub(crate) fn unblock_child_signals() -> io::Result<()> {
+    // SAFETY: as in `child_signals`.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGCHLD);
+        check(libc::c_long::from(libc::sigprocmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut()))).map(drop)
     }
 }
 

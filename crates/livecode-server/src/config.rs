@@ -84,7 +84,21 @@ settings! {
         /// Who sends this as a bearer token may read /metrics too, besides the local user. On a command line others can read
         /// it: better in the file or the environment.
         metrics_token: String,
+        /// Whether sandboxes, and interpreters in them, are made before there is a program for them: `on` or `off`.
+        warm: Switch,
+        /// How many sandboxes may wait for a program, of each kind; one takes about a MiB, with an interpreter in it about five.
+        warm_sandboxes_max: u64,
     }
+}
+
+/// A setting that is `on` or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
 }
 
 /// Command-line flags of `livecode serve`.
@@ -167,6 +181,10 @@ pub struct Config {
     pub messages_per_s: u64,
     /// What lets others than the local user read `/metrics`.
     pub metrics_token: Option<String>,
+    /// Whether sandboxes are made before there is a program for them.
+    pub warm: Switch,
+    /// How many of each kind may wait.
+    pub warm_sandboxes_max: u64,
     /// Limits of programs.
     #[serde(skip)]
     pub limits: LimitSettings,
@@ -223,6 +241,8 @@ impl Default for Config {
             ping_interval_ms: 30_000,
             messages_per_s: 2_000,
             metrics_token: None,
+            warm: Switch::On,
+            warm_sandboxes_max: 8,
             limits: LimitSettings::default(),
         }
     }
@@ -321,6 +341,7 @@ impl Config {
             ("body_timeout_ms", self.body_timeout_ms, 3_600_000),
             ("ping_interval_ms", self.ping_interval_ms, 3_600_000),
             ("messages_per_s", self.messages_per_s, 1_000_000),
+            ("warm_sandboxes_max", self.warm_sandboxes_max, 1024),
             ("sessions_max", self.sessions_max, u64::MAX),
             ("sessions_per_owner_max", self.sessions_per_owner_max, u64::MAX),
         ];

@@ -8,6 +8,7 @@
 //! | [`prepare`] | from a request to an order |
 //! | [`sessions`] | all sessions, their tasks and readers |
 //! | [`spawner`] | the process that starts supervisors |
+//! | [`spawners`] | which of them starts what |
 //! | [`metrics`] | what is counted |
 //! | `http` | routes on top of all that |
 //! | [`bench`] | what `benches/` measures |
@@ -23,6 +24,7 @@ pub mod metrics;
 pub mod prepare;
 pub mod sessions;
 pub mod spawner;
+pub mod spawners;
 
 use std::{io, sync::Arc};
 
@@ -34,7 +36,8 @@ use crate::{
     config::Config,
     metrics::Metrics,
     sessions::{Registry, StoreError},
-    spawner::{Spawner, SpawnerError, Start},
+    spawner::{SpawnerError, Start},
+    spawners::Spawners,
 };
 
 /// Why a server could not start, or had to end.
@@ -99,12 +102,14 @@ pub async fn run(
     let store = sessions::lock(&config.data_dir, address)?;
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
     let metrics = Arc::new(Metrics::default());
-    let spawner = Arc::new(tokio::task::block_in_place(|| Spawner::new(start_spawner, metrics.clone()))?);
+    let spawners =
+        tokio::task::block_in_place(|| Spawners::new(&start_spawner, &catalogue, &config, &metrics))?;
+    let spawner = spawners.cold().clone();
     if !address.ip().is_loopback() && !spawner.degraded().is_empty() && !config.allow_degraded {
         // As asked for, not as given: port 0 is of no use to be told again.
         return Err(ServeError::Degraded { address: config.listen, degraded: spawner.degraded().to_vec() });
     }
-    let registry = Registry::open(&config, store, spawner.clone(), metrics.clone())?;
+    let registry = Registry::open(&config, store, spawners, metrics.clone())?;
 
     let policy = Arc::new(Policy { is_loopback: address.ip().is_loopback(), hosts: config.hosts.clone() });
     let config = Arc::new(config);

@@ -14,6 +14,7 @@ use std::{
 use livecode_protocol::{
     SessionId,
     control::{Ready, SpawnerRequest},
+    warm::SpawnerSettings,
 };
 use rustix::{
     io::{Errno, retry_on_intr},
@@ -32,7 +33,7 @@ const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 const LAUNCH_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts a spawner process.
-pub type Start = Box<dyn Fn() -> io::Result<Process> + Send + Sync>;
+pub type Start = Arc<dyn Fn(&SpawnerSettings) -> io::Result<Process> + Send + Sync>;
 
 /// A spawner process. It ends, and tidies up, when its socket is closed.
 #[derive(Debug)]
@@ -68,6 +69,7 @@ pub enum SpawnerError {
 /// A running spawner.
 pub struct Spawner {
     start: Start,
+    settings: SpawnerSettings,
     living: Mutex<Living>,
     turn: Arc<tokio::sync::Mutex<()>>,
     degraded: Vec<String>,
@@ -85,10 +87,10 @@ impl Spawner {
     ///
     /// # Errors
     /// Where it does not start, or no sandbox can be made.
-    pub fn new(start: Start, metrics: Arc<Metrics>) -> Result<Self, SpawnerError> {
-        let (process, degraded) = launch(&start)?;
+    pub fn new(start: Start, settings: SpawnerSettings, metrics: Arc<Metrics>) -> Result<Self, SpawnerError> {
+        let (process, degraded) = launch(&start, &settings)?;
         let living = Mutex::new(Living { process, generation: Generation(0) });
-        Ok(Self { start, living, turn: Arc::default(), degraded, metrics })
+        Ok(Self { start, settings, living, turn: Arc::default(), degraded, metrics })
     }
 
     /// What of the sandbox this machine cannot enforce.
@@ -145,7 +147,7 @@ impl Spawner {
 
     fn renew(&self, living: &mut Living) -> io::Result<()> {
         living.process.kill();
-        let (process, _) = launch(&self.start).map_err(io::Error::other)?;
+        let (process, _) = launch(&self.start, &self.settings).map_err(io::Error::other)?;
         *living = Living { process, generation: Generation(living.generation.0 + 1) };
         self.metrics.spawner_restarts.inc();
         Ok(())
@@ -156,8 +158,8 @@ impl Spawner {
     }
 }
 
-fn launch(start: &Start) -> Result<(Process, Vec<String>), SpawnerError> {
-    let process = start().map_err(SpawnerError::Start)?;
+fn launch(start: &Start, settings: &SpawnerSettings) -> Result<(Process, Vec<String>), SpawnerError> {
+    let process = start(settings).map_err(SpawnerError::Start)?;
     let ready = hear(&process.socket).inspect_err(|_| process.kill()).map_err(SpawnerError::Start)?;
     match ready.error {
         Some(error) => Err(SpawnerError::NoSandbox(error)),

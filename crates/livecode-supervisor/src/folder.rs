@@ -61,6 +61,11 @@ impl Folder {
         serde_json::from_slice(&bytes).map_err(FolderError::BadOrder)
     }
 
+    /// The order's file, for who is to read it too.
+    pub fn order_file(&self) -> Result<File, FolderError> {
+        File::open(self.path.join(order::FILE)).map_err(FolderError::Order)
+    }
+
     pub fn write_state(&self) -> Result<(), FolderError> {
         let write = || -> io::Result<()> {
             let state = State {

@@ -13,6 +13,8 @@
 //! | `memory` | when memory is looked at, where no cgroup limits it |
 //! | `connection` | the talk with servers |
 //! | `sync` | the journal to the disk, off the loop |
+//! | `pool` | sandboxes made ahead |
+//! | `group` | names of the sandboxes' cgroups |
 //! | `sweep` | what dead supervisors left |
 
 pub mod bench;
@@ -21,14 +23,18 @@ mod ending;
 mod folder;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod group;
 mod idle;
 mod input;
 mod memory;
 mod message;
 mod outputs;
+mod pool;
 mod record;
 pub mod spawner;
 mod splitter;
 mod supervisor;
 mod sweep;
 mod sync;
+
+pub use livecode_sandbox::{Program, exit_now};

@@ -1,9 +1,12 @@
-//! The spawner: a process with one thread that forks a supervisor whenever the server asks for one.
+//! The spawner: a process with one thread that forks a supervisor for each session.
 //!
-//! It is started by the server, as `livecode spawner`, with a sequenced-packet socket as standard input. It first makes a
-//! sandbox to try, and says in one datagram ([`Ready`]) what this machine can do. After that each datagram from the server
-//! is a [`SpawnerRequest`] with one end of a socket pair attached: to start a supervisor, whose first connection that is, or to
+//! It is started by the server, as `livecode spawner` or within an interpreter that is a template, with a sequenced-packet
+//! socket. It says in one datagram ([`Ready`]) what this machine can do. After that each datagram from the server is a
+//! [`SpawnerRequest`] with one end of a socket pair attached: to start a supervisor, whose first connection that is, or to
 //! sweep up after a dead one. There is no answer; what could not be forked, or is done, shows as that connection's end.
+//!
+//! The spawner itself never receives a request: it forks, and the fork receives one. So a fork can be ahead of the request,
+//! and make a sandbox meanwhile ([`Pool`]); and no copy of a template's memory holds what another session was told.
 //!
 //! It ends when the server closes the socket. Supervisors run on: each has a session of its own (setsid), and the
 //! kernel reaps them.
@@ -22,74 +25,138 @@ use std::{
 use livecode_protocol::{
     SessionId,
     control::{Ready, SpawnerRequest},
+    warm::SpawnerSettings,
 };
-use livecode_sandbox::{Forked, Host};
+use livecode_sandbox::{Forked, Host, Made, Program, Sandbox, SetupError};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg};
 
-use crate::{supervisor, sweep};
+use crate::{
+    group,
+    pool::{Member, Pool},
+    supervisor, sweep,
+};
 
 /// The longest request, in bytes.
 const MAX_REQUEST_BYTES: usize = 256;
 
-/// Runs until the server closes `server`. The result is the process's exit status.
-pub fn run(server: OwnedFd, data_dir: &Path) -> i32 {
+/// How [`run`] returns.
+#[derive(Debug)]
+pub enum End {
+    /// The spawner, or what it forked, is done, and is to exit with this status.
+    Exit(i32),
+    /// This process is a session's program.
+    Program(Program),
+}
+
+/// Runs until the server closes `server`. Within a template it returns a second time in each program.
+pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> End {
     // Signals of the server's terminal are not for us; we end when the server does.
     let _ = rustix::process::setsid();
-    let host = match prepare(data_dir) {
+    // What a program must not close a second time is closed by nobody.
+    let server: &'static OwnedFd = Box::leak(Box::new(server));
+    let host = match prepare(settings) {
         Ok(host) => host,
         Err(error) => {
-            say(&server, &Ready { degraded: vec![], error: Some(with_causes(&*error)) });
-            return 1;
+            say(server, &Ready { degraded: vec![], error: Some(with_causes(&*error)) });
+            return End::Exit(1);
         }
     };
-    say(&server, &Ready { degraded: host.degraded(), error: None });
+    say(server, &Ready { degraded: host.degraded(), error: None });
     // Forgotten children are reaped by the kernel (signal(7)).
     livecode_sandbox::reap_children_automatically(true);
-    // What is done in a fork is done while supervisors are started already.
-    match livecode_sandbox::fork() {
-        Ok(Forked::Parent(_)) => {}
-        Ok(Forked::Child) => {
-            drop(server);
-            sweep::sweep_all(&host, data_dir);
-            std::process::exit(0);
+    // One sweeps for all. What is done in a fork is done while supervisors are started already.
+    if settings.template.is_none() {
+        match livecode_sandbox::fork() {
+            Ok(Forked::Parent(_)) => {}
+            Ok(Forked::Child) => {
+                sweep::sweep_all(&host, &settings.data_dir);
+                livecode_sandbox::exit_now(0);
+            }
+            Err(error) => eprintln!("livecode spawner: cannot fork to sweep: {error}"),
         }
-        Err(error) => eprintln!("livecode spawner: cannot fork to sweep: {error}"),
     }
-    loop {
-        match receive(&server) {
-            Ok(Some((request, stream))) => match livecode_sandbox::fork() {
-                Ok(Forked::Parent(_)) => {}
-                Ok(Forked::Child) => {
-                    drop(server);
-                    std::process::exit(serve(&host, data_dir, &request, stream));
+    let spawner = Spawner { host, server, settings };
+    let end = Pool::new(&spawner).run();
+    if matches!(end, End::Exit(_)) {
+        spawner.host.tidy();
+    }
+    end
+}
+
+/// What the forks of a spawner share.
+pub(crate) struct Spawner<'a> {
+    pub host: Host,
+    pub server: &'static OwnedFd,
+    pub settings: &'a SpawnerSettings,
+}
+
+impl Spawner<'_> {
+    /// The life of a fork: makes a sandbox if it is `ahead` of the request, and serves one request. `note` hears how far it is.
+    pub fn serve(&self, member: Member) -> End {
+        let _ = rustix::process::setsid();
+        livecode_sandbox::reap_children_automatically(false);
+        let _ = rustix::thread::set_name(c"livecode-super");
+        let ready = match self.make_ready(&member) {
+            Ok(ready) => ready,
+            Err(NotReady::Program(program)) => {
+                member.forget();
+                return End::Program(program);
+            }
+            // Whoever is asked next makes one of its own, and says why it cannot.
+            Err(NotReady::Failed(error)) => {
+                eprintln!("livecode spawner: no sandbox can be made ahead: {error}: {}", error.source);
+                return End::Exit(1);
+            }
+        };
+        loop {
+            let (request, stream) = match member.receive(self.server, ready.as_ref()) {
+                Ok(Some(request)) => request,
+                Ok(None) => {
+                    drop(ready); // and its cgroups
+                    self.host.tidy();
+                    return End::Exit(0);
                 }
-                Err(error) => eprintln!("livecode spawner: cannot fork for {request:?}: {error}"),
-            },
-            Ok(None) => break,
-            Err(error) => {
-                eprintln!("livecode spawner: the server's socket failed: {error}");
-                break;
+                Err(error) => {
+                    eprintln!("livecode spawner: the server's socket failed: {error}");
+                    return End::Exit(1);
+                }
+            };
+            match request {
+                SpawnerRequest::Start(id) => {
+                    member.take();
+                    let folder = folder(&self.settings.data_dir, id);
+                    return End::Exit(supervisor::supervise(&self.host, folder, stream, ready));
+                }
+                SpawnerRequest::Sweep(id) => sweep::sweep(&self.host, &self.settings.data_dir, id),
             }
         }
     }
-    host.tidy();
-    0
+
+    /// A sandbox without an order, as the settings say; none where the member is not ahead.
+    fn make_ready(&self, member: &Member) -> Result<Option<supervisor::Ready>, NotReady> {
+        let Some(warm) = self.settings.warm.as_ref().filter(|_| member.is_ahead) else { return Ok(None) };
+        let template = self.settings.template.as_ref();
+        match Sandbox::prepare(&self.host, &group::own_name(), &warm.layout, template)? {
+            Made::Inside(program) => Err(NotReady::Program(program)),
+            Made::Outside(mut sandbox, pipes) => {
+                sandbox.limit(&warm.limits, warm.cpu_millicores)?;
+                sandbox.wait_ready()?;
+                Ok(Some(supervisor::Ready { layout: warm.layout.clone(), sandbox, pipes }))
+            }
+        }
+    }
 }
 
-/// What the forked process does; the result is its exit status.
-fn serve(host: &Host, data_dir: &Path, request: &SpawnerRequest, stream: UnixStream) -> i32 {
-    let _ = rustix::process::setsid();
-    match request {
-        SpawnerRequest::Start(id) => {
-            livecode_sandbox::reap_children_automatically(false);
-            let _ = rustix::thread::set_name(c"livecode-super");
-            supervisor::supervise(host, folder(data_dir, *id), stream)
-        }
-        SpawnerRequest::Sweep(id) => {
-            host.sweep(&id.to_string());
-            drop(stream);
-            0
-        }
+/// Why there is no sandbox.
+enum NotReady {
+    /// This process is in one.
+    Program(Program),
+    Failed(SetupError),
+}
+
+impl From<SetupError> for NotReady {
+    fn from(error: SetupError) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -98,11 +165,15 @@ pub(crate) fn folder(data_dir: &Path, id: SessionId) -> PathBuf {
     data_dir.join("sessions").join(id.to_string())
 }
 
-fn prepare(data_dir: &Path) -> Result<Host, Box<dyn std::error::Error>> {
+fn prepare(settings: &SpawnerSettings) -> Result<Host, Box<dyn std::error::Error>> {
+    let data_dir = &settings.data_dir;
     let staging = data_dir.join("mnt");
     std::fs::create_dir_all(&staging)?;
     let host = Host::new(staging.canonicalize()?, identity(data_dir)?)?;
-    host.try_sandbox()?;
+    // One tries for all.
+    if settings.template.is_none() {
+        host.try_sandbox()?;
+    }
     Ok(host)
 }
 
@@ -136,14 +207,18 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The next request; `None` when the server has gone.
-fn receive(server: &OwnedFd) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
+/// The next request that is there; `None` when the server has gone.
+///
+/// # Errors
+/// `WouldBlock` where none is there.
+pub(crate) fn receive(server: &OwnedFd) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
     loop {
         let mut bytes = [0; MAX_REQUEST_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut buffers = [IoSliceMut::new(&mut bytes)];
-        let received = match recvmsg(server.as_fd(), &mut buffers, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let received = match recvmsg(server.as_fd(), &mut buffers, &mut ancillary, flags) {
             Err(rustix::io::Errno::INTR) => continue,
             other => other?,
         };

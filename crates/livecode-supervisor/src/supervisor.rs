@@ -13,18 +13,21 @@
 
 use std::{
     io,
-    os::{fd::OwnedFd, unix::net::UnixListener, unix::net::UnixStream},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::net::{UnixListener, UnixStream},
+    },
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 use livecode_protocol::{
     control::{self, Delivery, Notice, Request},
-    order::{Order, Step},
+    order::{Layout, Order, Step},
     session::Outcome,
     stream::{QUEUE_FULL, Signal},
 };
-use livecode_sandbox::{Host, Look, Pipes, Report, Sandbox, Status};
+use livecode_sandbox::{Host, Look, Made, Pipes, Report, Sandbox, SetupError, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
@@ -32,6 +35,7 @@ use crate::{
     connection::Connection,
     ending::{Findings, now_us},
     folder::{Folder, FolderError},
+    group,
     idle::Idle,
     input::{EVENT_QUEUE_BYTES, INPUT_QUEUE_BYTES, Ids, Queue, Seen},
     memory::MemoryClock,
@@ -53,10 +57,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 /// How long the end waits for a server to take the last notices.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Supervises the session in the folder `path`, first of all for `server`. The result is the process's exit status.
-pub(crate) fn supervise(host: &Host, path: PathBuf, server: UnixStream) -> i32 {
+/// A sandbox that waits for its order.
+pub(crate) struct Ready {
+    pub layout: Layout,
+    pub sandbox: Sandbox,
+    pub pipes: Pipes,
+}
+
+/// Supervises the session in the folder `path`, first of all for `server`, in the sandbox that is ready if it fits. The
+/// result is the process's exit status.
+pub(crate) fn supervise(host: &Host, path: PathBuf, server: UnixStream, ready: Option<Ready>) -> i32 {
     let began = Instant::now();
-    match begin(host, path, server, began) {
+    match begin(host, path, server, ready, began) {
         Ok(None) => 0,
         Ok(Some(mut supervisor)) => {
             supervisor.run();
@@ -77,6 +89,7 @@ fn begin(
     host: &Host,
     path: PathBuf,
     server: UnixStream,
+    ready: Option<Ready>,
     began: Instant,
 ) -> Result<Option<Supervisor<'_>>, FolderError> {
     let folder = Folder::open(path)?;
@@ -87,8 +100,12 @@ fn begin(
     let mut record = Record::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
     let start = || -> Result<_, String> {
         let listener = folder.listen().map_err(|error| error.to_string())?;
-        let (sandbox, pipes) =
-            Sandbox::start(host, &order).map_err(|error| format!("{error}: {}", error.source))?;
+        let file = folder.order_file().map_err(|error| error.to_string())?;
+        let begun = sandbox_for(host, &order, ready).and_then(|(mut sandbox, pipes)| {
+            sandbox.begin(&order, file.as_fd())?;
+            Ok((sandbox, pipes))
+        });
+        let (sandbox, pipes) = begun.map_err(|error| format!("{error}: {}", error.source))?;
         Ok((listener, sandbox, pipes))
     };
     match start() {
@@ -104,6 +121,20 @@ fn begin(
             let _ = record.finish(&Findings::default().ending(None, 0));
             Ok(None)
         }
+    }
+}
+
+/// The sandbox that is ready, or another where it does not fit the order or has died.
+fn sandbox_for(host: &Host, order: &Order, ready: Option<Ready>) -> Result<(Sandbox, Pipes), SetupError> {
+    let layout = order.layout();
+    if let Some(Ready { sandbox, pipes, .. }) =
+        ready.filter(|ready| ready.layout == layout && ready.sandbox.is_alive())
+    {
+        return Ok((sandbox, pipes));
+    }
+    match Sandbox::prepare(host, &group::own_name(), &layout, None)? {
+        Made::Outside(sandbox, pipes) => Ok((sandbox, pipes)),
+        Made::Inside(_) => unreachable!("only a template's copy goes on inside"),
     }
 }
 
@@ -361,6 +392,7 @@ impl<'h> Supervisor<'h> {
 
     fn hear(&mut self, report: Report) {
         match report {
+            Report::Ready => {}
             Report::Started(index) => {
                 self.step = Some(index);
                 self.idle.begin();

@@ -1,27 +1,46 @@
 //! Clears what supervisors left that were killed: the cgroups of their sandboxes, and with them whatever still runs there.
 //!
-//! A group is a dead session's when its folder is gone, or its journal's lock is free. A supervisor takes that lock before
-//! it makes a group, so nobody who is just starting is taken for dead.
+//! A group is named after its supervisor, and left over when that is dead. Supervisors of before version 0.3 named it after the
+//! session: it is left over when the session's folder is gone, or its journal's lock is free.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
-use livecode_protocol::SessionId;
+use livecode_protocol::{
+    SessionId,
+    control::{STATE_FILE, State},
+};
 use livecode_sandbox::Host;
 
-use crate::spawner::folder;
+use crate::{group, spawner::folder};
 
-/// Sweeps up after every dead session of this data directory.
+/// Sweeps up after every dead supervisor of this data directory.
 pub(crate) fn sweep_all(host: &Host, data_dir: &Path) {
     for name in host.group_names() {
-        // The trial's group is no session's: another spawner may be in the middle of it.
-        let Ok(id) = name.parse::<SessionId>() else { continue };
-        if !host.is_trial(id) && is_dead(&folder(data_dir, id)) {
+        let is_dead = group::is_dead(&name).unwrap_or_else(|| {
+            // The trial's group is no session's: another spawner may be in the middle of it.
+            let id = name.parse::<SessionId>().ok().filter(|id| !host.is_trial(*id));
+            id.is_some_and(|id| is_ended(&folder(data_dir, id)))
+        });
+        if is_dead {
             host.sweep(&name);
         }
     }
 }
 
-fn is_dead(folder: &Path) -> bool {
+/// Sweeps up after the dead supervisor of one session.
+pub(crate) fn sweep(host: &Host, data_dir: &Path, id: SessionId) {
+    host.sweep(&id.to_string());
+    let state = fs::read(folder(data_dir, id).join(STATE_FILE)).unwrap_or_default();
+    if let Ok(State { pid, pid_start_ticks, .. }) = serde_json::from_slice(&state) {
+        let name = group::name(pid, pid_start_ticks);
+        // It is known to have let go of its journal, which it does a moment before it is dead.
+        if group::await_death(pid, &name) {
+            host.sweep(&name);
+        }
+    }
+}
+
+fn is_ended(folder: &Path) -> bool {
     if !folder.exists() {
         return true;
     }

@@ -3,6 +3,7 @@
 mod client;
 mod commands;
 mod scope;
+mod start;
 
 use std::{io, process::ExitCode};
 

@@ -49,6 +49,8 @@ pub struct Manifest {
     pub compile: Vec<Vec<String>>,
     /// The program's command; arguments are appended.
     pub run: Vec<String>,
+    /// Where the machine has an interpreter that may be started once and copied for each program; Python's alone can be.
+    pub template: Option<PathBuf>,
     /// The test mode, where there is one.
     pub test: Option<TestMode>,
     /// What must be there for the runtime to run.

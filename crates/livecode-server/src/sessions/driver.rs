@@ -24,6 +24,7 @@ use super::{
 use crate::{
     metrics::{Held, Metrics},
     spawner::{Generation, Spawner},
+    spawners::Spawners,
 };
 
 /// How often a supervisor is asked for, where each dies before it has begun.
@@ -50,7 +51,7 @@ enum ClosedBy {
 pub(super) struct Driver {
     pub session: Arc<Session>,
     pub store: Arc<Store>,
-    pub spawner: Arc<Spawner>,
+    pub spawners: Arc<Spawners>,
     pub permits: Arc<tokio::sync::Semaphore>,
     pub metrics: Arc<Metrics>,
 }
@@ -120,13 +121,15 @@ impl Driver {
     async fn start(&self, queue: &mut Queue) {
         let mut pauses = Pauses::new();
         let mut tries = 0;
+        // What goes wrong in a template goes on without one.
+        let mut spawner = self.spawners.first_for(&self.session.runtime);
         while tries < START_TRIES && !self.session.is_cancelled() && !self.store.has_begun(self.id()) {
-            match self.start_supervisor().await {
+            match self.start_supervisor(spawner).await {
                 Ok((stream, generation)) => {
                     tries += 1;
                     tokio::select! {
                         _ = self.talk(stream, queue) => {}
-                        () = self.nothing_begins() => self.replace_spawner(generation).await,
+                        () = self.nothing_begins() => self.replace_spawner(spawner, generation).await,
                     }
                 }
                 Err(error) => {
@@ -138,6 +141,7 @@ impl Driver {
                     }
                 }
             }
+            spawner = self.spawners.cold();
         }
     }
 
@@ -149,31 +153,20 @@ impl Driver {
         }
     }
 
-    async fn start_supervisor(&self) -> io::Result<(tokio::net::UnixStream, Generation)> {
+    async fn start_supervisor(
+        &self,
+        spawner: &Arc<Spawner>,
+    ) -> io::Result<(tokio::net::UnixStream, Generation)> {
         let id = self.id();
-        let asked = self.at_spawner(move |spawner| spawner.start_supervisor(id));
+        let asked = at_spawner(spawner, move |spawner| spawner.start_supervisor(id));
         let (stream, generation) = asked.instrument(tracing::debug_span!("spawn")).await?;
         Ok((from_std(stream)?, generation))
     }
 
-    async fn replace_spawner(&self, generation: Generation) {
-        if let Err(error) = self.at_spawner(move |spawner| spawner.replace(generation)).await {
+    async fn replace_spawner(&self, spawner: &Arc<Spawner>, generation: Generation) {
+        if let Err(error) = at_spawner(spawner, move |spawner| spawner.replace(generation)).await {
             tracing::error!(id = %self.id(), %error, "no spawner can be started now");
         }
-    }
-
-    /// Off the threads that serve: it waits where the spawner is busy, or has to be started again. One at a time, so that a
-    /// spawner that hangs holds up one thread and not all that there are for waiting.
-    async fn at_spawner<T: Send + 'static>(
-        &self,
-        ask: impl FnOnce(&Spawner) -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
-        let (spawner, turn) = (self.spawner.clone(), self.spawner.turn().await);
-        let asked = move || {
-            let _turn = turn; // kept though nobody may wait for the answer any more
-            ask(&spawner)
-        };
-        blocking(asked).await?
     }
 
     /// Talks to the supervisor as long as there is one; then has the journal closed.
@@ -259,11 +252,12 @@ impl Driver {
     async fn sweep(&self) {
         let id = self.id();
         let swept = async {
-            let (stream, generation) = self.at_spawner(move |spawner| spawner.sweep(id)).await?;
+            let (stream, generation) =
+                at_spawner(self.spawners.cold(), move |spawner| spawner.sweep(id)).await?;
             let mut stream = from_std(stream)?;
             if tokio::time::timeout(SWEEP_PATIENCE, stream.read(&mut [0])).await.is_err() {
                 // The next one sweeps when it starts.
-                self.at_spawner(move |spawner| spawner.replace(generation)).await?;
+                at_spawner(self.spawners.cold(), move |spawner| spawner.replace(generation)).await?;
             }
             io::Result::Ok(())
         };
@@ -293,6 +287,20 @@ impl Driver {
     fn span(&self) -> tracing::Span {
         tracing::debug_span!("session", id = %self.id(), runtime = %self.session.runtime)
     }
+}
+
+/// Off the threads that serve: it waits where the spawner is busy, or has to be started again. One at a time, so that a
+/// spawner that hangs holds up one thread and not all that there are for waiting.
+async fn at_spawner<T: Send + 'static>(
+    spawner: &Arc<Spawner>,
+    ask: impl FnOnce(&Spawner) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (spawner, turn) = (spawner.clone(), spawner.turn().await);
+    let asked = move || {
+        let _turn = turn; // kept though nobody may wait for the answer any more
+        ask(&spawner)
+    };
+    blocking(asked).await?
 }
 
 /// Settles a session whose task failed: its supervisor is killed, and the session says `lost`, here at least; the next server

@@ -21,7 +21,7 @@ use super::{
     store::{Idempotency, Record, Store, StoreError},
     talk::Queue,
 };
-use crate::{access::Owner, config::Config, metrics::Metrics, prepare::Prepared, spawner::Spawner};
+use crate::{access::Owner, config::Config, metrics::Metrics, prepare::Prepared, spawners::Spawners};
 
 /// How long forgetting waits for a supervisor to have everything killed.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -99,7 +99,7 @@ pub enum ForgetError {
 pub struct Registry {
     inner: Mutex<Inner>,
     store: Arc<Store>,
-    spawner: Arc<Spawner>,
+    spawners: Arc<Spawners>,
     metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
     is_closed: AtomicBool,
@@ -173,7 +173,7 @@ impl Registry {
     pub fn open(
         config: &Config,
         store: Store,
-        spawner: Arc<Spawner>,
+        spawners: Spawners,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, StoreError> {
         let store = Arc::new(store);
@@ -181,7 +181,7 @@ impl Registry {
         let registry = Arc::new(Self {
             inner: Mutex::default(),
             store,
-            spawner,
+            spawners: Arc::new(spawners),
             metrics,
             permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
             per_owner_max: config.sessions_per_owner_max,
@@ -260,7 +260,7 @@ impl Registry {
         Driver {
             session: session.clone(),
             store: self.store.clone(),
-            spawner: self.spawner.clone(),
+            spawners: self.spawners.clone(),
             permits: self.permits.clone(),
             metrics: self.metrics.clone(),
         }

@@ -2,28 +2,22 @@
 
 use std::{
     io::{self, Write as _},
-    os::unix::process::CommandExt as _,
-    path::Path,
-    process::{Command, Stdio},
+    sync::Arc,
 };
 
 use clap::Args;
 use livecode_server::{
     Phase,
     config::{Config, Flags},
-    spawner::Process,
 };
-use rustix::{
-    net::{AddressFamily, SocketFlags, SocketType, socketpair},
-    process::{Pid, PidfdFlags, Resource, Rlimit, pidfd_open},
-};
+use rustix::process::{Resource, Rlimit};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
-use crate::{Failure, scope};
+use crate::{Failure, scope, start};
 
 /// Starts the server. It needs no settings: it listens on 127.0.0.1:8000 and keeps its data in the user's state directory.
 ///
@@ -56,8 +50,7 @@ impl Serve {
         if !config.no_systemd_scope {
             scope::enter();
         }
-        let (data_dir, drain) = (config.data_dir.clone(), self.drain);
-        let start_spawner = Box::new(move || start_spawner(&data_dir));
+        let drain = self.drain;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let (say, phase) = watch::channel(Phase::Serving);
@@ -80,7 +73,9 @@ impl Serve {
                 let _ = say.send(Phase::Stopping);
                 std::future::pending::<()>().await; // keeps the sender
             });
-            livecode_server::run(config, start_spawner, phase, announce).await.map_err(Failure::from)
+            livecode_server::run(config, Arc::new(start::spawner), phase, announce)
+                .await
+                .map_err(Failure::from)
         })
     }
 }
@@ -109,21 +104,4 @@ fn announce(address: std::net::SocketAddr, degraded: &[String]) {
     }
     // Nobody need listen to that.
     let _ = writeln!(io::stdout(), "LiveCode listens on http://{address}");
-}
-
-/// Starts this very binary again as the spawner, with a socket to it as its standard input.
-fn start_spawner(data_dir: &Path) -> io::Result<Process> {
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("livecode").args(["spawner", "--data-dir"]).arg(data_dir);
-    command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).env_clear();
-    // The attack suite's switch (`livecode_sandbox::without`), by which it shows that it can fail.
-    #[cfg(debug_assertions)]
-    command.envs(std::env::vars_os().filter(|(name, _)| name == "LIVECODE_TEST_WITHOUT"));
-    let mut child = command.spawn()?;
-    // Not waited for yet, it cannot be mistaken for another.
-    let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    // It ends when `ours` is closed; somebody must hear of it.
-    std::thread::Builder::new().name("spawner".into()).stack_size(64 * 1024).spawn(move || child.wait())?;
-    Ok(Process { socket: ours, pidfd })
 }

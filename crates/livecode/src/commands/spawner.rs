@@ -1,21 +1,27 @@
 //! `livecode spawner`: started by the server, for itself.
 
-use std::{os::fd::AsFd as _, path::PathBuf, process::ExitCode};
+use std::{io, os::fd::AsFd as _, process::ExitCode};
 
 use clap::Args;
+use livecode_supervisor::spawner::{self, End};
 
 /// Starts supervisors; the server's own helper.
 #[derive(Args)]
 pub struct Spawner {
-    /// The server's data directory.
+    /// What the server says, as JSON.
     #[arg(long)]
-    data_dir: PathBuf,
+    settings: String,
 }
 
 impl Spawner {
     pub fn run(self) -> ExitCode {
-        match std::io::stdin().as_fd().try_clone_to_owned() {
-            Ok(server) => ExitCode::from(livecode_supervisor::spawner::run(server, &self.data_dir) as u8),
+        let server = std::io::stdin().as_fd().try_clone_to_owned().map_err(io::Error::from);
+        let settings = serde_json::from_str(&self.settings).map_err(io::Error::from);
+        match server.and_then(|server| Ok((server, settings?))) {
+            Ok((server, settings)) => match spawner::run(server, &settings) {
+                End::Exit(status) => ExitCode::from(status as u8),
+                End::Program(_) => ExitCode::FAILURE, // only a template's
+            },
             Err(error) => {
                 eprintln!("livecode spawner: it is started by `livecode serve`, not by hand: {error}");
                 ExitCode::from(2)

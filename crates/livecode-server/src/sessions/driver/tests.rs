@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use livecode_protocol::warm::SpawnerSettings;
 use livecode_protocol::{control::Ready, order::Order};
 use rustix::{
     net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair},
@@ -30,7 +31,7 @@ const ID: &str = "00112233445566778899aabbccddeeff";
 fn spawner() -> (Arc<Spawner>, Arc<Mutex<Option<Child>>>, Arc<AtomicUsize>) {
     let (first, starts) = (Arc::new(Mutex::new(None)), Arc::new(AtomicUsize::new(0)));
     let (child, count) = (first.clone(), starts.clone());
-    let start = move || {
+    let start = move |_: &SpawnerSettings| {
         assert_eq!(count.fetch_add(1, Ordering::SeqCst), 0, "the mistake");
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
@@ -41,7 +42,8 @@ fn spawner() -> (Arc<Spawner>, Arc<Mutex<Option<Child>>>, Arc<AtomicUsize>) {
         *child.lock().unwrap() = Some(process);
         Ok(Process { socket: ours, pidfd })
     };
-    (Arc::new(Spawner::new(Box::new(start), Arc::default()).unwrap()), first, starts)
+    let settings = SpawnerSettings { data_dir: "/".into(), warm: None, template: None };
+    (Arc::new(Spawner::new(Arc::new(start), settings, Arc::default()).unwrap()), first, starts)
 }
 
 fn record() -> Record {
@@ -72,8 +74,9 @@ async fn a_panic_beside_the_task_settles_the_session() {
         Arc::new(Session::new(&record(), "python".into(), Progress::default(), None, Arc::default()));
     let queue = Queue::new(session.open_queue());
     let permits = Arc::new(tokio::sync::Semaphore::new(1));
+    let spawners = Arc::new(Spawners::only(spawner));
     let driver =
-        Driver { session: session.clone(), store: store.clone(), spawner, permits, metrics: Arc::default() };
+        Driver { session: session.clone(), store: store.clone(), spawners, permits, metrics: Arc::default() };
     let run = tokio::spawn(driver.run_new(queue));
     tokio::time::timeout(PATIENCE, run).await.expect("it goes on for ever").expect("the task panicked");
     let progress = session.progress();
@@ -90,7 +93,8 @@ async fn a_panic_of_the_task_settles_the_session() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), ([127, 0, 0, 1], 0).into()).unwrap();
     let (spawner, first, _) = spawner();
-    let registry = Registry::open(&Config::default(), store, spawner, Arc::default()).unwrap();
+    let registry =
+        Registry::open(&Config::default(), store, Spawners::only(spawner), Arc::default()).unwrap();
     let session =
         Arc::new(Session::new(&record(), "python".into(), Progress::default(), None, Arc::default()));
     let _queue = session.open_queue();

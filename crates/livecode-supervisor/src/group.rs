@@ -1,0 +1,58 @@
+//! The names of sandboxes' groups. One is made before its session is known, so it is named after its supervisor: as long as
+//! that process lives, nobody else clears the group away, and no other process ever has the name.
+
+use std::fs;
+
+use livecode_protocol::control::State;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
+
+/// How long a dying process may take until it is dead, in seconds.
+const DEATH_PATIENCE_S: i64 = 5;
+
+/// The name of the group that this process makes.
+pub(crate) fn own_name() -> String {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    name(std::process::id(), State::start_ticks(&stat).unwrap_or(0))
+}
+
+/// The name of the group of the supervisor with this number, which started so many ticks after the boot.
+pub(crate) fn name(pid: u32, start_ticks: u64) -> String {
+    format!("{pid}-{start_ticks}")
+}
+
+/// Whether a group has the name of a supervisor that is dead; `None` where the name is no supervisor's.
+pub(crate) fn is_dead(name: &str) -> Option<bool> {
+    let (pid, start_ticks) = name.split_once('-')?;
+    let (pid, start_ticks): (u32, u64) = (pid.parse().ok()?, start_ticks.parse().ok()?);
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return Some(true) };
+    // A zombie has nothing left to look after.
+    let is_zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['Z', 'X']));
+    Some(is_zombie || State::start_ticks(&stat) != Some(start_ticks))
+}
+
+/// Waits a little for the process to die that the group of this name is named after. Whether it is dead.
+pub(crate) fn await_death(pid: u32, name: &str) -> bool {
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pidfd = process.and_then(|process| pidfd_open(process, PidfdFlags::empty()).ok());
+    // Looked at after the descriptor was opened: it is that process's, or nobody's whom this is about.
+    if is_dead(name) == Some(true) {
+        return true;
+    }
+    let patience = Timespec { tv_sec: DEATH_PATIENCE_S, tv_nsec: 0 };
+    pidfd.is_some_and(|pidfd| poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&patience)) == Ok(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_its_process() {
+        assert_eq!(is_dead(&own_name()), Some(false));
+        assert_eq!(is_dead(&name(std::process::id(), 1)), Some(true)); // a number that came back
+        assert_eq!(is_dead("0000000000000000000000000g"), None);
+    }
+}

@@ -1,0 +1,257 @@
+//! Forks that are ahead of their requests: each makes a sandbox and waits, beside the others, for what the server sends.
+//!
+//! How many wait follows the demand: twice as many where one was asked for and none was ready, one less whenever one has
+//! waited long in vain, which then ends. Where none can be made ahead, or none is to be, a fork is made for each request
+//! when it comes.
+
+use std::{
+    io,
+    mem::ManuallyDrop,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::net::UnixStream,
+    },
+    time::{Duration, Instant},
+};
+
+use livecode_protocol::control::SpawnerRequest;
+use livecode_sandbox::Forked;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, epoll, poll},
+    pipe::{PipeFlags, pipe_with},
+};
+
+use crate::{
+    spawner::{End, Spawner, receive},
+    supervisor::Ready,
+};
+
+/// How many wait where nobody has asked for long.
+const FEWEST: usize = 1;
+/// How long one waits in vain before it ends, unless it is one of the fewest.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long nothing is made ahead after that failed, at first and at most; each request makes its own meanwhile.
+const PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// What a member says: its sandbox is ready; it has taken a request.
+const READY: u8 = b'r';
+const TAKEN: u8 = b't';
+
+/// The spawner's side.
+pub(crate) struct Pool<'a> {
+    spawner: &'a Spawner<'a>,
+    waiting: Vec<Waiting>,
+    wanted: usize,
+    most: usize,
+    pause: Duration,
+    paused_until: Option<Instant>,
+}
+
+/// A fork that has not taken a request.
+struct Waiting {
+    note: OwnedFd,
+    is_ahead: bool,
+    is_ready: bool,
+}
+
+/// A fork's side.
+pub(crate) struct Member {
+    /// Whether it makes a sandbox before it is asked to.
+    pub is_ahead: bool,
+    note: OwnedFd,
+    /// How long it waits; for ever where that is not said.
+    patience: Option<Duration>,
+}
+
+impl<'a> Pool<'a> {
+    pub fn new(spawner: &'a Spawner<'a>) -> Self {
+        let most = spawner.settings.warm.as_ref().map_or(0, |warm| warm.sandboxes_max as usize);
+        let wanted = FEWEST.min(most);
+        Self { spawner, waiting: vec![], wanted, most, pause: PAUSE, paused_until: None }
+    }
+
+    /// Forks until the server is gone. Returns in the forks, too.
+    pub fn run(self) -> End {
+        // In a program nothing of it may be closed a second time.
+        let mut pool = ManuallyDrop::new(self);
+        loop {
+            if pool.paused_until.is_some_and(|until| until <= Instant::now()) {
+                pool.paused_until = None;
+            }
+            let missing =
+                if pool.paused_until.is_some() { 0 } else { pool.wanted.saturating_sub(pool.ahead()) };
+            for _ in 0..missing {
+                if let Some(end) = pool.fork(true) {
+                    return end;
+                }
+            }
+            match pool.wait() {
+                Ok(Next::Asked) => {
+                    if let Some(end) = pool.fork(false) {
+                        return end;
+                    }
+                }
+                Ok(Next::Nothing) => {}
+                Ok(Next::Gone) => return End::Exit(0),
+                Err(error) => {
+                    eprintln!("livecode spawner: cannot wait: {error}");
+                    return End::Exit(1);
+                }
+            }
+        }
+    }
+
+    fn ahead(&self) -> usize {
+        self.waiting.iter().filter(|waiting| waiting.is_ahead).count()
+    }
+
+    /// Forks a member. `Some` in the member, when it is done.
+    fn fork(&mut self, is_ahead: bool) -> Option<End> {
+        let patience = (self.ahead() >= FEWEST).then_some(PATIENCE);
+        let forked = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
+            .map_err(io::Error::from)
+            .and_then(|pipe| Ok((pipe, livecode_sandbox::fork()?)));
+        match forked {
+            Ok(((heard, note), Forked::Parent(_))) => {
+                drop(note);
+                self.waiting.push(Waiting { note: heard, is_ahead, is_ready: false });
+                None
+            }
+            Ok(((heard, note), Forked::Child)) => {
+                drop(heard);
+                self.waiting.clear(); // the notes of others
+                Some(self.spawner.serve(Member { is_ahead, note, patience }))
+            }
+            Err(error) => {
+                eprintln!("livecode spawner: cannot fork: {error}");
+                self.fail();
+                None
+            }
+        }
+    }
+
+    /// Nothing is made ahead for a while.
+    fn fail(&mut self) {
+        self.paused_until = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+    }
+
+    /// Waits until a member says something, or a request comes that no member waits for.
+    fn wait(&mut self) -> io::Result<Next> {
+        // Who waits takes requests by itself.
+        let asked = if self.waiting.is_empty() { PollFlags::IN } else { PollFlags::empty() };
+        let mut ready = vec![PollFd::new(self.spawner.server, asked)];
+        ready.extend(self.waiting.iter().map(|waiting| PollFd::new(&waiting.note, PollFlags::IN)));
+        let pause = self.paused_until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
+        match poll(&mut ready, pause.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Next::Nothing),
+            Err(errno) => return Err(errno.into()),
+        }
+        let server = ready[0].revents();
+        let noted: Vec<bool> = ready[1..].iter().map(|fd| !fd.revents().is_empty()).collect();
+        for index in (0..noted.len()).rev().filter(|index| noted[*index]) {
+            self.hear(index);
+        }
+        if server.contains(PollFlags::IN) {
+            return Ok(Next::Asked);
+        }
+        Ok(if server.is_empty() { Next::Nothing } else { Next::Gone })
+    }
+
+    fn hear(&mut self, index: usize) {
+        let mut said = [0; 4];
+        let said = match rustix::io::read(&self.waiting[index].note, &mut said[..]) {
+            Ok(length) => said[..length].to_vec(),
+            Err(_) => return, // nothing yet
+        };
+        if said.contains(&READY) {
+            self.waiting[index].is_ready = true;
+            self.pause = PAUSE;
+        }
+        if !said.contains(&TAKEN) && !said.is_empty() {
+            return;
+        }
+        let gone = self.waiting.swap_remove(index);
+        if !gone.is_ahead {
+            return;
+        }
+        if said.contains(&TAKEN) {
+            // None was left for the next.
+            if !self.waiting.iter().any(|waiting| waiting.is_ready) {
+                self.wanted = (self.wanted * 2).min(self.most);
+            }
+        } else if gone.is_ready {
+            self.wanted = (self.wanted - 1).max(FEWEST).min(self.most); // it waited in vain
+        } else {
+            self.fail();
+        }
+    }
+}
+
+/// What a spawner has to do next.
+enum Next {
+    Nothing,
+    /// To fork for a request.
+    Asked,
+    /// To end.
+    Gone,
+}
+
+impl Member {
+    /// Waits for a request. `None` where the server is gone, or the sandbox that is ready has died, or nobody has asked for
+    /// too long.
+    pub fn receive(
+        &self,
+        server: &OwnedFd,
+        ready: Option<&Ready>,
+    ) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
+        self.say(READY);
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        // Of all who wait, one is woken.
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
+        epoll::add(&epoll, server, epoll::EventData::new_u64(0), flags)?;
+        if let Some(ready) = ready {
+            let control = ready.sandbox.control();
+            epoll::add(&epoll, control, epoll::EventData::new_u64(1), epoll::EventFlags::IN)?;
+        }
+        let until = self.patience.map(|patience| Instant::now() + patience);
+        loop {
+            let left = until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
+            let mut events = Vec::with_capacity(2);
+            match epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), left.as_ref()) {
+                Ok(0) => return Ok(None),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            match receive(server) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+            if events.iter().any(|event| event.data.u64() == 1) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// A request was taken: another may be made ready.
+    pub fn take(self) {
+        self.say(TAKEN);
+    }
+
+    fn say(&self, word: u8) {
+        let _ = rustix::io::write(self.note.as_fd(), &[word]); // a spawner that is gone needs to hear nothing
+    }
+
+    /// For a program, which has none of the descriptors any more.
+    pub fn forget(self) {
+        std::mem::forget(self);
+    }
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}

@@ -1,0 +1,58 @@
+"""Makes a template of the interpreter that starts with this as its `sitecustomize`: see lib.rs.
+
+It is run once, before the interpreter opens its program. The call into the library returns in copies of the process only,
+each of them a session's: there the interpreter is told what it would have read from its command line and environment,
+forgets this file, and goes on to run the program as it would have.
+"""
+
+
+def become():
+    import gc
+    import os
+    import sys
+
+    known = set(sys.modules)
+    here = os.path.dirname(__file__)
+    import ctypes
+
+    library = ctypes.PyDLL(os.path.join(here, "livecode_template.so"))
+    library.livecode_template.restype = ctypes.c_size_t
+    library.livecode_template_text.restype = ctypes.c_void_p
+    # What is there by now stays; not looking at it again leaves its memory shared with the template.
+    gc.collect()
+    gc.freeze()
+    ctypes.pythonapi.PyOS_BeforeFork()
+    length = library.livecode_template()
+    ctypes.pythonapi.PyOS_AfterFork_Child()
+
+    count, *texts = ctypes.string_at(library.livecode_template_text(), length).split(b"\0")[:-1]
+    command, variables = texts[: int(count)], texts[int(count) :]
+    os.environ.clear()
+    for variable in variables:
+        name, _, value = variable.partition(b"=")
+        os.environb[name] = value
+    sys.orig_argv[:] = map(os.fsdecode, command)
+    sys.argv[:] = sys.orig_argv[1:]
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    places = (os.path.join(folder, sys.orig_argv[0]) for folder in folders)
+    sys.executable = next((place for place in places if os.access(place, os.X_OK)), sys.executable)
+    sys._base_executable = sys.executable
+    sys.path[sys.path.index(here) : sys.path.index(here) + 1] = [
+        os.path.abspath(folder) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder
+    ]
+    sys.path_importer_cache.clear()
+
+    # The library has set every signal to what a program starts with; these are what the interpreter makes of it.
+    import _signal
+
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    for name in set(sys.modules) - known:
+        del sys.modules[name]
+    del sys.modules["sitecustomize"]
+
+
+become()
+del become
+import sitecustomize  # noqa: E402, F401 - the program's own, if there is one
