@@ -1,6 +1,7 @@
 //! After sessions have ended, in every way there is, nothing is left of them on the machine.
 
 use std::{
+    collections::HashMap,
     fs,
     os::unix::fs::MetadataExt as _,
     path::Path,
@@ -43,8 +44,8 @@ fn ways() -> Vec<Value> {
 /// What of this server's is on the machine.
 #[derive(Debug, PartialEq)]
 struct Traces {
-    processes: Vec<String>,
-    cgroups: Vec<String>,
+    processes: usize,
+    cgroups: usize,
     mounts: usize,
     descriptors: usize,
     folders: Vec<String>,
@@ -60,20 +61,37 @@ impl Traces {
             let entries = fs::read_dir(server.data().join(name)).expect("a folder").flatten();
             folders.extend(entries.map(|entry| entry.file_name().to_string_lossy().into_owned()));
         }
-        Self { processes: supervisors(&data), cgroups: groups(server.data()), mounts, descriptors, folders }
+        Self {
+            processes: processes(server.pid(), &data),
+            cgroups: groups(server.data()).len(),
+            mounts,
+            descriptors,
+            folders,
+        }
     }
 }
 
-/// Processes that were forked from this server's spawner: they have its command line.
-fn supervisors(data: &str) -> Vec<String> {
-    let processes = fs::read_dir("/proc").expect("processes").flatten();
-    let mut found: Vec<String> = processes
-        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
-        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .filter(|line| line.contains("spawner") && line.contains(data))
-        .collect();
-    found.sort();
-    found
+/// The server's spawners and all below them, and whatever has lost its parent and shows this server's data directory.
+fn processes(server: u32, data: &str) -> usize {
+    let all = fs::read_dir("/proc").expect("processes").flatten().filter_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let parent: u32 = stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()?;
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        Some((pid, (parent, line.contains("spawner") && line.contains(data))))
+    });
+    let all: HashMap<u32, (u32, bool)> = all.collect();
+    let is_below = |mut pid: u32| {
+        while let Some((parent, _)) = all.get(&pid) {
+            if *parent == server {
+                return true;
+            }
+            pid = *parent;
+        }
+        false
+    };
+    all.iter().filter(|(pid, (_, is_ours))| *is_ours || is_below(**pid)).count()
 }
 
 /// cgroups of this server's sessions; their parent is named after the data directory.
@@ -108,7 +126,8 @@ fn nothing_is_left_over() {
     ways().iter().for_each(warm_up);
     let before = eventually("the server comes to rest", || {
         let traces = Traces::take(&server);
-        let rests = traces.processes.len() == 1 && traces.cgroups.is_empty() && traces.folders.is_empty();
+        // The spawner, and the template; and for each a sandbox that waits, with its supervisor.
+        let rests = traces.processes == 6 && traces.folders.is_empty();
         rests.then_some(traces)
     });
 

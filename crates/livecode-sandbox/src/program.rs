@@ -2,11 +2,13 @@
 //! the interpreter that the step would execute, the way back into it.
 
 use std::{
+    ffi::CString,
     io,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::process::CommandExt,
     },
+    path::Path,
     process::Command,
 };
 
@@ -69,6 +71,10 @@ pub(crate) fn execute(
         privileges::become_dumpable()?;
         sys::unblock_child_signals().step("unblock signals")?;
         sys::close_all_but(MESSAGE_FD + 1, &[]).step("close descriptors")?;
+        let name = Path::new(&step.argv[0]).file_name().unwrap_or_default().as_encoded_bytes();
+        // As long as the kernel keeps it (prctl(2), PR_SET_NAME); no argument holds a NUL.
+        let name = CString::new(&name[..name.len().min(15)]).unwrap_or_default();
+        rustix::thread::set_name(&name).step("name the process")?;
         let mut env = order.env.clone();
         env.push(("LIVECODE_FD".into(), MESSAGE_FD.to_string()));
         return Ok(Turned::Into(Program { argv: step.argv.clone(), env }));

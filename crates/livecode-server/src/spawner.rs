@@ -88,7 +88,21 @@ impl Spawner {
     /// # Errors
     /// Where it does not start, or no sandbox can be made.
     pub fn new(start: Start, settings: SpawnerSettings, metrics: Arc<Metrics>) -> Result<Self, SpawnerError> {
-        let (process, degraded) = launch(&start, &settings)?;
+        let process = start(&settings).map_err(SpawnerError::Start)?;
+        Self::of(process, start, settings, metrics)
+    }
+
+    /// As [`Self::new`], of a process that is started already.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn of(
+        process: Process,
+        start: Start,
+        settings: SpawnerSettings,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, SpawnerError> {
+        let degraded = await_ready(&process)?;
         let living = Mutex::new(Living { process, generation: Generation(0) });
         Ok(Self { start, settings, living, turn: Arc::default(), degraded, metrics })
     }
@@ -147,7 +161,8 @@ impl Spawner {
 
     fn renew(&self, living: &mut Living) -> io::Result<()> {
         living.process.kill();
-        let (process, _) = launch(&self.start, &self.settings).map_err(io::Error::other)?;
+        let process = (self.start)(&self.settings)?;
+        await_ready(&process).map_err(io::Error::other)?;
         *living = Living { process, generation: Generation(living.generation.0 + 1) };
         self.metrics.spawner_restarts.inc();
         Ok(())
@@ -158,12 +173,12 @@ impl Spawner {
     }
 }
 
-fn launch(start: &Start, settings: &SpawnerSettings) -> Result<(Process, Vec<String>), SpawnerError> {
-    let process = start(settings).map_err(SpawnerError::Start)?;
+/// Waits until it can be asked. The result is what cannot be enforced.
+fn await_ready(process: &Process) -> Result<Vec<String>, SpawnerError> {
     let ready = hear(&process.socket).inspect_err(|_| process.kill()).map_err(SpawnerError::Start)?;
     match ready.error {
         Some(error) => Err(SpawnerError::NoSandbox(error)),
-        None => Ok((process, ready.degraded)),
+        None => Ok(ready.degraded),
     }
 }
 

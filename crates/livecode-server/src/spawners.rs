@@ -57,12 +57,15 @@ impl Spawners {
             templates.insert(runtime.name.clone(), place.clone());
             let settings = settings(Some(warm_of(prepared, config)), Some(template));
             let (start, metrics, name) = (start.clone(), metrics.clone(), runtime.name.clone());
-            std::thread::spawn(move || match Spawner::new(start, settings, metrics) {
-                Ok(spawner) => drop(place.set(Arc::new(spawner))),
-                Err(error) => {
-                    let cause =
-                        std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                    tracing::warn!(runtime = name, %error, cause, "no template; its programs start cold");
+            // Started here, before anybody is served: until it is executed it holds all that the server has open.
+            let process = start(&settings).map_err(SpawnerError::Start);
+            std::thread::spawn(move || {
+                match process.and_then(|process| Spawner::of(process, start, settings, metrics)) {
+                    Ok(spawner) => drop(place.set(Arc::new(spawner))),
+                    Err(error) => {
+                        let cause = std::error::Error::source(&error).map(ToString::to_string);
+                        tracing::warn!(runtime = name, %error, cause, "no template; its programs start cold");
+                    }
                 }
             });
         }

@@ -6,7 +6,6 @@
 
 use std::{
     io,
-    mem::ManuallyDrop,
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::net::UnixStream,
@@ -40,6 +39,7 @@ const TAKEN: u8 = b't';
 /// The spawner's side.
 pub(crate) struct Pool<'a> {
     spawner: &'a Spawner<'a>,
+    server: OwnedFd,
     waiting: Vec<Waiting>,
     wanted: usize,
     most: usize,
@@ -58,44 +58,48 @@ struct Waiting {
 pub(crate) struct Member {
     /// Whether it makes a sandbox before it is asked to.
     pub is_ahead: bool,
+    server: OwnedFd,
     note: OwnedFd,
     /// How long it waits; for ever where that is not said.
     patience: Option<Duration>,
 }
 
 impl<'a> Pool<'a> {
-    pub fn new(spawner: &'a Spawner<'a>) -> Self {
+    pub fn new(spawner: &'a Spawner<'a>, server: OwnedFd) -> Self {
         let most = spawner.settings.warm.as_ref().map_or(0, |warm| warm.sandboxes_max as usize);
         let wanted = FEWEST.min(most);
-        Self { spawner, waiting: vec![], wanted, most, pause: PAUSE, paused_until: None }
+        Self { spawner, server, waiting: vec![], wanted, most, pause: PAUSE, paused_until: None }
     }
 
     /// Forks until the server is gone. Returns in the forks, too.
-    pub fn run(self) -> End {
-        // In a program nothing of it may be closed a second time.
-        let mut pool = ManuallyDrop::new(self);
+    pub fn run(mut self) -> End {
         loop {
-            if pool.paused_until.is_some_and(|until| until <= Instant::now()) {
-                pool.paused_until = None;
+            if self.paused_until.is_some_and(|until| until <= Instant::now()) {
+                self.paused_until = None;
             }
-            let missing =
-                if pool.paused_until.is_some() { 0 } else { pool.wanted.saturating_sub(pool.ahead()) };
-            for _ in 0..missing {
-                if let Some(end) = pool.fork(true) {
-                    return end;
-                }
-            }
-            match pool.wait() {
-                Ok(Next::Asked) => {
-                    if let Some(end) = pool.fork(false) {
-                        return end;
-                    }
-                }
-                Ok(Next::Nothing) => {}
+            let is_ahead = self.paused_until.is_none() && self.ahead() < self.wanted;
+            let is_asked = match self.wait(is_ahead) {
+                Ok(Next::Asked) => true,
+                Ok(Next::Nothing) => false,
                 Ok(Next::Gone) => return End::Exit(0),
                 Err(error) => {
                     eprintln!("livecode spawner: cannot wait: {error}");
                     return End::Exit(1);
+                }
+            };
+            if !is_ahead && !is_asked {
+                continue;
+            }
+            match self.fork(is_ahead) {
+                Ok(None) => {}
+                Ok(Some((note, patience))) => {
+                    let Self { spawner, server, waiting, .. } = self;
+                    drop(waiting); // what the others say is not for this one
+                    return spawner.serve(Member { is_ahead, server, note, patience });
+                }
+                Err(error) => {
+                    eprintln!("livecode spawner: cannot fork: {error}");
+                    self.fail();
                 }
             }
         }
@@ -105,27 +109,15 @@ impl<'a> Pool<'a> {
         self.waiting.iter().filter(|waiting| waiting.is_ahead).count()
     }
 
-    /// Forks a member. `Some` in the member, when it is done.
-    fn fork(&mut self, is_ahead: bool) -> Option<End> {
+    /// Forks a member. `Some` in the member.
+    fn fork(&mut self, is_ahead: bool) -> io::Result<Option<(OwnedFd, Option<Duration>)>> {
         let patience = (self.ahead() >= FEWEST).then_some(PATIENCE);
-        let forked = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
-            .map_err(io::Error::from)
-            .and_then(|pipe| Ok((pipe, livecode_sandbox::fork()?)));
-        match forked {
-            Ok(((heard, note), Forked::Parent(_))) => {
-                drop(note);
+        let (heard, note) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        match livecode_sandbox::fork()? {
+            Forked::Child => Ok(Some((note, patience))),
+            Forked::Parent(_) => {
                 self.waiting.push(Waiting { note: heard, is_ahead, is_ready: false });
-                None
-            }
-            Ok(((heard, note), Forked::Child)) => {
-                drop(heard);
-                self.waiting.clear(); // the notes of others
-                Some(self.spawner.serve(Member { is_ahead, note, patience }))
-            }
-            Err(error) => {
-                eprintln!("livecode spawner: cannot fork: {error}");
-                self.fail();
-                None
+                Ok(None)
             }
         }
     }
@@ -136,13 +128,15 @@ impl<'a> Pool<'a> {
         self.pause = (self.pause * 2).min(MAX_PAUSE);
     }
 
-    /// Waits until a member says something, or a request comes that no member waits for.
-    fn wait(&mut self) -> io::Result<Next> {
+    /// Waits until a member says something, or a request comes that no member waits for; or only looks, where there is
+    /// something to do.
+    fn wait(&mut self, is_busy: bool) -> io::Result<Next> {
         // Who waits takes requests by itself.
         let asked = if self.waiting.is_empty() { PollFlags::IN } else { PollFlags::empty() };
-        let mut ready = vec![PollFd::new(self.spawner.server, asked)];
+        let mut ready = vec![PollFd::new(&self.server, asked)];
         ready.extend(self.waiting.iter().map(|waiting| PollFd::new(&waiting.note, PollFlags::IN)));
-        let pause = self.paused_until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
+        let pause = self.paused_until.map(|until| until.saturating_duration_since(Instant::now()));
+        let pause = if is_busy { Some(Duration::ZERO) } else { pause }.map(timespec);
         match poll(&mut ready, pause.as_ref()) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(Next::Nothing),
@@ -199,18 +193,16 @@ enum Next {
 }
 
 impl Member {
-    /// Waits for a request. `None` where the server is gone, or the sandbox that is ready has died, or nobody has asked for
-    /// too long.
-    pub fn receive(
-        &self,
-        server: &OwnedFd,
-        ready: Option<&Ready>,
-    ) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
+    /// Waits for a request. `None` where the server or the spawner is gone, or the sandbox that is ready has died, or nobody
+    /// has asked for too long.
+    pub fn receive(&self, ready: Option<&Ready>) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
         self.say(READY);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         // Of all who wait, one is woken.
         let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
-        epoll::add(&epoll, server, epoll::EventData::new_u64(0), flags)?;
+        epoll::add(&epoll, &self.server, epoll::EventData::new_u64(0), flags)?;
+        // Says of itself when nobody listens to it any more.
+        epoll::add(&epoll, &self.note, epoll::EventData::new_u64(1), epoll::EventFlags::empty())?;
         if let Some(ready) = ready {
             let control = ready.sandbox.control();
             epoll::add(&epoll, control, epoll::EventData::new_u64(1), epoll::EventFlags::IN)?;
@@ -224,7 +216,7 @@ impl Member {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            match receive(server) {
+            match receive(&self.server) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return other,
             }
@@ -234,7 +226,7 @@ impl Member {
         }
     }
 
-    /// A request was taken: another may be made ready.
+    /// A request was taken: another may be made ready. It hears of no further one.
     pub fn take(self) {
         self.say(TAKEN);
     }

@@ -52,16 +52,14 @@ pub enum End {
 pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> End {
     // Signals of the server's terminal are not for us; we end when the server does.
     let _ = rustix::process::setsid();
-    // What a program must not close a second time is closed by nobody.
-    let server: &'static OwnedFd = Box::leak(Box::new(server));
     let host = match prepare(settings) {
         Ok(host) => host,
         Err(error) => {
-            say(server, &Ready { degraded: vec![], error: Some(with_causes(&*error)) });
+            say(&server, &Ready { degraded: vec![], error: Some(with_causes(&*error)) });
             return End::Exit(1);
         }
     };
-    say(server, &Ready { degraded: host.degraded(), error: None });
+    say(&server, &Ready { degraded: host.degraded(), error: None });
     // Forgotten children are reaped by the kernel (signal(7)).
     livecode_sandbox::reap_children_automatically(true);
     // One sweeps for all. What is done in a fork is done while supervisors are started already.
@@ -75,8 +73,8 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> End {
             Err(error) => eprintln!("livecode spawner: cannot fork to sweep: {error}"),
         }
     }
-    let spawner = Spawner { host, server, settings };
-    let end = Pool::new(&spawner).run();
+    let spawner = Spawner { host, settings };
+    let end = Pool::new(&spawner, server).run();
     if matches!(end, End::Exit(_)) {
         spawner.host.tidy();
     }
@@ -86,7 +84,6 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> End {
 /// What the forks of a spawner share.
 pub(crate) struct Spawner<'a> {
     pub host: Host,
-    pub server: &'static OwnedFd,
     pub settings: &'a SpawnerSettings,
 }
 
@@ -109,7 +106,7 @@ impl Spawner<'_> {
             }
         };
         loop {
-            let (request, stream) = match member.receive(self.server, ready.as_ref()) {
+            let (request, stream) = match member.receive(ready.as_ref()) {
                 Ok(Some(request)) => request,
                 Ok(None) => {
                     drop(ready); // and its cgroups

@@ -21,9 +21,16 @@ def become():
     # What is there by now stays; not looking at it again leaves its memory shared with the template.
     gc.collect()
     gc.freeze()
+    # Where the kernel shows this process's command line and environment from (proc_pid_stat(5), fields 48 to 51).
+    with open("/proc/self/stat") as stat:
+        places = list(map(int, stat.read().rpartition(")")[2].split()[45:49]))
     ctypes.pythonapi.PyOS_BeforeFork()
     length = library.livecode_template()
     ctypes.pythonapi.PyOS_AfterFork_Child()
+
+    def show(text, start, end):
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, text, min(len(text), end - start - 1))
 
     count, *texts = ctypes.string_at(library.livecode_template_text(), length).split(b"\0")[:-1]
     command, variables = texts[: int(count)], texts[int(count) :]
@@ -31,6 +38,8 @@ def become():
     for variable in variables:
         name, _, value = variable.partition(b"=")
         os.environb[name] = value
+    show(b"\0".join(command), *places[:2])
+    show(b"\0".join(variables), *places[2:])
     sys.orig_argv[:] = map(os.fsdecode, command)
     sys.argv[:] = sys.orig_argv[1:]
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)

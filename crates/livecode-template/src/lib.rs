@@ -18,8 +18,8 @@ use rustix::{
     stdio,
 };
 
-/// The variable with the [`SpawnerSettings`].
-const SETTINGS: &str = "LIVECODE_TEMPLATE";
+/// The longest settings, in bytes.
+const MAX_SETTINGS_BYTES: usize = 128 * 1024;
 /// Descriptors below this number are a program's.
 const FIRST_OWN_FD: i32 = 10;
 
@@ -56,23 +56,22 @@ fn text(program: &Program) -> Vec<u8> {
     all.flat_map(|text| text.into_bytes().into_iter().chain([0])).collect()
 }
 
-/// Takes the socket from standard input, whose place a pipe takes as it will be in a program; and from the socket the server's
-/// own standard error, since the interpreter was given a pipe for the same reason.
+/// Takes the socket from standard input, whose place a pipe takes as it will be in a program; and from the socket the
+/// [`SpawnerSettings`], which no environment shows then, and the server's own standard error, since the interpreter was given
+/// a pipe for the same reason.
 fn settle() -> io::Result<(std::os::fd::OwnedFd, SpawnerSettings)> {
-    let settings = std::env::var(SETTINGS).map_err(io::Error::other)?;
-    let settings = serde_json::from_str(&settings)?;
     let server = fcntl_dupfd_cloexec(stdio::stdin(), FIRST_OWN_FD)?;
     stdio::dup2_stdin(pipe()?.0)?;
 
-    let mut bytes = [0; 8];
+    let mut bytes = vec![0; MAX_SETTINGS_BYTES];
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut attached = RecvAncillaryBuffer::new(&mut space);
     let mut buffers = [io::IoSliceMut::new(&mut bytes)];
-    recvmsg(&server, &mut buffers, &mut attached, RecvFlags::CMSG_CLOEXEC)?;
+    let length = recvmsg(&server, &mut buffers, &mut attached, RecvFlags::CMSG_CLOEXEC)?.bytes;
     let log = attached.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
     stdio::dup2_stderr(log.ok_or_else(|| io::Error::other("the server sent no log"))?)?;
-    Ok((server, settings))
+    Ok((server, serde_json::from_slice(&bytes[..length])?))
 }

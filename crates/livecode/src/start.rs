@@ -38,7 +38,7 @@ pub fn spawner(settings: &SpawnerSettings) -> io::Result<Process> {
             command.stdout(Stdio::null());
             command
         }
-        Some(template) => interpreter(template, &text, &settings.data_dir)?,
+        Some(template) => interpreter(template, &settings.data_dir)?,
     };
     // The attack suite's switch (`livecode_sandbox::without`), by which it shows that it can fail.
     #[cfg(debug_assertions)]
@@ -47,7 +47,7 @@ pub fn spawner(settings: &SpawnerSettings) -> io::Result<Process> {
     // Not waited for yet, it cannot be mistaken for another.
     let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     if settings.template.is_some() {
-        send_log(&ours)?;
+        tell(&ours, text.as_bytes())?;
         tell_of(&mut child)?;
     }
     // It ends when `ours` is closed; somebody must hear of it.
@@ -57,13 +57,13 @@ pub fn spawner(settings: &SpawnerSettings) -> io::Result<Process> {
 
 /// The interpreter as it would be in a sandbox, but for what makes a template of it. Its standard streams are of the kind
 /// that a program's are, since it looks at them when it starts.
-fn interpreter(template: &Template, settings: &str, data_dir: &Path) -> io::Result<Command> {
+fn interpreter(template: &Template, data_dir: &Path) -> io::Result<Command> {
     let hook = unpack(data_dir)?;
     let mut command = Command::new(&template.interpreter);
     let inside = Path::new(livecode_sandbox::WORKING_DIRECTORY).join(&template.source);
     command.arg(inside).current_dir("/").env_clear();
     command.envs(template.env.iter().map(|(name, value)| (name, value)));
-    command.env("PYTHONPATH", hook).env("LIVECODE_TEMPLATE", settings);
+    command.env("PYTHONPATH", hook);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
 }
@@ -85,14 +85,14 @@ fn unpack(data_dir: &Path) -> io::Result<PathBuf> {
     folder.canonicalize()
 }
 
-/// Sends the server's standard error, for what the spawner and its supervisors have to say.
-fn send_log(spawner: &OwnedFd) -> io::Result<()> {
+/// Sends the settings, and the server's standard error for what the spawner and its supervisors have to say.
+fn tell(spawner: &OwnedFd, settings: &[u8]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut attached = SendAncillaryBuffer::new(&mut space);
     let stderr = io::stderr();
     let descriptors = [stderr.as_fd()];
     attached.push(SendAncillaryMessage::ScmRights(&descriptors));
-    sendmsg(spawner, &[IoSlice::new(b"log")], &mut attached, SendFlags::NOSIGNAL)?;
+    sendmsg(spawner, &[IoSlice::new(settings)], &mut attached, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 

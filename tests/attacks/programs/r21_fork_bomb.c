@@ -19,6 +19,8 @@ int main(int argc, char **argv) {
         }
         if (getpid() != first) { pause(); continue; }
         if (errno != EAGAIN) perror("fork");
+        // Children that were not given a processor yet have not counted themselves.
+        for (int ms = 0; ms < 5000 && *(volatile int *)made < limit / 2; ms++) usleep(1000);
         if (*made > limit) printf("%d processes, not %d\n", *made, limit);
         if (*made < limit / 2) printf("only %d processes, not %d\n", *made, limit);
         puts("bounded");

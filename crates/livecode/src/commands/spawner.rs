@@ -15,7 +15,7 @@ pub struct Spawner {
 
 impl Spawner {
     pub fn run(self) -> ExitCode {
-        let server = std::io::stdin().as_fd().try_clone_to_owned().map_err(io::Error::from);
+        let server = io::stdin().as_fd().try_clone_to_owned();
         let settings = serde_json::from_str(&self.settings).map_err(io::Error::from);
         match server.and_then(|server| Ok((server, settings?))) {
             Ok((server, settings)) => match spawner::run(server, &settings) {
