@@ -14,7 +14,7 @@
 use std::{
     io,
     os::{
-        fd::{AsFd as _, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
     path::PathBuf,
@@ -52,6 +52,11 @@ const MIN_CPU_CHECK: Duration = Duration::from_millis(10);
 /// CPU time after which a program yields to those that have used less, in milliseconds: more than a small program or a small
 /// compilation takes.
 const LONG_CPU_MS: u64 = 40;
+/// How long a session must last for its supervisor to listen for other servers, while the one that had it started is there: most
+/// end before that, and a socket costs as much as a journal to make.
+const LISTEN_AFTER: Duration = Duration::from_millis(100);
+/// How long until that is tried again where it failed.
+const LISTEN_PAUSE: Duration = Duration::from_secs(1);
 /// How long a server that could not be accepted waits, and all else with it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 /// How long the end waits for a server to take the last notices.
@@ -99,20 +104,18 @@ fn begin(
     let order = folder.order()?;
     let mut record = Record::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
     let start = || -> Result<_, String> {
-        let listener = folder.listen().map_err(|error| error.to_string())?;
         let file = folder.order_file().map_err(|error| error.to_string())?;
         let begun = sandbox_for(host, &order, ready).and_then(|(mut sandbox, pipes)| {
             sandbox.begin(&order, file.as_fd())?;
             Ok((sandbox, pipes))
         });
         let (sandbox, pipes) = begun.map_err(|error| format!("{error}: {}", error.source))?;
-        Ok((listener, sandbox, pipes))
+        Ok((sandbox, pipes))
     };
     match start() {
-        Ok((listener, sandbox, pipes)) => {
+        Ok((sandbox, pipes)) => {
             let connections = Connection::accept(server).into_iter().collect();
-            Supervisor::new(host, folder, order, record, listener, connections, sandbox, pipes, began)
-                .map(Some)
+            Supervisor::new(host, folder, order, record, connections, sandbox, pipes, began).map(Some)
         }
         Err(why) => {
             record.say(&why);
@@ -143,7 +146,9 @@ struct Supervisor<'h> {
     folder: Folder,
     order: Order,
     record: Record,
-    listener: UnixListener,
+    /// Where other servers come in, once there is such a place; and when it is to be made.
+    listener: Option<UnixListener>,
+    listen_at: Option<Instant>,
     connections: Vec<Connection>,
     sandbox: Sandbox,
     outputs: Outputs,
@@ -188,7 +193,6 @@ impl<'h> Supervisor<'h> {
         folder: Folder,
         order: Order,
         record: Record,
-        listener: UnixListener,
         connections: Vec<Connection>,
         sandbox: Sandbox,
         pipes: Pipes,
@@ -205,7 +209,8 @@ impl<'h> Supervisor<'h> {
             host,
             folder,
             record,
-            listener,
+            listener: None,
+            listen_at: Some(began + LISTEN_AFTER),
             connections,
             sandbox,
             outputs: Outputs::new(pipes.stdout, pipes.stderr, pipes.messages),
@@ -230,6 +235,7 @@ impl<'h> Supervisor<'h> {
             let woken = self.wait();
             let now = Instant::now();
             self.serve_connections(&woken);
+            self.listen(now);
             self.stdin.pump();
             self.events.pump();
             let found = self.outputs.take(woken.readable, now);
@@ -251,7 +257,7 @@ impl<'h> Supervisor<'h> {
     fn wait(&self) -> Woken {
         let clocks = [self.wall_deadline, self.cpu.check_at, self.idle.due(), self.memory.due()];
         let clocks = if self.findings.decided.is_none() { clocks } else { [None; 4] };
-        let dues = clocks.into_iter().chain([self.outputs.due(), self.record.syncer.due()]);
+        let dues = clocks.into_iter().chain([self.outputs.due(), self.record.syncer.due(), self.listen_at]);
         let due = dues.flatten().min();
         let timeout = due.map(|due| timespec(due.saturating_duration_since(Instant::now())));
 
@@ -280,9 +286,8 @@ impl<'h> Supervisor<'h> {
         watch(Source::Messages, self.outputs.messages(), PollFlags::IN);
         watch(Source::Way, self.stdin.waits_for(), PollFlags::OUT);
         watch(Source::Way, self.events.waits_for(), PollFlags::OUT);
-        let listener =
-            (self.connections.len() < MAX_CONNECTIONS).then_some(std::os::fd::AsFd::as_fd(&self.listener));
-        watch(Source::Listener, listener, PollFlags::IN);
+        let listener = self.listener.as_ref().filter(|_| self.connections.len() < MAX_CONNECTIONS);
+        watch(Source::Listener, listener.map(AsFd::as_fd), PollFlags::IN);
         for (index, connection) in self.connections.iter().enumerate() {
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::IN, connection.may_read());
@@ -447,12 +452,28 @@ impl<'h> Supervisor<'h> {
         for index in gone.into_iter().rev() {
             self.connections.remove(index);
         }
-        if woken.listener {
-            match self.listener.accept() {
+        if let Some(listener) = self.listener.as_ref().filter(|_| woken.listener) {
+            match listener.accept() {
                 Ok((stream, _)) => self.connections.extend(Connection::accept(stream)),
                 // Without descriptors for it the listener stays readable, and the loop would turn for nothing.
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => std::thread::sleep(ACCEPT_PAUSE),
                 Err(_) => {}
+            }
+        }
+    }
+
+    /// Lets other servers in where it is time to, or there is none left. What does not work is tried again.
+    fn listen(&mut self, now: Instant) {
+        let is_time = self.connections.is_empty() || self.listen_at.is_some_and(|at| at <= now);
+        if self.listener.is_some() || self.listen_at.is_none() || !is_time {
+            return;
+        }
+        match self.folder.listen() {
+            Ok(listener) => (self.listener, self.listen_at) = (Some(listener), None),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                eprintln!("livecode supervisor: {error}{}", cause.unwrap_or_default());
+                self.listen_at = Some(now + LISTEN_PAUSE);
             }
         }
     }
