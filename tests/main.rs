@@ -26,3 +26,4 @@ mod sessions;
 mod stream;
 mod turtle;
 mod v01;
+mod warm;

@@ -105,6 +105,19 @@ pub enum Delivery {
     },
 }
 
+/// How much of a session's sandbox was ready before there was a session for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// Nothing.
+    #[default]
+    Cold,
+    /// The sandbox.
+    Sandbox,
+    /// The sandbox, and the interpreter in it.
+    Interpreter,
+}
+
 /// What a supervisor tells a server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "notice", rename_all = "snake_case")]
@@ -116,6 +129,9 @@ pub enum Notice {
         /// What of the sandbox this machine could not enforce, one sentence each.
         #[serde(default)]
         degraded: Vec<String>,
+        /// How much was ready when the session came.
+        #[serde(default)]
+        start: Start,
     },
     /// The journal has grown. Only the latest matters, so a supervisor may leave earlier ones out.
     Progress {

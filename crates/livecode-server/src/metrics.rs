@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use livecode_protocol::session::Outcome;
+use livecode_protocol::{control::Start, session::Outcome};
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, core::Collector,
@@ -35,6 +35,9 @@ const REASONS: [(u16, &str); 13] = [
 ];
 const OTHER: &str = "other";
 
+const STARTS: [(Start, &str); 3] =
+    [(Start::Cold, "cold"), (Start::Sandbox, "sandbox"), (Start::Interpreter, "interpreter")];
+
 const OUTCOMES: [(Outcome, &str); 8] = [
     (Outcome::Exited, "exited"),
     (Outcome::Signalled, "signalled"),
@@ -52,6 +55,7 @@ pub struct Metrics {
     /// Sessions made.
     pub(crate) created: IntCounter,
     ended: IntCounterVec,
+    starts: IntCounterVec,
     /// Sessions that wait for their turn to run.
     pub(crate) waiting: IntGauge,
     /// Sessions that have had their turn and have not ended.
@@ -139,6 +143,11 @@ impl Default for Metrics {
                 "livecode_stream_sent_messages_total",
                 "Entries sent to those who follow sessions.",
             ),
+            starts: labelled(
+                "livecode_session_starts_total",
+                "Sessions started, by how much was ready: the sandbox, or the interpreter in it, too.",
+                "ready",
+            ),
             refused: labelled(
                 "livecode_requests_refused_total",
                 "Requests answered with an error, and websockets closed for what they sent, by the reason.",
@@ -158,6 +167,9 @@ impl Default for Metrics {
         for (_, outcome) in OUTCOMES {
             metrics.ended.with_label_values(&[outcome]);
         }
+        for (_, start) in STARTS {
+            metrics.starts.with_label_values(&[start]);
+        }
         for reason in REASONS.iter().map(|(_, reason)| *reason).chain([MESSAGE_RATE, OTHER]) {
             metrics.refused.with_label_values(&[reason]);
         }
@@ -173,6 +185,13 @@ fn keep<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::R
 }
 
 impl Metrics {
+    /// A session was started of which so much was ready.
+    pub(crate) fn start_of(&self, start: Start) {
+        if let Some((_, label)) = STARTS.iter().find(|(one, _)| *one == start) {
+            self.starts.with_label_values(&[label]).inc();
+        }
+    }
+
     /// What `/metrics` says, and its media type.
     pub(crate) fn render(&self) -> (String, String) {
         let encoder = TextEncoder::new();

@@ -138,7 +138,12 @@ impl Spawner<'_> {
             Made::Outside(mut sandbox, pipes) => {
                 sandbox.limit(&warm.limits, warm.cpu_millicores)?;
                 sandbox.wait_ready()?;
-                Ok(Some(supervisor::Ready { layout: warm.layout.clone(), sandbox, pipes }))
+                Ok(Some(supervisor::Ready {
+                    layout: warm.layout.clone(),
+                    template: template.cloned(),
+                    sandbox,
+                    pipes,
+                }))
             }
         }
     }

@@ -22,10 +22,11 @@ use std::{
 };
 
 use livecode_protocol::{
-    control::{self, Delivery, Notice, Request},
+    control::{self, Delivery, Notice, Request, Start},
     order::{Layout, Order, Step},
     session::Outcome,
     stream::{QUEUE_FULL, Signal},
+    warm::Template,
 };
 use livecode_sandbox::{Host, Look, Made, Pipes, Report, Sandbox, SetupError, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -65,6 +66,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// A sandbox that waits for its order.
 pub(crate) struct Ready {
     pub layout: Layout,
+    pub template: Option<Template>,
     pub sandbox: Sandbox,
     pub pipes: Pipes,
 }
@@ -105,17 +107,16 @@ fn begin(
     let mut record = Record::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
     let start = || -> Result<_, String> {
         let file = folder.order_file().map_err(|error| error.to_string())?;
-        let begun = sandbox_for(host, &order, ready).and_then(|(mut sandbox, pipes)| {
+        let begun = sandbox_for(host, &order, ready).and_then(|(mut sandbox, pipes, start)| {
             sandbox.begin(&order, file.as_fd())?;
-            Ok((sandbox, pipes))
+            Ok((sandbox, pipes, start))
         });
-        let (sandbox, pipes) = begun.map_err(|error| format!("{error}: {}", error.source))?;
-        Ok((sandbox, pipes))
+        begun.map_err(|error| format!("{error}: {}", error.source))
     };
     match start() {
-        Ok((sandbox, pipes)) => {
+        Ok((sandbox, pipes, how)) => {
             let connections = Connection::accept(server).into_iter().collect();
-            Supervisor::new(host, folder, order, record, connections, sandbox, pipes, began).map(Some)
+            Supervisor::new(host, folder, order, record, connections, sandbox, pipes, how, began).map(Some)
         }
         Err(why) => {
             record.say(&why);
@@ -128,15 +129,20 @@ fn begin(
 }
 
 /// The sandbox that is ready, or another where it does not fit the order or has died.
-fn sandbox_for(host: &Host, order: &Order, ready: Option<Ready>) -> Result<(Sandbox, Pipes), SetupError> {
+fn sandbox_for(
+    host: &Host,
+    order: &Order,
+    ready: Option<Ready>,
+) -> Result<(Sandbox, Pipes, Start), SetupError> {
     let layout = order.layout();
-    if let Some(Ready { sandbox, pipes, .. }) =
+    if let Some(Ready { sandbox, pipes, template, .. }) =
         ready.filter(|ready| ready.layout == layout && ready.sandbox.is_alive())
     {
-        return Ok((sandbox, pipes));
+        let is_up = template.is_some_and(|template| template.fits(order));
+        return Ok((sandbox, pipes, if is_up { Start::Interpreter } else { Start::Sandbox }));
     }
     match Sandbox::prepare(host, &group::own_name(), &layout, None)? {
-        Made::Outside(sandbox, pipes) => Ok((sandbox, pipes)),
+        Made::Outside(sandbox, pipes) => Ok((sandbox, pipes, Start::Cold)),
         Made::Inside(_) => unreachable!("only a template's copy goes on inside"),
     }
 }
@@ -150,6 +156,7 @@ struct Supervisor<'h> {
     listener: Option<UnixListener>,
     listen_at: Option<Instant>,
     connections: Vec<Connection>,
+    start: Start,
     sandbox: Sandbox,
     outputs: Outputs,
     stdin: Queue<OwnedFd>,
@@ -196,6 +203,7 @@ impl<'h> Supervisor<'h> {
         connections: Vec<Connection>,
         sandbox: Sandbox,
         pipes: Pipes,
+        start: Start,
         began: Instant,
     ) -> Result<Self, FolderError> {
         let mut stdin = Queue::new("standard input", pipes.stdin, INPUT_QUEUE_BYTES);
@@ -212,6 +220,7 @@ impl<'h> Supervisor<'h> {
             listener: None,
             listen_at: Some(began + LISTEN_AFTER),
             connections,
+            start,
             sandbox,
             outputs: Outputs::new(pipes.stdout, pipes.stderr, pipes.messages),
             stdin,
@@ -484,7 +493,11 @@ impl<'h> Supervisor<'h> {
                 let connection = &mut self.connections[index];
                 connection.greeted = true;
                 connection.owes_progress = true;
-                Notice::Hello { version: version.min(control::VERSION), degraded: self.host.degraded() }
+                Notice::Hello {
+                    version: version.min(control::VERSION),
+                    degraded: self.host.degraded(),
+                    start: self.start,
+                }
             }
             Request::Cancel => return self.decide(Outcome::Cancelled),
             Request::Deliver { tag, id, item } => match self.deliver(id, item) {

@@ -7,20 +7,27 @@ forgets this file, and goes on to run the program as it would have.
 
 
 def become():
-    import gc
-    import os
     import sys
 
-    known = set(sys.modules)
-    here = os.path.dirname(__file__)
+    known, looked_up = set(sys.modules), set(sys.path_importer_cache)
     import ctypes
+    import gc
+    import os
+
+    here = os.path.dirname(__file__)
 
     library = ctypes.PyDLL(os.path.join(here, "livecode_template.so"))
     library.livecode_template.restype = ctypes.c_size_t
     library.livecode_template_text.restype = ctypes.c_void_p
-    # What is there by now stays; not looking at it again leaves its memory shared with the template.
+    # What is there by now stays; not looking at it again leaves its memory shared with the template. But what a program
+    # makes hangs on its module, and is to be found and finalised at the end.
     gc.collect()
+    main = [sys.modules["__main__"], sys.modules["__main__"].__dict__]
+    for each in main:
+        ctypes.pythonapi.PyObject_GC_UnTrack(ctypes.py_object(each))
     gc.freeze()
+    for each in main:
+        ctypes.pythonapi.PyObject_GC_Track(ctypes.py_object(each))
     # Where the kernel shows this process's command line and environment from (proc_pid_stat(5), fields 48 to 51).
     with open("/proc/self/stat") as stat:
         places = list(map(int, stat.read().rpartition(")")[2].split()[45:49]))
@@ -49,7 +56,8 @@ def become():
     sys.path[sys.path.index(here) : sys.path.index(here) + 1] = [
         os.path.abspath(folder) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder
     ]
-    sys.path_importer_cache.clear()
+    for folder in set(sys.path_importer_cache) - looked_up | {here}:
+        sys.path_importer_cache.pop(folder, None)
 
     # The library has set every signal to what a program starts with; these are what the interpreter makes of it.
     import _signal

@@ -125,12 +125,16 @@ impl<'q> Talk<'q> {
 
     fn hear(&mut self, notice: Notice, session: &Session, store: &Store) -> io::Result<()> {
         match notice {
-            Notice::Hello { version, .. } => {
+            Notice::Hello { version, start, .. } => {
                 let spoken = control::OLDEST_VERSION..=control::VERSION;
                 if !spoken.contains(&version) {
                     let (oldest, newest) = (spoken.start(), spoken.end());
                     tracing::error!(id = %session.id, version, "its supervisor speaks no version from {oldest} to {newest}");
                     return Err(io::ErrorKind::Unsupported.into());
+                }
+                // Who talks to it before anything is known of it is who had it started.
+                if session.progress() == Progress::default() {
+                    session.metrics.start_of(start);
                 }
             }
             Notice::Progress { entries, bytes, started_us, active_us, ended: false } => {

@@ -1,0 +1,186 @@
+//! Warm starts: what a program finds is what it finds in a cold one, and nothing of another's.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::common::{Run, Server, eventually, id};
+
+/// Everything a program can easily learn of the interpreter it runs in.
+const LOOK: &str = r#"
+import sys
+before = sorted(sys.modules)
+import os, signal, gc, json, resource, threading
+status = dict(line.split(":\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\t" in line)
+def frames():
+    frame, names = sys._getframe(), []
+    while frame:
+        names.append((frame.f_code.co_name, frame.f_code.co_filename))
+        frame = frame.f_back
+    return names
+streams = [sys.stdin, sys.stdout, sys.stderr]
+print(json.dumps({
+    "modules": before, "argv": sys.argv, "orig_argv": sys.orig_argv, "path": sys.path, "executable": sys.executable,
+    "base_executable": sys._base_executable, "prefixes": [sys.prefix, sys.exec_prefix, sys.base_prefix], "flags": repr(sys.flags),
+    "xoptions": sys._xoptions, "warnoptions": sys.warnoptions, "meta_path": [getattr(f, "__name__", type(f).__name__) for f in sys.meta_path],
+    "importers": sorted(sys.path_importer_cache), "frames": frames(), "main": sorted(vars(sys.modules["__main__"])),
+    "file": __file__, "environ": dict(os.environ), "cwd": os.getcwd(), "ids": [os.getpid(), os.getppid(), os.getsid(0), os.getpgid(0)],
+    "signals": {str(n): str(signal.getsignal(n)) for n in signal.valid_signals()},
+    "streams": [[s.name, s.mode, s.encoding, s.errors, s.line_buffering, s.seekable(), s.isatty(), s.buffer.raw.mode, repr(s.buffer.raw.name)] for s in streams],
+    "descriptors": sorted(os.listdir("/proc/self/fd")), "cmdline": open("/proc/self/cmdline", "rb").read().rstrip(b"\0").decode(),
+    "comm": open("/proc/self/comm").read(), "limits": {n: resource.getrlimit(getattr(resource, n)) for n in dir(resource) if n.startswith("RLIMIT")},
+    "status": {k: status[k] for k in ["Umask", "Groups", "Threads", "SigBlk", "SigIgn", "SigCgt", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters", "NSpid"]},
+    "nice": os.nice(0), "affinity": sorted(os.sched_getaffinity(0)), "owner": os.stat("/proc/self/status").st_uid == os.getuid(),
+    "thread": threading.main_thread() is threading.current_thread(), "recursion": sys.getrecursionlimit(),
+    "outside": [n for n in (b"/support/", b"/template") if n in open("/proc/self/environ", "rb").read()],
+}, sort_keys=True, default=str))
+"#;
+
+fn look(server: &Server, fields: &Value) -> Value {
+    let mut request = json!({"runtime": "python", "code": LOOK, "limits": {"processes": 40}});
+    for (name, value) in fields.as_object().expect("fields") {
+        request[name] = value.clone();
+    }
+    let session = id(&server.create(&request));
+    let run = Run::collect(server.stream(&session, ""));
+    assert_eq!((run.exitstatus, &*run.stderr), (0, ""), "{run:?}");
+    serde_json::from_str(&run.stdout).expect("a document")
+}
+
+fn starts(server: &Server, ready: &str) -> u64 {
+    let text = server.get("/metrics").text();
+    let name = format!("livecode_session_starts_total{{ready=\"{ready}\"}} ");
+    let value = text.lines().find_map(|line| line.strip_prefix(&name)).expect("the figure");
+    value.parse().expect("a number")
+}
+
+/// Waits until the template is up: from then on every start finds it.
+fn warm() -> Server {
+    let server = Server::start();
+    eventually("the template is up", || {
+        server.run_code("python", "pass");
+        (starts(&server, "interpreter") > 0).then_some(())
+    });
+    server
+}
+
+#[test]
+fn a_copied_interpreter_is_as_a_fresh_one() {
+    let (warm, cold) = (warm(), Server::start_with(&["--warm", "off"]));
+    let copied = starts(&warm, "interpreter");
+    for fields in [
+        json!({}),
+        json!({"args": ["a", "b c", "\u{e4}"]}),
+        json!({"env": {"FOO": "\u{e4} = b"}}),
+        json!({"stdin": "x"}),
+    ] {
+        let (one, other) = (look(&warm, &fields), look(&cold, &fields));
+        for (name, value) in one.as_object().expect("a document") {
+            assert_eq!(value, &other[name], "{name} with {fields}");
+        }
+    }
+    assert_eq!(starts(&warm, "interpreter"), copied + 4);
+    assert_eq!((starts(&cold, "interpreter"), starts(&cold, "sandbox"), starts(&cold, "cold")), (0, 0, 4));
+}
+
+#[test]
+fn it_ends_as_a_fresh_one() {
+    let (warm, cold) = (warm(), Server::start_with(&["--warm", "off"]));
+    for code in [
+        "import atexit\natexit.register(print, 'bye')\nclass A:\n    def __del__(self): print('gone')\na = A()",
+        "raise SystemExit(7)",
+        "import sys\nsys.exit('why')",
+        "1/0",
+        "def f(): f()\nf()",
+        "import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.2), print('late'))).start()",
+        "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)",
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)",
+        "import subprocess\nprint(subprocess.run(['sh', '-c', 'exit 3']).returncode)",
+        "import multiprocessing as m\nif __name__ == '__main__':\n    with m.Pool(2) as p: print(p.map(abs, [-1, -2]))",
+        "print('no newline', end='')",
+        "import sys\nsys.stdout.close()",
+        "x = (",
+        "import os\nos._exit(4)",
+        "import os\nif os.fork() == 0:\n    print('child'); raise SystemExit\nos.wait(); print('parent')",
+    ] {
+        let (one, other) = (warm.run_code("python", code), cold.run_code("python", code));
+        assert_eq!(one, other, "{code}");
+    }
+    assert_eq!(starts(&warm, "cold"), 0);
+}
+
+#[test]
+fn what_an_interpreter_reads_when_it_starts_has_one_started() {
+    let server = warm();
+    let copied = starts(&server, "interpreter");
+    let seeded = json!({"env": {"PYTHONHASHSEED": "0"}, "code": "print(hash('a'))"});
+    let run = |fields: &Value| {
+        let mut request = json!({"runtime": "python"});
+        for (name, value) in fields.as_object().expect("fields") {
+            request[name] = value.clone();
+        }
+        Run::collect(server.stream(&id(&server.create(&request)), ""))
+    };
+    assert_eq!(run(&seeded), run(&seeded));
+    let other = json!({"code_filename": "other.py", "code": "print(__file__)"});
+    assert_eq!(run(&other).stdout, "/code/other.py\n");
+    let path = json!({"env": {"PYTHONPATH": "/code/more"}, "code": "import sys; print(sys.path[1])"});
+    assert_eq!(run(&path).stdout, "/code/more\n");
+    assert_eq!(starts(&server, "interpreter"), copied + 1, "the search path is looked at again");
+    assert_eq!(starts(&server, "cold"), 0);
+    let room = json!({"limits": {"disk_bytes": 1 << 20}, "code": "import os; s = os.statvfs('/code'); print(s.f_blocks * s.f_frsize)"});
+    let bytes: u64 = run(&room).stdout.trim().parse().expect("a number");
+    assert!(bytes < 2 << 20, "{bytes}");
+    assert_eq!(starts(&server, "cold"), 1, "a sandbox of another size is made for it");
+}
+
+#[test]
+fn nothing_of_one_is_in_another() {
+    let server = warm();
+    let code = "import sys, os, random, uuid, tempfile\nsys.modules['mark'] = 1\nopen('/tmp/mark', 'w').close()\n\
+                print(random.random(), uuid.uuid4(), os.urandom(4).hex(), tempfile.mktemp(), os.path.exists('/tmp/mark0'))\n\
+                os.rename('/tmp/mark', '/tmp/mark0')";
+    let ids: Vec<_> = (0..20).map(|_| server.create_id("python", code)).collect();
+    let said: Vec<_> = ids.iter().map(|id| Run::collect(server.stream(id, "")).stdout).collect();
+    for column in 0..4 {
+        let mut values: Vec<_> =
+            said.iter().map(|line| line.split(' ').nth(column).expect("a column")).collect();
+        values.sort_unstable();
+        values.dedup();
+        assert_eq!(values.len(), 20, "column {column}: {said:?}");
+    }
+    assert!(said.iter().all(|line| line.ends_with("False\n")), "{said:?}");
+}
+
+#[test]
+fn a_template_that_dies_is_not_missed() {
+    let server = warm();
+    let killed = Command::new("pkill")
+        .args(["-KILL", "-f", "-P", &server.pid().to_string(), "/code/main.py"])
+        .status();
+    assert!(killed.expect("pkill runs").success());
+    for _ in 0..3 {
+        assert_eq!(server.run_code("python", "print(1)").stdout, "1\n");
+    }
+    let copied = starts(&server, "interpreter");
+    eventually("another is up", || {
+        assert_eq!(server.run_code("python", "print(1)").stdout, "1\n");
+        (starts(&server, "interpreter") > copied).then_some(())
+    });
+}
+
+#[test]
+fn more_than_are_ready_all_run() {
+    let server = Server::start_with(&["--warm-sandboxes-max", "2"]);
+    let ids: Vec<_> = (0..40)
+        .map(|n| {
+            server.create_id(
+                if n % 2 == 0 { "python" } else { "bash" },
+                if n % 2 == 0 { "print(1)" } else { "echo 1" },
+            )
+        })
+        .collect();
+    for id in ids {
+        assert_eq!(Run::collect(server.stream(&id, "")).stdout, "1\n");
+    }
+}
