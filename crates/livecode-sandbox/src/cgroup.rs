@@ -197,7 +197,6 @@ impl Cgroups {
         };
         group.v2_memory = matches!(self.memory, Some(Controller::V2));
         group.v2_pids = matches!(self.pids, Some(Controller::V2));
-        group.v2_cpu = matches!(self.cpu, Some(Controller::V2));
         group
             .set_cpu_share(matches!(self.cpu, Some(Controller::V2)), cpu_millicores)
             .step("limit the CPU share")?;
@@ -348,7 +347,6 @@ pub(crate) struct Group {
     cpuacct: Option<Folder>,
     v2_memory: bool,
     v2_pids: bool,
-    v2_cpu: bool,
 }
 
 impl Group {
@@ -380,16 +378,6 @@ impl Group {
             put(&self.unified, "cpu.max", format!("{quota_us} {CPU_PERIOD_US}"))
         } else {
             put(&self.cpu, "cpu.cfs_quota_us", quota_us)
-        }
-    }
-
-    /// Lets groups of the usual weight go first, a hundred to one, where processors are wanted by more than there are.
-    pub fn yield_to_others(&self) -> io::Result<()> {
-        match (&self.cpu, self.v2_cpu) {
-            // The usual is 1,024 (cpu.shares) and 100 (cpu.weight).
-            (Some(_), _) => put(&self.cpu, "cpu.shares", 8),
-            (None, true) => put(&self.unified, "cpu.weight", 1),
-            (None, false) => Ok(()),
         }
     }
 

@@ -45,9 +45,9 @@ const MAX_CONNECTIONS: usize = 4;
 const MAX_WAITING_SIGNALS: usize = 64;
 /// CPU time is looked at again after what is left could have been used, but not more often than this.
 const MIN_CPU_CHECK: Duration = Duration::from_millis(10);
-/// CPU time after which a program yields to those that have used less, in milliseconds: more than a small program or a small
-/// compilation takes.
-const LONG_CPU_MS: u64 = 40;
+/// How seldom it is looked at, at most, while a program that has almost used up its CPU time rests: what it can have used
+/// beyond its limit by then.
+const MAX_CPU_PAUSE: Duration = Duration::from_secs(1);
 /// How long a server that could not be accepted waits, and all else with it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 /// How long the end waits for a server to take the last notices.
@@ -135,8 +135,9 @@ struct Supervisor<'h> {
 #[derive(Default)]
 struct CpuClock {
     base_ms: u64,
-    /// Whether the program has computed for so long that it yields to others.
-    yields: bool,
+    /// What had been used at the last look, and how long was waited for it.
+    last_ms: u64,
+    pause: Duration,
     check_at: Option<Instant>,
 }
 
@@ -324,7 +325,8 @@ impl<'h> Supervisor<'h> {
         self.step.map(|index| self.order.compile.get(index).unwrap_or(&self.order.run))
     }
 
-    /// Looks at the CPU time, and says when to look again: no sooner than all that is left can have been used.
+    /// Looks at the CPU time, and says when to look again: no sooner than all that is left can have been used, and ever more
+    /// seldom while nothing is.
     fn check_cpu(&mut self, now: Instant) {
         let (Some(step), Some(total_ms)) = (self.running_step(), self.sandbox.cpu_ms()) else {
             self.cpu.check_at = None; // counted by rlimit, if at all
@@ -335,17 +337,11 @@ impl<'h> Supervisor<'h> {
             self.cpu.check_at = None;
             return self.decide(Outcome::Cpu);
         }
-        let look_ms = match LONG_CPU_MS.checked_sub(total_ms) {
-            Some(short_ms @ 1..) => left_ms.min(short_ms),
-            _ if self.cpu.yields => left_ms,
-            _ => {
-                self.cpu.yields = true;
-                self.sandbox.yield_to_others();
-                left_ms
-            }
-        };
         let cores = u64::from(self.order.limits.cpu_millicores).div_ceil(1000).max(1);
-        self.cpu.check_at = now.checked_add(Duration::from_millis(look_ms / cores).max(MIN_CPU_CHECK));
+        let rests = total_ms == std::mem::replace(&mut self.cpu.last_ms, total_ms);
+        let least = if rests { (self.cpu.pause * 2).min(MAX_CPU_PAUSE) } else { MIN_CPU_CHECK };
+        self.cpu.pause = Duration::from_millis(left_ms / cores).max(least);
+        self.cpu.check_at = now.checked_add(self.cpu.pause);
     }
 
     /// Takes in what init reports. `false` once it is gone.
