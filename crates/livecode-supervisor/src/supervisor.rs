@@ -290,7 +290,7 @@ impl<'h> Supervisor<'h> {
             if self.findings.decided == Some(Outcome::Output) {
                 return;
             }
-            if !self.record.append(kind, &data) {
+            if !self.record.append(kind, data) {
                 self.decide(Outcome::Output);
             }
         }

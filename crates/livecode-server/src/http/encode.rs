@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn item(kind: Kind, data: &[u8]) -> Item {
-        Item::Entry(Entry { seq: 7, time_us: 0, kind, data: data.to_vec() })
+        Item::Entry(Entry { seq: 7, time_us: 0, kind, data: data.to_vec().into() })
     }
 
     #[test]
