@@ -10,6 +10,7 @@ mod cli;
 mod docs;
 mod doctor;
 mod errors;
+mod idle;
 mod leftovers;
 mod limits;
 mod liveness;

@@ -7,13 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
+use rustix::{buffer::spare_capacity, io::retry_on_intr};
+
 use crate::{
     EXIT_RECORD_BYTES, Entry, HEADER_BYTES, Kind, RECORD_HEADER_BYTES,
     record::{self, CLOSED_HEADER, HEADER},
 };
 
-/// Bytes read from the file at once.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// Bytes read from the file at once: four records of the largest output, and a little.
+const CHUNK_BYTES: usize = 264 * 1024;
 
 /// Why a journal could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +42,7 @@ pub struct Reader {
     /// Where the next record starts in the file.
     offset: u64,
     /// Bytes of the file from `offset` on, read ahead.
-    ahead: Vec<u8>,
+    ahead: Bytes,
     /// How much of `ahead` lies before `offset`.
     consumed: usize,
     last_seq: u64,
@@ -63,7 +66,7 @@ impl Reader {
             path: path.to_owned(),
             file,
             offset: HEADER_BYTES,
-            ahead: vec![],
+            ahead: Bytes::new(),
             consumed: 0,
             last_seq: 0,
         })
@@ -105,7 +108,7 @@ impl Reader {
             if !self.fill(length, until_bytes)? {
                 return Err(self.corrupt());
             }
-            let entry = record::decode(&self.ahead[self.consumed..self.consumed + length]);
+            let entry = record::decode(&self.ahead.slice(self.consumed..self.consumed + length));
             entries.push(entry.ok_or_else(|| self.corrupt())?);
             self.advance(length, head.seq);
             total += length;
@@ -116,7 +119,7 @@ impl Reader {
     /// Gives back the memory of what was read ahead, if nothing of it is left to read.
     pub fn rest(&mut self) {
         if self.consumed == self.ahead.len() {
-            self.ahead = vec![];
+            self.ahead = Bytes::new();
             self.consumed = 0;
         }
     }
@@ -162,41 +165,45 @@ impl Reader {
     fn advance(&mut self, bytes: usize, seq: u64) {
         self.offset += bytes as u64;
         self.consumed += bytes;
-        if self.consumed == self.ahead.len() {
-            self.ahead.clear();
-            self.consumed = 0;
-        }
         self.last_seq = seq;
     }
 
     /// Has at least `needed` bytes ahead, if they lie below `until_bytes` and in the file.
     fn fill(&mut self, needed: usize, until_bytes: u64) -> Result<bool, ReadError> {
-        let have = self.ahead.len() - self.consumed;
-        if have >= needed {
+        if self.ahead.len() - self.consumed >= needed {
             return Ok(true);
         }
         let available = usize::try_from(until_bytes - self.offset).unwrap_or(usize::MAX);
         if available < needed {
             return Ok(false);
         }
-        self.ahead.drain(..self.consumed);
+        // The beginning of the next record is read again: the page cache gives it as fast as a copy would.
+        let wanted = needed.max(CHUNK_BYTES).min(available);
+        let mut ahead = self.room(wanted);
         self.consumed = 0;
-        self.ahead.shrink_to(CHUNK_BYTES);
-        self.ahead.resize(needed.max(CHUNK_BYTES).min(available), 0);
-        let mut filled = have;
-        while filled < self.ahead.len() {
-            match self.file.read_at(&mut self.ahead[filled..], self.offset + filled as u64) {
-                Ok(0) => break,
-                Ok(length) => filled += length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.ahead.truncate(filled);
-                    return Err(ReadError::Io(self.path.clone(), error));
-                }
+        while ahead.len() < wanted {
+            let at = self.offset + ahead.len() as u64;
+            let read = retry_on_intr(|| rustix::io::pread(&self.file, spare_capacity(&mut ahead), at));
+            if read.map_err(|error| ReadError::Io(self.path.clone(), error.into()))? == 0 {
+                break;
             }
         }
-        self.ahead.truncate(filled);
-        Ok(filled >= needed)
+        ahead.truncate(wanted); // beyond it, the writer may be at work
+        self.ahead = ahead.into();
+        Ok(self.ahead.len() >= needed)
+    }
+
+    /// Memory to read that many bytes into: that of the last time, where nobody has a part of it any more and it is not
+    /// exceptionally large.
+    fn room(&mut self, bytes: usize) -> Vec<u8> {
+        if let Ok(mut last) = std::mem::take(&mut self.ahead).try_into_mut() {
+            last.clear(); // or what was in it would be copied
+            let room = Vec::from(last);
+            if (bytes..=CHUNK_BYTES).contains(&room.capacity()) {
+                return room;
+            }
+        }
+        Vec::with_capacity(bytes)
     }
 
     fn corrupt(&self) -> ReadError {
@@ -221,8 +228,8 @@ pub fn ending(path: &Path) -> Result<Option<Entry>, ReadError> {
     if header != CLOSED_HEADER {
         return Ok(None);
     }
-    let mut record = [0; EXIT_RECORD_BYTES];
+    let mut record = vec![0; EXIT_RECORD_BYTES];
     file.read_exact_at(&mut record, length - EXIT_RECORD_BYTES as u64).map_err(io)?;
-    let entry = record::decode(&record).filter(|entry| entry.kind == Kind::Exit);
-    Ok(entry.map(|entry| Entry { data: entry.data.trim_ascii_end().to_vec(), ..entry }))
+    let entry = record::decode(&record.into()).filter(|entry| entry.kind == Kind::Exit);
+    Ok(entry.map(|entry| Entry { data: entry.data.slice(..entry.data.trim_ascii_end().len()), ..entry }))
 }

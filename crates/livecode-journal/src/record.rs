@@ -1,5 +1,7 @@
 //! One record, in bytes.
 
+use bytes::Bytes;
+
 use crate::{EXIT_RECORD_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES};
 
 /// The file's header, version 1.
@@ -41,7 +43,7 @@ pub struct Entry {
     /// What it is.
     pub kind: Kind,
     /// Its payload.
-    pub data: Vec<u8>,
+    pub data: Bytes,
 }
 
 /// A record's header, as far as it can be trusted before the payload is there.
@@ -76,6 +78,12 @@ fn checksum(header: &[u8], payload: &[u8]) -> u32 {
 
 /// Appends a record to `buffer`. The payload is at most [`MAX_PAYLOAD_BYTES`].
 pub(crate) fn encode(buffer: &mut Vec<u8>, seq: u64, time_us: u64, kind: Kind, payload: &[u8]) {
+    buffer.extend_from_slice(&encode_header(seq, time_us, kind, payload));
+    buffer.extend_from_slice(payload);
+}
+
+/// The header of a record with this payload.
+pub(crate) fn encode_header(seq: u64, time_us: u64, kind: Kind, payload: &[u8]) -> [u8; RECORD_HEADER_BYTES] {
     let mut header = [0; RECORD_HEADER_BYTES];
     header[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
     header[8..16].copy_from_slice(&seq.to_le_bytes());
@@ -83,8 +91,7 @@ pub(crate) fn encode(buffer: &mut Vec<u8>, seq: u64, time_us: u64, kind: Kind, p
     header[24] = kind as u8;
     let checksum = checksum(&header, payload);
     header[4..8].copy_from_slice(&checksum.to_le_bytes());
-    buffer.extend_from_slice(&header);
-    buffer.extend_from_slice(payload);
+    header
 }
 
 /// The header that `bytes` start with; `None` where no record can start so. `bytes` hold at least
@@ -108,14 +115,15 @@ pub(crate) fn is_whole(record: &[u8]) -> bool {
     })
 }
 
-/// The entry that `record`, exactly one record's bytes, holds; `None` where the checksum is wrong.
-pub(crate) fn decode(record: &[u8]) -> Option<Entry> {
+/// The entry that `record`, exactly one record's bytes, holds; `None` where the checksum is wrong. Its payload is a part of
+/// the same memory.
+pub(crate) fn decode(record: &Bytes) -> Option<Entry> {
     if !is_whole(record) {
         return None;
     }
-    let (header, payload) = record.split_at(RECORD_HEADER_BYTES);
-    let kind = Kind::from_byte(header[24])?;
-    Some(Entry { seq: u64_at(header, 8), time_us: u64_at(header, 16), kind, data: payload.to_vec() })
+    let kind = Kind::from_byte(record[24])?;
+    let data = record.slice(RECORD_HEADER_BYTES..);
+    Some(Entry { seq: u64_at(record, 8), time_us: u64_at(record, 16), kind, data })
 }
 
 /// Makes what `bytes` start with a record, if it has the form of one but for its checksum. Returns its length.

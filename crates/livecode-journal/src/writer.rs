@@ -2,11 +2,12 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, IoSlice},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
 use rustix::{
     fs::{FallocateFlags, FlockOperation, fallocate, flock},
     io::{Errno, retry_on_intr},
@@ -17,8 +18,14 @@ use crate::{
     record::{self, CLOSED_HEADER, HEADER},
 };
 
-/// Room allocated at once beyond what is needed. A short session asks once, when it is created.
+/// Room allocated at once beyond what is needed, at least. A short session asks once, when it is created.
 const ALLOCATE_AHEAD_BYTES: u64 = 256 * 1024;
+/// As a journal grows, as much is allocated ahead as it has, up to this.
+const MAX_ALLOCATE_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
+/// The most parts that the system takes at once (writev(2)).
+const MAX_PARTS: usize = 1024;
+/// A payload of so many bytes is written from where it is; a smaller one is sooner copied.
+const SHARED_BYTES: usize = 4096;
 /// Room for the first entries, besides the reserve.
 const ALLOCATE_FIRST_BYTES: u64 = 64 * 1024;
 
@@ -58,8 +65,10 @@ pub enum Flushed {
 #[derive(Debug)]
 pub struct Writer {
     file: File,
-    /// Whole records not written yet.
+    /// Whole records not written yet, but for the payloads that are shared.
     buffer: Vec<u8>,
+    /// Payloads that belong between the bytes of `buffer`, each with how many of those come before it.
+    shared: Vec<(usize, Bytes)>,
     /// Number of the first of them.
     buffer_from: u64,
     entries: u64,
@@ -85,6 +94,7 @@ impl Writer {
         let mut writer = Self {
             file,
             buffer: vec![],
+            shared: vec![],
             buffer_from: 1,
             entries: 0,
             bytes: HEADER_BYTES,
@@ -106,13 +116,26 @@ impl Writer {
         self.entries
     }
 
+    /// As [`Self::push`], without a copy of what is large.
+    pub fn push_shared(&mut self, kind: Kind, time_us: u64, data: Bytes) -> u64 {
+        if data.len() < SHARED_BYTES {
+            return self.push(kind, time_us, &data);
+        }
+        debug_assert!(kind != Kind::Exit && data.len() <= crate::MAX_PAYLOAD_BYTES);
+        self.entries += 1;
+        self.buffer.extend_from_slice(&record::encode_header(self.entries, time_us, kind, &data));
+        self.shared.push((self.buffer.len(), data));
+        self.entries
+    }
+
     /// Writes what was pushed, with one call where the system takes it in one.
     pub fn flush(&mut self) -> Flushed {
         let from = std::mem::replace(&mut self.buffer_from, self.entries + 1);
         let buffer = std::mem::take(&mut self.buffer);
+        let shared = std::mem::take(&mut self.shared);
         let written = match buffer.is_empty() {
             true => Ok(()),
-            false => self.write(&buffer),
+            false => self.write(&buffer, &shared),
         };
         // Keep the memory of an ordinary batch for the next, but not that of an exceptional one.
         if buffer.capacity() <= ALLOCATE_AHEAD_BYTES as usize {
@@ -127,10 +150,18 @@ impl Writer {
 
     /// Writes whole records at the end, while the reserve stays. A write that fails half-way leaves a torn record beyond
     /// the end, which the next write covers: cutting it off would give back the reserve too.
-    fn write(&mut self, records: &[u8]) -> io::Result<()> {
-        let end = self.bytes + records.len() as u64;
+    fn write(&mut self, buffer: &[u8], shared: &[(usize, Bytes)]) -> io::Result<()> {
+        let bytes = buffer.len() + shared.iter().map(|(_, data)| data.len()).sum::<usize>();
+        let end = self.bytes + bytes as u64;
         self.allocate(end + RESERVE_BYTES)?;
-        self.file.write_all_at(records, self.bytes)?;
+        let mut parts = Vec::with_capacity(2 * shared.len() + 1);
+        let mut from = 0;
+        for (at, data) in shared {
+            parts.extend([IoSlice::new(&buffer[from..*at]), IoSlice::new(data)]);
+            from = *at;
+        }
+        parts.push(IoSlice::new(&buffer[from..]));
+        write_all_parts_at(&self.file, &mut parts, self.bytes)?;
         self.bytes = end;
         Ok(())
     }
@@ -138,7 +169,10 @@ impl Writer {
     /// Has room up to `needed` bytes, with some ahead where there is plenty.
     fn allocate(&mut self, needed: u64) -> io::Result<()> {
         let Some(allocated) = self.allocated.filter(|allocated| *allocated < needed) else { return Ok(()) };
-        let ahead = if allocated == 0 { 0 } else { ALLOCATE_AHEAD_BYTES };
+        let ahead = match allocated {
+            0 => 0,
+            _ => self.bytes.clamp(ALLOCATE_AHEAD_BYTES, MAX_ALLOCATE_AHEAD_BYTES),
+        };
         for target in [needed + ahead, needed] {
             let more = target - allocated;
             match retry_on_intr(|| fallocate(&self.file, FallocateFlags::KEEP_SIZE, allocated, more)) {
@@ -197,6 +231,21 @@ pub fn trim(path: &Path) -> io::Result<()> {
     close(&file, &record, HEADER_BYTES)?;
     file.sync_data()?;
     fs::rename(&partial.0, path)
+}
+
+fn write_all_parts_at(file: &File, mut parts: &mut [IoSlice<'_>], mut at: u64) -> io::Result<()> {
+    IoSlice::advance_slices(&mut parts, 0); // passes over those that are empty
+    while !parts.is_empty() {
+        let some = &parts[..parts.len().min(MAX_PARTS)];
+        match retry_on_intr(|| rustix::io::pwritev(file, some, at))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => {
+                at += written as u64;
+                IoSlice::advance_slices(&mut parts, written);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The name of a journal that is being made, removed on drop.

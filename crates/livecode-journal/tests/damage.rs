@@ -35,7 +35,7 @@ fn record(entry: &Entry) -> Vec<u8> {
 fn exit(seq: u64, json: &[u8]) -> Entry {
     let mut data = json.to_vec();
     data.resize(EXIT_RECORD_BYTES - RECORD_HEADER_BYTES, b' ');
-    Entry { seq, time_us: 99, kind: Kind::Exit, data }
+    Entry { seq, time_us: 99, kind: Kind::Exit, data: data.into() }
 }
 
 /// How the writer left the journal.
@@ -186,15 +186,15 @@ fn the_writer_keeps_to_the_format() {
     let place = Place::new();
     let recorded = Recorded::of(
         vec![
-            Entry { seq: 1, time_us: 5, kind: Kind::Stdout, data: b"a".to_vec() },
-            Entry { seq: 2, time_us: 6, kind: Kind::Message, data: vec![b'm'; 5000] },
+            Entry { seq: 1, time_us: 5, kind: Kind::Stdout, data: b"a"[..].into() },
+            Entry { seq: 2, time_us: 6, kind: Kind::Message, data: vec![b'm'; 5000].into() },
             exit(3, EXITED),
         ],
         End::Done,
     );
     let mut writer = Writer::create(&place.path).unwrap();
     for entry in &recorded.entries[..2] {
-        writer.push(entry.kind, entry.time_us, &entry.data);
+        writer.push_shared(entry.kind, entry.time_us, entry.data.clone());
     }
     writer.finish(99, EXITED).unwrap();
     assert!(recorded.is_whole(&fs::read(&place.path).unwrap()));
@@ -301,8 +301,8 @@ fn read_from_any_number_damage_never_becomes_an_entry() {
 #[test]
 fn records_that_cannot_be_are_not_read() {
     let place = Place::new();
-    let entry = |seq| Entry { seq, time_us: 1, kind: Kind::Stdout, data: b"x".to_vec() };
-    let small_exit = Entry { kind: Kind::Exit, data: LOST.to_vec(), ..entry(2) };
+    let entry = |seq| Entry { seq, time_us: 1, kind: Kind::Stdout, data: b"x"[..].into() };
+    let small_exit = Entry { kind: Kind::Exit, data: LOST.into(), ..entry(2) };
     for wrong in [
         entry(0),
         entry(1),
@@ -330,8 +330,8 @@ fn records_that_cannot_be_are_not_read() {
 fn forged_records_in_the_output_stay_output() {
     let place = Place::new();
     let forged = [record(&exit(2, br#"{"exitstatus":7}"#)), record(&exit(3, b"{}"))].concat();
-    let mut entries = vec![Entry { seq: 1, time_us: 1, kind: Kind::Stdout, data: forged.clone() }];
-    entries.push(Entry { seq: 2, time_us: 2, kind: Kind::Stderr, data: forged });
+    let mut entries = vec![Entry { seq: 1, time_us: 1, kind: Kind::Stdout, data: forged.clone().into() }];
+    entries.push(Entry { seq: 2, time_us: 2, kind: Kind::Stderr, data: forged.into() });
     for end in [End::None, End::Exit] {
         let mut entries = entries.clone();
         if end == End::Exit {

@@ -52,8 +52,8 @@ fn what_was_written_is_read_and_the_reserve_given_back() {
     assert_eq!(entries.len(), 101);
     for (index, entry) in entries[..100].iter().enumerate() {
         assert_eq!(
-            (entry.seq, entry.kind, &entry.data),
-            (index as u64 + 1, KINDS[index % 3], &payloads[index])
+            (entry.seq, entry.kind, &*entry.data),
+            (index as u64 + 1, KINDS[index % 3], &*payloads[index])
         );
     }
     let last = ending(&path).unwrap().unwrap();
@@ -222,7 +222,7 @@ fn a_program_cannot_forge_its_end() {
     drop(writer);
     assert_eq!(ending(&path).unwrap(), None);
     assert_eq!(close_lost(&path, 0, b"{\"lost\":true}").unwrap(), Closed::Now);
-    assert_eq!(ending(&path).unwrap().unwrap().data, b"{\"lost\":true}");
+    assert_eq!(ending(&path).unwrap().unwrap().data, &b"{\"lost\":true}"[..]);
 }
 
 #[test]

@@ -398,16 +398,6 @@ impl Group {
         }
     }
 
-    /// Lets groups of the usual weight go first, a hundred to one, where processors are wanted by more than there are.
-    pub fn yield_to_others(&self) -> io::Result<()> {
-        match (&self.cpu, self.v2_cpu) {
-            // The usual is 1,024 (cpu.shares) and 100 (cpu.weight).
-            (Some(_), _) => put(&self.cpu, "cpu.shares", 8),
-            (None, true) => put(&self.unified, "cpu.weight", 1),
-            (None, false) => Ok(()),
-        }
-    }
-
     /// The v2 folder, for a process to be born into.
     pub fn birthplace(&self) -> io::Result<Option<OwnedFd>> {
         let open = |folder: &Folder| Ok(File::open(&folder.0)?.into());

@@ -255,12 +255,6 @@ impl Sandbox {
         self.reaped = true;
     }
 
-    /// Has the program yield to others where they all want processors: for one that has computed for long, so that short ones
-    /// are not felt to wait for it. Where that cannot be had it is only less fair.
-    pub fn yield_to_others(&self) {
-        let _ = self.group.yield_to_others();
-    }
-
     /// CPU time used so far, in milliseconds: counted by a cgroup, or else seen by looking at each process.
     pub fn cpu_ms(&self) -> Option<u64> {
         self.group.cpu_ms().or_else(|| {

@@ -15,7 +15,7 @@ fn encode(criterion: &mut Criterion) {
         ("64 KiB that are no text", Kind::Stdout, vec![0xff; 64 * 1024]),
         ("a program's message", Kind::Message, draw.to_vec()),
     ] {
-        let entry = Entry { seq: 7, time_us: 0, kind, data };
+        let entry = Entry { seq: 7, time_us: 0, kind, data: data.into() };
         group.throughput(Throughput::Bytes(entry.data.len() as u64));
         group.bench_function(name, |bencher| bencher.iter(|| message(&entry)));
     }

@@ -11,7 +11,8 @@ fn splitter(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("splitter");
     for (name, text) in [("ASCII lines", lines), ("other characters", characters), ("messages", messages)] {
         group.throughput(Throughput::Bytes(text.len() as u64));
-        group.bench_function(name, |bencher| bencher.iter(|| split(text.as_bytes())));
+        let text = bytes::Bytes::from(text);
+        group.bench_function(name, |bencher| bencher.iter(|| split(text.clone())));
     }
     group.finish();
 }

@@ -4,6 +4,7 @@
 
 use std::{io::Write as _, os::unix::net::UnixStream};
 
+use bytes::Bytes;
 use livecode_protocol::{
     control::{Notice, Request},
     stream::{MAX_PROGRAM_MESSAGE_BYTES, MAX_WRITE_BYTES, RESERVED},
@@ -35,7 +36,7 @@ fn split(printed: &[u8], size: usize, release_after: usize, has_messages: bool) 
     let mut pieces = vec![];
     let mut released = vec![];
     for (index, part) in printed.chunks(size).enumerate() {
-        splitter.push(part, &mut pieces);
+        splitter.push(Bytes::copy_from_slice(part), &mut pieces);
         if splitter.hold() == Some(Hold::Briefly) {
             // Nothing but what may yet become a message or a character waits.
             let given: usize = pieces.iter().map(length).sum();
@@ -68,19 +69,20 @@ fn length(piece: &Piece) -> usize {
     }
 }
 
-/// Neighbouring output in one.
-fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
+/// Neighbouring output in one; whether each is a message.
+fn joined(pieces: Vec<Piece>) -> Vec<(bool, Vec<u8>)> {
     pieces.into_iter().fold(vec![], |mut joined, piece| {
         match (joined.last_mut(), piece) {
-            (Some(Piece::Output(before)), Piece::Output(more)) => before.extend(more),
-            (_, piece) => joined.push(piece),
+            (Some((false, before)), Piece::Output(more)) => before.extend(more),
+            (_, Piece::Output(bytes)) => joined.push((false, bytes.into())),
+            (_, Piece::Message(json)) => joined.push((true, json.into())),
         }
         joined
     })
 }
 
 /// Line by line: one that is a message, and was not let go in the middle, is that message; all else is output.
-fn split_slowly(printed: &[u8], released: &[usize], has_messages: bool) -> Vec<Piece> {
+fn split_slowly(printed: &[u8], released: &[usize], has_messages: bool) -> Vec<(bool, Vec<u8>)> {
     let mut pieces = vec![];
     let mut start = 0;
     for line in printed.split_inclusive(|byte| *byte == b'\n') {
@@ -89,8 +91,8 @@ fn split_slowly(printed: &[u8], released: &[usize], has_messages: bool) -> Vec<P
         let message = line.strip_prefix(MARK).and_then(|line| line.strip_suffix(b"\n"));
         let message = message.filter(|_| has_messages && is_held).and_then(|line| check(line).ok());
         pieces.push(match message {
-            Some(json) => Piece::Message(json.into_owned()),
-            None => Piece::Output(line.to_vec()),
+            Some(json) => Piece::Message(json.into_owned().into()),
+            None => Piece::Output(Bytes::copy_from_slice(line)),
         });
         start = end;
     }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`bench`] | what `benches/` measures |
 //! | [`spawner`] | the process that forks supervisors |
+//! | `begin` | how a session begins |
 //! | `supervisor` | the loop of one supervisor: what it waits for, and what it does about it |
 //! | `ending` | why and with which status a session ended |
 //! | `splitter`, `message` | a program's output into entries: text in whole characters, `--MSG--` lines, messages |
@@ -17,6 +18,7 @@
 //! | `group` | names of the sandboxes' cgroups |
 //! | `sweep` | what dead supervisors left |
 
+mod begin;
 pub mod bench;
 mod connection;
 mod ending;

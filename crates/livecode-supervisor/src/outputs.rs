@@ -8,23 +8,70 @@ use std::{
     time::Instant,
 };
 
+use bytes::Bytes;
 use livecode_journal::Kind;
+use rustix::{
+    buffer::spare_capacity,
+    pipe::{fcntl_getpipe_size, fcntl_setpipe_size},
+};
 
 use crate::{
     message::{Lines, NoMessage, complaint},
     splitter::{Piece, Splitter},
 };
 
-/// Bytes of one read.
-const READ_BYTES: usize = 64 * 1024;
-/// The most bytes read from one descriptor in one turn, so that none keeps the loop from the others: twice what a pipe holds
-/// (pipe(7): 64 KiB).
-const TURN_BYTES: usize = 2 * READ_BYTES;
+/// Bytes of one read: as many as one entry holds.
+const READ_BYTES: usize = livecode_protocol::stream::MAX_WRITE_BYTES;
+/// The most bytes read from one descriptor in one turn, so that none keeps the loop from the others.
+const TURN_BYTES: usize = 4 * READ_BYTES;
+/// What the pipe of a program that prints much is made to hold (pipe(7): 64 KiB, unless asked for): so that program and
+/// supervisor need not take turns for each 64 KiB.
+const WIDE_PIPE_BYTES: usize = TURN_BYTES;
+/// Buffers kept for the next turn.
+const MAX_FREE_BUFFERS: usize = TURN_BYTES / READ_BYTES;
 
 /// An entry to be.
 pub(crate) struct Found {
     pub kind: Kind,
-    pub data: Vec<u8>,
+    pub data: Bytes,
+}
+
+/// Memory that is read into and passed on without a copy, and read into again when nobody has a part of it any more.
+#[derive(Default)]
+struct Buffers {
+    free: Vec<Vec<u8>>,
+    lent: Vec<Bytes>,
+}
+
+impl Buffers {
+    /// One that is empty, with room for [`READ_BYTES`].
+    fn take(&mut self) -> Vec<u8> {
+        self.free.pop().unwrap_or_else(|| Vec::with_capacity(READ_BYTES))
+    }
+
+    fn give_back(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        if self.free.len() < MAX_FREE_BUFFERS && buffer.capacity() >= READ_BYTES {
+            self.free.push(buffer);
+        }
+    }
+
+    /// What is in a buffer, which comes back when it has been dealt with.
+    fn lend(&mut self, buffer: Vec<u8>) -> Bytes {
+        let bytes = Bytes::from(buffer);
+        self.lent.push(bytes.clone());
+        bytes
+    }
+
+    /// Takes back what has been dealt with.
+    fn reclaim(&mut self) {
+        for bytes in std::mem::take(&mut self.lent) {
+            if let Ok(mut buffer) = bytes.try_into_mut() {
+                buffer.clear(); // or what was in it would be copied
+                self.give_back(buffer.into());
+            }
+        }
+    }
 }
 
 /// One of the two output pipes.
@@ -33,12 +80,13 @@ struct Stream {
     pipe: Option<OwnedFd>,
     splitter: Splitter,
     last_read: Instant,
+    is_wide: bool,
 }
 
 impl Stream {
     fn new(kind: Kind, pipe: OwnedFd) -> Self {
         let splitter = Splitter::new(kind == Kind::Stdout);
-        Self { kind, pipe: Some(pipe), splitter, last_read: Instant::now() }
+        Self { kind, pipe: Some(pipe), splitter, last_read: Instant::now(), is_wide: false }
     }
 
     /// Bytes that are in the pipe now; a program may have made it larger than pipes are (fcntl(2), `F_SETPIPE_SZ`).
@@ -48,28 +96,45 @@ impl Stream {
     }
 
     /// Reads what is there, but no more than about `max_bytes`.
-    fn drain(&mut self, max_bytes: usize, buffer: &mut [u8], found: &mut Vec<Found>) {
+    fn drain(&mut self, max_bytes: usize, buffers: &mut Buffers, found: &mut Vec<Found>) {
         let mut pieces = vec![];
         let mut total = 0;
         while let Some(pipe) = &self.pipe
             && total < max_bytes
         {
-            match rustix::io::read(pipe, &mut *buffer) {
-                Ok(0) => self.pipe = None,
-                Ok(length) => {
+            let mut buffer = buffers.take();
+            match rustix::io::read(pipe, spare_capacity(&mut buffer)) {
+                Ok(length @ 1..) => {
                     total += length;
                     self.last_read = Instant::now();
-                    self.splitter.push(&buffer[..length], &mut pieces);
+                    self.splitter.push(buffers.lend(buffer), &mut pieces);
+                    continue;
                 }
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => break,
-                Err(_) => self.pipe = None,
+                Err(rustix::io::Errno::AGAIN) => {
+                    buffers.give_back(buffer);
+                    break;
+                }
+                Ok(0) | Err(_) => self.pipe = None,
             }
+            buffers.give_back(buffer);
+        }
+        if total > READ_BYTES {
+            self.widen();
         }
         if self.pipe.is_none() {
             self.splitter.release(&mut pieces);
         }
         self.add(pieces, found);
+    }
+
+    /// Has the pipe hold more. Where the user has as much in pipes as one may have, it stays as it is.
+    fn widen(&mut self) {
+        if let Some(pipe) = self.pipe.as_ref().filter(|_| !std::mem::replace(&mut self.is_wide, true))
+            && fcntl_getpipe_size(pipe).is_ok_and(|bytes| bytes < WIDE_PIPE_BYTES)
+        {
+            let _ = fcntl_setpipe_size(pipe, WIDE_PIPE_BYTES);
+        }
     }
 
     fn due(&self) -> Option<Instant> {
@@ -96,7 +161,7 @@ pub(crate) struct Outputs {
     stderr: Stream,
     messages: Option<UnixStream>,
     lines: Lines,
-    buffer: Vec<u8>,
+    buffers: Buffers,
 }
 
 /// Which of them have something to read.
@@ -114,7 +179,7 @@ impl Outputs {
             stderr: Stream::new(Kind::Stderr, stderr),
             messages: Some(messages),
             lines: Lines::default(),
-            buffer: vec![0; READ_BYTES],
+            buffers: Buffers::default(),
         }
     }
 
@@ -141,14 +206,15 @@ impl Outputs {
     /// never overtakes output that was flushed before it.
     pub fn take(&mut self, readable: Readable, now: Instant) -> Vec<Found> {
         let mut found = vec![];
+        self.buffers.reclaim();
         let messages = if readable.messages { self.read_messages(TURN_BYTES) } else { vec![] };
         let all = !messages.is_empty();
-        let Self { stdout, stderr, buffer, .. } = self;
+        let Self { stdout, stderr, buffers, .. } = self;
         for (stream, readable) in [(stdout, readable.stdout), (stderr, readable.stderr)] {
             if readable || all {
                 // All that is in the pipe now has been read when a message is passed on.
                 let waiting_bytes = if all { stream.waiting_bytes() } else { 0 };
-                stream.drain(waiting_bytes.max(TURN_BYTES), buffer, &mut found);
+                stream.drain(waiting_bytes.max(TURN_BYTES), buffers, &mut found);
             }
             let must_go = all && stream.splitter.holds_mark();
             if must_go || stream.due().is_some_and(|due| due <= now) {
@@ -166,7 +232,7 @@ impl Outputs {
         let mut messages = self.read_messages(usize::MAX);
         messages.extend(self.last_line());
         for stream in [&mut self.stdout, &mut self.stderr] {
-            stream.drain(usize::MAX, &mut self.buffer, &mut found);
+            stream.drain(usize::MAX, &mut self.buffers, &mut found);
             stream.release(&mut found);
         }
         found.extend(messages);
@@ -183,20 +249,23 @@ impl Outputs {
     fn read_messages(&mut self, max_bytes: usize) -> Vec<Found> {
         let mut found = vec![];
         let mut total = 0;
+        let mut buffer = self.buffers.take();
         while let Some(messages) = &self.messages
             && total < max_bytes
         {
-            match rustix::io::read(messages, &mut *self.buffer) {
+            buffer.clear();
+            match rustix::io::read(messages, spare_capacity(&mut buffer)) {
                 Ok(0) => self.messages = None,
                 Ok(length) => {
                     total += length;
-                    self.lines.push(&self.buffer[..length], |line| found.push(said(line)));
+                    self.lines.push(&buffer, |line| found.push(said(line)));
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
                 Err(_) => self.messages = None,
             }
         }
+        self.buffers.give_back(buffer);
         if self.messages.is_none() {
             found.extend(self.last_line());
         }
@@ -207,8 +276,8 @@ impl Outputs {
 /// What becomes of a line of the message channel.
 fn said(line: Result<&[u8], (NoMessage, &[u8])>) -> Found {
     match line {
-        Ok(message) => Found { kind: Kind::Message, data: message.to_vec() },
-        Err((why, line)) => Found { kind: Kind::Stderr, data: complaint(&why, line) },
+        Ok(message) => Found { kind: Kind::Message, data: Bytes::copy_from_slice(message) },
+        Err((why, line)) => Found { kind: Kind::Stderr, data: complaint(&why, line).into() },
     }
 }
 

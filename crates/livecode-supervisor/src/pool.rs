@@ -21,8 +21,8 @@ use rustix::{
 };
 
 use crate::{
+    begin::Ready,
     spawner::{End, Spawner, receive},
-    supervisor::Ready,
 };
 
 /// How many wait where nobody has asked for long.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use bytes::Bytes;
 use livecode_journal::{Kind, WriteError, Writer};
 use livecode_protocol::control::{Ending, Notice};
 
@@ -29,7 +30,7 @@ impl Record {
 
     /// Appends an entry. Returns `false` where that passes the cap: of output the part that fits is kept, of a message
     /// nothing, and nothing at all from then on.
-    pub fn append(&mut self, kind: Kind, data: &[u8]) -> bool {
+    pub fn append(&mut self, kind: Kind, data: Bytes) -> bool {
         let room = usize::try_from(self.max_bytes - self.used_bytes).unwrap_or(usize::MAX);
         if data.len().max(MIN_CHARGE_BYTES) <= room {
             self.push(kind, data);
@@ -39,16 +40,16 @@ impl Record {
             let is_inside = |at: usize| data.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
             let room = room.min(data.len());
             let cut = (room.saturating_sub(3)..=room).rev().find(|at| !is_inside(*at)).unwrap_or(room);
-            self.push(kind, &data[..cut]);
+            self.push(kind, data.slice(..cut));
         }
         self.used_bytes = self.max_bytes;
         false
     }
 
-    fn push(&mut self, kind: Kind, data: &[u8]) {
+    fn push(&mut self, kind: Kind, data: Bytes) {
         if !data.is_empty() {
             self.used_bytes += data.len().max(MIN_CHARGE_BYTES) as u64;
-            self.journal.push(kind, now_us(), data);
+            self.journal.push_shared(kind, now_us(), data);
             self.pending = true;
         }
     }

@@ -31,9 +31,9 @@ use livecode_sandbox::{Forked, Host, Made, Program, Sandbox, SetupError};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg};
 
 use crate::{
-    group,
+    begin, group,
     pool::{Member, Pool},
-    supervisor, sweep,
+    sweep,
 };
 
 /// The longest request, in bytes.
@@ -122,7 +122,7 @@ impl Spawner<'_> {
                 SpawnerRequest::Start(id) => {
                     member.take();
                     let folder = folder(&self.settings.data_dir, id);
-                    return End::Exit(supervisor::supervise(&self.host, folder, stream, ready));
+                    return End::Exit(begin::supervise(&self.host, folder, stream, ready));
                 }
                 SpawnerRequest::Sweep(id) => sweep::sweep(&self.host, &self.settings.data_dir, id),
             }
@@ -130,7 +130,7 @@ impl Spawner<'_> {
     }
 
     /// A sandbox without an order, as the settings say; none where the member is not ahead.
-    fn make_ready(&self, member: &Member) -> Result<Option<supervisor::Ready>, NotReady> {
+    fn make_ready(&self, member: &Member) -> Result<Option<begin::Ready>, NotReady> {
         let Some(warm) = self.settings.warm.as_ref().filter(|_| member.is_ahead) else { return Ok(None) };
         let template = self.settings.template.as_ref();
         match Sandbox::prepare(&self.host, &group::own_name(), &warm.layout, template)? {
@@ -138,7 +138,7 @@ impl Spawner<'_> {
             Made::Outside(mut sandbox, pipes) => {
                 sandbox.limit(&warm.limits, warm.cpu_millicores)?;
                 sandbox.wait_ready()?;
-                Ok(Some(supervisor::Ready {
+                Ok(Some(begin::Ready {
                     layout: warm.layout.clone(),
                     template: template.cloned(),
                     sandbox,

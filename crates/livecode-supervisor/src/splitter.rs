@@ -3,8 +3,9 @@
 //! A line that starts with `--MSG--` and holds a message is that message; any other line is output. What may still become
 //! such a line, and a character that is not whole yet, is held back, but not for long: see [`Hold`].
 
-use std::{borrow::Cow, mem, time::Duration};
+use std::{mem, time::Duration};
 
+use bytes::Bytes;
 use livecode_protocol::stream::{MAX_PROGRAM_MESSAGE_BYTES, MAX_WRITE_BYTES};
 use memchr::memmem;
 
@@ -17,9 +18,9 @@ const MARKED_LINE: &[u8] = b"\n--MSG--";
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     /// Output as printed, at most [`MAX_WRITE_BYTES`].
-    Output(Vec<u8>),
+    Output(Bytes),
     /// A message, checked: one line of JSON.
-    Message(Vec<u8>),
+    Message(Bytes),
 }
 
 /// How long the rest of a line may be held back, counted from the last byte that came.
@@ -61,16 +62,16 @@ impl Splitter {
     }
 
     /// Takes what was read, and appends to `pieces` what is certain by now.
-    pub fn push(&mut self, bytes: &[u8], pieces: &mut Vec<Piece>) {
-        if self.keep(bytes) {
+    pub fn push(&mut self, bytes: Bytes, pieces: &mut Vec<Piece>) {
+        if self.keep(&bytes) {
             return;
         }
         let mut held = mem::take(&mut self.held);
         let all = if held.is_empty() {
-            Cow::Borrowed(bytes)
+            bytes
         } else {
-            held.extend_from_slice(bytes);
-            Cow::Owned(held)
+            held.extend_from_slice(&bytes);
+            Bytes::from(held)
         };
         let rest = self.split(&all, pieces);
         self.held = all[rest..].to_vec();
@@ -102,8 +103,7 @@ impl Splitter {
     /// Gives out what is held back: its time is up, or nothing follows.
     pub fn release(&mut self, pieces: &mut Vec<Piece>) {
         if !self.held.is_empty() {
-            output(&self.held, pieces);
-            self.held = Vec::new(); // not cleared: it may have grown large
+            output(mem::take(&mut self.held).into(), pieces);
             self.held_has_brace = false;
             self.line_start = false;
         }
@@ -126,7 +126,7 @@ impl Splitter {
     }
 
     /// Returns where in `all` the part begins that must wait for more.
-    fn split(&mut self, all: &[u8], pieces: &mut Vec<Piece>) -> usize {
+    fn split(&mut self, all: &Bytes, pieces: &mut Vec<Piece>) -> usize {
         let mut from = 0; // where output not yet given out begins
         let mut at = 0; // where we look
         loop {
@@ -134,12 +134,12 @@ impl Splitter {
                 match marked_line(&all[at..]) {
                     Marked::No => {}
                     Marked::Undecided => {
-                        output(&all[from..at], pieces);
+                        output(all.slice(from..at), pieces);
                         return at;
                     }
                     Marked::Message { json, length } => {
-                        output(&all[from..at], pieces);
-                        pieces.push(Piece::Message(json));
+                        output(all.slice(from..at), pieces);
+                        pieces.push(Piece::Message(json.into()));
                         at += length;
                         from = at;
                         continue;
@@ -158,7 +158,7 @@ impl Splitter {
                         self.line_start = *last == b'\n';
                     }
                     let end = from + whole_characters(&all[from..]);
-                    output(&all[from..end], pieces);
+                    output(all.slice(from..end), pieces);
                     return end;
                 }
             }
@@ -204,19 +204,17 @@ fn marked_line(rest: &[u8]) -> Marked {
 }
 
 /// Appends output in entries of at most [`MAX_WRITE_BYTES`], cut between characters.
-fn output(mut bytes: &[u8], pieces: &mut Vec<Piece>) {
+fn output(mut bytes: Bytes, pieces: &mut Vec<Piece>) {
     while bytes.len() > MAX_WRITE_BYTES {
         let is_inside = |at: usize| bytes[at] & 0xc0 == 0x80;
         let cut = (MAX_WRITE_BYTES - 3..=MAX_WRITE_BYTES)
             .rev()
             .find(|at| !is_inside(*at))
             .unwrap_or(MAX_WRITE_BYTES);
-        let (head, tail) = bytes.split_at(cut);
-        pieces.push(Piece::Output(head.to_vec()));
-        bytes = tail;
+        pieces.push(Piece::Output(bytes.split_to(cut)));
     }
     if !bytes.is_empty() {
-        pieces.push(Piece::Output(bytes.to_vec()));
+        pieces.push(Piece::Output(bytes));
     }
 }
 
@@ -241,26 +239,32 @@ mod tests {
     use super::*;
 
     fn text(text: &str) -> Piece {
-        Piece::Output(text.into())
+        Piece::Output(Bytes::copy_from_slice(text.as_bytes()))
     }
 
     fn message(json: &str) -> Piece {
-        Piece::Message(json.into())
+        Piece::Message(Bytes::copy_from_slice(json.as_bytes()))
     }
 
     /// Splits `input` given in parts of `size` bytes, everything released at the end; neighbouring output joined.
     fn split(input: &[u8], size: usize) -> Vec<Piece> {
         let mut splitter = Splitter::new(true);
         let mut pieces = vec![];
-        input.chunks(size).for_each(|part| splitter.push(part, &mut pieces));
+        input.chunks(size).for_each(|part| splitter.push(Bytes::copy_from_slice(part), &mut pieces));
         splitter.release(&mut pieces);
-        pieces.into_iter().fold(vec![], |mut joined, piece| {
+        let mut joined: Vec<(bool, Vec<u8>)> = vec![];
+        for piece in pieces {
             match (joined.last_mut(), piece) {
-                (Some(Piece::Output(before)), Piece::Output(more)) => before.extend(more),
-                (_, piece) => joined.push(piece),
+                (Some((false, before)), Piece::Output(more)) => before.extend(more),
+                (_, Piece::Output(bytes)) => joined.push((false, bytes.into())),
+                (_, Piece::Message(json)) => joined.push((true, json.into())),
             }
-            joined
-        })
+        }
+        let piece = |(is_message, bytes): (bool, Vec<u8>)| match is_message {
+            true => Piece::Message(bytes.into()),
+            false => Piece::Output(bytes.into()),
+        };
+        joined.into_iter().map(piece).collect()
     }
 
     #[test]
@@ -286,7 +290,7 @@ mod tests {
         let hold = |input: &str| {
             let mut splitter = Splitter::new(true);
             let mut pieces = vec![];
-            splitter.push(input.as_bytes(), &mut pieces);
+            splitter.push(Bytes::copy_from_slice(input.as_bytes()), &mut pieces);
             splitter.hold()
         };
         assert_eq!(hold("name? "), None);
@@ -295,7 +299,7 @@ mod tests {
         assert_eq!(hold("--MSG-- "), Some(Hold::Briefly));
         assert_eq!(hold("--MSG-- hello"), None);
         let mut splitter = Splitter::new(true);
-        splitter.push(&"é".as_bytes()[..1], &mut vec![]);
+        splitter.push(Bytes::from_static(&"é".as_bytes()[..1]), &mut vec![]);
         assert_eq!(splitter.hold(), Some(Hold::UntilWhole));
         assert_eq!(hold("--MSG-- {\"msgtype\""), Some(Hold::UntilItsEnd));
     }
@@ -304,9 +308,9 @@ mod tests {
     fn a_prompt_that_was_let_go_is_not_the_start_of_a_line() {
         let mut splitter = Splitter::new(true);
         let mut pieces = vec![];
-        splitter.push(b"--", &mut pieces);
+        splitter.push(b"--"[..].into(), &mut pieces);
         splitter.release(&mut pieces);
-        splitter.push(b"MSG-- {\"msgtype\":\"x\"}\n", &mut pieces);
+        splitter.push(b"MSG-- {\"msgtype\":\"x\"}\n"[..].into(), &mut pieces);
         assert_eq!(pieces, [text("--"), text("MSG-- {\"msgtype\":\"x\"}\n")]);
     }
 
@@ -316,7 +320,8 @@ mod tests {
         for size in [1000, 4096, 65_536, 300_000] {
             let mut splitter = Splitter::new(false);
             let mut pieces = vec![];
-            input.as_bytes().chunks(size).for_each(|part| splitter.push(part, &mut pieces));
+            let parts = input.as_bytes().chunks(size);
+            parts.for_each(|part| splitter.push(Bytes::copy_from_slice(part), &mut pieces));
             splitter.release(&mut pieces);
             let mut joined = String::new();
             for piece in pieces {
@@ -334,7 +339,7 @@ mod tests {
         input.resize(MAX_PROGRAM_MESSAGE_BYTES + 100, b'x');
         let mut splitter = Splitter::new(true);
         let mut pieces = vec![];
-        splitter.push(&input, &mut pieces);
+        splitter.push(input.into(), &mut pieces);
         assert_eq!(splitter.hold(), None);
         assert!(pieces.len() > 64);
     }
@@ -346,13 +351,13 @@ mod tests {
         for start in ["--MSG-- {\"msgtype\":\"x\",\"data\":\"", "--MSG-- "] {
             let mut splitter = Splitter::new(true);
             let mut pieces = vec![];
-            splitter.push(start.as_bytes(), &mut pieces);
+            splitter.push(start.into(), &mut pieces);
             for _ in start.len()..MAX_PROGRAM_MESSAGE_BYTES {
-                splitter.push(b" ", &mut pieces);
+                splitter.push(b" "[..].into(), &mut pieces);
                 assert!(splitter.hold().is_some());
             }
             assert_eq!(pieces, []);
-            splitter.push(b"\"}\n", &mut pieces);
+            splitter.push(b"\"}\n"[..].into(), &mut pieces);
         }
     }
 
@@ -365,8 +370,11 @@ mod tests {
             json.extend(b"\"}");
             let line = [b"--MSG--", &*json, b"\n"].concat();
             for size in [65_536, 1_000_003, line.len() - 1, line.len()] {
-                let expected =
-                    if is_message { Piece::Message(json.clone()) } else { Piece::Output(line.clone()) };
+                let expected = if is_message {
+                    Piece::Message(json.clone().into())
+                } else {
+                    Piece::Output(line.clone().into())
+                };
                 assert!(split(&line, size) == [expected], "{length} bytes, {size} at a time");
             }
         }

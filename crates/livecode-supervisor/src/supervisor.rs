@@ -15,28 +15,26 @@ use std::{
     io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::net::{UnixListener, UnixStream},
+        unix::net::UnixListener,
     },
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use livecode_protocol::{
     control::{self, Delivery, Notice, Request, Start},
-    order::{Layout, Order, Step},
+    order::{Order, Step},
     session::Outcome,
     stream::{QUEUE_FULL, Signal},
-    warm::Template,
 };
-use livecode_sandbox::{Host, Look, Made, Pipes, Report, Sandbox, SetupError, Status};
+use livecode_sandbox::{Host, Look, Report, Sandbox, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
 use crate::{
+    begin::Begun,
     connection::Connection,
     ending::{Findings, now_us},
     folder::{Folder, FolderError},
-    group,
     idle::Idle,
     input::{EVENT_QUEUE_BYTES, INPUT_QUEUE_BYTES, Ids, Queue, Seen},
     memory::MemoryClock,
@@ -50,104 +48,20 @@ const MAX_CONNECTIONS: usize = 4;
 const MAX_WAITING_SIGNALS: usize = 64;
 /// CPU time is looked at again after what is left could have been used, but not more often than this.
 const MIN_CPU_CHECK: Duration = Duration::from_millis(10);
-/// CPU time after which a program yields to those that have used less, in milliseconds: more than a small program or a small
-/// compilation takes.
-const LONG_CPU_MS: u64 = 40;
 /// How long a session must last for its supervisor to listen for other servers, while the one that had it started is there: most
 /// end before that, and a socket costs as much as a journal to make.
 const LISTEN_AFTER: Duration = Duration::from_millis(100);
 /// How long until that is tried again where it failed.
 const LISTEN_PAUSE: Duration = Duration::from_secs(1);
+/// How seldom it is looked at, at most, while a program that has almost used up its CPU time rests: what it can have used
+/// beyond its limit by then.
+const MAX_CPU_PAUSE: Duration = Duration::from_secs(1);
 /// How long a server that could not be accepted waits, and all else with it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 /// How long the end waits for a server to take the last notices.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// A sandbox that waits for its order.
-pub(crate) struct Ready {
-    pub layout: Layout,
-    pub template: Option<Template>,
-    pub sandbox: Sandbox,
-    pub pipes: Pipes,
-}
-
-/// Supervises the session in the folder `path`, first of all for `server`, in the sandbox that is ready if it fits. The
-/// result is the process's exit status.
-pub(crate) fn supervise(host: &Host, path: PathBuf, server: UnixStream, ready: Option<Ready>) -> i32 {
-    let began = Instant::now();
-    match begin(host, path, server, ready, began) {
-        Ok(None) => 0,
-        Ok(Some(mut supervisor)) => {
-            supervisor.run();
-            supervisor.finish()
-        }
-        Err(error) => {
-            let cause =
-                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            eprintln!("livecode supervisor: {error}{cause}");
-            1
-        }
-    }
-}
-
-/// Starts the program. Whoever finds the journal finds who writes it, and can have it killed wherever it hangs. Once the
-/// journal exists, a failure is told there, and there is nothing left to supervise.
-fn begin(
-    host: &Host,
-    path: PathBuf,
-    server: UnixStream,
-    ready: Option<Ready>,
-    began: Instant,
-) -> Result<Option<Supervisor<'_>>, FolderError> {
-    let folder = Folder::open(path)?;
-    folder.lock()?;
-    folder.write_state()?;
-    let journal = folder.journal()?;
-    let order = folder.order()?;
-    let mut record = Record::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
-    let start = || -> Result<_, String> {
-        let file = folder.order_file().map_err(|error| error.to_string())?;
-        let begun = sandbox_for(host, &order, ready).and_then(|(mut sandbox, pipes, start)| {
-            sandbox.begin(&order, file.as_fd())?;
-            Ok((sandbox, pipes, start))
-        });
-        begun.map_err(|error| format!("{error}: {}", error.source))
-    };
-    match start() {
-        Ok((sandbox, pipes, how)) => {
-            let connections = Connection::accept(server).into_iter().collect();
-            Supervisor::new(host, folder, order, record, connections, sandbox, pipes, how, began).map(Some)
-        }
-        Err(why) => {
-            record.say(&why);
-            folder.remove_socket();
-            // Where this fails too, the server finds the journal without its end and closes it.
-            let _ = record.finish(&Findings::default().ending(None, 0));
-            Ok(None)
-        }
-    }
-}
-
-/// The sandbox that is ready, or another where it does not fit the order or has died.
-fn sandbox_for(
-    host: &Host,
-    order: &Order,
-    ready: Option<Ready>,
-) -> Result<(Sandbox, Pipes, Start), SetupError> {
-    let layout = order.layout();
-    if let Some(Ready { sandbox, pipes, template, .. }) =
-        ready.filter(|ready| ready.layout == layout && ready.sandbox.is_alive())
-    {
-        let is_up = template.is_some_and(|template| template.fits(order));
-        return Ok((sandbox, pipes, if is_up { Start::Interpreter } else { Start::Sandbox }));
-    }
-    match Sandbox::prepare(host, &group::own_name(), &layout, None)? {
-        Made::Outside(sandbox, pipes) => Ok((sandbox, pipes, Start::Cold)),
-        Made::Inside(_) => unreachable!("only a template's copy goes on inside"),
-    }
-}
-
-struct Supervisor<'h> {
+pub(crate) struct Supervisor<'h> {
     host: &'h Host,
     folder: Folder,
     order: Order,
@@ -178,8 +92,9 @@ struct Supervisor<'h> {
 #[derive(Default)]
 struct CpuClock {
     base_ms: u64,
-    /// Whether the program has computed for so long that it yields to others.
-    yields: bool,
+    /// What had been used at the last look, and how long was waited for it.
+    last_ms: u64,
+    pause: Duration,
     check_at: Option<Instant>,
 }
 
@@ -194,18 +109,10 @@ struct Woken {
 }
 
 impl<'h> Supervisor<'h> {
-    #[allow(clippy::too_many_arguments)] // called once; each is a part made by the one caller
-    fn new(
-        host: &'h Host,
-        folder: Folder,
-        order: Order,
-        record: Record,
-        connections: Vec<Connection>,
-        sandbox: Sandbox,
-        pipes: Pipes,
-        start: Start,
-        began: Instant,
-    ) -> Result<Self, FolderError> {
+    /// # Errors
+    /// Where what came with the order cannot be passed in.
+    pub fn new(host: &'h Host, begun: Begun) -> Result<Self, FolderError> {
+        let Begun { folder, order, record, connections, sandbox, pipes, how, began } = begun;
         let mut stdin = Queue::new("standard input", pipes.stdin, INPUT_QUEUE_BYTES);
         if let Some(contents) = order.stdin.clone() {
             stdin.fill_and_end(contents.into_bytes().map_err(|e| FolderError::Order(io::Error::other(e)))?);
@@ -220,7 +127,7 @@ impl<'h> Supervisor<'h> {
             listener: None,
             listen_at: Some(began + LISTEN_AFTER),
             connections,
-            start,
+            start: how,
             sandbox,
             outputs: Outputs::new(pipes.stdout, pipes.stderr, pipes.messages),
             stdin,
@@ -239,7 +146,7 @@ impl<'h> Supervisor<'h> {
     }
 
     /// Runs until init has ended.
-    fn run(&mut self) {
+    pub fn run(&mut self) {
         loop {
             let woken = self.wait();
             let now = Instant::now();
@@ -334,7 +241,7 @@ impl<'h> Supervisor<'h> {
             if self.findings.decided == Some(Outcome::Output) {
                 return;
             }
-            if !self.record.append(kind, &data) {
+            if !self.record.append(kind, data) {
                 self.decide(Outcome::Output);
             }
         }
@@ -369,7 +276,8 @@ impl<'h> Supervisor<'h> {
         self.step.map(|index| self.order.compile.get(index).unwrap_or(&self.order.run))
     }
 
-    /// Looks at the CPU time, and says when to look again: no sooner than all that is left can have been used.
+    /// Looks at the CPU time, and says when to look again: no sooner than all that is left can have been used, and ever more
+    /// seldom while nothing is.
     fn check_cpu(&mut self, now: Instant) {
         let (Some(step), Some(total_ms)) = (self.running_step(), self.sandbox.cpu_ms()) else {
             self.cpu.check_at = None; // counted by rlimit, if at all
@@ -380,17 +288,11 @@ impl<'h> Supervisor<'h> {
             self.cpu.check_at = None;
             return self.decide(Outcome::Cpu);
         }
-        let look_ms = match LONG_CPU_MS.checked_sub(total_ms) {
-            Some(short_ms @ 1..) => left_ms.min(short_ms),
-            _ if self.cpu.yields => left_ms,
-            _ => {
-                self.cpu.yields = true;
-                self.sandbox.yield_to_others();
-                left_ms
-            }
-        };
         let cores = u64::from(self.order.limits.cpu_millicores).div_ceil(1000).max(1);
-        self.cpu.check_at = now.checked_add(Duration::from_millis(look_ms / cores).max(MIN_CPU_CHECK));
+        let rests = total_ms == std::mem::replace(&mut self.cpu.last_ms, total_ms);
+        let least = if rests { (self.cpu.pause * 2).min(MAX_CPU_PAUSE) } else { MIN_CPU_CHECK };
+        self.cpu.pause = Duration::from_millis(left_ms / cores).max(least);
+        self.cpu.check_at = now.checked_add(self.cpu.pause);
     }
 
     /// Takes in what init reports. `false` once it is gone.
@@ -569,7 +471,7 @@ impl<'h> Supervisor<'h> {
     }
 
     /// Init has ended: waits until all else has, writes the closing entry, tells everybody, and tidies up.
-    fn finish(mut self) -> i32 {
+    pub fn finish(mut self) -> i32 {
         self.sandbox.reap();
         let found = self.outputs.take_rest();
         self.append(found);

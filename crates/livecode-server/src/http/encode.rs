@@ -1,6 +1,6 @@
 //! Entries as messages.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use livecode_journal::{Entry, Kind};
@@ -10,6 +10,7 @@ use livecode_protocol::{
     stream::{Output, ServerMessage},
 };
 
+use super::escape;
 use crate::sessions::Item;
 
 /// Which messages a reader understands.
@@ -59,7 +60,7 @@ impl Dialect {
             (Err(_), Self::V01) => (String::from_utf8_lossy(bytes), None),
             (Err(_), Self::V02 { .. }) => (BASE64_STANDARD.encode(bytes).into(), Some(Encoding::Base64)),
         };
-        json(&ServerMessage::Write { file, data, encoding, seq })
+        written(file, &data, encoding, seq)
     }
 
     fn exit(self, ending: &[u8], seq: Option<u64>) -> String {
@@ -67,6 +68,28 @@ impl Dialect {
         let reason = Some(outcome).filter(|outcome| *outcome != Outcome::Exited && self != Self::V01);
         json(&ServerMessage::Exitstatus { exitstatus, reason, seq })
     }
+}
+
+/// [`ServerMessage::Write`] as JSON. Most of what a server ever sends is this, so it is put together by hand.
+fn written(file: Output, data: &str, encoding: Option<Encoding>, seq: Option<u64>) -> String {
+    /// What there is besides the data, and a little for what is escaped; where that is more, the text grows.
+    const ROOM_BYTES: usize = 96;
+    let mut text = String::with_capacity(data.len() + data.len() / 32 + ROOM_BYTES);
+    text.push_str(match file {
+        Output::Stdout => r#"{"msgtype":"write","file":"stdout","data":""#,
+        Output::Stderr => r#"{"msgtype":"write","file":"stderr","data":""#,
+    });
+    escape::push(&mut text, data);
+    text.push('"');
+    match encoding {
+        Some(Encoding::Base64) => text.push_str(r#","encoding":"base64""#),
+        None => {}
+    }
+    if let Some(seq) = seq {
+        let _ = write!(text, ",\"seq\":{seq}"); // writing to a String cannot fail
+    }
+    text.push('}');
+    text
 }
 
 /// What a closing entry says: the exit status and the outcome.
@@ -90,7 +113,7 @@ mod tests {
     use super::*;
 
     fn item(kind: Kind, data: &[u8]) -> Item {
-        Item::Entry(Entry { seq: 7, time_us: 0, kind, data: data.to_vec() })
+        Item::Entry(Entry { seq: 7, time_us: 0, kind, data: data.to_vec().into() })
     }
 
     #[test]

@@ -18,6 +18,7 @@
 mod assets;
 mod caller;
 mod encode;
+mod escape;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod info;

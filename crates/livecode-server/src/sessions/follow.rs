@@ -127,7 +127,7 @@ impl Follower {
         let Ended { exitstatus, outcome, ended_us, usage } = ended;
         let ending = Ending { exitstatus, outcome, started_us: 0, ended_us, usage };
         let data = serde_json::to_vec(&ending).unwrap_or_default();
-        let closing = Item::Entry(Entry { seq, time_us: ended_us, kind: Kind::Exit, data });
+        let closing = Item::Entry(Entry { seq, time_us: ended_us, kind: Kind::Exit, data: data.into() });
         let gap = (after + 1 < seq).then_some(Item::Gap { from: after + 1, to: seq - 1 });
         gap.into_iter().chain([closing]).collect()
     }

@@ -497,7 +497,7 @@ impl Registry {
         }
         inner.discount(&session.owner);
         if let Some(key) = &session.idempotency_key {
-            inner.keys.remove(&(session.owner.clone(), key.clone()));
+            inner.keys.remove(&(session.owner.clone(), key.to_string()));
         }
     }
 

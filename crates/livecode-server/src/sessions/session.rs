@@ -1,7 +1,7 @@
 //! One session: what is known of it, and the ways to it. The task that drives it is in `driver`.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -78,13 +78,50 @@ pub struct Session {
     /// Whether it was made for one answer of a v0.1 endpoint.
     pub ephemeral: bool,
     pub(super) slot: u32,
-    pub(super) idempotency_key: Option<String>,
-    progress: watch::Sender<Progress>,
-    deliveries: std::sync::Mutex<Option<mpsc::Sender<Sent>>>,
-    cancelled: watch::Sender<bool>,
+    pub(super) idempotency_key: Option<Box<str>>,
+    life: Mutex<Life>,
     /// When it was asked for; `None` where that was of another server.
     asked: Option<Instant>,
     pub(super) metrics: Arc<Metrics>,
+}
+
+/// A session while something is yet to come of it, and after. Thousands that have ended are kept: they hold no more than is
+/// known of them.
+enum Life {
+    Lives(Box<Channels>),
+    /// Nothing of it is left to change.
+    IsGone(Progress),
+}
+
+/// What the parts of a living session tell each other through.
+struct Channels {
+    progress: watch::Sender<Progress>,
+    deliveries: Option<mpsc::Sender<Sent>>,
+    cancelled: watch::Sender<bool>,
+}
+
+impl Life {
+    fn new(progress: Progress) -> Self {
+        if progress.is_gone {
+            return Self::IsGone(progress);
+        }
+        let (progress, cancelled) = (watch::Sender::new(progress), watch::Sender::new(false));
+        Self::Lives(Box::new(Channels { progress, deliveries: None, cancelled }))
+    }
+
+    fn progress(&self) -> Progress {
+        match self {
+            Self::Lives(channels) => *channels.progress.borrow(),
+            Self::IsGone(progress) => *progress,
+        }
+    }
+
+    fn channels(&self) -> Option<&Channels> {
+        match self {
+            Self::Lives(channels) => Some(channels),
+            Self::IsGone(_) => None,
+        }
+    }
 }
 
 /// A delivery and where its answer goes.
@@ -109,23 +146,28 @@ impl Session {
             created_us: record.created_us,
             ephemeral: record.ephemeral,
             slot: record.slot,
-            idempotency_key: record.idempotency.as_ref().map(|idempotency| idempotency.key.clone()),
-            progress: watch::Sender::new(progress),
-            deliveries: std::sync::Mutex::new(None),
-            cancelled: watch::Sender::new(false),
+            idempotency_key: record.idempotency.as_ref().map(|idempotency| idempotency.key.as_str().into()),
+            life: Mutex::new(Life::new(progress)),
             asked,
             metrics,
         }
     }
 
-    /// How far it is.
-    pub fn progress(&self) -> Progress {
-        *self.progress.borrow()
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// To wait for it to go on.
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.life().progress()
+    }
+
+    /// To wait for it to go on. Once it is gone that is told, and then that nothing more will be.
     pub fn watch(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
+        match &*self.life() {
+            Life::Lives(channels) => channels.progress.subscribe(),
+            Life::IsGone(progress) => watch::channel(*progress).1,
+        }
     }
 
     /// Where it is in its life.
@@ -156,9 +198,10 @@ impl Session {
         id: Option<Value>,
         item: Delivery,
     ) -> Result<oneshot::Receiver<Result<(), String>>, &'static str> {
-        let queue = self.deliveries.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let life = self.life();
+        let queue = life.channels().and_then(|channels| channels.deliveries.as_ref());
         let (answer, answered) = oneshot::channel();
-        match queue.as_ref().map(|queue| queue.try_send(Sent { id, item, answer })) {
+        match queue.map(|queue| queue.try_send(Sent { id, item, answer })) {
             Some(Ok(())) => Ok(answered),
             Some(Err(mpsc::error::TrySendError::Full(_))) => {
                 Err("too much is on its way already; send it again later")
@@ -169,36 +212,59 @@ impl Session {
 
     /// Ends the program, or takes it from the queue.
     pub fn cancel(&self) {
-        self.cancelled.send_replace(true);
+        if let Some(channels) = self.life().channels() {
+            channels.cancelled.send_replace(true);
+        }
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
-        *self.cancelled.borrow()
+        self.life().channels().is_some_and(|channels| *channels.cancelled.borrow())
     }
 
-    /// Waits until somebody has it ended.
+    /// Waits until somebody has it ended; for ever, where it is gone.
     pub(super) async fn cancelled(&self) {
-        let _ = self.cancelled.subscribe().wait_for(|is_cancelled| *is_cancelled).await; // its sender is `self`
+        let cancelled = self.life().channels().map(|channels| channels.cancelled.subscribe());
+        let is_cancelled = match cancelled {
+            Some(mut cancelled) => cancelled.wait_for(|is_cancelled| *is_cancelled).await.is_ok(),
+            None => false,
+        };
+        if !is_cancelled {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Opens the queue of deliveries. To be called before the session can be found, so that nothing is refused in between.
     pub(super) fn open_queue(&self) -> mpsc::Receiver<Sent> {
         let (sender, receiver) = mpsc::channel(QUEUED_DELIVERIES);
-        *self.deliveries.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(sender);
+        self.set_queue(Some(sender));
         receiver
     }
 
     /// Refuses all further deliveries.
     pub(super) fn close_queue(&self) {
-        *self.deliveries.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        self.set_queue(None);
+    }
+
+    fn set_queue(&self, queue: Option<mpsc::Sender<Sent>>) {
+        if let Life::Lives(channels) = &mut *self.life() {
+            channels.deliveries = queue;
+        }
     }
 
     pub(super) fn set_progress(&self, change: impl FnOnce(&mut Progress)) {
-        self.progress.send_modify(|progress| {
-            let before = *progress;
-            change(progress);
-            self.count(&before, progress);
-        });
+        let mut life = self.life();
+        let before = life.progress();
+        let mut now = before;
+        change(&mut now);
+        self.count(&before, &now);
+        match &mut *life {
+            Life::Lives(channels) => drop(channels.progress.send_replace(now)),
+            Life::IsGone(progress) => *progress = now,
+        }
+        // Who watches sees this last, and then that it was the last.
+        if now.is_gone && life.channels().is_some() {
+            *life = Life::IsGone(now);
+        }
     }
 
     /// Counts what has come about between two looks.
