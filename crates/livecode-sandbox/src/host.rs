@@ -135,6 +135,7 @@ impl Host {
             run: Step { argv: argv.iter().map(|word| (*word).to_owned()).collect(), limits },
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             files: vec![],
+            cache: None,
             stdin: None,
             mounts: vec![],
             limits: Limits {
@@ -146,7 +147,7 @@ impl Host {
                 idle_ms: None,
             },
         };
-        let (mut sandbox, pipes) = Sandbox::start(self, &order)?;
+        let (mut sandbox, pipes) = Sandbox::start(self, &order, None)?;
         let ending = loop {
             match sandbox.wait_report() {
                 Some(Report::Started(_)) => {}

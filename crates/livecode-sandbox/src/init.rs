@@ -27,7 +27,7 @@ use rustix::{
 };
 
 use crate::{
-    WORKING_DIRECTORY, cgroup,
+    WORKING_DIRECTORY, artefacts, cgroup,
     host::Host,
     landlock, limits, mounts, privileges,
     program::{self, Ends},
@@ -43,6 +43,8 @@ const FIRST_OWN_FD: i32 = 10;
 pub(crate) struct Inside<'a> {
     pub host: &'a Host,
     pub order: &'a Order,
+    /// What was compiled before, at its first record; then the order has no compile steps.
+    pub artefacts: Option<&'a File>,
     pub control: OwnedFd,
     pub ends: [OwnedFd; 4],
     pub entrances: Vec<File>,
@@ -105,6 +107,9 @@ fn set_up(inside: &Inside<'_>) -> Result<(), SetupError> {
         let bytes = contents.clone().into_bytes().map_err(io::Error::other).step(format!("decode {name}"))?;
         write_file(name, &bytes).step(format!("write {name}"))?;
     }
+    if let Some(entry) = inside.artefacts {
+        artefacts::put(entry).step("write what was compiled before")?;
+    }
     if host.has_landlock {
         landlock::confine().step("restrict files by Landlock")?;
     }
@@ -164,6 +169,10 @@ fn serve(inside: &Inside<'_>, control: BorrowedFd<'_>, ends: &[OwnedFd; 4]) -> R
                         current = Some((index, start(inside, index, control, ends)?))
                     }
                     Some(Request::Signal(signal)) => signal_step(current, signal),
+                    Some(Request::Take) => {
+                        let wanted = inside.order.cache.as_ref().map_or(&[][..], |cache| &cache.artefacts);
+                        send(control, &Report::Taken(artefacts::take(control, wanted)));
+                    }
                     None => {}
                 },
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}

@@ -21,6 +21,7 @@
 //! A program's misbehaviour is data ([`Report`]); only what the platform failed at is an error ([`SetupError`]), which
 //! names the step that failed, with its errno.
 
+pub mod artefacts;
 mod cgroup;
 mod host;
 mod init;

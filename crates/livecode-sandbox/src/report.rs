@@ -2,7 +2,7 @@
 //!
 //! One datagram a report: a tag, an argument, an errno or status, and for a failed setup the name of the step.
 
-use std::io;
+use std::{io, os::fd::OwnedFd};
 
 /// The setup of a sandbox failed: the platform's failure, never the program's.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,17 @@ pub enum Report {
     CannotRun(usize, io::Error),
     /// The sandbox could not be set up, and is ending.
     SetupFailed(SetupError),
+    /// A file that the compile steps made. All that is said of it comes from inside.
+    Artefact {
+        /// Where it is, below `/`.
+        name: String,
+        /// Whether its owner may execute it.
+        executable: bool,
+        /// The file, open to be read.
+        file: Option<OwnedFd>,
+    },
+    /// There are no more of them; whether those were all that was asked for. Nothing else runs inside now.
+    Taken(bool),
 }
 
 /// The longest datagram, in bytes. Names of steps are cut to it.
@@ -57,6 +68,8 @@ const EXITED: u8 = 2;
 const SIGNALLED: u8 = 3;
 const CANNOT_RUN: u8 = 4;
 const SETUP_FAILED: u8 = 5;
+const ARTEFACT: u8 = 6;
+const TAKEN: u8 = 7;
 
 impl Report {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -67,6 +80,8 @@ impl Report {
             Self::Ended(index, Status::Signalled(signal)) => (SIGNALLED, *index, *signal, ""),
             Self::CannotRun(index, error) => (CANNOT_RUN, *index, errno(error), ""),
             Self::SetupFailed(error) => (SETUP_FAILED, 0, errno(&error.source), error.step.as_str()),
+            Self::Artefact { name, executable, .. } => (ARTEFACT, 0, i32::from(*executable), name.as_str()),
+            Self::Taken(whole) => (TAKEN, 0, i32::from(*whole), ""),
         };
         let mut bytes = vec![tag, index as u8];
         bytes.extend(number.to_le_bytes());
@@ -87,6 +102,12 @@ impl Report {
                 step: String::from_utf8_lossy(text).into_owned(),
                 source: io::Error::from_raw_os_error(number),
             }),
+            ARTEFACT => Self::Artefact {
+                name: String::from_utf8_lossy(text).into_owned(),
+                executable: number != 0,
+                file: None,
+            },
+            TAKEN => Self::Taken(number != 0),
             _ => return None,
         })
     }
@@ -99,6 +120,8 @@ pub(crate) enum Request {
     Start(usize),
     /// Send this signal to the running step's process group.
     Signal(i32),
+    /// End everything, and send what the compile steps made.
+    Take,
 }
 
 impl Request {
@@ -106,6 +129,7 @@ impl Request {
         match self {
             Self::Start(index) => [1, index as u8],
             Self::Signal(signal) => [2, signal as u8],
+            Self::Take => [3, 0],
         }
     }
 
@@ -113,6 +137,7 @@ impl Request {
         match *bytes {
             [1, index] => Some(Self::Start(usize::from(index))),
             [2, signal] => Some(Self::Signal(i32::from(signal))),
+            [3, _] => Some(Self::Take),
             _ => None,
         }
     }
@@ -133,6 +158,8 @@ mod tests {
             Report::Ended(1, Status::Exited(3)),
             Report::Ended(0, Status::Signalled(9)),
             Report::CannotRun(0, io::Error::from_raw_os_error(2)),
+            Report::Artefact { name: "tmp/program".into(), executable: true, file: None },
+            Report::Taken(true),
             failed,
         ] {
             let back = Report::decode(&report.encode()).unwrap();
@@ -143,7 +170,7 @@ mod tests {
 
     #[test]
     fn requests_arrive_as_they_were_sent() {
-        for request in [Request::Start(2), Request::Signal(15)] {
+        for request in [Request::Start(2), Request::Signal(15), Request::Take] {
             assert_eq!(Request::decode(&request.encode()), Some(request));
         }
     }

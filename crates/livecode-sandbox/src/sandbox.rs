@@ -1,7 +1,9 @@
 //! The outside of a sandbox: what a supervisor holds.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, IoSliceMut},
+    mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
@@ -10,7 +12,10 @@ use std::{
 
 use livecode_protocol::order::{Order, StepLimits};
 use rustix::{
-    net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair},
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
+        SocketType, recvmsg, socketpair,
+    },
     pipe::{PipeFlags, pipe_with},
     process::{Signal, pidfd_send_signal},
 };
@@ -52,11 +57,12 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Makes a sandbox for an order and starts its first step. Returns at once: setup goes on inside, and tells by
-    /// [`Report`] how it went.
+    /// [`Report`] how it went. `artefacts` is what was compiled before ([`crate::artefacts`]), at its first record, for an
+    /// order that has no compile steps any more.
     ///
     /// # Errors
     /// The step that failed while still outside: a cgroup, a pipe, the clone itself.
-    pub fn start(host: &Host, order: &Order) -> Result<(Self, Pipes), SetupError> {
+    pub fn start(host: &Host, order: &Order, artefacts: Option<&File>) -> Result<(Self, Pipes), SetupError> {
         let first = order.compile.first().unwrap_or(&order.run);
         let group = host.cgroups.create(&order.id.to_string(), &first.limits, order.limits.cpu_millicores)?;
         let memory_alarm = group.memory_alarm().step("watch for want of memory")?;
@@ -88,7 +94,15 @@ impl Sandbox {
         match sys::clone(flags, cgroup::borrowed(&birthplace)).step("clone into fresh namespaces")? {
             Forked::Child => {
                 let ends = [stdin_end, stdout_end, stderr_end, messages_end.into()];
-                init::run(init::Inside { host, order, control: control_end, ends, entrances, outer_ids })
+                init::run(init::Inside {
+                    host,
+                    order,
+                    artefacts,
+                    control: control_end,
+                    ends,
+                    entrances,
+                    outer_ids,
+                })
             }
             Forked::Parent(cloned) => Ok((
                 Self {
@@ -137,8 +151,18 @@ impl Sandbox {
 
     fn receive(&mut self, flags: RecvFlags) -> io::Result<Option<Report>> {
         let mut bytes = [0; MAX_BYTES];
-        let (length, _) = rustix::net::recv(&self.control, &mut bytes[..], flags)?;
-        Ok(Report::decode(&bytes[..length]))
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut buffers = [IoSliceMut::new(&mut bytes)];
+        let received = recvmsg(&self.control, &mut buffers, &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)?;
+        let mut report = Report::decode(&bytes[..received.bytes]);
+        if let Some(Report::Artefact { file, .. }) = &mut report {
+            *file = ancillary.drain().find_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+                _ => None,
+            });
+        }
+        Ok(report)
     }
 
     /// Starts the step with this index, within its limits. To be called when the one before has ended with 0.
@@ -149,6 +173,12 @@ impl Sandbox {
         self.group.set_step(limits)?;
         self.ask(Request::Start(index));
         Ok(())
+    }
+
+    /// Has everything inside ended, and what the compile steps made sent: some [`Report::Artefact`] and a [`Report::Taken`]. To
+    /// be called between the last of them and the program.
+    pub fn take_artefacts(&mut self) {
+        self.ask(Request::Take);
     }
 
     /// Sends a signal to the process group of the running step.

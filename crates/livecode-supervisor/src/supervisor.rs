@@ -29,6 +29,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
 use crate::{
+    cache::{Cache, Kept},
     connection::Connection,
     ending::{Findings, now_us},
     folder::{Folder, FolderError},
@@ -83,25 +84,26 @@ fn begin(
     folder.lock()?;
     folder.write_state()?;
     let journal = folder.journal()?;
-    let order = folder.order()?;
+    let mut order = folder.order()?;
+    let (cache, entry) = Cache::find(&mut order);
     let mut record = Record::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
     let start = || -> Result<_, String> {
         let listener = folder.listen().map_err(|error| error.to_string())?;
-        let (sandbox, pipes) =
-            Sandbox::start(host, &order).map_err(|error| format!("{error}: {}", error.source))?;
+        let (sandbox, pipes) = Sandbox::start(host, &order, entry.as_ref())
+            .map_err(|error| format!("{error}: {}", error.source))?;
         Ok((listener, sandbox, pipes))
     };
     match start() {
         Ok((listener, sandbox, pipes)) => {
             let connections = Connection::accept(server).into_iter().collect();
-            Supervisor::new(host, folder, order, record, listener, connections, sandbox, pipes, began)
+            Supervisor::new(host, folder, order, cache, record, listener, connections, sandbox, pipes, began)
                 .map(Some)
         }
         Err(why) => {
             record.say(&why);
             folder.remove_socket();
             // Where this fails too, the server finds the journal without its end and closes it.
-            let _ = record.finish(&Findings::default().ending(None, 0));
+            let _ = record.finish(&Findings::default().ending(None, 0, None), Kept::default());
             Ok(None)
         }
     }
@@ -111,6 +113,7 @@ struct Supervisor<'h> {
     host: &'h Host,
     folder: Folder,
     order: Order,
+    cache: Cache,
     record: Record,
     listener: UnixListener,
     connections: Vec<Connection>,
@@ -156,6 +159,7 @@ impl<'h> Supervisor<'h> {
         host: &'h Host,
         folder: Folder,
         order: Order,
+        cache: Cache,
         record: Record,
         listener: UnixListener,
         connections: Vec<Connection>,
@@ -173,6 +177,7 @@ impl<'h> Supervisor<'h> {
         Ok(Self {
             host,
             folder,
+            cache,
             record,
             listener,
             connections,
@@ -195,6 +200,8 @@ impl<'h> Supervisor<'h> {
 
     /// Runs until init has ended.
     fn run(&mut self) {
+        let said = self.cache.said_before();
+        self.append(said);
         loop {
             let woken = self.wait();
             let now = Instant::now();
@@ -286,6 +293,7 @@ impl<'h> Supervisor<'h> {
             self.idle.note();
         }
         for Found { kind, data } in found {
+            self.cache.hears(kind, &data);
             if self.findings.decided == Some(Outcome::Output) {
                 return;
             }
@@ -383,11 +391,19 @@ impl<'h> Supervisor<'h> {
                 let next = index + 1;
                 if status == Status::Exited(0) && next <= self.order.compile.len() {
                     self.findings.status = None;
-                    let limits = self.order.compile.get(next).unwrap_or(&self.order.run).limits;
-                    if let Err(error) = self.sandbox.start_step(next, &limits) {
-                        self.fail(&format!("{error}: {}", error.source));
+                    if next == self.order.compile.len() && self.cache.begins(self.order.id) {
+                        self.sandbox.take_artefacts();
+                    } else {
+                        self.start_step(next);
                     }
                 }
+            }
+            Report::Artefact { name, executable, file } => self.cache.add(&name, executable, file),
+            Report::Taken(is_whole) => {
+                let said = self.outputs.take_said();
+                self.append(said);
+                self.cache.keep(is_whole);
+                self.start_step(self.order.compile.len());
             }
             Report::CannotRun(index, error) => {
                 let step = self.order.compile.get(index).unwrap_or(&self.order.run);
@@ -395,6 +411,17 @@ impl<'h> Supervisor<'h> {
                 self.record.say(&text);
             }
             Report::SetupFailed(error) => self.fail(&format!("{error}: {}", error.source)),
+        }
+    }
+
+    /// Starts the step after one that has ended well.
+    fn start_step(&mut self, index: usize) {
+        if index == self.order.compile.len() {
+            self.cache.is_compiled();
+        }
+        let limits = self.order.compile.get(index).unwrap_or(&self.order.run).limits;
+        if let Err(error) = self.sandbox.start_step(index, &limits) {
+            self.fail(&format!("{error}: {}", error.source));
         }
     }
 
@@ -487,7 +514,7 @@ impl<'h> Supervisor<'h> {
     /// Writes what was appended and tells the servers.
     fn publish(&mut self) {
         let is_news = self.record.flush();
-        let progress = self.record.progress(self.started_us, self.idle.active_us());
+        let progress = self.record.progress(self.started_us, self.idle.active_us(), self.cache.kept);
         self.connections.retain_mut(|connection| {
             connection.owes_progress |= is_news;
             // Answers first; progress only where there is room, since a later one says all that an earlier did.
@@ -508,9 +535,10 @@ impl<'h> Supervisor<'h> {
         let found = self.outputs.take_rest();
         self.append(found);
         self.findings.out_of_memory = self.sandbox.out_of_memory();
-        let ending = self.findings.ending(Some(&self.sandbox), self.started_us.unwrap_or(0));
+        let ending =
+            self.findings.ending(Some(&self.sandbox), self.started_us.unwrap_or(0), self.cache.kept.compiled);
         self.folder.remove_socket();
-        let finished = self.record.finish(&ending);
+        let finished = self.record.finish(&ending, self.cache.kept);
         if let Ok((progress, _)) = &finished {
             farewell(&mut self.connections, progress);
         }
