@@ -10,7 +10,8 @@
 //! | 8..12 | CRC32C of all that follows the header |
 //! | 12..16 | length of what the compile steps said |
 //! | 16..24 | length of the records |
-//! | 24.. | the records ([`livecode_sandbox::artefacts`]), and then what the compile steps said |
+//! | 24..60 | the boot in which the check sum was last found right: nothing but a machine that goes down loses contents |
+//! | 60.. | the records ([`livecode_sandbox::artefacts`]), and then what the compile steps said |
 
 use std::{
     fs::{self, File},
@@ -34,7 +35,10 @@ use rustix::fs::{FileType, Timespec, Timestamps, UTIME_NOW, fstat, fstatvfs, fut
 use crate::outputs::Found;
 
 const MAGIC: &[u8; 8] = b"LCENTRY1";
-const HEADER_BYTES: usize = 24;
+const HEADER_BYTES: usize = 60;
+/// Where the boot is.
+const BOOT_AT: u64 = 24;
+const BOOT_BYTES: usize = 36;
 /// What compile steps may say; it is said again each time. What says more is compiled again.
 const MAX_SAID_BYTES: usize = 16 * 1024;
 /// Bytes of one read.
@@ -156,42 +160,81 @@ impl Cache {
 
 /// Opens an entry, which has just been used then, and reads what was said.
 fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
+    let bad = || io::Error::from(io::ErrorKind::InvalidData);
     let mut file = File::open(path)?;
     let mut header = [0; HEADER_BYTES];
-    let bad = || io::Error::from(io::ErrorKind::InvalidData);
     file.read_exact(&mut header).map_err(|_| bad())?;
-    let (crc, said_bytes, record_bytes) = parse(&header).ok_or_else(bad)?;
-    let mut found = 0;
-    let mut said = vec![];
-    let mut length: u64 = 0;
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        found = crc32c::crc32c_append(found, &buffer[..read]);
-        let said_from = usize::try_from(record_bytes.saturating_sub(length)).unwrap_or(usize::MAX);
-        said.extend(buffer[..read].get(said_from..).unwrap_or_default());
-        length += read as u64;
-    }
-    if found != crc || length != record_bytes + said_bytes {
+    let header = Header::parse(&header).ok_or_else(bad)?;
+    let said_from = HEADER_BYTES as u64 + header.record_bytes;
+    if file.metadata()?.len() != said_from + u64::from(header.said_bytes) {
         return Err(bad());
     }
+    let boot = boot();
+    if boot.is_none_or(|boot| boot != header.boot) {
+        if sum(&mut file)? != header.crc {
+            return Err(bad());
+        }
+        // Where this cannot be noted, the next one looks again.
+        let noted =
+            |boot: [u8; BOOT_BYTES]| File::options().write(true).open(path)?.write_all_at(&boot, BOOT_AT);
+        let _ = boot.map(noted);
+    }
+    let mut said = vec![0; header.said_bytes as usize];
+    file.read_exact_at(&mut said, said_from)?;
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     let _ = futimens(&file, &Timestamps { last_access: now, last_modification: now });
     file.seek(SeekFrom::Start(HEADER_BYTES as u64))?;
     Ok((file, said))
 }
 
-fn parse(header: &[u8; HEADER_BYTES]) -> Option<(u32, u64, u64)> {
-    let rest = header.strip_prefix(MAGIC)?;
-    let (crc, rest) = rest.split_first_chunk()?;
-    let (said_bytes, rest) = rest.split_first_chunk()?;
-    let record_bytes = u64::from_le_bytes(*rest.first_chunk()?);
-    let said_bytes = u64::from(u32::from_le_bytes(*said_bytes));
-    let is_sound = said_bytes <= MAX_SAID_BYTES as u64 && record_bytes <= u64::MAX / 2;
-    is_sound.then_some((u32::from_le_bytes(*crc), said_bytes, record_bytes))
+/// The check sum of the rest of a file.
+fn sum(file: &mut File) -> io::Result<u32> {
+    let mut sum = 0;
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(sum),
+            read => sum = crc32c::crc32c_append(sum, &buffer[..read]),
+        }
+    }
+}
+
+/// Which boot of the machine this is (proc_sys_kernel(5)).
+fn boot() -> Option<[u8; BOOT_BYTES]> {
+    fs::read("/proc/sys/kernel/random/boot_id").ok()?.first_chunk().copied()
+}
+
+struct Header {
+    crc: u32,
+    said_bytes: u32,
+    record_bytes: u64,
+    boot: [u8; BOOT_BYTES],
+}
+
+impl Header {
+    fn parse(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
+        let rest = bytes.strip_prefix(MAGIC)?;
+        let (crc, rest) = rest.split_first_chunk()?;
+        let (said_bytes, rest) = rest.split_first_chunk()?;
+        let (record_bytes, rest) = rest.split_first_chunk()?;
+        let header = Self {
+            crc: u32::from_le_bytes(*crc),
+            said_bytes: u32::from_le_bytes(*said_bytes),
+            record_bytes: u64::from_le_bytes(*record_bytes),
+            boot: *rest.first_chunk()?,
+        };
+        let is_sound = header.said_bytes as usize <= MAX_SAID_BYTES && header.record_bytes <= u64::MAX / 2;
+        is_sound.then_some(header)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(self.crc.to_le_bytes());
+        bytes.extend(self.said_bytes.to_le_bytes());
+        bytes.extend(self.record_bytes.to_le_bytes());
+        bytes.extend(self.boot);
+        bytes
+    }
 }
 
 /// An entry that is being written. It vanishes unless it is finished.
@@ -259,11 +302,10 @@ impl Entry {
         self.push(&artefacts::END_RECORD)?;
         let record_bytes = self.bytes;
         self.push(said)?;
-        let mut header = MAGIC.to_vec();
-        header.extend(self.crc.to_le_bytes());
-        header.extend((said.len() as u32).to_le_bytes()); // at most MAX_SAID_BYTES
-        header.extend(record_bytes.to_le_bytes());
-        self.file.write_all_at(&header, 0)?;
+        let said_bytes = said.len() as u32; // at most MAX_SAID_BYTES
+        let header =
+            Header { crc: self.crc, said_bytes, record_bytes, boot: boot().unwrap_or([0; BOOT_BYTES]) };
+        self.file.write_all_at(&header.bytes(), 0)?;
         fs::rename(&self.partial, place.folder.join(&place.key))?;
         self.partial = PathBuf::new();
         Ok(HEADER_BYTES as u64 + self.bytes)
