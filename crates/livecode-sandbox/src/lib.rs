@@ -10,6 +10,8 @@
 //!                                          forks the first step ────────────▶ descriptors, limits, exec
 //!  Sandbox::report ◀── control socket ──── Started, Ended, SetupFailed, CannotRun
 //!  Sandbox::start_step ───────────────────▶ forks the next
+//!  Sandbox::take_artefacts ───────────────▶ kills all else, opens what the compile steps made
+//!  Sandbox::report ◀── descriptors ─────── Artefact, …, Taken
 //!  Sandbox::signal ───────────────────────▶ kills the step's process group
 //!  Sandbox::kill ── SIGKILL by pidfd ─────▶ ✝ and the kernel kills all the rest
 //! ```
