@@ -7,6 +7,7 @@ mod architecture;
 mod assets;
 mod canvas;
 mod cli;
+mod compiled;
 mod docs;
 mod doctor;
 mod errors;

@@ -39,6 +39,7 @@ pub fn attacks() -> Vec<Attack> {
         attack(BEYOND + 8, "flood on the message channel", Check(message_flood)),
         attack(BEYOND + 9, "inotify on what is shared", Check(inotify)),
         attack(BEYOND + 10, "close every descriptor", Check(close_all)),
+        attack(BEYOND + 11, "change what is compiled for the next session", Check(change_compiled)),
     ]
 }
 
@@ -115,5 +116,16 @@ fn inotify(place: &Place) -> Verdict {
 fn close_all(place: &Place) -> Verdict {
     let (run, session) = place.run("python", include_str!("programs/x_close.py"), json!({}));
     assert_eq!((run.exitstatus, &session["outcome"]), (7, &json!("exited")), "{run:?}");
+    Verdict::Holds
+}
+
+/// The program of one session does all it can to the file it runs from; the next session of the same gets it as it was.
+fn change_compiled(place: &Place) -> Verdict {
+    let code = include_str!("programs/x_change_compiled.c");
+    for from in ["fresh", "cached", "cached"] {
+        let (run, session) = place.run("c", code, json!({}));
+        assert_held(&run);
+        assert_eq!(session["compiled"], from, "{session}");
+    }
     Verdict::Holds
 }

@@ -169,6 +169,12 @@ impl Server {
         (self.child, self.address) = launch(self.data.0.path(), &self.address, &self.how);
     }
 
+    /// The same, with other arguments.
+    pub fn start_again_with(&mut self, arguments: &[&str]) {
+        self.how.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        self.start_again();
+    }
+
     /// Creates a session and returns its document.
     pub fn create(&self, request: &Value) -> Value {
         let answer = self.post("/sessions", request);
@@ -253,7 +259,7 @@ pub fn id(session: &Value) -> String {
 }
 
 /// What a program did from its beginning to its end.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
     pub stdout: String,
     pub stderr: String,

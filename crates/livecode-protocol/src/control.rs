@@ -7,7 +7,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{SessionId, session::Outcome, stream::Signal};
+use crate::{
+    SessionId,
+    session::{Compiled, Outcome},
+    stream::Signal,
+};
 
 /// The version this build speaks.
 ///
@@ -146,6 +150,12 @@ pub enum Notice {
         /// absent where the supervisor speaks version 1, or nothing was done yet.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         active_us: Option<u64>,
+        /// Where the program came from, once that is known; absent where nothing is compiled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        compiled: Option<Compiled>,
+        /// How much room what was compiled takes in the cache, where this session has put it there, in bytes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stored_bytes: Option<u64>,
         /// Whether the last entry is the closing one.
         ended: bool,
     },
@@ -187,6 +197,9 @@ pub struct Ending {
     /// What it used, where that could be measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<crate::session::Usage>,
+    /// Where the program came from; absent where nothing was compiled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compiled: Option<Compiled>,
 }
 
 #[cfg(test)]

@@ -34,6 +34,24 @@ pub struct Order {
     pub mounts: Vec<Mount>,
     /// Limits of the session as a whole.
     pub limits: Limits,
+    /// Where what the compile steps make is kept for the next order of the same; `None` where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CompileCache>,
+}
+
+/// Where what compile steps make is found, or kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompileCache {
+    /// The folder of all entries, absolute.
+    pub folder: PathBuf,
+    /// The entry's name: a digest of all that the compile steps see.
+    pub key: String,
+    /// Files, or folders of files, that the program needs of what the compile steps make: absolute, in a writable folder.
+    pub artefacts: Vec<PathBuf>,
+    /// The largest entry, in bytes; larger ones are not kept.
+    pub entry_bytes: u64,
+    /// Room that the disk must have when an entry is kept, in bytes.
+    pub min_free_bytes: u64,
 }
 
 /// What must be known of a sandbox before it is made. The rest of an order it may be told later, so that one can be made

@@ -122,6 +122,10 @@ pub struct Session {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub exitstatus: Option<i32>,
+    /// Where its program came from, once the compiler is done: absent before, and where nothing is compiled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub compiled: Option<Compiled>,
     /// What it used, once it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -160,6 +164,16 @@ pub enum State {
     Running,
     /// The program has ended; its messages can still be read.
     Ended,
+}
+
+/// Where a session's program came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compiled {
+    /// The compiler has run.
+    Fresh,
+    /// The same was compiled before, and kept.
+    Cached,
 }
 
 /// How a session ended.

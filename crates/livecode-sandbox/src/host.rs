@@ -144,6 +144,7 @@ impl Host {
             files: vec![],
             stdin: None,
             mounts: vec![],
+            cache: None,
             limits: Limits {
                 wall_ms: 10_000,
                 output_bytes: 4096,
@@ -161,7 +162,7 @@ impl Host {
         let Made::Outside(mut sandbox, pipes) = made else {
             return Err(HostError::Trial("it has no template".into()));
         };
-        sandbox.begin(&order, file.as_fd())?;
+        sandbox.begin(&order, file.as_fd(), None)?;
         let ending = loop {
             match sandbox.wait_report() {
                 Some(Report::Ready | Report::Started(_)) => {}

@@ -29,7 +29,7 @@ use rustix::{
 };
 
 use crate::{
-    WORKING_DIRECTORY, cgroup,
+    WORKING_DIRECTORY, artefacts, cgroup,
     host::Host,
     landlock, limits,
     mounts::{self, Accounts},
@@ -122,8 +122,8 @@ impl Init<'_> {
         send(self.control, &Report::Ready);
         match self.await_order()? {
             None => Ok(None), // the supervisor is gone
-            Some(order) => {
-                self.adopt(&order, accounts)?;
+            Some((order, compiled)) => {
+                self.adopt(&order, compiled, accounts)?;
                 self.serve(&order, children)
             }
         }
@@ -164,34 +164,40 @@ impl Init<'_> {
         Ok(accounts)
     }
 
-    /// Waits for the order; `None` where the supervisor is gone.
-    fn await_order(&self) -> Result<Option<Order>, SetupError> {
+    /// Waits for the order, and what was compiled before, at its first record: then the order has no compile steps. `None` where
+    /// the supervisor is gone.
+    fn await_order(&self) -> Result<Option<(Order, Option<File>)>, SetupError> {
         let mut bytes = [0; 16];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut attached = RecvAncillaryBuffer::new(&mut space);
         let received = retry_on_intr(|| {
             let mut buffers = [IoSliceMut::new(&mut bytes)];
             recvmsg(self.control, &mut buffers, &mut attached, RecvFlags::CMSG_CLOEXEC)
         })
         .step("wait for the order")?;
-        let file = attached.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-            _ => None,
+        let files = attached.drain().flat_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => descriptors.map(File::from).collect(),
+            _ => vec![],
         });
-        match (Request::decode(&bytes[..received.bytes]), file) {
-            (Some(Request::Begin), Some(file)) => {
+        let mut files = files.collect::<Vec<_>>().into_iter();
+        match (Request::decode(&bytes[..received.bytes]), files.next(), files.next()) {
+            (Some(Request::Begin), Some(mut file), compiled) => {
                 let mut text = vec![];
-                let mut file = File::from(file);
                 file.rewind().step("read the order")?; // whoever sent it may have read it
                 file.read_to_end(&mut text).step("read the order")?;
-                serde_json::from_slice(&text).map_err(io::Error::from).step("read the order").map(Some)
+                let order = serde_json::from_slice(&text).map_err(io::Error::from);
+                let mut order: Order = order.step("read the order")?;
+                if compiled.is_some() {
+                    order.compile.clear();
+                }
+                Ok(Some((order, compiled)))
             }
             _ => Ok(None),
         }
     }
 
     /// The rest of the setup: this session's user, and its files.
-    fn adopt(&self, order: &Order, accounts: Accounts) -> Result<(), SetupError> {
+    fn adopt(&self, order: &Order, compiled: Option<File>, accounts: Accounts) -> Result<(), SetupError> {
         let host = self.inside.host;
         let id = host.inner_id(order.slot);
         accounts.give(id)?;
@@ -202,6 +208,9 @@ impl Init<'_> {
             let bytes =
                 contents.clone().into_bytes().map_err(io::Error::other).step(format!("decode {name}"))?;
             write_file(name, &bytes).step(format!("write {name}"))?;
+        }
+        if let Some(entry) = compiled {
+            artefacts::put(&entry).step("write what was compiled before")?;
         }
         Ok(())
     }
@@ -232,6 +241,10 @@ impl Init<'_> {
                     Ok((length, _)) => match Request::decode(&bytes[..length]) {
                         Some(Request::Start(index)) => next = Some(index),
                         Some(Request::Signal(signal)) => signal_step(current, signal),
+                        Some(Request::Take) => {
+                            let wanted = order.cache.as_ref().map_or(&[][..], |cache| &cache.artefacts);
+                            send(self.control, &Report::Taken(artefacts::take(self.control, wanted)));
+                        }
                         Some(Request::Begin) | None => {}
                     },
                     Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}

@@ -11,6 +11,8 @@
 //!                                          forks the first step ────────────▶ descriptors, limits, exec
 //!  Sandbox::report ◀── control socket ──── Started, Ended, SetupFailed, CannotRun
 //!  Sandbox::start_step ───────────────────▶ forks the next
+//!  Sandbox::take_artefacts ───────────────▶ kills all else, opens what the compile steps made
+//!  Sandbox::report ◀── descriptors ─────── Artefact, …, Taken
 //!  Sandbox::signal ───────────────────────▶ kills the step's process group
 //!  Sandbox::kill ── SIGKILL by pidfd ─────▶ ✝ and the kernel kills all the rest
 //! ```
@@ -22,6 +24,7 @@
 //! A program's misbehaviour is data ([`Report`]); only what the platform failed at is an error ([`SetupError`]), which
 //! names the step that failed, with its errno.
 
+pub mod artefacts;
 mod cgroup;
 mod host;
 mod init;

@@ -2,7 +2,7 @@
 //!
 //! One datagram a report: a tag, an argument, an errno or status, and for a failed setup the name of the step.
 
-use std::io;
+use std::{io, os::fd::OwnedFd};
 
 /// The setup of a sandbox failed: the platform's failure, never the program's.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,17 @@ pub enum Report {
     CannotRun(usize, io::Error),
     /// The sandbox could not be set up, and is ending.
     SetupFailed(SetupError),
+    /// A file that the compile steps made. All that is said of it comes from inside.
+    Artefact {
+        /// Where it is, below `/`.
+        name: String,
+        /// Whether its owner may execute it.
+        executable: bool,
+        /// The file, open to be read.
+        file: Option<OwnedFd>,
+    },
+    /// There are no more of them; whether those were all that was asked for. Nothing else runs inside now.
+    Taken(bool),
 }
 
 /// The longest datagram, in bytes. Names of steps are cut to it.
@@ -60,6 +71,8 @@ const SIGNALLED: u8 = 3;
 const CANNOT_RUN: u8 = 4;
 const SETUP_FAILED: u8 = 5;
 const READY: u8 = 6;
+const ARTEFACT: u8 = 7;
+const TAKEN: u8 = 8;
 
 impl Report {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -71,6 +84,8 @@ impl Report {
             Self::Ended(index, Status::Signalled(signal)) => (SIGNALLED, *index, *signal, ""),
             Self::CannotRun(index, error) => (CANNOT_RUN, *index, errno(error), ""),
             Self::SetupFailed(error) => (SETUP_FAILED, 0, errno(&error.source), error.step.as_str()),
+            Self::Artefact { name, executable, .. } => (ARTEFACT, 0, i32::from(*executable), name.as_str()),
+            Self::Taken(whole) => (TAKEN, 0, i32::from(*whole), ""),
         };
         let mut bytes = vec![tag, index as u8];
         bytes.extend(number.to_le_bytes());
@@ -92,6 +107,12 @@ impl Report {
                 step: String::from_utf8_lossy(text).into_owned(),
                 source: io::Error::from_raw_os_error(number),
             }),
+            ARTEFACT => Self::Artefact {
+                name: String::from_utf8_lossy(text).into_owned(),
+                executable: number != 0,
+                file: None,
+            },
+            TAKEN => Self::Taken(number != 0),
             _ => return None,
         })
     }
@@ -100,12 +121,14 @@ impl Report {
 /// What the supervisor asks of init: a datagram of two bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// Take the order that is attached, and fork its first step.
+    /// Take the order that is attached, and what was compiled before if that is, too; and fork the first step.
     Begin,
     /// Fork the step with this index.
     Start(usize),
     /// Send this signal to the running step's process group.
     Signal(i32),
+    /// End everything, and send what the compile steps made.
+    Take,
 }
 
 impl Request {
@@ -114,6 +137,7 @@ impl Request {
             Self::Begin => [3, 0],
             Self::Start(index) => [1, index as u8],
             Self::Signal(signal) => [2, signal as u8],
+            Self::Take => [4, 0],
         }
     }
 
@@ -122,6 +146,7 @@ impl Request {
             [1, index] => Some(Self::Start(usize::from(index))),
             [3, _] => Some(Self::Begin),
             [2, signal] => Some(Self::Signal(i32::from(signal))),
+            [4, _] => Some(Self::Take),
             _ => None,
         }
     }
@@ -143,6 +168,8 @@ mod tests {
             Report::Ended(1, Status::Exited(3)),
             Report::Ended(0, Status::Signalled(9)),
             Report::CannotRun(0, io::Error::from_raw_os_error(2)),
+            Report::Artefact { name: "tmp/program".into(), executable: true, file: None },
+            Report::Taken(true),
             failed,
         ] {
             let back = Report::decode(&report.encode()).unwrap();
@@ -153,7 +180,7 @@ mod tests {
 
     #[test]
     fn requests_arrive_as_they_were_sent() {
-        for request in [Request::Begin, Request::Start(2), Request::Signal(15)] {
+        for request in [Request::Begin, Request::Start(2), Request::Signal(15), Request::Take] {
             assert_eq!(Request::decode(&request.encode()), Some(request));
         }
     }

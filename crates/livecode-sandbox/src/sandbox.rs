@@ -1,7 +1,8 @@
 //! The outside of a sandbox: what a supervisor holds.
 
 use std::{
-    io::{self, IoSlice},
+    fs::File,
+    io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -17,8 +18,8 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::retry_on_intr,
     net::{
-        AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
-        SocketType, sendmsg, socketpair,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
     },
     pipe::{PipeFlags, pipe_with},
     process::{Signal, pidfd_send_signal},
@@ -142,16 +143,23 @@ impl Sandbox {
         self.group.set_step(limits)
     }
 
-    /// Tells the order, whose file `file` is, and starts its first step.
+    /// Tells the order, whose file `file` is, and starts its first step. `compiled` is what was compiled before
+    /// ([`crate::artefacts`]), at its first record, for an order that has no compile steps any more.
     ///
     /// # Errors
     /// The limit that could not be set, or that init is gone.
-    pub fn begin(&mut self, order: &Order, file: BorrowedFd<'_>) -> Result<(), SetupError> {
+    pub fn begin(
+        &mut self,
+        order: &Order,
+        file: BorrowedFd<'_>,
+        compiled: Option<&File>,
+    ) -> Result<(), SetupError> {
         let first = order.compile.first().unwrap_or(&order.run);
         self.limit(&first.limits, order.limits.cpu_millicores)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut attached = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [file];
+        let mut descriptors = vec![file];
+        descriptors.extend(compiled.map(AsFd::as_fd));
         attached.push(SendAncillaryMessage::ScmRights(&descriptors));
         let bytes = Request::Begin.encode();
         retry_on_intr(|| sendmsg(&self.control, &[IoSlice::new(&bytes)], &mut attached, SendFlags::NOSIGNAL))
@@ -208,8 +216,18 @@ impl Sandbox {
 
     fn receive(&mut self, flags: RecvFlags) -> io::Result<Option<Report>> {
         let mut bytes = [0; MAX_BYTES];
-        let (length, _) = rustix::net::recv(&self.control, &mut bytes[..], flags)?;
-        Ok(Report::decode(&bytes[..length]))
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut buffers = [IoSliceMut::new(&mut bytes)];
+        let received = recvmsg(&self.control, &mut buffers, &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)?;
+        let mut report = Report::decode(&bytes[..received.bytes]);
+        if let Some(Report::Artefact { file, .. }) = &mut report {
+            *file = ancillary.drain().find_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+                _ => None,
+            });
+        }
+        Ok(report)
     }
 
     /// Starts the step with this index, within its limits. To be called when the one before has ended with 0.
@@ -220,6 +238,12 @@ impl Sandbox {
         self.group.set_step(limits)?;
         self.ask(Request::Start(index));
         Ok(())
+    }
+
+    /// Has everything inside ended, and what the compile steps made sent: some [`Report::Artefact`] and a [`Report::Taken`]. To
+    /// be called between the last of them and the program.
+    pub fn take_artefacts(&mut self) {
+        self.ask(Request::Take);
     }
 
     /// Sends a signal to the process group of the running step.

@@ -69,6 +69,10 @@ settings! {
         keep_max_bytes: u64,
         /// How long the output of an ended session is kept, in milliseconds; after that only how it ended is told.
         keep_output_ms: u64,
+        /// How much what was compiled may take on the disk, in bytes; the least recently used goes first. 0 compiles each time.
+        compile_cache_bytes: u64,
+        /// The most that is kept of what was compiled for one program, in bytes.
+        compile_cache_entry_bytes: u64,
         /// Room that the disk of the sessions must have for a new one, in bytes.
         disk_min_free_bytes: u64,
         /// Connections that the server has open at once; further ones wait to be accepted.
@@ -167,6 +171,10 @@ pub struct Config {
     pub keep_max_bytes: u64,
     /// How long the output of an ended session is kept, in milliseconds.
     pub keep_output_ms: u64,
+    /// How much what was compiled may take on the disk, in bytes.
+    pub compile_cache_bytes: u64,
+    /// The most that is kept of what was compiled for one program, in bytes.
+    pub compile_cache_entry_bytes: u64,
     /// Room that the disk must have for a new session, in bytes.
     pub disk_min_free_bytes: u64,
     /// Connections open at once.
@@ -234,6 +242,8 @@ impl Default for Config {
             keep_ms: 24 * 60 * 60 * 1000,
             keep_max_bytes: 10 * 1024 * 1024 * 1024,
             keep_output_ms: 24 * 60 * 60 * 1000,
+            compile_cache_bytes: 1024 * 1024 * 1024,
+            compile_cache_entry_bytes: 64 * 1024 * 1024,
             disk_min_free_bytes: 16 * 1024 * 1024,
             connections_max: 10_000,
             header_timeout_ms: 10_000,

@@ -5,6 +5,7 @@
 //! | [`config`] | settings, from defaults, file, environment, flags |
 //! | [`access`] | who may do what |
 //! | [`catalogue`] | the languages |
+//! | `compile_cache` | what was compiled before, and how much of it |
 //! | [`prepare`] | from a request to an order |
 //! | [`sessions`] | all sessions, their tasks and readers |
 //! | [`spawner`] | the process that starts supervisors |
@@ -16,6 +17,7 @@
 pub mod access;
 pub mod bench;
 pub mod catalogue;
+mod compile_cache;
 pub mod config;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use livecode_protocol::{control::Start, session::Outcome};
+use livecode_protocol::{
+    control::Start,
+    session::{Compiled, Outcome},
+};
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, core::Collector,
@@ -49,6 +52,8 @@ const OUTCOMES: [(Outcome, &str); 8] = [
     (Outcome::Lost, "lost"),
 ];
 
+const COMPILED: [(Compiled, &str); 2] = [(Compiled::Fresh, "compiler"), (Compiled::Cached, "cache")];
+
 /// All figures of one server.
 pub struct Metrics {
     registry: Registry,
@@ -70,6 +75,11 @@ pub struct Metrics {
     sent_bytes: IntCounter,
     sent_messages: IntCounter,
     refused: IntCounterVec,
+    compiled: IntCounterVec,
+    /// How much room what was compiled takes.
+    pub(crate) compile_cache_bytes: IntGauge,
+    /// What was compiled and had to make room.
+    pub(crate) compile_cache_evicted: IntCounter,
     /// Bytes that journals have grown by.
     pub(crate) journal_bytes: IntCounter,
     /// Spawners started in place of one that had died.
@@ -153,6 +163,19 @@ impl Default for Metrics {
                 "Requests answered with an error, and websockets closed for what they sent, by the reason.",
                 "reason",
             ),
+            compiled: labelled(
+                "livecode_programs_compiled_total",
+                "Programs that were to be compiled and could run, by whether the compiler ran.",
+                "from",
+            ),
+            compile_cache_bytes: gauge(
+                "livecode_compile_cache_bytes",
+                "Room that what was compiled before takes on the disk.",
+            ),
+            compile_cache_evicted: counter(
+                "livecode_compile_cache_evicted_total",
+                "Programs compiled before that had to make room for others.",
+            ),
             journal_bytes: counter(
                 "livecode_journal_written_bytes_total",
                 "Bytes that the journals of sessions have grown by.",
@@ -169,6 +192,9 @@ impl Default for Metrics {
         }
         for (_, start) in STARTS {
             metrics.starts.with_label_values(&[start]);
+        }
+        for (_, from) in COMPILED {
+            metrics.compiled.with_label_values(&[from]);
         }
         for reason in REASONS.iter().map(|(_, reason)| *reason).chain([MESSAGE_RATE, OTHER]) {
             metrics.refused.with_label_values(&[reason]);
@@ -218,6 +244,12 @@ impl Metrics {
         if let Some(ran) = ran {
             self.run.observe(ran.as_secs_f64());
         }
+    }
+
+    /// A program was to be compiled, and can run.
+    pub(crate) fn compiled(&self, compiled: Compiled) {
+        let from = COMPILED.iter().find(|(known, _)| *known == compiled).map_or(OTHER, |(_, from)| from);
+        self.compiled.with_label_values(&[from]).inc();
     }
 
     /// So much was sent to somebody who follows a session.

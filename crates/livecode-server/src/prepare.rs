@@ -1,6 +1,7 @@
 //! From what a client asks for to what a supervisor is ordered to do: every default filled in, every value checked.
 //! What is wrong is named by its field, with what would be right.
 
+pub mod cache;
 mod environment;
 mod limits;
 
@@ -73,6 +74,8 @@ pub struct Prepared {
     pub limits: Limits,
     /// Whether the tests are run instead of the program.
     pub mode: Mode,
+    /// What else decides what the compile steps make; `None` where nothing of it is kept.
+    pub recipe: Option<cache::Recipe>,
 }
 
 /// Checks a request.
@@ -115,6 +118,7 @@ pub fn prepare(
     check_room(request, &files, &limits.session)?;
     let commands = Commands::choose(request, runtime, mode, &source, &files)?;
     let step = |argv: Vec<String>, limits| Step { argv, limits };
+    let recipe = (!commands.compile.is_empty()).then(|| cache::Recipe::new(runtime)).flatten();
     Ok(Prepared {
         runtime: runtime.name.clone(),
         compile: commands.compile.into_iter().map(|argv| step(argv, limits.compile)).collect(),
@@ -125,6 +129,7 @@ pub fn prepare(
         mounts: runtime.mounts.clone(),
         limits: limits.session,
         mode,
+        recipe,
     })
 }
 

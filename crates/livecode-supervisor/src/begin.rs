@@ -10,6 +10,7 @@ use livecode_protocol::{
 use livecode_sandbox::{Host, Made, Pipes, Sandbox, SetupError};
 
 use crate::{
+    cache::{Cache, Kept},
     connection::Connection,
     ending::Findings,
     folder::{Folder, FolderError},
@@ -30,6 +31,7 @@ pub(crate) struct Ready {
 pub(crate) struct Begun {
     pub folder: Folder,
     pub order: Order,
+    pub cache: Cache,
     pub record: Record,
     pub connections: Vec<Connection>,
     pub sandbox: Sandbox,
@@ -72,12 +74,13 @@ fn begin(
     folder.lock()?;
     folder.write_state()?;
     let journal = folder.journal()?;
-    let order = folder.order()?;
+    let mut order = folder.order()?;
+    let (cache, entry) = Cache::find(&mut order);
     let mut record = Record::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
     let start = || -> Result<_, String> {
         let file = folder.order_file().map_err(|error| error.to_string())?;
         let begun = sandbox_for(host, &order, ready).and_then(|(mut sandbox, pipes, start)| {
-            sandbox.begin(&order, file.as_fd())?;
+            sandbox.begin(&order, file.as_fd(), entry.as_ref())?;
             Ok((sandbox, pipes, start))
         });
         begun.map_err(|error| format!("{error}: {}", error.source))
@@ -85,14 +88,14 @@ fn begin(
     match start() {
         Ok((sandbox, pipes, how)) => {
             let connections = Connection::accept(server).into_iter().collect();
-            let begun = Begun { folder, order, record, connections, sandbox, pipes, how, began };
+            let begun = Begun { folder, order, cache, record, connections, sandbox, pipes, how, began };
             Supervisor::new(host, begun).map(Some)
         }
         Err(why) => {
             record.say(&why);
             folder.remove_socket();
             // Where this fails too, the server finds the journal without its end and closes it.
-            let _ = record.finish(&Findings::default().ending(None, 0));
+            let _ = record.finish(&Findings::default().ending(None, 0, None), Kept::default());
             Ok(None)
         }
     }

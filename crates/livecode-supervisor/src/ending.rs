@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use livecode_protocol::{
     control::Ending,
-    session::{Outcome, Usage},
+    session::{Compiled, Outcome, Usage},
 };
 use livecode_sandbox::{Sandbox, Status};
 
@@ -46,7 +46,7 @@ impl Findings {
     }
 
     /// The closing entry.
-    pub fn ending(&self, sandbox: Option<&Sandbox>, started_us: u64) -> Ending {
+    pub fn ending(&self, sandbox: Option<&Sandbox>, started_us: u64, compiled: Option<Compiled>) -> Ending {
         let (outcome, exitstatus) = self.outcome();
         let ended_us = now_us();
         let usage = sandbox.map(|sandbox| Usage {
@@ -55,7 +55,7 @@ impl Findings {
             memory_peak_bytes: sandbox.memory_peak_bytes(),
             processes_peak: sandbox.processes_peak(),
         });
-        Ending { exitstatus, outcome, started_us, ended_us, usage }
+        Ending { exitstatus, outcome, started_us, ended_us, usage, compiled }
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`spawner`] | the process that forks supervisors |
 //! | `begin` | how a session begins |
 //! | `supervisor` | the loop of one supervisor: what it waits for, and what it does about it |
+//! | `cache` | what was compiled before, and what is kept of what is compiled now |
 //! | `ending` | why and with which status a session ended |
 //! | `splitter`, `message` | a program's output into entries: text in whole characters, `--MSG--` lines, messages |
 //! | `outputs`, `record` | what is read from the program; what is written to the journal |
@@ -20,6 +21,7 @@
 
 mod begin;
 pub mod bench;
+mod cache;
 mod connection;
 mod ending;
 mod folder;

@@ -225,6 +225,14 @@ impl Outputs {
         found
     }
 
+    /// Reads all that compile steps have said, when none of them runs any more.
+    pub fn take_said(&mut self) -> Vec<Found> {
+        let mut found = vec![];
+        self.stderr.drain(usize::MAX, &mut self.buffers, &mut found);
+        self.stderr.release(&mut found);
+        found
+    }
+
     /// Reads all that is left, when every process that could write has ended.
     pub fn take_rest(&mut self) -> Vec<Found> {
         let mut found = vec![];

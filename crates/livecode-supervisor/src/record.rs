@@ -6,7 +6,7 @@ use bytes::Bytes;
 use livecode_journal::{Kind, WriteError, Writer};
 use livecode_protocol::control::{Ending, Notice};
 
-use crate::{ending::now_us, sync::Syncer};
+use crate::{cache::Kept, ending::now_us, sync::Syncer};
 
 /// What an entry counts at least, in bytes: as much as its header takes in the journal, or a program that writes byte by byte
 /// would fill many times its cap.
@@ -72,12 +72,14 @@ impl Record {
     }
 
     /// How far the journal reaches.
-    pub fn progress(&self, started_us: Option<u64>, active_us: Option<u64>) -> Notice {
+    pub fn progress(&self, started_us: Option<u64>, active_us: Option<u64>, kept: Kept) -> Notice {
         Notice::Progress {
             entries: self.journal.entries(),
             bytes: self.journal.bytes(),
             started_us,
             active_us,
+            compiled: kept.compiled,
+            stored_bytes: kept.stored_bytes,
             ended: false,
         }
     }
@@ -86,12 +88,22 @@ impl Record {
     ///
     /// # Errors
     /// Where even the room set aside could not be written to; then the server closes the journal.
-    pub fn finish(mut self, ending: &Ending) -> Result<(Notice, Syncer), WriteError> {
+    pub fn finish(mut self, ending: &Ending, kept: Kept) -> Result<(Notice, Syncer), WriteError> {
         self.flush();
         let entries = self.journal.entries() + 1;
         let json = serde_json::to_vec(ending).unwrap_or_default();
         let bytes = self.journal.finish(ending.ended_us, &json)?;
         let started_us = (ending.started_us != 0).then_some(ending.started_us);
-        Ok((Notice::Progress { entries, bytes, started_us, active_us: None, ended: true }, self.syncer))
+        let Kept { compiled, stored_bytes } = kept;
+        let progress = Notice::Progress {
+            entries,
+            bytes,
+            started_us,
+            active_us: None,
+            compiled,
+            stored_bytes,
+            ended: true,
+        };
+        Ok((progress, self.syncer))
     }
 }

@@ -32,6 +32,7 @@ use serde_json::Value;
 
 use crate::{
     begin::Begun,
+    cache::Cache,
     connection::Connection,
     ending::{Findings, now_us},
     folder::{Folder, FolderError},
@@ -65,6 +66,7 @@ pub(crate) struct Supervisor<'h> {
     host: &'h Host,
     folder: Folder,
     order: Order,
+    cache: Cache,
     record: Record,
     /// Where other servers come in, once there is such a place; and when it is to be made.
     listener: Option<UnixListener>,
@@ -112,7 +114,7 @@ impl<'h> Supervisor<'h> {
     /// # Errors
     /// Where what came with the order cannot be passed in.
     pub fn new(host: &'h Host, begun: Begun) -> Result<Self, FolderError> {
-        let Begun { folder, order, record, connections, sandbox, pipes, how, began } = begun;
+        let Begun { folder, order, cache, record, connections, sandbox, pipes, how, began } = begun;
         let mut stdin = Queue::new("standard input", pipes.stdin, INPUT_QUEUE_BYTES);
         if let Some(contents) = order.stdin.clone() {
             stdin.fill_and_end(contents.into_bytes().map_err(|e| FolderError::Order(io::Error::other(e)))?);
@@ -123,6 +125,7 @@ impl<'h> Supervisor<'h> {
         Ok(Self {
             host,
             folder,
+            cache,
             record,
             listener: None,
             listen_at: Some(began + LISTEN_AFTER),
@@ -147,6 +150,8 @@ impl<'h> Supervisor<'h> {
 
     /// Runs until init has ended.
     pub fn run(&mut self) {
+        let said = self.cache.said_before();
+        self.append(said);
         loop {
             let woken = self.wait();
             let now = Instant::now();
@@ -238,6 +243,7 @@ impl<'h> Supervisor<'h> {
             self.idle.note();
         }
         for Found { kind, data } in found {
+            self.cache.hears(kind, &data);
             if self.findings.decided == Some(Outcome::Output) {
                 return;
             }
@@ -331,11 +337,19 @@ impl<'h> Supervisor<'h> {
                 let next = index + 1;
                 if status == Status::Exited(0) && next <= self.order.compile.len() {
                     self.findings.status = None;
-                    let limits = self.order.compile.get(next).unwrap_or(&self.order.run).limits;
-                    if let Err(error) = self.sandbox.start_step(next, &limits) {
-                        self.fail(&format!("{error}: {}", error.source));
+                    if next == self.order.compile.len() && self.cache.begins(self.order.id) {
+                        self.sandbox.take_artefacts();
+                    } else {
+                        self.start_step(next);
                     }
                 }
+            }
+            Report::Artefact { name, executable, file } => self.cache.add(&name, executable, file),
+            Report::Taken(is_whole) => {
+                let said = self.outputs.take_said();
+                self.append(said);
+                self.cache.keep(is_whole);
+                self.start_step(self.order.compile.len());
             }
             Report::CannotRun(index, error) => {
                 let step = self.order.compile.get(index).unwrap_or(&self.order.run);
@@ -343,6 +357,17 @@ impl<'h> Supervisor<'h> {
                 self.record.say(&text);
             }
             Report::SetupFailed(error) => self.fail(&format!("{error}: {}", error.source)),
+        }
+    }
+
+    /// Starts the step after one that has ended well.
+    fn start_step(&mut self, index: usize) {
+        if index == self.order.compile.len() {
+            self.cache.is_compiled();
+        }
+        let limits = self.order.compile.get(index).unwrap_or(&self.order.run).limits;
+        if let Err(error) = self.sandbox.start_step(index, &limits) {
+            self.fail(&format!("{error}: {}", error.source));
         }
     }
 
@@ -455,7 +480,7 @@ impl<'h> Supervisor<'h> {
     /// Writes what was appended and tells the servers.
     fn publish(&mut self) {
         let is_news = self.record.flush();
-        let progress = self.record.progress(self.started_us, self.idle.active_us());
+        let progress = self.record.progress(self.started_us, self.idle.active_us(), self.cache.kept);
         self.connections.retain_mut(|connection| {
             connection.owes_progress |= is_news;
             // Answers first; progress only where there is room, since a later one says all that an earlier did.
@@ -476,9 +501,10 @@ impl<'h> Supervisor<'h> {
         let found = self.outputs.take_rest();
         self.append(found);
         self.findings.out_of_memory = self.sandbox.out_of_memory();
-        let ending = self.findings.ending(Some(&self.sandbox), self.started_us.unwrap_or(0));
+        let ending =
+            self.findings.ending(Some(&self.sandbox), self.started_us.unwrap_or(0), self.cache.kept.compiled);
         self.folder.remove_socket();
-        let finished = self.record.finish(&ending);
+        let finished = self.record.finish(&ending, self.cache.kept);
         if let Ok((progress, _)) = &finished {
             farewell(&mut self.connections, progress);
         }

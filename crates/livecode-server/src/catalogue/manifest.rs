@@ -47,6 +47,10 @@ pub struct Manifest {
     /// Commands run before the program, in order.
     #[serde(default)]
     pub compile: Vec<Vec<String>>,
+    /// Files or folders that the program needs of what the compile steps make, absolute. Where any is named, they are kept, and
+    /// the same is not compiled again.
+    #[serde(default)]
+    pub artefacts: Vec<PathBuf>,
     /// The program's command; arguments are appended.
     pub run: Vec<String>,
     /// Where the machine has an interpreter that may be started once and copied for each program; Python's alone can be.

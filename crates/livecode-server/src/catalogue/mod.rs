@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use livecode_protocol::{order::Mount, session::Mode};
+use livecode_protocol::{FileName, order::Mount, session::Mode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,8 +23,10 @@ const PATH: &str = "PATH";
 const SYSTEM_PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 /// Where the support files of the built-in runtimes are inside.
 const SUPPORT: &str = "/livecode";
+/// Where compile steps can leave what they make.
+const WRITABLE: [&str; 2] = ["/code", "/tmp"];
 /// Where the operator's runtimes are inside.
-const OPERATORS: &str = "/runtimes";
+pub(crate) const OPERATORS: &str = "/runtimes";
 /// What is listed first; the rest follows by name.
 const FIRST: &str = "python";
 
@@ -177,6 +179,15 @@ impl Runtime {
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.+#".contains(&byte);
             if name.is_empty() || !name.bytes().all(is_plain) {
                 return Err(format!("the name {name:?} has other characters than a-z, 0-9 and -_.+#"));
+            }
+        }
+        for artefact in &manifest.artefacts {
+            let below = WRITABLE.iter().find_map(|folder| artefact.strip_prefix(folder).ok()?.to_str());
+            if below.is_none_or(|name| name.parse::<FileName>().is_err()) {
+                return Err(format!(
+                    "artefacts: {artefact:?} is not a plain path below {}",
+                    WRITABLE.join(" or ")
+                ));
             }
         }
         let mut mounts = support.to_vec();

@@ -166,7 +166,8 @@ fn can_be_carried_out(prepared: Prepared, settings: &LimitSettings) {
     }
     // The supervisor reads it as it was meant.
     let id = SessionId::from_random([7; 16]);
-    let order = Order { version: VERSION, id, slot: 0, compile, run, env, files, stdin, mounts, limits };
+    let order =
+        Order { version: VERSION, id, slot: 0, compile, run, env, files, stdin, mounts, limits, cache: None };
     let written = serde_json::to_vec(&order).unwrap();
     let read: Order = serde_json::from_slice(&written).unwrap();
     assert!(serde_json::to_vec(&read).unwrap() == written);

@@ -51,6 +51,7 @@ pub(crate) fn document(app: &App, session: &Session, base: &Base) -> Document {
         state: session.state(),
         outcome: ended.map(|ended| ended.outcome),
         exitstatus: ended.map(|ended| ended.exitstatus),
+        compiled: session.progress().compiled(),
         usage: ended.and_then(|ended| ended.usage),
         degraded: app.spawner.degraded().to_vec(),
         token: None,

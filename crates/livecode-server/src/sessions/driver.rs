@@ -326,6 +326,7 @@ pub(super) fn ended_progress(store: &Store, id: SessionId) -> io::Result<Progres
         bytes: store.journal_bytes(id),
         started_us: Some(ending.started_us).filter(|us| *us != 0),
         active_us: None,
+        compiled: None,
         ended: Some(Ended::new(&ending)),
         is_gone: true,
     })

@@ -124,8 +124,8 @@ impl Follower {
         if after >= seq {
             return vec![];
         }
-        let Ended { exitstatus, outcome, ended_us, usage } = ended;
-        let ending = Ending { exitstatus, outcome, started_us: 0, ended_us, usage };
+        let Ended { exitstatus, outcome, ended_us, usage, compiled } = ended;
+        let ending = Ending { exitstatus, outcome, started_us: 0, ended_us, usage, compiled };
         let data = serde_json::to_vec(&ending).unwrap_or_default();
         let closing = Item::Entry(Entry { seq, time_us: ended_us, kind: Kind::Exit, data: data.into() });
         let gap = (after + 1 < seq).then_some(Item::Gap { from: after + 1, to: seq - 1 });

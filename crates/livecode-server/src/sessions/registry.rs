@@ -21,7 +21,10 @@ use super::{
     store::{Idempotency, Record, Store, StoreError},
     talk::Queue,
 };
-use crate::{access::Owner, config::Config, metrics::Metrics, prepare::Prepared, spawners::Spawners};
+use crate::{
+    access::Owner, compile_cache::CompileCache, config::Config, metrics::Metrics, prepare::Prepared,
+    spawners::Spawners,
+};
 
 /// How long forgetting waits for a supervisor to have everything killed.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -176,7 +179,8 @@ impl Registry {
         spawners: Spawners,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, StoreError> {
-        let store = Arc::new(store);
+        let cache = CompileCache::open(config, metrics.clone());
+        let store = Arc::new(store.with_compile_cache(cache));
         let permits = usize::try_from(config.sessions_running_max).unwrap_or(Semaphore::MAX_PERMITS);
         let registry = Arc::new(Self {
             inner: Mutex::default(),
@@ -368,18 +372,23 @@ impl Registry {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(CreateError::Random)?;
         let slot = self.reserve(&owner)?;
-        let Prepared { runtime, compile, run, env, files, stdin, mounts, limits, mode: _ } = prepared;
+        let Prepared { runtime, compile, run, env, files, stdin, mounts, limits, mode: _, recipe } = prepared;
         let id = SessionId::from_random(random);
-        let order =
-            Order { version: control::VERSION, id, slot, compile, run, env, files, stdin, mounts, limits };
+        let version = control::VERSION;
+        let mut order =
+            Order { version, id, slot, compile, run, env, files, stdin, mounts, limits, cache: None };
         let idempotency =
             idempotency.map(|IdempotencyKey { key, body_sha256 }| Idempotency { key, body_sha256 });
         let reserved_for = owner.clone();
         let record = Record { id, owner, runtime, created_us: now_us(), ephemeral, slot, idempotency };
         let store = self.store.clone();
         let span = tracing::debug_span!("write", %id);
-        let written =
-            blocking(move || span.in_scope(|| store.create(&record, &order).map(|()| record))).await;
+        let write = move || {
+            order.cache =
+                recipe.and_then(|recipe| store.compile_cache()?.place(&record.owner, &recipe, &order));
+            store.create(&record, &order).map(|()| record)
+        };
+        let written = blocking(move || span.in_scope(write)).await;
         let record = match written.map_err(StoreError::Write).and_then(|written| written) {
             Ok(record) => record,
             Err(error) => {

@@ -8,7 +8,7 @@ use std::{
 use livecode_protocol::{
     SessionId,
     control::{Delivery, Ending},
-    session::{Outcome, State},
+    session::{Compiled, Outcome, State},
 };
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,6 +30,8 @@ pub struct Progress {
     pub started_us: Option<u64>,
     /// When the program or a client last did something, in microseconds since the epoch.
     pub active_us: Option<u64>,
+    /// Where its program came from, once that is known; of one that ended see there.
+    pub compiled: Option<Compiled>,
     /// How it ended, once it has.
     pub ended: Option<Ended>,
     /// Whether all that belonged to it has gone.
@@ -37,6 +39,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Where its program came from.
+    pub fn compiled(&self) -> Option<Compiled> {
+        self.compiled.or_else(|| self.ended?.compiled)
+    }
+
     /// Takes over how a session ended, as its journal says. A closing entry that could not be written is told all the same,
     /// after all that is known to be there.
     pub(super) fn settle(&mut self, ended: Option<Self>, is_gone: bool) {
@@ -63,6 +70,8 @@ pub struct Ended {
     pub ended_us: u64,
     /// What it used.
     pub usage: Option<livecode_protocol::session::Usage>,
+    /// Where its program came from.
+    pub compiled: Option<Compiled>,
 }
 
 /// One session.
@@ -282,6 +291,9 @@ impl Session {
         if self.asked.is_some() || before.bytes > 0 {
             self.metrics.journal_bytes.inc_by(now.bytes.saturating_sub(before.bytes));
         }
+        if let (None, Some(compiled)) = (before.compiled(), now.compiled()) {
+            self.metrics.compiled(compiled);
+        }
         if let (None, Some(ended)) = (before.ended, now.ended) {
             let ran = now.started_us.map(|started_us| between(started_us, ended.ended_us));
             self.metrics.ended(ended.outcome, ran);
@@ -292,11 +304,11 @@ impl Session {
 impl Ended {
     /// The end of a session that could not even be closed.
     pub(super) fn lost() -> Self {
-        Self { exitstatus: 255, outcome: Outcome::Lost, ended_us: now_us(), usage: None }
+        Self { exitstatus: 255, outcome: Outcome::Lost, ended_us: now_us(), usage: None, compiled: None }
     }
 
     pub(super) fn new(ending: &Ending) -> Self {
-        let &Ending { exitstatus, outcome, ended_us, usage, started_us: _ } = ending;
-        Self { exitstatus, outcome, ended_us, usage }
+        let &Ending { exitstatus, outcome, ended_us, usage, compiled, started_us: _ } = ending;
+        Self { exitstatus, outcome, ended_us, usage, compiled }
     }
 }

@@ -9,6 +9,7 @@ use std::{
         unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use livecode_journal::{Closed, ReadError, RecoverError, close_lost};
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
 use super::now_us;
-use crate::access::Owner;
+use crate::{access::Owner, compile_cache::CompileCache};
 
 /// Why the data directory could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,7 @@ pub(super) struct Idempotency {
 /// A data directory, locked.
 pub struct Store {
     data_dir: PathBuf,
+    compile_cache: Option<Arc<CompileCache>>,
     /// Held while the server lives.
     _lock: File,
 }
@@ -107,9 +109,19 @@ impl Store {
         if let Err(error) = written.and_then(|()| lock.set_len(holder.len() as u64)) {
             tracing::warn!(%error, path = %path.display(), "who holds the data directory cannot be written down");
         }
-        let store = Self { data_dir: data_dir.to_owned(), _lock: lock };
+        let store = Self { data_dir: data_dir.to_owned(), compile_cache: None, _lock: lock };
         store.tidy();
         Ok(store)
+    }
+
+    /// With what was compiled before.
+    pub(super) fn with_compile_cache(self, cache: Option<Arc<CompileCache>>) -> Self {
+        Self { compile_cache: cache, ..self }
+    }
+
+    /// What was compiled before, unless it is not kept.
+    pub(super) fn compile_cache(&self) -> Option<&Arc<CompileCache>> {
+        self.compile_cache.as_ref()
     }
 
     /// Clears what was being made or forgotten when the last server died.
@@ -229,7 +241,8 @@ impl Store {
     pub(super) fn close(&self, id: SessionId, outcome: Outcome) -> Result<bool, RecoverError> {
         let now = now_us();
         let exitstatus = outcome.exitstatus().unwrap_or(255);
-        let ending = Ending { exitstatus, outcome, started_us: 0, ended_us: now, usage: None };
+        let ending =
+            Ending { exitstatus, outcome, started_us: 0, ended_us: now, usage: None, compiled: None };
         let json = serde_json::to_vec(&ending).unwrap_or_default();
         Ok(close_lost(&self.journal(id), now, &json)? != Closed::Alive)
     }

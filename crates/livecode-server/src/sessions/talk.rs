@@ -137,14 +137,24 @@ impl<'q> Talk<'q> {
                     session.metrics.start_of(start);
                 }
             }
-            Notice::Progress { entries, bytes, started_us, active_us, ended: false } => {
-                let ended = None;
+            Notice::Progress {
+                entries,
+                bytes,
+                started_us,
+                active_us,
+                compiled,
+                stored_bytes,
+                ended: false,
+            } => {
+                count_stored(session, store, stored_bytes);
+                let (ended, is_gone) = (None, false);
                 session.set_progress(|progress| {
-                    *progress = Progress { entries, bytes, started_us, active_us, ended, is_gone: false };
+                    *progress = Progress { entries, bytes, started_us, active_us, compiled, ended, is_gone };
                 });
             }
             // What cannot be read now is read when the connection ends.
-            Notice::Progress { started_us, ended: true, .. } => {
+            Notice::Progress { started_us, stored_bytes, ended: true, .. } => {
+                count_stored(session, store, stored_bytes);
                 if let Ok(ended) = ended_progress(store, session.id) {
                     let started_us = ended.started_us.or(started_us);
                     // What belongs to it is gone when the connection ends, not yet.
@@ -163,6 +173,15 @@ impl<'q> Talk<'q> {
         if let Some(Sent { answer, .. }) = self.unanswered.remove(&tag) {
             let _ = answer.send(result); // a client that has gone needs no answer
         }
+    }
+}
+
+/// The first notice that a program was compiled says how much room it takes from then on.
+fn count_stored(session: &Session, store: &Store, stored_bytes: Option<u64>) {
+    if let (Some(cache), Some(bytes), None) =
+        (store.compile_cache(), stored_bytes, session.progress().compiled())
+    {
+        cache.stored(bytes);
     }
 }
 
