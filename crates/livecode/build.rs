@@ -26,6 +26,8 @@ fn main() {
         .arg("--target-dir")
         .arg(&target)
         .args(["--target", &env::var("TARGET").expect("cargo sets TARGET")])
+        // It is written into each data directory, some of which are small.
+        .env("CARGO_PROFILE_DEV_STRIP", "true")
         // What wraps this build is not meant for that one.
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")

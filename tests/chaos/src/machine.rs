@@ -128,6 +128,17 @@ pub fn cgroups(data: &Path) -> Vec<String> {
     found
 }
 
+/// Of those the ones of sessions, dead supervisors' included: without the sandboxes that wait for one. A group is named after
+/// its supervisor's number; one that looks after a session has something open in the data.
+pub fn session_cgroups(data: &Path) -> Vec<String> {
+    let waits = |group: &String| {
+        let name = Path::new(group).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let pid = name.split_once('-').and_then(|(pid, _)| pid.parse::<u32>().ok());
+        pid.is_some_and(|pid| is_alive(pid) && !has_open(pid, data))
+    };
+    cgroups(data).into_iter().filter(|group| !waits(group)).collect()
+}
+
 /// Removes what supervisors that were killed have left, as soon as nobody is in it.
 pub fn remove_cgroups(data: &Path) {
     let until = std::time::Instant::now() + Duration::from_secs(2);

@@ -206,7 +206,7 @@ pub async fn killed_in_delete(common: &Common) -> Result<String> {
     }
     let data = server.data().to_owned();
     eventually("everything of it gone", || {
-        let nothing = machine::cgroups(&data).is_empty()
+        let nothing = machine::session_cgroups(&data).is_empty()
             && machine::files(&data.join("sessions")) + machine::files(&data.join("trash")) == 0
             && machine::processes(&data) <= 2;
         nothing.then_some(())
@@ -232,7 +232,7 @@ pub async fn supervisor_killed(common: &Common) -> Result<String> {
     };
     eventually("the program prints", || printed().filter(|number| *number > 20)).await?;
     let below = machine::descendants(supervisor);
-    let has_groups = !machine::cgroups(server.data()).is_empty();
+    let has_groups = !machine::session_cgroups(server.data()).is_empty();
     ensure!(
         has_groups || !rustix::process::geteuid().is_root(),
         "its cgroups are not where they are looked for"
@@ -248,7 +248,7 @@ pub async fn supervisor_killed(common: &Common) -> Result<String> {
     ensure!(counted(10_000).starts_with(&whole.stdout) && !whole.stdout.is_empty(), "{:?}", whole.stdout);
     eventually("its processes dead", || below.iter().all(|pid| !is_alive(*pid)).then_some(())).await?;
     let (data, groups) = (server.data().to_owned(), server.data().to_owned());
-    eventually("its cgroups gone", || machine::cgroups(&groups).is_empty().then_some(())).await?;
+    eventually("its cgroups gone", || machine::session_cgroups(&groups).is_empty().then_some(())).await?;
     let folder = data.join("sessions").join(&id);
     eventually("its socket gone", || (!folder.join("socket").exists()).then_some(())).await?;
     Ok(format!(
@@ -318,7 +318,8 @@ pub async fn supervisor_stopped(common: &Common) -> Result<String> {
     ensure!(read_all(&address, &other).await?.stdout == counted(30), "the other session suffered");
     let data = server.data().to_owned();
     eventually("its cgroups gone", || {
-        machine::cgroups(&data).iter().all(|group| !group.contains(&id)).then_some(())
+        let is_its = |group: &String| group.contains(&format!("/{supervisor}-"));
+        (!machine::cgroups(&data).iter().any(is_its)).then_some(())
     })
     .await?;
     Ok(format!("204 after {:.1} s, nothing left, another session unharmed", took.as_secs_f64()))
