@@ -62,6 +62,8 @@ pub(crate) struct Member {
     note: OwnedFd,
     /// How long it waits; for ever where that is not said.
     patience: Option<Duration>,
+    /// What it was forked for, where that is known.
+    request: Option<(SpawnerRequest, UnixStream)>,
 }
 
 impl<'a> Pool<'a> {
@@ -78,24 +80,24 @@ impl<'a> Pool<'a> {
                 self.paused_until = None;
             }
             let is_ahead = self.paused_until.is_none() && self.ahead() < self.wanted;
-            let is_asked = match self.wait(is_ahead) {
-                Ok(Next::Asked) => true,
-                Ok(Next::Nothing) => false,
+            let request = match self.wait(is_ahead) {
+                Ok(Next::Asked(request)) => request,
+                Ok(Next::Nothing) if is_ahead => None,
+                Ok(Next::Nothing) => continue,
                 Ok(Next::Gone) => return End::Exit(0),
                 Err(error) => {
                     eprintln!("livecode spawner: cannot wait: {error}");
                     return End::Exit(1);
                 }
             };
-            if !is_ahead && !is_asked {
-                continue;
-            }
+            let is_ahead = is_ahead && request.is_none();
             match self.fork(is_ahead) {
                 Ok(None) => {}
+                // Where the request was taken already, so that nobody waits for one that hangs before it takes it, it is at hand.
                 Ok(Some((note, patience))) => {
                     let Self { spawner, server, waiting, .. } = self;
                     drop(waiting); // what the others say is not for this one
-                    return spawner.serve(Member { is_ahead, server, note, patience });
+                    return spawner.serve(Member { is_ahead, server, note, patience, request });
                 }
                 Err(error) => {
                     eprintln!("livecode spawner: cannot fork: {error}");
@@ -132,7 +134,8 @@ impl<'a> Pool<'a> {
     /// something to do.
     fn wait(&mut self, is_busy: bool) -> io::Result<Next> {
         // Who waits takes requests by itself.
-        let asked = if self.waiting.is_empty() { PollFlags::IN } else { PollFlags::empty() };
+        let takers = if self.spawner.settings.template.is_some() { self.waiting.len() } else { self.ahead() };
+        let asked = if takers == 0 { PollFlags::IN } else { PollFlags::empty() };
         let mut ready = vec![PollFd::new(&self.server, asked)];
         ready.extend(self.waiting.iter().map(|waiting| PollFd::new(&waiting.note, PollFlags::IN)));
         let pause = self.paused_until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -147,10 +150,19 @@ impl<'a> Pool<'a> {
         for index in (0..noted.len()).rev().filter(|index| noted[*index]) {
             self.hear(index);
         }
-        if server.contains(PollFlags::IN) {
-            return Ok(Next::Asked);
+        if !server.contains(PollFlags::IN) {
+            return Ok(if server.is_empty() { Next::Nothing } else { Next::Gone });
         }
-        Ok(if server.is_empty() { Next::Nothing } else { Next::Gone })
+        // A template never receives one itself: what it was told would be in each copy of it.
+        if self.spawner.settings.template.is_some() {
+            return Ok(Next::Asked(None));
+        }
+        match receive(&self.server) {
+            Ok(Some(request)) => Ok(Next::Asked(Some(request))),
+            Ok(None) => Ok(Next::Gone),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Next::Nothing),
+            Err(error) => Err(error),
+        }
     }
 
     fn hear(&mut self, index: usize) {
@@ -186,8 +198,8 @@ impl<'a> Pool<'a> {
 /// What a spawner has to do next.
 enum Next {
     Nothing,
-    /// To fork for a request.
-    Asked,
+    /// To fork for a request: this one, or one that the fork is to receive.
+    Asked(Option<(SpawnerRequest, UnixStream)>),
     /// To end.
     Gone,
 }
@@ -195,7 +207,10 @@ enum Next {
 impl Member {
     /// Waits for a request. `None` where the server or the spawner is gone, or the sandbox that is ready has died, or nobody
     /// has asked for too long.
-    pub fn receive(&self, ready: Option<&Ready>) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
+    pub fn receive(&mut self, ready: Option<&Ready>) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
+        if let Some(request) = self.request.take() {
+            return Ok(Some(request));
+        }
         self.say(READY);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         // Of all who wait, one is woken.

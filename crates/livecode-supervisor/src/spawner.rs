@@ -5,8 +5,9 @@
 //! [`SpawnerRequest`] with one end of a socket pair attached: to start a supervisor, whose first connection that is, or to
 //! sweep up after a dead one. There is no answer; what could not be forked, or is done, shows as that connection's end.
 //!
-//! The spawner itself never receives a request: it forks, and the fork receives one. So a fork can be ahead of the request,
-//! and make a sandbox meanwhile ([`Pool`]); and no copy of a template's memory holds what another session was told.
+//! As a rule it is not the spawner that receives a request, but one of its forks. So a fork can be ahead of the request,
+//! and make a sandbox meanwhile ([`Pool`]). A template never receives one, so that no copy of its memory holds what another
+//! session was told.
 //!
 //! It ends when the server closes the socket. Supervisors run on: each has a session of its own (setsid), and the
 //! kernel reaps them.
@@ -89,7 +90,7 @@ pub(crate) struct Spawner<'a> {
 
 impl Spawner<'_> {
     /// The life of a fork: makes a sandbox if it is `ahead` of the request, and serves one request. `note` hears how far it is.
-    pub fn serve(&self, member: Member) -> End {
+    pub fn serve(&self, mut member: Member) -> End {
         let _ = rustix::process::setsid();
         livecode_sandbox::reap_children_automatically(false);
         let _ = rustix::thread::set_name(c"livecode-super");
@@ -124,7 +125,12 @@ impl Spawner<'_> {
                     let folder = folder(&self.settings.data_dir, id);
                     return End::Exit(begin::supervise(&self.host, folder, stream, ready));
                 }
-                SpawnerRequest::Sweep(id) => sweep::sweep(&self.host, &self.settings.data_dir, id),
+                SpawnerRequest::Sweep(id) => {
+                    sweep::sweep(&self.host, &self.settings.data_dir, id);
+                    if !member.is_ahead {
+                        return End::Exit(0);
+                    }
+                }
             }
         }
     }

@@ -54,6 +54,7 @@ pub async fn run(common: &Common, only: Option<&str>) -> Result<()> {
         processes::spawner_killed: "spawner killed" => "sessions run on, new ones are made",
         queue::spawner_stopped: "spawner stopped (SIGSTOP), then continued" => "server answers, what waits can be deleted, the rest runs",
         queue::spawner_hangs: "spawner stopped for good" => "replaced; what waits runs; the server answers, however many are created",
+        queue::template_hangs: "template stopped for good" => "replaced; what waits runs without it",
         queue::killed_while_waiting: "server killed while sessions wait their turn" => "each runs once, with the input it was sent",
         queue::deleted_while_waiting: "deleted before it began" => "its watchers get exitstatus (cancelled) and 1000",
         processes::older_supervisor: "supervisor of an older version" => "read, fed, cancelled and ended by the new server",

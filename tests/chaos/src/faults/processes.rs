@@ -334,7 +334,7 @@ pub fn spawner(server: &Server) -> Result<u32> {
 }
 
 pub async fn spawner_killed(common: &Common) -> Result<String> {
-    let server = Server::start(Options::new(common))?;
+    let server = Server::start(Options::new(common).with(&["--warm", "off"]))?;
     let address = server.address().to_owned();
     let id = create_python(&address, &counter(60)).await?;
     begun(&address, &id).await?;

@@ -1,6 +1,6 @@
 //! Faults while sessions wait to begin.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
@@ -11,12 +11,12 @@ use super::processes::{begun, counter, spawner};
 use crate::{
     Common,
     http::{Received, Stream, Whole, create, create_python, delete, get, read_all, session},
-    machine::{eventually, is_alive},
+    machine::{self, eventually, is_alive},
     server::{Options, Server, signal_pid},
 };
 
 pub async fn spawner_stopped(common: &Common) -> Result<String> {
-    let server = Server::start(Options::new(common))?;
+    let server = Server::start(Options::new(common).with(&["--warm", "off"]))?;
     let address = server.address().to_owned();
     let spawner = spawner(&server)?;
     signal_pid(spawner, Signal::STOP);
@@ -39,12 +39,44 @@ pub async fn spawner_stopped(common: &Common) -> Result<String> {
     Ok(format!("10 created meanwhile, one deleted after {:.1} s, the other 9 ran", took.as_secs_f64()))
 }
 
+/// A template that hangs: those that wait ahead of their sessions serve as many, and the rest start without it.
+pub async fn template_hangs(common: &Common) -> Result<String> {
+    const SESSIONS: usize = 30;
+    const PATIENCE: Duration = Duration::from_secs(40);
+    let server = Server::start(Options::new(common))?;
+    let address = server.address().to_owned();
+    let is_template = |pid: &u32| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b"/code/main.py\0"))
+    };
+    let find = || machine::children(server.pid()).into_iter().find(is_template);
+    let first = eventually("there is a template", find).await?;
+    // Its sessions find it up.
+    eventually("it forks", || (!machine::children(first).is_empty()).then_some(())).await?;
+    signal_pid(first, Signal::STOP);
+    let began = Instant::now();
+    let mut ids = vec![];
+    for _ in 0..SESSIONS {
+        ids.push(create_python(&address, "print('ran')").await?);
+    }
+    for id in &ids {
+        let whole = timeout(PATIENCE, read_all(&address, id)).await.context("what waited never ran")??;
+        ensure!(whole.stdout == "ran\n" && whole.exitstatus() == Some(0), "{whole:?}");
+    }
+    let took = began.elapsed();
+    eventually("it is gone", || (!is_alive(first)).then_some(())).await?;
+    eventually("there is another", || find().filter(|pid| *pid != first)).await?;
+    Ok(format!(
+        "{SESSIONS} of {SESSIONS} ran within {:.1} s, and there is another template",
+        took.as_secs_f64()
+    ))
+}
+
 /// First as few as its socket holds, so that only their silence shows that it hangs; then more than that holds, and more than
 /// the server has threads that may wait.
 pub async fn spawner_hangs(common: &Common) -> Result<String> {
     const SESSIONS: usize = 1000;
     const PATIENCE: Duration = Duration::from_secs(30);
-    let most = ["--sessions-running-max", "2000", "--sessions-per-owner-max", "2000"];
+    let most = ["--sessions-running-max", "2000", "--sessions-per-owner-max", "2000", "--warm", "off"];
     let mut server = Server::start(Options::new(common).with(&most))?;
     let address = server.address().to_owned();
     let first = spawner(&server)?;

@@ -232,7 +232,7 @@ pub async fn full_disk_v01(common: &Common) -> Result<String> {
 /// Not even the journal can be made, nor closed in the supervisor's place.
 pub async fn full_before_it_begins(common: &Common) -> Result<String> {
     let disk = Disk::new(8 * MIB)?;
-    let options = Options::new(common).with(&["--disk-min-free-bytes", "1048576"]);
+    let options = Options::new(common).with(&["--disk-min-free-bytes", "1048576", "--warm", "off"]);
     let mut server = Server::start_in(options, disk.path())?;
     let address = server.address().to_owned();
     let spawner = spawner(&server)?;
