@@ -24,8 +24,11 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::Mode,
     io::{fcntl_dupfd_cloexec, retry_on_intr},
-    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg},
-    process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, wait},
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
+        SocketType, recvmsg, socketpair,
+    },
+    process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, wait, waitpid},
 };
 
 use crate::{
@@ -100,6 +103,19 @@ struct Init<'a> {
     ends: [Fd; 4],
 }
 
+/// A child that waits to be the program.
+struct Understudy {
+    pid: Pid,
+    socket: OwnedFd,
+}
+
+/// Which side of its fork this is.
+enum Cast {
+    Understudy(Understudy),
+    /// It has been called.
+    Program(Program),
+}
+
 /// A step that was started, or what a child has become.
 enum Started {
     Step(Pid),
@@ -119,14 +135,62 @@ impl Init<'_> {
         kept.extend(self.ends);
         kept.extend(accounts.descriptors());
         sys::close_all_but(3, &kept).step("close the supervisor's descriptors")?;
+        let understudy = match self.inside.template.map(|_| self.fork_understudy()).transpose()? {
+            Some(Cast::Program(program)) => {
+                std::mem::forget(accounts); // closed already
+                return Ok(Some(program));
+            }
+            Some(Cast::Understudy(understudy)) => Some(understudy),
+            None => None,
+        };
         send(self.control, &Report::Ready);
-        match self.await_order()? {
+        match await_order(self.control)? {
             None => Ok(None), // the supervisor is gone
-            Some((order, compiled)) => {
+            Some(Begin { order, file, compiled }) => {
                 self.adopt(&order, compiled, accounts)?;
-                self.serve(&order, children)
+                self.serve(&order, file, children, understudy)
             }
         }
+    }
+
+    /// Forks what is to be the program if its order fits the template: so far ahead that its memory is its own when the order comes.
+    fn fork_understudy(&self) -> Result<Cast, SetupError> {
+        let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+        let (ours, theirs) = pair.step("make pipes")?;
+        match sys::fork().step("fork")? {
+            Forked::Parent(pid) => Ok(Cast::Understudy(Understudy { pid, socket: ours })),
+            Forked::Child => {
+                drop(ours);
+                let theirs = leak(theirs);
+                sys::own_memory();
+                match await_order(theirs) {
+                    Ok(Some(Begin { order, file, compiled })) => {
+                        drop((file, compiled)); // while they are open
+                        Ok(Cast::Program(self.step_in(&order)))
+                    }
+                    Ok(None) => sys::exit_now(0), // another program is executed
+                    Err(error) => self.fail(error),
+                }
+            }
+        }
+    }
+
+    /// Turns an understudy into the program.
+    fn step_in(&self, order: &Order) -> Program {
+        let host = self.inside.host;
+        let id = host.inner_id(order.slot);
+        let given_up =
+            if keeps("privileges") { privileges::drop_all((!host.rootless).then_some(id)) } else { Ok(()) };
+        match given_up.and_then(|()| self.execute(order, 0)) {
+            Ok(program) => program,
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Ends a child whose setup failed.
+    fn fail(&self, error: SetupError) -> ! {
+        send(self.control, &Report::SetupFailed(error));
+        sys::exit_now(125)
     }
 
     /// The steps of the setup that any session needs, in the order in which each still has the privilege it needs. What may
@@ -164,38 +228,6 @@ impl Init<'_> {
         Ok(accounts)
     }
 
-    /// Waits for the order, and what was compiled before, at its first record: then the order has no compile steps. `None` where
-    /// the supervisor is gone.
-    fn await_order(&self) -> Result<Option<(Order, Option<File>)>, SetupError> {
-        let mut bytes = [0; 16];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-        let mut attached = RecvAncillaryBuffer::new(&mut space);
-        let received = retry_on_intr(|| {
-            let mut buffers = [IoSliceMut::new(&mut bytes)];
-            recvmsg(self.control, &mut buffers, &mut attached, RecvFlags::CMSG_CLOEXEC)
-        })
-        .step("wait for the order")?;
-        let files = attached.drain().flat_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(descriptors) => descriptors.map(File::from).collect(),
-            _ => vec![],
-        });
-        let mut files = files.collect::<Vec<_>>().into_iter();
-        match (Request::decode(&bytes[..received.bytes]), files.next(), files.next()) {
-            (Some(Request::Begin), Some(mut file), compiled) => {
-                let mut text = vec![];
-                file.rewind().step("read the order")?; // whoever sent it may have read it
-                file.read_to_end(&mut text).step("read the order")?;
-                let order = serde_json::from_slice(&text).map_err(io::Error::from);
-                let mut order: Order = order.step("read the order")?;
-                if compiled.is_some() {
-                    order.compile.clear();
-                }
-                Ok(Some((order, compiled)))
-            }
-            _ => Ok(None),
-        }
-    }
-
     /// The rest of the setup: this session's user, and its files.
     fn adopt(&self, order: &Order, compiled: Option<File>, accounts: Accounts) -> Result<(), SetupError> {
         let host = self.inside.host;
@@ -216,10 +248,32 @@ impl Init<'_> {
     }
 
     /// Starts the first step, and then does as asked until a step fails, the last has ended, or the supervisor is gone.
-    fn serve(&self, order: &Order, children: Fd) -> Result<Option<Program>, SetupError> {
+    fn serve(
+        &self,
+        order: &Order,
+        file: File,
+        children: Fd,
+        understudy: Option<Understudy>,
+    ) -> Result<Option<Program>, SetupError> {
         let last = order.compile.len();
         let mut current = None;
         let mut next = Some(0);
+        let fits = self.inside.template.is_some_and(|template| last == 0 && template.fits(order));
+        match understudy {
+            Some(understudy) if fits => {
+                send(self.control, &Report::Started(0));
+                current = Some((0, understudy.pid));
+                next = None;
+                Request::Begin.send_with(&understudy.socket, &[file.as_fd()]).step("call the program")?;
+            }
+            // It hears that nobody will call it, and ends; until then it counts as a process of the program's.
+            Some(Understudy { pid, socket }) => {
+                drop(socket);
+                retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty())).step("wait for the understudy")?;
+            }
+            None => {}
+        }
+        drop(file);
         loop {
             if let Some(index) = next.take() {
                 match self.start(order, index)? {
@@ -267,28 +321,71 @@ impl Init<'_> {
 
     /// Forks the step with this index.
     fn start(&self, order: &Order, index: usize) -> Result<Started, SetupError> {
-        let step: &Step = order.compile.get(index).unwrap_or(&order.run);
         send(self.control, &Report::Started(index));
         match sys::fork().step("fork")? {
             Forked::Parent(child) => Ok(Started::Step(child)),
             Forked::Child => {
-                let [stdin, stdout, stderr, messages] = self.ends;
-                let ends = Ends { stdin, stdout, stderr, messages };
-                let is_program = index == order.compile.len();
-                let Inside { host, template, .. } = *self.inside;
-                let (report, code) = match program::execute(host, template, order, step, is_program, ends) {
-                    Ok(Turned::Into(program)) => return Ok(Started::Program(program)),
-                    Ok(Turned::Failed(error)) => {
-                        // As shells do: 127 for a command that does not exist, 126 for one that cannot be executed.
-                        let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-                        (Report::CannotRun(index, error), code)
-                    }
-                    Err(error) => (Report::SetupFailed(error), 125),
-                };
-                send(self.control, &report);
+                let program = self.execute(order, index);
+                program.map(Started::Program).or_else(|error| self.fail(error))
+            }
+        }
+    }
+
+    /// Turns this process, a fresh child, into the step with this index. Returns where it is to be a program without being executed.
+    fn execute(&self, order: &Order, index: usize) -> Result<Program, SetupError> {
+        let step: &Step = order.compile.get(index).unwrap_or(&order.run);
+        let [stdin, stdout, stderr, messages] = self.ends;
+        let ends = Ends { stdin, stdout, stderr, messages };
+        let Inside { host, template, .. } = *self.inside;
+        match program::execute(host, template, order, step, index == order.compile.len(), ends)? {
+            Turned::Into(program) => Ok(program),
+            Turned::Failed(error) => {
+                // As shells do: 127 for a command that does not exist, 126 for one that cannot be executed.
+                let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
+                send(self.control, &Report::CannotRun(index, error));
                 sys::exit_now(code)
             }
         }
+    }
+}
+
+/// What an order comes with.
+struct Begin {
+    order: Order,
+    /// Its file.
+    file: File,
+    /// What was compiled before, at its first record: then the order has no compile steps.
+    compiled: Option<File>,
+}
+
+/// Waits for the order on a socket; `None` where nobody is left to send it.
+fn await_order(socket: Fd) -> Result<Option<Begin>, SetupError> {
+    let mut bytes = [0; 16];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut attached = RecvAncillaryBuffer::new(&mut space);
+    let received = retry_on_intr(|| {
+        let mut buffers = [IoSliceMut::new(&mut bytes)];
+        recvmsg(socket, &mut buffers, &mut attached, RecvFlags::CMSG_CLOEXEC)
+    })
+    .step("wait for the order")?;
+    let files = attached.drain().flat_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => descriptors.map(File::from).collect(),
+        _ => vec![],
+    });
+    let mut files = files.collect::<Vec<_>>().into_iter();
+    match (Request::decode(&bytes[..received.bytes]), files.next(), files.next()) {
+        (Some(Request::Begin), Some(mut file), compiled) => {
+            let mut text = vec![];
+            file.rewind().step("read the order")?; // whoever sent it may have read it
+            file.read_to_end(&mut text).step("read the order")?;
+            let order = serde_json::from_slice(&text).map_err(io::Error::from);
+            let mut order: Order = order.step("read the order")?;
+            if compiled.is_some() {
+                order.compile.clear();
+            }
+            Ok(Some(Begin { order, file, compiled }))
+        }
+        _ => Ok(None),
     }
 }
 

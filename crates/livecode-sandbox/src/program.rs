@@ -69,7 +69,7 @@ pub(crate) fn execute(
     sys::unblock_child_signals().step("unblock signals")?;
     if is_program && template.is_some_and(|template| template.fits(order)) {
         // As exec would leave it.
-        privileges::become_dumpable()?;
+        privileges::as_executed()?;
         sys::close_all_but(MESSAGE_FD + 1, &[]).step("close descriptors")?;
         let name = Path::new(&step.argv[0]).file_name().unwrap_or_default().as_encoded_bytes();
         // As long as the kernel keeps it (prctl(2), PR_SET_NAME); no argument holds a NUL.

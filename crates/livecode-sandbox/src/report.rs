@@ -2,7 +2,16 @@
 //!
 //! One datagram a report: a tag, an argument, an errno or status, and for a failed setup the name of the step.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io::{self, IoSlice},
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    io::retry_on_intr,
+    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
+};
 
 /// The setup of a sandbox failed: the platform's failure, never the program's.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +148,16 @@ impl Request {
             Self::Signal(signal) => [2, signal as u8],
             Self::Take => [4, 0],
         }
+    }
+
+    /// Sends it with at most two files.
+    pub(crate) fn send_with(self, socket: impl AsFd, files: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut attached = SendAncillaryBuffer::new(&mut space);
+        attached.push(SendAncillaryMessage::ScmRights(files));
+        let bytes = self.encode();
+        let send = || sendmsg(&socket, &[IoSlice::new(&bytes)], &mut attached, SendFlags::NOSIGNAL);
+        Ok(retry_on_intr(send).map(drop)?)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {

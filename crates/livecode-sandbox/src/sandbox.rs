@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, IoSlice, IoSliceMut},
+    io::{self, IoSliceMut},
     mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -16,10 +16,9 @@ use livecode_protocol::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    io::retry_on_intr,
     net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
+        SocketType, recvmsg, socketpair,
     },
     pipe::{PipeFlags, pipe_with},
     process::{Signal, pidfd_send_signal},
@@ -156,15 +155,8 @@ impl Sandbox {
     ) -> Result<(), SetupError> {
         let first = order.compile.first().unwrap_or(&order.run);
         self.limit(&first.limits, order.limits.cpu_millicores)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-        let mut attached = SendAncillaryBuffer::new(&mut space);
-        let mut descriptors = vec![file];
-        descriptors.extend(compiled.map(AsFd::as_fd));
-        attached.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let bytes = Request::Begin.encode();
-        retry_on_intr(|| sendmsg(&self.control, &[IoSlice::new(&bytes)], &mut attached, SendFlags::NOSIGNAL))
-            .map(drop)
-            .step("tell the order")
+        let files: Vec<_> = std::iter::once(file).chain(compiled.map(AsFd::as_fd)).collect();
+        Request::Begin.send_with(&self.control, &files).step("tell the order")
     }
 
     /// Waits until setup is done.

@@ -214,6 +214,22 @@ pub(crate) fn kill_all_others() -> io::Result<()> {
     }
 }
 
+/// madvise(2), Linux 5.14. Kernels before that fill pages as they are touched.
+const MADV_POPULATE_WRITE: i32 = 23;
+
+/// Gives this process, a fresh fork, its own copy of all memory that it may write to, at once instead of page by page.
+pub(crate) fn own_memory() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for line in maps.lines().filter(|line| line.contains(" rw-p ") && !line.ends_with("[stack]")) {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let numbers = range.map(|(start, end)| [start, end].map(|number| usize::from_str_radix(number, 16)));
+        if let Some([Ok(start), Ok(end)]) = numbers {
+            // SAFETY: the advice changes no contents, and fails where there is no such memory.
+            unsafe { libc::madvise(start as *mut libc::c_void, end - start, MADV_POPULATE_WRITE) };
+        }
+    }
+}
+
 /// Ends this process at once: no destructor, no exit handler, nothing flushed twice.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit has no precondition.
