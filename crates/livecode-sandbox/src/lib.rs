@@ -6,7 +6,9 @@
 //!  supervisor (outside)                    init (process 1 inside)            steps (2, 3, … inside)
 //!  ────────────────────                    ───────────────────────            ──────────────────────
 //!  Sandbox::prepare ── clone3: new ──────▶ builds the sandbox from inside:
-//!    namespaces, cgroup, pidfd             cgroups, root, filters; Ready
+//!    namespaces, cgroup, pidfd             cgroups, root, filters;
+//!                                          in a template forks the ─────────▶ understudy: waits to be the program
+//!                                          Ready
 //!  Sandbox::begin ── the order ──────────▶ becomes the session's user, writes its files,
 //!                                          forks the first step ────────────▶ descriptors, limits, exec
 //!  Sandbox::report ◀── control socket ──── Started, Ended, SetupFailed, CannotRun

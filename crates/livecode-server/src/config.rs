@@ -90,7 +90,7 @@ settings! {
         metrics_token: String,
         /// Whether sandboxes, and interpreters in them, are made before there is a program for them: `on` or `off`.
         warm: Switch,
-        /// How many sandboxes may wait for a program, of each kind; one takes about a MiB, with an interpreter in it about five.
+        /// How many sandboxes may wait for a program, of each kind; one takes about a MiB, with an interpreter in it about six.
         warm_sandboxes_max: u64,
     }
 }
