@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, type TestContext } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
 /** How long anything may take that a test waits for: generous, since it only matters when something is broken. */
@@ -310,8 +311,20 @@ export async function write(page: Page, runtime: string, code: string): Promise<
 
 export const output = (page: Page) => page.locator("live-code .output");
 
-/** Waits until the status says so. */
-export const status = (page: Page, words: string) => page.locator("live-code .status").filter({ hasText: words }).waitFor();
+/** Waits until the status says so; where it never does, says how things stand instead. */
+export async function status(page: Page, words: string): Promise<void> {
+  try {
+    await page.locator("live-code .status").filter({ hasText: words }).waitFor();
+  } catch (error) {
+    const stands = page.evaluate(() => {
+      const live = document.querySelector("live-code");
+      const said = (name: string) => live?.shadowRoot?.querySelector(name)?.textContent?.slice(-300);
+      return { state: live?.getAttribute("data-state"), status: said(".status"), output: said(".output") };
+    });
+    const hangs = setTimeout(5000, "a page that answers nothing", { ref: false });
+    throw new Error(`not "${words}" but ${JSON.stringify(await Promise.race([stands, hangs]))}`, { cause: error });
+  }
+}
 
 /** What axe finds wrong with a page, in both colour schemes. */
 export async function axe(page: Page): Promise<unknown[]> {
