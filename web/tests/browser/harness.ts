@@ -306,7 +306,9 @@ export async function openFront(test: TestContext, context: BrowserContext, url:
 /** Puts a program in place of what stands in the front page's editor. */
 export async function write(page: Page, runtime: string, code: string): Promise<void> {
   await page.getByLabel("Language").selectOption(runtime);
-  await page.locator(".cm-content").fill(code);
+  // As a person does: what is selected behind the editor's back is no longer so when it draws itself anew, as it does once the language has come.
+  await page.locator(".cm-content").press("ControlOrMeta+a");
+  await page.keyboard.insertText(code);
 }
 
 export const output = (page: Page) => page.locator("live-code .output");
@@ -342,3 +344,20 @@ export async function axe(page: Page): Promise<unknown[]> {
   }
   return found;
 }
+
+/** The front page of a server of its own. */
+export async function beginFront(t: TestContext, options = {}) {
+  const server = await LiveServer.start(t);
+  const context = await startContext(t, options);
+  return { server, context, page: await openFront(t, context, `${server.url}/`) };
+}
+
+/** Waits until a place of the canvas has a colour. */
+export const colour = (page: Page, place: [x: number, y: number], expected: number[]) =>
+  page.waitForFunction(
+    ([x, y, expected]) => {
+      const canvas = document.querySelector("live-code")?.shadowRoot?.querySelector("canvas");
+      return canvas?.getContext("2d")?.getImageData(x as number, y as number, 1, 1).data.join() === expected;
+    },
+    [...place, expected.join()],
+  );
