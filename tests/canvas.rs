@@ -187,6 +187,50 @@ fn a_key_that_is_let_go_is_no_longer_pressed() {
 }
 
 #[test]
+fn no_tap_is_too_short() {
+    let server = Server::start();
+    let programs = [
+        (
+            "python-canvas",
+            "key_pressed('x'); frame(); print('up'); input()
+while not key_pressed('x'): frame()
+print(*[int(it) for it in [key_pressed('a'), mouse_pressed(), key_pressed('b')]])
+n = 0
+while key_pressed('a') or mouse_pressed(): n += 1; frame()
+while key_pressed('x'): pass
+print(n <= 2)",
+        ),
+        (
+            "javascript-canvas",
+            "keyPressed('x'); await frame(); console.log('up'); (await import('node:fs')).readSync(0, Buffer.alloc(9));
+while (!keyPressed('x')) await frame();
+console.log([keyPressed('a'), mousePressed(), keyPressed('b')].map(Number).join(' '));
+let n = 0;
+while (keyPressed('a') || mousePressed()) { n++; await frame(); }
+while (keyPressed('x')) await new Promise(setImmediate);
+console.log(n <= 2 ? 'True' : n);",
+        ),
+    ];
+    for (runtime, code) in programs {
+        let mut stream = server.stream(&server.create_id(runtime, code), "");
+        stream.next_of("write");
+        for (down, up, data) in [
+            ("keydown", "keyup", json!({"key": "a"})),
+            ("keydown", "keyup", json!({"key": "a"})),
+            ("mousedown", "mouseup", json!({"x": 1, "y": 1, "button": 0})),
+            ("keydown", "keyup", json!({"key": "x"})),
+        ] {
+            stream.send(&event(down, data.clone()));
+            stream.send(&event(up, data));
+        }
+        // All of it lies before the program when it looks next.
+        stream.send(&json!({"msgtype": "input", "data": "\n"}));
+        let run = Run::collect(stream);
+        assert_eq!(run.stdout, "1 1 0\nTrue\n", "{runtime}: {}", run.stderr);
+    }
+}
+
+#[test]
 fn mistakes_say_what_would_be_right() {
     let server = Server::start();
     let mistakes = [

@@ -9,6 +9,8 @@ const livecode = require("/node_modules/livecode");
 
 const { line: lineOf, post, watch } = livecode.internal;
 const MAX_FRAMES_A_SECOND = 60;
+// What was pressed for less than a frame counts as pressed for so long, from when it is asked for.
+const TAP_MS = 1000 / MAX_FRAMES_A_SECOND;
 const MAX_PUSHES = 1000;
 const MAX_IMAGE_BYTES = 3 * 1024 * 1024 - 4096; // in base64, within a message
 // Matrices are rounded, so that all languages send the same though their sines differ in the last digit.
@@ -237,6 +239,7 @@ function frame(fps = MAX_FRAMES_A_SECOND) {
     throw new RangeError(`frame: from 1 to ${MAX_FRAMES_A_SECOND} frames a second can be shown, not ${fps}`);
   }
   command("frame", [], false);
+  for (const tap of oldTaps) if (taps.has(tap)) letGo(tap);
   const now = performance.now();
   // A frame that took too long is not made up for by a hurry.
   nextFrame = Math.max(nextFrame + 1000 / fps, now);
@@ -244,6 +247,7 @@ function frame(fps = MAX_FRAMES_A_SECOND) {
   return new Promise((resolve) => {
     const wake = () => {
       isWaiting = false;
+      oldTaps = [...taps.keys()];
       resolve();
     };
     const left = nextFrame - now;
@@ -255,8 +259,37 @@ function frame(fps = MAX_FRAMES_A_SECOND) {
 
 // Mouse and keyboard
 
-const state = { x: 0, y: 0, buttons: new Set(), keys: new Set() };
+const state = { x: 0, y: 0 };
+const down = new Set(); // the buttons, by number, and the keys, by name, that count as pressed
+const unseen = new Set(); // those of them that the program has not asked for since they went down
+const taps = new Map(); // those that are up again already, unseen; and when they were first asked for
+let oldTaps = []; // those that the program has had a frame's time to ask for
 let isWatching = false;
+
+function press(what) {
+  if (!down.has(what) || taps.has(what)) unseen.add(what);
+  down.add(what);
+  taps.delete(what);
+}
+
+function release(what) {
+  if (!unseen.has(what)) letGo(what);
+  else if (!taps.has(what)) taps.set(what, 0);
+}
+
+function letGo(what) {
+  for (const all of [down, unseen, taps]) all.delete(what);
+}
+
+/** Whether it is pressed; what was only tapped is for as long as a frame, so that no loop can miss it. */
+function isDown(what) {
+  if (taps.has(what)) {
+    const now = performance.now();
+    taps.set(what, taps.get(what) || now);
+    if (now - taps.get(what) > TAP_MS) letGo(what);
+  } else unseen.delete(what);
+  return down.has(what);
+}
 
 /** A key's name for polling: `"left"` is the arrow, `"space"` the space bar, `"a"` also `"A"`. */
 function plainKey(name) {
@@ -270,15 +303,12 @@ function poll() {
   isWatching = true;
   watch(({ event, data }) => {
     if (isNumber(data?.x) && isNumber(data?.y)) [state.x, state.y] = [data.x, data.y];
-    if (event === "mousedown") state.buttons.add(data?.button ?? 0);
-    else if (event === "mouseup") state.buttons.delete(data?.button ?? 0);
-    else if (event === "keydown" && typeof data?.key === "string") state.keys.add(plainKey(data.key));
-    else if (event === "keyup" && typeof data?.key === "string") state.keys.delete(plainKey(data.key));
-    else if (event === "blur") {
-      // What is let go now goes unseen.
-      state.buttons.clear();
-      state.keys.clear();
-    }
+    if (event === "mousedown") press(data?.button ?? 0);
+    else if (event === "mouseup") release(data?.button ?? 0);
+    else if (event === "keydown" && typeof data?.key === "string") press(plainKey(data.key));
+    else if (event === "keyup" && typeof data?.key === "string") release(plainKey(data.key));
+    // What is let go now goes unseen.
+    else if (event === "blur") [...down].forEach(letGo);
   });
 }
 
@@ -293,9 +323,9 @@ const mouseX = polled(() => state.x);
 /** Where the mouse is, in pixels from the top. */
 const mouseY = polled(() => state.y);
 /** Whether a mouse button is down: 0 the left, 1 the middle, 2 the right one. */
-const mousePressed = polled((button = 0) => state.buttons.has(button));
+const mousePressed = polled((button = 0) => isDown(button));
 /** Whether a key is down, e.g. `"a"`, `"left"`, `"space"`, `"enter"`. */
-const keyPressed = polled((key) => state.keys.has(plainKey(key)));
+const keyPressed = polled((key) => isDown(plainKey(key)));
 
 /** A call that sets a handler for an event, and returns a function that takes it back. */
 function handlerOf(event, adapt) {

@@ -23,6 +23,8 @@ __all__ = (
 ).split()
 
 MAX_FRAMES_A_SECOND = 60
+# What was pressed for less than a frame counts as pressed for so long, from when it is asked for.
+TAP_SECONDS = 1 / MAX_FRAMES_A_SECOND
 # Matrices are rounded, so that all languages send the same though their sines differ in the last digit.
 MATRIX_DIGITS = 6
 IDENTITY = (1, 0, 0, 1, 0, 0)
@@ -36,8 +38,10 @@ _next_frame = 0.0
 
 _mouse_x: float = 0
 _mouse_y: float = 0
-_buttons: set[int] = set()
-_keys: set[str] = set()
+_down: set[int | str] = set()  # the buttons, by number, and the keys, by name, that count as pressed
+_unseen: set[int | str] = set()  # those of them that the program has not asked for since they went down
+_taps: dict[int | str, float] = {}  # those that are up again already, unseen; and when they were first asked for
+_old_taps: list[int | str] = []  # those that the program has had a frame's time to ask for
 
 
 def _draw(shape: str, args: list, style: dict[str, Any], **fields: Any) -> None:
@@ -254,10 +258,14 @@ def frame(fps: float = MAX_FRAMES_A_SECOND) -> None:
     if not 0 < fps <= MAX_FRAMES_A_SECOND:
         raise ValueError(f"frame: from 1 to {MAX_FRAMES_A_SECOND} frames a second can be shown, not {fps!r}")
     _command("frame", [], False)
+    for tap in _old_taps:
+        if tap in _taps:
+            _let_go(tap)
     now = monotonic()
     # A frame that took too long is not made up for by a hurry.
     _next_frame = max(_next_frame + 1 / fps, now)
     livecode._handle(_next_frame)
+    _old_taps[:] = _taps
 
 
 # Mouse and keyboard
@@ -279,16 +287,52 @@ def _watch(event: dict[str, Any]) -> None:
     if isinstance(x, (int, float)) and isinstance(y, (int, float)):
         _mouse_x, _mouse_y = x, y
     if name == "mousedown":
-        _buttons.add(data.get("button", 0))
+        _press(data.get("button", 0))
     elif name == "mouseup":
-        _buttons.discard(data.get("button", 0))
+        _release(data.get("button", 0))
     elif name == "keydown" and isinstance(key, str):
-        _keys.add(_key(key))
+        _press(_key(key))
     elif name == "keyup" and isinstance(key, str):
-        _keys.discard(_key(key))
+        _release(_key(key))
     elif name == "blur":  # what is let go now goes unseen
-        _buttons.clear()
-        _keys.clear()
+        for pressed in tuple(_down):
+            _let_go(pressed)
+
+
+def _press(what: Any) -> None:
+    if not isinstance(what, (int, str)):
+        return
+    if what not in _down or what in _taps:
+        _unseen.add(what)
+    _down.add(what)
+    _taps.pop(what, None)
+
+
+def _release(what: Any) -> None:
+    if not isinstance(what, (int, str)):
+        return
+    if what in _unseen and what in _down:
+        _taps.setdefault(what, 0.0)
+    else:
+        _let_go(what)
+
+
+def _let_go(what: int | str) -> None:
+    _down.discard(what)
+    _unseen.discard(what)
+    _taps.pop(what, None)
+
+
+def _is_down(what: int | str) -> bool:
+    """Whether it is pressed; what was only tapped is for as long as a frame, so that no loop can miss it."""
+    if what in _taps:
+        now = monotonic()
+        _taps[what] = _taps[what] or now
+        if now - _taps[what] > TAP_SECONDS:
+            _let_go(what)
+    else:
+        _unseen.discard(what)
+    return what in _down
 
 
 livecode._watchers.append(_watch)
@@ -315,13 +359,13 @@ def mouse_y() -> float:
 def mouse_pressed(button: int = 0) -> bool:
     """Whether a mouse button is down: 0 the left, 1 the middle, 2 the right one."""
     _poll()
-    return button in _buttons
+    return _is_down(button)
 
 
 def key_pressed(key: str) -> bool:
     """Whether a key is down, e.g. ``"a"``, ``"left"``, ``"space"``, ``"enter"``."""
     _poll()
-    return _key(key) in _keys
+    return _is_down(_key(key))
 
 
 def _at(handler: Callable[..., Any]) -> Callable[[Any], Any]:

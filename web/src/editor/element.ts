@@ -7,14 +7,11 @@ import { Output } from "../page/output.js";
 import { Ansi } from "./ansi.js";
 import { Canvas } from "./canvas.js";
 import { Code } from "./code.js";
+import { make } from "./make.js";
 import { STYLE } from "./style.js";
+import { table, tableCost } from "./table.js";
 import { ending } from "./words.js";
 
-/** How many rows and columns of a table are shown. */
-const ROWS_MAX = 200;
-const COLUMNS_MAX = 50;
-/** What a cell counts for among the characters that are kept. */
-const CELL_COST = 40;
 /** The name of the tab of what has no name. */
 const MAIN = "code";
 /** For how long what comes of a session that ran already is its past, in milliseconds: that is shown, but not heard. */
@@ -24,17 +21,6 @@ const PAST_MS = 1000;
 const OWN_SERVER = import.meta.url.replace(/\/static\/[^/]*$/, "");
 
 let sheet: CSSStyleSheet | undefined;
-
-function make<K extends keyof HTMLElementTagNameMap>(
-  tag: K,
-  attributes: Record<string, string> = {},
-  ...children: (Node | string)[]
-): HTMLElementTagNameMap[K] {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
 
 /** Without the empty first line and the common indentation that a page's source brings. */
 export function dedent(text: string): string {
@@ -299,7 +285,7 @@ export class LiveCode extends HTMLElement {
       case "image":
         return this.#output.image(message.mimetype, message.data);
       case "table":
-        return this.#table(message);
+        return this.#output.block(() => table(message), tableCost(message));
       case "play":
         if (this.#began !== undefined || performance.now() - this.#followed > PAST_MS) this.#music.take(message);
         return;
@@ -319,11 +305,6 @@ export class LiveCode extends HTMLElement {
   /** On a phone what a program does may lie below what is seen. */
   #bringIntoView(): void {
     if (this.getAttribute("layout") === "split") this.#parts.output.parentElement?.scrollIntoView({ block: "nearest" });
-  }
-
-  #table(message: Message): void {
-    const made = table(message);
-    this.#output.block(made, Math.max(20_000, CELL_COST * made.getElementsByTagName("td").length));
   }
 
   #changed(state: State): void {
@@ -354,19 +335,4 @@ export class LiveCode extends HTMLElement {
     }
     return place;
   }
-}
-
-/** A `table` message as a table, as text throughout. */
-function table({ columns, rows, index }: Message): HTMLTableElement {
-  const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
-  const cell = (value: unknown) => make("td", {}, value === null || value === undefined ? "" : String(value));
-  const labels = list(index);
-  const head = make("tr", {}, ...(labels.length ? [make("td")] : []));
-  for (const name of list(columns).slice(0, COLUMNS_MAX)) head.append(make("th", { scope: "col" }, String(name)));
-  const body = make("tbody");
-  for (const [at, row] of list(rows).slice(0, ROWS_MAX).entries()) {
-    const label = labels.length ? [make("th", { scope: "row" }, String(labels[at] ?? ""))] : [];
-    body.append(make("tr", {}, ...label, ...list(row).slice(0, COLUMNS_MAX).map(cell)));
-  }
-  return make("table", {}, make("thead", {}, head), body);
 }

@@ -50,7 +50,7 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .output img { display: block; max-width: 100%; background: #fff; border-radius: 8px; }
 .output table { border-collapse: collapse; margin: 6px 0; white-space: normal; font-family: system-ui, sans-serif; }
 .output th, .output td { border: 1px solid var(--line); padding: 4px 10px; text-align: start; }
-.output th { background: var(--soft); }
+.output th { background: var(--soft); } .output caption { caption-side: bottom; padding: 4px 0; text-align: start; color: var(--quiet); }
 .stderr, .red { color: var(--red); } .green { color: var(--green); } .yellow { color: var(--yellow); } .blue, .black { color: var(--blue); }
 .black { color: var(--text); } .magenta { color: var(--magenta); } .cyan { color: var(--cyan); } .white { color: var(--text); }
 [class*="on-"] { background: var(--soft); outline: 1px solid var(--line); } .bold { font-weight: 700; } .dim, .trimmed { color: var(--quiet); }

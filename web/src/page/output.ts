@@ -1,13 +1,23 @@
 /** A program's output in an element: as text, never as markup, and never more of it than a page bears. */
 
-/** How many characters are kept; what is older goes. */
+/** How many characters are kept; what is older goes, a piece at a time. */
 const KEPT_MAX = 400_000;
+const PIECE_MAX = 8_000;
+/** What a change of colour counts for, in characters: it makes an element. */
+const COLOUR_COST = 40;
 const IMAGES = /^image\/(png|jpeg|gif|webp|svg\+xml)$/;
 
 /** What anything but text counts for at least, in characters. */
 const BLOCK_COST = 20_000;
 
-type Part = { file: string; text: string } | { block: Element; cost: number };
+type Part = ({ file: string; text: string } | { block: () => Element }) & { cost: number };
+
+/** What a text counts for, in characters. */
+function costOf(text: string): number {
+  let cost = text.length;
+  for (let at = text.indexOf("\x1b["); at >= 0; at = text.indexOf("\x1b[", at + 2)) cost += COLOUR_COST;
+  return cost;
+}
 
 /** Makes what shows a text. Standard error can be told apart by the page's style. */
 export function plain(text: string, file: string): Node {
@@ -20,8 +30,9 @@ export function plain(text: string, file: string): Node {
 
 export class Output {
   #waiting: Part[] = [];
-  #waitingLength = 0;
-  #length = 0;
+  /** What the parts that wait, and the nodes that show, count for. */
+  #waitingCost = 0;
+  #cost = 0;
   #note: HTMLElement | undefined;
   #isPlanned = false;
   readonly #costs = new WeakMap<Node, number>();
@@ -35,30 +46,41 @@ export class Output {
 
   /** Adds what was printed on `file`. It shows with the next picture that the browser draws. */
   write(text: string, file: string): void {
-    const last = this.#waiting.at(-1);
-    if (last && "text" in last && last.file === file) last.text += text;
-    else this.#waiting.push({ file, text });
-    this.#wait(text.length);
+    for (let from = 0, to = 0; from < text.length; from = to) {
+      to = from + PIECE_MAX;
+      // Not between the halves of a pair.
+      if (/[\ud800-\udbff]/.test(text[to - 1] ?? "")) to++;
+      const piece = text.slice(from, to);
+      const cost = costOf(piece);
+      const last = this.#waiting.at(-1);
+      if (last && "text" in last && last.file === file && last.cost < PIECE_MAX) {
+        last.text += piece;
+        last.cost += cost;
+      } else this.#waiting.push({ file, text: piece, cost });
+      this.#wait(cost);
+    }
   }
 
   /** Adds a picture: base64 of one of the kinds that an `img` shows without running anything. */
   image(mimetype: unknown, data: unknown): void {
     if (typeof mimetype !== "string" || !IMAGES.test(mimetype) || typeof data !== "string") return;
-    const image = document.createElement("img");
-    image.src = `data:${mimetype};base64,${data}`;
-    image.alt = "a picture that the program made";
-    this.block(image);
+    this.block(() => {
+      const image = document.createElement("img");
+      image.src = `data:${mimetype};base64,${data}`;
+      image.alt = "a picture that the program made";
+      return image;
+    });
   }
 
-  /** Adds an element, which counts for so many characters. */
-  block(block: Element, cost = BLOCK_COST): void {
+  /** Adds an element, which counts for so many characters. It is made when it shows: of a flood most never do. */
+  block(block: () => Element, cost = BLOCK_COST): void {
     this.#waiting.push({ block, cost });
     this.#wait(cost);
   }
 
   clear(): void {
     this.#waiting = [];
-    this.#waitingLength = this.#length = 0;
+    this.#waitingCost = this.#cost = 0;
     this.#note = undefined;
     this.element.textContent = "";
   }
@@ -66,44 +88,37 @@ export class Output {
   /** Shows what waits. */
   flush(): void {
     this.#isPlanned = false;
+    this.#drop(KEPT_MAX);
+    this.#waitingCost = 0;
     for (const part of this.#waiting.splice(0)) {
-      if ("block" in part) {
-        this.#length += part.cost;
-        this.#costs.set(part.block, part.cost);
-        this.element.append(part.block);
-        continue;
-      }
-      const text = part.text.slice(-KEPT_MAX);
-      if (text.length < part.text.length) this.#trimmed();
-      this.#length += text.length;
-      this.element.append(this.render(text, part.file));
+      const node = "block" in part ? part.block() : this.render(part.text, part.file);
+      this.#cost += part.cost;
+      this.#costs.set(node, part.cost);
+      this.element.append(node);
     }
-    this.#waitingLength = 0;
-    while (this.#length > KEPT_MAX) {
+    while (this.#cost > KEPT_MAX) {
       const oldest = this.#note ? this.#note.nextSibling : this.element.firstChild;
       if (!oldest || oldest === this.element.lastChild) break;
-      this.#length -= this.#costs.get(oldest) ?? oldest.textContent?.length ?? 0;
+      this.#cost -= this.#costs.get(oldest) ?? 0;
       oldest.remove();
       this.#trimmed();
     }
     this.onShown();
   }
 
+  /** Of what waits, forgets what is oldest until the rest counts for no more than `most`. */
+  #drop(most: number): void {
+    let dropped = 0;
+    while (this.#waitingCost > most && dropped < this.#waiting.length - 1) this.#waitingCost -= (this.#waiting[dropped++] as Part).cost;
+    if (dropped === 0) return;
+    this.#waiting.splice(0, dropped);
+    this.#trimmed();
+  }
+
   /** Has what waits shown soon. What is more than a page shows never gets there, so that a flood costs little. */
-  #wait(length: number): void {
-    this.#waitingLength += length;
-    while (this.#waitingLength > 2 * KEPT_MAX) {
-      const oldest = this.#waiting[0] as Part;
-      if (this.#waiting.length === 1) {
-        if ("block" in oldest) break;
-        oldest.text = oldest.text.slice(-KEPT_MAX);
-        this.#waitingLength = KEPT_MAX;
-      } else {
-        this.#waiting.shift();
-        this.#waitingLength -= "text" in oldest ? oldest.text.length : oldest.cost;
-      }
-      this.#trimmed();
-    }
+  #wait(cost: number): void {
+    this.#waitingCost += cost;
+    if (this.#waitingCost > 2 * KEPT_MAX) this.#drop(KEPT_MAX);
     if (this.#isPlanned) return;
     this.#isPlanned = true;
     const flush = () => this.#isPlanned && this.flush();

@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, type TestContext } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
 /** How long anything may take that a test waits for: generous, since it only matters when something is broken. */
@@ -305,13 +306,27 @@ export async function openFront(test: TestContext, context: BrowserContext, url:
 /** Puts a program in place of what stands in the front page's editor. */
 export async function write(page: Page, runtime: string, code: string): Promise<void> {
   await page.getByLabel("Language").selectOption(runtime);
-  await page.locator(".cm-content").fill(code);
+  // As a person does: what is selected behind the editor's back is no longer so when it draws itself anew, as it does once the language has come.
+  await page.locator(".cm-content").press("ControlOrMeta+a");
+  await page.keyboard.insertText(code);
 }
 
 export const output = (page: Page) => page.locator("live-code .output");
 
-/** Waits until the status says so. */
-export const status = (page: Page, words: string) => page.locator("live-code .status").filter({ hasText: words }).waitFor();
+/** Waits until the status says so; where it never does, says how things stand instead. */
+export async function status(page: Page, words: string): Promise<void> {
+  try {
+    await page.locator("live-code .status").filter({ hasText: words }).waitFor();
+  } catch (error) {
+    const stands = page.evaluate(() => {
+      const live = document.querySelector("live-code");
+      const said = (name: string) => live?.shadowRoot?.querySelector(name)?.textContent?.slice(-300);
+      return { state: live?.getAttribute("data-state"), status: said(".status"), output: said(".output") };
+    });
+    const hangs = setTimeout(5000, "a page that answers nothing", { ref: false });
+    throw new Error(`not "${words}" but ${JSON.stringify(await Promise.race([stands, hangs]))}`, { cause: error });
+  }
+}
 
 /** What axe finds wrong with a page, in both colour schemes. */
 export async function axe(page: Page): Promise<unknown[]> {
@@ -329,3 +344,20 @@ export async function axe(page: Page): Promise<unknown[]> {
   }
   return found;
 }
+
+/** The front page of a server of its own. */
+export async function beginFront(t: TestContext, options = {}) {
+  const server = await LiveServer.start(t);
+  const context = await startContext(t, options);
+  return { server, context, page: await openFront(t, context, `${server.url}/`) };
+}
+
+/** Waits until a place of the canvas has a colour. */
+export const colour = (page: Page, place: [x: number, y: number], expected: number[]) =>
+  page.waitForFunction(
+    ([x, y, expected]) => {
+      const canvas = document.querySelector("live-code")?.shadowRoot?.querySelector("canvas");
+      return canvas?.getContext("2d")?.getImageData(x as number, y as number, 1, 1).data.join() === expected;
+    },
+    [...place, expected.join()],
+  );

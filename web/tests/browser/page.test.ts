@@ -1,27 +1,11 @@
 /** The server's front page. */
 
 import assert from "node:assert/strict";
-import test, { type TestContext } from "node:test";
+import test from "node:test";
 import type { Page } from "playwright-core";
-import { axe, LiveServer, openFront, output, startContext, status, write } from "./harness.js";
-
-async function begin(t: TestContext, options = {}) {
-  const server = await LiveServer.start(t);
-  const context = await startContext(t, options);
-  return { server, context, page: await openFront(t, context, `${server.url}/`) };
-}
+import { axe, beginFront as begin, colour, openFront, output, startContext, status, write } from "./harness.js";
 
 const example = (page: Page, title: string) => page.getByRole("group", { name: "Examples" }).getByRole("button", { name: title, exact: true });
-
-/** Waits until a place of the canvas has a colour. */
-const colour = (page: Page, place: [x: number, y: number], expected: number[]) =>
-  page.waitForFunction(
-    ([x, y, expected]) => {
-      const canvas = document.querySelector("live-code")?.shadowRoot?.querySelector("canvas");
-      return canvas?.getContext("2d")?.getImageData(x as number, y as number, 1, 1).data.join() === expected;
-    },
-    [...place, expected.join()],
-  );
 
 test("Python is there at once, and runs", async (t) => {
   const { page } = await begin(t);
@@ -304,131 +288,6 @@ print("end")`;
   assert.equal(await page.evaluate(() => (window as unknown as { hacks: number }).hacks), 0);
   assert.match((await output(page).textContent()) ?? "", /^<img src=x onerror=hacked\(\)>/);
   assert.equal(await page.locator("live-code .output script, live-code .output [onerror], live-code .output img:not([src^='data:image/'])").count(), 0);
-});
-
-/** Notes the longest time in which the page did nothing, in milliseconds. */
-const noteThePauses = (page: Page) =>
-  page.evaluate(() => {
-    const pauses = { longest: 0, last: performance.now() };
-    setInterval(() => {
-      const now = performance.now();
-      pauses.longest = Math.max(pauses.longest, now - pauses.last);
-      pauses.last = now;
-    }, 10);
-    Object.assign(window, { pauses });
-  });
-const longestPause = (page: Page) => page.evaluate(() => (window as unknown as { pauses: { longest: number } }).pauses.longest);
-
-test("a flood of 50 MB leaves the page responsive", async (t) => {
-  const { page } = await begin(t);
-  await write(page, "python-canvas", 'import sys\nblock = ("x" * 99 + "\\n") * 1000\nfor _ in range(500): sys.stdout.write(block)\nprint("the end")');
-  await noteThePauses(page);
-  const began = Date.now();
-  await page.click("live-code .run");
-  await page.locator(".trimmed").waitFor();
-  // Written while it floods.
-  await page.locator(".cm-content").fill("typed meanwhile");
-  await page.locator(".cm-content").filter({ hasText: "typed meanwhile" }).waitFor();
-  await status(page, "finished");
-  await output(page).filter({ hasText: "the end" }).waitFor();
-  const seconds = (Date.now() - began) / 1000;
-  const longest = await longestPause(page);
-  t.diagnostic(`50 MB in ${seconds.toFixed(1)} s, the longest pause of the page ${Math.round(longest)} ms`);
-  assert.ok(longest < 1000, `the page did nothing for ${longest} ms`);
-  const kept = ((await output(page).textContent()) ?? "").length;
-  assert.ok(kept > 100_000 && kept < 2_000_000, `${kept} characters are kept`);
-});
-
-test("a flood of messages of every kind leaves it responsive too", async (t) => {
-  const { page } = await begin(t);
-  const code = `
-import base64, livecode
-draw = [b'{"msgtype":"draw","shape":"circle","args":[%d,100,50]}' % n for n in range(200)]
-image = base64.b64encode(b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>").decode()
-table = [[n * m for m in range(50)] for n in range(200)]
-for n in range(300):
-    for message in draw: livecode._post(message + b"\\n")
-    livecode.send("image", mimetype="image/svg+xml", data=image)
-    if n % 3 == 0: livecode.send("table", columns=list(range(50)), rows=table)
-    livecode.send("mine", n=n)
-    for _ in range(50): print("\\x1b[31mred\\x1b[32mgreen", n)
-# What is printed may come before messages that were sent before it.
-livecode.send("table", columns=["the end"], rows=[])`;
-  await write(page, "python-canvas", code);
-  await noteThePauses(page);
-  await page.click("live-code .run");
-  await page.locator(".trimmed").waitFor();
-  await page.locator(".cm-content").fill("typed meanwhile");
-  await page.locator(".cm-content").filter({ hasText: "typed meanwhile" }).waitFor();
-  await status(page, "finished");
-  await output(page).filter({ hasText: "the end" }).waitFor();
-  const longest = await longestPause(page);
-  t.diagnostic(`60,000 shapes, 300 pictures, 100 large tables: the longest pause ${Math.round(longest)} ms`);
-  assert.ok(longest < 1000, `the page did nothing for ${longest} ms`);
-  assert.ok((await page.locator("live-code td").count()) <= 2 * 200 * 50);
-  assert.ok((await page.locator("live-code img").count()) <= 20);
-});
-
-test("an animated canvas hears 200 events a second in order, and answers each", async (t) => {
-  const { page } = await begin(t);
-  const code = `
-size(300, 200)
-stroke(None)
-last = [0, 0]
-
-@on_mouse_down
-def down(x, y):
-    last[:] = x, y
-    print(x, y)
-
-while not key_pressed("escape"):
-    background("navy")
-    fill("gold")
-    circle(*last, 20)
-    frame()
-`;
-  await write(page, "python-canvas", code);
-  await page.evaluate(() => {
-    // Counts the pictures that the page really drew.
-    const own = CanvasRenderingContext2D.prototype.fillRect;
-    const times = new Set<number>();
-    CanvasRenderingContext2D.prototype.fillRect = function (this: CanvasRenderingContext2D, ...place: [number, number, number, number]) {
-      times.add(Number(document.timeline.currentTime));
-      Object.assign(window, { pictures: times.size });
-      own.apply(this, place);
-    };
-  });
-  await page.click("live-code .run");
-  await colour(page, [150, 100], [0, 0, 128, 255]);
-  const [all, seconds, pictures] = await page.evaluate(async () => {
-    const canvas = document.querySelector("live-code")?.shadowRoot?.querySelector(".canvas") as HTMLElement;
-    const place = (canvas.firstElementChild as HTMLElement).getBoundingClientRect();
-    const all = 2000;
-    const before = (window as unknown as { pictures: number }).pictures;
-    const began = performance.now();
-    let sent = 0;
-    await new Promise<void>((resolve) => {
-      const timer = setInterval(() => {
-        for (const due = Math.min(all, Math.floor((performance.now() - began) / 5)); sent < due; sent++) {
-          const at = { clientX: place.left + (sent % 300), clientY: place.top + Math.floor(sent / 300) };
-          canvas.dispatchEvent(new PointerEvent("pointerdown", { ...at, bubbles: true }));
-        }
-        if (sent < all) return;
-        clearInterval(timer);
-        resolve();
-      }, 5);
-    });
-    return [all, (performance.now() - began) / 1000, (window as unknown as { pictures: number }).pictures - before] as const;
-  });
-  t.diagnostic(`${all} events in ${seconds.toFixed(1)} s; ${(pictures / seconds).toFixed(0)} pictures a second meanwhile`);
-  await output(page).filter({ hasText: `${(all - 1) % 300} ${Math.floor((all - 1) / 300)}\n` }).waitFor();
-  await page.locator("live-code .canvas").focus();
-  await page.keyboard.down("Escape");
-  await status(page, "finished");
-  const expected = Array.from({ length: all }, (_, n) => `${n % 300} ${Math.floor(n / 300)}\n`).join("");
-  assert.equal(await output(page).textContent(), expected);
-  assert.ok(seconds < 12, `it took ${seconds} s to send them`);
-  assert.ok(pictures / seconds > 10, `${pictures} pictures`);
 });
 
 test("axe finds no fault, in both colour schemes", async (t) => {

@@ -14,8 +14,8 @@ export declare class Output {
     write(text: string, file: string): void;
     /** Adds a picture: base64 of one of the kinds that an `img` shows without running anything. */
     image(mimetype: unknown, data: unknown): void;
-    /** Adds an element, which counts for so many characters. */
-    block(block: Element, cost?: number): void;
+    /** Adds an element, which counts for so many characters. It is made when it shows: of a flood most never do. */
+    block(block: () => Element, cost?: number): void;
     clear(): void;
     /** Shows what waits. */
     flush(): void;

@@ -4,17 +4,25 @@ use std::{
     fs, io,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use include_dir::{Dir, DirEntry, include_dir};
 use sha2::{Digest as _, Sha256};
 
-use super::{CatalogueError, Manifest};
+use super::{CatalogueError, Manifest, SUPPORT};
 
 static RUNTIMES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../runtimes");
 static TERMINAL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/terminal.so"));
 /// Where runtimes expect the preloaded object.
 const TERMINAL_PATH: &str = "shared/terminal.so";
+/// The interpreter that uses our modules, as the runtimes link it.
+const PYTHON: &str = "python/bin/python";
+/// How long compiling them may take: a tenth of a second is usual.
+const COMPILE_MAX: Duration = Duration::from_secs(10);
+const COMPILE_LOOK: Duration = Duration::from_millis(5);
 
 /// Unpacks all files into a folder below `parent` that is named after their contents, unless it is there already, and
 /// returns the folder. It appears whole or not at all; the caller is the only one to write below `parent`.
@@ -36,6 +44,7 @@ pub(super) fn unpack(parent: &Path) -> Result<PathBuf, CatalogueError> {
         make_folder(&partial)?;
         write_all(&RUNTIMES, &partial)?;
         write(&partial.join(TERMINAL_PATH), TERMINAL)?;
+        compile_python(&partial)?;
         fs::rename(&partial, &folder)
     };
     unpack().map_err(|error| CatalogueError::Unpack(folder.clone(), error))?;
@@ -97,6 +106,53 @@ fn make_links(manifest: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Compiles Python's modules, so that no program has to when it imports one. Where there is no Python, or another
+/// later, they are used as they stand.
+fn compile_python(folder: &Path) -> io::Result<()> {
+    // Not compared with the source when used: that does not change in a folder that is named after its contents.
+    let compiler = Command::new(folder.join(PYTHON))
+        .args(["-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s"])
+        .arg(folder)
+        .args(["-p", SUPPORT])
+        .arg(folder)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut compiler) = compiler else { return Ok(()) };
+    let began = Instant::now();
+    while compiler.try_wait()?.is_none() {
+        if began.elapsed() > COMPILE_MAX {
+            compiler.kill()?;
+            compiler.wait()?;
+            break;
+        }
+        thread::sleep(COMPILE_LOOK);
+    }
+    settle_compiled(folder, false)
+}
+
+/// Makes what was compiled readable by all, and durable: a half one would be believed.
+fn settle_compiled(folder: &Path, is_compiled: bool) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            let is_compiled = entry.file_name() == "__pycache__";
+            settle_compiled(&path, is_compiled)?;
+            if is_compiled {
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+                fs::File::open(&path)?.sync_all()?;
+            }
+        } else if is_compiled {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
+            fs::File::open(&path)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
 /// Readable by all, whatever the umask: in root mode every session has a uid of its own.
 fn make_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
@@ -121,6 +177,11 @@ mod tests {
         assert_eq!(fs::read_link(&python).unwrap(), Path::new("/usr/bin/python3"));
         let module = folder.join("python/lib/livecode.py");
         assert_eq!(fs::metadata(&module).unwrap().permissions().mode() & 0o777, 0o644);
+        // The machine of the tests has Python.
+        let compiled: Vec<_> =
+            fs::read_dir(module.with_file_name("__pycache__")).unwrap().flatten().collect();
+        assert!(compiled.iter().any(|it| it.file_name().to_string_lossy().starts_with("livecode.")));
+        assert!(compiled.iter().all(|it| it.metadata().unwrap().permissions().mode() & 0o777 == 0o644));
 
         fs::write(&module, "").unwrap();
         fs::create_dir(parent.join(".new")).unwrap();
