@@ -324,7 +324,7 @@ export class Session {
     this.#after = seq;
     this.#backoff.reset();
     if (message.msgtype !== "exitstatus") return this.#tell(() => this.hooks.onMessage?.(message));
-    this.#finish();
+    this.#finish(true);
     this.#state = "ended"; // already so for who is told of it
     this.#settle.resolve(message);
     this.#tell(() => this.hooks.onMessage?.(message));
@@ -375,17 +375,27 @@ export class Session {
     else if (this.#state === "live") this.#ask(WAKING_MS);
   }
 
-  /** Nothing more will come. */
-  #finish(): void {
+  /** Nothing more will come, but what was answered before the end and is said after it. */
+  #finish(isExit = false): void {
     this.#callOff();
     this.#hurry = undefined;
     this.#asleep();
-    this.#outbox.close(new LiveCodeError("the session has ended"));
     const socket = this.#socket;
     this.#socket = undefined;
-    if (!socket) return;
-    socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.close(1000);
+    const close = () => {
+      this.#outbox.close(new LiveCodeError("the session has ended"));
+      if (!socket) return;
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close(1000);
+    };
+    if (!isExit || !socket || this.#outbox.size === 0) return close();
+    socket.onclose = close;
+    socket.onmessage = ({ data }) => {
+      const { msgtype, id } = JSON.parse(String(data)) as Message;
+      if (msgtype === "ack") this.#outbox.acknowledged(id);
+      if (this.#outbox.size === 0) close();
+    };
+    this.environment.later(WAKING_MS, close);
   }
 
   #end(error: LiveCodeError, isNews = true): void {

@@ -266,7 +266,9 @@ export class LiveCode extends HTMLElement {
       onMessage: (message) => isOwn() && this.#take(message),
       onState: (state) => isOwn() && this.#changed(state),
       onError: (error) => {
-        if (isOwn()) this.#output.write(`${error.field ? `${error.field}: ` : ""}${error.message}\n`, "stderr");
+        // A click that comes as the program ends is nobody's mistake.
+        const isEvent = (error.msg as Message | undefined)?.msgtype === "event";
+        if (isOwn() && !isEvent) this.#output.write(`${error.field ? `${error.field}: ` : ""}${error.message}\n`, "stderr");
       },
     });
     this.#session = session ?? undefined;

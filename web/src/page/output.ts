@@ -3,6 +3,8 @@
 /** How many characters are kept; what is older goes, a piece at a time. */
 const KEPT_MAX = 400_000;
 const PIECE_MAX = 8_000;
+/** How long making what shows may take at a time, in milliseconds; the browser lays it out besides. */
+const FLUSH_MS = 10;
 /** What a change of colour counts for, in characters: it makes an element. */
 const COLOUR_COST = 40;
 const IMAGES = /^image\/(png|jpeg|gif|webp|svg\+xml)$/;
@@ -85,17 +87,23 @@ export class Output {
     this.element.textContent = "";
   }
 
-  /** Shows what waits. */
-  flush(): void {
+  /** Shows what waits: all of it, or as much as can be made in so many milliseconds. */
+  flush(mostMs = Infinity): void {
     this.#isPlanned = false;
     this.#drop(KEPT_MAX);
-    this.#waitingCost = 0;
-    for (const part of this.#waiting.splice(0)) {
+    const until = performance.now() + mostMs;
+    let made = 0;
+    for (const part of this.#waiting) {
       const node = "block" in part ? part.block() : this.render(part.text, part.file);
+      this.#waitingCost -= part.cost;
       this.#cost += part.cost;
       this.#costs.set(node, part.cost);
       this.element.append(node);
+      made++;
+      if (performance.now() > until) break;
     }
+    this.#waiting.splice(0, made);
+    if (this.#waiting.length > 0) this.#plan();
     while (this.#cost > KEPT_MAX) {
       const oldest = this.#note ? this.#note.nextSibling : this.element.firstChild;
       if (!oldest || oldest === this.element.lastChild) break;
@@ -119,9 +127,13 @@ export class Output {
   #wait(cost: number): void {
     this.#waitingCost += cost;
     if (this.#waitingCost > 2 * KEPT_MAX) this.#drop(KEPT_MAX);
+    this.#plan();
+  }
+
+  #plan(): void {
     if (this.#isPlanned) return;
     this.#isPlanned = true;
-    const flush = () => this.#isPlanned && this.flush();
+    const flush = () => this.#isPlanned && this.flush(FLUSH_MS);
     // Whichever comes first: frames stop in the background.
     requestAnimationFrame(flush);
     setTimeout(flush, 100);

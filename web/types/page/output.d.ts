@@ -17,6 +17,6 @@ export declare class Output {
     /** Adds an element, which counts for so many characters. It is made when it shows: of a flood most never do. */
     block(block: () => Element, cost?: number): void;
     clear(): void;
-    /** Shows what waits. */
-    flush(): void;
+    /** Shows what waits: all of it, or as much as can be made in so many milliseconds. */
+    flush(mostMs?: number): void;
 }
