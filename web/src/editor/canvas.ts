@@ -7,6 +7,9 @@ const LAYERS = 10;
 const SIDE = 400;
 /** How many messages wait for the next picture at most; of a program that is faster, the oldest are drawn at once. */
 const WAITING_MAX = 20_000;
+/** How many are drawn at a time, and for how long, where the program does not say what belongs together. */
+const DRAWN_MAX = 2000;
+const DRAW_MS = 10;
 const SOURCE = /^data:image\/(png|jpeg|gif|webp|svg\+xml)[;,]/;
 const IMAGES_MAX = 200;
 
@@ -88,8 +91,13 @@ export class Canvas {
     this.#isDrawing = true;
     try {
       const complete = this.#hasFrames ? this.#waiting.findLastIndex(({ shape }) => shape === "frame") + 1 : this.#waiting.length;
-      const messages = this.#waiting.splice(0, complete);
-      for (const message of messages) {
+      const messages = this.#waiting.splice(0, this.#hasFrames ? complete : Math.min(complete, DRAWN_MAX));
+      const began = performance.now();
+      for (const [at, message] of messages.entries()) {
+        if (!this.#hasFrames && performance.now() - began > DRAW_MS) {
+          this.#waiting = messages.slice(at).concat(this.#waiting);
+          break;
+        }
         if (message.shape === "size") this.#layers.forEach((layer) => draw(layer, message));
         else if (message.shape === "image") {
           // Those that follow may cover it: they wait until it is there.

@@ -5,6 +5,8 @@ const KEPT_MAX = 400_000;
 const PIECE_MAX = 8_000;
 /** How long making what shows may take at a time, in milliseconds; the browser lays it out besides. */
 const FLUSH_MS = 10;
+/** What shows is never older than that, in milliseconds, where the page has the time. */
+const PAUSE_MAX_MS = 500;
 /** What a change of colour counts for, in characters: it makes an element. */
 const COLOUR_COST = 40;
 const IMAGES = /^image\/(png|jpeg|gif|webp|svg\+xml)$/;
@@ -37,6 +39,8 @@ export class Output {
   #cost = 0;
   #note: HTMLElement | undefined;
   #isPlanned = false;
+  /** How long it took to show what came last, with laying it out where the page asks how high that is. */
+  #tookMs = 0;
   readonly #costs = new WeakMap<Node, number>();
 
   constructor(
@@ -89,9 +93,9 @@ export class Output {
 
   /** Shows what waits: all of it, or as much as can be made in so many milliseconds. */
   flush(mostMs = Infinity): void {
+    const began = performance.now();
     this.#isPlanned = false;
     this.#drop(KEPT_MAX);
-    const until = performance.now() + mostMs;
     let made = 0;
     for (const part of this.#waiting) {
       const node = "block" in part ? part.block() : this.render(part.text, part.file);
@@ -100,10 +104,9 @@ export class Output {
       this.#costs.set(node, part.cost);
       this.element.append(node);
       made++;
-      if (performance.now() > until) break;
+      if (performance.now() - began > mostMs) break;
     }
     this.#waiting.splice(0, made);
-    if (this.#waiting.length > 0) this.#plan();
     while (this.#cost > KEPT_MAX) {
       const oldest = this.#note ? this.#note.nextSibling : this.element.firstChild;
       if (!oldest || oldest === this.element.lastChild) break;
@@ -112,6 +115,8 @@ export class Output {
       this.#trimmed();
     }
     this.onShown();
+    this.#tookMs = performance.now() - began;
+    if (this.#waiting.length > 0) this.#plan();
   }
 
   /** Of what waits, forgets what is oldest until the rest counts for no more than `most`. */
@@ -133,10 +138,16 @@ export class Output {
   #plan(): void {
     if (this.#isPlanned) return;
     this.#isPlanned = true;
-    const flush = () => this.#isPlanned && this.flush(FLUSH_MS);
-    // Whichever comes first: frames stop in the background.
-    requestAnimationFrame(flush);
-    setTimeout(flush, 100);
+    const flush = () => {
+      cancelAnimationFrame(frame);
+      clearTimeout(timer);
+      if (this.#isPlanned) this.flush(FLUSH_MS);
+    };
+    // What takes long comes less often, so that two thirds of the time are left for all else.
+    const isQuick = this.#tookMs <= FLUSH_MS;
+    const frame = isQuick ? requestAnimationFrame(flush) : 0;
+    // Frames stop in the background.
+    const timer = setTimeout(flush, isQuick ? 100 : Math.min(2 * this.#tookMs, PAUSE_MAX_MS));
   }
 
   /** Says that there was more. */
