@@ -99,25 +99,29 @@ impl Stream {
     fn drain(&mut self, max_bytes: usize, buffers: &mut Buffers, found: &mut Vec<Found>) {
         let mut pieces = vec![];
         let mut total = 0;
+        // Filled by as many reads as it takes: a program that writes little at a time is not to hold a buffer for each.
+        let mut buffer = buffers.take();
         while let Some(pipe) = &self.pipe
             && total < max_bytes
         {
-            let mut buffer = buffers.take();
             match rustix::io::read(pipe, spare_capacity(&mut buffer)) {
                 Ok(length @ 1..) => {
                     total += length;
                     self.last_read = Instant::now();
-                    self.splitter.push(buffers.lend(buffer), &mut pieces);
-                    continue;
+                    if buffer.len() == buffer.capacity() {
+                        let full = std::mem::replace(&mut buffer, buffers.take());
+                        self.splitter.push(buffers.lend(full), &mut pieces);
+                    }
                 }
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => {
-                    buffers.give_back(buffer);
-                    break;
-                }
+                Err(rustix::io::Errno::AGAIN) => break,
                 Ok(0) | Err(_) => self.pipe = None,
             }
+        }
+        if buffer.is_empty() {
             buffers.give_back(buffer);
+        } else {
+            self.splitter.push(buffers.lend(buffer), &mut pieces);
         }
         if total > READ_BYTES {
             self.widen();
