@@ -39,6 +39,8 @@ export class Output {
   #cost = 0;
   #note: HTMLElement | undefined;
   #isPlanned = false;
+  /** Whether something between what shows and what waits was forgotten. */
+  #isCut = false;
   /** How long it took to show what came last, with laying it out where the page asks how high that is. */
   #tookMs = 0;
   readonly #costs = new WeakMap<Node, number>();
@@ -88,6 +90,7 @@ export class Output {
     this.#waiting = [];
     this.#waitingCost = this.#cost = 0;
     this.#note = undefined;
+    this.#isCut = false;
     this.element.textContent = "";
   }
 
@@ -96,6 +99,7 @@ export class Output {
     const began = performance.now();
     this.#isPlanned = false;
     this.#drop(KEPT_MAX);
+    if (this.#isCut) this.#forgetShown();
     let made = 0;
     for (const part of this.#waiting) {
       const node = "block" in part ? part.block() : this.render(part.text, part.file);
@@ -125,6 +129,15 @@ export class Output {
     while (this.#waitingCost > most && dropped < this.#waiting.length - 1) this.#waitingCost -= (this.#waiting[dropped++] as Part).cost;
     if (dropped === 0) return;
     this.#waiting.splice(0, dropped);
+    this.#isCut = true;
+  }
+
+  /** Takes away what shows, as there would be a hole between it and what comes. */
+  #forgetShown(): void {
+    this.element.textContent = "";
+    this.#cost = 0;
+    this.#note = undefined;
+    this.#isCut = false;
     this.#trimmed();
   }
 
