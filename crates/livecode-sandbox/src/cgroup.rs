@@ -410,6 +410,12 @@ impl Group {
         folders.map(|folder| File::options().write(true).open(folder.0.join("tasks"))).collect()
     }
 
+    /// Whether it counts CPU time and memory.
+    pub fn counts(&self) -> bool {
+        let has_memory = self.memory.is_some() || (self.unified.is_some() && self.v2_memory);
+        has_memory && (self.unified.is_some() || self.cpuacct.is_some())
+    }
+
     /// CPU time of all processes so far, in milliseconds.
     pub fn cpu_ms(&self) -> Option<u64> {
         if let Some(folder) = &self.unified {

@@ -258,6 +258,7 @@ impl Init<'_> {
         let last = order.compile.len();
         let mut current = None;
         let mut next = Some(0);
+        let mut holds_ends = true;
         let fits = self.inside.template.is_some_and(|template| last == 0 && template.fits(order));
         match understudy {
             Some(understudy) if fits => {
@@ -280,6 +281,12 @@ impl Init<'_> {
                     Started::Step(pid) => current = Some((index, pid)),
                     Started::Program(program) => return Ok(Some(program)),
                 }
+            }
+            // From now on the program's ends are its own: when they are closed, nobody is left who could say anything.
+            if holds_ends && current.is_some_and(|(index, _)| index == last) {
+                sys::close_all_but(3, &[self.control, children])
+                    .step("let go of the program's descriptors")?;
+                holds_ends = false;
             }
             let mut ready =
                 [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];

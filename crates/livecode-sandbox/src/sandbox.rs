@@ -271,6 +271,11 @@ impl Sandbox {
         self.reaped = true;
     }
 
+    /// Whether cgroups count all that it uses, so that nothing more is learnt by waiting for its processes.
+    pub fn is_counted(&self) -> bool {
+        self.group.counts()
+    }
+
     /// CPU time used so far, in milliseconds: counted by a cgroup, or else seen by looking at each process.
     pub fn cpu_ms(&self) -> Option<u64> {
         self.group.cpu_ms().or_else(|| {

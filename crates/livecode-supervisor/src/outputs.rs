@@ -199,6 +199,11 @@ impl Outputs {
         self.messages.as_ref().map(AsFd::as_fd)
     }
 
+    /// Whether nobody is left who could say anything.
+    pub fn are_closed(&self) -> bool {
+        self.stdout.pipe.is_none() && self.stderr.pipe.is_none() && self.messages.is_none()
+    }
+
     /// When something held back is due, if anything is.
     pub fn due(&self) -> Option<Instant> {
         [self.stdout.due(), self.stderr.due()].into_iter().flatten().min()

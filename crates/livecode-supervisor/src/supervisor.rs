@@ -148,7 +148,7 @@ impl<'h> Supervisor<'h> {
         })
     }
 
-    /// Runs until init has ended.
+    /// Runs until init has ended, or all that it will have said is known.
     pub fn run(&mut self) {
         let said = self.cache.said_before();
         self.append(said);
@@ -168,10 +168,17 @@ impl<'h> Supervisor<'h> {
             self.watch_clocks(now);
             self.publish();
             self.record.syncer.run(now);
-            if !alive {
+            if !alive || self.is_over() {
                 return;
             }
         }
+    }
+
+    /// Whether the program ended by itself and left nobody who could say anything: then all that is told of it stands, and
+    /// its init, which is on its way out too, is not waited for.
+    fn is_over(&self) -> bool {
+        let has_ended = self.findings.status.is_some() && self.step.is_none();
+        has_ended && self.findings.decided.is_none() && self.outputs.are_closed() && self.sandbox.is_counted()
     }
 
     /// Waits until something happens or is due.
@@ -495,9 +502,11 @@ impl<'h> Supervisor<'h> {
         });
     }
 
-    /// Init has ended: waits until all else has, writes the closing entry, tells everybody, and tidies up.
+    /// Waits until everybody has ended who could say anything, writes the closing entry, tells everybody, and tidies up.
     pub fn finish(mut self) -> i32 {
-        self.sandbox.reap();
+        if !self.is_over() {
+            self.sandbox.reap();
+        }
         let found = self.outputs.take_rest();
         self.append(found);
         self.findings.out_of_memory = self.sandbox.out_of_memory();
@@ -508,7 +517,7 @@ impl<'h> Supervisor<'h> {
         if let Ok((progress, _)) = &finished {
             farewell(&mut self.connections, progress);
         }
-        drop(self.sandbox); // and its cgroups
+        drop(self.sandbox); // all of it, and its cgroups
         self.connections.retain_mut(|connection| connection.read().is_some());
         if self.connections.is_empty() {
             self.host.tidy(); // the server has gone, and its spawner with it: perhaps this was the last session

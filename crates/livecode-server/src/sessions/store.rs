@@ -19,7 +19,7 @@ use livecode_protocol::{
     order,
     session::Outcome,
 };
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, IFlags, flock, ioctl_getflags, ioctl_setflags};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
@@ -70,6 +70,17 @@ pub(super) struct Idempotency {
     pub body_sha256: String,
 }
 
+/// Tells the file system that what is in a folder has nothing to do with one another, so that each is put in a place of its
+/// own (chattr(1), attribute T). On ext4 without a journal a new file is looked for beyond all that were deleted in the same
+/// block group within the last minutes; where sessions come and go there are thousands, and each file takes 0.4 ms instead
+/// of 0.01 ms. File systems without such places refuse, and lose nothing.
+fn spread(folder: &Path) {
+    let Ok(folder) = File::open(folder) else { return };
+    if let Ok(flags) = ioctl_getflags(&folder) {
+        let _ = ioctl_setflags(&folder, flags | IFlags::TOPDIR);
+    }
+}
+
 /// A data directory, locked.
 pub struct Store {
     data_dir: PathBuf,
@@ -87,6 +98,7 @@ impl Store {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
             made.map_err(|error| StoreError::Make(folder, error))?;
         }
+        spread(&data_dir.join("sessions"));
         let path = data_dir.join("lock");
         let make = |error| StoreError::Make(path.clone(), error);
         let mut options = File::options();
