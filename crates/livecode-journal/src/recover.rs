@@ -15,7 +15,7 @@ use rustix::{
 use crate::{
     HEADER_BYTES, Kind, ReadError, Reader, WriteError, ending,
     record::{CLOSED_HEADER, HEADER},
-    writer::{close, exit_record},
+    writer::{close, exit_record, give_back},
 };
 
 /// Why a journal could not be recovered.
@@ -125,6 +125,6 @@ pub fn close_lost(path: &Path, time_us: u64, ending_json: &[u8]) -> Result<Close
     let end = bytes.max(HEADER_BYTES);
     // Into the room that the dead writer had set aside; only then is the rest given back.
     file.write_all_at(&HEADER, 0).map_err(write)?;
-    close(&file, &record, end).map_err(write)?;
+    close(&file, &record, end).and_then(|_| give_back(&file)).map_err(write)?;
     Ok(Closed::Now)
 }

@@ -191,8 +191,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what was pushed and then the closing entry, gives the rest of the reserve back, and lets go of the lock.
-    /// Returns the length of the file.
+    /// Writes what was pushed and then the closing entry, and lets go of the lock. Returns the length of the file. The rest of
+    /// the reserve is given back by [`give_back`], when nobody waits any more: the disk may take its time over it.
     ///
     /// # Errors
     /// Where the closing entry could not be written; the journal is then left for recovery.
@@ -257,12 +257,22 @@ impl Drop for Partial {
     }
 }
 
+/// Gives back what is set aside for a closed journal beyond its end.
+///
+/// # Errors
+/// Those of ftruncate(2).
+pub fn give_back(file: &File) -> io::Result<()> {
+    file.set_len(file.metadata()?.len())
+}
+
 /// Puts the closing `record` at `end`, cuts off what lies behind it, and only then says in the header that the file ends
 /// with it. Returns the length of the file.
 pub(crate) fn close(file: &File, record: &[u8], end: u64) -> io::Result<u64> {
     file.write_all_at(record, end)?;
     let bytes = end + record.len() as u64;
-    file.set_len(bytes)?;
+    if file.metadata()?.len() != bytes {
+        file.set_len(bytes)?;
+    }
     file.write_all_at(&CLOSED_HEADER, 0)?;
     Ok(bytes)
 }

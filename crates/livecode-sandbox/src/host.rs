@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io,
+    ops::Range,
     os::{fd::AsFd as _, unix::fs::FileExt as _},
     path::PathBuf,
 };
@@ -16,10 +17,12 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::{
     cgroup::Cgroups,
+    cpus::Cpus,
     landlock, limits,
     report::{Named as _, Report, SetupError, Status},
     sandbox::{Made, Sandbox},
     seccomp::Profile,
+    sys,
     without::keeps,
 };
 
@@ -57,15 +60,16 @@ pub struct Host {
     pub(crate) cgroups: Cgroups,
     pub(crate) profile: Profile,
     pub(crate) has_landlock: bool,
+    /// The CPUs that sessions may use.
+    pub cpus: Cpus,
+    /// Where the process that looked had memory of its own.
+    pub(crate) memory: Vec<Range<usize>>,
     first_id: u32,
 }
 
 /// Why no sandbox can be made here.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    /// The seccomp filters could not be compiled.
-    #[error("the seccomp profile does not compile")]
-    Profile(#[source] io::Error),
     /// A sandbox made to try failed.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -77,20 +81,19 @@ pub enum HostError {
 impl Host {
     /// Looks at the machine. `staging` is an empty folder that stays; `name` tells this data directory's sandboxes
     /// from those of others on the same machine.
-    ///
-    /// # Errors
-    /// [`HostError::Profile`] where the filters do not compile for this machine.
-    pub fn new(staging: PathBuf, name: u64) -> Result<Self, HostError> {
+    pub fn new(staging: PathBuf, name: u64) -> Self {
         // 4,096 ranges of 65,536 fit below 2^32 - 1, from FIRST_ID on, twelve times over.
         let first_id = FIRST_ID + (name % 4096) as u32 * IDS;
-        Ok(Self {
+        Self {
             staging,
             rootless: !rustix::process::geteuid().is_root() || !has_ids(first_id),
             cgroups: Cgroups::find(&format!("livecode-{name:016x}")),
-            profile: Profile::compile().map_err(HostError::Profile)?,
+            profile: Profile::compile(),
             has_landlock: keeps("landlock") && landlock::is_available(),
+            cpus: Cpus::all(),
+            memory: sys::written_memory(),
             first_id,
-        })
+        }
     }
 
     /// What cannot be enforced here, one sentence each; empty where everything can.

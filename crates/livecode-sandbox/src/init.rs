@@ -143,6 +143,7 @@ impl Init<'_> {
             Some(Cast::Understudy(understudy)) => Some(understudy),
             None => None,
         };
+        self.inside.host.cpus.use_all(); // from now on somebody waits for what is done here
         send(self.control, &Report::Ready);
         match await_order(self.control)? {
             None => Ok(None), // the supervisor is gone
@@ -162,7 +163,8 @@ impl Init<'_> {
             Forked::Child => {
                 drop(ours);
                 let theirs = leak(theirs);
-                sys::own_memory();
+                sys::own_memory(&self.inside.host.memory);
+                self.inside.host.cpus.use_all();
                 match await_order(theirs) {
                     Ok(Some(Begin { order, file, compiled })) => {
                         drop((file, compiled)); // while they are open
@@ -223,7 +225,7 @@ impl Init<'_> {
             landlock::confine().step("restrict files by Landlock")?;
         }
         if keeps("seccomp") {
-            host.profile.install(host.cgroups.missing().memory).step("install the seccomp filters")?;
+            host.profile.install(host.cgroups.missing().memory).step("install the seccomp filter")?;
         }
         Ok(accounts)
     }

@@ -27,7 +27,9 @@
 //! names the step that failed, with its errno.
 
 pub mod artefacts;
+mod bpf;
 mod cgroup;
+mod cpus;
 mod host;
 mod init;
 mod landlock;
@@ -43,6 +45,7 @@ mod seccomp;
 mod sys;
 mod without;
 
+pub use cpus::Cpus;
 pub use host::{Host, HostError};
 pub use program::Program;
 pub use report::{Report, SetupError, Status};

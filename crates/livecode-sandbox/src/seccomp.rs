@@ -1,79 +1,98 @@
 //! The system calls a program may use.
 //!
-//! Two filters, of which the kernel takes the stricter answer, and on a tie that of the one installed last:
+//! One filter, which the kernel asks at each call (seccomp(2)):
 //!
-//! 1. **Allowed**: the calls that ordinary programs need, some only with certain arguments. Anything else, known or
-//!    not yet invented, fails with `ENOSYS`, on which C libraries fall back. A call of a foreign architecture kills.
+//! 1. **Allowed**: the calls that ordinary programs need, some only with certain arguments.
 //! 2. **Refused**: calls that exist but are none of a program's business fail with `EPERM`, so that the program says so.
+//! 3. Anything else, known or not yet invented, fails with `ENOSYS`, on which C libraries fall back. A call of a foreign
+//!    architecture kills.
 //!
 //! Modelled on the default profile of Docker (its allow-list, its rules for `clone`, `clone3`, `personality` and
 //! `socket`), less what only a privileged container can use. The kernel remembers which calls a filter always allows
-//! (Linux 5.11), so the length of the list costs nothing at run time.
+//! (Linux 5.11), so the filter costs nothing at run time. To find out it runs the filter for each call there is when it is
+//! installed; so the filter looks for the call's number by halves, among runs of numbers with the same answer.
 
 use std::{collections::BTreeMap, io};
 
 use libc as c;
-use seccompiler::{
-    BpfProgram, SeccompAction,
-    SeccompCmpArgLen::{Dword, Qword},
-    SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+
+use crate::{
+    bpf::{Part, Word, if_any_bit, if_equal, program, verdict},
+    sys,
 };
 
-/// The filters, compiled once and installed in every sandbox.
+/// The filter, put together once and installed in every sandbox.
 pub(crate) struct Profile {
-    allowed: BpfProgram,
-    refused: BpfProgram,
-    hoards: BpfProgram,
+    filter: Part,
+    /// The same without [`HOARDS`].
+    without_hoards: Part,
 }
 
+/// What the kernel calls this architecture (linux/audit.h).
 #[cfg(target_arch = "x86_64")]
-const ARCH: TargetArch = TargetArch::x86_64;
+const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
-const ARCH: TargetArch = TargetArch::aarch64;
+const ARCHITECTURE: u32 = 0xc000_00b7;
+
+const ALLOW: u32 = c::SECCOMP_RET_ALLOW;
+const KILL: u32 = c::SECCOMP_RET_KILL_PROCESS;
+const REFUSE: u32 = c::SECCOMP_RET_ERRNO | c::EPERM as u32;
+const UNKNOWN: u32 = c::SECCOMP_RET_ERRNO | c::ENOSYS as u32;
 
 impl Profile {
-    pub(crate) fn compile() -> io::Result<Self> {
-        let filter = |rules, otherwise, matched| -> io::Result<BpfProgram> {
-            let filter = SeccompFilter::new(rules, otherwise, matched, ARCH).map_err(io::Error::other)?;
-            filter.try_into().map_err(io::Error::other)
-        };
-        let errno = |errno: i32| SeccompAction::Errno(errno as u32);
-        Ok(Self {
-            allowed: filter(allowed().map_err(io::Error::other)?, errno(c::ENOSYS), SeccompAction::Allow)?,
-            refused: filter(refused().map_err(io::Error::other)?, SeccompAction::Allow, errno(c::EPERM))?,
-            hoards: filter(
-                HOARDS.iter().map(|call| (*call, vec![])).collect(),
-                SeccompAction::Allow,
-                errno(c::ENOSYS),
-            )?,
-        })
+    pub(crate) fn compile() -> Self {
+        let answers = answers();
+        let mut without_hoards = answers.clone();
+        HOARDS.iter().for_each(|call| drop(without_hoards.remove(call)));
+        Self { filter: filter(&answers), without_hoards: filter(&without_hoards) }
     }
 
-    /// Installs both for this process and all it will start, and a third where memory is only looked at. There is no way
+    /// Installs it for this process and all it will start; a stricter one where memory is only looked at. There is no way
     /// back.
     pub(crate) fn install(&self, is_memory_sampled: bool) -> io::Result<()> {
-        let apply = |program| seccompiler::apply_filter(program).map_err(io::Error::other);
-        if is_memory_sampled {
-            apply(&self.hoards)?;
-        }
-        apply(&self.allowed)?;
-        apply(&self.refused)
+        let filter = if is_memory_sampled { &self.without_hoards } else { &self.filter };
+        sys::install_filter(filter)
     }
 }
 
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+/// What each call is answered; those that are not there do not exist.
+fn answers() -> BTreeMap<i64, Part> {
+    let allowed = ALLOWED.iter().map(|call| (*call, verdict(ALLOW)));
+    let refused = REFUSED.iter().map(|call| (*call, verdict(REFUSE)));
+    allowed.chain(refused).chain(by_arguments()).collect()
+}
+
+/// The program that gives them.
+fn filter(answers: &BTreeMap<i64, Part>) -> Part {
+    let unknown = verdict(UNKNOWN);
+    let end = answers.keys().last().map_or(0, |last| last + 1);
+    let mut runs: Vec<(u32, Part)> = vec![];
+    for number in 0..=end {
+        let answer = answers.get(&number).unwrap_or(&unknown);
+        if runs.last().is_none_or(|(_, last)| !is_same(last, answer)) {
+            runs.push((number as u32, answer.clone()));
+        }
+    }
+    program(ARCHITECTURE, KILL, &runs)
+}
+
+fn is_same(one: &Part, other: &Part) -> bool {
+    let parts =
+        |part: &Part| part.iter().map(|step| (step.code, step.jt, step.jf, step.k)).collect::<Vec<_>>();
+    parts(one) == parts(other)
+}
 
 /// Flags of `clone` and `unshare` that make namespaces: mnt, cgroup, uts, ipc, user, pid, net, and time.
-const NAMESPACES: u64 = (c::CLONE_NEWNS
+const NAMESPACES: u32 = (c::CLONE_NEWNS
     | c::CLONE_NEWCGROUP
     | c::CLONE_NEWUTS
     | c::CLONE_NEWIPC
     | c::CLONE_NEWUSER
     | c::CLONE_NEWPID
-    | c::CLONE_NEWNET) as u64;
+    | c::CLONE_NEWNET) as u32;
 
 /// Personalities: Linux, the same with address randomisation off (debuggers, sanitizers), and the question.
-const PERSONALITIES: [u64; 3] = [0x0, 0x4_0000, 0xffff_ffff];
+const PERSONALITIES: [u32; 3] = [0x0, 0x4_0000, 0xffff_ffff];
 
 /// What `socket` may be called for, all of it inside the session's own network namespace: families, each with its types
 /// and protocols where not all are meant. For others the kernel would load modules on anybody's word.
@@ -84,65 +103,40 @@ const SOCKETS: [(i32, &[i32], &[i32]); 4] = [
     (c::AF_NETLINK, &[], &[c::NETLINK_ROUTE]), // the addresses of one's own interfaces
 ];
 /// The bits of a socket's type that are no flags.
-const TYPE_MASK: u64 = 0xf;
+const TYPE_MASK: u32 = 0xf;
 
-fn allowed() -> Result<Rules, seccompiler::BackendError> {
-    let mut rules: Rules = ALLOWED.iter().map(|call| (*call, vec![])).collect();
-    let argument =
-        |value: u64| SeccompRule::new(vec![SeccompCondition::new(0, Dword, SeccompCmpOp::Eq, value)?]);
-    let no_namespace = SeccompCondition::new(0, Dword, SeccompCmpOp::MaskedEq(NAMESPACES), 0)?;
-    rules.insert(c::SYS_clone, vec![SeccompRule::new(vec![no_namespace])?]);
-    rules.insert(c::SYS_personality, PERSONALITIES.into_iter().map(argument).collect::<Result<_, _>>()?);
-    rules.insert(c::SYS_socket, sockets()?);
-    Ok(rules)
-}
-
-/// One rule for each combination of [`SOCKETS`].
-fn sockets() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
-    let or_any = |values: &'static [i32]| -> Vec<Option<u64>> {
-        if values.is_empty() { vec![None] } else { values.iter().map(|value| Some(*value as u64)).collect() }
-    };
-    let mut rules = vec![];
-    for (family, types, protocols) in SOCKETS {
-        for kind in or_any(types) {
-            for protocol in or_any(protocols) {
-                let mut all = vec![SeccompCondition::new(0, Dword, SeccompCmpOp::Eq, family as u64)?];
-                if let Some(kind) = kind {
-                    all.push(SeccompCondition::new(1, Dword, SeccompCmpOp::MaskedEq(TYPE_MASK), kind)?);
-                }
-                if let Some(protocol) = protocol {
-                    all.push(SeccompCondition::new(2, Dword, SeccompCmpOp::Eq, protocol)?);
-                }
-                rules.push(SeccompRule::new(all)?);
-            }
-        }
-    }
-    Ok(rules)
-}
-
-fn refused() -> Result<Rules, seccompiler::BackendError> {
-    let mut rules: Rules = REFUSED.iter().map(|call| (*call, vec![])).collect();
-    // A `clone` with a namespace flag matches no rule above, but EPERM says more than ENOSYS. One rule a flag.
-    let with_flag = |flag: i32| {
-        let set = SeccompCondition::new(0, Dword, SeccompCmpOp::MaskedEq(flag as u64), flag as u64)?;
-        SeccompRule::new(vec![set])
-    };
-    let flags = [
-        c::CLONE_NEWNS,
-        c::CLONE_NEWCGROUP,
-        c::CLONE_NEWUTS,
-        c::CLONE_NEWIPC,
-        c::CLONE_NEWUSER,
-        c::CLONE_NEWPID,
-        c::CLONE_NEWNET,
-    ];
-    rules.insert(c::SYS_clone, flags.into_iter().map(with_flag).collect::<Result<_, _>>()?);
+/// Calls whose answer depends on what they are called with. Of arguments that are 32 bits wide, the kernel looks at no others.
+fn by_arguments() -> [(i64, Part); 5] {
+    let (allow, refuse, unknown) = (verdict(ALLOW), verdict(REFUSE), verdict(UNKNOWN));
+    let personality = PERSONALITIES
+        .iter()
+        .fold(unknown, |otherwise, persona| if_equal(Word::Low(0), u32::MAX, *persona, &allow, &otherwise));
     // The limit of core dumps stays as it is (see `limits`); asking for it is allowed.
-    let of_core = |argument| SeccompCondition::new(argument, Dword, SeccompCmpOp::Eq, c::RLIMIT_CORE.into());
-    let is_set = SeccompCondition::new(2, Qword, SeccompCmpOp::Ne, 0)?;
-    rules.insert(c::SYS_setrlimit, vec![SeccompRule::new(vec![of_core(0)?])?]);
-    rules.insert(c::SYS_prlimit64, vec![SeccompRule::new(vec![of_core(1)?, is_set])?]);
-    Ok(rules)
+    let is_core =
+        |argument: u32, then: &Part| if_equal(Word::Low(argument), u32::MAX, c::RLIMIT_CORE, then, &allow);
+    let sets = if_any_bit(Word::High(2), u32::MAX, &refuse, &allow);
+    let sets = if_any_bit(Word::Low(2), u32::MAX, &refuse, &sets);
+    [
+        (c::SYS_clone, if_any_bit(Word::Low(0), NAMESPACES, &refuse, &allow)),
+        (c::SYS_personality, personality),
+        (c::SYS_socket, sockets()),
+        (c::SYS_setrlimit, is_core(0, &refuse)),
+        (c::SYS_prlimit64, is_core(1, &sets)),
+    ]
+}
+
+/// Families, types and protocols as in [`SOCKETS`].
+fn sockets() -> Part {
+    let (allow, unknown) = (verdict(ALLOW), verdict(UNKNOWN));
+    let one_of = |word: Word, mask: u32, values: &[i32], then: Part| {
+        let is_any = |otherwise: Part, value: &i32| if_equal(word, mask, *value as u32, &then, &otherwise);
+        if values.is_empty() { then.clone() } else { values.iter().fold(unknown.clone(), is_any) }
+    };
+    SOCKETS.iter().fold(unknown.clone(), |otherwise, (family, types, protocols)| {
+        let protocol = one_of(Word::Low(2), u32::MAX, protocols, allow.clone());
+        let kind = one_of(Word::Low(1), TYPE_MASK, types, protocol);
+        if_equal(Word::Low(0), u32::MAX, *family as u32, &kind, &otherwise)
+    })
 }
 
 /// Calls that make memory which no process has, so that only a cgroup can bound it. Unknown where there is none.
@@ -276,6 +270,7 @@ const ALLOWED: &[i64] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bpf::run;
 
     #[test]
     fn no_call_is_both_allowed_and_refused() {
@@ -283,8 +278,78 @@ mod tests {
         assert!(both.is_empty(), "{both:?}");
     }
 
+    fn answer(number: i64, arguments: [u64; 6]) -> u32 {
+        run(&Profile::compile().filter, ARCHITECTURE, number as u32, arguments)
+    }
+
     #[test]
-    fn it_compiles() {
-        Profile::compile().unwrap();
+    fn each_call_has_the_answer_of_its_list() {
+        let Profile { filter, without_hoards } = Profile::compile();
+        let special: Vec<_> = by_arguments().iter().map(|(call, _)| *call).collect();
+        for number in (0..2000).filter(|number| !special.contains(number)) {
+            let expected = match number {
+                _ if REFUSED.contains(&number) => REFUSE,
+                _ if ALLOWED.contains(&number) => ALLOW,
+                _ => UNKNOWN,
+            };
+            assert_eq!(run(&filter, ARCHITECTURE, number as u32, [0; 6]), expected, "call {number}");
+            let strict = if HOARDS.contains(&number) { UNKNOWN } else { expected };
+            assert_eq!(run(&without_hoards, ARCHITECTURE, number as u32, [0; 6]), strict, "call {number}");
+        }
+        for number in [u32::MAX, 0x4000_0000, 0x4000_0001] {
+            assert_eq!(run(&filter, ARCHITECTURE, number, [0; 6]), UNKNOWN); // x32 is no architecture of its own
+        }
+        assert_eq!(run(&filter, 0x4000_0003, 1, [0; 6]), KILL); // 32-bit x86
+        assert!(filter.len() < 400, "{} steps", filter.len());
+    }
+
+    #[test]
+    fn clone_makes_processes_and_threads_but_no_namespaces() {
+        assert_eq!(answer(c::SYS_clone, [c::SIGCHLD as u64, 0, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(answer(c::SYS_clone, [(c::CLONE_VM | c::CLONE_THREAD) as u64, 0, 0, 0, 0, 0]), ALLOW);
+        for flag in 0..32 {
+            let expected = if NAMESPACES & 1 << flag == 0 { ALLOW } else { REFUSE };
+            assert_eq!(answer(c::SYS_clone, [1 << flag | c::SIGCHLD as u64, 0, 0, 0, 0, 0]), expected);
+        }
+    }
+
+    #[test]
+    fn sockets_are_of_the_families_types_and_protocols_listed() {
+        let socket = |family: i32, kind: i32, protocol: i32| {
+            answer(c::SYS_socket, [family as u64, kind as u64, protocol as u64, 0, 0, 0])
+        };
+        for kind in [c::SOCK_STREAM, c::SOCK_DGRAM, c::SOCK_RAW, c::SOCK_SEQPACKET] {
+            for protocol in [0, c::IPPROTO_TCP, c::IPPROTO_UDP, c::IPPROTO_ICMP, c::IPPROTO_SCTP] {
+                let is_plain = [c::SOCK_STREAM, c::SOCK_DGRAM].contains(&kind)
+                    && [0, c::IPPROTO_TCP, c::IPPROTO_UDP].contains(&protocol);
+                let expected = if is_plain { ALLOW } else { UNKNOWN };
+                for family in [c::AF_INET, c::AF_INET6] {
+                    assert_eq!(socket(family, kind, protocol), expected, "{family} {kind} {protocol}");
+                    assert_eq!(socket(family, kind | c::SOCK_CLOEXEC | c::SOCK_NONBLOCK, protocol), expected);
+                }
+                assert_eq!(socket(c::AF_UNIX, kind, protocol), ALLOW);
+                let expected = if protocol == c::NETLINK_ROUTE { ALLOW } else { UNKNOWN };
+                assert_eq!(socket(c::AF_NETLINK, kind, protocol), expected);
+            }
+        }
+        for family in [c::AF_PACKET, c::AF_VSOCK, c::AF_ALG, c::AF_XDP, c::AF_UNSPEC] {
+            assert_eq!(socket(family, c::SOCK_STREAM, 0), UNKNOWN, "{family}");
+        }
+    }
+
+    #[test]
+    fn a_personality_and_the_limit_of_core_dumps_are_as_they_are() {
+        for persona in [0, 0x4_0000, 0xffff_ffff] {
+            assert_eq!(answer(c::SYS_personality, [persona, 0, 0, 0, 0, 0]), ALLOW);
+        }
+        assert_eq!(answer(c::SYS_personality, [8, 0, 0, 0, 0, 0]), UNKNOWN); // PER_LINUX32
+        let (core, files) = (u64::from(c::RLIMIT_CORE), u64::from(c::RLIMIT_NOFILE));
+        assert_eq!(answer(c::SYS_setrlimit, [core, 1, 0, 0, 0, 0]), REFUSE);
+        assert_eq!(answer(c::SYS_setrlimit, [files, 1, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(answer(c::SYS_prlimit64, [0, core, 0, 1, 0, 0]), ALLOW);
+        assert_eq!(answer(c::SYS_prlimit64, [0, files, 1, 1, 0, 0]), ALLOW);
+        for new in [1, 1 << 32, u64::MAX] {
+            assert_eq!(answer(c::SYS_prlimit64, [0, core, new, 1, 0, 0]), REFUSE);
+        }
     }
 }

@@ -3,7 +3,11 @@
 use std::{
     ffi::CStr,
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    ops::Range,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::fs::FileExt as _,
+    },
 };
 
 use rustix::process::Pid;
@@ -217,16 +221,54 @@ pub(crate) fn kill_all_others() -> io::Result<()> {
 /// madvise(2), Linux 5.14. Kernels before that fill pages as they are touched.
 const MADV_POPULATE_WRITE: i32 = 23;
 
-/// Gives this process, a fresh fork, its own copy of all memory that it may write to, at once instead of page by page.
-pub(crate) fn own_memory() {
+/// Where this process has memory of its own that it may write to: what a fork of it would copy page by page.
+pub(crate) fn written_memory() -> Vec<Range<usize>> {
+    const ENTRY_BYTES: usize = 8;
+    /// In memory or in swap, and not a file's (proc_pid_pagemap(5)).
+    const HAS_PAGE: u64 = 0b11 << 62;
+    const IS_FILE: u64 = 1 << 61;
+    let page_bytes = rustix::param::page_size();
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let Ok(pages) = std::fs::File::open("/proc/self/pagemap") else { return vec![] };
+    let mut found: Vec<Range<usize>> = vec![];
     for line in maps.lines().filter(|line| line.contains(" rw-p ") && !line.ends_with("[stack]")) {
         let range = line.split(' ').next().and_then(|range| range.split_once('-'));
         let numbers = range.map(|(start, end)| [start, end].map(|number| usize::from_str_radix(number, 16)));
-        if let Some([Ok(start), Ok(end)]) = numbers {
-            // SAFETY: the advice changes no contents, and fails where there is no such memory.
-            unsafe { libc::madvise(start as *mut libc::c_void, end - start, MADV_POPULATE_WRITE) };
+        let Some([Ok(start), Ok(end)]) = numbers else { continue };
+        let mut entries = vec![0; (end - start) / page_bytes * ENTRY_BYTES];
+        if pages.read_exact_at(&mut entries, (start / page_bytes * ENTRY_BYTES) as u64).is_err() {
+            continue;
         }
+        for (index, entry) in entries.as_chunks::<ENTRY_BYTES>().0.iter().enumerate() {
+            let (page, entry) = (start + index * page_bytes, u64::from_ne_bytes(*entry));
+            match found.last_mut() {
+                _ if entry & HAS_PAGE == 0 || entry & IS_FILE != 0 => {}
+                Some(last) if last.end == page => last.end = page + page_bytes,
+                _ => found.push(page..page + page_bytes),
+            }
+        }
+    }
+    found
+}
+
+/// Gives this process, a fresh fork of the one whose memory that was, its own copy of it at once instead of page by page.
+pub(crate) fn own_memory(written: &[Range<usize>]) {
+    for range in written {
+        // SAFETY: the advice changes no contents, and fails where there is no such memory.
+        unsafe { libc::madvise(range.start as *mut libc::c_void, range.len(), MADV_POPULATE_WRITE) };
+    }
+}
+
+/// Has the kernel ask this filter at each system call of this process and of all it will start (seccomp(2)).
+pub(crate) fn install_filter(filter: &[libc::sock_filter]) -> io::Result<()> {
+    let length = filter.len().try_into().map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: without privileges a filter may be installed where none can be gained; the second call reads `program` and the
+    // steps that it points at, both of which outlive it.
+    unsafe {
+        check(libc::c_long::from(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))?;
+        check(libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program))
+            .map(drop)
     }
 }
 

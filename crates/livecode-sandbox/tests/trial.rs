@@ -2,7 +2,7 @@
 
 fn main() {
     let staging = tempfile::tempdir().expect("a temporary folder");
-    let host = livecode_sandbox::Host::new(staging.path().to_owned(), 0x7e57).expect("a host");
+    let host = livecode_sandbox::Host::new(staging.path().to_owned(), 0x7e57);
     println!("degraded: {:?}", host.degraded());
     let ended = host.try_sandbox();
     host.tidy();

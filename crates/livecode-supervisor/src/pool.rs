@@ -14,7 +14,7 @@ use std::{
 };
 
 use livecode_protocol::control::SpawnerRequest;
-use livecode_sandbox::Forked;
+use livecode_sandbox::{Cpus, Forked};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, epoll, poll},
     pipe::{PipeFlags, pipe_with},
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long nothing is made ahead after that failed, at first and at most; each request makes its own meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// What a member says: its sandbox is ready; it has taken a request.
+/// What a member says: its sandbox is ready; it has taken a request, on the CPU that the next byte tells.
 const READY: u8 = b'r';
 const TAKEN: u8 = b't';
 
@@ -45,6 +45,8 @@ pub(crate) struct Pool<'a> {
     most: usize,
     pause: Duration,
     paused_until: Option<Instant>,
+    /// The CPU on which the last request was taken.
+    busy_cpu: Option<usize>,
 }
 
 /// A fork that has not taken a request.
@@ -58,6 +60,8 @@ struct Waiting {
 pub(crate) struct Member {
     /// Whether it makes a sandbox before it is asked to.
     pub is_ahead: bool,
+    /// The CPU that it stays away from until then.
+    pub avoids: Option<usize>,
     server: OwnedFd,
     note: OwnedFd,
     /// How long it waits; for ever where that is not said.
@@ -70,7 +74,16 @@ impl<'a> Pool<'a> {
     pub fn new(spawner: &'a Spawner<'a>, server: OwnedFd) -> Self {
         let most = spawner.settings.warm.as_ref().map_or(0, |warm| warm.sandboxes_max as usize);
         let wanted = FEWEST.min(most);
-        Self { spawner, server, waiting: vec![], wanted, most, pause: PAUSE, paused_until: None }
+        Self {
+            spawner,
+            server,
+            waiting: vec![],
+            wanted,
+            most,
+            pause: PAUSE,
+            paused_until: None,
+            busy_cpu: None,
+        }
     }
 
     /// Forks until the server is gone. Returns in the forks, too.
@@ -95,9 +108,12 @@ impl<'a> Pool<'a> {
                 Ok(None) => {}
                 // Where the request was taken already, so that nobody waits for one that hangs before it takes it, it is at hand.
                 Ok(Some((note, patience))) => {
-                    let Self { spawner, server, waiting, .. } = self;
+                    // Nobody waits for it while another is ready; who is being served does.
+                    let has_time = is_ahead && self.waiting.iter().any(|waiting| waiting.is_ready);
+                    let Self { spawner, server, waiting, busy_cpu, .. } = self;
                     drop(waiting); // what the others say is not for this one
-                    return spawner.serve(Member { is_ahead, server, note, patience, request });
+                    let avoids = busy_cpu.filter(|_| has_time);
+                    return spawner.serve(Member { is_ahead, avoids, server, note, patience, request });
                 }
                 Err(error) => {
                     eprintln!("livecode spawner: cannot fork: {error}");
@@ -182,7 +198,8 @@ impl<'a> Pool<'a> {
         if !gone.is_ahead {
             return;
         }
-        if said.contains(&TAKEN) {
+        if let Some(at) = said.iter().position(|word| *word == TAKEN) {
+            self.busy_cpu = said.get(at + 1).map(|cpu| usize::from(*cpu));
             // None was left for the next.
             if !self.waiting.iter().any(|waiting| waiting.is_ready) {
                 self.wanted = (self.wanted * 2).min(self.most);
@@ -211,7 +228,7 @@ impl Member {
         if let Some(request) = self.request.take() {
             return Ok(Some(request));
         }
-        self.say(READY);
+        self.say(&[READY]);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         // Of all who wait, one is woken.
         let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
@@ -243,11 +260,12 @@ impl Member {
 
     /// A request was taken: another may be made ready. It hears of no further one.
     pub fn take(self) {
-        self.say(TAKEN);
+        // Where there are more CPUs than a byte can count, it matters little which.
+        self.say(&[TAKEN, u8::try_from(Cpus::current()).unwrap_or(u8::MAX)]);
     }
 
-    fn say(&self, word: u8) {
-        let _ = rustix::io::write(self.note.as_fd(), &[word]); // a spawner that is gone needs to hear nothing
+    fn say(&self, words: &[u8]) {
+        let _ = rustix::io::write(self.note.as_fd(), words); // a spawner that is gone needs to hear nothing
     }
 
     /// For a program, which has none of the descriptors any more.

@@ -139,11 +139,15 @@ impl Spawner<'_> {
     fn make_ready(&self, member: &Member) -> Result<Option<begin::Ready>, NotReady> {
         let Some(warm) = self.settings.warm.as_ref().filter(|_| member.is_ahead) else { return Ok(None) };
         let template = self.settings.template.as_ref();
+        if let Some(cpu) = member.avoids {
+            self.host.cpus.avoid(cpu);
+        }
         match Sandbox::prepare(&self.host, &group::own_name(), &warm.layout, template)? {
             Made::Inside(program) => Err(NotReady::Program(program)),
             Made::Outside(mut sandbox, pipes) => {
                 sandbox.limit(&warm.limits, warm.cpu_millicores)?;
                 sandbox.wait_ready()?;
+                self.host.cpus.use_all();
                 Ok(Some(begin::Ready {
                     layout: warm.layout.clone(),
                     template: template.cloned(),
@@ -177,7 +181,7 @@ fn prepare(settings: &SpawnerSettings) -> Result<Host, Box<dyn std::error::Error
     let data_dir = &settings.data_dir;
     let staging = data_dir.join("mnt");
     std::fs::create_dir_all(&staging)?;
-    let host = Host::new(staging.canonicalize()?, identity(data_dir)?)?;
+    let host = Host::new(staging.canonicalize()?, identity(data_dir)?);
     // One tries for all.
     if settings.template.is_none() {
         host.try_sandbox()?;

@@ -60,8 +60,9 @@ impl Syncer {
         Ok(sender)
     }
 
-    /// Syncs at once what is left; the session is over and nobody waits.
+    /// Gives back what is set aside, and syncs at once what is left; the session is over and nobody waits.
     pub fn finish(self) {
+        let _ = livecode_journal::give_back(&self.file);
         let _ = self.file.sync_data();
     }
 }

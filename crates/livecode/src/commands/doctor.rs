@@ -33,8 +33,7 @@ impl Doctor {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let failed = |error: anyhow::Error| Failure { error, code: 2 };
         let staging = tempfile::tempdir().context("there is no temporary folder").map_err(failed)?;
-        let report =
-            probe(staging.path().to_owned()).context("this machine cannot be looked at").map_err(failed)?;
+        let report = probe(staging.path().to_owned());
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&document(&report))?)?;
