@@ -126,6 +126,16 @@ impl Spawner {
         self.ask(&SpawnerRequest::Start(id))
     }
 
+    /// As [`Self::start_supervisor`], where that can be asked for at once; `None` where it would have to be waited for.
+    pub fn start_supervisor_at_once(&self, id: SessionId) -> Option<(UnixStream, Generation)> {
+        let _turn = self.turn.try_lock().ok()?;
+        let living = self.living.try_lock().ok()?;
+        let request = serde_json::to_vec(&SpawnerRequest::Start(id)).ok()?;
+        let (ours, theirs) = UnixStream::pair().ok()?;
+        send(&living.process.socket, &request, &theirs, SendFlags::DONTWAIT).ok()?;
+        Some((ours, living.generation))
+    }
+
     /// Has killed and removed what a dead supervisor left. The end of the returned connection says that it is done.
     ///
     /// # Errors
@@ -151,10 +161,10 @@ impl Spawner {
         let request = serde_json::to_vec(request)?;
         let (ours, theirs) = UnixStream::pair()?;
         let mut living = self.living();
-        if let Err(error) = send(&living.process.socket, &request, &theirs) {
+        if let Err(error) = send(&living.process.socket, &request, &theirs, SendFlags::empty()) {
             tracing::warn!(%error, "the spawner is gone, or hangs; starting another");
             self.renew(&mut living)?;
-            send(&living.process.socket, &request, &theirs)?;
+            send(&living.process.socket, &request, &theirs, SendFlags::empty())?;
         }
         Ok((ours, living.generation))
     }
@@ -197,12 +207,13 @@ fn hear(socket: &OwnedFd) -> io::Result<Ready> {
     }
 }
 
-fn send(socket: &OwnedFd, request: &[u8], stream: &UnixStream) -> io::Result<()> {
+fn send(socket: &OwnedFd, request: &[u8], stream: &UnixStream, flags: SendFlags) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let descriptors = [stream.as_fd()];
     ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    match retry_on_intr(|| sendmsg(socket, &[IoSlice::new(request)], &mut ancillary, SendFlags::NOSIGNAL)) {
+    let flags = flags | SendFlags::NOSIGNAL;
+    match retry_on_intr(|| sendmsg(socket, &[IoSlice::new(request)], &mut ancillary, flags)) {
         Ok(_) => Ok(()),
         Err(Errno::AGAIN) => {
             let seconds = REQUEST_PATIENCE.as_secs();

@@ -158,7 +158,12 @@ impl Driver {
         spawner: &Arc<Spawner>,
     ) -> io::Result<(tokio::net::UnixStream, Generation)> {
         let id = self.id();
-        let asked = at_spawner(spawner, move |spawner| spawner.start_supervisor(id));
+        let asked = async {
+            match spawner.start_supervisor_at_once(id) {
+                Some(started) => Ok(started),
+                None => at_spawner(spawner, move |spawner| spawner.start_supervisor(id)).await,
+            }
+        };
         let (stream, generation) = asked.instrument(tracing::debug_span!("spawn")).await?;
         Ok((from_std(stream)?, generation))
     }

@@ -257,6 +257,7 @@ impl Registry {
                 give_up(&registry.store, &session);
             }
             registry.release_slot(&session);
+            let _ = blocking(move || registry.store.make_ahead()).await;
         });
     }
 

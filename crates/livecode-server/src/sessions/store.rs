@@ -9,7 +9,7 @@ use std::{
         unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use livecode_journal::{Closed, ReadError, RecoverError, close_lost};
@@ -70,6 +70,10 @@ pub(super) struct Idempotency {
     pub body_sha256: String,
 }
 
+fn make_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(path)
+}
+
 /// Tells the file system that what is in a folder has nothing to do with one another, so that each is put in a place of its
 /// own (chattr(1), attribute T). On ext4 without a journal a new file is looked for beyond all that were deleted in the same
 /// block group within the last minutes; where sessions come and go there are thousands, and each file takes 0.4 ms instead
@@ -81,9 +85,14 @@ fn spread(folder: &Path) {
     }
 }
 
+/// How many empty folders are kept for sessions to come. Making one takes as long as all else that is written when a session
+/// is created.
+const FOLDERS_AHEAD_MAX: usize = 8;
+
 /// A data directory, locked.
 pub struct Store {
     data_dir: PathBuf,
+    ahead: Mutex<Vec<PathBuf>>,
     compile_cache: Option<Arc<CompileCache>>,
     /// Held while the server lives.
     _lock: File,
@@ -121,7 +130,8 @@ impl Store {
         if let Err(error) = written.and_then(|()| lock.set_len(holder.len() as u64)) {
             tracing::warn!(%error, path = %path.display(), "who holds the data directory cannot be written down");
         }
-        let store = Self { data_dir: data_dir.to_owned(), compile_cache: None, _lock: lock };
+        let store =
+            Self { data_dir: data_dir.to_owned(), ahead: Mutex::default(), compile_cache: None, _lock: lock };
         store.tidy();
         Ok(store)
     }
@@ -174,9 +184,13 @@ impl Store {
 
     /// Writes a new session. It is there whole when this returns, or not at all.
     pub(super) fn create(&self, record: &Record, order: &order::Order) -> Result<(), StoreError> {
-        let partial = self.data_dir.join("sessions").join(format!(".new-{}", record.id));
+        let ahead = self.ahead().pop().filter(|folder| folder.is_dir()); // or somebody has tidied up
+        let is_made = ahead.is_some();
+        let partial = ahead.unwrap_or_else(|| self.partial(record.id));
         let write = || -> io::Result<()> {
-            fs::DirBuilder::new().mode(0o700).create(&partial)?;
+            if !is_made {
+                make_folder(&partial)?;
+            }
             write_json(&partial.join("session.json"), record)?;
             write_json(&partial.join(order::FILE), order)?;
             fs::rename(&partial, self.folder(record.id))
@@ -185,6 +199,27 @@ impl Store {
             let _ = fs::remove_dir_all(&partial);
             StoreError::Write(error)
         })
+    }
+
+    /// Makes a folder for a session to come, where there are not enough.
+    pub(super) fn make_ahead(&self) {
+        let mut random = [0; 16];
+        if self.ahead().len() < FOLDERS_AHEAD_MAX && getrandom::fill(&mut random).is_ok() {
+            let folder = self.partial(SessionId::from_random(random));
+            // Where it cannot be made now, the session makes its own, and says why it cannot.
+            if make_folder(&folder).is_ok() {
+                self.ahead().push(folder);
+            }
+        }
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a session's folder is until it is whole.
+    fn partial(&self, id: SessionId) -> PathBuf {
+        self.data_dir.join("sessions").join(format!(".new-{id}"))
     }
 
     /// The records of all sessions that are there. One that cannot be read is left alone, and told of.
