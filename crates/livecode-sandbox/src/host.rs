@@ -18,6 +18,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use crate::{
     cgroup::Cgroups,
     cpus::Cpus,
+    init::Purpose,
     landlock, limits,
     report::{Named as _, Report, SetupError, Status},
     sandbox::{Made, Sandbox},
@@ -161,7 +162,7 @@ impl Host {
         let file =
             memfd_create("order", MemfdFlags::CLOEXEC).map(File::from).step("make the order's file")?;
         file.write_all_at(&text, 0).step("write the order")?;
-        let made = Sandbox::prepare(self, &order.id.to_string(), &order.layout(), None)?;
+        let made = Sandbox::prepare(self, &order.id.to_string(), &order.layout(), Purpose::Now)?;
         let Made::Outside(mut sandbox, pipes) = made else {
             return Err(HostError::Trial("it has no template".into()));
         };

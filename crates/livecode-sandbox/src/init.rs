@@ -46,12 +46,21 @@ use crate::{
 /// Descriptors below this number are the program's.
 const FIRST_OWN_FD: i32 = 10;
 
+/// What a sandbox is made for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose<'a> {
+    /// An order that is there already.
+    Now,
+    /// One to come. What takes time is done ahead, and the process that is to be the program waits for it: a copy of this
+    /// interpreter, where this process is one.
+    Later(Option<&'a Template>),
+}
+
 /// All that init is given.
 pub(crate) struct Inside<'a> {
     pub host: &'a Host,
     pub layout: &'a Layout,
-    /// The interpreter that this process is a copy of, if it is one.
-    pub template: Option<&'a Template>,
+    pub purpose: Purpose<'a>,
     pub control: OwnedFd,
     pub ends: [OwnedFd; 4],
     pub entrances: Vec<File>,
@@ -135,7 +144,8 @@ impl Init<'_> {
         kept.extend(self.ends);
         kept.extend(accounts.descriptors());
         sys::close_all_but(3, &kept).step("close the supervisor's descriptors")?;
-        let understudy = match self.inside.template.map(|_| self.fork_understudy()).transpose()? {
+        let is_ahead = matches!(self.inside.purpose, Purpose::Later(_));
+        let understudy = match is_ahead.then(|| self.fork_understudy()).transpose()? {
             Some(Cast::Program(program)) => {
                 std::mem::forget(accounts); // closed already
                 return Ok(Some(program));
@@ -154,7 +164,8 @@ impl Init<'_> {
         }
     }
 
-    /// Forks what is to be the program if its order fits the template: so far ahead that its memory is its own when the order comes.
+    /// Forks what is to be the program: if its order has nothing to compile, and fits the template where there is one. So far
+    /// ahead that a template's memory is its own when the order comes.
     fn fork_understudy(&self) -> Result<Cast, SetupError> {
         let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
         let (ours, theirs) = pair.step("make pipes")?;
@@ -163,11 +174,14 @@ impl Init<'_> {
             Forked::Child => {
                 drop(ours);
                 let theirs = leak(theirs);
-                sys::own_memory(&self.inside.host.memory);
+                if self.template().is_some() {
+                    sys::own_memory(&self.inside.host.memory);
+                }
                 self.inside.host.cpus.use_all();
                 match await_order(theirs) {
-                    Ok(Some(Begin { order, file, compiled })) => {
+                    Ok(Some(Begin { mut order, file, compiled })) => {
                         drop((file, compiled)); // while they are open
+                        order.compile.clear(); // it was called after that
                         Ok(Cast::Program(self.step_in(&order)))
                     }
                     Ok(None) => sys::exit_now(0), // another program is executed
@@ -183,9 +197,17 @@ impl Init<'_> {
         let id = host.inner_id(order.slot);
         let given_up =
             if keeps("privileges") { privileges::drop_all((!host.rootless).then_some(id)) } else { Ok(()) };
-        match given_up.and_then(|()| self.execute(order, 0)) {
+        match given_up.and_then(|()| privileges::outlive_parent()).and_then(|()| self.execute(order, 0)) {
             Ok(program) => program,
             Err(error) => self.fail(error),
+        }
+    }
+
+    /// The interpreter that this process is a copy of, if it is one.
+    fn template(&self) -> Option<&Template> {
+        match self.inside.purpose {
+            Purpose::Now => None,
+            Purpose::Later(template) => template,
         }
     }
 
@@ -261,7 +283,7 @@ impl Init<'_> {
         let mut current = None;
         let mut next = Some(0);
         let mut holds_ends = true;
-        let fits = self.inside.template.is_some_and(|template| last == 0 && template.fits(order));
+        let fits = last == 0 && self.template().is_none_or(|template| template.fits(order));
         match understudy {
             Some(understudy) if fits => {
                 send(self.control, &Report::Started(0));
@@ -345,8 +367,8 @@ impl Init<'_> {
         let step: &Step = order.compile.get(index).unwrap_or(&order.run);
         let [stdin, stdout, stderr, messages] = self.ends;
         let ends = Ends { stdin, stdout, stderr, messages };
-        let Inside { host, template, .. } = *self.inside;
-        match program::execute(host, template, order, step, index == order.compile.len(), ends)? {
+        let host = self.inside.host;
+        match program::execute(host, self.template(), order, step, index == order.compile.len(), ends)? {
             Turned::Into(program) => Ok(program),
             Turned::Failed(error) => {
                 // As shells do: 127 for a command that does not exist, 126 for one that cannot be executed.

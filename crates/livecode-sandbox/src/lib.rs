@@ -7,7 +7,7 @@
 //!  ────────────────────                    ───────────────────────            ──────────────────────
 //!  Sandbox::prepare ── clone3: new ──────▶ builds the sandbox from inside:
 //!    namespaces, cgroup, pidfd             cgroups, root, filters;
-//!                                          in a template forks the ─────────▶ understudy: waits to be the program
+//!                                          made ahead, it forks the ────────▶ understudy: waits to be the program
 //!                                          Ready
 //!  Sandbox::begin ── the order ──────────▶ becomes the session's user, writes its files,
 //!                                          forks the first step ────────────▶ descriptors, limits, exec
@@ -47,6 +47,7 @@ mod without;
 
 pub use cpus::Cpus;
 pub use host::{Host, HostError};
+pub use init::Purpose;
 pub use program::Program;
 pub use report::{Report, SetupError, Status};
 pub use sample::Look;

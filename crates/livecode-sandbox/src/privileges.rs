@@ -44,9 +44,12 @@ pub(crate) fn drop_all(id: Option<u32>) -> Result<(), SetupError> {
     set_parent_process_death_signal(Some(Signal::KILL)).step("die with the supervisor")
 }
 
-/// What fork and exec do for a program, for one that goes on in a copy of an interpreter: its own /proc/self is its own again, and
-/// it does not die with its parent.
+/// What exec does for a program, for one that goes on in a copy of an interpreter: its own /proc/self is its own again.
 pub(crate) fn as_executed() -> Result<(), SetupError> {
-    set_dumpable_behavior(DumpableBehavior::Dumpable).step("become dumpable")?;
+    set_dumpable_behavior(DumpableBehavior::Dumpable).step("become dumpable")
+}
+
+/// What fork does for a program, for a process that is to be one: it does not die with its parent.
+pub(crate) fn outlive_parent() -> Result<(), SetupError> {
     set_parent_process_death_signal(None).step("outlive init")
 }

@@ -10,10 +10,7 @@ use std::{
     },
 };
 
-use livecode_protocol::{
-    order::{Layout, Order, StepLimits},
-    warm::Template,
-};
+use livecode_protocol::order::{Layout, Order, StepLimits};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{
@@ -27,7 +24,7 @@ use rustix::{
 use crate::{
     cgroup::{self, Group},
     host::Host,
-    init::{self, Inside},
+    init::{self, Inside, Purpose},
     program::Program,
     report::{MAX_BYTES, Named, Report, Request, SetupError},
     sample::{self, Look, Seen},
@@ -71,7 +68,7 @@ pub enum Made {
 
 impl Sandbox {
     /// Makes a sandbox, for an order to be told by [`Self::begin`], with a cgroup of the name `name`. Returns at once: setup
-    /// goes on inside, and tells by [`Report`] how it went. With a template it returns a second time, in each program.
+    /// goes on inside, and tells by [`Report`] how it went. In a template it returns a second time, in each program.
     ///
     /// # Errors
     /// The step that failed while still outside: a cgroup, a pipe, the clone itself.
@@ -79,7 +76,7 @@ impl Sandbox {
         host: &Host,
         name: &str,
         layout: &Layout,
-        template: Option<&Template>,
+        purpose: Purpose<'_>,
     ) -> Result<Made, SetupError> {
         let group = host.cgroups.create(name)?;
         let memory_alarm = group.memory_alarm().step("watch for want of memory")?;
@@ -114,7 +111,7 @@ impl Sandbox {
                 // They belong to the supervisor: here nothing of it is to be removed, nor closed a second time.
                 std::mem::forget((group, memory_alarm, birthplace, stdin, stdout, stderr, messages, control));
                 let inside =
-                    Inside { host, layout, template, control: control_end, ends, entrances, outer_ids };
+                    Inside { host, layout, purpose, control: control_end, ends, entrances, outer_ids };
                 Ok(Made::Inside(init::run(inside)))
             }
             Forked::Parent(cloned) => Ok(Made::Outside(

@@ -7,7 +7,7 @@ use livecode_protocol::{
     order::{Layout, Order},
     warm::Template,
 };
-use livecode_sandbox::{Host, Made, Pipes, Sandbox, SetupError};
+use livecode_sandbox::{Host, Made, Pipes, Purpose, Sandbox, SetupError};
 
 use crate::{
     cache::{Cache, Kept},
@@ -114,7 +114,7 @@ fn sandbox_for(
         let is_up = template.is_some_and(|template| template.fits(order));
         return Ok((sandbox, pipes, if is_up { Start::Interpreter } else { Start::Sandbox }));
     }
-    match Sandbox::prepare(host, &group::own_name(), &layout, None)? {
+    match Sandbox::prepare(host, &group::own_name(), &layout, Purpose::Now)? {
         Made::Outside(sandbox, pipes) => Ok((sandbox, pipes, Start::Cold)),
         Made::Inside(_) => unreachable!("only a template's copy goes on inside"),
     }

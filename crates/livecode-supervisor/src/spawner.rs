@@ -28,7 +28,7 @@ use livecode_protocol::{
     control::{Ready, SpawnerRequest},
     warm::SpawnerSettings,
 };
-use livecode_sandbox::{Forked, Host, Made, Program, Sandbox, SetupError};
+use livecode_sandbox::{Forked, Host, Made, Program, Purpose, Sandbox, SetupError};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg};
 
 use crate::{
@@ -142,7 +142,7 @@ impl Spawner<'_> {
         if let Some(cpu) = member.avoids {
             self.host.cpus.avoid(cpu);
         }
-        match Sandbox::prepare(&self.host, &group::own_name(), &warm.layout, template)? {
+        match Sandbox::prepare(&self.host, &group::own_name(), &warm.layout, Purpose::Later(template))? {
             Made::Inside(program) => Err(NotReady::Program(program)),
             Made::Outside(mut sandbox, pipes) => {
                 sandbox.limit(&warm.limits, warm.cpu_millicores)?;
