@@ -126,8 +126,8 @@ fn nothing_is_left_over() {
     ways().iter().for_each(warm_up);
     let before = eventually("the server comes to rest", || {
         let traces = Traces::take(&server);
-        // The spawner, and the template; and for each a sandbox that waits, with its supervisor; in one of them an interpreter.
-        let rests = traces.processes == 7 && traces.folders.is_empty();
+        // The spawner, and the template; and for each a sandbox that waits, with its supervisor, and in it who is to be the program.
+        let rests = traces.processes == 8 && traces.folders.is_empty();
         rests.then_some(traces)
     });
 

@@ -32,7 +32,10 @@ use livecode_protocol::{
     stream::{ClientMessage, Incoming, MAX_CLIENT_MESSAGE_BYTES, Misunderstood, ServerMessage, WELCOME},
 };
 use serde_json::{Value, json};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use super::{
     App,
@@ -57,6 +60,8 @@ const PINGS_IN_VAIN: u32 = 3;
 const BURST: Duration = Duration::from_secs(2);
 /// How long one batch may take to be sent to a client that reads slowly.
 const SEND_PATIENCE: Duration = Duration::from_secs(300);
+/// How long the last messages of a client are waited for to be answered when the session has ended.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the other side has to answer the close. It may have megabytes to read before it sees it, and a connection that
 /// is dropped before that takes them along.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(60);
@@ -138,10 +143,13 @@ impl Rate {
 /// The client has gone.
 pub(super) struct Gone;
 
-/// When the client was last heard of, in milliseconds since the connection began.
+/// What the half that sends is to know of the half that listens.
 struct Heard {
     began: Instant,
+    /// When the client was last heard of, in milliseconds since the connection began.
     at_ms: AtomicU64,
+    /// How many of its messages wait for an answer.
+    unanswered: watch::Sender<usize>,
 }
 
 impl Heard {
@@ -199,7 +207,8 @@ impl Socket {
 
     /// Sends a session's messages, and passes on what the client sends, until one of them ends.
     pub async fn follow(mut self, app: &App, session: &Session, follower: Follower, dialect: Dialect) {
-        let heard = Heard { began: Instant::now(), at_ms: AtomicU64::new(0) };
+        let heard =
+            Heard { began: Instant::now(), at_ms: AtomicU64::new(0), unanswered: watch::Sender::default() };
         let (notices, noticed) = mpsc::channel(QUEUED_NOTICES);
         let ended = tokio::select! {
             ended = outgoing(&mut self.to, app, follower, dialect, noticed, &heard) => ended,
@@ -252,10 +261,8 @@ async fn outgoing(
                     texts.into_iter().map(Message::text).collect()
                 }
                 Ok(None) => {
-                    // What was answered before the end is still said.
-                    while let Ok(Notice::Text(text)) = notices.try_recv() {
-                        to.feed(Message::text(text)).await.ok()?;
-                    }
+                    let last = last_answers(to, &mut notices, heard);
+                    tokio::time::timeout(ANSWER_PATIENCE, last).await.unwrap_or(Some(()))?;
                     return Some((None, close_code::NORMAL, ""));
                 }
                 Err(error) => {
@@ -293,6 +300,27 @@ async fn outgoing(
     }
 }
 
+/// Says what the client's last messages are answered: they may have been taken in just before the end. `None` where the
+/// client has gone.
+async fn last_answers(
+    to: &mut SplitSink<WebSocket, Message>,
+    notices: &mut mpsc::Receiver<Notice>,
+    heard: &Heard,
+) -> Option<()> {
+    let mut unanswered = heard.unanswered.subscribe();
+    loop {
+        let none_left = async { drop(unanswered.wait_for(|count| *count == 0).await) };
+        tokio::select! {
+            biased;
+            Some(notice) = notices.recv() => match notice {
+                Notice::Text(text) => to.feed(Message::text(text)).await.ok()?,
+                Notice::Close(..) => return Some(()),
+            },
+            () = none_left => return Some(()),
+        }
+    }
+}
+
 /// Takes in what the client sends until it is gone.
 async fn incoming(
     from: &mut SplitStream<WebSocket>,
@@ -304,8 +332,12 @@ async fn incoming(
 ) -> Gone {
     let mut answers: FuturesUnordered<BoxFuture<'static, Option<Notice>>> = FuturesUnordered::new();
     loop {
+        let mut is_answer = false;
         let notice = tokio::select! {
-            Some(answer) = answers.next(), if !answers.is_empty() => answer,
+            Some(answer) = answers.next(), if !answers.is_empty() => {
+                is_answer = true;
+                answer
+            }
             received = from.next(), if answers.len() < MAX_UNANSWERED => {
                 heard.note();
                 match classify(received, MAX_CLIENT_MESSAGE_BYTES) {
@@ -315,6 +347,7 @@ async fn incoming(
                         Taken::Answer(notice) => Some(notice),
                         Taken::Later(answer) => {
                             answers.push(answer);
+                            heard.unanswered.send_modify(|count| *count += 1);
                             None
                         }
                     },
@@ -323,10 +356,14 @@ async fn incoming(
                 }
             }
         };
-        let Some(notice) = notice else { continue };
-        let closes = matches!(notice, Notice::Close(..));
-        if notices.send(notice).await.is_err() {
+        let closes = matches!(notice, Some(Notice::Close(..)));
+        if let Some(notice) = notice
+            && notices.send(notice).await.is_err()
+        {
             return Gone;
+        }
+        if is_answer {
+            heard.unanswered.send_modify(|count| *count -= 1); // not before it is on its way
         }
         if closes {
             // The other half closes; what else the client sends is not looked at, nor is its end.

@@ -85,6 +85,8 @@ fn spread(folder: &Path) {
     }
 }
 
+/// Where folders of sessions are made: in it they are not whole yet.
+const NEW: &str = "new";
 /// How many empty folders are kept for sessions to come. Making one takes as long as all else that is written when a session
 /// is created.
 const FOLDERS_AHEAD_MAX: usize = 8;
@@ -101,13 +103,12 @@ pub struct Store {
 impl Store {
     /// Takes a data directory over, making it where it is missing.
     pub(super) fn open(data_dir: &Path, listen: SocketAddr) -> Result<Self, StoreError> {
-        for folder in
-            [data_dir.to_owned(), data_dir.join("sessions"), data_dir.join("trash"), data_dir.join("mnt")]
-        {
+        let folders = ["sessions", NEW, "trash", "mnt"].map(|name| data_dir.join(name));
+        for folder in std::iter::once(data_dir.to_owned()).chain(folders) {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
             made.map_err(|error| StoreError::Make(folder, error))?;
         }
-        spread(&data_dir.join("sessions"));
+        spread(&data_dir.join(NEW));
         let path = data_dir.join("lock");
         let make = |error| StoreError::Make(path.clone(), error);
         let mut options = File::options();
@@ -149,11 +150,8 @@ impl Store {
     /// Clears what was being made or forgotten when the last server died.
     fn tidy(&self) {
         self.clear_trash();
-        let sessions = self.data_dir.join("sessions");
-        for entry in fs::read_dir(sessions).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(".new-") {
-                let _ = fs::remove_dir_all(entry.path());
-            }
+        for entry in fs::read_dir(self.data_dir.join(NEW)).into_iter().flatten().flatten() {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 
@@ -219,7 +217,7 @@ impl Store {
 
     /// Where a session's folder is until it is whole.
     fn partial(&self, id: SessionId) -> PathBuf {
-        self.data_dir.join("sessions").join(format!(".new-{id}"))
+        self.data_dir.join(NEW).join(id.to_string())
     }
 
     /// The records of all sessions that are there. One that cannot be read is left alone, and told of.
