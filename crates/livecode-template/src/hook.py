@@ -59,9 +59,14 @@ def become():
     for folder in set(sys.path_importer_cache) - looked_up | {here}:
         sys.path_importer_cache.pop(folder, None)
 
-    # The library has set every signal to what a program starts with; these are what the interpreter makes of it.
+    # The library has set every signal to what a program starts with, but the interpreter may think that it is ignored, as it is
+    # in a server that was started by nohup.
     import _signal
 
+    for number in _signal.valid_signals():
+        if _signal.getsignal(number) == _signal.SIG_IGN:
+            _signal.signal(number, _signal.SIG_DFL)
+    # These are what an interpreter makes of it.
     _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
     _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
