@@ -444,6 +444,12 @@ impl Group {
         Some(peak.trim().parse::<u64>().ok()?.saturating_sub(1))
     }
 
+    /// How many processes and threads there are now, with init.
+    pub fn processes(&self) -> Option<u64> {
+        let folder = if self.v2_pids { &self.unified } else { &self.pids };
+        fs::read_to_string(folder.as_ref()?.0.join("pids.current")).ok()?.trim().parse().ok()
+    }
+
     /// How many processes the kernel has killed for want of memory.
     pub fn memory_kills(&self) -> u64 {
         let file = match (&self.memory, &self.unified) {

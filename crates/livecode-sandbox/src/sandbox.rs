@@ -268,9 +268,10 @@ impl Sandbox {
         self.reaped = true;
     }
 
-    /// Whether cgroups count all that it uses, so that nothing more is learnt by waiting for its processes.
-    pub fn is_counted(&self) -> bool {
-        self.group.counts()
+    /// Whether init is alone inside, and cgroups have counted what the others used: then nothing more is learnt by waiting
+    /// for its end.
+    pub fn is_alone(&self) -> bool {
+        self.group.counts() && self.group.processes().is_some_and(|count| count <= 1)
     }
 
     /// CPU time used so far, in milliseconds: counted by a cgroup, or else seen by looking at each process.

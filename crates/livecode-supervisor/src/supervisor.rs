@@ -174,11 +174,11 @@ impl<'h> Supervisor<'h> {
         }
     }
 
-    /// Whether the program ended by itself and left nobody who could say anything: then all that is told of it stands, and
-    /// its init, which is on its way out too, is not waited for.
+    /// Whether the program ended by itself and left nobody behind, and nothing to be read: then all that is told of it stands,
+    /// and its init, which is on its way out too, is not waited for.
     fn is_over(&self) -> bool {
         let has_ended = self.findings.status.is_some() && self.step.is_none();
-        has_ended && self.findings.decided.is_none() && self.outputs.are_closed() && self.sandbox.is_counted()
+        has_ended && self.findings.decided.is_none() && self.outputs.are_closed() && self.sandbox.is_alone()
     }
 
     /// Waits until something happens or is due.
