@@ -101,33 +101,37 @@ fn step(code: u16, k: u32) -> sock_filter {
     sock_filter { code, jt: 0, jf: 0, k }
 }
 
-/// What the kernel would make of a call.
 #[cfg(test)]
-pub(crate) fn run(program: &[sock_filter], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
-    let load = |offset: u32| match offset {
-        NUMBER => number,
-        ARCHITECTURE => architecture,
-        _ => {
-            let (argument, rest) =
-                ((offset - ARGUMENTS) / ARGUMENT_BYTES, (offset - ARGUMENTS) % ARGUMENT_BYTES);
-            let bytes = arguments[argument as usize].to_ne_bytes();
-            u32::from_ne_bytes(bytes[rest as usize..][..4].try_into().unwrap())
-        }
-    };
-    let (mut at, mut accumulator) = (0, 0);
-    loop {
-        let sock_filter { code, jt, jf, k } = program[at];
-        at += 1;
-        let mut jump = |is_so: bool| at += usize::from(if is_so { jt } else { jf });
-        match code {
-            LOAD => accumulator = load(k),
-            AND => accumulator &= k,
-            JUMP => at += k as usize,
-            JUMP_EQUAL => jump(accumulator == k),
-            JUMP_NOT_LESS => jump(accumulator >= k),
-            JUMP_ANY_BIT => jump(accumulator & k != 0),
-            RETURN => return k,
-            code => panic!("no such step: {code:#x}"),
+pub(crate) mod tests {
+    use super::*;
+
+    /// What the kernel would make of a call.
+    pub(crate) fn run(program: &[sock_filter], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
+        let load = |offset: u32| match offset {
+            NUMBER => number,
+            ARCHITECTURE => architecture,
+            _ => {
+                let (argument, rest) =
+                    ((offset - ARGUMENTS) / ARGUMENT_BYTES, (offset - ARGUMENTS) % ARGUMENT_BYTES);
+                let bytes = arguments[argument as usize].to_ne_bytes();
+                u32::from_ne_bytes(*bytes[rest as usize..].first_chunk().expect("a word within an argument"))
+            }
+        };
+        let (mut at, mut accumulator) = (0, 0);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at];
+            at += 1;
+            let mut jump = |is_so: bool| at += usize::from(if is_so { jt } else { jf });
+            match code {
+                LOAD => accumulator = load(k),
+                AND => accumulator &= k,
+                JUMP => at += k as usize,
+                JUMP_EQUAL => jump(accumulator == k),
+                JUMP_NOT_LESS => jump(accumulator >= k),
+                JUMP_ANY_BIT => jump(accumulator & k != 0),
+                RETURN => return k,
+                code => panic!("no such step: {code:#x}"),
+            }
         }
     }
 }

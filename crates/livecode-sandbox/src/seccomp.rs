@@ -270,7 +270,7 @@ const ALLOWED: &[i64] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bpf::run;
+    use crate::bpf::tests::run;
 
     #[test]
     fn no_call_is_both_allowed_and_refused() {
