@@ -3,14 +3,12 @@
 use std::{
     collections::HashMap,
     fs,
-    os::unix::fs::MetadataExt as _,
-    path::Path,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
-use crate::common::{PATIENCE, Run, Server, eventually, id, is_root};
+use crate::common::{PATIENCE, Run, Server, cgroups::groups, eventually, id, is_root};
 
 const SESSIONS: usize = 200;
 
@@ -94,26 +92,6 @@ fn processes(server: u32, data: &str) -> usize {
     all.iter().filter(|(pid, (_, is_ours))| *is_ours || is_below(**pid)).count()
 }
 
-/// cgroups of this server's sessions; their parent is named after the data directory.
-fn groups(data: &Path) -> Vec<String> {
-    let mut parents = vec![];
-    find_folders(Path::new("/sys/fs/cgroup"), &format!("livecode-{:016x}", hash(data)), 0, &mut parents);
-    let groups = parents.iter().flat_map(|parent| fs::read_dir(parent).into_iter().flatten().flatten());
-    let groups = groups.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let mut found: Vec<_> = groups.map(|entry| entry.path().display().to_string()).collect();
-    found.sort();
-    found
-}
-
-/// As the spawner names the parent (FNV-1a of the directory's device and inode).
-fn hash(data: &Path) -> u64 {
-    let metadata = fs::metadata(data).expect("a data directory");
-    [metadata.dev(), metadata.ino()]
-        .iter()
-        .flat_map(|number| number.to_le_bytes())
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
-}
-
 #[test]
 fn nothing_is_left_over() {
     let server = Server::start();
@@ -160,24 +138,8 @@ fn nothing_is_left_over() {
 fn a_server_leaves_no_group_behind() {
     let mut server = Server::start();
     Run::collect(server.stream(&server.create_id("python", "print(1)"), ""));
-    let name = format!("livecode-{:016x}", hash(server.data()));
-    let parents = || {
-        let mut found = vec![];
-        find_folders(Path::new("/sys/fs/cgroup"), &name, 0, &mut found);
-        found
-    };
-    assert_eq!(parents().is_empty(), !is_root(), "{:?}", parents());
+    let data = server.data().to_owned();
+    assert_eq!(groups(&data).is_empty(), !is_root(), "{:?}", groups(&data));
     server.kill();
-    eventually("its groups are gone", || parents().is_empty().then_some(()));
-}
-
-fn find_folders(folder: &Path, name: &str, depth: usize, found: &mut Vec<String>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) && depth <= 6 {
-            if entry.file_name() == name {
-                found.push(entry.path().display().to_string());
-            }
-            find_folders(&entry.path(), name, depth + 1, found);
-        }
-    }
+    eventually("its groups are gone", || groups(&data).is_empty().then_some(()));
 }

@@ -1,8 +1,10 @@
 //! Limits: each has its outcome, or the program's own error, and the session says what it used.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
-use crate::common::{Run, Server, id, is_root};
+use crate::common::{Run, Server, cgroups::groups, eventually, id, is_root};
 
 /// Runs a Python program within `limits`, and returns it with its session's document.
 fn run(server: &Server, code: &str, fields: Value) -> (Run, Value) {
@@ -35,6 +37,30 @@ fn the_wall_clock() {
     assert_eq!(session["outcome"], "timeout");
     let wall_ms = session["usage"]["wall_ms"].as_u64().expect("milliseconds");
     assert!((300..10_000).contains(&wall_ms), "{wall_ms}");
+}
+
+/// A program that computes for long gives way to all others (`cpu.idle`, Linux 5.15), until it rests. An ordinary user has no
+/// group here to say so of.
+#[test]
+fn who_computes_gives_way() {
+    if !is_root() {
+        return;
+    }
+    let server = Server::start();
+    let gives_way = || {
+        let files = groups(server.data()).into_iter().map(|group| format!("{group}/cpu.idle"));
+        files.filter_map(|file| fs::read_to_string(file).ok()).filter(|idle| idle.trim() == "1").count()
+    };
+    let code = "import signal\nrests = []\nsignal.signal(signal.SIGINT, lambda *_: rests.append(1))\ninput()\nwhile not rests: pass\ninput()";
+    let id = server.create_id("python", code);
+    let mut stream = server.stream(&id, "");
+    assert_eq!(gives_way(), 0);
+    stream.send(&json!({"msgtype": "input", "data": "compute\n"}));
+    eventually("it gives way", || (gives_way() == 1).then_some(()));
+    stream.send(&json!({"msgtype": "signal", "signal": "interrupt"}));
+    eventually("it rests", || (gives_way() == 0).then_some(()));
+    stream.send(&json!({"msgtype": "input", "data": "end\n"}));
+    assert_eq!(Run::collect(stream).exitstatus, 0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Every test starts the real binary on a free port with a data directory of its own, and drops it at the end.
 
+pub mod cgroups;
 mod http;
 mod stream;
 

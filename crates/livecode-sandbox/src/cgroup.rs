@@ -3,6 +3,9 @@
 //! A host finds out once which folders it may make groups in ([`Cgroups::find`]); each sandbox then has a [`Group`],
 //! which is a folder of the same name in each hierarchy, removed when it is dropped.
 //!
+//! The groups stand beside the server's own processes, not in a group of their own: so one that gives way does so to every other
+//! and to the server, and what it uses is not held against its neighbours.
+//!
 //! On v1 (cgroups(7), and the kernel's admin-guide/cgroup-v1) every controller may have a hierarchy of its own. The v2
 //! tree exists there too as a rule, without controllers, but `cpu.stat` counts and a process can be born into it.
 
@@ -33,6 +36,8 @@ const V1_CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "cpuacct"];
 /// The folders that this host may make groups in.
 #[derive(Debug, Default)]
 pub(crate) struct Cgroups {
+    /// What the names of this host's groups begin with.
+    prefix: String,
     /// The v2 tree, with or without controllers.
     unified: Option<PathBuf>,
     memory: Option<Controller>,
@@ -59,11 +64,12 @@ pub(crate) struct Missing {
 }
 
 impl Cgroups {
-    /// Looks for folders below this process's own groups, and makes there a group `parent` for all sandboxes.
-    pub fn find(parent: &str) -> Self {
+    /// Looks which of this process's own groups, one in each hierarchy, groups can be made in. Their names are to begin with
+    /// `prefix`.
+    pub fn find(prefix: String) -> Self {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let mut found = Self::default();
+        let mut found = Self { prefix, ..Self::default() };
         if !keeps("cgroups") {
             return found;
         }
@@ -71,7 +77,7 @@ impl Cgroups {
             let Some(mount) = CgroupMount::parse(line) else { continue };
             let Some(own) = own_group(&own, &mount) else { continue };
             if mount.v2 {
-                (found.unified, found.made_room_in) = v2::prepare(&mount.path, &own, parent);
+                (found.unified, found.made_room_in) = v2::prepare(&mount.path, &own, &found.prefix);
                 continue;
             }
             let controllers: Vec<&str> =
@@ -79,13 +85,15 @@ impl Cgroups {
             if controllers.is_empty() {
                 continue; // a group there would bound nothing
             }
-            let Some(folder) = usable(own.join(parent)) else { continue };
+            if !is_usable(&own, &found.prefix) {
+                continue;
+            }
             for controller in controllers {
                 match controller {
-                    "memory" => found.memory = Some(Controller::V1(folder.clone())),
-                    "pids" => found.pids = Some(Controller::V1(folder.clone())),
-                    "cpu" => found.cpu = Some(Controller::V1(folder.clone())),
-                    _ => found.cpuacct = Some(folder.clone()),
+                    "memory" => found.memory = Some(Controller::V1(own.clone())),
+                    "pids" => found.pids = Some(Controller::V1(own.clone())),
+                    "cpu" => found.cpu = Some(Controller::V1(own.clone())),
+                    _ => found.cpuacct = Some(own.clone()),
                 }
             }
         }
@@ -113,21 +121,8 @@ impl Cgroups {
         }
     }
 
-    /// The parent folders that may be removed when they are empty, since making a group in them makes them again. The v2
-    /// parent is one of them only where it hands on no controller.
-    pub fn removable(&self) -> Vec<&Path> {
-        let hands_on = [&self.memory, &self.pids, &self.cpu]
-            .into_iter()
-            .any(|controller| matches!(controller, Some(Controller::V2)));
-        let keeps = |folder: &Path| hands_on && self.unified.as_deref() == Some(folder);
-        self.folders().into_iter().filter(|folder| !keeps(folder)).collect()
-    }
-
     /// Undoes what [`Self::find`] did.
     pub fn dissolve(self) {
-        for folder in self.folders() {
-            let _ = fs::remove_dir(folder);
-        }
         if let Some(own) = &self.made_room_in {
             v2::give_back(own);
         }
@@ -156,9 +151,9 @@ impl Cgroups {
     pub fn names(&self) -> Vec<String> {
         let entries =
             self.folders().into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|file_type| file_type.is_dir()));
-        let names: std::collections::BTreeSet<_> =
-            folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let names: std::collections::BTreeSet<_> = entries
+            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix(&self.prefix)?.to_owned()))
+            .collect();
         names.into_iter().collect()
     }
 
@@ -167,7 +162,7 @@ impl Cgroups {
         let groups: Vec<_> = self
             .folders()
             .into_iter()
-            .map(|folder| folder.join(name))
+            .map(|folder| folder.join(self.prefix.clone() + name))
             .filter(|group| group.is_dir())
             .collect();
         for group in &groups {
@@ -178,21 +173,21 @@ impl Cgroups {
 
     /// Makes the group of one sandbox, without limits.
     pub fn create(&self, name: &str) -> Result<Group, SetupError> {
+        let name = self.prefix.clone() + name;
         let mut group = Group::default();
         if let Some(folder) = &self.unified {
-            group.unified = Some(Folder::make(folder, name)?);
+            group.unified = Some(Folder::make(folder, &name)?);
         }
         let v1 = |controller: &Option<Controller>| match controller {
-            None => Ok(None),
-            Some(Controller::V1(folder)) => Folder::make(folder, name).map(Some),
-            Some(Controller::V2) => Ok(None),
+            Some(Controller::V1(folder)) => Folder::make(folder, &name).map(Some),
+            Some(Controller::V2) | None => Ok(None),
         };
         group.memory = v1(&self.memory)?;
         group.pids = v1(&self.pids)?;
         group.cpu = v1(&self.cpu)?;
         // Counting needs a group of its own only where the v2 tree does not count already.
         group.cpuacct = match (&self.cpuacct, &group.unified) {
-            (Some(folder), None) => Some(Folder::make(folder, name)?),
+            (Some(folder), None) => Some(Folder::make(folder, &name)?),
             _ => None,
         };
         group.v2_memory = matches!(self.memory, Some(Controller::V2));
@@ -243,14 +238,13 @@ fn own_group(own: &str, mount: &CgroupMount) -> Option<PathBuf> {
     Some(mount.path.join(below.trim_start_matches('/')))
 }
 
-/// `folder`, made where it is missing, if groups can be made in it.
-fn usable(folder: PathBuf) -> Option<PathBuf> {
-    let made = match fs::create_dir(&folder) {
-        Ok(()) => true,
-        Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
-    };
-    let writable = || rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK).is_ok();
-    (made && writable()).then_some(folder)
+/// Whether groups with this prefix can be made in `folder`: found out by making one.
+fn is_usable(folder: &Path, prefix: &str) -> bool {
+    let probe = folder.join(format!("{prefix}probe-{}", std::process::id()));
+    match fs::create_dir(&probe) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => false,
+        _ => fs::remove_dir(&probe).is_ok(),
+    }
 }
 
 mod v2 {
@@ -261,44 +255,39 @@ mod v2 {
     const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
     /// The leaf of a delegated group that its processes are moved into.
     const LEAF: &str = "livecode-main";
+    /// The most that `cpu.weight` takes; a group has 100.
+    const MAX_WEIGHT: &str = "10000";
 
-    /// Makes `parent` below the own group, or, for root, below the top, with as many controllers as can be had.
-    /// The other result is the own group, where processes were moved to make room in it.
-    pub(super) fn prepare(top: &Path, own: &Path, parent: &str) -> (Option<PathBuf>, Option<PathBuf>) {
-        let wanted = CONTROLLERS;
-        let offered = |folder: &Path| {
-            let names = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
-            wanted.iter().filter(|name| names.split_whitespace().any(|n| n == **name)).count()
-        };
-        let mut made_room = false;
-        if own != top && offered(own) > 0 {
-            made_room = !own.join(LEAF).exists();
-            match make_room(own) {
-                Ok(()) => hand_on(own, &wanted),
-                Err(_) => made_room = false,
-            }
-        }
-        let mut best: Option<(usize, PathBuf, bool)> = None;
+    /// The own group, or, for root, the top, whichever hands on more controllers, where groups can be made there. The other
+    /// result is the own group, where processes were moved to make room in it.
+    pub(super) fn prepare(top: &Path, own: &Path, prefix: &str) -> (Option<PathBuf>, Option<PathBuf>) {
+        // Who was moved into the leaf, or is a child of such a process, is of the group above.
+        let own = if own.ends_with(LEAF) { own.parent().unwrap_or(own) } else { own };
+        let leaf = own.join(LEAF);
+        let is_new = !leaf.exists();
+        let has_room = own != top && count(own, "cgroup.controllers") > 0 && make_room(own, &leaf).is_ok();
+        let mut best: Option<(usize, &Path)> = None;
         for folder in [own, top] {
-            hand_on(folder, &wanted);
-            let group = folder.join(parent);
-            let is_new = !group.exists();
-            let Some(group) = usable(group) else { continue };
-            hand_on(&group, &wanted);
-            let controllers = offered(&group);
-            // The first with the most.
-            let worse = match &best {
-                Some((most, best, _)) if *most >= controllers => (best != &group && is_new).then_some(group),
-                _ => best
-                    .replace((controllers, group, is_new))
-                    .and_then(|(_, worse, was_new)| was_new.then_some(worse)),
-            };
-            if let Some(worse) = worse {
-                let _ = fs::remove_dir(worse); // made just now, to see what it would have
+            hand_on(folder);
+            if !is_usable(folder, prefix) {
+                continue;
+            }
+            let controllers = count(folder, "cgroup.subtree_control");
+            if best.is_none_or(|(most, _)| controllers > most) {
+                best = Some((controllers, folder));
             }
         }
-        let group = best.map(|(_, group, _)| group);
-        (group, made_room.then(|| own.to_owned()))
+        if has_room {
+            // What serves all goes before any one of them.
+            let _ = fs::write(leaf.join("cpu.weight"), MAX_WEIGHT);
+        }
+        (best.map(|(_, folder)| folder.to_owned()), (has_room && is_new).then(|| own.to_owned()))
+    }
+
+    /// How many of the controllers a file of a group names.
+    fn count(folder: &Path, file: &str) -> usize {
+        let names = fs::read_to_string(folder.join(file)).unwrap_or_default();
+        CONTROLLERS.iter().filter(|name| names.split_whitespace().any(|n| n == **name)).count()
     }
 
     /// Moves the processes back that were moved to make room.
@@ -314,9 +303,8 @@ mod v2 {
     }
 
     /// Moves the processes of a group that was delegated to us into a leaf of it.
-    fn make_room(own: &Path) -> io::Result<()> {
-        let leaf = own.join(LEAF);
-        match fs::create_dir(&leaf) {
+    fn make_room(own: &Path, leaf: &Path) -> io::Result<()> {
+        match fs::create_dir(leaf) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -326,8 +314,8 @@ mod v2 {
         Ok(())
     }
 
-    fn hand_on(folder: &Path, controllers: &[&str]) {
-        for name in controllers {
+    fn hand_on(folder: &Path) {
+        for name in CONTROLLERS {
             // What is not offered cannot be handed on; `missing` tells.
             let _ = fs::write(folder.join("cgroup.subtree_control"), format!("+{name}"));
         }
@@ -396,6 +384,18 @@ impl Group {
         } else {
             put(&self.cpu, "cpu.cfs_quota_us", quota_us)
         }
+    }
+
+    /// Whether a share of the processors is its own.
+    pub fn has_cpu_share(&self) -> bool {
+        self.v2_cpu || self.cpu.is_some()
+    }
+
+    /// Has the scheduler serve the group's processes when no other waits, as `SCHED_IDLE` does (`cpu.idle`, since Linux 5.15;
+    /// sched(7)).
+    pub fn give_way(&self, gives_way: bool) {
+        let folder = if self.v2_cpu { &self.unified } else { &self.cpu };
+        let _ = put(folder, "cpu.idle", u8::from(gives_way));
     }
 
     /// The v2 folder, for a process to be born into.
@@ -523,8 +523,6 @@ impl Folder {
     fn make(parent: &Path, name: &str) -> Result<Self, SetupError> {
         let path = parent.join(name);
         match fs::create_dir(&path) {
-            // A parent that somebody tidied away is made again.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(&path),
             // A leftover is used again only where removing it shows that nobody is in it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 fs::remove_dir(&path).and_then(|()| fs::create_dir(&path))

@@ -88,7 +88,7 @@ impl Host {
         Self {
             staging,
             rootless: !rustix::process::geteuid().is_root() || !has_ids(first_id),
-            cgroups: Cgroups::find(&format!("livecode-{name:016x}")),
+            cgroups: Cgroups::find(format!("livecode-{name:016x}-")),
             profile: Profile::compile(),
             has_landlock: keeps("landlock") && landlock::is_available(),
             cpus: Cpus::all(),
@@ -139,7 +139,7 @@ impl Host {
         let limits = StepLimits { cpu_ms: 10_000, memory_bytes: 64 * 1024 * 1024, processes: 8 };
         let order = Order {
             version: 0,
-            // The id names the cgroup, so two servers on one machine must not share it; the parent group is their own.
+            // The id names the cgroup, after the name of this host.
             id: trial_id(),
             slot: IDS - 1,
             compile: vec![],
@@ -184,18 +184,9 @@ impl Host {
         Ok(output)
     }
 
-    /// Removes every group that this host made, and gives back the one that it moved processes in. For a host that was
-    /// only made to look; no other may use its groups.
+    /// Gives back the group that it moved processes in. For a host that was only made to look; no other may use its groups.
     pub(crate) fn dissolve(&mut self) {
         std::mem::take(&mut self.cgroups).dissolve();
-    }
-
-    /// Removes the groups that all sandboxes of this host were in, where none is left. A successor on the same data may
-    /// be starting at this moment: nothing is removed that it could not make again, and no sandbox's own group.
-    pub fn tidy(&self) {
-        for folder in self.cgroups.removable() {
-            let _ = std::fs::remove_dir(folder); // not empty while a session runs on
-        }
     }
 
     /// Names of the groups that are there now, of living and of dead sandboxes.

@@ -282,6 +282,16 @@ impl Sandbox {
         })
     }
 
+    /// The same where a cgroup counts it, and can have the program give way.
+    pub fn counted_cpu_ms(&self) -> Option<u64> {
+        self.group.cpu_ms().filter(|_| self.group.has_cpu_share())
+    }
+
+    /// Has the processors serve everybody else first, or no longer. Where the kernel cannot, nothing changes: it is a courtesy.
+    pub fn give_way(&self, gives_way: bool) {
+        self.group.give_way(gives_way);
+    }
+
     /// The most memory held at once, in bytes: counted by a cgroup, or else the most that was seen at a look, and at
     /// least what the largest process held.
     pub fn memory_peak_bytes(&self) -> Option<u64> {

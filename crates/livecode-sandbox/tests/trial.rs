@@ -5,7 +5,6 @@ fn main() {
     let host = livecode_sandbox::Host::new(staging.path().to_owned(), 0x7e57);
     println!("degraded: {:?}", host.degraded());
     let ended = host.try_sandbox();
-    host.tidy();
     if let Err(error) = ended {
         panic!("{error}: {:?}", std::error::Error::source(&error));
     }

@@ -13,6 +13,8 @@
 //! | `idle` | for how long nothing was done |
 //! | `input` | bounded queues to the program, and which ids were delivered |
 //! | `memory` | when memory is looked at, where no cgroup limits it |
+//! | `pace` | which programs give way to others |
+//! | `patience` | when the program's pipes are looked at |
 //! | `connection` | the talk with servers |
 //! | `sync` | the journal to the disk, off the loop |
 //! | `pool` | sandboxes made ahead |
@@ -33,6 +35,8 @@ mod input;
 mod memory;
 mod message;
 mod outputs;
+mod pace;
+mod patience;
 mod pool;
 mod record;
 pub mod spawner;

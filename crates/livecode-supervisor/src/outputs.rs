@@ -17,6 +17,8 @@ use rustix::{
 
 use crate::{
     message::{Lines, NoMessage, complaint},
+    pace::own_cpu,
+    patience::Patience,
     splitter::{Piece, Splitter},
 };
 
@@ -166,6 +168,7 @@ pub(crate) struct Outputs {
     messages: Option<UnixStream>,
     lines: Lines,
     buffers: Buffers,
+    patience: Patience,
 }
 
 /// Which of them have something to read.
@@ -177,26 +180,31 @@ pub(crate) struct Readable {
 }
 
 impl Outputs {
-    pub fn new(stdout: OwnedFd, stderr: OwnedFd, messages: UnixStream) -> Self {
+    /// Of a program with this share of the processors, in thousandths of one.
+    pub fn new(stdout: OwnedFd, stderr: OwnedFd, messages: UnixStream, cpu_millicores: u32) -> Self {
         Self {
             stdout: Stream::new(Kind::Stdout, stdout),
             stderr: Stream::new(Kind::Stderr, stderr),
             messages: Some(messages),
             lines: Lines::default(),
             buffers: Buffers::default(),
+            patience: Patience::new(cpu_millicores, own_cpu()),
         }
     }
 
-    pub fn stdout(&self) -> Option<BorrowedFd<'_>> {
-        self.stdout.pipe.as_ref().map(AsFd::as_fd)
+    /// What is to be looked at: standard output, standard error, the message channel.
+    pub fn watched(&self) -> [Option<BorrowedFd<'_>>; 3] {
+        if self.patience.until().is_some() {
+            return [None; 3];
+        }
+        let [stdout, stderr] =
+            [&self.stdout, &self.stderr].map(|stream| stream.pipe.as_ref().map(AsFd::as_fd));
+        [stdout, stderr, self.messages.as_ref().map(AsFd::as_fd)]
     }
 
-    pub fn stderr(&self) -> Option<BorrowedFd<'_>> {
-        self.stderr.pipe.as_ref().map(AsFd::as_fd)
-    }
-
-    pub fn messages(&self) -> Option<BorrowedFd<'_>> {
-        self.messages.as_ref().map(AsFd::as_fd)
+    /// Somebody waits for an answer.
+    pub fn hurry(&mut self) {
+        self.patience.hurry();
     }
 
     /// Whether nobody is left who could say anything.
@@ -204,9 +212,9 @@ impl Outputs {
         self.stdout.pipe.is_none() && self.stderr.pipe.is_none() && self.messages.is_none()
     }
 
-    /// When something held back is due, if anything is.
+    /// When something held back is due, or all is to be looked at again, if anything is.
     pub fn due(&self) -> Option<Instant> {
-        [self.stdout.due(), self.stderr.due()].into_iter().flatten().min()
+        [self.stdout.due(), self.stderr.due(), self.patience.until()].into_iter().flatten().min()
     }
 
     /// Reads what is there, and gives out what is due.
@@ -216,6 +224,7 @@ impl Outputs {
     pub fn take(&mut self, readable: Readable, now: Instant) -> Vec<Found> {
         let mut found = vec![];
         self.buffers.reclaim();
+        self.patience.pass(now);
         let messages = if readable.messages { self.read_messages(TURN_BYTES) } else { vec![] };
         let all = !messages.is_empty();
         let Self { stdout, stderr, buffers, .. } = self;
@@ -231,6 +240,10 @@ impl Outputs {
             }
         }
         found.extend(messages);
+        if readable.stdout || readable.stderr || readable.messages {
+            let read_bytes = found.iter().map(|found| found.data.len()).sum::<usize>();
+            self.patience.note(read_bytes >= READ_BYTES, now, own_cpu());
+        }
         found
     }
 
@@ -317,7 +330,7 @@ mod tests {
         let (messages, messages_end) = UnixStream::pair().unwrap();
         messages.set_nonblocking(true).unwrap();
         messages_end.set_nonblocking(true).unwrap();
-        (Outputs::new(stdout, stderr, messages), Program { stdout: stdout_end, messages: messages_end })
+        (Outputs::new(stdout, stderr, messages, 1000), Program { stdout: stdout_end, messages: messages_end })
     }
 
     /// Writes the beginning of `bytes` that there is room for, and says how much that was.

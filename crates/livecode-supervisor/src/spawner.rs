@@ -75,11 +75,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> End {
         }
     }
     let spawner = Spawner { host, settings };
-    let end = Pool::new(&spawner, server).run();
-    if matches!(end, End::Exit(_)) {
-        spawner.host.tidy();
-    }
-    end
+    Pool::new(&spawner, server).run()
 }
 
 /// What the forks of a spawner share.
@@ -111,7 +107,6 @@ impl Spawner<'_> {
                 Ok(Some(request)) => request,
                 Ok(None) => {
                     drop(ready); // and its cgroups
-                    self.host.tidy();
                     return End::Exit(0);
                 }
                 Err(error) => {

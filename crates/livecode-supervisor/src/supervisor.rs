@@ -40,6 +40,7 @@ use crate::{
     input::{EVENT_QUEUE_BYTES, INPUT_QUEUE_BYTES, Ids, Queue, Seen},
     memory::MemoryClock,
     outputs::{Found, Outputs, Readable},
+    pace::{self, Pace},
     record::Record,
 };
 
@@ -88,6 +89,7 @@ pub(crate) struct Supervisor<'h> {
     idle: Idle,
     cpu: CpuClock,
     memory: MemoryClock,
+    pace: Pace,
 }
 
 /// When the CPU time of the running step must be looked at, and how much had been used when it began.
@@ -132,7 +134,7 @@ impl<'h> Supervisor<'h> {
             connections,
             start: how,
             sandbox,
-            outputs: Outputs::new(pipes.stdout, pipes.stderr, pipes.messages),
+            outputs: Outputs::new(pipes.stdout, pipes.stderr, pipes.messages, order.limits.cpu_millicores),
             stdin,
             events: Queue::new("message channel", messages.into(), EVENT_QUEUE_BYTES),
             ids: Ids::default(),
@@ -144,6 +146,7 @@ impl<'h> Supervisor<'h> {
             idle: Idle::new(order.limits.idle_ms, began),
             cpu: CpuClock::default(),
             memory,
+            pace: Pace::default(),
             order,
         })
     }
@@ -183,8 +186,9 @@ impl<'h> Supervisor<'h> {
 
     /// Waits until something happens or is due.
     fn wait(&self) -> Woken {
-        let clocks = [self.wall_deadline, self.cpu.check_at, self.idle.due(), self.memory.due()];
-        let clocks = if self.findings.decided.is_none() { clocks } else { [None; 4] };
+        let clocks =
+            [self.wall_deadline, self.cpu.check_at, self.idle.due(), self.memory.due(), self.pace.due()];
+        let clocks = if self.findings.decided.is_none() { clocks } else { [None; 5] };
         let dues = clocks.into_iter().chain([self.outputs.due(), self.record.syncer.due(), self.listen_at]);
         let due = dues.flatten().min();
         let timeout = due.map(|due| timespec(due.saturating_duration_since(Instant::now())));
@@ -209,9 +213,9 @@ impl<'h> Supervisor<'h> {
             self.sandbox.memory_alarm().filter(|_| self.findings.decided.is_none()),
             PollFlags::IN,
         );
-        watch(Source::Stdout, self.outputs.stdout(), PollFlags::IN);
-        watch(Source::Stderr, self.outputs.stderr(), PollFlags::IN);
-        watch(Source::Messages, self.outputs.messages(), PollFlags::IN);
+        let outputs =
+            [Source::Stdout, Source::Stderr, Source::Messages].into_iter().zip(self.outputs.watched());
+        outputs.for_each(|(source, output)| watch(source, output, PollFlags::IN));
         watch(Source::Way, self.stdin.waits_for(), PollFlags::OUT);
         watch(Source::Way, self.events.waits_for(), PollFlags::OUT);
         let listener = self.listener.as_ref().filter(|_| self.connections.len() < MAX_CONNECTIONS);
@@ -277,6 +281,9 @@ impl<'h> Supervisor<'h> {
         if self.idle.is_over(now, || self.sandbox.cpu_ms()) {
             self.decide(Outcome::Timeout);
         }
+        if let Some(gives_way) = self.pace.look(now, || pace::used_ms(&self.sandbox)) {
+            self.sandbox.give_way(gives_way);
+        }
         let limits = self.running_step().map(|step| step.limits);
         match self.memory.look(&mut self.sandbox, limits, now) {
             Some(Look::HoldsTooMuch) => self.decide(Outcome::Memory),
@@ -327,7 +334,11 @@ impl<'h> Supervisor<'h> {
                 self.idle.begin();
                 self.started_us.get_or_insert_with(now_us);
                 self.cpu.base_ms = if index == 0 { 0 } else { self.sandbox.cpu_ms().unwrap_or(0) };
-                self.check_cpu(Instant::now());
+                let now = Instant::now();
+                self.check_cpu(now);
+                if self.pace.begin(now, pace::used_ms(&self.sandbox).unwrap_or(0)) {
+                    self.sandbox.give_way(false);
+                }
                 if index == self.order.compile.len() {
                     for signal in std::mem::take(&mut self.waiting_signals) {
                         self.sandbox.signal(number(signal));
@@ -462,6 +473,7 @@ impl<'h> Supervisor<'h> {
             Delivery::Signal { signal } => self.pass_signal(*signal)?,
         }
         self.idle.note();
+        self.outputs.hurry();
         if let Some(id) = &id {
             self.ids.remember(id, &item);
         }
@@ -518,10 +530,6 @@ impl<'h> Supervisor<'h> {
             farewell(&mut self.connections, progress);
         }
         drop(self.sandbox); // all of it, and its cgroups
-        self.connections.retain_mut(|connection| connection.read().is_some());
-        if self.connections.is_empty() {
-            self.host.tidy(); // the server has gone, and its spawner with it: perhaps this was the last session
-        }
         drop(self.connections);
         match finished {
             Ok((_, syncer)) => {

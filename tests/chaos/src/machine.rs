@@ -115,14 +115,11 @@ pub fn connections(address: &str) -> usize {
 
 /// Names of the cgroups of sandboxes of the server with these data, in all hierarchies.
 pub fn cgroups(data: &Path) -> Vec<String> {
-    let name = format!("livecode-{:016x}", name_of(data));
+    let prefix = prefix(data);
     let mut found = vec![];
     walk(Path::new("/sys/fs/cgroup"), 6, &mut |folder| {
-        if folder.file_name().is_some_and(|own| own == name.as_str()) {
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            found.extend(
-                entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.path().display().to_string()),
-            );
+        if folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)) {
+            found.push(folder.display().to_string());
         }
     });
     found
@@ -131,8 +128,9 @@ pub fn cgroups(data: &Path) -> Vec<String> {
 /// Of those the ones of sessions, dead supervisors' included: without the sandboxes that wait for one. A group is named after
 /// its supervisor's number; one that looks after a session has something open in the data.
 pub fn session_cgroups(data: &Path) -> Vec<String> {
+    let prefix = prefix(data);
     let waits = |group: &String| {
-        let name = Path::new(group).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = group.rsplit('/').next().and_then(|name| name.strip_prefix(&prefix)).unwrap_or_default();
         let pid = name.split_once('-').and_then(|(pid, _)| pid.parse::<u32>().ok());
         pid.is_some_and(|pid| is_alive(pid) && !has_open(pid, data))
     };
@@ -145,9 +143,7 @@ pub fn remove_cgroups(data: &Path) {
     loop {
         let groups = cgroups(data);
         for group in &groups {
-            let group = Path::new(group);
-            // The group of all sandboxes goes with the last of them.
-            let _ = fs::remove_dir(group).and_then(|()| group.parent().map_or(Ok(()), fs::remove_dir));
+            let _ = fs::remove_dir(group); // somebody may be in it yet
         }
         if groups.is_empty() || std::time::Instant::now() > until {
             return;
@@ -156,13 +152,14 @@ pub fn remove_cgroups(data: &Path) {
     }
 }
 
-/// What a data directory's groups are named after (FNV-1a of its device and inode).
-fn name_of(data: &Path) -> u64 {
+/// What the names of a data directory's groups begin with (FNV-1a of its device and inode).
+fn prefix(data: &Path) -> String {
     let numbers = fs::metadata(data).map_or([0, 0], |metadata| [metadata.dev(), metadata.ino()]);
-    numbers
+    let hash = numbers
         .iter()
         .flat_map(|number| number.to_le_bytes())
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    format!("livecode-{hash:016x}-")
 }
 
 fn walk(folder: &Path, depth: u32, visit: &mut impl FnMut(&Path)) {
