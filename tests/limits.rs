@@ -51,16 +51,18 @@ fn who_computes_gives_way() {
         let files = groups(server.data()).into_iter().map(|group| format!("{group}/cpu.idle"));
         files.filter_map(|file| fs::read_to_string(file).ok()).filter(|idle| idle.trim() == "1").count()
     };
-    let code = "import signal\nrests = []\nsignal.signal(signal.SIGINT, lambda *_: rests.append(1))\ninput()\nwhile not rests: pass\ninput()";
+    let code = "import signal\nrests = []\nsignal.signal(signal.SIGINT, lambda *_: rests.append(1))\ninput('waits')\nwhile not rests: pass\ninput()";
     let id = server.create_id("python", code);
     let mut stream = server.stream(&id, "");
-    assert_eq!(gives_way(), 0);
+    stream.read_until("waits");
+    eventually("it waits", || (gives_way() == 0).then_some(()));
     stream.send(&json!({"msgtype": "input", "data": "compute\n"}));
     eventually("it gives way", || (gives_way() == 1).then_some(()));
     stream.send(&json!({"msgtype": "signal", "signal": "interrupt"}));
     eventually("it rests", || (gives_way() == 0).then_some(()));
     stream.send(&json!({"msgtype": "input", "data": "end\n"}));
-    assert_eq!(Run::collect(stream).exitstatus, 0);
+    let run = Run::collect(stream);
+    assert_eq!(run.exitstatus, 0, "{run:?}");
 }
 
 #[test]
