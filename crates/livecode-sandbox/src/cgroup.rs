@@ -109,6 +109,9 @@ impl Cgroups {
             or_v2(&mut found.pids, "pids");
             or_v2(&mut found.cpu, "cpu");
         }
+        for folder in found.folders() {
+            let _ = fs::remove_dir(found.former_parent(folder)); // not empty while one of those sessions runs on
+        }
         found
     }
 
@@ -149,26 +152,31 @@ impl Cgroups {
 
     /// Names of the groups of sandboxes.
     pub fn names(&self) -> Vec<String> {
-        let entries =
-            self.folders().into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-        let names: std::collections::BTreeSet<_> = entries
-            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix(&self.prefix)?.to_owned()))
-            .collect();
+        let beside = |entry: &str| entry.strip_prefix(&self.prefix).map(str::to_owned);
+        let mut names = std::collections::BTreeSet::new();
+        for folder in self.folders() {
+            names.extend(entries(folder).iter().filter_map(|entry| beside(entry)));
+            let folder = self.former_parent(folder);
+            names.extend(entries(&folder).into_iter().filter(|entry| folder.join(entry).is_dir()));
+        }
         names.into_iter().collect()
     }
 
     /// Kills all processes of the group with this name and removes it, in every hierarchy.
     pub fn sweep(&self, name: &str) {
-        let groups: Vec<_> = self
-            .folders()
-            .into_iter()
-            .map(|folder| folder.join(self.prefix.clone() + name))
-            .filter(|group| group.is_dir())
-            .collect();
+        let places =
+            |folder| [Path::join(folder, self.prefix.clone() + name), self.former_parent(folder).join(name)];
+        let groups: Vec<_> =
+            self.folders().into_iter().flat_map(places).filter(|group| group.is_dir()).collect();
         for group in &groups {
             kill_all(group);
         }
         groups.into_iter().for_each(|group| drop(Folder(group)));
+    }
+
+    /// The group in `folder` that supervisors of before version 0.3 made theirs in.
+    fn former_parent(&self, folder: &Path) -> PathBuf {
+        folder.join(self.prefix.trim_end_matches('-'))
     }
 
     /// Makes the group of one sandbox, without limits.
@@ -195,6 +203,12 @@ impl Cgroups {
         group.v2_cpu = matches!(self.cpu, Some(Controller::V2));
         Ok(group)
     }
+}
+
+/// Names of what is in a folder.
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// A line of mountinfo (proc_pid_mountinfo(5)) that shows a cgroup hierarchy.

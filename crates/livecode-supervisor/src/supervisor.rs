@@ -336,7 +336,7 @@ impl<'h> Supervisor<'h> {
                 self.cpu.base_ms = if index == 0 { 0 } else { self.sandbox.cpu_ms().unwrap_or(0) };
                 let now = Instant::now();
                 self.check_cpu(now);
-                if self.pace.begin(now, pace::used_ms(&self.sandbox).unwrap_or(0)) {
+                if self.pace.begin(now, self.cpu.last_ms + pace::own_cpu().as_millis() as u64) {
                     self.sandbox.give_way(false);
                 }
                 if index == self.order.compile.len() {
