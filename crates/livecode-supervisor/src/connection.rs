@@ -6,9 +6,16 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
+    time::{Duration, Instant},
 };
 
-use livecode_protocol::control::{MAX_LINE_BYTES, Notice, Request};
+use livecode_protocol::control::{self, MAX_LINE_BYTES, Notice, Request, Start};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::supervisor::timespec;
+
+/// How long the end waits for a server to greet, and to take the last notices.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Bytes of answers that may wait for a server to read them; while more wait, nothing is read from it.
 const MAX_WAITING_BYTES: usize = 64 * 1024;
@@ -68,6 +75,13 @@ impl Connection {
         (self.incoming.len() <= MAX_LINE_BYTES).then_some(requests)
     }
 
+    /// Answers a server's greeting.
+    pub fn greet(&mut self, version: u32, degraded: Vec<String>, start: Start) {
+        self.greeted = true;
+        self.owes_progress = true;
+        self.send(&Notice::Hello { version: version.min(control::VERSION), degraded, start });
+    }
+
     /// Queues a notice. It leaves with the next [`Self::flush`].
     pub fn send(&mut self, notice: &Notice) {
         // Serialising plain data into memory cannot fail.
@@ -86,6 +100,49 @@ impl Connection {
             }
         }
         true
+    }
+}
+
+/// Greets servers that had not come to it when the program ended: they hear how it began before they hear how it ended.
+pub(crate) fn greet_late(
+    connections: &mut Vec<Connection>,
+    degraded: impl Fn() -> Vec<String>,
+    start: Start,
+) {
+    let until = Instant::now() + FAREWELL;
+    while let Some(index) = connections.iter().position(|connection| !connection.greeted) {
+        let left = timespec(until.saturating_duration_since(Instant::now()));
+        let stream = connections[index].stream();
+        if poll(&mut [PollFd::from_borrowed_fd(stream, PollFlags::IN)], Some(&left)) == Ok(0) {
+            return;
+        }
+        let Some(requests) = connections[index].read() else {
+            connections.remove(index);
+            continue;
+        };
+        for request in requests {
+            if let Request::Hello { version } = request {
+                connections[index].greet(version, degraded(), start);
+            }
+        }
+    }
+}
+
+/// Sends the last notice, and gives every server a little time to take it. The connections stay open: their end says that
+/// nothing of the session is left.
+pub(crate) fn farewell(connections: &mut Vec<Connection>, progress: &Notice) {
+    let until = Instant::now() + FAREWELL;
+    connections.iter_mut().for_each(|connection| connection.send(progress));
+    loop {
+        connections.retain_mut(Connection::flush);
+        let waiting = connections.iter().filter(|connection| connection.is_waiting());
+        let mut waiting: Vec<_> =
+            waiting.map(|connection| PollFd::from_borrowed_fd(connection.stream(), PollFlags::OUT)).collect();
+        let left = until.saturating_duration_since(Instant::now());
+        if waiting.is_empty() || left.is_zero() {
+            return;
+        }
+        let _ = poll(&mut waiting, Some(&timespec(left))); // interrupted: look again
     }
 }
 

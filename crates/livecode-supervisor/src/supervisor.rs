@@ -21,7 +21,7 @@ use std::{
 };
 
 use livecode_protocol::{
-    control::{self, Delivery, Notice, Request, Start},
+    control::{Delivery, Notice, Request, Start},
     order::{Order, Step},
     session::Outcome,
     stream::{QUEUE_FULL, Signal},
@@ -33,7 +33,7 @@ use serde_json::Value;
 use crate::{
     begin::Begun,
     cache::Cache,
-    connection::Connection,
+    connection::{Connection, farewell, greet_late},
     ending::{Findings, now_us},
     folder::{Folder, FolderError},
     idle::Idle,
@@ -60,8 +60,6 @@ const LISTEN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_CPU_PAUSE: Duration = Duration::from_secs(1);
 /// How long a server that could not be accepted waits, and all else with it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
-/// How long the end waits for a server to take the last notices.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(crate) struct Supervisor<'h> {
     host: &'h Host,
@@ -435,14 +433,7 @@ impl<'h> Supervisor<'h> {
     fn answer(&mut self, index: usize, request: Request) {
         let notice = match request {
             Request::Hello { version } => {
-                let connection = &mut self.connections[index];
-                connection.greeted = true;
-                connection.owes_progress = true;
-                Notice::Hello {
-                    version: version.min(control::VERSION),
-                    degraded: self.host.degraded(),
-                    start: self.start,
-                }
+                return self.connections[index].greet(version, self.host.degraded(), self.start);
             }
             Request::Cancel => return self.decide(Outcome::Cancelled),
             Request::Deliver { tag, id, item } => match self.deliver(id, item) {
@@ -526,6 +517,7 @@ impl<'h> Supervisor<'h> {
             self.findings.ending(Some(&self.sandbox), self.started_us.unwrap_or(0), self.cache.kept.compiled);
         self.folder.remove_socket();
         let finished = self.record.finish(&ending, self.cache.kept);
+        greet_late(&mut self.connections, || self.host.degraded(), self.start);
         if let Ok((progress, _)) = &finished {
             farewell(&mut self.connections, progress);
         }
@@ -544,25 +536,7 @@ impl<'h> Supervisor<'h> {
     }
 }
 
-/// Sends the last notice, and gives every server a little time to take it. The connections stay open: their end says that
-/// nothing of the session is left.
-fn farewell(connections: &mut Vec<Connection>, progress: &Notice) {
-    let until = Instant::now() + FAREWELL;
-    connections.iter_mut().for_each(|connection| connection.send(progress));
-    loop {
-        connections.retain_mut(Connection::flush);
-        let waiting = connections.iter().filter(|connection| connection.is_waiting());
-        let mut waiting: Vec<_> =
-            waiting.map(|connection| PollFd::from_borrowed_fd(connection.stream(), PollFlags::OUT)).collect();
-        let left = until.saturating_duration_since(Instant::now());
-        if waiting.is_empty() || left.is_zero() {
-            return;
-        }
-        let _ = poll(&mut waiting, Some(&timespec(left))); // interrupted: look again
-    }
-}
-
-fn timespec(duration: Duration) -> Timespec {
+pub(crate) fn timespec(duration: Duration) -> Timespec {
     // Rounded up by the kernel's own resolution; never negative.
     Timespec {
         tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
