@@ -1,8 +1,13 @@
 //! What the machine says of itself and of processes.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
+
+use crate::stats::{median, percentile};
 
 /// Process numbers of a process's children, of all its threads.
 pub fn children(pid: u32) -> Vec<u32> {
@@ -11,6 +16,14 @@ pub fn children(pid: u32) -> Vec<u32> {
     lists
         .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
         .collect()
+}
+
+/// Whether this is a process of a sandbox other than its first: in a pid namespace of its own, under a number that is not 1
+/// (`NSpid`, proc_pid_status(5)).
+pub fn is_program(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    numbers.split_whitespace().nth(1).is_some_and(|number| number != "1")
 }
 
 /// A field of a file of lines such as `MemAvailable:  1024 kB`, in MiB.
@@ -26,9 +39,23 @@ pub fn pss_mib(pid: u32) -> f64 {
     field_mib(&format!("/proc/{pid}/smaps_rollup"), "Pss").unwrap_or(0.0)
 }
 
-/// What the machine could still give to programs, in MiB.
-pub fn available_mib() -> Result<f64> {
-    field_mib("/proc/meminfo", "MemAvailable").context("/proc/meminfo does not say what is available")
+/// What the machine could still give to programs, in MiB, once that has stayed as it is for this many looks, ten a second: what
+/// ended is given back bit by bit, and in a virtual machine only after it was offered to the machine below, seconds later.
+pub fn available_mib(looks: usize) -> Result<f64> {
+    const PAUSE: Duration = Duration::from_millis(100);
+    const STILL_MIB: f64 = 2.0;
+    let until = Instant::now() + Duration::from_secs(20); // on a busy machine it never stays
+    let mut seen = vec![];
+    loop {
+        let now = field_mib("/proc/meminfo", "MemAvailable");
+        seen.push(now.context("/proc/meminfo does not say what is available")?);
+        let last = &seen[seen.len().saturating_sub(looks)..];
+        let is_still = last.len() == looks && percentile(last, 1.0) - percentile(last, 0.0) < STILL_MIB;
+        if is_still || Instant::now() > until {
+            return Ok(median(last));
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// The machine in a few words, without its name.

@@ -51,7 +51,7 @@ binary with limits that no row reaches, and otherwise as it comes.
 | `c-second-run`, `compile` | a program that nobody has run before, and the same again; that it prints what it should is checked, so a change is never answered with what was compiled before it |
 | `stream` | 100 MB from one program, written 80 KB at once, to one websocket; from the request until the close. What arrives is counted, and must be all |
 | `echo` | a program that copies its input; a line is sent on the websocket, and its `write` awaited. A millisecond passes between two |
-| `memory-pss` | of all processes of livecode's own, with and without 100 sessions that sleep |
+| `memory-pss` | of all processes of livecode's own (those of sandboxes but init are programs), with and without 100 sessions that sleep. Here and in the next row one sandbox waits for each kind of program, before and after |
 | `memory-machine` | how much less the machine has available, with 100 sessions that sleep and with 100 bare programs that do |
 | `memory-ended` | of the server, before and after it has run that many programs |
 | `exit-crowded` | one server with the crowd; another, with none, has the machine to itself in its rounds |

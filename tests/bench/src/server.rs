@@ -1,10 +1,8 @@
 //! A server of the real binary, with data of its own, that is gone with all its programs when it is dropped.
 
 use std::{
-    fs,
     io::{BufRead as _, BufReader},
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -12,7 +10,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{client::Connection, machine::children};
+use crate::{
+    client::Connection,
+    machine::{children, is_program},
+};
 
 /// How long the end of what was killed may take to show.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -20,7 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Server {
     child: Child,
     address: String,
-    binary: PathBuf,
     _data: tempfile::TempDir,
 }
 
@@ -29,6 +29,8 @@ pub struct Server {
 pub enum Warm {
     /// As it comes.
     Default,
+    /// One of each kind, whatever the demand was.
+    One,
     Off,
 }
 
@@ -46,8 +48,10 @@ impl Server {
             "--header-timeout-ms=3600000", // connections are kept while a reference has its turn
         ]);
         command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into()));
-        if warm == Warm::Off {
-            command.env("LIVECODE_WARM", "off");
+        match warm {
+            Warm::Default => {}
+            Warm::One => drop(command.arg("--warm-sandboxes-max=1")),
+            Warm::Off => drop(command.env("LIVECODE_WARM", "off")),
         }
         let mut child = command
             .stdout(Stdio::piped())
@@ -60,7 +64,7 @@ impl Server {
             bail!("the server does not say where it listens: {line:?}");
         };
         let address = address.trim().to_owned();
-        Ok(Self { child, address, binary: binary.to_owned(), _data: data })
+        Ok(Self { child, address, _data: data })
     }
 
     pub fn address(&self) -> &str {
@@ -89,17 +93,33 @@ impl Server {
         children(self.pid()).first().copied()
     }
 
-    /// The processes of livecode's own: server, spawner, supervisors, inits; not the programs.
+    /// Waits until this many sessions run, and beside them one sandbox of each kind waits: a process, or its copy that waits to be
+    /// one, in each.
+    pub fn await_rest(&self, sessions: usize) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let spawners = children(self.pid());
+            let sandboxes: Vec<u32> = spawners.iter().copied().flat_map(children).collect();
+            let is_up =
+                |supervisor: &u32| children(*supervisor).into_iter().any(|init| !children(init).is_empty());
+            if sandboxes.len() == sessions + spawners.len() && sandboxes.iter().all(is_up) {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                bail!("{} sandboxes for {sessions} sessions after {PATIENCE:?}", sandboxes.len());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The processes of livecode's own: server, spawners, supervisors, inits; not the programs.
     pub fn own_processes(&self) -> Vec<u32> {
-        let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
-        let own = identity(&self.binary);
         let mut found = vec![self.pid()];
         let mut next = 0;
         while let Some(pid) = found.get(next).copied() {
-            found.extend(children(pid));
+            found.extend(children(pid).into_iter().filter(|pid| !is_program(*pid)));
             next += 1;
         }
-        found.retain(|pid| identity(Path::new(&format!("/proc/{pid}/exe"))) == own);
         found
     }
 }

@@ -56,24 +56,32 @@ fn start_sleepers(server: &Server, client: &mut Connection, count: usize) -> Res
     let creation = Creation::new(&json!({"runtime": "python", "code": SLEEPER}));
     let ids = (0..count).map(|_| client.create(&creation)).collect::<Result<Vec<_>>>()?;
     ids.iter().try_for_each(|id| await_output(server.address(), id))?;
+    server.await_rest(count)?;
     Ok(ids)
 }
 
+fn end(server: &Server, client: &mut Connection, ids: &[String]) -> Result<()> {
+    ids.iter().try_for_each(|id| client.delete(id))?;
+    server.await_rest(0)
+}
+
 pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
-    let server = Server::start(&bench.binary, Warm::Default)?;
+    // What waits for sessions to come is no part of one that runs.
+    let server = Server::start(&bench.binary, Warm::One)?;
     let mut client = Connection::connect(server.address())?;
     let count = bench.count(100, 4);
+    let available_mib = || available_mib(bench.count(40, 2));
     let own_mib = || server.own_processes().into_iter().map(pss_mib).sum::<f64>();
     // What is needed once is there before anything is counted.
     let first = start_sleepers(&server, &mut client, 1)?;
-    first.iter().try_for_each(|id| client.delete(id))?;
+    end(&server, &mut client, &first)?;
     let (mut own, mut sessions, mut bare) = (vec![], vec![], vec![]);
     for _ in 0..bench.count(5, 2) {
         let (own_before, available_before) = (own_mib(), available_mib()?);
         let ids = start_sleepers(&server, &mut client, count)?;
         sessions.push((available_before - available_mib()?) / count as f64);
         own.push((own_mib() - own_before) / count as f64);
-        ids.iter().try_for_each(|id| client.delete(id))?;
+        end(&server, &mut client, &ids)?;
 
         let available_before = available_mib()?;
         let programs = Bare::start(count)?;
