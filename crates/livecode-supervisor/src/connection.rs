@@ -111,9 +111,11 @@ pub(crate) fn greet_late(
 ) {
     let until = Instant::now() + FAREWELL;
     while let Some(index) = connections.iter().position(|connection| !connection.greeted) {
-        let left = timespec(until.saturating_duration_since(Instant::now()));
+        let left = until.saturating_duration_since(Instant::now());
         let stream = connections[index].stream();
-        if poll(&mut [PollFd::from_borrowed_fd(stream, PollFlags::IN)], Some(&left)) == Ok(0) {
+        let heard = poll(&mut [PollFd::from_borrowed_fd(stream, PollFlags::IN)], Some(&timespec(left)));
+        // One that says much, but no greeting, is not heard any longer either.
+        if heard == Ok(0) || left.is_zero() {
             return;
         }
         let Some(requests) = connections[index].read() else {
