@@ -104,8 +104,9 @@ fn nothing_is_left_over() {
     ways().iter().for_each(warm_up);
     let before = eventually("the server comes to rest", || {
         let traces = Traces::take(&server);
-        // The spawner, and the template; and for each a sandbox that waits, with its supervisor, and in it who is to be the program.
-        let rests = traces.processes == 8 && traces.folders.is_empty();
+        // Two spawners, and for each a maker, of which one is the template; a supervisor that waits, and the first process of its
+        // sandbox; and in that of the template who is to be the program.
+        let rests = traces.processes == 9 && traces.folders.is_empty();
         rests.then_some(traces)
     });
 

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::common::{Run, Server, Stream, eventually, id};
+use crate::common::{Run, Server, Stream, eventually, id, processes};
 
 const COUNTING: &str = "import time\nfor n in range(50):\n    print(n)\n    time.sleep(0.1)\n";
 
@@ -378,22 +378,22 @@ fn a_server_that_stops_ends_plain_streams_in_due_form() {
 #[test]
 fn a_supervisors_death_is_its_programs_and_the_session_says_so() {
     let server = Server::start();
-    let id = server.create_id("python", "import time\nprint('on')\ntime.sleep(60)");
+    let mark = format!("mark-{}", std::process::id());
+    let code = "import time\nprint('on')\ntime.sleep(60)";
+    let id = id(&server.create(&json!({"runtime": "python", "code": code, "args": [mark]})));
     let mut stream = server.stream(&id, "");
     stream.read_until("on\n");
     let state =
         std::fs::read(server.data().join("sessions").join(&id).join("state.json")).expect("a state file");
     let state: Value = serde_json::from_slice(&state).expect("JSON");
     let pid = i32::try_from(state["pid"].as_i64().expect("a number")).expect("a process");
-    let program = format!("/proc/{pid}/task/{pid}/children");
-    let init = std::fs::read_to_string(program).expect("its children").trim().to_owned();
+    let is_there = || !processes(&mark).is_empty();
+    assert!(is_there());
     kill_process(Pid::from_raw(pid).expect("a process"), Signal::KILL).expect("it runs");
     let last = stream.rest().pop().expect("a last message");
     assert_eq!(last, json!({"msgtype": "exitstatus", "exitstatus": 255, "reason": "lost"}));
     assert_eq!(stdout(&server.stream(&id, "").rest()), "on\n");
-    eventually("the program is dead", || {
-        (!std::path::Path::new(&format!("/proc/{init}")).exists()).then_some(())
-    });
+    eventually("the program is dead", || (!is_there()).then_some(()));
 }
 
 #[test]

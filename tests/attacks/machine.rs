@@ -8,6 +8,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
+pub use crate::common::processes;
 use crate::common::{Server, eventually};
 
 /// Enough of a file to tell whether it was changed.
@@ -22,20 +23,6 @@ impl Hash {
         });
         Self(bytes.len() as u64, hash)
     }
-}
-
-/// Processes of the whole machine whose command line contains `mark`.
-pub fn processes(mark: &str) -> Vec<u32> {
-    let own = std::process::id();
-    let entries = fs::read_dir("/proc").expect("processes").flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid: &u32| *pid != own)
-        .filter(|pid| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains(mark)
-        })
-        .collect()
 }
 
 /// A word that no other process's command line has.

@@ -7,6 +7,7 @@ mod http;
 mod stream;
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -47,6 +48,20 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
         assert!(Instant::now() < until, "{what}: not within {:?}", patience());
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// Processes of the whole machine whose command line contains `mark`.
+pub fn processes(mark: &str) -> Vec<u32> {
+    let own = std::process::id();
+    let entries = fs::read_dir("/proc").expect("processes").flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid: &u32| *pid != own)
+        .filter(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(mark)
+        })
+        .collect()
 }
 
 /// A server of one test's own.

@@ -12,7 +12,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write as _},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -515,11 +515,6 @@ fn kill_all(group: &Path) {
 /// Moves this process into the group behind an entrance.
 pub(crate) fn enter(mut entrance: &File) -> io::Result<()> {
     entrance.write_all(b"0")
-}
-
-/// Borrows what a process is to be born into.
-pub(crate) fn borrowed(birthplace: &Option<OwnedFd>) -> Option<BorrowedFd<'_>> {
-    birthplace.as_ref().map(AsFd::as_fd)
 }
 
 fn put(folder: &Option<Folder>, file: &str, value: impl ToString) -> io::Result<()> {

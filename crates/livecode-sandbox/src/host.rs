@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io,
-    ops::Range,
     os::{fd::AsFd as _, unix::fs::FileExt as _},
     path::PathBuf,
 };
@@ -18,12 +17,11 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use crate::{
     cgroup::Cgroups,
     cpus::Cpus,
-    init::Purpose,
     landlock, limits,
+    mounts::Fixtures,
     report::{Named as _, Report, SetupError, Status},
-    sandbox::{Made, Sandbox},
+    sandbox::Sandbox,
     seccomp::Profile,
-    sys,
     without::keeps,
 };
 
@@ -37,6 +35,39 @@ const IDS: u32 = 0x1_0000;
 /// The id of the sandbox made to try.
 fn trial_id() -> SessionId {
     SessionId::from_random([0; 16])
+}
+
+/// An order of the server's own, of a program that needs little.
+pub(crate) fn trial(run: Step) -> Order {
+    Order {
+        version: 0,
+        // The id names the cgroup, after the name of this host.
+        id: trial_id(),
+        slot: IDS - 1,
+        compile: vec![],
+        run,
+        env: vec![],
+        files: vec![],
+        stdin: None,
+        mounts: vec![],
+        cache: None,
+        limits: Limits {
+            wall_ms: 10_000,
+            output_bytes: 4096,
+            disk_bytes: 1024 * 1024,
+            disk_files: 64,
+            cpu_millicores: 1000,
+            idle_ms: None,
+        },
+    }
+}
+
+/// A file that an order can be read from.
+pub(crate) fn order_file(order: &Order) -> Result<File, SetupError> {
+    let text = serde_json::to_vec(order).map_err(io::Error::from).step("write the order")?;
+    let file = memfd_create("order", MemfdFlags::CLOEXEC).map(File::from).step("make the order's file")?;
+    file.write_all_at(&text, 0).step("write the order")?;
+    Ok(file)
 }
 
 /// Whether the uids and gids of sessions exist here. Root of a container may have a user namespace with a few only; then it
@@ -61,10 +92,11 @@ pub struct Host {
     pub(crate) cgroups: Cgroups,
     pub(crate) profile: Profile,
     pub(crate) has_landlock: bool,
+    pub(crate) fixtures: Fixtures,
     /// The CPUs that sessions may use.
     pub cpus: Cpus,
-    /// Where the process that looked had memory of its own.
-    pub(crate) memory: Vec<Range<usize>>,
+    /// The user as which sandboxes are made.
+    pub(crate) ids: (u32, u32),
     first_id: u32,
 }
 
@@ -91,8 +123,9 @@ impl Host {
             cgroups: Cgroups::find(format!("livecode-{name:016x}-")),
             profile: Profile::compile(),
             has_landlock: keeps("landlock") && landlock::is_available(),
+            fixtures: Fixtures::find(),
             cpus: Cpus::all(),
-            memory: sys::written_memory(),
+            ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
             first_id,
         }
     }
@@ -137,36 +170,12 @@ impl Host {
     /// As [`Self::try_sandbox`].
     pub(crate) fn try_program(&self, argv: &[&str]) -> Result<Vec<u8>, HostError> {
         let limits = StepLimits { cpu_ms: 10_000, memory_bytes: 64 * 1024 * 1024, processes: 8 };
-        let order = Order {
-            version: 0,
-            // The id names the cgroup, after the name of this host.
-            id: trial_id(),
-            slot: IDS - 1,
-            compile: vec![],
-            run: Step { argv: argv.iter().map(|word| (*word).to_owned()).collect(), limits },
-            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
-            files: vec![],
-            stdin: None,
-            mounts: vec![],
-            cache: None,
-            limits: Limits {
-                wall_ms: 10_000,
-                output_bytes: 4096,
-                disk_bytes: 1024 * 1024,
-                disk_files: 64,
-                cpu_millicores: 1000,
-                idle_ms: None,
-            },
-        };
-        let text = serde_json::to_vec(&order).map_err(io::Error::from).step("write the order")?;
-        let file =
-            memfd_create("order", MemfdFlags::CLOEXEC).map(File::from).step("make the order's file")?;
-        file.write_all_at(&text, 0).step("write the order")?;
-        let made = Sandbox::prepare(self, &order.id.to_string(), &order.layout(), Purpose::Now)?;
-        let Made::Outside(mut sandbox, pipes) = made else {
-            return Err(HostError::Trial("it has no template".into()));
-        };
-        sandbox.begin(&order, file.as_fd(), None)?;
+        let argv = argv.iter().map(|word| (*word).to_owned()).collect();
+        let mut order = trial(Step { argv, limits });
+        order.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
+        let (mut sandbox, pipes) =
+            Sandbox::prepare(self, &order.id.to_string(), &order.layout(), None, None)?;
+        sandbox.begin(&order, order_file(&order)?.as_fd(), None)?;
         let ending = loop {
             match sandbox.wait_report() {
                 Some(Report::Ready | Report::Started(_)) => {}

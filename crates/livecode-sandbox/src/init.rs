@@ -35,46 +35,49 @@ use crate::{
     WORKING_DIRECTORY, artefacts, cgroup,
     host::Host,
     landlock, limits,
+    maker::Given,
     mounts::{self, Accounts},
     privileges,
-    program::{self, Ends, Program, Turned},
+    program::{self, Ends, Executable, Program},
     report::{Named, Report, Request, SetupError, Status},
-    sys::{self, Forked},
+    sys::{self, Forked, Pages, Used},
     without::keeps,
 };
 
 /// Descriptors below this number are the program's.
 const FIRST_OWN_FD: i32 = 10;
 
-/// What a sandbox is made for.
-#[derive(Clone, Copy, Debug)]
-pub enum Purpose<'a> {
-    /// An order that is there already.
-    Now,
-    /// One to come. What takes time is done ahead, and the process that is to be the program waits for it: a copy of this
-    /// interpreter, where this process is one.
-    Later(Option<&'a Template>),
-}
-
 /// All that init is given.
 pub(crate) struct Inside<'a> {
-    pub host: &'a Host,
-    pub layout: &'a Layout,
-    pub purpose: Purpose<'a>,
-    pub control: OwnedFd,
-    pub ends: [OwnedFd; 4],
-    pub entrances: Vec<File>,
+    host: &'a Host,
+    layout: &'a Layout,
+    /// The interpreter that this process is a copy of, if it is one.
+    template: Option<&'a Template>,
+    /// What of its memory a program uses.
+    memory: &'a [Pages],
+    given: Given,
     /// The user as seen from outside, to be mapped in rootless mode.
-    pub outer_ids: (u32, u32),
+    outer_ids: (u32, u32),
+}
+
+impl<'a> Inside<'a> {
+    pub fn new(host: &'a Host, layout: &'a Layout, given: Given) -> Self {
+        Self { host, layout, template: None, memory: &[], given, outer_ids: host.ids }
+    }
+
+    /// In a copy of a template.
+    pub fn of(self, template: &'a Template, memory: &'a [Pages]) -> Self {
+        Self { template: Some(template), memory, ..self }
+    }
 }
 
 /// The life of process 1. Returns only in a child of it that is to be the program of its template.
 pub(crate) fn run(inside: Inside<'_>) -> Program {
     // No destructor is to run in such a child: the numbers of its descriptors may belong to others by then.
     let inside = ManuallyDrop::new(inside);
-    let code = match move_descriptors(&inside) {
+    let code = match move_descriptors(&inside.given) {
         Err(error) => {
-            send(inside.control.as_fd(), &Report::SetupFailed(error));
+            send(inside.given.control.as_fd(), &Report::SetupFailed(error));
             1
         }
         Ok((control, ends)) => {
@@ -91,10 +94,10 @@ pub(crate) fn run(inside: Inside<'_>) -> Program {
 }
 
 /// Out of the way of the numbers that the program expects its own descriptors under; open as long as this process lives.
-fn move_descriptors(inside: &Inside<'_>) -> Result<(Fd, [Fd; 4]), SetupError> {
+fn move_descriptors(given: &Given) -> Result<(Fd, [Fd; 4]), SetupError> {
     let moved = |fd: &OwnedFd| fcntl_dupfd_cloexec(fd, FIRST_OWN_FD).map(leak).step("move descriptors");
-    let [stdin, stdout, stderr, messages] = &inside.ends;
-    Ok((moved(&inside.control)?, [moved(stdin)?, moved(stdout)?, moved(stderr)?, moved(messages)?]))
+    let [stdin, stdout, stderr, messages] = &given.ends;
+    Ok((moved(&given.control)?, [moved(stdin)?, moved(stdout)?, moved(stderr)?, moved(messages)?]))
 }
 
 /// A descriptor that is never closed by its owner.
@@ -125,14 +128,11 @@ enum Cast {
     Program(Program),
 }
 
-/// A step that was started, or what a child has become.
-enum Started {
-    Step(Pid),
-    Program(Program),
-}
-
 impl Init<'_> {
     fn live(&self) -> Result<Option<Program>, SetupError> {
+        if let Some(cpu) = self.inside.given.avoids {
+            self.inside.host.cpus.avoid(cpu);
+        }
         let accounts = self.set_up()?;
         let children = leak(sys::child_signals().step("watch for children")?);
         let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null").step("open /dev/null")?;
@@ -144,8 +144,7 @@ impl Init<'_> {
         kept.extend(self.ends);
         kept.extend(accounts.descriptors());
         sys::close_all_but(3, &kept).step("close the supervisor's descriptors")?;
-        let is_ahead = matches!(self.inside.purpose, Purpose::Later(_));
-        let understudy = match is_ahead.then(|| self.fork_understudy()).transpose()? {
+        let understudy = match self.inside.template.map(|_| self.fork_understudy()).transpose()? {
             Some(Cast::Program(program)) => {
                 std::mem::forget(accounts); // closed already
                 return Ok(Some(program));
@@ -159,13 +158,14 @@ impl Init<'_> {
             None => Ok(None), // the supervisor is gone
             Some(Begin { order, file, compiled }) => {
                 self.adopt(&order, compiled, accounts)?;
-                self.serve(&order, file, children, understudy)
+                self.serve(&order, file, children, understudy)?;
+                Ok(None)
             }
         }
     }
 
-    /// Forks what is to be the program: if its order has nothing to compile, and fits the template where there is one. So far
-    /// ahead that a template's memory is its own when the order comes.
+    /// Forks what is to be the program, if that fits the template: so far ahead that the template's memory is its own when the
+    /// order comes.
     fn fork_understudy(&self) -> Result<Cast, SetupError> {
         let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
         let (ours, theirs) = pair.step("make pipes")?;
@@ -174,9 +174,7 @@ impl Init<'_> {
             Forked::Child => {
                 drop(ours);
                 let theirs = leak(theirs);
-                if self.template().is_some() {
-                    sys::own_memory(&self.inside.host.memory);
-                }
+                sys::use_memory(self.inside.memory);
                 self.inside.host.cpus.use_all();
                 match await_order(theirs) {
                     Ok(Some(Begin { mut order, file, compiled })) => {
@@ -193,22 +191,22 @@ impl Init<'_> {
 
     /// Turns an understudy into the program.
     fn step_in(&self, order: &Order) -> Program {
-        let host = self.inside.host;
-        let id = host.inner_id(order.slot);
-        let given_up =
-            if keeps("privileges") { privileges::drop_all((!host.rootless).then_some(id)) } else { Ok(()) };
-        match given_up.and_then(|()| privileges::outlive_parent()).and_then(|()| self.execute(order, 0)) {
-            Ok(program) => program,
-            Err(error) => self.fail(error),
-        }
+        let turned = self
+            .become_user(order)
+            .and_then(|()| program::become_copied(self.inside.host, order, self.program_ends()));
+        turned.unwrap_or_else(|error| self.fail(error))
     }
 
-    /// The interpreter that this process is a copy of, if it is one.
-    fn template(&self) -> Option<&Template> {
-        match self.inside.purpose {
-            Purpose::Now => None,
-            Purpose::Later(template) => template,
-        }
+    /// Becomes the session's user, who has no privilege.
+    fn become_user(&self, order: &Order) -> Result<(), SetupError> {
+        let host = self.inside.host;
+        let id = (!host.rootless).then_some(host.inner_id(order.slot));
+        if keeps("privileges") { privileges::drop_all(id) } else { Ok(()) }
+    }
+
+    fn program_ends(&self) -> Ends<'_> {
+        let [stdin, stdout, stderr, messages] = self.ends;
+        Ends { stdin, stdout, stderr, messages }
     }
 
     /// Ends a child whose setup failed.
@@ -227,7 +225,7 @@ impl Init<'_> {
         if host.rootless {
             map_ids(host.inner_id(0), self.inside.outer_ids)?;
         }
-        for entrance in &self.inside.entrances {
+        for entrance in &self.inside.given.entrances {
             cgroup::enter(entrance).step("enter the cgroup")?;
         }
         sys::unshare_cgroup_namespace().step("make a cgroup namespace")?;
@@ -257,9 +255,7 @@ impl Init<'_> {
         let host = self.inside.host;
         let id = host.inner_id(order.slot);
         accounts.give(id)?;
-        if keeps("privileges") {
-            privileges::drop_all((!host.rootless).then_some(id))?;
-        }
+        self.become_user(order)?;
         for OrderFile { name, contents } in &order.files {
             let bytes =
                 contents.clone().into_bytes().map_err(io::Error::other).step(format!("decode {name}"))?;
@@ -278,12 +274,12 @@ impl Init<'_> {
         file: File,
         children: Fd,
         understudy: Option<Understudy>,
-    ) -> Result<Option<Program>, SetupError> {
+    ) -> Result<(), SetupError> {
         let last = order.compile.len();
         let mut current = None;
         let mut next = Some(0);
         let mut holds_ends = true;
-        let fits = last == 0 && self.template().is_none_or(|template| template.fits(order));
+        let fits = last == 0 && self.inside.template.is_some_and(|template| template.fits(order));
         match understudy {
             Some(understudy) if fits => {
                 send(self.control, &Report::Started(0));
@@ -301,10 +297,7 @@ impl Init<'_> {
         drop(file);
         loop {
             if let Some(index) = next.take() {
-                match self.start(order, index)? {
-                    Started::Step(pid) => current = Some((index, pid)),
-                    Started::Program(program) => return Ok(Some(program)),
-                }
+                current = Some((index, self.start(order, index)?));
             }
             // From now on the program's ends are its own: when they are closed, nobody is left who could say anything.
             if holds_ends && current.is_some_and(|(index, _)| index == last) {
@@ -322,7 +315,7 @@ impl Init<'_> {
             if asked {
                 let mut bytes = [0; 16];
                 match rustix::net::recv(self.control, &mut bytes[..], RecvFlags::DONTWAIT) {
-                    Ok((0, _)) => return Ok(None), // the supervisor is gone
+                    Ok((0, _)) => return Ok(()), // the supervisor is gone
                     Ok((length, _)) => match Request::decode(&bytes[..length]) {
                         Some(Request::Start(index)) => next = Some(index),
                         Some(Request::Signal(signal)) => signal_step(current, signal),
@@ -333,50 +326,49 @@ impl Init<'_> {
                         Some(Request::Begin) | None => {}
                     },
                     Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-                    Err(_) => return Ok(None),
+                    Err(_) => return Ok(()),
                 }
             }
             if died {
                 let mut pending = [0; 512];
                 let _ = rustix::io::read(children, &mut pending[..]);
                 if let Some((index, status)) = reap(current) {
+                    self.tell_usage();
                     send(self.control, &Report::Ended(index, status));
                     current = None;
                     if index == last || status != Status::Exited(0) {
-                        return Ok(None);
+                        return Ok(());
                     }
                 }
             }
         }
     }
 
-    /// Forks the step with this index.
-    fn start(&self, order: &Order, index: usize) -> Result<Started, SetupError> {
-        send(self.control, &Report::Started(index));
-        match sys::fork().step("fork")? {
-            Forked::Parent(child) => Ok(Started::Step(child)),
-            Forked::Child => {
-                let program = self.execute(order, index);
-                program.map(Started::Program).or_else(|error| self.fail(error))
-            }
+    /// Tells what all that have ended used, where no cgroup counts it: a maker forgets its children.
+    fn tell_usage(&self) {
+        let missing = self.inside.host.cgroups.missing();
+        if missing.memory || missing.cpu_time {
+            let Used { cpu_ms, largest_kib, .. } = sys::used_by_children();
+            send(self.control, &Report::Used { cpu_ms, largest_kib });
         }
     }
 
-    /// Turns this process, a fresh child, into the step with this index. Returns where it is to be a program without being executed.
-    fn execute(&self, order: &Order, index: usize) -> Result<Program, SetupError> {
+    /// Starts the step with this index, in a child that copies none of this process's memory.
+    fn start(&self, order: &Order, index: usize) -> Result<Pid, SetupError> {
+        let is_program = index == order.compile.len();
         let step: &Step = order.compile.get(index).unwrap_or(&order.run);
-        let [stdin, stdout, stderr, messages] = self.ends;
-        let ends = Ends { stdin, stdout, stderr, messages };
-        let host = self.inside.host;
-        match program::execute(host, self.template(), order, step, index == order.compile.len(), ends)? {
-            Turned::Into(program) => Ok(program),
-            Turned::Failed(error) => {
+        let executable = Executable::new(order, step, is_program);
+        send(self.control, &Report::Started(index));
+        let run = || match executable.execute(self.inside.host, &step.limits, self.program_ends()) {
+            Ok(error) => {
                 // As shells do: 127 for a command that does not exist, 126 for one that cannot be executed.
                 let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
                 send(self.control, &Report::CannotRun(index, error));
-                sys::exit_now(code)
+                code
             }
-        }
+            Err(error) => self.fail(error),
+        };
+        sys::vfork(run).step("fork")
     }
 }
 

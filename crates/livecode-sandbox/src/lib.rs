@@ -7,12 +7,12 @@
 //!  ────────────────────                    ───────────────────────            ──────────────────────
 //!  Sandbox::prepare ── clone3: new ──────▶ builds the sandbox from inside:
 //!    namespaces, cgroup, pidfd             cgroups, root, filters;
-//!                                          made ahead, it forks the ────────▶ understudy: waits to be the program
+//!    (or a [`maker`] does)                 of a template, it forks the ─────▶ understudy: waits to be the program
 //!                                          Ready
 //!  Sandbox::begin ── the order ──────────▶ becomes the session's user, writes its files,
-//!                                          forks the first step ────────────▶ descriptors, limits, exec
+//!                                          starts the first step (vfork) ───▶ descriptors, limits, exec
 //!  Sandbox::report ◀── control socket ──── Started, Ended, SetupFailed, CannotRun
-//!  Sandbox::start_step ───────────────────▶ forks the next
+//!  Sandbox::start_step ───────────────────▶ starts the next
 //!  Sandbox::take_artefacts ───────────────▶ kills all else, opens what the compile steps made
 //!  Sandbox::report ◀── descriptors ─────── Artefact, …, Taken
 //!  Sandbox::signal ───────────────────────▶ kills the step's process group
@@ -34,7 +34,9 @@ mod host;
 mod init;
 mod landlock;
 mod limits;
+pub mod maker;
 mod mounts;
+pub mod pass;
 mod privileges;
 pub mod probe;
 mod program;
@@ -47,12 +49,12 @@ mod without;
 
 pub use cpus::Cpus;
 pub use host::{Host, HostError};
-pub use init::Purpose;
+pub use maker::Maker;
 pub use program::Program;
 pub use report::{Report, SetupError, Status};
 pub use sample::Look;
-pub use sandbox::{Made, Pipes, Sandbox};
-pub use sys::{Forked, exit_now, fork, reap_children_automatically};
+pub use sandbox::{Pipes, Sandbox};
+pub use sys::{Forked, exit_now, fork, has_one_thread, reap_children_automatically};
 
 /// The program's working directory, and its home.
 pub const WORKING_DIRECTORY: &str = "/code";

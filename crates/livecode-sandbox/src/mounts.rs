@@ -14,7 +14,7 @@ use std::{
     fs::File,
     io::{self, Write as _},
     os::{
-        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        fd::{AsFd as _, BorrowedFd},
         unix::fs::{DirBuilderExt, chown, symlink},
     },
     path::{Path, PathBuf},
@@ -58,6 +58,8 @@ const WRITABLE: MountFlags = MountFlags::NOSUID.and(MountFlags::NODEV);
 /// What a program may write to.
 const WRITABLE_FOLDERS: [&str; 3] = [WORKING_DIRECTORY, "/tmp", "/dev/shm"];
 
+/// Folders of the root that things are put in.
+const FOLDERS: [&str; 3] = ["etc", "dev", "proc"];
 /// Files of the made-up /etc, besides passwd and group.
 const ETC_FILES: [(&str, &str); 3] = [
     ("hosts", "127.0.0.1 localhost livecode\n::1 localhost\n"),
@@ -90,28 +92,82 @@ impl Accounts {
     }
 }
 
-/// Builds the root below the host's staging folder and makes it this process's own.
+/// What of the root is the same in every sandbox of a machine, found out once.
+#[derive(Debug, Default)]
+pub(crate) struct Fixtures {
+    /// Links, by their names and where they lead.
+    links: Vec<(PathBuf, PathBuf)>,
+    /// Folders and files of the machine that are shown at their own paths.
+    windows: Vec<(PathBuf, Target)>,
+    /// What there is in /proc of what is to be hidden, or not to be written to.
+    hidden: Vec<PathBuf>,
+    hidden_folders: Vec<PathBuf>,
+    read_only: Vec<PathBuf>,
+}
+
+impl Fixtures {
+    pub fn find() -> Self {
+        let mut found = Self { windows: vec![("/usr".into(), Target::Folder)], ..Self::default() };
+        for path in USR_LINKS.map(|name| Path::new("/").join(name)) {
+            match std::fs::read_link(&path) {
+                Ok(target) => found.links.push((path, target)),
+                Err(_) if path.is_dir() => found.windows.push((path, Target::Folder)), // a machine whose /usr is not merged
+                Err(_) => {}
+            }
+        }
+        for path in ETC_WINDOWS.map(|name| Path::new("/etc").join(name)) {
+            match std::fs::metadata(&path) {
+                Ok(file) if file.is_dir() => found.windows.push((path, Target::Folder)),
+                Ok(_) => found.windows.push((path, Target::File)),
+                Err(_) => {}
+            }
+        }
+        let links = [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")];
+        found.links.extend(links.map(|(name, target)| (Path::new("/dev").join(name), target.into())));
+        let there = |names: &[&str]| -> Vec<_> {
+            let paths = names.iter().map(|name| Path::new("/proc").join(name));
+            paths.filter(|path| keeps("masks") && path.exists()).collect()
+        };
+        found.hidden = there(&PROC_HIDDEN);
+        found.hidden_folders = there(&PROC_HIDDEN_FOLDERS);
+        found.read_only = there(&PROC_READ_ONLY);
+        found
+    }
+}
+
+/// Builds the root below the host's staging folder and makes it this process's own. It is the working directory meanwhile.
 pub(crate) fn enter_root(host: &Host, layout: &Layout) -> Result<Accounts, SetupError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .step("make mounts private")?;
-    let root = Root { path: &host.staging };
-    root.tmpfs(layout).step("mount the root")?;
+    tmpfs(&host.staging, layout).step("mount the root")?;
+    rustix::process::chdir(&host.staging).step("enter the root")?;
     // A second way to the same files, on which they stay writable for whoever has one open.
     let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let way = open_tree(CWD, root.path, clone).step("open the root")?;
+    let way = open_tree(CWD, ".", clone).step("open the root")?;
 
-    root.window(Path::new("/usr"))?;
-    for name in USR_LINKS {
-        root.usr_link(name)?;
+    for name in FOLDERS {
+        std::fs::create_dir(name).step(format!("make /{name}"))?;
+    }
+    let Fixtures { links, windows, .. } = &host.fixtures;
+    for (path, target) in windows {
+        bind(path, path, WINDOW, *target)?;
+    }
+    for (path, target) in links {
+        symlink(target, below(path)).step(format!("link {}", path.display()))?;
     }
     for Mount { source, target } in &layout.mounts {
-        root.bind(source, target, WINDOW, true)?;
+        bind(source, target, WINDOW, Target::Folder)?;
     }
-    root.etc()?;
-    root.dev()?;
-    root.proc()?;
+    for (name, contents) in ETC_FILES {
+        std::fs::write(Path::new("etc").join(name), contents).step(format!("write /etc/{name}"))?;
+    }
+    for name in DEVICES {
+        let path = Path::new("/dev").join(name);
+        bind(&path, &path, DEVICE, Target::File)?;
+    }
+    proc(&host.fixtures)?;
     for name in WRITABLE_FOLDERS {
-        root.writable(name)?;
+        bind(below(Path::new(name)), Path::new(name), WRITABLE, Target::Folder)?;
     }
     let account = |name: &str| -> Result<File, SetupError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
@@ -121,144 +177,77 @@ pub(crate) fn enter_root(host: &Host, layout: &Layout) -> Result<Accounts, Setup
             .into())
     };
     let accounts = Accounts { passwd: account("passwd")?, group: account("group")? };
-    let whole = root.open("/").step("open the root")?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    // By its path: the working directory is below what was mounted there.
+    let whole = rustix::fs::open(&host.staging, flags, Mode::empty()).step("open the root")?;
     set_mount_flags(whole, WINDOW.and(MountFlags::NOEXEC), false).step("make the root read-only")?;
-    root.pivot()?;
+    pivot()?;
     Ok(accounts)
 }
 
-struct Root<'a> {
-    path: &'a Path,
+/// What is mounted somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    /// A folder, made for it where there is none.
+    Folder,
+    /// A file, made for it where there is none.
+    File,
+    /// What is there already.
+    There,
 }
 
-impl Root<'_> {
-    /// Where the path `inside` is before the pivot.
-    fn at(&self, inside: impl AsRef<Path>) -> PathBuf {
-        let inside = inside.as_ref();
-        self.path.join(inside.strip_prefix("/").unwrap_or(inside))
-    }
+/// Where a path of the sandbox is before the pivot.
+fn below(inside: &Path) -> &Path {
+    inside.strip_prefix("/").unwrap_or(inside)
+}
 
-    fn open(&self, inside: &str) -> io::Result<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        Ok(rustix::fs::open(self.at(inside), flags, Mode::empty())?)
-    }
+fn tmpfs(path: &Path, layout: &Layout) -> io::Result<()> {
+    // The made-up parts of the root need some room and files of their own.
+    let size = layout.disk_bytes.saturating_add(256 * 1024);
+    let options = format!("mode=0755,size={size},nr_inodes={}\0", layout.disk_files.saturating_add(128));
+    let options = std::ffi::CStr::from_bytes_with_nul(options.as_bytes()).map_err(io::Error::other)?;
+    Ok(mount("tmpfs", path, "tmpfs", Flags::NOSUID | Flags::NODEV, options)?)
+}
 
-    fn folder(&self, inside: impl AsRef<Path>) -> Result<(), SetupError> {
-        let inside = inside.as_ref();
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(self.at(inside));
-        made.step(format!("make {}", inside.display()))
-    }
-
-    fn tmpfs(&self, layout: &Layout) -> io::Result<()> {
-        // The made-up parts of the root need some room and files of their own.
-        let size = layout.disk_bytes.saturating_add(256 * 1024);
-        let options = format!("mode=0755,size={size},nr_inodes={}\0", layout.disk_files.saturating_add(128));
-        let options = std::ffi::CStr::from_bytes_with_nul(options.as_bytes()).map_err(io::Error::other)?;
-        Ok(mount("tmpfs", self.path, "tmpfs", Flags::NOSUID | Flags::NODEV, options)?)
-    }
-
-    /// Shows `source` and all mounted below it at `target`, with `flags` added.
-    fn bind(
-        &self,
-        source: &Path,
-        target: &Path,
-        flags: MountFlags,
-        is_folder: bool,
-    ) -> Result<(), SetupError> {
-        let name = format!("bind {}", source.display());
-        if is_folder {
-            self.folder(target)?;
-        } else if !self.at(target).exists() {
-            File::create(self.at(target)).step(&*name)?;
+/// Shows `source` and all mounted below it at `inside`, with `flags` added.
+fn bind(source: &Path, inside: &Path, flags: MountFlags, target: Target) -> Result<(), SetupError> {
+    let name = format!("bind {}", source.display());
+    let place = below(inside);
+    match target {
+        Target::Folder => {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(place);
+            made.step(format!("make {}", inside.display()))?;
         }
-        let clone =
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-        let tree = open_tree(CWD, source, clone).step(&*name)?;
-        set_mount_flags(&tree, flags, true).step(&*name)?;
-        move_mount(tree, "", CWD, self.at(target), MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step(name)
+        Target::File => drop(File::options().create(true).append(true).open(place).step(&*name)?),
+        Target::There => {}
     }
+    let clone =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(CWD, source, clone).step(&*name)?;
+    set_mount_flags(&tree, flags, true).step(&*name)?;
+    move_mount(tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step(&*name)
+}
 
-    /// Shows a folder or file of the machine at its own path, read-only.
-    fn window(&self, path: &Path) -> Result<(), SetupError> {
-        self.bind(path, path, WINDOW, path.is_dir())
+fn proc(fixtures: &Fixtures) -> Result<(), SetupError> {
+    let flags = Flags::NOSUID | Flags::NODEV | Flags::NOEXEC;
+    mount("proc", "proc", "proc", flags, None).step("mount /proc")?;
+    for path in &fixtures.hidden {
+        bind(Path::new("/dev/null"), path, DEVICE, Target::There)?;
     }
+    for path in &fixtures.hidden_folders {
+        let options = c"mode=0555,size=4096,nr_inodes=1";
+        mount("none", below(path), "tmpfs", flags | Flags::RDONLY, options)
+            .step(format!("hide {}", path.display()))?;
+    }
+    for path in &fixtures.read_only {
+        bind(below(path), path, WINDOW.and(MountFlags::NOEXEC), Target::There)?;
+    }
+    Ok(())
+}
 
-    fn usr_link(&self, name: &str) -> Result<(), SetupError> {
-        let path = Path::new("/").join(name);
-        match std::fs::read_link(&path) {
-            Ok(target) => symlink(target, self.at(name)).step(format!("link {}", path.display())),
-            Err(_) if path.is_dir() => self.window(&path), // a machine whose /usr is not merged
-            Err(_) => Ok(()),
-        }
-    }
-
-    fn etc(&self) -> Result<(), SetupError> {
-        self.folder("etc")?;
-        for (name, contents) in ETC_FILES {
-            std::fs::write(self.at("etc").join(name), contents).step(format!("write /etc/{name}"))?;
-        }
-        for name in ETC_WINDOWS {
-            let path = Path::new("/etc").join(name);
-            if path.exists() {
-                self.window(&path)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn dev(&self) -> Result<(), SetupError> {
-        self.folder("dev")?;
-        for name in DEVICES {
-            let path = Path::new("/dev").join(name);
-            self.bind(&path, &path, DEVICE, false)?;
-        }
-        let links = [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")];
-        for (name, target) in links {
-            symlink(target, self.at("dev").join(name)).step(format!("link /dev/{name}"))?;
-        }
-        Ok(())
-    }
-
-    fn proc(&self) -> Result<(), SetupError> {
-        self.folder("proc")?;
-        let flags = Flags::NOSUID | Flags::NODEV | Flags::NOEXEC;
-        mount("proc", self.at("proc"), "proc", flags, None).step("mount /proc")?;
-        if !keeps("masks") {
-            return Ok(());
-        }
-        for name in PROC_HIDDEN {
-            let path = Path::new("/proc").join(name);
-            if self.at(&path).exists() {
-                self.bind(Path::new("/dev/null"), &path, DEVICE, false)?;
-            }
-        }
-        for name in PROC_HIDDEN_FOLDERS {
-            let path = self.at("proc").join(name);
-            if path.exists() {
-                let options = c"mode=0555,size=4096,nr_inodes=1";
-                mount("none", path, "tmpfs", flags | Flags::RDONLY, options)
-                    .step(format!("hide /proc/{name}"))?;
-            }
-        }
-        for name in PROC_READ_ONLY {
-            let path = self.at("proc").join(name);
-            if path.exists() {
-                self.bind(&path, &Path::new("/proc").join(name), WINDOW.and(MountFlags::NOEXEC), true)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn writable(&self, name: &str) -> Result<(), SetupError> {
-        self.folder(name)?;
-        self.bind(&self.at(name), Path::new(name), WRITABLE, true)
-    }
-
-    /// Makes this the root, and lets go of the old one (pivot_root(2), the form with one folder).
-    fn pivot(&self) -> Result<(), SetupError> {
-        rustix::process::chdir(self.path).step("enter the root")?;
-        rustix::process::pivot_root(".", ".").step("pivot_root")?;
-        unmount(".", UnmountFlags::DETACH).step("let go of the machine's root")?;
-        rustix::process::chdir("/").step("chdir /")
-    }
+/// Makes the working directory the root, and lets go of the old one (pivot_root(2), the form with one folder).
+fn pivot() -> Result<(), SetupError> {
+    rustix::process::pivot_root(".", ".").step("pivot_root")?;
+    unmount(".", UnmountFlags::DETACH).step("let go of the machine's root")?;
+    rustix::process::chdir("/").step("chdir /")
 }

@@ -1,7 +1,7 @@
 //! Giving up every privilege, for good.
 
 use rustix::{
-    process::{DumpableBehavior, Gid, Signal, Uid, set_dumpable_behavior, set_parent_process_death_signal},
+    process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior},
     thread::{
         CapabilitySet, CapabilitySets, clear_ambient_capability_set, remove_capability_from_bounding_set,
         set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
@@ -37,19 +37,13 @@ pub(crate) fn drop_all(id: Option<u32>) -> Result<(), SetupError> {
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
         .step("drop capabilities")?;
-    // After the change of uid, which resets both.
+    // After the change of uid, which resets it.
     let behaviour =
         if keeps("dumpable") { DumpableBehavior::NotDumpable } else { DumpableBehavior::Dumpable };
-    set_dumpable_behavior(behaviour).step("become non-dumpable")?;
-    set_parent_process_death_signal(Some(Signal::KILL)).step("die with the supervisor")
+    set_dumpable_behavior(behaviour).step("become non-dumpable")
 }
 
 /// What exec does for a program, for one that goes on in a copy of an interpreter: its own /proc/self is its own again.
 pub(crate) fn as_executed() -> Result<(), SetupError> {
     set_dumpable_behavior(DumpableBehavior::Dumpable).step("become dumpable")
-}
-
-/// What fork does for a program, for a process that is to be one: it does not die with its parent.
-pub(crate) fn outlive_parent() -> Result<(), SetupError> {
-    set_parent_process_death_signal(None).step("outlive init")
 }

@@ -2,20 +2,17 @@
 //! the interpreter that the step would execute, the way back into it.
 
 use std::{
-    ffi::CString,
+    collections::BTreeMap,
+    ffi::{CString, NulError},
     io,
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::process::CommandExt,
+        unix::ffi::OsStringExt as _,
     },
     path::Path,
-    process::Command,
 };
 
-use livecode_protocol::{
-    order::{Order, Step},
-    warm::Template,
-};
+use livecode_protocol::order::{Order, Step, StepLimits};
 use rustix::fs::{Mode, OFlags};
 
 use crate::{
@@ -25,6 +22,11 @@ use crate::{
     report::{Named, SetupError},
     sys,
 };
+
+/// Where a program is looked for whose environment has no `PATH`, as execvp(3) does.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+/// [`MESSAGE_FD`] as a variable says it.
+const MESSAGE_FD_TEXT: &str = "3";
 
 /// The ends of a step's pipes that it is given.
 #[derive(Clone, Copy)]
@@ -45,47 +47,78 @@ pub struct Program {
     pub env: Vec<(String, String)>,
 }
 
-/// What became of a fresh child of init.
-pub(crate) enum Turned {
-    /// No program: this is why.
-    Failed(io::Error),
-    /// The program, as far as it can be without its interpreter.
-    Into(Program),
+/// Turns this process, an understudy, into the program of an order that fits its template, all but its interpreter.
+pub(crate) fn become_copied(host: &Host, order: &Order, ends: Ends<'_>) -> Result<Program, SetupError> {
+    take_place(host, &order.run.limits, ends, true)?;
+    // As exec would leave it.
+    privileges::as_executed()?;
+    sys::close_all_but(MESSAGE_FD + 1, &[]).step("close descriptors")?;
+    let argv = order.run.argv.clone();
+    let name = Path::new(&argv[0]).file_name().unwrap_or_default().as_encoded_bytes();
+    // As long as the kernel keeps it (prctl(2), PR_SET_NAME); no argument holds a NUL.
+    let name = CString::new(&name[..name.len().min(15)]).unwrap_or_default();
+    rustix::thread::set_name(&name).step("name the process")?;
+    let env = variables(order, true).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Ok(Program { argv, env: env.collect() })
 }
 
-/// Turns this process, a fresh child of init, into the step; where it is a copy of a template that fits, all but. Else returns
-/// only where that fails.
-pub(crate) fn execute(
-    host: &Host,
-    template: Option<&Template>,
-    order: &Order,
-    step: &Step,
+/// A step that is to be executed. What takes memory is done ahead: the process that executes it has none of its own.
+pub(crate) struct Executable {
     is_program: bool,
-    ends: Ends<'_>,
-) -> Result<Turned, SetupError> {
-    rustix::process::setsid().step("setsid")?;
-    give_descriptors(ends, is_program).step("give descriptors")?;
-    limits::for_step(host, &step.limits)?;
-    sys::unblock_child_signals().step("unblock signals")?;
-    if is_program && template.is_some_and(|template| template.fits(order)) {
-        // As exec would leave it.
-        privileges::as_executed()?;
-        sys::close_all_but(MESSAGE_FD + 1, &[]).step("close descriptors")?;
-        let name = Path::new(&step.argv[0]).file_name().unwrap_or_default().as_encoded_bytes();
-        // As long as the kernel keeps it (prctl(2), PR_SET_NAME); no argument holds a NUL.
-        let name = CString::new(&name[..name.len().min(15)]).unwrap_or_default();
-        rustix::thread::set_name(&name).step("name the process")?;
-        let mut env = order.env.clone();
-        env.push(("LIVECODE_FD".into(), MESSAGE_FD.to_string()));
-        return Ok(Turned::Into(Program { argv: step.argv.clone(), env }));
+    words: io::Result<Words>,
+}
+
+/// As exec wants them.
+struct Words {
+    /// Where the program may be, in the order in which it is looked for.
+    places: Vec<CString>,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+}
+
+impl Executable {
+    pub fn new(order: &Order, step: &Step, is_program: bool) -> Self {
+        Self { is_program, words: words(order, step, is_program).map_err(io::Error::other) }
     }
 
-    let mut command = Command::new(&step.argv[0]);
-    command.args(&step.argv[1..]).env_clear().envs(order.env.iter().map(|(name, value)| (name, value)));
-    if is_program {
-        command.env("LIVECODE_FD", MESSAGE_FD.to_string());
+    /// Executes it in this process, a fresh child of init. Returns only where that fails.
+    pub fn execute(&self, host: &Host, limits: &StepLimits, ends: Ends<'_>) -> Result<io::Error, SetupError> {
+        take_place(host, limits, ends, self.is_program)?;
+        Ok(match &self.words {
+            Ok(Words { places, argv, env }) => sys::execute(places, argv, env),
+            Err(error) => io::Error::new(error.kind(), error.to_string()),
+        })
     }
-    Ok(Turned::Failed(command.exec()))
+}
+
+fn words(order: &Order, step: &Step, is_program: bool) -> Result<Words, NulError> {
+    let argv = step.argv.iter().map(|word| CString::new(word.as_str())).collect::<Result<Vec<_>, _>>()?;
+    let variables: BTreeMap<_, _> = variables(order, is_program).collect();
+    let path = variables.get("PATH").copied().unwrap_or(DEFAULT_PATH);
+    let env = variables.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
+    let name = step.argv.first().map_or("", String::as_str);
+    let places = if name.contains('/') {
+        vec![CString::new(name)?]
+    } else {
+        let places = path.split(':').map(|folder| Path::new(folder).join(name));
+        let places = places.map(|place| if place.has_root() { place } else { Path::new(".").join(place) });
+        places.map(|place| CString::new(place.into_os_string().into_vec())).collect::<Result<_, _>>()?
+    };
+    Ok(Words { places, argv, env: env.collect::<Result<_, _>>()? })
+}
+
+/// The whole environment of a step.
+fn variables(order: &Order, is_program: bool) -> impl Iterator<Item = (&str, &str)> {
+    let own = order.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    own.chain(is_program.then_some(("LIVECODE_FD", MESSAGE_FD_TEXT)))
+}
+
+/// What distinguishes a child of init from init.
+fn take_place(host: &Host, limits: &StepLimits, ends: Ends<'_>, is_program: bool) -> Result<(), SetupError> {
+    rustix::process::setsid().step("setsid")?;
+    give_descriptors(ends, is_program).step("give descriptors")?;
+    limits::for_step(host, limits)?;
+    sys::unblock_child_signals().step("unblock signals")
 }
 
 /// The program gets its standard descriptors and the message channel; a compile step reads nothing, and all that it

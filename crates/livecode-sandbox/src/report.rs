@@ -67,6 +67,14 @@ pub enum Report {
         /// The file, open to be read.
         file: Option<OwnedFd>,
     },
+    /// What all processes that have ended inside used, where no cgroup counts it: CPU time in milliseconds, and the memory of the
+    /// largest in KiB. It is taken in by [`crate::Sandbox`].
+    Used {
+        /// CPU time, in milliseconds.
+        cpu_ms: u64,
+        /// Memory of the largest process, in KiB.
+        largest_kib: u64,
+    },
     /// There are no more of them; whether those were all that was asked for. Nothing else runs inside now.
     Taken(bool),
 }
@@ -82,6 +90,7 @@ const SETUP_FAILED: u8 = 5;
 const READY: u8 = 6;
 const ARTEFACT: u8 = 7;
 const TAKEN: u8 = 8;
+const USED: u8 = 9;
 
 impl Report {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -95,9 +104,13 @@ impl Report {
             Self::SetupFailed(error) => (SETUP_FAILED, 0, errno(&error.source), error.step.as_str()),
             Self::Artefact { name, executable, .. } => (ARTEFACT, 0, i32::from(*executable), name.as_str()),
             Self::Taken(whole) => (TAKEN, 0, i32::from(*whole), ""),
+            Self::Used { .. } => (USED, 0, 0, ""),
         };
         let mut bytes = vec![tag, index as u8];
         bytes.extend(number.to_le_bytes());
+        if let Self::Used { cpu_ms, largest_kib } = self {
+            bytes.extend([cpu_ms, largest_kib].map(|number| number.to_le_bytes()).as_flattened());
+        }
         bytes.extend(text.bytes().take(MAX_BYTES - bytes.len()));
         bytes
     }
@@ -122,6 +135,11 @@ impl Report {
                 file: None,
             },
             TAKEN => Self::Taken(number != 0),
+            USED => {
+                let ([cpu_ms, largest_kib], []) = text.as_chunks::<8>() else { return None };
+                let [cpu_ms, largest_kib] = [cpu_ms, largest_kib].map(|bytes| u64::from_le_bytes(*bytes));
+                Self::Used { cpu_ms, largest_kib }
+            }
             _ => return None,
         })
     }
@@ -189,12 +207,13 @@ mod tests {
             Report::CannotRun(0, io::Error::from_raw_os_error(2)),
             Report::Artefact { name: "tmp/program".into(), executable: true, file: None },
             Report::Taken(true),
+            Report::Used { cpu_ms: 7, largest_kib: 1 << 40 },
             failed,
         ] {
             let back = Report::decode(&report.encode()).unwrap();
             assert_eq!(format!("{report:?}"), format!("{back:?}"));
         }
-        assert!(Report::decode(b"").is_none() && Report::decode(b"\x09\0\0\0\0\0").is_none());
+        assert!(Report::decode(b"").is_none() && Report::decode(b"\x0a\0\0\0\0\0").is_none());
     }
 
     #[test]

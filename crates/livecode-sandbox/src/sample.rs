@@ -82,7 +82,7 @@ fn cpu_ticks(pid: i32) -> Option<u64> {
 }
 
 /// All processes below one: whoever's parent dies becomes a child of init, so nobody gets away.
-fn descendants(init: i32) -> Vec<i32> {
+pub(crate) fn descendants(init: i32) -> Vec<i32> {
     let mut found = vec![];
     let mut looking = vec![init];
     while let Some(pid) = looking.pop() {

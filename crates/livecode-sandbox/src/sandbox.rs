@@ -13,6 +13,7 @@ use std::{
 use livecode_protocol::order::{Layout, Order, StepLimits};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::retry_on_intr,
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
         SocketType, recvmsg, socketpair,
@@ -22,13 +23,13 @@ use rustix::{
 };
 
 use crate::{
-    cgroup::{self, Group},
+    cgroup::Group,
     host::Host,
-    init::{self, Inside, Purpose},
-    program::Program,
+    init::{self, Inside},
+    maker::{self, Given, Maker},
     report::{MAX_BYTES, Named, Report, Request, SetupError},
     sample::{self, Look, Seen},
-    sys::{self, Forked},
+    sys::{self, Cloned, Forked, Pages},
     without::keeps,
 };
 
@@ -48,6 +49,8 @@ pub struct Pipes {
 pub struct Sandbox {
     control: OwnedFd,
     init: i32,
+    /// Whether init is a child of this process, and not of a maker, which forgets its children.
+    is_child: bool,
     pidfd: OwnedFd,
     group: Group,
     memory_alarm: Option<OwnedFd>,
@@ -57,18 +60,10 @@ pub struct Sandbox {
     reaped: bool,
 }
 
-/// Which side of the making of a sandbox this is.
-pub enum Made {
-    /// The supervisor's.
-    Outside(Sandbox, Pipes),
-    /// A session's program, in a copy of the process that made the sandbox: a template's. No descriptor of that process is
-    /// open any more, so nothing that holds one may be dropped.
-    Inside(Program),
-}
-
 impl Sandbox {
     /// Makes a sandbox, for an order to be told by [`Self::begin`], with a cgroup of the name `name`. Returns at once: setup
-    /// goes on inside, and tells by [`Report`] how it went. In a template it returns a second time, in each program.
+    /// goes on inside, and tells by [`Report`] how it went. Its first process is a copy of the maker's, where one is given, and is
+    /// kept off the CPU `avoids` until it has its order; else a copy of this process.
     ///
     /// # Errors
     /// The step that failed while still outside: a cgroup, a pipe, the clone itself.
@@ -76,8 +71,9 @@ impl Sandbox {
         host: &Host,
         name: &str,
         layout: &Layout,
-        purpose: Purpose<'_>,
-    ) -> Result<Made, SetupError> {
+        maker: Option<&Maker>,
+        avoids: Option<usize>,
+    ) -> Result<(Self, Pipes), SetupError> {
         let group = host.cgroups.create(name)?;
         let memory_alarm = group.memory_alarm().step("watch for want of memory")?;
         let birthplace = group.birthplace().step("open the cgroup")?;
@@ -94,40 +90,33 @@ impl Sandbox {
         let (control, control_end) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .step("make pipes")?;
+        let ends = [stdin_end, stdout_end, stderr_end, messages_end.into()];
+        let given = Given { control: control_end, ends, entrances, birthplace, avoids };
 
-        let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWUTS;
-        let namespaces =
-            [("pid", libc::CLONE_NEWPID), ("ipc", libc::CLONE_NEWIPC), ("network", libc::CLONE_NEWNET)];
-        for (_, flag) in namespaces.into_iter().filter(|(name, _)| keeps(name)) {
-            flags |= flag;
-        }
-        if host.rootless {
-            flags |= libc::CLONE_NEWUSER;
-        }
-        let outer_ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        match sys::clone(flags, cgroup::borrowed(&birthplace)).step("clone into fresh namespaces")? {
-            Forked::Child => {
-                let ends = [stdin_end, stdout_end, stderr_end, messages_end.into()];
-                // They belong to the supervisor: here nothing of it is to be removed, nor closed a second time.
-                std::mem::forget((group, memory_alarm, birthplace, stdin, stdout, stderr, messages, control));
-                let inside =
-                    Inside { host, layout, purpose, control: control_end, ends, entrances, outer_ids };
-                Ok(Made::Inside(init::run(inside)))
-            }
-            Forked::Parent(cloned) => Ok(Made::Outside(
-                Self {
-                    control,
-                    init: cloned.pid,
-                    pidfd: cloned.pidfd,
-                    group,
-                    memory_alarm,
-                    is_memory_sampled: host.cgroups.missing().memory,
-                    seen: Seen::default(),
-                    reaped: false,
-                },
-                Pipes { stdin, stdout, stderr, messages },
-            )),
-        }
+        let cloned = match maker {
+            Some(maker) => maker.make(&given).step(maker::ASK)?,
+            None => match clone_init(host, &given).step("clone into fresh namespaces")? {
+                Forked::Parent(cloned) => cloned,
+                Forked::Child => {
+                    // They belong to the supervisor: here nothing of it is to be removed, nor closed a second time.
+                    std::mem::forget((group, memory_alarm, stdin, stdout, stderr, messages, control));
+                    init::run(Inside::new(host, layout, given));
+                    sys::exit_now(0) // by now it has: only in a template's program it comes back
+                }
+            },
+        };
+        let sandbox = Self {
+            control,
+            init: cloned.pid,
+            is_child: maker.is_none(),
+            pidfd: cloned.pidfd,
+            group,
+            memory_alarm,
+            is_memory_sampled: host.cgroups.missing().memory,
+            seen: Seen::default(),
+            reaped: false,
+        };
+        Ok((sandbox, Pipes { stdin, stdout, stderr, messages }))
     }
 
     /// Sets limits. Before [`Self::begin`] it saves time then.
@@ -210,6 +199,12 @@ impl Sandbox {
         let mut buffers = [IoSliceMut::new(&mut bytes)];
         let received = recvmsg(&self.control, &mut buffers, &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)?;
         let mut report = Report::decode(&bytes[..received.bytes]);
+        if let Some(Report::Used { cpu_ms, largest_kib }) = report {
+            self.seen.cpu_ms = self.seen.cpu_ms.max(cpu_ms);
+            self.seen.memory_peak_kib = self.seen.memory_peak_kib.max(largest_kib);
+            self.seen.processes_peak = self.seen.processes_peak.max(1);
+            return self.receive(flags);
+        }
         if let Some(Report::Artefact { file, .. }) = &mut report {
             *file = ancillary.drain().find_map(|message| match message {
                 RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
@@ -255,12 +250,18 @@ impl Sandbox {
 
     /// Kills everything inside and waits until it is gone.
     pub fn reap(&mut self) {
-        self.kill();
         if self.reaped {
             return;
         }
-        // What init and all it has buried used is told once, now.
-        if let Ok(used) = sys::bury(self.init) {
+        self.kill();
+        if !self.is_child {
+            if !self.group.counts() {
+                self.seen.cpu_ms = self.seen.cpu_ms.max(sample::cpu_ms(self.init));
+            }
+            let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
+            let _ = retry_on_intr(|| poll(&mut ended, None));
+        } else if let Ok(used) = sys::bury(self.init) {
+            // What init and all it has buried used is told once, now.
             self.seen.cpu_ms = self.seen.cpu_ms.max(used.cpu_ms);
             self.seen.memory_peak_kib = self.seen.memory_peak_kib.max(used.largest_kib);
             self.seen.processes_peak = self.seen.processes_peak.max(1);
@@ -272,6 +273,11 @@ impl Sandbox {
     /// for its end.
     pub fn is_alone(&self) -> bool {
         self.group.counts() && self.group.processes().is_some_and(|count| count <= 1)
+    }
+
+    /// What its program has used of the memory that it is a copy of.
+    pub(crate) fn used_memory(&self) -> Vec<Pages> {
+        sample::descendants(self.init).first().map_or(vec![], |program| sys::used_memory(*program))
     }
 
     /// CPU time used so far, in milliseconds: counted by a cgroup, or else seen by looking at each process.
@@ -319,6 +325,20 @@ impl Sandbox {
     pub fn out_of_memory(&self) -> bool {
         self.group.memory_kills() > 0
     }
+}
+
+/// Clones this process into fresh namespaces, as what is to be init of a sandbox.
+pub(crate) fn clone_init(host: &Host, given: &Given) -> io::Result<Forked<Cloned>> {
+    let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWUTS;
+    let namespaces =
+        [("pid", libc::CLONE_NEWPID), ("ipc", libc::CLONE_NEWIPC), ("network", libc::CLONE_NEWNET)];
+    for (_, flag) in namespaces.into_iter().filter(|(name, _)| keeps(name)) {
+        flags |= flag;
+    }
+    if host.rootless {
+        flags |= libc::CLONE_NEWUSER;
+    }
+    sys::clone(flags, given.birthplace.as_ref().map(AsFd::as_fd))
 }
 
 impl Drop for Sandbox {

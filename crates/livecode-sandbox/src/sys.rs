@@ -1,7 +1,7 @@
 //! The system calls that have no safe wrapper elsewhere. All `unsafe` of the project is here.
 
 use std::{
-    ffi::CStr,
+    ffi::{CStr, CString},
     io,
     ops::Range,
     os::{
@@ -34,6 +34,52 @@ pub fn fork() -> io::Result<Forked<Pid>> {
     // SAFETY: there is one thread, so the child has the whole process and nobody else's lock is held.
     let pid = check(libc::c_long::from(unsafe { libc::fork() }))?;
     Ok(Pid::from_raw(pid as i32).map_or(Forked::Child, Forked::Parent))
+}
+
+/// Runs `child` in a new process that has this one's memory, and nothing else of it; this one, which must have a single thread,
+/// waits until that has executed a program or ended (vfork(2)). So no memory is copied. What `child` returns is its status.
+///
+/// # Errors
+/// As [`fork`].
+pub(crate) fn vfork<F: FnOnce() -> i32>(child: F) -> io::Result<Pid> {
+    const STACK_BYTES: usize = 128 * 1024;
+    const WORD_BYTES: usize = size_of::<u128>();
+    extern "C" fn enter<F: FnOnce() -> i32>(child: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: it is what `clone` was given below, and nobody else uses it meanwhile.
+        unsafe { &mut *child.cast::<Option<F>>() }.take().map_or(125, |child| child())
+    }
+    require_single_thread()?;
+    let mut child = Some(child);
+    let mut stack: Vec<u128> = Vec::with_capacity(STACK_BYTES / WORD_BYTES);
+    let top = stack.spare_capacity_mut().as_mut_ptr_range().end;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: this process, which has one thread, does nothing until the other has left its memory for good, so the stack, which
+    // is large enough and aligned, and `child` outlive their use, and no lock can be found held. What `enter` returns the
+    // C library ends the other with.
+    let pid = unsafe { libc::clone(enter::<F>, top.cast(), flags, (&raw mut child).cast()) };
+    let pid = check(libc::c_long::from(pid))?;
+    Pid::from_raw(pid as i32).ok_or_else(|| io::Error::other("a child without a number"))
+}
+
+/// Executes the first of `places` that can be, with the arguments and the environment given, as execvp(3) does. Returns why that
+/// was not possible.
+pub(crate) fn execute(places: &[CString], argv: &[CString], env: &[CString]) -> io::Error {
+    let pointers = |words: &[CString]| -> Vec<*const libc::c_char> {
+        words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (argv, env) = (pointers(argv), pointers(env));
+    let mut why = io::Error::from_raw_os_error(libc::ENOENT);
+    for place in places {
+        // SAFETY: all are NUL-terminated, the arrays end with a null pointer, and everything outlives the call.
+        unsafe { libc::execvpe(place.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOTDIR) => {}
+            Some(libc::EACCES) => why = error,
+            _ => return error,
+        }
+    }
+    why
 }
 
 /// clone3(2), Linux 5.7. The libc crate's constant is too narrow for its value.
@@ -78,6 +124,14 @@ pub(crate) struct Used {
     pub exit_code: Option<i32>,
 }
 
+impl Used {
+    fn of(usage: &libc::rusage, exit_code: Option<i32>) -> Self {
+        let ms = |time: libc::timeval| time.tv_sec as u64 * 1000 + time.tv_usec as u64 / 1000;
+        let cpu_ms = ms(usage.ru_utime) + ms(usage.ru_stime);
+        Self { cpu_ms, largest_kib: usage.ru_maxrss as u64, exit_code }
+    }
+}
+
 /// Waits until the child `pid` is dead and gone, which it must not be yet.
 pub(crate) fn bury(pid: i32) -> io::Result<Used> {
     let mut status = 0;
@@ -92,20 +146,37 @@ pub(crate) fn bury(pid: i32) -> io::Result<Used> {
             Ok(_) => break,
         }
     }
-    let ms = |time: libc::timeval| time.tv_sec as u64 * 1000 + time.tv_usec as u64 / 1000;
-    let exit_code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
-    Ok(Used {
-        cpu_ms: ms(usage.ru_utime) + ms(usage.ru_stime),
-        largest_kib: usage.ru_maxrss as u64,
-        exit_code,
-    })
+    Ok(Used::of(&usage, libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))))
+}
+
+/// What children that have ended, and were waited for, used.
+pub(crate) fn used_by_children() -> Used {
+    // SAFETY: all fields of rusage are integers, for which zero is a valid value; it is valid to write to.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    Used::of(&usage, None)
 }
 
 fn require_single_thread() -> io::Result<()> {
+    if threads()? == 1 {
+        Ok(())
+    } else {
+        Err(io::Error::other("a process with several threads must not fork"))
+    }
+}
+
+/// Whether this process has no other thread, and may fork.
+pub fn has_one_thread() -> bool {
+    threads().is_ok_and(|threads| threads == 1)
+}
+
+fn threads() -> io::Result<u64> {
     // The link count of the folder is the number of threads plus two (`.` and `..`).
     use std::os::unix::fs::MetadataExt;
-    let threads = std::fs::metadata("/proc/self/task")?.nlink().saturating_sub(2);
-    if threads == 1 { Ok(()) } else { Err(io::Error::other("a process with several threads must not fork")) }
+    Ok(std::fs::metadata("/proc/self/task")?.nlink().saturating_sub(2))
 }
 
 /// Takes part in no cgroup above its own any more: /proc/self/cgroup says `/`.
@@ -218,20 +289,27 @@ pub(crate) fn kill_all_others() -> io::Result<()> {
     }
 }
 
-/// madvise(2), Linux 5.14. Kernels before that fill pages as they are touched.
-const MADV_POPULATE_WRITE: i32 = 23;
+/// Memory of a process, in whole pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pages {
+    pub range: Range<usize>,
+    /// Whether they were written to, and not only read.
+    pub are_written: bool,
+}
 
-/// Where this process has memory of its own that it may write to: what a fork of it would copy page by page.
-pub(crate) fn written_memory() -> Vec<Range<usize>> {
+/// What the process `pid`, a fork of another, has used of that one's memory: of its own, what it has copied, since it has
+/// written there; of files, what it has looked at. A fork starts with neither.
+pub(crate) fn used_memory(pid: i32) -> Vec<Pages> {
     const ENTRY_BYTES: usize = 8;
-    /// In memory or in swap, and not a file's (proc_pid_pagemap(5)).
-    const HAS_PAGE: u64 = 0b11 << 62;
+    // In memory; a file's; and in no other process's (proc_pid_pagemap(5)).
+    const IS_PRESENT: u64 = 1 << 63;
     const IS_FILE: u64 = 1 << 61;
+    const IS_EXCLUSIVE: u64 = 1 << 56;
     let page_bytes = rustix::param::page_size();
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let Ok(pages) = std::fs::File::open("/proc/self/pagemap") else { return vec![] };
-    let mut found: Vec<Range<usize>> = vec![];
-    for line in maps.lines().filter(|line| line.contains(" rw-p ") && !line.ends_with("[stack]")) {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let Ok(pages) = std::fs::File::open(format!("/proc/{pid}/pagemap")) else { return vec![] };
+    let mut found: Vec<Pages> = vec![];
+    for line in maps.lines().filter(|line| !line.ends_with(']') || line.ends_with("[heap]")) {
         let range = line.split(' ').next().and_then(|range| range.split_once('-'));
         let numbers = range.map(|(start, end)| [start, end].map(|number| usize::from_str_radix(number, 16)));
         let Some([Ok(start), Ok(end)]) = numbers else { continue };
@@ -239,23 +317,34 @@ pub(crate) fn written_memory() -> Vec<Range<usize>> {
         if pages.read_exact_at(&mut entries, (start / page_bytes * ENTRY_BYTES) as u64).is_err() {
             continue;
         }
+        let first = found.len();
         for (index, entry) in entries.as_chunks::<ENTRY_BYTES>().0.iter().enumerate() {
             let (page, entry) = (start + index * page_bytes, u64::from_ne_bytes(*entry));
-            match found.last_mut() {
-                _ if entry & HAS_PAGE == 0 || entry & IS_FILE != 0 => {}
-                Some(last) if last.end == page => last.end = page + page_bytes,
-                _ => found.push(page..page + page_bytes),
+            let are_written = match (entry & IS_PRESENT, entry & IS_FILE, entry & IS_EXCLUSIVE) {
+                (IS_PRESENT, 0, IS_EXCLUSIVE) => true,
+                (IS_PRESENT, IS_FILE, _) => false,
+                _ => continue,
+            };
+            match found[first..].last_mut() {
+                Some(last) if last.range.end == page && last.are_written == are_written => {
+                    last.range.end += page_bytes;
+                }
+                _ => found.push(Pages { range: page..page + page_bytes, are_written }),
             }
         }
     }
     found
 }
 
-/// Gives this process, a fresh fork of the one whose memory that was, its own copy of it at once instead of page by page.
-pub(crate) fn own_memory(written: &[Range<usize>]) {
-    for range in written {
+/// Gives this process, a fresh fork of the one whose memory that was, what it will use of it at once instead of page by page
+/// (madvise(2), Linux 5.14; a kernel before that does so as it is touched).
+pub(crate) fn use_memory(used: &[Pages]) {
+    const MADV_POPULATE_READ: i32 = 22;
+    const MADV_POPULATE_WRITE: i32 = 23;
+    for Pages { range, are_written } in used {
+        let advice = if *are_written { MADV_POPULATE_WRITE } else { MADV_POPULATE_READ };
         // SAFETY: the advice changes no contents, and fails where there is no such memory.
-        unsafe { libc::madvise(range.start as *mut libc::c_void, range.len(), MADV_POPULATE_WRITE) };
+        unsafe { libc::madvise(range.start as *mut libc::c_void, range.len(), advice) };
     }
 }
 

@@ -7,14 +7,14 @@ use livecode_protocol::{
     order::{Layout, Order},
     warm::Template,
 };
-use livecode_sandbox::{Host, Made, Pipes, Purpose, Sandbox, SetupError};
+use livecode_sandbox::{Host, Pipes, Sandbox, SetupError};
 
 use crate::{
     cache::{Cache, Kept},
     connection::Connection,
     ending::Findings,
     folder::{Folder, FolderError},
-    group,
+    group::Identity,
     record::Record,
     supervisor::Supervisor,
 };
@@ -44,9 +44,15 @@ pub(crate) struct Begun {
 
 /// Supervises the session in the folder `path`, first of all for `server`, in the sandbox that is ready if it fits. The
 /// result is the process's exit status.
-pub(crate) fn supervise(host: &Host, path: PathBuf, server: UnixStream, ready: Option<Ready>) -> i32 {
+pub(crate) fn supervise(
+    host: &Host,
+    own: &Identity,
+    path: PathBuf,
+    server: UnixStream,
+    ready: Option<Ready>,
+) -> i32 {
     let began = Instant::now();
-    match begin(host, path, server, ready, began) {
+    match begin(host, own, path, server, ready, began) {
         Ok(None) => 0,
         Ok(Some(mut supervisor)) => {
             supervisor.run();
@@ -63,23 +69,24 @@ pub(crate) fn supervise(host: &Host, path: PathBuf, server: UnixStream, ready: O
 
 /// Starts the program. Whoever finds the journal finds who writes it, and can have it killed wherever it hangs. Once the
 /// journal exists, a failure is told there, and there is nothing left to supervise.
-fn begin(
-    host: &Host,
+fn begin<'h>(
+    host: &'h Host,
+    own: &Identity,
     path: PathBuf,
     server: UnixStream,
     ready: Option<Ready>,
     began: Instant,
-) -> Result<Option<Supervisor<'_>>, FolderError> {
+) -> Result<Option<Supervisor<'h>>, FolderError> {
     let folder = Folder::open(path)?;
     folder.lock()?;
-    folder.write_state()?;
+    folder.write_state(own.state())?;
     let journal = folder.journal()?;
     let mut order = folder.order()?;
     let (cache, entry) = Cache::find(&mut order);
     let mut record = Record::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
     let start = || -> Result<_, String> {
         let file = folder.order_file().map_err(|error| error.to_string())?;
-        let begun = sandbox_for(host, &order, ready).and_then(|(mut sandbox, pipes, start)| {
+        let begun = sandbox_for(host, own, &order, ready).and_then(|(mut sandbox, pipes, start)| {
             sandbox.begin(&order, file.as_fd(), entry.as_ref())?;
             Ok((sandbox, pipes, start))
         });
@@ -104,6 +111,7 @@ fn begin(
 /// The sandbox that is ready, or another where it does not fit the order or has died.
 fn sandbox_for(
     host: &Host,
+    own: &Identity,
     order: &Order,
     ready: Option<Ready>,
 ) -> Result<(Sandbox, Pipes, Start), SetupError> {
@@ -114,8 +122,6 @@ fn sandbox_for(
         let is_up = template.is_some_and(|template| template.fits(order));
         return Ok((sandbox, pipes, if is_up { Start::Interpreter } else { Start::Sandbox }));
     }
-    match Sandbox::prepare(host, &group::own_name(), &layout, Purpose::Now)? {
-        Made::Outside(sandbox, pipes) => Ok((sandbox, pipes, Start::Cold)),
-        Made::Inside(_) => unreachable!("only a template's copy goes on inside"),
-    }
+    let (sandbox, pipes) = Sandbox::prepare(host, &own.group(), &layout, None, None)?;
+    Ok((sandbox, pipes, Start::Cold))
 }

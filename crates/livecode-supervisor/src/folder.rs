@@ -66,16 +66,10 @@ impl Folder {
         File::open(self.path.join(order::FILE)).map_err(FolderError::Order)
     }
 
-    pub fn write_state(&self) -> Result<(), FolderError> {
+    pub fn write_state(&self, state: &State) -> Result<(), FolderError> {
         let write = || -> io::Result<()> {
-            let state = State {
-                version: control::VERSION,
-                boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
-                pid: std::process::id(),
-                pid_start_ticks: State::start_ticks(&fs::read_to_string("/proc/self/stat")?).unwrap_or(0),
-            };
             let partial = self.path.join(".state.json");
-            fs::write(&partial, serde_json::to_vec(&state)?)?;
+            fs::write(&partial, serde_json::to_vec(state)?)?;
             fs::rename(partial, self.path.join(control::STATE_FILE))
         };
         write().map_err(FolderError::State)

@@ -1,9 +1,9 @@
 //! The names of sandboxes' groups. One is made before its session is known, so it is named after its supervisor: as long as
 //! that process lives, nobody else clears the group away, and no other process ever has the name.
 
-use std::fs;
+use std::{fs, io};
 
-use livecode_protocol::control::State;
+use livecode_protocol::control::{self, State};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, pidfd_open},
@@ -12,10 +12,29 @@ use rustix::{
 /// How long a dying process may take until it is dead, in seconds.
 const DEATH_PATIENCE_S: i64 = 5;
 
-/// The name of the group that this process makes.
-pub(crate) fn own_name() -> String {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    name(std::process::id(), State::start_ticks(&stat).unwrap_or(0))
+/// Who this process is, for those who must know it again.
+pub(crate) struct Identity(State);
+
+impl Identity {
+    /// Found out once: a fork is another.
+    pub fn own() -> io::Result<Self> {
+        Ok(Self(State {
+            version: control::VERSION,
+            boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
+            pid: std::process::id(),
+            pid_start_ticks: State::start_ticks(&fs::read_to_string("/proc/self/stat")?).unwrap_or(0),
+        }))
+    }
+
+    /// What stands in the folder of a session of its.
+    pub fn state(&self) -> &State {
+        &self.0
+    }
+
+    /// The name of its group.
+    pub fn group(&self) -> String {
+        name(self.0.pid, self.0.pid_start_ticks)
+    }
 }
 
 /// The name of the group of the supervisor with this number, which started so many ticks after the boot.
@@ -51,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_name_is_its_process() {
-        assert_eq!(is_dead(&own_name()), Some(false));
+        assert_eq!(is_dead(&Identity::own().unwrap().group()), Some(false));
         assert_eq!(is_dead(&name(std::process::id(), 1)), Some(true)); // a number that came back
         assert_eq!(is_dead("0000000000000000000000000g"), None);
     }

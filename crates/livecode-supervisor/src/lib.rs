@@ -3,7 +3,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`bench`] | what `benches/` measures |
-//! | [`spawner`] | the process that forks supervisors |
+//! | [`spawner`] | the process that forks supervisors, and the life of a template |
 //! | `begin` | how a session begins |
 //! | `supervisor` | the loop of one supervisor: what it waits for, and what it does about it |
 //! | `cache` | what was compiled before, and what is kept of what is compiled now |
@@ -17,7 +17,7 @@
 //! | `patience` | when the program's pipes are looked at |
 //! | `connection` | the talk with servers |
 //! | `sync` | the journal to the disk, off the loop |
-//! | `pool` | sandboxes made ahead |
+//! | `pool` | supervisors that are ahead of their requests, or rest |
 //! | `group` | names of the sandboxes' cgroups |
 //! | `sweep` | what dead supervisors left |
 
@@ -45,4 +45,4 @@ mod supervisor;
 mod sweep;
 mod sync;
 
-pub use livecode_sandbox::{Program, exit_now};
+pub use livecode_sandbox::{Program, exit_now, pass};

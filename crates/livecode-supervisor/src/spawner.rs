@@ -1,65 +1,83 @@
-//! The spawner: a process with one thread that forks a supervisor for each session.
+//! The spawner: a process with one thread that forks supervisors.
 //!
-//! It is started by the server, as `livecode spawner` or within an interpreter that is a template, with a sequenced-packet
-//! socket. It says in one datagram ([`Ready`]) what this machine can do. After that each datagram from the server is a
-//! [`SpawnerRequest`] with one end of a socket pair attached: to start a supervisor, whose first connection that is, or to
-//! sweep up after a dead one. There is no answer; what could not be forked, or is done, shows as that connection's end.
+//! It is started by the server, as `livecode spawner`, with a sequenced-packet socket. It says in one datagram ([`Ready`]) what
+//! this machine can do. After that each datagram from the server is a [`SpawnerRequest`] with one end of a socket pair
+//! attached: to start a supervisor, whose first connection that is, or to sweep up after a dead one. There is no answer; what
+//! could not be forked, or is done, shows as that connection's end.
 //!
-//! As a rule it is not the spawner that receives a request, but one of its forks. So a fork can be ahead of the request,
-//! and make a sandbox meanwhile ([`Pool`]). A template never receives one, so that no copy of its memory holds what another
-//! session was told.
+//! As a rule it is not the spawner that receives a request, but a supervisor that is ahead of it, and has a sandbox ready
+//! ([`Pool`]). Those sandboxes are made by a process of their own, the maker: a fork of this one, or a template, to which the
+//! server sends a socket first.
 //!
 //! It ends when the server closes the socket. Supervisors run on: each has a session of its own (setsid), and the
 //! kernel reaps them.
 
 use std::{
     io,
-    io::IoSliceMut,
-    mem::MaybeUninit,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd as _, OwnedFd},
         unix::{fs::MetadataExt as _, net::UnixStream},
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use livecode_protocol::{
     SessionId,
     control::{Ready, SpawnerRequest},
-    warm::SpawnerSettings,
+    warm::{SpawnerSettings, Warm},
 };
-use livecode_sandbox::{Forked, Host, Made, Program, Purpose, Sandbox, SetupError};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg};
+use livecode_sandbox::{Forked, Host, Maker, Program, Sandbox, SetupError, maker, pass};
+use rustix::{
+    net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair,
+        sockopt::{Timeout, set_socket_timeout},
+    },
+    process::{PidfdFlags, getpid, pidfd_open},
+};
 
 use crate::{
-    begin, group,
-    pool::{Member, Pool},
+    begin,
+    group::Identity,
+    pool::{MOST_SERVED, Member, Pool},
     sweep,
 };
 
 /// The longest request, in bytes.
 const MAX_REQUEST_BYTES: usize = 256;
 
-/// How [`run`] returns.
-#[derive(Debug)]
-pub enum End {
-    /// The spawner, or what it forked, is done, and is to exit with this status.
-    Exit(i32),
-    /// This process is a session's program.
-    Program(Program),
-}
+/// How long a template may take until it is one, from when its spawner is up.
+const TEMPLATE_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs until the server closes `server`. Within a template it returns a second time in each program.
-pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> End {
+/// Runs until the server closes `server`; or, in what it forks, until that is done. The result is the status to exit with.
+pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
     // Signals of the server's terminal are not for us; we end when the server does.
     let _ = rustix::process::setsid();
-    let host = match prepare(settings) {
-        Ok(host) => host,
+    let prepared = host(&settings.data_dir).and_then(|host| {
+        let maker = match &settings.template {
+            None => {
+                host.try_sandbox()?; // one tries for all
+                None
+            }
+            Some(template) => {
+                let (socket, process) = greet_template(&server)?;
+                Some(Maker::new(Some(template.clone()), socket, process))
+            }
+        };
+        Ok((host, maker))
+    });
+    let (host, maker) = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => {
             say(&server, &Ready { degraded: vec![], error: Some(with_causes(&*error)) });
-            return End::Exit(1);
+            return 1;
         }
     };
+    if let (Some(maker), Some(warm), Ok(own)) = (&maker, &settings.warm, Identity::own())
+        && let Err(error) = maker.rehearse(&host, &own.group(), &warm.layout, &warm.limits)
+    {
+        eprintln!("livecode spawner: {error}: {}", error.source); // it is slower without
+    }
     say(&server, &Ready { degraded: host.degraded(), error: None });
     // Forgotten children are reaped by the kernel (signal(7)).
     livecode_sandbox::reap_children_automatically(true);
@@ -74,32 +92,126 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> End {
             Err(error) => eprintln!("livecode spawner: cannot fork to sweep: {error}"),
         }
     }
-    let spawner = Spawner { host, settings };
-    Pool::new(&spawner, server).run()
+    let maker = match (maker, &settings.warm) {
+        (None, Some(warm)) => match fork_maker(&host, warm) {
+            Ok(maker) => maker,
+            Err(error) => {
+                eprintln!("livecode spawner: no sandbox can be made ahead: {error}");
+                None
+            }
+        },
+        (maker, _) => maker,
+    };
+    let spawner = Spawner { host, settings, maker };
+    match Pool::new(&spawner, server) {
+        Ok(pool) => pool.run(),
+        Err(error) => {
+            eprintln!("livecode spawner: {error}");
+            1
+        }
+    }
+}
+
+/// Forks a maker, which ends with this process.
+fn fork_maker(host: &Host, warm: &Warm) -> io::Result<Option<Maker>> {
+    let asker = pidfd_open(getpid(), PidfdFlags::empty())?;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    match livecode_sandbox::fork()? {
+        Forked::Parent(pid) => Ok(Some(Maker::new(None, ours, pidfd_open(pid, PidfdFlags::empty())?))),
+        Forked::Child => {
+            drop(ours);
+            let _ = rustix::thread::set_name(c"livecode-maker");
+            let ended = maker::serve(host, &warm.layout, None, asker.as_fd(), theirs.as_fd());
+            livecode_sandbox::exit_now(i32::from(ended.is_err()))
+        }
+    }
+}
+
+/// Takes the socket to the template, and its process, from the server, and tells it whom it serves, and with whom it ends.
+fn greet_template(server: &OwnedFd) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (_, mut template) = pass::receive(server, &mut [0], RecvFlags::empty())?;
+    let (Some(process), Some(template)) = (template.pop(), template.pop()) else {
+        return Err(io::Error::other("the server sent no template"));
+    };
+    let own = pidfd_open(getpid(), PidfdFlags::empty())?;
+    pass::send(&template, &[0], &[own.as_fd()], SendFlags::empty())?;
+    set_socket_timeout(&template, Timeout::Recv, Some(TEMPLATE_PATIENCE))?;
+    match pass::receive(&template, &mut [0], RecvFlags::empty())?.0 {
+        0 => Err(io::Error::other("the template ended before it was one")),
+        _ => Ok((template, process)),
+    }
+}
+
+/// The life of a template: makes sandboxes for the spawner at the other end of `socket`, whose programs are copies of this
+/// process. `None` when that is gone; in each program it returns what that is.
+///
+/// # Errors
+/// Where the machine or the socket is not as it should be.
+pub fn serve_as_template(
+    socket: &OwnedFd,
+    settings: &SpawnerSettings,
+) -> Result<Option<Program>, Box<dyn std::error::Error>> {
+    let _ = rustix::process::setsid();
+    let (Some(template), Some(warm)) = (&settings.template, &settings.warm) else {
+        return Err("the settings are not those of a template".into());
+    };
+    let host = host(&settings.data_dir)?;
+    let (_, mut askers) = pass::receive(socket, &mut [0], RecvFlags::empty())?;
+    let Some(asker) = askers.pop() else { return Ok(None) };
+    livecode_sandbox::reap_children_automatically(true);
+    pass::send(socket, &[0], &[], SendFlags::empty())?;
+    let program = maker::serve(&host, &warm.layout, Some(template), asker.as_fd(), socket.as_fd())?;
+    if program.is_some() {
+        std::mem::forget((host, asker)); // closed already
+    }
+    Ok(program)
 }
 
 /// What the forks of a spawner share.
 pub(crate) struct Spawner<'a> {
     pub host: Host,
     pub settings: &'a SpawnerSettings,
+    /// Who makes sandboxes ahead, if they are to be.
+    pub maker: Option<Maker>,
 }
 
 impl Spawner<'_> {
-    /// The life of a fork: makes a sandbox if it is `ahead` of the request, and serves one request. `note` hears how far it is.
-    pub fn serve(&self, mut member: Member) -> End {
+    /// The life of a supervisor: makes a sandbox if it is ahead of the request, serves one request, and again as long as it is
+    /// wanted and fit for it.
+    pub fn serve(&self, mut member: Member) -> i32 {
         let _ = rustix::process::setsid();
         livecode_sandbox::reap_children_automatically(false);
         let _ = rustix::thread::set_name(c"livecode-super");
-        let ready = match self.make_ready(&member) {
-            Ok(ready) => ready,
-            Err(NotReady::Program(program)) => {
-                member.forget();
-                return End::Program(program);
+        let own = match Identity::own() {
+            Ok(own) => own,
+            Err(error) => {
+                eprintln!("livecode supervisor: cannot find out who it is: {error}");
+                return 1;
             }
+        };
+        for _ in 0..MOST_SERVED {
+            match self.serve_once(&own, &mut member) {
+                Served::Session if member.is_ahead && livecode_sandbox::has_one_thread() => {}
+                Served::Session => return 0,
+                Served::End(status) => return status,
+            }
+            if !member.rest() {
+                return 0;
+            }
+        }
+        0
+    }
+
+    fn serve_once(&self, own: &Identity, member: &mut Member) -> Served {
+        let mut ready = match self.make_ready(own, member) {
+            Ok(ready) => ready,
             // Whoever is asked next makes one of its own, and says why it cannot.
-            Err(NotReady::Failed(error)) => {
+            Err(error) => {
                 eprintln!("livecode spawner: no sandbox can be made ahead: {error}: {}", error.source);
-                return End::Exit(1);
+                if Maker::is_to_blame(&error) {
+                    member.blame_maker();
+                }
+                return Served::End(1);
             }
         };
         loop {
@@ -107,23 +219,26 @@ impl Spawner<'_> {
                 Ok(Some(request)) => request,
                 Ok(None) => {
                     drop(ready); // and its cgroups
-                    return End::Exit(0);
+                    return Served::End(0);
                 }
                 Err(error) => {
                     eprintln!("livecode spawner: the server's socket failed: {error}");
-                    return End::Exit(1);
+                    return Served::End(1);
                 }
             };
             match request {
                 SpawnerRequest::Start(id) => {
                     member.take();
                     let folder = folder(&self.settings.data_dir, id);
-                    return End::Exit(begin::supervise(&self.host, folder, stream, ready));
+                    return match begin::supervise(&self.host, own, folder, stream, ready.take()) {
+                        0 => Served::Session,
+                        status => Served::End(status),
+                    };
                 }
                 SpawnerRequest::Sweep(id) => {
                     sweep::sweep(&self.host, &self.settings.data_dir, id);
                     if !member.is_ahead {
-                        return End::Exit(0);
+                        return Served::End(0);
                     }
                 }
             }
@@ -131,40 +246,27 @@ impl Spawner<'_> {
     }
 
     /// A sandbox without an order, as the settings say; none where the member is not ahead.
-    fn make_ready(&self, member: &Member) -> Result<Option<begin::Ready>, NotReady> {
+    fn make_ready(&self, own: &Identity, member: &Member) -> Result<Option<begin::Ready>, SetupError> {
         let Some(warm) = self.settings.warm.as_ref().filter(|_| member.is_ahead) else { return Ok(None) };
-        let template = self.settings.template.as_ref();
         if let Some(cpu) = member.avoids {
             self.host.cpus.avoid(cpu);
         }
-        match Sandbox::prepare(&self.host, &group::own_name(), &warm.layout, Purpose::Later(template))? {
-            Made::Inside(program) => Err(NotReady::Program(program)),
-            Made::Outside(mut sandbox, pipes) => {
-                sandbox.limit(&warm.limits, warm.cpu_millicores)?;
-                sandbox.wait_ready()?;
-                self.host.cpus.use_all();
-                Ok(Some(begin::Ready {
-                    layout: warm.layout.clone(),
-                    template: template.cloned(),
-                    sandbox,
-                    pipes,
-                }))
-            }
-        }
+        let (name, maker) = (own.group(), self.maker.as_ref());
+        let (mut sandbox, pipes) = Sandbox::prepare(&self.host, &name, &warm.layout, maker, member.avoids)?;
+        sandbox.limit(&warm.limits, warm.cpu_millicores)?;
+        sandbox.wait_ready()?;
+        self.host.cpus.use_all();
+        let template = maker.and_then(|maker| maker.template().cloned());
+        Ok(Some(begin::Ready { layout: warm.layout.clone(), template, sandbox, pipes }))
     }
 }
 
-/// Why there is no sandbox.
-enum NotReady {
-    /// This process is in one.
-    Program(Program),
-    Failed(SetupError),
-}
-
-impl From<SetupError> for NotReady {
-    fn from(error: SetupError) -> Self {
-        Self::Failed(error)
-    }
+/// How far a supervisor has come.
+enum Served {
+    /// Its session has ended well.
+    Session,
+    /// It is to end, with this status.
+    End(i32),
 }
 
 /// Where a session lives.
@@ -172,16 +274,11 @@ pub(crate) fn folder(data_dir: &Path, id: SessionId) -> PathBuf {
     data_dir.join("sessions").join(id.to_string())
 }
 
-fn prepare(settings: &SpawnerSettings) -> Result<Host, Box<dyn std::error::Error>> {
-    let data_dir = &settings.data_dir;
+/// What sandboxes are made on.
+fn host(data_dir: &Path) -> Result<Host, Box<dyn std::error::Error>> {
     let staging = data_dir.join("mnt");
     std::fs::create_dir_all(&staging)?;
-    let host = Host::new(staging.canonicalize()?, identity(data_dir)?);
-    // One tries for all.
-    if settings.template.is_none() {
-        host.try_sandbox()?;
-    }
-    Ok(host)
+    Ok(Host::new(staging.canonicalize()?, identity(data_dir)?))
 }
 
 /// Tells data directories apart by what they are, not by their paths: on two file systems, one of which is not mounted
@@ -221,22 +318,11 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 pub(crate) fn receive(server: &OwnedFd) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
     loop {
         let mut bytes = [0; MAX_REQUEST_BYTES];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut buffers = [IoSliceMut::new(&mut bytes)];
-        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let received = match recvmsg(server.as_fd(), &mut buffers, &mut ancillary, flags) {
-            Err(rustix::io::Errno::INTR) => continue,
-            other => other?,
-        };
-        if received.bytes == 0 {
+        let (length, mut streams) = pass::receive(server, &mut bytes, RecvFlags::DONTWAIT)?;
+        if length == 0 {
             return Ok(None);
         }
-        let stream = ancillary.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-            _ => None,
-        });
-        match (serde_json::from_slice(&bytes[..received.bytes]), stream) {
+        match (serde_json::from_slice(&bytes[..length]), streams.pop()) {
             (Ok(request), Some(stream)) => return Ok(Some((request, stream.into()))),
             _ => eprintln!("livecode spawner: a datagram that is not a request with a socket"),
         }

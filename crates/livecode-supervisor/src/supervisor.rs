@@ -326,7 +326,7 @@ impl<'h> Supervisor<'h> {
 
     fn hear(&mut self, report: Report) {
         match report {
-            Report::Ready => {}
+            Report::Ready | Report::Used { .. } => {}
             Report::Started(index) => {
                 self.step = Some(index);
                 self.idle.begin();

@@ -6,6 +6,79 @@ forgets this file, and goes on to run the program as it would have.
 """
 
 
+def end_early(library):
+    """Has the interpreter end as soon as nothing shows any more of how it does.
+
+    At last it takes everything apart, which costs more than a small program does. That shows where something of the
+    program's has a finalizer, a callback, or a buffer. Where nothing has, and the program came to its end by itself, all that
+    is left to do is to flush two streams. In every doubt the interpreter goes its own way.
+    """
+    import atexit
+    import ctypes
+    import gc
+    import sys
+    from _weakref import ref
+
+    python = ctypes.pythonapi
+    if not hasattr(python, "PyThreadState_EnterTracing"):
+        return  # older than 3.11
+    finalize, run = (ctypes.cast(f, ctypes.c_void_p).value for f in (python.Py_FinalizeEx, python.Py_RunMain))
+    library.livecode_template_is_ending.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
+    library.livecode_template_is_ending.restype = ctypes.c_bool
+    # As they are now, whatever a program does to their modules; and looked up without a word of its own classes'.
+    main, system, streams = sys.modules["__main__"].__dict__, sys.__dict__, (sys.stdout, sys.stderr)
+    tracked, debugged, callbacks, frames = gc.get_objects, gc.get_debug, gc.callbacks, sys._current_frames
+    bases_of, attributes_of = type.__dict__["__mro__"].__get__, type.__dict__["__dict__"].__get__
+    most_objects = 100_000  # beyond them looking would take as long
+
+    def has_finalizer(kind):
+        return any("__del__" in attributes_of(base) for base in bases_of(kind))
+
+    def has_callback(reference):
+        return reference.__callback__ is not None
+
+    def is_extension(module):
+        return type(module.__dict__.get("__loader__")).__name__ == "ExtensionFileLoader"
+
+    # Objects of a class may be out of the collector's sight, and what an extension does is anybody's guess.
+    talkative = {type: has_finalizer, ref: has_callback, type(sys): is_extension}
+
+    def is_done():
+        # An interpreter that has run a file takes `__file__` away again. The error that ended it would be in `sys`.
+        loader = type(main.get("__loader__")).__name__
+        return loader == "SourceFileLoader" and "__file__" not in main and "last_type" not in system
+
+    def is_silent():
+        if debugged() or callbacks or len(frames()) > 1:
+            return False
+        if system["stdout"] is not streams[0] or system["stderr"] is not streams[1]:
+            return False
+        objects = tracked()  # without those of the template
+        if len(objects) > most_objects:
+            return False
+        kinds = set(map(type, objects))
+        if any(map(has_finalizer, kinds)):  # files have one, and generators
+            return False
+        checks = {kind: talkative[base] for kind in kinds for base in bases_of(kind) if base in talkative}
+        return not any(checks[type(each)](each) for each in objects if type(each) in checks)
+
+    def end():
+        try:
+            if library.livecode_template_is_ending(finalize, run) and is_done() and is_silent():
+                for stream in streams:
+                    stream.flush()
+                library.livecode_template_exit()
+        except BaseException:
+            pass
+
+    # What is registered first is called last. A program that traces calls is not to see this one.
+    python.PyThreadState_Get.restype = ctypes.c_void_p
+    state = ctypes.c_void_p(python.PyThreadState_Get())
+    atexit.register(python.PyThreadState_LeaveTracing, state)
+    atexit.register(end)
+    atexit.register(python.PyThreadState_EnterTracing, state)
+
+
 def become():
     import sys
 
@@ -19,6 +92,7 @@ def become():
     library = ctypes.PyDLL(os.path.join(here, "livecode_template.so"))
     library.livecode_template.restype = ctypes.c_size_t
     library.livecode_template_text.restype = ctypes.c_void_p
+    end_early(library)
     # What is there by now stays; not looking at it again leaves its memory shared with the template. But what a program
     # makes hangs on its module, and is to be found and finalised at the end.
     gc.collect()
@@ -41,10 +115,13 @@ def become():
 
     count, *texts = ctypes.string_at(library.livecode_template_text(), length).split(b"\0")[:-1]
     command, variables = texts[: int(count)], texts[int(count) :]
-    os.environ.clear()
-    for variable in variables:
-        name, _, value = variable.partition(b"=")
-        os.environb[name] = value
+    # Most of it is as it was, and so stays where it is, and in its order.
+    there, wanted = os.environ._data, dict(variable.split(b"=", 1) for variable in variables)
+    for name in there.keys() - wanted.keys():
+        del os.environb[name]
+    for name, value in wanted.items():
+        if there.get(name) != value:
+            os.environb[name] = value
     show(b"\0".join(command), *places[:2])
     show(b"\0".join(variables), *places[2:])
     sys.orig_argv[:] = map(os.fsdecode, command)
@@ -76,5 +153,5 @@ def become():
 
 
 become()
-del become
+del become, end_early
 import sitecustomize  # noqa: E402, F401 - the program's own, if there is one

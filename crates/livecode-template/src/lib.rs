@@ -1,22 +1,14 @@
-//! The spawner as a shared object, for an interpreter to load that becomes a template by it: the interpreter starts once, and
-//! each session's program is a copy of it (fork), isolated as any other, that goes on where the call returned.
+//! The maker of sandboxes as a shared object, for an interpreter to load that becomes a template by it: the interpreter starts
+//! once, and each session's program is a copy of it (fork), isolated as any other, that goes on where the call returned.
 //!
 //! `hook.py` is the interpreter's side. What passes between the two is numbers and one piece of text, so nothing here needs
 //! `unsafe` but the names under which the interpreter finds the functions.
 
-use std::{io, sync::OnceLock};
+use std::{io, os::fd::OwnedFd, sync::OnceLock};
 
 use livecode_protocol::warm::SpawnerSettings;
-use livecode_supervisor::{
-    Program,
-    spawner::{self, End},
-};
-use rustix::{
-    io::fcntl_dupfd_cloexec,
-    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
-    pipe::pipe,
-    stdio,
-};
+use livecode_supervisor::{Program, pass, spawner};
+use rustix::{io::fcntl_dupfd_cloexec, net::RecvFlags, pipe::pipe, stdio};
 
 /// The longest settings, in bytes.
 const MAX_SETTINGS_BYTES: usize = 128 * 1024;
@@ -25,20 +17,26 @@ const FIRST_OWN_FD: i32 = 10;
 
 static PROGRAM: OnceLock<Vec<u8>> = OnceLock::new();
 
-/// Runs the spawner, with its socket as standard input. Returns in each program, with the length in bytes of what
-/// [`livecode_template_text`] points at; the spawner itself ends within.
+/// Serves its spawner, whose socket is standard input. Returns in each program, with the length in bytes of what
+/// [`livecode_template_text`] points at; the template itself ends within.
 // SAFETY: no other object of the process has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn livecode_template() -> usize {
-    let end = settle().map(|(server, settings)| spawner::run(server, &settings));
-    match end {
-        Ok(End::Program(program)) => PROGRAM.get_or_init(|| text(&program)).len(),
-        Ok(End::Exit(status)) => livecode_supervisor::exit_now(status),
+    match run() {
+        Ok(Some(program)) => PROGRAM.get_or_init(|| text(&program)).len(),
+        Ok(None) => livecode_supervisor::exit_now(0),
         Err(error) => {
             eprintln!("livecode template: {error}");
             livecode_supervisor::exit_now(1)
         }
     }
+}
+
+fn run() -> Result<Option<Program>, Box<dyn std::error::Error>> {
+    let (socket, settings) = settle()?;
+    let program = spawner::serve_as_template(&socket, &settings)?;
+    std::mem::forget(socket); // closed already in a program, as all are
+    Ok(program)
 }
 
 /// The program's command and environment: the number of words of the command, they themselves, and `NAME=value` for each
@@ -47,6 +45,28 @@ pub extern "C" fn livecode_template() -> usize {
 #[unsafe(no_mangle)]
 pub extern "C" fn livecode_template_text() -> *const u8 {
     PROGRAM.get().map_or(std::ptr::null(), |text| text.as_ptr())
+}
+
+/// Whether the interpreter is ending because its program came to its end: what calls `finalize` (`Py_FinalizeEx`), which calls
+/// this, is `run` (`Py_RunMain`), and not what a program ends itself by.
+// SAFETY: no other object of the process has this name.
+#[unsafe(no_mangle)]
+pub extern "C" fn livecode_template_is_ending(finalize: usize, run: usize) -> bool {
+    let (mut callee, mut is_run) = (0, false);
+    backtrace::trace(|frame| {
+        let function = frame.symbol_address().addr();
+        let was_finalize = std::mem::replace(&mut callee, function) == finalize;
+        is_run = was_finalize && function == run;
+        !was_finalize
+    });
+    is_run
+}
+
+/// Ends the process with status 0, as the interpreter would when it has nothing left to take apart.
+// SAFETY: no other object of the process has this name.
+#[unsafe(no_mangle)]
+pub extern "C" fn livecode_template_exit() {
+    std::process::exit(0)
 }
 
 fn text(program: &Program) -> Vec<u8> {
@@ -59,19 +79,12 @@ fn text(program: &Program) -> Vec<u8> {
 /// Takes the socket from standard input, whose place a pipe takes as it will be in a program; and from the socket the
 /// [`SpawnerSettings`], which no environment shows then, and the server's own standard error, since the interpreter was given
 /// a pipe for the same reason.
-fn settle() -> io::Result<(std::os::fd::OwnedFd, SpawnerSettings)> {
+fn settle() -> io::Result<(OwnedFd, SpawnerSettings)> {
     let server = fcntl_dupfd_cloexec(stdio::stdin(), FIRST_OWN_FD)?;
     stdio::dup2_stdin(pipe()?.0)?;
 
     let mut bytes = vec![0; MAX_SETTINGS_BYTES];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut attached = RecvAncillaryBuffer::new(&mut space);
-    let mut buffers = [io::IoSliceMut::new(&mut bytes)];
-    let length = recvmsg(&server, &mut buffers, &mut attached, RecvFlags::CMSG_CLOEXEC)?.bytes;
-    let log = attached.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    stdio::dup2_stderr(log.ok_or_else(|| io::Error::other("the server sent no log"))?)?;
+    let (length, mut attached) = pass::receive(&server, &mut bytes, RecvFlags::empty())?;
+    stdio::dup2_stderr(attached.pop().ok_or_else(|| io::Error::other("the server sent no log"))?)?;
     Ok((server, serde_json::from_slice(&bytes[..length])?))
 }

@@ -1,9 +1,8 @@
-//! Starts spawner processes: this very binary again, or an interpreter with the spawner loaded into it.
+//! Starts spawner processes, which are this very binary again, and the templates that make sandboxes for some.
 
 use std::{
     fs,
-    io::{self, BufRead as _, BufReader, IoSlice},
-    mem::MaybeUninit,
+    io::{self, BufRead as _, BufReader},
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::process::CommandExt as _,
@@ -14,12 +13,10 @@ use std::{
 };
 
 use livecode_protocol::warm::{SpawnerSettings, Template};
+use livecode_sandbox::pass;
 use livecode_server::spawner::Process;
 use rustix::{
-    net::{
-        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-        sendmsg, socketpair,
-    },
+    net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair},
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
@@ -27,32 +24,57 @@ use rustix::{
 const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/livecode_template.so"));
 const HOOK: &[u8] = include_bytes!("../../livecode-template/src/hook.py");
 
-/// Starts a spawner with a socket to it as its standard input.
+/// Starts a spawner with a socket to it as its standard input; first, where it is to have one, the template that makes its
+/// sandboxes.
 pub fn spawner(settings: &SpawnerSettings) -> io::Result<Process> {
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     let text = serde_json::to_string(settings)?;
-    let mut command = match &settings.template {
-        None => {
-            let mut command = Command::new("/proc/self/exe");
-            command.arg0("livecode").args(["spawner", "--settings", &text]).env_clear();
-            command.stdout(Stdio::null());
-            command
-        }
-        Some(template) => interpreter(template, &settings.data_dir)?,
-    };
+    let template = settings.template.as_ref();
+    let template =
+        template.map(|template| start_template(template, &settings.data_dir, &text)).transpose()?;
+
+    let (ours, theirs) = pair()?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("livecode").args(["spawner", "--settings", &text]).env_clear();
+    command.stdin(Stdio::from(theirs)).stdout(Stdio::null());
+    let child = start(command)?;
+    // Not waited for yet, it cannot be mistaken for another.
+    let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+    if let Some(Process { socket, pidfd }) = template {
+        pass::send(&ours, &[0], &[socket.as_fd(), pidfd.as_fd()], SendFlags::empty())?;
+    }
+    // It ends when `ours` is closed.
+    wait_for(child)?;
+    Ok(Process { socket: ours, pidfd })
+}
+
+/// Starts a template, for a spawner to ask, with which it ends.
+fn start_template(template: &Template, data_dir: &Path, settings: &str) -> io::Result<Process> {
+    let (ours, theirs) = pair()?;
+    let mut command = interpreter(template, data_dir)?;
+    command.stdin(Stdio::from(theirs));
+    let mut child = start(command)?;
+    let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+    // With the server's standard error, for what it has to say.
+    pass::send(&ours, settings.as_bytes(), &[io::stderr().as_fd()], SendFlags::empty())?;
+    tell_of(&mut child)?;
+    wait_for(child)?;
+    Ok(Process { socket: ours, pidfd })
+}
+
+fn start(mut command: Command) -> io::Result<Child> {
     // The attack suite's switch (`livecode_sandbox::without`), by which it shows that it can fail.
     #[cfg(debug_assertions)]
     command.envs(std::env::vars_os().filter(|(name, _)| name == "LIVECODE_TEST_WITHOUT"));
-    let mut child = command.stdin(Stdio::from(theirs)).spawn()?;
-    // Not waited for yet, it cannot be mistaken for another.
-    let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    if settings.template.is_some() {
-        tell(&ours, text.as_bytes())?;
-        tell_of(&mut child)?;
-    }
-    // It ends when `ours` is closed; somebody must hear of it.
-    thread::Builder::new().name("spawner".into()).stack_size(64 * 1024).spawn(move || child.wait())?;
-    Ok(Process { socket: ours, pidfd })
+    command.spawn()
+}
+
+/// Somebody must hear of its end.
+fn wait_for(mut child: Child) -> io::Result<()> {
+    thread::Builder::new().name("spawner".into()).stack_size(64 * 1024).spawn(move || child.wait()).map(drop)
+}
+
+fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
 }
 
 /// The interpreter as it would be in a sandbox, but for what makes a template of it. Its standard streams are of the kind
@@ -64,6 +86,7 @@ fn interpreter(template: &Template, data_dir: &Path) -> io::Result<Command> {
     command.arg(inside).current_dir("/").env_clear();
     command.envs(template.env.iter().map(|(name, value)| (name, value)));
     command.env("PYTHONPATH", hook);
+    command.env("LIVECODE_FD", livecode_sandbox::MESSAGE_FD.to_string());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
 }
@@ -83,17 +106,6 @@ fn unpack(data_dir: &Path) -> io::Result<PathBuf> {
         fs::rename(new, path)?;
     }
     folder.canonicalize()
-}
-
-/// Sends the settings, and the server's standard error for what the spawner and its supervisors have to say.
-fn tell(spawner: &OwnedFd, settings: &[u8]) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut attached = SendAncillaryBuffer::new(&mut space);
-    let stderr = io::stderr();
-    let descriptors = [stderr.as_fd()];
-    attached.push(SendAncillaryMessage::ScmRights(&descriptors));
-    sendmsg(spawner, &[IoSlice::new(settings)], &mut attached, SendFlags::NOSIGNAL)?;
-    Ok(())
 }
 
 /// Passes on what an interpreter says before it has become a spawner.

@@ -26,6 +26,32 @@ pub fn is_program(pid: u32) -> bool {
     numbers.split_whitespace().nth(1).is_some_and(|number| number != "1")
 }
 
+fn name(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
+}
+
+/// Whether this is a template, and not a process of livecode's binary.
+pub fn is_interpreter(pid: u32) -> bool {
+    name(pid).starts_with("python")
+}
+
+/// Whether this is a supervisor.
+pub fn is_supervisor(pid: u32) -> bool {
+    name(pid) == "livecode-super"
+}
+
+/// Whether a supervisor's sandbox is set up: its first process, of which it holds a pidfd (proc_pid_fdinfo(5)), has its filter
+/// (proc_pid_status(5)), and where that is a copy of an interpreter, there is another that waits to be the program.
+pub fn is_up(supervisor: u32) -> bool {
+    let infos = fs::read_dir(format!("/proc/{supervisor}/fdinfo")).into_iter().flatten().flatten();
+    let texts = infos.filter_map(|info| fs::read_to_string(info.path()).ok());
+    let pid = |text: String| text.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok();
+    texts.filter_map(pid).any(|init: u32| {
+        let status = fs::read_to_string(format!("/proc/{init}/status")).unwrap_or_default();
+        status.contains("\nSeccomp:\t2") && (!is_interpreter(init) || !children(init).is_empty())
+    })
+}
+
 /// A field of a file of lines such as `MemAvailable:  1024 kB`, in MiB.
 fn field_mib(path: &str, name: &str) -> Option<f64> {
     let text = fs::read_to_string(path).ok()?;

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     client::Connection,
-    machine::{children, is_program},
+    machine::{children, is_interpreter, is_program, is_supervisor, is_up},
 };
 
 /// How long the end of what was killed may take to show.
@@ -80,39 +80,32 @@ impl Server {
         let sessions = client.get("/sessions")?;
         let mut running =
             sessions.as_array().into_iter().flatten().filter(|session| session["state"] != "ended");
-        running.try_for_each(|session| client.delete(session["id"].as_str().unwrap_or_default()))?;
-        // The last that ended may still be about to take its groups away.
-        let until = Instant::now() + PATIENCE;
-        while self.spawner().is_some_and(|pid| !children(pid).is_empty()) && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(())
+        running.try_for_each(|session| client.delete(session["id"].as_str().unwrap_or_default()))
     }
 
-    fn spawner(&self) -> Option<u32> {
-        children(self.pid()).first().copied()
+    fn spawners(&self) -> Vec<u32> {
+        children(self.pid()).into_iter().filter(|pid| !is_interpreter(*pid)).collect()
     }
 
-    /// Waits until this many sessions run, and beside them one sandbox of each kind waits: a process, or its copy that waits to be
-    /// one, in each.
+    /// Waits until this many sessions run, and beside them one sandbox of each kind waits, and nobody rests: a supervisor each, and
+    /// a sandbox that is set up, in which what is to be a copied interpreter is there.
     pub fn await_rest(&self, sessions: usize) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let spawners = children(self.pid());
-            let sandboxes: Vec<u32> = spawners.iter().copied().flat_map(children).collect();
-            let is_up =
-                |supervisor: &u32| children(*supervisor).into_iter().any(|init| !children(init).is_empty());
-            if sandboxes.len() == sessions + spawners.len() && sandboxes.iter().all(is_up) {
+            let spawners = self.spawners();
+            let supervisors: Vec<u32> =
+                spawners.iter().copied().flat_map(children).filter(|pid| is_supervisor(*pid)).collect();
+            if supervisors.len() == sessions + spawners.len() && supervisors.iter().all(|pid| is_up(*pid)) {
                 return Ok(());
             }
             if Instant::now() > until {
-                bail!("{} sandboxes for {sessions} sessions after {PATIENCE:?}", sandboxes.len());
+                bail!("{} supervisors for {sessions} sessions after {PATIENCE:?}", supervisors.len());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// The processes of livecode's own: server, spawners, supervisors, inits; not the programs.
+    /// The processes of livecode's own: server, spawners, makers, supervisors, inits; not the programs.
     pub fn own_processes(&self) -> Vec<u32> {
         let mut found = vec![self.pid()];
         let mut next = 0;
@@ -127,11 +120,11 @@ impl Server {
 /// Sessions outlive a server, so they are ended first, by the server: it leaves nothing of them on the machine.
 impl Drop for Server {
     fn drop(&mut self) {
+        let supervisors: Vec<u32> = self.spawners().into_iter().flat_map(children).collect();
         if let Err(error) = self.end_sessions() {
             eprintln!("some sessions could not be ended, and are killed: {error:#}");
+            supervisors.into_iter().for_each(|pid| signal(pid, Signal::KILL));
         }
-        let left = self.spawner().map(children).unwrap_or_default();
-        left.into_iter().for_each(|pid| signal(pid, Signal::KILL));
         signal(self.pid(), Signal::TERM);
         let _ = self.child.wait();
     }

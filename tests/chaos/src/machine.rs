@@ -61,7 +61,19 @@ pub fn descendants(pid: u32) -> Vec<u32> {
     children(pid).iter().flat_map(|child| [vec![*child], descendants(*child)].concat()).collect()
 }
 
-/// The process below `supervisor` that handles a signal (proc_pid_status(5)): its program, ready for it.
+/// The processes of a supervisor's sandbox. Its first is no child of the supervisor's, which holds a pidfd of it
+/// (proc_pid_fdinfo(5)).
+pub fn sandbox(supervisor: u32) -> Vec<u32> {
+    let infos = fs::read_dir(format!("/proc/{supervisor}/fdinfo")).into_iter().flatten().flatten();
+    let texts = infos.filter_map(|info| fs::read_to_string(info.path()).ok());
+    let held = texts.filter_map(|text| {
+        let pid = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+        pid.trim().parse().ok()
+    });
+    held.flat_map(|init| [vec![init], descendants(init)].concat()).collect()
+}
+
+/// The process in the sandbox of `supervisor` that handles a signal (proc_pid_status(5)): its program, ready for it.
 pub fn program(supervisor: u32, signal: Signal) -> Option<u32> {
     let handles = |pid: &u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -69,7 +81,7 @@ pub fn program(supervisor: u32, signal: Signal) -> Option<u32> {
         let mask = u64::from_str_radix(mask.trim(), 16).unwrap_or(0);
         mask & 1 << (signal.as_raw() - 1) != 0
     };
-    descendants(supervisor).into_iter().find(handles)
+    sandbox(supervisor).into_iter().find(handles)
 }
 
 /// Breaks every connection between a supervisor and its server, and nothing else: both keep their ends, which say that the

@@ -3,7 +3,7 @@
 use std::{io, os::fd::AsFd as _, process::ExitCode};
 
 use clap::Args;
-use livecode_supervisor::spawner::{self, End};
+use livecode_supervisor::spawner;
 
 /// Starts supervisors; the server's own helper.
 #[derive(Args)]
@@ -18,10 +18,7 @@ impl Spawner {
         let server = io::stdin().as_fd().try_clone_to_owned();
         let settings = serde_json::from_str(&self.settings).map_err(io::Error::from);
         match server.and_then(|server| Ok((server, settings?))) {
-            Ok((server, settings)) => match spawner::run(server, &settings) {
-                End::Exit(status) => ExitCode::from(status as u8),
-                End::Program(_) => ExitCode::FAILURE, // only a template's
-            },
+            Ok((server, settings)) => ExitCode::from(spawner::run(server, &settings) as u8),
             Err(error) => {
                 eprintln!("livecode spawner: it is started by `livecode serve`, not by hand: {error}");
                 ExitCode::from(2)

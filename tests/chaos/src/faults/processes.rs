@@ -227,11 +227,12 @@ pub async fn supervisor_killed(common: &Common) -> Result<String> {
     begun(&address, &id).await?;
     let supervisor = server.supervisor(&id).context("no state file")?;
     let printed = || {
-        let names = machine::descendants(supervisor).into_iter().map(machine::name);
+        let names = machine::sandbox(supervisor).into_iter().map(machine::name);
         names.filter_map(|name| name.parse::<usize>().ok()).max()
     };
     eventually("the program prints", || printed().filter(|number| *number > 20)).await?;
-    let below = machine::descendants(supervisor);
+    let below = machine::sandbox(supervisor);
+    ensure!(below.len() > 1, "its sandbox is not found");
     let has_groups = !machine::session_cgroups(server.data()).is_empty();
     ensure!(
         has_groups || !rustix::process::geteuid().is_root(),
@@ -307,7 +308,8 @@ pub async fn supervisor_stopped(common: &Common) -> Result<String> {
     let other = create_python(&address, &counter(30)).await?;
     begun(&address, &id).await?;
     let supervisor = server.supervisor(&id).context("no state file")?;
-    let below = machine::descendants(supervisor);
+    let below = machine::sandbox(supervisor);
+    ensure!(below.len() > 1, "its sandbox is not found");
     signal_pid(supervisor, Signal::STOP);
     let began = Instant::now();
     let answer = delete(&address, &id).await?;
