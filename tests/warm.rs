@@ -1,10 +1,11 @@
 //! Warm starts: what a program finds is what it finds in a cold one, and nothing of another's.
 
-use std::process::Command;
+use std::{os::unix::fs::FileExt as _, process::Command};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::common::{Run, Server, eventually, id};
+use crate::common::{Run, Server, eventually, id, is_root, processes};
 
 /// Everything a program can easily learn of the interpreter it runs in.
 const LOOK: &str = r#"
@@ -208,5 +209,93 @@ fn more_than_are_ready_all_run() {
         .collect();
     for id in ids {
         assert_eq!(Run::collect(server.stream(&id, "")).stdout, "1\n");
+    }
+}
+
+/// The process number of a session's supervisor.
+fn supervisor(server: &Server, id: &str) -> u64 {
+    let state = std::fs::read(server.data().join("sessions").join(id).join("state.json")).expect("a state");
+    let state: Value = serde_json::from_slice(&state).expect("JSON");
+    state["pid"].as_u64().expect("a number")
+}
+
+#[test]
+fn a_supervisor_serves_one_session_after_another() {
+    let server = warm();
+    let mut seen = vec![];
+    let again = eventually("one serves again", || {
+        let id = server.create_id("python", "print(1)");
+        assert_eq!(Run::collect(server.stream(&id, "")).stdout, "1\n");
+        let pid = supervisor(&server, &id);
+        let before = seen.iter().position(|(known, _)| *known == pid);
+        seen.push((pid, id));
+        before
+    });
+    // What happens to the later is nothing to the earlier.
+    let running = eventually("the same once more", || {
+        let id = server.create_id("python", "import time\nprint('on', flush=True)\ntime.sleep(60)");
+        server.stream(&id, "").read_until("on\n");
+        if seen.iter().any(|(known, _)| *known == supervisor(&server, &id)) {
+            return Some(id);
+        }
+        assert_eq!(server.delete(&format!("/sessions/{id}")).status, 204);
+        let _ = server.run_code("python", "pass"); // whose supervisor may be the next
+        None
+    });
+    let pid = supervisor(&server, &running);
+    kill_process(Pid::from_raw(pid as i32).expect("a process"), Signal::KILL).expect("it runs");
+    assert_eq!(Run::collect(server.stream(&running, "")).reason.as_deref(), Some("lost"));
+    let earlier = Run::collect(server.stream(&seen[again].1, ""));
+    assert_eq!((&*earlier.stdout, earlier.exitstatus), ("1\n", 0));
+    assert_eq!(server.run_code("python", "print(1)").stdout, "1\n");
+}
+
+/// Whether `word` is anywhere in the memory that a process may write to.
+fn remembers(pid: u32, word: &str) -> bool {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("its maps");
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).expect("its memory");
+    let writable = maps.lines().filter(|line| line.contains(" rw"));
+    writable.into_iter().any(|line| {
+        let (start, end) = line.split(' ').next().expect("a range").split_once('-').expect("a range");
+        let [start, end] = [start, end].map(|text| u64::from_str_radix(text, 16).expect("a number"));
+        let mut bytes = vec![0; (end - start) as usize];
+        memory.read_at(&mut bytes, start).is_ok()
+            && bytes.windows(word.len()).any(|part| part == word.as_bytes())
+    })
+}
+
+/// A supervisor knows what it was told before; what is made for it does not. Only root can look.
+#[test]
+fn no_sandbox_remembers_another_session() {
+    if !is_root() {
+        return;
+    }
+    let server = warm();
+    for runtime in ["python", "bash"] {
+        let secret = format!("secret-{}-{runtime}", std::process::id());
+        let told = json!({"runtime": runtime, "code": format!("# {secret}"), "stdin": secret, "env": {"WORD": secret}});
+        for _ in 0..20 {
+            assert_eq!(Run::collect(server.stream(&id(&server.create(&told)), "")).exitstatus, 0);
+        }
+        // Short: a copied interpreter shows as much of its command as there was room for when it started.
+        let mark = format!("{}{}", &runtime[..1], std::process::id());
+        let code = if runtime == "python" { "print('on', flush=True)\ninput()" } else { "echo on; read" };
+        let fields = json!({"runtime": runtime, "code": code, "args": [mark]});
+        let mut other = fields.clone(); // for which no sandbox is ready
+        other["limits"] = json!({"disk_bytes": 1 << 20});
+        let ids: Vec<_> = [&fields, &other, &fields, &other].map(|fields| id(&server.create(fields))).into();
+        ids.iter().for_each(|id| drop(server.stream(id, "").read_until("on\n")));
+        let programs = processes(&mark);
+        assert_eq!(programs.len(), 4);
+        for program in programs {
+            let stat = std::fs::read_to_string(format!("/proc/{program}/stat")).expect("it runs");
+            let init =
+                stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)).expect("a parent");
+            let init = init.parse().expect("a number");
+            assert!(remembers(program, &mark), "its memory can be looked at");
+            assert!(!remembers(program, &secret) && !remembers(init, &secret), "{runtime}");
+        }
+        let told_it = ids.iter().any(|id| remembers(supervisor(&server, id) as u32, &secret));
+        assert!(told_it, "no supervisor served before, so nothing was shown of {runtime}");
     }
 }

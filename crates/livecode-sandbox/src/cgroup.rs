@@ -384,8 +384,11 @@ impl Group {
             let _ = put(&self.unified, "memory.swap.max", 0);
             return put(&self.unified, "memory.oom.group", 1);
         }
-        // Memory plus swap may never be less than memory: raise it first, lower it last. It is absent on some kernels.
-        let _ = put(&self.memory, "memory.memsw.limit_in_bytes", bytes);
+        // Memory plus swap may never be less than memory: raise it first, lower it last. At first it is without limit; and it
+        // is absent on some kernels.
+        if self.memory_bytes.is_some() {
+            let _ = put(&self.memory, "memory.memsw.limit_in_bytes", bytes);
+        }
         put(&self.memory, "memory.limit_in_bytes", bytes)?;
         let _ = put(&self.memory, "memory.memsw.limit_in_bytes", bytes);
         Ok(())

@@ -93,6 +93,7 @@ pub struct Host {
     pub(crate) profile: Profile,
     pub(crate) has_landlock: bool,
     pub(crate) fixtures: Fixtures,
+    dumps_reach_handler: bool,
     /// The CPUs that sessions may use.
     pub cpus: Cpus,
     /// The user as which sandboxes are made.
@@ -124,6 +125,7 @@ impl Host {
             profile: Profile::compile(),
             has_landlock: keeps("landlock") && landlock::is_available(),
             fixtures: Fixtures::find(),
+            dumps_reach_handler: limits::dumps_reach_handler(),
             cpus: Cpus::all(),
             ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
             first_id,
@@ -148,7 +150,7 @@ impl Host {
                 "CPU time is limited per process, and only looked at for the session: no cgroup may be used",
             ),
             (
-                limits::dumps_reach_handler(),
+                self.dumps_reach_handler,
                 "crashes reach this machine's handler of core dumps: its user's limit of core dumps is zero",
             ),
             (!self.has_landlock, "files are not restricted a second time: this kernel has no Landlock"),

@@ -1,6 +1,6 @@
 //! The process that makes the first process of each sandbox, in a copy of itself, for whoever asks.
 //!
-//! It is sent descriptors and a number, and no word of any session: so no copy of it holds what another session was told, which
+//! It is sent descriptors and a layout, and no word of any session: so no copy of it holds what another session was told, which
 //! a supervisor that serves one session after another could not say of itself. The pipes, the groups, and all that a session is
 //! are the asker's. It may be an interpreter that has started, a template, whose copies go on as a session's program.
 //!
@@ -109,7 +109,7 @@ impl Maker {
     }
 
     /// Has the first process of a sandbox made.
-    pub(crate) fn make(&self, given: &Given) -> io::Result<Cloned> {
+    pub(crate) fn make(&self, layout: &Layout, given: &Given) -> io::Result<Cloned> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         set_socket_timeout(&ours, Timeout::Recv, Some(PATIENCE))?;
@@ -119,7 +119,7 @@ impl Maker {
         descriptors.extend(given.entrances.iter().map(AsFd::as_fd));
         let kind = if given.birthplace.is_some() { MAKE_WITHIN } else { MAKE };
         let avoids = given.avoids.and_then(|cpu| u32::try_from(cpu).ok()).unwrap_or(ANY_CPU);
-        let words = [&[kind][..], &avoids.to_le_bytes()].concat();
+        let words = [&[kind][..], &avoids.to_le_bytes(), &serde_json::to_vec(layout)?].concat();
         pass::send(&self.socket, &words, &descriptors, SendFlags::empty())?;
         drop(theirs); // where the maker dies, the end of it is heard
         let mut pid = [0; 4];
@@ -181,14 +181,13 @@ fn decode(bytes: &[u8; PAGES_BYTES]) -> Option<Pages> {
     Some(Pages { range, are_written: rest == [1] })
 }
 
-/// The life of a maker: makes the first processes of sandboxes for `layout`, until `asker`, a process (pidfd_open(2)), is gone,
+/// The life of a maker: makes the first processes of sandboxes, until `asker`, a process (pidfd_open(2)), is gone,
 /// or nobody has the other end of `socket`. `None` then; in each program of `template`, which this process is, what that is.
 ///
 /// # Errors
 /// Where it cannot wait.
 pub fn serve(
     host: &Host,
-    layout: &Layout,
     template: Option<&Template>,
     asker: BorrowedFd<'_>,
     socket: BorrowedFd<'_>,
@@ -208,12 +207,12 @@ pub fn serve(
         match bytes[..length] {
             [] => return Ok(None),
             [MEMORY, ref pages @ ..] => memory = pages.as_chunks().0.iter().filter_map(decode).collect(),
-            [kind, ref avoids @ ..] => {
-                let Some((answer, given)) = Given::decode(kind, avoids, descriptors) else { continue };
+            [kind, ref words @ ..] => {
+                let Some((answer, layout, given)) = decode_order(kind, words, descriptors) else { continue };
                 match sandbox::clone_init(host, &given) {
                     Ok(Forked::Child) => {
                         std::mem::forget(answer); // closed with all others
-                        let inside = Inside::new(host, layout, given);
+                        let inside = Inside::new(host, &layout, given);
                         return Ok(Some(match template {
                             Some(template) => init::run(inside.of(template, &memory)),
                             None => init::run(inside),
@@ -232,16 +231,17 @@ pub fn serve(
     }
 }
 
-impl Given {
-    fn decode(kind: u8, avoids: &[u8], descriptors: Vec<OwnedFd>) -> Option<(OwnedFd, Self)> {
-        let avoids = u32::from_le_bytes(avoids.try_into().ok()?);
-        let mut descriptors = descriptors.into_iter();
-        let mut next = || descriptors.next();
-        let answer = next()?;
-        let (control, ends) = (next()?, [next()?, next()?, next()?, next()?]);
-        let birthplace = if kind == MAKE_WITHIN { Some(next()?) } else { None };
-        let entrances = descriptors.map(File::from).collect();
-        let avoids = usize::try_from(avoids).ok().filter(|cpu| *cpu != ANY_CPU as usize);
-        Some((answer, Self { control, ends, entrances, birthplace, avoids }))
-    }
+/// What is to be made, and where that is told; `None` where it is not what [`Maker::make`] sends.
+fn decode_order(kind: u8, words: &[u8], descriptors: Vec<OwnedFd>) -> Option<(OwnedFd, Layout, Given)> {
+    let (avoids, layout) = words.split_first_chunk()?;
+    let avoids = u32::from_le_bytes(*avoids);
+    let mut descriptors = descriptors.into_iter();
+    let mut next = || descriptors.next();
+    let answer = next()?;
+    let (control, ends) = (next()?, [next()?, next()?, next()?, next()?]);
+    let birthplace = if kind == MAKE_WITHIN { Some(next()?) } else { None };
+    let entrances = descriptors.map(File::from).collect();
+    let avoids = usize::try_from(avoids).ok().filter(|cpu| *cpu != ANY_CPU as usize);
+    let given = Given { control, ends, entrances, birthplace, avoids };
+    Some((answer, serde_json::from_slice(layout).ok()?, given))
 }

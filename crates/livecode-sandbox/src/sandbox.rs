@@ -94,7 +94,7 @@ impl Sandbox {
         let given = Given { control: control_end, ends, entrances, birthplace, avoids };
 
         let cloned = match maker {
-            Some(maker) => maker.make(&given).step(maker::ASK)?,
+            Some(maker) => maker.make(layout, &given).step(maker::ASK)?,
             None => match clone_init(host, &given).step("clone into fresh namespaces")? {
                 Forked::Parent(cloned) => cloned,
                 Forked::Child => {

@@ -7,7 +7,7 @@ use livecode_protocol::{
     order::{Layout, Order},
     warm::Template,
 };
-use livecode_sandbox::{Host, Pipes, Sandbox, SetupError};
+use livecode_sandbox::{Host, Maker, Pipes, Sandbox, SetupError};
 
 use crate::{
     cache::{Cache, Kept},
@@ -42,17 +42,18 @@ pub(crate) struct Begun {
     pub began: Instant,
 }
 
-/// Supervises the session in the folder `path`, first of all for `server`, in the sandbox that is ready if it fits. The
-/// result is the process's exit status.
+/// Supervises the session in the folder `path`, first of all for `server`, in the sandbox that is ready if it fits, or
+/// else in one that `maker` makes, or this process where there is none. The result is the process's exit status.
 pub(crate) fn supervise(
     host: &Host,
     own: &Identity,
+    maker: Option<&Maker>,
     path: PathBuf,
     server: UnixStream,
     ready: Option<Ready>,
 ) -> i32 {
     let began = Instant::now();
-    match begin(host, own, path, server, ready, began) {
+    match begin(host, own, maker, path, server, ready, began) {
         Ok(None) => 0,
         Ok(Some(mut supervisor)) => {
             supervisor.run();
@@ -72,6 +73,7 @@ pub(crate) fn supervise(
 fn begin<'h>(
     host: &'h Host,
     own: &Identity,
+    maker: Option<&Maker>,
     path: PathBuf,
     server: UnixStream,
     ready: Option<Ready>,
@@ -81,16 +83,15 @@ fn begin<'h>(
     folder.lock()?;
     folder.write_state(own.state())?;
     let journal = folder.journal()?;
-    let mut order = folder.order()?;
+    let (mut order, file) = folder.order()?;
     let (cache, entry) = Cache::find(&mut order);
     let mut record = Record::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
-    let start = || -> Result<_, String> {
-        let file = folder.order_file().map_err(|error| error.to_string())?;
-        let begun = sandbox_for(host, own, &order, ready).and_then(|(mut sandbox, pipes, start)| {
+    let start = || {
+        let begun = sandbox_for(host, own, maker, &order, ready).and_then(|(mut sandbox, pipes, start)| {
             sandbox.begin(&order, file.as_fd(), entry.as_ref())?;
             Ok((sandbox, pipes, start))
         });
-        begun.map_err(|error| format!("{error}: {}", error.source))
+        begun.map_err(|error: SetupError| format!("{error}: {}", error.source))
     };
     match start() {
         Ok((sandbox, pipes, how)) => {
@@ -112,6 +113,7 @@ fn begin<'h>(
 fn sandbox_for(
     host: &Host,
     own: &Identity,
+    maker: Option<&Maker>,
     order: &Order,
     ready: Option<Ready>,
 ) -> Result<(Sandbox, Pipes, Start), SetupError> {
@@ -122,6 +124,6 @@ fn sandbox_for(
         let is_up = template.is_some_and(|template| template.fits(order));
         return Ok((sandbox, pipes, if is_up { Start::Interpreter } else { Start::Sandbox }));
     }
-    let (sandbox, pipes) = Sandbox::prepare(host, &own.group(), &layout, None, None)?;
+    let (sandbox, pipes) = Sandbox::prepare(host, &own.group(), &layout, maker, None)?;
     Ok((sandbox, pipes, Start::Cold))
 }

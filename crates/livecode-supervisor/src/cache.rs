@@ -32,7 +32,7 @@ use livecode_protocol::{
 use livecode_sandbox::artefacts;
 use rustix::fs::{FileType, Timespec, Timestamps, UTIME_NOW, fstat, fstatvfs, futimens};
 
-use crate::outputs::Found;
+use crate::{group::boot_id, outputs::Found};
 
 const MAGIC: &[u8; 8] = b"LCENTRY1";
 const HEADER_BYTES: usize = 60;
@@ -201,7 +201,7 @@ fn sum(file: &mut File) -> io::Result<u32> {
 
 /// Which boot of the machine this is (proc_sys_kernel(5)).
 fn boot() -> Option<[u8; BOOT_BYTES]> {
-    fs::read("/proc/sys/kernel/random/boot_id").ok()?.first_chunk().copied()
+    boot_id().ok()?.as_bytes().first_chunk().copied()
 }
 
 struct Header {

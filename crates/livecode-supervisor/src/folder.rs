@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read as _},
     os::{fd::AsRawFd, unix::net::UnixListener},
     path::{Path, PathBuf},
 };
@@ -56,14 +56,12 @@ impl Folder {
         Writer::create(&self.path.join("journal")).map_err(FolderError::Journal)
     }
 
-    pub fn order(&self) -> Result<order::Order, FolderError> {
-        let bytes = fs::read(self.path.join(order::FILE)).map_err(FolderError::Order)?;
-        serde_json::from_slice(&bytes).map_err(FolderError::BadOrder)
-    }
-
-    /// The order's file, for who is to read it too.
-    pub fn order_file(&self) -> Result<File, FolderError> {
-        File::open(self.path.join(order::FILE)).map_err(FolderError::Order)
+    /// The order, and its file, for who is to read it too.
+    pub fn order(&self) -> Result<(order::Order, File), FolderError> {
+        let mut file = File::open(self.path.join(order::FILE)).map_err(FolderError::Order)?;
+        let mut bytes = vec![];
+        file.read_to_end(&mut bytes).map_err(FolderError::Order)?;
+        Ok((serde_json::from_slice(&bytes).map_err(FolderError::BadOrder)?, file))
     }
 
     pub fn write_state(&self, state: &State) -> Result<(), FolderError> {

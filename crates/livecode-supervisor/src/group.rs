@@ -1,7 +1,7 @@
 //! The names of sandboxes' groups. One is made before its session is known, so it is named after its supervisor: as long as
 //! that process lives, nobody else clears the group away, and no other process ever has the name.
 
-use std::{fs, io};
+use std::{fs, io, sync::OnceLock};
 
 use livecode_protocol::control::{self, State};
 use rustix::{
@@ -12,6 +12,16 @@ use rustix::{
 /// How long a dying process may take until it is dead, in seconds.
 const DEATH_PATIENCE_S: i64 = 5;
 
+/// Which boot of the machine this is (proc_sys_kernel(5)). It is asked once, for all forks.
+pub(crate) fn boot_id() -> io::Result<&'static str> {
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    if let Some(known) = BOOT_ID.get() {
+        return Ok(known);
+    }
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(BOOT_ID.get_or_init(|| text.trim().to_owned()))
+}
+
 /// Who this process is, for those who must know it again.
 pub(crate) struct Identity(State);
 
@@ -20,7 +30,7 @@ impl Identity {
     pub fn own() -> io::Result<Self> {
         Ok(Self(State {
             version: control::VERSION,
-            boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
+            boot_id: boot_id()?.to_owned(),
             pid: std::process::id(),
             pid_start_ticks: State::start_ticks(&fs::read_to_string("/proc/self/stat")?).unwrap_or(0),
         }))

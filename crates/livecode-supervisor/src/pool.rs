@@ -142,7 +142,8 @@ impl<'a> Pool<'a> {
                 // The request was taken already, so that nobody waits for one that hangs before it takes it.
                 Ok(Some((note, patience))) => {
                     let avoids = self.avoids().filter(|_| is_ahead);
-                    let Self { spawner, server, place, .. } = self; // what others say is not for this one
+                    let Self { spawner, server, place, waiting, resting, rests, .. } = self;
+                    drop((waiting, resting, rests)); // what others say is not for this one
                     return spawner.serve(Member {
                         is_ahead,
                         avoids,

@@ -25,7 +25,7 @@ use std::{
 use livecode_protocol::{
     SessionId,
     control::{Ready, SpawnerRequest},
-    warm::{SpawnerSettings, Warm},
+    warm::SpawnerSettings,
 };
 use livecode_sandbox::{Forked, Host, Maker, Program, Sandbox, SetupError, maker, pass};
 use rustix::{
@@ -93,7 +93,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
         }
     }
     let maker = match (maker, &settings.warm) {
-        (None, Some(warm)) => match fork_maker(&host, warm) {
+        (None, Some(_)) => match fork_maker(&host) {
             Ok(maker) => maker,
             Err(error) => {
                 eprintln!("livecode spawner: no sandbox can be made ahead: {error}");
@@ -113,7 +113,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
 }
 
 /// Forks a maker, which ends with this process.
-fn fork_maker(host: &Host, warm: &Warm) -> io::Result<Option<Maker>> {
+fn fork_maker(host: &Host) -> io::Result<Option<Maker>> {
     let asker = pidfd_open(getpid(), PidfdFlags::empty())?;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     match livecode_sandbox::fork()? {
@@ -121,7 +121,7 @@ fn fork_maker(host: &Host, warm: &Warm) -> io::Result<Option<Maker>> {
         Forked::Child => {
             drop(ours);
             let _ = rustix::thread::set_name(c"livecode-maker");
-            let ended = maker::serve(host, &warm.layout, None, asker.as_fd(), theirs.as_fd());
+            let ended = maker::serve(host, None, asker.as_fd(), theirs.as_fd());
             livecode_sandbox::exit_now(i32::from(ended.is_err()))
         }
     }
@@ -152,7 +152,7 @@ pub fn serve_as_template(
     settings: &SpawnerSettings,
 ) -> Result<Option<Program>, Box<dyn std::error::Error>> {
     let _ = rustix::process::setsid();
-    let (Some(template), Some(warm)) = (&settings.template, &settings.warm) else {
+    let Some(template) = &settings.template else {
         return Err("the settings are not those of a template".into());
     };
     let host = host(&settings.data_dir)?;
@@ -160,7 +160,7 @@ pub fn serve_as_template(
     let Some(asker) = askers.pop() else { return Ok(None) };
     livecode_sandbox::reap_children_automatically(true);
     pass::send(socket, &[0], &[], SendFlags::empty())?;
-    let program = maker::serve(&host, &warm.layout, Some(template), asker.as_fd(), socket.as_fd())?;
+    let program = maker::serve(&host, Some(template), asker.as_fd(), socket.as_fd())?;
     if program.is_some() {
         std::mem::forget((host, asker)); // closed already
     }
@@ -189,8 +189,10 @@ impl Spawner<'_> {
                 return 1;
             }
         };
-        for _ in 0..MOST_SERVED {
-            match self.serve_once(&own, &mut member) {
+        for served in 0..MOST_SERVED {
+            // Once it knows of a session, no sandbox is to be a copy of it.
+            let maker = self.maker.as_ref().filter(|_| served > 0);
+            match self.serve_once(&own, maker, &mut member) {
                 Served::Session if member.is_ahead && livecode_sandbox::has_one_thread() => {}
                 Served::Session => return 0,
                 Served::End(status) => return status,
@@ -202,7 +204,7 @@ impl Spawner<'_> {
         0
     }
 
-    fn serve_once(&self, own: &Identity, member: &mut Member) -> Served {
+    fn serve_once(&self, own: &Identity, maker: Option<&Maker>, member: &mut Member) -> Served {
         let mut ready = match self.make_ready(own, member) {
             Ok(ready) => ready,
             // Whoever is asked next makes one of its own, and says why it cannot.
@@ -230,7 +232,7 @@ impl Spawner<'_> {
                 SpawnerRequest::Start(id) => {
                     member.take();
                     let folder = folder(&self.settings.data_dir, id);
-                    return match begin::supervise(&self.host, own, folder, stream, ready.take()) {
+                    return match begin::supervise(&self.host, own, maker, folder, stream, ready.take()) {
                         0 => Served::Session,
                         status => Served::End(status),
                     };

@@ -31,10 +31,10 @@ pub(crate) fn sweep_all(host: &Host, data_dir: &Path) {
 pub(crate) fn sweep(host: &Host, data_dir: &Path, id: SessionId) {
     host.sweep(&id.to_string());
     let state = fs::read(folder(data_dir, id).join(STATE_FILE)).unwrap_or_default();
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let boot = group::boot_id().unwrap_or_default();
     // Groups do not outlive the machine, and the number may be anybody's by now.
     if let Ok(State { boot_id, pid, pid_start_ticks, .. }) = serde_json::from_slice(&state)
-        && boot_id == boot.trim()
+        && boot_id == boot
     {
         let name = group::name(pid, pid_start_ticks);
         // It is known to have let go of its journal, which it does a moment before it is dead.
