@@ -1,9 +1,9 @@
-/** The front page, beside programs that send more than anybody reads. */
+/** The front page, beside programs that send more than anybody reads. It measures how responsive the page is, so nothing else is tested meanwhile. */
 
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Page } from "playwright-core";
-import { beginFront as begin, colour, output, status, write } from "./harness.js";
+import { beginFront as begin, colour, output, status, write } from "../harness.js";
 
 /** Notes the longest time in which the page did nothing, in milliseconds. */
 const noteThePauses = (page: Page) =>
