@@ -358,6 +358,10 @@ impl Init<'_> {
         let is_program = index == order.compile.len();
         let step: &Step = order.compile.get(index).unwrap_or(&order.run);
         let executable = Executable::new(order, step, is_program);
+        if is_program && index > 0 {
+            // What a compile step left must not reach a child that has not executed the program yet.
+            sys::kill_all_others().step("end what compile steps left")?;
+        }
         send(self.control, &Report::Started(index));
         let run = || match executable.execute(self.inside.host, &step.limits, self.program_ends()) {
             Ok(error) => {

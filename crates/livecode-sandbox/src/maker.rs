@@ -79,7 +79,7 @@ pub struct Maker {
     process: OwnedFd,
 }
 
-/// The step that fails where a maker is gone, or hangs.
+/// The step that fails where a maker is gone, hangs, or cannot.
 pub(crate) const ASK: &str = "have the maker clone itself";
 
 impl Maker {
@@ -93,9 +93,10 @@ impl Maker {
         let _ = pidfd_send_signal(&self.process, Signal::KILL); // it may be gone already
     }
 
-    /// Whether that is what an error of [`Sandbox::prepare`] means: the maker is gone, or hangs.
+    /// Whether that is what an error of [`Sandbox::prepare`] means: the maker hangs. That it could not, or this process, proves
+    /// nothing; that it is gone shows on its socket.
     pub fn is_to_blame(error: &SetupError) -> bool {
-        error.step == ASK
+        error.step == ASK && error.source.kind() == io::ErrorKind::WouldBlock
     }
 
     /// What it is a template of.

@@ -99,10 +99,6 @@ pub(crate) struct Fixtures {
     links: Vec<(PathBuf, PathBuf)>,
     /// Folders and files of the machine that are shown at their own paths.
     windows: Vec<(PathBuf, Target)>,
-    /// What there is in /proc of what is to be hidden, or not to be written to.
-    hidden: Vec<PathBuf>,
-    hidden_folders: Vec<PathBuf>,
-    read_only: Vec<PathBuf>,
 }
 
 impl Fixtures {
@@ -124,13 +120,6 @@ impl Fixtures {
         }
         let links = [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")];
         found.links.extend(links.map(|(name, target)| (Path::new("/dev").join(name), target.into())));
-        let there = |names: &[&str]| -> Vec<_> {
-            let paths = names.iter().map(|name| Path::new("/proc").join(name));
-            paths.filter(|path| keeps("masks") && path.exists()).collect()
-        };
-        found.hidden = there(&PROC_HIDDEN);
-        found.hidden_folders = there(&PROC_HIDDEN_FOLDERS);
-        found.read_only = there(&PROC_READ_ONLY);
         found
     }
 }
@@ -150,7 +139,10 @@ pub(crate) fn enter_root(host: &Host, layout: &Layout) -> Result<Accounts, Setup
     }
     let Fixtures { links, windows, .. } = &host.fixtures;
     for (path, target) in windows {
-        bind(path, path, WINDOW, *target)?;
+        match bind(path, path, WINDOW, *target) {
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => {} // it was there once
+            other => other?,
+        }
     }
     for (path, target) in links {
         symlink(target, below(path)).step(format!("link {}", path.display()))?;
@@ -165,7 +157,7 @@ pub(crate) fn enter_root(host: &Host, layout: &Layout) -> Result<Accounts, Setup
         let path = Path::new("/dev").join(name);
         bind(&path, &path, DEVICE, Target::File)?;
     }
-    proc(&host.fixtures)?;
+    proc()?;
     for name in WRITABLE_FOLDERS {
         bind(below(Path::new(name)), Path::new(name), WRITABLE, Target::Folder)?;
     }
@@ -228,19 +220,26 @@ fn bind(source: &Path, inside: &Path, flags: MountFlags, target: Target) -> Resu
     move_mount(tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step(&*name)
 }
 
-fn proc(fixtures: &Fixtures) -> Result<(), SetupError> {
+fn proc() -> Result<(), SetupError> {
     let flags = Flags::NOSUID | Flags::NODEV | Flags::NOEXEC;
     mount("proc", "proc", "proc", flags, None).step("mount /proc")?;
-    for path in &fixtures.hidden {
-        bind(Path::new("/dev/null"), path, DEVICE, Target::There)?;
+    if !keeps("masks") {
+        return Ok(());
     }
-    for path in &fixtures.hidden_folders {
+    // Looked for each time: a module that is loaded brings its own.
+    let there = |names: &'static [&str]| {
+        names.iter().map(|name| Path::new("/proc").join(name)).filter(|path| below(path).exists())
+    };
+    for path in there(&PROC_HIDDEN) {
+        bind(Path::new("/dev/null"), &path, DEVICE, Target::There)?;
+    }
+    for path in there(&PROC_HIDDEN_FOLDERS) {
         let options = c"mode=0555,size=4096,nr_inodes=1";
-        mount("none", below(path), "tmpfs", flags | Flags::RDONLY, options)
+        mount("none", below(&path), "tmpfs", flags | Flags::RDONLY, options)
             .step(format!("hide {}", path.display()))?;
     }
-    for path in &fixtures.read_only {
-        bind(below(path), path, WINDOW.and(MountFlags::NOEXEC), Target::There)?;
+    for path in there(&PROC_READ_ONLY) {
+        bind(below(&path), &path, WINDOW.and(MountFlags::NOEXEC), Target::There)?;
     }
     Ok(())
 }

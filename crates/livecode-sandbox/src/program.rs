@@ -58,7 +58,8 @@ pub(crate) fn become_copied(host: &Host, order: &Order, ends: Ends<'_>) -> Resul
     // As long as the kernel keeps it (prctl(2), PR_SET_NAME); no argument holds a NUL.
     let name = CString::new(&name[..name.len().min(15)]).unwrap_or_default();
     rustix::thread::set_name(&name).step("name the process")?;
-    let env = variables(order, true).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let env: BTreeMap<_, _> = variables(order, true).collect();
+    let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     Ok(Program { argv, env: env.collect() })
 }
 

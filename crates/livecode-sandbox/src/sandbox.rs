@@ -243,6 +243,10 @@ impl Sandbox {
 
     /// Kills everything inside. Does not wait.
     pub fn kill(&mut self) {
+        // Afterwards nobody is told what a maker's child used.
+        if !self.is_child && !self.group.counts() && self.is_alive() {
+            self.seen.cpu_ms = self.seen.cpu_ms.max(sample::cpu_ms(self.init));
+        }
         if !self.reaped {
             let _ = pidfd_send_signal(&self.pidfd, Signal::KILL); // it may be dead already
         }
@@ -255,9 +259,6 @@ impl Sandbox {
         }
         self.kill();
         if !self.is_child {
-            if !self.group.counts() {
-                self.seen.cpu_ms = self.seen.cpu_ms.max(sample::cpu_ms(self.init));
-            }
             let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
             let _ = retry_on_intr(|| poll(&mut ended, None));
         } else if let Ok(used) = sys::bury(self.init) {

@@ -61,25 +61,35 @@ pub(crate) fn vfork<F: FnOnce() -> i32>(child: F) -> io::Result<Pid> {
     Pid::from_raw(pid as i32).ok_or_else(|| io::Error::other("a child without a number"))
 }
 
-/// Executes the first of `places` that can be, with the arguments and the environment given, as execvp(3) does. Returns why that
-/// was not possible.
+/// Executes the first of `places` that can be, with the arguments and the environment given; what has no format that the kernel
+/// knows, by a shell (execvp(3)). Returns why that was not possible.
 pub(crate) fn execute(places: &[CString], argv: &[CString], env: &[CString]) -> io::Error {
-    let pointers = |words: &[CString]| -> Vec<*const libc::c_char> {
-        words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
+    let pointers = |words: &[CString]| words.iter().map(|word| word.as_ptr()).collect::<Vec<_>>();
+    let ended = |mut words: Vec<*const libc::c_char>| {
+        words.push(std::ptr::null());
+        words
     };
-    let (argv, env) = (pointers(argv), pointers(env));
-    let mut why = io::Error::from_raw_os_error(libc::ENOENT);
+    let env = ended(pointers(env));
+    // SAFETY: all are NUL-terminated, the arrays end with a null pointer, and everything outlives the call.
+    let execute = |place: &CStr, argv: Vec<_>| unsafe {
+        libc::execve(place.as_ptr(), ended(argv).as_ptr(), env.as_ptr());
+        io::Error::last_os_error()
+    };
+    let (mut why, mut is_denied) = (io::Error::from_raw_os_error(libc::ENOENT), false);
     for place in places {
-        // SAFETY: all are NUL-terminated, the arrays end with a null pointer, and everything outlives the call.
-        unsafe { libc::execvpe(place.as_ptr(), argv.as_ptr(), env.as_ptr()) };
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::ENOENT | libc::ENOTDIR) => {}
-            Some(libc::EACCES) => why = error,
-            _ => return error,
+        why = execute(place, pointers(argv));
+        match why.raw_os_error() {
+            Some(libc::EACCES) => is_denied = true,
+            Some(libc::ENOENT | libc::ENOTDIR | libc::ENODEV | libc::ESTALE | libc::ETIMEDOUT) => {}
+            Some(libc::ENOEXEC) => {
+                const SHELL: &CStr = c"/bin/sh";
+                let arguments = pointers(argv.get(1..).unwrap_or_default());
+                return execute(SHELL, [vec![SHELL.as_ptr(), place.as_ptr()], arguments].concat());
+            }
+            _ => return why,
         }
     }
-    why
+    if is_denied { io::Error::from_raw_os_error(libc::EACCES) } else { why }
 }
 
 /// clone3(2), Linux 5.7. The libc crate's constant is too narrow for its value.

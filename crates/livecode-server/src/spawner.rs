@@ -42,12 +42,16 @@ pub struct Process {
     pub socket: OwnedFd,
     /// The process itself (pidfd_open(2)).
     pub pidfd: OwnedFd,
+    /// The template that makes its sandboxes, if it has one.
+    pub template: Option<OwnedFd>,
 }
 
 impl Process {
     /// For one that hangs, and does not see that its socket is closed.
     fn kill(&self) {
-        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL); // it may be gone already
+        for process in std::iter::once(&self.pidfd).chain(&self.template) {
+            let _ = pidfd_send_signal(process, Signal::KILL); // it may be gone already
+        }
     }
 }
 

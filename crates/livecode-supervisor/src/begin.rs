@@ -82,16 +82,34 @@ fn begin<'h>(
     let folder = Folder::open(path)?;
     folder.lock()?;
     folder.write_state(own.state())?;
-    let journal = folder.journal()?;
     let (mut order, file) = folder.order()?;
+    let (layout, name) = (order.layout(), own.group());
+    let made = match (ready.filter(|ready| ready.layout == layout && ready.sandbox.is_alive()), maker) {
+        (Some(Ready { sandbox, pipes, template, .. }), _) => {
+            let is_up = template.is_some_and(|template| template.fits(&order));
+            Some((sandbox, pipes, if is_up { Start::Interpreter } else { Start::Sandbox }))
+        }
+        // Before there is a journal: where the maker fails, another supervisor is asked.
+        (None, Some(maker)) => {
+            let made = Sandbox::prepare(host, &name, &layout, Some(maker), None);
+            let (sandbox, pipes) = made.map_err(FolderError::Sandbox)?;
+            Some((sandbox, pipes, Start::Cold))
+        }
+        (None, None) => None,
+    };
+    let journal = folder.journal()?;
     let (cache, entry) = Cache::find(&mut order);
     let mut record = Record::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
     let start = || {
-        let begun = sandbox_for(host, own, maker, &order, ready).and_then(|(mut sandbox, pipes, start)| {
-            sandbox.begin(&order, file.as_fd(), entry.as_ref())?;
-            Ok((sandbox, pipes, start))
-        });
-        begun.map_err(|error: SetupError| format!("{error}: {}", error.source))
+        let (mut sandbox, pipes, how) = match made {
+            Some(made) => made,
+            None => {
+                let (sandbox, pipes) = Sandbox::prepare(host, &name, &layout, None, None)?;
+                (sandbox, pipes, Start::Cold)
+            }
+        };
+        sandbox.begin(&order, file.as_fd(), entry.as_ref())?;
+        Ok((sandbox, pipes, how))
     };
     match start() {
         Ok((sandbox, pipes, how)) => {
@@ -99,31 +117,12 @@ fn begin<'h>(
             let begun = Begun { folder, order, cache, record, connections, sandbox, pipes, how, began };
             Supervisor::new(host, begun).map(Some)
         }
-        Err(why) => {
-            record.say(&why);
+        Err(error @ SetupError { .. }) => {
+            record.say(&format!("{error}: {}", error.source));
             folder.remove_socket();
             // Where this fails too, the server finds the journal without its end and closes it.
-            let _ = record.finish(&Findings::default().ending(None, 0, None), Kept::default());
-            Ok(None)
+            let finished = record.finish(&Findings::default().ending(None, 0, None), Kept::default());
+            finished.map(|_| None).map_err(FolderError::Journal)
         }
     }
-}
-
-/// The sandbox that is ready, or another where it does not fit the order or has died.
-fn sandbox_for(
-    host: &Host,
-    own: &Identity,
-    maker: Option<&Maker>,
-    order: &Order,
-    ready: Option<Ready>,
-) -> Result<(Sandbox, Pipes, Start), SetupError> {
-    let layout = order.layout();
-    if let Some(Ready { sandbox, pipes, template, .. }) =
-        ready.filter(|ready| ready.layout == layout && ready.sandbox.is_alive())
-    {
-        let is_up = template.is_some_and(|template| template.fits(order));
-        return Ok((sandbox, pipes, if is_up { Start::Interpreter } else { Start::Sandbox }));
-    }
-    let (sandbox, pipes) = Sandbox::prepare(host, &own.group(), &layout, maker, None)?;
-    Ok((sandbox, pipes, Start::Cold))
 }

@@ -12,6 +12,7 @@ use livecode_protocol::{
     control::{self, State},
     order,
 };
+use livecode_sandbox::SetupError;
 use rustix::fs::{FlockOperation, flock};
 
 /// Why a supervisor cannot begin.
@@ -27,6 +28,8 @@ pub(crate) enum FolderError {
     Order(#[source] io::Error),
     #[error("the order is not one that this version understands")]
     BadOrder(#[source] serde_json::Error),
+    #[error(transparent)]
+    Sandbox(SetupError),
     #[error("cannot write the state file")]
     State(#[source] io::Error),
     #[error("cannot listen on the session's socket")]

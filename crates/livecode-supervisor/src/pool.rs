@@ -85,7 +85,8 @@ pub(crate) struct Member {
     pub is_ahead: bool,
     /// The CPU that it stays away from until then.
     pub avoids: Option<usize>,
-    server: OwnedFd,
+    /// Where requests come from, until it has one: who serves a session does not keep a spawner's place when that has died.
+    server: Option<OwnedFd>,
     place: OwnedFd,
     note: OwnedFd,
     /// How long it waits; for ever where that is not said.
@@ -147,7 +148,7 @@ impl<'a> Pool<'a> {
                     return spawner.serve(Member {
                         is_ahead,
                         avoids,
-                        server,
+                        server: Some(server),
                         place,
                         note,
                         patience,
@@ -181,7 +182,7 @@ impl<'a> Pool<'a> {
             let avoids = self.avoids().and_then(|cpu| u8::try_from(cpu).ok()).unwrap_or(ANY_CPU);
             let words = [avoids, u8::from(self.patience().is_some())];
             // One that has ended meanwhile hears nothing.
-            if send(&note, &words, SendFlags::NOSIGNAL) == Ok(words.len()) {
+            if pass::send(&note, &words, &[self.server.as_fd()], SendFlags::empty()).is_ok() {
                 self.waiting.push(Waiting { note, is_ahead: true, is_ready: false });
                 return true;
             }
@@ -260,20 +261,26 @@ impl<'a> Pool<'a> {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return, // nothing yet
             Err(_) => vec![],                                                  // it is gone
         };
-        self.maker_hangs |= said.contains(&HANGS);
-        if said.contains(&READY) {
+        // What it has said since the last look: ready as a rule, and then what became of it.
+        let (is_ready, rest) = match said.split_first() {
+            Some((&READY, rest)) => (true, rest),
+            _ => (false, &*said),
+        };
+        let taken = rest.split_first().filter(|(word, _)| **word == TAKEN);
+        self.maker_hangs |= rest.first() == Some(&HANGS);
+        if is_ready {
             self.waiting[index].is_ready = true;
             self.pause = PAUSE;
         }
-        if !said.contains(&TAKEN) && !said.is_empty() {
+        if taken.is_none() && !said.is_empty() {
             return;
         }
         let gone = self.waiting.swap_remove(index);
         if !gone.is_ahead {
             return;
         }
-        if let Some(at) = said.iter().position(|word| *word == TAKEN) {
-            self.busy_cpu = said.get(at + 1).map(|cpu| usize::from(*cpu));
+        if let Some((_, cpu)) = taken {
+            self.busy_cpu = cpu.first().map(|cpu| usize::from(*cpu));
             // None was left for the next.
             if !self.waiting.iter().any(|waiting| waiting.is_ready) {
                 self.wanted = (self.wanted * 2).min(self.most);
@@ -311,11 +318,12 @@ impl Member {
         if let Some(request) = self.request.take() {
             return Ok(Some(request));
         }
+        let Some(server) = &self.server else { return Ok(None) };
         self.say(&[READY]);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         // Of all who wait, one is woken.
         let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
-        epoll::add(&epoll, &self.server, epoll::EventData::new_u64(0), flags)?;
+        epoll::add(&epoll, server, epoll::EventData::new_u64(0), flags)?;
         // Says of itself when nobody listens to it any more.
         epoll::add(&epoll, &self.note, epoll::EventData::new_u64(1), epoll::EventFlags::empty())?;
         if let Some(ready) = ready {
@@ -331,7 +339,7 @@ impl Member {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            match receive(&self.server) {
+            match receive(server) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return other,
             }
@@ -342,7 +350,8 @@ impl Member {
     }
 
     /// A request was taken: another may be made ready. It hears of no further one.
-    pub fn take(&self) {
+    pub fn take(&mut self) {
+        self.server = None;
         // Where there are more CPUs than a byte can count, it matters little which.
         self.say(&[TAKEN, u8::try_from(Cpus::current()).unwrap_or(u8::MAX)]);
     }
@@ -364,10 +373,9 @@ impl Member {
         let _ = retry_on_intr(|| poll(&mut asked, Some(&timespec(REST))));
         let _ = shutdown(&ours, Shutdown::Read); // from here on it cannot be asked any more; it may have been
         let mut words = [0; 2];
-        if !matches!(recv(&ours, &mut words[..], RecvFlags::DONTWAIT), Ok((2, _))) {
-            return false;
-        }
+        let Ok((2, mut server)) = pass::receive(&ours, &mut words, RecvFlags::DONTWAIT) else { return false };
         let [avoids, has_patience] = words;
+        self.server = server.pop();
         self.is_ahead = true;
         self.avoids = (avoids != ANY_CPU).then_some(usize::from(avoids));
         self.patience = (has_patience != 0).then_some(PATIENCE);

@@ -33,7 +33,7 @@ use rustix::{
         AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair,
         sockopt::{Timeout, set_socket_timeout},
     },
-    process::{PidfdFlags, getpid, pidfd_open},
+    process::{PidfdFlags, Signal, getpid, pidfd_open, set_parent_process_death_signal},
 };
 
 use crate::{
@@ -78,7 +78,6 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
     {
         eprintln!("livecode spawner: {error}: {}", error.source); // it is slower without
     }
-    say(&server, &Ready { degraded: host.degraded(), error: None });
     // Forgotten children are reaped by the kernel (signal(7)).
     livecode_sandbox::reap_children_automatically(true);
     // One sweeps for all. What is done in a fork is done while supervisors are started already.
@@ -102,6 +101,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
         },
         (maker, _) => maker,
     };
+    say(&server, &Ready { degraded: host.degraded(), error: None });
     let spawner = Spawner { host, settings, maker };
     match Pool::new(&spawner, server) {
         Ok(pool) => pool.run(),
@@ -120,6 +120,8 @@ fn fork_maker(host: &Host) -> io::Result<Option<Maker>> {
         Forked::Parent(pid) => Ok(Some(Maker::new(None, ours, pidfd_open(pid, PidfdFlags::empty())?))),
         Forked::Child => {
             drop(ours);
+            // Also where it is stopped, and does not see that nobody asks it any more.
+            let _ = set_parent_process_death_signal(Some(Signal::KILL));
             let _ = rustix::thread::set_name(c"livecode-maker");
             let ended = maker::serve(host, None, asker.as_fd(), theirs.as_fd());
             livecode_sandbox::exit_now(i32::from(ended.is_err()))
@@ -193,7 +195,8 @@ impl Spawner<'_> {
             // Once it knows of a session, no sandbox is to be a copy of it.
             let maker = self.maker.as_ref().filter(|_| served > 0);
             match self.serve_once(&own, maker, &mut member) {
-                Served::Session if member.is_ahead && livecode_sandbox::has_one_thread() => {}
+                Served::Session
+                    if member.is_ahead && self.maker.is_some() && livecode_sandbox::has_one_thread() => {}
                 Served::Session => return 0,
                 Served::End(status) => return status,
             }

@@ -13,11 +13,13 @@ def end_early(library):
     program's has a finalizer, a callback, or a buffer. Where nothing has, and the program came to its end by itself, all that
     is left to do is to flush two streams. In every doubt the interpreter goes its own way.
     """
+    import _thread
+    import _warnings
     import atexit
     import ctypes
     import gc
     import sys
-    from _weakref import ref
+    from _weakref import CallableProxyType, ProxyType, ref
 
     python = ctypes.pythonapi
     if not hasattr(python, "PyThreadState_EnterTracing"):
@@ -27,35 +29,42 @@ def end_early(library):
     library.livecode_template_is_ending.restype = ctypes.c_bool
     # As they are now, whatever a program does to their modules; and looked up without a word of its own classes'.
     main, system, streams = sys.modules["__main__"].__dict__, sys.__dict__, (sys.stdout, sys.stderr)
-    tracked, debugged, callbacks, frames = gc.get_objects, gc.get_debug, gc.callbacks, sys._current_frames
+    tracked, debugged, callbacks, threads = gc.get_objects, gc.get_debug, gc.callbacks, _thread._count
+    hook, filters, usual = sys.excepthook, _warnings.filters, list(_warnings.filters)
     bases_of, attributes_of = type.__dict__["__mro__"].__get__, type.__dict__["__dict__"].__get__
+    names_of, callback_of = type(sys).__dict__["__dict__"].__get__, ref.__dict__["__callback__"].__get__
     most_objects = 100_000  # beyond them looking would take as long
 
     def has_finalizer(kind):
         return any("__del__" in attributes_of(base) for base in bases_of(kind))
 
     def has_callback(reference):
-        return reference.__callback__ is not None
+        return callback_of(reference) is not None
 
     def is_extension(module):
-        return type(module.__dict__.get("__loader__")).__name__ == "ExtensionFileLoader"
+        return type(names_of(module).get("__loader__")).__name__ == "ExtensionFileLoader"
+
+    def is_proxy(_):
+        return True  # whether it has a callback it does not tell
 
     # Objects of a class may be out of the collector's sight, and what an extension does is anybody's guess.
     talkative = {type: has_finalizer, ref: has_callback, type(sys): is_extension}
+    talkative |= {ProxyType: is_proxy, CallableProxyType: is_proxy}
 
     def is_done():
         # An interpreter that has run a file takes `__file__` away again. The error that ended it would be in `sys`.
         loader = type(main.get("__loader__")).__name__
-        return loader == "SourceFileLoader" and "__file__" not in main and "last_type" not in system
+        has_failed = "last_type" in system or system["excepthook"] is not hook
+        return loader == "SourceFileLoader" and "__file__" not in main and not has_failed
 
     def is_silent():
-        if debugged() or callbacks or len(frames()) > 1:
+        if debugged() or callbacks or threads() > 0 or filters != usual:
             return False
         if system["stdout"] is not streams[0] or system["stderr"] is not streams[1]:
             return False
         objects = tracked()  # without those of the template
-        if len(objects) > most_objects:
-            return False
+        if len(objects) > most_objects or not any(each is main for each in objects):
+            return False  # too many, or frozen
         kinds = set(map(type, objects))
         if any(map(has_finalizer, kinds)):  # files have one, and generators
             return False
@@ -115,10 +124,10 @@ def become():
 
     count, *texts = ctypes.string_at(library.livecode_template_text(), length).split(b"\0")[:-1]
     command, variables = texts[: int(count)], texts[int(count) :]
-    # Most of it is as it was, and so stays where it is, and in its order.
+    # Where most of it is as it was, it stays where it is.
     there, wanted = os.environ._data, dict(variable.split(b"=", 1) for variable in variables)
-    for name in there.keys() - wanted.keys():
-        del os.environb[name]
+    if list(there) != list(wanted):
+        os.environ.clear()
     for name, value in wanted.items():
         if there.get(name) != value:
             os.environb[name] = value

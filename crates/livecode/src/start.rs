@@ -39,16 +39,16 @@ pub fn spawner(settings: &SpawnerSettings) -> io::Result<Process> {
     let child = start(command)?;
     // Not waited for yet, it cannot be mistaken for another.
     let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    if let Some(Process { socket, pidfd }) = template {
-        pass::send(&ours, &[0], &[socket.as_fd(), pidfd.as_fd()], SendFlags::empty())?;
+    if let Some((socket, process)) = &template {
+        pass::send(&ours, &[0], &[socket.as_fd(), process.as_fd()], SendFlags::empty())?;
     }
     // It ends when `ours` is closed.
     wait_for(child)?;
-    Ok(Process { socket: ours, pidfd })
+    Ok(Process { socket: ours, pidfd, template: template.map(|(_, process)| process) })
 }
 
-/// Starts a template, for a spawner to ask, with which it ends.
-fn start_template(template: &Template, data_dir: &Path, settings: &str) -> io::Result<Process> {
+/// Starts a template, for a spawner to ask, with which it ends: the socket to it, and its process.
+fn start_template(template: &Template, data_dir: &Path, settings: &str) -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = pair()?;
     let mut command = interpreter(template, data_dir)?;
     command.stdin(Stdio::from(theirs));
@@ -58,7 +58,7 @@ fn start_template(template: &Template, data_dir: &Path, settings: &str) -> io::R
     pass::send(&ours, settings.as_bytes(), &[io::stderr().as_fd()], SendFlags::empty())?;
     tell_of(&mut child)?;
     wait_for(child)?;
-    Ok(Process { socket: ours, pidfd })
+    Ok((ours, pidfd))
 }
 
 fn start(mut command: Command) -> io::Result<Child> {

@@ -62,13 +62,15 @@ pub fn descendants(pid: u32) -> Vec<u32> {
 }
 
 /// The processes of a supervisor's sandbox. Its first is no child of the supervisor's, which holds a pidfd of it
-/// (proc_pid_fdinfo(5)).
+/// (proc_pid_fdinfo(5)); other processes of which it does are in no pid namespace of their own.
 pub fn sandbox(supervisor: u32) -> Vec<u32> {
     let infos = fs::read_dir(format!("/proc/{supervisor}/fdinfo")).into_iter().flatten().flatten();
     let texts = infos.filter_map(|info| fs::read_to_string(info.path()).ok());
     let held = texts.filter_map(|text| {
-        let pid = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
-        pid.trim().parse().ok()
+        let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+        let mut numbers = numbers.split_whitespace();
+        let pid = numbers.next()?.parse().ok();
+        numbers.next().and(pid)
     });
     held.flat_map(|init| [vec![init], descendants(init)].concat()).collect()
 }

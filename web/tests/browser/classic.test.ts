@@ -250,8 +250,8 @@ test("an editor goes on when the network is back", async (t) => {
   await page.click(".run");
   await page.locator(".output").filter({ hasText: "3\n" }).waitFor();
   // The browser's word alone leaves websockets as they are.
-  await context.setOffline(true);
   gate.shut();
+  await context.setOffline(true);
   await page.locator("[data-state=reconnecting]").waitFor();
   gate.open();
   await context.setOffline(false);

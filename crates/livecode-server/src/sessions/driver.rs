@@ -241,11 +241,10 @@ impl Driver {
         tracing::warn!(id = %self.id(), "the supervisor does not end its session; it is killed");
         let mut pauses = Pauses::new();
         loop {
-            if let Some(state) = self.store.state(self.id())
-                && let Err(error) = process::kill(&state)
-            {
-                tracing::error!(id = %self.id(), %error, "the supervisor cannot be killed");
+            if has_ended(&self.store, self.id()) {
+                return ClosedBy::Supervisor;
             }
+            kill_supervisor(&self.store, self.id());
             if self.close(Outcome::Cancelled).await {
                 return ClosedBy::Us;
             }
@@ -312,12 +311,23 @@ async fn at_spawner<T: Send + 'static>(
 /// closes its journal.
 pub(super) fn give_up(store: &Store, session: &Session) {
     session.close_queue();
-    if session.progress().ended.is_none()
-        && let Some(Err(error)) = store.state(session.id).map(|state| process::kill(&state))
-    {
-        tracing::error!(id = %session.id, %error, "the supervisor cannot be killed");
+    if session.progress().ended.is_none() {
+        kill_supervisor(store, session.id);
     }
     session.set_progress(|progress| progress.settle(None, true));
+}
+
+fn has_ended(store: &Store, id: SessionId) -> bool {
+    matches!(store.ending(id), Ok(Some(_)))
+}
+
+/// Kills a session's supervisor, unless the session has ended: then it may serve another.
+fn kill_supervisor(store: &Store, id: SessionId) {
+    if let Some(state) = store.state(id).filter(|_| !has_ended(store, id))
+        && let Err(error) = process::kill(&state)
+    {
+        tracing::error!(%id, %error, "the supervisor cannot be killed");
+    }
 }
 
 /// The progress of a session whose journal is closed.

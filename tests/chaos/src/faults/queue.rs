@@ -64,6 +64,8 @@ pub async fn template_hangs(common: &Common) -> Result<String> {
     }
     let took = began.elapsed();
     eventually("it is gone", || (!is_alive(first)).then_some(())).await?;
+    let next = create_python(&address, "print('ran')").await?; // which asks for it
+    ensure!(read_all(&address, &next).await?.stdout == "ran\n", "the next did not run");
     eventually("there is another", || find().filter(|pid| *pid != first)).await?;
     Ok(format!(
         "{SESSIONS} of {SESSIONS} ran within {:.1} s, and there is another template",

@@ -40,7 +40,7 @@ fn spawner() -> (Arc<Spawner>, Arc<Mutex<Option<Child>>>, Arc<AtomicUsize>) {
         let process = Command::new("sleep").arg("600").spawn()?;
         let pidfd = pidfd_open(Pid::from_child(&process), PidfdFlags::empty())?;
         *child.lock().unwrap() = Some(process);
-        Ok(Process { socket: ours, pidfd })
+        Ok(Process { socket: ours, pidfd, template: None })
     };
     let settings = SpawnerSettings { data_dir: "/".into(), warm: None, template: None };
     (Arc::new(Spawner::new(Arc::new(start), settings, Arc::default()).unwrap()), first, starts)
