@@ -44,7 +44,7 @@ use crate::{
 };
 
 /// How long a maker may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A program that does little, and waits before its end.
 const REHEARSAL: &str = "import atexit, sys\natexit.register(sys.stdin.read)\nprint()\n";
 /// Stands for no CPU.
