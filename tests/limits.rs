@@ -1,6 +1,10 @@
 //! Limits: each has its outcome, or the program's own error, and the session says what it used.
 
-use std::fs;
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -39,6 +43,12 @@ fn the_wall_clock() {
     assert!((300..10_000).contains(&wall_ms), "{wall_ms}");
 }
 
+/// How many sessions give way.
+fn gives_way(server: &Server) -> usize {
+    let files = groups(server.data()).into_iter().map(|group| format!("{group}/cpu.idle"));
+    files.filter_map(|file| fs::read_to_string(file).ok()).filter(|idle| idle.trim() == "1").count()
+}
+
 /// A program that computes for long gives way to all others (`cpu.idle`, Linux 5.15), until it rests. An ordinary user has no
 /// group here to say so of.
 #[test]
@@ -47,10 +57,7 @@ fn who_computes_gives_way() {
         return;
     }
     let server = Server::start();
-    let gives_way = || {
-        let files = groups(server.data()).into_iter().map(|group| format!("{group}/cpu.idle"));
-        files.filter_map(|file| fs::read_to_string(file).ok()).filter(|idle| idle.trim() == "1").count()
-    };
+    let gives_way = || gives_way(&server);
     let code = "import signal\nrests = []\nsignal.signal(signal.SIGINT, lambda *_: rests.append(1))\ninput('waits')\nwhile not rests: pass\ninput()";
     let id = server.create_id("python", code);
     let mut stream = server.stream(&id, "");
@@ -63,6 +70,32 @@ fn who_computes_gives_way() {
     stream.send(&json!({"msgtype": "input", "data": "end\n"}));
     let run = Run::collect(stream);
     assert_eq!(run.exitstatus, 0, "{run:?}");
+}
+
+/// Who gives way dies as soon as others, also where others want all that the processors have.
+#[test]
+fn who_gives_way_dies_like_others() {
+    let server = Server::start();
+    let code = "import os\nfor _ in range(6):\n    os.fork()\nprint('computes', flush=True)\nwhile True: pass";
+    let limits = json!({"cpu_ms": 60_000, "processes": 100});
+    let session = id(&server.create(&json!({"runtime": "python", "code": code, "limits": limits})));
+    server.stream(&session, "").read_until(&"computes\n".repeat(64));
+    if is_root() {
+        eventually("it gives way", || (gives_way(&server) == 1).then_some(()));
+    }
+    let is_over = AtomicBool::new(false);
+    let took = std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| while !is_over.load(Ordering::Relaxed) {});
+        }
+        let began = Instant::now();
+        let status = server.delete(&format!("/sessions/{session}")).status;
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(status, 204);
+        began.elapsed()
+    });
+    // After that its supervisor is given up.
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]

@@ -168,10 +168,13 @@ impl Cgroups {
             |folder| [Path::join(folder, self.prefix.clone() + name), self.former_parent(folder).join(name)];
         let groups: Vec<_> =
             self.folders().into_iter().flat_map(places).filter(|group| group.is_dir()).collect();
-        for group in &groups {
-            kill_all(group);
+        for _ in 0..SWEEP_ROUNDS {
+            groups.iter().for_each(|group| kill_all(group));
+            groups.iter().for_each(|group| drop(Folder(group.clone())));
+            if !groups.iter().any(|group| group.exists()) {
+                return;
+            }
         }
-        groups.into_iter().for_each(|group| drop(Folder(group)));
     }
 
     /// The group in `folder` that supervisors of before version 0.3 made theirs in.
@@ -412,7 +415,7 @@ impl Group {
     /// sched(7)).
     pub fn give_way(&self, gives_way: bool) {
         let folder = if self.v2_cpu { &self.unified } else { &self.cpu };
-        let _ = put(folder, "cpu.idle", u8::from(gives_way));
+        let _ = put(folder, CPU_IDLE, u8::from(gives_way));
     }
 
     /// The v2 folder, for a process to be born into.
@@ -490,11 +493,17 @@ impl Group {
     }
 }
 
+/// Whether a group's processes give way.
+const CPU_IDLE: &str = "cpu.idle";
 /// How often the processes of a group without `cgroup.kill` are looked for: each time some may have forked in between.
 const KILL_ROUNDS: u32 = 100;
+/// How often the groups that are swept up are tried to be removed, each time for up to 0.4 s: many processes take a while to die
+/// on a machine that is full.
+const SWEEP_ROUNDS: u32 = 10;
 
 /// Kills every process of a group: at once where the kernel offers that (v2, since Linux 5.14), else one by one.
 fn kill_all(group: &Path) {
+    let _ = fs::write(group.join(CPU_IDLE), "0"); // what gives way dies late; most groups have no such file
     if fs::write(group.join("cgroup.kill"), "1").is_ok() {
         return;
     }
