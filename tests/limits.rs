@@ -76,7 +76,8 @@ fn who_computes_gives_way() {
 #[test]
 fn who_gives_way_dies_like_others() {
     let server = Server::start();
-    let code = "import os\nfor _ in range(6):\n    os.fork()\nprint('computes', flush=True)\nwhile True: pass";
+    let code =
+        "import os\nfor _ in range(6):\n    os.fork()\nprint('computes', flush=True)\nwhile True: pass";
     let limits = json!({"cpu_ms": 60_000, "processes": 100});
     let session = id(&server.create(&json!({"runtime": "python", "code": code, "limits": limits})));
     server.stream(&session, "").read_until(&"computes\n".repeat(64));

@@ -356,6 +356,12 @@ impl Member {
         self.say(&[TAKEN, u8::try_from(Cpus::current()).unwrap_or(u8::MAX)]);
     }
 
+    /// Whether the spawner is there to hear it.
+    pub fn is_heard(&self) -> bool {
+        let mut gone = [PollFd::new(&self.note, PollFlags::empty())];
+        poll(&mut gone, Some(&timespec(Duration::ZERO))) == Ok(0)
+    }
+
     /// The maker is gone, or hangs: another is needed.
     pub fn blame_maker(&self) {
         self.say(&[HANGS]);

@@ -212,7 +212,10 @@ impl Spawner<'_> {
             Ok(ready) => ready,
             // Whoever is asked next makes one of its own, and says why it cannot.
             Err(error) => {
-                eprintln!("livecode spawner: no sandbox can be made ahead: {error}: {}", error.source);
+                // Where the spawner ends, so does the maker, in the middle of it.
+                if member.is_heard() {
+                    eprintln!("livecode spawner: no sandbox can be made ahead: {error}: {}", error.source);
+                }
                 if Maker::is_to_blame(&error) {
                     member.blame_maker();
                 }
