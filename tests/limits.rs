@@ -87,7 +87,11 @@ fn who_gives_way_dies_like_others() {
     let is_over = AtomicBool::new(false);
     let took = std::thread::scope(|scope| {
         for _ in 0..16 {
-            scope.spawn(|| while !is_over.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
         }
         let began = Instant::now();
         let status = server.delete(&format!("/sessions/{session}")).status;
