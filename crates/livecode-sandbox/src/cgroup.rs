@@ -14,6 +14,8 @@ use std::{
     io::{self, Write as _},
     os::fd::{AsFd as _, AsRawFd, OwnedFd},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use livecode_protocol::order::StepLimits;
@@ -162,18 +164,26 @@ impl Cgroups {
         names.into_iter().collect()
     }
 
-    /// Kills all processes of the group with this name and removes it, in every hierarchy.
-    pub fn sweep(&self, name: &str) {
-        let places =
-            |folder| [Path::join(folder, self.prefix.clone() + name), self.former_parent(folder).join(name)];
-        let groups: Vec<_> =
-            self.folders().into_iter().flat_map(places).filter(|group| group.is_dir()).collect();
-        for _ in 0..SWEEP_ROUNDS {
+    /// Kills all processes of the groups with these names and removes the groups, in every hierarchy. Whether that was done in
+    /// the time there is for it: many processes take a while to die on a machine that is full.
+    pub fn sweep(&self, names: &[String]) -> bool {
+        let places = |folder: &Path, name: &String| {
+            [folder.join(self.prefix.clone() + name), self.former_parent(folder).join(name)]
+        };
+        let folders = self.folders().into_iter();
+        let mut groups: Vec<PathBuf> =
+            folders.flat_map(|folder| names.iter().flat_map(move |name| places(folder, name))).collect();
+        let until = Instant::now() + SWEEP_PATIENCE;
+        let mut pause = MIN_SWEEP_PAUSE;
+        loop {
+            groups.retain(|group| group.is_dir());
             groups.iter().for_each(|group| kill_all(group));
-            groups.iter().for_each(|group| drop(Folder(group.clone())));
-            if !groups.iter().any(|group| group.exists()) {
-                return;
+            groups.retain(|group| fs::remove_dir(group).is_err() && group.is_dir());
+            if groups.is_empty() || Instant::now() >= until {
+                return groups.is_empty();
             }
+            thread::sleep(pause); // nothing tells when the last has left a group, in v1
+            pause = (pause * 2).min(MAX_SWEEP_PAUSE);
         }
     }
 
@@ -495,31 +505,24 @@ impl Group {
 
 /// Whether a group's processes give way.
 const CPU_IDLE: &str = "cpu.idle";
-/// How often the processes of a group without `cgroup.kill` are looked for: each time some may have forked in between.
-const KILL_ROUNDS: u32 = 100;
-/// How often the groups that are swept up are tried to be removed, each time for up to 0.4 s: many processes take a while to die
-/// on a machine that is full.
-const SWEEP_ROUNDS: u32 = 10;
+/// How long groups are swept, all together, and how long it pauses between two rounds, at first and at most.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(3);
+const MIN_SWEEP_PAUSE: Duration = Duration::from_millis(1);
+const MAX_SWEEP_PAUSE: Duration = Duration::from_millis(100);
 
-/// Kills every process of a group: at once where the kernel offers that (v2, since Linux 5.14), else one by one.
+/// Kills every process of a group that there is: at once where the kernel offers that (v2, since Linux 5.14), else one by one.
 fn kill_all(group: &Path) {
     let _ = fs::write(group.join(CPU_IDLE), "0"); // what gives way dies late; most groups have no such file
     if fs::write(group.join("cgroup.kill"), "1").is_ok() {
         return;
     }
-    for _ in 0..KILL_ROUNDS {
-        let members = || fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-        let pids: Vec<i32> = members().lines().filter_map(|line| line.parse().ok()).collect();
-        if pids.is_empty() {
-            return;
-        }
-        for pid in pids {
-            let Some(raw) = Pid::from_raw(pid) else { continue };
-            let Ok(pidfd) = pidfd_open(raw, PidfdFlags::empty()) else { continue };
-            // A number that came back for a stranger between the two looks is not in the group any more.
-            if members().lines().any(|line| line == pid.to_string()) {
-                let _ = pidfd_send_signal(pidfd, Signal::KILL);
-            }
+    let members = || fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    for pid in members().lines().filter_map(|line| line.parse().ok()) {
+        let Some(raw) = Pid::from_raw(pid) else { continue };
+        let Ok(pidfd) = pidfd_open(raw, PidfdFlags::empty()) else { continue };
+        // A number that came back for a stranger between the two looks is not in the group any more.
+        if members().lines().any(|line| line == pid.to_string()) {
+            let _ = pidfd_send_signal(pidfd, Signal::KILL);
         }
     }
 }
@@ -559,7 +562,7 @@ impl Drop for Folder {
     fn drop(&mut self) {
         // Processes that are dead but not yet gone keep a group busy for a moment; nothing tells when they have left.
         for pause_ms in [0, 1, 2, 5, 10, 20, 50, 100, 200] {
-            std::thread::sleep(std::time::Duration::from_millis(pause_ms));
+            thread::sleep(Duration::from_millis(pause_ms));
             match fs::remove_dir(&self.0) {
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
                 _ => return,

@@ -210,10 +210,10 @@ impl Host {
         id == trial_id()
     }
 
-    /// Kills what is left in the groups with this name, waits until it is gone, and removes them. To be called when nobody
-    /// else looks after that sandbox any more.
-    pub fn sweep(&self, name: &str) {
-        self.cgroups.sweep(name);
+    /// Kills what is left in the groups with these names, waits a while until it is gone, and removes them: whether all are
+    /// removed. To be called when nobody else looks after those sandboxes any more.
+    pub fn sweep(&self, names: &[String]) -> bool {
+        self.cgroups.sweep(names)
     }
 
     /// The id that a session's processes have, as they see it themselves.

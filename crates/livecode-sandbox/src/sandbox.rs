@@ -57,7 +57,7 @@ pub struct Sandbox {
     is_memory_sampled: bool,
     /// What was seen by looking, where no cgroup counts.
     seen: Seen,
-    /// Whether the processors serve everybody else first.
+    /// Whether the processors serve everybody else first, for as long as it lives.
     gives_way: bool,
     reaped: bool,
 }
@@ -252,10 +252,7 @@ impl Sandbox {
         }
         if !self.reaped {
             let _ = pidfd_send_signal(&self.pidfd, Signal::KILL); // it may be dead already
-            // Whoever gives way does not even get to die beside others who compute.
-            if std::mem::take(&mut self.gives_way) {
-                self.group.give_way(false);
-            }
+            self.give_way(false); // or it would not even get to die beside others who compute
         }
     }
 
@@ -303,8 +300,9 @@ impl Sandbox {
 
     /// Has the processors serve everybody else first, or no longer. Where the kernel cannot, nothing changes: it is a courtesy.
     pub fn give_way(&mut self, gives_way: bool) {
-        self.group.give_way(gives_way);
-        self.gives_way = gives_way;
+        if std::mem::replace(&mut self.gives_way, gives_way) != gives_way {
+            self.group.give_way(gives_way);
+        }
     }
 
     /// The most memory held at once, in bytes: counted by a cgroup, or else the most that was seen at a look, and at

@@ -244,6 +244,9 @@ impl<'a> Pool<'a> {
         }
         if !server.contains(PollFlags::IN) {
             // Without its maker it is of no use; the server starts another.
+            if server.is_empty() && !maker.is_empty() {
+                eprintln!("livecode spawner: its maker has ended");
+            }
             return Ok(if server.is_empty() && maker.is_empty() { Next::Nothing } else { Next::Gone });
         }
         match receive(&self.server) {
@@ -356,7 +359,7 @@ impl Member {
         self.say(&[TAKEN, u8::try_from(Cpus::current()).unwrap_or(u8::MAX)]);
     }
 
-    /// Whether the spawner is there to hear it.
+    /// Whether the spawner still lives.
     pub fn is_heard(&self) -> bool {
         let mut gone = [PollFd::new(&self.note, PollFlags::empty())];
         poll(&mut gone, Some(&timespec(Duration::ZERO))) == Ok(0)

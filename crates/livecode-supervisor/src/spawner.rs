@@ -208,11 +208,11 @@ impl Spawner<'_> {
     }
 
     fn serve_once(&self, own: &Identity, maker: Option<&Maker>, member: &mut Member) -> Served {
-        let mut ready = match self.make_ready(own, member) {
+        let ready = match self.make_ready(own, member) {
             Ok(ready) => ready,
             // Whoever is asked next makes one of its own, and says why it cannot.
             Err(error) => {
-                // Where the spawner ends, so does the maker, in the middle of it.
+                // Where the spawner has ended, so has the maker, maybe in the middle of it.
                 if member.is_heard() {
                     eprintln!("livecode spawner: no sandbox can be made ahead: {error}: {}", error.source);
                 }
@@ -222,33 +222,28 @@ impl Spawner<'_> {
                 return Served::End(1);
             }
         };
-        loop {
-            let (request, stream) = match member.receive(ready.as_ref()) {
-                Ok(Some(request)) => request,
-                Ok(None) => {
-                    drop(ready); // and its cgroups
-                    return Served::End(0);
+        let (request, stream) = match member.receive(ready.as_ref()) {
+            Ok(Some(request)) => request,
+            Ok(None) => return Served::End(0), // and its sandbox goes
+            Err(error) => {
+                eprintln!("livecode spawner: the server's socket failed: {error}");
+                return Served::End(1);
+            }
+        };
+        // Nobody waits for this one from here on.
+        member.take();
+        match request {
+            SpawnerRequest::Start(id) => {
+                let folder = folder(&self.settings.data_dir, id);
+                match begin::supervise(&self.host, own, maker, folder, stream, ready) {
+                    0 => Served::Session,
+                    status => Served::End(status),
                 }
-                Err(error) => {
-                    eprintln!("livecode spawner: the server's socket failed: {error}");
-                    return Served::End(1);
-                }
-            };
-            match request {
-                SpawnerRequest::Start(id) => {
-                    member.take();
-                    let folder = folder(&self.settings.data_dir, id);
-                    return match begin::supervise(&self.host, own, maker, folder, stream, ready.take()) {
-                        0 => Served::Session,
-                        status => Served::End(status),
-                    };
-                }
-                SpawnerRequest::Sweep(id) => {
-                    sweep::sweep(&self.host, &self.settings.data_dir, id);
-                    if !member.is_ahead {
-                        return Served::End(0);
-                    }
-                }
+            }
+            SpawnerRequest::Sweep(id) => {
+                sweep::sweep(&self.host, &self.settings.data_dir, id);
+                drop(stream); // which says that it is done
+                Served::End(0)
             }
         }
     }

@@ -279,7 +279,9 @@ impl<'h> Supervisor<'h> {
         if self.idle.is_over(now, || self.sandbox.cpu_ms()) {
             self.decide(Outcome::Timeout);
         }
-        if let Some(gives_way) = self.pace.look(now, || pace::used_ms(&self.sandbox)) {
+        // Who dies, or is about to, gives way to nobody any more.
+        let ends = self.findings.decided.is_some() || self.findings.status.is_some();
+        if let Some(gives_way) = self.pace.look(now, || pace::used_ms(&self.sandbox)).filter(|_| !ends) {
             self.sandbox.give_way(gives_way);
         }
         let limits = self.running_step().map(|step| step.limits);
@@ -358,6 +360,8 @@ impl<'h> Supervisor<'h> {
                     } else {
                         self.start_step(next);
                     }
+                } else {
+                    self.sandbox.give_way(false);
                 }
             }
             Report::Artefact { name, executable, file } => self.cache.add(&name, executable, file),

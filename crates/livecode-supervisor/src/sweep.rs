@@ -15,21 +15,20 @@ use crate::{group, spawner::folder};
 
 /// Sweeps up after every dead supervisor of this data directory.
 pub(crate) fn sweep_all(host: &Host, data_dir: &Path) {
-    for name in host.group_names() {
-        let is_dead = group::is_dead(&name).unwrap_or_else(|| {
+    let mut names = host.group_names();
+    names.retain(|name| {
+        group::is_dead(name).unwrap_or_else(|| {
             // The trial's group is no session's: another spawner may be in the middle of it.
             let id = name.parse::<SessionId>().ok().filter(|id| !host.is_trial(*id));
             id.is_some_and(|id| is_ended(&folder(data_dir, id)))
-        });
-        if is_dead {
-            host.sweep(&name);
-        }
-    }
+        })
+    });
+    clear(host, &names);
 }
 
 /// Sweeps up after the dead supervisor of one session.
 pub(crate) fn sweep(host: &Host, data_dir: &Path, id: SessionId) {
-    host.sweep(&id.to_string());
+    let mut names = vec![id.to_string()];
     let state = fs::read(folder(data_dir, id).join(STATE_FILE)).unwrap_or_default();
     let boot = group::boot_id().unwrap_or_default();
     // Groups do not outlive the machine, and the number may be anybody's by now.
@@ -39,8 +38,15 @@ pub(crate) fn sweep(host: &Host, data_dir: &Path, id: SessionId) {
         let name = group::name(pid, pid_start_ticks);
         // It is known to have let go of its journal, which it does a moment before it is dead.
         if group::await_death(pid, &name) {
-            host.sweep(&name);
+            names.push(name);
         }
+    }
+    clear(host, &names);
+}
+
+fn clear(host: &Host, names: &[String]) {
+    if !host.sweep(names) {
+        eprintln!("livecode spawner: what dead supervisors left does not end; the next spawner will try");
     }
 }
 
