@@ -4,7 +4,7 @@
 use std::{env, path::PathBuf, process::Command};
 
 /// What the object is made of.
-const CRATES: [&str; 5] = ["template", "supervisor", "sandbox", "journal", "protocol"];
+const CRATES: [&str; 5] = ["zygote", "supervisor", "sandbox", "journal", "protocol"];
 
 fn main() {
     let variable =
@@ -18,11 +18,11 @@ fn main() {
     let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let profile = if is_release { "release" } else { "dev" };
     // A folder of its own: the cargo that runs this has locked the other.
-    let target = out.join("template");
+    let target = out.join("zygote");
     let status = Command::new(variable("CARGO"))
-        .args(["build", "--locked", "--package", "livecode-template", "--profile", profile])
+        .args(["build", "--locked", "--package", "livecode-zygote", "--profile", profile])
         .arg("--manifest-path")
-        .arg(manifest.join("../livecode-template/Cargo.toml"))
+        .arg(manifest.join("../livecode-zygote/Cargo.toml"))
         .arg("--target-dir")
         .arg(&target)
         .args(["--target", &env::var("TARGET").expect("cargo sets TARGET")])
@@ -39,7 +39,7 @@ fn main() {
     let built = target
         .join(env::var("TARGET").expect("cargo sets TARGET"))
         .join(folder)
-        .join("liblivecode_template.so");
-    std::fs::copy(&built, out.join("livecode_template.so"))
+        .join("liblivecode_zygote.so");
+    std::fs::copy(&built, out.join("livecode_zygote.so"))
         .unwrap_or_else(|error| panic!("cannot copy {}: {error}", built.display()));
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use crate::{
     Closed, EXIT_RECORD_BYTES, Entry, HEADER_BYTES, Kind, RECORD_HEADER_BYTES, ReadError, Reader,
-    TRIMMED_BYTES, Writer, close_lost, ending,
+    TRIMMED_BYTES, Writer, close_abandoned, ending,
     record::{CLOSED_HEADER, HEADER, mend},
     trim, whole_bytes,
 };
@@ -117,7 +117,7 @@ fn check(path: &Path) {
     }
 
     let had_end = ending(path).unwrap();
-    let closed = close_lost(path, 7, LOST).unwrap();
+    let closed = close_abandoned(path, 7, LOST).unwrap();
     let end = ending(path).unwrap().expect("a recovered journal says how it ended");
     let recovered = fs::read(path).unwrap();
     if had_end.is_some() {
@@ -131,7 +131,7 @@ fn check(path: &Path) {
         assert_eq!(closed, if was_closed { Closed::Already } else { Closed::Now });
         assert!(others == &before[..before.len() - usize::from(was_closed)], "recovery changed what is read");
     }
-    assert_eq!(close_lost(path, 8, b"{}").unwrap(), Closed::Already);
+    assert_eq!(close_abandoned(path, 8, b"{}").unwrap(), Closed::Already);
     assert!(fs::read(path).unwrap() == recovered, "recovering twice is not the same as once");
 
     trim(path).unwrap();

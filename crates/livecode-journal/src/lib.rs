@@ -27,8 +27,8 @@ mod writer;
 
 pub use reader::{ReadError, Reader, ending};
 pub use record::{Entry, Kind};
-pub use recover::{Closed, RecoverError, close_lost, is_locked, whole_bytes};
-pub use writer::{Flushed, WriteError, Writer, give_back, trim};
+pub use recover::{Closed, RecoverError, close_abandoned, is_locked, whole_bytes};
+pub use writer::{Flushed, WriteError, Writer, release_reserve, trim};
 
 /// Length of the file's header: `LCJOURNL`, the format's version (u32), then `DONE` if the journal is closed, else zero (u32).
 pub const HEADER_BYTES: u64 = 16;

@@ -15,7 +15,7 @@ use rustix::{
 use crate::{
     HEADER_BYTES, Kind, ReadError, Reader, WriteError, ending,
     record::{CLOSED_HEADER, HEADER},
-    writer::{close, exit_record, give_back},
+    writer::{close, exit_record, release_reserve},
 };
 
 /// Why a journal could not be recovered.
@@ -45,7 +45,7 @@ impl RecoverError {
     }
 }
 
-/// What [`close_lost`] found.
+/// What [`close_abandoned`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
     /// A living writer holds the lock; nothing was touched.
@@ -101,7 +101,7 @@ fn scan(path: &Path) -> Result<(u64, u64, bool), ReadError> {
 ///
 /// # Errors
 /// Where the file cannot be opened, read or written.
-pub fn close_lost(path: &Path, time_us: u64, ending_json: &[u8]) -> Result<Closed, RecoverError> {
+pub fn close_abandoned(path: &Path, time_us: u64, ending_json: &[u8]) -> Result<Closed, RecoverError> {
     let open = |error: io::Error| RecoverError::Open(path.to_owned(), error);
     let mut options = File::options();
     let file =
@@ -125,6 +125,6 @@ pub fn close_lost(path: &Path, time_us: u64, ending_json: &[u8]) -> Result<Close
     let end = bytes.max(HEADER_BYTES);
     // Into the room that the dead writer had set aside; only then is the rest given back.
     file.write_all_at(&HEADER, 0).map_err(write)?;
-    close(&file, &record, end).and_then(|_| give_back(&file)).map_err(write)?;
+    close(&file, &record, end).and_then(|_| release_reserve(&file)).map_err(write)?;
     Ok(Closed::Now)
 }

@@ -192,7 +192,7 @@ impl Writer {
     }
 
     /// Writes what was pushed and then the closing entry, and lets go of the lock. Returns the length of the file. The rest of
-    /// the reserve is given back by [`give_back`], when nobody waits any more: the disk may take its time over it.
+    /// the reserve is given back by [`release_reserve`], when nobody waits any more: the disk may take its time over it.
     ///
     /// # Errors
     /// Where the closing entry could not be written; the journal is then left for recovery.
@@ -261,7 +261,7 @@ impl Drop for Partial {
 ///
 /// # Errors
 /// Those of ftruncate(2).
-pub fn give_back(file: &File) -> io::Result<()> {
+pub fn release_reserve(file: &File) -> io::Result<()> {
     file.set_len(file.metadata()?.len())
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use livecode_journal::{
     Closed, EXIT_RECORD_BYTES, Entry, HEADER_BYTES, Kind, RECORD_HEADER_BYTES, ReadError, Reader, Writer,
-    close_lost, ending, trim, whole_bytes,
+    close_abandoned, ending, trim, whole_bytes,
 };
 
 const OPEN: &[u8] = b"LCJOURNL\x01\0\0\0\0\0\0\0";
@@ -155,7 +155,7 @@ fn check(place: &Place, recorded: &Recorded, file: &[u8], whole: usize, what: &s
             "{what}"
         );
     }
-    let closed = close_lost(path, 7, LOST).unwrap();
+    let closed = close_abandoned(path, 7, LOST).unwrap();
     let expected = if had_end || says_end.is_some() { Closed::Already } else { Closed::Now };
     assert_eq!(closed, expected, "{what}");
     let recovered = fs::read(path).unwrap();
@@ -174,7 +174,7 @@ fn check(place: &Place, recorded: &Recorded, file: &[u8], whole: usize, what: &s
         assert_eq!(end.data, if had_end { EXITED } else { LOST });
     }
     // Twice is the same as once.
-    assert_eq!(close_lost(path, 8, b"{}").unwrap(), Closed::Already, "{what}");
+    assert_eq!(close_abandoned(path, 8, b"{}").unwrap(), Closed::Already, "{what}");
     assert!(fs::read(path).unwrap() == recovered, "{what}: the second recovery changed something");
 }
 
@@ -351,7 +351,7 @@ fn a_recovered_journal_can_be_trimmed() {
     let recorded = Recorded::new(&SIZES, End::None);
     for cut in (0..recorded.bytes.len()).step_by(97) {
         fs::write(&place.path, &recorded.bytes[..cut]).unwrap();
-        close_lost(&place.path, 7, LOST).unwrap();
+        close_abandoned(&place.path, 7, LOST).unwrap();
         let end = ending(&place.path).unwrap();
         trim(&place.path).unwrap();
         assert_eq!(ending(&place.path).unwrap(), end);

@@ -4,8 +4,8 @@
 use std::{fs, path::Path};
 
 use livecode_journal::{
-    Closed, EXIT_RECORD_BYTES, Entry, Flushed, HEADER_BYTES, Kind, ReadError, Reader, Writer, close_lost,
-    ending, whole_bytes,
+    Closed, EXIT_RECORD_BYTES, Entry, Flushed, HEADER_BYTES, Kind, ReadError, Reader, Writer,
+    close_abandoned, ending, whole_bytes,
 };
 use proptest::prelude::*;
 
@@ -58,7 +58,7 @@ fn what_was_written_is_read_and_the_reserve_given_back() {
     }
     let last = ending(&path).unwrap().unwrap();
     assert_eq!((last.seq, last.kind, &*last.data), (101, Kind::Exit, &br#"{"exitstatus":0}"#[..]));
-    assert_eq!(close_lost(&path, 0, b"{}").unwrap(), Closed::Already);
+    assert_eq!(close_abandoned(&path, 0, b"{}").unwrap(), Closed::Already);
 }
 
 #[test]
@@ -66,11 +66,11 @@ fn a_living_writer_keeps_its_journal() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     let writer = write(&path, &[b"a".to_vec()]);
-    assert_eq!(close_lost(&path, 0, b"{}").unwrap(), Closed::Alive);
+    assert_eq!(close_abandoned(&path, 0, b"{}").unwrap(), Closed::Alive);
     assert!(ending(&path).unwrap().is_none());
     assert!(Writer::create(&path).is_err());
     drop(writer);
-    assert_eq!(close_lost(&path, 0, b"{}").unwrap(), Closed::Now);
+    assert_eq!(close_abandoned(&path, 0, b"{}").unwrap(), Closed::Now);
     assert_eq!(ending(&path).unwrap().unwrap().seq, 2);
 }
 
@@ -78,7 +78,7 @@ fn a_living_writer_keeps_its_journal() {
 fn a_session_without_a_journal_gets_its_end_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
-    assert_eq!(close_lost(&path, 5, b"{}").unwrap(), Closed::Now);
+    assert_eq!(close_abandoned(&path, 5, b"{}").unwrap(), Closed::Now);
     assert_eq!(ending(&path).unwrap().unwrap().seq, 1);
 }
 
@@ -197,7 +197,7 @@ fn cut_anywhere_the_longest_whole_prefix_is_left() {
         let expected = if cut < HEADER_BYTES as usize { 0 } else { ends[whole] };
         assert_eq!(whole_bytes(&path).unwrap(), (expected, whole as u64), "cut at {cut}");
 
-        let closed = close_lost(&path, 0, b"{\"lost\":true}").unwrap();
+        let closed = close_abandoned(&path, 0, b"{\"lost\":true}").unwrap();
         assert_eq!(closed == Closed::Already, cut == recorded.len());
         let end = ending(&path).unwrap().unwrap();
         let length = fs::metadata(&path).unwrap().len();
@@ -221,7 +221,7 @@ fn a_program_cannot_forge_its_end() {
     assert_eq!(ending(&path).unwrap(), None);
     drop(writer);
     assert_eq!(ending(&path).unwrap(), None);
-    assert_eq!(close_lost(&path, 0, b"{\"lost\":true}").unwrap(), Closed::Now);
+    assert_eq!(close_abandoned(&path, 0, b"{\"lost\":true}").unwrap(), Closed::Now);
     assert_eq!(ending(&path).unwrap().unwrap().data, &b"{\"lost\":true}"[..]);
 }
 

@@ -1,8 +1,8 @@
 //! What server and supervisor say to each other over the supervisor's socket: one JSON object a line.
 //!
-//! The server speaks first ([`Request::Hello`]), the supervisor answers ([`Notice::Hello`]); after that each
+//! The server speaks first ([`SupervisorRequest::Hello`]), the supervisor answers ([`SupervisorNotice::Hello`]); after that each
 //! sends when it has something to say. Output itself does not pass here: it is in the journal, and
-//! [`Notice::Progress`] says how far it reaches.
+//! [`SupervisorNotice::Progress`] says how far it reaches.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::{
 /// | version | what is new |
 /// | --- | --- |
 /// | 1 | |
-/// | 2 | [`Notice::Progress`] says when the program or a client last did something; [`Notice::Hello`] with a version that the
+/// | 2 | [`SupervisorNotice::Progress`] says when the program or a client last did something; [`SupervisorNotice::Hello`] with a version that the
 ///       server does not speak is followed by the end of the connection |
 pub const VERSION: u32 = 2;
 /// The oldest version this build still understands.
@@ -34,7 +34,7 @@ pub const STATE_FILE: &str = "state.json";
 /// Which process supervises a session, in a form that cannot be mistaken for another after a reboot, or when a process
 /// number comes back: both numbers and the boot must be the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct SupervisorIdentity {
     /// The [`VERSION`] it speaks.
     pub version: u32,
     /// /proc/sys/kernel/random/boot_id (proc_sys_kernel(5)).
@@ -45,7 +45,7 @@ pub struct State {
     pub pid_start_ticks: u64,
 }
 
-impl State {
+impl SupervisorIdentity {
     /// Field 22 of the text of a /proc/PID/stat. The name in parentheses may itself hold spaces and parentheses; 20 fields
     /// follow its end up to the 22nd.
     pub fn start_ticks(stat: &str) -> Option<u64> {
@@ -66,13 +66,13 @@ pub enum SpawnerRequest {
 /// What a server asks of a supervisor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
-pub enum Request {
+pub enum SupervisorRequest {
     /// The greeting: which version the server would speak.
     Hello {
         /// The server's [`VERSION`].
         version: u32,
     },
-    /// Pass something in to the program. Answered by [`Notice::Delivered`] or [`Notice::Refused`] with the same tag.
+    /// Pass something in to the program. Answered by [`SupervisorNotice::Delivered`] or [`SupervisorNotice::Refused`] with the same tag.
     Deliver {
         /// Chosen by the server, unique on this connection.
         tag: u64,
@@ -93,7 +93,7 @@ pub enum Delivery {
     /// Bytes for its standard input.
     Input {
         /// The bytes.
-        data: crate::order::Contents,
+        data: crate::run_spec::Contents,
         /// Close standard input after them.
         eof: bool,
     },
@@ -112,7 +112,7 @@ pub enum Delivery {
 /// How much of a session's sandbox was ready before there was a session for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Start {
+pub enum StartKind {
     /// Nothing.
     #[default]
     Cold,
@@ -125,8 +125,8 @@ pub enum Start {
 /// What a supervisor tells a server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "notice", rename_all = "snake_case")]
-pub enum Notice {
-    /// The answer to [`Request::Hello`]. A [`Notice::Progress`] follows at once.
+pub enum SupervisorNotice {
+    /// The answer to [`SupervisorRequest::Hello`]. A [`SupervisorNotice::Progress`] follows at once.
     Hello {
         /// The version the supervisor will speak: the lower of both.
         version: u32,
@@ -135,7 +135,7 @@ pub enum Notice {
         degraded: Vec<String>,
         /// How much was ready when the session came.
         #[serde(default)]
-        start: Start,
+        start: StartKind,
     },
     /// The journal has grown. Only the latest matters, so a supervisor may leave earlier ones out.
     Progress {
@@ -175,7 +175,7 @@ pub enum Notice {
 
 /// What a spawner says once, when it is ready or cannot be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Ready {
+pub struct SpawnerReady {
     /// What of the sandbox this machine cannot enforce, one sentence each.
     pub degraded: Vec<String>,
     /// Why no sandbox can be made here at all; the spawner has ended.
@@ -185,7 +185,7 @@ pub struct Ready {
 
 /// Payload of a journal's closing entry: how a session ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Ending {
+pub struct ClosingEntry {
     /// The number the world sees: exit code, 128 plus a signal, or the outcome's own.
     pub exitstatus: i32,
     /// How it ended.
@@ -208,10 +208,10 @@ mod tests {
 
     #[test]
     fn lines_have_the_documented_form() {
-        let deliver = Request::Deliver {
+        let deliver = SupervisorRequest::Deliver {
             tag: 7,
             id: Some("k1".into()),
-            item: Delivery::Input { data: crate::order::Contents::Text("hi\n".into()), eof: false },
+            item: Delivery::Input { data: crate::run_spec::Contents::Text("hi\n".into()), eof: false },
         };
         assert_eq!(
             serde_json::to_string(&deliver).unwrap(),
@@ -219,10 +219,10 @@ mod tests {
         );
         let event =
             r#"{"request":"deliver","tag":1,"item":{"kind":"event","line":"{\"msgtype\":\"event\"}"}}"#;
-        let read: Request = serde_json::from_str(event).unwrap();
+        let read: SupervisorRequest = serde_json::from_str(event).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), event);
-        let progress: Notice =
+        let progress: SupervisorNotice =
             serde_json::from_str(r#"{"notice":"progress","entries":3,"bytes":120,"ended":false}"#).unwrap();
-        assert!(matches!(progress, Notice::Progress { entries: 3, started_us: None, .. }));
+        assert!(matches!(progress, SupervisorNotice::Progress { entries: 3, started_us: None, .. }));
     }
 }

@@ -5,16 +5,22 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    control::{Delivery, MAX_LINE_BYTES, Notice, Ready, Request, SpawnerRequest, State},
-    order::Order,
-    stream::{ClientMessage, Incoming, MAX_CLIENT_MESSAGE_BYTES, MAX_ID_BYTES, Misunderstood, ServerMessage},
+    control::{
+        Delivery, MAX_LINE_BYTES, SpawnerReady, SpawnerRequest, SupervisorIdentity, SupervisorNotice,
+        SupervisorRequest,
+    },
+    run_spec::RunSpec,
+    stream::{
+        ClientMessage, ClientMessageError, MAX_CLIENT_MESSAGE_BYTES, MAX_ID_BYTES, ProgramInput,
+        ServerMessage,
+    },
 };
 
 /// A message of a client's: understood, or answered by an `error` that says why.
 pub fn stream_message(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (id, item) = match ClientMessage::parse(text) {
-        Err(Misunderstood { error, msg }) => {
+        Err(ClientMessageError { error, msg }) => {
             assert!(!error.is_empty());
             // It is shown as the value it is, or else as the text.
             let value = serde_json::from_str::<Value>(text).unwrap_or_else(|_| text.into());
@@ -33,36 +39,39 @@ pub fn stream_message(data: &[u8]) {
         assert!((id.is_string() || id.is_number()) && id.to_string().len() <= MAX_ID_BYTES);
     }
     let item = match item {
-        Incoming::Input { data, eof } => {
+        ProgramInput::Input { data, eof } => {
             data.clone().into_bytes().unwrap();
             Delivery::Input { data, eof }
         }
-        Incoming::Signal(signal) => Delivery::Signal { signal },
-        Incoming::Event { event, data } => {
+        ProgramInput::Signal(signal) => Delivery::Signal { signal },
+        ProgramInput::Event { event, data } => {
             let line = json!({"msgtype": "event", "event": event, "data": data}).to_string();
             assert!(!line.contains(['\n', '\r']));
             Delivery::Event { line }
         }
     };
     // What a client may send is a line that a supervisor takes, and means the same there.
-    let line = serde_json::to_string(&Request::Deliver { tag: u64::MAX, id: id.clone(), item }).unwrap();
+    let line =
+        serde_json::to_string(&SupervisorRequest::Deliver { tag: u64::MAX, id: id.clone(), item }).unwrap();
     assert!(!line.contains('\n'));
     assert!(line.len() <= MAX_LINE_BYTES || text.len() > MAX_CLIENT_MESSAGE_BYTES);
-    let Request::Deliver { id: read, .. } = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
+    let SupervisorRequest::Deliver { id: read, .. } = serde_json::from_str(&line).unwrap() else {
+        panic!("{line}")
+    };
     assert_eq!(read, id);
-    assert!(is_stable::<Request>(line.as_bytes()));
+    assert!(is_stable::<SupervisorRequest>(line.as_bytes()));
 }
 
 /// A document between server, spawner and supervisor: refused, or read and written again it is the same.
 pub fn documents(data: &[u8]) {
-    is_stable::<Request>(data);
-    is_stable::<Notice>(data);
+    is_stable::<SupervisorRequest>(data);
+    is_stable::<SupervisorNotice>(data);
     is_stable::<SpawnerRequest>(data);
-    is_stable::<Ready>(data);
-    is_stable::<State>(data);
-    is_stable::<Order>(data);
+    is_stable::<SpawnerReady>(data);
+    is_stable::<SupervisorIdentity>(data);
+    is_stable::<RunSpec>(data);
     if let Ok(text) = std::str::from_utf8(data) {
-        State::start_ticks(text);
+        SupervisorIdentity::start_ticks(text);
     }
 }
 

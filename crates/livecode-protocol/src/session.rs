@@ -96,7 +96,8 @@ pub struct RequestedLimits {
 
 /// A session, as `POST /sessions` and `GET /sessions/{id}` answer it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Session {
+#[schema(as = Session)]
+pub struct SessionDocument {
     /// Its identifier.
     #[schema(value_type = String, pattern = "^[0-9a-f]{32}$", example = "d953d41febcc4a7d9e1f0a6b5c4d3e2f")]
     pub id: SessionId,
@@ -113,7 +114,7 @@ pub struct Session {
     #[schema(nullable = false, format = DateTime, example = "2026-03-01T10:20:35.000Z")]
     pub active: Option<String>,
     /// Where it is in its life.
-    pub state: State,
+    pub state: SessionState,
     /// How it ended; absent before.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -157,7 +158,8 @@ pub struct Links {
 /// Where a session is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+#[schema(as = State)]
+pub enum SessionState {
     /// Taken, not started.
     Queued,
     /// The program runs.

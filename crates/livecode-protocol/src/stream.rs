@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use crate::{
-    order::Contents,
+    run_spec::Contents,
     session::{Encoding, Outcome},
 };
 
@@ -134,13 +134,13 @@ pub enum ClientMessage {
         /// The client's id of it, a string or an integer.
         id: Option<Value>,
         /// What.
-        item: Incoming,
+        item: ProgramInput,
     },
 }
 
 /// What a client may send in to a program.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Incoming {
+pub enum ProgramInput {
     /// For its standard input.
     Input {
         /// The bytes: a text, or base64 where the message's `encoding` says so.
@@ -161,7 +161,7 @@ pub enum Incoming {
 
 /// Why a client's message was not understood: the words of its `error`, and the message as far as it could be read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Misunderstood {
+pub struct ClientMessageError {
     /// What was wrong and what would be right.
     pub error: String,
     /// The offending message.
@@ -173,12 +173,12 @@ impl ClientMessage {
     ///
     /// # Errors
     /// Where it is no JSON object, has no known `msgtype`, or a field of the wrong type.
-    pub fn parse(text: &str) -> Result<Self, Misunderstood> {
-        let value: Value = serde_json::from_str(text).map_err(|e| Misunderstood {
+    pub fn parse(text: &str) -> Result<Self, ClientMessageError> {
+        let value: Value = serde_json::from_str(text).map_err(|e| ClientMessageError {
             error: format!("A message must be a JSON object with a \"msgtype\": {e}"),
             msg: Value::String(text.to_owned()),
         })?;
-        Self::from_value(&value).map_err(|error| Misunderstood { error, msg: value })
+        Self::from_value(&value).map_err(|error| ClientMessageError { error, msg: value })
     }
 
     fn from_value(value: &Value) -> Result<Self, String> {
@@ -222,7 +222,7 @@ fn is_exact(number: &Number) -> bool {
     !number.is_f64() || number.as_f64().is_some_and(|number| number.abs() <= LARGEST)
 }
 
-fn input(fields: &Map<String, Value>) -> Result<Incoming, String> {
+fn input(fields: &Map<String, Value>) -> Result<ProgramInput, String> {
     let eof = match present(fields, "eof") {
         None => false,
         Some(eof) => eof.as_bool().ok_or("\"eof\" must be true or false")?,
@@ -240,21 +240,21 @@ fn input(fields: &Map<String, Value>) -> Result<Incoming, String> {
         }
         Some(_) => return Err("\"encoding\" must be \"base64\", or be left out for text".into()),
     };
-    Ok(Incoming::Input { data, eof })
+    Ok(ProgramInput::Input { data, eof })
 }
 
-fn event(fields: &Map<String, Value>) -> Result<Incoming, String> {
+fn event(fields: &Map<String, Value>) -> Result<ProgramInput, String> {
     let event = present(fields, "event").ok_or("An event needs \"event\", its name")?;
     if !event.is_string() {
         return Err("\"event\" must be a string, the event's name".into());
     }
-    Ok(Incoming::Event { event: event.clone(), data: fields.get("data").cloned().unwrap_or(Value::Null) })
+    Ok(ProgramInput::Event { event: event.clone(), data: fields.get("data").cloned().unwrap_or(Value::Null) })
 }
 
-fn signal(fields: &Map<String, Value>) -> Result<Incoming, String> {
+fn signal(fields: &Map<String, Value>) -> Result<ProgramInput, String> {
     let names = "\"signal\" must be \"interrupt\", \"terminate\" or \"kill\"";
     let name = present(fields, "signal").ok_or(names)?;
-    Signal::deserialize(name).map(Incoming::Signal).map_err(|_| names.into())
+    Signal::deserialize(name).map(ProgramInput::Signal).map_err(|_| names.into())
 }
 
 #[cfg(test)]
@@ -301,12 +301,12 @@ mod tests {
             parse(r#"{"msgtype":"input","data":"a","eof":true,"id":7}"#),
             ClientMessage::Deliver {
                 id: Some(7.into()),
-                item: Incoming::Input { data: Contents::Text("a".into()), eof: true }
+                item: ProgramInput::Input { data: Contents::Text("a".into()), eof: true }
             }
         );
         assert_eq!(
             parse(r#"{"msgtype":"signal","signal":"interrupt","id":null}"#),
-            ClientMessage::Deliver { id: None, item: Incoming::Signal(Signal::Interrupt) }
+            ClientMessage::Deliver { id: None, item: ProgramInput::Signal(Signal::Interrupt) }
         );
     }
 

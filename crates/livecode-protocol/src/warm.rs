@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::order::{Layout, Order, StepLimits};
+use crate::run_spec::{RunSpec, SandboxLayout, StepLimits};
 
 /// How a spawner is set up.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -12,16 +12,16 @@ pub struct SpawnerSettings {
     /// The server's data directory.
     pub data_dir: PathBuf,
     /// The sandboxes to be made ahead, if any.
-    pub warm: Option<Warm>,
+    pub warm: Option<WarmPoolSettings>,
     /// The interpreter that the spawner is, if it is one.
-    pub template: Option<Template>,
+    pub template: Option<InterpreterZygote>,
 }
 
 /// Sandboxes that wait for a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Warm {
+pub struct WarmPoolSettings {
     /// What they are made for. An order for another is a cold start.
-    pub layout: Layout,
+    pub layout: SandboxLayout,
     /// The limits they are made with; set anew where an order says otherwise.
     pub limits: StepLimits,
     /// The same of the CPU share, in thousandths of a processor.
@@ -32,7 +32,7 @@ pub struct Warm {
 
 /// An interpreter that was started once, and goes on as a session's program in a copy of its process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Template {
+pub struct InterpreterZygote {
     /// Where the interpreter is on the machine.
     pub interpreter: PathBuf,
     /// The file it runs, in the working directory.
@@ -49,9 +49,9 @@ const SHAPING_PREFIXES: [&str; 6] = ["PYTHON", "LC_", "LD_", "MALLOC_", "GLIBC_"
 /// Of those, the one that the template looks at again.
 const READ_AGAIN: &str = "PYTHONPATH";
 
-impl Template {
+impl InterpreterZygote {
     /// Whether a program of this order would find all that the interpreter found when it started.
-    pub fn fits(&self, order: &Order) -> bool {
+    pub fn fits(&self, order: &RunSpec) -> bool {
         order.run.argv.starts_with(&self.argv)
             && order.files.iter().any(|file| file.name.as_str() == self.source)
             && shaping(&order.env).eq(shaping(&self.env))

@@ -29,7 +29,7 @@ use rustix::{
 };
 
 use crate::{
-    report::{MAX_BYTES, Report},
+    report::{InitEvent, MAX_BYTES},
     sys,
 };
 
@@ -163,7 +163,7 @@ fn send_below(
 }
 
 fn send_file(control: BorrowedFd<'_>, name: FileName, executable: bool, file: &OwnedFd) -> io::Result<()> {
-    let report = Report::Artefact { name: name.to_string(), executable, file: None };
+    let report = InitEvent::Artefact { name: name.to_string(), executable, file: None };
     let bytes = report.encode();
     if bytes.len() >= MAX_BYTES {
         return Err(io::ErrorKind::InvalidFilename.into()); // it would be cut

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use livecode_protocol::order::StepLimits;
+use livecode_protocol::run_spec::StepLimits;
 use rustix::{
     event::{EventfdFlags, eventfd},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},

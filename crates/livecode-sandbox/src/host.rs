@@ -9,7 +9,7 @@ use std::{
 
 use livecode_protocol::{
     SessionId,
-    order::{Limits, Order, Step, StepLimits},
+    run_spec::{RunSpec, SessionLimits, Step, StepLimits},
 };
 
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -19,7 +19,7 @@ use crate::{
     cpus::Cpus,
     landlock, limits,
     mounts::Fixtures,
-    report::{Named as _, Report, SetupError, Status},
+    report::{InitEvent, Named as _, SetupError, StepStatus},
     sandbox::Sandbox,
     seccomp::Profile,
     without::keeps,
@@ -38,8 +38,8 @@ fn trial_id() -> SessionId {
 }
 
 /// An order of the server's own, of a program that needs little.
-pub(crate) fn trial(run: Step) -> Order {
-    Order {
+pub(crate) fn trial(run: Step) -> RunSpec {
+    RunSpec {
         version: 0,
         // The id names the cgroup, after the name of this host.
         id: trial_id(),
@@ -51,7 +51,7 @@ pub(crate) fn trial(run: Step) -> Order {
         stdin: None,
         mounts: vec![],
         cache: None,
-        limits: Limits {
+        limits: SessionLimits {
             wall_ms: 10_000,
             output_bytes: 4096,
             disk_bytes: 1024 * 1024,
@@ -63,7 +63,7 @@ pub(crate) fn trial(run: Step) -> Order {
 }
 
 /// A file that an order can be read from.
-pub(crate) fn order_file(order: &Order) -> Result<File, SetupError> {
+pub(crate) fn order_file(order: &RunSpec) -> Result<File, SetupError> {
     let text = serde_json::to_vec(order).map_err(io::Error::from).step("write the order")?;
     let file = memfd_create("order", MemfdFlags::CLOEXEC).map(File::from).step("make the order's file")?;
     file.write_all_at(&text, 0).step("write the order")?;
@@ -180,9 +180,9 @@ impl Host {
         sandbox.begin(&order, order_file(&order)?.as_fd(), None)?;
         let ending = loop {
             match sandbox.wait_report() {
-                Some(Report::Ready | Report::Started(_)) => {}
-                Some(Report::Ended(_, Status::Exited(0))) => break Ok(()),
-                Some(Report::SetupFailed(error)) => break Err(error.into()),
+                Some(InitEvent::Ready | InitEvent::Started(_)) => {}
+                Some(InitEvent::Ended(_, StepStatus::Exited(0))) => break Ok(()),
+                Some(InitEvent::SetupFailed(error)) => break Err(error.into()),
                 Some(other) => break Err(HostError::Trial(format!("{other:?}"))),
                 None => break Err(HostError::Trial("its first process died".into())),
             }

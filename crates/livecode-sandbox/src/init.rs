@@ -17,8 +17,8 @@ use std::{
 
 use livecode_protocol::{
     FileName,
-    order::{Layout, Order, OrderFile, Step},
-    warm::Template,
+    run_spec::{RunFile, RunSpec, SandboxLayout, Step},
+    warm::InterpreterZygote,
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -38,8 +38,8 @@ use crate::{
     maker::Given,
     mounts::{self, Accounts},
     privileges,
-    program::{self, Ends, Executable, Program},
-    report::{Named, Report, Request, SetupError, Status},
+    program::{self, Ends, Executable, ZygoteProgram},
+    report::{InitEvent, Named, Request, SetupError, StepStatus},
     sys::{self, Forked, Pages, Used},
     without::keeps,
 };
@@ -50,9 +50,9 @@ const FIRST_OWN_FD: i32 = 10;
 /// All that init is given.
 pub(crate) struct Inside<'a> {
     host: &'a Host,
-    layout: &'a Layout,
+    layout: &'a SandboxLayout,
     /// The interpreter that this process is a copy of, if it is one.
-    template: Option<&'a Template>,
+    template: Option<&'a InterpreterZygote>,
     /// What of its memory a program uses.
     memory: &'a [Pages],
     given: Given,
@@ -61,23 +61,23 @@ pub(crate) struct Inside<'a> {
 }
 
 impl<'a> Inside<'a> {
-    pub fn new(host: &'a Host, layout: &'a Layout, given: Given) -> Self {
+    pub fn new(host: &'a Host, layout: &'a SandboxLayout, given: Given) -> Self {
         Self { host, layout, template: None, memory: &[], given, outer_ids: host.ids }
     }
 
     /// In a copy of a template.
-    pub fn of(self, template: &'a Template, memory: &'a [Pages]) -> Self {
+    pub fn of(self, template: &'a InterpreterZygote, memory: &'a [Pages]) -> Self {
         Self { template: Some(template), memory, ..self }
     }
 }
 
 /// The life of process 1. Returns only in a child of it that is to be the program of its template.
-pub(crate) fn run(inside: Inside<'_>) -> Program {
+pub(crate) fn run(inside: Inside<'_>) -> ZygoteProgram {
     // No destructor is to run in such a child: the numbers of its descriptors may belong to others by then.
     let inside = ManuallyDrop::new(inside);
     let code = match move_descriptors(&inside.given) {
         Err(error) => {
-            send(inside.given.control.as_fd(), &Report::SetupFailed(error));
+            send(inside.given.control.as_fd(), &InitEvent::SetupFailed(error));
             1
         }
         Ok((control, ends)) => {
@@ -85,7 +85,7 @@ pub(crate) fn run(inside: Inside<'_>) -> Program {
             match init.live() {
                 Ok(Some(program)) => return program,
                 Ok(None) => {}
-                Err(error) => send(control, &Report::SetupFailed(error)),
+                Err(error) => send(control, &InitEvent::SetupFailed(error)),
             }
             0
         }
@@ -125,11 +125,11 @@ struct Understudy {
 enum Cast {
     Understudy(Understudy),
     /// It has been called.
-    Program(Program),
+    Program(ZygoteProgram),
 }
 
 impl Init<'_> {
-    fn live(&self) -> Result<Option<Program>, SetupError> {
+    fn live(&self) -> Result<Option<ZygoteProgram>, SetupError> {
         if let Some(cpu) = self.inside.given.avoids {
             self.inside.host.cpus.avoid(cpu);
         }
@@ -153,7 +153,7 @@ impl Init<'_> {
             None => None,
         };
         self.inside.host.cpus.use_all(); // from now on somebody waits for what is done here
-        send(self.control, &Report::Ready);
+        send(self.control, &InitEvent::Ready);
         match await_order(self.control)? {
             None => Ok(None), // the supervisor is gone
             Some(Begin { order, file, compiled }) => {
@@ -190,7 +190,7 @@ impl Init<'_> {
     }
 
     /// Turns an understudy into the program.
-    fn step_in(&self, order: &Order) -> Program {
+    fn step_in(&self, order: &RunSpec) -> ZygoteProgram {
         let turned = self
             .become_user(order)
             .and_then(|()| program::become_copied(self.inside.host, order, self.program_ends()));
@@ -198,7 +198,7 @@ impl Init<'_> {
     }
 
     /// Becomes the session's user, who has no privilege.
-    fn become_user(&self, order: &Order) -> Result<(), SetupError> {
+    fn become_user(&self, order: &RunSpec) -> Result<(), SetupError> {
         let host = self.inside.host;
         let id = (!host.rootless).then_some(host.inner_id(order.slot));
         if keeps("privileges") { privileges::drop_all(id) } else { Ok(()) }
@@ -211,7 +211,7 @@ impl Init<'_> {
 
     /// Ends a child whose setup failed.
     fn fail(&self, error: SetupError) -> ! {
-        send(self.control, &Report::SetupFailed(error));
+        send(self.control, &InitEvent::SetupFailed(error));
         sys::exit_now(125)
     }
 
@@ -251,12 +251,12 @@ impl Init<'_> {
     }
 
     /// The rest of the setup: this session's user, and its files.
-    fn adopt(&self, order: &Order, compiled: Option<File>, accounts: Accounts) -> Result<(), SetupError> {
+    fn adopt(&self, order: &RunSpec, compiled: Option<File>, accounts: Accounts) -> Result<(), SetupError> {
         let host = self.inside.host;
         let id = host.inner_id(order.slot);
         accounts.give(id)?;
         self.become_user(order)?;
-        for OrderFile { name, contents } in &order.files {
+        for RunFile { name, contents } in &order.files {
             let bytes =
                 contents.clone().into_bytes().map_err(io::Error::other).step(format!("decode {name}"))?;
             write_file(name, &bytes).step(format!("write {name}"))?;
@@ -270,7 +270,7 @@ impl Init<'_> {
     /// Starts the first step, and then does as asked until a step fails, the last has ended, or the supervisor is gone.
     fn serve(
         &self,
-        order: &Order,
+        order: &RunSpec,
         file: File,
         children: Fd,
         understudy: Option<Understudy>,
@@ -282,7 +282,7 @@ impl Init<'_> {
         let fits = last == 0 && self.inside.template.is_some_and(|template| template.fits(order));
         match understudy {
             Some(understudy) if fits => {
-                send(self.control, &Report::Started(0));
+                send(self.control, &InitEvent::Started(0));
                 current = Some((0, understudy.pid));
                 next = None;
                 Request::Begin.send_with(&understudy.socket, &[file.as_fd()]).step("call the program")?;
@@ -321,7 +321,7 @@ impl Init<'_> {
                         Some(Request::Signal(signal)) => signal_step(current, signal),
                         Some(Request::Take) => {
                             let wanted = order.cache.as_ref().map_or(&[][..], |cache| &cache.artefacts);
-                            send(self.control, &Report::Taken(artefacts::take(self.control, wanted)));
+                            send(self.control, &InitEvent::Taken(artefacts::take(self.control, wanted)));
                         }
                         Some(Request::Begin) | None => {}
                     },
@@ -334,9 +334,9 @@ impl Init<'_> {
                 let _ = rustix::io::read(children, &mut pending[..]);
                 if let Some((index, status)) = reap(current) {
                     self.tell_usage();
-                    send(self.control, &Report::Ended(index, status));
+                    send(self.control, &InitEvent::Ended(index, status));
                     current = None;
-                    if index == last || status != Status::Exited(0) {
+                    if index == last || status != StepStatus::Exited(0) {
                         return Ok(());
                     }
                 }
@@ -349,12 +349,12 @@ impl Init<'_> {
         let missing = self.inside.host.cgroups.missing();
         if missing.memory || missing.cpu_time {
             let Used { cpu_ms, largest_kib, .. } = sys::used_by_children();
-            send(self.control, &Report::Used { cpu_ms, largest_kib });
+            send(self.control, &InitEvent::Used { cpu_ms, largest_kib });
         }
     }
 
     /// Starts the step with this index, in a child that copies none of this process's memory.
-    fn start(&self, order: &Order, index: usize) -> Result<Pid, SetupError> {
+    fn start(&self, order: &RunSpec, index: usize) -> Result<Pid, SetupError> {
         let is_program = index == order.compile.len();
         let step: &Step = order.compile.get(index).unwrap_or(&order.run);
         let executable = Executable::new(order, step, is_program);
@@ -362,12 +362,12 @@ impl Init<'_> {
             // What a compile step left must not reach a child that has not executed the program yet.
             sys::kill_all_others().step("end what compile steps left")?;
         }
-        send(self.control, &Report::Started(index));
+        send(self.control, &InitEvent::Started(index));
         let run = || match executable.execute(self.inside.host, &step.limits, self.program_ends()) {
             Ok(error) => {
                 // As shells do: 127 for a command that does not exist, 126 for one that cannot be executed.
                 let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-                send(self.control, &Report::CannotRun(index, error));
+                send(self.control, &InitEvent::CannotRun(index, error));
                 code
             }
             Err(error) => self.fail(error),
@@ -378,7 +378,7 @@ impl Init<'_> {
 
 /// What an order comes with.
 struct Begin {
-    order: Order,
+    order: RunSpec,
     /// Its file.
     file: File,
     /// What was compiled before, at its first record: then the order has no compile steps.
@@ -406,7 +406,7 @@ fn await_order(socket: Fd) -> Result<Option<Begin>, SetupError> {
             file.rewind().step("read the order")?; // whoever sent it may have read it
             file.read_to_end(&mut text).step("read the order")?;
             let order = serde_json::from_slice(&text).map_err(io::Error::from);
-            let mut order: Order = order.step("read the order")?;
+            let mut order: RunSpec = order.step("read the order")?;
             if compiled.is_some() {
                 order.compile.clear();
             }
@@ -445,7 +445,7 @@ fn signal_step(current: Option<(usize, Pid)>, signal: i32) {
 }
 
 /// Collects every dead child; says how the current step ended if it is among them.
-fn reap(current: Option<(usize, Pid)>) -> Option<(usize, Status)> {
+fn reap(current: Option<(usize, Pid)>) -> Option<(usize, StepStatus)> {
     let mut ended = None;
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         match current {
@@ -456,14 +456,14 @@ fn reap(current: Option<(usize, Pid)>) -> Option<(usize, Status)> {
     ended
 }
 
-fn status_of(status: WaitStatus) -> Status {
+fn status_of(status: WaitStatus) -> StepStatus {
     match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => Status::Exited(code),
-        (None, signal) => Status::Signalled(signal.unwrap_or(0)),
+        (Some(code), _) => StepStatus::Exited(code),
+        (None, signal) => StepStatus::Signalled(signal.unwrap_or(0)),
     }
 }
 
 /// Tells the supervisor; where it is gone, there is nobody to tell.
-fn send(control: BorrowedFd<'_>, report: &Report) {
+fn send(control: BorrowedFd<'_>, report: &InitEvent) {
     let _ = rustix::net::send(control, &report.encode(), SendFlags::NOSIGNAL);
 }

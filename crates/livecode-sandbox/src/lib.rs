@@ -23,20 +23,20 @@
 //! namespace along (pid_namespaces(7)): a step that failed or was the last one; [`Sandbox::kill`]; and the death of the
 //! supervisor, which closes the control socket that init watches.
 //!
-//! A program's misbehaviour is data ([`Report`]); only what the platform failed at is an error ([`SetupError`]), which
+//! A program's misbehaviour is data ([`InitEvent`]); only what the platform failed at is an error ([`SetupError`]), which
 //! names the step that failed, with its errno.
 
 pub mod artefacts;
 mod bpf;
 mod cgroup;
 mod cpus;
+pub mod fd_passing;
 mod host;
 mod init;
 mod landlock;
 mod limits;
 pub mod maker;
 mod mounts;
-pub mod pass;
 mod privileges;
 pub mod probe;
 mod program;
@@ -49,10 +49,10 @@ mod without;
 
 pub use cpus::Cpus;
 pub use host::{Host, HostError};
-pub use maker::Maker;
-pub use program::Program;
-pub use report::{Report, SetupError, Status};
-pub use sample::Look;
+pub use maker::ZygoteClient;
+pub use program::ZygoteProgram;
+pub use report::{InitEvent, SetupError, StepStatus};
+pub use sample::SampleVerdict;
 pub use sandbox::{Pipes, Sandbox};
 pub use sys::{Forked, exit_now, fork, has_one_thread, reap_children_automatically};
 

@@ -1,7 +1,7 @@
 //! Resource limits that the kernel keeps per process (getrlimit(2)). What a session uses as a whole is bounded by its
 //! cgroup; these bound what a cgroup does not.
 
-use livecode_protocol::order::{Layout, StepLimits};
+use livecode_protocol::run_spec::{SandboxLayout, StepLimits};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
@@ -38,7 +38,7 @@ fn limit_softly(resource: Resource, name: &str, value: u64, maximum: u64) -> Res
 }
 
 /// Limits for all of a session's processes.
-pub(crate) fn for_session(layout: &Layout) -> Result<(), SetupError> {
+pub(crate) fn for_session(layout: &SandboxLayout) -> Result<(), SetupError> {
     // One byte, not none: a machine that pipes core dumps to a handler of its own (core(5)) runs it whatever the limit, but
     // not at exactly one; and no dump is so small. The seccomp filter keeps it so.
     limit(Resource::Core, "core dumps", 1)?;

@@ -20,8 +20,8 @@ use std::{
 
 use livecode_protocol::{
     FileName,
-    order::{Contents, Layout, OrderFile, Step, StepLimits},
-    warm::Template,
+    run_spec::{Contents, RunFile, SandboxLayout, Step, StepLimits},
+    warm::InterpreterZygote,
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -34,10 +34,10 @@ use rustix::{
 };
 
 use crate::{
+    fd_passing,
     host::{self, Host},
     init::{self, Inside},
-    pass,
-    program::Program,
+    program::ZygoteProgram,
     report::{Named as _, SetupError},
     sandbox::{self, Sandbox},
     sys::{Cloned, Forked, Pages},
@@ -73,8 +73,8 @@ pub(crate) struct Given {
 
 /// A maker, as seen by who asks it.
 #[derive(Debug)]
-pub struct Maker {
-    template: Option<Template>,
+pub struct ZygoteClient {
+    template: Option<InterpreterZygote>,
     socket: OwnedFd,
     process: OwnedFd,
 }
@@ -82,9 +82,9 @@ pub struct Maker {
 /// The step that fails where a maker is gone, hangs, or cannot.
 pub(crate) const ASK: &str = "have the maker clone itself";
 
-impl Maker {
+impl ZygoteClient {
     /// The `process` (pidfd_open(2)) at the other end of `socket`, which is this template if it is one.
-    pub fn new(template: Option<Template>, socket: OwnedFd, process: OwnedFd) -> Self {
+    pub fn new(template: Option<InterpreterZygote>, socket: OwnedFd, process: OwnedFd) -> Self {
         Self { template, socket, process }
     }
 
@@ -100,7 +100,7 @@ impl Maker {
     }
 
     /// What it is a template of.
-    pub fn template(&self) -> Option<&Template> {
+    pub fn template(&self) -> Option<&InterpreterZygote> {
         self.template.as_ref()
     }
 
@@ -110,7 +110,7 @@ impl Maker {
     }
 
     /// Has the first process of a sandbox made.
-    pub(crate) fn make(&self, layout: &Layout, given: &Given) -> io::Result<Cloned> {
+    pub(crate) fn make(&self, layout: &SandboxLayout, given: &Given) -> io::Result<Cloned> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         set_socket_timeout(&ours, Timeout::Recv, Some(PATIENCE))?;
@@ -121,10 +121,10 @@ impl Maker {
         let kind = if given.birthplace.is_some() { MAKE_WITHIN } else { MAKE };
         let avoids = given.avoids.and_then(|cpu| u32::try_from(cpu).ok()).unwrap_or(ANY_CPU);
         let words = [&[kind][..], &avoids.to_le_bytes(), &serde_json::to_vec(layout)?].concat();
-        pass::send(&self.socket, &words, &descriptors, SendFlags::empty())?;
+        fd_passing::send(&self.socket, &words, &descriptors, SendFlags::empty())?;
         drop(theirs); // where the maker dies, the end of it is heard
         let mut pid = [0; 4];
-        let mut attached = pass::receive(&ours, &mut pid, RecvFlags::empty())?.1;
+        let mut attached = fd_passing::receive(&ours, &mut pid, RecvFlags::empty())?.1;
         let pidfd = attached.pop().ok_or_else(|| io::Error::other("it could not"))?;
         Ok(Cloned { pid: i32::from_le_bytes(pid), pidfd })
     }
@@ -138,7 +138,7 @@ impl Maker {
         &self,
         host: &Host,
         name: &str,
-        layout: &Layout,
+        layout: &SandboxLayout,
         limits: &StepLimits,
     ) -> Result<(), SetupError> {
         let Some(template) = &self.template else { return Ok(()) };
@@ -148,7 +148,7 @@ impl Maker {
         order.env.clone_from(&template.env);
         let name = template.source.parse::<FileName>().map_err(io::Error::other).step("name the program")?;
         let contents = Contents::new(REHEARSAL.into());
-        order.files = vec![OrderFile { name, contents }];
+        order.files = vec![RunFile { name, contents }];
         sandbox.begin(&order, host::order_file(&order)?.as_fd(), None)?;
         // It says so when it is about to end, and then waits.
         let timeout = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
@@ -164,7 +164,7 @@ impl Maker {
         let most = (MAX_BYTES - 1) / PAGES_BYTES;
         let bytes = used.iter().take(most).flat_map(encode);
         let bytes: Vec<u8> = std::iter::once(MEMORY).chain(bytes).collect();
-        pass::send(&self.socket, &bytes, &[], SendFlags::empty())
+        fd_passing::send(&self.socket, &bytes, &[], SendFlags::empty())
     }
 }
 
@@ -189,10 +189,10 @@ fn decode(bytes: &[u8; PAGES_BYTES]) -> Option<Pages> {
 /// Where it cannot wait.
 pub fn serve(
     host: &Host,
-    template: Option<&Template>,
+    template: Option<&InterpreterZygote>,
     asker: BorrowedFd<'_>,
     socket: BorrowedFd<'_>,
-) -> io::Result<Option<Program>> {
+) -> io::Result<Option<ZygoteProgram>> {
     let mut memory = vec![]; // until it is told
     let mut bytes = vec![0; MAX_BYTES];
     loop {
@@ -201,7 +201,7 @@ pub fn serve(
         if !ready[0].revents().is_empty() {
             return Ok(None);
         }
-        let (length, descriptors) = match pass::receive(socket, &mut bytes, RecvFlags::DONTWAIT) {
+        let (length, descriptors) = match fd_passing::receive(socket, &mut bytes, RecvFlags::DONTWAIT) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             other => other?,
         };
@@ -224,7 +224,7 @@ pub fn serve(
                     Ok(Forked::Parent(cloned)) => {
                         // Who asked may be gone; so is the sandbox then.
                         let (pid, pidfd) = (cloned.pid.to_le_bytes(), cloned.pidfd.as_fd());
-                        let _ = pass::send(&answer, &pid, &[pidfd], SendFlags::empty());
+                        let _ = fd_passing::send(&answer, &pid, &[pidfd], SendFlags::empty());
                     }
                 }
             }
@@ -232,8 +232,12 @@ pub fn serve(
     }
 }
 
-/// What is to be made, and where that is told; `None` where it is not what [`Maker::make`] sends.
-fn decode_order(kind: u8, words: &[u8], descriptors: Vec<OwnedFd>) -> Option<(OwnedFd, Layout, Given)> {
+/// What is to be made, and where that is told; `None` where it is not what [`ZygoteClient::make`] sends.
+fn decode_order(
+    kind: u8,
+    words: &[u8],
+    descriptors: Vec<OwnedFd>,
+) -> Option<(OwnedFd, SandboxLayout, Given)> {
     let (avoids, layout) = words.split_first_chunk()?;
     let avoids = u32::from_le_bytes(*avoids);
     let mut descriptors = descriptors.into_iter();

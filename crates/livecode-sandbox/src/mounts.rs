@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use livecode_protocol::order::{Layout, Mount};
+use livecode_protocol::run_spec::{Mount, SandboxLayout};
 use rustix::{
     fs::{CWD, Mode, OFlags},
     mount::{
@@ -125,7 +125,7 @@ impl Fixtures {
 }
 
 /// Builds the root below the host's staging folder and makes it this process's own. It is the working directory meanwhile.
-pub(crate) fn enter_root(host: &Host, layout: &Layout) -> Result<Accounts, SetupError> {
+pub(crate) fn enter_root(host: &Host, layout: &SandboxLayout) -> Result<Accounts, SetupError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .step("make mounts private")?;
     tmpfs(&host.staging, layout).step("mount the root")?;
@@ -193,7 +193,7 @@ fn below(inside: &Path) -> &Path {
     inside.strip_prefix("/").unwrap_or(inside)
 }
 
-fn tmpfs(path: &Path, layout: &Layout) -> io::Result<()> {
+fn tmpfs(path: &Path, layout: &SandboxLayout) -> io::Result<()> {
     // The made-up parts of the root need some room and files of their own.
     let size = layout.disk_bytes.saturating_add(256 * 1024);
     let options = format!("mode=0755,size={size},nr_inodes={}\0", layout.disk_files.saturating_add(128));

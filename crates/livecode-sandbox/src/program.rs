@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 
-use livecode_protocol::order::{Order, Step, StepLimits};
+use livecode_protocol::run_spec::{RunSpec, Step, StepLimits};
 use rustix::fs::{Mode, OFlags};
 
 use crate::{
@@ -40,7 +40,7 @@ pub(crate) struct Ends<'a> {
 /// A session's program in a copy of the interpreter that runs it: this very process, isolated, with its descriptors, limits and
 /// working directory, and nobody else's descriptors. What it was given on its command line is not in the process itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program {
+pub struct ZygoteProgram {
     /// Its command.
     pub argv: Vec<String>,
     /// Its whole environment.
@@ -48,7 +48,11 @@ pub struct Program {
 }
 
 /// Turns this process, an understudy, into the program of an order that fits its template, all but its interpreter.
-pub(crate) fn become_copied(host: &Host, order: &Order, ends: Ends<'_>) -> Result<Program, SetupError> {
+pub(crate) fn become_copied(
+    host: &Host,
+    order: &RunSpec,
+    ends: Ends<'_>,
+) -> Result<ZygoteProgram, SetupError> {
     take_place(host, &order.run.limits, ends, true)?;
     // As exec would leave it.
     privileges::as_executed()?;
@@ -60,7 +64,7 @@ pub(crate) fn become_copied(host: &Host, order: &Order, ends: Ends<'_>) -> Resul
     rustix::thread::set_name(&name).step("name the process")?;
     let env: BTreeMap<_, _> = variables(order, true).collect();
     let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Ok(Program { argv, env: env.collect() })
+    Ok(ZygoteProgram { argv, env: env.collect() })
 }
 
 /// A step that is to be executed. What takes memory is done ahead: the process that executes it has none of its own.
@@ -78,7 +82,7 @@ struct Words {
 }
 
 impl Executable {
-    pub fn new(order: &Order, step: &Step, is_program: bool) -> Self {
+    pub fn new(order: &RunSpec, step: &Step, is_program: bool) -> Self {
         Self { is_program, words: words(order, step, is_program).map_err(io::Error::other) }
     }
 
@@ -92,7 +96,7 @@ impl Executable {
     }
 }
 
-fn words(order: &Order, step: &Step, is_program: bool) -> Result<Words, NulError> {
+fn words(order: &RunSpec, step: &Step, is_program: bool) -> Result<Words, NulError> {
     let argv = step.argv.iter().map(|word| CString::new(word.as_str())).collect::<Result<Vec<_>, _>>()?;
     let variables: BTreeMap<_, _> = variables(order, is_program).collect();
     let path = variables.get("PATH").copied().unwrap_or(DEFAULT_PATH);
@@ -109,7 +113,7 @@ fn words(order: &Order, step: &Step, is_program: bool) -> Result<Words, NulError
 }
 
 /// The whole environment of a step.
-fn variables(order: &Order, is_program: bool) -> impl Iterator<Item = (&str, &str)> {
+fn variables(order: &RunSpec, is_program: bool) -> impl Iterator<Item = (&str, &str)> {
     let own = order.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     own.chain(is_program.then_some(("LIVECODE_FD", MESSAGE_FD_TEXT)))
 }

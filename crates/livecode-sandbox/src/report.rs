@@ -38,7 +38,7 @@ impl<T, E: Into<io::Error>> Named<T> for Result<T, E> {
 
 /// How one step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum StepStatus {
     /// It exited with this code.
     Exited(i32),
     /// This signal killed it.
@@ -47,13 +47,13 @@ pub enum Status {
 
 /// Something that happened inside.
 #[derive(Debug)]
-pub enum Report {
+pub enum InitEvent {
     /// The sandbox is made, and waits to be told its order.
     Ready,
     /// The step with this index is about to be executed.
     Started(usize),
     /// The step with this index has ended. After a failed step, and after the last, the whole sandbox ends.
-    Ended(usize, Status),
+    Ended(usize, StepStatus),
     /// The step with this index could not be executed: most often its command does not exist. `Ended` follows.
     CannotRun(usize, io::Error),
     /// The sandbox could not be set up, and is ending.
@@ -92,14 +92,14 @@ const ARTEFACT: u8 = 7;
 const TAKEN: u8 = 8;
 const USED: u8 = 9;
 
-impl Report {
+impl InitEvent {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let errno = |error: &io::Error| error.raw_os_error().unwrap_or(0);
         let (tag, index, number, text) = match self {
             Self::Ready => (READY, 0, 0, ""),
             Self::Started(index) => (STARTED, *index, 0, ""),
-            Self::Ended(index, Status::Exited(code)) => (EXITED, *index, *code, ""),
-            Self::Ended(index, Status::Signalled(signal)) => (SIGNALLED, *index, *signal, ""),
+            Self::Ended(index, StepStatus::Exited(code)) => (EXITED, *index, *code, ""),
+            Self::Ended(index, StepStatus::Signalled(signal)) => (SIGNALLED, *index, *signal, ""),
             Self::CannotRun(index, error) => (CANNOT_RUN, *index, errno(error), ""),
             Self::SetupFailed(error) => (SETUP_FAILED, 0, errno(&error.source), error.step.as_str()),
             Self::Artefact { name, executable, .. } => (ARTEFACT, 0, i32::from(*executable), name.as_str()),
@@ -122,8 +122,8 @@ impl Report {
         Some(match head[0] {
             READY => Self::Ready,
             STARTED => Self::Started(index),
-            EXITED => Self::Ended(index, Status::Exited(number)),
-            SIGNALLED => Self::Ended(index, Status::Signalled(number)),
+            EXITED => Self::Ended(index, StepStatus::Exited(number)),
+            SIGNALLED => Self::Ended(index, StepStatus::Signalled(number)),
             CANNOT_RUN => Self::CannotRun(index, io::Error::from_raw_os_error(number)),
             SETUP_FAILED => Self::SetupFailed(SetupError {
                 step: String::from_utf8_lossy(text).into_owned(),
@@ -195,25 +195,25 @@ mod tests {
 
     #[test]
     fn reports_arrive_as_they_were_sent() {
-        let failed = Report::SetupFailed(SetupError {
+        let failed = InitEvent::SetupFailed(SetupError {
             step: "mount /proc".into(),
             source: io::Error::from_raw_os_error(1),
         });
         for report in [
-            Report::Ready,
-            Report::Started(0),
-            Report::Ended(1, Status::Exited(3)),
-            Report::Ended(0, Status::Signalled(9)),
-            Report::CannotRun(0, io::Error::from_raw_os_error(2)),
-            Report::Artefact { name: "tmp/program".into(), executable: true, file: None },
-            Report::Taken(true),
-            Report::Used { cpu_ms: 7, largest_kib: 1 << 40 },
+            InitEvent::Ready,
+            InitEvent::Started(0),
+            InitEvent::Ended(1, StepStatus::Exited(3)),
+            InitEvent::Ended(0, StepStatus::Signalled(9)),
+            InitEvent::CannotRun(0, io::Error::from_raw_os_error(2)),
+            InitEvent::Artefact { name: "tmp/program".into(), executable: true, file: None },
+            InitEvent::Taken(true),
+            InitEvent::Used { cpu_ms: 7, largest_kib: 1 << 40 },
             failed,
         ] {
-            let back = Report::decode(&report.encode()).unwrap();
+            let back = InitEvent::decode(&report.encode()).unwrap();
             assert_eq!(format!("{report:?}"), format!("{back:?}"));
         }
-        assert!(Report::decode(b"").is_none() && Report::decode(b"\x0a\0\0\0\0\0").is_none());
+        assert!(InitEvent::decode(b"").is_none() && InitEvent::decode(b"\x0a\0\0\0\0\0").is_none());
     }
 
     #[test]

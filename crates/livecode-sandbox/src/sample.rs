@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use livecode_protocol::order::StepLimits;
+use livecode_protocol::run_spec::StepLimits;
 
 /// More processes than any session may have; beyond it something is wrong, and what was found is enough.
 const MAX_PROCESSES: usize = 65_536;
@@ -25,7 +25,7 @@ pub(crate) struct Seen {
 
 /// What one look showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum SampleVerdict {
     /// Nothing has happened since the look before: the program waits.
     Rests,
     /// It computes: by so many milliseconds the CPU time of its processes is another than at the look before. That of a
@@ -36,7 +36,7 @@ pub enum Look {
 }
 
 /// Looks at all processes below `init`, which is not counted itself.
-pub(crate) fn look(init: i32, limits: &StepLimits, seen: &mut Seen) -> Look {
+pub(crate) fn look(init: i32, limits: &StepLimits, seen: &mut Seen) -> SampleVerdict {
     let limit_kib = limits.memory_bytes / 1024;
     let processes = descendants(init);
     let (mut resident_kib, mut threads) = (0, 0);
@@ -55,9 +55,9 @@ pub(crate) fn look(init: i32, limits: &StepLimits, seen: &mut Seen) -> Look {
     if resident_kib > limit_kib
         && processes.iter().filter_map(|pid| proportional_kib(*pid)).sum::<u64>() > limit_kib
     {
-        return Look::HoldsTooMuch;
+        return SampleVerdict::HoldsTooMuch;
     }
-    if worked_ms == 0 { Look::Rests } else { Look::Works(worked_ms) }
+    if worked_ms == 0 { SampleVerdict::Rests } else { SampleVerdict::Works(worked_ms) }
 }
 
 /// CPU time of init and all processes below it so far, in milliseconds, with that of those it has buried.
@@ -140,12 +140,15 @@ mod tests {
         let limits = StepLimits { cpu_ms: 1, memory_bytes: 1 << 40, processes: 1 };
         let mut seen = Seen::default();
         // It computes, so some look shows it.
-        while !matches!(look(pid, &limits, &mut seen), Look::Works(_)) {
+        while !matches!(look(pid, &limits, &mut seen), SampleVerdict::Works(_)) {
             std::thread::yield_now();
         }
         assert_eq!(seen.processes_peak, 2);
         assert!(seen.cpu_ms > 0 && seen.memory_peak_kib > 0, "{seen:?}");
-        assert_eq!(look(pid, &StepLimits { memory_bytes: 0, ..limits }, &mut seen), Look::HoldsTooMuch);
+        assert_eq!(
+            look(pid, &StepLimits { memory_bytes: 0, ..limits }, &mut seen),
+            SampleVerdict::HoldsTooMuch
+        );
         for pid in descendants(pid) {
             let pid = rustix::process::Pid::from_raw(pid).unwrap();
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use livecode_protocol::order::{Layout, Order, StepLimits};
+use livecode_protocol::run_spec::{RunSpec, SandboxLayout, StepLimits};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::retry_on_intr,
@@ -26,9 +26,9 @@ use crate::{
     cgroup::Group,
     host::Host,
     init::{self, Inside},
-    maker::{self, Given, Maker},
-    report::{MAX_BYTES, Named, Report, Request, SetupError},
-    sample::{self, Look, Seen},
+    maker::{self, Given, ZygoteClient},
+    report::{InitEvent, MAX_BYTES, Named, Request, SetupError},
+    sample::{self, SampleVerdict, Seen},
     sys::{self, Cloned, Forked, Pages},
     without::keeps,
 };
@@ -64,7 +64,7 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Makes a sandbox, for an order to be told by [`Self::begin`], with a cgroup of the name `name`. Returns at once: setup
-    /// goes on inside, and tells by [`Report`] how it went. Its first process is a copy of the maker's, where one is given, and is
+    /// goes on inside, and tells by [`InitEvent`] how it went. Its first process is a copy of the maker's, where one is given, and is
     /// kept off the CPU `avoids` until it has its order; else a copy of this process.
     ///
     /// # Errors
@@ -72,8 +72,8 @@ impl Sandbox {
     pub fn prepare(
         host: &Host,
         name: &str,
-        layout: &Layout,
-        maker: Option<&Maker>,
+        layout: &SandboxLayout,
+        maker: Option<&ZygoteClient>,
         avoids: Option<usize>,
     ) -> Result<(Self, Pipes), SetupError> {
         let group = host.cgroups.create(name)?;
@@ -138,7 +138,7 @@ impl Sandbox {
     /// The limit that could not be set, or that init is gone.
     pub fn begin(
         &mut self,
-        order: &Order,
+        order: &RunSpec,
         file: BorrowedFd<'_>,
         compiled: Option<&File>,
     ) -> Result<(), SetupError> {
@@ -154,8 +154,8 @@ impl Sandbox {
     /// The step that failed inside.
     pub fn wait_ready(&mut self) -> Result<(), SetupError> {
         match self.wait_report() {
-            Some(Report::Ready) => Ok(()),
-            Some(Report::SetupFailed(error)) => Err(error),
+            Some(InitEvent::Ready) => Ok(()),
+            Some(InitEvent::SetupFailed(error)) => Err(error),
             _ => Err(io::Error::from(io::ErrorKind::BrokenPipe)).step("wait for the sandbox"),
         }
     }
@@ -180,12 +180,12 @@ impl Sandbox {
     ///
     /// # Errors
     /// `WouldBlock`, and nothing else that could be helped.
-    pub fn report(&mut self) -> io::Result<Option<Report>> {
+    pub fn report(&mut self) -> io::Result<Option<InitEvent>> {
         self.receive(RecvFlags::DONTWAIT)
     }
 
     /// Waits for the next report.
-    pub(crate) fn wait_report(&mut self) -> Option<Report> {
+    pub(crate) fn wait_report(&mut self) -> Option<InitEvent> {
         loop {
             match self.receive(RecvFlags::empty()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -195,20 +195,20 @@ impl Sandbox {
         }
     }
 
-    fn receive(&mut self, flags: RecvFlags) -> io::Result<Option<Report>> {
+    fn receive(&mut self, flags: RecvFlags) -> io::Result<Option<InitEvent>> {
         let mut bytes = [0; MAX_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut buffers = [IoSliceMut::new(&mut bytes)];
         let received = recvmsg(&self.control, &mut buffers, &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)?;
-        let mut report = Report::decode(&bytes[..received.bytes]);
-        if let Some(Report::Used { cpu_ms, largest_kib }) = report {
+        let mut report = InitEvent::decode(&bytes[..received.bytes]);
+        if let Some(InitEvent::Used { cpu_ms, largest_kib }) = report {
             self.seen.cpu_ms = self.seen.cpu_ms.max(cpu_ms);
             self.seen.memory_peak_kib = self.seen.memory_peak_kib.max(largest_kib);
             self.seen.processes_peak = self.seen.processes_peak.max(1);
             return self.receive(flags);
         }
-        if let Some(Report::Artefact { file, .. }) = &mut report {
+        if let Some(InitEvent::Artefact { file, .. }) = &mut report {
             *file = ancillary.drain().find_map(|message| match message {
                 RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
                 _ => None,
@@ -227,7 +227,7 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Has everything inside ended, and what the compile steps made sent: some [`Report::Artefact`] and a [`Report::Taken`]. To
+    /// Has everything inside ended, and what the compile steps made sent: some [`InitEvent::Artefact`] and a [`InitEvent::Taken`]. To
     /// be called between the last of them and the program.
     pub fn take_artefacts(&mut self) {
         self.ask(Request::Take);
@@ -324,8 +324,8 @@ impl Sandbox {
     }
 
     /// Looks at all processes: whether they hold more memory together than they may, now.
-    pub fn look(&mut self, limits: &StepLimits) -> Look {
-        if self.reaped { Look::Rests } else { sample::look(self.init, limits, &mut self.seen) }
+    pub fn look(&mut self, limits: &StepLimits) -> SampleVerdict {
+        if self.reaped { SampleVerdict::Rests } else { sample::look(self.init, limits, &mut self.seen) }
     }
 
     /// Whether the kernel killed any process for want of memory.

@@ -1,6 +1,6 @@
 //! What was compiled before: a folder of entries, which supervisors write and read, and whose size is bounded here.
 //!
-//! An entry's name says all that decides what is in it (`prepare::cache`), so it never becomes wrong, only unused. A supervisor
+//! An entry's name says all that decides what is in it (`spec::cache_key`), so it never becomes wrong, only unused. A supervisor
 //! that uses one marks it by its time of modification; the least recently used go first.
 
 use std::{
@@ -11,9 +11,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use livecode_protocol::order::{self, Order};
+use livecode_protocol::run_spec::{self, RunSpec};
 
-use crate::{access::Owner, config::Config, metrics::Metrics, prepare::cache::Recipe};
+use crate::{auth::Owner, config::Config, metrics::Metrics, spec::cache_key::Recipe};
 
 /// Below the data directory.
 const FOLDER: &str = "cache";
@@ -74,8 +74,13 @@ impl CompileCache {
     }
 
     /// Where what this order's compile steps make is found, or to be kept.
-    pub fn place(&self, owner: &Owner, recipe: &Recipe, order: &Order) -> Option<order::CompileCache> {
-        Some(order::CompileCache {
+    pub fn place(
+        &self,
+        owner: &Owner,
+        recipe: &Recipe,
+        order: &RunSpec,
+    ) -> Option<run_spec::CompileCacheSlot> {
+        Some(run_spec::CompileCacheSlot {
             folder: self.folder.clone(),
             key: recipe.key(owner, order)?,
             artefacts: recipe.artefacts().to_vec(),

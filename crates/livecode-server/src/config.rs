@@ -12,7 +12,7 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::prepare::LimitSettings;
+use crate::spec::LimitSettings;
 
 /// What starts the name of each setting in the environment.
 const PREFIX: &str = "LIVECODE_";
@@ -133,7 +133,7 @@ pub struct Flags {
     server: ServerFlags,
     #[command(flatten)]
     #[serde(flatten)]
-    limits: crate::prepare::LimitFlags,
+    limits: crate::spec::LimitFlags,
 }
 
 /// All settings, each with a value.
@@ -402,7 +402,7 @@ mod tests {
             "wall_ms = 1000\ncpu_ms = 2000\nhosts = ['a.example']\ntrusted_proxies = '127.0.0.1, ::1'\n",
         )
         .unwrap();
-        let limits = crate::prepare::LimitFlags { cpu_ms: Some(3000), ..Default::default() };
+        let limits = crate::spec::LimitFlags { cpu_ms: Some(3000), ..Default::default() };
         let flags = Flags { config: Some(path), limits, ..Flags::default() };
         let (config, _) = Config::load(&flags).unwrap();
         assert_eq!((config.limits.wall_ms, config.limits.cpu_ms), (1000, 3000));

@@ -3,18 +3,17 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`config`] | settings, from defaults, file, environment, flags |
-//! | [`access`] | who may do what |
+//! | [`auth`] | who may do what |
 //! | [`catalogue`] | the languages |
 //! | `compile_cache` | what was compiled before, and how much of it |
-//! | [`prepare`] | from a request to an order |
+//! | [`spec`] | from a request to an order |
 //! | [`sessions`] | all sessions, their tasks and readers |
-//! | [`spawner`] | the process that starts supervisors |
-//! | [`spawners`] | which of them starts what |
+//! | [`runner`] | how a session is run: spawners, the task that drives it, the supervisor's connection |
 //! | [`metrics`] | what is counted |
 //! | `http` | routes on top of all that |
 //! | [`bench`] | what `benches/` measures |
 
-pub mod access;
+pub mod auth;
 pub mod bench;
 pub mod catalogue;
 mod compile_cache;
@@ -23,23 +22,22 @@ pub mod config;
 pub mod fuzz;
 mod http;
 pub mod metrics;
-pub mod prepare;
+pub mod runner;
 pub mod sessions;
-pub mod spawner;
-pub mod spawners;
+pub mod spec;
 
 use std::{io, sync::Arc};
 
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 
 use crate::{
-    access::Policy,
+    auth::Policy,
     catalogue::{Catalogue, CatalogueError},
     config::Config,
     metrics::Metrics,
+    runner::spawner::{SpawnerError, SpawnerLauncher},
+    runner::spawner_set::SpawnerSet,
     sessions::{Registry, StoreError},
-    spawner::{SpawnerError, Start},
-    spawners::Spawners,
 };
 
 /// Why a server could not start, or had to end.
@@ -93,7 +91,7 @@ pub enum Phase {
 /// See [`ServeError`].
 pub async fn run(
     config: Config,
-    start_spawner: Start,
+    start_spawner: SpawnerLauncher,
     phase: watch::Receiver<Phase>,
     announce: impl FnOnce(std::net::SocketAddr, &[String]),
 ) -> Result<(), ServeError> {
@@ -105,8 +103,8 @@ pub async fn run(
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
     let metrics = Arc::new(Metrics::default());
     let spawners =
-        tokio::task::block_in_place(|| Spawners::new(&start_spawner, &catalogue, &config, &metrics))?;
-    let spawner = spawners.cold().clone();
+        tokio::task::block_in_place(|| SpawnerSet::new(&start_spawner, &catalogue, &config, &metrics))?;
+    let spawner = spawners.default_spawner().clone();
     if !address.ip().is_loopback() && !spawner.degraded().is_empty() && !config.allow_degraded {
         // As asked for, not as given: port 0 is of no use to be told again.
         return Err(ServeError::Degraded { address: config.listen, degraded: spawner.degraded().to_vec() });

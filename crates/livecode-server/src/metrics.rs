@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use livecode_protocol::{
-    control::Start,
+    control::StartKind,
     session::{Compiled, Outcome},
 };
 use prometheus::{
@@ -38,8 +38,8 @@ const REASONS: [(u16, &str); 13] = [
 ];
 const OTHER: &str = "other";
 
-const STARTS: [(Start, &str); 3] =
-    [(Start::Cold, "cold"), (Start::Sandbox, "sandbox"), (Start::Interpreter, "interpreter")];
+const STARTS: [(StartKind, &str); 3] =
+    [(StartKind::Cold, "cold"), (StartKind::Sandbox, "sandbox"), (StartKind::Interpreter, "interpreter")];
 
 const OUTCOMES: [(Outcome, &str); 8] = [
     (Outcome::Exited, "exited"),
@@ -212,7 +212,7 @@ fn keep<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::R
 
 impl Metrics {
     /// A session was started of which so much was ready.
-    pub(crate) fn start_of(&self, start: Start) {
+    pub(crate) fn start_of(&self, start: StartKind) {
         if let Some((_, label)) = STARTS.iter().find(|(one, _)| *one == start) {
             self.starts.with_label_values(&[label]).inc();
         }

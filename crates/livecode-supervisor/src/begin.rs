@@ -3,11 +3,11 @@
 use std::{os::fd::AsFd as _, os::unix::net::UnixStream, path::PathBuf, time::Instant};
 
 use livecode_protocol::{
-    control::Start,
-    order::{Layout, Order},
-    warm::Template,
+    control::StartKind,
+    run_spec::{RunSpec, SandboxLayout},
+    warm::InterpreterZygote,
 };
-use livecode_sandbox::{Host, Maker, Pipes, Sandbox, SetupError};
+use livecode_sandbox::{Host, Pipes, Sandbox, SetupError, ZygoteClient};
 
 use crate::{
     cache::{Cache, Kept},
@@ -21,8 +21,8 @@ use crate::{
 
 /// A sandbox that waits for its order.
 pub(crate) struct Ready {
-    pub layout: Layout,
-    pub template: Option<Template>,
+    pub layout: SandboxLayout,
+    pub template: Option<InterpreterZygote>,
     pub sandbox: Sandbox,
     pub pipes: Pipes,
 }
@@ -30,14 +30,14 @@ pub(crate) struct Ready {
 /// A session whose program is about to start.
 pub(crate) struct Begun {
     pub folder: Folder,
-    pub order: Order,
+    pub order: RunSpec,
     pub cache: Cache,
     pub record: Record,
     pub connections: Vec<Connection>,
     pub sandbox: Sandbox,
     pub pipes: Pipes,
     /// How much of it was ready.
-    pub how: Start,
+    pub how: StartKind,
     /// When it was asked for.
     pub began: Instant,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Begun {
 pub(crate) fn supervise(
     host: &Host,
     own: &Identity,
-    maker: Option<&Maker>,
+    maker: Option<&ZygoteClient>,
     path: PathBuf,
     server: UnixStream,
     ready: Option<Ready>,
@@ -73,7 +73,7 @@ pub(crate) fn supervise(
 fn begin<'h>(
     host: &'h Host,
     own: &Identity,
-    maker: Option<&Maker>,
+    maker: Option<&ZygoteClient>,
     path: PathBuf,
     server: UnixStream,
     ready: Option<Ready>,
@@ -87,13 +87,13 @@ fn begin<'h>(
     let made = match (ready.filter(|ready| ready.layout == layout && ready.sandbox.is_alive()), maker) {
         (Some(Ready { sandbox, pipes, template, .. }), _) => {
             let is_up = template.is_some_and(|template| template.fits(&order));
-            Some((sandbox, pipes, if is_up { Start::Interpreter } else { Start::Sandbox }))
+            Some((sandbox, pipes, if is_up { StartKind::Interpreter } else { StartKind::Sandbox }))
         }
         // Before there is a journal: where the maker fails, another supervisor is asked.
         (None, Some(maker)) => {
             let made = Sandbox::prepare(host, &name, &layout, Some(maker), None);
             let (sandbox, pipes) = made.map_err(FolderError::Sandbox)?;
-            Some((sandbox, pipes, Start::Cold))
+            Some((sandbox, pipes, StartKind::Cold))
         }
         (None, None) => None,
     };
@@ -105,7 +105,7 @@ fn begin<'h>(
             Some(made) => made,
             None => {
                 let (sandbox, pipes) = Sandbox::prepare(host, &name, &layout, None, None)?;
-                (sandbox, pipes, Start::Cold)
+                (sandbox, pipes, StartKind::Cold)
             }
         };
         sandbox.begin(&order, file.as_fd(), entry.as_ref())?;

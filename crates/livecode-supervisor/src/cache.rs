@@ -26,7 +26,7 @@ use std::{
 use livecode_journal::Kind;
 use livecode_protocol::{
     FileName, SessionId,
-    order::{CompileCache, Order},
+    run_spec::{CompileCacheSlot, RunSpec},
     session::Compiled,
 };
 use livecode_sandbox::artefacts;
@@ -64,15 +64,15 @@ enum State {
     /// Nothing is to be kept, or nothing any more.
     Idle,
     /// The compile steps run.
-    Compiling(CompileCache),
+    Compiling(CompileCacheSlot),
     /// What they made is being read.
-    Taking(CompileCache, Entry),
+    Taking(CompileCacheSlot, Entry),
 }
 
 impl Cache {
     /// Looks for what was compiled before. Where it is there, the order loses its compile steps, and the file stands at its
     /// first record.
-    pub fn find(order: &mut Order) -> (Self, Option<File>) {
+    pub fn find(order: &mut RunSpec) -> (Self, Option<File>) {
         let mut cache = Self {
             state: State::Idle,
             said: vec![],
@@ -247,7 +247,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn begin(place: &CompileCache, id: SessionId) -> io::Result<Self> {
+    fn begin(place: &CompileCacheSlot, id: SessionId) -> io::Result<Self> {
         // Ids are never used twice, so this name is nobody else's; what a dead supervisor left, servers remove.
         let partial = place.folder.join(format!(".new-{id}"));
         let file = File::options().write(true).create_new(true).mode(0o600).open(&partial)?;
@@ -268,7 +268,13 @@ impl Entry {
     }
 
     /// All that is said of the file comes from inside, where nothing but init runs now.
-    fn add(&mut self, place: &CompileCache, name: &str, executable: bool, mut file: File) -> io::Result<()> {
+    fn add(
+        &mut self,
+        place: &CompileCacheSlot,
+        name: &str,
+        executable: bool,
+        mut file: File,
+    ) -> io::Result<()> {
         let bad = || io::Error::from(io::ErrorKind::InvalidData);
         let name: FileName = name.parse().map_err(|_| bad())?;
         let inside = Path::new("/").join(name.as_str());
@@ -298,7 +304,7 @@ impl Entry {
     }
 
     /// Gives it its name. Returns how much room it takes.
-    fn finish(mut self, place: &CompileCache, said: &[u8]) -> io::Result<u64> {
+    fn finish(mut self, place: &CompileCacheSlot, said: &[u8]) -> io::Result<u64> {
         self.push(&artefacts::END_RECORD)?;
         let record_bytes = self.bytes;
         self.push(said)?;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use livecode_protocol::control::{self, MAX_LINE_BYTES, Notice, Request, Start};
+use livecode_protocol::control::{self, MAX_LINE_BYTES, StartKind, SupervisorNotice, SupervisorRequest};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::supervisor::timespec;
@@ -57,7 +57,7 @@ impl Connection {
     }
 
     /// Reads what has come. `None` where the server has gone, or does not keep to the protocol.
-    pub fn read(&mut self) -> Option<Vec<Request>> {
+    pub fn read(&mut self) -> Option<Vec<SupervisorRequest>> {
         if !self.may_read() {
             return Some(vec![]); // woken because it takes answers, which go first
         }
@@ -76,14 +76,14 @@ impl Connection {
     }
 
     /// Answers a server's greeting.
-    pub fn greet(&mut self, version: u32, degraded: Vec<String>, start: Start) {
+    pub fn greet(&mut self, version: u32, degraded: Vec<String>, start: StartKind) {
         self.greeted = true;
         self.owes_progress = true;
-        self.send(&Notice::Hello { version: version.min(control::VERSION), degraded, start });
+        self.send(&SupervisorNotice::Hello { version: version.min(control::VERSION), degraded, start });
     }
 
     /// Queues a notice. It leaves with the next [`Self::flush`].
-    pub fn send(&mut self, notice: &Notice) {
+    pub fn send(&mut self, notice: &SupervisorNotice) {
         // Serialising plain data into memory cannot fail.
         if serde_json::to_writer(&mut self.outgoing, notice).is_ok() {
             self.outgoing.push(b'\n');
@@ -107,7 +107,7 @@ impl Connection {
 pub(crate) fn greet_late(
     connections: &mut Vec<Connection>,
     degraded: impl Fn() -> Vec<String>,
-    start: Start,
+    start: StartKind,
 ) {
     let until = Instant::now() + FAREWELL;
     while let Some(index) = connections.iter().position(|connection| !connection.greeted) {
@@ -123,7 +123,7 @@ pub(crate) fn greet_late(
             continue;
         };
         for request in requests {
-            if let Request::Hello { version } = request {
+            if let SupervisorRequest::Hello { version } = request {
                 connections[index].greet(version, degraded(), start);
             }
         }
@@ -132,7 +132,7 @@ pub(crate) fn greet_late(
 
 /// Sends the last notice, and gives every server a little time to take it. The connections stay open: their end says that
 /// nothing of the session is left.
-pub(crate) fn farewell(connections: &mut Vec<Connection>, progress: &Notice) {
+pub(crate) fn farewell(connections: &mut Vec<Connection>, progress: &SupervisorNotice) {
     let until = Instant::now() + FAREWELL;
     connections.iter_mut().for_each(|connection| connection.send(progress));
     loop {
@@ -163,7 +163,7 @@ mod tests {
             let requests = connection.read().unwrap();
             requests
                 .iter()
-                .for_each(|_| connection.send(&Notice::Refused { tag: 0, error: "x".repeat(300) }));
+                .for_each(|_| connection.send(&SupervisorNotice::Refused { tag: 0, error: "x".repeat(300) }));
             assert!(connection.flush());
             let _ = theirs.read(&mut [0; 4096]);
             // What one read asks for may come on top.

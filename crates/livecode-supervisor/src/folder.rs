@@ -9,8 +9,8 @@ use std::{
 
 use livecode_journal::Writer;
 use livecode_protocol::{
-    control::{self, State},
-    order,
+    control::{self, SupervisorIdentity},
+    run_spec,
 };
 use livecode_sandbox::SetupError;
 use rustix::fs::{FlockOperation, flock};
@@ -60,14 +60,14 @@ impl Folder {
     }
 
     /// The order, and its file, for who is to read it too.
-    pub fn order(&self) -> Result<(order::Order, File), FolderError> {
-        let mut file = File::open(self.path.join(order::FILE)).map_err(FolderError::Order)?;
+    pub fn order(&self) -> Result<(run_spec::RunSpec, File), FolderError> {
+        let mut file = File::open(self.path.join(run_spec::RUN_SPEC_FILE)).map_err(FolderError::Order)?;
         let mut bytes = vec![];
         file.read_to_end(&mut bytes).map_err(FolderError::Order)?;
         Ok((serde_json::from_slice(&bytes).map_err(FolderError::BadOrder)?, file))
     }
 
-    pub fn write_state(&self, state: &State) -> Result<(), FolderError> {
+    pub fn write_state(&self, state: &SupervisorIdentity) -> Result<(), FolderError> {
         let write = || -> io::Result<()> {
             let partial = self.path.join(".state.json");
             fs::write(&partial, serde_json::to_vec(state)?)?;

@@ -6,7 +6,7 @@ use std::{io::Write as _, os::unix::net::UnixStream};
 
 use bytes::Bytes;
 use livecode_protocol::{
-    control::{Notice, Request},
+    control::{SupervisorNotice, SupervisorRequest},
     stream::{MAX_PROGRAM_MESSAGE_BYTES, MAX_WRITE_BYTES, RESERVED},
 };
 use serde_json::Value;
@@ -155,19 +155,20 @@ pub fn connection(data: &[u8]) {
         }
     }
     let lines = sent.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
-    let lines =
-        lines.filter(|line| !line.is_empty()).map(|line| serde_json::from_slice::<Request>(line).ok());
+    let lines = lines
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice::<SupervisorRequest>(line).ok());
     let lines: Vec<_> = lines.collect();
     let good: Vec<_> = lines.iter().map_while(Option::as_ref).map(json).collect();
     let heard: Vec<_> = heard.iter().map(json).collect();
     assert_eq!(is_over, good.len() < lines.len());
     assert!(if is_over { good.starts_with(&heard) } else { good == heard });
     // Its answers are lines that it understands.
-    connection.send(&Notice::Refused { tag: 1, error: String::from_utf8_lossy(sent).into_owned() });
+    connection.send(&SupervisorNotice::Refused { tag: 1, error: String::from_utf8_lossy(sent).into_owned() });
     assert!(connection.flush());
 }
 
-fn json(request: &Request) -> String {
+fn json(request: &SupervisorRequest) -> String {
     serde_json::to_string(request).unwrap()
 }
 

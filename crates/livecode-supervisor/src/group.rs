@@ -3,7 +3,7 @@
 
 use std::{fs, io, sync::OnceLock};
 
-use livecode_protocol::control::{self, State};
+use livecode_protocol::control::{self, SupervisorIdentity};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, pidfd_open},
@@ -23,21 +23,22 @@ pub(crate) fn boot_id() -> io::Result<&'static str> {
 }
 
 /// Who this process is, for those who must know it again.
-pub(crate) struct Identity(State);
+pub(crate) struct Identity(SupervisorIdentity);
 
 impl Identity {
     /// Found out once: a fork is another.
     pub fn own() -> io::Result<Self> {
-        Ok(Self(State {
+        Ok(Self(SupervisorIdentity {
             version: control::VERSION,
             boot_id: boot_id()?.to_owned(),
             pid: std::process::id(),
-            pid_start_ticks: State::start_ticks(&fs::read_to_string("/proc/self/stat")?).unwrap_or(0),
+            pid_start_ticks: SupervisorIdentity::start_ticks(&fs::read_to_string("/proc/self/stat")?)
+                .unwrap_or(0),
         }))
     }
 
     /// What stands in the folder of a session of its.
-    pub fn state(&self) -> &State {
+    pub fn state(&self) -> &SupervisorIdentity {
         &self.0
     }
 
@@ -59,7 +60,7 @@ pub(crate) fn is_dead(name: &str) -> Option<bool> {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return Some(true) };
     // A zombie has nothing left to look after.
     let is_zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['Z', 'X']));
-    Some(is_zombie || State::start_ticks(&stat) != Some(start_ticks))
+    Some(is_zombie || SupervisorIdentity::start_ticks(&stat) != Some(start_ticks))
 }
 
 /// Waits a little for the process to die that the group of this name is named after. Whether it is dead.

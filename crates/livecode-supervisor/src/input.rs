@@ -135,7 +135,7 @@ fn digest_of(item: &Delivery) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use livecode_protocol::{order::Contents, stream::Signal};
+    use livecode_protocol::{run_spec::Contents, stream::Signal};
     use rustix::pipe::{PipeFlags, pipe_with};
 
     #[test]

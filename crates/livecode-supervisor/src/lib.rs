@@ -45,4 +45,4 @@ mod supervisor;
 mod sweep;
 mod sync;
 
-pub use livecode_sandbox::{Program, exit_now, pass};
+pub use livecode_sandbox::{ZygoteProgram, exit_now, fd_passing};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use livecode_protocol::order::StepLimits;
-use livecode_sandbox::{Look, Sandbox};
+use livecode_protocol::run_spec::StepLimits;
+use livecode_sandbox::{SampleVerdict, Sandbox};
 
 /// How often: between two looks a program can take what the machine gives in this time, and no more.
 const INTERVAL: Duration = Duration::from_millis(25);
@@ -30,18 +30,23 @@ impl MemoryClock {
     }
 
     /// Looks where it is time to, and says what it saw. Between two steps there is nothing to see.
-    pub fn look(&mut self, sandbox: &mut Sandbox, limits: Option<StepLimits>, now: Instant) -> Option<Look> {
+    pub fn look(
+        &mut self,
+        sandbox: &mut Sandbox,
+        limits: Option<StepLimits>,
+        now: Instant,
+    ) -> Option<SampleVerdict> {
         if self.due.is_none_or(|due| due > now) {
             return None;
         }
         let began = Instant::now();
         let look = limits.map(|limits| sandbox.look(&limits));
         self.interval = match look {
-            Some(Look::Rests) => (self.interval * 2).min(MAX_INTERVAL),
+            Some(SampleVerdict::Rests) => (self.interval * 2).min(MAX_INTERVAL),
             _ => INTERVAL,
         };
         let pause = self.interval.max(began.elapsed() * SHARE);
-        self.due = (look != Some(Look::HoldsTooMuch)).then(|| Instant::now() + pause);
+        self.due = (look != Some(SampleVerdict::HoldsTooMuch)).then(|| Instant::now() + pause);
         look
     }
 }

@@ -18,7 +18,7 @@ use std::{
 };
 
 use livecode_protocol::control::SpawnerRequest;
-use livecode_sandbox::{Cpus, Forked, Maker, pass};
+use livecode_sandbox::{Cpus, Forked, ZygoteClient, fd_passing};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, epoll, poll},
     io::retry_on_intr,
@@ -182,7 +182,7 @@ impl<'a> Pool<'a> {
             let avoids = self.avoids().and_then(|cpu| u8::try_from(cpu).ok()).unwrap_or(ANY_CPU);
             let words = [avoids, u8::from(self.patience().is_some())];
             // One that has ended meanwhile hears nothing.
-            if pass::send(&note, &words, &[self.server.as_fd()], SendFlags::empty()).is_ok() {
+            if fd_passing::send(&note, &words, &[self.server.as_fd()], SendFlags::empty()).is_ok() {
                 self.waiting.push(Waiting { note, is_ahead: true, is_ready: false });
                 return true;
             }
@@ -236,7 +236,7 @@ impl<'a> Pool<'a> {
         }
         if self.maker_hangs {
             eprintln!("livecode spawner: its maker hangs");
-            self.spawner.maker.iter().for_each(Maker::kill);
+            self.spawner.maker.iter().for_each(ZygoteClient::kill);
             return Ok(Next::Gone);
         }
         if rests.contains(PollFlags::IN) {
@@ -297,7 +297,7 @@ impl<'a> Pool<'a> {
 
     /// Takes in who rests. Where enough do, the one that has for longest ends by that.
     fn let_rest(&mut self) {
-        let (_, notes) = pass::receive(&self.rests, &mut [0], RecvFlags::DONTWAIT).unwrap_or_default();
+        let (_, notes) = fd_passing::receive(&self.rests, &mut [0], RecvFlags::DONTWAIT).unwrap_or_default();
         self.resting.extend(notes);
         if self.resting.len() > MOST_RESTING {
             self.resting.remove(0);
@@ -374,7 +374,7 @@ impl Member {
     pub fn rest(&mut self) -> bool {
         let Ok((ours, theirs)) = pair(SocketType::STREAM) else { return false };
         // Where the spawner is gone, or hangs, nobody waits for it.
-        if pass::send(&self.place, &[0], &[theirs.as_fd()], SendFlags::DONTWAIT).is_err() {
+        if fd_passing::send(&self.place, &[0], &[theirs.as_fd()], SendFlags::DONTWAIT).is_err() {
             return false;
         }
         drop(theirs);
@@ -382,7 +382,9 @@ impl Member {
         let _ = retry_on_intr(|| poll(&mut asked, Some(&timespec(REST))));
         let _ = shutdown(&ours, Shutdown::Read); // from here on it cannot be asked any more; it may have been
         let mut words = [0; 2];
-        let Ok((2, mut server)) = pass::receive(&ours, &mut words, RecvFlags::DONTWAIT) else { return false };
+        let Ok((2, mut server)) = fd_passing::receive(&ours, &mut words, RecvFlags::DONTWAIT) else {
+            return false;
+        };
         let [avoids, has_patience] = words;
         self.server = server.pop();
         self.is_ahead = true;

@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use livecode_journal::{Kind, WriteError, Writer};
-use livecode_protocol::control::{Ending, Notice};
+use livecode_protocol::control::{ClosingEntry, SupervisorNotice};
 
 use crate::{cache::Kept, ending::now_us, sync::Syncer};
 
@@ -72,8 +72,8 @@ impl Record {
     }
 
     /// How far the journal reaches.
-    pub fn progress(&self, started_us: Option<u64>, active_us: Option<u64>, kept: Kept) -> Notice {
-        Notice::Progress {
+    pub fn progress(&self, started_us: Option<u64>, active_us: Option<u64>, kept: Kept) -> SupervisorNotice {
+        SupervisorNotice::Progress {
             entries: self.journal.entries(),
             bytes: self.journal.bytes(),
             started_us,
@@ -88,14 +88,18 @@ impl Record {
     ///
     /// # Errors
     /// Where even the room set aside could not be written to; then the server closes the journal.
-    pub fn finish(mut self, ending: &Ending, kept: Kept) -> Result<(Notice, Syncer), WriteError> {
+    pub fn finish(
+        mut self,
+        ending: &ClosingEntry,
+        kept: Kept,
+    ) -> Result<(SupervisorNotice, Syncer), WriteError> {
         self.flush();
         let entries = self.journal.entries() + 1;
         let json = serde_json::to_vec(ending).unwrap_or_default();
         let bytes = self.journal.finish(ending.ended_us, &json)?;
         let started_us = (ending.started_us != 0).then_some(ending.started_us);
         let Kept { compiled, stored_bytes } = kept;
-        let progress = Notice::Progress {
+        let progress = SupervisorNotice::Progress {
             entries,
             bytes,
             started_us,

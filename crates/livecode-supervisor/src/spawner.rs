@@ -1,6 +1,6 @@
 //! The spawner: a process with one thread that forks supervisors.
 //!
-//! It is started by the server, as `livecode spawner`, with a sequenced-packet socket. It says in one datagram ([`Ready`]) what
+//! It is started by the server, as `livecode spawner`, with a sequenced-packet socket. It says in one datagram ([`SpawnerReady`]) what
 //! this machine can do. After that each datagram from the server is a [`SpawnerRequest`] with one end of a socket pair
 //! attached: to start a supervisor, whose first connection that is, or to sweep up after a dead one. There is no answer; what
 //! could not be forked, or is done, shows as that connection's end.
@@ -24,10 +24,10 @@ use std::{
 
 use livecode_protocol::{
     SessionId,
-    control::{Ready, SpawnerRequest},
+    control::{SpawnerReady, SpawnerRequest},
     warm::SpawnerSettings,
 };
-use livecode_sandbox::{Forked, Host, Maker, Program, Sandbox, SetupError, maker, pass};
+use livecode_sandbox::{Forked, Host, Sandbox, SetupError, ZygoteClient, ZygoteProgram, fd_passing, maker};
 use rustix::{
     net::{
         AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair,
@@ -61,7 +61,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
             }
             Some(template) => {
                 let (socket, process) = greet_template(&server)?;
-                Some(Maker::new(Some(template.clone()), socket, process))
+                Some(ZygoteClient::new(Some(template.clone()), socket, process))
             }
         };
         Ok((host, maker))
@@ -69,7 +69,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
     let (host, maker) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            say(&server, &Ready { degraded: vec![], error: Some(with_causes(&*error)) });
+            say(&server, &SpawnerReady { degraded: vec![], error: Some(with_causes(&*error)) });
             return 1;
         }
     };
@@ -101,7 +101,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
         },
         (maker, _) => maker,
     };
-    say(&server, &Ready { degraded: host.degraded(), error: None });
+    say(&server, &SpawnerReady { degraded: host.degraded(), error: None });
     let spawner = Spawner { host, settings, maker };
     match Pool::new(&spawner, server) {
         Ok(pool) => pool.run(),
@@ -113,11 +113,11 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
 }
 
 /// Forks a maker, which ends with this process.
-fn fork_maker(host: &Host) -> io::Result<Option<Maker>> {
+fn fork_maker(host: &Host) -> io::Result<Option<ZygoteClient>> {
     let asker = pidfd_open(getpid(), PidfdFlags::empty())?;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     match livecode_sandbox::fork()? {
-        Forked::Parent(pid) => Ok(Some(Maker::new(None, ours, pidfd_open(pid, PidfdFlags::empty())?))),
+        Forked::Parent(pid) => Ok(Some(ZygoteClient::new(None, ours, pidfd_open(pid, PidfdFlags::empty())?))),
         Forked::Child => {
             drop(ours);
             // Also where it is stopped, and does not see that nobody asks it any more.
@@ -131,14 +131,14 @@ fn fork_maker(host: &Host) -> io::Result<Option<Maker>> {
 
 /// Takes the socket to the template, and its process, from the server, and tells it whom it serves, and with whom it ends.
 fn greet_template(server: &OwnedFd) -> io::Result<(OwnedFd, OwnedFd)> {
-    let (_, mut template) = pass::receive(server, &mut [0], RecvFlags::empty())?;
+    let (_, mut template) = fd_passing::receive(server, &mut [0], RecvFlags::empty())?;
     let (Some(process), Some(template)) = (template.pop(), template.pop()) else {
         return Err(io::Error::other("the server sent no template"));
     };
     let own = pidfd_open(getpid(), PidfdFlags::empty())?;
-    pass::send(&template, &[0], &[own.as_fd()], SendFlags::empty())?;
+    fd_passing::send(&template, &[0], &[own.as_fd()], SendFlags::empty())?;
     set_socket_timeout(&template, Timeout::Recv, Some(TEMPLATE_PATIENCE))?;
-    match pass::receive(&template, &mut [0], RecvFlags::empty())?.0 {
+    match fd_passing::receive(&template, &mut [0], RecvFlags::empty())?.0 {
         0 => Err(io::Error::other("the template ended before it was one")),
         _ => Ok((template, process)),
     }
@@ -152,16 +152,16 @@ fn greet_template(server: &OwnedFd) -> io::Result<(OwnedFd, OwnedFd)> {
 pub fn serve_as_template(
     socket: &OwnedFd,
     settings: &SpawnerSettings,
-) -> Result<Option<Program>, Box<dyn std::error::Error>> {
+) -> Result<Option<ZygoteProgram>, Box<dyn std::error::Error>> {
     let _ = rustix::process::setsid();
     let Some(template) = &settings.template else {
         return Err("the settings are not those of a template".into());
     };
     let host = host(&settings.data_dir)?;
-    let (_, mut askers) = pass::receive(socket, &mut [0], RecvFlags::empty())?;
+    let (_, mut askers) = fd_passing::receive(socket, &mut [0], RecvFlags::empty())?;
     let Some(asker) = askers.pop() else { return Ok(None) };
     livecode_sandbox::reap_children_automatically(true);
-    pass::send(socket, &[0], &[], SendFlags::empty())?;
+    fd_passing::send(socket, &[0], &[], SendFlags::empty())?;
     let program = maker::serve(&host, Some(template), asker.as_fd(), socket.as_fd())?;
     if program.is_some() {
         std::mem::forget((host, asker)); // closed already
@@ -174,7 +174,7 @@ pub(crate) struct Spawner<'a> {
     pub host: Host,
     pub settings: &'a SpawnerSettings,
     /// Who makes sandboxes ahead, if they are to be.
-    pub maker: Option<Maker>,
+    pub maker: Option<ZygoteClient>,
 }
 
 impl Spawner<'_> {
@@ -207,7 +207,7 @@ impl Spawner<'_> {
         0
     }
 
-    fn serve_once(&self, own: &Identity, maker: Option<&Maker>, member: &mut Member) -> Served {
+    fn serve_once(&self, own: &Identity, maker: Option<&ZygoteClient>, member: &mut Member) -> Served {
         let ready = match self.make_ready(own, member) {
             Ok(ready) => ready,
             // Whoever is asked next makes one of its own, and says why it cannot.
@@ -216,7 +216,7 @@ impl Spawner<'_> {
                 if member.is_heard() {
                     eprintln!("livecode spawner: no sandbox can be made ahead: {error}: {}", error.source);
                 }
-                if Maker::is_to_blame(&error) {
+                if ZygoteClient::is_to_blame(&error) {
                     member.blame_maker();
                 }
                 return Served::End(1);
@@ -299,7 +299,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-fn say(server: &OwnedFd, ready: &Ready) {
+fn say(server: &OwnedFd, ready: &SpawnerReady) {
     // A server that is gone will be noticed at the next receive.
     let _ = rustix::net::send(server, &serde_json::to_vec(ready).unwrap_or_default(), SendFlags::NOSIGNAL);
 }
@@ -321,7 +321,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 pub(crate) fn receive(server: &OwnedFd) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
     loop {
         let mut bytes = [0; MAX_REQUEST_BYTES];
-        let (length, mut streams) = pass::receive(server, &mut bytes, RecvFlags::DONTWAIT)?;
+        let (length, mut streams) = fd_passing::receive(server, &mut bytes, RecvFlags::DONTWAIT)?;
         if length == 0 {
             return Ok(None);
         }

@@ -21,12 +21,12 @@ use std::{
 };
 
 use livecode_protocol::{
-    control::{Delivery, Notice, Request, Start},
-    order::{Order, Step},
+    control::{Delivery, StartKind, SupervisorNotice, SupervisorRequest},
+    run_spec::{RunSpec, Step},
     session::Outcome,
     stream::{QUEUE_FULL, Signal},
 };
-use livecode_sandbox::{Host, Look, Report, Sandbox, Status};
+use livecode_sandbox::{Host, InitEvent, SampleVerdict, Sandbox, StepStatus};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
@@ -64,14 +64,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct Supervisor<'h> {
     host: &'h Host,
     folder: Folder,
-    order: Order,
+    order: RunSpec,
     cache: Cache,
     record: Record,
     /// Where other servers come in, once there is such a place; and when it is to be made.
     listener: Option<UnixListener>,
     listen_at: Option<Instant>,
     connections: Vec<Connection>,
-    start: Start,
+    start: StartKind,
     sandbox: Sandbox,
     outputs: Outputs,
     stdin: Queue<OwnedFd>,
@@ -286,9 +286,9 @@ impl<'h> Supervisor<'h> {
         }
         let limits = self.running_step().map(|step| step.limits);
         match self.memory.look(&mut self.sandbox, limits, now) {
-            Some(Look::HoldsTooMuch) => self.decide(Outcome::Memory),
-            Some(Look::Works(ms)) => self.idle.works(ms),
-            Some(Look::Rests) | None => {}
+            Some(SampleVerdict::HoldsTooMuch) => self.decide(Outcome::Memory),
+            Some(SampleVerdict::Works(ms)) => self.idle.works(ms),
+            Some(SampleVerdict::Rests) | None => {}
         }
     }
 
@@ -326,10 +326,10 @@ impl<'h> Supervisor<'h> {
         }
     }
 
-    fn hear(&mut self, report: Report) {
+    fn hear(&mut self, report: InitEvent) {
         match report {
-            Report::Ready | Report::Used { .. } => {}
-            Report::Started(index) => {
+            InitEvent::Ready | InitEvent::Used { .. } => {}
+            InitEvent::Started(index) => {
                 self.step = Some(index);
                 self.idle.begin();
                 self.started_us.get_or_insert_with(now_us);
@@ -348,12 +348,12 @@ impl<'h> Supervisor<'h> {
                     connection.owes_progress = true;
                 }
             }
-            Report::Ended(index, status) => {
+            InitEvent::Ended(index, status) => {
                 self.step = None;
                 self.cpu.check_at = None;
                 self.findings.status = Some(status);
                 let next = index + 1;
-                if status == Status::Exited(0) && next <= self.order.compile.len() {
+                if status == StepStatus::Exited(0) && next <= self.order.compile.len() {
                     self.findings.status = None;
                     if next == self.order.compile.len() && self.cache.begins(self.order.id) {
                         self.sandbox.take_artefacts();
@@ -364,19 +364,19 @@ impl<'h> Supervisor<'h> {
                     self.sandbox.give_way(false);
                 }
             }
-            Report::Artefact { name, executable, file } => self.cache.add(&name, executable, file),
-            Report::Taken(is_whole) => {
+            InitEvent::Artefact { name, executable, file } => self.cache.add(&name, executable, file),
+            InitEvent::Taken(is_whole) => {
                 let said = self.outputs.take_said();
                 self.append(said);
                 self.cache.keep(is_whole);
                 self.start_step(self.order.compile.len());
             }
-            Report::CannotRun(index, error) => {
+            InitEvent::CannotRun(index, error) => {
                 let step = self.order.compile.get(index).unwrap_or(&self.order.run);
                 let text = format!("cannot run {}: {error}", step.argv[0]);
                 self.record.say(&text);
             }
-            Report::SetupFailed(error) => self.fail(&format!("{error}: {}", error.source)),
+            InitEvent::SetupFailed(error) => self.fail(&format!("{error}: {}", error.source)),
         }
     }
 
@@ -434,15 +434,15 @@ impl<'h> Supervisor<'h> {
         }
     }
 
-    fn answer(&mut self, index: usize, request: Request) {
+    fn answer(&mut self, index: usize, request: SupervisorRequest) {
         let notice = match request {
-            Request::Hello { version } => {
+            SupervisorRequest::Hello { version } => {
                 return self.connections[index].greet(version, self.host.degraded(), self.start);
             }
-            Request::Cancel => return self.decide(Outcome::Cancelled),
-            Request::Deliver { tag, id, item } => match self.deliver(id, item) {
-                Ok(()) => Notice::Delivered { tag },
-                Err(error) => Notice::Refused { tag, error },
+            SupervisorRequest::Cancel => return self.decide(Outcome::Cancelled),
+            SupervisorRequest::Deliver { tag, id, item } => match self.deliver(id, item) {
+                Ok(()) => SupervisorNotice::Delivered { tag },
+                Err(error) => SupervisorNotice::Refused { tag, error },
             },
         };
         self.connections[index].send(&notice);

@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 use livecode_protocol::{
     SessionId,
-    control::{STATE_FILE, State},
+    control::{STATE_FILE, SupervisorIdentity},
 };
 use livecode_sandbox::Host;
 
@@ -32,7 +32,7 @@ pub(crate) fn sweep(host: &Host, data_dir: &Path, id: SessionId) {
     let state = fs::read(folder(data_dir, id).join(STATE_FILE)).unwrap_or_default();
     let boot = group::boot_id().unwrap_or_default();
     // Groups do not outlive the machine, and the number may be anybody's by now.
-    if let Ok(State { boot_id, pid, pid_start_ticks, .. }) = serde_json::from_slice(&state)
+    if let Ok(SupervisorIdentity { boot_id, pid, pid_start_ticks, .. }) = serde_json::from_slice(&state)
         && boot_id == boot
     {
         let name = group::name(pid, pid_start_ticks);

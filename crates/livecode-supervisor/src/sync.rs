@@ -62,7 +62,7 @@ impl Syncer {
 
     /// Gives back what is set aside, and syncs at once what is left; the session is over and nobody waits.
     pub fn finish(self) {
-        let _ = livecode_journal::give_back(&self.file);
+        let _ = livecode_journal::release_reserve(&self.file);
         let _ = self.file.sync_data();
     }
 }

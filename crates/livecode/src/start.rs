@@ -12,21 +12,21 @@ use std::{
     thread,
 };
 
-use livecode_protocol::warm::{SpawnerSettings, Template};
-use livecode_sandbox::pass;
-use livecode_server::spawner::Process;
+use livecode_protocol::warm::{InterpreterZygote, SpawnerSettings};
+use livecode_sandbox::fd_passing;
+use livecode_server::runner::spawner::SpawnerProcess;
 use rustix::{
     net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair},
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
 /// What an interpreter loads, and how it comes to.
-const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/livecode_template.so"));
-const HOOK: &[u8] = include_bytes!("../../livecode-template/src/hook.py");
+const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/livecode_zygote.so"));
+const HOOK: &[u8] = include_bytes!("../../livecode-zygote/src/hook.py");
 
 /// Starts a spawner with a socket to it as its standard input; first, where it is to have one, the template that makes its
 /// sandboxes.
-pub fn spawner(settings: &SpawnerSettings) -> io::Result<Process> {
+pub fn spawner(settings: &SpawnerSettings) -> io::Result<SpawnerProcess> {
     let text = serde_json::to_string(settings)?;
     let template = settings.template.as_ref();
     let template =
@@ -40,22 +40,26 @@ pub fn spawner(settings: &SpawnerSettings) -> io::Result<Process> {
     // Not waited for yet, it cannot be mistaken for another.
     let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     if let Some((socket, process)) = &template {
-        pass::send(&ours, &[0], &[socket.as_fd(), process.as_fd()], SendFlags::empty())?;
+        fd_passing::send(&ours, &[0], &[socket.as_fd(), process.as_fd()], SendFlags::empty())?;
     }
     // It ends when `ours` is closed.
     wait_for(child)?;
-    Ok(Process { socket: ours, pidfd, template: template.map(|(_, process)| process) })
+    Ok(SpawnerProcess { socket: ours, pidfd, template: template.map(|(_, process)| process) })
 }
 
 /// Starts a template, for a spawner to ask, with which it ends: the socket to it, and its process.
-fn start_template(template: &Template, data_dir: &Path, settings: &str) -> io::Result<(OwnedFd, OwnedFd)> {
+fn start_template(
+    template: &InterpreterZygote,
+    data_dir: &Path,
+    settings: &str,
+) -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = pair()?;
     let mut command = interpreter(template, data_dir)?;
     command.stdin(Stdio::from(theirs));
     let mut child = start(command)?;
     let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     // With the server's standard error, for what it has to say.
-    pass::send(&ours, settings.as_bytes(), &[io::stderr().as_fd()], SendFlags::empty())?;
+    fd_passing::send(&ours, settings.as_bytes(), &[io::stderr().as_fd()], SendFlags::empty())?;
     tell_of(&mut child)?;
     wait_for(child)?;
     Ok((ours, pidfd))
@@ -79,7 +83,7 @@ fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// The interpreter as it would be in a sandbox, but for what makes a template of it. Its standard streams are of the kind
 /// that a program's are, since it looks at them when it starts.
-fn interpreter(template: &Template, data_dir: &Path) -> io::Result<Command> {
+fn interpreter(template: &InterpreterZygote, data_dir: &Path) -> io::Result<Command> {
     let hook = unpack(data_dir)?;
     let mut command = Command::new(&template.interpreter);
     let inside = Path::new(livecode_sandbox::WORKING_DIRECTORY).join(&template.source);
@@ -95,7 +99,7 @@ fn interpreter(template: &Template, data_dir: &Path) -> io::Result<Command> {
 fn unpack(data_dir: &Path) -> io::Result<PathBuf> {
     let folder = data_dir.join("template");
     fs::create_dir_all(&folder)?;
-    for (name, contents) in [("sitecustomize.py", HOOK), ("livecode_template.so", LIBRARY)] {
+    for (name, contents) in [("sitecustomize.py", HOOK), ("livecode_zygote.so", LIBRARY)] {
         let path = folder.join(name);
         if fs::read(&path).is_ok_and(|there| there == contents) {
             continue;

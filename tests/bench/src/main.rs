@@ -4,6 +4,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | `rows` | what is measured: a file for each group of rows |
+//! | `compare` | one binary against another |
 //! | `client` | the client, which costs little |
 //! | `server` | a server to be measured |
 //! | `reference` | what it is compared with |
@@ -13,6 +14,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a test that panics says so
 
 mod client;
+mod compare;
 mod machine;
 mod reference;
 mod report;
@@ -41,6 +43,12 @@ struct Command {
     /// Write the table, with what the machine is and how to repeat it, to this file too.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+    /// Measures the binary against this other one, in rounds that alternate, and prints how they compare.
+    #[arg(long, value_name = "BINARY", conflicts_with = "write")]
+    against: Option<PathBuf>,
+    /// How many rounds `--against` takes.
+    #[arg(long, default_value_t = 10)]
+    rounds: usize,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -80,6 +88,10 @@ fn measure(command: &Command) -> Result<()> {
     raise_descriptor_limit();
     let facts = machine::facts(); // the load before ours
     let bench = rows::Bench::new(binary, command.quick, command.only.clone());
+    if let Some(other) = &command.against {
+        let other = other.canonicalize().with_context(|| format!("there is no {}", other.display()))?;
+        return compare::compare(&bench, &other, command.rounds);
+    }
     let measured = rows::measure(&bench)?;
     print!("{}", table::table(&measured));
     if let Some(path) = &command.write {

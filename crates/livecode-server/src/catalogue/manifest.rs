@@ -6,7 +6,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use livecode_protocol::{FileName, order::Mount};
+use livecode_protocol::{FileName, run_spec::Mount};
 use serde::Deserialize;
 
 /// Top folders of a sandbox that are made there; a runtime's trees are shown elsewhere.

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use livecode_protocol::{FileName, order::Mount, session::Mode};
+use livecode_protocol::{FileName, run_spec::Mount, session::Mode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

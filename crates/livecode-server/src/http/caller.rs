@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{App, problem::ApiError};
-use crate::access::{Caller, Facts};
+use crate::auth::{Caller, Facts};
 
 /// The address under which a client reached the server, for links.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt::Write as _};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use livecode_journal::{Entry, Kind};
 use livecode_protocol::{
-    control::Ending,
+    control::ClosingEntry,
     session::{Encoding, Outcome},
     stream::{Output, ServerMessage},
 };
@@ -94,7 +94,7 @@ fn written(file: Output, data: &str, encoding: Option<Encoding>, seq: Option<u64
 
 /// What a closing entry says: the exit status and the outcome.
 pub(crate) fn how_it_ended(ending: &[u8]) -> (i32, Outcome) {
-    serde_json::from_slice::<Ending>(ending)
+    serde_json::from_slice::<ClosingEntry>(ending)
         .map_or((255, Outcome::Lost), |ending| (ending.exitstatus, ending.outcome))
 }
 

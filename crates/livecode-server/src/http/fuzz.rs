@@ -13,7 +13,7 @@ use futures_util::stream;
 use livecode_protocol::{
     SessionId,
     control::VERSION,
-    order::Order,
+    run_spec::RunSpec,
     session::{CreateSession, SourceFile},
 };
 
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     catalogue::{Catalogue, fuzz::catalogue},
-    prepare::{Endpoint, LimitSettings, Prepared, prepare},
+    spec::{Endpoint, LimitSettings, ResolvedSpec, resolve},
 };
 
 /// The largest body of a test, in bytes: small, so that it is passed.
@@ -118,7 +118,7 @@ fn refused(error: ApiError) {
 pub(crate) fn order(request: &CreateSession, catalogue: &Catalogue) {
     let settings = LimitSettings::default();
     for endpoint in [Endpoint::Sessions, Endpoint::V01] {
-        match prepare(request, catalogue, &settings, endpoint) {
+        match resolve(request, catalogue, &settings, endpoint) {
             Ok(prepared) => {
                 assert!(request.env.iter().flatten().all(|(name, _)| !name.starts_with("LIVECODE_")));
                 can_be_carried_out(prepared, &settings);
@@ -131,8 +131,8 @@ pub(crate) fn order(request: &CreateSession, catalogue: &Catalogue) {
     }
 }
 
-fn can_be_carried_out(prepared: Prepared, settings: &LimitSettings) {
-    let Prepared { compile, run, env, files, stdin, mounts, limits, .. } = prepared;
+fn can_be_carried_out(prepared: ResolvedSpec, settings: &LimitSettings) {
+    let ResolvedSpec { compile, run, env, files, stdin, mounts, limits, .. } = prepared;
     for step in compile.iter().chain([&run]) {
         assert!(step.argv.first().is_some_and(|program| !program.is_empty()));
         assert!(step.argv.iter().all(|word| !word.contains('\0')), "{:?}", step.argv);
@@ -166,9 +166,20 @@ fn can_be_carried_out(prepared: Prepared, settings: &LimitSettings) {
     }
     // The supervisor reads it as it was meant.
     let id = SessionId::from_random([7; 16]);
-    let order =
-        Order { version: VERSION, id, slot: 0, compile, run, env, files, stdin, mounts, limits, cache: None };
+    let order = RunSpec {
+        version: VERSION,
+        id,
+        slot: 0,
+        compile,
+        run,
+        env,
+        files,
+        stdin,
+        mounts,
+        limits,
+        cache: None,
+    };
     let written = serde_json::to_vec(&order).unwrap();
-    let read: Order = serde_json::from_slice(&written).unwrap();
+    let read: RunSpec = serde_json::from_slice(&written).unwrap();
     assert!(serde_json::to_vec(&read).unwrap() == written);
 }

@@ -10,7 +10,7 @@ use livecode_protocol::session::Problem;
 use sha2::{Digest as _, Sha256};
 
 use super::{App, problem::ApiError};
-use crate::access::Caller;
+use crate::auth::Caller;
 
 /// The server's figures, in Prometheus' text format. For the local user, and for who knows the configured token.
 #[utoipa::path(

@@ -48,12 +48,12 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use utoipa::OpenApi;
 
 use crate::{
-    access::Policy,
+    auth::Policy,
     catalogue::Catalogue,
     config::Config,
     metrics::Metrics,
-    sessions::{Progress, Registry},
-    spawner::Spawner,
+    runner::spawner::SpawnerClient,
+    sessions::{Registry, SessionProgress},
 };
 
 /// What every handler can reach.
@@ -63,7 +63,7 @@ pub struct App {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) config: Arc<Config>,
     pub(crate) policy: Arc<Policy>,
-    pub(crate) spawner: Arc<Spawner>,
+    pub(crate) spawner: Arc<SpawnerClient>,
     pub(crate) metrics: Arc<Metrics>,
     /// Since when the server closes its connections, once it does.
     pub(crate) stopping: watch::Receiver<Option<Instant>>,
@@ -79,7 +79,7 @@ impl App {
     }
 
     /// Waits until the server is asked to stop, and in a session that has ended a little longer.
-    pub(crate) async fn interrupted(&self, progress: watch::Receiver<Progress>) {
+    pub(crate) async fn interrupted(&self, progress: watch::Receiver<SessionProgress>) {
         self.stopped().await;
         let stopping = *self.stopping.borrow();
         if progress.borrow().ended.is_some() {

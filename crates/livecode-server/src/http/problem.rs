@@ -9,9 +9,9 @@ use axum::{
 use livecode_protocol::session::Problem;
 
 use crate::{
-    access::WrongHost,
-    prepare::BadField,
+    auth::WrongHost,
     sessions::{CreateError, FollowError, ForgetError, StoreError, is_exhausted},
+    spec::BadField,
 };
 
 /// An error a client is told.

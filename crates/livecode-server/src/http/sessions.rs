@@ -11,7 +11,7 @@ use axum::{
 };
 use livecode_protocol::{
     SessionId,
-    session::{CreateSession, Links, Problem, Session as Document},
+    session::{CreateSession, Links, Problem, SessionDocument as Document},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -21,9 +21,9 @@ use super::{
     problem::ApiError,
 };
 use crate::{
-    access::{Caller, Owner},
-    prepare::{Endpoint, prepare},
-    sessions::{CreateError, Draft, IdempotencyKey, Session},
+    auth::{Caller, Owner},
+    sessions::{CreateError, IdempotencyKey, Session, SessionSpec},
+    spec::{Endpoint, resolve},
 };
 
 /// The longest `Idempotency-Key`, in bytes.
@@ -132,14 +132,14 @@ pub(crate) async fn create(
     }
     let body = read_body(&app, body).await?;
     let request: CreateSession = parse_json(&body)?;
-    let prepared = prepare(&request, &app.catalogue, &app.config.limits, Endpoint::Sessions)?;
+    let prepared = resolve(&request, &app.catalogue, &app.config.limits, Endpoint::Sessions)?;
     let idempotency = idempotency(&parts.headers, &body)?;
     if idempotency.is_some() && caller.owner().is_none() {
         let detail = "an Idempotency-Key belongs to somebody: send a bearer token too, 32 random hexadecimal digits of your own";
         return Err(ApiError::bad_request(detail));
     }
     let (owner, token) = new_owner(&caller)?;
-    let draft = Draft { owner, prepared, ephemeral: false, idempotency };
+    let draft = SessionSpec { owner, prepared, ephemeral: false, idempotency };
     let (session, is_new) = app.registry.create(draft).await?;
 
     let document = Document { token, ..document(&app, &session, &base) };

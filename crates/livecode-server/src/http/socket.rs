@@ -29,7 +29,9 @@ use futures_util::{
 };
 use livecode_protocol::{
     control::Delivery,
-    stream::{ClientMessage, Incoming, MAX_CLIENT_MESSAGE_BYTES, Misunderstood, ServerMessage, WELCOME},
+    stream::{
+        ClientMessage, ClientMessageError, MAX_CLIENT_MESSAGE_BYTES, ProgramInput, ServerMessage, WELCOME,
+    },
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -42,7 +44,7 @@ use super::{
     encode::{Dialect, json},
 };
 use crate::{
-    access::Caller,
+    auth::Caller,
     metrics::{MESSAGE_RATE, Metrics},
     sessions::{Follower, Session},
 };
@@ -419,17 +421,17 @@ fn take(text: &str, session: &Session, dialect: Dialect) -> Taken {
     let msg = || serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
     let refused = |error: &str| Taken::Answer(Notice::error(error, msg()));
     match ClientMessage::parse(text) {
-        Err(Misunderstood { error, msg }) => Taken::Answer(Notice::error(error, msg)),
+        Err(ClientMessageError { error, msg }) => Taken::Answer(Notice::error(error, msg)),
         Ok(ClientMessage::Ping) => Taken::Answer(Notice::message(&ServerMessage::Pong)),
         Ok(ClientMessage::Quit) => Taken::Answer(Notice::goodbye()),
         Ok(ClientMessage::Exec(_)) if dialect == Dialect::V01 => {
             refused("A program runs already on this connection")
         }
         Ok(ClientMessage::Exec(_)) => refused("A stream runs nothing: create a session with POST /sessions"),
-        Ok(ClientMessage::Deliver { item: Incoming::Input { .. }, .. }) if dialect == Dialect::V01 => {
+        Ok(ClientMessage::Deliver { item: ProgramInput::Input { .. }, .. }) if dialect == Dialect::V01 => {
             refused("Unknown message type: input")
         }
-        Ok(ClientMessage::Deliver { item: Incoming::Signal(_), .. }) if dialect == Dialect::V01 => {
+        Ok(ClientMessage::Deliver { item: ProgramInput::Signal(_), .. }) if dialect == Dialect::V01 => {
             refused("Unknown message type: signal")
         }
         Ok(ClientMessage::Deliver { id, item }) => {
@@ -452,11 +454,11 @@ fn take(text: &str, session: &Session, dialect: Dialect) -> Taken {
     }
 }
 
-fn delivery(item: Incoming) -> Delivery {
+fn delivery(item: ProgramInput) -> Delivery {
     match item {
-        Incoming::Input { data, eof } => Delivery::Input { data, eof },
-        Incoming::Signal(signal) => Delivery::Signal { signal },
-        Incoming::Event { event, data } => {
+        ProgramInput::Input { data, eof } => Delivery::Input { data, eof },
+        ProgramInput::Signal(signal) => Delivery::Signal { signal },
+        ProgramInput::Event { event, data } => {
             Delivery::Event { line: json!({"msgtype": "event", "event": event, "data": data}).to_string() }
         }
     }

@@ -25,7 +25,7 @@ use super::{
     socket::{self, MAX_FRAME_BYTES, Socket},
 };
 use crate::{
-    access::Caller,
+    auth::Caller,
     sessions::{FollowError, Follower, Item, Session},
 };
 

@@ -18,7 +18,7 @@ use http_body_util::Limited;
 use livecode_journal::Kind;
 use livecode_protocol::{
     session::{CreateSession, Encoding, Mode, Outcome, Problem, SourceFile},
-    stream::{ClientMessage, Misunderstood, ServerMessage, WELCOME},
+    stream::{ClientMessage, ClientMessageError, ServerMessage, WELCOME},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -33,9 +33,9 @@ use super::{
     socket::{Gone, MAX_FRAME_BYTES, Socket},
 };
 use crate::{
-    access::Caller,
-    prepare::{Endpoint, prepare},
-    sessions::{Draft, Follower, Item, Registry, Session},
+    auth::Caller,
+    sessions::{Follower, Item, Registry, Session, SessionSpec},
+    spec::{Endpoint, resolve},
 };
 
 const EXIT_STATUS: HeaderName = HeaderName::from_static("x-falcon-exit-status");
@@ -124,11 +124,11 @@ impl Drop for OneAnswer {
 
 impl OneAnswer {
     async fn create(app: &App, caller: &Caller, request: &CreateSession) -> Result<Self, ApiError> {
-        let prepared = prepare(request, &app.catalogue, &app.config.limits, Endpoint::V01)?;
+        let prepared = resolve(request, &app.catalogue, &app.config.limits, Endpoint::V01)?;
         let (owner, _) = new_owner(caller)?;
         let mode = prepared.mode;
         let (session, _) =
-            app.registry.create(Draft { owner, prepared, ephemeral: true, idempotency: None }).await?;
+            app.registry.create(SessionSpec { owner, prepared, ephemeral: true, idempotency: None }).await?;
         Ok(Self { registry: app.registry.clone(), session, mode })
     }
 
@@ -215,7 +215,7 @@ async fn converse(mut socket: Socket, app: App, caller: Caller) -> Result<(), Go
                 };
                 (error, msg)
             }
-            Err(Misunderstood { error, msg }) => (error, msg),
+            Err(ClientMessageError { error, msg }) => (error, msg),
         };
         socket.send(json(&ServerMessage::Error { error, msg })).await?;
     };

@@ -4,27 +4,21 @@
 //! | --- | --- |
 //! | `registry` | all sessions: create, find, list, forget, find again at start |
 //! | `session` | one session: what is known of it, and the ways to it |
-//! | `driver` | the task that brings one session to its end |
-//! | `talk` | one connection to its supervisor |
-//! | `process` | the supervisor as a process |
-//! | `follow` | a reader of one session's journal |
+//! | `follower` | a reader of one session's journal |
 //! | `store` | the data directory |
 //! | `retention` | what is forgotten when |
 
-mod driver;
-mod follow;
+mod follower;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod process;
 mod registry;
 mod retention;
-mod session;
-mod store;
-mod talk;
+pub(crate) mod session;
+pub(crate) mod store;
 
-pub use follow::{FollowError, Follower, Item};
-pub use registry::{CreateError, Draft, ForgetError, IdempotencyKey, Registry};
-pub use session::{Progress, Session};
+pub use follower::{FollowError, Follower, Item};
+pub use registry::{CreateError, ForgetError, IdempotencyKey, Registry, SessionSpec};
+pub use session::{Session, SessionProgress};
 pub(crate) use store::is_exhausted;
 pub use store::{Store, StoreError};
 

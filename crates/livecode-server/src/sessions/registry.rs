@@ -9,32 +9,37 @@ use std::{
     time::{Duration, Instant},
 };
 
-use livecode_protocol::{SessionId, control, order::Order};
+use livecode_protocol::{SessionId, control, run_spec::RunSpec};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use super::{
-    Follower, Session,
-    driver::{Driver, blocking, ended_progress, give_up},
-    now_us,
-    session::Progress,
-    store::{Idempotency, Record, Store, StoreError},
-    talk::Queue,
+    Follower, Session, now_us,
+    session::SessionProgress,
+    store::{Idempotency, SessionRecord, Store, StoreError},
 };
 use crate::{
-    access::Owner, compile_cache::CompileCache, config::Config, metrics::Metrics, prepare::Prepared,
-    spawners::Spawners,
+    auth::Owner,
+    compile_cache::CompileCache,
+    config::Config,
+    metrics::Metrics,
+    runner::spawner_set::SpawnerSet,
+    runner::{
+        driver::{Driver, abandon, blocking, ended_progress},
+        supervisor_client::DeliveryQueue,
+    },
+    spec::ResolvedSpec,
 };
 
 /// How long forgetting waits for a supervisor to have everything killed.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a session is to be made of.
-pub struct Draft {
+pub struct SessionSpec {
     /// Whose it will be.
     pub owner: Owner,
     /// What it runs.
-    pub prepared: Prepared,
+    pub prepared: ResolvedSpec,
     /// Whether it is for one answer of a v0.1 endpoint.
     pub ephemeral: bool,
     /// The key under which it is to be made once.
@@ -102,7 +107,7 @@ pub enum ForgetError {
 pub struct Registry {
     inner: Mutex<Inner>,
     store: Arc<Store>,
-    spawners: Arc<Spawners>,
+    spawners: Arc<SpawnerSet>,
     metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
     is_closed: AtomicBool,
@@ -176,7 +181,7 @@ impl Registry {
     pub fn open(
         config: &Config,
         store: Store,
-        spawners: Spawners,
+        spawners: SpawnerSet,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, StoreError> {
         let cache = CompileCache::open(config, metrics.clone());
@@ -203,7 +208,7 @@ impl Registry {
             .collect();
         records.sort_by_key(|(has_begun, record)| (!has_begun, record.created_us));
         for (has_begun, record) in records {
-            registry.take_up(record, has_begun);
+            registry.recover(record, has_begun);
         }
         Ok(registry)
     }
@@ -213,11 +218,13 @@ impl Registry {
     }
 
     /// A session that another server made.
-    fn take_up(self: &Arc<Self>, record: Record, has_begun: bool) {
+    fn recover(self: &Arc<Self>, record: SessionRecord, has_begun: bool) {
         let id = record.id;
         // Until its supervisor says better: what has begun runs, and is not taken for waiting.
-        let unknown =
-            || Progress { started_us: has_begun.then_some(record.created_us), ..Progress::default() };
+        let unknown = || SessionProgress {
+            started_us: has_begun.then_some(record.created_us),
+            ..SessionProgress::default()
+        };
         let progress = ended_progress(&self.store, id).unwrap_or_else(|_| unknown());
         let ended = progress.ended.is_some();
         let (ephemeral, idempotency) = (record.ephemeral, record.idempotency.clone());
@@ -228,12 +235,12 @@ impl Registry {
         }
         if !ended {
             let driver = self.driver(&session);
-            let queue = Queue::new(session.open_queue());
+            let queue = DeliveryQueue::new(session.open_queue());
             // A session that runs counts, though it may be one more than are started now.
             let permit = has_begun.then(|| self.permits.clone().try_acquire_owned().ok()).flatten();
             self.drive(session, async move {
                 if has_begun {
-                    driver.run_again(queue, permit).await;
+                    driver.run_recovered(queue, permit).await;
                 } else {
                     driver.run_new(queue).await; // the last server died before it could have it started
                 }
@@ -245,7 +252,7 @@ impl Registry {
     }
 
     /// Has a task bring a session to its end. Should that fail by a mistake of ours, the session is settled all the same.
-    pub(super) fn drive(
+    pub(crate) fn drive(
         self: &Arc<Self>,
         session: Arc<Session>,
         life: impl Future<Output = ()> + Send + 'static,
@@ -254,7 +261,7 @@ impl Registry {
         tokio::spawn(async move {
             if let Err(error) = tokio::spawn(life).await {
                 tracing::error!(id = %session.id, %error, "the task of a session failed; the session is given up");
-                give_up(&registry.store, &session);
+                abandon(&registry.store, &session);
             }
             registry.release_slot(&session);
             let _ = blocking(move || registry.store.make_ahead()).await;
@@ -272,7 +279,12 @@ impl Registry {
     }
 
     /// Adds a session; `asked` is when it was asked for, if that was of this server.
-    fn insert(&self, record: &Record, progress: Progress, asked: Option<Instant>) -> Arc<Session> {
+    fn insert(
+        &self,
+        record: &SessionRecord,
+        progress: SessionProgress,
+        asked: Option<Instant>,
+    ) -> Arc<Session> {
         let mut inner = self.inner();
         // Sessions share the names of their runtimes.
         let runtime =
@@ -294,7 +306,7 @@ impl Registry {
     ///
     /// # Errors
     /// See [`CreateError`]; nothing is left behind.
-    pub async fn create(self: &Arc<Self>, draft: Draft) -> Result<(Arc<Session>, bool), CreateError> {
+    pub async fn create(self: &Arc<Self>, draft: SessionSpec) -> Result<(Arc<Session>, bool), CreateError> {
         let asked = Instant::now();
         // In a task of its own: a client that goes away in the middle drops its request's future, and must leave neither
         // a key that is taken for ever nor a folder that nobody knows of.
@@ -312,10 +324,10 @@ impl Registry {
 
     async fn create_whole(
         self: Arc<Self>,
-        draft: Draft,
+        draft: SessionSpec,
         asked: Instant,
     ) -> Result<(Arc<Session>, bool), CreateError> {
-        let Draft { owner, prepared, ephemeral, idempotency } = draft;
+        let SessionSpec { owner, prepared, ephemeral, idempotency } = draft;
         if let Some(key) = &idempotency
             && let Some(session) = self.claim(&owner, key)?
         {
@@ -356,7 +368,7 @@ impl Registry {
     async fn make(
         self: &Arc<Self>,
         owner: Owner,
-        prepared: Prepared,
+        prepared: ResolvedSpec,
         ephemeral: bool,
         idempotency: Option<IdempotencyKey>,
         asked: Instant,
@@ -373,15 +385,16 @@ impl Registry {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(CreateError::Random)?;
         let slot = self.reserve(&owner)?;
-        let Prepared { runtime, compile, run, env, files, stdin, mounts, limits, mode: _, recipe } = prepared;
+        let ResolvedSpec { runtime, compile, run, env, files, stdin, mounts, limits, mode: _, recipe } =
+            prepared;
         let id = SessionId::from_random(random);
         let version = control::VERSION;
         let mut order =
-            Order { version, id, slot, compile, run, env, files, stdin, mounts, limits, cache: None };
+            RunSpec { version, id, slot, compile, run, env, files, stdin, mounts, limits, cache: None };
         let idempotency =
             idempotency.map(|IdempotencyKey { key, body_sha256 }| Idempotency { key, body_sha256 });
         let reserved_for = owner.clone();
-        let record = Record { id, owner, runtime, created_us: now_us(), ephemeral, slot, idempotency };
+        let record = SessionRecord { id, owner, runtime, created_us: now_us(), ephemeral, slot, idempotency };
         let store = self.store.clone();
         let span = tracing::debug_span!("write", %id);
         let write = move || {
@@ -400,11 +413,11 @@ impl Registry {
                 return Err(error.into());
             }
         };
-        let session = self.insert(&record, Progress::default(), Some(asked));
+        let session = self.insert(&record, SessionProgress::default(), Some(asked));
         self.metrics.created.inc();
         self.inner().making -= 1;
         let driver = self.driver(&session);
-        let queue = Queue::new(session.open_queue());
+        let queue = DeliveryQueue::new(session.open_queue());
         self.drive(session.clone(), driver.run_new(queue));
         Ok(session)
     }
@@ -458,7 +471,7 @@ impl Registry {
     }
 
     /// Every session that has ended.
-    pub(super) fn ended(&self) -> Vec<Arc<Session>> {
+    pub(crate) fn ended(&self) -> Vec<Arc<Session>> {
         self.inner().sessions.values().filter(|session| session.progress().ended.is_some()).cloned().collect()
     }
 
@@ -467,7 +480,7 @@ impl Registry {
         &self.metrics
     }
 
-    pub(super) fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         &self.store
     }
 

@@ -3,12 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    Registry, Session,
-    driver::{blocking, ended_progress},
-    now_us,
+use super::{Registry, Session, now_us};
+use crate::{
+    config::Config,
+    runner::driver::{blocking, ended_progress},
 };
-use crate::config::Config;
 
 /// How often is looked, unless something is kept for less than a few times that.
 const INTERVAL: Duration = Duration::from_secs(60);

@@ -7,21 +7,21 @@ use std::{
 
 use livecode_protocol::{
     SessionId,
-    control::{Delivery, Ending},
-    session::{Compiled, Outcome, State},
+    control::{ClosingEntry, Delivery},
+    session::{Compiled, Outcome, SessionState},
 };
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{now_us, store::Record};
-use crate::{access::Owner, metrics::Metrics};
+use super::{now_us, store::SessionRecord};
+use crate::{auth::Owner, metrics::Metrics};
 
 /// Deliveries that wait for a session's task; more are refused.
 const QUEUED_DELIVERIES: usize = 256;
 
 /// How far a session is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Progress {
+pub struct SessionProgress {
     /// Number of the last entry.
     pub entries: u64,
     /// Length of the journal, in bytes: it may be read up to here.
@@ -38,7 +38,7 @@ pub struct Progress {
     pub is_gone: bool,
 }
 
-impl Progress {
+impl SessionProgress {
     /// Where its program came from.
     pub fn compiled(&self) -> Option<Compiled> {
         self.compiled.or_else(|| self.ended?.compiled)
@@ -46,7 +46,7 @@ impl Progress {
 
     /// Takes over how a session ended, as its journal says. A closing entry that could not be written is told all the same,
     /// after all that is known to be there.
-    pub(super) fn settle(&mut self, ended: Option<Self>, is_gone: bool) {
+    pub(crate) fn finalize(&mut self, ended: Option<Self>, is_gone: bool) {
         match ended {
             Some(ended) => *self = Self { started_us: ended.started_us.or(self.started_us), ..ended },
             None if self.ended.is_none() => {
@@ -86,12 +86,12 @@ pub struct Session {
     pub created_us: u64,
     /// Whether it was made for one answer of a v0.1 endpoint.
     pub ephemeral: bool,
-    pub(super) slot: u32,
-    pub(super) idempotency_key: Option<Box<str>>,
+    pub(crate) slot: u32,
+    pub(crate) idempotency_key: Option<Box<str>>,
     life: Mutex<Life>,
     /// When it was asked for; `None` where that was of another server.
     asked: Option<Instant>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// A session while something is yet to come of it, and after. Thousands that have ended are kept: they hold no more than is
@@ -99,18 +99,18 @@ pub struct Session {
 enum Life {
     Lives(Box<Channels>),
     /// Nothing of it is left to change.
-    IsGone(Progress),
+    IsGone(SessionProgress),
 }
 
 /// What the parts of a living session tell each other through.
 struct Channels {
-    progress: watch::Sender<Progress>,
-    deliveries: Option<mpsc::Sender<Sent>>,
+    progress: watch::Sender<SessionProgress>,
+    deliveries: Option<mpsc::Sender<PendingDelivery>>,
     cancelled: watch::Sender<bool>,
 }
 
 impl Life {
-    fn new(progress: Progress) -> Self {
+    fn new(progress: SessionProgress) -> Self {
         if progress.is_gone {
             return Self::IsGone(progress);
         }
@@ -118,7 +118,7 @@ impl Life {
         Self::Lives(Box::new(Channels { progress, deliveries: None, cancelled }))
     }
 
-    fn progress(&self) -> Progress {
+    fn progress(&self) -> SessionProgress {
         match self {
             Self::Lives(channels) => *channels.progress.borrow(),
             Self::IsGone(progress) => *progress,
@@ -134,17 +134,17 @@ impl Life {
 }
 
 /// A delivery and where its answer goes.
-pub(super) struct Sent {
+pub(crate) struct PendingDelivery {
     pub id: Option<Value>,
     pub item: Delivery,
     pub answer: oneshot::Sender<Result<(), String>>,
 }
 
 impl Session {
-    pub(super) fn new(
-        record: &Record,
+    pub(crate) fn new(
+        record: &SessionRecord,
         runtime: Arc<str>,
-        progress: Progress,
+        progress: SessionProgress,
         asked: Option<Instant>,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -167,12 +167,12 @@ impl Session {
     }
 
     /// How far it is.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> SessionProgress {
         self.life().progress()
     }
 
     /// To wait for it to go on. Once it is gone that is told, and then that nothing more will be.
-    pub fn watch(&self) -> watch::Receiver<Progress> {
+    pub fn watch(&self) -> watch::Receiver<SessionProgress> {
         match &*self.life() {
             Life::Lives(channels) => channels.progress.subscribe(),
             Life::IsGone(progress) => watch::channel(*progress).1,
@@ -180,12 +180,12 @@ impl Session {
     }
 
     /// Where it is in its life.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> SessionState {
         let progress = self.progress();
         match (progress.ended, progress.started_us) {
-            (Some(_), _) => State::Ended,
-            (None, Some(_)) => State::Running,
-            (None, None) => State::Queued,
+            (Some(_), _) => SessionState::Ended,
+            (None, Some(_)) => SessionState::Running,
+            (None, None) => SessionState::Queued,
         }
     }
 
@@ -210,7 +210,7 @@ impl Session {
         let life = self.life();
         let queue = life.channels().and_then(|channels| channels.deliveries.as_ref());
         let (answer, answered) = oneshot::channel();
-        match queue.map(|queue| queue.try_send(Sent { id, item, answer })) {
+        match queue.map(|queue| queue.try_send(PendingDelivery { id, item, answer })) {
             Some(Ok(())) => Ok(answered),
             Some(Err(mpsc::error::TrySendError::Full(_))) => {
                 Err("too much is on its way already; send it again later")
@@ -226,12 +226,12 @@ impl Session {
         }
     }
 
-    pub(super) fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.life().channels().is_some_and(|channels| *channels.cancelled.borrow())
     }
 
     /// Waits until somebody has it ended; for ever, where it is gone.
-    pub(super) async fn cancelled(&self) {
+    pub(crate) async fn cancelled(&self) {
         let cancelled = self.life().channels().map(|channels| channels.cancelled.subscribe());
         let is_cancelled = match cancelled {
             Some(mut cancelled) => cancelled.wait_for(|is_cancelled| *is_cancelled).await.is_ok(),
@@ -243,24 +243,24 @@ impl Session {
     }
 
     /// Opens the queue of deliveries. To be called before the session can be found, so that nothing is refused in between.
-    pub(super) fn open_queue(&self) -> mpsc::Receiver<Sent> {
+    pub(crate) fn open_queue(&self) -> mpsc::Receiver<PendingDelivery> {
         let (sender, receiver) = mpsc::channel(QUEUED_DELIVERIES);
         self.set_queue(Some(sender));
         receiver
     }
 
     /// Refuses all further deliveries.
-    pub(super) fn close_queue(&self) {
+    pub(crate) fn close_queue(&self) {
         self.set_queue(None);
     }
 
-    fn set_queue(&self, queue: Option<mpsc::Sender<Sent>>) {
+    fn set_queue(&self, queue: Option<mpsc::Sender<PendingDelivery>>) {
         if let Life::Lives(channels) = &mut *self.life() {
             channels.deliveries = queue;
         }
     }
 
-    pub(super) fn set_progress(&self, change: impl FnOnce(&mut Progress)) {
+    pub(crate) fn set_progress(&self, change: impl FnOnce(&mut SessionProgress)) {
         let mut life = self.life();
         let before = life.progress();
         let mut now = before;
@@ -277,7 +277,7 @@ impl Session {
     }
 
     /// Counts what has come about between two looks.
-    fn count(&self, before: &Progress, now: &Progress) {
+    fn count(&self, before: &SessionProgress, now: &SessionProgress) {
         let between = |from_us: u64, to_us: u64| Duration::from_micros(to_us.saturating_sub(from_us));
         if let Some(asked) = self.asked {
             if let (None, Some(started_us)) = (before.started_us, now.started_us) {
@@ -303,12 +303,12 @@ impl Session {
 
 impl Ended {
     /// The end of a session that could not even be closed.
-    pub(super) fn lost() -> Self {
+    pub(crate) fn lost() -> Self {
         Self { exitstatus: 255, outcome: Outcome::Lost, ended_us: now_us(), usage: None, compiled: None }
     }
 
-    pub(super) fn new(ending: &Ending) -> Self {
-        let &Ending { exitstatus, outcome, ended_us, usage, compiled, started_us: _ } = ending;
+    pub(crate) fn new(ending: &ClosingEntry) -> Self {
+        let &ClosingEntry { exitstatus, outcome, ended_us, usage, compiled, started_us: _ } = ending;
         Self { exitstatus, outcome, ended_us, usage, compiled }
     }
 }

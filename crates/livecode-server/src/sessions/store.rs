@@ -12,11 +12,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use livecode_journal::{Closed, ReadError, RecoverError, close_lost};
+use livecode_journal::{Closed, ReadError, RecoverError, close_abandoned};
 use livecode_protocol::{
     SessionId,
-    control::{self, Ending, State},
-    order,
+    control::{self, ClosingEntry, SupervisorIdentity},
+    run_spec,
     session::Outcome,
 };
 use rustix::fs::{FlockOperation, IFlags, flock, ioctl_getflags, ioctl_setflags};
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
 use super::now_us;
-use crate::{access::Owner, compile_cache::CompileCache};
+use crate::{auth::Owner, compile_cache::CompileCache};
 
 /// Why the data directory could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub enum StoreError {
 
 /// What the server remembers of a session, as `session.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(crate) struct SessionRecord {
     pub id: SessionId,
     pub owner: Owner,
     pub runtime: String,
@@ -65,7 +65,7 @@ pub(super) struct Record {
 
 /// The key a session was created under, and a digest of what was asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Idempotency {
+pub(crate) struct Idempotency {
     pub key: String,
     pub body_sha256: String,
 }
@@ -102,7 +102,7 @@ pub struct Store {
 
 impl Store {
     /// Takes a data directory over, making it where it is missing.
-    pub(super) fn open(data_dir: &Path, listen: SocketAddr) -> Result<Self, StoreError> {
+    pub(crate) fn open(data_dir: &Path, listen: SocketAddr) -> Result<Self, StoreError> {
         let folders = ["sessions", NEW, "trash", "mnt"].map(|name| data_dir.join(name));
         for folder in std::iter::once(data_dir.to_owned()).chain(folders) {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
@@ -138,12 +138,12 @@ impl Store {
     }
 
     /// With what was compiled before.
-    pub(super) fn with_compile_cache(self, cache: Option<Arc<CompileCache>>) -> Self {
+    pub(crate) fn with_compile_cache(self, cache: Option<Arc<CompileCache>>) -> Self {
         Self { compile_cache: cache, ..self }
     }
 
     /// What was compiled before, unless it is not kept.
-    pub(super) fn compile_cache(&self) -> Option<&Arc<CompileCache>> {
+    pub(crate) fn compile_cache(&self) -> Option<&Arc<CompileCache>> {
         self.compile_cache.as_ref()
     }
 
@@ -159,19 +159,19 @@ impl Store {
     ///
     /// # Errors
     /// Where the data directory cannot be asked.
-    pub(super) fn free_bytes(&self) -> Result<u64, StoreError> {
+    pub(crate) fn free_bytes(&self) -> Result<u64, StoreError> {
         let disk = rustix::fs::statvfs(&self.data_dir);
         let disk = disk.map_err(|error| StoreError::Read(self.data_dir.clone(), error.into()))?;
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     /// Where a session lives.
-    pub(super) fn folder(&self, id: SessionId) -> PathBuf {
+    pub(crate) fn folder(&self, id: SessionId) -> PathBuf {
         self.data_dir.join("sessions").join(id.to_string())
     }
 
     /// A session's journal.
-    pub(super) fn journal(&self, id: SessionId) -> PathBuf {
+    pub(crate) fn journal(&self, id: SessionId) -> PathBuf {
         self.folder(id).join("journal")
     }
 
@@ -181,7 +181,7 @@ impl Store {
     }
 
     /// Writes a new session. It is there whole when this returns, or not at all.
-    pub(super) fn create(&self, record: &Record, order: &order::Order) -> Result<(), StoreError> {
+    pub(crate) fn create(&self, record: &SessionRecord, order: &run_spec::RunSpec) -> Result<(), StoreError> {
         let ahead = self.ahead().pop().filter(|folder| folder.is_dir()); // or somebody has tidied up
         let is_made = ahead.is_some();
         let partial = ahead.unwrap_or_else(|| self.partial(record.id));
@@ -190,7 +190,7 @@ impl Store {
                 make_folder(&partial)?;
             }
             write_json(&partial.join("session.json"), record)?;
-            write_json(&partial.join(order::FILE), order)?;
+            write_json(&partial.join(run_spec::RUN_SPEC_FILE), order)?;
             fs::rename(&partial, self.folder(record.id))
         };
         write().map_err(|error| {
@@ -200,7 +200,7 @@ impl Store {
     }
 
     /// Makes a folder for a session to come, where there are not enough.
-    pub(super) fn make_ahead(&self) {
+    pub(crate) fn make_ahead(&self) {
         let mut random = [0; 16];
         if self.ahead().len() < FOLDERS_AHEAD_MAX && getrandom::fill(&mut random).is_ok() {
             let folder = self.partial(SessionId::from_random(random));
@@ -221,7 +221,7 @@ impl Store {
     }
 
     /// The records of all sessions that are there. One that cannot be read is left alone, and told of.
-    pub(super) fn scan(&self) -> Result<Vec<Record>, StoreError> {
+    pub(crate) fn scan(&self) -> Result<Vec<SessionRecord>, StoreError> {
         let folder = self.data_dir.join("sessions");
         let read = |error| StoreError::Read(folder.clone(), error);
         let mut records = vec![];
@@ -241,7 +241,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the journal cannot be opened or read now.
-    pub(super) fn ending(&self, id: SessionId) -> io::Result<Option<(u64, Ending)>> {
+    pub(crate) fn ending(&self, id: SessionId) -> io::Result<Option<(u64, ClosingEntry)>> {
         let entry = match livecode_journal::ending(&self.journal(id)) {
             Ok(entry) => entry,
             Err(ReadError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => None,
@@ -252,14 +252,14 @@ impl Store {
     }
 
     /// Which process supervises a session, or did.
-    pub(super) fn state(&self, id: SessionId) -> Option<State> {
+    pub(crate) fn state(&self, id: SessionId) -> Option<SupervisorIdentity> {
         let bytes = fs::read(self.folder(id).join(control::STATE_FILE)).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
     /// Removes what a supervisor leaves in its folder only when it is killed: its socket, and files it was writing.
-    pub(super) fn clear_leftovers(&self, id: SessionId) {
-        let keep = ["session.json", order::FILE, control::STATE_FILE, "journal"];
+    pub(crate) fn clear_leftovers(&self, id: SessionId) {
+        let keep = ["session.json", run_spec::RUN_SPEC_FILE, control::STATE_FILE, "journal"];
         for entry in fs::read_dir(self.folder(id)).into_iter().flatten().flatten() {
             if !keep.iter().any(|name| entry.file_name() == *name) {
                 let _ = fs::remove_file(entry.path());
@@ -268,13 +268,14 @@ impl Store {
     }
 
     /// Length of a session's journal, in bytes.
-    pub(super) fn journal_bytes(&self, id: SessionId) -> u64 {
+    pub(crate) fn journal_bytes(&self, id: SessionId) -> u64 {
         fs::metadata(self.journal(id)).map_or(0, |metadata| metadata.len())
     }
 
     /// What a session takes on the disk, in bytes.
-    pub(super) fn disk_bytes(&self, id: SessionId) -> u64 {
-        let order = fs::metadata(self.folder(id).join(order::FILE)).map_or(0, |metadata| metadata.len());
+    pub(crate) fn disk_bytes(&self, id: SessionId) -> u64 {
+        let order =
+            fs::metadata(self.folder(id).join(run_spec::RUN_SPEC_FILE)).map_or(0, |metadata| metadata.len());
         // Two small files and the folder take a block each.
         self.journal_bytes(id) + order + 3 * 4096
     }
@@ -283,30 +284,30 @@ impl Store {
     ///
     /// # Errors
     /// Where the journal cannot be opened, read or written.
-    pub(super) fn close(&self, id: SessionId, outcome: Outcome) -> Result<bool, RecoverError> {
+    pub(crate) fn close(&self, id: SessionId, outcome: Outcome) -> Result<bool, RecoverError> {
         let now = now_us();
         let exitstatus = outcome.exitstatus().unwrap_or(255);
         let ending =
-            Ending { exitstatus, outcome, started_us: 0, ended_us: now, usage: None, compiled: None };
+            ClosingEntry { exitstatus, outcome, started_us: 0, ended_us: now, usage: None, compiled: None };
         let json = serde_json::to_vec(&ending).unwrap_or_default();
-        Ok(close_lost(&self.journal(id), now, &json)? != Closed::Alive)
+        Ok(close_abandoned(&self.journal(id), now, &json)? != Closed::Alive)
     }
 
     /// Drops the output of an ended session, but for how it ended.
-    pub(super) fn trim(&self, id: SessionId) -> Result<(), StoreError> {
+    pub(crate) fn trim(&self, id: SessionId) -> Result<(), StoreError> {
         livecode_journal::trim(&self.journal(id)).map_err(StoreError::Write)
     }
 
     /// Connects to a session's supervisor, by a path that is short however long the data directory's is. One that does not
     /// listen at the moment is not waited for.
-    pub(super) async fn connect(&self, id: SessionId) -> io::Result<UnixStream> {
+    pub(crate) async fn connect(&self, id: SessionId) -> io::Result<UnixStream> {
         let folder = File::open(self.folder(id))?;
         let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(control::SOCKET);
         UnixStream::connect(short).await
     }
 
     /// Takes a session's folder away whole: it is no session from then on. [`Self::clear`] is to follow.
-    pub(super) fn discard(&self, id: SessionId) -> Result<(), StoreError> {
+    pub(crate) fn discard(&self, id: SessionId) -> Result<(), StoreError> {
         match fs::rename(self.folder(id), self.trash().join(id.to_string())) {
             // Somebody else took it away, be it by hand.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.folder(id).exists() => Ok(()),
@@ -315,7 +316,7 @@ impl Store {
     }
 
     /// Removes the files of a session that was discarded.
-    pub(super) fn clear(&self, id: SessionId) -> io::Result<()> {
+    pub(crate) fn clear(&self, id: SessionId) -> io::Result<()> {
         match fs::remove_dir_all(self.trash().join(id.to_string())) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             cleared => cleared,
@@ -323,7 +324,7 @@ impl Store {
     }
 
     /// Removes all that was discarded and not cleared: what that failed for may be over.
-    pub(super) fn clear_trash(&self) {
+    pub(crate) fn clear_trash(&self) {
         for entry in fs::read_dir(self.trash()).into_iter().flatten().flatten() {
             let _ = fs::remove_dir_all(entry.path()); // the next time, then
         }
@@ -344,8 +345,8 @@ pub(crate) fn is_exhausted(error: &io::Error) -> bool {
 }
 
 /// The record in a session's folder. One that names another folder is not taken for that folder's.
-fn read_record(folder: &Path) -> io::Result<Record> {
-    let record: Record = serde_json::from_slice(&fs::read(folder.join("session.json"))?)?;
+fn read_record(folder: &Path) -> io::Result<SessionRecord> {
+    let record: SessionRecord = serde_json::from_slice(&fs::read(folder.join("session.json"))?)?;
     match folder.ends_with(record.id.to_string()) {
         true => Ok(record),
         false => Err(io::Error::other(format!("its session.json is that of session {}", record.id))),

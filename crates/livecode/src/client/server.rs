@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use livecode_protocol::{
     SessionId,
-    session::{CreateSession, Problem, Session},
+    session::{CreateSession, Problem, SessionDocument},
 };
 use livecode_server::catalogue::RuntimeInfo;
 use serde::de::DeserializeOwned;
@@ -36,7 +36,7 @@ pub struct Server {
 
 impl Server {
     /// Lists sessions.
-    pub fn sessions(&self) -> anyhow::Result<Vec<Session>> {
+    pub fn sessions(&self) -> anyhow::Result<Vec<SessionDocument>> {
         self.ask("GET", "/sessions", None, None)
     }
 
@@ -62,7 +62,7 @@ impl Server {
         loop {
             match self.send("POST", "/sessions", Some(&key), Some(&body)) {
                 Ok(response) if tries == CREATE_TRIES || !is_passing(response.status()) => {
-                    let session: Session = read(check(response)?)?;
+                    let session: SessionDocument = read(check(response)?)?;
                     return Ok(session.id);
                 }
                 Err(error) if tries == CREATE_TRIES => return Err(error),

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use clap::Args;
-use livecode_protocol::session::State;
+use livecode_protocol::session::SessionState;
 
 use crate::{Failure, client::Server, commands::runtimes::print_table};
 
@@ -25,7 +25,7 @@ impl Ls {
         }
         let rows = sessions.into_iter().map(|session| {
             let state = match (session.state, session.outcome, session.exitstatus) {
-                (State::Ended, Some(outcome), Some(status)) => format!("{} {status}", word(&outcome)),
+                (SessionState::Ended, Some(outcome), Some(status)) => format!("{} {status}", word(&outcome)),
                 (state, ..) => word(&state),
             };
             [

@@ -46,7 +46,7 @@ const LANGUAGES: [Language; 4] = [
     },
 ];
 
-const C: &str = "#include <stdio.h>\nint main(void) { printf(\"hello %d\\n\", NUMBER); }\n";
+pub const C: &str = "#include <stdio.h>\nint main(void) { printf(\"hello %d\\n\", NUMBER); }\n";
 
 /// Runs a source whose number nobody has run before, and the same again.
 struct Twice<'a> {

@@ -16,7 +16,7 @@ use crate::{
 
 pub const NAMES: [&str; 2] = ["echo-p50", "echo-p99"];
 
-fn echo(websocket: &mut Websocket) -> Result<Duration> {
+pub fn echo(websocket: &mut Websocket) -> Result<Duration> {
     let began = Instant::now();
     websocket.send(r#"{"msgtype":"input","data":"k\n"}"#)?;
     loop {

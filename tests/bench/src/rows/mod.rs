@@ -1,12 +1,12 @@
 //! What is measured. Each group measures together the rows that belong together.
 
-mod compiled;
+pub mod compiled;
 mod crowd;
-mod echo;
+pub mod echo;
 mod memory;
-mod rate;
-mod start;
-mod stream;
+pub mod rate;
+pub mod start;
+pub mod stream;
 
 use std::path::PathBuf;
 

@@ -24,10 +24,10 @@ pub const NAMES: [&str; 2] = ["rate", "rate-cold"];
 const CLIENTS: usize = 8;
 
 /// What each client does, made once for each.
-type Client<'a> = Box<dyn FnMut() -> Result<()> + Send + 'a>;
+pub type Client<'a> = Box<dyn FnMut() -> Result<()> + Send + 'a>;
 
 /// Does something again and again on `CLIENTS` threads for a while; says how often a second.
-fn rate<'a>(time: Duration, client: impl Fn() -> Result<Client<'a>>) -> Result<f64> {
+pub fn rate<'a>(time: Duration, client: impl Fn() -> Result<Client<'a>>) -> Result<f64> {
     let clients = (0..CLIENTS).map(|_| client()).collect::<Result<Vec<_>>>()?;
     let (done, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
     let began = Instant::now();

@@ -27,18 +27,40 @@ fn rate(bytes: usize, least: usize, open: impl FnOnce() -> Result<Websocket>) ->
     Ok(bytes as f64 / MEGABYTE as f64 / took.as_secs_f64())
 }
 
-pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
-    let lines = bench.count(100 * MEGABYTE, MEGABYTE) / LINE.len();
-    let bytes = lines * LINE.len();
-    // Large writes, so that the program is not what is measured.
-    let source = format!(
+/// How many lines are printed.
+fn lines(bench: &Bench) -> usize {
+    bench.count(100 * MEGABYTE, MEGABYTE) / LINE.len()
+}
+
+/// A program that prints them, in large writes, so that the program is not what is measured.
+fn source(bytes: usize) -> String {
+    format!(
         "import os\nblock = {LINE:?}.encode() * 1000\nleft = {bytes}\n\
          while left:\n    left -= os.write(1, block[:left])\n"
-    );
-    let program = Program::new("lines.py", &source)?;
-    let server = Server::start(&bench.binary, Warm::Default)?;
+    )
+}
+
+/// The rate of one session that is made, watched to its end and deleted, in megabytes a second.
+pub fn run_once(bench: &Bench, client: &mut Connection, address: &str) -> Result<f64> {
+    let lines = lines(bench);
+    let bytes = lines * LINE.len();
     let limits = json!({"output_bytes": 2 * bytes, "cpu_ms": 60_000});
-    let creation = Creation::new(&json!({"runtime": "python", "code": source, "limits": limits}));
+    let creation = Creation::new(&json!({"runtime": "python", "code": source(bytes), "limits": limits}));
+    let mut id = String::new();
+    // The ends of lines are two characters each in JSON.
+    let rate = rate(bytes, bytes + lines, || {
+        id = client.create(&creation)?;
+        Websocket::open(address, &format!("/sessions/{id}/stream"))
+    })?;
+    client.delete(&id)?;
+    Ok(rate)
+}
+
+pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
+    let lines = lines(bench);
+    let bytes = lines * LINE.len();
+    let program = Program::new("lines.py", &source(bytes))?;
+    let server = Server::start(&bench.binary, Warm::Default)?;
     let mut client = Connection::connect(server.address())?;
     let (websocketd, memory) = (Listening::websocketd(&program.path)?, Listening::memory(bytes)?);
     let (mut ours, mut piped, mut limit) = (vec![], vec![], vec![]);
@@ -46,13 +68,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
     for _ in 0..bench.count(5, 2) {
         let mut rates = vec![];
         for _ in 0..times {
-            let mut id = String::new();
-            // The ends of lines are two characters each in JSON.
-            rates.push(rate(bytes, bytes + lines, || {
-                id = client.create(&creation)?;
-                Websocket::open(server.address(), &format!("/sessions/{id}/stream"))
-            })?);
-            client.delete(&id)?;
+            rates.push(run_once(bench, &mut client, server.address())?);
         }
         ours.push(median(&rates));
         if let Some(websocketd) = websocketd.as_ref().filter(|_| bench.wants(NAMES[0])) {

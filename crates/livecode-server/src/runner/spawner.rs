@@ -13,7 +13,7 @@ use std::{
 
 use livecode_protocol::{
     SessionId,
-    control::{Ready, SpawnerRequest},
+    control::{SpawnerReady, SpawnerRequest},
     warm::SpawnerSettings,
 };
 use rustix::{
@@ -33,11 +33,11 @@ const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 const LAUNCH_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts a spawner process.
-pub type Start = Arc<dyn Fn(&SpawnerSettings) -> io::Result<Process> + Send + Sync>;
+pub type SpawnerLauncher = Arc<dyn Fn(&SpawnerSettings) -> io::Result<SpawnerProcess> + Send + Sync>;
 
 /// A spawner process. It ends, and tidies up, when its socket is closed.
 #[derive(Debug)]
-pub struct Process {
+pub struct SpawnerProcess {
     /// The socket to it.
     pub socket: OwnedFd,
     /// The process itself (pidfd_open(2)).
@@ -46,7 +46,7 @@ pub struct Process {
     pub template: Option<OwnedFd>,
 }
 
-impl Process {
+impl SpawnerProcess {
     /// For one that hangs, and does not see that its socket is closed.
     fn kill(&self) {
         for process in std::iter::once(&self.pidfd).chain(&self.template) {
@@ -71,8 +71,8 @@ pub enum SpawnerError {
 }
 
 /// A running spawner.
-pub struct Spawner {
-    start: Start,
+pub struct SpawnerClient {
+    start: SpawnerLauncher,
     settings: SpawnerSettings,
     living: Mutex<Living>,
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -82,16 +82,20 @@ pub struct Spawner {
 
 /// The spawner that is asked now.
 struct Living {
-    process: Process,
+    process: SpawnerProcess,
     generation: Generation,
 }
 
-impl Spawner {
+impl SpawnerClient {
     /// Starts a spawner and waits until it has tried a sandbox.
     ///
     /// # Errors
     /// Where it does not start, or no sandbox can be made.
-    pub fn new(start: Start, settings: SpawnerSettings, metrics: Arc<Metrics>) -> Result<Self, SpawnerError> {
+    pub fn new(
+        start: SpawnerLauncher,
+        settings: SpawnerSettings,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, SpawnerError> {
         let process = start(&settings).map_err(SpawnerError::Start)?;
         Self::of(process, start, settings, metrics)
     }
@@ -101,8 +105,8 @@ impl Spawner {
     /// # Errors
     /// The same.
     pub fn of(
-        process: Process,
-        start: Start,
+        process: SpawnerProcess,
+        start: SpawnerLauncher,
         settings: SpawnerSettings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, SpawnerError> {
@@ -188,7 +192,7 @@ impl Spawner {
 }
 
 /// Waits until it can be asked. The result is what cannot be enforced.
-fn await_ready(process: &Process) -> Result<Vec<String>, SpawnerError> {
+fn await_ready(process: &SpawnerProcess) -> Result<Vec<String>, SpawnerError> {
     let ready = hear(&process.socket).inspect_err(|_| process.kill()).map_err(SpawnerError::Start)?;
     match ready.error {
         Some(error) => Err(SpawnerError::NoSandbox(error)),
@@ -197,7 +201,7 @@ fn await_ready(process: &Process) -> Result<Vec<String>, SpawnerError> {
 }
 
 /// The first that a spawner says.
-fn hear(socket: &OwnedFd) -> io::Result<Ready> {
+fn hear(socket: &OwnedFd) -> io::Result<SpawnerReady> {
     set_socket_timeout(socket, Timeout::Send, Some(REQUEST_PATIENCE))?;
     set_socket_timeout(socket, Timeout::Recv, Some(LAUNCH_PATIENCE))?;
     let mut bytes = vec![0; 64 * 1024];

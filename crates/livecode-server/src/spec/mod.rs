@@ -1,7 +1,7 @@
 //! From what a client asks for to what a supervisor is ordered to do: every default filled in, every value checked.
 //! What is wrong is named by its field, with what would be right.
 
-pub mod cache;
+pub mod cache_key;
 mod environment;
 mod limits;
 
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use livecode_protocol::{
     FileName,
-    order::{Contents, Limits, Mount, OrderFile, Step},
+    run_spec::{Contents, Mount, RunFile, SessionLimits, Step},
     session::{CreateSession, Encoding, Mode, SourceFile},
 };
 
@@ -55,7 +55,7 @@ pub enum Endpoint {
 
 /// An order but for the session's id and slot.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct ResolvedSpec {
     /// The runtime's own name.
     pub runtime: String,
     /// Compile steps.
@@ -65,29 +65,29 @@ pub struct Prepared {
     /// Its whole environment.
     pub env: Vec<(String, String)>,
     /// Files of the working directory.
-    pub files: Vec<OrderFile>,
+    pub files: Vec<RunFile>,
     /// Standard input, where it is known already.
     pub stdin: Option<Contents>,
     /// Trees it sees.
     pub mounts: Vec<Mount>,
     /// Limits of the session.
-    pub limits: Limits,
+    pub limits: SessionLimits,
     /// Whether the tests are run instead of the program.
     pub mode: Mode,
     /// What else decides what the compile steps make; `None` where nothing of it is kept.
-    pub recipe: Option<cache::Recipe>,
+    pub recipe: Option<cache_key::Recipe>,
 }
 
 /// Checks a request.
 ///
 /// # Errors
 /// The first field that is wrong.
-pub fn prepare(
+pub fn resolve(
     request: &CreateSession,
     catalogue: &Catalogue,
     settings: &LimitSettings,
     endpoint: Endpoint,
-) -> Result<Prepared, BadField> {
+) -> Result<ResolvedSpec, BadField> {
     let runtime = find_runtime(request.runtime.as_deref(), catalogue)?;
     let environment = environment::check(request.env.as_ref())?;
     let mode = request.mode.unwrap_or(environment.mode);
@@ -118,13 +118,13 @@ pub fn prepare(
     check_room(request, &files, &limits.session)?;
     let commands = Commands::choose(request, runtime, mode, &source, &files)?;
     let step = |argv: Vec<String>, limits| Step { argv, limits };
-    let recipe = (!commands.compile.is_empty()).then(|| cache::Recipe::new(runtime)).flatten();
-    Ok(Prepared {
+    let recipe = (!commands.compile.is_empty()).then(|| cache_key::Recipe::new(runtime)).flatten();
+    Ok(ResolvedSpec {
         runtime: runtime.name.clone(),
         compile: commands.compile.into_iter().map(|argv| step(argv, limits.compile)).collect(),
         run: step(commands.run, limits.run),
         env: environment::build(runtime, environment.variables),
-        files: files.into_iter().map(|(name, contents)| OrderFile { name, contents }).collect(),
+        files: files.into_iter().map(|(name, contents)| RunFile { name, contents }).collect(),
         stdin,
         mounts: runtime.mounts.clone(),
         limits: limits.session,
@@ -196,7 +196,7 @@ fn contents(index: usize, file: &SourceFile) -> Result<Contents, BadField> {
 }
 
 /// Whether the files fit the working directory, as the file system counts them.
-fn check_room(request: &CreateSession, files: &Files, limits: &Limits) -> Result<(), BadField> {
+fn check_room(request: &CreateSession, files: &Files, limits: &SessionLimits) -> Result<(), BadField> {
     let field = if request.files.is_some() { "files" } else { "code" };
     let bytes: u64 =
         files.values().map(|contents| content_bytes(contents).next_multiple_of(PAGE_BYTES)).sum();

@@ -5,7 +5,7 @@ use std::{
     io,
 };
 
-use livecode_protocol::control::{self, Notice, Request};
+use livecode_protocol::control::{self, SupervisorNotice, SupervisorRequest};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{
@@ -15,9 +15,9 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{
-    driver::ended_progress,
-    session::{Progress, Sent, Session},
+use super::driver::ended_progress;
+use crate::sessions::{
+    session::{PendingDelivery, Session, SessionProgress},
     store::Store,
 };
 
@@ -25,20 +25,20 @@ use super::{
 const MAX_UNSENT_BYTES: usize = 256 * 1024;
 
 /// What is to be delivered to a session, whichever connection it takes.
-pub(super) struct Queue {
-    new: mpsc::Receiver<Sent>,
+pub(crate) struct DeliveryQueue {
+    new: mpsc::Receiver<PendingDelivery>,
     /// What the last connection broke before an answer to: the supervisor knows by its id whether it has it.
-    again: VecDeque<Sent>,
+    retry: VecDeque<PendingDelivery>,
 }
 
-impl Queue {
-    pub fn new(new: mpsc::Receiver<Sent>) -> Self {
-        Self { new, again: VecDeque::new() }
+impl DeliveryQueue {
+    pub fn new(new: mpsc::Receiver<PendingDelivery>) -> Self {
+        Self { new, retry: VecDeque::new() }
     }
 
-    /// The next delivery, the ones to be sent again first.
-    async fn next(&mut self) -> Option<Sent> {
-        match self.again.pop_front() {
+    /// The next delivery, the ones to be sent retry first.
+    async fn next(&mut self) -> Option<PendingDelivery> {
+        match self.retry.pop_front() {
             Some(sent) => Some(sent),
             None => self.new.recv().await,
         }
@@ -46,26 +46,26 @@ impl Queue {
 }
 
 /// A connection and what is under way on it.
-pub(super) struct Talk<'q> {
+pub(crate) struct SupervisorClient<'q> {
     from: BufReader<OwnedReadHalf>,
     to: OwnedWriteHalf,
     unsent: Vec<u8>,
     /// By the tag each was sent under; tags grow, so this is also the order.
-    unanswered: BTreeMap<u64, Sent>,
+    unanswered: BTreeMap<u64, PendingDelivery>,
     next_tag: u64,
     is_answered: bool,
-    queue: &'q mut Queue,
+    queue: &'q mut DeliveryQueue,
 }
 
 enum Next {
     Line(usize),
     Sent(usize),
-    Delivery(Sent),
+    Delivery(PendingDelivery),
     Cancel,
 }
 
-impl<'q> Talk<'q> {
-    pub fn new(stream: UnixStream, queue: &'q mut Queue) -> Self {
+impl<'q> SupervisorClient<'q> {
+    pub fn new(stream: UnixStream, queue: &'q mut DeliveryQueue) -> Self {
         let (from, to) = stream.into_split();
         let from = BufReader::new(from);
         Self { from, to, unsent: vec![], unanswered: BTreeMap::new(), next_tag: 0, is_answered: false, queue }
@@ -83,7 +83,7 @@ impl<'q> Talk<'q> {
     pub async fn run(&mut self, session: &Session, store: &Store) -> io::Result<()> {
         let mut line = vec![];
         let mut asked_to_end = false;
-        self.send(&Request::Hello { version: control::VERSION })?;
+        self.send(&SupervisorRequest::Hello { version: control::VERSION })?;
         loop {
             let may_take = self.unsent.len() < MAX_UNSENT_BYTES;
             let room = (control::MAX_LINE_BYTES + 1).saturating_sub(line.len()) as u64;
@@ -107,25 +107,25 @@ impl<'q> Talk<'q> {
                     self.next_tag += 1;
                     let (id, item) = (sent.id.clone(), sent.item.clone());
                     self.unanswered.insert(self.next_tag, sent);
-                    self.send(&Request::Deliver { tag: self.next_tag, id, item })?;
+                    self.send(&SupervisorRequest::Deliver { tag: self.next_tag, id, item })?;
                 }
                 Next::Cancel => {
                     asked_to_end = true;
-                    self.send(&Request::Cancel)?;
+                    self.send(&SupervisorRequest::Cancel)?;
                 }
             }
         }
     }
 
-    fn send(&mut self, request: &Request) -> io::Result<()> {
+    fn send(&mut self, request: &SupervisorRequest) -> io::Result<()> {
         serde_json::to_writer(&mut self.unsent, request)?;
         self.unsent.push(b'\n');
         Ok(())
     }
 
-    fn hear(&mut self, notice: Notice, session: &Session, store: &Store) -> io::Result<()> {
+    fn hear(&mut self, notice: SupervisorNotice, session: &Session, store: &Store) -> io::Result<()> {
         match notice {
-            Notice::Hello { version, start, .. } => {
+            SupervisorNotice::Hello { version, start, .. } => {
                 let spoken = control::OLDEST_VERSION..=control::VERSION;
                 if !spoken.contains(&version) {
                     let (oldest, newest) = (spoken.start(), spoken.end());
@@ -133,11 +133,11 @@ impl<'q> Talk<'q> {
                     return Err(io::ErrorKind::Unsupported.into());
                 }
                 // Who talks to it before anything is known of it is who had it started.
-                if session.progress() == Progress::default() {
+                if session.progress() == SessionProgress::default() {
                     session.metrics.start_of(start);
                 }
             }
-            Notice::Progress {
+            SupervisorNotice::Progress {
                 entries,
                 bytes,
                 started_us,
@@ -149,28 +149,29 @@ impl<'q> Talk<'q> {
                 count_stored(session, store, stored_bytes);
                 let (ended, is_gone) = (None, false);
                 session.set_progress(|progress| {
-                    *progress = Progress { entries, bytes, started_us, active_us, compiled, ended, is_gone };
+                    *progress =
+                        SessionProgress { entries, bytes, started_us, active_us, compiled, ended, is_gone };
                 });
             }
             // What cannot be read now is read when the connection ends.
-            Notice::Progress { started_us, stored_bytes, ended: true, .. } => {
+            SupervisorNotice::Progress { started_us, stored_bytes, ended: true, .. } => {
                 count_stored(session, store, stored_bytes);
                 if let Ok(ended) = ended_progress(store, session.id) {
                     let started_us = ended.started_us.or(started_us);
                     // What belongs to it is gone when the connection ends, not yet.
                     session.set_progress(|progress| {
-                        *progress = Progress { started_us, is_gone: false, ..ended }
+                        *progress = SessionProgress { started_us, is_gone: false, ..ended }
                     });
                 }
             }
-            Notice::Delivered { tag } => self.answer(tag, Ok(())),
-            Notice::Refused { tag, error } => self.answer(tag, Err(error)),
+            SupervisorNotice::Delivered { tag } => self.answer(tag, Ok(())),
+            SupervisorNotice::Refused { tag, error } => self.answer(tag, Err(error)),
         }
         Ok(())
     }
 
     fn answer(&mut self, tag: u64, result: Result<(), String>) {
-        if let Some(Sent { answer, .. }) = self.unanswered.remove(&tag) {
+        if let Some(PendingDelivery { answer, .. }) = self.unanswered.remove(&tag) {
             let _ = answer.send(result); // a client that has gone needs no answer
         }
     }
@@ -185,15 +186,15 @@ fn count_stored(session: &Session, store: &Store, stored_bytes: Option<u64>) {
     }
 }
 
-/// What was not answered is sent again on the next connection if it has an id. Without one it could arrive twice.
-impl Drop for Talk<'_> {
+/// What was not answered is sent retry on the next connection if it has an id. Without one it could arrive twice.
+impl Drop for SupervisorClient<'_> {
     fn drop(&mut self) {
         let unanswered = std::mem::take(&mut self.unanswered);
-        let (again, unknown): (Vec<_>, Vec<_>) = unanswered.into_values().partition(|sent| sent.id.is_some());
-        for sent in again.into_iter().rev() {
-            self.queue.again.push_front(sent);
+        let (retry, unknown): (Vec<_>, Vec<_>) = unanswered.into_values().partition(|sent| sent.id.is_some());
+        for sent in retry.into_iter().rev() {
+            self.queue.retry.push_front(sent);
         }
-        for Sent { answer, .. } in unknown {
+        for PendingDelivery { answer, .. } in unknown {
             let error =
                 "the connection to the program broke, and without an id it is not known whether this arrived";
             let _ = answer.send(Err(error.into()));

@@ -25,8 +25,8 @@ def end_early(library):
     if not hasattr(python, "PyThreadState_EnterTracing"):
         return  # older than 3.11
     finalize, run = (ctypes.cast(f, ctypes.c_void_p).value for f in (python.Py_FinalizeEx, python.Py_RunMain))
-    library.livecode_template_is_ending.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
-    library.livecode_template_is_ending.restype = ctypes.c_bool
+    library.livecode_zygote_is_ending.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
+    library.livecode_zygote_is_ending.restype = ctypes.c_bool
     # As they are now, whatever a program does to their modules; and looked up without a word of its own classes'.
     main, system, streams = sys.modules["__main__"].__dict__, sys.__dict__, (sys.stdout, sys.stderr)
     tracked, debugged, callbacks, threads = gc.get_objects, gc.get_debug, gc.callbacks, _thread._count
@@ -73,10 +73,10 @@ def end_early(library):
 
     def end():
         try:
-            if library.livecode_template_is_ending(finalize, run) and is_done() and is_silent():
+            if library.livecode_zygote_is_ending(finalize, run) and is_done() and is_silent():
                 for stream in streams:
                     stream.flush()
-                library.livecode_template_exit()
+                library.livecode_zygote_exit()
         except BaseException:
             pass
 
@@ -98,9 +98,9 @@ def become():
 
     here = os.path.dirname(__file__)
 
-    library = ctypes.PyDLL(os.path.join(here, "livecode_template.so"))
-    library.livecode_template.restype = ctypes.c_size_t
-    library.livecode_template_text.restype = ctypes.c_void_p
+    library = ctypes.PyDLL(os.path.join(here, "livecode_zygote.so"))
+    library.livecode_zygote.restype = ctypes.c_size_t
+    library.livecode_zygote_text.restype = ctypes.c_void_p
     end_early(library)
     # What is there by now stays; not looking at it again leaves its memory shared with the template. But what a program
     # makes hangs on its module, and is to be found and finalised at the end.
@@ -115,14 +115,14 @@ def become():
     with open("/proc/self/stat") as stat:
         places = list(map(int, stat.read().rpartition(")")[2].split()[45:49]))
     ctypes.pythonapi.PyOS_BeforeFork()
-    length = library.livecode_template()
+    length = library.livecode_zygote()
     ctypes.pythonapi.PyOS_AfterFork_Child()
 
     def show(text, start, end):
         ctypes.memset(start, 0, end - start)
         ctypes.memmove(start, text, min(len(text), end - start - 1))
 
-    count, *texts = ctypes.string_at(library.livecode_template_text(), length).split(b"\0")[:-1]
+    count, *texts = ctypes.string_at(library.livecode_zygote_text(), length).split(b"\0")[:-1]
     command, variables = texts[: int(count)], texts[int(count) :]
     # Where most of it is as it was, it stays where it is.
     there, wanted = os.environ._data, dict(variable.split(b"=", 1) for variable in variables)

@@ -1,27 +1,27 @@
 use livecode_protocol::{
     SessionId,
-    order::{Limits, Step, StepLimits},
+    run_spec::{SessionLimits, Step, StepLimits},
 };
 
 use super::*;
 
-fn order(toolchain: &Path) -> Order {
+fn order(toolchain: &Path) -> RunSpec {
     let limits = StepLimits { cpu_ms: 1, memory_bytes: 1, processes: 1 };
     let step = |words: &[&str]| Step { argv: words.iter().map(|word| (*word).to_owned()).collect(), limits };
-    Order {
+    RunSpec {
         version: 2,
         id: SessionId::from_random([7; 16]),
         slot: 1,
         compile: vec![step(&["cc", "-o", "/tmp/program", "main.c"])],
         run: step(&["/tmp/program", "argument"]),
         env: vec![("LANG".into(), "C".into()), ("PATH".into(), "/opt/cc/bin:/usr/bin".into())],
-        files: vec![OrderFile { name: "main.c".parse().unwrap(), contents: Contents::Text("x".into()) }],
+        files: vec![RunFile { name: "main.c".parse().unwrap(), contents: Contents::Text("x".into()) }],
         stdin: None,
         mounts: vec![
             Mount { source: toolchain.to_owned(), target: "/opt/cc".into() },
             Mount { source: toolchain.join("runtimes"), target: OPERATORS.into() },
         ],
-        limits: Limits {
+        limits: SessionLimits {
             wall_ms: 1,
             output_bytes: 1,
             disk_bytes: 1,
@@ -45,18 +45,18 @@ fn whatever_a_compiler_sees_is_in_the_key() {
     let compiler = folder.path().join("bin/cc");
     fs::write(&compiler, "1").unwrap();
     let first = order(folder.path());
-    let key_of = |order: &Order| recipe().key(&Owner::Local, order).unwrap();
+    let key_of = |order: &RunSpec| recipe().key(&Owner::Local, order).unwrap();
     let key = key_of(&first);
     assert_eq!(key.len(), 64);
     assert_eq!(key_of(&first), key);
 
-    type Change = fn(&mut Order);
+    type Change = fn(&mut RunSpec);
     let changes: [Change; 8] = [
         |order| order.files[0].contents = Contents::Text("y".into()),
         |order| order.files[0].contents = Contents::Base64("x".into()),
         |order| order.files[0].name = "other.c".parse().unwrap(),
         |order| {
-            order.files.push(OrderFile { name: "a.h".parse().unwrap(), contents: Contents::Text("".into()) })
+            order.files.push(RunFile { name: "a.h".parse().unwrap(), contents: Contents::Text("".into()) })
         },
         |order| order.compile[0].argv.insert(1, "-O2".into()),
         |order| order.env[0].1 = "en".into(),

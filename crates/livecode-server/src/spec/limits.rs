@@ -2,7 +2,7 @@
 
 use clap::Args;
 use livecode_protocol::{
-    order::{Limits, StepLimits},
+    run_spec::{SessionLimits, StepLimits},
     session::CreateSession,
 };
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,7 @@ fn all_millicores() -> u64 {
 const COMPILE: StepLimits = StepLimits { cpu_ms: 60_000, memory_bytes: 1024 * MIB, processes: 256 };
 
 pub(super) struct Resolved {
-    pub session: Limits,
+    pub session: SessionLimits,
     pub compile: StepLimits,
     pub run: StepLimits,
 }
@@ -154,7 +154,7 @@ pub(super) fn resolve(
         }
         share => choose("limits.cpu_millicores", share, s.cpu_millicores, s.cpu_max_millicores)?,
     };
-    let session = Limits {
+    let session = SessionLimits {
         wall_ms: choose("timeout", request.timeout, wall_ms, s.wall_max_ms)?,
         output_bytes: choose(
             "limits.output_bytes",

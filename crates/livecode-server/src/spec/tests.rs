@@ -7,12 +7,12 @@ fn catalogue() -> Catalogue {
     Catalogue::load(data.path(), None).unwrap()
 }
 
-fn try_prepare(request: Value, endpoint: Endpoint) -> Result<Prepared, BadField> {
+fn try_prepare(request: Value, endpoint: Endpoint) -> Result<ResolvedSpec, BadField> {
     let request: CreateSession = serde_json::from_value(request).unwrap();
-    prepare(&request, &catalogue(), &LimitSettings::default(), endpoint)
+    resolve(&request, &catalogue(), &LimitSettings::default(), endpoint)
 }
 
-fn ok(request: Value) -> Prepared {
+fn ok(request: Value) -> ResolvedSpec {
     try_prepare(request, Endpoint::Sessions).unwrap()
 }
 

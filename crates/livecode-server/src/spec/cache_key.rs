@@ -19,11 +19,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use livecode_protocol::order::{Contents, Mount, Order, OrderFile};
+use livecode_protocol::run_spec::{Contents, Mount, RunFile, RunSpec};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    access::Owner,
+    auth::Owner,
     catalogue::{OPERATORS, Runtime},
 };
 
@@ -78,7 +78,7 @@ impl Recipe {
     }
 
     /// The name of the entry for an order; `None` where too much would have to be looked at.
-    pub(crate) fn key(&self, owner: &Owner, order: &Order) -> Option<String> {
+    pub(crate) fn key(&self, owner: &Owner, order: &RunSpec) -> Option<String> {
         let mut digest = Parts(Sha256::new());
         digest.add(VERSION);
         digest.add(match owner {
@@ -92,7 +92,7 @@ impl Recipe {
             digest.add(name);
             digest.add(value);
         });
-        digest.list(&order.files, |digest, OrderFile { name, contents }| {
+        digest.list(&order.files, |digest, RunFile { name, contents }| {
             digest.add(name.as_str());
             match contents {
                 Contents::Text(text) => digest.add(text),
@@ -111,7 +111,7 @@ impl Recipe {
     }
 
     /// The files and folders of the machine that stand for the toolchain.
-    fn look(&self, order: &Order, looked_at: &mut Vec<PathBuf>) -> Option<()> {
+    fn look(&self, order: &RunSpec, looked_at: &mut Vec<PathBuf>) -> Option<()> {
         looked_at.extend(MACHINE.iter().map(PathBuf::from));
         for Mount { source, target } in &order.mounts {
             looked_at.extend(OF_TOOLCHAIN.iter().map(|folder| source.join(folder)));

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::{FileName, SessionId};
 
 /// The name of the order's file in the session's folder.
-pub const FILE: &str = "order.json";
+pub const RUN_SPEC_FILE: &str = "order.json";
 
 /// One program to run, with everything decided: no default is left to be filled in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Order {
+pub struct RunSpec {
     /// The protocol between server and supervisor that this order is written in.
     pub version: u32,
     /// The session it belongs to.
@@ -27,21 +27,21 @@ pub struct Order {
     /// The program's whole environment, but for what the supervisor adds (`LIVECODE_FD`).
     pub env: Vec<(String, String)>,
     /// Files laid into the working directory.
-    pub files: Vec<OrderFile>,
+    pub files: Vec<RunFile>,
     /// The whole of standard input, or `None` where input comes later as messages.
     pub stdin: Option<Contents>,
     /// Read-only trees of the machine that the program sees besides `/usr`.
     pub mounts: Vec<Mount>,
     /// Limits of the session as a whole.
-    pub limits: Limits,
+    pub limits: SessionLimits,
     /// Where what the compile steps make is kept for the next order of the same; `None` where it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache: Option<CompileCache>,
+    pub cache: Option<CompileCacheSlot>,
 }
 
 /// Where what compile steps make is found, or kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CompileCache {
+pub struct CompileCacheSlot {
     /// The folder of all entries, absolute.
     pub folder: PathBuf,
     /// The entry's name: a digest of all that the compile steps see.
@@ -57,18 +57,18 @@ pub struct CompileCache {
 /// What must be known of a sandbox before it is made. The rest of an order it may be told later, so that one can be made
 /// before there is a session for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Layout {
-    /// As [`Order::mounts`].
+pub struct SandboxLayout {
+    /// As [`RunSpec::mounts`].
     pub mounts: Vec<Mount>,
-    /// As [`Limits::disk_bytes`].
+    /// As [`SessionLimits::disk_bytes`].
     pub disk_bytes: u64,
-    /// As [`Limits::disk_files`].
+    /// As [`SessionLimits::disk_files`].
     pub disk_files: u64,
 }
 
-impl Order {
+impl RunSpec {
     /// What of this order the sandbox must be made for.
-    pub fn layout(&self) -> Layout {
+    pub fn layout(&self) -> SandboxLayout {
         self.limits.layout(&self.mounts)
     }
 }
@@ -84,7 +84,7 @@ pub struct Step {
 
 /// A file of an order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct OrderFile {
+pub struct RunFile {
     /// Where, below the working directory.
     pub name: FileName,
     /// What is in it.
@@ -131,7 +131,7 @@ impl Contents {
 
 /// Limits that hold for a session from its start to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
+pub struct SessionLimits {
     /// Wall clock of all steps together, in milliseconds; outcome `timeout`.
     pub wall_ms: u64,
     /// Bytes of output the journal takes; outcome `output`.
@@ -148,10 +148,10 @@ pub struct Limits {
     pub idle_ms: Option<u64>,
 }
 
-impl Limits {
+impl SessionLimits {
     /// The layout of a sandbox with these limits, in which `mounts` are seen.
-    pub fn layout(&self, mounts: &[Mount]) -> Layout {
-        Layout { mounts: mounts.to_vec(), disk_bytes: self.disk_bytes, disk_files: self.disk_files }
+    pub fn layout(&self, mounts: &[Mount]) -> SandboxLayout {
+        SandboxLayout { mounts: mounts.to_vec(), disk_bytes: self.disk_bytes, disk_files: self.disk_files }
     }
 }
 

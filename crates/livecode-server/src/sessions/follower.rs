@@ -3,15 +3,14 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use livecode_journal::{Entry, Kind, ReadError, Reader};
-use livecode_protocol::control::Ending;
+use livecode_protocol::control::ClosingEntry;
 use tokio::sync::watch;
 
 use super::{
-    driver::blocking,
-    session::{Ended, Progress, Session},
+    session::{Ended, Session, SessionProgress},
     store::is_exhausted,
 };
-use crate::metrics::Held;
+use crate::{metrics::Held, runner::driver::blocking};
 
 /// Bytes of entries given out at once.
 const BATCH_BYTES: usize = 128 * 1024;
@@ -43,7 +42,7 @@ pub struct FollowError(#[from] ReadError);
 /// Follows one session. It holds no more of it in memory than it gives out at once.
 pub struct Follower {
     path: PathBuf,
-    progress: watch::Receiver<Progress>,
+    progress: watch::Receiver<SessionProgress>,
     reader: Option<Reader>,
     /// Number of the last entry given out, or passed over.
     after: u64,
@@ -114,7 +113,7 @@ impl Follower {
     }
 
     /// How far the session is that is followed.
-    pub fn watch(&self) -> watch::Receiver<Progress> {
+    pub fn watch(&self) -> watch::Receiver<SessionProgress> {
         self.progress.clone()
     }
 
@@ -125,7 +124,7 @@ impl Follower {
             return vec![];
         }
         let Ended { exitstatus, outcome, ended_us, usage, compiled } = ended;
-        let ending = Ending { exitstatus, outcome, started_us: 0, ended_us, usage, compiled };
+        let ending = ClosingEntry { exitstatus, outcome, started_us: 0, ended_us, usage, compiled };
         let data = serde_json::to_vec(&ending).unwrap_or_default();
         let closing = Item::Entry(Entry { seq, time_us: ended_us, kind: Kind::Exit, data: data.into() });
         let gap = (after + 1 < seq).then_some(Item::Gap { from: after + 1, to: seq - 1 });
@@ -133,7 +132,7 @@ impl Follower {
     }
 
     /// Reads what is there. The page cache has it as a rule, so this does not wait; the batch bounds it.
-    async fn read(&mut self, progress: &Progress) -> Result<Vec<Item>, FollowError> {
+    async fn read(&mut self, progress: &SessionProgress) -> Result<Vec<Item>, FollowError> {
         // The header alone holds no entry.
         if progress.bytes <= livecode_journal::HEADER_BYTES {
             return Ok(vec![]);

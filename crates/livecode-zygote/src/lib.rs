@@ -7,7 +7,7 @@
 use std::{io, os::fd::OwnedFd, sync::OnceLock};
 
 use livecode_protocol::warm::SpawnerSettings;
-use livecode_supervisor::{Program, pass, spawner};
+use livecode_supervisor::{ZygoteProgram, fd_passing, spawner};
 use rustix::{io::fcntl_dupfd_cloexec, net::RecvFlags, pipe::pipe, stdio};
 
 /// The longest settings, in bytes.
@@ -18,10 +18,10 @@ const FIRST_OWN_FD: i32 = 10;
 static PROGRAM: OnceLock<Vec<u8>> = OnceLock::new();
 
 /// Serves its spawner, whose socket is standard input. Returns in each program, with the length in bytes of what
-/// [`livecode_template_text`] points at; the template itself ends within.
+/// [`livecode_zygote_text`] points at; the template itself ends within.
 // SAFETY: no other object of the process has this name.
 #[unsafe(no_mangle)]
-pub extern "C" fn livecode_template() -> usize {
+pub extern "C" fn livecode_zygote() -> usize {
     match run() {
         Ok(Some(program)) => PROGRAM.get_or_init(|| text(&program)).len(),
         Ok(None) => livecode_supervisor::exit_now(0),
@@ -32,7 +32,7 @@ pub extern "C" fn livecode_template() -> usize {
     }
 }
 
-fn run() -> Result<Option<Program>, Box<dyn std::error::Error>> {
+fn run() -> Result<Option<ZygoteProgram>, Box<dyn std::error::Error>> {
     let (socket, settings) = settle()?;
     let program = spawner::serve_as_template(&socket, &settings)?;
     std::mem::forget(socket); // closed already in a program, as all are
@@ -43,7 +43,7 @@ fn run() -> Result<Option<Program>, Box<dyn std::error::Error>> {
 /// variable, with a NUL after each.
 // SAFETY: no other object of the process has this name.
 #[unsafe(no_mangle)]
-pub extern "C" fn livecode_template_text() -> *const u8 {
+pub extern "C" fn livecode_zygote_text() -> *const u8 {
     PROGRAM.get().map_or(std::ptr::null(), |text| text.as_ptr())
 }
 
@@ -51,7 +51,7 @@ pub extern "C" fn livecode_template_text() -> *const u8 {
 /// this, is `run` (`Py_RunMain`), and not what a program ends itself by.
 // SAFETY: no other object of the process has this name.
 #[unsafe(no_mangle)]
-pub extern "C" fn livecode_template_is_ending(finalize: usize, run: usize) -> bool {
+pub extern "C" fn livecode_zygote_is_ending(finalize: usize, run: usize) -> bool {
     let (mut callee, mut is_run) = (0, false);
     backtrace::trace(|frame| {
         let function = frame.symbol_address().addr();
@@ -65,11 +65,11 @@ pub extern "C" fn livecode_template_is_ending(finalize: usize, run: usize) -> bo
 /// Ends the process with status 0, as the interpreter would when it has nothing left to take apart.
 // SAFETY: no other object of the process has this name.
 #[unsafe(no_mangle)]
-pub extern "C" fn livecode_template_exit() {
+pub extern "C" fn livecode_zygote_exit() {
     std::process::exit(0)
 }
 
-fn text(program: &Program) -> Vec<u8> {
+fn text(program: &ZygoteProgram) -> Vec<u8> {
     let words = program.argv.iter().cloned();
     let variables = program.env.iter().map(|(name, value)| format!("{name}={value}"));
     let all = std::iter::once(program.argv.len().to_string()).chain(words).chain(variables);
@@ -84,7 +84,7 @@ fn settle() -> io::Result<(OwnedFd, SpawnerSettings)> {
     stdio::dup2_stdin(pipe()?.0)?;
 
     let mut bytes = vec![0; MAX_SETTINGS_BYTES];
-    let (length, mut attached) = pass::receive(&server, &mut bytes, RecvFlags::empty())?;
+    let (length, mut attached) = fd_passing::receive(&server, &mut bytes, RecvFlags::empty())?;
     stdio::dup2_stderr(attached.pop().ok_or_else(|| io::Error::other("the server sent no log"))?)?;
     Ok((server, serde_json::from_slice(&bytes[..length])?))
 }

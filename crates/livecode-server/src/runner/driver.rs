@@ -17,14 +17,16 @@ use tracing::Instrument as _;
 
 use super::{
     process,
-    session::{Ended, Progress, Session},
-    store::{Store, is_exhausted},
-    talk::{Queue, Talk},
+    supervisor_client::{DeliveryQueue, SupervisorClient},
 };
 use crate::{
     metrics::{Held, Metrics},
-    spawner::{Generation, Spawner},
-    spawners::Spawners,
+    runner::spawner::{Generation, SpawnerClient},
+    runner::spawner_set::SpawnerSet,
+    sessions::{
+        session::{Ended, Session, SessionProgress},
+        store::{Store, is_exhausted},
+    },
 };
 
 /// How often a supervisor is asked for, where each dies before it has begun.
@@ -48,10 +50,10 @@ enum ClosedBy {
 }
 
 /// What a session's task needs.
-pub(super) struct Driver {
+pub(crate) struct Driver {
     pub session: Arc<Session>,
     pub store: Arc<Store>,
-    pub spawners: Arc<Spawners>,
+    pub spawners: Arc<SpawnerSet>,
     pub permits: Arc<tokio::sync::Semaphore>,
     pub metrics: Arc<Metrics>,
 }
@@ -72,7 +74,7 @@ impl Pauses {
 
 impl Driver {
     /// Runs a new session to its end.
-    pub async fn run_new(self, mut queue: Queue) {
+    pub async fn run_new(self, mut queue: DeliveryQueue) {
         let permits = self.permits.clone();
         let waiting = Held::new(&self.metrics.waiting);
         let permit = tokio::select! {
@@ -91,7 +93,11 @@ impl Driver {
     }
 
     /// Takes a session up again that another server started.
-    pub async fn run_again(self, mut queue: Queue, _permit: Option<tokio::sync::OwnedSemaphorePermit>) {
+    pub async fn run_recovered(
+        self,
+        mut queue: DeliveryQueue,
+        _permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    ) {
         let _running = Held::new(&self.metrics.running);
         self.live(self.await_end(&mut queue)).instrument(self.span()).await;
     }
@@ -104,25 +110,25 @@ impl Driver {
         };
         let closed_by = tokio::select! {
             closed_by = life => closed_by,
-            () = is_stuck => self.put_down().await,
+            () = is_stuck => self.force_kill().await,
         };
         self.session.close_queue();
         if closed_by == ClosedBy::Us {
-            self.settle(false).await;
+            self.finalize(false).await;
             // A supervisor says who it is before it makes anything outside its folder.
             if self.store.state(self.id()).is_some() {
                 self.sweep().await;
             }
         }
-        self.settle(true).instrument(tracing::debug_span!("settle")).await;
+        self.finalize(true).instrument(tracing::debug_span!("finalize")).await;
     }
 
     /// Has a supervisor started and talks to it. What dies before it has begun, with its spawner as a rule, is started again.
-    async fn start(&self, queue: &mut Queue) {
+    async fn start(&self, queue: &mut DeliveryQueue) {
         let mut pauses = Pauses::new();
         let mut tries = 0;
         // What goes wrong in a template goes on without one.
-        let mut spawner = self.spawners.first_for(&self.session.runtime);
+        let mut spawner = self.spawners.spawner_for(&self.session.runtime);
         while tries < START_TRIES && !self.session.is_cancelled() && !self.store.has_begun(self.id()) {
             match self.start_supervisor(spawner).await {
                 Ok((stream, generation)) => {
@@ -141,7 +147,7 @@ impl Driver {
                     }
                 }
             }
-            spawner = self.spawners.cold();
+            spawner = self.spawners.default_spawner();
         }
     }
 
@@ -155,7 +161,7 @@ impl Driver {
 
     async fn start_supervisor(
         &self,
-        spawner: &Arc<Spawner>,
+        spawner: &Arc<SpawnerClient>,
     ) -> io::Result<(tokio::net::UnixStream, Generation)> {
         let id = self.id();
         let asked = async {
@@ -168,14 +174,14 @@ impl Driver {
         Ok((from_std(stream)?, generation))
     }
 
-    async fn replace_spawner(&self, spawner: &Arc<Spawner>, generation: Generation) {
+    async fn replace_spawner(&self, spawner: &Arc<SpawnerClient>, generation: Generation) {
         if let Err(error) = at_spawner(spawner, move |spawner| spawner.replace(generation)).await {
             tracing::error!(id = %self.id(), %error, "no spawner can be started now");
         }
     }
 
     /// Talks to the supervisor as long as there is one; then has the journal closed.
-    async fn await_end(&self, queue: &mut Queue) -> ClosedBy {
+    async fn await_end(&self, queue: &mut DeliveryQueue) -> ClosedBy {
         let mut pauses = Pauses::new();
         loop {
             match self.store.ending(self.id()) {
@@ -210,8 +216,8 @@ impl Driver {
     }
 
     /// Talks on one connection to its end. Whether it was answered at all.
-    async fn talk(&self, stream: tokio::net::UnixStream, queue: &mut Queue) -> bool {
-        let mut talk = Talk::new(stream, queue);
+    async fn talk(&self, stream: tokio::net::UnixStream, queue: &mut DeliveryQueue) -> bool {
+        let mut talk = SupervisorClient::new(stream, queue);
         let run = talk.run(&self.session, &self.store).instrument(tracing::debug_span!("talk"));
         if let Err(error) = run.await {
             tracing::debug!(id = %self.id(), %error, "the connection to the supervisor ended");
@@ -237,7 +243,7 @@ impl Driver {
     }
 
     /// Kills a supervisor that does not do as it is asked, and closes the session in its place.
-    async fn put_down(&self) -> ClosedBy {
+    async fn force_kill(&self) -> ClosedBy {
         tracing::warn!(id = %self.id(), "the supervisor does not end its session; it is killed");
         let mut pauses = Pauses::new();
         loop {
@@ -257,11 +263,12 @@ impl Driver {
         let id = self.id();
         let swept = async {
             let (stream, generation) =
-                at_spawner(self.spawners.cold(), move |spawner| spawner.sweep(id)).await?;
+                at_spawner(self.spawners.default_spawner(), move |spawner| spawner.sweep(id)).await?;
             let mut stream = from_std(stream)?;
             if tokio::time::timeout(SWEEP_PATIENCE, stream.read(&mut [0])).await.is_err() {
                 // The next one sweeps when it starts.
-                at_spawner(self.spawners.cold(), move |spawner| spawner.replace(generation)).await?;
+                at_spawner(self.spawners.default_spawner(), move |spawner| spawner.replace(generation))
+                    .await?;
             }
             io::Result::Ok(())
         };
@@ -272,7 +279,7 @@ impl Driver {
     }
 
     /// Makes known how the session ended.
-    async fn settle(&self, is_gone: bool) {
+    async fn finalize(&self, is_gone: bool) {
         let mut pauses = Pauses::new();
         let ended = loop {
             match ended_progress(&self.store, self.id()) {
@@ -280,7 +287,7 @@ impl Driver {
                 other => break other.ok(),
             }
         };
-        self.session.set_progress(|progress| progress.settle(ended, is_gone));
+        self.session.set_progress(|progress| progress.finalize(ended, is_gone));
     }
 
     fn id(&self) -> SessionId {
@@ -296,8 +303,8 @@ impl Driver {
 /// Off the threads that serve: it waits where the spawner is busy, or has to be started again. One at a time, so that a
 /// spawner that hangs holds up one thread and not all that there are for waiting.
 async fn at_spawner<T: Send + 'static>(
-    spawner: &Arc<Spawner>,
-    ask: impl FnOnce(&Spawner) -> io::Result<T> + Send + 'static,
+    spawner: &Arc<SpawnerClient>,
+    ask: impl FnOnce(&SpawnerClient) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let (spawner, turn) = (spawner.clone(), spawner.turn().await);
     let asked = move || {
@@ -309,12 +316,12 @@ async fn at_spawner<T: Send + 'static>(
 
 /// Settles a session whose task failed: its supervisor is killed, and the session says `lost`, here at least; the next server
 /// closes its journal.
-pub(super) fn give_up(store: &Store, session: &Session) {
+pub(crate) fn abandon(store: &Store, session: &Session) {
     session.close_queue();
     if session.progress().ended.is_none() {
         kill_supervisor(store, session.id);
     }
-    session.set_progress(|progress| progress.settle(None, true));
+    session.set_progress(|progress| progress.finalize(None, true));
 }
 
 fn has_ended(store: &Store, id: SessionId) -> bool {
@@ -334,9 +341,9 @@ fn kill_supervisor(store: &Store, id: SessionId) {
 ///
 /// # Errors
 /// Where the journal cannot be read, or is not closed.
-pub(super) fn ended_progress(store: &Store, id: SessionId) -> io::Result<Progress> {
+pub(crate) fn ended_progress(store: &Store, id: SessionId) -> io::Result<SessionProgress> {
     let (entries, ending) = store.ending(id)?.ok_or(io::ErrorKind::NotFound)?;
-    Ok(Progress {
+    Ok(SessionProgress {
         entries,
         bytes: store.journal_bytes(id),
         started_us: Some(ending.started_us).filter(|us| *us != 0),
@@ -356,7 +363,7 @@ fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<tokio::net::Un
 ///
 /// # Errors
 /// Where it panicked: a mistake of ours must not take along the task that settles a session.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }
 

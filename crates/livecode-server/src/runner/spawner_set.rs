@@ -7,31 +7,31 @@ use std::{
 
 use livecode_protocol::{
     session::CreateSession,
-    warm::{SpawnerSettings, Template, Warm},
+    warm::{InterpreterZygote, SpawnerSettings, WarmPoolSettings},
 };
 
 use crate::{
     catalogue::{Catalogue, Runtime},
     config::{Config, Switch},
     metrics::Metrics,
-    prepare::{self, Endpoint, Prepared},
-    spawner::{Spawner, SpawnerError, Start},
+    runner::spawner::{SpawnerClient, SpawnerError, SpawnerLauncher},
+    spec::{self, Endpoint, ResolvedSpec},
 };
 
 /// All of them.
-pub struct Spawners {
-    cold: Arc<Spawner>,
+pub struct SpawnerSet {
+    default_spawner: Arc<SpawnerClient>,
     /// By runtime. One is there as soon as its interpreter is up.
-    templates: HashMap<String, Arc<OnceLock<Arc<Spawner>>>>,
+    templates: HashMap<String, Arc<OnceLock<Arc<SpawnerClient>>>>,
 }
 
-impl Spawners {
+impl SpawnerSet {
     /// Starts the one for all, and waits for it; the others come up beside.
     ///
     /// # Errors
     /// Where it does not start, or no sandbox can be made.
     pub fn new(
-        start: &Start,
+        start: &SpawnerLauncher,
         catalogue: &Catalogue,
         config: &Config,
         metrics: &Arc<Metrics>,
@@ -42,14 +42,13 @@ impl Spawners {
             .filter(|runtime| is_warm && runtime.needs.is_none())
             .filter_map(|runtime| Some((runtime, smallest(runtime, catalogue, config)?)))
             .collect();
-        let settings = |warm: Option<Warm>, template: Option<Template>| SpawnerSettings {
-            data_dir: config.data_dir.clone(),
-            warm,
-            template,
+        let settings = |warm: Option<WarmPoolSettings>, template: Option<InterpreterZygote>| {
+            SpawnerSettings { data_dir: config.data_dir.clone(), warm, template }
         };
         let others = ready.iter().filter(|(runtime, _)| runtime.manifest.template.is_none());
         let warm = most_frequent(others.map(|(_, prepared)| warm_of(prepared, config)).collect());
-        let cold = Arc::new(Spawner::new(start.clone(), settings(warm, None), metrics.clone())?);
+        let default_spawner =
+            Arc::new(SpawnerClient::new(start.clone(), settings(warm, None), metrics.clone())?);
         let mut templates = HashMap::new();
         for (runtime, prepared) in &ready {
             let Some(template) = template(runtime, prepared) else { continue };
@@ -60,47 +59,47 @@ impl Spawners {
             // Started here, before anybody is served: until it is executed it holds all that the server has open.
             let process = start(&settings).map_err(SpawnerError::Start);
             std::thread::spawn(move || {
-                match process.and_then(|process| Spawner::of(process, start, settings, metrics)) {
+                match process.and_then(|process| SpawnerClient::of(process, start, settings, metrics)) {
                     Ok(spawner) => drop(place.set(Arc::new(spawner))),
                     Err(error) => {
                         let cause = std::error::Error::source(&error).map(ToString::to_string);
-                        tracing::warn!(runtime = name, %error, cause, "no template; its programs start cold");
+                        tracing::warn!(runtime = name, %error, cause, "no template; its programs start default_spawner");
                     }
                 }
             });
         }
-        Ok(Self { cold, templates })
+        Ok(Self { default_spawner, templates })
     }
 
     /// With the one for all alone.
-    pub fn only(cold: Arc<Spawner>) -> Self {
-        Self { cold, templates: HashMap::new() }
+    pub fn only(default_spawner: Arc<SpawnerClient>) -> Self {
+        Self { default_spawner, templates: HashMap::new() }
     }
 
     /// The one for all.
-    pub fn cold(&self) -> &Arc<Spawner> {
-        &self.cold
+    pub fn default_spawner(&self) -> &Arc<SpawnerClient> {
+        &self.default_spawner
     }
 
     /// The one to be asked first for a program of this runtime.
-    pub fn first_for(&self, runtime: &str) -> &Arc<Spawner> {
-        self.templates.get(runtime).and_then(|place| place.get()).unwrap_or(&self.cold)
+    pub fn spawner_for(&self, runtime: &str) -> &Arc<SpawnerClient> {
+        self.templates.get(runtime).and_then(|place| place.get()).unwrap_or(&self.default_spawner)
     }
 }
 
 /// The order of a program that asks for nothing.
-fn smallest(runtime: &Runtime, catalogue: &Catalogue, config: &Config) -> Option<Prepared> {
+fn smallest(runtime: &Runtime, catalogue: &Catalogue, config: &Config) -> Option<ResolvedSpec> {
     let request = CreateSession {
         runtime: Some(runtime.name.clone()),
         code: Some(String::new()),
         ..CreateSession::default()
     };
-    prepare::prepare(&request, catalogue, &config.limits, Endpoint::Sessions).ok()
+    spec::resolve(&request, catalogue, &config.limits, Endpoint::Sessions).ok()
 }
 
-fn warm_of(prepared: &Prepared, config: &Config) -> Warm {
+fn warm_of(prepared: &ResolvedSpec, config: &Config) -> WarmPoolSettings {
     let first = prepared.compile.first().unwrap_or(&prepared.run);
-    Warm {
+    WarmPoolSettings {
         layout: prepared.limits.layout(&prepared.mounts),
         limits: first.limits,
         cpu_millicores: prepared.limits.cpu_millicores,
@@ -109,13 +108,13 @@ fn warm_of(prepared: &Prepared, config: &Config) -> Warm {
 }
 
 /// What fits the most runtimes.
-fn most_frequent(all: Vec<Warm>) -> Option<Warm> {
-    let fits = |one: &Warm| all.iter().filter(|other| other.layout == one.layout).count();
+fn most_frequent(all: Vec<WarmPoolSettings>) -> Option<WarmPoolSettings> {
+    let fits = |one: &WarmPoolSettings| all.iter().filter(|other| other.layout == one.layout).count();
     all.iter().rev().max_by_key(|one| fits(one)).cloned()
 }
 
-fn template(runtime: &Runtime, prepared: &Prepared) -> Option<Template> {
-    Some(Template {
+fn template(runtime: &Runtime, prepared: &ResolvedSpec) -> Option<InterpreterZygote> {
+    Some(InterpreterZygote {
         interpreter: runtime.manifest.template.clone()?,
         source: runtime.manifest.file.to_string(),
         argv: prepared.run.argv.clone(),

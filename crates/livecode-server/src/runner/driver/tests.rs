@@ -9,7 +9,7 @@ use std::{
 };
 
 use livecode_protocol::warm::SpawnerSettings;
-use livecode_protocol::{control::Ready, order::Order};
+use livecode_protocol::{control::SpawnerReady, run_spec::RunSpec};
 use rustix::{
     net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair},
     process::{Pid, PidfdFlags, pidfd_open},
@@ -18,35 +18,35 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    access::Owner,
+    auth::Owner,
     config::Config,
-    sessions::{Registry, store::Record},
-    spawner::Process,
+    runner::spawner::SpawnerProcess,
+    sessions::{Registry, store::SessionRecord},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const ID: &str = "00112233445566778899aabbccddeeff";
 
 /// A spawner that is ready and then gone; to start the next is the mistake.
-fn spawner() -> (Arc<Spawner>, Arc<Mutex<Option<Child>>>, Arc<AtomicUsize>) {
+fn spawner() -> (Arc<SpawnerClient>, Arc<Mutex<Option<Child>>>, Arc<AtomicUsize>) {
     let (first, starts) = (Arc::new(Mutex::new(None)), Arc::new(AtomicUsize::new(0)));
     let (child, count) = (first.clone(), starts.clone());
     let start = move |_: &SpawnerSettings| {
         assert_eq!(count.fetch_add(1, Ordering::SeqCst), 0, "the mistake");
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let ready = Ready { degraded: vec![], error: None };
+        let ready = SpawnerReady { degraded: vec![], error: None };
         send(&theirs, &serde_json::to_vec(&ready)?, SendFlags::NOSIGNAL)?;
         let process = Command::new("sleep").arg("600").spawn()?;
         let pidfd = pidfd_open(Pid::from_child(&process), PidfdFlags::empty())?;
         *child.lock().unwrap() = Some(process);
-        Ok(Process { socket: ours, pidfd, template: None })
+        Ok(SpawnerProcess { socket: ours, pidfd, template: None })
     };
     let settings = SpawnerSettings { data_dir: "/".into(), warm: None, template: None };
-    (Arc::new(Spawner::new(Arc::new(start), settings, Arc::default()).unwrap()), first, starts)
+    (Arc::new(SpawnerClient::new(Arc::new(start), settings, Arc::default()).unwrap()), first, starts)
 }
 
-fn record() -> Record {
+fn record() -> SessionRecord {
     serde_json::from_value(json!({
         "id": ID, "owner": Owner::of_token("somebody"), "runtime": "python", "created_us": 1,
         "ephemeral": false, "slot": 1,
@@ -54,7 +54,7 @@ fn record() -> Record {
     .unwrap()
 }
 
-fn order() -> Order {
+fn order() -> RunSpec {
     let limits = json!({"cpu_ms": 1, "memory_bytes": 1, "processes": 1});
     serde_json::from_value(json!({
         "version": 2, "id": ID, "slot": 1, "compile": [], "run": {"argv": ["true"], "limits": limits}, "env": [],
@@ -71,10 +71,10 @@ async fn a_panic_beside_the_task_settles_the_session() {
     store.create(&record(), &order()).unwrap();
     let (spawner, first, starts) = spawner();
     let session =
-        Arc::new(Session::new(&record(), "python".into(), Progress::default(), None, Arc::default()));
-    let queue = Queue::new(session.open_queue());
+        Arc::new(Session::new(&record(), "python".into(), SessionProgress::default(), None, Arc::default()));
+    let queue = DeliveryQueue::new(session.open_queue());
     let permits = Arc::new(tokio::sync::Semaphore::new(1));
-    let spawners = Arc::new(Spawners::only(spawner));
+    let spawners = Arc::new(SpawnerSet::only(spawner));
     let driver =
         Driver { session: session.clone(), store: store.clone(), spawners, permits, metrics: Arc::default() };
     let run = tokio::spawn(driver.run_new(queue));
@@ -94,9 +94,9 @@ async fn a_panic_of_the_task_settles_the_session() {
     let store = Store::open(folder.path(), ([127, 0, 0, 1], 0).into()).unwrap();
     let (spawner, first, _) = spawner();
     let registry =
-        Registry::open(&Config::default(), store, Spawners::only(spawner), Arc::default()).unwrap();
+        Registry::open(&Config::default(), store, SpawnerSet::only(spawner), Arc::default()).unwrap();
     let session =
-        Arc::new(Session::new(&record(), "python".into(), Progress::default(), None, Arc::default()));
+        Arc::new(Session::new(&record(), "python".into(), SessionProgress::default(), None, Arc::default()));
     let _queue = session.open_queue();
     registry.drive(session.clone(), async { panic!("the mistake") });
     let mut progress = session.watch();
