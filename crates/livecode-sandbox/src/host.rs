@@ -16,13 +16,10 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::{
     cgroup::Cgroups,
-    cpus::Cpus,
-    landlock, limits,
-    mounts::Fixtures,
-    report::{InitEvent, Named as _, SetupError, StepStatus},
-    sandbox::Sandbox,
-    seccomp::Profile,
-    without::keeps,
+    handle::sandbox::Sandbox,
+    init_wire::{InitEvent, Named as _, SetupError, StepStatus},
+    kernel::{cpus::Cpus, fault_switch::keeps, landlock, rlimits, seccomp::Profile},
+    rootfs::mounts::Fixtures,
 };
 
 /// The uid and gid of a program as it sees itself in rootless mode.
@@ -125,7 +122,7 @@ impl Host {
             profile: Profile::compile(),
             has_landlock: keeps("landlock") && landlock::is_available(),
             fixtures: Fixtures::find(),
-            dumps_reach_handler: limits::dumps_reach_handler(),
+            dumps_reach_handler: rlimits::dumps_reach_handler(),
             cpus: Cpus::all(),
             ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
             first_id,

@@ -26,35 +26,29 @@
 //! A program's misbehaviour is data ([`InitEvent`]); only what the platform failed at is an error ([`SetupError`]), which
 //! names the step that failed, with its errno.
 
-pub mod artefacts;
-mod bpf;
 mod cgroup;
-mod cpus;
-pub mod fd_passing;
+pub mod doctor;
+mod handle;
 mod host;
 mod init;
-mod landlock;
-mod limits;
-pub mod maker;
-mod mounts;
-mod privileges;
-pub mod probe;
-mod program;
-mod report;
-mod sample;
-mod sandbox;
-mod seccomp;
-mod sys;
-mod without;
+mod init_wire;
+mod kernel;
+mod rootfs;
+pub mod zygote;
 
-pub use cpus::Cpus;
+pub use handle::{
+    sample::SampleVerdict,
+    sandbox::{Pipes, Sandbox},
+};
 pub use host::{Host, HostError};
-pub use maker::ZygoteClient;
-pub use program::ZygoteProgram;
-pub use report::{InitEvent, SetupError, StepStatus};
-pub use sample::SampleVerdict;
-pub use sandbox::{Pipes, Sandbox};
-pub use sys::{Forked, exit_now, fork, has_one_thread, reap_children_automatically};
+pub use init::{artefacts, program::ZygoteProgram};
+pub use init_wire::{InitEvent, SetupError, StepStatus};
+pub use kernel::{
+    cpus::Cpus,
+    fd_passing,
+    sys::{Forked, exit_now, fork, has_one_thread, reap_children_automatically},
+};
+pub use zygote::ZygoteClient;
 
 /// The program's working directory, and its home.
 pub const WORKING_DIRECTORY: &str = "/code";

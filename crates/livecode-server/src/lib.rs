@@ -35,8 +35,10 @@ use crate::{
     catalogue::{Catalogue, CatalogueError},
     config::Config,
     metrics::Metrics,
-    runner::spawner::{SpawnerError, SpawnerLauncher},
-    runner::spawner_set::SpawnerSet,
+    runner::{
+        spawner::{SpawnerError, SpawnerLauncher},
+        spawner_set::SpawnerSet,
+    },
     sessions::{Registry, StoreError},
 };
 

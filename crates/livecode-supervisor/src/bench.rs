@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::splitter::Splitter;
+use crate::io::splitter::Splitter;
 
 /// Cuts output into pieces, as it comes from a pipe at once; says how many there are.
 pub fn split(bytes: Bytes) -> usize {

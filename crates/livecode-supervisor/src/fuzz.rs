@@ -12,9 +12,11 @@ use livecode_protocol::{
 use serde_json::Value;
 
 use crate::{
-    connection::Connection,
-    message::{Lines, check, complaint},
-    splitter::{Hold, Piece, Splitter},
+    io::{
+        messages::{Lines, check, complaint},
+        splitter::{Hold, Piece, Splitter},
+    },
+    session::connection::Connection,
 };
 
 const MARK: &[u8] = b"--MSG--";
@@ -120,7 +122,7 @@ pub fn message_channel(data: &[u8]) {
     let Some((size, sent)) = data.split_first() else { return };
     let mut lines = Lines::default();
     let mut seen = vec![];
-    let mut see = |line: Result<&[u8], (crate::message::NoMessage, &[u8])>| match line {
+    let mut see = |line: Result<&[u8], (crate::io::messages::NoMessage, &[u8])>| match line {
         Ok(json) => {
             is_message(json);
             seen.push(Ok(json.to_vec()));

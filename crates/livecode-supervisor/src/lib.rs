@@ -21,28 +21,14 @@
 //! | `group` | names of the sandboxes' cgroups |
 //! | `sweep` | what dead supervisors left |
 
-mod begin;
 pub mod bench;
-mod cache;
-mod connection;
-mod ending;
-mod folder;
+mod compile_cache;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod group;
-mod idle;
-mod input;
-mod memory;
-mod message;
-mod outputs;
-mod pace;
-mod patience;
-mod pool;
-mod record;
+mod io;
+mod journal;
+mod limits;
+mod session;
 pub mod spawner;
-mod splitter;
-mod supervisor;
-mod sweep;
-mod sync;
 
 pub use livecode_sandbox::{ZygoteProgram, exit_now, fd_passing};

@@ -5,7 +5,7 @@ use std::{path::Path, sync::OnceLock};
 
 use livecode_protocol::session::{CreateSession, Mode};
 
-use super::{Catalogue, Manifest, Runtime};
+use crate::catalogue::{Catalogue, Manifest, Runtime};
 use crate::http::fuzz::order;
 
 /// The built-in runtimes, as if this machine had all that they need.

@@ -12,7 +12,7 @@ use std::{
 use include_dir::{Dir, DirEntry, include_dir};
 use sha2::{Digest as _, Sha256};
 
-use super::{CatalogueError, Manifest, SUPPORT};
+use crate::catalogue::{CatalogueError, Manifest, SUPPORT};
 
 static RUNTIMES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../runtimes");
 static TERMINAL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/terminal.so"));

@@ -13,8 +13,8 @@ use livecode_protocol::SessionId;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{App, problem::ApiError};
 use crate::auth::{Caller, Facts};
+use crate::http::{App, problem::ApiError};
 
 /// The address under which a client reached the server, for links.
 #[derive(Clone, Debug, PartialEq, Eq)]

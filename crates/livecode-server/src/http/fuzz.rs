@@ -17,10 +17,10 @@ use livecode_protocol::{
     session::{CreateSession, SourceFile},
 };
 
-use super::{
+use crate::http::{
+    api::v01::{Exec, arguments, environment, mode, parts},
     caller::parse_json,
     problem::ApiError,
-    v01::{Exec, arguments, environment, mode, parts},
 };
 use crate::{
     catalogue::{Catalogue, fuzz::catalogue},

@@ -15,23 +15,17 @@
 //! | `metrics` | `/metrics` |
 //! | `info` | `/runtimes`, `/healthz`, `/openapi.json` |
 
-mod assets;
+mod api;
 mod caller;
 mod encode;
-mod escape;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod info;
-mod linger;
-mod listen;
-mod metrics;
 mod problem;
-mod sessions;
-mod socket;
-mod stream;
-mod v01;
+mod transport;
+mod websocket;
 
-pub(crate) use listen::serve;
+use api::{assets, info, metrics, sessions, stream, v01};
+pub(crate) use transport::listen::serve;
 
 use std::{sync::Arc, time::Duration};
 

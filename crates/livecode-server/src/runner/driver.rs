@@ -15,14 +15,16 @@ use livecode_protocol::{SessionId, session::Outcome};
 use tokio::io::AsyncReadExt as _;
 use tracing::Instrument as _;
 
-use super::{
+use crate::runner::{
     process,
     supervisor_client::{DeliveryQueue, SupervisorClient},
 };
 use crate::{
     metrics::{Held, Metrics},
-    runner::spawner::{Generation, SpawnerClient},
-    runner::spawner_set::SpawnerSet,
+    runner::{
+        spawner::{Generation, SpawnerClient},
+        spawner_set::SpawnerSet,
+    },
     sessions::{
         session::{Ended, Session, SessionProgress},
         store::{Store, is_exhausted},

@@ -15,7 +15,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::driver::ended_progress;
+use crate::runner::driver::ended_progress;
 use crate::sessions::{
     session::{PendingDelivery, Session, SessionProgress},
     store::Store,

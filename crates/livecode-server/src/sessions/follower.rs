@@ -6,7 +6,7 @@ use livecode_journal::{Entry, Kind, ReadError, Reader};
 use livecode_protocol::control::ClosingEntry;
 use tokio::sync::watch;
 
-use super::{
+use crate::sessions::{
     session::{Ended, Session, SessionProgress},
     store::is_exhausted,
 };

@@ -10,8 +10,8 @@ use std::{
 use livecode_journal::Kind;
 use livecode_protocol::{SessionId, session::Outcome};
 
-use super::{Follower, Item, Session, store::Store};
 use crate::runner::driver::ended_progress;
+use crate::sessions::{Follower, Item, Session, store::Store};
 
 /// A data directory is locked once, and used for all that is tried in it.
 static STORE: Mutex<Option<(PathBuf, Arc<Store>)>> = Mutex::new(None);

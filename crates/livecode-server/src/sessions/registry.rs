@@ -13,7 +13,7 @@ use livecode_protocol::{SessionId, control, run_spec::RunSpec};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
-use super::{
+use crate::sessions::{
     Follower, Session, now_us,
     session::SessionProgress,
     store::{Idempotency, SessionRecord, Store, StoreError},
@@ -23,9 +23,9 @@ use crate::{
     compile_cache::CompileCache,
     config::Config,
     metrics::Metrics,
-    runner::spawner_set::SpawnerSet,
     runner::{
         driver::{Driver, abandon, blocking, ended_progress},
+        spawner_set::SpawnerSet,
         supervisor_client::DeliveryQueue,
     },
     spec::ResolvedSpec,

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Registry, Session, now_us};
+use crate::sessions::{Registry, Session, now_us};
 use crate::{
     config::Config,
     runner::driver::{blocking, ended_progress},

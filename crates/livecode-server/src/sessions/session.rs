@@ -13,7 +13,7 @@ use livecode_protocol::{
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{now_us, store::SessionRecord};
+use crate::sessions::{now_us, store::SessionRecord};
 use crate::{auth::Owner, metrics::Metrics};
 
 /// Deliveries that wait for a session's task; more are refused.

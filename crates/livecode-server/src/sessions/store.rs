@@ -23,7 +23,7 @@ use rustix::fs::{FlockOperation, IFlags, flock, ioctl_getflags, ioctl_setflags};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
-use super::now_us;
+use crate::sessions::now_us;
 use crate::{auth::Owner, compile_cache::CompileCache};
 
 /// Why the data directory could not be used.

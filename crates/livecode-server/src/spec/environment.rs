@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use livecode_protocol::{FileName, session::Mode};
 
-use super::{BadField, file_name};
 use crate::catalogue::Runtime;
+use crate::spec::{BadField, file_name};
 
 /// Names and values of a request together, in bytes.
 const MAX_ENVIRONMENT_BYTES: usize = 64 * 1024;

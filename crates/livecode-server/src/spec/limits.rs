@@ -7,7 +7,7 @@ use livecode_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{BadField, Endpoint};
+use crate::spec::{BadField, Endpoint};
 use crate::{catalogue::Runtime, config::settings};
 
 const MIB: u64 = 1024 * 1024;

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use livecode_sandbox::probe::{Finding, Report, Verdict, probe};
+use livecode_sandbox::doctor::{Finding, Report, Verdict, probe};
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -169,7 +169,7 @@ fn terminal_width() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use livecode_sandbox::probe::Remedy;
+    use livecode_sandbox::doctor::Remedy;
 
     use super::*;
 

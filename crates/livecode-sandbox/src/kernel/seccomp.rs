@@ -1,0 +1,355 @@
+//! The system calls a program may use.
+//!
+//! One filter, which the kernel asks at each call (seccomp(2)):
+//!
+//! 1. **Allowed**: the calls that ordinary programs need, some only with certain arguments.
+//! 2. **Refused**: calls that exist but are none of a program's business fail with `EPERM`, so that the program says so.
+//! 3. Anything else, known or not yet invented, fails with `ENOSYS`, on which C libraries fall back. A call of a foreign
+//!    architecture kills.
+//!
+//! Modelled on the default profile of Docker (its allow-list, its rules for `clone`, `clone3`, `personality` and
+//! `socket`), less what only a privileged container can use. The kernel remembers which calls a filter always allows
+//! (Linux 5.11), so the filter costs nothing at run time. To find out it runs the filter for each call there is when it is
+//! installed; so the filter looks for the call's number by halves, among runs of numbers with the same answer.
+
+use std::{collections::BTreeMap, io};
+
+use libc as c;
+
+use crate::kernel::{
+    bpf::{Part, Word, if_any_bit, if_equal, program, verdict},
+    sys,
+};
+
+/// The filter, put together once and installed in every sandbox.
+pub(crate) struct Profile {
+    filter: Part,
+    /// The same without [`HOARDS`].
+    without_hoards: Part,
+}
+
+/// What the kernel calls this architecture (linux/audit.h).
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+
+const ALLOW: u32 = c::SECCOMP_RET_ALLOW;
+const KILL: u32 = c::SECCOMP_RET_KILL_PROCESS;
+const REFUSE: u32 = c::SECCOMP_RET_ERRNO | c::EPERM as u32;
+const UNKNOWN: u32 = c::SECCOMP_RET_ERRNO | c::ENOSYS as u32;
+
+impl Profile {
+    pub(crate) fn compile() -> Self {
+        let answers = answers();
+        let mut without_hoards = answers.clone();
+        HOARDS.iter().for_each(|call| drop(without_hoards.remove(call)));
+        Self { filter: filter(&answers), without_hoards: filter(&without_hoards) }
+    }
+
+    /// Installs it for this process and all it will start; a stricter one where memory is only looked at. There is no way
+    /// back.
+    pub(crate) fn install(&self, is_memory_sampled: bool) -> io::Result<()> {
+        let filter = if is_memory_sampled { &self.without_hoards } else { &self.filter };
+        sys::install_filter(filter)
+    }
+}
+
+/// What each call is answered; those that are not there do not exist.
+fn answers() -> BTreeMap<i64, Part> {
+    let allowed = ALLOWED.iter().map(|call| (*call, verdict(ALLOW)));
+    let refused = REFUSED.iter().map(|call| (*call, verdict(REFUSE)));
+    allowed.chain(refused).chain(by_arguments()).collect()
+}
+
+/// The program that gives them.
+fn filter(answers: &BTreeMap<i64, Part>) -> Part {
+    let unknown = verdict(UNKNOWN);
+    let end = answers.keys().last().map_or(0, |last| last + 1);
+    let mut runs: Vec<(u32, Part)> = vec![];
+    for number in 0..=end {
+        let answer = answers.get(&number).unwrap_or(&unknown);
+        if runs.last().is_none_or(|(_, last)| !is_same(last, answer)) {
+            runs.push((number as u32, answer.clone()));
+        }
+    }
+    program(ARCHITECTURE, KILL, &runs)
+}
+
+fn is_same(one: &Part, other: &Part) -> bool {
+    let parts =
+        |part: &Part| part.iter().map(|step| (step.code, step.jt, step.jf, step.k)).collect::<Vec<_>>();
+    parts(one) == parts(other)
+}
+
+/// Flags of `clone` and `unshare` that make namespaces: mnt, cgroup, uts, ipc, user, pid, net, and time.
+const NAMESPACES: u32 = (c::CLONE_NEWNS
+    | c::CLONE_NEWCGROUP
+    | c::CLONE_NEWUTS
+    | c::CLONE_NEWIPC
+    | c::CLONE_NEWUSER
+    | c::CLONE_NEWPID
+    | c::CLONE_NEWNET) as u32;
+
+/// Personalities: Linux, the same with address randomisation off (debuggers, sanitizers), and the question.
+const PERSONALITIES: [u32; 3] = [0x0, 0x4_0000, 0xffff_ffff];
+
+/// What `socket` may be called for, all of it inside the session's own network namespace: families, each with its types
+/// and protocols where not all are meant. For others the kernel would load modules on anybody's word.
+const SOCKETS: [(i32, &[i32], &[i32]); 4] = [
+    (c::AF_UNIX, &[], &[]),
+    (c::AF_INET, &[c::SOCK_STREAM, c::SOCK_DGRAM], &[0, c::IPPROTO_TCP, c::IPPROTO_UDP]),
+    (c::AF_INET6, &[c::SOCK_STREAM, c::SOCK_DGRAM], &[0, c::IPPROTO_TCP, c::IPPROTO_UDP]),
+    (c::AF_NETLINK, &[], &[c::NETLINK_ROUTE]), // the addresses of one's own interfaces
+];
+/// The bits of a socket's type that are no flags.
+const TYPE_MASK: u32 = 0xf;
+
+/// Calls whose answer depends on what they are called with. Of arguments that are 32 bits wide, the kernel looks at no others.
+fn by_arguments() -> [(i64, Part); 5] {
+    let (allow, refuse, unknown) = (verdict(ALLOW), verdict(REFUSE), verdict(UNKNOWN));
+    let personality = PERSONALITIES
+        .iter()
+        .fold(unknown, |otherwise, persona| if_equal(Word::Low(0), u32::MAX, *persona, &allow, &otherwise));
+    // The limit of core dumps stays as it is (see `limits`); asking for it is allowed.
+    let is_core =
+        |argument: u32, then: &Part| if_equal(Word::Low(argument), u32::MAX, c::RLIMIT_CORE, then, &allow);
+    let sets = if_any_bit(Word::High(2), u32::MAX, &refuse, &allow);
+    let sets = if_any_bit(Word::Low(2), u32::MAX, &refuse, &sets);
+    [
+        (c::SYS_clone, if_any_bit(Word::Low(0), NAMESPACES, &refuse, &allow)),
+        (c::SYS_personality, personality),
+        (c::SYS_socket, sockets()),
+        (c::SYS_setrlimit, is_core(0, &refuse)),
+        (c::SYS_prlimit64, is_core(1, &sets)),
+    ]
+}
+
+/// Families, types and protocols as in [`SOCKETS`].
+fn sockets() -> Part {
+    let (allow, unknown) = (verdict(ALLOW), verdict(UNKNOWN));
+    let one_of = |word: Word, mask: u32, values: &[i32], then: Part| {
+        let is_any = |otherwise: Part, value: &i32| if_equal(word, mask, *value as u32, &then, &otherwise);
+        if values.is_empty() { then.clone() } else { values.iter().fold(unknown.clone(), is_any) }
+    };
+    SOCKETS.iter().fold(unknown.clone(), |otherwise, (family, types, protocols)| {
+        let protocol = one_of(Word::Low(2), u32::MAX, protocols, allow.clone());
+        let kind = one_of(Word::Low(1), TYPE_MASK, types, protocol);
+        if_equal(Word::Low(0), u32::MAX, *family as u32, &kind, &otherwise)
+    })
+}
+
+/// Calls that make memory which no process has, so that only a cgroup can bound it. Unknown where there is none.
+const HOARDS: &[i64] = &[c::SYS_memfd_create, c::SYS_shmget, c::SYS_msgget, c::SYS_semget];
+
+/// Calls that exist, and that no program here has a use for.
+#[rustfmt::skip]
+const REFUSED: &[i64] = &[
+    // namespaces and mounts
+    c::SYS_unshare, c::SYS_setns, c::SYS_mount, c::SYS_umount2, c::SYS_pivot_root, c::SYS_chroot, c::SYS_open_tree,
+    c::SYS_move_mount, c::SYS_fsopen, c::SYS_fsconfig, c::SYS_fsmount, c::SYS_fspick, c::SYS_mount_setattr,
+    // the kernel's inside
+    c::SYS_bpf, c::SYS_perf_event_open, c::SYS_userfaultfd, c::SYS_kexec_load, c::SYS_kexec_file_load, c::SYS_init_module,
+    c::SYS_finit_module, c::SYS_delete_module, c::SYS_io_uring_setup, c::SYS_io_uring_enter, c::SYS_io_uring_register,
+    c::SYS_syslog, c::SYS_acct, c::SYS_quotactl, c::SYS_fanotify_init, c::SYS_lookup_dcookie,
+    // other processes
+    c::SYS_ptrace, c::SYS_process_vm_readv, c::SYS_process_vm_writev, c::SYS_kcmp, c::SYS_pidfd_getfd,
+    c::SYS_process_madvise, c::SYS_move_pages, c::SYS_migrate_pages, c::SYS_mbind, c::SYS_set_mempolicy,
+    // keys
+    c::SYS_keyctl, c::SYS_add_key, c::SYS_request_key,
+    // the machine
+    c::SYS_reboot, c::SYS_swapon, c::SYS_swapoff, c::SYS_settimeofday, c::SYS_clock_settime, c::SYS_adjtimex,
+    c::SYS_clock_adjtime, c::SYS_sethostname, c::SYS_setdomainname, c::SYS_vhangup, c::SYS_nfsservctl,
+    // a file by handle leaves any root (open_by_handle_at(2): CAP_DAC_READ_SEARCH)
+    c::SYS_open_by_handle_at, c::SYS_name_to_handle_at,
+    #[cfg(target_arch = "x86_64")] c::SYS_iopl,
+    #[cfg(target_arch = "x86_64")] c::SYS_ioperm,
+    #[cfg(target_arch = "x86_64")] c::SYS_modify_ldt,
+    #[cfg(target_arch = "x86_64")] c::SYS_uselib,
+    #[cfg(target_arch = "x86_64")] c::SYS_ustat,
+    #[cfg(target_arch = "x86_64")] c::SYS_sysfs,
+    #[cfg(target_arch = "x86_64")] c::SYS__sysctl,
+];
+
+/// Calls that ordinary programs use, whatever their arguments. `clone`, `personality` and `socket` have rules of their
+/// own; `clone3`, whose flags lie in memory where a filter cannot see them, is left out: C libraries fall back on `clone`.
+#[rustfmt::skip]
+const ALLOWED: &[i64] = &[
+    // files by descriptor
+    c::SYS_read, c::SYS_write, c::SYS_readv, c::SYS_writev, c::SYS_pread64, c::SYS_pwrite64, c::SYS_preadv,
+    c::SYS_pwritev, c::SYS_preadv2, c::SYS_pwritev2, c::SYS_lseek, c::SYS_close, c::SYS_close_range, c::SYS_dup,
+    c::SYS_dup3, c::SYS_fcntl, c::SYS_flock, c::SYS_ioctl, c::SYS_fsync, c::SYS_fdatasync, c::SYS_sync_file_range,
+    c::SYS_syncfs, c::SYS_ftruncate, c::SYS_fallocate, c::SYS_fadvise64, c::SYS_readahead, c::SYS_sendfile, c::SYS_splice,
+    c::SYS_tee, c::SYS_vmsplice, c::SYS_copy_file_range, c::SYS_fstat, c::SYS_fstatfs, c::SYS_fchmod, c::SYS_fchown,
+    c::SYS_fchdir, c::SYS_getdents64,
+    // files by name
+    c::SYS_openat, c::SYS_openat2, c::SYS_statx, c::SYS_newfstatat, c::SYS_statfs, c::SYS_faccessat, c::SYS_faccessat2,
+    c::SYS_mkdirat, c::SYS_mknodat, c::SYS_unlinkat, c::SYS_linkat, c::SYS_symlinkat, c::SYS_readlinkat, c::SYS_renameat,
+    c::SYS_renameat2, c::SYS_truncate, c::SYS_utimensat, c::SYS_fchmodat, c::SYS_fchmodat2, c::SYS_fchownat,
+    c::SYS_getcwd, c::SYS_chdir, c::SYS_umask, c::SYS_getxattr, c::SYS_lgetxattr, c::SYS_fgetxattr, c::SYS_listxattr,
+    c::SYS_llistxattr, c::SYS_flistxattr, c::SYS_setxattr, c::SYS_lsetxattr, c::SYS_fsetxattr, c::SYS_removexattr,
+    c::SYS_lremovexattr, c::SYS_fremovexattr, c::SYS_inotify_init1, c::SYS_inotify_add_watch, c::SYS_inotify_rm_watch,
+    // memory
+    c::SYS_mmap, c::SYS_munmap, c::SYS_mprotect, c::SYS_mremap, c::SYS_madvise, c::SYS_mincore, c::SYS_msync, c::SYS_brk,
+    c::SYS_mlock, c::SYS_mlock2, c::SYS_munlock, c::SYS_mlockall, c::SYS_munlockall, c::SYS_memfd_create, c::SYS_membarrier,
+    c::SYS_pkey_alloc, c::SYS_pkey_free, c::SYS_pkey_mprotect, c::SYS_get_mempolicy, c::SYS_remap_file_pages,
+    // processes and threads
+    c::SYS_execve, c::SYS_execveat, c::SYS_exit, c::SYS_exit_group, c::SYS_wait4, c::SYS_waitid, c::SYS_kill, c::SYS_tkill,
+    c::SYS_tgkill, c::SYS_pidfd_open, c::SYS_pidfd_send_signal, c::SYS_getpid, c::SYS_getppid, c::SYS_gettid, c::SYS_getpgid,
+    c::SYS_setpgid, c::SYS_getsid, c::SYS_setsid, c::SYS_set_tid_address, c::SYS_set_robust_list, c::SYS_get_robust_list,
+    c::SYS_futex, c::SYS_futex_waitv, c::SYS_rseq, c::SYS_prctl, c::SYS_getrlimit, c::SYS_setrlimit, c::SYS_prlimit64,
+    c::SYS_getrusage, c::SYS_times, c::SYS_getpriority, c::SYS_setpriority, c::SYS_ioprio_get, c::SYS_ioprio_set,
+    c::SYS_sched_yield, c::SYS_sched_getaffinity, c::SYS_sched_setaffinity, c::SYS_sched_getparam, c::SYS_sched_setparam,
+    c::SYS_sched_getscheduler, c::SYS_sched_setscheduler, c::SYS_sched_getattr, c::SYS_sched_setattr,
+    c::SYS_sched_get_priority_max, c::SYS_sched_get_priority_min, c::SYS_sched_rr_get_interval, c::SYS_getcpu,
+    c::SYS_restart_syscall, c::SYS_seccomp,
+    c::SYS_landlock_create_ruleset, c::SYS_landlock_add_rule, c::SYS_landlock_restrict_self,
+    // signals
+    c::SYS_rt_sigaction, c::SYS_rt_sigprocmask, c::SYS_rt_sigreturn, c::SYS_rt_sigpending, c::SYS_rt_sigsuspend,
+    c::SYS_rt_sigtimedwait, c::SYS_rt_sigqueueinfo, c::SYS_rt_tgsigqueueinfo, c::SYS_sigaltstack, c::SYS_signalfd4,
+    // who am I; setting fails, since nobody here has a capability, but with the errno that programs expect
+    c::SYS_getuid, c::SYS_geteuid, c::SYS_getgid, c::SYS_getegid, c::SYS_getresuid, c::SYS_getresgid, c::SYS_getgroups,
+    c::SYS_setuid, c::SYS_setgid, c::SYS_setreuid, c::SYS_setregid, c::SYS_setresuid, c::SYS_setresgid, c::SYS_setgroups,
+    c::SYS_setfsuid, c::SYS_setfsgid, c::SYS_capget, c::SYS_capset,
+    // time
+    c::SYS_nanosleep, c::SYS_clock_nanosleep, c::SYS_clock_gettime, c::SYS_clock_getres, c::SYS_gettimeofday,
+    c::SYS_getitimer, c::SYS_setitimer, c::SYS_timer_create, c::SYS_timer_settime, c::SYS_timer_gettime,
+    c::SYS_timer_getoverrun, c::SYS_timer_delete, c::SYS_timerfd_create, c::SYS_timerfd_settime, c::SYS_timerfd_gettime,
+    // waiting
+    c::SYS_ppoll, c::SYS_pselect6, c::SYS_epoll_create1, c::SYS_epoll_ctl, c::SYS_epoll_pwait, c::SYS_epoll_pwait2,
+    c::SYS_eventfd2, c::SYS_pipe2, c::SYS_io_setup, c::SYS_io_submit, c::SYS_io_getevents,
+    c::SYS_io_cancel, c::SYS_io_destroy,
+    // sockets, inside the session's own network
+    c::SYS_socketpair, c::SYS_bind, c::SYS_listen, c::SYS_accept, c::SYS_accept4, c::SYS_connect, c::SYS_shutdown,
+    c::SYS_getsockname, c::SYS_getpeername, c::SYS_getsockopt, c::SYS_setsockopt, c::SYS_sendto, c::SYS_sendmsg,
+    c::SYS_sendmmsg, c::SYS_recvfrom, c::SYS_recvmsg, c::SYS_recvmmsg,
+    // IPC, inside the session's own namespace
+    c::SYS_shmget, c::SYS_shmat, c::SYS_shmdt, c::SYS_shmctl, c::SYS_semget, c::SYS_semop, c::SYS_semtimedop, c::SYS_semctl,
+    c::SYS_msgget, c::SYS_msgsnd, c::SYS_msgrcv, c::SYS_msgctl, c::SYS_mq_open, c::SYS_mq_unlink, c::SYS_mq_timedsend,
+    c::SYS_mq_timedreceive, c::SYS_mq_notify, c::SYS_mq_getsetattr,
+    // the machine, read only
+    c::SYS_uname, c::SYS_sysinfo, c::SYS_getrandom, c::SYS_sync,
+    #[cfg(target_arch = "x86_64")] c::SYS_open,
+    #[cfg(target_arch = "x86_64")] c::SYS_creat,
+    #[cfg(target_arch = "x86_64")] c::SYS_stat,
+    #[cfg(target_arch = "x86_64")] c::SYS_lstat,
+    #[cfg(target_arch = "x86_64")] c::SYS_access,
+    #[cfg(target_arch = "x86_64")] c::SYS_mkdir,
+    #[cfg(target_arch = "x86_64")] c::SYS_mknod,
+    #[cfg(target_arch = "x86_64")] c::SYS_rmdir,
+    #[cfg(target_arch = "x86_64")] c::SYS_unlink,
+    #[cfg(target_arch = "x86_64")] c::SYS_link,
+    #[cfg(target_arch = "x86_64")] c::SYS_symlink,
+    #[cfg(target_arch = "x86_64")] c::SYS_readlink,
+    #[cfg(target_arch = "x86_64")] c::SYS_rename,
+    #[cfg(target_arch = "x86_64")] c::SYS_chmod,
+    #[cfg(target_arch = "x86_64")] c::SYS_chown,
+    #[cfg(target_arch = "x86_64")] c::SYS_lchown,
+    #[cfg(target_arch = "x86_64")] c::SYS_utime,
+    #[cfg(target_arch = "x86_64")] c::SYS_utimes,
+    #[cfg(target_arch = "x86_64")] c::SYS_futimesat,
+    #[cfg(target_arch = "x86_64")] c::SYS_getdents,
+    #[cfg(target_arch = "x86_64")] c::SYS_dup2,
+    #[cfg(target_arch = "x86_64")] c::SYS_pipe,
+    #[cfg(target_arch = "x86_64")] c::SYS_poll,
+    #[cfg(target_arch = "x86_64")] c::SYS_select,
+    #[cfg(target_arch = "x86_64")] c::SYS_epoll_create,
+    #[cfg(target_arch = "x86_64")] c::SYS_epoll_wait,
+    #[cfg(target_arch = "x86_64")] c::SYS_eventfd,
+    #[cfg(target_arch = "x86_64")] c::SYS_signalfd,
+    #[cfg(target_arch = "x86_64")] c::SYS_inotify_init,
+    #[cfg(target_arch = "x86_64")] c::SYS_fork,
+    #[cfg(target_arch = "x86_64")] c::SYS_vfork,
+    #[cfg(target_arch = "x86_64")] c::SYS_getpgrp,
+    #[cfg(target_arch = "x86_64")] c::SYS_alarm,
+    #[cfg(target_arch = "x86_64")] c::SYS_pause,
+    #[cfg(target_arch = "x86_64")] c::SYS_time,
+    #[cfg(target_arch = "x86_64")] c::SYS_arch_prctl,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::bpf::tests::run;
+
+    #[test]
+    fn no_call_is_both_allowed_and_refused() {
+        let both: Vec<_> = REFUSED.iter().filter(|call| ALLOWED.contains(call)).collect();
+        assert!(both.is_empty(), "{both:?}");
+    }
+
+    fn answer(number: i64, arguments: [u64; 6]) -> u32 {
+        run(&Profile::compile().filter, ARCHITECTURE, number as u32, arguments)
+    }
+
+    #[test]
+    fn each_call_has_the_answer_of_its_list() {
+        let Profile { filter, without_hoards } = Profile::compile();
+        let special: Vec<_> = by_arguments().iter().map(|(call, _)| *call).collect();
+        for number in (0..2000).filter(|number| !special.contains(number)) {
+            let expected = match number {
+                _ if REFUSED.contains(&number) => REFUSE,
+                _ if ALLOWED.contains(&number) => ALLOW,
+                _ => UNKNOWN,
+            };
+            assert_eq!(run(&filter, ARCHITECTURE, number as u32, [0; 6]), expected, "call {number}");
+            let strict = if HOARDS.contains(&number) { UNKNOWN } else { expected };
+            assert_eq!(run(&without_hoards, ARCHITECTURE, number as u32, [0; 6]), strict, "call {number}");
+        }
+        for number in [u32::MAX, 0x4000_0000, 0x4000_0001] {
+            assert_eq!(run(&filter, ARCHITECTURE, number, [0; 6]), UNKNOWN); // x32 is no architecture of its own
+        }
+        assert_eq!(run(&filter, 0x4000_0003, 1, [0; 6]), KILL); // 32-bit x86
+        assert!(filter.len() < 400, "{} steps", filter.len());
+    }
+
+    #[test]
+    fn clone_makes_processes_and_threads_but_no_namespaces() {
+        assert_eq!(answer(c::SYS_clone, [c::SIGCHLD as u64, 0, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(answer(c::SYS_clone, [(c::CLONE_VM | c::CLONE_THREAD) as u64, 0, 0, 0, 0, 0]), ALLOW);
+        for flag in 0..32 {
+            let expected = if NAMESPACES & 1 << flag == 0 { ALLOW } else { REFUSE };
+            assert_eq!(answer(c::SYS_clone, [1 << flag | c::SIGCHLD as u64, 0, 0, 0, 0, 0]), expected);
+        }
+    }
+
+    #[test]
+    fn sockets_are_of_the_families_types_and_protocols_listed() {
+        let socket = |family: i32, kind: i32, protocol: i32| {
+            answer(c::SYS_socket, [family as u64, kind as u64, protocol as u64, 0, 0, 0])
+        };
+        for kind in [c::SOCK_STREAM, c::SOCK_DGRAM, c::SOCK_RAW, c::SOCK_SEQPACKET] {
+            for protocol in [0, c::IPPROTO_TCP, c::IPPROTO_UDP, c::IPPROTO_ICMP, c::IPPROTO_SCTP] {
+                let is_plain = [c::SOCK_STREAM, c::SOCK_DGRAM].contains(&kind)
+                    && [0, c::IPPROTO_TCP, c::IPPROTO_UDP].contains(&protocol);
+                let expected = if is_plain { ALLOW } else { UNKNOWN };
+                for family in [c::AF_INET, c::AF_INET6] {
+                    assert_eq!(socket(family, kind, protocol), expected, "{family} {kind} {protocol}");
+                    assert_eq!(socket(family, kind | c::SOCK_CLOEXEC | c::SOCK_NONBLOCK, protocol), expected);
+                }
+                assert_eq!(socket(c::AF_UNIX, kind, protocol), ALLOW);
+                let expected = if protocol == c::NETLINK_ROUTE { ALLOW } else { UNKNOWN };
+                assert_eq!(socket(c::AF_NETLINK, kind, protocol), expected);
+            }
+        }
+        for family in [c::AF_PACKET, c::AF_VSOCK, c::AF_ALG, c::AF_XDP, c::AF_UNSPEC] {
+            assert_eq!(socket(family, c::SOCK_STREAM, 0), UNKNOWN, "{family}");
+        }
+    }
+
+    #[test]
+    fn a_personality_and_the_limit_of_core_dumps_are_as_they_are() {
+        for persona in [0, 0x4_0000, 0xffff_ffff] {
+            assert_eq!(answer(c::SYS_personality, [persona, 0, 0, 0, 0, 0]), ALLOW);
+        }
+        assert_eq!(answer(c::SYS_personality, [8, 0, 0, 0, 0, 0]), UNKNOWN); // PER_LINUX32
+        let (core, files) = (u64::from(c::RLIMIT_CORE), u64::from(c::RLIMIT_NOFILE));
+        assert_eq!(answer(c::SYS_setrlimit, [core, 1, 0, 0, 0, 0]), REFUSE);
+        assert_eq!(answer(c::SYS_setrlimit, [files, 1, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(answer(c::SYS_prlimit64, [0, core, 0, 1, 0, 0]), ALLOW);
+        assert_eq!(answer(c::SYS_prlimit64, [0, files, 1, 1, 0, 0]), ALLOW);
+        for new in [1, 1 << 32, u64::MAX] {
+            assert_eq!(answer(c::SYS_prlimit64, [0, core, new, 1, 0, 0]), REFUSE);
+        }
+    }
+}

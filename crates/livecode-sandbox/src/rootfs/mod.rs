@@ -1,0 +1,3 @@
+//! The root file system of a sandbox.
+
+pub(crate) mod mounts;

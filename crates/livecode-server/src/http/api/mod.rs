@@ -1,0 +1,8 @@
+//! The routes, one file for each group.
+
+pub(crate) mod assets;
+pub(crate) mod info;
+pub(crate) mod metrics;
+pub(crate) mod sessions;
+pub(crate) mod stream;
+pub(crate) mod v01;
