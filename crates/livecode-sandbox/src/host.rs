@@ -15,11 +15,11 @@ use livecode_protocol::{
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::{
-    cgroup::Cgroups,
+    cgroup::CgroupHierarchies,
     handle::sandbox::Sandbox,
-    init_wire::{InitEvent, Named as _, SetupError, StepStatus},
-    kernel::{cpus::Cpus, fault_switch::keeps, landlock, rlimits, seccomp::Profile},
-    rootfs::mounts::Fixtures,
+    init_wire::{InitEvent, SetupContext as _, SetupError, StepStatus},
+    kernel::{cpus::Cpus, fault_switch::is_enabled, landlock, rlimits, seccomp::SeccompProfile},
+    rootfs::mounts::HostMounts,
 };
 
 /// The uid and gid of a program as it sees itself in rootless mode.
@@ -61,9 +61,9 @@ pub(crate) fn trial(run: Step) -> RunSpec {
 
 /// A file that an order can be read from.
 pub(crate) fn order_file(order: &RunSpec) -> Result<File, SetupError> {
-    let text = serde_json::to_vec(order).map_err(io::Error::from).step("write the order")?;
-    let file = memfd_create("order", MemfdFlags::CLOEXEC).map(File::from).step("make the order's file")?;
-    file.write_all_at(&text, 0).step("write the order")?;
+    let text = serde_json::to_vec(order).map_err(io::Error::from).context("write the order")?;
+    let file = memfd_create("order", MemfdFlags::CLOEXEC).map(File::from).context("make the order's file")?;
+    file.write_all_at(&text, 0).context("write the order")?;
     Ok(file)
 }
 
@@ -86,10 +86,10 @@ fn has_ids(first: u32) -> bool {
 pub struct Host {
     pub(crate) staging: PathBuf,
     pub(crate) rootless: bool,
-    pub(crate) cgroups: Cgroups,
-    pub(crate) profile: Profile,
+    pub(crate) cgroups: CgroupHierarchies,
+    pub(crate) profile: SeccompProfile,
     pub(crate) has_landlock: bool,
-    pub(crate) fixtures: Fixtures,
+    pub(crate) fixtures: HostMounts,
     dumps_reach_handler: bool,
     /// The CPUs that sessions may use.
     pub cpus: Cpus,
@@ -118,10 +118,10 @@ impl Host {
         Self {
             staging,
             rootless: !rustix::process::geteuid().is_root() || !has_ids(first_id),
-            cgroups: Cgroups::find(format!("livecode-{name:016x}-")),
-            profile: Profile::compile(),
-            has_landlock: keeps("landlock") && landlock::is_available(),
-            fixtures: Fixtures::find(),
+            cgroups: CgroupHierarchies::find(format!("livecode-{name:016x}-")),
+            profile: SeccompProfile::compile(),
+            has_landlock: is_enabled("landlock") && landlock::is_available(),
+            fixtures: HostMounts::find(),
             dumps_reach_handler: rlimits::dumps_reach_handler(),
             cpus: Cpus::all(),
             ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),

@@ -25,13 +25,13 @@ pub struct SetupError {
 }
 
 /// Gives a result of the kernel's the name of the step it belongs to.
-pub(crate) trait Named<T> {
+pub(crate) trait SetupContext<T> {
     /// Names the step that `self` is the result of.
-    fn step(self, step: impl Into<String>) -> Result<T, SetupError>;
+    fn context(self, step: impl Into<String>) -> Result<T, SetupError>;
 }
 
-impl<T, E: Into<io::Error>> Named<T> for Result<T, E> {
-    fn step(self, step: impl Into<String>) -> Result<T, SetupError> {
+impl<T, E: Into<io::Error>> SetupContext<T> for Result<T, E> {
+    fn context(self, step: impl Into<String>) -> Result<T, SetupError> {
         self.map_err(|source| SetupError { step: step.into(), source: source.into() })
     }
 }
@@ -147,7 +147,7 @@ impl InitEvent {
 
 /// What the supervisor asks of init: a datagram of two bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+pub(crate) enum InitRequest {
     /// Take the order that is attached, and what was compiled before if that is, too; and fork the first step.
     Begin,
     /// Fork the step with this index.
@@ -158,7 +158,7 @@ pub(crate) enum Request {
     Take,
 }
 
-impl Request {
+impl InitRequest {
     pub(crate) fn encode(self) -> [u8; 2] {
         match self {
             Self::Begin => [3, 0],
@@ -218,8 +218,9 @@ mod tests {
 
     #[test]
     fn requests_arrive_as_they_were_sent() {
-        for request in [Request::Begin, Request::Start(2), Request::Signal(15), Request::Take] {
-            assert_eq!(Request::decode(&request.encode()), Some(request));
+        for request in [InitRequest::Begin, InitRequest::Start(2), InitRequest::Signal(15), InitRequest::Take]
+        {
+            assert_eq!(InitRequest::decode(&request.encode()), Some(request));
         }
     }
 }

@@ -87,16 +87,16 @@ pub struct Metrics {
 }
 
 /// Counts in a gauge while it is held.
-pub(crate) struct Held(IntGauge);
+pub(crate) struct GaugeGuard(IntGauge);
 
-impl Held {
+impl GaugeGuard {
     pub fn new(gauge: &IntGauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn what_is_counted_is_said() {
         let metrics = Metrics::default();
-        let held = Held::new(&metrics.running);
+        let held = GaugeGuard::new(&metrics.running);
         metrics.ended(Outcome::Timeout, Some(Duration::from_millis(15)));
         metrics.ended(Outcome::Cancelled, None);
         metrics.answered(429);

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     io::{
-        messages::{Lines, check, complaint},
+        messages::{MessageLines, check, rejection_note},
         splitter::{Hold, Piece, Splitter},
     },
     session::connection::Connection,
@@ -120,15 +120,15 @@ fn is_message(json: &[u8]) {
 /// The message channel; the first byte says how it is cut.
 pub fn message_channel(data: &[u8]) {
     let Some((size, sent)) = data.split_first() else { return };
-    let mut lines = Lines::default();
+    let mut lines = MessageLines::default();
     let mut seen = vec![];
-    let mut see = |line: Result<&[u8], (crate::io::messages::NoMessage, &[u8])>| match line {
+    let mut see = |line: Result<&[u8], (crate::io::messages::MessageError, &[u8])>| match line {
         Ok(json) => {
             is_message(json);
             seen.push(Ok(json.to_vec()));
         }
         Err((why, line)) => {
-            assert_eq!(complaint(&why, line).iter().filter(|byte| **byte == b'\n').count(), 1);
+            assert_eq!(rejection_note(&why, line).iter().filter(|byte| **byte == b'\n').count(), 1);
             seen.push(Err(line.to_vec()));
         }
     };

@@ -34,7 +34,7 @@ pub extern "C" fn livecode_zygote() -> usize {
 
 fn run() -> Result<Option<ZygoteProgram>, Box<dyn std::error::Error>> {
     let (socket, settings) = settle()?;
-    let program = spawner::serve_as_template(&socket, &settings)?;
+    let program = spawner::serve_interpreter_zygote(&socket, &settings)?;
     std::mem::forget(socket); // closed already in a program, as all are
     Ok(program)
 }

@@ -1,6 +1,6 @@
 //! Limits that a session's processes share, by cgroup: v2, v1, and machines that mix both.
 //!
-//! A host finds out once which folders it may make groups in ([`Cgroups::find`]); each sandbox then has a [`Group`],
+//! A host finds out once which folders it may make groups in ([`CgroupHierarchies::find`]); each sandbox then has a [`SandboxCgroup`],
 //! which is a folder of the same name in each hierarchy, removed when it is dropped.
 //!
 //! The groups stand beside the server's own processes, not in a group of their own: so one that gives way does so to every other
@@ -25,8 +25,8 @@ use rustix::{
 };
 
 use crate::{
-    init_wire::{Named, SetupError},
-    kernel::fault_switch::keeps,
+    init_wire::{SetupContext, SetupError},
+    kernel::fault_switch::is_enabled,
 };
 
 /// Length of a period of the CPU bandwidth controller, in microseconds.
@@ -37,7 +37,7 @@ const V1_CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "cpuacct"];
 
 /// The folders that this host may make groups in.
 #[derive(Debug, Default)]
-pub(crate) struct Cgroups {
+pub(crate) struct CgroupHierarchies {
     /// What the names of this host's groups begin with.
     prefix: String,
     /// The v2 tree, with or without controllers.
@@ -65,14 +65,14 @@ pub(crate) struct Missing {
     pub cpu_time: bool,
 }
 
-impl Cgroups {
+impl CgroupHierarchies {
     /// Looks which of this process's own groups, one in each hierarchy, groups can be made in. Their names are to begin with
     /// `prefix`.
     pub fn find(prefix: String) -> Self {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let mut found = Self { prefix, ..Self::default() };
-        if !keeps("cgroups") {
+        if !is_enabled("cgroups") {
             return found;
         }
         for line in mounts.lines() {
@@ -173,7 +173,7 @@ impl Cgroups {
         let folders = self.folders().into_iter();
         let mut groups: Vec<PathBuf> =
             folders.flat_map(|folder| names.iter().flat_map(move |name| places(folder, name))).collect();
-        let until = Instant::now() + SWEEP_PATIENCE;
+        let until = Instant::now() + SWEEP_TIMEOUT;
         let mut pause = MIN_SWEEP_PAUSE;
         loop {
             groups.retain(|group| group.is_dir());
@@ -193,9 +193,9 @@ impl Cgroups {
     }
 
     /// Makes the group of one sandbox, without limits.
-    pub fn create(&self, name: &str) -> Result<Group, SetupError> {
+    pub fn create(&self, name: &str) -> Result<SandboxCgroup, SetupError> {
         let name = self.prefix.clone() + name;
-        let mut group = Group::default();
+        let mut group = SandboxCgroup::default();
         if let Some(folder) = &self.unified {
             group.unified = Some(Folder::make(folder, &name)?);
         }
@@ -351,7 +351,7 @@ mod v2 {
 
 /// One sandbox's folders in all hierarchies. Dropping it removes them; by then its processes must be gone.
 #[derive(Debug, Default)]
-pub(crate) struct Group {
+pub(crate) struct SandboxCgroup {
     unified: Option<Folder>,
     memory: Option<Folder>,
     pids: Option<Folder>,
@@ -365,17 +365,17 @@ pub(crate) struct Group {
     cpu_millicores: Option<u32>,
 }
 
-impl Group {
+impl SandboxCgroup {
     /// Sets the limits of the next step. What is as it should be is left alone.
     pub fn set_step(&mut self, limits: &StepLimits) -> Result<(), SetupError> {
         if self.memory_bytes != Some(limits.memory_bytes) {
-            self.set_memory(limits.memory_bytes).step("limit memory")?;
+            self.set_memory(limits.memory_bytes).context("limit memory")?;
             self.memory_bytes = Some(limits.memory_bytes);
         }
         if self.processes != Some(limits.processes) {
             let pids = if self.v2_pids { &self.unified } else { &self.pids };
             // One more than asked for: init is counted too.
-            put(pids, "pids.max", u64::from(limits.processes) + 1).step("limit processes")?;
+            put(pids, "pids.max", u64::from(limits.processes) + 1).context("limit processes")?;
             self.processes = Some(limits.processes);
         }
         Ok(())
@@ -384,7 +384,7 @@ impl Group {
     /// Sets the share of the processors, in thousandths of one.
     pub fn set_cpu_share(&mut self, millicores: u32) -> Result<(), SetupError> {
         if self.cpu_millicores != Some(millicores) {
-            self.put_cpu_share(millicores).step("limit the CPU share")?;
+            self.put_cpu_share(millicores).context("limit the CPU share")?;
             self.cpu_millicores = Some(millicores);
         }
         Ok(())
@@ -429,13 +429,13 @@ impl Group {
     }
 
     /// The v2 folder, for a process to be born into.
-    pub fn birthplace(&self) -> io::Result<Option<OwnedFd>> {
+    pub fn cgroup_fd(&self) -> io::Result<Option<OwnedFd>> {
         let open = |folder: &Folder| Ok(File::open(&folder.0)?.into());
         self.unified.as_ref().map(open).transpose()
     }
 
     /// Files of the v1 groups; a process that writes `0` to each moves itself there.
-    pub fn entrances(&self) -> io::Result<Vec<File>> {
+    pub fn tasks_files(&self) -> io::Result<Vec<File>> {
         let folders = [&self.memory, &self.pids, &self.cpu, &self.cpuacct].into_iter().flatten();
         folders.map(|folder| File::options().write(true).open(folder.0.join("tasks"))).collect()
     }
@@ -506,7 +506,7 @@ impl Group {
 /// Whether a group's processes give way.
 const CPU_IDLE: &str = "cpu.idle";
 /// How long groups are swept, all together, and how long it pauses between two rounds, at first and at most.
-const SWEEP_PATIENCE: Duration = Duration::from_secs(3);
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(3);
 const MIN_SWEEP_PAUSE: Duration = Duration::from_millis(1);
 const MAX_SWEEP_PAUSE: Duration = Duration::from_millis(100);
 
@@ -553,7 +553,7 @@ impl Folder {
             }
             other => other,
         }
-        .step(format!("make cgroup {}", path.display()))?;
+        .context(format!("make cgroup {}", path.display()))?;
         Ok(Self(path))
     }
 }

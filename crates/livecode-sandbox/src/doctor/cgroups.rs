@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::cgroup::Cgroups;
+use crate::cgroup::CgroupHierarchies;
 use crate::doctor::{Finding, Verdict, read};
 
 /// The way of an ordinary user with systemd.
@@ -13,7 +13,7 @@ const DELEGATE_TO_USERS: &str = "sudo mkdir -p /etc/systemd/system/user@.service
 const BY_HAND: &str = "sudo sh -c 'cd /sys/fs/cgroup && echo +memory +pids +cpu > cgroup.subtree_control && mkdir -p livecode && chown -R '$(id -u)' livecode && echo '$$' > livecode/cgroup.procs'";
 
 /// How cgroups are mounted, and who we are to them.
-struct Layout {
+struct CgroupMounts {
     rootless: bool,
     /// Controllers that the v2 tree has.
     v2: Option<String>,
@@ -22,7 +22,7 @@ struct Layout {
     has_systemd: bool,
 }
 
-impl Layout {
+impl CgroupMounts {
     fn look(rootless: bool) -> Self {
         let mut layout =
             Self { rootless, v2: None, v1: vec![], has_systemd: Path::new("/run/systemd/system").exists() };
@@ -95,8 +95,8 @@ impl Layout {
 }
 
 /// One line each: how cgroups are there, and each limit that rests on them.
-pub(crate) fn findings(cgroups: &Cgroups, rootless: bool) -> Vec<Finding> {
-    let layout = Layout::look(rootless);
+pub(crate) fn findings(cgroups: &CgroupHierarchies, rootless: bool) -> Vec<Finding> {
+    let layout = CgroupMounts::look(rootless);
     let missing = cgroups.missing();
     let limits = [
         (

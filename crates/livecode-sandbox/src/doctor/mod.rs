@@ -15,7 +15,7 @@ use rustix::{
 use crate::{
     host::{Host, HostError},
     init,
-    init_wire::{Named, SetupError},
+    init_wire::{SetupContext, SetupError},
     kernel::{
         rlimits,
         sys::{self, Forked},
@@ -62,7 +62,7 @@ pub struct Finding {
 
 /// All that was found.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct DoctorReport {
     /// One a line, in the order in which a sandbox needs them.
     pub findings: Vec<Finding>,
     /// Whether a program could be run in a sandbox.
@@ -92,7 +92,7 @@ impl Finding {
 
 /// Looks at this machine, for this user. `staging` is an empty folder; this process has one thread. What is made to look is
 /// removed.
-pub fn probe(staging: PathBuf) -> Report {
+pub fn probe(staging: PathBuf) -> DoctorReport {
     // No server has this name: theirs are hashes of paths.
     let mut host = Host::new(staging, u64::from(std::process::id()) | 0xd0c7_0000_0000_0000);
     let rootless = host.rootless;
@@ -108,7 +108,7 @@ pub fn probe(staging: PathBuf) -> Report {
     findings.push(sandbox);
     let degraded = host.degraded();
     host.dissolve();
-    Report { findings, can_run, degraded }
+    DoctorReport { findings, can_run, degraded }
 }
 
 fn read(path: &str) -> Option<String> {
@@ -147,7 +147,7 @@ fn attempt(
 ) -> Result<(), SetupError> {
     let outer = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let flags = if rootless { flags | libc::CLONE_NEWUSER } else { flags };
-    match sys::clone(flags, None).step("clone")? {
+    match sys::clone(flags, None).context("clone")? {
         Forked::Child => {
             let mapped = if rootless { init::map_ids(0, outer) } else { Ok(()) };
             let errno = match mapped.and_then(|()| act()) {
@@ -156,10 +156,10 @@ fn attempt(
             };
             sys::exit_now(errno)
         }
-        Forked::Parent(child) => match sys::bury(child.pid).step("wait")?.exit_code {
+        Forked::Parent(child) => match sys::reap_child(child.pid).context("wait")?.exit_code {
             Some(0) => Ok(()),
-            Some(errno) => Err(io::Error::from_raw_os_error(errno)).step("use"),
-            None => Err(io::Error::from_raw_os_error(libc::EIO)).step("use"),
+            Some(errno) => Err(io::Error::from_raw_os_error(errno)).context("use"),
+            None => Err(io::Error::from_raw_os_error(libc::EIO)).context("use"),
         },
     }
 }
@@ -171,7 +171,7 @@ fn user_namespaces(rootless: bool) -> Finding {
     }
     // To be of use, one must give privilege over what is made in it: AppArmor lets it be made, and then gives none.
     let tried = attempt(true, libc::CLONE_NEWUTS, || {
-        rustix::system::sethostname(b"livecode").step("set the host name")
+        rustix::system::sethostname(b"livecode").context("set the host name")
     });
     let Err(error) = tried else { return Finding::ok(NAME, "may be made") };
     let finding = Finding::new(NAME, Verdict::Missing, format!("cannot be used: {}", error.source));
@@ -211,7 +211,7 @@ fn namespaces(rootless: bool) -> Vec<Finding> {
     let nothing: Act = || Ok(());
     let mounts: Act = || {
         let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-        mount_change("/", flags).step("make mounts private")
+        mount_change("/", flags).context("make mounts private")
     };
     let kinds: [(&str, &str, i32, &str, Act); 6] = [
         (
@@ -233,14 +233,14 @@ fn namespaces(rootless: bool) -> Vec<Finding> {
             "max_net_namespaces",
             libc::CLONE_NEWNET,
             "no network but its own loopback device",
-            || sys::loopback_up().step("bring the loopback device up"),
+            || sys::loopback_up().context("bring the loopback device up"),
         ),
         ("ipc namespace", "max_ipc_namespaces", libc::CLONE_NEWIPC, "no shared memory with anybody", nothing),
         ("uts namespace", "max_uts_namespaces", libc::CLONE_NEWUTS, "its own host name", || {
-            rustix::system::sethostname(b"livecode").step("set the host name")
+            rustix::system::sethostname(b"livecode").context("set the host name")
         }),
         ("cgroup namespace", "max_cgroup_namespaces", 0, "its own view of cgroups", || {
-            sys::unshare_cgroup_namespace().step("make a cgroup namespace")
+            sys::unshare_cgroup_namespace().context("make a cgroup namespace")
         }),
     ];
     let finding = |(name, limit, flags, gives, act): (&'static str, &str, i32, &str, Act)| {
@@ -263,12 +263,12 @@ fn namespaces(rootless: bool) -> Vec<Finding> {
 /// Installs the filters in a process, which must then be refused what it may do without them.
 fn seccomp(host: &Host) -> Finding {
     let filtered = attempt(false, 0, || {
-        rustix::thread::set_no_new_privs(true).step("no_new_privs")?;
-        sys::unshare_nothing().step("try a system call")?;
-        host.profile.install(false).step("install the seccomp filter")?;
+        rustix::thread::set_no_new_privs(true).context("no_new_privs")?;
+        sys::unshare_nothing().context("try a system call")?;
+        host.profile.install(false).context("install the seccomp filter")?;
         match sys::unshare_nothing() {
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(()),
-            _ => Err(io::Error::from_raw_os_error(libc::ENOTRECOVERABLE)).step("refuse a system call"),
+            _ => Err(io::Error::from_raw_os_error(libc::ENOTRECOVERABLE)).context("refuse a system call"),
         }
     });
     match filtered {

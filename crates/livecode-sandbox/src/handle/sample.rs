@@ -12,7 +12,7 @@ const MAX_PROCESSES: usize = 65_536;
 
 /// What was seen of one sandbox so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct SampledUsage {
     /// CPU time used, in milliseconds.
     pub cpu_ms: u64,
     /// What the look before found of it: less than [`Self::cpu_ms`] where children died that nobody waited for.
@@ -36,7 +36,7 @@ pub enum SampleVerdict {
 }
 
 /// Looks at all processes below `init`, which is not counted itself.
-pub(crate) fn look(init: i32, limits: &StepLimits, seen: &mut Seen) -> SampleVerdict {
+pub(crate) fn look(init: i32, limits: &StepLimits, seen: &mut SampledUsage) -> SampleVerdict {
     let limit_kib = limits.memory_bytes / 1024;
     let processes = descendants(init);
     let (mut resident_kib, mut threads) = (0, 0);
@@ -138,7 +138,7 @@ mod tests {
             std::thread::yield_now();
         }
         let limits = StepLimits { cpu_ms: 1, memory_bytes: 1 << 40, processes: 1 };
-        let mut seen = Seen::default();
+        let mut seen = SampledUsage::default();
         // It computes, so some look shows it.
         while !matches!(look(pid, &limits, &mut seen), SampleVerdict::Works(_)) {
             std::thread::yield_now();

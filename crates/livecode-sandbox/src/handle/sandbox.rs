@@ -23,16 +23,16 @@ use rustix::{
 };
 
 use crate::{
-    cgroup::Group,
-    handle::sample::{self, SampleVerdict, Seen},
+    cgroup::SandboxCgroup,
+    handle::sample::{self, SampleVerdict, SampledUsage},
     host::Host,
-    init::{self, Inside},
-    init_wire::{InitEvent, MAX_BYTES, Named, Request, SetupError},
+    init::{self, InitContext},
+    init_wire::{InitEvent, InitRequest, MAX_BYTES, SetupContext, SetupError},
     kernel::{
-        fault_switch::keeps,
-        sys::{self, Cloned, Forked, Pages},
+        fault_switch::is_enabled,
+        sys::{self, Cloned, Forked, PageRange},
     },
-    zygote::{self, Given, ZygoteClient},
+    zygote::{self, SandboxFds, ZygoteClient},
 };
 
 /// The supervisor's ends of a program's pipes. All but `stdin` are to be read; none blocks.
@@ -54,11 +54,11 @@ pub struct Sandbox {
     /// Whether init is a child of this process, and not of a maker, which forgets its children.
     is_child: bool,
     pidfd: OwnedFd,
-    group: Group,
+    group: SandboxCgroup,
     memory_alarm: Option<OwnedFd>,
     is_memory_sampled: bool,
     /// What was seen by looking, where no cgroup counts.
-    seen: Seen,
+    seen: SampledUsage,
     /// Whether the processors serve everybody else first, for as long as it lives.
     gives_way: bool,
     reaped: bool,
@@ -67,7 +67,7 @@ pub struct Sandbox {
 impl Sandbox {
     /// Makes a sandbox, for an order to be told by [`Self::begin`], with a cgroup of the name `name`. Returns at once: setup
     /// goes on inside, and tells by [`InitEvent`] how it went. Its first process is a copy of the maker's, where one is given, and is
-    /// kept off the CPU `avoids` until it has its order; else a copy of this process.
+    /// kept off the CPU `excluded_cpu` until it has its order; else a copy of this process.
     ///
     /// # Errors
     /// The step that failed while still outside: a cgroup, a pipe, the clone itself.
@@ -76,35 +76,35 @@ impl Sandbox {
         name: &str,
         layout: &SandboxLayout,
         maker: Option<&ZygoteClient>,
-        avoids: Option<usize>,
+        excluded_cpu: Option<usize>,
     ) -> Result<(Self, Pipes), SetupError> {
         let group = host.cgroups.create(name)?;
-        let memory_alarm = group.memory_alarm().step("watch for want of memory")?;
-        let birthplace = group.birthplace().step("open the cgroup")?;
-        let entrances = group.entrances().step("open the cgroups")?;
+        let memory_alarm = group.memory_alarm().context("watch for want of memory")?;
+        let cgroup_fd = group.cgroup_fd().context("open the cgroup")?;
+        let tasks_files = group.tasks_files().context("open the cgroups")?;
 
-        let (stdin_end, stdin) = pipe_with(PipeFlags::CLOEXEC).step("make pipes")?;
-        let (stdout, stdout_end) = pipe_with(PipeFlags::CLOEXEC).step("make pipes")?;
-        let (stderr, stderr_end) = pipe_with(PipeFlags::CLOEXEC).step("make pipes")?;
+        let (stdin_end, stdin) = pipe_with(PipeFlags::CLOEXEC).context("make pipes")?;
+        let (stdout, stdout_end) = pipe_with(PipeFlags::CLOEXEC).context("make pipes")?;
+        let (stderr, stderr_end) = pipe_with(PipeFlags::CLOEXEC).context("make pipes")?;
         for ours in [&stdin, &stdout, &stderr] {
-            rustix::io::ioctl_fionbio(ours, true).step("make pipes")?;
+            rustix::io::ioctl_fionbio(ours, true).context("make pipes")?;
         }
-        let (messages, messages_end) = UnixStream::pair().step("make pipes")?;
-        messages.set_nonblocking(true).step("make pipes")?;
+        let (messages, messages_end) = UnixStream::pair().context("make pipes")?;
+        messages.set_nonblocking(true).context("make pipes")?;
         let (control, control_end) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-                .step("make pipes")?;
+                .context("make pipes")?;
         let ends = [stdin_end, stdout_end, stderr_end, messages_end.into()];
-        let given = Given { control: control_end, ends, entrances, birthplace, avoids };
+        let given = SandboxFds { control: control_end, ends, tasks_files, cgroup_fd, excluded_cpu };
 
         let cloned = match maker {
-            Some(maker) => maker.make(layout, &given).step(zygote::ASK)?,
-            None => match clone_init(host, &given).step("clone into fresh namespaces")? {
+            Some(maker) => maker.make(layout, &given).context(zygote::ASK)?,
+            None => match clone_init(host, &given).context("clone into fresh namespaces")? {
                 Forked::Parent(cloned) => cloned,
                 Forked::Child => {
                     // They belong to the supervisor: here nothing of it is to be removed, nor closed a second time.
                     std::mem::forget((group, memory_alarm, stdin, stdout, stderr, messages, control));
-                    init::run(Inside::new(host, layout, given));
+                    init::run(InitContext::new(host, layout, given));
                     sys::exit_now(0) // by now it has: only in a template's program it comes back
                 }
             },
@@ -117,7 +117,7 @@ impl Sandbox {
             group,
             memory_alarm,
             is_memory_sampled: host.cgroups.missing().memory,
-            seen: Seen::default(),
+            seen: SampledUsage::default(),
             gives_way: false,
             reaped: false,
         };
@@ -147,7 +147,7 @@ impl Sandbox {
         let first = order.compile.first().unwrap_or(&order.run);
         self.limit(&first.limits, order.limits.cpu_millicores)?;
         let files: Vec<_> = std::iter::once(file).chain(compiled.map(AsFd::as_fd)).collect();
-        Request::Begin.send_with(&self.control, &files).step("tell the order")
+        InitRequest::Begin.send_with(&self.control, &files).context("tell the order")
     }
 
     /// Waits until setup is done.
@@ -158,7 +158,7 @@ impl Sandbox {
         match self.wait_report() {
             Some(InitEvent::Ready) => Ok(()),
             Some(InitEvent::SetupFailed(error)) => Err(error),
-            _ => Err(io::Error::from(io::ErrorKind::BrokenPipe)).step("wait for the sandbox"),
+            _ => Err(io::Error::from(io::ErrorKind::BrokenPipe)).context("wait for the sandbox"),
         }
     }
 
@@ -225,23 +225,23 @@ impl Sandbox {
     /// The limit that could not be set.
     pub fn start_step(&mut self, index: usize, limits: &StepLimits) -> Result<(), SetupError> {
         self.group.set_step(limits)?;
-        self.ask(Request::Start(index));
+        self.ask(InitRequest::Start(index));
         Ok(())
     }
 
     /// Has everything inside ended, and what the compile steps made sent: some [`InitEvent::Artefact`] and a [`InitEvent::Taken`]. To
     /// be called between the last of them and the program.
     pub fn take_artefacts(&mut self) {
-        self.ask(Request::Take);
+        self.ask(InitRequest::Take);
     }
 
     /// Sends a signal to the process group of the running step.
     pub fn signal(&mut self, signal: i32) {
-        self.ask(Request::Signal(signal));
+        self.ask(InitRequest::Signal(signal));
     }
 
     /// Init reads what it is asked at once, so a socket that cannot take a datagram belongs to one that is dying.
-    fn ask(&mut self, request: Request) {
+    fn ask(&mut self, request: InitRequest) {
         let _ =
             rustix::net::send(&self.control, &request.encode(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
@@ -267,7 +267,7 @@ impl Sandbox {
         if !self.is_child {
             let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
             let _ = retry_on_intr(|| poll(&mut ended, None));
-        } else if let Ok(used) = sys::bury(self.init) {
+        } else if let Ok(used) = sys::reap_child(self.init) {
             // What init and all it has buried used is told once, now.
             self.seen.cpu_ms = self.seen.cpu_ms.max(used.cpu_ms);
             self.seen.memory_peak_kib = self.seen.memory_peak_kib.max(used.largest_kib);
@@ -283,8 +283,8 @@ impl Sandbox {
     }
 
     /// What its program has used of the memory that it is a copy of.
-    pub(crate) fn used_memory(&self) -> Vec<Pages> {
-        sample::descendants(self.init).first().map_or(vec![], |program| sys::used_memory(*program))
+    pub(crate) fn touched_pages(&self) -> Vec<PageRange> {
+        sample::descendants(self.init).first().map_or(vec![], |program| sys::touched_pages(*program))
     }
 
     /// CPU time used so far, in milliseconds: counted by a cgroup, or else seen by looking at each process.
@@ -337,17 +337,17 @@ impl Sandbox {
 }
 
 /// Clones this process into fresh namespaces, as what is to be init of a sandbox.
-pub(crate) fn clone_init(host: &Host, given: &Given) -> io::Result<Forked<Cloned>> {
+pub(crate) fn clone_init(host: &Host, given: &SandboxFds) -> io::Result<Forked<Cloned>> {
     let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWUTS;
     let namespaces =
         [("pid", libc::CLONE_NEWPID), ("ipc", libc::CLONE_NEWIPC), ("network", libc::CLONE_NEWNET)];
-    for (_, flag) in namespaces.into_iter().filter(|(name, _)| keeps(name)) {
+    for (_, flag) in namespaces.into_iter().filter(|(name, _)| is_enabled(name)) {
         flags |= flag;
     }
     if host.rootless {
         flags |= libc::CLONE_NEWUSER;
     }
-    sys::clone(flags, given.birthplace.as_ref().map(AsFd::as_fd))
+    sys::clone(flags, given.cgroup_fd.as_ref().map(AsFd::as_fd))
 }
 
 impl Drop for Sandbox {

@@ -91,7 +91,7 @@ fn write(name: &FileName, mode: u32, mut from: io::Take<&File>, bytes: u64) -> i
 /// Ends everything inside but this process, and sends the supervisor each file of `wanted`. Whether that was all of it.
 pub(crate) fn take(control: BorrowedFd<'_>, wanted: &[PathBuf]) -> bool {
     // Without a pid namespace of our own "everybody" would be everybody.
-    if !getpid().is_init() || sys::kill_all_others().is_err() || !bury_all() {
+    if !getpid().is_init() || sys::kill_all_others().is_err() || !reap_all() {
         return false;
     }
     let mut count = 0;
@@ -99,7 +99,7 @@ pub(crate) fn take(control: BorrowedFd<'_>, wanted: &[PathBuf]) -> bool {
 }
 
 /// Waits until this process is alone: whoever is orphaned inside becomes its child.
-fn bury_all() -> bool {
+fn reap_all() -> bool {
     loop {
         match wait(WaitOptions::empty()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}

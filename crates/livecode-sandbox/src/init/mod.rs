@@ -37,46 +37,46 @@ use rustix::{
 use crate::{
     WORKING_DIRECTORY, cgroup,
     host::Host,
-    init::program::{Ends, Executable, ZygoteProgram},
-    init_wire::{InitEvent, Named, Request, SetupError, StepStatus},
+    init::program::{Executable, ProgramFds, ZygoteProgram},
+    init_wire::{InitEvent, InitRequest, SetupContext, SetupError, StepStatus},
     kernel::{
-        fault_switch::keeps,
+        fault_switch::is_enabled,
         landlock, privileges, rlimits,
-        sys::{self, Forked, Pages, Used},
+        sys::{self, Forked, PageRange, ResourceUsage},
     },
-    rootfs::mounts::{self, Accounts},
-    zygote::Given,
+    rootfs::mounts::{self, AccountFiles},
+    zygote::SandboxFds,
 };
 
 /// Descriptors below this number are the program's.
 const FIRST_OWN_FD: i32 = 10;
 
 /// All that init is given.
-pub(crate) struct Inside<'a> {
+pub(crate) struct InitContext<'a> {
     host: &'a Host,
     layout: &'a SandboxLayout,
     /// The interpreter that this process is a copy of, if it is one.
     template: Option<&'a InterpreterZygote>,
     /// What of its memory a program uses.
-    memory: &'a [Pages],
-    given: Given,
+    memory: &'a [PageRange],
+    given: SandboxFds,
     /// The user as seen from outside, to be mapped in rootless mode.
     outer_ids: (u32, u32),
 }
 
-impl<'a> Inside<'a> {
-    pub fn new(host: &'a Host, layout: &'a SandboxLayout, given: Given) -> Self {
+impl<'a> InitContext<'a> {
+    pub fn new(host: &'a Host, layout: &'a SandboxLayout, given: SandboxFds) -> Self {
         Self { host, layout, template: None, memory: &[], given, outer_ids: host.ids }
     }
 
     /// In a copy of a template.
-    pub fn of(self, template: &'a InterpreterZygote, memory: &'a [Pages]) -> Self {
+    pub fn of(self, template: &'a InterpreterZygote, memory: &'a [PageRange]) -> Self {
         Self { template: Some(template), memory, ..self }
     }
 }
 
 /// The life of process 1. Returns only in a child of it that is to be the program of its template.
-pub(crate) fn run(inside: Inside<'_>) -> ZygoteProgram {
+pub(crate) fn run(inside: InitContext<'_>) -> ZygoteProgram {
     // No destructor is to run in such a child: the numbers of its descriptors may belong to others by then.
     let inside = ManuallyDrop::new(inside);
     let code = match move_descriptors(&inside.given) {
@@ -98,8 +98,8 @@ pub(crate) fn run(inside: Inside<'_>) -> ZygoteProgram {
 }
 
 /// Out of the way of the numbers that the program expects its own descriptors under; open as long as this process lives.
-fn move_descriptors(given: &Given) -> Result<(Fd, [Fd; 4]), SetupError> {
-    let moved = |fd: &OwnedFd| fcntl_dupfd_cloexec(fd, FIRST_OWN_FD).map(leak).step("move descriptors");
+fn move_descriptors(given: &SandboxFds) -> Result<(Fd, [Fd; 4]), SetupError> {
+    let moved = |fd: &OwnedFd| fcntl_dupfd_cloexec(fd, FIRST_OWN_FD).map(leak).context("move descriptors");
     let [stdin, stdout, stderr, messages] = &given.ends;
     Ok((moved(&given.control)?, [moved(stdin)?, moved(stdout)?, moved(stderr)?, moved(messages)?]))
 }
@@ -114,46 +114,47 @@ fn leak(fd: OwnedFd) -> Fd {
 
 /// Process 1 at work.
 struct Init<'a> {
-    inside: &'a Inside<'a>,
+    inside: &'a InitContext<'a>,
     control: Fd,
     ends: [Fd; 4],
 }
 
 /// A child that waits to be the program.
-struct Understudy {
+struct PreforkedProgram {
     pid: Pid,
     socket: OwnedFd,
 }
 
 /// Which side of its fork this is.
-enum Cast {
-    Understudy(Understudy),
+enum PreforkSide {
+    PreforkedProgram(PreforkedProgram),
     /// It has been called.
     Program(ZygoteProgram),
 }
 
 impl Init<'_> {
     fn live(&self) -> Result<Option<ZygoteProgram>, SetupError> {
-        if let Some(cpu) = self.inside.given.avoids {
+        if let Some(cpu) = self.inside.given.excluded_cpu {
             self.inside.host.cpus.avoid(cpu);
         }
         let accounts = self.set_up()?;
-        let children = leak(sys::child_signals().step("watch for children")?);
-        let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null").step("open /dev/null")?;
+        let children = leak(sys::child_signals().context("watch for children")?);
+        let null =
+            fs::OpenOptions::new().read(true).write(true).open("/dev/null").context("open /dev/null")?;
         for number in 0..=2 {
-            sys::give_as(null.as_fd(), number).step("let go of the supervisor's descriptors")?;
+            sys::give_as(null.as_fd(), number).context("let go of the supervisor's descriptors")?;
         }
         drop(null);
         let mut kept = vec![self.control, children];
         kept.extend(self.ends);
         kept.extend(accounts.descriptors());
-        sys::close_all_but(3, &kept).step("close the supervisor's descriptors")?;
-        let understudy = match self.inside.template.map(|_| self.fork_understudy()).transpose()? {
-            Some(Cast::Program(program)) => {
+        sys::close_all_but(3, &kept).context("close the supervisor's descriptors")?;
+        let preforked = match self.inside.template.map(|_| self.prefork_program()).transpose()? {
+            Some(PreforkSide::Program(program)) => {
                 std::mem::forget(accounts); // closed already
                 return Ok(Some(program));
             }
-            Some(Cast::Understudy(understudy)) => Some(understudy),
+            Some(PreforkSide::PreforkedProgram(preforked)) => Some(preforked),
             None => None,
         };
         self.inside.host.cpus.use_all(); // from now on somebody waits for what is done here
@@ -162,7 +163,7 @@ impl Init<'_> {
             None => Ok(None), // the supervisor is gone
             Some(Begin { order, file, compiled }) => {
                 self.adopt(&order, compiled, accounts)?;
-                self.serve(&order, file, children, understudy)?;
+                self.serve(&order, file, children, preforked)?;
                 Ok(None)
             }
         }
@@ -170,21 +171,21 @@ impl Init<'_> {
 
     /// Forks what is to be the program, if that fits the template: so far ahead that the template's memory is its own when the
     /// order comes.
-    fn fork_understudy(&self) -> Result<Cast, SetupError> {
+    fn prefork_program(&self) -> Result<PreforkSide, SetupError> {
         let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
-        let (ours, theirs) = pair.step("make pipes")?;
-        match sys::fork().step("fork")? {
-            Forked::Parent(pid) => Ok(Cast::Understudy(Understudy { pid, socket: ours })),
+        let (ours, theirs) = pair.context("make pipes")?;
+        match sys::fork().context("fork")? {
+            Forked::Parent(pid) => Ok(PreforkSide::PreforkedProgram(PreforkedProgram { pid, socket: ours })),
             Forked::Child => {
                 drop(ours);
                 let theirs = leak(theirs);
-                sys::use_memory(self.inside.memory);
+                sys::prefault(self.inside.memory);
                 self.inside.host.cpus.use_all();
                 match await_order(theirs) {
                     Ok(Some(Begin { mut order, file, compiled })) => {
                         drop((file, compiled)); // while they are open
                         order.compile.clear(); // it was called after that
-                        Ok(Cast::Program(self.step_in(&order)))
+                        Ok(PreforkSide::Program(self.become_program(&order)))
                     }
                     Ok(None) => sys::exit_now(0), // another program is executed
                     Err(error) => self.fail(error),
@@ -194,7 +195,7 @@ impl Init<'_> {
     }
 
     /// Turns an understudy into the program.
-    fn step_in(&self, order: &RunSpec) -> ZygoteProgram {
+    fn become_program(&self, order: &RunSpec) -> ZygoteProgram {
         let turned = self
             .become_user(order)
             .and_then(|()| program::become_copied(self.inside.host, order, self.program_ends()));
@@ -205,12 +206,12 @@ impl Init<'_> {
     fn become_user(&self, order: &RunSpec) -> Result<(), SetupError> {
         let host = self.inside.host;
         let id = (!host.rootless).then_some(host.inner_id(order.slot));
-        if keeps("privileges") { privileges::drop_all(id) } else { Ok(()) }
+        if is_enabled("privileges") { privileges::drop_all(id) } else { Ok(()) }
     }
 
-    fn program_ends(&self) -> Ends<'_> {
+    fn program_ends(&self) -> ProgramFds<'_> {
         let [stdin, stdout, stderr, messages] = self.ends;
-        Ends { stdin, stdout, stderr, messages }
+        ProgramFds { stdin, stdout, stderr, messages }
     }
 
     /// Ends a child whose setup failed.
@@ -221,52 +222,57 @@ impl Init<'_> {
 
     /// The steps of the setup that any session needs, in the order in which each still has the privilege it needs. What may
     /// be done only before the filters is done here.
-    fn set_up(&self) -> Result<Accounts, SetupError> {
-        let Inside { host, layout, .. } = self.inside;
+    fn set_up(&self) -> Result<AccountFiles, SetupError> {
+        let InitContext { host, layout, .. } = self.inside;
         sys::reset_signals();
         // What is made for the session's user must be readable to it, whatever the server's own mask is.
         rustix::process::umask(Mode::WGRP | Mode::WOTH);
         if host.rootless {
             map_ids(host.inner_id(0), self.inside.outer_ids)?;
         }
-        for entrance in &self.inside.given.entrances {
-            cgroup::enter(entrance).step("enter the cgroup")?;
+        for entrance in &self.inside.given.tasks_files {
+            cgroup::enter(entrance).context("enter the cgroup")?;
         }
-        sys::unshare_cgroup_namespace().step("make a cgroup namespace")?;
-        rustix::system::sethostname(b"livecode").step("set the host name")?;
-        if keeps("network") {
-            sys::loopback_up().step("bring the loopback device up")?;
+        sys::unshare_cgroup_namespace().context("make a cgroup namespace")?;
+        rustix::system::sethostname(b"livecode").context("set the host name")?;
+        if is_enabled("network") {
+            sys::loopback_up().context("bring the loopback device up")?;
         }
         let accounts = mounts::enter_root(host, layout)?;
-        if keeps("limits") {
+        if is_enabled("limits") {
             rlimits::for_session(layout)?;
         }
-        if keeps("privileges") {
+        if is_enabled("privileges") {
             privileges::forgo()?;
         }
-        rustix::process::chdir(WORKING_DIRECTORY).step("enter the working directory")?;
+        rustix::process::chdir(WORKING_DIRECTORY).context("enter the working directory")?;
         if host.has_landlock {
-            landlock::confine().step("restrict files by Landlock")?;
+            landlock::confine().context("restrict files by Landlock")?;
         }
-        if keeps("seccomp") {
-            host.profile.install(host.cgroups.missing().memory).step("install the seccomp filter")?;
+        if is_enabled("seccomp") {
+            host.profile.install(host.cgroups.missing().memory).context("install the seccomp filter")?;
         }
         Ok(accounts)
     }
 
     /// The rest of the setup: this session's user, and its files.
-    fn adopt(&self, order: &RunSpec, compiled: Option<File>, accounts: Accounts) -> Result<(), SetupError> {
+    fn adopt(
+        &self,
+        order: &RunSpec,
+        compiled: Option<File>,
+        accounts: AccountFiles,
+    ) -> Result<(), SetupError> {
         let host = self.inside.host;
         let id = host.inner_id(order.slot);
         accounts.give(id)?;
         self.become_user(order)?;
         for RunFile { name, contents } in &order.files {
             let bytes =
-                contents.clone().into_bytes().map_err(io::Error::other).step(format!("decode {name}"))?;
-            write_file(name, &bytes).step(format!("write {name}"))?;
+                contents.clone().into_bytes().map_err(io::Error::other).context(format!("decode {name}"))?;
+            write_file(name, &bytes).context(format!("write {name}"))?;
         }
         if let Some(entry) = compiled {
-            artefacts::put(&entry).step("write what was compiled before")?;
+            artefacts::put(&entry).context("write what was compiled before")?;
         }
         Ok(())
     }
@@ -277,24 +283,27 @@ impl Init<'_> {
         order: &RunSpec,
         file: File,
         children: Fd,
-        understudy: Option<Understudy>,
+        preforked: Option<PreforkedProgram>,
     ) -> Result<(), SetupError> {
         let last = order.compile.len();
         let mut current = None;
         let mut next = Some(0);
         let mut holds_ends = true;
         let fits = last == 0 && self.inside.template.is_some_and(|template| template.fits(order));
-        match understudy {
-            Some(understudy) if fits => {
+        match preforked {
+            Some(preforked) if fits => {
                 send(self.control, &InitEvent::Started(0));
-                current = Some((0, understudy.pid));
+                current = Some((0, preforked.pid));
                 next = None;
-                Request::Begin.send_with(&understudy.socket, &[file.as_fd()]).step("call the program")?;
+                InitRequest::Begin
+                    .send_with(&preforked.socket, &[file.as_fd()])
+                    .context("call the program")?;
             }
             // It hears that nobody will call it, and ends; until then it counts as a process of the program's.
-            Some(Understudy { pid, socket }) => {
+            Some(PreforkedProgram { pid, socket }) => {
                 drop(socket);
-                retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty())).step("wait for the understudy")?;
+                retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()))
+                    .context("wait for the understudy")?;
             }
             None => {}
         }
@@ -306,28 +315,28 @@ impl Init<'_> {
             // From now on the program's ends are its own: when they are closed, nobody is left who could say anything.
             if holds_ends && current.is_some_and(|(index, _)| index == last) {
                 sys::close_all_but(3, &[self.control, children])
-                    .step("let go of the program's descriptors")?;
+                    .context("let go of the program's descriptors")?;
                 holds_ends = false;
             }
             let mut ready =
                 [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
             match poll(&mut ready, None) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(errno).step("wait"),
+                Err(errno) => return Err(errno).context("wait"),
             }
             let [asked, died] = [&ready[0], &ready[1]].map(|fd| !fd.revents().is_empty());
             if asked {
                 let mut bytes = [0; 16];
                 match rustix::net::recv(self.control, &mut bytes[..], RecvFlags::DONTWAIT) {
                     Ok((0, _)) => return Ok(()), // the supervisor is gone
-                    Ok((length, _)) => match Request::decode(&bytes[..length]) {
-                        Some(Request::Start(index)) => next = Some(index),
-                        Some(Request::Signal(signal)) => signal_step(current, signal),
-                        Some(Request::Take) => {
+                    Ok((length, _)) => match InitRequest::decode(&bytes[..length]) {
+                        Some(InitRequest::Start(index)) => next = Some(index),
+                        Some(InitRequest::Signal(signal)) => signal_step(current, signal),
+                        Some(InitRequest::Take) => {
                             let wanted = order.cache.as_ref().map_or(&[][..], |cache| &cache.artefacts);
                             send(self.control, &InitEvent::Taken(artefacts::take(self.control, wanted)));
                         }
-                        Some(Request::Begin) | None => {}
+                        Some(InitRequest::Begin) | None => {}
                     },
                     Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
                     Err(_) => return Ok(()),
@@ -352,7 +361,7 @@ impl Init<'_> {
     fn tell_usage(&self) {
         let missing = self.inside.host.cgroups.missing();
         if missing.memory || missing.cpu_time {
-            let Used { cpu_ms, largest_kib, .. } = sys::used_by_children();
+            let ResourceUsage { cpu_ms, largest_kib, .. } = sys::used_by_children();
             send(self.control, &InitEvent::Used { cpu_ms, largest_kib });
         }
     }
@@ -364,7 +373,7 @@ impl Init<'_> {
         let executable = Executable::new(order, step, is_program);
         if is_program && index > 0 {
             // What a compile step left must not reach a child that has not executed the program yet.
-            sys::kill_all_others().step("end what compile steps left")?;
+            sys::kill_all_others().context("end what compile steps left")?;
         }
         send(self.control, &InitEvent::Started(index));
         let run = || match executable.execute(self.inside.host, &step.limits, self.program_ends()) {
@@ -376,7 +385,7 @@ impl Init<'_> {
             }
             Err(error) => self.fail(error),
         };
-        sys::vfork(run).step("fork")
+        sys::vfork(run).context("fork")
     }
 }
 
@@ -398,19 +407,19 @@ fn await_order(socket: Fd) -> Result<Option<Begin>, SetupError> {
         let mut buffers = [IoSliceMut::new(&mut bytes)];
         recvmsg(socket, &mut buffers, &mut attached, RecvFlags::CMSG_CLOEXEC)
     })
-    .step("wait for the order")?;
+    .context("wait for the order")?;
     let files = attached.drain().flat_map(|message| match message {
         RecvAncillaryMessage::ScmRights(descriptors) => descriptors.map(File::from).collect(),
         _ => vec![],
     });
     let mut files = files.collect::<Vec<_>>().into_iter();
-    match (Request::decode(&bytes[..received.bytes]), files.next(), files.next()) {
-        (Some(Request::Begin), Some(mut file), compiled) => {
+    match (InitRequest::decode(&bytes[..received.bytes]), files.next(), files.next()) {
+        (Some(InitRequest::Begin), Some(mut file), compiled) => {
             let mut text = vec![];
-            file.rewind().step("read the order")?; // whoever sent it may have read it
-            file.read_to_end(&mut text).step("read the order")?;
+            file.rewind().context("read the order")?; // whoever sent it may have read it
+            file.read_to_end(&mut text).context("read the order")?;
             let order = serde_json::from_slice(&text).map_err(io::Error::from);
-            let mut order: RunSpec = order.step("read the order")?;
+            let mut order: RunSpec = order.context("read the order")?;
             if compiled.is_some() {
                 order.compile.clear();
             }
@@ -422,9 +431,9 @@ fn await_order(socket: Fd) -> Result<Option<Begin>, SetupError> {
 
 /// Maps the one user that this namespace knows (user_namespaces(7): one line each, and no setgroups).
 pub(crate) fn map_ids(inner: u32, (uid, gid): (u32, u32)) -> Result<(), SetupError> {
-    fs::write("/proc/self/setgroups", "deny").step("give up setgroups")?;
-    fs::write("/proc/self/uid_map", format!("{inner} {uid} 1")).step("map the user")?;
-    fs::write("/proc/self/gid_map", format!("{inner} {gid} 1")).step("map the group")
+    fs::write("/proc/self/setgroups", "deny").context("give up setgroups")?;
+    fs::write("/proc/self/uid_map", format!("{inner} {uid} 1")).context("map the user")?;
+    fs::write("/proc/self/gid_map", format!("{inner} {gid} 1")).context("map the group")
 }
 
 /// The folder is fresh and no program has run in it, so the names, which are checked, lead nowhere else.

@@ -18,7 +18,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::{
     MESSAGE_FD,
     host::Host,
-    init_wire::{Named, SetupError},
+    init_wire::{SetupContext, SetupError},
     kernel::{privileges, rlimits, sys},
 };
 
@@ -29,7 +29,7 @@ const MESSAGE_FD_TEXT: &str = "3";
 
 /// The ends of a step's pipes that it is given.
 #[derive(Clone, Copy)]
-pub(crate) struct Ends<'a> {
+pub(crate) struct ProgramFds<'a> {
     pub stdin: BorrowedFd<'a>,
     pub stdout: BorrowedFd<'a>,
     pub stderr: BorrowedFd<'a>,
@@ -50,17 +50,17 @@ pub struct ZygoteProgram {
 pub(crate) fn become_copied(
     host: &Host,
     order: &RunSpec,
-    ends: Ends<'_>,
+    ends: ProgramFds<'_>,
 ) -> Result<ZygoteProgram, SetupError> {
     take_place(host, &order.run.limits, ends, true)?;
     // As exec would leave it.
     privileges::as_executed()?;
-    sys::close_all_but(MESSAGE_FD + 1, &[]).step("close descriptors")?;
+    sys::close_all_but(MESSAGE_FD + 1, &[]).context("close descriptors")?;
     let argv = order.run.argv.clone();
     let name = Path::new(&argv[0]).file_name().unwrap_or_default().as_encoded_bytes();
     // As long as the kernel keeps it (prctl(2), PR_SET_NAME); no argument holds a NUL.
     let name = CString::new(&name[..name.len().min(15)]).unwrap_or_default();
-    rustix::thread::set_name(&name).step("name the process")?;
+    rustix::thread::set_name(&name).context("name the process")?;
     let env: BTreeMap<_, _> = variables(order, true).collect();
     let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     Ok(ZygoteProgram { argv, env: env.collect() })
@@ -86,7 +86,12 @@ impl Executable {
     }
 
     /// Executes it in this process, a fresh child of init. Returns only where that fails.
-    pub fn execute(&self, host: &Host, limits: &StepLimits, ends: Ends<'_>) -> Result<io::Error, SetupError> {
+    pub fn execute(
+        &self,
+        host: &Host,
+        limits: &StepLimits,
+        ends: ProgramFds<'_>,
+    ) -> Result<io::Error, SetupError> {
         take_place(host, limits, ends, self.is_program)?;
         Ok(match &self.words {
             Ok(Words { places, argv, env }) => sys::execute(places, argv, env),
@@ -118,16 +123,21 @@ fn variables(order: &RunSpec, is_program: bool) -> impl Iterator<Item = (&str, &
 }
 
 /// What distinguishes a child of init from init.
-fn take_place(host: &Host, limits: &StepLimits, ends: Ends<'_>, is_program: bool) -> Result<(), SetupError> {
-    rustix::process::setsid().step("setsid")?;
-    give_descriptors(ends, is_program).step("give descriptors")?;
+fn take_place(
+    host: &Host,
+    limits: &StepLimits,
+    ends: ProgramFds<'_>,
+    is_program: bool,
+) -> Result<(), SetupError> {
+    rustix::process::setsid().context("setsid")?;
+    give_descriptors(ends, is_program).context("give descriptors")?;
     rlimits::for_step(host, limits)?;
-    sys::unblock_child_signals().step("unblock signals")
+    sys::unblock_child_signals().context("unblock signals")
 }
 
 /// The program gets its standard descriptors and the message channel; a compile step reads nothing, and all that it
 /// says goes to standard error. Every other descriptor of this process closes at exec.
-fn give_descriptors(ends: Ends<'_>, is_program: bool) -> io::Result<()> {
+fn give_descriptors(ends: ProgramFds<'_>, is_program: bool) -> io::Result<()> {
     if !is_program {
         let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         sys::give_as(null.as_fd(), 0)?;

@@ -4,7 +4,7 @@
 use libc::sock_filter;
 
 /// A part of a program.
-pub(crate) type Part = Vec<sock_filter>;
+pub(crate) type Instructions = Vec<sock_filter>;
 
 /// Where a filter finds the number of a system call, its architecture, and its arguments (`struct seccomp_data`).
 const NUMBER: u32 = 0;
@@ -39,7 +39,7 @@ impl Word {
 }
 
 /// Always this verdict.
-pub(crate) fn verdict(action: u32) -> Part {
+pub(crate) fn verdict(action: u32) -> Instructions {
     vec![step(RETURN, action)]
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn if_equal(
     value: u32,
     then: &[sock_filter],
     otherwise: &[sock_filter],
-) -> Part {
+) -> Instructions {
     let mut part = vec![step(LOAD, word.offset())];
     if mask != u32::MAX {
         part.push(step(AND, mask));
@@ -59,19 +59,24 @@ pub(crate) fn if_equal(
 }
 
 /// `then` where any of the bits is set in the word, or else `otherwise`.
-pub(crate) fn if_any_bit(word: Word, bits: u32, then: &[sock_filter], otherwise: &[sock_filter]) -> Part {
+pub(crate) fn if_any_bit(
+    word: Word,
+    bits: u32,
+    then: &[sock_filter],
+    otherwise: &[sock_filter],
+) -> Instructions {
     branch(vec![step(LOAD, word.offset())], JUMP_ANY_BIT, bits, then, otherwise)
 }
 
 /// A whole program: `parts` says from which number of a system call on which part answers, in order and from 0 on. A call of
 /// another architecture than `architecture` gets the verdict `foreign`.
-pub(crate) fn program(architecture: u32, foreign: u32, parts: &[(u32, Part)]) -> Part {
+pub(crate) fn program(architecture: u32, foreign: u32, parts: &[(u32, Instructions)]) -> Instructions {
     let known = [vec![step(LOAD, NUMBER)], search(parts)].concat();
     branch(vec![step(LOAD, ARCHITECTURE)], JUMP_EQUAL, architecture, &known, &verdict(foreign))
 }
 
 /// Halves what is left with each comparison.
-fn search(parts: &[(u32, Part)]) -> Part {
+fn search(parts: &[(u32, Instructions)]) -> Instructions {
     match parts {
         [] => vec![],
         [(_, only)] => only.clone(),
@@ -83,12 +88,12 @@ fn search(parts: &[(u32, Part)]) -> Part {
 }
 
 fn branch(
-    mut part: Part,
+    mut part: Instructions,
     comparison: u16,
     value: u32,
     then: &[sock_filter],
     otherwise: &[sock_filter],
-) -> Part {
+) -> Instructions {
     // A comparison jumps no further than 255 steps, a plain jump anywhere.
     part.push(sock_filter { code: comparison, jt: 0, jf: 1, k: value });
     part.push(step(JUMP, otherwise.len() as u32));

@@ -3,12 +3,12 @@
 
 /// Whether the isolation step of this name is made: always, but in a debug build that was told otherwise.
 #[cfg(debug_assertions)]
-pub(crate) fn keeps(step: &str) -> bool {
+pub(crate) fn is_enabled(step: &str) -> bool {
     !std::env::var("LIVECODE_TEST_WITHOUT").is_ok_and(|names| names.split(',').any(|name| name == step))
 }
 
 /// Always.
 #[cfg(not(debug_assertions))]
-pub(crate) const fn keeps(_: &str) -> bool {
+pub(crate) const fn is_enabled(_: &str) -> bool {
     true
 }

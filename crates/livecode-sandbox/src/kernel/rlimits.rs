@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     host::Host,
-    init_wire::{Named, SetupError},
+    init_wire::{SetupContext, SetupError},
 };
 
 /// Open descriptors of one process.
@@ -34,7 +34,8 @@ fn limit_softly(resource: Resource, name: &str, value: u64, maximum: u64) -> Res
     // Whoever may not raise what it was given itself passes on that.
     let given = getrlimit(resource).maximum;
     let most = |value: u64| Some(value.min(given.unwrap_or(u64::MAX)));
-    setrlimit(resource, Rlimit { current: most(value), maximum: most(maximum) }).step(format!("limit {name}"))
+    setrlimit(resource, Rlimit { current: most(value), maximum: most(maximum) })
+        .context(format!("limit {name}"))
 }
 
 /// Limits for all of a session's processes.

@@ -17,15 +17,15 @@ use std::{collections::BTreeMap, io};
 use libc as c;
 
 use crate::kernel::{
-    bpf::{Part, Word, if_any_bit, if_equal, program, verdict},
+    bpf::{Instructions, Word, if_any_bit, if_equal, program, verdict},
     sys,
 };
 
 /// The filter, put together once and installed in every sandbox.
-pub(crate) struct Profile {
-    filter: Part,
-    /// The same without [`HOARDS`].
-    without_hoards: Part,
+pub(crate) struct SeccompProfile {
+    filter: Instructions,
+    /// The same without [`UNCHARGED_MEMORY_CALLS`].
+    without_uncharged_memory: Instructions,
 }
 
 /// What the kernel calls this architecture (linux/audit.h).
@@ -39,34 +39,34 @@ const KILL: u32 = c::SECCOMP_RET_KILL_PROCESS;
 const REFUSE: u32 = c::SECCOMP_RET_ERRNO | c::EPERM as u32;
 const UNKNOWN: u32 = c::SECCOMP_RET_ERRNO | c::ENOSYS as u32;
 
-impl Profile {
+impl SeccompProfile {
     pub(crate) fn compile() -> Self {
         let answers = answers();
-        let mut without_hoards = answers.clone();
-        HOARDS.iter().for_each(|call| drop(without_hoards.remove(call)));
-        Self { filter: filter(&answers), without_hoards: filter(&without_hoards) }
+        let mut without_uncharged_memory = answers.clone();
+        UNCHARGED_MEMORY_CALLS.iter().for_each(|call| drop(without_uncharged_memory.remove(call)));
+        Self { filter: filter(&answers), without_uncharged_memory: filter(&without_uncharged_memory) }
     }
 
     /// Installs it for this process and all it will start; a stricter one where memory is only looked at. There is no way
     /// back.
     pub(crate) fn install(&self, is_memory_sampled: bool) -> io::Result<()> {
-        let filter = if is_memory_sampled { &self.without_hoards } else { &self.filter };
+        let filter = if is_memory_sampled { &self.without_uncharged_memory } else { &self.filter };
         sys::install_filter(filter)
     }
 }
 
 /// What each call is answered; those that are not there do not exist.
-fn answers() -> BTreeMap<i64, Part> {
+fn answers() -> BTreeMap<i64, Instructions> {
     let allowed = ALLOWED.iter().map(|call| (*call, verdict(ALLOW)));
     let refused = REFUSED.iter().map(|call| (*call, verdict(REFUSE)));
     allowed.chain(refused).chain(by_arguments()).collect()
 }
 
 /// The program that gives them.
-fn filter(answers: &BTreeMap<i64, Part>) -> Part {
+fn filter(answers: &BTreeMap<i64, Instructions>) -> Instructions {
     let unknown = verdict(UNKNOWN);
     let end = answers.keys().last().map_or(0, |last| last + 1);
-    let mut runs: Vec<(u32, Part)> = vec![];
+    let mut runs: Vec<(u32, Instructions)> = vec![];
     for number in 0..=end {
         let answer = answers.get(&number).unwrap_or(&unknown);
         if runs.last().is_none_or(|(_, last)| !is_same(last, answer)) {
@@ -76,9 +76,10 @@ fn filter(answers: &BTreeMap<i64, Part>) -> Part {
     program(ARCHITECTURE, KILL, &runs)
 }
 
-fn is_same(one: &Part, other: &Part) -> bool {
-    let parts =
-        |part: &Part| part.iter().map(|step| (step.code, step.jt, step.jf, step.k)).collect::<Vec<_>>();
+fn is_same(one: &Instructions, other: &Instructions) -> bool {
+    let parts = |part: &Instructions| {
+        part.iter().map(|step| (step.code, step.jt, step.jf, step.k)).collect::<Vec<_>>()
+    };
     parts(one) == parts(other)
 }
 
@@ -106,14 +107,15 @@ const SOCKETS: [(i32, &[i32], &[i32]); 4] = [
 const TYPE_MASK: u32 = 0xf;
 
 /// Calls whose answer depends on what they are called with. Of arguments that are 32 bits wide, the kernel looks at no others.
-fn by_arguments() -> [(i64, Part); 5] {
+fn by_arguments() -> [(i64, Instructions); 5] {
     let (allow, refuse, unknown) = (verdict(ALLOW), verdict(REFUSE), verdict(UNKNOWN));
     let personality = PERSONALITIES
         .iter()
         .fold(unknown, |otherwise, persona| if_equal(Word::Low(0), u32::MAX, *persona, &allow, &otherwise));
     // The limit of core dumps stays as it is (see `limits`); asking for it is allowed.
-    let is_core =
-        |argument: u32, then: &Part| if_equal(Word::Low(argument), u32::MAX, c::RLIMIT_CORE, then, &allow);
+    let is_core = |argument: u32, then: &Instructions| {
+        if_equal(Word::Low(argument), u32::MAX, c::RLIMIT_CORE, then, &allow)
+    };
     let sets = if_any_bit(Word::High(2), u32::MAX, &refuse, &allow);
     let sets = if_any_bit(Word::Low(2), u32::MAX, &refuse, &sets);
     [
@@ -126,10 +128,11 @@ fn by_arguments() -> [(i64, Part); 5] {
 }
 
 /// Families, types and protocols as in [`SOCKETS`].
-fn sockets() -> Part {
+fn sockets() -> Instructions {
     let (allow, unknown) = (verdict(ALLOW), verdict(UNKNOWN));
-    let one_of = |word: Word, mask: u32, values: &[i32], then: Part| {
-        let is_any = |otherwise: Part, value: &i32| if_equal(word, mask, *value as u32, &then, &otherwise);
+    let one_of = |word: Word, mask: u32, values: &[i32], then: Instructions| {
+        let is_any =
+            |otherwise: Instructions, value: &i32| if_equal(word, mask, *value as u32, &then, &otherwise);
         if values.is_empty() { then.clone() } else { values.iter().fold(unknown.clone(), is_any) }
     };
     SOCKETS.iter().fold(unknown.clone(), |otherwise, (family, types, protocols)| {
@@ -140,7 +143,7 @@ fn sockets() -> Part {
 }
 
 /// Calls that make memory which no process has, so that only a cgroup can bound it. Unknown where there is none.
-const HOARDS: &[i64] = &[c::SYS_memfd_create, c::SYS_shmget, c::SYS_msgget, c::SYS_semget];
+const UNCHARGED_MEMORY_CALLS: &[i64] = &[c::SYS_memfd_create, c::SYS_shmget, c::SYS_msgget, c::SYS_semget];
 
 /// Calls that exist, and that no program here has a use for.
 #[rustfmt::skip]
@@ -279,12 +282,12 @@ mod tests {
     }
 
     fn answer(number: i64, arguments: [u64; 6]) -> u32 {
-        run(&Profile::compile().filter, ARCHITECTURE, number as u32, arguments)
+        run(&SeccompProfile::compile().filter, ARCHITECTURE, number as u32, arguments)
     }
 
     #[test]
     fn each_call_has_the_answer_of_its_list() {
-        let Profile { filter, without_hoards } = Profile::compile();
+        let SeccompProfile { filter, without_uncharged_memory } = SeccompProfile::compile();
         let special: Vec<_> = by_arguments().iter().map(|(call, _)| *call).collect();
         for number in (0..2000).filter(|number| !special.contains(number)) {
             let expected = match number {
@@ -293,8 +296,12 @@ mod tests {
                 _ => UNKNOWN,
             };
             assert_eq!(run(&filter, ARCHITECTURE, number as u32, [0; 6]), expected, "call {number}");
-            let strict = if HOARDS.contains(&number) { UNKNOWN } else { expected };
-            assert_eq!(run(&without_hoards, ARCHITECTURE, number as u32, [0; 6]), strict, "call {number}");
+            let strict = if UNCHARGED_MEMORY_CALLS.contains(&number) { UNKNOWN } else { expected };
+            assert_eq!(
+                run(&without_uncharged_memory, ARCHITECTURE, number as u32, [0; 6]),
+                strict,
+                "call {number}"
+            );
         }
         for number in [u32::MAX, 0x4000_0000, 0x4000_0001] {
             assert_eq!(run(&filter, ARCHITECTURE, number, [0; 6]), UNKNOWN); // x32 is no architecture of its own

@@ -126,7 +126,7 @@ pub(crate) fn clone(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fo
 }
 
 /// What a process used, and all its children that it has waited for.
-pub(crate) struct Used {
+pub(crate) struct ResourceUsage {
     pub cpu_ms: u64,
     /// Memory of the largest single process among them, in KiB.
     pub largest_kib: u64,
@@ -134,7 +134,7 @@ pub(crate) struct Used {
     pub exit_code: Option<i32>,
 }
 
-impl Used {
+impl ResourceUsage {
     fn of(usage: &libc::rusage, exit_code: Option<i32>) -> Self {
         let ms = |time: libc::timeval| time.tv_sec as u64 * 1000 + time.tv_usec as u64 / 1000;
         let cpu_ms = ms(usage.ru_utime) + ms(usage.ru_stime);
@@ -143,7 +143,7 @@ impl Used {
 }
 
 /// Waits until the child `pid` is dead and gone, which it must not be yet.
-pub(crate) fn bury(pid: i32) -> io::Result<Used> {
+pub(crate) fn reap_child(pid: i32) -> io::Result<ResourceUsage> {
     let mut status = 0;
     // SAFETY: all fields of rusage are integers, for which zero is a valid value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -156,18 +156,18 @@ pub(crate) fn bury(pid: i32) -> io::Result<Used> {
             Ok(_) => break,
         }
     }
-    Ok(Used::of(&usage, libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))))
+    Ok(ResourceUsage::of(&usage, libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))))
 }
 
 /// What children that have ended, and were waited for, used.
-pub(crate) fn used_by_children() -> Used {
+pub(crate) fn used_by_children() -> ResourceUsage {
     // SAFETY: all fields of rusage are integers, for which zero is a valid value; it is valid to write to.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
         usage
     };
-    Used::of(&usage, None)
+    ResourceUsage::of(&usage, None)
 }
 
 fn require_single_thread() -> io::Result<()> {
@@ -301,7 +301,7 @@ pub(crate) fn kill_all_others() -> io::Result<()> {
 
 /// Memory of a process, in whole pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pages {
+pub(crate) struct PageRange {
     pub range: Range<usize>,
     /// Whether they were written to, and not only read.
     pub are_written: bool,
@@ -309,7 +309,7 @@ pub(crate) struct Pages {
 
 /// What the process `pid`, a fork of another, has used of that one's memory: of its own, what it has copied, since it has
 /// written there; of files, what it has looked at. A fork starts with neither.
-pub(crate) fn used_memory(pid: i32) -> Vec<Pages> {
+pub(crate) fn touched_pages(pid: i32) -> Vec<PageRange> {
     const ENTRY_BYTES: usize = 8;
     // In memory; a file's; and in no other process's (proc_pid_pagemap(5)).
     const IS_PRESENT: u64 = 1 << 63;
@@ -318,7 +318,7 @@ pub(crate) fn used_memory(pid: i32) -> Vec<Pages> {
     let page_bytes = rustix::param::page_size();
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
     let Ok(pages) = std::fs::File::open(format!("/proc/{pid}/pagemap")) else { return vec![] };
-    let mut found: Vec<Pages> = vec![];
+    let mut found: Vec<PageRange> = vec![];
     for line in maps.lines().filter(|line| !line.ends_with(']') || line.ends_with("[heap]")) {
         let range = line.split(' ').next().and_then(|range| range.split_once('-'));
         let numbers = range.map(|(start, end)| [start, end].map(|number| usize::from_str_radix(number, 16)));
@@ -339,7 +339,7 @@ pub(crate) fn used_memory(pid: i32) -> Vec<Pages> {
                 Some(last) if last.range.end == page && last.are_written == are_written => {
                     last.range.end += page_bytes;
                 }
-                _ => found.push(Pages { range: page..page + page_bytes, are_written }),
+                _ => found.push(PageRange { range: page..page + page_bytes, are_written }),
             }
         }
     }
@@ -348,10 +348,10 @@ pub(crate) fn used_memory(pid: i32) -> Vec<Pages> {
 
 /// Gives this process, a fresh fork of the one whose memory that was, what it will use of it at once instead of page by page
 /// (madvise(2), Linux 5.14; a kernel before that does so as it is touched).
-pub(crate) fn use_memory(used: &[Pages]) {
+pub(crate) fn prefault(used: &[PageRange]) {
     const MADV_POPULATE_READ: i32 = 22;
     const MADV_POPULATE_WRITE: i32 = 23;
-    for Pages { range, are_written } in used {
+    for PageRange { range, are_written } in used {
         let advice = if *are_written { MADV_POPULATE_WRITE } else { MADV_POPULATE_READ };
         // SAFETY: the advice changes no contents, and fails where there is no such memory.
         unsafe { libc::madvise(range.start as *mut libc::c_void, range.len(), advice) };

@@ -32,9 +32,9 @@ use rustix::{
 use crate::{
     WORKING_DIRECTORY,
     host::Host,
-    init_wire::{Named, SetupError},
+    init_wire::{SetupContext, SetupError},
     kernel::{
-        fault_switch::keeps,
+        fault_switch::is_enabled,
         sys::{MountFlags, set_mount_flags},
     },
 };
@@ -70,20 +70,20 @@ const ETC_FILES: [(&str, &str); 3] = [
 ];
 
 /// What of the root depends on the session's uid, which is not known when it is made.
-pub(crate) struct Accounts {
+pub(crate) struct AccountFiles {
     passwd: File,
     group: File,
 }
 
-impl Accounts {
+impl AccountFiles {
     /// Gives the session's files to `id`, its uid and gid as this process sees them.
     pub fn give(mut self, id: u32) -> Result<(), SetupError> {
         let passwd =
             format!("root:x:0:0:root:/:/bin/false\nuser:x:{id}:{id}:user:{WORKING_DIRECTORY}:/bin/bash\n");
-        self.passwd.write_all(passwd.as_bytes()).step("write /etc/passwd")?;
-        self.group.write_all(format!("root:x:0:\nuser:x:{id}:\n").as_bytes()).step("write /etc/group")?;
+        self.passwd.write_all(passwd.as_bytes()).context("write /etc/passwd")?;
+        self.group.write_all(format!("root:x:0:\nuser:x:{id}:\n").as_bytes()).context("write /etc/group")?;
         for path in WRITABLE_FOLDERS {
-            chown(path, Some(id), Some(id)).step(format!("own {path}"))?;
+            chown(path, Some(id), Some(id)).context(format!("own {path}"))?;
         }
         Ok(())
     }
@@ -96,27 +96,27 @@ impl Accounts {
 
 /// What of the root is the same in every sandbox of a machine, found out once.
 #[derive(Debug, Default)]
-pub(crate) struct Fixtures {
+pub(crate) struct HostMounts {
     /// Links, by their names and where they lead.
     links: Vec<(PathBuf, PathBuf)>,
     /// Folders and files of the machine that are shown at their own paths.
-    windows: Vec<(PathBuf, Target)>,
+    bind_mounts: Vec<(PathBuf, Target)>,
 }
 
-impl Fixtures {
+impl HostMounts {
     pub fn find() -> Self {
-        let mut found = Self { windows: vec![("/usr".into(), Target::Folder)], ..Self::default() };
+        let mut found = Self { bind_mounts: vec![("/usr".into(), Target::Folder)], ..Self::default() };
         for path in USR_LINKS.map(|name| Path::new("/").join(name)) {
             match std::fs::read_link(&path) {
                 Ok(target) => found.links.push((path, target)),
-                Err(_) if path.is_dir() => found.windows.push((path, Target::Folder)), // a machine whose /usr is not merged
+                Err(_) if path.is_dir() => found.bind_mounts.push((path, Target::Folder)), // a machine whose /usr is not merged
                 Err(_) => {}
             }
         }
         for path in ETC_WINDOWS.map(|name| Path::new("/etc").join(name)) {
             match std::fs::metadata(&path) {
-                Ok(file) if file.is_dir() => found.windows.push((path, Target::Folder)),
-                Ok(_) => found.windows.push((path, Target::File)),
+                Ok(file) if file.is_dir() => found.bind_mounts.push((path, Target::Folder)),
+                Ok(_) => found.bind_mounts.push((path, Target::File)),
                 Err(_) => {}
             }
         }
@@ -127,33 +127,33 @@ impl Fixtures {
 }
 
 /// Builds the root below the host's staging folder and makes it this process's own. It is the working directory meanwhile.
-pub(crate) fn enter_root(host: &Host, layout: &SandboxLayout) -> Result<Accounts, SetupError> {
+pub(crate) fn enter_root(host: &Host, layout: &SandboxLayout) -> Result<AccountFiles, SetupError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .step("make mounts private")?;
-    tmpfs(&host.staging, layout).step("mount the root")?;
-    rustix::process::chdir(&host.staging).step("enter the root")?;
+        .context("make mounts private")?;
+    tmpfs(&host.staging, layout).context("mount the root")?;
+    rustix::process::chdir(&host.staging).context("enter the root")?;
     // A second way to the same files, on which they stay writable for whoever has one open.
     let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let way = open_tree(CWD, ".", clone).step("open the root")?;
+    let way = open_tree(CWD, ".", clone).context("open the root")?;
 
     for name in FOLDERS {
-        std::fs::create_dir(name).step(format!("make /{name}"))?;
+        std::fs::create_dir(name).context(format!("make /{name}"))?;
     }
-    let Fixtures { links, windows, .. } = &host.fixtures;
-    for (path, target) in windows {
+    let HostMounts { links, bind_mounts, .. } = &host.fixtures;
+    for (path, target) in bind_mounts {
         match bind(path, path, WINDOW, *target) {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => {} // it was there once
             other => other?,
         }
     }
     for (path, target) in links {
-        symlink(target, below(path)).step(format!("link {}", path.display()))?;
+        symlink(target, below(path)).context(format!("link {}", path.display()))?;
     }
     for Mount { source, target } in &layout.mounts {
         bind(source, target, WINDOW, Target::Folder)?;
     }
     for (name, contents) in ETC_FILES {
-        std::fs::write(Path::new("etc").join(name), contents).step(format!("write /etc/{name}"))?;
+        std::fs::write(Path::new("etc").join(name), contents).context(format!("write /etc/{name}"))?;
     }
     for name in DEVICES {
         let path = Path::new("/dev").join(name);
@@ -167,14 +167,14 @@ pub(crate) fn enter_root(host: &Host, layout: &SandboxLayout) -> Result<Accounts
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
         let path = format!("etc/{name}");
         Ok(rustix::fs::openat(&way, &path, flags, Mode::from_raw_mode(0o644))
-            .step(format!("make /{path}"))?
+            .context(format!("make /{path}"))?
             .into())
     };
-    let accounts = Accounts { passwd: account("passwd")?, group: account("group")? };
+    let accounts = AccountFiles { passwd: account("passwd")?, group: account("group")? };
     let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     // By its path: the working directory is below what was mounted there.
-    let whole = rustix::fs::open(&host.staging, flags, Mode::empty()).step("open the root")?;
-    set_mount_flags(whole, WINDOW.and(MountFlags::NOEXEC), false).step("make the root read-only")?;
+    let whole = rustix::fs::open(&host.staging, flags, Mode::empty()).context("open the root")?;
+    set_mount_flags(whole, WINDOW.and(MountFlags::NOEXEC), false).context("make the root read-only")?;
     pivot()?;
     Ok(accounts)
 }
@@ -210,22 +210,22 @@ fn bind(source: &Path, inside: &Path, flags: MountFlags, target: Target) -> Resu
     match target {
         Target::Folder => {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(place);
-            made.step(format!("make {}", inside.display()))?;
+            made.context(format!("make {}", inside.display()))?;
         }
-        Target::File => drop(File::options().create(true).append(true).open(place).step(&*name)?),
+        Target::File => drop(File::options().create(true).append(true).open(place).context(&*name)?),
         Target::There => {}
     }
     let clone =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let tree = open_tree(CWD, source, clone).step(&*name)?;
-    set_mount_flags(&tree, flags, true).step(&*name)?;
-    move_mount(tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step(&*name)
+    let tree = open_tree(CWD, source, clone).context(&*name)?;
+    set_mount_flags(&tree, flags, true).context(&*name)?;
+    move_mount(tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).context(&*name)
 }
 
 fn proc() -> Result<(), SetupError> {
     let flags = Flags::NOSUID | Flags::NODEV | Flags::NOEXEC;
-    mount("proc", "proc", "proc", flags, None).step("mount /proc")?;
-    if !keeps("masks") {
+    mount("proc", "proc", "proc", flags, None).context("mount /proc")?;
+    if !is_enabled("masks") {
         return Ok(());
     }
     // Looked for each time: a module that is loaded brings its own.
@@ -238,7 +238,7 @@ fn proc() -> Result<(), SetupError> {
     for path in there(&PROC_HIDDEN_FOLDERS) {
         let options = c"mode=0555,size=4096,nr_inodes=1";
         mount("none", below(&path), "tmpfs", flags | Flags::RDONLY, options)
-            .step(format!("hide {}", path.display()))?;
+            .context(format!("hide {}", path.display()))?;
     }
     for path in there(&PROC_READ_ONLY) {
         bind(below(&path), &path, WINDOW.and(MountFlags::NOEXEC), Target::There)?;
@@ -248,7 +248,7 @@ fn proc() -> Result<(), SetupError> {
 
 /// Makes the working directory the root, and lets go of the old one (pivot_root(2), the form with one folder).
 fn pivot() -> Result<(), SetupError> {
-    rustix::process::pivot_root(".", ".").step("pivot_root")?;
-    unmount(".", UnmountFlags::DETACH).step("let go of the machine's root")?;
-    rustix::process::chdir("/").step("chdir /")
+    rustix::process::pivot_root(".", ".").context("pivot_root")?;
+    unmount(".", UnmountFlags::DETACH).context("let go of the machine's root")?;
+    rustix::process::chdir("/").context("chdir /")
 }

@@ -36,18 +36,18 @@ use rustix::{
 use crate::{
     handle::sandbox::{self, Sandbox},
     host::{self, Host},
-    init::{self, Inside, program::ZygoteProgram},
-    init_wire::{Named as _, SetupError},
+    init::{self, InitContext, program::ZygoteProgram},
+    init_wire::{SetupContext as _, SetupError},
     kernel::{
         fd_passing,
-        sys::{Cloned, Forked, Pages},
+        sys::{Cloned, Forked, PageRange},
     },
 };
 
 /// How long a maker may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A program that does little, and waits before its end.
-const REHEARSAL: &str = "import atexit, sys\natexit.register(sys.stdin.read)\nprint()\n";
+const PROFILED_PROGRAM: &str = "import atexit, sys\natexit.register(sys.stdin.read)\nprint()\n";
 /// Stands for no CPU.
 const ANY_CPU: u32 = u32::MAX;
 /// The longest message, in bytes: what is known of a template's memory.
@@ -59,17 +59,17 @@ const MAKE_WITHIN: u8 = 1;
 const MEMORY: u8 = 2;
 
 /// What a sandbox is given.
-pub(crate) struct Given {
+pub(crate) struct SandboxFds {
     /// Where init tells how it goes.
     pub control: OwnedFd,
     /// The program's ends of its pipes.
     pub ends: [OwnedFd; 4],
     /// Files of the v1 groups that it is to enter.
-    pub entrances: Vec<File>,
+    pub tasks_files: Vec<File>,
     /// The v2 group that it is born into.
-    pub birthplace: Option<OwnedFd>,
+    pub cgroup_fd: Option<OwnedFd>,
     /// The CPU that it stays away from while nobody waits for it.
-    pub avoids: Option<usize>,
+    pub excluded_cpu: Option<usize>,
 }
 
 /// A maker, as seen by who asks it.
@@ -111,17 +111,17 @@ impl ZygoteClient {
     }
 
     /// Has the first process of a sandbox made.
-    pub(crate) fn make(&self, layout: &SandboxLayout, given: &Given) -> io::Result<Cloned> {
+    pub(crate) fn make(&self, layout: &SandboxLayout, given: &SandboxFds) -> io::Result<Cloned> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        set_socket_timeout(&ours, Timeout::Recv, Some(PATIENCE))?;
+        set_socket_timeout(&ours, Timeout::Recv, Some(REPLY_TIMEOUT))?;
         let mut descriptors = vec![theirs.as_fd(), given.control.as_fd()];
         descriptors.extend(given.ends.iter().map(AsFd::as_fd));
-        descriptors.extend(given.birthplace.as_ref().map(AsFd::as_fd));
-        descriptors.extend(given.entrances.iter().map(AsFd::as_fd));
-        let kind = if given.birthplace.is_some() { MAKE_WITHIN } else { MAKE };
-        let avoids = given.avoids.and_then(|cpu| u32::try_from(cpu).ok()).unwrap_or(ANY_CPU);
-        let words = [&[kind][..], &avoids.to_le_bytes(), &serde_json::to_vec(layout)?].concat();
+        descriptors.extend(given.cgroup_fd.as_ref().map(AsFd::as_fd));
+        descriptors.extend(given.tasks_files.iter().map(AsFd::as_fd));
+        let kind = if given.cgroup_fd.is_some() { MAKE_WITHIN } else { MAKE };
+        let excluded_cpu = given.excluded_cpu.and_then(|cpu| u32::try_from(cpu).ok()).unwrap_or(ANY_CPU);
+        let words = [&[kind][..], &excluded_cpu.to_le_bytes(), &serde_json::to_vec(layout)?].concat();
         fd_passing::send(&self.socket, &words, &descriptors, SendFlags::empty())?;
         drop(theirs); // where the maker dies, the end of it is heard
         let mut pid = [0; 4];
@@ -135,7 +135,7 @@ impl ZygoteClient {
     ///
     /// # Errors
     /// The step that failed. Nothing is given ahead then, but page by page when it is touched.
-    pub fn rehearse(
+    pub fn profile_working_set(
         &self,
         host: &Host,
         name: &str,
@@ -147,21 +147,22 @@ impl ZygoteClient {
         sandbox.wait_ready()?;
         let mut order = host::trial(Step { argv: template.argv.clone(), limits: *limits });
         order.env.clone_from(&template.env);
-        let name = template.source.parse::<FileName>().map_err(io::Error::other).step("name the program")?;
-        let contents = Contents::new(REHEARSAL.into());
+        let name =
+            template.source.parse::<FileName>().map_err(io::Error::other).context("name the program")?;
+        let contents = Contents::new(PROFILED_PROGRAM.into());
         order.files = vec![RunFile { name, contents }];
         sandbox.begin(&order, host::order_file(&order)?.as_fd(), None)?;
         // It says so when it is about to end, and then waits.
-        let timeout = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+        let timeout = Timespec { tv_sec: REPLY_TIMEOUT.as_secs().cast_signed(), tv_nsec: 0 };
         let mut said = [PollFd::new(&pipes.stdout, PollFlags::IN)];
-        match retry_on_intr(|| poll(&mut said, Some(&timeout))).step("wait for a program")? {
-            0 => Err(io::Error::from(io::ErrorKind::TimedOut)).step("wait for a program"),
-            _ => self.remember(&sandbox.used_memory()).step("tell the template"),
+        match retry_on_intr(|| poll(&mut said, Some(&timeout))).context("wait for a program")? {
+            0 => Err(io::Error::from(io::ErrorKind::TimedOut)).context("wait for a program"),
+            _ => self.send_working_set(&sandbox.touched_pages()).context("tell the template"),
         }
     }
 
     /// Tells a template which of its memory programs use, so that they have it ahead.
-    fn remember(&self, used: &[Pages]) -> io::Result<()> {
+    fn send_working_set(&self, used: &[PageRange]) -> io::Result<()> {
         let most = (MAX_BYTES - 1) / PAGES_BYTES;
         let bytes = used.iter().take(most).flat_map(encode);
         let bytes: Vec<u8> = std::iter::once(MEMORY).chain(bytes).collect();
@@ -172,15 +173,15 @@ impl ZygoteClient {
 /// Length of the encoded form, in bytes: start and end, and whether they are written.
 const PAGES_BYTES: usize = 17;
 
-fn encode(Pages { range, are_written }: &Pages) -> Vec<u8> {
+fn encode(PageRange { range, are_written }: &PageRange) -> Vec<u8> {
     [&range.start.to_le_bytes()[..], &range.end.to_le_bytes(), &[u8::from(*are_written)]].concat()
 }
 
-fn decode(bytes: &[u8; PAGES_BYTES]) -> Option<Pages> {
+fn decode(bytes: &[u8; PAGES_BYTES]) -> Option<PageRange> {
     let (start, rest) = bytes.split_first_chunk()?;
     let (end, rest) = rest.split_first_chunk()?;
     let range = usize::from_le_bytes(*start)..usize::from_le_bytes(*end);
-    Some(Pages { range, are_written: rest == [1] })
+    Some(PageRange { range, are_written: rest == [1] })
 }
 
 /// The life of a maker: makes the first processes of sandboxes, until `asker`, a process (pidfd_open(2)), is gone,
@@ -214,7 +215,7 @@ pub fn serve(
                 match sandbox::clone_init(host, &given) {
                     Ok(Forked::Child) => {
                         std::mem::forget(answer); // closed with all others
-                        let inside = Inside::new(host, &layout, given);
+                        let inside = InitContext::new(host, &layout, given);
                         return Ok(Some(match template {
                             Some(template) => init::run(inside.of(template, &memory)),
                             None => init::run(inside),
@@ -238,16 +239,16 @@ fn decode_order(
     kind: u8,
     words: &[u8],
     descriptors: Vec<OwnedFd>,
-) -> Option<(OwnedFd, SandboxLayout, Given)> {
-    let (avoids, layout) = words.split_first_chunk()?;
-    let avoids = u32::from_le_bytes(*avoids);
+) -> Option<(OwnedFd, SandboxLayout, SandboxFds)> {
+    let (excluded_cpu, layout) = words.split_first_chunk()?;
+    let excluded_cpu = u32::from_le_bytes(*excluded_cpu);
     let mut descriptors = descriptors.into_iter();
     let mut next = || descriptors.next();
     let answer = next()?;
     let (control, ends) = (next()?, [next()?, next()?, next()?, next()?]);
-    let birthplace = if kind == MAKE_WITHIN { Some(next()?) } else { None };
-    let entrances = descriptors.map(File::from).collect();
-    let avoids = usize::try_from(avoids).ok().filter(|cpu| *cpu != ANY_CPU as usize);
-    let given = Given { control, ends, entrances, birthplace, avoids };
+    let cgroup_fd = if kind == MAKE_WITHIN { Some(next()?) } else { None };
+    let tasks_files = descriptors.map(File::from).collect();
+    let excluded_cpu = usize::try_from(excluded_cpu).ok().filter(|cpu| *cpu != ANY_CPU as usize);
+    let given = SandboxFds { control, ends, tasks_files, cgroup_fd, excluded_cpu };
     Some((answer, serde_json::from_slice(layout).ok()?, given))
 }

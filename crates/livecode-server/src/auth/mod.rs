@@ -31,7 +31,7 @@ pub enum Caller {
 
 /// What a request says about where it comes from.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Facts<'r> {
+pub struct RequestFacts<'r> {
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
     /// The `Host` header.
@@ -69,7 +69,7 @@ impl Policy {
     /// # Errors
     /// Where the request is for another host: a page that had its own name point to this machine (DNS rebinding) sends its
     /// own name.
-    pub fn caller(&self, facts: &Facts<'_>) -> Result<Caller, WrongHost> {
+    pub fn caller(&self, facts: &RequestFacts<'_>) -> Result<Caller, WrongHost> {
         let host = facts.host.unwrap_or_default();
         let name = host_name(host);
         let is_local_name = is_loopback_name(name);
@@ -142,7 +142,7 @@ impl Caller {
 mod tests {
     use super::*;
 
-    const LOCAL: Facts<'_> = Facts {
+    const LOCAL: RequestFacts<'_> = RequestFacts {
         peer: Some(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5)),
         host: Some("127.0.0.1:8000"),
         origin: None,
@@ -161,19 +161,31 @@ mod tests {
         let far = "10.0.0.1:9".parse().ok();
         let cases = [
             ("curl", LOCAL, Caller::Local),
-            ("another loopback name", Facts { host: Some("LocalHost:8000"), ..LOCAL }, Caller::Local),
-            ("IPv6", Facts { host: Some("[::1]:8000"), ..LOCAL }, Caller::Local),
-            ("own page", Facts { origin: Some("http://127.0.0.1:8000"), ..LOCAL }, Caller::Local),
-            ("foreign page", Facts { origin: Some("https://elsewhere.example"), ..LOCAL }, guest.clone()),
-            ("another port's page", Facts { origin: Some("http://127.0.0.1:9000"), ..LOCAL }, guest.clone()),
-            ("sandboxed frame", Facts { origin: Some("null"), ..LOCAL }, guest.clone()),
-            ("foreign page, no origin", Facts { fetch_site: Some("cross-site"), ..LOCAL }, guest.clone()),
-            ("another machine", Facts { peer: far, ..LOCAL }, guest.clone()),
-            ("through a proxy", Facts { is_forwarded: true, ..LOCAL }, guest.clone()),
-            ("configured host", Facts { host: Some("live.example"), ..LOCAL }, guest.clone()),
+            ("another loopback name", RequestFacts { host: Some("LocalHost:8000"), ..LOCAL }, Caller::Local),
+            ("IPv6", RequestFacts { host: Some("[::1]:8000"), ..LOCAL }, Caller::Local),
+            ("own page", RequestFacts { origin: Some("http://127.0.0.1:8000"), ..LOCAL }, Caller::Local),
+            (
+                "foreign page",
+                RequestFacts { origin: Some("https://elsewhere.example"), ..LOCAL },
+                guest.clone(),
+            ),
+            (
+                "another port's page",
+                RequestFacts { origin: Some("http://127.0.0.1:9000"), ..LOCAL },
+                guest.clone(),
+            ),
+            ("sandboxed frame", RequestFacts { origin: Some("null"), ..LOCAL }, guest.clone()),
+            (
+                "foreign page, no origin",
+                RequestFacts { fetch_site: Some("cross-site"), ..LOCAL },
+                guest.clone(),
+            ),
+            ("another machine", RequestFacts { peer: far, ..LOCAL }, guest.clone()),
+            ("through a proxy", RequestFacts { is_forwarded: true, ..LOCAL }, guest.clone()),
+            ("configured host", RequestFacts { host: Some("live.example"), ..LOCAL }, guest.clone()),
             (
                 "with a token",
-                Facts { token: Some("t"), is_forwarded: true, ..LOCAL },
+                RequestFacts { token: Some("t"), is_forwarded: true, ..LOCAL },
                 Caller::Guest(Some("t".into())),
             ),
         ];
@@ -192,9 +204,9 @@ mod tests {
             None,
             Some("10.0.0.1"),
         ] {
-            assert!(policy(true).caller(&Facts { host, ..LOCAL }).is_err(), "{host:?}");
+            assert!(policy(true).caller(&RequestFacts { host, ..LOCAL }).is_err(), "{host:?}");
         }
-        let by_address = Facts { host: Some("10.0.0.1:8000"), ..LOCAL };
+        let by_address = RequestFacts { host: Some("10.0.0.1:8000"), ..LOCAL };
         assert!(policy(false).caller(&by_address).is_ok());
     }
 

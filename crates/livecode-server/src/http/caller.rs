@@ -13,17 +13,17 @@ use livecode_protocol::SessionId;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::auth::{Caller, Facts};
+use crate::auth::{Caller, RequestFacts};
 use crate::http::{App, problem::ApiError};
 
 /// The address under which a client reached the server, for links.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Base {
+pub(crate) struct PublicAddress {
     is_secure: bool,
     host: String,
 }
 
-impl Base {
+impl PublicAddress {
     /// `http:` or `https:` address of a path.
     pub fn http(&self, path: &str) -> String {
         format!("{}://{}{path}", if self.is_secure { "https" } else { "http" }, self.host)
@@ -57,7 +57,7 @@ pub(crate) async fn identify(State(app): State<App>, mut request: Request, next:
     }
 }
 
-fn look(app: &App, peer: Option<SocketAddr>, request: &Request) -> Result<(Caller, Base), ApiError> {
+fn look(app: &App, peer: Option<SocketAddr>, request: &Request) -> Result<(Caller, PublicAddress), ApiError> {
     let headers = request.headers();
     let is_trusted = peer.is_some_and(|peer| app.config.trusted_proxies.contains(&peer.ip().to_canonical()));
     let forwarded = |name| is_trusted.then(|| first(headers, name)).flatten();
@@ -65,7 +65,7 @@ fn look(app: &App, peer: Option<SocketAddr>, request: &Request) -> Result<(Calle
         text(headers, "host").or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     let host = forwarded("x-forwarded-host").or(own_host);
     let authorization = text(headers, "authorization").and_then(|value| value.split_once(' '));
-    let facts = Facts {
+    let facts = RequestFacts {
         peer,
         host,
         origin: text(headers, "origin"),
@@ -88,7 +88,7 @@ fn look(app: &App, peer: Option<SocketAddr>, request: &Request) -> Result<(Calle
     };
     let caller = app.policy.caller(&facts)?;
     let is_secure = forwarded("x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-    Ok((caller, Base { is_secure, host: host.unwrap_or_default().to_owned() }))
+    Ok((caller, PublicAddress { is_secure, host: host.unwrap_or_default().to_owned() }))
 }
 
 /// Gives what reads a body the configured time for it.

@@ -64,7 +64,7 @@ pub struct App {
 }
 
 /// How long a reader of an ended session may still read once the server stops: it would come back for little.
-const READING_PATIENCE: Duration = Duration::from_secs(2);
+const FINAL_READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl App {
     /// Waits until the server is asked to stop.
@@ -77,7 +77,7 @@ impl App {
         self.stopped().await;
         let stopping = *self.stopping.borrow();
         if progress.borrow().ended.is_some() {
-            tokio::time::sleep_until(stopping.unwrap_or_else(Instant::now) + READING_PATIENCE).await;
+            tokio::time::sleep_until(stopping.unwrap_or_else(Instant::now) + FINAL_READ_TIMEOUT).await;
         }
     }
 }

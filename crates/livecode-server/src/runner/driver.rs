@@ -20,13 +20,13 @@ use crate::runner::{
     supervisor_client::{DeliveryQueue, SupervisorClient},
 };
 use crate::{
-    metrics::{Held, Metrics},
+    metrics::{GaugeGuard, Metrics},
     runner::{
         spawner::{Generation, SpawnerClient},
         spawner_set::SpawnerSet,
     },
     sessions::{
-        session::{Ended, Session, SessionProgress},
+        session::{Session, SessionEnd, SessionProgress},
         store::{Store, is_exhausted},
     },
 };
@@ -37,11 +37,11 @@ const START_TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// How long a supervisor may take to end its session when it is asked to; then it is killed itself.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may take from asking for a supervisor until one has begun its journal. A spawner does nothing but fork.
-const BEGIN_PATIENCE: Duration = Duration::from_secs(10);
+const JOURNAL_START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long sweeping up may take.
-const SWEEP_PATIENCE: Duration = Duration::from_secs(10);
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who wrote how a session ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,13 +78,13 @@ impl Driver {
     /// Runs a new session to its end.
     pub async fn run_new(self, mut queue: DeliveryQueue) {
         let permits = self.permits.clone();
-        let waiting = Held::new(&self.metrics.waiting);
+        let waiting = GaugeGuard::new(&self.metrics.waiting);
         let permit = tokio::select! {
             permit = permits.acquire_owned() => permit.ok(),
             () = self.session.cancelled() => None,
         };
         drop(waiting);
-        let _running = permit.is_some().then(|| Held::new(&self.metrics.running));
+        let _running = permit.is_some().then(|| GaugeGuard::new(&self.metrics.running));
         let life = async {
             if permit.is_some() {
                 self.start(&mut queue).await;
@@ -100,7 +100,7 @@ impl Driver {
         mut queue: DeliveryQueue,
         _permit: Option<tokio::sync::OwnedSemaphorePermit>,
     ) {
-        let _running = Held::new(&self.metrics.running);
+        let _running = GaugeGuard::new(&self.metrics.running);
         self.live(self.await_end(&mut queue)).instrument(self.span()).await;
     }
 
@@ -108,7 +108,7 @@ impl Driver {
     async fn live(&self, life: impl Future<Output = ClosedBy>) {
         let is_stuck = async {
             self.session.cancelled().await;
-            tokio::time::sleep(CANCEL_PATIENCE).await;
+            tokio::time::sleep(CANCEL_TIMEOUT).await;
         };
         let closed_by = tokio::select! {
             closed_by = life => closed_by,
@@ -155,7 +155,7 @@ impl Driver {
 
     /// Waits until a supervisor that was asked for should have begun, and for ever where it has.
     async fn nothing_begins(&self) {
-        tokio::time::sleep(BEGIN_PATIENCE).await;
+        tokio::time::sleep(JOURNAL_START_TIMEOUT).await;
         if self.store.has_begun(self.id()) {
             std::future::pending::<()>().await;
         }
@@ -267,7 +267,7 @@ impl Driver {
             let (stream, generation) =
                 at_spawner(self.spawners.default_spawner(), move |spawner| spawner.sweep(id)).await?;
             let mut stream = from_std(stream)?;
-            if tokio::time::timeout(SWEEP_PATIENCE, stream.read(&mut [0])).await.is_err() {
+            if tokio::time::timeout(SWEEP_TIMEOUT, stream.read(&mut [0])).await.is_err() {
                 // The next one sweeps when it starts.
                 at_spawner(self.spawners.default_spawner(), move |spawner| spawner.replace(generation))
                     .await?;
@@ -351,7 +351,7 @@ pub(crate) fn ended_progress(store: &Store, id: SessionId) -> io::Result<Session
         started_us: Some(ending.started_us).filter(|us| *us != 0),
         active_us: None,
         compiled: None,
-        ended: Some(Ended::new(&ending)),
+        ended: Some(SessionEnd::new(&ending)),
         is_gone: true,
     })
 }

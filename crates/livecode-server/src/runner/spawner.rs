@@ -28,9 +28,9 @@ use rustix::{
 use crate::metrics::Metrics;
 
 /// How long a spawner may take to take a request. Its socket holds a few, and each costs it one fork.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may take from its start until it has tried a sandbox.
-const LAUNCH_PATIENCE: Duration = Duration::from_secs(30);
+const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Starts a spawner process.
 pub type SpawnerLauncher = Arc<dyn Fn(&SpawnerSettings) -> io::Result<SpawnerProcess> + Send + Sync>;
@@ -74,14 +74,14 @@ pub enum SpawnerError {
 pub struct SpawnerClient {
     start: SpawnerLauncher,
     settings: SpawnerSettings,
-    living: Mutex<Living>,
+    living: Mutex<CurrentSpawner>,
     turn: Arc<tokio::sync::Mutex<()>>,
     degraded: Vec<String>,
     metrics: Arc<Metrics>,
 }
 
 /// The spawner that is asked now.
-struct Living {
+struct CurrentSpawner {
     process: SpawnerProcess,
     generation: Generation,
 }
@@ -111,7 +111,7 @@ impl SpawnerClient {
         metrics: Arc<Metrics>,
     ) -> Result<Self, SpawnerError> {
         let degraded = await_ready(&process)?;
-        let living = Mutex::new(Living { process, generation: Generation(0) });
+        let living = Mutex::new(CurrentSpawner { process, generation: Generation(0) });
         Ok(Self { start, settings, living, turn: Arc::default(), degraded, metrics })
     }
 
@@ -177,16 +177,16 @@ impl SpawnerClient {
         Ok((ours, living.generation))
     }
 
-    fn renew(&self, living: &mut Living) -> io::Result<()> {
+    fn renew(&self, living: &mut CurrentSpawner) -> io::Result<()> {
         living.process.kill();
         let process = (self.start)(&self.settings)?;
         await_ready(&process).map_err(io::Error::other)?;
-        *living = Living { process, generation: Generation(living.generation.0 + 1) };
+        *living = CurrentSpawner { process, generation: Generation(living.generation.0 + 1) };
         self.metrics.spawner_restarts.inc();
         Ok(())
     }
 
-    fn living(&self) -> MutexGuard<'_, Living> {
+    fn living(&self) -> MutexGuard<'_, CurrentSpawner> {
         self.living.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -202,13 +202,13 @@ fn await_ready(process: &SpawnerProcess) -> Result<Vec<String>, SpawnerError> {
 
 /// The first that a spawner says.
 fn hear(socket: &OwnedFd) -> io::Result<SpawnerReady> {
-    set_socket_timeout(socket, Timeout::Send, Some(REQUEST_PATIENCE))?;
-    set_socket_timeout(socket, Timeout::Recv, Some(LAUNCH_PATIENCE))?;
+    set_socket_timeout(socket, Timeout::Send, Some(REQUEST_TIMEOUT))?;
+    set_socket_timeout(socket, Timeout::Recv, Some(LAUNCH_TIMEOUT))?;
     let mut bytes = vec![0; 64 * 1024];
     match retry_on_intr(|| recv(socket, &mut *bytes, RecvFlags::empty())) {
         Ok((length, _)) => Ok(serde_json::from_slice(&bytes[..length])?),
         Err(Errno::AGAIN) => {
-            let seconds = LAUNCH_PATIENCE.as_secs();
+            let seconds = LAUNCH_TIMEOUT.as_secs();
             Err(io::Error::new(io::ErrorKind::TimedOut, format!("it said nothing for {seconds} s")))
         }
         Err(error) => Err(error.into()),
@@ -224,7 +224,7 @@ fn send(socket: &OwnedFd, request: &[u8], stream: &UnixStream, flags: SendFlags)
     match retry_on_intr(|| sendmsg(socket, &[IoSlice::new(request)], &mut ancillary, flags)) {
         Ok(_) => Ok(()),
         Err(Errno::AGAIN) => {
-            let seconds = REQUEST_PATIENCE.as_secs();
+            let seconds = REQUEST_TIMEOUT.as_secs();
             Err(io::Error::new(io::ErrorKind::TimedOut, format!("it took no request for {seconds} s")))
         }
         Err(error) => Err(error.into()),

@@ -7,10 +7,10 @@ use livecode_protocol::control::ClosingEntry;
 use tokio::sync::watch;
 
 use crate::sessions::{
-    session::{Ended, Session, SessionProgress},
+    session::{Session, SessionEnd, SessionProgress},
     store::is_exhausted,
 };
-use crate::{metrics::Held, runner::driver::blocking};
+use crate::{metrics::GaugeGuard, runner::driver::blocking};
 
 /// Bytes of entries given out at once.
 const BATCH_BYTES: usize = 128 * 1024;
@@ -47,7 +47,7 @@ pub struct Follower {
     /// Number of the last entry given out, or passed over.
     after: u64,
     is_done: bool,
-    _counted: Held,
+    _counted: GaugeGuard,
 }
 
 impl Follower {
@@ -58,7 +58,7 @@ impl Follower {
             reader: None,
             after,
             is_done: false,
-            _counted: Held::new(&session.metrics.watchers),
+            _counted: GaugeGuard::new(&session.metrics.watchers),
         }
     }
 
@@ -118,12 +118,12 @@ impl Follower {
     }
 
     /// The closing entry, made up from what is known of it, unless it was given out; what is not there before it is a gap.
-    fn closing(&mut self, seq: u64, ended: Ended) -> Vec<Item> {
+    fn closing(&mut self, seq: u64, ended: SessionEnd) -> Vec<Item> {
         let after = std::mem::replace(&mut self.after, seq);
         if after >= seq {
             return vec![];
         }
-        let Ended { exitstatus, outcome, ended_us, usage, compiled } = ended;
+        let SessionEnd { exitstatus, outcome, ended_us, usage, compiled } = ended;
         let ending = ClosingEntry { exitstatus, outcome, started_us: 0, ended_us, usage, compiled };
         let data = serde_json::to_vec(&ending).unwrap_or_default();
         let closing = Item::Entry(Entry { seq, time_us: ended_us, kind: Kind::Exit, data: data.into() });

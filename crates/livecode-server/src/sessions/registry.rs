@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// How long forgetting waits for a supervisor to have everything killed.
-const KILL_PATIENCE: Duration = Duration::from_secs(10);
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a session is to be made of.
 pub struct SessionSpec {
@@ -96,7 +96,7 @@ pub enum CreateError {
 #[derive(Debug, thiserror::Error)]
 pub enum ForgetError {
     /// Its supervisor did not end.
-    #[error("the session's processes did not end within {} seconds; try again", KILL_PATIENCE.as_secs())]
+    #[error("the session's processes did not end within {} seconds; try again", KILL_TIMEOUT.as_secs())]
     Alive,
     /// Its folder could not be removed.
     #[error(transparent)]
@@ -497,7 +497,7 @@ impl Registry {
         session.cancel();
         let mut progress = session.watch();
         let gone = progress.wait_for(|progress| progress.is_gone);
-        if tokio::time::timeout(KILL_PATIENCE, gone).await.is_err() {
+        if tokio::time::timeout(KILL_TIMEOUT, gone).await.is_err() {
             return Err(ForgetError::Alive);
         }
         let (store, id) = (self.store.clone(), session.id);

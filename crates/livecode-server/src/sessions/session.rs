@@ -33,7 +33,7 @@ pub struct SessionProgress {
     /// Where its program came from, once that is known; of one that ended see there.
     pub compiled: Option<Compiled>,
     /// How it ended, once it has.
-    pub ended: Option<Ended>,
+    pub ended: Option<SessionEnd>,
     /// Whether all that belonged to it has gone.
     pub is_gone: bool,
 }
@@ -51,7 +51,7 @@ impl SessionProgress {
             Some(ended) => *self = Self { started_us: ended.started_us.or(self.started_us), ..ended },
             None if self.ended.is_none() => {
                 self.entries += 1;
-                self.ended = Some(Ended::lost());
+                self.ended = Some(SessionEnd::lost());
             }
             None => {}
         }
@@ -61,7 +61,7 @@ impl SessionProgress {
 
 /// How a session ended, without what only its document tells.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ended {
+pub struct SessionEnd {
     /// The exit status.
     pub exitstatus: i32,
     /// The outcome.
@@ -301,7 +301,7 @@ impl Session {
     }
 }
 
-impl Ended {
+impl SessionEnd {
     /// The end of a session that could not even be closed.
     pub(crate) fn lost() -> Self {
         Self { exitstatus: 255, outcome: Outcome::Lost, ended_us: now_us(), usage: None, compiled: None }

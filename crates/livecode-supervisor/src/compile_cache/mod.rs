@@ -32,7 +32,7 @@ use livecode_protocol::{
 use livecode_sandbox::artefacts;
 use rustix::fs::{FileType, Timespec, Timestamps, UTIME_NOW, fstat, fstatvfs, futimens};
 
-use crate::{io::outputs::Found, spawner::identity::boot_id};
+use crate::{io::outputs::PendingEntry, spawner::identity::boot_id};
 
 const MAGIC: &[u8; 8] = b"LCENTRY1";
 const HEADER_BYTES: usize = 60;
@@ -46,27 +46,27 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// What a server is told.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Kept {
+pub(crate) struct CompileResult {
     pub compiled: Option<Compiled>,
     /// Room that this session's entry takes, where it is new.
     pub stored_bytes: Option<u64>,
 }
 
 pub(crate) struct Cache {
-    state: State,
+    state: Stage,
     /// What the compile steps said.
     said: Vec<u8>,
     has_compile_steps: bool,
-    pub kept: Kept,
+    pub kept: CompileResult,
 }
 
-enum State {
+enum Stage {
     /// Nothing is to be kept, or nothing any more.
     Idle,
     /// The compile steps run.
     Compiling(CompileCacheSlot),
     /// What they made is being read.
-    Taking(CompileCacheSlot, Entry),
+    Taking(CompileCacheSlot, EntryWriter),
 }
 
 impl Cache {
@@ -74,10 +74,10 @@ impl Cache {
     /// first record.
     pub fn find(order: &mut RunSpec) -> (Self, Option<File>) {
         let mut cache = Self {
-            state: State::Idle,
+            state: Stage::Idle,
             said: vec![],
             has_compile_steps: !order.compile.is_empty(),
-            kept: Kept::default(),
+            kept: CompileResult::default(),
         };
         let Some(place) = order.cache.as_ref().filter(|_| cache.has_compile_steps) else {
             return (cache, None);
@@ -94,21 +94,21 @@ impl Cache {
                 if error.kind() == io::ErrorKind::InvalidData {
                     let _ = fs::remove_file(path); // a machine that lost power may have kept a name and lost the contents
                 }
-                cache.state = State::Compiling(place.clone());
+                cache.state = Stage::Compiling(place.clone());
                 (cache, None)
             }
         }
     }
 
     /// What the compile steps said when they ran.
-    pub fn said_before(&mut self) -> Vec<Found> {
+    pub fn said_before(&mut self) -> Vec<PendingEntry> {
         let data = std::mem::take(&mut self.said);
-        if data.is_empty() { vec![] } else { vec![Found { kind: Kind::Stderr, data: data.into() }] }
+        if data.is_empty() { vec![] } else { vec![PendingEntry { kind: Kind::Stderr, data: data.into() }] }
     }
 
     /// Something is written to the journal.
     pub fn hears(&mut self, kind: Kind, data: &[u8]) {
-        if matches!(self.state, State::Idle) {
+        if matches!(self.state, Stage::Idle) {
             return;
         }
         if kind == Kind::Stderr && self.said.len() + data.len() <= MAX_SAID_BYTES {
@@ -120,16 +120,16 @@ impl Cache {
 
     /// Whether what the compile steps made is to be sent here.
     pub fn begins(&mut self, id: SessionId) -> bool {
-        let State::Compiling(place) = std::mem::replace(&mut self.state, State::Idle) else { return false };
-        if let Ok(entry) = Entry::begin(&place, id) {
-            self.state = State::Taking(place, entry);
+        let Stage::Compiling(place) = std::mem::replace(&mut self.state, Stage::Idle) else { return false };
+        if let Ok(entry) = EntryWriter::begin(&place, id) {
+            self.state = Stage::Taking(place, entry);
         }
-        matches!(self.state, State::Taking(..))
+        matches!(self.state, Stage::Taking(..))
     }
 
     /// A file that they made.
     pub fn add(&mut self, name: &str, executable: bool, file: Option<OwnedFd>) {
-        let State::Taking(place, entry) = &mut self.state else { return };
+        let Stage::Taking(place, entry) = &mut self.state else { return };
         let is_added = file.is_some_and(|file| entry.add(place, name, executable, file.into()).is_ok());
         if !is_added {
             self.give_up();
@@ -138,7 +138,7 @@ impl Cache {
 
     /// There are no more of them.
     pub fn keep(&mut self, is_whole: bool) {
-        let State::Taking(place, entry) = std::mem::replace(&mut self.state, State::Idle) else { return };
+        let Stage::Taking(place, entry) = std::mem::replace(&mut self.state, Stage::Idle) else { return };
         if is_whole {
             self.kept.stored_bytes = entry.finish(&place, &self.said).ok();
         }
@@ -153,7 +153,7 @@ impl Cache {
     }
 
     fn give_up(&mut self) {
-        self.state = State::Idle;
+        self.state = Stage::Idle;
         self.said = vec![];
     }
 }
@@ -164,7 +164,7 @@ fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
     let mut file = File::open(path)?;
     let mut header = [0; HEADER_BYTES];
     file.read_exact(&mut header).map_err(|_| bad())?;
-    let header = Header::parse(&header).ok_or_else(bad)?;
+    let header = EntryHeader::parse(&header).ok_or_else(bad)?;
     let said_from = HEADER_BYTES as u64 + header.record_bytes;
     if file.metadata()?.len() != said_from + u64::from(header.said_bytes) {
         return Err(bad());
@@ -204,14 +204,14 @@ fn boot() -> Option<[u8; BOOT_BYTES]> {
     boot_id().ok()?.as_bytes().first_chunk().copied()
 }
 
-struct Header {
+struct EntryHeader {
     crc: u32,
     said_bytes: u32,
     record_bytes: u64,
     boot: [u8; BOOT_BYTES],
 }
 
-impl Header {
+impl EntryHeader {
     fn parse(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let rest = bytes.strip_prefix(MAGIC)?;
         let (crc, rest) = rest.split_first_chunk()?;
@@ -238,7 +238,7 @@ impl Header {
 }
 
 /// An entry that is being written. It vanishes unless it is finished.
-struct Entry {
+struct EntryWriter {
     file: File,
     partial: PathBuf,
     crc: u32,
@@ -246,7 +246,7 @@ struct Entry {
     files: usize,
 }
 
-impl Entry {
+impl EntryWriter {
     fn begin(place: &CompileCacheSlot, id: SessionId) -> io::Result<Self> {
         // Ids are never used twice, so this name is nobody else's; what a dead supervisor left, servers remove.
         let partial = place.folder.join(format!(".new-{id}"));
@@ -310,7 +310,7 @@ impl Entry {
         self.push(said)?;
         let said_bytes = said.len() as u32; // at most MAX_SAID_BYTES
         let header =
-            Header { crc: self.crc, said_bytes, record_bytes, boot: boot().unwrap_or([0; BOOT_BYTES]) };
+            EntryHeader { crc: self.crc, said_bytes, record_bytes, boot: boot().unwrap_or([0; BOOT_BYTES]) };
         self.file.write_all_at(&header.bytes(), 0)?;
         fs::rename(&self.partial, place.folder.join(&place.key))?;
         self.partial = PathBuf::new();
@@ -318,7 +318,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for EntryWriter {
     fn drop(&mut self) {
         if !self.partial.as_os_str().is_empty() {
             let _ = fs::remove_file(&self.partial);

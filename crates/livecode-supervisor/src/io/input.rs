@@ -17,7 +17,7 @@ pub(crate) const EVENT_QUEUE_BYTES: usize = 1024 * 1024;
 pub(crate) const REMEMBERED_IDS: usize = 4096;
 
 /// Bytes on their way into a program.
-pub(crate) struct Queue<W> {
+pub(crate) struct InputQueue<W> {
     name: &'static str,
     /// `None` once the way is closed.
     to: Option<W>,
@@ -26,7 +26,7 @@ pub(crate) struct Queue<W> {
     ends: bool,
 }
 
-impl<W: AsFd> Queue<W> {
+impl<W: AsFd> InputQueue<W> {
     pub fn new(name: &'static str, to: W, capacity: usize) -> Self {
         Self { name, to: Some(to), waiting: VecDeque::new(), capacity, ends: false }
     }
@@ -87,7 +87,7 @@ impl<W: AsFd> Queue<W> {
 
 /// What became of a delivery with an id.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum DeliveryCheck {
     /// It is new.
     New,
     /// The same was delivered before.
@@ -98,18 +98,18 @@ pub(crate) enum Seen {
 
 /// The last ids that clients chose, with a digest of what came under each.
 #[derive(Default)]
-pub(crate) struct Ids {
+pub(crate) struct DeliveryIds {
     digests: HashMap<String, u64>,
     order: VecDeque<String>,
 }
 
-impl Ids {
+impl DeliveryIds {
     /// Whether this was delivered before.
-    pub fn look(&self, id: &Value, item: &Delivery) -> Seen {
+    pub fn look(&self, id: &Value, item: &Delivery) -> DeliveryCheck {
         match self.digests.get(&id.to_string()) {
-            None => Seen::New,
-            Some(digest) if *digest == digest_of(item) => Seen::Before,
-            Some(_) => Seen::Another,
+            None => DeliveryCheck::New,
+            Some(digest) if *digest == digest_of(item) => DeliveryCheck::Before,
+            Some(_) => DeliveryCheck::Another,
         }
     }
 
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn what_is_pushed_arrives_and_the_end_after_it() {
         let (read, write) = pipe_with(PipeFlags::NONBLOCK).unwrap();
-        let mut queue = Queue::new("standard input", write, 10);
+        let mut queue = InputQueue::new("standard input", write, 10);
         queue.push(b"hello", false).unwrap();
         assert!(queue.push(b"world!", false).unwrap_err().contains("full"));
         queue.push(b"world", true).unwrap();
@@ -157,15 +157,15 @@ mod tests {
     #[test]
     fn ids_are_remembered_up_to_a_bound() {
         let input = |text: &str| Delivery::Input { data: Contents::Text(text.into()), eof: false };
-        let mut ids = Ids::default();
+        let mut ids = DeliveryIds::default();
         ids.remember(&1.into(), &input("a"));
-        assert_eq!(ids.look(&1.into(), &input("a")), Seen::Before);
-        assert_eq!(ids.look(&1.into(), &input("b")), Seen::Another);
-        assert_eq!(ids.look(&"1".into(), &input("a")), Seen::New);
+        assert_eq!(ids.look(&1.into(), &input("a")), DeliveryCheck::Before);
+        assert_eq!(ids.look(&1.into(), &input("b")), DeliveryCheck::Another);
+        assert_eq!(ids.look(&"1".into(), &input("a")), DeliveryCheck::New);
         for id in 0..REMEMBERED_IDS as u64 {
             ids.remember(&(id + 10).into(), &Delivery::Signal { signal: Signal::Kill });
         }
-        assert_eq!(ids.look(&1.into(), &input("a")), Seen::New);
+        assert_eq!(ids.look(&1.into(), &input("a")), DeliveryCheck::New);
         assert_eq!(ids.digests.len(), REMEMBERED_IDS);
     }
 }

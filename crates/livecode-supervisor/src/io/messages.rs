@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 /// Why a line is no message that a program may send.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoMessage {
+pub(crate) enum MessageError {
     #[error("it is longer than {MAX_PROGRAM_MESSAGE_BYTES} bytes")]
     TooLong,
     #[error("it is not a JSON object with a string \"msgtype\" on one line ({0})")]
@@ -60,18 +60,18 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 
 /// The JSON of a message, ready to be sent, if `line` is one that a program may send. A `seq` of the program's own is
 /// taken out: that name belongs to the server.
-pub(crate) fn check(line: &[u8]) -> Result<Cow<'_, [u8]>, NoMessage> {
+pub(crate) fn check(line: &[u8]) -> Result<Cow<'_, [u8]>, MessageError> {
     if line.len() > MAX_PROGRAM_MESSAGE_BYTES {
-        return Err(NoMessage::TooLong);
+        return Err(MessageError::TooLong);
     }
-    let malformed = |why: &dyn std::fmt::Display| NoMessage::Malformed(why.to_string());
+    let malformed = |why: &dyn std::fmt::Display| MessageError::Malformed(why.to_string());
     let text = std::str::from_utf8(line).map_err(|e| malformed(&e))?.trim_ascii();
     if !text.starts_with('{') {
         return Err(malformed(&"it does not start with '{'"));
     }
     let probe: Probe<'_> = serde_json::from_str(text).map_err(|e| malformed(&e))?;
     if RESERVED.contains(&&*probe.msgtype) {
-        return Err(NoMessage::Reserved(probe.msgtype.into_owned()));
+        return Err(MessageError::Reserved(probe.msgtype.into_owned()));
     }
     let mut json = Cow::Borrowed(text.as_bytes());
     if probe.has_seq {
@@ -102,15 +102,15 @@ fn without_seq(object: &str) -> serde_json::Result<Vec<u8>> {
 
 /// The lines of a message channel, put together from reads.
 #[derive(Default)]
-pub(crate) struct Lines {
+pub(crate) struct MessageLines {
     held: Vec<u8>,
     too_long: bool,
 }
 
-impl Lines {
+impl MessageLines {
     /// Takes what was read, and gives each line that is whole by now to `each`: a message, or why it is none together
     /// with the line's beginning.
-    pub fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(Result<&[u8], (NoMessage, &[u8])>)) {
+    pub fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(Result<&[u8], (MessageError, &[u8])>)) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at(end);
             bytes = &rest[1..];
@@ -121,10 +121,10 @@ impl Lines {
     }
 
     /// The line ends here: with its newline, or because nothing follows.
-    pub fn finish(&mut self, mut each: impl FnMut(Result<&[u8], (NoMessage, &[u8])>)) {
+    pub fn finish(&mut self, mut each: impl FnMut(Result<&[u8], (MessageError, &[u8])>)) {
         let line = std::mem::take(&mut self.held);
         match (std::mem::take(&mut self.too_long), line.trim_ascii().is_empty()) {
-            (true, _) => each(Err((NoMessage::TooLong, &line))),
+            (true, _) => each(Err((MessageError::TooLong, &line))),
             (false, true) => {}
             (false, false) => match check(&line) {
                 Ok(message) => each(Ok(&message)),
@@ -141,7 +141,7 @@ impl Lines {
 }
 
 /// The line on standard error that says a message was not sent.
-pub(crate) fn complaint(why: &NoMessage, line: &[u8]) -> Vec<u8> {
+pub(crate) fn rejection_note(why: &MessageError, line: &[u8]) -> Vec<u8> {
     const SHOWN_BYTES: usize = 200;
     let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]);
     let more = if line.len() > SHOWN_BYTES { "…" } else { "" };
@@ -206,19 +206,19 @@ mod tests {
             b"{\"msgtype\":\"\xff\"}",
             br#"{"msgtype":"a","msgtype":"exitstatus"}"#,
         ] {
-            assert!(matches!(check(line), Err(NoMessage::Malformed(_))), "{line:?}");
+            assert!(matches!(check(line), Err(MessageError::Malformed(_))), "{line:?}");
         }
         for name in RESERVED {
             let line = format!(r#"{{"msgtype":"{name}"}}"#);
-            assert!(matches!(check(line.as_bytes()), Err(NoMessage::Reserved(_))));
+            assert!(matches!(check(line.as_bytes()), Err(MessageError::Reserved(_))));
         }
         // The same name in other letters of JSON.
-        assert!(matches!(check(br#"{"msgtype":"\u0065xitstatus"}"#), Err(NoMessage::Reserved(_))));
+        assert!(matches!(check(br#"{"msgtype":"\u0065xitstatus"}"#), Err(MessageError::Reserved(_))));
     }
 
     #[test]
     fn lines_are_put_together_and_bounded() {
-        let mut lines = Lines::default();
+        let mut lines = MessageLines::default();
         let mut seen = vec![];
         let mut push = |bytes: &[u8]| {
             lines.push(bytes, |line| seen.push(line.map(<[u8]>::to_vec).map_err(|(why, _)| why.to_string())));
@@ -233,14 +233,14 @@ mod tests {
         let ok = |text: &str| Ok(text.as_bytes().to_vec());
         assert_eq!(seen[0], ok(r#"{"msgtype":"a"}"#));
         assert_eq!(seen[1], ok(r#"{"msgtype":"b"}"#));
-        assert_eq!(seen[2], Err(NoMessage::TooLong.to_string()));
+        assert_eq!(seen[2], Err(MessageError::TooLong.to_string()));
         assert_eq!(seen[3], ok(r#"{"msgtype":"c"}"#));
     }
 
     #[test]
     fn the_last_line_needs_no_newline() {
         for (end, passes) in [("{\"msgtype\":\"a\"}", true), ("{\"msgtype\":\"a\"", false), (" ", false)] {
-            let mut lines = Lines::default();
+            let mut lines = MessageLines::default();
             let mut seen = vec![];
             lines.push(end.as_bytes(), |_| panic!("it has not ended"));
             lines.finish(|line| seen.push(line.map(<[u8]>::to_vec).map_err(|(_, line)| line.to_vec())));

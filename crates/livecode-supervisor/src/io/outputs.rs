@@ -17,11 +17,11 @@ use rustix::{
 
 use crate::{
     io::{
-        messages::{Lines, NoMessage, complaint},
-        read_throttle::Patience,
+        messages::{MessageError, MessageLines, rejection_note},
+        read_throttle::ReadThrottle,
         splitter::{Piece, Splitter},
     },
-    limits::cpu_deprioritizer::own_cpu,
+    limits::cpu_deprioritizer::own_cpu_time,
 };
 
 /// Bytes of one read: as many as one entry holds.
@@ -35,7 +35,7 @@ const WIDE_PIPE_BYTES: usize = TURN_BYTES;
 const MAX_FREE_BUFFERS: usize = TURN_BYTES / READ_BYTES;
 
 /// An entry to be.
-pub(crate) struct Found {
+pub(crate) struct PendingEntry {
     pub kind: Kind,
     pub data: Bytes,
 }
@@ -100,7 +100,7 @@ impl Stream {
     }
 
     /// Reads what is there, but no more than about `max_bytes`.
-    fn drain(&mut self, max_bytes: usize, buffers: &mut Buffers, found: &mut Vec<Found>) {
+    fn drain(&mut self, max_bytes: usize, buffers: &mut Buffers, found: &mut Vec<PendingEntry>) {
         let mut pieces = vec![];
         let mut total = 0;
         // Filled by as many reads as it takes: a program that writes little at a time is not to hold a buffer for each.
@@ -149,16 +149,16 @@ impl Stream {
         self.splitter.hold().map(|hold| self.last_read + hold.duration())
     }
 
-    fn release(&mut self, found: &mut Vec<Found>) {
+    fn release(&mut self, found: &mut Vec<PendingEntry>) {
         let mut pieces = vec![];
         self.splitter.release(&mut pieces);
         self.add(pieces, found);
     }
 
-    fn add(&self, pieces: Vec<Piece>, found: &mut Vec<Found>) {
+    fn add(&self, pieces: Vec<Piece>, found: &mut Vec<PendingEntry>) {
         found.extend(pieces.into_iter().map(|piece| match piece {
-            Piece::Output(data) => Found { kind: self.kind, data },
-            Piece::Message(data) => Found { kind: Kind::Message, data },
+            Piece::Output(data) => PendingEntry { kind: self.kind, data },
+            Piece::Message(data) => PendingEntry { kind: Kind::Message, data },
         }));
     }
 }
@@ -168,9 +168,9 @@ pub(crate) struct Outputs {
     stdout: Stream,
     stderr: Stream,
     messages: Option<UnixStream>,
-    lines: Lines,
+    lines: MessageLines,
     buffers: Buffers,
-    patience: Patience,
+    patience: ReadThrottle,
 }
 
 /// Which of them have something to read.
@@ -188,9 +188,9 @@ impl Outputs {
             stdout: Stream::new(Kind::Stdout, stdout),
             stderr: Stream::new(Kind::Stderr, stderr),
             messages: Some(messages),
-            lines: Lines::default(),
+            lines: MessageLines::default(),
             buffers: Buffers::default(),
-            patience: Patience::new(cpu_millicores, own_cpu()),
+            patience: ReadThrottle::new(cpu_millicores, own_cpu_time()),
         }
     }
 
@@ -223,7 +223,7 @@ impl Outputs {
     ///
     /// Messages are read first, then both pipes are drained, and then output is given out before messages: so a message
     /// never overtakes output that was flushed before it.
-    pub fn take(&mut self, readable: Readable, now: Instant) -> Vec<Found> {
+    pub fn take(&mut self, readable: Readable, now: Instant) -> Vec<PendingEntry> {
         let mut found = vec![];
         self.buffers.reclaim();
         self.patience.pass(now);
@@ -244,13 +244,13 @@ impl Outputs {
         found.extend(messages);
         if readable.stdout || readable.stderr || readable.messages {
             let read_bytes = found.iter().map(|found| found.data.len()).sum::<usize>();
-            self.patience.note(read_bytes >= READ_BYTES, now, own_cpu());
+            self.patience.note(read_bytes >= READ_BYTES, now, own_cpu_time());
         }
         found
     }
 
     /// Reads all that compile steps have said, when none of them runs any more.
-    pub fn take_said(&mut self) -> Vec<Found> {
+    pub fn take_said(&mut self) -> Vec<PendingEntry> {
         let mut found = vec![];
         self.stderr.drain(usize::MAX, &mut self.buffers, &mut found);
         self.stderr.release(&mut found);
@@ -258,7 +258,7 @@ impl Outputs {
     }
 
     /// Reads all that is left, when every process that could write has ended.
-    pub fn take_rest(&mut self) -> Vec<Found> {
+    pub fn take_rest(&mut self) -> Vec<PendingEntry> {
         let mut found = vec![];
         // Somebody may yet hold the other ends (they passed them out of the sandbox): what is there is read, nothing awaited.
         let mut messages = self.read_messages(usize::MAX);
@@ -272,13 +272,13 @@ impl Outputs {
     }
 
     /// A last line that no newline ends.
-    fn last_line(&mut self) -> Vec<Found> {
+    fn last_line(&mut self) -> Vec<PendingEntry> {
         let mut found = vec![];
         self.lines.finish(|line| found.push(said(line)));
         found
     }
 
-    fn read_messages(&mut self, max_bytes: usize) -> Vec<Found> {
+    fn read_messages(&mut self, max_bytes: usize) -> Vec<PendingEntry> {
         let mut found = vec![];
         let mut total = 0;
         let mut buffer = self.buffers.take();
@@ -306,10 +306,10 @@ impl Outputs {
 }
 
 /// What becomes of a line of the message channel.
-fn said(line: Result<&[u8], (NoMessage, &[u8])>) -> Found {
+fn said(line: Result<&[u8], (MessageError, &[u8])>) -> PendingEntry {
     match line {
-        Ok(message) => Found { kind: Kind::Message, data: Bytes::copy_from_slice(message) },
-        Err((why, line)) => Found { kind: Kind::Stderr, data: complaint(&why, line).into() },
+        Ok(message) => PendingEntry { kind: Kind::Message, data: Bytes::copy_from_slice(message) },
+        Err((why, line)) => PendingEntry { kind: Kind::Stderr, data: rejection_note(&why, line).into() },
     }
 }
 

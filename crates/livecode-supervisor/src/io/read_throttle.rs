@@ -13,7 +13,7 @@ const QUICK_LOOK_EVERY: Duration = Duration::from_millis(1);
 const BURST: Duration = Duration::from_millis(1);
 
 /// The clock of one program's outputs.
-pub(crate) struct Patience {
+pub(crate) struct ReadThrottle {
     quick_looks: u32,
     looked: Instant,
     until: Option<Instant>,
@@ -25,7 +25,7 @@ pub(crate) struct Patience {
     owed: Duration,
 }
 
-impl Patience {
+impl ReadThrottle {
     /// Of a program with this share of the processors, whose supervisor has used so much CPU time so far.
     pub fn new(cpu_millicores: u32, spent: Duration) -> Self {
         Self {
@@ -92,10 +92,10 @@ mod tests {
 
     #[test]
     fn who_never_stops_is_looked_at_in_a_while() {
-        let mut patience = Patience::new(1000, Duration::ZERO);
+        let mut patience = ReadThrottle::new(1000, Duration::ZERO);
         let began = Instant::now();
         let later = |us| began + Duration::from_micros(us);
-        let note = |patience: &mut Patience, is_much, us| {
+        let note = |patience: &mut ReadThrottle, is_much, us| {
             patience.note(is_much, later(us), Duration::ZERO);
             patience.until()
         };
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_share_bounds_what_is_spent_on_it() {
-        let mut patience = Patience::new(100, Duration::from_secs(1));
+        let mut patience = ReadThrottle::new(100, Duration::from_secs(1));
         let began = Instant::now();
         let mut spent = Duration::from_secs(1) + BURST + Duration::from_millis(1);
         patience.note(true, began, spent);

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use livecode_journal::{Kind, WriteError, Writer};
 use livecode_protocol::control::{ClosingEntry, SupervisorNotice};
 
-use crate::{compile_cache::Kept, journal::sync::Syncer, session::termination::now_us};
+use crate::{compile_cache::CompileResult, journal::sync::Syncer, session::termination::now_us};
 
 /// What an entry counts at least, in bytes: as much as its header takes in the journal, or a program that writes byte by byte
 /// would fill many times its cap.
 const MIN_CHARGE_BYTES: usize = livecode_journal::RECORD_HEADER_BYTES;
 
-pub(crate) struct Record {
+pub(crate) struct CappedJournal {
     journal: Writer,
     /// Syncs the journal; the loop asks it when it is due.
     pub syncer: Syncer,
@@ -21,7 +21,7 @@ pub(crate) struct Record {
     pending: bool,
 }
 
-impl Record {
+impl CappedJournal {
     /// Writes to `journal`, at most `max_bytes` of payload.
     pub fn new(journal: Writer, max_bytes: u64) -> io::Result<Self> {
         let syncer = Syncer::new(journal.file())?;
@@ -72,7 +72,12 @@ impl Record {
     }
 
     /// How far the journal reaches.
-    pub fn progress(&self, started_us: Option<u64>, active_us: Option<u64>, kept: Kept) -> SupervisorNotice {
+    pub fn progress(
+        &self,
+        started_us: Option<u64>,
+        active_us: Option<u64>,
+        kept: CompileResult,
+    ) -> SupervisorNotice {
         SupervisorNotice::Progress {
             entries: self.journal.entries(),
             bytes: self.journal.bytes(),
@@ -91,14 +96,14 @@ impl Record {
     pub fn finish(
         mut self,
         ending: &ClosingEntry,
-        kept: Kept,
+        kept: CompileResult,
     ) -> Result<(SupervisorNotice, Syncer), WriteError> {
         self.flush();
         let entries = self.journal.entries() + 1;
         let json = serde_json::to_vec(ending).unwrap_or_default();
         let bytes = self.journal.finish(ending.ended_us, &json)?;
         let started_us = (ending.started_us != 0).then_some(ending.started_us);
-        let Kept { compiled, stored_bytes } = kept;
+        let CompileResult { compiled, stored_bytes } = kept;
         let progress = SupervisorNotice::Progress {
             entries,
             bytes,

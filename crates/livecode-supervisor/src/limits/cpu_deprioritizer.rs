@@ -21,7 +21,7 @@ const QUIET_PERCENT: u64 = 3;
 
 /// The clock of one session.
 #[derive(Default)]
-pub(crate) struct Pace {
+pub(crate) struct CpuDeprioritizer {
     due: Option<Instant>,
     interval: Duration,
     looked: Option<Instant>,
@@ -29,7 +29,7 @@ pub(crate) struct Pace {
     gives_way: bool,
 }
 
-impl Pace {
+impl CpuDeprioritizer {
     /// A step begins, when so much was used by all before it. Whether those gave way, which is over.
     pub fn begin(&mut self, now: Instant, cpu_ms: u64) -> bool {
         let gave_way = self.gives_way;
@@ -71,11 +71,11 @@ impl Pace {
 /// CPU time that went into a program so far, in milliseconds, where it can be had to give way: also what its supervisor does
 /// with what it says.
 pub(crate) fn used_ms(sandbox: &Sandbox) -> Option<u64> {
-    Some(sandbox.counted_cpu_ms()? + own_cpu().as_millis() as u64)
+    Some(sandbox.counted_cpu_ms()? + own_cpu_time().as_millis() as u64)
 }
 
 /// CPU time that this process has used.
-pub(crate) fn own_cpu() -> Duration {
+pub(crate) fn own_cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
@@ -86,9 +86,9 @@ mod tests {
     #[test]
     fn who_computes_gives_way_until_it_rests() {
         let began = Instant::now();
-        let mut pace = Pace::default();
+        let mut pace = CpuDeprioritizer::default();
         let (mut now, mut used_ms) = (began, 20);
-        let mut passes = |pace: &mut Pace, percent: u64| {
+        let mut passes = |pace: &mut CpuDeprioritizer, percent: u64| {
             let due = pace.due().unwrap();
             assert_eq!(pace.look(due - Duration::from_millis(1), || unreachable!()), None);
             used_ms += due.duration_since(now).as_millis() as u64 * percent / 100;
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn who_rests_is_seldom_looked_at() {
         let began = Instant::now();
-        let mut pace = Pace::default();
+        let mut pace = CpuDeprioritizer::default();
         pace.begin(began, 5);
         let mut looks = 0;
         while let Some(due) = pace.due().filter(|due| *due < began + Duration::from_secs(60)) {

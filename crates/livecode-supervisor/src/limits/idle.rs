@@ -10,7 +10,7 @@ use crate::session::termination::now_us;
 /// CPU time between two looks that shows a program at work, in milliseconds: more than a sleeping runtime's housekeeping.
 const WORK_MS: u64 = 50;
 
-pub(crate) struct Idle {
+pub(crate) struct IdleTimer {
     limit: Option<Duration>,
     since: Instant,
     active_us: Option<u64>,
@@ -20,7 +20,7 @@ pub(crate) struct Idle {
     worked_ms: u64,
 }
 
-impl Idle {
+impl IdleTimer {
     /// Nothing may be done for `limit_ms` at most.
     pub fn new(limit_ms: Option<u64>, now: Instant) -> Self {
         Self {
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn writing_and_computing_count() {
         let began = Instant::now();
-        let mut idle = Idle::new(Some(1000), began);
+        let mut idle = IdleTimer::new(Some(1000), began);
         let later = |ms| began + Duration::from_millis(ms);
         assert!(!idle.is_over(later(999), || Some(0)));
         assert!(!idle.is_over(later(1000), || Some(WORK_MS))); // it computes
@@ -93,6 +93,6 @@ mod tests {
         idle.works(WORK_MS);
         assert!(!idle.is_over(idle.since + Duration::from_millis(1000), || None)); // it was seen to compute
         assert!(idle.is_over(idle.since + Duration::from_millis(1000), || None));
-        assert!(Idle::new(None, began).due().is_none());
+        assert!(IdleTimer::new(None, began).due().is_none());
     }
 }

@@ -13,12 +13,12 @@ const MAX_INTERVAL: Duration = Duration::from_millis(400);
 const SHARE: u32 = 20;
 
 /// The clock of one session.
-pub(crate) struct MemoryClock {
+pub(crate) struct MemorySampler {
     due: Option<Instant>,
     interval: Duration,
 }
 
-impl MemoryClock {
+impl MemorySampler {
     /// One that never strikes where the kernel does the work.
     pub fn new(sandbox: &Sandbox, now: Instant) -> Self {
         Self { due: sandbox.is_memory_sampled().then(|| now + INTERVAL), interval: INTERVAL }

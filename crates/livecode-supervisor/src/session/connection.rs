@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::session::supervisor::timespec;
 
 /// How long the end waits for a server to greet, and to take the last notices.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FINAL_NOTICE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bytes of answers that may wait for a server to read them; while more wait, nothing is read from it.
 const MAX_WAITING_BYTES: usize = 64 * 1024;
@@ -109,7 +109,7 @@ pub(crate) fn greet_late(
     degraded: impl Fn() -> Vec<String>,
     start: StartKind,
 ) {
-    let until = Instant::now() + FAREWELL;
+    let until = Instant::now() + FINAL_NOTICE_TIMEOUT;
     while let Some(index) = connections.iter().position(|connection| !connection.greeted) {
         let left = until.saturating_duration_since(Instant::now());
         let stream = connections[index].stream();
@@ -132,8 +132,8 @@ pub(crate) fn greet_late(
 
 /// Sends the last notice, and gives every server a little time to take it. The connections stay open: their end says that
 /// nothing of the session is left.
-pub(crate) fn farewell(connections: &mut Vec<Connection>, progress: &SupervisorNotice) {
-    let until = Instant::now() + FAREWELL;
+pub(crate) fn send_final_progress(connections: &mut Vec<Connection>, progress: &SupervisorNotice) {
+    let until = Instant::now() + FINAL_NOTICE_TIMEOUT;
     connections.iter_mut().for_each(|connection| connection.send(progress));
     loop {
         connections.retain_mut(Connection::flush);

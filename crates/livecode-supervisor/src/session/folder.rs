@@ -36,12 +36,12 @@ pub(crate) enum FolderError {
     Socket(#[source] io::Error),
 }
 
-pub(crate) struct Folder {
+pub(crate) struct SessionFolder {
     path: PathBuf,
     folder: File,
 }
 
-impl Folder {
+impl SessionFolder {
     pub fn open(path: PathBuf) -> Result<Self, FolderError> {
         let folder = File::open(&path).map_err(|e| FolderError::Open(path.clone(), e))?;
         Ok(Self { path, folder })

@@ -10,19 +10,19 @@ use livecode_protocol::{
 use livecode_sandbox::{Host, Pipes, Sandbox, SetupError, ZygoteClient};
 
 use crate::{
-    compile_cache::{Cache, Kept},
-    journal::capped_journal::Record,
+    compile_cache::{Cache, CompileResult},
+    journal::capped_journal::CappedJournal,
     session::{
         connection::Connection,
-        folder::{Folder, FolderError},
+        folder::{FolderError, SessionFolder},
         supervisor::Supervisor,
-        termination::Findings,
+        termination::Termination,
     },
     spawner::identity::Identity,
 };
 
 /// A sandbox that waits for its order.
-pub(crate) struct Ready {
+pub(crate) struct WarmSandbox {
     pub layout: SandboxLayout,
     pub template: Option<InterpreterZygote>,
     pub sandbox: Sandbox,
@@ -30,11 +30,11 @@ pub(crate) struct Ready {
 }
 
 /// A session whose program is about to start.
-pub(crate) struct Begun {
-    pub folder: Folder,
+pub(crate) struct StartedSession {
+    pub folder: SessionFolder,
     pub order: RunSpec,
     pub cache: Cache,
-    pub record: Record,
+    pub record: CappedJournal,
     pub connections: Vec<Connection>,
     pub sandbox: Sandbox,
     pub pipes: Pipes,
@@ -45,17 +45,17 @@ pub(crate) struct Begun {
 }
 
 /// Supervises the session in the folder `path`, first of all for `server`, in the sandbox that is ready if it fits, or
-/// else in one that `maker` makes, or this process where there is none. The result is the process's exit status.
+/// else in one that `zygote` makes, or this process where there is none. The result is the process's exit status.
 pub(crate) fn supervise(
     host: &Host,
     own: &Identity,
-    maker: Option<&ZygoteClient>,
+    zygote: Option<&ZygoteClient>,
     path: PathBuf,
     server: UnixStream,
-    ready: Option<Ready>,
+    ready: Option<WarmSandbox>,
 ) -> i32 {
     let began = Instant::now();
-    match begin(host, own, maker, path, server, ready, began) {
+    match begin(host, own, zygote, path, server, ready, began) {
         Ok(None) => 0,
         Ok(Some(mut supervisor)) => {
             supervisor.run();
@@ -75,25 +75,25 @@ pub(crate) fn supervise(
 fn begin<'h>(
     host: &'h Host,
     own: &Identity,
-    maker: Option<&ZygoteClient>,
+    zygote: Option<&ZygoteClient>,
     path: PathBuf,
     server: UnixStream,
-    ready: Option<Ready>,
+    ready: Option<WarmSandbox>,
     began: Instant,
 ) -> Result<Option<Supervisor<'h>>, FolderError> {
-    let folder = Folder::open(path)?;
+    let folder = SessionFolder::open(path)?;
     folder.lock()?;
     folder.write_state(own.state())?;
     let (mut order, file) = folder.order()?;
     let (layout, name) = (order.layout(), own.group());
-    let made = match (ready.filter(|ready| ready.layout == layout && ready.sandbox.is_alive()), maker) {
-        (Some(Ready { sandbox, pipes, template, .. }), _) => {
+    let made = match (ready.filter(|ready| ready.layout == layout && ready.sandbox.is_alive()), zygote) {
+        (Some(WarmSandbox { sandbox, pipes, template, .. }), _) => {
             let is_up = template.is_some_and(|template| template.fits(&order));
             Some((sandbox, pipes, if is_up { StartKind::Interpreter } else { StartKind::Sandbox }))
         }
         // Before there is a journal: where the maker fails, another supervisor is asked.
-        (None, Some(maker)) => {
-            let made = Sandbox::prepare(host, &name, &layout, Some(maker), None);
+        (None, Some(zygote)) => {
+            let made = Sandbox::prepare(host, &name, &layout, Some(zygote), None);
             let (sandbox, pipes) = made.map_err(FolderError::Sandbox)?;
             Some((sandbox, pipes, StartKind::Cold))
         }
@@ -101,7 +101,7 @@ fn begin<'h>(
     };
     let journal = folder.journal()?;
     let (cache, entry) = Cache::find(&mut order);
-    let mut record = Record::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
+    let mut record = CappedJournal::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
     let start = || {
         let (mut sandbox, pipes, how) = match made {
             Some(made) => made,
@@ -116,14 +116,16 @@ fn begin<'h>(
     match start() {
         Ok((sandbox, pipes, how)) => {
             let connections = Connection::accept(server).into_iter().collect();
-            let begun = Begun { folder, order, cache, record, connections, sandbox, pipes, how, began };
+            let begun =
+                StartedSession { folder, order, cache, record, connections, sandbox, pipes, how, began };
             Supervisor::new(host, begun).map(Some)
         }
         Err(error @ SetupError { .. }) => {
             record.say(&format!("{error}: {}", error.source));
             folder.remove_socket();
             // Where this fails too, the server finds the journal without its end and closes it.
-            let finished = record.finish(&Findings::default().ending(None, 0, None), Kept::default());
+            let finished =
+                record.finish(&Termination::default().ending(None, 0, None), CompileResult::default());
             finished.map(|_| None).map_err(FolderError::Journal)
         }
     }

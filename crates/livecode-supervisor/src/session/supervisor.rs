@@ -33,20 +33,20 @@ use serde_json::Value;
 use crate::{
     compile_cache::Cache,
     io::{
-        input::{EVENT_QUEUE_BYTES, INPUT_QUEUE_BYTES, Ids, Queue, Seen},
-        outputs::{Found, Outputs, Readable},
+        input::{DeliveryCheck, DeliveryIds, EVENT_QUEUE_BYTES, INPUT_QUEUE_BYTES, InputQueue},
+        outputs::{Outputs, PendingEntry, Readable},
     },
-    journal::capped_journal::Record,
+    journal::capped_journal::CappedJournal,
     limits::{
-        cpu_deprioritizer::{self, Pace},
-        idle::Idle,
-        memory::MemoryClock,
+        cpu_deprioritizer::{self, CpuDeprioritizer},
+        idle::IdleTimer,
+        memory::MemorySampler,
     },
     session::{
-        connection::{Connection, farewell, greet_late},
-        folder::{Folder, FolderError},
-        startup::Begun,
-        termination::{Findings, now_us},
+        connection::{Connection, greet_late, send_final_progress},
+        folder::{FolderError, SessionFolder},
+        startup::StartedSession,
+        termination::{Termination, now_us},
     },
 };
 
@@ -69,10 +69,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 
 pub(crate) struct Supervisor<'h> {
     host: &'h Host,
-    folder: Folder,
+    folder: SessionFolder,
     order: RunSpec,
     cache: Cache,
-    record: Record,
+    record: CappedJournal,
     /// Where other servers come in, once there is such a place; and when it is to be made.
     listener: Option<UnixListener>,
     listen_at: Option<Instant>,
@@ -80,25 +80,25 @@ pub(crate) struct Supervisor<'h> {
     start: StartKind,
     sandbox: Sandbox,
     outputs: Outputs,
-    stdin: Queue<OwnedFd>,
-    events: Queue<OwnedFd>,
-    ids: Ids,
-    findings: Findings,
+    stdin: InputQueue<OwnedFd>,
+    events: InputQueue<OwnedFd>,
+    ids: DeliveryIds,
+    findings: Termination,
     /// The step that runs, if any.
     step: Option<usize>,
     /// Signals that came before the program started.
     waiting_signals: Vec<Signal>,
     started_us: Option<u64>,
     wall_deadline: Option<Instant>,
-    idle: Idle,
-    cpu: CpuClock,
-    memory: MemoryClock,
-    pace: Pace,
+    idle: IdleTimer,
+    cpu: CpuTimer,
+    memory: MemorySampler,
+    pace: CpuDeprioritizer,
 }
 
 /// When the CPU time of the running step must be looked at, and how much had been used when it began.
 #[derive(Default)]
-struct CpuClock {
+struct CpuTimer {
     base_ms: u64,
     /// What had been used at the last look, and how long was waited for it.
     last_ms: u64,
@@ -119,15 +119,15 @@ struct Woken {
 impl<'h> Supervisor<'h> {
     /// # Errors
     /// Where what came with the order cannot be passed in.
-    pub fn new(host: &'h Host, begun: Begun) -> Result<Self, FolderError> {
-        let Begun { folder, order, cache, record, connections, sandbox, pipes, how, began } = begun;
-        let mut stdin = Queue::new("standard input", pipes.stdin, INPUT_QUEUE_BYTES);
+    pub fn new(host: &'h Host, begun: StartedSession) -> Result<Self, FolderError> {
+        let StartedSession { folder, order, cache, record, connections, sandbox, pipes, how, began } = begun;
+        let mut stdin = InputQueue::new("standard input", pipes.stdin, INPUT_QUEUE_BYTES);
         if let Some(contents) = order.stdin.clone() {
             stdin.fill_and_end(contents.into_bytes().map_err(|e| FolderError::Order(io::Error::other(e)))?);
         }
         let messages = pipes.messages.try_clone().map_err(FolderError::Socket)?;
         let wall_deadline = began.checked_add(Duration::from_millis(order.limits.wall_ms));
-        let memory = MemoryClock::new(&sandbox, began);
+        let memory = MemorySampler::new(&sandbox, began);
         Ok(Self {
             host,
             folder,
@@ -140,17 +140,17 @@ impl<'h> Supervisor<'h> {
             sandbox,
             outputs: Outputs::new(pipes.stdout, pipes.stderr, pipes.messages, order.limits.cpu_millicores),
             stdin,
-            events: Queue::new("message channel", messages.into(), EVENT_QUEUE_BYTES),
-            ids: Ids::default(),
-            findings: Findings::default(),
+            events: InputQueue::new("message channel", messages.into(), EVENT_QUEUE_BYTES),
+            ids: DeliveryIds::default(),
+            findings: Termination::default(),
             step: None,
             waiting_signals: vec![],
             started_us: None,
             wall_deadline,
-            idle: Idle::new(order.limits.idle_ms, began),
-            cpu: CpuClock::default(),
+            idle: IdleTimer::new(order.limits.idle_ms, began),
+            cpu: CpuTimer::default(),
             memory,
-            pace: Pace::default(),
+            pace: CpuDeprioritizer::default(),
             order,
         })
     }
@@ -253,11 +253,11 @@ impl<'h> Supervisor<'h> {
         woken
     }
 
-    fn append(&mut self, found: Vec<Found>) {
+    fn append(&mut self, found: Vec<PendingEntry>) {
         if !found.is_empty() {
             self.idle.note();
         }
-        for Found { kind, data } in found {
+        for PendingEntry { kind, data } in found {
             self.cache.hears(kind, &data);
             if self.findings.decided == Some(Outcome::Output) {
                 return;
@@ -344,7 +344,10 @@ impl<'h> Supervisor<'h> {
                 self.cpu.base_ms = if index == 0 { 0 } else { self.sandbox.cpu_ms().unwrap_or(0) };
                 let now = Instant::now();
                 self.check_cpu(now);
-                if self.pace.begin(now, self.cpu.last_ms + cpu_deprioritizer::own_cpu().as_millis() as u64) {
+                if self
+                    .pace
+                    .begin(now, self.cpu.last_ms + cpu_deprioritizer::own_cpu_time().as_millis() as u64)
+                {
                     self.sandbox.give_way(false);
                 }
                 if index == self.order.compile.len() {
@@ -460,9 +463,9 @@ impl<'h> Supervisor<'h> {
     fn deliver(&mut self, id: Option<Value>, item: Delivery) -> Result<(), String> {
         if let Some(id) = &id {
             match self.ids.look(id, &item) {
-                Seen::New => {}
-                Seen::Before => return Ok(()),
-                Seen::Another => return Err("another message was delivered under this id".into()),
+                DeliveryCheck::New => {}
+                DeliveryCheck::Before => return Ok(()),
+                DeliveryCheck::Another => return Err("another message was delivered under this id".into()),
             }
         }
         match &item {
@@ -531,7 +534,7 @@ impl<'h> Supervisor<'h> {
         let finished = self.record.finish(&ending, self.cache.kept);
         greet_late(&mut self.connections, || self.host.degraded(), self.start);
         if let Ok((progress, _)) = &finished {
-            farewell(&mut self.connections, progress);
+            send_final_progress(&mut self.connections, progress);
         }
         drop(self.sandbox); // all of it, and its cgroups
         drop(self.connections);

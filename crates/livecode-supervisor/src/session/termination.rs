@@ -18,7 +18,7 @@ pub(crate) fn now_us() -> u64 {
 
 /// What a supervisor knows of its program's end.
 #[derive(Default)]
-pub(crate) struct Findings {
+pub(crate) struct Termination {
     /// What the supervisor killed it for; the first reason stands.
     pub decided: Option<Outcome>,
     /// How the last step that ran ended by itself.
@@ -27,7 +27,7 @@ pub(crate) struct Findings {
     pub out_of_memory: bool,
 }
 
-impl Findings {
+impl Termination {
     /// The outcome, and the status that the world is told.
     pub fn outcome(&self) -> (Outcome, i32) {
         let killed_for = match (self.decided, self.status) {
@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn the_documented_statuses() {
-        let outcome = |decided, status, out_of_memory| Findings { decided, status, out_of_memory }.outcome();
+        let outcome =
+            |decided, status, out_of_memory| Termination { decided, status, out_of_memory }.outcome();
         assert_eq!(outcome(None, Some(StepStatus::Exited(3)), false), (Outcome::Exited, 3));
         assert_eq!(outcome(None, Some(StepStatus::Signalled(11)), false), (Outcome::Signalled, 139));
         assert_eq!(outcome(Some(Outcome::Timeout), None, false), (Outcome::Timeout, 124));

@@ -10,7 +10,7 @@ use rustix::{
 };
 
 /// How long a dying process may take until it is dead, in seconds.
-const DEATH_PATIENCE_S: i64 = 5;
+const DEATH_TIMEOUT_S: i64 = 5;
 
 /// Which boot of the machine this is (proc_sys_kernel(5)). It is asked once, for all forks.
 pub(crate) fn boot_id() -> io::Result<&'static str> {
@@ -71,7 +71,7 @@ pub(crate) fn await_death(pid: u32, name: &str) -> bool {
     if is_dead(name) == Some(true) {
         return true;
     }
-    let patience = Timespec { tv_sec: DEATH_PATIENCE_S, tv_nsec: 0 };
+    let patience = Timespec { tv_sec: DEATH_TIMEOUT_S, tv_nsec: 0 };
     pidfd.is_some_and(|pidfd| poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&patience)) == Ok(1))
 }
 

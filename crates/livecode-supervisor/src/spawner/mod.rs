@@ -44,7 +44,7 @@ use crate::{
     session::startup,
     spawner::{
         identity::Identity,
-        pool::{MOST_SERVED, Member, Pool},
+        pool::{MAX_SESSIONS_PER_WORKER, Pool, Worker},
     },
 };
 
@@ -52,34 +52,34 @@ use crate::{
 const MAX_REQUEST_BYTES: usize = 256;
 
 /// How long a template may take until it is one, from when its spawner is up.
-const TEMPLATE_PATIENCE: Duration = Duration::from_secs(20);
+const ZYGOTE_START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs until the server closes `server`; or, in what it forks, until that is done. The result is the status to exit with.
 pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
     // Signals of the server's terminal are not for us; we end when the server does.
     let _ = rustix::process::setsid();
     let prepared = host(&settings.data_dir).and_then(|host| {
-        let maker = match &settings.template {
+        let zygote = match &settings.template {
             None => {
                 host.try_sandbox()?; // one tries for all
                 None
             }
             Some(template) => {
-                let (socket, process) = greet_template(&server)?;
+                let (socket, process) = greet_interpreter_zygote(&server)?;
                 Some(ZygoteClient::new(Some(template.clone()), socket, process))
             }
         };
-        Ok((host, maker))
+        Ok((host, zygote))
     });
-    let (host, maker) = match prepared {
+    let (host, zygote) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             say(&server, &SpawnerReady { degraded: vec![], error: Some(with_causes(&*error)) });
             return 1;
         }
     };
-    if let (Some(maker), Some(warm), Ok(own)) = (&maker, &settings.warm, Identity::own())
-        && let Err(error) = maker.rehearse(&host, &own.group(), &warm.layout, &warm.limits)
+    if let (Some(zygote), Some(warm), Ok(own)) = (&zygote, &settings.warm, Identity::own())
+        && let Err(error) = zygote.profile_working_set(&host, &own.group(), &warm.layout, &warm.limits)
     {
         eprintln!("livecode spawner: {error}: {}", error.source); // it is slower without
     }
@@ -96,18 +96,18 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
             Err(error) => eprintln!("livecode spawner: cannot fork to sweep: {error}"),
         }
     }
-    let maker = match (maker, &settings.warm) {
-        (None, Some(_)) => match fork_maker(&host) {
-            Ok(maker) => maker,
+    let zygote = match (zygote, &settings.warm) {
+        (None, Some(_)) => match fork_zygote(&host) {
+            Ok(zygote) => zygote,
             Err(error) => {
                 eprintln!("livecode spawner: no sandbox can be made ahead: {error}");
                 None
             }
         },
-        (maker, _) => maker,
+        (zygote, _) => zygote,
     };
     say(&server, &SpawnerReady { degraded: host.degraded(), error: None });
-    let spawner = Spawner { host, settings, maker };
+    let spawner = Spawner { host, settings, zygote };
     match Pool::new(&spawner, server) {
         Ok(pool) => pool.run(),
         Err(error) => {
@@ -118,7 +118,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
 }
 
 /// Forks a maker, which ends with this process.
-fn fork_maker(host: &Host) -> io::Result<Option<ZygoteClient>> {
+fn fork_zygote(host: &Host) -> io::Result<Option<ZygoteClient>> {
     let asker = pidfd_open(getpid(), PidfdFlags::empty())?;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     match livecode_sandbox::fork()? {
@@ -135,14 +135,14 @@ fn fork_maker(host: &Host) -> io::Result<Option<ZygoteClient>> {
 }
 
 /// Takes the socket to the template, and its process, from the server, and tells it whom it serves, and with whom it ends.
-fn greet_template(server: &OwnedFd) -> io::Result<(OwnedFd, OwnedFd)> {
+fn greet_interpreter_zygote(server: &OwnedFd) -> io::Result<(OwnedFd, OwnedFd)> {
     let (_, mut template) = fd_passing::receive(server, &mut [0], RecvFlags::empty())?;
     let (Some(process), Some(template)) = (template.pop(), template.pop()) else {
         return Err(io::Error::other("the server sent no template"));
     };
     let own = pidfd_open(getpid(), PidfdFlags::empty())?;
     fd_passing::send(&template, &[0], &[own.as_fd()], SendFlags::empty())?;
-    set_socket_timeout(&template, Timeout::Recv, Some(TEMPLATE_PATIENCE))?;
+    set_socket_timeout(&template, Timeout::Recv, Some(ZYGOTE_START_TIMEOUT))?;
     match fd_passing::receive(&template, &mut [0], RecvFlags::empty())?.0 {
         0 => Err(io::Error::other("the template ended before it was one")),
         _ => Ok((template, process)),
@@ -154,7 +154,7 @@ fn greet_template(server: &OwnedFd) -> io::Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 /// Where the machine or the socket is not as it should be.
-pub fn serve_as_template(
+pub fn serve_interpreter_zygote(
     socket: &OwnedFd,
     settings: &SpawnerSettings,
 ) -> Result<Option<ZygoteProgram>, Box<dyn std::error::Error>> {
@@ -179,13 +179,13 @@ pub(crate) struct Spawner<'a> {
     pub host: Host,
     pub settings: &'a SpawnerSettings,
     /// Who makes sandboxes ahead, if they are to be.
-    pub maker: Option<ZygoteClient>,
+    pub zygote: Option<ZygoteClient>,
 }
 
 impl Spawner<'_> {
     /// The life of a supervisor: makes a sandbox if it is ahead of the request, serves one request, and again as long as it is
     /// wanted and fit for it.
-    pub fn serve(&self, mut member: Member) -> i32 {
+    pub fn serve(&self, mut member: Worker) -> i32 {
         let _ = rustix::process::setsid();
         livecode_sandbox::reap_children_automatically(false);
         let _ = rustix::thread::set_name(c"livecode-super");
@@ -196,12 +196,12 @@ impl Spawner<'_> {
                 return 1;
             }
         };
-        for served in 0..MOST_SERVED {
+        for served in 0..MAX_SESSIONS_PER_WORKER {
             // Once it knows of a session, no sandbox is to be a copy of it.
-            let maker = self.maker.as_ref().filter(|_| served > 0);
-            match self.serve_once(&own, maker, &mut member) {
+            let zygote = self.zygote.as_ref().filter(|_| served > 0);
+            match self.serve_once(&own, zygote, &mut member) {
                 Served::Session
-                    if member.is_ahead && self.maker.is_some() && livecode_sandbox::has_one_thread() => {}
+                    if member.is_ahead && self.zygote.is_some() && livecode_sandbox::has_one_thread() => {}
                 Served::Session => return 0,
                 Served::End(status) => return status,
             }
@@ -212,7 +212,7 @@ impl Spawner<'_> {
         0
     }
 
-    fn serve_once(&self, own: &Identity, maker: Option<&ZygoteClient>, member: &mut Member) -> Served {
+    fn serve_once(&self, own: &Identity, zygote: Option<&ZygoteClient>, member: &mut Worker) -> Served {
         let ready = match self.make_ready(own, member) {
             Ok(ready) => ready,
             // Whoever is asked next makes one of its own, and says why it cannot.
@@ -222,7 +222,7 @@ impl Spawner<'_> {
                     eprintln!("livecode spawner: no sandbox can be made ahead: {error}: {}", error.source);
                 }
                 if ZygoteClient::is_to_blame(&error) {
-                    member.blame_maker();
+                    member.report_zygote_hang();
                 }
                 return Served::End(1);
             }
@@ -240,7 +240,7 @@ impl Spawner<'_> {
         match request {
             SpawnerRequest::Start(id) => {
                 let folder = folder(&self.settings.data_dir, id);
-                match startup::supervise(&self.host, own, maker, folder, stream, ready) {
+                match startup::supervise(&self.host, own, zygote, folder, stream, ready) {
                     0 => Served::Session,
                     status => Served::End(status),
                 }
@@ -254,18 +254,23 @@ impl Spawner<'_> {
     }
 
     /// A sandbox without an order, as the settings say; none where the member is not ahead.
-    fn make_ready(&self, own: &Identity, member: &Member) -> Result<Option<startup::Ready>, SetupError> {
+    fn make_ready(
+        &self,
+        own: &Identity,
+        member: &Worker,
+    ) -> Result<Option<startup::WarmSandbox>, SetupError> {
         let Some(warm) = self.settings.warm.as_ref().filter(|_| member.is_ahead) else { return Ok(None) };
-        if let Some(cpu) = member.avoids {
+        if let Some(cpu) = member.excluded_cpu {
             self.host.cpus.avoid(cpu);
         }
-        let (name, maker) = (own.group(), self.maker.as_ref());
-        let (mut sandbox, pipes) = Sandbox::prepare(&self.host, &name, &warm.layout, maker, member.avoids)?;
+        let (name, zygote) = (own.group(), self.zygote.as_ref());
+        let (mut sandbox, pipes) =
+            Sandbox::prepare(&self.host, &name, &warm.layout, zygote, member.excluded_cpu)?;
         sandbox.limit(&warm.limits, warm.cpu_millicores)?;
         sandbox.wait_ready()?;
         self.host.cpus.use_all();
-        let template = maker.and_then(|maker| maker.template().cloned());
-        Ok(Some(startup::Ready { layout: warm.layout.clone(), template, sandbox, pipes }))
+        let template = zygote.and_then(|zygote| zygote.template().cloned());
+        Ok(Some(startup::WarmSandbox { layout: warm.layout.clone(), template, sandbox, pipes }))
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! One whose session has ended soon rests, and makes the next sandbox where one is wanted: to fork another and have that
 //! find its memory would cost as much as all that it does for a session. It makes none itself, since it knows what it
-//! was told; the maker does (`livecode_sandbox::maker`).
+//! was told; the maker does (`livecode_sandbox::zygote`).
 
 use std::{
     io,
@@ -29,20 +29,20 @@ use rustix::{
 };
 
 use crate::{
-    session::startup::Ready,
+    session::startup::WarmSandbox,
     spawner::{Spawner, receive},
 };
 
 /// How many wait where nobody has asked for long.
-const FEWEST: usize = 1;
+const MIN_IDLE_WORKERS: usize = 1;
 /// How long one waits in vain before it ends, unless it is one of the fewest.
-const PATIENCE: Duration = Duration::from_secs(10);
+const IDLE_WORKER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many may rest.
-const MOST_RESTING: usize = 16;
+const MAX_PARKED_WORKERS: usize = 16;
 /// How long one rests before it ends.
-const REST: Duration = Duration::from_secs(1);
+const PARK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many sessions one serves before another takes its place, with fresh memory.
-pub(crate) const MOST_SERVED: u32 = 256;
+pub(crate) const MAX_SESSIONS_PER_WORKER: u32 = 256;
 /// How long nothing is made ahead after that failed, at first and at most; each request makes its own meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
@@ -69,7 +69,7 @@ pub(crate) struct Pool<'a> {
     paused_until: Option<Instant>,
     /// The CPU on which the last request was taken.
     busy_cpu: Option<usize>,
-    maker_hangs: bool,
+    zygote_hangs: bool,
 }
 
 /// A member that has not taken a request.
@@ -80,11 +80,11 @@ struct Waiting {
 }
 
 /// A member's side.
-pub(crate) struct Member {
+pub(crate) struct Worker {
     /// Whether it makes a sandbox before it is asked to.
     pub is_ahead: bool,
     /// The CPU that it stays away from until then.
-    pub avoids: Option<usize>,
+    pub excluded_cpu: Option<usize>,
     /// Where requests come from, until it has one: who serves a session does not keep a spawner's place when that has died.
     server: Option<OwnedFd>,
     place: OwnedFd,
@@ -98,7 +98,7 @@ pub(crate) struct Member {
 impl<'a> Pool<'a> {
     pub fn new(spawner: &'a Spawner<'a>, server: OwnedFd) -> io::Result<Self> {
         let most = spawner.settings.warm.as_ref().map_or(0, |warm| warm.sandboxes_max as usize);
-        let wanted = FEWEST.min(most);
+        let wanted = MIN_IDLE_WORKERS.min(most);
         let (rests, place) = pair(SocketType::SEQPACKET)?;
         Ok(Self {
             spawner,
@@ -112,7 +112,7 @@ impl<'a> Pool<'a> {
             pause: PAUSE,
             paused_until: None,
             busy_cpu: None,
-            maker_hangs: false,
+            zygote_hangs: false,
         })
     }
 
@@ -142,12 +142,12 @@ impl<'a> Pool<'a> {
                 Ok(None) => {}
                 // The request was taken already, so that nobody waits for one that hangs before it takes it.
                 Ok(Some((note, patience))) => {
-                    let avoids = self.avoids().filter(|_| is_ahead);
+                    let excluded_cpu = self.excluded_cpu().filter(|_| is_ahead);
                     let Self { spawner, server, place, waiting, resting, rests, .. } = self;
                     drop((waiting, resting, rests)); // what others say is not for this one
-                    return spawner.serve(Member {
+                    return spawner.serve(Worker {
                         is_ahead,
-                        avoids,
+                        excluded_cpu,
                         server: Some(server),
                         place,
                         note,
@@ -168,19 +168,19 @@ impl<'a> Pool<'a> {
     }
 
     /// The CPU that the next sandbox is not made on: that where somebody is being served, unless another waits for it.
-    fn avoids(&self) -> Option<usize> {
+    fn excluded_cpu(&self) -> Option<usize> {
         self.busy_cpu.filter(|_| self.waiting.iter().any(|waiting| waiting.is_ready))
     }
 
     fn patience(&self) -> Option<Duration> {
-        (self.ahead() >= FEWEST).then_some(PATIENCE)
+        (self.ahead() >= MIN_IDLE_WORKERS).then_some(IDLE_WORKER_TIMEOUT)
     }
 
     /// Has one that rests make a sandbox. `false` where none does.
     fn wake(&mut self) -> bool {
         while let Some(note) = self.resting.pop() {
-            let avoids = self.avoids().and_then(|cpu| u8::try_from(cpu).ok()).unwrap_or(ANY_CPU);
-            let words = [avoids, u8::from(self.patience().is_some())];
+            let excluded_cpu = self.excluded_cpu().and_then(|cpu| u8::try_from(cpu).ok()).unwrap_or(ANY_CPU);
+            let words = [excluded_cpu, u8::from(self.patience().is_some())];
             // One that has ended meanwhile hears nothing.
             if fd_passing::send(&note, &words, &[self.server.as_fd()], SendFlags::empty()).is_ok() {
                 self.waiting.push(Waiting { note, is_ahead: true, is_ready: false });
@@ -214,10 +214,10 @@ impl<'a> Pool<'a> {
     fn wait(&mut self, is_busy: bool) -> io::Result<Next> {
         // Who waits takes requests by itself.
         let asked = if self.ahead() == 0 { PollFlags::IN } else { PollFlags::empty() };
-        let maker = self.spawner.maker.as_ref().map_or(self.server.as_fd(), |maker| maker.socket());
+        let zygote = self.spawner.zygote.as_ref().map_or(self.server.as_fd(), |zygote| zygote.socket());
         let mut ready = vec![
             PollFd::new(&self.server, asked),
-            PollFd::from_borrowed_fd(maker, PollFlags::empty()),
+            PollFd::from_borrowed_fd(zygote, PollFlags::empty()),
             PollFd::new(&self.rests, PollFlags::IN),
         ];
         let first = ready.len();
@@ -229,14 +229,14 @@ impl<'a> Pool<'a> {
             Err(rustix::io::Errno::INTR) => return Ok(Next::Nothing),
             Err(errno) => return Err(errno.into()),
         }
-        let [server, maker, rests] = [0, 1, 2].map(|index| ready[index].revents());
+        let [server, zygote, rests] = [0, 1, 2].map(|index| ready[index].revents());
         let noted: Vec<bool> = ready[first..].iter().map(|fd| !fd.revents().is_empty()).collect();
         for index in (0..noted.len()).rev().filter(|index| noted[*index]) {
             self.hear(index);
         }
-        if self.maker_hangs {
+        if self.zygote_hangs {
             eprintln!("livecode spawner: its maker hangs");
-            self.spawner.maker.iter().for_each(ZygoteClient::kill);
+            self.spawner.zygote.iter().for_each(ZygoteClient::kill);
             return Ok(Next::Gone);
         }
         if rests.contains(PollFlags::IN) {
@@ -244,10 +244,10 @@ impl<'a> Pool<'a> {
         }
         if !server.contains(PollFlags::IN) {
             // Without its maker it is of no use; the server starts another.
-            if server.is_empty() && !maker.is_empty() {
+            if server.is_empty() && !zygote.is_empty() {
                 eprintln!("livecode spawner: its maker has ended");
             }
-            return Ok(if server.is_empty() && maker.is_empty() { Next::Nothing } else { Next::Gone });
+            return Ok(if server.is_empty() && zygote.is_empty() { Next::Nothing } else { Next::Gone });
         }
         match receive(&self.server) {
             Ok(Some(request)) => Ok(Next::Asked(request)),
@@ -270,7 +270,7 @@ impl<'a> Pool<'a> {
             _ => (false, &*said),
         };
         let taken = rest.split_first().filter(|(word, _)| **word == TAKEN);
-        self.maker_hangs |= rest.first() == Some(&HANGS);
+        self.zygote_hangs |= rest.first() == Some(&HANGS);
         if is_ready {
             self.waiting[index].is_ready = true;
             self.pause = PAUSE;
@@ -289,7 +289,7 @@ impl<'a> Pool<'a> {
                 self.wanted = (self.wanted * 2).min(self.most);
             }
         } else if gone.is_ready {
-            self.wanted = (self.wanted - 1).max(FEWEST).min(self.most); // it waited in vain
+            self.wanted = (self.wanted - 1).max(MIN_IDLE_WORKERS).min(self.most); // it waited in vain
         } else {
             self.fail();
         }
@@ -299,7 +299,7 @@ impl<'a> Pool<'a> {
     fn let_rest(&mut self) {
         let (_, notes) = fd_passing::receive(&self.rests, &mut [0], RecvFlags::DONTWAIT).unwrap_or_default();
         self.resting.extend(notes);
-        if self.resting.len() > MOST_RESTING {
+        if self.resting.len() > MAX_PARKED_WORKERS {
             self.resting.remove(0);
         }
     }
@@ -314,10 +314,13 @@ enum Next {
     Gone,
 }
 
-impl Member {
+impl Worker {
     /// Waits for a request. `None` where the server or the spawner is gone, or the sandbox that is ready has died, or nobody
     /// has asked for too long.
-    pub fn receive(&mut self, ready: Option<&Ready>) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
+    pub fn receive(
+        &mut self,
+        ready: Option<&WarmSandbox>,
+    ) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
         if let Some(request) = self.request.take() {
             return Ok(Some(request));
         }
@@ -366,7 +369,7 @@ impl Member {
     }
 
     /// The maker is gone, or hangs: another is needed.
-    pub fn blame_maker(&self) {
+    pub fn report_zygote_hang(&self) {
         self.say(&[HANGS]);
     }
 
@@ -379,17 +382,17 @@ impl Member {
         }
         drop(theirs);
         let mut asked = [PollFd::new(&ours, PollFlags::IN)];
-        let _ = retry_on_intr(|| poll(&mut asked, Some(&timespec(REST))));
+        let _ = retry_on_intr(|| poll(&mut asked, Some(&timespec(PARK_TIMEOUT))));
         let _ = shutdown(&ours, Shutdown::Read); // from here on it cannot be asked any more; it may have been
         let mut words = [0; 2];
         let Ok((2, mut server)) = fd_passing::receive(&ours, &mut words, RecvFlags::DONTWAIT) else {
             return false;
         };
-        let [avoids, has_patience] = words;
+        let [excluded_cpu, has_patience] = words;
         self.server = server.pop();
         self.is_ahead = true;
-        self.avoids = (avoids != ANY_CPU).then_some(usize::from(avoids));
-        self.patience = (has_patience != 0).then_some(PATIENCE);
+        self.excluded_cpu = (excluded_cpu != ANY_CPU).then_some(usize::from(excluded_cpu));
+        self.patience = (has_patience != 0).then_some(IDLE_WORKER_TIMEOUT);
         self.note = ours;
         true
     }

@@ -1,8 +1,8 @@
 //! A client of the server: requests, and a viewer that follows a session whatever happens to the connection.
 
 mod backoff;
+mod escalation;
 mod input;
-mod ladder;
 mod output;
 mod resume;
 mod server;

@@ -35,8 +35,8 @@ use tungstenite::Message;
 use super::{
     Server,
     backoff::Backoff,
+    escalation::{SignalEscalation, Step},
     input,
-    ladder::{Ladder, Step},
     output::{Event, Output, To},
     resume::Resume,
     say,
@@ -46,9 +46,9 @@ use crate::NOBODY_READS;
 /// How long to wait before input is sent again that the program had no room for.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
 /// How long connecting may take.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the program's last signal may take to arrive when nobody reads its output any more.
-const FAREWELL_PATIENCE: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The connection is taken for lost after so long a silence; the server pings more often.
 const SILENCE: Duration = Duration::from_secs(75);
 /// A connection that held so long was a good one, even if it brought nothing: the pauses begin small again.
@@ -114,7 +114,7 @@ enum End {
 struct Presses {
     interrupt: unix::Signal,
     terminate: unix::Signal,
-    ladder: Ladder,
+    escalation: SignalEscalation,
 }
 
 impl Presses {
@@ -152,7 +152,7 @@ impl Viewer {
         let presses = Presses {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            ladder: Ladder::default(),
+            escalation: SignalEscalation::default(),
         };
         let input = if watching.with_input { input::read() } else { mpsc::channel(1).1 };
         Ok(Self {
@@ -270,7 +270,7 @@ impl Viewer {
         if !self.watching.owns_program {
             return None;
         }
-        match self.presses.ladder.press(gentle, Instant::now()) {
+        match self.presses.escalation.press(gentle, Instant::now()) {
             Step::Send(signal) => {
                 self.has_signalled = true;
                 Some(signal)
@@ -422,7 +422,7 @@ impl Viewer {
             }
             Ok::<_, tungstenite::Error>(())
         };
-        let _ = timeout(FAREWELL_PATIENCE, killed).await; // what does not arrive ends by its own limits
+        let _ = timeout(CLOSE_TIMEOUT, killed).await; // what does not arrive ends by its own limits
     }
 }
 
@@ -439,7 +439,7 @@ async fn connect(server: &Server, id: SessionId, after: u64) -> Result<Socket, R
     let passing = |error: anyhow::Error| {
         Refusal::Passing(error.context(format!("no server answers at {url}; `livecode serve` starts one")))
     };
-    match timeout(CONNECT_PATIENCE, connect_async(&url)).await {
+    match timeout(CONNECT_TIMEOUT, connect_async(&url)).await {
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(tungstenite::Error::Http(response))) if response.status().is_client_error() => {
             Err(Refusal::Final(match response.status().as_u16() {

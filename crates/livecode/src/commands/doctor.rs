@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use livecode_sandbox::doctor::{Finding, Report, Verdict, probe};
+use livecode_sandbox::doctor::{DoctorReport, Finding, Verdict, probe};
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -61,7 +61,7 @@ impl Doctor {
     }
 }
 
-fn worst(report: &Report) -> Verdict {
+fn worst(report: &DoctorReport) -> Verdict {
     report.findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Missing)
 }
 
@@ -73,7 +73,7 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn summary(report: &Report) -> String {
+fn summary(report: &DoctorReport) -> String {
     let short = report.findings.iter().filter(|finding| finding.verdict != Verdict::Ok).count();
     if !report.can_run {
         "No program can be run here: `livecode serve` will not start.".into()
@@ -88,7 +88,7 @@ fn summary(report: &Report) -> String {
     }
 }
 
-fn document(report: &Report) -> Value {
+fn document(report: &DoctorReport) -> Value {
     let finding = |finding: &Finding| {
         let remedies = finding.remedies.iter().map(|remedy| match &remedy.command {
             Some(command) => json!({"what": remedy.what, "command": command}),
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn the_document_says_how_bad_it_is() {
         let report =
-            |verdict, can_run| Report { findings: vec![finding(verdict)], can_run, degraded: vec![] };
+            |verdict, can_run| DoctorReport { findings: vec![finding(verdict)], can_run, degraded: vec![] };
         assert_eq!(document(&report(Verdict::Ok, true))["verdict"], "ok");
         assert_eq!(document(&report(Verdict::Missing, true))["verdict"], "degraded");
         assert_eq!(document(&report(Verdict::Missing, false))["verdict"], "missing");

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::http::{
     App,
-    caller::{Base, media_type, parse_json, read_body},
+    caller::{PublicAddress, media_type, parse_json, read_body},
     problem::ApiError,
 };
 use crate::{
@@ -39,7 +39,7 @@ fn rfc3339(us: u64) -> String {
 }
 
 /// A session's document.
-pub(crate) fn document(app: &App, session: &Session, base: &Base) -> Document {
+pub(crate) fn document(app: &App, session: &Session, base: &PublicAddress) -> Document {
     let path = format!("/sessions/{}", session.id);
     let ended = session.progress().ended;
     Document {
@@ -121,7 +121,7 @@ fn idempotency(headers: &HeaderMap, body: &[u8]) -> Result<Option<IdempotencyKey
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Extension(base): Extension<Base>,
+    Extension(base): Extension<PublicAddress>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
@@ -164,7 +164,7 @@ pub(crate) async fn create(
 pub(crate) async fn list(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Extension(base): Extension<Base>,
+    Extension(base): Extension<PublicAddress>,
 ) -> Json<Vec<Document>> {
     let sessions = app.registry.list(|owner| caller.lists(owner));
     Json(sessions.iter().map(|session| document(&app, session, &base)).collect())
@@ -183,7 +183,7 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Extension(base): Extension<Base>,
+    Extension(base): Extension<PublicAddress>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Document>, ApiError> {
     let session = find(&app, &caller, id)?;

@@ -20,13 +20,13 @@ use tokio::{
 };
 
 /// How long a client may go on sending what nobody wants.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// And how many bytes of it are taken: what a client in good faith has on its way, and no flood.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// How many clients at once; further ones are reset.
 const MAX_LINGERING: usize = 256;
 /// How long a client may take nothing at all of what it asked for: its connection is one of those that there are.
-const STALL_PATIENCE: Duration = Duration::from_secs(300);
+const STALL_TIMEOUT: Duration = Duration::from_secs(300);
 /// Bytes thrown away at once.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -63,7 +63,7 @@ impl Lingering {
             self.stalled = None;
             return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL_PATIENCE)));
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL_TIMEOUT)));
         stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -89,7 +89,7 @@ impl Drop for Lingering {
                 while rest.read(&mut unwanted).await? > 0 {}
                 io::Result::Ok(())
             };
-            let _ = tokio::time::timeout(PATIENCE, rest).await;
+            let _ = tokio::time::timeout(TIMEOUT, rest).await;
         });
     }
 }
@@ -161,8 +161,8 @@ mod tests {
                 }
             }
         };
-        let error = tokio::time::timeout(STALL_PATIENCE * 2, written).await.expect("it waits for ever");
-        assert_eq!((error.kind(), began.elapsed() >= STALL_PATIENCE), (io::ErrorKind::TimedOut, true));
+        let error = tokio::time::timeout(STALL_TIMEOUT * 2, written).await.expect("it waits for ever");
+        assert_eq!((error.kind(), began.elapsed() >= STALL_TIMEOUT), (io::ErrorKind::TimedOut, true));
         client.read_exact(&mut [0; 65536]).await.unwrap(); // it was there all the time
     }
 }

@@ -21,7 +21,7 @@ use crate::http::{
 };
 
 /// How long answers under way may still take once the server is asked to stop.
-const FAREWELL: Duration = Duration::from_secs(5);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// After how long a silent connection is asked for, and how often; Linux gives up after nine times.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ pub(crate) async fn serve(app: App, listener: TcpListener) {
     // Each connection holds its permit until it is closed, and so does each websocket.
     let closed = permits.acquire_many(max);
     // An answer of v0.1 may take an hour; its program ends with it.
-    let _ = tokio::time::timeout(FAREWELL, closed).await;
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, closed).await;
 }
 
 fn builder(app: &App) -> http1::Builder {

@@ -61,23 +61,23 @@ const PINGS_IN_VAIN: u32 = 3;
 /// For how long a client may send at its whole rate what it has not sent before.
 const BURST: Duration = Duration::from_secs(2);
 /// How long one batch may take to be sent to a client that reads slowly.
-const SEND_PATIENCE: Duration = Duration::from_secs(300);
+const SEND_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long the last messages of a client are waited for to be answered when the session has ended.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
+const ACK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the other side has to answer the close. It may have megabytes to read before it sees it, and a connection that
 /// is dropped before that takes them along.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(60);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long our answer to its close may take.
-const REPLY_PATIENCE: Duration = Duration::from_secs(2);
+const CLOSE_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the incoming half has the outgoing half send.
-pub(crate) enum Notice {
+pub(crate) enum OutgoingFrame {
     Text(String),
     /// The last text, if any, and the code of the close.
     Close(Option<String>, u16, &'static str),
 }
 
-impl Notice {
+impl OutgoingFrame {
     pub fn message(message: &ServerMessage<'_>) -> Self {
         Self::Text(json(message))
     }
@@ -105,11 +105,11 @@ pub(crate) struct Socket {
     to: SplitSink<WebSocket, Message>,
     from: SplitStream<WebSocket>,
     ping_interval: Duration,
-    rate: Rate,
+    rate: TokenBucket,
 }
 
 /// How many messages a client may send: a bucket that fills at the configured rate.
-struct Rate {
+struct TokenBucket {
     /// `None` for the local user, who has no limit.
     per_s: Option<f64>,
     left: f64,
@@ -117,7 +117,7 @@ struct Rate {
     metrics: Arc<Metrics>,
 }
 
-impl Rate {
+impl TokenBucket {
     fn new(app: &App, caller: &Caller) -> Self {
         let per_s = (*caller != Caller::Local).then_some(app.config.messages_per_s as f64);
         Self {
@@ -168,7 +168,7 @@ impl Socket {
     pub fn new(websocket: WebSocket, app: &App, caller: &Caller) -> Self {
         let (to, from) = websocket.split();
         let ping_interval = Duration::from_millis(app.config.ping_interval_ms);
-        Self { to, from, ping_interval, rate: Rate::new(app, caller) }
+        Self { to, from, ping_interval, rate: TokenBucket::new(app, caller) }
     }
 
     /// Sends one text.
@@ -196,8 +196,8 @@ impl Socket {
             }
             match received {
                 Received::Text(text) => return Ok(text),
-                Received::Notice(Notice::Text(text)) => self.send(text).await?,
-                Received::Notice(Notice::Close(text, code, reason)) => {
+                Received::Reply(OutgoingFrame::Text(text)) => self.send(text).await?,
+                Received::Reply(OutgoingFrame::Close(text, code, reason)) => {
                     self.close(text, code, reason).await;
                     return Err(Gone);
                 }
@@ -219,7 +219,7 @@ impl Socket {
         match ended {
             Some((text, code, reason)) => self.close(text, code, reason).await,
             // A client that closed in due form has its close answered; one that vanished takes nothing any more.
-            None => drop(tokio::time::timeout(REPLY_PATIENCE, self.to.close()).await),
+            None => drop(tokio::time::timeout(CLOSE_REPLY_TIMEOUT, self.to.close()).await),
         }
     }
 
@@ -235,7 +235,7 @@ impl Socket {
         };
         if close.await.is_ok() {
             let answered = async { while let Some(Ok(_)) = self.from.next().await {} };
-            let _ = tokio::time::timeout(CLOSE_PATIENCE, answered).await;
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, answered).await;
         }
     }
 }
@@ -248,7 +248,7 @@ async fn outgoing(
     app: &App,
     mut follower: Follower,
     dialect: Dialect,
-    mut notices: mpsc::Receiver<Notice>,
+    mut notices: mpsc::Receiver<OutgoingFrame>,
     heard: &Heard,
 ) -> Option<Ending> {
     let ping_interval = Duration::from_millis(app.config.ping_interval_ms);
@@ -264,7 +264,7 @@ async fn outgoing(
                 }
                 Ok(None) => {
                     let last = last_answers(to, &mut notices, heard);
-                    tokio::time::timeout(ANSWER_PATIENCE, last).await.unwrap_or(Some(()))?;
+                    tokio::time::timeout(ACK_TIMEOUT, last).await.unwrap_or(Some(()))?;
                     return Some((None, close_code::NORMAL, ""));
                 }
                 Err(error) => {
@@ -273,8 +273,8 @@ async fn outgoing(
                 }
             },
             Some(notice) = notices.recv() => match notice {
-                Notice::Text(text) => vec![Message::text(text)],
-                Notice::Close(text, code, reason) => return Some((text, code, reason)),
+                OutgoingFrame::Text(text) => vec![Message::text(text)],
+                OutgoingFrame::Close(text, code, reason) => return Some((text, code, reason)),
             },
             _ = pings.tick() => {
                 // Half an interval more: the tick and the last ping are not quite apart.
@@ -294,7 +294,7 @@ async fn outgoing(
             }
             to.flush().await
         };
-        tokio::time::timeout(SEND_PATIENCE, send).await.ok()?.ok()?;
+        tokio::time::timeout(SEND_TIMEOUT, send).await.ok()?.ok()?;
         if !is_ping {
             // Its pong stands in line behind megabytes that it still has to read: while it takes output, it is there.
             heard.note();
@@ -306,7 +306,7 @@ async fn outgoing(
 /// client has gone.
 async fn last_answers(
     to: &mut SplitSink<WebSocket, Message>,
-    notices: &mut mpsc::Receiver<Notice>,
+    notices: &mut mpsc::Receiver<OutgoingFrame>,
     heard: &Heard,
 ) -> Option<()> {
     let mut unanswered = heard.unanswered.subscribe();
@@ -315,8 +315,8 @@ async fn last_answers(
         tokio::select! {
             biased;
             Some(notice) = notices.recv() => match notice {
-                Notice::Text(text) => to.feed(Message::text(text)).await.ok()?,
-                Notice::Close(..) => return Some(()),
+                OutgoingFrame::Text(text) => to.feed(Message::text(text)).await.ok()?,
+                OutgoingFrame::Close(..) => return Some(()),
             },
             () = none_left => return Some(()),
         }
@@ -328,11 +328,11 @@ async fn incoming(
     from: &mut SplitStream<WebSocket>,
     session: &Session,
     dialect: Dialect,
-    notices: mpsc::Sender<Notice>,
+    notices: mpsc::Sender<OutgoingFrame>,
     heard: &Heard,
-    rate: &mut Rate,
+    rate: &mut TokenBucket,
 ) -> Gone {
-    let mut answers: FuturesUnordered<BoxFuture<'static, Option<Notice>>> = FuturesUnordered::new();
+    let mut answers: FuturesUnordered<BoxFuture<'static, Option<OutgoingFrame>>> = FuturesUnordered::new();
     loop {
         let mut is_answer = false;
         let notice = tokio::select! {
@@ -353,12 +353,12 @@ async fn incoming(
                             None
                         }
                     },
-                    Received::Notice(notice) => Some(notice),
+                    Received::Reply(notice) => Some(notice),
                     Received::Nothing => None,
                 }
             }
         };
-        let closes = matches!(notice, Some(Notice::Close(..)));
+        let closes = matches!(notice, Some(OutgoingFrame::Close(..)));
         if let Some(notice) = notice
             && notices.send(notice).await.is_err()
         {
@@ -376,16 +376,16 @@ async fn incoming(
 
 enum Received {
     Text(Utf8Bytes),
-    Notice(Notice),
+    Reply(OutgoingFrame),
     Nothing,
     Gone,
 }
 
 fn classify(received: Option<Result<Message, axum::Error>>, max_bytes: usize) -> Received {
     match received {
-        Some(Ok(Message::Text(text))) if text.len() > max_bytes => Received::Notice(too_big()),
+        Some(Ok(Message::Text(text))) if text.len() > max_bytes => Received::Reply(too_big()),
         Some(Ok(Message::Text(text))) => Received::Text(text),
-        Some(Ok(Message::Binary(_))) => Received::Notice(Notice::error(
+        Some(Ok(Message::Binary(_))) => Received::Reply(OutgoingFrame::error(
             "Messages are JSON in text frames, not binary frames",
             Value::Null,
         )),
@@ -394,7 +394,7 @@ fn classify(received: Option<Result<Message, axum::Error>>, max_bytes: usize) ->
         Some(Err(error)) => {
             let cause = error.into_inner();
             match cause.downcast_ref() {
-                Some(tungstenite::Error::Capacity(_)) => Received::Notice(too_big()),
+                Some(tungstenite::Error::Capacity(_)) => Received::Reply(too_big()),
                 _ => Received::Gone,
             }
         }
@@ -403,27 +403,27 @@ fn classify(received: Option<Result<Message, axum::Error>>, max_bytes: usize) ->
 
 const TOO_MANY: &str = "too many messages a second";
 
-fn too_many() -> Notice {
-    Notice::Close(None, close_code::POLICY, TOO_MANY)
+fn too_many() -> OutgoingFrame {
+    OutgoingFrame::Close(None, close_code::POLICY, TOO_MANY)
 }
 
-fn too_big() -> Notice {
-    Notice::Close(None, close_code::SIZE, "a message has at most 65536 bytes")
+fn too_big() -> OutgoingFrame {
+    OutgoingFrame::Close(None, close_code::SIZE, "a message has at most 65536 bytes")
 }
 
 enum Taken {
-    Answer(Notice),
-    Later(BoxFuture<'static, Option<Notice>>),
+    Answer(OutgoingFrame),
+    Later(BoxFuture<'static, Option<OutgoingFrame>>),
 }
 
 /// What is done about one message of the client's.
 fn take(text: &str, session: &Session, dialect: Dialect) -> Taken {
     let msg = || serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
-    let refused = |error: &str| Taken::Answer(Notice::error(error, msg()));
+    let refused = |error: &str| Taken::Answer(OutgoingFrame::error(error, msg()));
     match ClientMessage::parse(text) {
-        Err(ClientMessageError { error, msg }) => Taken::Answer(Notice::error(error, msg)),
-        Ok(ClientMessage::Ping) => Taken::Answer(Notice::message(&ServerMessage::Pong)),
-        Ok(ClientMessage::Quit) => Taken::Answer(Notice::goodbye()),
+        Err(ClientMessageError { error, msg }) => Taken::Answer(OutgoingFrame::error(error, msg)),
+        Ok(ClientMessage::Ping) => Taken::Answer(OutgoingFrame::message(&ServerMessage::Pong)),
+        Ok(ClientMessage::Quit) => Taken::Answer(OutgoingFrame::goodbye()),
         Ok(ClientMessage::Exec(_)) if dialect == Dialect::V01 => {
             refused("A program runs already on this connection")
         }
@@ -442,9 +442,9 @@ fn take(text: &str, session: &Session, dialect: Dialect) -> Taken {
                     let msg = msg();
                     let answered = async move {
                         match answer.await {
-                            Ok(Ok(())) => id.map(|id| Notice::message(&ServerMessage::Ack { id })),
-                            Ok(Err(error)) => Some(Notice::error(error, msg)),
-                            Err(_) => Some(Notice::error("the program has ended", msg)),
+                            Ok(Ok(())) => id.map(|id| OutgoingFrame::message(&ServerMessage::Ack { id })),
+                            Ok(Err(error)) => Some(OutgoingFrame::error(error, msg)),
+                            Err(_) => Some(OutgoingFrame::error("the program has ended", msg)),
                         }
                     };
                     Taken::Later(answered.boxed())

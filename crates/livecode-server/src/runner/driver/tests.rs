@@ -24,7 +24,7 @@ use crate::{
     sessions::{Registry, store::SessionRecord},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const ID: &str = "00112233445566778899aabbccddeeff";
 
 /// A spawner that is ready and then gone; to start the next is the mistake.
@@ -78,7 +78,7 @@ async fn a_panic_beside_the_task_settles_the_session() {
     let driver =
         Driver { session: session.clone(), store: store.clone(), spawners, permits, metrics: Arc::default() };
     let run = tokio::spawn(driver.run_new(queue));
-    tokio::time::timeout(PATIENCE, run).await.expect("it goes on for ever").expect("the task panicked");
+    tokio::time::timeout(TIMEOUT, run).await.expect("it goes on for ever").expect("the task panicked");
     let progress = session.progress();
     assert_eq!(progress.ended.map(|ended| ended.outcome), Some(Outcome::Lost));
     assert!(progress.is_gone);
@@ -101,7 +101,7 @@ async fn a_panic_of_the_task_settles_the_session() {
     registry.drive(session.clone(), async { panic!("the mistake") });
     let mut progress = session.watch();
     let settled = progress.wait_for(|progress| progress.is_gone && progress.ended.is_some());
-    let settled = tokio::time::timeout(PATIENCE, settled).await.expect("it is never settled");
+    let settled = tokio::time::timeout(TIMEOUT, settled).await.expect("it is never settled");
     assert_eq!(settled.unwrap().ended.map(|ended| ended.outcome), Some(Outcome::Lost));
     let mut first = first.lock().unwrap().take().unwrap();
     first.kill().unwrap();

@@ -18,12 +18,12 @@ pub enum Step {
 
 /// Counts presses that follow on each other.
 #[derive(Default)]
-pub struct Ladder {
+pub struct SignalEscalation {
     last: Option<Instant>,
     presses: u32,
 }
 
-impl Ladder {
+impl SignalEscalation {
     /// What a press at `now` asks for: first `gentle`, then a kill, then to leave.
     pub fn press(&mut self, gentle: Signal, now: Instant) -> Step {
         let is_soon = self.last.is_some_and(|last| now.duration_since(last) < SOON);
@@ -43,9 +43,9 @@ mod tests {
 
     #[test]
     fn presses_that_follow_on_each_other_ask_for_more() {
-        let mut ladder = Ladder::default();
+        let mut escalation = SignalEscalation::default();
         let start = Instant::now();
-        let mut at = |ms| ladder.press(Signal::Interrupt, start + Duration::from_millis(ms));
+        let mut at = |ms| escalation.press(Signal::Interrupt, start + Duration::from_millis(ms));
         assert_eq!(at(0), Step::Send(Signal::Interrupt));
         assert_eq!(at(2_500), Step::Send(Signal::Interrupt), "late enough to begin again");
         assert_eq!(at(3_000), Step::Send(Signal::Kill));
