@@ -122,7 +122,7 @@ impl Host {
             profile: SeccompProfile::compile(),
             has_landlock: is_enabled("landlock") && landlock::is_available(),
             fixtures: HostMounts::find(),
-            dumps_reach_handler: rlimits::dumps_reach_handler(),
+            dumps_reach_handler: rlimits::core_dumps_reach_handler(),
             cpus: Cpus::all(),
             ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
             first_id,
@@ -194,12 +194,12 @@ impl Host {
 
     /// Gives back the group that it moved processes in. For a host that was only made to look; no other may use its groups.
     pub(crate) fn dissolve(&mut self) {
-        std::mem::take(&mut self.cgroups).dissolve();
+        std::mem::take(&mut self.cgroups).undo_delegation();
     }
 
     /// Names of the groups that are there now, of living and of dead sandboxes.
     pub fn group_names(&self) -> Vec<String> {
-        self.cgroups.names()
+        self.cgroups.group_names()
     }
 
     /// Whether an id is that of [`Self::try_sandbox`].

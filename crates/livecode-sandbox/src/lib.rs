@@ -47,6 +47,7 @@ pub use kernel::{
     cpus::Cpus,
     fd_passing,
     sys::{Forked, exit_now, fork, has_one_thread, reap_children_automatically},
+    time::timespec,
 };
 pub use zygote::ZygoteClient;
 

@@ -79,7 +79,7 @@ impl Sandbox {
         excluded_cpu: Option<usize>,
     ) -> Result<(Self, Pipes), SetupError> {
         let group = host.cgroups.create(name)?;
-        let memory_alarm = group.memory_alarm().context("watch for want of memory")?;
+        let memory_alarm = group.oom_notifier().context("watch for want of memory")?;
         let cgroup_fd = group.cgroup_fd().context("open the cgroup")?;
         let tasks_files = group.tasks_files().context("open the cgroups")?;
 
@@ -130,7 +130,7 @@ impl Sandbox {
     /// The limit that could not be set.
     pub fn limit(&mut self, limits: &StepLimits, cpu_millicores: u32) -> Result<(), SetupError> {
         self.group.set_cpu_share(cpu_millicores)?;
-        self.group.set_step(limits)
+        self.group.set_step_limits(limits)
     }
 
     /// Tells the order, whose file `file` is, and starts its first step. `compiled` is what was compiled before
@@ -224,7 +224,7 @@ impl Sandbox {
     /// # Errors
     /// The limit that could not be set.
     pub fn start_step(&mut self, index: usize, limits: &StepLimits) -> Result<(), SetupError> {
-        self.group.set_step(limits)?;
+        self.group.set_step_limits(limits)?;
         self.ask(InitRequest::Start(index));
         Ok(())
     }
@@ -249,7 +249,7 @@ impl Sandbox {
     /// Kills everything inside. Does not wait.
     pub fn kill(&mut self) {
         // Afterwards nobody is told what a maker's child used.
-        if !self.is_child && !self.group.counts() && self.is_alive() {
+        if !self.is_child && !self.group.counts_usage() && self.is_alive() {
             self.seen.cpu_ms = self.seen.cpu_ms.max(sample::cpu_ms(self.init));
         }
         if !self.reaped {
@@ -279,7 +279,7 @@ impl Sandbox {
     /// Whether init is alone inside, and cgroups have counted what the others used: then nothing more is learnt by waiting
     /// for its end.
     pub fn is_alone(&self) -> bool {
-        self.group.counts() && self.group.processes().is_some_and(|count| count <= 1)
+        self.group.counts_usage() && self.group.process_count().is_some_and(|count| count <= 1)
     }
 
     /// What its program has used of the memory that it is a copy of.
@@ -303,7 +303,7 @@ impl Sandbox {
     /// Has the processors serve everybody else first, or no longer. Where the kernel cannot, nothing changes: it is a courtesy.
     pub fn give_way(&mut self, gives_way: bool) {
         if std::mem::replace(&mut self.gives_way, gives_way) != gives_way {
-            self.group.give_way(gives_way);
+            self.group.set_deprioritized(gives_way);
         }
     }
 
@@ -332,7 +332,7 @@ impl Sandbox {
 
     /// Whether the kernel killed any process for want of memory.
     pub fn out_of_memory(&self) -> bool {
-        self.group.memory_kills() > 0
+        self.group.oom_kills() > 0
     }
 }
 

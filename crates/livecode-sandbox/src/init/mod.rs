@@ -44,7 +44,7 @@ use crate::{
         landlock, privileges, rlimits,
         sys::{self, Forked, PageRange, ResourceUsage},
     },
-    rootfs::mounts::{self, AccountFiles},
+    rootfs::{accounts::AccountFiles, mounts},
     zygote::SandboxFds,
 };
 
@@ -138,17 +138,17 @@ impl Init<'_> {
             self.inside.host.cpus.avoid(cpu);
         }
         let accounts = self.set_up()?;
-        let children = leak(sys::child_signals().context("watch for children")?);
+        let children = leak(sys::child_signal_fd().context("watch for children")?);
         let null =
             fs::OpenOptions::new().read(true).write(true).open("/dev/null").context("open /dev/null")?;
         for number in 0..=2 {
-            sys::give_as(null.as_fd(), number).context("let go of the supervisor's descriptors")?;
+            sys::duplicate_to(null.as_fd(), number).context("let go of the supervisor's descriptors")?;
         }
         drop(null);
         let mut kept = vec![self.control, children];
         kept.extend(self.ends);
         kept.extend(accounts.descriptors());
-        sys::close_all_but(3, &kept).context("close the supervisor's descriptors")?;
+        sys::close_all_except(3, &kept).context("close the supervisor's descriptors")?;
         let preforked = match self.inside.template.map(|_| self.prefork_program()).transpose()? {
             Some(PreforkSide::Program(program)) => {
                 std::mem::forget(accounts); // closed already
@@ -231,19 +231,19 @@ impl Init<'_> {
             map_ids(host.inner_id(0), self.inside.outer_ids)?;
         }
         for entrance in &self.inside.given.tasks_files {
-            cgroup::enter(entrance).context("enter the cgroup")?;
+            cgroup::join_v1_group(entrance).context("enter the cgroup")?;
         }
         sys::unshare_cgroup_namespace().context("make a cgroup namespace")?;
         rustix::system::sethostname(b"livecode").context("set the host name")?;
         if is_enabled("network") {
-            sys::loopback_up().context("bring the loopback device up")?;
+            sys::bring_loopback_up().context("bring the loopback device up")?;
         }
-        let accounts = mounts::enter_root(host, layout)?;
+        let accounts = mounts::enter_root(&host.staging, &host.fixtures, layout)?;
         if is_enabled("limits") {
-            rlimits::for_session(layout)?;
+            rlimits::set_session_limits(layout)?;
         }
         if is_enabled("privileges") {
-            privileges::forgo()?;
+            privileges::prevent_gaining()?;
         }
         rustix::process::chdir(WORKING_DIRECTORY).context("enter the working directory")?;
         if host.has_landlock {
@@ -264,7 +264,7 @@ impl Init<'_> {
     ) -> Result<(), SetupError> {
         let host = self.inside.host;
         let id = host.inner_id(order.slot);
-        accounts.give(id)?;
+        accounts.assign_to(id)?;
         self.become_user(order)?;
         for RunFile { name, contents } in &order.files {
             let bytes =
@@ -314,7 +314,7 @@ impl Init<'_> {
             }
             // From now on the program's ends are its own: when they are closed, nobody is left who could say anything.
             if holds_ends && current.is_some_and(|(index, _)| index == last) {
-                sys::close_all_but(3, &[self.control, children])
+                sys::close_all_except(3, &[self.control, children])
                     .context("let go of the program's descriptors")?;
                 holds_ends = false;
             }
@@ -361,7 +361,7 @@ impl Init<'_> {
     fn tell_usage(&self) {
         let missing = self.inside.host.cgroups.missing();
         if missing.memory || missing.cpu_time {
-            let ResourceUsage { cpu_ms, largest_kib, .. } = sys::used_by_children();
+            let ResourceUsage { cpu_ms, largest_kib, .. } = sys::children_usage();
             send(self.control, &InitEvent::Used { cpu_ms, largest_kib });
         }
     }

@@ -54,8 +54,8 @@ pub(crate) fn become_copied(
 ) -> Result<ZygoteProgram, SetupError> {
     take_place(host, &order.run.limits, ends, true)?;
     // As exec would leave it.
-    privileges::as_executed()?;
-    sys::close_all_but(MESSAGE_FD + 1, &[]).context("close descriptors")?;
+    privileges::become_dumpable()?;
+    sys::close_all_except(MESSAGE_FD + 1, &[]).context("close descriptors")?;
     let argv = order.run.argv.clone();
     let name = Path::new(&argv[0]).file_name().unwrap_or_default().as_encoded_bytes();
     // As long as the kernel keeps it (prctl(2), PR_SET_NAME); no argument holds a NUL.
@@ -131,7 +131,7 @@ fn take_place(
 ) -> Result<(), SetupError> {
     rustix::process::setsid().context("setsid")?;
     give_descriptors(ends, is_program).context("give descriptors")?;
-    rlimits::for_step(host, limits)?;
+    rlimits::set_step_limits(host.cgroups.missing(), limits)?;
     sys::unblock_child_signals().context("unblock signals")
 }
 
@@ -140,12 +140,12 @@ fn take_place(
 fn give_descriptors(ends: ProgramFds<'_>, is_program: bool) -> io::Result<()> {
     if !is_program {
         let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        sys::give_as(null.as_fd(), 0)?;
-        sys::give_as(ends.stderr, 1)?;
-        return sys::give_as(ends.stderr, 2);
+        sys::duplicate_to(null.as_fd(), 0)?;
+        sys::duplicate_to(ends.stderr, 1)?;
+        return sys::duplicate_to(ends.stderr, 2);
     }
-    sys::give_as(ends.stdin, 0)?;
-    sys::give_as(ends.stdout, 1)?;
-    sys::give_as(ends.stderr, 2)?;
-    sys::give_as(ends.messages, MESSAGE_FD) // init keeps its own descriptors from 10 on
+    sys::duplicate_to(ends.stdin, 0)?;
+    sys::duplicate_to(ends.stdout, 1)?;
+    sys::duplicate_to(ends.stderr, 2)?;
+    sys::duplicate_to(ends.messages, MESSAGE_FD) // init keeps its own descriptors from 10 on
 }
