@@ -7,6 +7,7 @@
 //! | [`warm`] | the server | a spawner: what to make ready before there is a session |
 //! | [`run_spec`] | the server | a supervisor, through a file: what to run, and within which limits |
 //! | [`control`] | the server | a supervisor, through its socket: input in, progress out |
+//! | [`session_folder`] | server and supervisor | each other: the files of a session |
 //!
 //! Nothing here does I/O, and nothing here knows how a program is run.
 
@@ -17,6 +18,7 @@ pub mod fuzz;
 pub mod id;
 pub mod run_spec;
 pub mod session;
+pub mod session_folder;
 pub mod stream;
 pub mod warm;
 

@@ -1,34 +1,28 @@
-//! One program's pipes to one journal, and the spawner that makes a supervisor for each program.
+//! The supervisor of one program, which writes its output to a journal, and the spawner that forks
+//! supervisors.
 //!
-//! | module | what |
+//! | module | content |
 //! | --- | --- |
+//! | [`spawner`] | the process that forks supervisors and sweeps up after dead ones |
+//! | `session` | one session: start, main loop, connections to servers, closing entry |
+//! | `io` | the program's pipes: output to entries, input queues, messages, read throttle |
+//! | `limits` | what the supervisor samples: idle time, memory, CPU use |
+//! | `journal` | the writer within the session's output limit, and syncing to disk |
+//! | `compile_cache` | kept results of compile steps: looked up before, stored after compiling |
+//! | `identity` | which process a supervisor is, and the name of its sandbox's cgroup |
+//! | `time` | conversions of durations and times |
 //! | [`bench`] | what `benches/` measures |
-//! | [`spawner`] | the process that forks supervisors, and the life of a template |
-//! | `begin` | how a session begins |
-//! | `supervisor` | the loop of one supervisor: what it waits for, and what it does about it |
-//! | `cache` | what was compiled before, and what is kept of what is compiled now |
-//! | `ending` | why and with which status a session ended |
-//! | `splitter`, `message` | a program's output into entries: text in whole characters, `--MSG--` lines, messages |
-//! | `outputs`, `record` | what is read from the program; what is written to the journal |
-//! | `idle` | for how long nothing was done |
-//! | `input` | bounded queues to the program, and which ids were delivered |
-//! | `memory` | when memory is looked at, where no cgroup limits it |
-//! | `pace` | which programs give way to others |
-//! | `patience` | when the program's pipes are looked at |
-//! | `connection` | the talk with servers |
-//! | `sync` | the journal to the disk, off the loop |
-//! | `pool` | supervisors that are ahead of their requests, or rest |
-//! | `group` | names of the sandboxes' cgroups |
-//! | `sweep` | what dead supervisors left |
 
 pub mod bench;
 mod compile_cache;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod identity;
 mod io;
 mod journal;
 mod limits;
 mod session;
 pub mod spawner;
+mod time;
 
 pub use livecode_sandbox::{ZygoteProgram, exit_now, fd_passing};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use livecode_journal::{Kind, WriteError, Writer};
 use livecode_protocol::control::{ClosingEntry, SupervisorNotice};
 
-use crate::{compile_cache::CompileResult, journal::sync::Syncer, session::termination::now_us};
+use crate::{compile_cache::CompileResult, journal::sync::Syncer, time::now_us};
 
 /// What an entry counts at least, in bytes: as much as its header takes in the journal, or a program that writes byte by byte
 /// would fill many times its cap.

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::session::termination::now_us;
+use crate::time::now_us;
 
 /// CPU time between two looks that shows a program at work, in milliseconds: more than a sleeping runtime's housekeeping.
 const WORK_MS: u64 = 50;

@@ -1,4 +1,5 @@
-//! The talk with one server: lines of JSON both ways, never blocking.
+//! A connection to one server: a line of JSON for each message, in both directions. No call here
+//! blocks, but for the two at the session's end, which have a timeout.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -12,54 +13,71 @@ use std::{
 use livecode_protocol::control::{self, MAX_LINE_BYTES, StartKind, SupervisorNotice, SupervisorRequest};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::session::supervisor::timespec;
+use crate::time::timespec;
 
-/// How long the end waits for a server to greet, and to take the last notices.
+/// How long the end of a session waits for servers to send their greeting, and then again to read
+/// the last notices.
 const FINAL_NOTICE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Bytes of answers that may wait for a server to read them; while more wait, nothing is read from it.
-const MAX_WAITING_BYTES: usize = 64 * 1024;
-/// The most bytes taken from a server in one turn of the loop, so that no server can keep it from the program.
+/// Bytes of notices that may wait for a server to read them. While more wait, no requests are read
+/// from it.
+const MAX_UNSENT_BYTES: usize = 64 * 1024;
+/// The most bytes read from a server in one turn of the supervisor's loop, so that no server can
+/// keep the loop from serving the program.
 const READ_BYTES: usize = 64 * 1024;
 
 pub(crate) struct Connection {
     stream: UnixStream,
+    /// Bytes read that are not a whole line yet.
     incoming: Vec<u8>,
+    /// Notices that the server has not read yet.
     outgoing: Vec<u8>,
-    /// Whether both have greeted.
-    pub greeted: bool,
-    /// Whether progress was made that the server was not told of yet.
-    pub owes_progress: bool,
+    /// Whether the server has sent its greeting, and the answer was queued.
+    pub has_greeted: bool,
+    /// Whether there is progress that was not sent to the server yet.
+    pub has_unsent_progress: bool,
 }
 
 impl Connection {
-    /// Takes a connection over, if it comes from a process of our own user.
+    /// Accepts a connection of a process that runs as the same user.
+    ///
+    /// # Errors
+    /// `PermissionDenied` where it runs as another user.
     pub fn accept(stream: UnixStream) -> io::Result<Self> {
         let peer = rustix::net::sockopt::socket_peercred(&stream)?;
         if peer.uid != rustix::process::geteuid() {
             return Err(io::Error::from(io::ErrorKind::PermissionDenied));
         }
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, incoming: vec![], outgoing: vec![], greeted: false, owes_progress: false })
+        Ok(Self {
+            stream,
+            incoming: vec![],
+            outgoing: vec![],
+            has_greeted: false,
+            has_unsent_progress: false,
+        })
     }
 
     pub fn stream(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
 
-    /// Whether something waits for the server to read.
-    pub fn is_waiting(&self) -> bool {
+    /// Whether notices wait for the server to read them.
+    pub fn has_unsent(&self) -> bool {
         !self.outgoing.is_empty()
     }
 
+    /// Whether requests may be read: not while too many notices wait.
     pub fn may_read(&self) -> bool {
-        self.outgoing.len() < MAX_WAITING_BYTES
+        self.outgoing.len() < MAX_UNSENT_BYTES
     }
 
-    /// Reads what has come. `None` where the server has gone, or does not keep to the protocol.
+    /// Reads the requests that have come. Returns `None` where the server has closed the
+    /// connection or violates the protocol.
     pub fn read(&mut self) -> Option<Vec<SupervisorRequest>> {
         if !self.may_read() {
-            return Some(vec![]); // woken because it takes answers, which go first
+            // The connection is ready because notices can be sent. They go first.
+            return Some(vec![]);
         }
         let mut buffer = [0; READ_BYTES];
         match self.stream.read(&mut buffer) {
@@ -75,22 +93,23 @@ impl Connection {
         (self.incoming.len() <= MAX_LINE_BYTES).then_some(requests)
     }
 
-    /// Answers a server's greeting.
+    /// Answers the server's greeting.
     pub fn greet(&mut self, version: u32, degraded: Vec<String>, start: StartKind) {
-        self.greeted = true;
-        self.owes_progress = true;
+        self.has_greeted = true;
+        self.has_unsent_progress = true;
         self.send(&SupervisorNotice::Hello { version: version.min(control::VERSION), degraded, start });
     }
 
-    /// Queues a notice. It leaves with the next [`Self::flush`].
+    /// Queues a notice, which the next [`Self::flush`] sends.
     pub fn send(&mut self, notice: &SupervisorNotice) {
-        // Serialising plain data into memory cannot fail.
+        // Serialising plain data into memory does not fail.
         if serde_json::to_writer(&mut self.outgoing, notice).is_ok() {
             self.outgoing.push(b'\n');
         }
     }
 
-    /// Passes on as much as the server takes at the moment. `false` where it has gone.
+    /// Writes as much as the socket takes now. Returns `false` where the server has closed the
+    /// connection.
     pub fn flush(&mut self) -> bool {
         while !self.outgoing.is_empty() {
             match self.stream.write(&self.outgoing) {
@@ -103,19 +122,20 @@ impl Connection {
     }
 }
 
-/// Greets servers that had not come to it when the program ended: they hear how it began before they hear how it ended.
-pub(crate) fn greet_late(
+/// Waits for the greetings of servers that had not sent them when the program ended, and answers
+/// them. So every server is told how the session started before it is told how the session ended.
+pub(crate) fn await_greetings(
     connections: &mut Vec<Connection>,
     degraded: impl Fn() -> Vec<String>,
     start: StartKind,
 ) {
-    let until = Instant::now() + FINAL_NOTICE_TIMEOUT;
-    while let Some(index) = connections.iter().position(|connection| !connection.greeted) {
-        let left = until.saturating_duration_since(Instant::now());
+    let deadline = Instant::now() + FINAL_NOTICE_TIMEOUT;
+    while let Some(index) = connections.iter().position(|connection| !connection.has_greeted) {
+        let left = deadline.saturating_duration_since(Instant::now());
         let stream = connections[index].stream();
-        let heard = poll(&mut [PollFd::from_borrowed_fd(stream, PollFlags::IN)], Some(&timespec(left)));
-        // One that says much, but no greeting, is not heard any longer either.
-        if heard == Ok(0) || left.is_zero() {
+        let polled = poll(&mut [PollFd::from_borrowed_fd(stream, PollFlags::IN)], Some(&timespec(left)));
+        // The deadline also ends the wait for a server that sends much, but no greeting.
+        if polled == Ok(0) || left.is_zero() {
             return;
         }
         let Some(requests) = connections[index].read() else {
@@ -130,21 +150,22 @@ pub(crate) fn greet_late(
     }
 }
 
-/// Sends the last notice, and gives every server a little time to take it. The connections stay open: their end says that
-/// nothing of the session is left.
+/// Sends the last notice to every server, and gives them [`FINAL_NOTICE_TIMEOUT`] to read it. The
+/// connections stay open; their end is to tell the servers that nothing of the sandbox is left.
 pub(crate) fn send_final_progress(connections: &mut Vec<Connection>, progress: &SupervisorNotice) {
-    let until = Instant::now() + FINAL_NOTICE_TIMEOUT;
+    let deadline = Instant::now() + FINAL_NOTICE_TIMEOUT;
     connections.iter_mut().for_each(|connection| connection.send(progress));
     loop {
         connections.retain_mut(Connection::flush);
-        let waiting = connections.iter().filter(|connection| connection.is_waiting());
-        let mut waiting: Vec<_> =
-            waiting.map(|connection| PollFd::from_borrowed_fd(connection.stream(), PollFlags::OUT)).collect();
-        let left = until.saturating_duration_since(Instant::now());
-        if waiting.is_empty() || left.is_zero() {
+        let unsent = connections.iter().filter(|connection| connection.has_unsent());
+        let mut unsent: Vec<_> =
+            unsent.map(|connection| PollFd::from_borrowed_fd(connection.stream(), PollFlags::OUT)).collect();
+        let left = deadline.saturating_duration_since(Instant::now());
+        if unsent.is_empty() || left.is_zero() {
             return;
         }
-        let _ = poll(&mut waiting, Some(&timespec(left))); // interrupted: look again
+        // A signal may interrupt this wait. The loop waits again then.
+        let _ = poll(&mut unsent, Some(&timespec(left)));
     }
 }
 
@@ -153,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_that_nobody_reads_do_not_grow() {
+    fn notices_that_are_not_read_are_bounded() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
         let mut connection = Connection::accept(ours).unwrap();
@@ -166,8 +187,8 @@ mod tests {
                 .for_each(|_| connection.send(&SupervisorNotice::Refused { tag: 0, error: "x".repeat(300) }));
             assert!(connection.flush());
             let _ = theirs.read(&mut [0; 4096]);
-            // What one read asks for may come on top.
-            assert!(connection.outgoing.len() < MAX_WAITING_BYTES + READ_BYTES * 16);
+            // The answers to the requests of one read may come on top.
+            assert!(connection.outgoing.len() < MAX_UNSENT_BYTES + READ_BYTES * 16);
         }
     }
 }

@@ -9,31 +9,34 @@ use std::{
 
 use livecode_journal::Writer;
 use livecode_protocol::{
-    control::{self, SupervisorIdentity},
-    run_spec,
+    control::SupervisorIdentity,
+    run_spec::RunSpec,
+    session_folder::{IDENTITY_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SOCKET_FILE},
 };
 use livecode_sandbox::SetupError;
 use rustix::fs::{FlockOperation, flock};
 
-/// Why a supervisor cannot begin.
+/// Why a supervisor cannot start its session.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FolderError {
+pub(crate) enum StartError {
     #[error("cannot open the session's folder {0}")]
-    Open(PathBuf, #[source] io::Error),
-    #[error("cannot lock the session's folder, which another supervisor may have begun in")]
-    Lock(#[source] io::Error),
-    #[error("cannot make the journal")]
-    Journal(#[source] livecode_journal::WriteError),
-    #[error("cannot read the order")]
-    Order(#[source] io::Error),
-    #[error("the order is not one that this version understands")]
-    BadOrder(#[source] serde_json::Error),
+    OpenFolder(PathBuf, #[source] io::Error),
+    #[error("cannot lock the session's folder, in which another supervisor may have started")]
+    LockFolder(#[source] io::Error),
+    #[error("cannot write {IDENTITY_FILE}")]
+    WriteIdentity(#[source] io::Error),
+    #[error("cannot read {RUN_SPEC_FILE}")]
+    ReadRunSpec(#[source] io::Error),
+    #[error("{RUN_SPEC_FILE} is not in a form that this version understands")]
+    ParseRunSpec(#[source] serde_json::Error),
     #[error(transparent)]
-    Sandbox(SetupError),
-    #[error("cannot write the state file")]
-    State(#[source] io::Error),
-    #[error("cannot listen on the session's socket")]
-    Socket(#[source] io::Error),
+    MakeSandbox(SetupError),
+    #[error("cannot create the journal")]
+    CreateJournal(#[source] livecode_journal::WriteError),
+    #[error("cannot finish the journal")]
+    FinishJournal(#[source] livecode_journal::WriteError),
+    #[error("cannot duplicate a descriptor")]
+    DuplicateDescriptor(#[source] io::Error),
 }
 
 pub(crate) struct SessionFolder {
@@ -42,51 +45,53 @@ pub(crate) struct SessionFolder {
 }
 
 impl SessionFolder {
-    pub fn open(path: PathBuf) -> Result<Self, FolderError> {
-        let folder = File::open(&path).map_err(|e| FolderError::Open(path.clone(), e))?;
+    pub fn open(path: PathBuf) -> Result<Self, StartError> {
+        let folder = File::open(&path).map_err(|error| StartError::OpenFolder(path.clone(), error))?;
         Ok(Self { path, folder })
     }
 
-    /// Keeps any other supervisor of this session from beginning while this one does.
-    pub fn lock(&self) -> Result<(), FolderError> {
+    /// Locks the folder, so that no other supervisor of this session starts while this one does.
+    pub fn lock(&self) -> Result<(), StartError> {
         flock(&self.folder, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| FolderError::Lock(error.into()))
+            .map_err(|error| StartError::LockFolder(error.into()))
     }
 
-    /// Makes the journal and takes its lock, which says that this session has a supervisor; so that is to be written down
-    /// before.
-    pub fn journal(&self) -> Result<Writer, FolderError> {
-        Writer::create(&self.path.join("journal")).map_err(FolderError::Journal)
-    }
-
-    /// The order, and its file, for who is to read it too.
-    pub fn order(&self) -> Result<(run_spec::RunSpec, File), FolderError> {
-        let mut file = File::open(self.path.join(run_spec::RUN_SPEC_FILE)).map_err(FolderError::Order)?;
-        let mut bytes = vec![];
-        file.read_to_end(&mut bytes).map_err(FolderError::Order)?;
-        Ok((serde_json::from_slice(&bytes).map_err(FolderError::BadOrder)?, file))
-    }
-
-    pub fn write_state(&self, state: &SupervisorIdentity) -> Result<(), FolderError> {
+    /// Writes the identity of the session's supervisor.
+    pub fn write_identity(&self, identity: &SupervisorIdentity) -> Result<(), StartError> {
         let write = || -> io::Result<()> {
-            let partial = self.path.join(".state.json");
-            fs::write(&partial, serde_json::to_vec(state)?)?;
-            fs::rename(partial, self.path.join(control::STATE_FILE))
+            let partial = self.path.join(format!(".{IDENTITY_FILE}"));
+            fs::write(&partial, serde_json::to_vec(identity)?)?;
+            fs::rename(partial, self.path.join(IDENTITY_FILE))
         };
-        write().map_err(FolderError::State)
+        write().map_err(StartError::WriteIdentity)
     }
 
-    /// Listens in the folder, by a path that is short however long the folder's own is (unix(7): 108 bytes).
-    pub fn listen(&self) -> Result<UnixListener, FolderError> {
-        let short =
-            Path::new("/proc/self/fd").join(self.folder.as_raw_fd().to_string()).join(control::SOCKET);
-        let listener = UnixListener::bind(short).map_err(FolderError::Socket)?;
-        listener.set_nonblocking(true).map_err(FolderError::Socket)?;
+    /// Reads the run spec. Also returns its file, which init is to read, too.
+    pub fn read_run_spec(&self) -> Result<(RunSpec, File), StartError> {
+        let mut file = File::open(self.path.join(RUN_SPEC_FILE)).map_err(StartError::ReadRunSpec)?;
+        let mut bytes = vec![];
+        file.read_to_end(&mut bytes).map_err(StartError::ReadRunSpec)?;
+        Ok((serde_json::from_slice(&bytes).map_err(StartError::ParseRunSpec)?, file))
+    }
+
+    /// Creates the journal and takes its lock. The lock shows that the session has a supervisor,
+    /// so [`Self::write_identity`] must come first.
+    pub fn create_journal(&self) -> Result<Writer, StartError> {
+        Writer::create(&self.path.join(JOURNAL_FILE)).map_err(StartError::CreateJournal)
+    }
+
+    /// Listens on the session's socket. The path that is bound leads through /proc/self/fd, since
+    /// the folder's own path may be longer than an address can be (unix(7): 108 bytes).
+    pub fn listen(&self) -> io::Result<UnixListener> {
+        let short_path =
+            Path::new("/proc/self/fd").join(self.folder.as_raw_fd().to_string()).join(SOCKET_FILE);
+        let listener = UnixListener::bind(short_path)?;
+        listener.set_nonblocking(true)?;
         Ok(listener)
     }
 
-    /// Takes the socket away: nobody is to find a supervisor that is about to end.
+    /// Removes the socket, so that no server connects to a supervisor that is about to end.
     pub fn remove_socket(&self) {
-        let _ = fs::remove_file(self.path.join(control::SOCKET));
+        let _ = fs::remove_file(self.path.join(SOCKET_FILE));
     }
 }

@@ -1,7 +1,9 @@
-//! One session: from the request to the closing entry.
+//! One session, from the request that starts it to its closing entry.
 
 pub(crate) mod connection;
+pub(crate) mod cpu_timer;
 pub(crate) mod folder;
+pub(crate) mod poll_set;
 pub(crate) mod startup;
 pub(crate) mod supervisor;
 pub(crate) mod termination;

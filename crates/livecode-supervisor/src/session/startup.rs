@@ -1,61 +1,53 @@
-//! How a session begins: its folder, its journal, and a sandbox for its order.
+//! The start of a session: its folder, its journal, and a sandbox for its run spec.
 
 use std::{os::fd::AsFd as _, os::unix::net::UnixStream, path::PathBuf, time::Instant};
 
 use livecode_protocol::{
-    control::StartKind,
+    control::{StartKind, SupervisorIdentity},
     run_spec::{RunSpec, SandboxLayout},
     warm::InterpreterZygote,
 };
 use livecode_sandbox::{Host, Pipes, Sandbox, SetupError, ZygoteClient};
 
 use crate::{
-    compile_cache::{Cache, CompileResult},
+    compile_cache::{CompileResult, SessionCompileCache},
+    identity::ProcessIdentity,
     journal::capped_journal::CappedJournal,
     session::{
         connection::Connection,
-        folder::{FolderError, SessionFolder},
-        supervisor::Supervisor,
+        folder::{SessionFolder, StartError},
+        supervisor::{StartedSession, Supervisor},
         termination::Termination,
     },
-    spawner::identity::Identity,
 };
 
-/// A sandbox that waits for its order.
+/// A sandbox that was made before its session.
 pub(crate) struct WarmSandbox {
     pub layout: SandboxLayout,
-    pub template: Option<InterpreterZygote>,
+    /// The interpreter that has started in it, if any.
+    pub interpreter: Option<InterpreterZygote>,
     pub sandbox: Sandbox,
     pub pipes: Pipes,
 }
 
-/// A session whose program is about to start.
-pub(crate) struct StartedSession {
-    pub folder: SessionFolder,
-    pub order: RunSpec,
-    pub cache: Cache,
-    pub record: CappedJournal,
-    pub connections: Vec<Connection>,
-    pub sandbox: Sandbox,
-    pub pipes: Pipes,
-    /// How much of it was ready.
-    pub how: StartKind,
-    /// When it was asked for.
-    pub began: Instant,
-}
+/// A sandbox for one session, its pipes, and how much of it was made before the session.
+type SessionSandbox = (Sandbox, Pipes, StartKind);
 
-/// Supervises the session in the folder `path`, first of all for `server`, in the sandbox that is ready if it fits, or
-/// else in one that `zygote` makes, or this process where there is none. The result is the process's exit status.
+/// Supervises the session in the folder `path` until its end. Its first connection is `server`.
+///
+/// The program runs in the warm sandbox where that fits the run spec. Otherwise a sandbox is made,
+/// whose first process is cloned from `zygote`, or from this process where there is no zygote.
+/// Returns the status for the process to exit with.
 pub(crate) fn supervise(
     host: &Host,
-    own: &Identity,
+    own: &SupervisorIdentity,
     zygote: Option<&ZygoteClient>,
     path: PathBuf,
     server: UnixStream,
-    ready: Option<WarmSandbox>,
+    warm: Option<WarmSandbox>,
 ) -> i32 {
-    let began = Instant::now();
-    match begin(host, own, zygote, path, server, ready, began) {
+    let requested_at = Instant::now();
+    match start(host, own, zygote, path, server, warm, requested_at) {
         Ok(None) => 0,
         Ok(Some(mut supervisor)) => {
             supervisor.run();
@@ -70,63 +62,91 @@ pub(crate) fn supervise(
     }
 }
 
-/// Starts the program. Whoever finds the journal finds who writes it, and can have it killed wherever it hangs. Once the
-/// journal exists, a failure is told there, and there is nothing left to supervise.
-fn begin<'h>(
+/// Starts the program.
+///
+/// The supervisor's identity is written before the journal is created. So a server that finds the
+/// journal knows its writer, and can kill it wherever it hangs.
+///
+/// # Errors
+/// What failed before the journal existed. A later failure to make the sandbox is written to the
+/// journal; then nothing is left to supervise, and `None` is returned.
+fn start<'h>(
     host: &'h Host,
-    own: &Identity,
+    own: &SupervisorIdentity,
     zygote: Option<&ZygoteClient>,
     path: PathBuf,
     server: UnixStream,
-    ready: Option<WarmSandbox>,
-    began: Instant,
-) -> Result<Option<Supervisor<'h>>, FolderError> {
+    warm: Option<WarmSandbox>,
+    requested_at: Instant,
+) -> Result<Option<Supervisor<'h>>, StartError> {
     let folder = SessionFolder::open(path)?;
     folder.lock()?;
-    folder.write_state(own.state())?;
-    let (mut order, file) = folder.order()?;
-    let (layout, name) = (order.layout(), own.group());
-    let made = match (ready.filter(|ready| ready.layout == layout && ready.sandbox.is_alive()), zygote) {
-        (Some(WarmSandbox { sandbox, pipes, template, .. }), _) => {
-            let is_up = template.is_some_and(|template| template.fits(&order));
-            Some((sandbox, pipes, if is_up { StartKind::Interpreter } else { StartKind::Sandbox }))
-        }
-        // Before there is a journal: where the maker fails, another supervisor is asked.
+    folder.write_identity(own)?;
+    let (mut run_spec, run_spec_file) = folder.read_run_spec()?;
+    let layout = run_spec.layout();
+    let cgroup_name = ProcessIdentity::from(own).cgroup_name();
+    let made_sandbox = match (usable_sandbox(warm, &run_spec, &layout), zygote) {
+        (Some(warm), _) => Some(warm),
+        // This comes before the journal, so that the server can ask another supervisor where the
+        // zygote fails.
         (None, Some(zygote)) => {
-            let made = Sandbox::prepare(host, &name, &layout, Some(zygote), None);
-            let (sandbox, pipes) = made.map_err(FolderError::Sandbox)?;
+            let made = Sandbox::prepare(host, &cgroup_name, &layout, Some(zygote), None);
+            let (sandbox, pipes) = made.map_err(StartError::MakeSandbox)?;
             Some((sandbox, pipes, StartKind::Cold))
         }
         (None, None) => None,
     };
-    let journal = folder.journal()?;
-    let (cache, entry) = Cache::find(&mut order);
-    let mut record = CappedJournal::new(journal, order.limits.output_bytes).map_err(FolderError::State)?;
-    let start = || {
-        let (mut sandbox, pipes, how) = match made {
+    let writer = folder.create_journal()?;
+    let (compile_cache, cached_result) = SessionCompileCache::find(&mut run_spec);
+    let mut journal =
+        CappedJournal::new(writer, run_spec.limits.output_bytes).map_err(StartError::DuplicateDescriptor)?;
+    let start_program = || {
+        let (mut sandbox, pipes, start_kind) = match made_sandbox {
             Some(made) => made,
             None => {
-                let (sandbox, pipes) = Sandbox::prepare(host, &name, &layout, None, None)?;
+                let (sandbox, pipes) = Sandbox::prepare(host, &cgroup_name, &layout, None, None)?;
                 (sandbox, pipes, StartKind::Cold)
             }
         };
-        sandbox.begin(&order, file.as_fd(), entry.as_ref())?;
-        Ok((sandbox, pipes, how))
+        sandbox.begin(&run_spec, run_spec_file.as_fd(), cached_result.as_ref())?;
+        Ok((sandbox, pipes, start_kind))
     };
-    match start() {
-        Ok((sandbox, pipes, how)) => {
+    match start_program() {
+        Ok((sandbox, pipes, start_kind)) => {
             let connections = Connection::accept(server).into_iter().collect();
-            let begun =
-                StartedSession { folder, order, cache, record, connections, sandbox, pipes, how, began };
-            Supervisor::new(host, begun).map(Some)
+            let started = StartedSession {
+                folder,
+                run_spec,
+                compile_cache,
+                journal,
+                connections,
+                sandbox,
+                pipes,
+                start_kind,
+                requested_at,
+            };
+            Supervisor::new(host, started).map(Some)
         }
         Err(error @ SetupError { .. }) => {
-            record.say(&format!("{error}: {}", error.source));
+            journal.say(&format!("{error}: {}", error.source));
             folder.remove_socket();
-            // Where this fails too, the server finds the journal without its end and closes it.
-            let finished =
-                record.finish(&Termination::default().ending(None, 0, None), CompileResult::default());
-            finished.map(|_| None).map_err(FolderError::Journal)
+            // Where this fails too, the server finds a journal without a closing entry, and writes
+            // one.
+            let closing_entry = Termination::default().closing_entry(None, 0, None);
+            let finished = journal.finish(&closing_entry, CompileResult::default());
+            finished.map(|_| None).map_err(StartError::FinishJournal)
         }
     }
+}
+
+/// The warm sandbox, where it fits the run spec and still lives.
+fn usable_sandbox(
+    warm: Option<WarmSandbox>,
+    run_spec: &RunSpec,
+    layout: &SandboxLayout,
+) -> Option<SessionSandbox> {
+    let warm = warm.filter(|warm| warm.layout == *layout && warm.sandbox.is_alive())?;
+    let has_interpreter = warm.interpreter.is_some_and(|interpreter| interpreter.fits(run_spec));
+    let start_kind = if has_interpreter { StartKind::Interpreter } else { StartKind::Sandbox };
+    Some((warm.sandbox, warm.pipes, start_kind))
 }

@@ -1,15 +1,16 @@
-//! One supervisor: a single loop that waits for everything at once.
+//! The supervisor of one session: a single loop that waits for everything at once.
 //!
 //! ```text
 //!   reads from                                   writes to
 //!   ──────────                                   ─────────
 //!   program's stdout, stderr, messages ────────▶ journal
 //!   servers' sockets (input, event, signal) ───▶ program's stdin, messages; init (signals)
-//!   init (reports), memory alarm, clocks ──────▶ the outcome
+//!   init (events), memory alarm, timers ───────▶ the outcome
 //!                                                servers' sockets (progress, answers)
 //! ```
 //!
-//! Nothing here blocks on a server or on the program; what cannot be passed on at once waits in a bounded queue.
+//! Nothing here blocks on a server or on the program. What cannot be written at once waits in a
+//! bounded queue.
 
 use std::{
     io,
@@ -26,15 +27,15 @@ use livecode_protocol::{
     session::Outcome,
     stream::{QUEUE_FULL, Signal},
 };
-use livecode_sandbox::{Host, InitEvent, SampleVerdict, Sandbox, StepStatus};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use livecode_sandbox::{Host, InitEvent, Pipes, SampleVerdict, Sandbox, StepStatus};
+use rustix::event::PollFlags;
 use serde_json::Value;
 
 use crate::{
-    compile_cache::Cache,
+    compile_cache::SessionCompileCache,
     io::{
         input::{DeliveryCheck, DeliveryIds, EVENT_QUEUE_BYTES, INPUT_QUEUE_BYTES, InputQueue},
-        outputs::{Outputs, PendingEntry, Readable},
+        outputs::{Outputs, PendingEntry},
     },
     journal::capped_journal::CappedJournal,
     limits::{
@@ -43,414 +44,403 @@ use crate::{
         memory::MemorySampler,
     },
     session::{
-        connection::{Connection, greet_late, send_final_progress},
-        folder::{FolderError, SessionFolder},
-        startup::StartedSession,
-        termination::{Termination, now_us},
+        connection::{Connection, await_greetings, send_final_progress},
+        cpu_timer::CpuTimer,
+        folder::{SessionFolder, StartError},
+        poll_set::{PollSet, ReadySources, Source},
+        termination::Termination,
     },
+    time::now_us,
 };
 
-/// Servers connected at once: the living one, one that takes over, and one whose end was not noticed yet.
+/// Connections at once. There is room for the living server, for one that takes over, and for one
+/// whose end was not noticed yet.
 const MAX_CONNECTIONS: usize = 4;
-/// Signals that wait for the program to start; more are refused.
-const MAX_WAITING_SIGNALS: usize = 64;
-/// CPU time is looked at again after what is left could have been used, but not more often than this.
-const MIN_CPU_CHECK: Duration = Duration::from_millis(10);
-/// How long a session must last for its supervisor to listen for other servers, while the one that had it started is there: most
-/// end before that, and a socket costs as much as a journal to make.
-const LISTEN_AFTER: Duration = Duration::from_millis(100);
-/// How long until that is tried again where it failed.
-const LISTEN_PAUSE: Duration = Duration::from_secs(1);
-/// How seldom it is looked at, at most, while a program that has almost used up its CPU time rests: what it can have used
-/// beyond its limit by then.
-const MAX_CPU_PAUSE: Duration = Duration::from_secs(1);
-/// How long a server that could not be accepted waits, and all else with it.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
+/// Signals that wait for the program to start. When more come, they are refused.
+const MAX_PENDING_SIGNALS: usize = 64;
+/// How long a session must last before its supervisor listens for other servers, while the server
+/// that started it is connected. Most sessions end before that, and making a socket costs as much
+/// as making a journal.
+const LISTEN_DELAY: Duration = Duration::from_millis(100);
+/// How long until the supervisor tries to listen again, where that has failed.
+const LISTEN_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How long the whole loop sleeps after a connection could not be accepted.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(5);
+
+/// A session whose program is about to start.
+pub(crate) struct StartedSession {
+    pub folder: SessionFolder,
+    pub run_spec: RunSpec,
+    pub compile_cache: SessionCompileCache,
+    pub journal: CappedJournal,
+    pub connections: Vec<Connection>,
+    pub sandbox: Sandbox,
+    pub pipes: Pipes,
+    /// How much of the sandbox was made before the session.
+    pub start_kind: StartKind,
+    /// When the server requested the session. The wall clock limit counts from here.
+    pub requested_at: Instant,
+}
 
 pub(crate) struct Supervisor<'h> {
     host: &'h Host,
     folder: SessionFolder,
-    order: RunSpec,
-    cache: Cache,
-    record: CappedJournal,
-    /// Where other servers come in, once there is such a place; and when it is to be made.
+    run_spec: RunSpec,
+    compile_cache: SessionCompileCache,
+    journal: CappedJournal,
+    /// The socket on which other servers connect; `None` before it is made.
     listener: Option<UnixListener>,
+    /// When to make the listener; `None` once it is made.
     listen_at: Option<Instant>,
     connections: Vec<Connection>,
-    start: StartKind,
+    start_kind: StartKind,
     sandbox: Sandbox,
     outputs: Outputs,
     stdin: InputQueue<OwnedFd>,
     events: InputQueue<OwnedFd>,
-    ids: DeliveryIds,
-    findings: Termination,
-    /// The step that runs, if any.
-    step: Option<usize>,
+    delivery_ids: DeliveryIds,
+    termination: Termination,
+    /// Index of the step that runs, if any. The compile steps come first, then the program.
+    step_index: Option<usize>,
     /// Signals that came before the program started.
-    waiting_signals: Vec<Signal>,
+    pending_signals: Vec<Signal>,
+    /// When the first step started, in microseconds since the epoch.
     started_us: Option<u64>,
     wall_deadline: Option<Instant>,
-    idle: IdleTimer,
-    cpu: CpuTimer,
-    memory: MemorySampler,
-    pace: CpuDeprioritizer,
-}
-
-/// When the CPU time of the running step must be looked at, and how much had been used when it began.
-#[derive(Default)]
-struct CpuTimer {
-    base_ms: u64,
-    /// What had been used at the last look, and how long was waited for it.
-    last_ms: u64,
-    pause: Duration,
-    check_at: Option<Instant>,
-}
-
-/// What poll(2) found.
-#[derive(Default)]
-struct Woken {
-    readable: Readable,
-    sandbox: bool,
-    memory: bool,
-    listener: bool,
-    connections: Vec<usize>,
+    idle_timer: IdleTimer,
+    cpu_timer: CpuTimer,
+    memory_sampler: MemorySampler,
+    cpu_deprioritizer: CpuDeprioritizer,
 }
 
 impl<'h> Supervisor<'h> {
     /// # Errors
-    /// Where what came with the order cannot be passed in.
-    pub fn new(host: &'h Host, begun: StartedSession) -> Result<Self, FolderError> {
-        let StartedSession { folder, order, cache, record, connections, sandbox, pipes, how, began } = begun;
+    /// Where the standard input of the run spec cannot be decoded, or a descriptor cannot be
+    /// duplicated.
+    pub fn new(host: &'h Host, session: StartedSession) -> Result<Self, StartError> {
+        let StartedSession { run_spec, sandbox, pipes, requested_at, .. } = session;
         let mut stdin = InputQueue::new("standard input", pipes.stdin, INPUT_QUEUE_BYTES);
-        if let Some(contents) = order.stdin.clone() {
-            stdin.fill_and_end(contents.into_bytes().map_err(|e| FolderError::Order(io::Error::other(e)))?);
+        if let Some(contents) = run_spec.stdin.clone() {
+            let bytes = contents.into_bytes();
+            stdin.fill_and_end(bytes.map_err(|error| StartError::ReadRunSpec(io::Error::other(error)))?);
         }
-        let messages = pipes.messages.try_clone().map_err(FolderError::Socket)?;
-        let wall_deadline = began.checked_add(Duration::from_millis(order.limits.wall_ms));
-        let memory = MemorySampler::new(&sandbox, began);
+        let messages = pipes.messages.try_clone().map_err(StartError::DuplicateDescriptor)?;
+        let limits = run_spec.limits;
         Ok(Self {
             host,
-            folder,
-            cache,
-            record,
+            folder: session.folder,
+            compile_cache: session.compile_cache,
+            journal: session.journal,
             listener: None,
-            listen_at: Some(began + LISTEN_AFTER),
-            connections,
-            start: how,
-            sandbox,
-            outputs: Outputs::new(pipes.stdout, pipes.stderr, pipes.messages, order.limits.cpu_millicores),
+            listen_at: Some(requested_at + LISTEN_DELAY),
+            connections: session.connections,
+            start_kind: session.start_kind,
+            outputs: Outputs::new(pipes.stdout, pipes.stderr, pipes.messages, limits.cpu_millicores),
             stdin,
             events: InputQueue::new("message channel", messages.into(), EVENT_QUEUE_BYTES),
-            ids: DeliveryIds::default(),
-            findings: Termination::default(),
-            step: None,
-            waiting_signals: vec![],
+            delivery_ids: DeliveryIds::default(),
+            termination: Termination::default(),
+            step_index: None,
+            pending_signals: vec![],
             started_us: None,
-            wall_deadline,
-            idle: IdleTimer::new(order.limits.idle_ms, began),
-            cpu: CpuTimer::default(),
-            memory,
-            pace: CpuDeprioritizer::default(),
-            order,
+            wall_deadline: requested_at.checked_add(Duration::from_millis(limits.wall_ms)),
+            idle_timer: IdleTimer::new(limits.idle_ms, requested_at),
+            cpu_timer: CpuTimer::default(),
+            memory_sampler: MemorySampler::new(&sandbox, requested_at),
+            cpu_deprioritizer: CpuDeprioritizer::default(),
+            sandbox,
+            run_spec,
         })
     }
 
-    /// Runs until init has ended, or all that it will have said is known.
+    /// Runs until init has ended, or until all that can be learnt from its end is known.
     pub fn run(&mut self) {
-        let said = self.cache.said_before();
-        self.append(said);
+        let compiler_output = self.compile_cache.take_cached_output();
+        self.append(compiler_output);
         loop {
-            let woken = self.wait();
+            let ready = self.wait();
             let now = Instant::now();
-            self.serve_connections(&woken);
-            self.listen(now);
+            self.serve_connections(&ready);
+            self.listen_if_due(now);
             self.stdin.pump();
             self.events.pump();
-            let found = self.outputs.take(woken.readable, now);
-            self.append(found);
-            let alive = !woken.sandbox || self.hear_reports();
-            if woken.memory {
-                self.decide(Outcome::Memory);
+            let entries = self.outputs.take(ready.outputs, now);
+            self.append(entries);
+            let is_init_alive = !ready.init || self.handle_init_events();
+            if ready.memory_alarm {
+                self.kill_for(Outcome::Memory);
             }
-            self.watch_clocks(now);
+            self.check_timers(now);
             self.publish();
-            self.record.syncer.run(now);
-            if !alive || self.is_over() {
+            self.journal.syncer.run(now);
+            if !is_init_alive || self.is_over() {
                 return;
             }
         }
     }
 
-    /// Whether the program ended by itself and left nobody behind, and nothing to be read: then all that is told of it stands,
-    /// and its init, which is on its way out too, is not waited for.
+    /// Whether the program has ended by itself, no other process is left, and all output is read.
+    /// Then everything that the closing entry needs is known. Init, which is about to exit, is not
+    /// waited for.
     fn is_over(&self) -> bool {
-        let has_ended = self.findings.status.is_some() && self.step.is_none();
-        has_ended && self.findings.decided.is_none() && self.outputs.are_closed() && self.sandbox.is_alone()
+        let has_ended = self.termination.status.is_some() && self.step_index.is_none();
+        let is_killed = self.termination.kill_reason.is_some();
+        has_ended && !is_killed && self.outputs.are_closed() && self.sandbox.is_alone()
     }
 
-    /// Waits until something happens or is due.
-    fn wait(&self) -> Woken {
-        let clocks =
-            [self.wall_deadline, self.cpu.check_at, self.idle.due(), self.memory.due(), self.pace.due()];
-        let clocks = if self.findings.decided.is_none() { clocks } else { [None; 5] };
-        let dues = clocks.into_iter().chain([self.outputs.due(), self.record.syncer.due(), self.listen_at]);
-        let due = dues.flatten().min();
-        let timeout = due.map(|due| timespec(due.saturating_duration_since(Instant::now())));
+    /// Waits until a descriptor is ready or a timer is due.
+    fn wait(&self) -> ReadySources {
+        let is_killed = self.termination.kill_reason.is_some();
+        let limit_timers = [
+            self.wall_deadline,
+            self.cpu_timer.due(),
+            self.idle_timer.due(),
+            self.memory_sampler.due(),
+            self.cpu_deprioritizer.due(),
+        ];
+        let limit_timers = if is_killed { [None; 5] } else { limit_timers };
+        let other_timers = [self.outputs.due(), self.journal.syncer.due(), self.listen_at];
+        let due = limit_timers.into_iter().chain(other_timers).flatten().min();
+        let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
 
-        #[derive(Clone, Copy)]
-        enum Source {
-            Sandbox,
-            Memory,
-            Stdout,
-            Stderr,
-            Messages,
-            Way,
-            Listener,
-            Connection(usize),
-        }
-        let control = self.sandbox.control();
-        let mut watched = Vec::with_capacity(12);
-        let mut watch = |source, fd: Option<_>, flags| watched.extend(fd.map(|fd| (source, fd, flags)));
-        watch(Source::Sandbox, Some(control), PollFlags::IN);
-        watch(
-            Source::Memory,
-            self.sandbox.memory_alarm().filter(|_| self.findings.decided.is_none()),
-            PollFlags::IN,
-        );
-        let outputs =
-            [Source::Stdout, Source::Stderr, Source::Messages].into_iter().zip(self.outputs.watched());
-        outputs.for_each(|(source, output)| watch(source, output, PollFlags::IN));
-        watch(Source::Way, self.stdin.waits_for(), PollFlags::OUT);
-        watch(Source::Way, self.events.waits_for(), PollFlags::OUT);
+        let mut set = PollSet::new();
+        set.add(Source::Init, Some(self.sandbox.control()), PollFlags::IN);
+        let memory_alarm = self.sandbox.memory_alarm().filter(|_| !is_killed);
+        set.add(Source::MemoryAlarm, memory_alarm, PollFlags::IN);
+        let [stdout, stderr, messages] = self.outputs.watched();
+        set.add(Source::Stdout, stdout, PollFlags::IN);
+        set.add(Source::Stderr, stderr, PollFlags::IN);
+        set.add(Source::Messages, messages, PollFlags::IN);
+        set.add(Source::ProgramInput, self.stdin.waits_for(), PollFlags::OUT);
+        set.add(Source::ProgramInput, self.events.waits_for(), PollFlags::OUT);
         let listener = self.listener.as_ref().filter(|_| self.connections.len() < MAX_CONNECTIONS);
-        watch(Source::Listener, listener.map(AsFd::as_fd), PollFlags::IN);
+        set.add(Source::Listener, listener.map(AsFd::as_fd), PollFlags::IN);
         for (index, connection) in self.connections.iter().enumerate() {
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::IN, connection.may_read());
-            flags.set(PollFlags::OUT, connection.is_waiting());
-            watch(Source::Connection(index), Some(connection.stream()), flags);
+            flags.set(PollFlags::OUT, connection.has_unsent());
+            set.add(Source::Connection(index), Some(connection.stream()), flags);
         }
-        let mut ready: Vec<_> = watched.iter().map(|(_, fd, flags)| PollFd::new(fd, *flags)).collect();
-        let mut woken = Woken::default();
-        if poll(&mut ready, timeout.as_ref()).is_err() {
-            return woken; // interrupted: look at the clocks and come again
-        }
-        for ((source, ..), fd) in watched.iter().zip(&ready) {
-            if fd.revents().is_empty() {
-                continue;
-            }
-            match *source {
-                Source::Sandbox => woken.sandbox = true,
-                Source::Memory => woken.memory = true,
-                Source::Stdout => woken.readable.stdout = true,
-                Source::Stderr => woken.readable.stderr = true,
-                Source::Messages => woken.readable.messages = true,
-                Source::Way => {}
-                Source::Listener => woken.listener = true,
-                Source::Connection(index) => woken.connections.push(index),
-            }
-        }
-        woken
+        set.wait(timeout)
     }
 
-    fn append(&mut self, found: Vec<PendingEntry>) {
-        if !found.is_empty() {
-            self.idle.note();
+    /// Appends entries to the journal. Kills the program when that reaches the output limit.
+    fn append(&mut self, entries: Vec<PendingEntry>) {
+        if !entries.is_empty() {
+            self.idle_timer.note();
         }
-        for PendingEntry { kind, data } in found {
-            self.cache.hears(kind, &data);
-            if self.findings.decided == Some(Outcome::Output) {
+        for PendingEntry { kind, data } in entries {
+            self.compile_cache.record_output(kind, &data);
+            if self.termination.kill_reason == Some(Outcome::Output) {
                 return;
             }
-            if !self.record.append(kind, data) {
-                self.decide(Outcome::Output);
+            if !self.journal.append(kind, data) {
+                self.kill_for(Outcome::Output);
             }
         }
     }
 
-    /// The first reason to end the program stands.
-    fn decide(&mut self, outcome: Outcome) {
-        self.findings.decided.get_or_insert(outcome);
+    /// Kills everything in the sandbox. The first of several reasons stands.
+    fn kill_for(&mut self, reason: Outcome) {
+        self.termination.kill_reason.get_or_insert(reason);
         self.sandbox.kill();
     }
 
-    fn watch_clocks(&mut self, now: Instant) {
+    /// Enforces the limits that are checked now and then.
+    fn check_timers(&mut self, now: Instant) {
         if self.wall_deadline.is_some_and(|deadline| deadline <= now) {
             self.wall_deadline = None;
-            self.decide(Outcome::Timeout);
+            self.kill_for(Outcome::Timeout);
         }
-        if self.cpu.check_at.is_some_and(|at| at <= now) {
+        if self.cpu_timer.due().is_some_and(|due| due <= now) {
             self.check_cpu(now);
         }
-        if self.idle.is_over(now, || self.sandbox.cpu_ms()) {
-            self.decide(Outcome::Timeout);
+        if self.idle_timer.is_over(now, || self.sandbox.cpu_ms()) {
+            self.kill_for(Outcome::Timeout);
         }
-        // Who dies, or is about to, gives way to nobody any more.
-        let ends = self.findings.decided.is_some() || self.findings.status.is_some();
-        if let Some(gives_way) =
-            self.pace.look(now, || cpu_deprioritizer::used_ms(&self.sandbox)).filter(|_| !ends)
-        {
-            self.sandbox.give_way(gives_way);
-        }
+        self.update_priority(now);
         let limits = self.running_step().map(|step| step.limits);
-        match self.memory.look(&mut self.sandbox, limits, now) {
-            Some(SampleVerdict::HoldsTooMuch) => self.decide(Outcome::Memory),
-            Some(SampleVerdict::Works(ms)) => self.idle.works(ms),
+        match self.memory_sampler.look(&mut self.sandbox, limits, now) {
+            Some(SampleVerdict::HoldsTooMuch) => self.kill_for(Outcome::Memory),
+            Some(SampleVerdict::Works(ms)) => self.idle_timer.works(ms),
             Some(SampleVerdict::Rests) | None => {}
         }
     }
 
-    fn running_step(&self) -> Option<&Step> {
-        self.step.map(|index| self.order.compile.get(index).unwrap_or(&self.order.run))
+    /// Deprioritises the sandbox where its program computes for long, or restores its priority. A
+    /// program that is ending is not deprioritised any more, so that it ends soon.
+    fn update_priority(&mut self, now: Instant) {
+        let change = self.cpu_deprioritizer.look(now, || cpu_deprioritizer::used_ms(&self.sandbox));
+        let is_ending = self.termination.kill_reason.is_some() || self.termination.status.is_some();
+        if let Some(is_deprioritized) = change.filter(|_| !is_ending) {
+            self.sandbox.give_way(is_deprioritized);
+        }
     }
 
-    /// Looks at the CPU time, and says when to look again: no sooner than all that is left can have been used, and ever more
-    /// seldom while nothing is.
+    /// Compares the CPU time of the running step with its limit.
     fn check_cpu(&mut self, now: Instant) {
-        let (Some(step), Some(total_ms)) = (self.running_step(), self.sandbox.cpu_ms()) else {
-            self.cpu.check_at = None; // counted by rlimit, if at all
+        let limit_ms = self.running_step().map(|step| step.limits.cpu_ms);
+        let (Some(limit_ms), Some(total_ms)) = (limit_ms, self.sandbox.cpu_ms()) else {
+            self.cpu_timer.stop();
             return;
         };
-        let left_ms = step.limits.cpu_ms.saturating_sub(total_ms.saturating_sub(self.cpu.base_ms));
-        if left_ms == 0 {
-            self.cpu.check_at = None;
-            return self.decide(Outcome::Cpu);
+        let cpu_millicores = self.run_spec.limits.cpu_millicores;
+        if self.cpu_timer.is_limit_reached(now, total_ms, limit_ms, cpu_millicores) {
+            self.kill_for(Outcome::Cpu);
         }
-        let cores = u64::from(self.order.limits.cpu_millicores).div_ceil(1000).max(1);
-        let rests = total_ms == std::mem::replace(&mut self.cpu.last_ms, total_ms);
-        let least = if rests { (self.cpu.pause * 2).min(MAX_CPU_PAUSE) } else { MIN_CPU_CHECK };
-        self.cpu.pause = Duration::from_millis(left_ms / cores).max(least);
-        self.cpu.check_at = now.checked_add(self.cpu.pause);
     }
 
-    /// Takes in what init reports. `false` once it is gone.
-    fn hear_reports(&mut self) -> bool {
+    fn step(&self, index: usize) -> &Step {
+        self.run_spec.compile.get(index).unwrap_or(&self.run_spec.run)
+    }
+
+    fn running_step(&self) -> Option<&Step> {
+        self.step_index.map(|index| self.step(index))
+    }
+
+    /// The index of the program among the steps: it comes after all compile steps.
+    fn program_index(&self) -> usize {
+        self.run_spec.compile.len()
+    }
+
+    /// Handles the events that init has reported. Returns `false` once init is gone.
+    fn handle_init_events(&mut self) -> bool {
         loop {
             match self.sandbox.report() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
                 Ok(None) | Err(_) => return false,
-                Ok(Some(report)) => self.hear(report),
+                Ok(Some(event)) => self.handle_init_event(event),
             }
         }
     }
 
-    fn hear(&mut self, report: InitEvent) {
-        match report {
+    fn handle_init_event(&mut self, event: InitEvent) {
+        match event {
             InitEvent::Ready | InitEvent::Used { .. } => {}
-            InitEvent::Started(index) => {
-                self.step = Some(index);
-                self.idle.begin();
-                self.started_us.get_or_insert_with(now_us);
-                self.cpu.base_ms = if index == 0 { 0 } else { self.sandbox.cpu_ms().unwrap_or(0) };
-                let now = Instant::now();
-                self.check_cpu(now);
-                if self
-                    .pace
-                    .begin(now, self.cpu.last_ms + cpu_deprioritizer::own_cpu_time().as_millis() as u64)
-                {
-                    self.sandbox.give_way(false);
-                }
-                if index == self.order.compile.len() {
-                    for signal in std::mem::take(&mut self.waiting_signals) {
-                        self.sandbox.signal(number(signal));
-                    }
-                }
-                for connection in &mut self.connections {
-                    connection.owes_progress = true;
-                }
+            InitEvent::Started(index) => self.step_started(index),
+            InitEvent::Ended(index, status) => self.step_ended(index, status),
+            InitEvent::Artefact { name, executable, file } => {
+                self.compile_cache.add_artefact(&name, executable, file);
             }
-            InitEvent::Ended(index, status) => {
-                self.step = None;
-                self.cpu.check_at = None;
-                self.findings.status = Some(status);
-                let next = index + 1;
-                if status == StepStatus::Exited(0) && next <= self.order.compile.len() {
-                    self.findings.status = None;
-                    if next == self.order.compile.len() && self.cache.begins(self.order.id) {
-                        self.sandbox.take_artefacts();
-                    } else {
-                        self.start_step(next);
-                    }
-                } else {
-                    self.sandbox.give_way(false);
-                }
-            }
-            InitEvent::Artefact { name, executable, file } => self.cache.add(&name, executable, file),
-            InitEvent::Taken(is_whole) => {
-                let said = self.outputs.take_said();
-                self.append(said);
-                self.cache.keep(is_whole);
-                self.start_step(self.order.compile.len());
+            InitEvent::Taken(is_complete) => {
+                let compiler_output = self.outputs.take_said();
+                self.append(compiler_output);
+                self.compile_cache.store(is_complete);
+                self.start_step(self.program_index());
             }
             InitEvent::CannotRun(index, error) => {
-                let step = self.order.compile.get(index).unwrap_or(&self.order.run);
-                let text = format!("cannot run {}: {error}", step.argv[0]);
-                self.record.say(&text);
+                let text = format!("cannot run {}: {error}", self.step(index).argv[0]);
+                self.journal.say(&text);
             }
             InitEvent::SetupFailed(error) => self.fail(&format!("{error}: {}", error.source)),
         }
     }
 
-    /// Starts the step after one that has ended well.
-    fn start_step(&mut self, index: usize) {
-        if index == self.order.compile.len() {
-            self.cache.is_compiled();
+    fn step_started(&mut self, index: usize) {
+        self.step_index = Some(index);
+        self.idle_timer.begin();
+        self.started_us.get_or_insert_with(now_us);
+        let base_ms = if index == 0 { 0 } else { self.sandbox.cpu_ms().unwrap_or(0) };
+        self.cpu_timer.set_base(base_ms);
+        let now = Instant::now();
+        self.check_cpu(now);
+        let used_ms = self.cpu_timer.last_ms() + cpu_deprioritizer::own_cpu_time().as_millis() as u64;
+        let was_deprioritized = self.cpu_deprioritizer.begin(now, used_ms);
+        if was_deprioritized {
+            self.sandbox.give_way(false);
         }
-        let limits = self.order.compile.get(index).unwrap_or(&self.order.run).limits;
+        if index == self.program_index() {
+            for signal in std::mem::take(&mut self.pending_signals) {
+                self.sandbox.signal(signal_number(signal));
+            }
+        }
+        for connection in &mut self.connections {
+            connection.has_unsent_progress = true;
+        }
+    }
+
+    /// Starts the next step where this one has succeeded and is not the program. Before the
+    /// program, the artefacts of the compile steps are collected if they are to be kept.
+    fn step_ended(&mut self, index: usize, status: StepStatus) {
+        self.step_index = None;
+        self.cpu_timer.stop();
+        let next = index + 1;
+        if status != StepStatus::Exited(0) || next > self.program_index() {
+            self.termination.status = Some(status);
+            self.sandbox.give_way(false);
+            return;
+        }
+        self.termination.status = None;
+        if next == self.program_index() && self.compile_cache.start_collecting(self.run_spec.id) {
+            self.sandbox.take_artefacts();
+        } else {
+            self.start_step(next);
+        }
+    }
+
+    /// Starts a step that comes after one that has succeeded.
+    fn start_step(&mut self, index: usize) {
+        if index == self.program_index() {
+            self.compile_cache.mark_compiled();
+        }
+        let limits = self.step(index).limits;
         if let Err(error) = self.sandbox.start_step(index, &limits) {
             self.fail(&format!("{error}: {}", error.source));
         }
     }
 
-    /// The platform failed, not the program.
-    fn fail(&mut self, why: &str) {
-        self.record.say(why);
-        self.decide(Outcome::Lost);
+    /// Ends the session because the platform, not the program, has failed.
+    fn fail(&mut self, error: &str) {
+        self.journal.say(error);
+        self.kill_for(Outcome::Lost);
     }
 
-    fn serve_connections(&mut self, woken: &Woken) {
-        let mut gone = vec![];
-        for &index in &woken.connections {
+    fn serve_connections(&mut self, ready: &ReadySources) {
+        let mut closed = vec![];
+        for &index in &ready.connections {
             match self.connections[index].read() {
-                Some(requests) => requests.into_iter().for_each(|request| self.answer(index, request)),
-                None => gone.push(index),
+                Some(requests) => {
+                    requests.into_iter().for_each(|request| self.handle_request(index, request));
+                }
+                None => closed.push(index),
             }
         }
-        for index in gone.into_iter().rev() {
+        for index in closed.into_iter().rev() {
             self.connections.remove(index);
         }
-        if let Some(listener) = self.listener.as_ref().filter(|_| woken.listener) {
+        if let Some(listener) = self.listener.as_ref().filter(|_| ready.listener) {
             match listener.accept() {
                 Ok((stream, _)) => self.connections.extend(Connection::accept(stream)),
-                // Without descriptors for it the listener stays readable, and the loop would turn for nothing.
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => std::thread::sleep(ACCEPT_PAUSE),
+                // Where the process has no descriptor left for the connection, the listener stays
+                // readable. Without a pause the loop would spin.
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => std::thread::sleep(ACCEPT_BACKOFF),
                 Err(_) => {}
             }
         }
     }
 
-    /// Lets other servers in where it is time to, or there is none left. What does not work is tried again.
-    fn listen(&mut self, now: Instant) {
-        let is_time = self.connections.is_empty() || self.listen_at.is_some_and(|at| at <= now);
-        if self.listener.is_some() || self.listen_at.is_none() || !is_time {
+    /// Listens for other servers when it is time to, or when no server is connected. After a
+    /// failure it is time again after [`LISTEN_RETRY_DELAY`].
+    fn listen_if_due(&mut self, now: Instant) {
+        let is_due = self.connections.is_empty() || self.listen_at.is_some_and(|at| at <= now);
+        if self.listener.is_some() || self.listen_at.is_none() || !is_due {
             return;
         }
         match self.folder.listen() {
             Ok(listener) => (self.listener, self.listen_at) = (Some(listener), None),
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-                eprintln!("livecode supervisor: {error}{}", cause.unwrap_or_default());
-                self.listen_at = Some(now + LISTEN_PAUSE);
+                eprintln!("livecode supervisor: cannot listen on the session's socket: {error}");
+                self.listen_at = Some(now + LISTEN_RETRY_DELAY);
             }
         }
     }
 
-    fn answer(&mut self, index: usize, request: SupervisorRequest) {
+    fn handle_request(&mut self, index: usize, request: SupervisorRequest) {
         let notice = match request {
             SupervisorRequest::Hello { version } => {
-                return self.connections[index].greet(version, self.host.degraded(), self.start);
+                return self.connections[index].greet(version, self.host.degraded(), self.start_kind);
             }
-            SupervisorRequest::Cancel => return self.decide(Outcome::Cancelled),
+            SupervisorRequest::Cancel => return self.kill_for(Outcome::Cancelled),
             SupervisorRequest::Deliver { tag, id, item } => match self.deliver(id, item) {
                 Ok(()) => SupervisorNotice::Delivered { tag },
                 Err(error) => SupervisorNotice::Refused { tag, error },
@@ -459,10 +449,14 @@ impl<'h> Supervisor<'h> {
         self.connections[index].send(&notice);
     }
 
-    /// Passes something in, once.
+    /// Delivers input, an event or a signal to the program. A delivery with an id that was
+    /// delivered before is not repeated.
+    ///
+    /// # Errors
+    /// A sentence for the client, where nothing was delivered.
     fn deliver(&mut self, id: Option<Value>, item: Delivery) -> Result<(), String> {
         if let Some(id) = &id {
-            match self.ids.look(id, &item) {
+            match self.delivery_ids.look(id, &item) {
                 DeliveryCheck::New => {}
                 DeliveryCheck::Before => return Ok(()),
                 DeliveryCheck::Another => return Err("another message was delivered under this id".into()),
@@ -476,67 +470,73 @@ impl<'h> Supervisor<'h> {
             Delivery::Event { line } => {
                 self.events.push(format!("{line}\n").as_bytes(), false)?;
             }
-            Delivery::Signal { signal } => self.pass_signal(*signal)?,
+            Delivery::Signal { signal } => self.deliver_signal(*signal)?,
         }
-        self.idle.note();
+        self.idle_timer.note();
         self.outputs.hurry();
         if let Some(id) = &id {
-            self.ids.remember(id, &item);
+            self.delivery_ids.remember(id, &item);
         }
         Ok(())
     }
 
-    /// Signals are for the program: what comes while it is being compiled waits for it.
-    fn pass_signal(&mut self, signal: Signal) -> Result<(), String> {
-        let program = self.order.compile.len();
-        match self.step {
-            Some(step) if step == program => self.sandbox.signal(number(signal)),
-            None if self.findings.status.is_some() => return Err("the program has ended".into()),
-            _ if self.waiting_signals.len() >= MAX_WAITING_SIGNALS => {
+    /// Sends a signal to the program. A signal that comes before the program starts waits for
+    /// that.
+    fn deliver_signal(&mut self, signal: Signal) -> Result<(), String> {
+        match self.step_index {
+            Some(index) if index == self.program_index() => self.sandbox.signal(signal_number(signal)),
+            None if self.termination.status.is_some() => return Err("the program has ended".into()),
+            _ if self.pending_signals.len() >= MAX_PENDING_SIGNALS => {
                 return Err(format!(
-                    "the queue is full: {MAX_WAITING_SIGNALS} signals wait for the program; {QUEUE_FULL}"
+                    "the queue is full: {MAX_PENDING_SIGNALS} signals wait for the program; {QUEUE_FULL}"
                 ));
             }
-            _ => self.waiting_signals.push(signal),
+            _ => self.pending_signals.push(signal),
         }
         Ok(())
     }
 
-    /// Writes what was appended and tells the servers.
+    /// Writes appended entries to the journal file and sends progress to the servers.
     fn publish(&mut self) {
-        let is_news = self.record.flush();
-        let progress = self.record.progress(self.started_us, self.idle.active_us(), self.cache.kept);
+        let has_written = self.journal.flush();
+        let active_us = self.idle_timer.active_us();
+        let progress = self.journal.progress(self.started_us, active_us, self.compile_cache.result);
         self.connections.retain_mut(|connection| {
-            connection.owes_progress |= is_news;
-            // Answers first; progress only where there is room, since a later one says all that an earlier did.
+            connection.has_unsent_progress |= has_written;
+            // Answers go first. Progress is sent only where nothing else waits, since a later
+            // progress contains all that an earlier one did.
             if !connection.flush() {
                 return false;
             }
-            if connection.greeted && connection.owes_progress && !connection.is_waiting() {
+            if connection.has_greeted && connection.has_unsent_progress && !connection.has_unsent() {
                 connection.send(&progress);
-                connection.owes_progress = false;
+                connection.has_unsent_progress = false;
             }
             connection.flush()
         });
     }
 
-    /// Waits until everybody has ended who could say anything, writes the closing entry, tells everybody, and tidies up.
+    /// Ends the session: reaps the sandbox, writes the closing entry, tells the servers, and
+    /// removes what is left of the sandbox. Returns the status for the process to exit with.
     pub fn finish(mut self) -> i32 {
         if !self.is_over() {
             self.sandbox.reap();
         }
-        let found = self.outputs.take_rest();
-        self.append(found);
-        self.findings.out_of_memory = self.sandbox.out_of_memory();
-        let ending =
-            self.findings.ending(Some(&self.sandbox), self.started_us.unwrap_or(0), self.cache.kept.compiled);
+        let entries = self.outputs.take_rest();
+        self.append(entries);
+        self.termination.is_out_of_memory = self.sandbox.out_of_memory();
+        let result = self.compile_cache.result;
+        let started_us = self.started_us.unwrap_or(0);
+        let closing_entry = self.termination.closing_entry(Some(&self.sandbox), started_us, result.compiled);
         self.folder.remove_socket();
-        let finished = self.record.finish(&ending, self.cache.kept);
-        greet_late(&mut self.connections, || self.host.degraded(), self.start);
+        let finished = self.journal.finish(&closing_entry, result);
+        await_greetings(&mut self.connections, || self.host.degraded(), self.start_kind);
         if let Ok((progress, _)) = &finished {
             send_final_progress(&mut self.connections, progress);
         }
-        drop(self.sandbox); // all of it, and its cgroups
+        // The connections are closed last: their end tells the servers that nothing of the
+        // sandbox, nor its cgroups, is left.
+        drop(self.sandbox);
         drop(self.connections);
         match finished {
             Ok((_, syncer)) => {
@@ -551,15 +551,7 @@ impl<'h> Supervisor<'h> {
     }
 }
 
-pub(crate) fn timespec(duration: Duration) -> Timespec {
-    // Rounded up by the kernel's own resolution; never negative.
-    Timespec {
-        tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: duration.subsec_nanos().into(),
-    }
-}
-
-fn number(signal: Signal) -> i32 {
+fn signal_number(signal: Signal) -> i32 {
     match signal {
         Signal::Interrupt => 2,
         Signal::Terminate => 15,

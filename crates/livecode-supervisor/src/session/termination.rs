@@ -1,43 +1,39 @@
 //! Why and with which status a session ended.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use livecode_protocol::{
     control::ClosingEntry,
     session::{Compiled, Outcome, Usage},
 };
 use livecode_sandbox::{Sandbox, StepStatus};
 
-/// Signal of a process that used up its own CPU limit, where no cgroup counts for all.
-const SIGXCPU: i32 = 24;
+use crate::time::now_us;
 
-/// Microseconds since the epoch.
-pub(crate) fn now_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u64)
-}
+/// The signal that the kernel sends to a process at its own CPU limit (setrlimit(2)). That limit
+/// applies where no cgroup counts the CPU time of all processes.
+const SIGXCPU: i32 = 24;
 
 /// What a supervisor knows of its program's end.
 #[derive(Default)]
 pub(crate) struct Termination {
-    /// What the supervisor killed it for; the first reason stands.
-    pub decided: Option<Outcome>,
+    /// Why the supervisor killed the program; the first of several reasons.
+    pub kill_reason: Option<Outcome>,
     /// How the last step that ran ended by itself.
     pub status: Option<StepStatus>,
-    /// Whether the kernel killed for want of memory.
-    pub out_of_memory: bool,
+    /// Whether the kernel killed a process because memory had run out.
+    pub is_out_of_memory: bool,
 }
 
 impl Termination {
-    /// The outcome, and the status that the world is told.
+    /// The outcome, and the exit status that clients see.
     pub fn outcome(&self) -> (Outcome, i32) {
-        let killed_for = match (self.decided, self.status) {
-            (Some(decided), _) => Some(decided),
-            _ if self.out_of_memory => Some(Outcome::Memory),
+        let limit_outcome = match (self.kill_reason, self.status) {
+            (Some(reason), _) => Some(reason),
+            _ if self.is_out_of_memory => Some(Outcome::Memory),
             (None, Some(StepStatus::Signalled(SIGXCPU))) => Some(Outcome::Cpu),
             (None, None) => Some(Outcome::Lost),
             _ => None,
         };
-        match (killed_for, self.status) {
+        match (limit_outcome, self.status) {
             (Some(outcome), _) => (outcome, outcome.exitstatus().unwrap_or(255)),
             (None, Some(StepStatus::Exited(code))) => (Outcome::Exited, code),
             (None, Some(StepStatus::Signalled(signal))) => (Outcome::Signalled, 128 + signal),
@@ -45,8 +41,9 @@ impl Termination {
         }
     }
 
-    /// The closing entry.
-    pub fn ending(
+    /// The closing entry of a session that ends now. `started_us` is 0 where the program never
+    /// started. Usage is given where there was a `sandbox`.
+    pub fn closing_entry(
         &self,
         sandbox: Option<&Sandbox>,
         started_us: u64,
@@ -69,9 +66,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documented_statuses() {
-        let outcome =
-            |decided, status, out_of_memory| Termination { decided, status, out_of_memory }.outcome();
+    fn each_end_has_its_documented_outcome_and_status() {
+        let outcome = |kill_reason, status, is_out_of_memory| {
+            Termination { kill_reason, status, is_out_of_memory }.outcome()
+        };
         assert_eq!(outcome(None, Some(StepStatus::Exited(3)), false), (Outcome::Exited, 3));
         assert_eq!(outcome(None, Some(StepStatus::Signalled(11)), false), (Outcome::Signalled, 139));
         assert_eq!(outcome(Some(Outcome::Timeout), None, false), (Outcome::Timeout, 124));

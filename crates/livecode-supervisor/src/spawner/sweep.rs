@@ -1,59 +1,70 @@
-//! Clears what supervisors left that were killed: the cgroups of their sandboxes, and with them whatever still runs there.
+//! Removes what killed supervisors left: the cgroups of their sandboxes, and with them every
+//! process that still runs there.
 //!
-//! A group is named after its supervisor, and left over when that is dead. Supervisors of before version 0.3 named it after the
-//! session: it is left over when the session's folder is gone, or its journal's lock is free.
+//! A cgroup is named after its supervisor, and is a leftover when that process is dead.
+//! Supervisors of earlier builds named it after the session. Such a cgroup is a leftover when the
+//! session's folder is gone, or nobody holds the lock of its journal.
 
 use std::{fs, path::Path};
 
 use livecode_protocol::{
     SessionId,
-    control::{STATE_FILE, SupervisorIdentity},
+    control::SupervisorIdentity,
+    session_folder::{self, IDENTITY_FILE, JOURNAL_FILE},
 };
 use livecode_sandbox::Host;
 
-use crate::spawner::{folder, identity};
+use crate::identity::{ProcessIdentity, boot_id};
 
 /// Sweeps up after every dead supervisor of this data directory.
-pub(crate) fn sweep_all(host: &Host, data_dir: &Path) {
+pub(super) fn sweep_all(host: &Host, data_dir: &Path) {
     let mut names = host.group_names();
-    names.retain(|name| {
-        identity::is_dead(name).unwrap_or_else(|| {
-            // The trial's group is no session's: another spawner may be in the middle of it.
-            let id = name.parse::<SessionId>().ok().filter(|id| !host.is_trial(*id));
-            id.is_some_and(|id| is_ended(&folder(data_dir, id)))
-        })
-    });
-    clear(host, &names);
+    names.retain(|name| is_leftover(host, data_dir, name));
+    remove_cgroups(host, &names);
 }
 
 /// Sweeps up after the dead supervisor of one session.
-pub(crate) fn sweep(host: &Host, data_dir: &Path, id: SessionId) {
+pub(super) fn sweep_session(host: &Host, data_dir: &Path, id: SessionId) {
     let mut names = vec![id.to_string()];
-    let state = fs::read(folder(data_dir, id).join(STATE_FILE)).unwrap_or_default();
-    let boot = identity::boot_id().unwrap_or_default();
-    // Groups do not outlive the machine, and the number may be anybody's by now.
-    if let Ok(SupervisorIdentity { boot_id, pid, pid_start_ticks, .. }) = serde_json::from_slice(&state)
-        && boot_id == boot
-    {
-        let name = identity::name(pid, pid_start_ticks);
-        // It is known to have let go of its journal, which it does a moment before it is dead.
-        if identity::await_death(pid, &name) {
-            names.push(name);
-        }
-    }
-    clear(host, &names);
+    names.extend(cgroup_of_dead_supervisor(&session_folder::path(data_dir, id)));
+    remove_cgroups(host, &names);
 }
 
-fn clear(host: &Host, names: &[String]) {
+fn is_leftover(host: &Host, data_dir: &Path, cgroup_name: &str) -> bool {
+    if let Some(supervisor) = ProcessIdentity::from_cgroup_name(cgroup_name) {
+        return supervisor.is_dead();
+    }
+    let Ok(id) = cgroup_name.parse::<SessionId>() else { return false };
+    // The cgroup of the trial sandbox belongs to no session. Another spawner may be using it.
+    !host.is_trial(id) && has_ended(&session_folder::path(data_dir, id))
+}
+
+/// The name of the cgroup of a session's supervisor, where that ran in this boot and is dead.
+fn cgroup_of_dead_supervisor(folder: &Path) -> Option<String> {
+    let identity = fs::read(folder.join(IDENTITY_FILE)).ok()?;
+    let identity: SupervisorIdentity = serde_json::from_slice(&identity).ok()?;
+    // A cgroup does not outlive the boot, and the pid may be that of any process by now.
+    if identity.boot_id != boot_id().unwrap_or_default() {
+        return None;
+    }
+    // The supervisor is known to have released its journal's lock. It does that a moment before it
+    // is dead.
+    let supervisor = ProcessIdentity::from(&identity);
+    supervisor.await_death().then(|| supervisor.cgroup_name())
+}
+
+fn remove_cgroups(host: &Host, names: &[String]) {
     if !host.sweep(names) {
-        eprintln!("livecode spawner: what dead supervisors left does not end; the next spawner will try");
+        eprintln!(
+            "livecode spawner: cannot remove all that dead supervisors left; the next spawner will try again"
+        );
     }
 }
 
-fn is_ended(folder: &Path) -> bool {
+fn has_ended(folder: &Path) -> bool {
     if !folder.exists() {
         return true;
     }
-    // What cannot be found out now is left for the next time.
-    !livecode_journal::is_locked(&folder.join("journal")).unwrap_or(true)
+    // Where the lock cannot be tested, the cgroup is left for the next sweep.
+    !livecode_journal::is_locked(&folder.join(JOURNAL_FILE)).unwrap_or(true)
 }

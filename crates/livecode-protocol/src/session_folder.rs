@@ -1,0 +1,27 @@
+//! The names of the files in a session's folder, and where that folder is.
+//!
+//! The server makes the folder with [`SESSION_FILE`] and [`RUN_SPEC_FILE`] in it. The supervisor
+//! adds [`IDENTITY_FILE`], then [`JOURNAL_FILE`], and [`SOCKET_FILE`] where it listens.
+
+use std::path::{Path, PathBuf};
+
+use crate::SessionId;
+
+/// Name of the folder of all sessions, in the data directory.
+pub const SESSIONS_FOLDER: &str = "sessions";
+
+/// The journal: the numbered entries of the session.
+pub const JOURNAL_FILE: &str = "journal";
+/// The Unix socket on which the supervisor accepts servers.
+pub const SOCKET_FILE: &str = "socket";
+/// What the server remembers of the session: its owner, runtime and time of creation.
+pub const SESSION_FILE: &str = "session.json";
+/// The [run spec](crate::run_spec::RunSpec): what the supervisor is to run.
+pub const RUN_SPEC_FILE: &str = "order.json";
+/// The [identity](crate::control::SupervisorIdentity) of the session's supervisor.
+pub const IDENTITY_FILE: &str = "state.json";
+
+/// The folder of the session `id` in the data directory `data_dir`.
+pub fn path(data_dir: &Path, id: SessionId) -> PathBuf {
+    data_dir.join(SESSIONS_FOLDER).join(id.to_string())
+}
