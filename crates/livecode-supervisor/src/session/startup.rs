@@ -121,7 +121,7 @@ fn begin<'h>(
             Supervisor::new(host, begun).map(Some)
         }
         Err(error @ SetupError { .. }) => {
-            record.say(&format!("{error}: {}", error.source));
+            record.write_note(&format!("{error}: {}", error.source));
             folder.remove_socket();
             // Where this fails too, the server finds the journal without its end and closes it.
             let finished =

@@ -37,11 +37,7 @@ use crate::{
         outputs::{Outputs, PendingEntry, Readable},
     },
     journal::capped_journal::CappedJournal,
-    limits::{
-        cpu_deprioritizer::{self, CpuDeprioritizer},
-        idle::IdleTimer,
-        memory::MemorySampler,
-    },
+    limits::{cpu_deprioritizer::CpuDeprioritizer, cpu_time, idle::IdleTimer, memory::MemorySampler},
     session::{
         connection::{Connection, greet_late, send_final_progress},
         folder::{FolderError, SessionFolder},
@@ -123,7 +119,7 @@ impl<'h> Supervisor<'h> {
         let StartedSession { folder, order, cache, record, connections, sandbox, pipes, how, began } = begun;
         let mut stdin = InputQueue::new("standard input", pipes.stdin, INPUT_QUEUE_BYTES);
         if let Some(contents) = order.stdin.clone() {
-            stdin.fill_and_end(contents.into_bytes().map_err(|e| FolderError::Order(io::Error::other(e)))?);
+            stdin.fill_and_close(contents.into_bytes().map_err(|e| FolderError::Order(io::Error::other(e)))?);
         }
         let messages = pipes.messages.try_clone().map_err(FolderError::Socket)?;
         let wall_deadline = began.checked_add(Duration::from_millis(order.limits.wall_ms));
@@ -166,7 +162,7 @@ impl<'h> Supervisor<'h> {
             self.listen(now);
             self.stdin.pump();
             self.events.pump();
-            let found = self.outputs.take(woken.readable, now);
+            let found = self.outputs.read_ready(woken.readable, now);
             self.append(found);
             let alive = !woken.sandbox || self.hear_reports();
             if woken.memory {
@@ -174,7 +170,7 @@ impl<'h> Supervisor<'h> {
             }
             self.watch_clocks(now);
             self.publish();
-            self.record.syncer.run(now);
+            self.record.syncer.sync_if_due(now);
             if !alive || self.is_over() {
                 return;
             }
@@ -218,10 +214,10 @@ impl<'h> Supervisor<'h> {
             PollFlags::IN,
         );
         let outputs =
-            [Source::Stdout, Source::Stderr, Source::Messages].into_iter().zip(self.outputs.watched());
+            [Source::Stdout, Source::Stderr, Source::Messages].into_iter().zip(self.outputs.poll_fds());
         outputs.for_each(|(source, output)| watch(source, output, PollFlags::IN));
-        watch(Source::Way, self.stdin.waits_for(), PollFlags::OUT);
-        watch(Source::Way, self.events.waits_for(), PollFlags::OUT);
+        watch(Source::Way, self.stdin.poll_fd(), PollFlags::OUT);
+        watch(Source::Way, self.events.poll_fd(), PollFlags::OUT);
         let listener = self.listener.as_ref().filter(|_| self.connections.len() < MAX_CONNECTIONS);
         watch(Source::Listener, listener.map(AsFd::as_fd), PollFlags::IN);
         for (index, connection) in self.connections.iter().enumerate() {
@@ -255,7 +251,7 @@ impl<'h> Supervisor<'h> {
 
     fn append(&mut self, found: Vec<PendingEntry>) {
         if !found.is_empty() {
-            self.idle.note();
+            self.idle.record_activity();
         }
         for PendingEntry { kind, data } in found {
             self.cache.hears(kind, &data);
@@ -282,20 +278,18 @@ impl<'h> Supervisor<'h> {
         if self.cpu.check_at.is_some_and(|at| at <= now) {
             self.check_cpu(now);
         }
-        if self.idle.is_over(now, || self.sandbox.cpu_ms()) {
+        if self.idle.has_expired(now, || self.sandbox.cpu_ms()) {
             self.decide(Outcome::Timeout);
         }
         // Who dies, or is about to, gives way to nobody any more.
         let ends = self.findings.decided.is_some() || self.findings.status.is_some();
-        if let Some(gives_way) =
-            self.pace.look(now, || cpu_deprioritizer::used_ms(&self.sandbox)).filter(|_| !ends)
-        {
+        if let Some(gives_way) = self.pace.check(now, || cpu_time::used_ms(&self.sandbox)).filter(|_| !ends) {
             self.sandbox.give_way(gives_way);
         }
         let limits = self.running_step().map(|step| step.limits);
-        match self.memory.look(&mut self.sandbox, limits, now) {
+        match self.memory.sample(&mut self.sandbox, limits, now) {
             Some(SampleVerdict::HoldsTooMuch) => self.decide(Outcome::Memory),
-            Some(SampleVerdict::Works(ms)) => self.idle.works(ms),
+            Some(SampleVerdict::Works(ms)) => self.idle.record_sampled_cpu(ms),
             Some(SampleVerdict::Rests) | None => {}
         }
     }
@@ -339,15 +333,12 @@ impl<'h> Supervisor<'h> {
             InitEvent::Ready | InitEvent::Used { .. } => {}
             InitEvent::Started(index) => {
                 self.step = Some(index);
-                self.idle.begin();
+                self.idle.start_step();
                 self.started_us.get_or_insert_with(now_us);
                 self.cpu.base_ms = if index == 0 { 0 } else { self.sandbox.cpu_ms().unwrap_or(0) };
                 let now = Instant::now();
                 self.check_cpu(now);
-                if self
-                    .pace
-                    .begin(now, self.cpu.last_ms + cpu_deprioritizer::own_cpu_time().as_millis() as u64)
-                {
+                if self.pace.start_step(now, self.cpu.last_ms + cpu_time::own_cpu_time().as_millis() as u64) {
                     self.sandbox.give_way(false);
                 }
                 if index == self.order.compile.len() {
@@ -377,7 +368,7 @@ impl<'h> Supervisor<'h> {
             }
             InitEvent::Artefact { name, executable, file } => self.cache.add(&name, executable, file),
             InitEvent::Taken(is_whole) => {
-                let said = self.outputs.take_said();
+                let said = self.outputs.drain_compiler_output();
                 self.append(said);
                 self.cache.keep(is_whole);
                 self.start_step(self.order.compile.len());
@@ -385,7 +376,7 @@ impl<'h> Supervisor<'h> {
             InitEvent::CannotRun(index, error) => {
                 let step = self.order.compile.get(index).unwrap_or(&self.order.run);
                 let text = format!("cannot run {}: {error}", step.argv[0]);
-                self.record.say(&text);
+                self.record.write_note(&text);
             }
             InitEvent::SetupFailed(error) => self.fail(&format!("{error}: {}", error.source)),
         }
@@ -404,7 +395,7 @@ impl<'h> Supervisor<'h> {
 
     /// The platform failed, not the program.
     fn fail(&mut self, why: &str) {
-        self.record.say(why);
+        self.record.write_note(why);
         self.decide(Outcome::Lost);
     }
 
@@ -462,24 +453,24 @@ impl<'h> Supervisor<'h> {
     /// Passes something in, once.
     fn deliver(&mut self, id: Option<Value>, item: Delivery) -> Result<(), String> {
         if let Some(id) = &id {
-            match self.ids.look(id, &item) {
+            match self.ids.check(id, &item) {
                 DeliveryCheck::New => {}
-                DeliveryCheck::Before => return Ok(()),
-                DeliveryCheck::Another => return Err("another message was delivered under this id".into()),
+                DeliveryCheck::Duplicate => return Ok(()),
+                DeliveryCheck::Conflict => return Err("another message was delivered under this id".into()),
             }
         }
         match &item {
             Delivery::Input { data, eof } => {
                 let bytes = data.clone().into_bytes().map_err(|error| error.to_string())?;
-                self.stdin.push(&bytes, *eof)?;
+                self.stdin.push(&bytes, *eof).map_err(|error| error.to_string())?;
             }
             Delivery::Event { line } => {
-                self.events.push(format!("{line}\n").as_bytes(), false)?;
+                self.events.push(format!("{line}\n").as_bytes(), false).map_err(|error| error.to_string())?;
             }
             Delivery::Signal { signal } => self.pass_signal(*signal)?,
         }
-        self.idle.note();
-        self.outputs.hurry();
+        self.idle.record_activity();
+        self.outputs.refill_throttle();
         if let Some(id) = &id {
             self.ids.remember(id, &item);
         }
@@ -525,7 +516,7 @@ impl<'h> Supervisor<'h> {
         if !self.is_over() {
             self.sandbox.reap();
         }
-        let found = self.outputs.take_rest();
+        let found = self.outputs.drain_all();
         self.append(found);
         self.findings.out_of_memory = self.sandbox.out_of_memory();
         let ending =
