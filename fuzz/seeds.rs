@@ -1,6 +1,7 @@
-//! What was found, tried again by a test in each crate that is fuzzed. A part of those crates (`#[path]`), not of `fuzz`.
+//! Runs the checks of a fuzz target on its seeds. Each fuzzed crate includes this file in its
+//! tests by `#[path]`; the file does not belong to the `fuzz` crate.
 
-/// Tries each seed of a target.
+/// Calls `check` with the content of each seed of the fuzz target `target`.
 pub(crate) fn each_seed(target: &str, check: impl Fn(&[u8])) {
     let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds");
     let seeds = std::fs::read_dir(std::path::Path::new(seeds).join(target)).unwrap();

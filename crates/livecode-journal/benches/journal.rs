@@ -1,5 +1,6 @@
-//! How fast a journal is written and read: small entries, where what each costs shows, and large ones, where each byte does.
-#![allow(missing_docs)] // criterion's macros make functions
+//! Measures how fast a journal is written and read. Small entries show the cost of an entry, and
+//! large entries show the cost of a byte.
+#![allow(missing_docs)] // criterion's macros generate functions
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use livecode_journal::{Kind, Reader, Writer};
@@ -12,9 +13,9 @@ fn write(writer: &mut Writer, size: usize) {
     let data = vec![b'x'; size];
     for count in 1..=TOTAL_BYTES / size {
         writer.push(Kind::Stdout, 0, &data);
-        // As the supervisor does: once for all that it has read from the pipes.
+        // The supervisor also flushes once for a batch of entries that it has read from the pipes.
         if count % 64 == 0 {
-            let _ = writer.flush(); // a full disk would only be measured
+            let _ = writer.flush(); // dropped entries would only falsify the measurement
         }
     }
     let _ = writer.flush();
@@ -49,7 +50,7 @@ fn journal(criterion: &mut Criterion) {
                 let mut reader = Reader::open(&path).expect("a journal");
                 let mut entries = 0;
                 loop {
-                    let batch = reader.read(writer.bytes(), 128 * 1024).expect("it is whole");
+                    let batch = reader.read(writer.written_bytes(), 128 * 1024).expect("an intact journal");
                     if batch.is_empty() {
                         break entries;
                     }

@@ -1,48 +1,52 @@
-//! What must hold of a journal whatever bytes it consists of. Called by `fuzz/`, and by a test with its seeds.
-#![allow(clippy::unwrap_used, missing_docs)] // a panic is what says that something does not hold
+//! Properties of a journal that hold for every sequence of bytes in its file. The fuzz targets in
+//! `fuzz/` check them, and so does a test with the seeds of the fuzz targets.
+#![allow(clippy::unwrap_used, missing_docs)] // a panic reports a property that does not hold
 
 use std::{fs, path::Path};
 
 use crate::{
-    Closed, EXIT_RECORD_BYTES, Entry, HEADER_BYTES, Kind, RECORD_HEADER_BYTES, ReadError, Reader,
-    TRIMMED_BYTES, Writer, close_abandoned, ending,
-    record::{CLOSED_HEADER, HEADER, mend},
-    trim, whole_bytes,
+    format::{CLOSED_HEADER, EXIT_RECORD_BYTES, HEADER, HEADER_BYTES, RECORD_HEADER_BYTES, TRIMMED_BYTES},
+    reader::{ReadError, Reader, closing_entry},
+    record::{Entry, Kind, fix_checksum},
+    recover::{CloseResult, close_abandoned, intact_prefix},
+    writer::{Writer, trim},
 };
 
 const LOST: &[u8] = br#"{"exitstatus":255,"outcome":"lost","started_us":0,"ended_us":7}"#;
 
-/// The first byte says what the rest is: a journal as it stands; one that lacks its header and has wrong checksums, open or
-/// closed; or what to write into a real one, and then to do to it.
+/// Checks one journal. The first byte of `data` selects the meaning of the other bytes: a complete
+/// file, the records of an open or a closed journal whose checksums are to be fixed, or a script
+/// that writes a journal and then damages it.
 pub fn journal(folder: &Path, data: &[u8]) {
     let Some((first, rest)) = data.split_first() else { return };
     let path = folder.join("journal");
     let _ = fs::remove_file(&path);
     match first % 4 {
         0 => fs::write(&path, rest).unwrap(),
-        1 => fs::write(&path, mended(&HEADER, rest)).unwrap(),
-        2 => fs::write(&path, mended(&CLOSED_HEADER, rest)).unwrap(),
+        1 => fs::write(&path, with_fixed_checksums(&HEADER, rest)).unwrap(),
+        2 => fs::write(&path, with_fixed_checksums(&CLOSED_HEADER, rest)).unwrap(),
         _ => {
-            let written = real(&path, rest);
+            let written = write_and_damage(&path, rest);
             let (read, _) = read_all(&path, 0, 1);
-            assert!(written.starts_with(&read), "what is read was never written");
+            assert!(written.starts_with(&read), "an entry was read that was never written");
         }
     }
     check(&path);
 }
 
-/// Lets whatever looks like records pass the checksums.
-fn mended(header: &[u8], records: &[u8]) -> Vec<u8> {
+/// Joins header and records and fixes the checksum of each record, up to the first bytes that are
+/// not a record.
+fn with_fixed_checksums(header: &[u8], records: &[u8]) -> Vec<u8> {
     let mut file = [header, records].concat();
     let mut at = header.len();
-    while let Some(length) = mend(&mut file[at..]) {
+    while let Some(length) = fix_checksum(&mut file[at..]) {
         at += length;
     }
     file
 }
 
-/// Writes a journal and damages it. Returns what was written.
-fn real(path: &Path, script: &[u8]) -> Vec<Entry> {
+/// Writes a journal and damages it, as the script says. Returns the entries that were written.
+fn write_and_damage(path: &Path, script: &[u8]) -> Vec<Entry> {
     let (count, script) = script.split_first().map_or((0, script), |(count, rest)| (count % 8, rest));
     let mut writer = Writer::create(path).unwrap();
     let mut steps = script.chunks_exact(3);
@@ -74,7 +78,7 @@ fn real(path: &Path, script: &[u8]) -> Vec<Entry> {
     written
 }
 
-/// All that can be read after number `after`, and whether something that is no record follows.
+/// Reads all valid entries after number `after`. Returns them and whether other bytes follow them.
 fn read_all(path: &Path, after: u64, max_bytes: usize) -> (Vec<Entry>, bool) {
     let until_bytes = fs::metadata(path).unwrap().len();
     let mut all = vec![];
@@ -99,43 +103,47 @@ fn read_all(path: &Path, after: u64, max_bytes: usize) -> (Vec<Entry>, bool) {
 
 fn check(path: &Path) {
     let file = fs::read(path).unwrap();
-    let (whole, last_seq) = whole_bytes(path).unwrap();
-    assert!(whole <= file.len() as u64 && (whole == 0 || whole >= HEADER_BYTES));
+    let (intact_bytes, last_seq) = intact_prefix(path).unwrap();
+    assert!(intact_bytes <= file.len() as u64 && (intact_bytes == 0 || intact_bytes >= HEADER_BYTES));
     let (mut before, _) = read_all(path, 0, 1);
-    // Nothing follows the exit entry.
+    // Entries after an exit entry do not count.
     if let Some(exit) = before.iter().position(|entry| entry.kind == Kind::Exit) {
         before.truncate(exit + 1);
     }
     assert_eq!(before.last().map_or(0, |entry| entry.seq), last_seq);
     assert!(before.is_sorted_by(|a, b| a.seq < b.seq));
     let bytes: usize = before.iter().map(|entry| RECORD_HEADER_BYTES + entry.data.len()).sum();
-    assert!(before.is_empty() || bytes as u64 + HEADER_BYTES == whole);
+    assert!(before.is_empty() || bytes as u64 + HEADER_BYTES == intact_bytes);
     for after in [1, last_seq / 2, last_seq.saturating_sub(1), last_seq] {
         let (rest, _) = read_all(path, after, 1000);
         let expected = before.iter().filter(|entry| entry.seq > after);
-        assert!(rest.iter().zip(expected).all(|(a, b)| a == b), "numbers are not the same from {after}");
+        assert!(rest.iter().zip(expected).all(|(a, b)| a == b), "other entries are read after {after}");
     }
 
-    let had_end = ending(path).unwrap();
-    let closed = close_abandoned(path, 7, LOST).unwrap();
-    let end = ending(path).unwrap().expect("a recovered journal says how it ended");
+    let closing_before = closing_entry(path).unwrap();
+    let result = close_abandoned(path, 7, LOST).unwrap();
+    let closing = closing_entry(path).unwrap().expect("a recovered journal has a closing entry");
     let recovered = fs::read(path).unwrap();
-    if had_end.is_some() {
-        assert!(closed == Closed::Already && had_end.as_ref() == Some(&end) && recovered == file);
+    if closing_before.is_some() {
+        assert_eq!(result, CloseResult::AlreadyClosed);
+        assert!(closing_before.as_ref() == Some(&closing) && recovered == file);
     } else {
         let (after, is_damaged) = read_all(path, 0, usize::MAX);
         assert!(!is_damaged);
         let (last, others) = after.split_last().unwrap();
-        assert_eq!((last.kind, last.seq), (Kind::Exit, end.seq));
-        let was_closed = before.last().is_some_and(|entry| entry.kind == Kind::Exit);
-        assert_eq!(closed, if was_closed { Closed::Already } else { Closed::Now });
-        assert!(others == &before[..before.len() - usize::from(was_closed)], "recovery changed what is read");
+        assert_eq!((last.kind, last.seq), (Kind::Exit, closing.seq));
+        let had_exit = before.last().is_some_and(|entry| entry.kind == Kind::Exit);
+        assert_eq!(result, if had_exit { CloseResult::AlreadyClosed } else { CloseResult::ClosedNow });
+        assert!(
+            others == &before[..before.len() - usize::from(had_exit)],
+            "recovery changed the entries before the closing entry"
+        );
     }
-    assert_eq!(close_abandoned(path, 8, b"{}").unwrap(), Closed::Already);
-    assert!(fs::read(path).unwrap() == recovered, "recovering twice is not the same as once");
+    assert_eq!(close_abandoned(path, 8, b"{}").unwrap(), CloseResult::AlreadyClosed);
+    assert!(fs::read(path).unwrap() == recovered, "the second recovery changed the journal");
 
     trim(path).unwrap();
-    assert_eq!(ending(path).unwrap(), Some(end));
+    assert_eq!(closing_entry(path).unwrap(), Some(closing));
     assert_eq!(fs::metadata(path).unwrap().len(), TRIMMED_BYTES);
     let (read, is_damaged) = read_all(path, 0, EXIT_RECORD_BYTES);
     assert_eq!((read.len(), is_damaged), (1, false));
@@ -148,7 +156,7 @@ mod seeds;
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_seeds_hold() {
+    fn every_seed_passes() {
         let folder = tempfile::tempdir().unwrap();
         super::seeds::each_seed("journal", |data| super::journal(folder.path(), data));
     }

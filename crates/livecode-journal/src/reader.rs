@@ -1,4 +1,4 @@
-//! Readers of a journal.
+//! Reads a journal.
 
 use std::{
     fs::File,
@@ -11,12 +11,12 @@ use bytes::Bytes;
 use rustix::{buffer::spare_capacity, io::retry_on_intr};
 
 use crate::{
-    EXIT_RECORD_BYTES, Entry, HEADER_BYTES, Kind, RECORD_HEADER_BYTES,
-    record::{self, CLOSED_HEADER, HEADER},
+    format::{CLOSED_HEADER, EXIT_RECORD_BYTES, HEADER, HEADER_BYTES, RECORD_HEADER_BYTES},
+    record::{self, Entry, Kind, RecordHeader},
 };
 
-/// Bytes read from the file at once: four records of the largest output, and a little.
-const CHUNK_BYTES: usize = 264 * 1024;
+/// Bytes that one read of the file asks for: four records of the largest output and a little more.
+const READ_CHUNK_BYTES: usize = 264 * 1024;
 
 /// Why a journal could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -24,35 +24,36 @@ pub enum ReadError {
     /// The file could not be opened or read.
     #[error("cannot read the journal {0}")]
     Io(PathBuf, #[source] io::Error),
-    /// What is there is no record, below a length that the writer made known.
+    /// The bytes at `offset` are not a valid record, although they lie below the length that the
+    /// writer has announced.
     #[error("the journal {path} is damaged at byte {offset}")]
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// Where the record should start.
+        /// The position at which the record should start.
         offset: u64,
     },
 }
 
-/// Reads a journal from its beginning, or from a number on.
+/// Reads the entries of a journal in order, from the beginning or from some number on.
 #[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
     file: File,
-    /// Where the next record starts in the file.
+    /// The position in the file at which the next record starts.
     offset: u64,
-    /// Bytes of the file from `offset` on, read ahead.
-    ahead: Bytes,
-    /// How much of `ahead` lies before `offset`.
+    /// Bytes that were read from the file ahead of their use.
+    read_ahead: Bytes,
+    /// How many bytes at the start of `read_ahead` lie before `offset` and have been used.
     consumed: usize,
     last_seq: u64,
 }
 
 impl Reader {
-    /// A reader at the beginning of the journal at `path`.
+    /// Opens the journal at `path` and positions the reader at its first entry.
     ///
     /// # Errors
-    /// Where the file cannot be opened, or is no journal.
+    /// Fails if the file cannot be opened or is not a journal.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         let io = |error| ReadError::Io(path.to_owned(), error);
         let file = File::open(path).map_err(io)?;
@@ -66,73 +67,77 @@ impl Reader {
             path: path.to_owned(),
             file,
             offset: HEADER_BYTES,
-            ahead: Bytes::new(),
+            read_ahead: Bytes::new(),
             consumed: 0,
             last_seq: 0,
         })
     }
 
-    /// Moves on to the first entry after number `after`, or to `until_bytes`. What is passed over is checked all the same:
-    /// a length that is wrong could lead over an entry without a trace.
+    /// Moves on to the first entry after number `after`, or to `until_bytes`. The skipped records
+    /// are verified too, because a wrong length could lead past an entry unnoticed.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// Fails for the same reasons as [`Self::read`].
     pub fn skip_to(&mut self, after: u64, until_bytes: u64) -> Result<(), ReadError> {
-        while let Some(head) = self.head(until_bytes)? {
-            if head.seq > after {
+        while let Some(header) = self.peek_header(until_bytes)? {
+            if header.seq > after {
                 break;
             }
-            let length = head.record_bytes();
+            let length = header.record_bytes();
             if !self.fill(length, until_bytes)?
-                || !record::is_whole(&self.ahead[self.consumed..self.consumed + length])
+                || !record::is_valid(&self.read_ahead[self.consumed..self.consumed + length])
             {
                 return Err(self.corrupt());
             }
-            self.advance(length, head.seq);
+            self.advance(length, header.seq);
         }
         Ok(())
     }
 
-    /// The next entries below `until_bytes`: about `max_bytes` of them, at least one if there is one. None means that
-    /// there is nothing more yet.
+    /// Reads the next entries below `until_bytes`: about `max_bytes` of them, and at least one if
+    /// there is one. An empty result means that there are no more entries yet.
     ///
     /// # Errors
-    /// Where the file cannot be read, or holds something else than whole records below `until_bytes`.
+    /// Fails if the file cannot be read, or if it holds anything but whole records below
+    /// `until_bytes`.
     pub fn read(&mut self, until_bytes: u64, max_bytes: usize) -> Result<Vec<Entry>, ReadError> {
         let mut entries = vec![];
         let mut total = 0;
         while total < max_bytes
-            && let Some(head) = self.head(until_bytes)?
+            && let Some(header) = self.peek_header(until_bytes)?
         {
-            let length = head.record_bytes();
+            let length = header.record_bytes();
             if !self.fill(length, until_bytes)? {
                 return Err(self.corrupt());
             }
-            let entry = record::decode(&self.ahead.slice(self.consumed..self.consumed + length));
+            let entry = record::decode(&self.read_ahead.slice(self.consumed..self.consumed + length));
             entries.push(entry.ok_or_else(|| self.corrupt())?);
-            self.advance(length, head.seq);
+            self.advance(length, header.seq);
             total += length;
         }
         Ok(entries)
     }
 
-    /// Gives back the memory of what was read ahead, if nothing of it is left to read.
-    pub fn rest(&mut self) {
-        if self.consumed == self.ahead.len() {
-            self.ahead = Bytes::new();
+    /// Frees the reader's buffer if all bytes in it have been read. The next read allocates a new
+    /// buffer.
+    pub fn release_buffer(&mut self) {
+        if self.consumed == self.read_ahead.len() {
+            self.read_ahead = Bytes::new();
             self.consumed = 0;
         }
     }
 
-    /// Bytes that [`Self::skip_to`] may have to pass over to reach `until_bytes`.
-    pub fn left_bytes(&self, until_bytes: u64) -> u64 {
+    /// Bytes between the reader's position and `until_bytes`. [`Self::skip_to`] reads at most so
+    /// many.
+    pub fn remaining_bytes(&self, until_bytes: u64) -> u64 {
         until_bytes.saturating_sub(self.offset)
     }
 
-    /// The length of the file, where its journal is closed: it may be read to its end.
+    /// Returns the length of the file if the journal is closed, and `None` otherwise. A closed
+    /// journal may be read to the end of its file.
     ///
     /// # Errors
-    /// Where the file cannot be read.
+    /// Fails if the file cannot be read.
     pub fn closed_bytes(&self) -> Result<Option<u64>, ReadError> {
         let io = |error| ReadError::Io(self.path.clone(), error);
         let mut header = [0; HEADER.len()];
@@ -141,25 +146,26 @@ impl Reader {
         is_closed.then(|| self.file.metadata().map(|metadata| metadata.len()).map_err(io)).transpose()
     }
 
-    /// Where the next record starts: everything before it was whole.
+    /// The position at which the next record starts. All records before it were valid.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Number of the last entry read or passed over.
+    /// Number of the last entry that was read or skipped.
     pub fn last_seq(&self) -> u64 {
         self.last_seq
     }
 
-    fn head(&mut self, until_bytes: u64) -> Result<Option<record::Head>, ReadError> {
+    fn peek_header(&mut self, until_bytes: u64) -> Result<Option<RecordHeader>, ReadError> {
         if self.offset >= until_bytes {
             return Ok(None);
         }
         if !self.fill(RECORD_HEADER_BYTES, until_bytes)? {
             return Err(self.corrupt());
         }
-        let head = record::head(&self.ahead[self.consumed..]).filter(|head| head.seq > self.last_seq);
-        head.map(Some).ok_or_else(|| self.corrupt())
+        let header = record::parse_header(&self.read_ahead[self.consumed..])
+            .filter(|header| header.seq > self.last_seq);
+        header.map(Some).ok_or_else(|| self.corrupt())
     }
 
     fn advance(&mut self, bytes: usize, seq: u64) {
@@ -168,39 +174,41 @@ impl Reader {
         self.last_seq = seq;
     }
 
-    /// Has at least `needed` bytes ahead, if they lie below `until_bytes` and in the file.
+    /// Makes at least `needed` bytes available in `read_ahead`. Returns `false` if so many bytes
+    /// do not lie below `until_bytes`, or if the file is too short.
     fn fill(&mut self, needed: usize, until_bytes: u64) -> Result<bool, ReadError> {
-        if self.ahead.len() - self.consumed >= needed {
+        if self.read_ahead.len() - self.consumed >= needed {
             return Ok(true);
         }
         let available = usize::try_from(until_bytes - self.offset).unwrap_or(usize::MAX);
         if available < needed {
             return Ok(false);
         }
-        // The beginning of the next record is read again: the page cache gives it as fast as a copy would.
-        let wanted = needed.max(CHUNK_BYTES).min(available);
-        let mut ahead = self.room(wanted);
+        // The beginning of the next record may be read a second time here. Reading it from the
+        // page cache is as fast as copying it.
+        let wanted = needed.max(READ_CHUNK_BYTES).min(available);
+        let mut buffer = self.empty_buffer(wanted);
         self.consumed = 0;
-        while ahead.len() < wanted {
-            let at = self.offset + ahead.len() as u64;
-            let read = retry_on_intr(|| rustix::io::pread(&self.file, spare_capacity(&mut ahead), at));
+        while buffer.len() < wanted {
+            let at = self.offset + buffer.len() as u64;
+            let read = retry_on_intr(|| rustix::io::pread(&self.file, spare_capacity(&mut buffer), at));
             if read.map_err(|error| ReadError::Io(self.path.clone(), error.into()))? == 0 {
                 break;
             }
         }
-        ahead.truncate(wanted); // beyond it, the writer may be at work
-        self.ahead = ahead.into();
-        Ok(self.ahead.len() >= needed)
+        buffer.truncate(wanted); // the writer may be changing the bytes beyond
+        self.read_ahead = buffer.into();
+        Ok(self.read_ahead.len() >= needed)
     }
 
-    /// Memory to read that many bytes into: that of the last time, where nobody has a part of it any more and it is not
-    /// exceptionally large.
-    fn room(&mut self, bytes: usize) -> Vec<u8> {
-        if let Ok(mut last) = std::mem::take(&mut self.ahead).try_into_mut() {
-            last.clear(); // or what was in it would be copied
-            let room = Vec::from(last);
-            if (bytes..=CHUNK_BYTES).contains(&room.capacity()) {
-                return room;
+    /// Returns an empty buffer with room for `bytes`. It is the previous buffer if no entry shares
+    /// its memory any more and it is not exceptionally large.
+    fn empty_buffer(&mut self, bytes: usize) -> Vec<u8> {
+        if let Ok(mut previous) = std::mem::take(&mut self.read_ahead).try_into_mut() {
+            previous.clear(); // so that the conversion below copies nothing
+            let buffer = Vec::from(previous);
+            if (bytes..=READ_CHUNK_BYTES).contains(&buffer.capacity()) {
+                return buffer;
             }
         }
         Vec::with_capacity(bytes)
@@ -211,12 +219,12 @@ impl Reader {
     }
 }
 
-/// The closing entry of the journal at `path`, without its padding, read from the end of the file; `None` where the
-/// journal is not closed.
+/// Returns the closing entry of the journal at `path` without its padding, or `None` if the
+/// journal is not closed. The entry is read from the end of the file.
 ///
 /// # Errors
-/// Where the file cannot be read.
-pub fn ending(path: &Path) -> Result<Option<Entry>, ReadError> {
+/// Fails if the file cannot be read.
+pub fn closing_entry(path: &Path) -> Result<Option<Entry>, ReadError> {
     let io = |error| ReadError::Io(path.to_owned(), error);
     let file = File::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();

@@ -1,29 +1,20 @@
-//! One record, in bytes.
+//! Encodes and decodes one record.
 
 use bytes::Bytes;
 
-use crate::{EXIT_RECORD_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES};
+use crate::format::{EXIT_RECORD_BYTES, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES};
 
-/// The file's header, version 1.
-pub(crate) const HEADER: [u8; HEADER_BYTES as usize] = *b"LCJOURNL\x01\0\0\0\0\0\0\0";
-/// The header of a journal whose last record is its exit record.
-///
-/// The checksum is no secret, so a program can print bytes that look like an exit record. The header is out of its
-/// reach: only where this stands at the beginning is the end of the file believed. A word, not a bit, so that no single
-/// flipped bit makes one of the two headers the other.
-pub(crate) const CLOSED_HEADER: [u8; HEADER_BYTES as usize] = *b"LCJOURNL\x01\0\0\0DONE";
-
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// Bytes the program wrote to descriptor 1.
+    /// Bytes that the program wrote to file descriptor 1.
     Stdout = 1,
-    /// Bytes the program wrote to descriptor 2.
+    /// Bytes that the program wrote to file descriptor 2.
     Stderr = 2,
-    /// A message of the program's own: one JSON object.
+    /// A message from the program: one JSON object.
     Message = 3,
-    /// How the session ended; always the last.
+    /// How the session ended. This is always the last entry.
     Exit = 4,
 }
 
@@ -36,23 +27,24 @@ impl Kind {
 /// One entry of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its number, from 1.
+    /// The number of the entry. Numbers start at 1.
     pub seq: u64,
-    /// When it was written, in microseconds since the epoch.
+    /// The time at which the entry was appended, in microseconds since the epoch.
     pub time_us: u64,
-    /// What it is.
+    /// The kind of the entry.
     pub kind: Kind,
-    /// Its payload.
+    /// The payload.
     pub data: Bytes,
 }
 
-/// A record's header, as far as it can be trusted before the payload is there.
-pub(crate) struct Head {
+/// The fields of a record's header that are known before the payload has been read. The checksum
+/// has not been verified yet.
+pub(crate) struct RecordHeader {
     pub seq: u64,
     pub payload_bytes: usize,
 }
 
-impl Head {
+impl RecordHeader {
     /// Length of the whole record.
     pub fn record_bytes(&self) -> usize {
         RECORD_HEADER_BYTES + self.payload_bytes
@@ -76,13 +68,13 @@ fn checksum(header: &[u8], payload: &[u8]) -> u32 {
     crc32c::crc32c_append(checksum, payload)
 }
 
-/// Appends a record to `buffer`. The payload is at most [`MAX_PAYLOAD_BYTES`].
+/// Appends a record to `buffer`. The payload has at most [`MAX_PAYLOAD_BYTES`].
 pub(crate) fn encode(buffer: &mut Vec<u8>, seq: u64, time_us: u64, kind: Kind, payload: &[u8]) {
     buffer.extend_from_slice(&encode_header(seq, time_us, kind, payload));
     buffer.extend_from_slice(payload);
 }
 
-/// The header of a record with this payload.
+/// Encodes the header of a record with this payload.
 pub(crate) fn encode_header(seq: u64, time_us: u64, kind: Kind, payload: &[u8]) -> [u8; RECORD_HEADER_BYTES] {
     let mut header = [0; RECORD_HEADER_BYTES];
     header[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
@@ -94,31 +86,31 @@ pub(crate) fn encode_header(seq: u64, time_us: u64, kind: Kind, payload: &[u8]) 
     header
 }
 
-/// The header that `bytes` start with; `None` where no record can start so. `bytes` hold at least
-/// [`RECORD_HEADER_BYTES`].
-pub(crate) fn head(bytes: &[u8]) -> Option<Head> {
-    let head = Head { seq: u64_at(bytes, 8), payload_bytes: u32_at(bytes, 0) as usize };
-    // Numbers begin with 1. The closing entry is found from the end, so it has one length; it comes after all others, so
-    // there is a number left for it after each.
-    let (fits, last) = match Kind::from_byte(bytes[24])? {
-        Kind::Exit => (head.record_bytes() == EXIT_RECORD_BYTES, u64::MAX - 1),
-        _ => (head.payload_bytes <= MAX_PAYLOAD_BYTES, u64::MAX - 2),
+/// Parses the record header at the start of `bytes`, which hold at least [`RECORD_HEADER_BYTES`].
+/// Returns `None` if no valid record starts with these bytes.
+pub(crate) fn parse_header(bytes: &[u8]) -> Option<RecordHeader> {
+    let header = RecordHeader { seq: u64_at(bytes, 8), payload_bytes: u32_at(bytes, 0) as usize };
+    // Numbers start at 1. The closing entry is found from the end of the file, so its record has a
+    // fixed length. Every other entry must leave a number for the closing entry after it.
+    let (is_length_valid, max_seq) = match Kind::from_byte(bytes[24])? {
+        Kind::Exit => (header.record_bytes() == EXIT_RECORD_BYTES, u64::MAX - 1),
+        _ => (header.payload_bytes <= MAX_PAYLOAD_BYTES, u64::MAX - 2),
     };
-    (fits && (1..=last).contains(&head.seq)).then_some(head)
+    (is_length_valid && (1..=max_seq).contains(&header.seq)).then_some(header)
 }
 
-/// Whether `record` is exactly one record's bytes, and its checksum is right.
-pub(crate) fn is_whole(record: &[u8]) -> bool {
+/// Whether `record` holds exactly the bytes of one record, and its checksum is right.
+pub(crate) fn is_valid(record: &[u8]) -> bool {
     record.split_at_checked(RECORD_HEADER_BYTES).is_some_and(|(header, payload)| {
-        head(header).is_some_and(|head| head.payload_bytes == payload.len())
+        parse_header(header).is_some_and(|parsed| parsed.payload_bytes == payload.len())
             && u32_at(header, 4) == checksum(header, payload)
     })
 }
 
-/// The entry that `record`, exactly one record's bytes, holds; `None` where the checksum is wrong. Its payload is a part of
-/// the same memory.
+/// Decodes the entry in `record`, which must hold exactly the bytes of one record. The payload of
+/// the entry shares the memory of `record`. Returns `None` if the record is not valid.
 pub(crate) fn decode(record: &Bytes) -> Option<Entry> {
-    if !is_whole(record) {
+    if !is_valid(record) {
         return None;
     }
     let kind = Kind::from_byte(record[24])?;
@@ -126,12 +118,13 @@ pub(crate) fn decode(record: &Bytes) -> Option<Entry> {
     Some(Entry { seq: u64_at(record, 8), time_us: u64_at(record, 16), kind, data })
 }
 
-/// Makes what `bytes` start with a record, if it has the form of one but for its checksum. Returns its length.
+/// Replaces the checksum of the record at the start of `bytes` by the right one and returns the
+/// length of the record. Returns `None` if a field other than the checksum is not valid.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn mend(bytes: &mut [u8]) -> Option<usize> {
+pub(crate) fn fix_checksum(bytes: &mut [u8]) -> Option<usize> {
     let (header, payload) = bytes.split_at_mut_checked(RECORD_HEADER_BYTES)?;
-    let head = head(header)?;
-    let checksum = checksum(header, payload.get(..head.payload_bytes)?);
+    let parsed = parse_header(header)?;
+    let checksum = checksum(header, payload.get(..parsed.payload_bytes)?);
     header[4..8].copy_from_slice(&checksum.to_le_bytes());
-    Some(head.record_bytes())
+    Some(parsed.record_bytes())
 }

@@ -1,4 +1,4 @@
-//! What is done about a journal whose writer died.
+//! Closes a journal whose writer has died.
 
 use std::{
     fs::File,
@@ -13,18 +13,19 @@ use rustix::{
 };
 
 use crate::{
-    HEADER_BYTES, Kind, ReadError, Reader, WriteError, ending,
-    record::{CLOSED_HEADER, HEADER},
-    writer::{close, exit_record, release_reserve},
+    format::{CLOSED_HEADER, HEADER, HEADER_BYTES},
+    reader::{ReadError, Reader, closing_entry},
+    record::Kind,
+    writer::{WriteError, encode_exit_record, release_reserve, write_end},
 };
 
 /// Why a journal could not be recovered.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
-    /// The file could not be opened, made or locked.
+    /// The file could not be opened, created or locked.
     #[error("cannot open the journal {0} to recover it")]
     Open(PathBuf, #[source] io::Error),
-    /// It could not be read.
+    /// The file could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The closing entry could not be written.
@@ -32,34 +33,35 @@ pub enum RecoverError {
     Write(PathBuf, #[source] io::Error),
     /// The closing entry is too long.
     #[error(transparent)]
-    Ending(#[from] WriteError),
+    ClosingEntry(#[from] WriteError),
 }
 
 impl RecoverError {
-    /// What the system said, where it did.
+    /// The error of the operating system, if there was one.
     pub fn cause(&self) -> Option<&io::Error> {
         match self {
             Self::Open(_, cause) | Self::Write(_, cause) | Self::Read(ReadError::Io(_, cause)) => Some(cause),
-            Self::Read(ReadError::Corrupt { .. }) | Self::Ending(_) => None,
+            Self::Read(ReadError::Corrupt { .. }) | Self::ClosingEntry(_) => None,
         }
     }
 }
 
-/// What [`close_abandoned`] found.
+/// The result of [`close_abandoned`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closed {
-    /// A living writer holds the lock; nothing was touched.
-    Alive,
-    /// The journal was closed already.
-    Already,
-    /// It was cut after its last whole record, and closed.
-    Now,
+pub enum CloseResult {
+    /// A living writer holds the lock. The journal was not touched.
+    WriterAlive,
+    /// The journal had its closing entry already. At most the mark in its header was missing,
+    /// which has been added.
+    AlreadyClosed,
+    /// The journal was cut after its last whole record and got the given closing entry.
+    ClosedNow,
 }
 
-/// Whether a living writer holds the journal at `path`.
+/// Whether a living writer holds the lock of the journal at `path`.
 ///
 /// # Errors
-/// Where the file is not there, or cannot be opened.
+/// Fails if the file does not exist or cannot be opened.
 pub fn is_locked(path: &Path) -> io::Result<bool> {
     match flock(File::open(path)?, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(false),
@@ -68,63 +70,74 @@ pub fn is_locked(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// The longest prefix of whole records of a journal that nobody writes to: its length in bytes, and the number of its
-/// last entry. A file that is no journal has an empty prefix.
+/// Finds the longest prefix of a journal that consists of whole records. Returns its length in
+/// bytes and the number of its last entry. The prefix of a file that is not a journal is empty. No
+/// process may be writing to the journal.
 ///
 /// # Errors
-/// Where the file cannot be read.
-pub fn whole_bytes(path: &Path) -> Result<(u64, u64), ReadError> {
-    let (bytes, seq, _) = scan(path)?;
-    Ok((bytes, seq))
+/// Fails if the file cannot be read.
+pub fn intact_prefix(path: &Path) -> Result<(u64, u64), ReadError> {
+    let Prefix { bytes, last_seq, .. } = scan(path)?;
+    Ok((bytes, last_seq))
 }
 
-fn scan(path: &Path) -> Result<(u64, u64, bool), ReadError> {
+/// The intact prefix of a journal.
+#[derive(Default)]
+struct Prefix {
+    bytes: u64,
+    last_seq: u64,
+    /// Whether the prefix ends with an exit record.
+    has_exit_record: bool,
+}
+
+fn scan(path: &Path) -> Result<Prefix, ReadError> {
     let mut reader = match Reader::open(path) {
-        Err(ReadError::Corrupt { .. }) => return Ok((0, 0, false)),
+        Err(ReadError::Corrupt { .. }) => return Ok(Prefix::default()),
         other => other?,
     };
     let length = std::fs::metadata(path).map_err(|error| ReadError::Io(path.to_owned(), error))?.len();
-    let mut closed = false;
-    while !closed {
+    let mut has_exit_record = false;
+    while !has_exit_record {
         match reader.read(length, 1) {
             Ok(entries) if entries.is_empty() => break,
-            Ok(entries) => closed = entries.iter().any(|entry| entry.kind == Kind::Exit),
+            Ok(entries) => has_exit_record = entries.iter().any(|entry| entry.kind == Kind::Exit),
             Err(ReadError::Corrupt { .. }) => break,
             Err(error) => return Err(error),
         }
     }
-    Ok((reader.offset(), reader.last_seq(), closed))
+    Ok(Prefix { bytes: reader.offset(), last_seq: reader.last_seq(), has_exit_record })
 }
 
-/// Closes the journal at `path` if its writer is dead, with `ending_json` as how the session ended. A missing file is
-/// made, so that the session can say how it ended.
+/// Closes the journal at `path` if its writer is dead, with `closing_json` as the payload of the
+/// closing entry. Creates the file if it is missing, so that every session gets a closing entry.
 ///
 /// # Errors
-/// Where the file cannot be opened, read or written.
-pub fn close_abandoned(path: &Path, time_us: u64, ending_json: &[u8]) -> Result<Closed, RecoverError> {
+/// Fails if the file cannot be opened, read or written.
+pub fn close_abandoned(path: &Path, time_us: u64, closing_json: &[u8]) -> Result<CloseResult, RecoverError> {
     let open = |error: io::Error| RecoverError::Open(path.to_owned(), error);
     let mut options = File::options();
     let file =
         options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(open)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Ok(Closed::Alive),
+        Err(Errno::WOULDBLOCK) => return Ok(CloseResult::WriterAlive),
         Err(error) => return Err(open(error.into())),
     }
-    // What says how the session ended stays, though something before it may be damaged.
-    if ending(path)?.is_some() {
-        return Ok(Closed::Already);
+    // A valid closing entry stays, even if an entry before it may be damaged.
+    if closing_entry(path)?.is_some() {
+        return Ok(CloseResult::AlreadyClosed);
     }
-    let (bytes, last_seq, closed) = scan(path)?;
+    let Prefix { bytes, last_seq, has_exit_record } = scan(path)?;
     let write = |error| RecoverError::Write(path.to_owned(), error);
-    if closed {
+    if has_exit_record {
         file.set_len(bytes).and_then(|()| file.write_all_at(&CLOSED_HEADER, 0)).map_err(write)?;
-        return Ok(Closed::Already);
+        return Ok(CloseResult::AlreadyClosed);
     }
-    let record = exit_record(last_seq + 1, time_us, ending_json)?;
+    let record = encode_exit_record(last_seq + 1, time_us, closing_json)?;
     let end = bytes.max(HEADER_BYTES);
-    // Into the room that the dead writer had set aside; only then is the rest given back.
+    // The exit record goes into the reserve of the dead writer. The rest of the reserve is
+    // released only after that.
     file.write_all_at(&HEADER, 0).map_err(write)?;
-    close(&file, &record, end).and_then(|_| release_reserve(&file)).map_err(write)?;
-    Ok(Closed::Now)
+    write_end(&file, &record, end).and_then(|_| release_reserve(&file)).map_err(write)?;
+    Ok(CloseResult::ClosedNow)
 }

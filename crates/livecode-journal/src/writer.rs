@@ -14,28 +14,37 @@ use rustix::{
 };
 
 use crate::{
-    EXIT_RECORD_BYTES, HEADER_BYTES, Kind, RECORD_HEADER_BYTES, RESERVE_BYTES,
-    record::{self, CLOSED_HEADER, HEADER},
+    format::{
+        CLOSED_HEADER, EXIT_RECORD_BYTES, HEADER, HEADER_BYTES, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES,
+        RESERVE_BYTES,
+    },
+    reader::closing_entry,
+    record::{self, Kind},
 };
 
-/// Room allocated at once beyond what is needed, at least. A short session asks once, when it is created.
-const ALLOCATE_AHEAD_BYTES: u64 = 256 * 1024;
-/// As a journal grows, as much is allocated ahead as it has, up to this.
+/// The least number of bytes that are allocated ahead when the journal has outgrown its first
+/// allocation.
+const MIN_ALLOCATE_AHEAD_BYTES: u64 = 256 * 1024;
+/// The most bytes that are allocated ahead. Between the two limits, a journal allocates ahead as
+/// many bytes as it holds.
 const MAX_ALLOCATE_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
-/// The most parts that the system takes at once (writev(2)).
-const MAX_PARTS: usize = 1024;
-/// A payload of so many bytes is written from where it is; a smaller one is sooner copied.
-const SHARED_BYTES: usize = 4096;
-/// Room for the first entries, besides the reserve.
-const ALLOCATE_FIRST_BYTES: u64 = 64 * 1024;
+/// Room for the first entries, allocated together with the reserve when the journal is created, so
+/// that a short session allocates only once.
+const FIRST_ALLOCATION_BYTES: u64 = 64 * 1024;
+/// The most slices that one pwritev(2) accepts (`IOV_MAX`).
+const MAX_SLICES: usize = 1024;
+/// The least length of a payload that is written from where it lies. Copying a smaller payload
+/// into the buffer is cheaper.
+const MIN_SHARED_BYTES: usize = 4096;
 
 /// Why a journal could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The file could not be made: there is one already, or no room for it and its reserve.
+    /// The file could not be created: it exists already, or there is no room for it and its
+    /// reserve.
     #[error("cannot create the journal {0}")]
     Create(PathBuf, #[source] io::Error),
-    /// Another process holds the lock of a file that this one just made.
+    /// Another process holds the lock of a file that this process has just created.
     #[error("cannot lock the journal {0}")]
     Lock(PathBuf, #[source] io::Error),
     /// The closing entry could not be written, not even into the reserve.
@@ -43,16 +52,17 @@ pub enum WriteError {
     Finish(#[source] io::Error),
     /// The closing entry is longer than its record.
     #[error("the closing entry has {0} bytes, more than its record holds")]
-    LongEnding(usize),
+    ClosingEntryTooLong(usize),
 }
 
-/// What became of the entries of one [`Writer::flush`].
+/// The result of one [`Writer::flush`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Flushed {
-    /// They are in the file.
+pub enum FlushResult {
+    /// The entries are in the file.
     Written,
-    /// There was no room. They are lost, but keep their numbers, so that readers see a gap.
+    /// The disk had no room. The entries are lost, but they keep their numbers, so that readers
+    /// see a gap.
     Dropped {
         /// The first lost number.
         from: u64,
@@ -65,123 +75,132 @@ pub enum Flushed {
 #[derive(Debug)]
 pub struct Writer {
     file: File,
-    /// Whole records not written yet, but for the payloads that are shared.
+    /// Records that are not written yet, without their shared payloads.
     buffer: Vec<u8>,
-    /// Payloads that belong between the bytes of `buffer`, each with how many of those come before it.
-    shared: Vec<(usize, Bytes)>,
-    /// Number of the first of them.
-    buffer_from: u64,
-    entries: u64,
-    bytes: u64,
-    /// How far room is allocated; `None` where the file system cannot allocate ahead.
-    allocated: Option<u64>,
+    /// Payloads that are written from where they lie. Each comes with the position in `buffer` at
+    /// which it belongs.
+    shared_payloads: Vec<(usize, Bytes)>,
+    /// Number of the first entry that is not written yet.
+    first_unwritten_seq: u64,
+    last_seq: u64,
+    written_bytes: u64,
+    /// Length up to which the disk has allocated room; `None` if the file system cannot allocate
+    /// ahead.
+    allocated_bytes: Option<u64>,
 }
 
 impl Writer {
-    /// Makes a journal at `path` and takes its lock. It appears there whole and locked, or not at all: who finds one that is
-    /// not locked knows that its writer is dead.
+    /// Creates a journal at `path` and takes its lock. The file appears there complete and locked,
+    /// or not at all. So a journal that is not locked has a dead writer.
     ///
     /// # Errors
-    /// Where there is a file already, or no room for the reserve (`ENOSPC`).
+    /// Fails if the file exists already, or if there is no room for the reserve (`ENOSPC`).
     pub fn create(path: &Path) -> Result<Self, WriteError> {
         let create = |error| WriteError::Create(path.to_owned(), error);
-        let partial = Partial(path.with_extension(format!("new-{}", std::process::id())));
+        let temporary = TemporaryPath(path.with_extension(format!("new-{}", std::process::id())));
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(&partial.0).map_err(create)?;
+        let file = options.open(&temporary.0).map_err(create)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|error| WriteError::Lock(path.to_owned(), error.into()))?;
         let mut writer = Self {
             file,
             buffer: vec![],
-            shared: vec![],
-            buffer_from: 1,
-            entries: 0,
-            bytes: HEADER_BYTES,
-            allocated: Some(0),
+            shared_payloads: vec![],
+            first_unwritten_seq: 1,
+            last_seq: 0,
+            written_bytes: HEADER_BYTES,
+            allocated_bytes: Some(0),
         };
-        writer.allocate(RESERVE_BYTES + ALLOCATE_FIRST_BYTES).map_err(create)?;
+        writer.allocate(RESERVE_BYTES + FIRST_ALLOCATION_BYTES).map_err(create)?;
         writer.file.write_all_at(&HEADER, 0).map_err(create)?;
-        // Unlike rename(2), link(2) never replaces what somebody else made meanwhile.
-        fs::hard_link(&partial.0, path).map_err(create)?;
+        // Unlike rename(2), link(2) never replaces a file that another process has created
+        // meanwhile.
+        fs::hard_link(&temporary.0, path).map_err(create)?;
         Ok(writer)
     }
 
-    /// Gives an entry its number and keeps it for the next [`Self::flush`]. The payload has at most
-    /// [`crate::MAX_PAYLOAD_BYTES`]; the closing entry is written by [`Self::finish`] alone.
+    /// Assigns a number to an entry and keeps the entry for the next [`Self::flush`]. Returns the
+    /// number. The payload has at most [`MAX_PAYLOAD_BYTES`]. Only [`Self::finish`] writes a
+    /// closing entry.
     pub fn push(&mut self, kind: Kind, time_us: u64, data: &[u8]) -> u64 {
-        debug_assert!(kind != Kind::Exit && data.len() <= crate::MAX_PAYLOAD_BYTES);
-        self.entries += 1;
-        record::encode(&mut self.buffer, self.entries, time_us, kind, data);
-        self.entries
+        debug_assert!(kind != Kind::Exit && data.len() <= MAX_PAYLOAD_BYTES);
+        self.last_seq += 1;
+        record::encode(&mut self.buffer, self.last_seq, time_us, kind, data);
+        self.last_seq
     }
 
-    /// As [`Self::push`], without a copy of what is large.
+    /// Does the same as [`Self::push`], but does not copy a large payload.
     pub fn push_shared(&mut self, kind: Kind, time_us: u64, data: Bytes) -> u64 {
-        if data.len() < SHARED_BYTES {
+        if data.len() < MIN_SHARED_BYTES {
             return self.push(kind, time_us, &data);
         }
-        debug_assert!(kind != Kind::Exit && data.len() <= crate::MAX_PAYLOAD_BYTES);
-        self.entries += 1;
-        self.buffer.extend_from_slice(&record::encode_header(self.entries, time_us, kind, &data));
-        self.shared.push((self.buffer.len(), data));
-        self.entries
+        debug_assert!(kind != Kind::Exit && data.len() <= MAX_PAYLOAD_BYTES);
+        self.last_seq += 1;
+        self.buffer.extend_from_slice(&record::encode_header(self.last_seq, time_us, kind, &data));
+        self.shared_payloads.push((self.buffer.len(), data));
+        self.last_seq
     }
 
-    /// Writes what was pushed, with one call where the system takes it in one.
-    pub fn flush(&mut self) -> Flushed {
-        let from = std::mem::replace(&mut self.buffer_from, self.entries + 1);
+    /// Writes the pushed entries, with one system call if possible.
+    pub fn flush(&mut self) -> FlushResult {
+        let from = std::mem::replace(&mut self.first_unwritten_seq, self.last_seq + 1);
         let buffer = std::mem::take(&mut self.buffer);
-        let shared = std::mem::take(&mut self.shared);
+        let shared_payloads = std::mem::take(&mut self.shared_payloads);
         let written = match buffer.is_empty() {
             true => Ok(()),
-            false => self.write(&buffer, &shared),
+            false => self.write(&buffer, &shared_payloads),
         };
-        // Keep the memory of an ordinary batch for the next, but not that of an exceptional one.
-        if buffer.capacity() <= ALLOCATE_AHEAD_BYTES as usize {
+        // Keep the buffer of an ordinary batch for the next one, but free an exceptionally large
+        // buffer.
+        if buffer.capacity() <= MIN_ALLOCATE_AHEAD_BYTES as usize {
             self.buffer = buffer;
             self.buffer.clear();
         }
         match written {
-            Ok(()) => Flushed::Written,
-            Err(_) => Flushed::Dropped { from, to: self.entries },
+            Ok(()) => FlushResult::Written,
+            Err(_) => FlushResult::Dropped { from, to: self.last_seq },
         }
     }
 
-    /// Writes whole records at the end, while the reserve stays. A write that fails half-way leaves a torn record beyond
-    /// the end, which the next write covers: cutting it off would give back the reserve too.
-    fn write(&mut self, buffer: &[u8], shared: &[(usize, Bytes)]) -> io::Result<()> {
-        let bytes = buffer.len() + shared.iter().map(|(_, data)| data.len()).sum::<usize>();
-        let end = self.bytes + bytes as u64;
+    /// Writes whole records at the end of the journal and keeps the reserve behind them. A write
+    /// that fails half-way leaves a torn record beyond the end, and the next write covers it.
+    /// Truncating the file instead would give up the reserve too.
+    fn write(&mut self, buffer: &[u8], shared_payloads: &[(usize, Bytes)]) -> io::Result<()> {
+        let bytes = buffer.len() + shared_payloads.iter().map(|(_, data)| data.len()).sum::<usize>();
+        let end = self.written_bytes + bytes as u64;
         self.allocate(end + RESERVE_BYTES)?;
-        let mut parts = Vec::with_capacity(2 * shared.len() + 1);
+        let mut slices = Vec::with_capacity(2 * shared_payloads.len() + 1);
         let mut from = 0;
-        for (at, data) in shared {
-            parts.extend([IoSlice::new(&buffer[from..*at]), IoSlice::new(data)]);
+        for (at, data) in shared_payloads {
+            slices.extend([IoSlice::new(&buffer[from..*at]), IoSlice::new(data)]);
             from = *at;
         }
-        parts.push(IoSlice::new(&buffer[from..]));
-        write_all_parts_at(&self.file, &mut parts, self.bytes)?;
-        self.bytes = end;
+        slices.push(IoSlice::new(&buffer[from..]));
+        write_all_slices_at(&self.file, &mut slices, self.written_bytes)?;
+        self.written_bytes = end;
         Ok(())
     }
 
-    /// Has room up to `needed` bytes, with some ahead where there is plenty.
+    /// Allocates room up to `needed` bytes, and some room ahead unless the disk is too full for
+    /// it.
     fn allocate(&mut self, needed: u64) -> io::Result<()> {
-        let Some(allocated) = self.allocated.filter(|allocated| *allocated < needed) else { return Ok(()) };
+        let Some(allocated) = self.allocated_bytes.filter(|allocated| *allocated < needed) else {
+            return Ok(());
+        };
         let ahead = match allocated {
             0 => 0,
-            _ => self.bytes.clamp(ALLOCATE_AHEAD_BYTES, MAX_ALLOCATE_AHEAD_BYTES),
+            _ => self.written_bytes.clamp(MIN_ALLOCATE_AHEAD_BYTES, MAX_ALLOCATE_AHEAD_BYTES),
         };
         for target in [needed + ahead, needed] {
             let more = target - allocated;
             match retry_on_intr(|| fallocate(&self.file, FallocateFlags::KEEP_SIZE, allocated, more)) {
                 Ok(()) => {
-                    self.allocated = Some(target);
+                    self.allocated_bytes = Some(target);
                     return Ok(());
                 }
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-                    self.allocated = None;
+                    self.allocated_bytes = None;
                     return Ok(());
                 }
                 Err(error) if target == needed => return Err(error.into()),
@@ -191,83 +210,85 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what was pushed and then the closing entry, and lets go of the lock. Returns the length of the file. The rest of
-    /// the reserve is given back by [`release_reserve`], when nobody waits any more: the disk may take its time over it.
+    /// Writes the pushed entries and the closing entry, and releases the lock. Returns the length
+    /// of the file. The unused part of the reserve is freed by [`release_reserve`], which may be
+    /// slow and is therefore called when nobody waits any more.
     ///
     /// # Errors
-    /// Where the closing entry could not be written; the journal is then left for recovery.
-    pub fn finish(mut self, time_us: u64, ending_json: &[u8]) -> Result<u64, WriteError> {
-        let _ = self.flush(); // what found no room is a gap before the closing entry
-        let record = exit_record(self.entries + 1, time_us, ending_json)?;
-        close(&self.file, &record, self.bytes).map_err(WriteError::Finish)
+    /// Fails if the closing entry could not be written. The journal is then left for recovery.
+    pub fn finish(mut self, time_us: u64, closing_json: &[u8]) -> Result<u64, WriteError> {
+        let _ = self.flush(); // entries that found no room are a gap before the closing entry
+        let record = encode_exit_record(self.last_seq + 1, time_us, closing_json)?;
+        write_end(&self.file, &record, self.written_bytes).map_err(WriteError::Finish)
     }
 
-    /// Number of the last entry.
-    pub fn entries(&self) -> u64 {
-        self.entries
+    /// Number of the last entry that was pushed, or 0.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
     }
 
-    /// Length of what is written, in bytes: readers may read up to here.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+    /// Length of the header and the entries in the file. Readers may read up to here.
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes
     }
 
-    /// The file, for somebody else to sync.
+    /// The file, so that the caller can sync it.
     pub fn file(&self) -> &File {
         &self.file
     }
 }
 
-/// Drops all entries of the closed journal at `path` but the closing one, which keeps its number: the others become a gap.
-/// Who reads the journal already reads the old file on.
+/// Drops all entries of the closed journal at `path` but the closing entry, which keeps its
+/// number. The dropped entries become a gap. The journal is replaced by a new file: readers that
+/// have the old file open go on reading it.
 ///
 /// # Errors
-/// Where the journal is not closed (`InvalidInput`), or cannot be read or replaced.
+/// Fails if the journal is not closed (`InvalidInput`), or if it cannot be read or replaced.
 pub fn trim(path: &Path) -> io::Result<()> {
-    let ending = crate::ending(path).map_err(io::Error::other)?.ok_or(io::ErrorKind::InvalidInput)?;
-    let record = exit_record(ending.seq, ending.time_us, &ending.data).map_err(io::Error::other)?;
-    let partial = Partial(path.with_extension("trimmed"));
-    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&partial.0)?;
-    close(&file, &record, HEADER_BYTES)?;
+    let closing = closing_entry(path).map_err(io::Error::other)?.ok_or(io::ErrorKind::InvalidInput)?;
+    let record = encode_exit_record(closing.seq, closing.time_us, &closing.data).map_err(io::Error::other)?;
+    let temporary = TemporaryPath(path.with_extension("trimmed"));
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary.0)?;
+    write_end(&file, &record, HEADER_BYTES)?;
     file.sync_data()?;
-    fs::rename(&partial.0, path)
+    fs::rename(&temporary.0, path)
 }
 
-fn write_all_parts_at(file: &File, mut parts: &mut [IoSlice<'_>], mut at: u64) -> io::Result<()> {
-    IoSlice::advance_slices(&mut parts, 0); // passes over those that are empty
-    while !parts.is_empty() {
-        let some = &parts[..parts.len().min(MAX_PARTS)];
-        match retry_on_intr(|| rustix::io::pwritev(file, some, at))? {
+fn write_all_slices_at(file: &File, mut slices: &mut [IoSlice<'_>], mut at: u64) -> io::Result<()> {
+    IoSlice::advance_slices(&mut slices, 0); // removes empty slices at the front
+    while !slices.is_empty() {
+        let batch = &slices[..slices.len().min(MAX_SLICES)];
+        match retry_on_intr(|| rustix::io::pwritev(file, batch, at))? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
             written => {
                 at += written as u64;
-                IoSlice::advance_slices(&mut parts, written);
+                IoSlice::advance_slices(&mut slices, written);
             }
         }
     }
     Ok(())
 }
 
-/// The name of a journal that is being made, removed on drop.
-struct Partial(PathBuf);
+/// The path of a file that is not complete yet. The path is removed on drop.
+struct TemporaryPath(PathBuf);
 
-impl Drop for Partial {
+impl Drop for TemporaryPath {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// Gives back what is set aside for a closed journal beyond its end.
+/// Frees the room that is allocated beyond the end of a closed journal.
 ///
 /// # Errors
-/// Those of ftruncate(2).
+/// Returns the errors of ftruncate(2).
 pub fn release_reserve(file: &File) -> io::Result<()> {
     file.set_len(file.metadata()?.len())
 }
 
-/// Puts the closing `record` at `end`, cuts off what lies behind it, and only then says in the header that the file ends
-/// with it. Returns the length of the file.
-pub(crate) fn close(file: &File, record: &[u8], end: u64) -> io::Result<u64> {
+/// Writes the exit record at `end`, cuts off everything behind it, and only then marks the file as
+/// closed in its header. Returns the length of the file.
+pub(crate) fn write_end(file: &File, record: &[u8], end: u64) -> io::Result<u64> {
     file.write_all_at(record, end)?;
     let bytes = end + record.len() as u64;
     if file.metadata()?.len() != bytes {
@@ -277,14 +298,14 @@ pub(crate) fn close(file: &File, record: &[u8], end: u64) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// The closing record, always of the same length.
-pub(crate) fn exit_record(seq: u64, time_us: u64, ending_json: &[u8]) -> Result<Vec<u8>, WriteError> {
-    let room = EXIT_RECORD_BYTES - RECORD_HEADER_BYTES;
-    if ending_json.len() > room {
-        return Err(WriteError::LongEnding(ending_json.len()));
+/// Encodes the exit record, which always has [`EXIT_RECORD_BYTES`].
+pub(crate) fn encode_exit_record(seq: u64, time_us: u64, closing_json: &[u8]) -> Result<Vec<u8>, WriteError> {
+    let max_bytes = EXIT_RECORD_BYTES - RECORD_HEADER_BYTES;
+    if closing_json.len() > max_bytes {
+        return Err(WriteError::ClosingEntryTooLong(closing_json.len()));
     }
-    let mut payload = ending_json.to_vec();
-    payload.resize(room, b' ');
+    let mut payload = closing_json.to_vec();
+    payload.resize(max_bytes, b' ');
     let mut bytes = Vec::with_capacity(EXIT_RECORD_BYTES);
     record::encode(&mut bytes, seq, time_us, Kind::Exit, &payload);
     Ok(bytes)

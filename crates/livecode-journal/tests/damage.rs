@@ -1,8 +1,8 @@
-//! Every way in which a journal can be cut or damaged, one after the other: what is read is the longest whole prefix of
-//! what was written, and recovery leaves a journal that says how it ended.
+//! Cuts and damages journals in every possible way, one after the other. A reader must get the
+//! longest prefix of whole entries, and recovery must leave a journal with a closing entry.
 //!
-//! The journals are put together here, by the documented format and not by the crate's own code, so that there can be gaps
-//! in them.
+//! This file builds the journals itself from the documented format. It does not use the crate's
+//! writer, so that the journals can have gaps.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -11,8 +11,8 @@ use std::{
 };
 
 use livecode_journal::{
-    Closed, EXIT_RECORD_BYTES, Entry, HEADER_BYTES, Kind, RECORD_HEADER_BYTES, ReadError, Reader, Writer,
-    close_abandoned, ending, trim, whole_bytes,
+    CloseResult, EXIT_RECORD_BYTES, Entry, HEADER_BYTES, Kind, RECORD_HEADER_BYTES, ReadError, Reader,
+    Writer, close_abandoned, closing_entry, intact_prefix, trim,
 };
 
 const OPEN: &[u8] = b"LCJOURNL\x01\0\0\0\0\0\0\0";
@@ -38,27 +38,27 @@ fn exit(seq: u64, json: &[u8]) -> Entry {
     Entry { seq, time_us: 99, kind: Kind::Exit, data: data.into() }
 }
 
-/// How the writer left the journal.
+/// The state in which the writer left the journal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
-    /// It died at work.
+    /// The writer died before it wrote a closing entry.
     None,
-    /// It died between the closing entry and `DONE`.
+    /// The writer died between the closing entry and `DONE`.
     Exit,
-    /// It closed the journal.
+    /// The writer closed the journal.
     Done,
 }
 
-/// A recorded journal, and what is in it.
-struct Recorded {
+/// The bytes of a journal and the entries in it.
+struct RecordedJournal {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
-    /// Where each entry ends in the file, after where the header does.
+    /// Positions in the file at which the header and each of the entries end.
     ends: Vec<usize>,
 }
 
-impl Recorded {
-    /// Entries with payloads of these sizes, of all kinds in turn, with gaps here and there.
+impl RecordedJournal {
+    /// Makes entries with payloads of these sizes. The kinds alternate, and there are some gaps.
     fn new(sizes: &[usize], end: End) -> Self {
         let mut entries: Vec<Entry> = vec![];
         let mut seq = 0;
@@ -84,8 +84,8 @@ impl Recorded {
         Self { bytes, entries, ends }
     }
 
-    /// How many entries are whole where only the first `bytes` bytes are.
-    fn whole(&self, bytes: usize) -> usize {
+    /// Counts the entries that are whole if only the first `bytes` bytes are intact.
+    fn count_whole(&self, bytes: usize) -> usize {
         self.ends.iter().skip(1).filter(|end| **end <= bytes).count()
     }
 
@@ -94,14 +94,14 @@ impl Recorded {
     }
 }
 
-struct Place {
+struct TempJournal {
     _folder: tempfile::TempDir,
     path: PathBuf,
 }
 
-impl Place {
+impl TempJournal {
     fn new() -> Self {
-        // Files are replaced a hundred thousand times here: in memory, where there is a place for that.
+        // The tests replace files a hundred thousand times, so they use memory if possible.
         let memory = Path::new("/dev/shm");
         let folder =
             if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
@@ -109,7 +109,8 @@ impl Place {
     }
 }
 
-/// All entries below `until_bytes` that can be read after number `after`, and whether something that is none follows.
+/// Reads the valid entries after number `after` and below `until_bytes`. Returns them and whether
+/// other bytes follow them.
 fn read(path: &Path, after: u64, until_bytes: u64) -> (Vec<Entry>, bool) {
     let mut all = vec![];
     let mut next = || -> Result<(), ReadError> {
@@ -131,60 +132,63 @@ fn read(path: &Path, after: u64, until_bytes: u64) -> (Vec<Entry>, bool) {
     (all, is_damaged)
 }
 
-/// Checks all that is promised of a `file` of which the first `whole` entries of `recorded`, and no more, can be trusted.
-fn check(place: &Place, recorded: &Recorded, file: &[u8], whole: usize, what: &str) {
-    let path = &place.path;
+/// Checks all promises for a `file` in which only the first `whole_count` entries of `recorded`
+/// are intact.
+fn check(journal: &TempJournal, recorded: &RecordedJournal, file: &[u8], whole_count: usize, context: &str) {
+    let path = &journal.path;
     fs::write(path, file).unwrap();
     let length = file.len() as u64;
-    let truth = &recorded.entries[..whole];
+    let truth = &recorded.entries[..whole_count];
     let has_header = file.starts_with(OPEN) || file.starts_with(DONE);
     let last_seq = truth.last().map_or(0, |entry| entry.seq);
-    let whole_length = if has_header { recorded.ends[whole] as u64 } else { 0 };
-    assert_eq!(whole_bytes(path).unwrap(), (whole_length, last_seq), "{what}");
+    let intact_bytes = if has_header { recorded.ends[whole_count] as u64 } else { 0 };
+    assert_eq!(intact_prefix(path).unwrap(), (intact_bytes, last_seq), "{context}");
     let (entries, is_damaged) = read(path, 0, length);
-    assert!(entries == truth, "{what}: another prefix is read");
-    assert_eq!(is_damaged, !has_header || length != whole_length, "{what}");
+    assert!(entries == truth, "{context}: the entries read are not the intact ones");
+    assert_eq!(is_damaged, !has_header || length != intact_bytes, "{context}");
 
-    let had_end = truth.last().is_some_and(|entry| entry.kind == Kind::Exit);
-    let says_end = ending(path).unwrap();
-    if let Some(end) = &says_end {
-        // Read from the end of the file, over what may be damaged: it is the one that was written.
+    let had_exit = truth.last().is_some_and(|entry| entry.kind == Kind::Exit);
+    let found_closing = closing_entry(path).unwrap();
+    if let Some(end) = &found_closing {
+        // The closing entry was found from the end of the file, although an entry before it may be
+        // damaged. It must be the closing entry that was written.
         assert_eq!(
             (&*end.data, Some(end.seq)),
             (EXITED, recorded.entries.last().map(|last| last.seq)),
-            "{what}"
+            "{context}"
         );
     }
-    let closed = close_abandoned(path, 7, LOST).unwrap();
-    let expected = if had_end || says_end.is_some() { Closed::Already } else { Closed::Now };
-    assert_eq!(closed, expected, "{what}");
+    let result = close_abandoned(path, 7, LOST).unwrap();
+    let expected =
+        if had_exit || found_closing.is_some() { CloseResult::AlreadyClosed } else { CloseResult::ClosedNow };
+    assert_eq!(result, expected, "{context}");
     let recovered = fs::read(path).unwrap();
-    let end = ending(path).unwrap().unwrap_or_else(|| panic!("{what}: no end"));
-    if says_end.is_some() {
-        assert!(recovered == file, "{what}: a closed journal was touched");
+    let end = closing_entry(path).unwrap().unwrap_or_else(|| panic!("{context}: no closing entry"));
+    if found_closing.is_some() {
+        assert!(recovered == file, "{context}: a closed journal was touched");
     } else {
         let (entries, is_damaged) = read(path, 0, recovered.len() as u64);
-        assert!(!is_damaged, "{what}: damaged after recovery");
+        assert!(!is_damaged, "{context}: the journal is damaged after recovery");
         let mut expected = truth.to_vec();
-        if !had_end {
+        if !had_exit {
             expected.push(Entry { time_us: 7, ..exit(last_seq + 1, LOST) });
         }
-        assert!(entries == expected, "{what}: recovery changed what is read");
+        assert!(entries == expected, "{context}: recovery changed the entries");
         assert_eq!(end.seq, expected.last().unwrap().seq);
-        assert_eq!(end.data, if had_end { EXITED } else { LOST });
+        assert_eq!(end.data, if had_exit { EXITED } else { LOST });
     }
-    // Twice is the same as once.
-    assert_eq!(close_abandoned(path, 8, b"{}").unwrap(), Closed::Already, "{what}");
-    assert!(fs::read(path).unwrap() == recovered, "{what}: the second recovery changed something");
+    // A second recovery must change nothing.
+    assert_eq!(close_abandoned(path, 8, b"{}").unwrap(), CloseResult::AlreadyClosed, "{context}");
+    assert!(fs::read(path).unwrap() == recovered, "{context}: the second recovery changed the journal");
 }
 
 const SIZES: [usize; 12] = [0, 1, 31, 32, 33, 100, 255, 256, 479, 480, 481, 700];
 const ENDS: [End; 3] = [End::None, End::Exit, End::Done];
 
 #[test]
-fn the_writer_keeps_to_the_format() {
-    let place = Place::new();
-    let recorded = Recorded::of(
+fn the_writer_follows_the_documented_format() {
+    let journal = TempJournal::new();
+    let recorded = RecordedJournal::of(
         vec![
             Entry { seq: 1, time_us: 5, kind: Kind::Stdout, data: b"a"[..].into() },
             Entry { seq: 2, time_us: 6, kind: Kind::Message, data: vec![b'm'; 5000].into() },
@@ -192,34 +196,40 @@ fn the_writer_keeps_to_the_format() {
         ],
         End::Done,
     );
-    let mut writer = Writer::create(&place.path).unwrap();
+    let mut writer = Writer::create(&journal.path).unwrap();
     for entry in &recorded.entries[..2] {
         writer.push_shared(entry.kind, entry.time_us, entry.data.clone());
     }
     writer.finish(99, EXITED).unwrap();
-    assert!(recorded.is_whole(&fs::read(&place.path).unwrap()));
+    assert!(recorded.is_whole(&fs::read(&journal.path).unwrap()));
 }
 
 #[test]
-fn cut_at_every_byte_whatever_follows() {
-    let place = Place::new();
+fn a_journal_cut_at_any_byte_keeps_its_whole_entries() {
+    let journal = TempJournal::new();
     for end in ENDS {
-        let recorded = Recorded::new(&SIZES, end);
+        let recorded = RecordedJournal::new(&SIZES, end);
         let mut noise = 0x2545_f491_4f6c_dd1d_u64;
         for cut in 0..=recorded.bytes.len() {
-            let whole = recorded.whole(cut);
+            let whole_count = recorded.count_whole(cut);
             let head = &recorded.bytes[..cut];
-            check(&place, &recorded, head, whole, &format!("{end:?}, cut at {cut}"));
+            check(&journal, &recorded, head, whole_count, &format!("{end:?}, cut at {cut}"));
             if cut == recorded.bytes.len() && end == End::Done {
-                continue; // nothing is written behind a closed journal
+                continue; // no writer writes behind a closed journal
             }
-            // What a machine that died may have left behind the cut: zeros, or anything.
+            // After a crash of the machine, zeros or garbage may follow the cut.
             let zeros = [head, &[0; 600]].concat();
-            // Zeros may be what should have been there.
+            // The missing bytes may happen to be zeros.
             let same = recorded.bytes[cut..].iter().take_while(|byte| **byte == 0).count();
-            let whole_with_zeros = recorded.whole(cut + same);
+            let whole_count_with_zeros = recorded.count_whole(cut + same);
             if cut + same >= HEADER_BYTES as usize || cut == 0 {
-                check(&place, &recorded, &zeros, whole_with_zeros, &format!("{end:?}, zeros from {cut}"));
+                check(
+                    &journal,
+                    &recorded,
+                    &zeros,
+                    whole_count_with_zeros,
+                    &format!("{end:?}, zeros from {cut}"),
+                );
             }
             if cut >= HEADER_BYTES as usize {
                 let garbage = (0..600).map(|_| {
@@ -229,13 +239,13 @@ fn cut_at_every_byte_whatever_follows() {
                     noise as u8
                 });
                 let garbage = [head, &*garbage.collect::<Vec<u8>>()].concat();
-                // A byte or four may by chance be the right ones.
+                // A few bytes of the garbage may happen to be the right ones.
                 let common = garbage.iter().zip(&recorded.bytes).take_while(|(a, b)| a == b).count();
                 check(
-                    &place,
+                    &journal,
                     &recorded,
                     &garbage,
-                    recorded.whole(common),
+                    recorded.count_whole(common),
                     &format!("{end:?}, garbage from {cut}"),
                 );
             }
@@ -244,63 +254,64 @@ fn cut_at_every_byte_whatever_follows() {
 }
 
 #[test]
-fn every_bit_flipped() {
-    let place = Place::new();
+fn a_flipped_bit_anywhere_is_detected() {
+    let journal = TempJournal::new();
     for end in ENDS {
-        let recorded = Recorded::new(&[0, 1, 33, 5, 100], end);
+        let recorded = RecordedJournal::new(&[0, 1, 33, 5, 100], end);
         for bit in 0..recorded.bytes.len() * 8 {
             let mut file = recorded.bytes.clone();
             file[bit / 8] ^= 1 << (bit % 8);
-            let whole = if bit / 8 < HEADER_BYTES as usize { 0 } else { recorded.whole(bit / 8) };
-            check(&place, &recorded, &file, whole, &format!("{end:?}, bit {bit} flipped"));
+            let whole_count = if bit / 8 < HEADER_BYTES as usize { 0 } else { recorded.count_whole(bit / 8) };
+            check(&journal, &recorded, &file, whole_count, &format!("{end:?}, bit {bit} flipped"));
         }
     }
 }
 
 #[test]
-fn every_byte_of_a_larger_one_replaced() {
-    let place = Place::new();
+fn a_replaced_byte_anywhere_is_detected() {
+    let journal = TempJournal::new();
     for end in ENDS {
-        let recorded = Recorded::new(&SIZES, end);
+        let recorded = RecordedJournal::new(&SIZES, end);
         for at in HEADER_BYTES as usize..recorded.bytes.len() {
             for value in [0, 0xff, recorded.bytes[at].wrapping_add(1)] {
                 let mut file = recorded.bytes.clone();
                 file[at] = value;
-                let whole = recorded.whole(if file[at] == recorded.bytes[at] { file.len() } else { at });
-                check(&place, &recorded, &file, whole, &format!("{end:?}, byte {at} is {value}"));
+                let whole_count =
+                    recorded.count_whole(if file[at] == recorded.bytes[at] { file.len() } else { at });
+                check(&journal, &recorded, &file, whole_count, &format!("{end:?}, byte {at} is {value}"));
             }
         }
     }
 }
 
-/// Whoever comes back passes over what they have without reading it. What they are given then is still only what was
-/// written, and an end that does not fit is not taken for the end.
+/// A follower that comes back skips the entries that it has. After the skip, it must still get
+/// only entries that were written, and no damage may go unnoticed.
 #[test]
-fn read_from_any_number_damage_never_becomes_an_entry() {
-    let place = Place::new();
-    let recorded = Recorded::new(&[3, 0, 40, 64, 1], End::None);
+fn damage_never_becomes_an_entry_wherever_reading_starts() {
+    let journal = TempJournal::new();
+    let recorded = RecordedJournal::new(&[3, 0, 40, 64, 1], End::None);
     let last_seq = recorded.entries.last().unwrap().seq;
     let until = recorded.bytes.len() as u64;
     for bit in 0..recorded.bytes.len() * 8 {
         let mut file = recorded.bytes.clone();
         file[bit / 8] ^= 1 << (bit % 8);
-        fs::write(&place.path, &file).unwrap();
+        fs::write(&journal.path, &file).unwrap();
         for after in 0..=last_seq {
-            let (entries, is_damaged) = read(&place.path, after, until);
+            let (entries, is_damaged) = read(&journal.path, after, until);
             let truth: Vec<_> = recorded.entries.iter().filter(|entry| entry.seq > after).cloned().collect();
             assert!(truth.starts_with(&entries), "bit {bit} flipped, after {after}");
             assert!(
                 is_damaged || entries == truth,
-                "bit {bit} flipped, after {after}: the rest is passed over in silence"
+                "bit {bit} flipped, after {after}: the missing entries are not reported as damage"
             );
         }
     }
 }
 
-/// What no writer writes, with right checksums.
+/// These records have the right checksums, but no writer writes them.
 #[test]
-fn records_that_cannot_be_are_not_read() {
-    let place = Place::new();
+fn impossible_records_are_not_read() {
+    let journal = TempJournal::new();
     let entry = |seq| Entry { seq, time_us: 1, kind: Kind::Stdout, data: b"x"[..].into() };
     let small_exit = Entry { kind: Kind::Exit, data: LOST.into(), ..entry(2) };
     for wrong in [
@@ -312,23 +323,23 @@ fn records_that_cannot_be_are_not_read() {
         exit(u64::MAX, EXITED),
         exit(0, EXITED),
     ] {
-        let recorded = Recorded::of(vec![entry(1), wrong.clone()], End::None);
-        check(&place, &recorded, &recorded.bytes, 1, &format!("{wrong:?}"));
-        // The same at the end of what says that it is closed.
+        let recorded = RecordedJournal::of(vec![entry(1), wrong.clone()], End::None);
+        check(&journal, &recorded, &recorded.bytes, 1, &format!("{wrong:?}"));
+        // The record is not accepted as the closing entry of a closed journal either.
         let mut file = recorded.bytes.clone();
         file[..DONE.len()].copy_from_slice(DONE);
-        fs::write(&place.path, &file).unwrap();
-        assert_eq!(ending(&place.path).unwrap(), None, "{wrong:?}");
+        fs::write(&journal.path, &file).unwrap();
+        assert_eq!(closing_entry(&journal.path).unwrap(), None, "{wrong:?}");
     }
-    // Numbers that leave room for one more are taken.
-    let recorded = Recorded::of(vec![entry(u64::MAX - 2)], End::None);
-    check(&place, &recorded, &recorded.bytes, 1, "a large number");
+    // A number that leaves room for the number of the closing entry is valid.
+    let recorded = RecordedJournal::of(vec![entry(u64::MAX - 2)], End::None);
+    check(&journal, &recorded, &recorded.bytes, 1, "a large number");
 }
 
-/// A program's output may hold what looks like records. It is told from records by where it stands.
+/// A program's output may contain bytes that look like records. Their position tells them apart.
 #[test]
 fn forged_records_in_the_output_stay_output() {
-    let place = Place::new();
+    let journal = TempJournal::new();
     let forged = [record(&exit(2, br#"{"exitstatus":7}"#)), record(&exit(3, b"{}"))].concat();
     let mut entries = vec![Entry { seq: 1, time_us: 1, kind: Kind::Stdout, data: forged.clone().into() }];
     entries.push(Entry { seq: 2, time_us: 2, kind: Kind::Stderr, data: forged.into() });
@@ -337,25 +348,25 @@ fn forged_records_in_the_output_stay_output() {
         if end == End::Exit {
             entries.push(exit(3, EXITED));
         }
-        let recorded = Recorded::of(entries, end);
+        let recorded = RecordedJournal::of(entries, end);
         for cut in 0..=recorded.bytes.len() {
-            let what = format!("{end:?}, cut at {cut}");
-            check(&place, &recorded, &recorded.bytes[..cut], recorded.whole(cut), &what);
+            let context = format!("{end:?}, cut at {cut}");
+            check(&journal, &recorded, &recorded.bytes[..cut], recorded.count_whole(cut), &context);
         }
     }
 }
 
 #[test]
 fn a_recovered_journal_can_be_trimmed() {
-    let place = Place::new();
-    let recorded = Recorded::new(&SIZES, End::None);
+    let journal = TempJournal::new();
+    let recorded = RecordedJournal::new(&SIZES, End::None);
     for cut in (0..recorded.bytes.len()).step_by(97) {
-        fs::write(&place.path, &recorded.bytes[..cut]).unwrap();
-        close_abandoned(&place.path, 7, LOST).unwrap();
-        let end = ending(&place.path).unwrap();
-        trim(&place.path).unwrap();
-        assert_eq!(ending(&place.path).unwrap(), end);
-        let (entries, is_damaged) = read(&place.path, 0, livecode_journal::TRIMMED_BYTES);
+        fs::write(&journal.path, &recorded.bytes[..cut]).unwrap();
+        close_abandoned(&journal.path, 7, LOST).unwrap();
+        let end = closing_entry(&journal.path).unwrap();
+        trim(&journal.path).unwrap();
+        assert_eq!(closing_entry(&journal.path).unwrap(), end);
+        let (entries, is_damaged) = read(&journal.path, 0, livecode_journal::TRIMMED_BYTES);
         assert_eq!((entries.len(), is_damaged), (1, false));
     }
 }

@@ -1,11 +1,11 @@
-//! A journal as its users see it: real files, written, read, cut and damaged.
+//! Tests the journal as its users see it: real files are written, read, cut and damaged.
 #![allow(clippy::unwrap_used)]
 
 use std::{fs, path::Path};
 
 use livecode_journal::{
-    Closed, EXIT_RECORD_BYTES, Entry, Flushed, HEADER_BYTES, Kind, ReadError, Reader, Writer,
-    close_abandoned, ending, whole_bytes,
+    CloseResult, EXIT_RECORD_BYTES, Entry, FlushResult, HEADER_BYTES, Kind, ReadError, Reader, Writer,
+    close_abandoned, closing_entry, intact_prefix,
 };
 use proptest::prelude::*;
 
@@ -16,10 +16,10 @@ fn write(path: &Path, payloads: &[Vec<u8>]) -> Writer {
     for (index, payload) in payloads.iter().enumerate() {
         writer.push(KINDS[index % 3], index as u64, payload);
         if index % 2 == 1 {
-            assert_eq!(writer.flush(), Flushed::Written);
+            assert_eq!(writer.flush(), FlushResult::Written);
         }
     }
-    assert_eq!(writer.flush(), Flushed::Written);
+    assert_eq!(writer.flush(), FlushResult::Written);
     writer
 }
 
@@ -40,7 +40,7 @@ fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
 }
 
 #[test]
-fn what_was_written_is_read_and_the_reserve_given_back() {
+fn written_entries_are_read_and_the_file_ends_after_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     let payloads: Vec<Vec<u8>> = (0..100).map(|n| vec![n as u8; n * 7]).collect();
@@ -56,48 +56,49 @@ fn what_was_written_is_read_and_the_reserve_given_back() {
             (index as u64 + 1, KINDS[index % 3], &*payloads[index])
         );
     }
-    let last = ending(&path).unwrap().unwrap();
+    let last = closing_entry(&path).unwrap().unwrap();
     assert_eq!((last.seq, last.kind, &*last.data), (101, Kind::Exit, &br#"{"exitstatus":0}"#[..]));
-    assert_eq!(close_abandoned(&path, 0, b"{}").unwrap(), Closed::Already);
+    assert_eq!(close_abandoned(&path, 0, b"{}").unwrap(), CloseResult::AlreadyClosed);
 }
 
 #[test]
-fn a_living_writer_keeps_its_journal() {
+fn the_journal_of_a_living_writer_is_not_closed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     let writer = write(&path, &[b"a".to_vec()]);
-    assert_eq!(close_abandoned(&path, 0, b"{}").unwrap(), Closed::Alive);
-    assert!(ending(&path).unwrap().is_none());
+    assert_eq!(close_abandoned(&path, 0, b"{}").unwrap(), CloseResult::WriterAlive);
+    assert!(closing_entry(&path).unwrap().is_none());
     assert!(Writer::create(&path).is_err());
     drop(writer);
-    assert_eq!(close_abandoned(&path, 0, b"{}").unwrap(), Closed::Now);
-    assert_eq!(ending(&path).unwrap().unwrap().seq, 2);
+    assert_eq!(close_abandoned(&path, 0, b"{}").unwrap(), CloseResult::ClosedNow);
+    assert_eq!(closing_entry(&path).unwrap().unwrap().seq, 2);
 }
 
 #[test]
-fn a_session_without_a_journal_gets_its_end_too() {
+fn a_missing_journal_is_created_with_a_closing_entry() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
-    assert_eq!(close_abandoned(&path, 5, b"{}").unwrap(), Closed::Now);
-    assert_eq!(ending(&path).unwrap().unwrap().seq, 1);
+    assert_eq!(close_abandoned(&path, 5, b"{}").unwrap(), CloseResult::ClosedNow);
+    assert_eq!(closing_entry(&path).unwrap().unwrap().seq, 1);
 }
 
 #[test]
-fn an_entry_larger_than_any_buffer() {
+fn an_entry_larger_than_the_read_buffer_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     let payloads = [vec![1], vec![2; 4 * 1024 * 1024], vec![3]];
     let writer = write(&path, &payloads);
-    let entries = read_all(&path, writer.bytes()).unwrap();
+    let entries = read_all(&path, writer.written_bytes()).unwrap();
     assert!(entries.iter().map(|entry| &entry.data).eq(&payloads));
     let mut reader = Reader::open(&path).unwrap();
-    reader.skip_to(2, writer.bytes()).unwrap();
-    assert_eq!(reader.read(writer.bytes(), 1).unwrap()[0].seq, 3);
+    reader.skip_to(2, writer.written_bytes()).unwrap();
+    assert_eq!(reader.read(writer.written_bytes(), 1).unwrap()[0].seq, 3);
 }
 
-/// A full file system: a tmpfs too small for what is written, in a mount namespace that this test starts itself again in.
+/// Tests a full file system. The test starts itself again in a mount namespace of its own, in
+/// which a tmpfs is too small for the entries.
 #[test]
-fn a_full_disk_costs_entries_but_not_the_end() {
+fn a_full_disk_drops_entries_but_not_the_closing_entry() {
     if let Some(folder) = std::env::var_os("SMALL_DISK") {
         return on_a_small_disk(folder.as_ref());
     }
@@ -106,7 +107,7 @@ fn a_full_disk_costs_entries_but_not_the_end() {
     let status = std::process::Command::new("unshare")
         .args(["--mount", "--map-root-user", "sh", "-c", script, "sh"])
         .args([folder.path().as_os_str(), std::env::current_exe().unwrap().as_os_str()])
-        .arg("a_full_disk_costs_entries_but_not_the_end")
+        .arg("a_full_disk_drops_entries_but_not_the_closing_entry")
         .env("SMALL_DISK", folder.path())
         .status()
         .unwrap();
@@ -119,12 +120,12 @@ fn on_a_small_disk(folder: &Path) {
     let mut dropped = None;
     for _ in 0..20 {
         writer.push(Kind::Stdout, 0, &vec![b'x'; 32 * 1024]);
-        if let Flushed::Dropped { from, to } = writer.flush() {
+        if let FlushResult::Dropped { from, to } = writer.flush() {
             assert_eq!(from, to);
             dropped.get_or_insert(from);
         }
     }
-    // Somebody else takes all that is left, and then gives some back.
+    // Another file takes all the room that is left in the file system.
     let filler = folder.join("filler");
     while fs::OpenOptions::new()
         .create(true)
@@ -134,8 +135,8 @@ fn on_a_small_disk(folder: &Path) {
         .is_ok()
     {}
     writer.push(Kind::Stdout, 0, &vec![b'y'; 32 * 1024]);
-    assert!(matches!(writer.flush(), Flushed::Dropped { .. }));
-    let entries = writer.entries();
+    assert!(matches!(writer.flush(), FlushResult::Dropped { .. }));
+    let entries = writer.last_seq();
     let bytes = writer.finish(0, b"{\"exitstatus\":0}").unwrap();
     let read = read_all(&path, bytes).unwrap();
     let (last, before) = read.split_last().unwrap();
@@ -148,7 +149,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn numbers_are_stable_wherever_reading_begins(payloads in payloads(), after in 0u64..25) {
+    fn entries_keep_their_numbers_wherever_reading_starts(payloads in payloads(), after in 0u64..25) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         let bytes = write(&path, &payloads).finish(0, b"{}").unwrap();
@@ -169,10 +170,11 @@ proptest! {
         let at = at.index(damaged.len());
         damaged[at] ^= 1 << bit;
         fs::write(&path, &damaged).unwrap();
-        // Whatever is read is a prefix of what was written; the rest is an error, never garbage.
-        let (whole, last_seq) = whole_bytes(&path).unwrap();
-        prop_assert!(whole <= at as u64);
-        let prefix = if whole == 0 { vec![] } else { read_all(&path, whole).unwrap() };
+        // The entries that can be read are a prefix of the written ones. An error follows, never
+        // garbage.
+        let (intact_bytes, last_seq) = intact_prefix(&path).unwrap();
+        prop_assert!(intact_bytes <= at as u64);
+        let prefix = if intact_bytes == 0 { vec![] } else { read_all(&path, intact_bytes).unwrap() };
         prop_assert_eq!(last_seq, prefix.len() as u64);
         prop_assert!(original.starts_with(&prefix));
         prop_assert!(read_all(&path, bytes).is_err());
@@ -180,7 +182,7 @@ proptest! {
 }
 
 #[test]
-fn cut_anywhere_the_longest_whole_prefix_is_left() {
+fn a_journal_cut_anywhere_keeps_its_longest_prefix_of_whole_records() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     let payloads: Vec<Vec<u8>> = (0..12).map(|n| vec![n as u8; n * 5]).collect();
@@ -195,11 +197,11 @@ fn cut_anywhere_the_longest_whole_prefix_is_left() {
         fs::write(&path, &recorded[..cut]).unwrap();
         let whole = ends.iter().filter(|end| **end <= cut as u64).count().saturating_sub(1);
         let expected = if cut < HEADER_BYTES as usize { 0 } else { ends[whole] };
-        assert_eq!(whole_bytes(&path).unwrap(), (expected, whole as u64), "cut at {cut}");
+        assert_eq!(intact_prefix(&path).unwrap(), (expected, whole as u64), "cut at {cut}");
 
         let closed = close_abandoned(&path, 0, b"{\"lost\":true}").unwrap();
-        assert_eq!(closed == Closed::Already, cut == recorded.len());
-        let end = ending(&path).unwrap().unwrap();
+        assert_eq!(closed == CloseResult::AlreadyClosed, cut == recorded.len());
+        let end = closing_entry(&path).unwrap().unwrap();
         let length = fs::metadata(&path).unwrap().len();
         let read = read_all(&path, length).unwrap();
         assert_eq!(read.len(), (whole + 1).min(original.len()));
@@ -208,9 +210,9 @@ fn cut_anywhere_the_longest_whole_prefix_is_left() {
     }
 }
 
-/// The checksum is no secret: a program can print what looks like an exit record.
+/// The checksum is not a secret, so a program can print bytes that look like an exit record.
 #[test]
-fn a_program_cannot_forge_its_end() {
+fn a_program_cannot_forge_its_closing_entry() {
     let folder = tempfile::tempdir().unwrap();
     let other = folder.path().join("other");
     let bytes = Writer::create(&other).unwrap().finish(0, b"{\"exitstatus\":0}").unwrap();
@@ -218,15 +220,15 @@ fn a_program_cannot_forge_its_end() {
 
     let path = folder.path().join("journal");
     let writer = write(&path, &[forged]);
-    assert_eq!(ending(&path).unwrap(), None);
+    assert_eq!(closing_entry(&path).unwrap(), None);
     drop(writer);
-    assert_eq!(ending(&path).unwrap(), None);
-    assert_eq!(close_abandoned(&path, 0, b"{\"lost\":true}").unwrap(), Closed::Now);
-    assert_eq!(ending(&path).unwrap().unwrap().data, &b"{\"lost\":true}"[..]);
+    assert_eq!(closing_entry(&path).unwrap(), None);
+    assert_eq!(close_abandoned(&path, 0, b"{\"lost\":true}").unwrap(), CloseResult::ClosedNow);
+    assert_eq!(closing_entry(&path).unwrap().unwrap().data, &b"{\"lost\":true}"[..]);
 }
 
 #[test]
-fn every_bit_of_the_header_counts() {
+fn a_flipped_bit_in_the_file_header_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     write(&path, &[b"a".to_vec()]).finish(0, b"{}").unwrap();
@@ -236,6 +238,6 @@ fn every_bit_of_the_header_counts() {
         damaged[bit / 8] ^= 1 << (bit % 8);
         fs::write(&path, &damaged).unwrap();
         assert!(matches!(Reader::open(&path), Err(ReadError::Corrupt { offset: 0, .. })), "bit {bit}");
-        assert_eq!(ending(&path).unwrap(), None);
+        assert_eq!(closing_entry(&path).unwrap(), None);
     }
 }

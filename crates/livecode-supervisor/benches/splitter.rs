@@ -1,5 +1,5 @@
-//! How fast a program's output is cut into entries.
-#![allow(missing_docs)] // criterion's macros make functions
+//! Measures how fast a program's output is split into entries.
+#![allow(missing_docs)] // criterion's macros generate functions
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use livecode_supervisor::bench::split;

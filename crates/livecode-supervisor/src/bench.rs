@@ -1,10 +1,10 @@
-//! What `benches/` measures of this crate's inside.
+//! Access to internals of this crate for `benches/`.
 
 use bytes::Bytes;
 
 use crate::io::splitter::Splitter;
 
-/// Cuts output into pieces, as it comes from a pipe at once; says how many there are.
+/// Splits output that one read of a pipe returned into pieces. Returns the number of pieces.
 pub fn split(bytes: Bytes) -> usize {
     let mut pieces = vec![];
     let mut splitter = Splitter::new(true);

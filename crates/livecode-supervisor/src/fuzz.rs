@@ -1,6 +1,8 @@
-//! What must hold of a program's output, its messages and a server's orders whatever bytes they are, and however they are
-//! cut. Called by `fuzz/`, and by a test with its seeds. Slow and simple readers stand here beside the ones that are used.
-#![allow(clippy::unwrap_used, missing_docs)] // a panic is what says that something does not hold
+//! Properties of the parsers of a program's output, its messages and a server's requests that
+//! hold for every sequence of bytes and for every division of it into reads. The parsers are
+//! compared with slow and simple ones in this file. The fuzz targets in `fuzz/` check the
+//! properties, and so does a test with the seeds of the fuzz targets.
+#![allow(clippy::unwrap_used, missing_docs)] // a panic reports a property that does not hold
 
 use std::{io::Write as _, os::unix::net::UnixStream};
 
@@ -13,41 +15,42 @@ use serde_json::Value;
 
 use crate::{
     io::{
-        messages::{MessageLines, check, rejection_note},
+        messages::{MessageError, MessageLines, rejection_note, validate},
         splitter::{Hold, Piece, Splitter},
     },
     session::connection::Connection,
 };
 
-const MARK: &[u8] = b"--MSG--";
+const MARKER: &[u8] = b"--MSG--";
 
-/// The first byte says into how large parts the rest is cut and after how many of them what is held back is let go; the
-/// second, how often the rest is repeated.
+/// Checks the splitter. The first byte of `data` selects the size of the reads and the number of
+/// reads after which held bytes are released. The second byte selects how often the other bytes
+/// are repeated.
 pub fn splitter(data: &[u8]) {
-    let [cuts, times, rest @ ..] = data else { return };
-    let printed = rest.repeat(usize::from(times / 8).max(1));
-    let size = usize::from(cuts % 32) + 1;
-    let release_after = usize::from(cuts / 32); // never, where it is 0
-    split(&printed, size, release_after, true);
-    split(&printed, size, release_after, false);
-    split(&printed, 64 * 1024, 0, true);
+    let [first, repeat, rest @ ..] = data else { return };
+    let printed = rest.repeat(usize::from(repeat / 8).max(1));
+    let size = usize::from(first % 32) + 1;
+    let release_after = usize::from(first / 32); // 0 means never
+    check_split(&printed, size, release_after, true);
+    check_split(&printed, size, release_after, false);
+    check_split(&printed, 64 * 1024, 0, true);
 }
 
-fn split(printed: &[u8], size: usize, release_after: usize, has_messages: bool) {
+fn check_split(printed: &[u8], size: usize, release_after: usize, has_messages: bool) {
     let mut splitter = Splitter::new(has_messages);
     let mut pieces = vec![];
-    let mut released = vec![];
+    let mut releases = vec![]; // positions at which held bytes were released
     for (index, part) in printed.chunks(size).enumerate() {
         splitter.push(Bytes::copy_from_slice(part), &mut pieces);
-        if splitter.hold() == Some(Hold::Briefly) {
-            // Nothing but what may yet become a message or a character waits.
-            let given: usize = pieces.iter().map(length).sum();
-            assert!(has_messages || (index * size + part.len()).saturating_sub(given) <= 3);
+        if splitter.hold() == Some(Hold::Marker) {
+            // Only bytes that may still become a message or a character are held back.
+            let released_bytes: usize = pieces.iter().map(length).sum();
+            assert!(has_messages || (index * size + part.len()).saturating_sub(released_bytes) <= 3);
         }
         if release_after != 0 && index % release_after == 0 {
             splitter.release(&mut pieces);
             assert_eq!(splitter.hold(), None);
-            released.push(index * size + part.len());
+            releases.push(index * size + part.len());
         }
     }
     splitter.release(&mut pieces);
@@ -56,13 +59,13 @@ fn split(printed: &[u8], size: usize, release_after: usize, has_messages: bool) 
             Piece::Output(bytes) => {
                 assert!((1..=MAX_WRITE_BYTES).contains(&bytes.len()));
                 let is_text = std::str::from_utf8(printed).is_ok();
-                assert!(!is_text || !released.is_empty() || std::str::from_utf8(bytes).is_ok());
+                assert!(!is_text || !releases.is_empty() || std::str::from_utf8(bytes).is_ok());
             }
-            Piece::Message(json) => is_message(json),
+            Piece::Message(json) => check_message(json),
         }
     }
-    let expected = split_slowly(printed, &released, has_messages);
-    assert!(joined(pieces) == expected, "cut every {size} bytes, released after {released:?}");
+    let expected = split_slowly(printed, &releases, has_messages);
+    assert!(joined(pieces) == expected, "reads of {size} bytes, released after {releases:?}");
 }
 
 fn length(piece: &Piece) -> usize {
@@ -71,7 +74,7 @@ fn length(piece: &Piece) -> usize {
     }
 }
 
-/// Neighbouring output in one; whether each is a message.
+/// Joins neighbouring pieces of output. Returns each piece with whether it is a message.
 fn joined(pieces: Vec<Piece>) -> Vec<(bool, Vec<u8>)> {
     pieces.into_iter().fold(vec![], |mut joined, piece| {
         match (joined.last_mut(), piece) {
@@ -83,15 +86,16 @@ fn joined(pieces: Vec<Piece>) -> Vec<(bool, Vec<u8>)> {
     })
 }
 
-/// Line by line: one that is a message, and was not let go in the middle, is that message; all else is output.
-fn split_slowly(printed: &[u8], released: &[usize], has_messages: bool) -> Vec<(bool, Vec<u8>)> {
+/// Splits line by line: a line is a message if it contains a valid one and was not released in its
+/// middle. Every other line is output.
+fn split_slowly(printed: &[u8], releases: &[usize], has_messages: bool) -> Vec<(bool, Vec<u8>)> {
     let mut pieces = vec![];
     let mut start = 0;
     for line in printed.split_inclusive(|byte| *byte == b'\n') {
         let end = start + line.len();
-        let is_held = !released.iter().any(|at| start < *at && *at < end);
-        let message = line.strip_prefix(MARK).and_then(|line| line.strip_suffix(b"\n"));
-        let message = message.filter(|_| has_messages && is_held).and_then(|line| check(line).ok());
+        let is_held = !releases.iter().any(|at| start < *at && *at < end);
+        let message = line.strip_prefix(MARKER).and_then(|line| line.strip_suffix(b"\n"));
+        let message = message.filter(|_| has_messages && is_held).and_then(|line| validate(line).ok());
         pieces.push(match message {
             Some(json) => Piece::Message(json.into_owned().into()),
             None => Piece::Output(Bytes::copy_from_slice(line)),
@@ -101,55 +105,58 @@ fn split_slowly(printed: &[u8], released: &[usize], has_messages: bool) -> Vec<(
     joined(pieces)
 }
 
-/// What a program may send: one object on one line, with a name that is not the server's and no number.
-fn is_message(json: &[u8]) {
+/// Checks that `json` is a message that a program may send: one object on one line, with a name
+/// that is not reserved for the server and without a number.
+fn check_message(json: &[u8]) {
     assert!(json.len() <= MAX_PROGRAM_MESSAGE_BYTES);
     let text = std::str::from_utf8(json).unwrap();
     assert!(!text.contains(['\n', '\r']) && text.starts_with('{') && text.ends_with('}'));
-    // It may hold what is no value to us, such as lists that are too deep.
+    // A valid message may be rejected here, for example because its lists are nested too deeply.
     if let Ok(value) = serde_json::from_str::<Value>(text) {
         assert!(!RESERVED.contains(&value["msgtype"].as_str().unwrap()));
         assert!(value.get("seq").is_none());
     }
-    // The server adds the number at the end.
+    // The server appends the number of the entry to the object.
     let numbered = format!("{},\"seq\":7}}", text.strip_suffix('}').unwrap());
     serde_json::from_str::<serde::de::IgnoredAny>(&numbered).unwrap();
-    assert_eq!(&*check(json).unwrap(), json);
+    assert_eq!(&*validate(json).unwrap(), json);
 }
 
-/// The message channel; the first byte says how it is cut.
+/// Checks the message channel. The first byte of `data` selects the size of the reads.
 pub fn message_channel(data: &[u8]) {
     let Some((size, sent)) = data.split_first() else { return };
     let mut lines = MessageLines::default();
-    let mut seen = vec![];
-    let mut see = |line: Result<&[u8], (crate::io::messages::MessageError, &[u8])>| match line {
+    let mut results = vec![];
+    let mut check_line = |line: Result<&[u8], (MessageError, &[u8])>| match line {
         Ok(json) => {
-            is_message(json);
-            seen.push(Ok(json.to_vec()));
+            check_message(json);
+            results.push(Ok(json.to_vec()));
         }
         Err((why, line)) => {
             assert_eq!(rejection_note(&why, line).iter().filter(|byte| **byte == b'\n').count(), 1);
-            seen.push(Err(line.to_vec()));
+            results.push(Err(line.to_vec()));
         }
     };
-    sent.chunks(usize::from(*size).max(1)).for_each(|part| lines.push(part, &mut see));
-    lines.finish(&mut see);
+    sent.chunks(usize::from(*size).max(1)).for_each(|part| lines.push(part, &mut check_line));
+    lines.finish(&mut check_line);
     let expected = sent.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-    let expected = expected.map(|line| check(line).map(|json| json.into_owned()).map_err(|_| line.to_vec()));
-    assert!(seen == expected.collect::<Vec<_>>());
+    let expected =
+        expected.map(|line| validate(line).map(|json| json.into_owned()).map_err(|_| line.to_vec()));
+    assert!(results == expected.collect::<Vec<_>>());
 }
 
-/// What a server sends; the first byte says how it is cut.
+/// Checks the requests of a server. The first byte of `data` selects the size of the server's
+/// writes.
 pub fn connection(data: &[u8]) {
     let Some((size, sent)) = data.split_first() else { return };
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let mut connection = Connection::accept(ours).unwrap();
-    let mut heard = vec![];
+    let mut requests = vec![];
     let mut is_over = false;
     for part in sent.chunks(usize::from(*size).max(1)) {
         theirs.write_all(part).unwrap();
         match connection.read() {
-            Some(requests) => heard.extend(requests),
+            Some(read) => requests.extend(read),
             None => {
                 is_over = true;
                 break;
@@ -162,10 +169,10 @@ pub fn connection(data: &[u8]) {
         .map(|line| serde_json::from_slice::<SupervisorRequest>(line).ok());
     let lines: Vec<_> = lines.collect();
     let good: Vec<_> = lines.iter().map_while(Option::as_ref).map(json).collect();
-    let heard: Vec<_> = heard.iter().map(json).collect();
+    let requests: Vec<_> = requests.iter().map(json).collect();
     assert_eq!(is_over, good.len() < lines.len());
-    assert!(if is_over { good.starts_with(&heard) } else { good == heard });
-    // Its answers are lines that it understands.
+    assert!(if is_over { good.starts_with(&requests) } else { good == requests });
+    // The connection must accept and send an answer.
     connection.send(&SupervisorNotice::Refused { tag: 1, error: String::from_utf8_lossy(sent).into_owned() });
     assert!(connection.flush());
 }
@@ -183,7 +190,7 @@ mod tests {
     use super::seeds::each_seed;
 
     #[test]
-    fn the_seeds_hold() {
+    fn every_seed_passes() {
         each_seed("splitter", super::splitter);
         each_seed("message_channel", super::message_channel);
         each_seed("control", super::connection);

@@ -103,7 +103,7 @@ impl Follower {
             }
             // Most followers of most sessions wait most of the time: a thousand of them must not hold a buffer each.
             if let Some(reader) = &mut self.reader {
-                reader.rest();
+                reader.release_buffer();
             }
             if progress.ended.is_some() || self.progress.changed().await.is_err() {
                 self.is_done = true;
@@ -147,7 +147,7 @@ impl Follower {
         let until_bytes = own_bytes.unwrap_or(progress.bytes);
         let after = self.after;
         // Who comes back late to a long journal passes over most of it, and not on a thread that serves others.
-        if reader.last_seq() < after && reader.left_bytes(until_bytes) > MAX_SKIP_BYTES {
+        if reader.last_seq() < after && reader.remaining_bytes(until_bytes) > MAX_SKIP_BYTES {
             let skip = blocking(move || reader.skip_to(after, until_bytes).map(|()| reader)).await;
             reader = skip.map_err(|error| ReadError::Io(self.path.clone(), error))??;
         }

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use livecode_journal::{Closed, ReadError, RecoverError, close_abandoned};
+use livecode_journal::{CloseResult, ReadError, RecoverError, close_abandoned};
 use livecode_protocol::{
     SessionId,
     control::{self, ClosingEntry, SupervisorIdentity},
@@ -242,7 +242,7 @@ impl Store {
     /// # Errors
     /// Where the journal cannot be opened or read now.
     pub(crate) fn ending(&self, id: SessionId) -> io::Result<Option<(u64, ClosingEntry)>> {
-        let entry = match livecode_journal::ending(&self.journal(id)) {
+        let entry = match livecode_journal::closing_entry(&self.journal(id)) {
             Ok(entry) => entry,
             Err(ReadError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => None,
             Err(ReadError::Io(_, error)) => return Err(error),
@@ -290,7 +290,7 @@ impl Store {
         let ending =
             ClosingEntry { exitstatus, outcome, started_us: 0, ended_us: now, usage: None, compiled: None };
         let json = serde_json::to_vec(&ending).unwrap_or_default();
-        Ok(close_abandoned(&self.journal(id), now, &json)? != Closed::Alive)
+        Ok(close_abandoned(&self.journal(id), now, &json)? != CloseResult::WriterAlive)
     }
 
     /// Drops the output of an ended session, but for how it ended.

@@ -1,4 +1,4 @@
-//! The way in: bounded queues to the program, and the memory of what was delivered.
+//! Input of the program: bounded queues to its pipes, and the ids of past deliveries.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,111 +9,132 @@ use std::{
 use livecode_protocol::{control::Delivery, stream::QUEUE_FULL};
 use serde_json::Value;
 
-/// Bytes that wait for a program to read its standard input, beyond those in the pipe; then input is refused.
+/// Bytes that may wait for the program to read its standard input, in addition to those in the
+/// pipe. If more would wait, input is refused.
 pub(crate) const INPUT_QUEUE_BYTES: usize = 1024 * 1024;
-/// Bytes of events that wait for a program to read its message channel; then events are refused.
+/// Bytes of events that may wait for the program to read its message channel. If more would wait,
+/// events are refused.
 pub(crate) const EVENT_QUEUE_BYTES: usize = 1024 * 1024;
-/// How many ids of clients are remembered; older ones are forgotten, oldest first.
+/// Ids of deliveries that are remembered. The oldest ids are forgotten first.
 pub(crate) const REMEMBERED_IDS: usize = 4096;
 
-/// Bytes on their way into a program.
+/// Why an [`InputQueue`] did not accept bytes. The texts are shown to clients.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PushError {
+    /// The channel to the program is closed or closes after the bytes that wait.
+    #[error("the program's {channel} is closed")]
+    Closed {
+        /// The name of the channel.
+        channel: &'static str,
+    },
+    /// The queue has no room for the bytes.
+    #[error("the queue is full: {waiting_bytes} bytes wait for the program to read them; {QUEUE_FULL}")]
+    Full {
+        /// Bytes in the queue.
+        waiting_bytes: usize,
+    },
+}
+
+/// Bytes that wait to be written to one of the program's channels.
 pub(crate) struct InputQueue<W> {
-    name: &'static str,
-    /// `None` once the way is closed.
-    to: Option<W>,
+    /// The name of the channel, for errors.
+    channel: &'static str,
+    /// The supervisor's end of the channel; `None` once it is closed.
+    writer: Option<W>,
     waiting: VecDeque<u8>,
-    capacity: usize,
-    ends: bool,
+    /// The most bytes that [`Self::push`] lets wait.
+    max_bytes: usize,
+    /// Whether the channel is to be closed after the bytes that wait.
+    closes_after: bool,
 }
 
 impl<W: AsFd> InputQueue<W> {
-    pub fn new(name: &'static str, to: W, capacity: usize) -> Self {
-        Self { name, to: Some(to), waiting: VecDeque::new(), capacity, ends: false }
+    pub fn new(channel: &'static str, writer: W, max_bytes: usize) -> Self {
+        Self { channel, writer: Some(writer), waiting: VecDeque::new(), max_bytes, closes_after: false }
     }
 
-    /// Puts in what was there before the program, however long, and closes the way after it.
-    pub fn fill_and_end(&mut self, bytes: Vec<u8>) {
+    /// Queues all input that the program will get, and closes the channel after it. The limit of
+    /// the queue does not apply.
+    pub fn fill_and_close(&mut self, bytes: Vec<u8>) {
         self.waiting = bytes.into();
-        self.ends = true;
+        self.closes_after = true;
     }
 
-    /// Appends `bytes`, and closes the way after them where `ends`.
+    /// Queues `bytes`, and closes the channel after them if `closes_after` is set.
     ///
     /// # Errors
-    /// A sentence for the client, where nothing was taken.
-    pub fn push(&mut self, bytes: &[u8], ends: bool) -> Result<(), String> {
-        if self.to.is_none() || self.ends {
-            return Err(format!("the program's {} is closed", self.name));
+    /// Fails if the channel is closed or the queue is full. Nothing was queued then.
+    pub fn push(&mut self, bytes: &[u8], closes_after: bool) -> Result<(), PushError> {
+        if self.writer.is_none() || self.closes_after {
+            return Err(PushError::Closed { channel: self.channel });
         }
-        if self.waiting.len() + bytes.len() > self.capacity {
-            return Err(format!(
-                "the queue is full: {} bytes wait for the program to read them; {QUEUE_FULL}",
-                self.waiting.len()
-            ));
+        if self.waiting.len() + bytes.len() > self.max_bytes {
+            return Err(PushError::Full { waiting_bytes: self.waiting.len() });
         }
         self.waiting.extend(bytes);
-        self.ends = ends;
+        self.closes_after = closes_after;
         Ok(())
     }
 
-    /// Passes on as much as the program takes at the moment.
+    /// Writes as many bytes as the channel accepts without blocking.
     pub fn pump(&mut self) {
-        while let Some(to) = &self.to {
+        while let Some(writer) = &self.writer {
             let (front, _) = self.waiting.as_slices();
             if front.is_empty() {
-                if self.ends {
-                    self.to = None;
+                if self.closes_after {
+                    self.writer = None;
                 }
                 return;
             }
-            match rustix::io::write(to, front) {
+            match rustix::io::write(writer, front) {
                 Ok(length) => drop(self.waiting.drain(..length)),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => return,
-                // The program closed its end, or is gone.
+                // The program has closed its end or has ended.
                 Err(_) => {
-                    self.to = None;
+                    self.writer = None;
                     self.waiting.clear();
                 }
             }
         }
     }
 
-    /// The descriptor to watch until it takes more, while something waits.
-    pub fn waits_for(&self) -> Option<BorrowedFd<'_>> {
-        self.to.as_ref().filter(|_| !self.waiting.is_empty()).map(AsFd::as_fd)
+    /// The descriptor to poll for writing, if bytes wait.
+    pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.writer.as_ref().filter(|_| !self.waiting.is_empty()).map(AsFd::as_fd)
     }
 }
 
-/// What became of a delivery with an id.
+/// How a delivery with an id compares with past deliveries.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum DeliveryCheck {
-    /// It is new.
+    /// No remembered delivery has this id.
     New,
-    /// The same was delivered before.
-    Before,
-    /// Another was delivered under this id.
-    Another,
+    /// The same item was delivered under this id before.
+    Duplicate,
+    /// Another item was delivered under this id before.
+    Conflict,
 }
 
-/// The last ids that clients chose, with a digest of what came under each.
+/// The last ids that clients chose, each with a digest of the item that was delivered under it.
 #[derive(Default)]
 pub(crate) struct DeliveryIds {
     digests: HashMap<String, u64>,
+    /// The ids, oldest first.
     order: VecDeque<String>,
 }
 
 impl DeliveryIds {
-    /// Whether this was delivered before.
-    pub fn look(&self, id: &Value, item: &Delivery) -> DeliveryCheck {
+    /// Compares a delivery with the remembered ones.
+    pub fn check(&self, id: &Value, item: &Delivery) -> DeliveryCheck {
         match self.digests.get(&id.to_string()) {
             None => DeliveryCheck::New,
-            Some(digest) if *digest == digest_of(item) => DeliveryCheck::Before,
-            Some(_) => DeliveryCheck::Another,
+            Some(digest) if *digest == digest_of(item) => DeliveryCheck::Duplicate,
+            Some(_) => DeliveryCheck::Conflict,
         }
     }
 
-    /// Remembers a delivery.
+    /// Remembers a new delivery, and forgets the oldest one if there are too many.
     pub fn remember(&mut self, id: &Value, item: &Delivery) {
         if self.order.len() == REMEMBERED_IDS
             && let Some(oldest) = self.order.pop_front()
@@ -139,33 +160,45 @@ mod tests {
     use rustix::pipe::{PipeFlags, pipe_with};
 
     #[test]
-    fn what_is_pushed_arrives_and_the_end_after_it() {
+    fn pushed_bytes_arrive_and_then_the_end_of_file() {
         let (read, write) = pipe_with(PipeFlags::NONBLOCK).unwrap();
         let mut queue = InputQueue::new("standard input", write, 10);
         queue.push(b"hello", false).unwrap();
-        assert!(queue.push(b"world!", false).unwrap_err().contains("full"));
+        assert!(queue.push(b"world!", false).unwrap_err().to_string().contains("full"));
         queue.push(b"world", true).unwrap();
-        assert!(queue.push(b"x", false).unwrap_err().contains("closed"));
+        assert!(queue.push(b"x", false).unwrap_err().to_string().contains("closed"));
         queue.pump();
         let mut bytes = [0; 64];
         assert_eq!(rustix::io::read(&read, &mut bytes[..]).unwrap(), 10);
         assert_eq!(&bytes[..10], b"helloworld");
         assert_eq!(rustix::io::read(&read, &mut bytes[..]).unwrap(), 0);
-        assert!(queue.waits_for().is_none());
+        assert!(queue.poll_fd().is_none());
     }
 
     #[test]
-    fn ids_are_remembered_up_to_a_bound() {
+    fn refusals_have_these_texts() {
+        assert_eq!(
+            PushError::Closed { channel: "standard input" }.to_string(),
+            "the program's standard input is closed"
+        );
+        assert_eq!(
+            PushError::Full { waiting_bytes: 5 }.to_string(),
+            format!("the queue is full: 5 bytes wait for the program to read them; {QUEUE_FULL}")
+        );
+    }
+
+    #[test]
+    fn a_bounded_number_of_ids_is_remembered() {
         let input = |text: &str| Delivery::Input { data: Contents::Text(text.into()), eof: false };
         let mut ids = DeliveryIds::default();
         ids.remember(&1.into(), &input("a"));
-        assert_eq!(ids.look(&1.into(), &input("a")), DeliveryCheck::Before);
-        assert_eq!(ids.look(&1.into(), &input("b")), DeliveryCheck::Another);
-        assert_eq!(ids.look(&"1".into(), &input("a")), DeliveryCheck::New);
+        assert_eq!(ids.check(&1.into(), &input("a")), DeliveryCheck::Duplicate);
+        assert_eq!(ids.check(&1.into(), &input("b")), DeliveryCheck::Conflict);
+        assert_eq!(ids.check(&"1".into(), &input("a")), DeliveryCheck::New);
         for id in 0..REMEMBERED_IDS as u64 {
             ids.remember(&(id + 10).into(), &Delivery::Signal { signal: Signal::Kill });
         }
-        assert_eq!(ids.look(&1.into(), &input("a")), DeliveryCheck::New);
+        assert_eq!(ids.check(&1.into(), &input("a")), DeliveryCheck::New);
         assert_eq!(ids.digests.len(), REMEMBERED_IDS);
     }
 }

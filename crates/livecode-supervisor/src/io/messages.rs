@@ -1,4 +1,4 @@
-//! The messages a program sends: which are passed on, and the lines of its message channel.
+//! Messages from the program: the lines of its message channel, and which of them are valid.
 
 use std::borrow::Cow;
 
@@ -9,38 +9,39 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// Why a line is no message that a program may send.
+/// Why a program may not send a line as a message.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MessageError {
     #[error("it is longer than {MAX_PROGRAM_MESSAGE_BYTES} bytes")]
     TooLong,
     #[error("it is not a JSON object with a string \"msgtype\" on one line ({0})")]
     Malformed(String),
-    #[error("\"{0}\" is a message of the server's own")]
+    #[error("\"{0}\" is reserved for the server's own messages")]
     Reserved(String),
 }
 
+/// The fields of a message that decide whether it is valid.
 #[derive(Deserialize)]
-struct Probe<'a> {
+struct CheckedFields<'a> {
     #[serde(borrow)]
     msgtype: Cow<'a, str>,
-    #[serde(default, rename = "seq", deserialize_with = "is_there")]
+    #[serde(default, rename = "seq", deserialize_with = "is_present")]
     has_seq: bool,
 }
 
-/// A field that is there, be it `null`.
-fn is_there<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+/// Returns `true` for a field that is present, even if its value is `null`.
+fn is_present<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(value).map(|_| true)
 }
 
-/// The fields of an object in their order, each value as it was written.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
+/// The fields of an object in their order, with each value as it was written.
+struct RawFields<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Fields<'de> {
+impl<'de> Deserialize<'de> for RawFields<'de> {
     fn deserialize<D: Deserializer<'de>>(object: D) -> Result<Self, D::Error> {
-        struct Visit;
-        impl<'de> Visitor<'de> for Visit {
-            type Value = Fields<'de>;
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = RawFields<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
@@ -51,16 +52,20 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                Ok(Fields(fields))
+                Ok(RawFields(fields))
             }
         }
-        object.deserialize_map(Visit)
+        object.deserialize_map(FieldsVisitor)
     }
 }
 
-/// The JSON of a message, ready to be sent, if `line` is one that a program may send. A `seq` of the program's own is
-/// taken out: that name belongs to the server.
-pub(crate) fn check(line: &[u8]) -> Result<Cow<'_, [u8]>, MessageError> {
+/// Checks a line that the program sends as a message. Returns the JSON of the message, ready to be
+/// sent. A field `seq` of the program is removed, because the server uses that name for the number
+/// of the entry.
+///
+/// # Errors
+/// Fails if the program may not send the line as a message.
+pub(crate) fn validate(line: &[u8]) -> Result<Cow<'_, [u8]>, MessageError> {
     if line.len() > MAX_PROGRAM_MESSAGE_BYTES {
         return Err(MessageError::TooLong);
     }
@@ -69,26 +74,26 @@ pub(crate) fn check(line: &[u8]) -> Result<Cow<'_, [u8]>, MessageError> {
     if !text.starts_with('{') {
         return Err(malformed(&"it does not start with '{'"));
     }
-    let probe: Probe<'_> = serde_json::from_str(text).map_err(|e| malformed(&e))?;
-    if RESERVED.contains(&&*probe.msgtype) {
-        return Err(MessageError::Reserved(probe.msgtype.into_owned()));
+    let fields: CheckedFields<'_> = serde_json::from_str(text).map_err(|e| malformed(&e))?;
+    if RESERVED.contains(&&*fields.msgtype) {
+        return Err(MessageError::Reserved(fields.msgtype.into_owned()));
     }
     let mut json = Cow::Borrowed(text.as_bytes());
-    if probe.has_seq {
+    if fields.has_seq {
         json = Cow::Owned(without_seq(text).map_err(|e| malformed(&e))?);
     }
-    // A carriage return between two tokens is JSON, but would end a line of a stream of events. Within a string there is
-    // none: there it is written `\r`.
+    // A carriage return between two tokens is valid JSON, but it would end a line in an event
+    // stream. Strings contain no carriage return, because JSON writes it as `\r` there.
     if json.contains(&b'\r') {
         json.to_mut().iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b' ');
     }
     Ok(json)
 }
 
-/// The object without its `seq`. Values stay as they were written: written anew, numbers would be rounded, and could take
-/// more room than a message may.
+/// Returns the object without its `seq`. The other values are copied as they were written:
+/// encoding them again would round numbers and could make the message longer than allowed.
 fn without_seq(object: &str) -> serde_json::Result<Vec<u8>> {
-    let Fields(fields) = serde_json::from_str(object)?;
+    let RawFields(fields) = serde_json::from_str(object)?;
     let mut json = vec![];
     for (name, value) in fields.iter().filter(|(name, _)| name != "seq") {
         json.push(if json.is_empty() { b'{' } else { b',' });
@@ -96,51 +101,54 @@ fn without_seq(object: &str) -> serde_json::Result<Vec<u8>> {
         json.push(b':');
         json.extend_from_slice(value.get().as_bytes());
     }
-    json.push(b'}'); // there is a field at least: `msgtype`
+    json.push(b'}'); // the opening brace is there, because there is at least the field `msgtype`
     Ok(json)
 }
 
-/// The lines of a message channel, put together from reads.
+/// Joins the reads of a message channel into lines.
 #[derive(Default)]
 pub(crate) struct MessageLines {
-    held: Vec<u8>,
-    too_long: bool,
+    /// The beginning of the line that has not ended yet.
+    partial_line: Vec<u8>,
+    /// Whether more bytes of that line came than `partial_line` keeps.
+    is_too_long: bool,
 }
 
 impl MessageLines {
-    /// Takes what was read, and gives each line that is whole by now to `each`: a message, or why it is none together
-    /// with the line's beginning.
+    /// Adds bytes that were read, and calls `each` for every line that ends in them: with the
+    /// message, or with the error and the beginning of the line.
     pub fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(Result<&[u8], (MessageError, &[u8])>)) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at(end);
             bytes = &rest[1..];
-            self.keep(line);
+            self.extend_line(line);
             self.finish(&mut each);
         }
-        self.keep(bytes);
+        self.extend_line(bytes);
     }
 
-    /// The line ends here: with its newline, or because nothing follows.
+    /// Ends the current line, because its newline was read or because no more bytes follow. Calls
+    /// `each` for it as [`Self::push`] does, unless the line is blank.
     pub fn finish(&mut self, mut each: impl FnMut(Result<&[u8], (MessageError, &[u8])>)) {
-        let line = std::mem::take(&mut self.held);
-        match (std::mem::take(&mut self.too_long), line.trim_ascii().is_empty()) {
+        let line = std::mem::take(&mut self.partial_line);
+        match (std::mem::take(&mut self.is_too_long), line.trim_ascii().is_empty()) {
             (true, _) => each(Err((MessageError::TooLong, &line))),
             (false, true) => {}
-            (false, false) => match check(&line) {
+            (false, false) => match validate(&line) {
                 Ok(message) => each(Ok(&message)),
                 Err(why) => each(Err((why, &line))),
             },
         }
     }
 
-    fn keep(&mut self, part: &[u8]) {
-        let room = (MAX_PROGRAM_MESSAGE_BYTES + 1).saturating_sub(self.held.len());
-        self.held.extend_from_slice(&part[..part.len().min(room)]);
-        self.too_long |= part.len() > room;
+    fn extend_line(&mut self, part: &[u8]) {
+        let room = (MAX_PROGRAM_MESSAGE_BYTES + 1).saturating_sub(self.partial_line.len());
+        self.partial_line.extend_from_slice(&part[..part.len().min(room)]);
+        self.is_too_long |= part.len() > room;
     }
 }
 
-/// The line on standard error that says a message was not sent.
+/// Returns the line that tells the program on its standard error why a message was not sent.
 pub(crate) fn rejection_note(why: &MessageError, line: &[u8]) -> Vec<u8> {
     const SHOWN_BYTES: usize = 200;
     let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]);
@@ -153,50 +161,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_passes_passes_unchanged() {
+    fn a_valid_message_is_not_changed() {
         let line = br#" {"msgtype": "draw", "shape": "circle", "args": [100, 100, 50]} "#;
-        assert_eq!(&*check(line).unwrap(), line.trim_ascii());
+        assert_eq!(&*validate(line).unwrap(), line.trim_ascii());
     }
 
     #[test]
-    fn a_program_does_not_number_messages() {
+    fn a_seq_from_the_program_is_removed() {
         assert_eq!(
-            &*check(br#"{"msgtype":"a","seq":7,"z":1,"b":{"seq":2}}"#).unwrap(),
+            &*validate(br#"{"msgtype":"a","seq":7,"z":1,"b":{"seq":2}}"#).unwrap(),
             br#"{"msgtype":"a","z":1,"b":{"seq":2}}"#
         );
     }
 
     #[test]
-    fn a_number_of_null_is_taken_out_too() {
-        assert_eq!(&*check(br#"{"msgtype":"a","seq":null}"#).unwrap(), br#"{"msgtype":"a"}"#);
-        assert_eq!(&*check(br#"{"s\u0065q":1,"msgtype":"a"}"#).unwrap(), br#"{"msgtype":"a"}"#);
+    fn a_seq_of_null_is_removed_too() {
+        assert_eq!(&*validate(br#"{"msgtype":"a","seq":null}"#).unwrap(), br#"{"msgtype":"a"}"#);
+        assert_eq!(&*validate(br#"{"s\u0065q":1,"msgtype":"a"}"#).unwrap(), br#"{"msgtype":"a"}"#);
     }
 
-    /// To write a message anew would round its numbers, and could make it longer than any reader of a journal takes.
+    /// Encoding a message again would round its numbers and could make the message longer than a
+    /// reader of the journal accepts.
     #[test]
-    fn all_but_the_number_stays_to_the_letter() {
+    fn all_other_values_stay_as_they_were_written() {
         let fields = r#""n":12345678901234567890.5,"list":[1e15,1E+2, -0],"b\u00e9":"\u0041","b\u00e9":{}"#;
         let line = format!(r#"{{"msgtype":"a",{fields},"seq":1}}"#);
         let expected = format!(r#"{{"msgtype":"a",{}}}"#, fields.replace("\\u00e9", "é"));
-        assert_eq!(std::str::from_utf8(&check(line.as_bytes()).unwrap()), Ok(&*expected));
+        assert_eq!(std::str::from_utf8(&validate(line.as_bytes()).unwrap()), Ok(&*expected));
 
         let mut line = br#"{"msgtype":"a","seq":1,"list":[1e15"#.to_vec();
         while line.len() < MAX_PROGRAM_MESSAGE_BYTES - 10 {
             line.extend(b",1e15");
         }
         line.extend(b"]}");
-        assert!(check(&line).unwrap().len() <= line.len());
+        assert!(validate(&line).unwrap().len() <= line.len());
         line.splice(1..1, *b"\r");
-        assert!(check(&line).unwrap().len() <= line.len());
+        assert!(validate(&line).unwrap().len() <= line.len());
     }
 
     #[test]
-    fn a_message_is_one_line_to_everybody() {
-        assert_eq!(&*check(b"{\"msgtype\":\"a\",\r\"b\":1}").unwrap(), br#"{"msgtype":"a", "b":1}"#);
+    fn a_message_contains_no_carriage_return() {
+        assert_eq!(&*validate(b"{\"msgtype\":\"a\",\r\"b\":1}").unwrap(), br#"{"msgtype":"a", "b":1}"#);
     }
 
     #[test]
-    fn what_does_not_pass_says_why() {
+    fn an_invalid_message_gives_an_error() {
         for line in [
             &b"x"[..],
             b"[\"draw\"]",
@@ -206,22 +215,24 @@ mod tests {
             b"{\"msgtype\":\"\xff\"}",
             br#"{"msgtype":"a","msgtype":"exitstatus"}"#,
         ] {
-            assert!(matches!(check(line), Err(MessageError::Malformed(_))), "{line:?}");
+            assert!(matches!(validate(line), Err(MessageError::Malformed(_))), "{line:?}");
         }
         for name in RESERVED {
             let line = format!(r#"{{"msgtype":"{name}"}}"#);
-            assert!(matches!(check(line.as_bytes()), Err(MessageError::Reserved(_))));
+            assert!(matches!(validate(line.as_bytes()), Err(MessageError::Reserved(_))));
         }
-        // The same name in other letters of JSON.
-        assert!(matches!(check(br#"{"msgtype":"\u0065xitstatus"}"#), Err(MessageError::Reserved(_))));
+        // An escape in the JSON does not hide a reserved name.
+        assert!(matches!(validate(br#"{"msgtype":"\u0065xitstatus"}"#), Err(MessageError::Reserved(_))));
     }
 
     #[test]
-    fn lines_are_put_together_and_bounded() {
+    fn lines_are_joined_from_reads_and_bounded() {
         let mut lines = MessageLines::default();
-        let mut seen = vec![];
+        let mut results = vec![];
         let mut push = |bytes: &[u8]| {
-            lines.push(bytes, |line| seen.push(line.map(<[u8]>::to_vec).map_err(|(why, _)| why.to_string())));
+            lines.push(bytes, |line| {
+                results.push(line.map(<[u8]>::to_vec).map_err(|(why, _)| why.to_string()));
+            });
         };
         push(b"{\"msgtype\":");
         push(b"\"a\"}\n\n{\"msgtype\":\"b\"}\n{\"msgtype\":\"");
@@ -231,26 +242,26 @@ mod tests {
         push(b"\"}\n{\"msgtype\":\"c\"}\n");
         lines.finish(|_| panic!("there is no last line"));
         let ok = |text: &str| Ok(text.as_bytes().to_vec());
-        assert_eq!(seen[0], ok(r#"{"msgtype":"a"}"#));
-        assert_eq!(seen[1], ok(r#"{"msgtype":"b"}"#));
-        assert_eq!(seen[2], Err(MessageError::TooLong.to_string()));
-        assert_eq!(seen[3], ok(r#"{"msgtype":"c"}"#));
+        assert_eq!(results[0], ok(r#"{"msgtype":"a"}"#));
+        assert_eq!(results[1], ok(r#"{"msgtype":"b"}"#));
+        assert_eq!(results[2], Err(MessageError::TooLong.to_string()));
+        assert_eq!(results[3], ok(r#"{"msgtype":"c"}"#));
     }
 
     #[test]
     fn the_last_line_needs_no_newline() {
-        for (end, passes) in [("{\"msgtype\":\"a\"}", true), ("{\"msgtype\":\"a\"", false), (" ", false)] {
+        for (end, is_valid) in [("{\"msgtype\":\"a\"}", true), ("{\"msgtype\":\"a\"", false), (" ", false)] {
             let mut lines = MessageLines::default();
-            let mut seen = vec![];
-            lines.push(end.as_bytes(), |_| panic!("it has not ended"));
-            lines.finish(|line| seen.push(line.map(<[u8]>::to_vec).map_err(|(_, line)| line.to_vec())));
-            lines.finish(|_| panic!("it has ended before"));
-            let expected = match (passes, end.trim()) {
+            let mut results = vec![];
+            lines.push(end.as_bytes(), |_| panic!("the line has not ended yet"));
+            lines.finish(|line| results.push(line.map(<[u8]>::to_vec).map_err(|(_, line)| line.to_vec())));
+            lines.finish(|_| panic!("the line has ended before"));
+            let expected = match (is_valid, end.trim()) {
                 (true, text) => vec![Ok(text.into())],
                 (false, "") => vec![],
                 (false, text) => vec![Err(text.into())],
             };
-            assert_eq!(seen, expected);
+            assert_eq!(results, expected);
         }
     }
 }

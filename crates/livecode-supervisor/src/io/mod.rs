@@ -1,4 +1,4 @@
-//! The program's pipes: what is read from them, and what is written to them.
+//! The program's pipes: reads its output and writes its input.
 
 pub(crate) mod input;
 pub(crate) mod messages;

@@ -1,4 +1,4 @@
-//! The program's ends that are read: standard output, standard error, and the message channel.
+//! Output of the program: standard output, standard error, and the message channel.
 
 use std::{
     os::{
@@ -21,90 +21,98 @@ use crate::{
         read_throttle::ReadThrottle,
         splitter::{Piece, Splitter},
     },
-    limits::cpu_deprioritizer::own_cpu_time,
+    limits::cpu_time::own_cpu_time,
 };
 
 /// Bytes of one read: as many as one entry holds.
 const READ_BYTES: usize = livecode_protocol::stream::MAX_WRITE_BYTES;
-/// The most bytes read from one descriptor in one turn, so that none keeps the loop from the others.
+/// The most bytes read from one descriptor in one turn of the loop, so that no descriptor keeps
+/// the loop from the others.
 const TURN_BYTES: usize = 4 * READ_BYTES;
-/// What the pipe of a program that prints much is made to hold (pipe(7): 64 KiB, unless asked for): so that program and
-/// supervisor need not take turns for each 64 KiB.
-const WIDE_PIPE_BYTES: usize = TURN_BYTES;
-/// Buffers kept for the next turn.
+/// Size to which the pipe of a program that prints much is enlarged. The default is 64 KiB
+/// (pipe(7)), with which program and supervisor would have to alternate for every 64 KiB.
+const ENLARGED_PIPE_BYTES: usize = TURN_BYTES;
+/// Free buffers that are kept for the next turn.
 const MAX_FREE_BUFFERS: usize = TURN_BYTES / READ_BYTES;
 
-/// An entry to be.
+/// An entry that is not in the journal yet.
 pub(crate) struct PendingEntry {
     pub kind: Kind,
     pub data: Bytes,
 }
 
-/// Memory that is read into and passed on without a copy, and read into again when nobody has a part of it any more.
+/// Buffers that are read into and then shared with the entries instead of copied. A buffer is used
+/// again when no entry shares it any more.
 #[derive(Default)]
-struct Buffers {
+struct BufferPool {
     free: Vec<Vec<u8>>,
-    lent: Vec<Bytes>,
+    /// The filled buffers.
+    shared: Vec<Bytes>,
 }
 
-impl Buffers {
-    /// One that is empty, with room for [`READ_BYTES`].
-    fn take(&mut self) -> Vec<u8> {
+impl BufferPool {
+    /// Returns an empty buffer with room for [`READ_BYTES`].
+    fn acquire(&mut self) -> Vec<u8> {
         self.free.pop().unwrap_or_else(|| Vec::with_capacity(READ_BYTES))
     }
 
-    fn give_back(&mut self, mut buffer: Vec<u8>) {
+    /// Keeps a buffer for the next use, unless there are enough free buffers.
+    fn recycle(&mut self, mut buffer: Vec<u8>) {
         buffer.clear();
         if self.free.len() < MAX_FREE_BUFFERS && buffer.capacity() >= READ_BYTES {
             self.free.push(buffer);
         }
     }
 
-    /// What is in a buffer, which comes back when it has been dealt with.
-    fn lend(&mut self, buffer: Vec<u8>) -> Bytes {
+    /// Returns the content of a buffer as shared bytes.
+    fn share(&mut self, buffer: Vec<u8>) -> Bytes {
         let bytes = Bytes::from(buffer);
-        self.lent.push(bytes.clone());
+        self.shared.push(bytes.clone());
         bytes
     }
 
-    /// Takes back what has been dealt with.
+    /// Recycles the filled buffers that no entry shares any more, and forgets the others.
     fn reclaim(&mut self) {
-        for bytes in std::mem::take(&mut self.lent) {
+        for bytes in std::mem::take(&mut self.shared) {
             if let Ok(mut buffer) = bytes.try_into_mut() {
-                buffer.clear(); // or what was in it would be copied
-                self.give_back(buffer.into());
+                buffer.clear(); // so that the conversion below copies nothing
+                self.recycle(buffer.into());
             }
         }
     }
 }
 
-/// One of the two output pipes.
-struct Stream {
+/// The supervisor's end of standard output or standard error.
+struct OutputPipe {
     kind: Kind,
+    /// `None` once the program has closed its end.
     pipe: Option<OwnedFd>,
     splitter: Splitter,
     last_read: Instant,
-    is_wide: bool,
+    /// Whether [`Self::enlarge_pipe`] was called.
+    is_enlarged: bool,
 }
 
-impl Stream {
+impl OutputPipe {
     fn new(kind: Kind, pipe: OwnedFd) -> Self {
         let splitter = Splitter::new(kind == Kind::Stdout);
-        Self { kind, pipe: Some(pipe), splitter, last_read: Instant::now(), is_wide: false }
+        Self { kind, pipe: Some(pipe), splitter, last_read: Instant::now(), is_enlarged: false }
     }
 
-    /// Bytes that are in the pipe now; a program may have made it larger than pipes are (fcntl(2), `F_SETPIPE_SZ`).
+    /// Bytes that are in the pipe now. A program may have enlarged the pipe (fcntl(2),
+    /// `F_SETPIPE_SZ`).
     fn waiting_bytes(&self) -> usize {
         let waiting = self.pipe.as_ref().and_then(|pipe| rustix::io::ioctl_fionread(pipe).ok());
         waiting.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0)
     }
 
-    /// Reads what is there, but no more than about `max_bytes`.
-    fn drain(&mut self, max_bytes: usize, buffers: &mut Buffers, found: &mut Vec<PendingEntry>) {
+    /// Reads the bytes that are in the pipe, but not much more than `max_bytes`.
+    fn drain(&mut self, max_bytes: usize, buffers: &mut BufferPool, entries: &mut Vec<PendingEntry>) {
         let mut pieces = vec![];
         let mut total = 0;
-        // Filled by as many reads as it takes: a program that writes little at a time is not to hold a buffer for each.
-        let mut buffer = buffers.take();
+        // Several reads may fill one buffer, so that a program with small writes does not occupy a
+        // buffer for each of them.
+        let mut buffer = buffers.acquire();
         while let Some(pipe) = &self.pipe
             && total < max_bytes
         {
@@ -113,8 +121,8 @@ impl Stream {
                     total += length;
                     self.last_read = Instant::now();
                     if buffer.len() == buffer.capacity() {
-                        let full = std::mem::replace(&mut buffer, buffers.take());
-                        self.splitter.push(buffers.lend(full), &mut pieces);
+                        let full = std::mem::replace(&mut buffer, buffers.acquire());
+                        self.splitter.push(buffers.share(full), &mut pieces);
                     }
                 }
                 Err(rustix::io::Errno::INTR) => {}
@@ -123,57 +131,60 @@ impl Stream {
             }
         }
         if buffer.is_empty() {
-            buffers.give_back(buffer);
+            buffers.recycle(buffer);
         } else {
-            self.splitter.push(buffers.lend(buffer), &mut pieces);
+            self.splitter.push(buffers.share(buffer), &mut pieces);
         }
         if total > READ_BYTES {
-            self.widen();
+            self.enlarge_pipe();
         }
         if self.pipe.is_none() {
             self.splitter.release(&mut pieces);
         }
-        self.add(pieces, found);
+        self.add_entries(pieces, entries);
     }
 
-    /// Has the pipe hold more. Where the user has as much in pipes as one may have, it stays as it is.
-    fn widen(&mut self) {
-        if let Some(pipe) = self.pipe.as_ref().filter(|_| !std::mem::replace(&mut self.is_wide, true))
-            && fcntl_getpipe_size(pipe).is_ok_and(|bytes| bytes < WIDE_PIPE_BYTES)
+    /// Enlarges the pipe, once. If the user's pipes already hold as much as the kernel allows, the
+    /// pipe stays as it is.
+    fn enlarge_pipe(&mut self) {
+        if let Some(pipe) = self.pipe.as_ref().filter(|_| !std::mem::replace(&mut self.is_enlarged, true))
+            && fcntl_getpipe_size(pipe).is_ok_and(|bytes| bytes < ENLARGED_PIPE_BYTES)
         {
-            let _ = fcntl_setpipe_size(pipe, WIDE_PIPE_BYTES);
+            let _ = fcntl_setpipe_size(pipe, ENLARGED_PIPE_BYTES);
         }
     }
 
-    fn due(&self) -> Option<Instant> {
+    /// The time at which bytes that the splitter holds back must be released, if there are any.
+    fn release_due(&self) -> Option<Instant> {
         self.splitter.hold().map(|hold| self.last_read + hold.duration())
     }
 
-    fn release(&mut self, found: &mut Vec<PendingEntry>) {
+    fn release(&mut self, entries: &mut Vec<PendingEntry>) {
         let mut pieces = vec![];
         self.splitter.release(&mut pieces);
-        self.add(pieces, found);
+        self.add_entries(pieces, entries);
     }
 
-    fn add(&self, pieces: Vec<Piece>, found: &mut Vec<PendingEntry>) {
-        found.extend(pieces.into_iter().map(|piece| match piece {
+    fn add_entries(&self, pieces: Vec<Piece>, entries: &mut Vec<PendingEntry>) {
+        entries.extend(pieces.into_iter().map(|piece| match piece {
             Piece::Output(data) => PendingEntry { kind: self.kind, data },
             Piece::Message(data) => PendingEntry { kind: Kind::Message, data },
         }));
     }
 }
 
-/// All three.
+/// All channels on which the program sends output.
 pub(crate) struct Outputs {
-    stdout: Stream,
-    stderr: Stream,
+    stdout: OutputPipe,
+    stderr: OutputPipe,
+    /// The message channel; `None` once the program has closed its end.
     messages: Option<UnixStream>,
-    lines: MessageLines,
-    buffers: Buffers,
-    patience: ReadThrottle,
+    message_lines: MessageLines,
+    buffers: BufferPool,
+    throttle: ReadThrottle,
 }
 
-/// Which of them have something to read.
+/// The channels that have bytes to read.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Readable {
     pub stdout: bool,
@@ -182,106 +193,116 @@ pub(crate) struct Readable {
 }
 
 impl Outputs {
-    /// Of a program with this share of the processors, in thousandths of one.
+    /// Takes the supervisor's ends of the channels. `cpu_millicores` is the program's CPU share,
+    /// in thousandths of a processor.
     pub fn new(stdout: OwnedFd, stderr: OwnedFd, messages: UnixStream, cpu_millicores: u32) -> Self {
         Self {
-            stdout: Stream::new(Kind::Stdout, stdout),
-            stderr: Stream::new(Kind::Stderr, stderr),
+            stdout: OutputPipe::new(Kind::Stdout, stdout),
+            stderr: OutputPipe::new(Kind::Stderr, stderr),
             messages: Some(messages),
-            lines: MessageLines::default(),
-            buffers: Buffers::default(),
-            patience: ReadThrottle::new(cpu_millicores, own_cpu_time()),
+            message_lines: MessageLines::default(),
+            buffers: BufferPool::default(),
+            throttle: ReadThrottle::new(cpu_millicores, own_cpu_time()),
         }
     }
 
-    /// What is to be looked at: standard output, standard error, the message channel.
-    pub fn watched(&self) -> [Option<BorrowedFd<'_>>; 3] {
-        if self.patience.until().is_some() {
+    /// The descriptors to poll for reading: standard output, standard error, the message channel.
+    pub fn poll_fds(&self) -> [Option<BorrowedFd<'_>>; 3] {
+        if self.throttle.paused_until().is_some() {
             return [None; 3];
         }
         let [stdout, stderr] =
-            [&self.stdout, &self.stderr].map(|stream| stream.pipe.as_ref().map(AsFd::as_fd));
+            [&self.stdout, &self.stderr].map(|output| output.pipe.as_ref().map(AsFd::as_fd));
         [stdout, stderr, self.messages.as_ref().map(AsFd::as_fd)]
     }
 
-    /// Somebody waits for an answer.
-    pub fn hurry(&mut self) {
-        self.patience.hurry();
+    /// Refills the read throttle, so that the next read happens at once. This is called when a
+    /// client is waiting for the program's reply.
+    pub fn refill_throttle(&mut self) {
+        self.throttle.refill();
     }
 
-    /// Whether nobody is left who could say anything.
+    /// Whether every channel is closed, so that no more output can come.
     pub fn are_closed(&self) -> bool {
         self.stdout.pipe.is_none() && self.stderr.pipe.is_none() && self.messages.is_none()
     }
 
-    /// When something held back is due, or all is to be looked at again, if anything is.
+    /// The time at which [`Self::read_ready`] must be called even if no channel is readable: held
+    /// bytes must be released, or the throttle's pause ends.
     pub fn due(&self) -> Option<Instant> {
-        [self.stdout.due(), self.stderr.due(), self.patience.until()].into_iter().flatten().min()
+        [self.stdout.release_due(), self.stderr.release_due(), self.throttle.paused_until()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// Reads what is there, and gives out what is due.
+    /// Reads the readable channels, and releases held bytes whose time has expired.
     ///
-    /// Messages are read first, then both pipes are drained, and then output is given out before messages: so a message
-    /// never overtakes output that was flushed before it.
-    pub fn take(&mut self, readable: Readable, now: Instant) -> Vec<PendingEntry> {
-        let mut found = vec![];
+    /// A message never overtakes output that the program flushed before it: messages are read
+    /// first, then both pipes are drained, and the output comes before the messages in the
+    /// result.
+    pub fn read_ready(&mut self, readable: Readable, now: Instant) -> Vec<PendingEntry> {
+        let mut entries = vec![];
         self.buffers.reclaim();
-        self.patience.pass(now);
+        self.throttle.clear_expired_pause(now);
         let messages = if readable.messages { self.read_messages(TURN_BYTES) } else { vec![] };
-        let all = !messages.is_empty();
+        let has_messages = !messages.is_empty();
         let Self { stdout, stderr, buffers, .. } = self;
-        for (stream, readable) in [(stdout, readable.stdout), (stderr, readable.stderr)] {
-            if readable || all {
-                // All that is in the pipe now has been read when a message is passed on.
-                let waiting_bytes = if all { stream.waiting_bytes() } else { 0 };
-                stream.drain(waiting_bytes.max(TURN_BYTES), buffers, &mut found);
+        for (output, readable) in [(stdout, readable.stdout), (stderr, readable.stderr)] {
+            if readable || has_messages {
+                // Before a message, all bytes that are in the pipe now must be read.
+                let waiting_bytes = if has_messages { output.waiting_bytes() } else { 0 };
+                output.drain(waiting_bytes.max(TURN_BYTES), buffers, &mut entries);
             }
-            let must_go = all && stream.splitter.holds_mark();
-            if must_go || stream.due().is_some_and(|due| due <= now) {
-                stream.release(&mut found);
+            let must_release = has_messages && output.splitter.holds_partial_marker();
+            if must_release || output.release_due().is_some_and(|due| due <= now) {
+                output.release(&mut entries);
             }
         }
-        found.extend(messages);
+        entries.extend(messages);
         if readable.stdout || readable.stderr || readable.messages {
-            let read_bytes = found.iter().map(|found| found.data.len()).sum::<usize>();
-            self.patience.note(read_bytes >= READ_BYTES, now, own_cpu_time());
+            let read_bytes = entries.iter().map(|entry| entry.data.len()).sum::<usize>();
+            self.throttle.record_read(read_bytes >= READ_BYTES, now, own_cpu_time());
         }
-        found
+        entries
     }
 
-    /// Reads all that compile steps have said, when none of them runs any more.
-    pub fn take_said(&mut self) -> Vec<PendingEntry> {
-        let mut found = vec![];
-        self.stderr.drain(usize::MAX, &mut self.buffers, &mut found);
-        self.stderr.release(&mut found);
-        found
+    /// Reads all remaining output of the compile steps from standard error, when none of the
+    /// steps runs any more.
+    pub fn drain_compiler_output(&mut self) -> Vec<PendingEntry> {
+        let mut entries = vec![];
+        self.stderr.drain(usize::MAX, &mut self.buffers, &mut entries);
+        self.stderr.release(&mut entries);
+        entries
     }
 
-    /// Reads all that is left, when every process that could write has ended.
-    pub fn take_rest(&mut self) -> Vec<PendingEntry> {
-        let mut found = vec![];
-        // Somebody may yet hold the other ends (they passed them out of the sandbox): what is there is read, nothing awaited.
+    /// Reads all remaining output, when every process that could write has ended.
+    pub fn drain_all(&mut self) -> Vec<PendingEntry> {
+        let mut entries = vec![];
+        // A process outside the sandbox may still hold the program's ends, if the program has
+        // passed them on. So this reads the bytes that are there, and does not wait for an end of
+        // file.
         let mut messages = self.read_messages(usize::MAX);
-        messages.extend(self.last_line());
-        for stream in [&mut self.stdout, &mut self.stderr] {
-            stream.drain(usize::MAX, &mut self.buffers, &mut found);
-            stream.release(&mut found);
+        messages.extend(self.finish_message_lines());
+        for output in [&mut self.stdout, &mut self.stderr] {
+            output.drain(usize::MAX, &mut self.buffers, &mut entries);
+            output.release(&mut entries);
         }
-        found.extend(messages);
-        found
+        entries.extend(messages);
+        entries
     }
 
-    /// A last line that no newline ends.
-    fn last_line(&mut self) -> Vec<PendingEntry> {
-        let mut found = vec![];
-        self.lines.finish(|line| found.push(said(line)));
-        found
+    /// Returns the entry for a last line without a newline, if there is one.
+    fn finish_message_lines(&mut self) -> Vec<PendingEntry> {
+        let mut entries = vec![];
+        self.message_lines.finish(|line| entries.push(entry_of_line(line)));
+        entries
     }
 
     fn read_messages(&mut self, max_bytes: usize) -> Vec<PendingEntry> {
-        let mut found = vec![];
+        let mut entries = vec![];
         let mut total = 0;
-        let mut buffer = self.buffers.take();
+        let mut buffer = self.buffers.acquire();
         while let Some(messages) = &self.messages
             && total < max_bytes
         {
@@ -290,23 +311,24 @@ impl Outputs {
                 Ok(0) => self.messages = None,
                 Ok(length) => {
                     total += length;
-                    self.lines.push(&buffer, |line| found.push(said(line)));
+                    self.message_lines.push(&buffer, |line| entries.push(entry_of_line(line)));
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
                 Err(_) => self.messages = None,
             }
         }
-        self.buffers.give_back(buffer);
+        self.buffers.recycle(buffer);
         if self.messages.is_none() {
-            found.extend(self.last_line());
+            entries.extend(self.finish_message_lines());
         }
-        found
+        entries
     }
 }
 
-/// What becomes of a line of the message channel.
-fn said(line: Result<&[u8], (MessageError, &[u8])>) -> PendingEntry {
+/// Makes the entry for a line of the message channel: the message, or a note on standard error
+/// that the message was not sent.
+fn entry_of_line(line: Result<&[u8], (MessageError, &[u8])>) -> PendingEntry {
     match line {
         Ok(message) => PendingEntry { kind: Kind::Message, data: Bytes::copy_from_slice(message) },
         Err((why, line)) => PendingEntry { kind: Kind::Stderr, data: rejection_note(&why, line).into() },
@@ -335,7 +357,7 @@ mod tests {
         (Outputs::new(stdout, stderr, messages, 1000), Program { stdout: stdout_end, messages: messages_end })
     }
 
-    /// Writes the beginning of `bytes` that there is room for, and says how much that was.
+    /// Writes as much of `bytes` as there is room for. Returns the number of bytes written.
     fn fill(to: impl AsFd, bytes: &[u8]) -> usize {
         let mut written = 0;
         while written < bytes.len()
@@ -346,27 +368,27 @@ mod tests {
         written
     }
 
-    const EVERYTHING: Readable = Readable { stdout: true, stderr: true, messages: true };
+    const ALL_READABLE: Readable = Readable { stdout: true, stderr: true, messages: true };
 
     #[test]
-    fn the_last_message_is_whole_however_long() {
+    fn a_last_message_of_any_length_is_read_whole() {
         for size in [10_000, 150_000, 1_000_000] {
             let (mut outputs, program) = connected();
             let line = format!("{{\"msgtype\":\"a\",\"data\":\"{}\"}}\n", "x".repeat(size));
             let mut left = line.as_bytes();
-            let mut found = vec![];
+            let mut entries = vec![];
             loop {
                 left = &left[fill(&program.messages, left)..];
                 if left.is_empty() {
                     break;
                 }
-                found.extend(outputs.take(EVERYTHING, Instant::now()));
+                entries.extend(outputs.read_ready(ALL_READABLE, Instant::now()));
             }
-            // As much of it as a socket holds is still there when the program ends.
+            // The socket still holds a part of the message when the program ends.
             drop(program);
-            found.extend(outputs.take_rest());
-            assert_eq!(found.len(), 1, "a message of {size} bytes");
-            assert!(found[0].data == line.trim_end().as_bytes());
+            entries.extend(outputs.drain_all());
+            assert_eq!(entries.len(), 1, "a message of {size} bytes");
+            assert!(entries[0].data == line.trim_end().as_bytes());
         }
     }
 
@@ -375,61 +397,62 @@ mod tests {
         for is_closed in [true, false] {
             let (mut outputs, program) = connected();
             fill(&program.messages, b"{\"msgtype\":\"a\"}");
-            let somebody_holds_it = (!is_closed).then(|| fcntl_dupfd_cloexec(&program.messages, 0).unwrap());
+            let duplicate_end = (!is_closed).then(|| fcntl_dupfd_cloexec(&program.messages, 0).unwrap());
             drop(program);
-            let found = outputs.take_rest();
-            assert_eq!(found.len(), 1);
-            assert_eq!((found[0].kind, &*found[0].data), (Kind::Message, &br#"{"msgtype":"a"}"#[..]));
-            drop(somebody_holds_it);
+            let entries = outputs.drain_all();
+            assert_eq!(entries.len(), 1);
+            assert_eq!((entries[0].kind, &*entries[0].data), (Kind::Message, &br#"{"msgtype":"a"}"#[..]));
+            drop(duplicate_end);
         }
         let (mut outputs, program) = connected();
         fill(&program.messages, b"{\"msgtype\":");
         drop(program);
-        let found = outputs.take(EVERYTHING, Instant::now());
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].kind, Kind::Stderr);
-        assert!(String::from_utf8_lossy(&found[0].data).contains("not sent"));
+        let entries = outputs.read_ready(ALL_READABLE, Instant::now());
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].kind, Kind::Stderr);
+        assert!(String::from_utf8_lossy(&entries[0].data).contains("not sent"));
     }
 
-    /// What is read just when a message comes may end in the middle of a character, for the program writes on.
+    /// The read before a message may end in the middle of a character, because the program goes on
+    /// writing.
     #[test]
     fn a_message_does_not_break_a_character() {
         let (mut outputs, program) = connected();
         fill(&program.stdout, b"a\xe2\x82");
         fill(&program.messages, b"{\"msgtype\":\"a\"}\n");
-        let mut found = outputs.take(EVERYTHING, Instant::now());
+        let mut entries = outputs.read_ready(ALL_READABLE, Instant::now());
         fill(&program.stdout, b"\xac\n-");
         fill(&program.messages, b"{\"msgtype\":\"b\"}\n");
-        found.extend(outputs.take(EVERYTHING, Instant::now()));
-        let found: Vec<_> = found.iter().map(|found| std::str::from_utf8(&found.data).unwrap()).collect();
-        assert_eq!(found, ["a", r#"{"msgtype":"a"}"#, "€\n", "-", r#"{"msgtype":"b"}"#]);
+        entries.extend(outputs.read_ready(ALL_READABLE, Instant::now()));
+        let entries: Vec<_> = entries.iter().map(|entry| std::str::from_utf8(&entry.data).unwrap()).collect();
+        assert_eq!(entries, ["a", r#"{"msgtype":"a"}"#, "€\n", "-", r#"{"msgtype":"b"}"#]);
     }
 
-    /// A program may make its pipe larger (fcntl(2), F_SETPIPE_SZ).
+    /// A program may enlarge its pipe (fcntl(2), `F_SETPIPE_SZ`).
     #[test]
-    fn a_message_never_overtakes_what_a_large_pipe_held() {
+    fn a_message_never_overtakes_the_output_in_an_enlarged_pipe() {
         let (mut outputs, program) = connected();
         fcntl_setpipe_size(&program.stdout, 1024 * 1024).unwrap();
         let printed = fill(&program.stdout, &vec![b'x'; 600_000]);
         assert_eq!(printed, 600_000);
         fill(&program.messages, b"{\"msgtype\":\"a\"}\n");
-        let found = outputs.take(EVERYTHING, Instant::now());
-        assert_eq!(found.last().unwrap().kind, Kind::Message);
+        let entries = outputs.read_ready(ALL_READABLE, Instant::now());
+        assert_eq!(entries.last().unwrap().kind, Kind::Message);
         let before: usize =
-            found.iter().filter(|found| found.kind == Kind::Stdout).map(|found| found.data.len()).sum();
+            entries.iter().filter(|entry| entry.kind == Kind::Stdout).map(|entry| entry.data.len()).sum();
         assert_eq!(before, printed);
     }
 
     #[test]
-    fn what_a_large_pipe_held_at_the_end_is_all_read() {
+    fn all_output_in_an_enlarged_pipe_is_read_at_the_end() {
         let (mut outputs, program) = connected();
         fcntl_setpipe_size(&program.stdout, 1024 * 1024).unwrap();
         let line = [b"--MSG-- {\"msgtype\":\"a\",\"data\":\"", &*vec![b'x'; 600_000]].concat();
         assert_eq!(fill(&program.stdout, &line), line.len());
-        let somebody_holds_it = fcntl_dupfd_cloexec(&program.stdout, 0).unwrap();
+        let duplicate_end = fcntl_dupfd_cloexec(&program.stdout, 0).unwrap();
         drop(program);
-        let found = outputs.take_rest();
-        assert_eq!(found.iter().map(|found| found.data.len()).sum::<usize>(), line.len());
-        drop(somebody_holds_it);
+        let entries = outputs.drain_all();
+        assert_eq!(entries.iter().map(|entry| entry.data.len()).sum::<usize>(), line.len());
+        drop(duplicate_end);
     }
 }

@@ -1,88 +1,103 @@
-//! When a program's pipes are looked at: at once for who says something now and then, or answers; in a little while for who
-//! never stops.
+//! Spaces out the reads of a program's pipes. Output of a program that writes now and then is
+//! read at once. Output of a program that writes all the time, a little at a time, is read in
+//! batches.
 
 use std::time::{Duration, Instant};
 
-/// How long what a program says goes on gathering in its pipes when it says little at a time, all the time: each look costs more
-/// than such a program's writing. Far less than a pipe takes to fill.
-const GATHERING: Duration = Duration::from_micros(200);
-/// Looks in quick succession after which that begins, and how long it takes to have one of them again.
-const QUICK_LOOKS: u32 = 16;
-const QUICK_LOOK_EVERY: Duration = Duration::from_millis(1);
-/// CPU time that may be spent on what a program says before its share of the processors bounds that, too.
-const BURST: Duration = Duration::from_millis(1);
+/// Pause between two reads when batching has started. Output gathers in the pipes meanwhile.
+/// Batching saves CPU time, because a read costs the supervisor more than a small write costs the
+/// program. The pause is far shorter than the time in which a pipe fills.
+const BATCH_DELAY: Duration = Duration::from_micros(200);
+/// Bucket size: reads allowed back to back before batching starts.
+const READ_BURST: u32 = 16;
+/// Time in which the bucket gets one read back.
+const READ_REFILL: Duration = Duration::from_millis(1);
+/// CPU time that the supervisor may spend on the program's output in a burst. Beyond it, the
+/// program's CPU share limits that time too.
+const CPU_BURST: Duration = Duration::from_millis(1);
 
-/// The clock of one program's outputs.
+/// A token bucket that decides when the pipes of one program are read next.
 pub(crate) struct ReadThrottle {
-    quick_looks: u32,
-    looked: Instant,
-    until: Option<Instant>,
-    /// The program's share of the processors, in thousandths of one: no more than that is spent on what it says.
+    /// Reads that are allowed back to back now.
+    burst_tokens: u32,
+    last_read: Instant,
+    /// The end of the current pause, if there is one.
+    paused_until: Option<Instant>,
+    /// The program's CPU share, in thousandths of a processor. The supervisor spends no larger
+    /// share on the program's output.
     cpu_millicores: u32,
-    /// CPU time that is left of it, what was spent in all by the last look, and by how much that was too much.
-    left: Duration,
+    /// CPU time that may be spent without a pause.
+    credit: Duration,
+    /// CPU time that the supervisor had used in total at the last read.
     spent: Duration,
-    owed: Duration,
+    /// CPU time that was spent beyond the credit and that the share has not earned yet.
+    debt: Duration,
 }
 
 impl ReadThrottle {
-    /// Of a program with this share of the processors, whose supervisor has used so much CPU time so far.
+    /// Makes a throttle for a program with a CPU share of `cpu_millicores`, in thousandths of a
+    /// processor. `spent` is the CPU time that the supervisor has used so far.
     pub fn new(cpu_millicores: u32, spent: Duration) -> Self {
         Self {
-            quick_looks: QUICK_LOOKS,
-            looked: Instant::now(),
-            until: None,
+            burst_tokens: READ_BURST,
+            last_read: Instant::now(),
+            paused_until: None,
             cpu_millicores: cpu_millicores.max(1),
-            left: BURST,
+            credit: CPU_BURST,
             spent,
-            owed: Duration::ZERO,
+            debt: Duration::ZERO,
         }
     }
 
-    /// Until when nothing is looked at.
-    pub fn until(&self) -> Option<Instant> {
-        self.until
+    /// The end of the current pause, during which the pipes are not read; `None` if there is no
+    /// pause.
+    pub fn paused_until(&self) -> Option<Instant> {
+        self.paused_until
     }
 
-    /// It is so late.
-    pub fn pass(&mut self, now: Instant) {
-        self.until = self.until.filter(|until| now < *until);
+    /// Clears the pause if `now` is past its end.
+    pub fn clear_expired_pause(&mut self, now: Instant) {
+        self.paused_until = self.paused_until.filter(|until| now < *until);
     }
 
-    /// Somebody waits for an answer.
-    pub fn hurry(&mut self) {
-        self.quick_looks = QUICK_LOOKS;
-        self.until = None;
+    /// Refills the bucket and ends the pause, so that the next read happens at once. This is
+    /// called when a client is waiting for the program's reply.
+    pub fn refill(&mut self) {
+        self.burst_tokens = READ_BURST;
+        self.paused_until = None;
     }
 
-    /// Something was read: as much as can be at once, or less. `spent` is what the supervisor has used by now.
-    pub fn note(&mut self, is_much: bool, now: Instant, spent: Duration) {
-        let passed = now.duration_since(self.looked);
-        self.looked = now;
-        let earned = u32::try_from(passed.as_millis() / QUICK_LOOK_EVERY.as_millis()).unwrap_or(QUICK_LOOKS);
-        self.quick_looks = self.quick_looks.saturating_add(earned).min(QUICK_LOOKS);
-        let gathering = match self.quick_looks.checked_sub(1) {
-            Some(left) => {
-                self.quick_looks = left;
+    /// Records a read and starts a pause if one is due. `is_full_read` says whether the read
+    /// returned as many bytes as one read can. `spent` is the CPU time that the supervisor has
+    /// used so far.
+    pub fn record_read(&mut self, is_full_read: bool, now: Instant, spent: Duration) {
+        let elapsed = now.duration_since(self.last_read);
+        self.last_read = now;
+        let refilled = u32::try_from(elapsed.as_millis() / READ_REFILL.as_millis()).unwrap_or(READ_BURST);
+        self.burst_tokens = self.burst_tokens.saturating_add(refilled).min(READ_BURST);
+        let batch_delay = match self.burst_tokens.checked_sub(1) {
+            Some(tokens) => {
+                self.burst_tokens = tokens;
                 Duration::ZERO
             }
-            None if is_much => Duration::ZERO,
-            None => GATHERING,
+            None if is_full_read => Duration::ZERO,
+            None => BATCH_DELAY,
         };
-        let pause = gathering.max(self.pay(passed, spent));
-        self.until = (!pause.is_zero()).then(|| now + pause);
+        let pause = batch_delay.max(self.charge(elapsed, spent));
+        self.paused_until = (!pause.is_zero()).then(|| now + pause);
     }
 
-    /// Accounts for what was spent since the last look, so long ago. How long until the share makes up for it.
-    fn pay(&mut self, passed: Duration, spent: Duration) -> Duration {
+    /// Charges the CPU time that was spent since the last read, `elapsed` ago. Returns the time in
+    /// which the program's share earns the remaining debt.
+    fn charge(&mut self, elapsed: Duration, spent: Duration) -> Duration {
         let cost = spent.saturating_sub(self.spent);
-        let earned = passed * self.cpu_millicores / 1000;
-        let left = (self.left + earned.saturating_sub(self.owed)).min(BURST);
-        let owed = self.owed.saturating_sub(earned);
+        let earned = elapsed * self.cpu_millicores / 1000;
+        let credit = (self.credit + earned.saturating_sub(self.debt)).min(CPU_BURST);
+        let debt = self.debt.saturating_sub(earned);
         self.spent = spent;
-        self.left = left.saturating_sub(cost);
-        self.owed = owed + cost.saturating_sub(left);
-        self.owed * 1000 / self.cpu_millicores
+        self.credit = credit.saturating_sub(cost);
+        self.debt = debt + cost.saturating_sub(credit);
+        self.debt * 1000 / self.cpu_millicores
     }
 }
 
@@ -91,46 +106,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_never_stops_is_looked_at_in_a_while() {
-        let mut patience = ReadThrottle::new(1000, Duration::ZERO);
-        let began = Instant::now();
-        let later = |us| began + Duration::from_micros(us);
-        let note = |patience: &mut ReadThrottle, is_much, us| {
-            patience.note(is_much, later(us), Duration::ZERO);
-            patience.until()
+    fn a_program_that_writes_all_the_time_is_read_in_batches() {
+        let mut throttle = ReadThrottle::new(1000, Duration::ZERO);
+        let started = Instant::now();
+        let later = |us| started + Duration::from_micros(us);
+        let record_read = |throttle: &mut ReadThrottle, is_full_read, us| {
+            throttle.record_read(is_full_read, later(us), Duration::ZERO);
+            throttle.paused_until()
         };
-        for _ in 0..QUICK_LOOKS {
-            assert_eq!(note(&mut patience, false, 10), None);
+        for _ in 0..READ_BURST {
+            assert_eq!(record_read(&mut throttle, false, 10), None);
         }
-        assert_eq!(note(&mut patience, true, 20), None); // much at a time
-        assert_eq!(note(&mut patience, false, 30), Some(later(30) + GATHERING));
-        patience.pass(later(229));
-        assert!(patience.until().is_some());
-        patience.pass(later(230));
-        assert_eq!(patience.until(), None);
-        assert_eq!(note(&mut patience, false, 1500), None); // it has rested
-        assert!(note(&mut patience, false, 1510).is_some());
-        patience.hurry();
-        assert_eq!(note(&mut patience, false, 1520), None);
+        assert_eq!(record_read(&mut throttle, true, 20), None); // full reads are not batched
+        assert_eq!(record_read(&mut throttle, false, 30), Some(later(30) + BATCH_DELAY));
+        throttle.clear_expired_pause(later(229));
+        assert!(throttle.paused_until().is_some());
+        throttle.clear_expired_pause(later(230));
+        assert_eq!(throttle.paused_until(), None);
+        assert_eq!(record_read(&mut throttle, false, 1500), None); // one token was refilled
+        assert!(record_read(&mut throttle, false, 1510).is_some());
+        throttle.refill();
+        assert_eq!(record_read(&mut throttle, false, 1520), None);
     }
 
     #[test]
-    fn a_share_bounds_what_is_spent_on_it() {
-        let mut patience = ReadThrottle::new(100, Duration::from_secs(1));
-        let began = Instant::now();
-        let mut spent = Duration::from_secs(1) + BURST + Duration::from_millis(1);
-        patience.note(true, began, spent);
-        let pause = patience.until().unwrap().duration_since(began);
+    fn the_cpu_share_limits_the_time_spent_on_output() {
+        let mut throttle = ReadThrottle::new(100, Duration::from_secs(1));
+        let started = Instant::now();
+        let mut spent = Duration::from_secs(1) + CPU_BURST + Duration::from_millis(1);
+        throttle.record_read(true, started, spent);
+        let pause = throttle.paused_until().unwrap().duration_since(started);
         assert!(pause >= Duration::from_millis(9) && pause <= Duration::from_millis(10), "{pause:?}");
-        let after = began + pause;
-        patience.pass(after);
-        assert_eq!(patience.until(), None);
-        patience.note(true, after, spent); // what was owed is paid
-        assert_eq!(patience.until(), None);
+        let after = started + pause;
+        throttle.clear_expired_pause(after);
+        assert_eq!(throttle.paused_until(), None);
+        throttle.record_read(true, after, spent); // the debt is paid
+        assert_eq!(throttle.paused_until(), None);
         spent += Duration::from_millis(1);
-        patience.note(true, after, spent);
-        assert_eq!(patience.until(), Some(after + Duration::from_millis(10)));
-        patience.note(true, after + Duration::from_secs(60), spent + BURST);
-        assert_eq!(patience.until(), None);
+        throttle.record_read(true, after, spent);
+        assert_eq!(throttle.paused_until(), Some(after + Duration::from_millis(10)));
+        throttle.record_read(true, after + Duration::from_secs(60), spent + CPU_BURST);
+        assert_eq!(throttle.paused_until(), None);
     }
 }

@@ -1,7 +1,8 @@
-//! Cuts a program's output into what becomes entries: text that ends between two characters, and `--MSG--` lines.
+//! Splits a program's output into entries: text that ends between two characters, and messages.
 //!
-//! A line that starts with `--MSG--` and holds a message is that message; any other line is output. What may still become
-//! such a line, and a character that is not whole yet, is held back, but not for long: see [`Hold`].
+//! A line that starts with `--MSG--` and contains a valid message is that message. Every other
+//! line is output. The splitter holds back bytes that may still become such a line, and the start
+//! of a character whose other bytes are missing, but only for a short time: see [`Hold`].
 
 use std::{mem, time::Duration};
 
@@ -11,59 +12,66 @@ use memchr::memmem;
 
 use crate::io::messages;
 
-const MARK: &[u8] = b"--MSG--";
-const MARKED_LINE: &[u8] = b"\n--MSG--";
+/// Starts a line that may contain a message.
+const MARKER: &[u8] = b"--MSG--";
+const NEWLINE_AND_MARKER: &[u8] = b"\n--MSG--";
 
 /// A part of a program's output.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
-    /// Output as printed, at most [`MAX_WRITE_BYTES`].
+    /// Output as the program printed it, at most [`MAX_WRITE_BYTES`].
     Output(Bytes),
-    /// A message, checked: one line of JSON.
+    /// A valid message: one line of JSON.
     Message(Bytes),
 }
 
-/// How long the rest of a line may be held back, counted from the last byte that came.
+/// What the splitter holds back. This decides how long the bytes may be held back, counted from
+/// the last byte that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hold {
-    /// The start of the mark. Short, so that a prompt such as `- ` shows.
-    Briefly,
-    /// The start of a character. Nothing can be shown of it, and a program that writes byte by byte may lose the processor in
-    /// the middle, for a scheduler period or two.
-    UntilWhole,
-    /// `--MSG-- {`: a message on its way. Nobody's prompt looks like it, and a program that is short of CPU time may pause
-    /// for a scheduler period or more in the middle.
-    UntilItsEnd,
+    /// The marker or its start. The time is short, so that a prompt such as `- ` appears soon.
+    Marker,
+    /// The start of a character. It cannot be displayed yet. A program that writes byte by byte
+    /// may lose the processor in the middle of a character, for a scheduler period or two.
+    Character,
+    /// The start of a message: `--MSG-- {`. No prompt looks like this. A program that is short of
+    /// CPU time may pause in the middle of a message, for a scheduler period or more.
+    Message,
 }
 
 impl Hold {
+    /// The longest time for which the bytes are held back.
     pub fn duration(self) -> Duration {
         Duration::from_millis(match self {
-            Self::Briefly => 5,
-            Self::UntilWhole => 250,
-            Self::UntilItsEnd => 1000,
+            Self::Marker => 5,
+            Self::Character => 250,
+            Self::Message => 1000,
         })
     }
 }
 
-/// One output stream's state between two reads.
+/// The state of one output pipe between two reads.
 pub(crate) struct Splitter {
+    /// The bytes that are held back.
     held: Vec<u8>,
-    /// Whether what is held back is a message on its way: the mark, and after it at most white space and then `{`.
-    held_has_brace: bool,
-    line_start: bool,
+    /// Whether the held bytes are the start of a message: the marker, then at most white space,
+    /// then `{`.
+    holds_message_start: bool,
+    /// Whether the next bytes to be split start a line.
+    is_at_line_start: bool,
+    /// Whether the pipe may carry messages.
     has_messages: bool,
 }
 
 impl Splitter {
-    /// For standard output (`has_messages`) or standard error.
+    /// Makes a splitter for standard output (with `has_messages`) or standard error (without).
     pub fn new(has_messages: bool) -> Self {
-        Self { held: Vec::new(), held_has_brace: false, line_start: true, has_messages }
+        Self { held: Vec::new(), holds_message_start: false, is_at_line_start: true, has_messages }
     }
 
-    /// Takes what was read, and appends to `pieces` what is certain by now.
+    /// Adds bytes that were read, and appends to `pieces` every piece that is certain now.
     pub fn push(&mut self, bytes: Bytes, pieces: &mut Vec<Piece>) {
-        if self.keep(&bytes) {
+        if self.extend_held_message(&bytes) {
             return;
         }
         let mut held = mem::take(&mut self.held);
@@ -75,24 +83,25 @@ impl Splitter {
         };
         let rest = self.split(&all, pieces);
         self.held = all[rest..].to_vec();
-        let after = self.held.strip_prefix(MARK);
-        self.held_has_brace = after.is_some_and(|after| after.trim_ascii_start().starts_with(b"{"));
+        let after = self.held.strip_prefix(MARKER);
+        self.holds_message_start = after.is_some_and(|after| after.trim_ascii_start().starts_with(b"{"));
     }
 
-    /// Takes more of a line that is held back, where it is certain to be held back still. So each byte of a long message is
-    /// looked at once, in however small pieces it comes.
-    fn keep(&mut self, bytes: &[u8]) -> bool {
-        let is_marked = self.held.len() >= MARK.len() && self.held.starts_with(MARK);
+    /// Adds bytes to a held line that starts with the marker, if it is certain that the line
+    /// stays held back. Returns whether it did so. Without this, every small read of a long
+    /// message would examine all of its bytes again.
+    fn extend_held_message(&mut self, bytes: &[u8]) -> bool {
+        let is_marked = self.held.len() >= MARKER.len() && self.held.starts_with(MARKER);
         if !is_marked
-            || self.held.len() + bytes.len() > MARK.len() + MAX_PROGRAM_MESSAGE_BYTES
+            || self.held.len() + bytes.len() > MARKER.len() + MAX_PROGRAM_MESSAGE_BYTES
             || memchr::memchr(b'\n', bytes).is_some()
         {
             return false;
         }
-        if !self.held_has_brace {
+        if !self.holds_message_start {
             match bytes.trim_ascii_start() {
                 [] => {}
-                [b'{', ..] => self.held_has_brace = true,
+                [b'{', ..] => self.holds_message_start = true,
                 _ => return false,
             }
         }
@@ -100,116 +109,122 @@ impl Splitter {
         true
     }
 
-    /// Gives out what is held back: its time is up, or nothing follows.
+    /// Releases the held bytes as output, because their time has expired or no more bytes follow.
     pub fn release(&mut self, pieces: &mut Vec<Piece>) {
         if !self.held.is_empty() {
-            output(mem::take(&mut self.held).into(), pieces);
-            self.held_has_brace = false;
-            self.line_start = false;
+            push_output(mem::take(&mut self.held).into(), pieces);
+            self.holds_message_start = false;
+            self.is_at_line_start = false;
         }
     }
 
-    /// Whether what is held back is the start of the mark, and may as well be all that was meant. (The start of a character
-    /// never is: its rest follows, and whoever writes much at once is read in the middle of one.)
-    pub fn holds_mark(&self) -> bool {
-        !self.held_has_brace && self.held.first() == MARK.first()
+    /// Whether the held bytes are the marker or its start. They may as well be a complete prompt.
+    /// The start of a character never is: its other bytes follow. Such a start is held when a
+    /// read ends in the middle of a large write.
+    pub fn holds_partial_marker(&self) -> bool {
+        !self.holds_message_start && self.held.first() == MARKER.first()
     }
 
-    /// Whether and how long the rest may be held back.
+    /// What is held back, if anything is.
     pub fn hold(&self) -> Option<Hold> {
         match self.held.is_empty() {
             true => None,
-            false if self.held_has_brace => Some(Hold::UntilItsEnd),
-            false if !self.held[0].is_ascii() => Some(Hold::UntilWhole),
-            false => Some(Hold::Briefly),
+            false if self.holds_message_start => Some(Hold::Message),
+            false if !self.held[0].is_ascii() => Some(Hold::Character),
+            false => Some(Hold::Marker),
         }
     }
 
-    /// Returns where in `all` the part begins that must wait for more.
+    /// Splits `all` into pieces. Returns the position from which on bytes must be held back.
     fn split(&mut self, all: &Bytes, pieces: &mut Vec<Piece>) -> usize {
-        let mut from = 0; // where output not yet given out begins
-        let mut at = 0; // where we look
+        let mut from = 0; // start of the output that is not in `pieces` yet
+        let mut at = 0; // current position
         loop {
-            if self.has_messages && self.line_start && at < all.len() {
-                match marked_line(&all[at..]) {
-                    Marked::No => {}
-                    Marked::Undecided => {
-                        output(all.slice(from..at), pieces);
+            if self.has_messages && self.is_at_line_start && at < all.len() {
+                match classify_line(&all[at..]) {
+                    LineKind::Output => {}
+                    LineKind::Undecided => {
+                        push_output(all.slice(from..at), pieces);
                         return at;
                     }
-                    Marked::Message { json, length } => {
-                        output(all.slice(from..at), pieces);
+                    LineKind::Message { json, length } => {
+                        push_output(all.slice(from..at), pieces);
                         pieces.push(Piece::Message(json.into()));
                         at += length;
                         from = at;
                         continue;
                     }
                 }
-                self.line_start = false;
+                self.is_at_line_start = false;
             }
             match self.next_marked_line(&all[at..]) {
                 Some(length) => {
                     at += length;
-                    self.line_start = true;
+                    self.is_at_line_start = true;
                 }
                 None => {
-                    // A newline at the very end leaves the next read at the start of a line.
+                    // After a newline at the very end, the next read starts a line.
                     if let Some(last) = all.last().filter(|_| at < all.len()) {
-                        self.line_start = *last == b'\n';
+                        self.is_at_line_start = *last == b'\n';
                     }
-                    let end = from + whole_characters(&all[from..]);
-                    output(all.slice(from..end), pieces);
+                    let end = from + complete_characters_len(&all[from..]);
+                    push_output(all.slice(from..end), pieces);
                     return end;
                 }
             }
         }
     }
 
-    /// Length of `rest` up to the start of a line that has the mark, or that ends too early to tell.
+    /// Returns the position in `rest` of the next line that starts with the marker, or with a
+    /// part of the marker at the end of `rest`.
     fn next_marked_line(&self, rest: &[u8]) -> Option<usize> {
         if !self.has_messages {
             return None;
         }
-        if let Some(newline) = memmem::find(rest, MARKED_LINE) {
+        if let Some(newline) = memmem::find(rest, NEWLINE_AND_MARKER) {
             return Some(newline + 1);
         }
-        let tail = rest.len().saturating_sub(MARK.len());
+        let tail = rest.len().saturating_sub(MARKER.len());
         let start = tail + memchr::memrchr(b'\n', &rest[tail..])? + 1;
-        (start < rest.len() && MARK.starts_with(&rest[start..])).then_some(start)
+        (start < rest.len() && MARKER.starts_with(&rest[start..])).then_some(start)
     }
 }
 
-enum Marked {
-    No,
+/// What a line may contain, judged by its start.
+enum LineKind {
+    /// The line is not a message.
+    Output,
+    /// More bytes are needed to decide.
     Undecided,
+    /// The line is a message. `length` is the length of the line with its newline.
     Message { json: Vec<u8>, length: usize },
 }
 
-/// What the line that `rest` starts with is.
-fn marked_line(rest: &[u8]) -> Marked {
-    let Some(after) = rest.strip_prefix(MARK) else {
-        return if MARK.starts_with(rest) { Marked::Undecided } else { Marked::No };
+/// Classifies the line at the start of `rest`.
+fn classify_line(rest: &[u8]) -> LineKind {
+    let Some(after) = rest.strip_prefix(MARKER) else {
+        return if MARKER.starts_with(rest) { LineKind::Undecided } else { LineKind::Output };
     };
     match memchr::memchr(b'\n', after) {
-        Some(end) => match messages::check(&after[..end]) {
-            Ok(json) => Marked::Message { json: json.into_owned(), length: MARK.len() + end + 1 },
-            Err(_) => Marked::No,
+        Some(end) => match messages::validate(&after[..end]) {
+            Ok(json) => LineKind::Message { json: json.into_owned(), length: MARKER.len() + end + 1 },
+            Err(_) => LineKind::Output,
         },
-        None if after.len() > MAX_PROGRAM_MESSAGE_BYTES => Marked::No,
+        None if after.len() > MAX_PROGRAM_MESSAGE_BYTES => LineKind::Output,
         None => match after.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            None | Some(b'{') => Marked::Undecided,
-            Some(_) => Marked::No,
+            None | Some(b'{') => LineKind::Undecided,
+            Some(_) => LineKind::Output,
         },
     }
 }
 
-/// Appends output in entries of at most [`MAX_WRITE_BYTES`], cut between characters.
-fn output(mut bytes: Bytes, pieces: &mut Vec<Piece>) {
+/// Appends output in pieces of at most [`MAX_WRITE_BYTES`], cut between characters.
+fn push_output(mut bytes: Bytes, pieces: &mut Vec<Piece>) {
     while bytes.len() > MAX_WRITE_BYTES {
-        let is_inside = |at: usize| bytes[at] & 0xc0 == 0x80;
+        let is_inside_character = |at: usize| bytes[at] & 0xc0 == 0x80;
         let cut = (MAX_WRITE_BYTES - 3..=MAX_WRITE_BYTES)
             .rev()
-            .find(|at| !is_inside(*at))
+            .find(|at| !is_inside_character(*at))
             .unwrap_or(MAX_WRITE_BYTES);
         pieces.push(Piece::Output(bytes.split_to(cut)));
     }
@@ -218,12 +233,12 @@ fn output(mut bytes: Bytes, pieces: &mut Vec<Piece>) {
     }
 }
 
-/// Length of `bytes` without the start of a UTF-8 character at its end.
-fn whole_characters(bytes: &[u8]) -> usize {
+/// Returns the length of `bytes` without an incomplete UTF-8 character at the end.
+fn complete_characters_len(bytes: &[u8]) -> usize {
     for back in 1..=bytes.len().min(3) {
         let at = bytes.len() - back;
         let needed = match bytes[at] {
-            0x80..=0xbf => continue, // inside a character: look further back
+            0x80..=0xbf => continue, // inside a character: its start is further back
             0xc2..=0xdf => 2,
             0xe0..=0xef => 3,
             0xf0..=0xf4 => 4,
@@ -246,7 +261,8 @@ mod tests {
         Piece::Message(Bytes::copy_from_slice(json.as_bytes()))
     }
 
-    /// Splits `input` given in parts of `size` bytes, everything released at the end; neighbouring output joined.
+    /// Splits `input` in reads of `size` bytes and releases all held bytes at the end. Joins
+    /// neighbouring pieces of output.
     fn split(input: &[u8], size: usize) -> Vec<Piece> {
         let mut splitter = Splitter::new(true);
         let mut pieces = vec![];
@@ -268,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn however_it_is_read_the_result_is_the_same() {
+    fn the_result_does_not_depend_on_the_size_of_the_reads() {
         let input = "a\n--MSG-- {\"msgtype\":\"draw\",\"n\":1}\nb ü\n--MSG--{\"msgtype\":\"x\"}\n\
                      --MSG-- not json\n --MSG-- {\"msgtype\":\"y\"}\n--MSG-- {\"msgtype\":\"write\"}\n--\n--MSG-- {\"a\":";
         let expected = [
@@ -286,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_become_a_message_is_held_back() {
+    fn only_partial_markers_messages_and_characters_are_held_back() {
         let hold = |input: &str| {
             let mut splitter = Splitter::new(true);
             let mut pieces = vec![];
@@ -295,17 +311,17 @@ mod tests {
         };
         assert_eq!(hold("name? "), None);
         assert_eq!(hold("a\n- "), None);
-        assert_eq!(hold("a\n-"), Some(Hold::Briefly));
-        assert_eq!(hold("--MSG-- "), Some(Hold::Briefly));
+        assert_eq!(hold("a\n-"), Some(Hold::Marker));
+        assert_eq!(hold("--MSG-- "), Some(Hold::Marker));
         assert_eq!(hold("--MSG-- hello"), None);
         let mut splitter = Splitter::new(true);
         splitter.push(Bytes::from_static(&"é".as_bytes()[..1]), &mut vec![]);
-        assert_eq!(splitter.hold(), Some(Hold::UntilWhole));
-        assert_eq!(hold("--MSG-- {\"msgtype\""), Some(Hold::UntilItsEnd));
+        assert_eq!(splitter.hold(), Some(Hold::Character));
+        assert_eq!(hold("--MSG-- {\"msgtype\""), Some(Hold::Message));
     }
 
     #[test]
-    fn a_prompt_that_was_let_go_is_not_the_start_of_a_line() {
+    fn a_released_prompt_is_not_the_start_of_a_message() {
         let mut splitter = Splitter::new(true);
         let mut pieces = vec![];
         splitter.push(b"--"[..].into(), &mut pieces);
@@ -315,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_stay_whole_and_entries_small() {
+    fn characters_stay_whole_and_pieces_stay_small() {
         let input = "a".to_owned() + &"é€😀".repeat(20_000);
         for size in [1000, 4096, 65_536, 300_000] {
             let mut splitter = Splitter::new(false);
@@ -325,7 +341,7 @@ mod tests {
             splitter.release(&mut pieces);
             let mut joined = String::new();
             for piece in pieces {
-                let Piece::Output(bytes) = piece else { panic!("no messages here") };
+                let Piece::Output(bytes) = piece else { panic!("there are no messages") };
                 assert!(bytes.len() <= MAX_WRITE_BYTES);
                 joined += std::str::from_utf8(&bytes).unwrap();
             }
@@ -344,10 +360,10 @@ mod tests {
         assert!(pieces.len() > 64);
     }
 
-    /// Each byte is looked at a few times at most. To look at all that is held back for each byte that comes would take
-    /// minutes here.
+    /// Each byte may be examined only a few times. Examining all held bytes after each read would
+    /// take minutes here.
     #[test]
-    fn a_message_that_comes_byte_by_byte_costs_its_length() {
+    fn a_message_in_single_bytes_takes_linear_time() {
         for start in ["--MSG-- {\"msgtype\":\"x\",\"data\":\"", "--MSG-- "] {
             let mut splitter = Splitter::new(true);
             let mut pieces = vec![];
@@ -362,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_message_however_it_is_read() {
+    fn the_longest_message_is_accepted_in_reads_of_any_size() {
         let max = MAX_PROGRAM_MESSAGE_BYTES;
         for (length, is_message) in [(max, true), (max + 1, false)] {
             let mut json = br#"{"msgtype":"x","data":""#.to_vec();

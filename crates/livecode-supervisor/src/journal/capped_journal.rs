@@ -1,4 +1,4 @@
-//! What a supervisor writes down: entries of the journal, within the session's cap.
+//! Writes entries to the journal within the output limit of the session.
 
 use std::io;
 
@@ -8,28 +8,31 @@ use livecode_protocol::control::{ClosingEntry, SupervisorNotice};
 
 use crate::{compile_cache::CompileResult, journal::sync::Syncer, time::now_us};
 
-/// What an entry counts at least, in bytes: as much as its header takes in the journal, or a program that writes byte by byte
-/// would fill many times its cap.
+/// The least number of bytes that an entry counts against the limit: as many as its header takes
+/// in the journal. Otherwise the journal of a program that writes byte by byte would grow to many
+/// times the limit.
 const MIN_CHARGE_BYTES: usize = livecode_journal::RECORD_HEADER_BYTES;
 
+/// The journal's writer within the output limit of the session.
 pub(crate) struct CappedJournal {
     journal: Writer,
-    /// Syncs the journal; the loop asks it when it is due.
+    /// Syncs the journal. The supervisor's loop calls it when a sync is due.
     pub syncer: Syncer,
     used_bytes: u64,
     max_bytes: u64,
-    pending: bool,
+    /// Whether there are entries that are not flushed yet.
+    has_pending: bool,
 }
 
 impl CappedJournal {
-    /// Writes to `journal`, at most `max_bytes` of payload.
+    /// Limits the payloads in `journal` to `max_bytes` in total.
     pub fn new(journal: Writer, max_bytes: u64) -> io::Result<Self> {
         let syncer = Syncer::new(journal.file())?;
-        Ok(Self { journal, syncer, used_bytes: 0, max_bytes, pending: false })
+        Ok(Self { journal, syncer, used_bytes: 0, max_bytes, has_pending: false })
     }
 
-    /// Appends an entry. Returns `false` where that passes the cap: of output the part that fits is kept, of a message
-    /// nothing, and nothing at all from then on.
+    /// Appends an entry. Returns `false` if the entry exceeds the limit. In that case, output is
+    /// cut to the part that fits, a message is dropped, and no later entry fits any more.
     pub fn append(&mut self, kind: Kind, data: Bytes) -> bool {
         let room = usize::try_from(self.max_bytes - self.used_bytes).unwrap_or(usize::MAX);
         if data.len().max(MIN_CHARGE_BYTES) <= room {
@@ -37,9 +40,10 @@ impl CappedJournal {
             return true;
         }
         if kind != Kind::Message {
-            let is_inside = |at: usize| data.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+            let is_inside_character = |at: usize| data.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
             let room = room.min(data.len());
-            let cut = (room.saturating_sub(3)..=room).rev().find(|at| !is_inside(*at)).unwrap_or(room);
+            let cut =
+                (room.saturating_sub(3)..=room).rev().find(|at| !is_inside_character(*at)).unwrap_or(room);
             self.push(kind, data.slice(..cut));
         }
         self.used_bytes = self.max_bytes;
@@ -50,60 +54,64 @@ impl CappedJournal {
         if !data.is_empty() {
             self.used_bytes += data.len().max(MIN_CHARGE_BYTES) as u64;
             self.journal.push_shared(kind, now_us(), data);
-            self.pending = true;
+            self.has_pending = true;
         }
     }
 
-    /// Says something of LiveCode's own on the program's standard error, cap or not.
-    pub fn say(&mut self, text: &str) {
+    /// Appends a note of LiveCode's own to the program's standard error. The limit does not apply
+    /// to it.
+    pub fn write_note(&mut self, text: &str) {
         self.journal.push(Kind::Stderr, now_us(), format!("livecode: {text}\n").as_bytes());
-        self.pending = true;
+        self.has_pending = true;
     }
 
-    /// Writes what was appended. Returns whether there was anything; readers are told then.
+    /// Writes the appended entries to the file. Returns whether there were any; if so, the servers
+    /// must be notified.
     pub fn flush(&mut self) -> bool {
-        if !std::mem::take(&mut self.pending) {
+        if !std::mem::take(&mut self.has_pending) {
             return false;
         }
-        // Entries that found no room keep their numbers; readers are told of a gap.
+        // Entries for which the disk has no room keep their numbers, so readers see a gap.
         let _ = self.journal.flush();
-        self.syncer.mark();
+        self.syncer.mark_dirty();
         true
     }
 
-    /// How far the journal reaches.
+    /// Returns a notice that says how far the journal reaches.
     pub fn progress(
         &self,
         started_us: Option<u64>,
         active_us: Option<u64>,
-        kept: CompileResult,
+        compile_result: CompileResult,
     ) -> SupervisorNotice {
         SupervisorNotice::Progress {
-            entries: self.journal.entries(),
-            bytes: self.journal.bytes(),
+            entries: self.journal.last_seq(),
+            bytes: self.journal.written_bytes(),
             started_us,
             active_us,
-            compiled: kept.compiled,
-            stored_bytes: kept.stored_bytes,
+            compiled: compile_result.compiled,
+            stored_bytes: compile_result.stored_bytes,
             ended: false,
         }
     }
 
-    /// Writes the closing entry. Returns the last progress, and what is left to do when everybody has been told: syncing.
+    /// Writes the closing entry. Returns the last progress notice, and the syncer, which the
+    /// caller finishes when all servers have been notified.
     ///
     /// # Errors
-    /// Where even the room set aside could not be written to; then the server closes the journal.
+    /// Fails if the closing entry could not be written, not even into the reserve. The server then
+    /// closes the journal.
     pub fn finish(
         mut self,
-        ending: &ClosingEntry,
-        kept: CompileResult,
+        closing_entry: &ClosingEntry,
+        compile_result: CompileResult,
     ) -> Result<(SupervisorNotice, Syncer), WriteError> {
         self.flush();
-        let entries = self.journal.entries() + 1;
-        let json = serde_json::to_vec(ending).unwrap_or_default();
-        let bytes = self.journal.finish(ending.ended_us, &json)?;
-        let started_us = (ending.started_us != 0).then_some(ending.started_us);
-        let CompileResult { compiled, stored_bytes } = kept;
+        let entries = self.journal.last_seq() + 1;
+        let json = serde_json::to_vec(closing_entry).unwrap_or_default();
+        let bytes = self.journal.finish(closing_entry.ended_us, &json)?;
+        let started_us = (closing_entry.started_us != 0).then_some(closing_entry.started_us);
+        let CompileResult { compiled, stored_bytes } = compile_result;
         let progress = SupervisorNotice::Progress {
             entries,
             bytes,

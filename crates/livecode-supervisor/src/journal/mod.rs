@@ -1,4 +1,4 @@
-//! The journal as a supervisor writes it.
+//! The journal as the supervisor writes it.
 
 pub(crate) mod capped_journal;
 pub(crate) mod sync;

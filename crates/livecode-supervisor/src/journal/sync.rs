@@ -1,8 +1,9 @@
-//! The journal to the disk, off the loop that reads the pipes.
+//! Syncs the journal to the disk without blocking the loop that reads the pipes.
 //!
-//! The page cache outlives any process; only a power cut can lose what was not synced. A message is never held up for
-//! it: a thread syncs within 100 ms of the first byte that is not on the disk yet. A session that ends before then
-//! never starts the thread.
+//! The page cache outlives every process, so only a power failure can lose data that is not
+//! synced. No message is delayed for a sync: a separate thread syncs the file within 100 ms of
+//! the first write that is not on the disk yet. A session that ends before its first sync is due
+//! never starts that thread.
 
 use std::{
     fs::File,
@@ -12,43 +13,47 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long what was written may wait for its sync to begin. The sync itself takes a few milliseconds more.
-const DELAY: Duration = Duration::from_millis(50);
+/// Time between a write and the start of its sync. The sync itself takes a few milliseconds more.
+const SYNC_DELAY: Duration = Duration::from_millis(50);
 
+/// Syncs one journal.
 pub(crate) struct Syncer {
     file: File,
+    /// The time of the first write that is not covered by a sync.
     dirty_since: Option<Instant>,
-    thread: Option<SyncSender<()>>,
+    /// The channel to the thread that syncs, once that thread has been started.
+    requests: Option<SyncSender<()>>,
 }
 
 impl Syncer {
     pub fn new(file: &File) -> io::Result<Self> {
-        Ok(Self { file: file.try_clone()?, dirty_since: None, thread: None })
+        Ok(Self { file: file.try_clone()?, dirty_since: None, requests: None })
     }
 
-    /// Something was written.
-    pub fn mark(&mut self) {
+    /// Records that the file was written to.
+    pub fn mark_dirty(&mut self) {
         self.dirty_since.get_or_insert_with(Instant::now);
     }
 
-    /// When [`Self::run`] is due.
+    /// The time at which [`Self::sync_if_due`] must be called next.
     pub fn due(&self) -> Option<Instant> {
-        self.dirty_since.map(|since| since + DELAY)
+        self.dirty_since.map(|since| since + SYNC_DELAY)
     }
 
-    /// Has what is due synced.
-    pub fn run(&mut self, now: Instant) {
+    /// Starts a sync on the thread if one is due.
+    pub fn sync_if_due(&mut self, now: Instant) {
         if self.due().is_none_or(|due| due > now) {
             return;
         }
         self.dirty_since = None;
-        if self.thread.is_none() {
-            self.thread = self.start_thread().ok();
+        if self.requests.is_none() {
+            self.requests = self.start_thread().ok();
         }
-        match &self.thread {
-            // Full means that a sync is waiting to begin, which will cover this too.
-            Some(thread) => drop(thread.try_send(())),
-            None => drop(self.file.sync_data()), // no thread to be had: better late than never
+        match &self.requests {
+            // If the channel is full, a sync has not started yet, and it will cover this write
+            // too.
+            Some(requests) => drop(requests.try_send(())),
+            None => drop(self.file.sync_data()), // the thread could not be started: block instead
         }
     }
 
@@ -60,7 +65,8 @@ impl Syncer {
         Ok(sender)
     }
 
-    /// Gives back what is set aside, and syncs at once what is left; the session is over and nobody waits.
+    /// Releases the reserve of the journal and syncs the file. This blocks, so it is called only
+    /// when the session is over and nobody waits.
     pub fn finish(self) {
         let _ = livecode_journal::release_reserve(&self.file);
         let _ = self.file.sync_data();

@@ -1,51 +1,61 @@
-//! Which programs give way: one that computes for long yields the processors to those that begin, or answer somebody, so
-//! that a bomb beside them is not felt. On a machine that is not full nobody is the slower for it.
+//! Decides which programs are deprioritised. A program that computes for long gets CPU time only
+//! after programs that have just started or that answer a client, so that a fork bomb or a busy
+//! loop does not slow them down. On a machine with free CPU time, a deprioritised program is not
+//! slower.
 
 use std::time::{Duration, Instant};
 
-use livecode_sandbox::Sandbox;
-use rustix::time::{ClockId, clock_gettime};
-
-/// How long after its start a program is first looked at: most have ended by then.
-const FIRST_LOOK: Duration = Duration::from_millis(10);
-/// How often while it works, after ever longer pauses.
-const INTERVAL: Duration = Duration::from_millis(320);
-/// How seldom, at most, while it rests: for so long one that begins to compute is taken for one that does not.
-const MAX_INTERVAL: Duration = Duration::from_secs(2);
-/// What a program must use of a processor between two looks to be one that computes: so many percent, and so many
-/// milliseconds, which is more than a small program needs in all.
+/// Time between the start of a program and its first check. Most programs have ended by then.
+const FIRST_CHECK: Duration = Duration::from_millis(10);
+/// The longest interval between two checks of a program that uses CPU time. The interval doubles
+/// from check to check until then.
+const MAX_BUSY_INTERVAL: Duration = Duration::from_millis(320);
+/// The longest interval between two checks of a program that uses no CPU time. A program that
+/// starts to compute keeps its priority for at most this time.
+const MAX_IDLE_INTERVAL: Duration = Duration::from_secs(2);
+/// The least share of a processor, in percent, that a program must use between two checks to be
+/// deprioritised.
 const BUSY_PERCENT: u64 = 12;
+/// The least CPU time, in milliseconds, that a program must also use between two checks to be
+/// deprioritised. A small program needs less than this in total.
 const BUSY_MS: u64 = 6;
-/// What it must not use any more to be none: much less, for who gives way gets less than it would use.
+/// A deprioritised program gets its priority back when it uses less than this share of a
+/// processor, in percent. The value is much lower than [`BUSY_PERCENT`], because a deprioritised
+/// program gets less CPU time than it would use.
 const QUIET_PERCENT: u64 = 3;
 
-/// The clock of one session.
+/// Decides for one session.
 #[derive(Default)]
 pub(crate) struct CpuDeprioritizer {
+    /// The time of the next check, if there is to be one.
     due: Option<Instant>,
+    /// The time between the last two checks.
     interval: Duration,
-    looked: Option<Instant>,
+    last_check: Option<Instant>,
+    /// CPU time that the program had used at the last check.
     cpu_ms: u64,
-    gives_way: bool,
+    is_deprioritized: bool,
 }
 
 impl CpuDeprioritizer {
-    /// A step begins, when so much was used by all before it. Whether those gave way, which is over.
-    pub fn begin(&mut self, now: Instant, cpu_ms: u64) -> bool {
-        let gave_way = self.gives_way;
-        let due = now.checked_add(FIRST_LOOK);
-        *self = Self { due, interval: FIRST_LOOK, looked: Some(now), cpu_ms, gives_way: false };
-        gave_way
+    /// Restarts the checks for a new step, which is not deprioritised. `cpu_ms` is the CPU time
+    /// that all steps before it have used. Returns whether the step before it was deprioritised.
+    pub fn start_step(&mut self, now: Instant, cpu_ms: u64) -> bool {
+        let was_deprioritized = self.is_deprioritized;
+        let due = now.checked_add(FIRST_CHECK);
+        *self = Self { due, interval: FIRST_CHECK, last_check: Some(now), cpu_ms, is_deprioritized: false };
+        was_deprioritized
     }
 
-    /// When to look next.
+    /// The time of the next check.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Looks where it is time to: whether the program is to give way from now on, if that is new. `cpu_ms` is what it has
-    /// used so far; where nothing counts that, it is not asked again.
-    pub fn look(&mut self, now: Instant, cpu_ms: impl FnOnce() -> Option<u64>) -> Option<bool> {
+    /// Checks the program if a check is due. Returns whether the program is to be deprioritised
+    /// from now on, or `None` if nothing changes. `cpu_ms` returns the CPU time that the program
+    /// has used so far. If nothing counts that time, `cpu_ms` returns `None` and the checks end.
+    pub fn check(&mut self, now: Instant, cpu_ms: impl FnOnce() -> Option<u64>) -> Option<bool> {
         if self.due.is_none_or(|due| now < due) {
             return None;
         }
@@ -53,30 +63,21 @@ impl CpuDeprioritizer {
             self.due = None;
             return None;
         };
-        let passed_ms = self.looked.map_or(0, |looked| now.duration_since(looked).as_millis() as u64).max(1);
+        let elapsed_ms =
+            self.last_check.map_or(0, |checked| now.duration_since(checked).as_millis() as u64).max(1);
         let used_ms = cpu_ms.saturating_sub(self.cpu_ms);
-        let at_most = if used_ms == 0 { MAX_INTERVAL } else { INTERVAL };
-        self.interval = (self.interval * 2).min(at_most);
-        (self.looked, self.cpu_ms, self.due) = (Some(now), cpu_ms, now.checked_add(self.interval));
-        let is_more_than = |percent| used_ms * 100 >= passed_ms * percent;
-        let gives_way = if self.gives_way {
-            is_more_than(QUIET_PERCENT)
+        let max_interval = if used_ms == 0 { MAX_IDLE_INTERVAL } else { MAX_BUSY_INTERVAL };
+        self.interval = (self.interval * 2).min(max_interval);
+        (self.last_check, self.cpu_ms, self.due) = (Some(now), cpu_ms, now.checked_add(self.interval));
+        let has_used_percent = |percent| used_ms * 100 >= elapsed_ms * percent;
+        let is_deprioritized = if self.is_deprioritized {
+            has_used_percent(QUIET_PERCENT)
         } else {
-            used_ms >= BUSY_MS && is_more_than(BUSY_PERCENT)
+            used_ms >= BUSY_MS && has_used_percent(BUSY_PERCENT)
         };
-        (std::mem::replace(&mut self.gives_way, gives_way) != gives_way).then_some(gives_way)
+        let was_deprioritized = std::mem::replace(&mut self.is_deprioritized, is_deprioritized);
+        (was_deprioritized != is_deprioritized).then_some(is_deprioritized)
     }
-}
-
-/// CPU time that went into a program so far, in milliseconds, where it can be had to give way: also what its supervisor does
-/// with what it says.
-pub(crate) fn used_ms(sandbox: &Sandbox) -> Option<u64> {
-    Some(sandbox.counted_cpu_ms()? + own_cpu_time().as_millis() as u64)
-}
-
-/// CPU time that this process has used.
-pub(crate) fn own_cpu_time() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -84,42 +85,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_computes_gives_way_until_it_rests() {
-        let began = Instant::now();
-        let mut pace = CpuDeprioritizer::default();
-        let (mut now, mut used_ms) = (began, 20);
-        let mut passes = |pace: &mut CpuDeprioritizer, percent: u64| {
-            let due = pace.due().unwrap();
-            assert_eq!(pace.look(due - Duration::from_millis(1), || unreachable!()), None);
+    fn a_busy_program_is_deprioritised_until_it_is_quiet() {
+        let started = Instant::now();
+        let mut deprioritizer = CpuDeprioritizer::default();
+        let (mut now, mut used_ms) = (started, 20);
+        let mut check_after_using = |deprioritizer: &mut CpuDeprioritizer, percent: u64| {
+            let due = deprioritizer.due().unwrap();
+            assert_eq!(deprioritizer.check(due - Duration::from_millis(1), || unreachable!()), None);
             used_ms += due.duration_since(now).as_millis() as u64 * percent / 100;
             now = due;
-            pace.look(now, || Some(used_ms))
+            deprioritizer.check(now, || Some(used_ms))
         };
-        assert!(!pace.begin(began, 20));
-        assert_eq!(passes(&mut pace, 40), None); // most programs
-        assert_eq!(passes(&mut pace, 25), None);
-        assert_eq!(passes(&mut pace, 25), Some(true)); // as much as a quarter of a processor allows
-        assert_eq!(passes(&mut pace, 100), None);
-        assert_eq!(passes(&mut pace, 5), None); // between the two it stays what it is
-        assert_eq!(passes(&mut pace, 2), Some(false));
-        assert_eq!(passes(&mut pace, 10), None);
-        assert_eq!(passes(&mut pace, 90), Some(true));
-        assert!(pace.begin(now, used_ms)); // the next step is another program
-        assert!(!pace.begin(now, used_ms));
+        assert!(!deprioritizer.start_step(started, 20));
+        assert_eq!(check_after_using(&mut deprioritizer, 40), None); // most programs
+        assert_eq!(check_after_using(&mut deprioritizer, 25), None);
+        // A share of a quarter of a processor allows no more than this.
+        assert_eq!(check_after_using(&mut deprioritizer, 25), Some(true));
+        assert_eq!(check_after_using(&mut deprioritizer, 100), None);
+        // Between the two limits, nothing changes.
+        assert_eq!(check_after_using(&mut deprioritizer, 5), None);
+        assert_eq!(check_after_using(&mut deprioritizer, 2), Some(false));
+        assert_eq!(check_after_using(&mut deprioritizer, 10), None);
+        assert_eq!(check_after_using(&mut deprioritizer, 90), Some(true));
+        assert!(deprioritizer.start_step(now, used_ms)); // the next step is another program
+        assert!(!deprioritizer.start_step(now, used_ms));
     }
 
     #[test]
-    fn who_rests_is_seldom_looked_at() {
-        let began = Instant::now();
-        let mut pace = CpuDeprioritizer::default();
-        pace.begin(began, 5);
-        let mut looks = 0;
-        while let Some(due) = pace.due().filter(|due| *due < began + Duration::from_secs(60)) {
-            assert_eq!(pace.look(due, || Some(5)), None);
-            looks += 1;
+    fn an_idle_program_is_rarely_checked() {
+        let started = Instant::now();
+        let mut deprioritizer = CpuDeprioritizer::default();
+        deprioritizer.start_step(started, 5);
+        let mut checks = 0;
+        while let Some(due) = deprioritizer.due().filter(|due| *due < started + Duration::from_secs(60)) {
+            assert_eq!(deprioritizer.check(due, || Some(5)), None);
+            checks += 1;
         }
-        assert!((30..=40).contains(&looks), "{looks}");
-        assert_eq!(pace.look(pace.due().unwrap(), || None), None); // nothing counts
-        assert_eq!(pace.due(), None);
+        assert!((30..=40).contains(&checks), "{checks}");
+        // If nothing counts the CPU time, the checks end.
+        assert_eq!(deprioritizer.check(deprioritizer.due().unwrap(), || None), None);
+        assert_eq!(deprioritizer.due(), None);
     }
 }

@@ -1,77 +1,84 @@
-//! For how long nothing was done.
+//! Ends a session in which nothing has happened for too long.
 //!
-//! What counts is what the program does (it writes, or uses a processor) and what a client passes in. Somebody who comes
-//! back and only reads has done nothing: a page that reconnects all night must not keep a forgotten program alive.
+//! Activity is what the program does (it writes, or it uses CPU time) and what a client sends to
+//! it. A client that reconnects and only reads is not activity: a page that reconnects all night
+//! must not keep a forgotten program alive.
 
 use std::time::{Duration, Instant};
 
 use crate::time::now_us;
 
-/// CPU time between two looks that shows a program at work, in milliseconds: more than a sleeping runtime's housekeeping.
-const WORK_MS: u64 = 50;
+/// CPU time between two checks, in milliseconds, that counts as activity. It is more than the
+/// housekeeping of a sleeping runtime uses.
+const ACTIVE_CPU_MS: u64 = 50;
 
+/// Measures the time since the last activity of one session.
 pub(crate) struct IdleTimer {
-    limit: Option<Duration>,
-    since: Instant,
+    timeout: Option<Duration>,
+    /// The time of the last activity.
+    active_since: Instant,
+    /// The time of the last output or delivery, in microseconds since the epoch.
     active_us: Option<u64>,
-    /// CPU time of the session when it was last looked at.
+    /// CPU time of the session at the last check.
     cpu_ms: u64,
-    /// CPU time that was seen to be used since.
-    worked_ms: u64,
+    /// CPU time that samples have shown since the last check.
+    sampled_cpu_ms: u64,
 }
 
 impl IdleTimer {
-    /// Nothing may be done for `limit_ms` at most.
-    pub fn new(limit_ms: Option<u64>, now: Instant) -> Self {
+    /// Makes a timer that expires after `timeout_ms` without activity, or never if that is `None`.
+    pub fn new(timeout_ms: Option<u64>, now: Instant) -> Self {
         Self {
-            limit: limit_ms.map(Duration::from_millis),
-            since: now,
+            timeout: timeout_ms.map(Duration::from_millis),
+            active_since: now,
             active_us: None,
             cpu_ms: 0,
-            worked_ms: 0,
+            sampled_cpu_ms: 0,
         }
     }
 
-    /// A step of the program begins: nothing could be done before.
-    pub fn begin(&mut self) {
-        self.since = Instant::now();
+    /// Restarts the timer for a new step, because the program could not do anything before.
+    pub fn start_step(&mut self) {
+        self.active_since = Instant::now();
     }
 
-    /// Something was done just now.
-    pub fn note(&mut self) {
-        self.since = Instant::now();
+    /// Records that there was output or a delivery just now.
+    pub fn record_activity(&mut self) {
+        self.active_since = Instant::now();
         self.active_us = Some(now_us());
     }
 
-    /// The program was seen to use CPU time, which may not show in what it used in all: that of children nobody waits for
-    /// goes with them.
-    pub fn works(&mut self, ms: u64) {
-        self.worked_ms += ms;
+    /// Records that a sample showed CPU time of the program. This time may be missing in the
+    /// total of the session, because the CPU time of a child that its parent does not wait for
+    /// disappears with the child.
+    pub fn record_sampled_cpu(&mut self, cpu_ms: u64) {
+        self.sampled_cpu_ms += cpu_ms;
     }
 
-    /// When something was last done, in microseconds since the epoch.
+    /// The time of the last output or delivery, in microseconds since the epoch.
     pub fn active_us(&self) -> Option<u64> {
         self.active_us
     }
 
-    /// When [`Self::is_over`] must be asked.
+    /// The time at which [`Self::has_expired`] must be called next.
     pub fn due(&self) -> Option<Instant> {
-        self.since.checked_add(self.limit?)
+        self.active_since.checked_add(self.timeout?)
     }
 
-    /// Whether nothing was done for too long. `cpu_ms` is what the session used so far, where that is counted.
-    pub fn is_over(&mut self, now: Instant, cpu_ms: impl FnOnce() -> Option<u64>) -> bool {
+    /// Whether there was no activity for the whole timeout. `cpu_ms` returns the CPU time of the
+    /// session so far, or `None` if nothing counts it.
+    pub fn has_expired(&mut self, now: Instant, cpu_ms: impl FnOnce() -> Option<u64>) -> bool {
         if self.due().is_none_or(|due| now < due) {
             return false;
         }
-        let used_ms = cpu_ms().unwrap_or(0);
-        let worked_ms = std::mem::take(&mut self.worked_ms);
-        let is_at_work = used_ms >= self.cpu_ms + WORK_MS || worked_ms >= WORK_MS;
-        self.cpu_ms = used_ms;
-        if is_at_work {
-            self.since = now;
+        let total_ms = cpu_ms().unwrap_or(0);
+        let sampled_ms = std::mem::take(&mut self.sampled_cpu_ms);
+        let is_active = total_ms >= self.cpu_ms + ACTIVE_CPU_MS || sampled_ms >= ACTIVE_CPU_MS;
+        self.cpu_ms = total_ms;
+        if is_active {
+            self.active_since = now;
         }
-        !is_at_work
+        !is_active
     }
 }
 
@@ -80,19 +87,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writing_and_computing_count() {
-        let began = Instant::now();
-        let mut idle = IdleTimer::new(Some(1000), began);
-        let later = |ms| began + Duration::from_millis(ms);
-        assert!(!idle.is_over(later(999), || Some(0)));
-        assert!(!idle.is_over(later(1000), || Some(WORK_MS))); // it computes
-        assert!(!idle.is_over(later(1999), || Some(WORK_MS)));
-        assert!(idle.is_over(later(2000), || Some(WORK_MS + 1)));
-        idle.note();
-        assert!(!idle.is_over(idle.since + Duration::from_millis(999), || None));
-        idle.works(WORK_MS);
-        assert!(!idle.is_over(idle.since + Duration::from_millis(1000), || None)); // it was seen to compute
-        assert!(idle.is_over(idle.since + Duration::from_millis(1000), || None));
-        assert!(IdleTimer::new(None, began).due().is_none());
+    fn output_and_cpu_time_are_activity() {
+        let started = Instant::now();
+        let mut idle = IdleTimer::new(Some(1000), started);
+        let later = |ms| started + Duration::from_millis(ms);
+        assert!(!idle.has_expired(later(999), || Some(0)));
+        // The total has grown by enough CPU time.
+        assert!(!idle.has_expired(later(1000), || Some(ACTIVE_CPU_MS)));
+        assert!(!idle.has_expired(later(1999), || Some(ACTIVE_CPU_MS)));
+        assert!(idle.has_expired(later(2000), || Some(ACTIVE_CPU_MS + 1)));
+        idle.record_activity();
+        assert!(!idle.has_expired(idle.active_since + Duration::from_millis(999), || None));
+        idle.record_sampled_cpu(ACTIVE_CPU_MS);
+        // A sample has shown CPU time.
+        assert!(!idle.has_expired(idle.active_since + Duration::from_millis(1000), || None));
+        assert!(idle.has_expired(idle.active_since + Duration::from_millis(1000), || None));
+        assert!(IdleTimer::new(None, started).due().is_none());
     }
 }

@@ -1,36 +1,41 @@
-//! When a program's memory is looked at, where no cgroup keeps it within its limit.
+//! Enforces the memory limit of a program by sampling its processes, where no cgroup enforces it.
 
 use std::time::{Duration, Instant};
 
 use livecode_protocol::run_spec::StepLimits;
 use livecode_sandbox::{SampleVerdict, Sandbox};
 
-/// How often: between two looks a program can take what the machine gives in this time, and no more.
+/// Interval between two samples of a program that works. Between two samples, the program can
+/// exceed its limit by as much memory as it can allocate in this time.
 const INTERVAL: Duration = Duration::from_millis(25);
-/// How seldom, at most, where it only waits: a thousand that wait are to cost next to nothing.
+/// The longest interval between two samples of a program that waits, so that a thousand waiting
+/// programs cost next to nothing.
 const MAX_INTERVAL: Duration = Duration::from_millis(400);
-/// And how much rarer than that, so that looking at many processes does not itself take the processor: a twentieth.
-const SHARE: u32 = 20;
+/// The pause after a sample is at least so many times as long as the sample took. So sampling a
+/// program with many processes takes at most about a twentieth of a processor.
+const MIN_PAUSE_FACTOR: u32 = 20;
 
-/// The clock of one session.
+/// Decides when to sample one session, and samples it.
 pub(crate) struct MemorySampler {
+    /// The time of the next sample, if there is to be one.
     due: Option<Instant>,
     interval: Duration,
 }
 
 impl MemorySampler {
-    /// One that never strikes where the kernel does the work.
+    /// Makes a sampler for `sandbox`. It never takes a sample if the kernel enforces the limit.
     pub fn new(sandbox: &Sandbox, now: Instant) -> Self {
         Self { due: sandbox.is_memory_sampled().then(|| now + INTERVAL), interval: INTERVAL }
     }
 
-    /// When to look next.
+    /// The time of the next sample.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Looks where it is time to, and says what it saw. Between two steps there is nothing to see.
-    pub fn look(
+    /// Takes a sample if one is due, and returns its verdict. Between two steps, `limits` is
+    /// `None` and there is nothing to sample.
+    pub fn sample(
         &mut self,
         sandbox: &mut Sandbox,
         limits: Option<StepLimits>,
@@ -39,14 +44,14 @@ impl MemorySampler {
         if self.due.is_none_or(|due| due > now) {
             return None;
         }
-        let began = Instant::now();
-        let look = limits.map(|limits| sandbox.look(&limits));
-        self.interval = match look {
+        let started = Instant::now();
+        let verdict = limits.map(|limits| sandbox.look(&limits));
+        self.interval = match verdict {
             Some(SampleVerdict::Rests) => (self.interval * 2).min(MAX_INTERVAL),
             _ => INTERVAL,
         };
-        let pause = self.interval.max(began.elapsed() * SHARE);
-        self.due = (look != Some(SampleVerdict::HoldsTooMuch)).then(|| Instant::now() + pause);
-        look
+        let pause = self.interval.max(started.elapsed() * MIN_PAUSE_FACTOR);
+        self.due = (verdict != Some(SampleVerdict::HoldsTooMuch)).then(|| Instant::now() + pause);
+        verdict
     }
 }

@@ -1,5 +1,6 @@
-//! Limits and priorities that the supervisor enforces by looking at the program.
+//! Limits and priorities that the supervisor enforces by measuring the program.
 
 pub(crate) mod cpu_deprioritizer;
+pub(crate) mod cpu_time;
 pub(crate) mod idle;
 pub(crate) mod memory;

@@ -128,7 +128,7 @@ fn start<'h>(
             Supervisor::new(host, started).map(Some)
         }
         Err(error @ SetupError { .. }) => {
-            journal.say(&format!("{error}: {}", error.source));
+            journal.write_note(&format!("{error}: {}", error.source));
             folder.remove_socket();
             // Where this fails too, the server finds a journal without a closing entry, and writes
             // one.

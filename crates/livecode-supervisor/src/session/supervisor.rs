@@ -38,11 +38,7 @@ use crate::{
         outputs::{Outputs, PendingEntry},
     },
     journal::capped_journal::CappedJournal,
-    limits::{
-        cpu_deprioritizer::{self, CpuDeprioritizer},
-        idle::IdleTimer,
-        memory::MemorySampler,
-    },
+    limits::{cpu_deprioritizer::CpuDeprioritizer, cpu_time, idle::IdleTimer, memory::MemorySampler},
     session::{
         connection::{Connection, await_greetings, send_final_progress},
         cpu_timer::CpuTimer,
@@ -122,7 +118,7 @@ impl<'h> Supervisor<'h> {
         let mut stdin = InputQueue::new("standard input", pipes.stdin, INPUT_QUEUE_BYTES);
         if let Some(contents) = run_spec.stdin.clone() {
             let bytes = contents.into_bytes();
-            stdin.fill_and_end(bytes.map_err(|error| StartError::ReadRunSpec(io::Error::other(error)))?);
+            stdin.fill_and_close(bytes.map_err(|error| StartError::ReadRunSpec(io::Error::other(error)))?);
         }
         let messages = pipes.messages.try_clone().map_err(StartError::DuplicateDescriptor)?;
         let limits = run_spec.limits;
@@ -164,7 +160,7 @@ impl<'h> Supervisor<'h> {
             self.listen_if_due(now);
             self.stdin.pump();
             self.events.pump();
-            let entries = self.outputs.take(ready.outputs, now);
+            let entries = self.outputs.read_ready(ready.outputs, now);
             self.append(entries);
             let is_init_alive = !ready.init || self.handle_init_events();
             if ready.memory_alarm {
@@ -172,7 +168,7 @@ impl<'h> Supervisor<'h> {
             }
             self.check_timers(now);
             self.publish();
-            self.journal.syncer.run(now);
+            self.journal.syncer.sync_if_due(now);
             if !is_init_alive || self.is_over() {
                 return;
             }
@@ -207,12 +203,12 @@ impl<'h> Supervisor<'h> {
         set.add(Source::Init, Some(self.sandbox.control()), PollFlags::IN);
         let memory_alarm = self.sandbox.memory_alarm().filter(|_| !is_killed);
         set.add(Source::MemoryAlarm, memory_alarm, PollFlags::IN);
-        let [stdout, stderr, messages] = self.outputs.watched();
+        let [stdout, stderr, messages] = self.outputs.poll_fds();
         set.add(Source::Stdout, stdout, PollFlags::IN);
         set.add(Source::Stderr, stderr, PollFlags::IN);
         set.add(Source::Messages, messages, PollFlags::IN);
-        set.add(Source::ProgramInput, self.stdin.waits_for(), PollFlags::OUT);
-        set.add(Source::ProgramInput, self.events.waits_for(), PollFlags::OUT);
+        set.add(Source::ProgramInput, self.stdin.poll_fd(), PollFlags::OUT);
+        set.add(Source::ProgramInput, self.events.poll_fd(), PollFlags::OUT);
         let listener = self.listener.as_ref().filter(|_| self.connections.len() < MAX_CONNECTIONS);
         set.add(Source::Listener, listener.map(AsFd::as_fd), PollFlags::IN);
         for (index, connection) in self.connections.iter().enumerate() {
@@ -227,7 +223,7 @@ impl<'h> Supervisor<'h> {
     /// Appends entries to the journal. Kills the program when that reaches the output limit.
     fn append(&mut self, entries: Vec<PendingEntry>) {
         if !entries.is_empty() {
-            self.idle_timer.note();
+            self.idle_timer.record_activity();
         }
         for PendingEntry { kind, data } in entries {
             self.compile_cache.record_output(kind, &data);
@@ -255,14 +251,14 @@ impl<'h> Supervisor<'h> {
         if self.cpu_timer.due().is_some_and(|due| due <= now) {
             self.check_cpu(now);
         }
-        if self.idle_timer.is_over(now, || self.sandbox.cpu_ms()) {
+        if self.idle_timer.has_expired(now, || self.sandbox.cpu_ms()) {
             self.kill_for(Outcome::Timeout);
         }
         self.update_priority(now);
         let limits = self.running_step().map(|step| step.limits);
-        match self.memory_sampler.look(&mut self.sandbox, limits, now) {
+        match self.memory_sampler.sample(&mut self.sandbox, limits, now) {
             Some(SampleVerdict::HoldsTooMuch) => self.kill_for(Outcome::Memory),
-            Some(SampleVerdict::Works(ms)) => self.idle_timer.works(ms),
+            Some(SampleVerdict::Works(ms)) => self.idle_timer.record_sampled_cpu(ms),
             Some(SampleVerdict::Rests) | None => {}
         }
     }
@@ -270,7 +266,7 @@ impl<'h> Supervisor<'h> {
     /// Deprioritises the sandbox where its program computes for long, or restores its priority. A
     /// program that is ending is not deprioritised any more, so that it ends soon.
     fn update_priority(&mut self, now: Instant) {
-        let change = self.cpu_deprioritizer.look(now, || cpu_deprioritizer::used_ms(&self.sandbox));
+        let change = self.cpu_deprioritizer.check(now, || cpu_time::used_ms(&self.sandbox));
         let is_ending = self.termination.kill_reason.is_some() || self.termination.status.is_some();
         if let Some(is_deprioritized) = change.filter(|_| !is_ending) {
             self.sandbox.give_way(is_deprioritized);
@@ -323,14 +319,14 @@ impl<'h> Supervisor<'h> {
                 self.compile_cache.add_artefact(&name, executable, file);
             }
             InitEvent::Taken(is_complete) => {
-                let compiler_output = self.outputs.take_said();
+                let compiler_output = self.outputs.drain_compiler_output();
                 self.append(compiler_output);
                 self.compile_cache.store(is_complete);
                 self.start_step(self.program_index());
             }
             InitEvent::CannotRun(index, error) => {
                 let text = format!("cannot run {}: {error}", self.step(index).argv[0]);
-                self.journal.say(&text);
+                self.journal.write_note(&text);
             }
             InitEvent::SetupFailed(error) => self.fail(&format!("{error}: {}", error.source)),
         }
@@ -338,14 +334,14 @@ impl<'h> Supervisor<'h> {
 
     fn step_started(&mut self, index: usize) {
         self.step_index = Some(index);
-        self.idle_timer.begin();
+        self.idle_timer.start_step();
         self.started_us.get_or_insert_with(now_us);
         let base_ms = if index == 0 { 0 } else { self.sandbox.cpu_ms().unwrap_or(0) };
         self.cpu_timer.set_base(base_ms);
         let now = Instant::now();
         self.check_cpu(now);
-        let used_ms = self.cpu_timer.last_ms() + cpu_deprioritizer::own_cpu_time().as_millis() as u64;
-        let was_deprioritized = self.cpu_deprioritizer.begin(now, used_ms);
+        let used_ms = self.cpu_timer.last_ms() + cpu_time::own_cpu_time().as_millis() as u64;
+        let was_deprioritized = self.cpu_deprioritizer.start_step(now, used_ms);
         if was_deprioritized {
             self.sandbox.give_way(false);
         }
@@ -391,7 +387,7 @@ impl<'h> Supervisor<'h> {
 
     /// Ends the session because the platform, not the program, has failed.
     fn fail(&mut self, error: &str) {
-        self.journal.say(error);
+        self.journal.write_note(error);
         self.kill_for(Outcome::Lost);
     }
 
@@ -456,24 +452,24 @@ impl<'h> Supervisor<'h> {
     /// A sentence for the client, where nothing was delivered.
     fn deliver(&mut self, id: Option<Value>, item: Delivery) -> Result<(), String> {
         if let Some(id) = &id {
-            match self.delivery_ids.look(id, &item) {
+            match self.delivery_ids.check(id, &item) {
                 DeliveryCheck::New => {}
-                DeliveryCheck::Before => return Ok(()),
-                DeliveryCheck::Another => return Err("another message was delivered under this id".into()),
+                DeliveryCheck::Duplicate => return Ok(()),
+                DeliveryCheck::Conflict => return Err("another message was delivered under this id".into()),
             }
         }
         match &item {
             Delivery::Input { data, eof } => {
                 let bytes = data.clone().into_bytes().map_err(|error| error.to_string())?;
-                self.stdin.push(&bytes, *eof)?;
+                self.stdin.push(&bytes, *eof).map_err(|error| error.to_string())?;
             }
             Delivery::Event { line } => {
-                self.events.push(format!("{line}\n").as_bytes(), false)?;
+                self.events.push(format!("{line}\n").as_bytes(), false).map_err(|error| error.to_string())?;
             }
             Delivery::Signal { signal } => self.deliver_signal(*signal)?,
         }
-        self.idle_timer.note();
-        self.outputs.hurry();
+        self.idle_timer.record_activity();
+        self.outputs.refill_throttle();
         if let Some(id) = &id {
             self.delivery_ids.remember(id, &item);
         }
@@ -522,7 +518,7 @@ impl<'h> Supervisor<'h> {
         if !self.is_over() {
             self.sandbox.reap();
         }
-        let entries = self.outputs.take_rest();
+        let entries = self.outputs.drain_all();
         self.append(entries);
         self.termination.is_out_of_memory = self.sandbox.out_of_memory();
         let result = self.compile_cache.result;

@@ -74,7 +74,7 @@ pub async fn torn_tail(common: &Common) -> Result<String> {
             let path = folder.path().join("sessions").join(id).join("journal");
             let journal = File::options().write(true).open(&path)?;
             journal.set_len(fastrand::u64(..=journal.metadata()?.len()))?;
-            whole_entries.push(livecode_journal::whole_bytes(&path)?.1);
+            whole_entries.push(livecode_journal::intact_prefix(&path)?.1);
         }
         let after = Server::start_in(Options::new(common), folder.path())?;
         let whole = read_all(after.address(), &ended).await?;
