@@ -1,13 +1,14 @@
-//! Compiles the small object that runtimes preload into C programs, so that it can be part of the binary.
+//! Compiles the small shared object that runtimes preload into C programs. The binary contains it,
+//! and the server unpacks it.
 
 use std::{env, path::Path, process::Command};
 
 fn main() {
-    let manifest = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
-    let runtimes = Path::new(&manifest).join("../../runtimes");
+    let manifest_dir = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let runtimes = Path::new(&manifest_dir).join("../../runtimes");
     println!("cargo:rerun-if-changed={}", runtimes.display());
-    // The browser's files, built into the binary as they stand.
-    println!("cargo:rerun-if-changed={}", Path::new(&manifest).join("../../web/dist").display());
+    // The browser's files are part of the binary too.
+    println!("cargo:rerun-if-changed={}", Path::new(&manifest_dir).join("../../web/dist").display());
 
     let object = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("terminal.so");
     let source = runtimes.join("shared/terminal.c");

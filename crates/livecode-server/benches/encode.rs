@@ -1,5 +1,5 @@
-//! How fast entries become messages of a stream.
-#![allow(missing_docs)] // criterion's macros make functions
+//! Measures how fast entries are encoded as messages of a stream.
+#![allow(missing_docs)] // criterion's macros generate public functions without documentation
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use livecode_journal::{Entry, Kind};
@@ -12,7 +12,7 @@ fn encode(criterion: &mut Criterion) {
     for (name, kind, data) in [
         ("one line", Kind::Stdout, line.to_vec()),
         ("64 KiB of lines", Kind::Stdout, line.repeat(64 * 1024 / line.len())),
-        ("64 KiB that are no text", Kind::Stdout, vec![0xff; 64 * 1024]),
+        ("64 KiB that are not text", Kind::Stdout, vec![0xff; 64 * 1024]),
         ("a program's message", Kind::Message, draw.to_vec()),
     ] {
         let entry = Entry { seq: 7, time_us: 0, kind, data: data.into() };

@@ -1,6 +1,6 @@
-//! What `benches/` measures of this crate's inside.
+//! Internals of this crate that `benches/` measures.
 
-/// An entry as the message of a stream that a websocket gets.
+/// Encodes an entry as the message that a websocket gets.
 pub fn message(entry: &livecode_journal::Entry) -> String {
     crate::http::entry_message(entry)
 }

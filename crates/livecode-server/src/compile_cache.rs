@@ -1,7 +1,9 @@
-//! What was compiled before: a folder of entries, which supervisors write and read, and whose size is bounded here.
+//! The compile cache: a folder of entries, each with the artefacts of one program's compile steps.
+//! Supervisors write and read the entries; the server bounds the size of the folder.
 //!
-//! An entry's name says all that decides what is in it (`spec::cache_key`), so it never becomes wrong, only unused. A supervisor
-//! that uses one marks it by its time of modification; the least recently used go first.
+//! The name of an entry is a digest of everything that decides its contents (`spec::cache_key`).
+//! An entry therefore never becomes wrong, only unused. A supervisor that uses an entry updates
+//! its modification time, and the least recently used entries are evicted first.
 
 use std::{
     fs, io,
@@ -11,52 +13,55 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use livecode_protocol::run_spec::{self, RunSpec};
+use livecode_protocol::run_spec::{CompileCacheSlot, RunSpec};
 
-use crate::{auth::Owner, config::Config, metrics::Metrics, spec::cache_key::Recipe};
+use crate::{auth::Owner, config::Config, metrics::Metrics, spec::cache_key::CacheKeyInputs};
 
-/// Below the data directory.
+/// The cache's folder in the data directory.
 const FOLDER: &str = "cache";
-/// What starts the name of an entry that is being written.
-const PARTIAL: &str = ".new-";
-/// Nobody writes one entry for so long.
+/// Prefix of the name of an entry that is being written.
+const PARTIAL_PREFIX: &str = ".new-";
+/// Age at which an entry that is being written is removed. No supervisor writes for so long.
 const PARTIAL_MAX_AGE: Duration = Duration::from_secs(600);
-/// What an entry takes on the disk is a multiple of this.
+/// The disk space of an entry is a multiple of this.
 const BLOCK_BYTES: u64 = 4096;
 
-/// All entries of a data directory.
+/// The compile cache of a data directory.
 pub(crate) struct CompileCache {
     folder: PathBuf,
     max_bytes: u64,
     entry_max_bytes: u64,
     disk_min_free_bytes: u64,
     metrics: Arc<Metrics>,
-    room: Mutex<Room>,
+    usage: Mutex<DiskUsage>,
 }
 
 #[derive(Default)]
-struct Room {
-    used_bytes: u64,
+struct DiskUsage {
+    /// The disk space of all entries.
+    bytes: u64,
+    /// Whether a thread evicts entries.
     is_evicting: bool,
 }
 
-/// An entry that was found.
-struct Entry {
+/// An entry of the folder.
+struct CacheEntry {
     path: PathBuf,
-    used: SystemTime,
+    used_at: SystemTime,
     bytes: u64,
 }
 
 impl CompileCache {
-    /// Takes up what is there, as far as there is room for it. `None` where nothing is to be kept, or can be: then
-    /// everything is compiled each time.
+    /// Opens the cache of the configured data directory, and evicts entries if it is too large.
+    /// `None` if the cache is disabled or its folder cannot be used; then every session compiles
+    /// its program.
     pub fn open(config: &Config, metrics: Arc<Metrics>) -> Option<Arc<Self>> {
         let folder = config.data_dir.join(FOLDER);
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-        let folder = match made.and_then(|()| folder.canonicalize()) {
+        let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        let folder = match created.and_then(|()| folder.canonicalize()) {
             Ok(folder) => folder,
             Err(error) => {
-                tracing::warn!(%error, path = %folder.display(), "what is compiled cannot be kept");
+                tracing::warn!(%error, path = %folder.display(), "the compile cache cannot be used");
                 return None;
             }
         };
@@ -66,61 +71,66 @@ impl CompileCache {
             entry_max_bytes: config.compile_cache_entry_bytes.min(config.compile_cache_bytes),
             disk_min_free_bytes: config.disk_min_free_bytes,
             metrics,
-            room: Mutex::default(),
+            usage: Mutex::default(),
         });
-        // Of those who were writing when the last server died, few live; they compile, and keep nothing.
+        // All partial entries are removed. Few of the supervisors that were writing them are still
+        // alive; these compile their programs and keep nothing.
         cache.evict(Duration::ZERO);
         (config.compile_cache_bytes > 0).then_some(cache)
     }
 
-    /// Where what this order's compile steps make is found, or to be kept.
-    pub fn place(
+    /// The slot in which the results of a run spec's compile steps are found or put; `None` if
+    /// they have no key.
+    pub fn slot(
         &self,
         owner: &Owner,
-        recipe: &Recipe,
-        order: &RunSpec,
-    ) -> Option<run_spec::CompileCacheSlot> {
-        Some(run_spec::CompileCacheSlot {
+        inputs: &CacheKeyInputs,
+        run_spec: &RunSpec,
+    ) -> Option<CompileCacheSlot> {
+        Some(CompileCacheSlot {
             folder: self.folder.clone(),
-            key: recipe.key(owner, order)?,
-            artefacts: recipe.artefacts().to_vec(),
+            key: inputs.key(owner, run_spec)?,
+            artefacts: inputs.artefacts().to_vec(),
             entry_bytes: self.entry_max_bytes,
             min_free_bytes: self.disk_min_free_bytes,
         })
     }
 
-    /// A supervisor has written an entry of this length.
+    /// Counts an entry of `bytes` that a supervisor has written. Starts eviction if the cache has
+    /// become too large.
     pub fn stored(self: &Arc<Self>, bytes: u64) {
-        let mut room = self.room();
-        room.used_bytes += on_disk(bytes);
-        self.tell(&room);
-        if room.used_bytes > self.max_bytes && !room.is_evicting {
-            room.is_evicting = true;
+        let mut usage = self.usage();
+        usage.bytes += disk_bytes(bytes);
+        self.report(&usage);
+        if usage.bytes > self.max_bytes && !usage.is_evicting {
+            usage.is_evicting = true;
             let cache = self.clone();
             tokio::task::spawn_blocking(move || cache.evict(PARTIAL_MAX_AGE));
         }
     }
 
-    fn room(&self) -> MutexGuard<'_, Room> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    fn usage(&self) -> MutexGuard<'_, DiskUsage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, room: &Room) {
-        self.metrics.compile_cache_bytes.set(i64::try_from(room.used_bytes).unwrap_or(i64::MAX));
+    /// Sets the gauge of the cache's size.
+    fn report(&self, usage: &DiskUsage) {
+        self.metrics.compile_cache_bytes.set(i64::try_from(usage.bytes).unwrap_or(i64::MAX));
     }
 
-    /// Looks at what is there, and removes the least recently used until an eighth of the room is free, where there is not
-    /// enough of it. What takes longer than `partial_max_age` to be written was left by a dead supervisor.
+    /// Scans the folder. If the entries take more than the maximum, removes the least recently
+    /// used until an eighth of the maximum is free. Partial entries older than `partial_max_age`
+    /// are removed too, because their supervisors are dead.
     fn evict(&self, partial_max_age: Duration) {
-        let before_bytes = self.room().used_bytes;
-        let found = scan(&self.folder, partial_max_age);
-        if let Err(error) = &found {
-            tracing::warn!(%error, path = %self.folder.display(), "what was compiled before cannot be looked at");
+        let bytes_before = self.usage().bytes;
+        let scanned = scan(&self.folder, partial_max_age);
+        if let Err(error) = &scanned {
+            tracing::warn!(%error, path = %self.folder.display(), "the compile cache cannot be scanned");
         }
-        let mut entries = found.unwrap_or_default();
+        let mut entries = scanned.unwrap_or_default();
         let mut bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
         if bytes > self.max_bytes {
-            entries.sort_by_key(|entry| entry.used);
+            entries.sort_by_key(|entry| entry.used_at);
             for entry in entries {
                 if bytes <= self.max_bytes - self.max_bytes / 8 {
                     break;
@@ -129,38 +139,46 @@ impl CompileCache {
                     Ok(()) => self.metrics.compile_cache_evicted.inc(),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => {
-                        tracing::warn!(%error, path = %entry.path.display(), "cannot be removed");
+                        tracing::warn!(
+                            %error,
+                            path = %entry.path.display(),
+                            "an entry of the compile cache cannot be removed"
+                        );
                         continue;
                     }
                 }
                 bytes -= entry.bytes;
             }
         }
-        let mut room = self.room();
-        // What was written meanwhile may have been seen, too; it counts twice until the next look.
-        room.used_bytes = bytes + room.used_bytes.saturating_sub(before_bytes);
-        room.is_evicting = false;
-        self.tell(&room);
+        let mut usage = self.usage();
+        // An entry that was stored during the scan may have been scanned too. It then counts twice
+        // until the next scan.
+        usage.bytes = bytes + usage.bytes.saturating_sub(bytes_before);
+        usage.is_evicting = false;
+        self.report(&usage);
     }
 }
 
-fn on_disk(bytes: u64) -> u64 {
+/// The disk space of an entry of this length.
+fn disk_bytes(bytes: u64) -> u64 {
     bytes.next_multiple_of(BLOCK_BYTES)
 }
 
-fn scan(folder: &Path, partial_max_age: Duration) -> io::Result<Vec<Entry>> {
+/// Lists the entries of the cache, and removes partial entries that are at least `partial_max_age`
+/// old.
+fn scan(folder: &Path, partial_max_age: Duration) -> io::Result<Vec<CacheEntry>> {
     let now = SystemTime::now();
     let mut entries = vec![];
     for entry in fs::read_dir(folder)?.flatten() {
-        let Ok(metadata) = entry.metadata() else { continue }; // gone
-        let used = metadata.modified()?;
-        if entry.file_name().as_encoded_bytes().starts_with(PARTIAL.as_bytes()) {
-            if now.duration_since(used).unwrap_or_default() >= partial_max_age {
+        let Ok(metadata) = entry.metadata() else { continue }; // it was removed meanwhile
+        let used_at = metadata.modified()?;
+        if entry.file_name().as_encoded_bytes().starts_with(PARTIAL_PREFIX.as_bytes()) {
+            if now.duration_since(used_at).unwrap_or_default() >= partial_max_age {
                 let _ = fs::remove_file(entry.path());
             }
             continue;
         }
-        entries.push(Entry { path: entry.path(), used, bytes: on_disk(metadata.size()) });
+        entries.push(CacheEntry { path: entry.path(), used_at, bytes: disk_bytes(metadata.size()) });
     }
     Ok(entries)
 }

@@ -1,5 +1,5 @@
-//! What must hold of requests, folders of sessions and runtimes whatever bytes they are. Called by `fuzz/`, and by a test
-//! with its seeds.
+//! The checks of this crate that `fuzz/` runs: what holds for every request, session folder and
+//! `runtime.toml`, whatever bytes they consist of. A test runs the same checks with the seeds.
 
 pub use crate::{
     catalogue::fuzz::runtime_toml,
@@ -16,7 +16,7 @@ mod tests {
     use super::seeds::each_seed;
 
     #[test]
-    fn the_seeds_hold() {
+    fn all_seeds_pass() {
         let folder = tempfile::tempdir().unwrap();
         each_seed("session_document", super::session_document);
         each_seed("multipart", super::multipart);

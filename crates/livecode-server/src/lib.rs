@@ -1,16 +1,19 @@
-//! The server: routes, owners, sessions, runtimes, settings. It knows nothing of how isolation is made.
+//! The server: HTTP routes, owners, sessions, runtimes and settings. It does not depend on how a
+//! sandbox isolates a program; that is decided in other processes, which it only starts and talks
+//! to.
 //!
-//! | module | what |
+//! | module | what it decides |
 //! | --- | --- |
-//! | [`config`] | settings, from defaults, file, environment, flags |
-//! | [`auth`] | who may do what |
-//! | [`catalogue`] | the languages |
-//! | `compile_cache` | what was compiled before, and how much of it |
-//! | [`spec`] | from a request to an order |
-//! | [`sessions`] | all sessions, their tasks and readers |
-//! | [`runner`] | how a session is run: spawners, the task that drives it, the supervisor's connection |
-//! | [`metrics`] | what is counted |
-//! | `http` | routes on top of all that |
+//! | [`config`] | the settings, from defaults, file, environment and flags |
+//! | [`auth`] | who makes a request, and what this caller may do |
+//! | [`catalogue`] | which runtimes there are, and whether this machine can run them |
+//! | [`spec`] | how a request becomes a run spec |
+//! | `compile_cache` | where results of compile steps are kept, and how much space they take |
+//! | [`sessions`] | which sessions there are, who drives them and who follows them |
+//! | [`runner`] | how a session is run: spawners, the session's driver, the supervisor client |
+//! | [`metrics`] | what is counted for Prometheus |
+//! | `http` | the routes, on top of all the others |
+//! | `hex`, `time`, `settings_macro` | small leaves that several modules use |
 //! | [`bench`] | what `benches/` measures |
 
 pub mod auth;
@@ -20,11 +23,14 @@ mod compile_cache;
 pub mod config;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod hex;
 mod http;
 pub mod metrics;
 pub mod runner;
 pub mod sessions;
+mod settings_macro;
 pub mod spec;
+mod time;
 
 use std::{io, sync::Arc};
 
@@ -42,7 +48,7 @@ use crate::{
     sessions::{Registry, StoreError},
 };
 
-/// Why a server could not start, or had to end.
+/// Why a server could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The data directory cannot be used.
@@ -51,23 +57,24 @@ pub enum ServeError {
     /// The runtimes cannot be read.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
-    /// There is no spawner, or no sandbox.
+    /// No spawner can be started, or no sandbox can be made.
     #[error(transparent)]
     Spawner(#[from] SpawnerError),
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     #[error("cannot listen on {0}")]
     Listen(std::net::SocketAddr, #[source] io::Error),
-    /// Strangers may reach the address, and not every limit can be enforced.
+    /// Strangers may reach the address, and this machine cannot enforce every limit.
     #[error(
-        "will not listen on {address}, which others than this machine's users may reach, because this machine cannot \
-         enforce every limit of a session:\n{}\n`livecode doctor` says what to do about it; --allow-degraded listens all the \
-         same; --listen 127.0.0.1:{} listens for this machine alone",
+        "the server does not listen on {address}, because other machines may reach it and this \
+         machine cannot enforce every limit of a session:\n{}\n`livecode doctor` tells what to do \
+         about this; --allow-degraded makes the server listen anyway; --listen 127.0.0.1:{} makes it \
+         listen for this machine alone",
         list(degraded), address.port()
     )]
     Degraded {
         /// The address.
         address: std::net::SocketAddr,
-        /// What cannot be enforced.
+        /// The limits that cannot be enforced, a sentence each.
         degraded: Vec<String>,
     },
 }
@@ -76,18 +83,19 @@ fn list(sentences: &[String]) -> String {
     sentences.iter().map(|sentence| format!("  - {sentence}")).collect::<Vec<_>>().join("\n")
 }
 
-/// What the server is asked to do.
+/// The phase of its life in which the server is asked to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// To serve.
+    /// Serve requests.
     Serving,
-    /// To make no new sessions, and to stop when all that run have ended.
+    /// Refuse new sessions, and stop when all running sessions have ended.
     Draining,
-    /// To stop now; programs run on.
+    /// Stop now. The programs of the sessions go on running.
     Stopping,
 }
 
-/// Serves as long as `phase` says. `announce` is told the address once requests are answered.
+/// Serves requests until `phase` asks the server to stop. Calls `announce` with the address and
+/// the limits that cannot be enforced, just before requests are answered.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -97,9 +105,9 @@ pub async fn run(
     phase: watch::Receiver<Phase>,
     announce: impl FnOnce(std::net::SocketAddr, &[String]),
 ) -> Result<(), ServeError> {
-    let listen = |error| ServeError::Listen(config.listen, error);
-    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
+    let listen_error = |error| ServeError::Listen(config.listen, error);
+    let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
+    let address = listener.local_addr().map_err(listen_error)?;
     // The data directory is locked before anything is written into it.
     let store = sessions::lock(&config.data_dir, address)?;
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
@@ -108,7 +116,8 @@ pub async fn run(
         tokio::task::block_in_place(|| SpawnerSet::new(&start_spawner, &catalogue, &config, &metrics))?;
     let spawner = spawners.default_spawner().clone();
     if !address.ip().is_loopback() && !spawner.degraded().is_empty() && !config.allow_degraded {
-        // As asked for, not as given: port 0 is of no use to be told again.
+        // The error names the configured address and not that of the listener: with port 0 the
+        // latter is another one at the next start.
         return Err(ServeError::Degraded { address: config.listen, degraded: spawner.degraded().to_vec() });
     }
     let registry = Registry::open(&config, store, spawners, metrics.clone())?;
@@ -126,13 +135,15 @@ pub async fn run(
     Ok(())
 }
 
-/// Follows the phases to the last: then connections are to be closed.
+/// Waits until the server is asked to stop and, if it is draining, until no session runs any more.
+/// Then sets `stop`, which makes the server close its connections.
 async fn stop_when_asked(
     registry: Arc<Registry>,
     mut phase: watch::Receiver<Phase>,
     stop: watch::Sender<Option<Instant>>,
 ) {
-    let _ = phase.wait_for(|phase| *phase != Phase::Serving).await; // or whoever could ask is gone
+    // An error means that the sender is gone. The server then stops at once.
+    let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
     registry.close();
     if *phase.borrow() == Phase::Draining {
         tokio::select! {

@@ -1,4 +1,5 @@
-//! What the server counts, for `/metrics`. Each figure is counted where it comes about; nothing walks through the sessions.
+//! The metrics that `/metrics` serves to Prometheus. Each metric is updated where its event
+//! happens, so that a scrape does not have to walk through the sessions.
 
 use std::time::Duration;
 
@@ -11,17 +12,17 @@ use prometheus::{
     TextEncoder, core::Collector,
 };
 
-/// Upper bounds of how long a start takes, in seconds.
-const START_SECONDS: [f64; 13] =
+/// Upper bounds of the buckets for the time until a session starts, in seconds.
+const START_BUCKETS_S: [f64; 13] =
     [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
-/// Upper bounds of how long a program runs, in seconds.
-const RUN_SECONDS: [f64; 12] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0];
+/// Upper bounds of the buckets for the time that a session runs, in seconds.
+const RUN_BUCKETS_S: [f64; 12] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0];
 
-/// The reason a client that sends too many messages is closed for.
+/// The reason for closing the websocket of a client that sends too many messages.
 pub(crate) const MESSAGE_RATE: &str = "message_rate";
 
-/// Why a request is refused, by the status it is answered with.
-const REASONS: [(u16, &str); 13] = [
+/// The `reason` label of a refused request, by the status of the response.
+const REFUSAL_REASONS: [(u16, &str); 13] = [
     (400, "malformed"),
     (403, "forbidden"),
     (404, "not_found"),
@@ -36,11 +37,14 @@ const REASONS: [(u16, &str); 13] = [
     (503, "unavailable"),
     (507, "no_room"),
 ];
+/// The label of a value that has none of its own.
 const OTHER: &str = "other";
 
-const STARTS: [(StartKind, &str); 3] =
+/// The `ready` label of a session start.
+const START_KINDS: [(StartKind, &str); 3] =
     [(StartKind::Cold, "cold"), (StartKind::Sandbox, "sandbox"), (StartKind::Interpreter, "interpreter")];
 
+/// The `outcome` label of an ended session.
 const OUTCOMES: [(Outcome, &str); 8] = [
     (Outcome::Exited, "exited"),
     (Outcome::Signalled, "signalled"),
@@ -52,44 +56,55 @@ const OUTCOMES: [(Outcome, &str); 8] = [
     (Outcome::Lost, "lost"),
 ];
 
+/// The `from` label of a compiled program.
 const COMPILED: [(Compiled, &str); 2] = [(Compiled::Fresh, "compiler"), (Compiled::Cached, "cache")];
 
-/// All figures of one server.
+/// All metrics of one server.
 pub struct Metrics {
     registry: Registry,
-    /// Sessions made.
+    /// Sessions that were created.
     pub(crate) created: IntCounter,
+    /// Sessions that ended, by outcome.
     ended: IntCounterVec,
+    /// Sessions that started, by what was ready for them.
     starts: IntCounterVec,
-    /// Sessions that wait for their turn to run.
+    /// Sessions that wait for a permit to run.
     pub(crate) waiting: IntGauge,
-    /// Sessions that have had their turn and have not ended.
+    /// Sessions that hold a permit and have not ended.
     pub(crate) running: IntGauge,
     /// Sessions that can be found, ended ones included.
     pub(crate) kept: IntGauge,
-    start: Histogram,
-    first_entry: Histogram,
-    run: Histogram,
-    /// Readers that follow a session.
+    /// Time from the request for a session until its first step starts, in seconds.
+    start_s: Histogram,
+    /// Time from the request for a session until its first entry is known, in seconds.
+    first_entry_s: Histogram,
+    /// Time from the start of a session's first step to its end, in seconds.
+    run_s: Histogram,
+    /// Followers of sessions.
     pub(crate) watchers: IntGauge,
+    /// Bytes sent to followers.
     sent_bytes: IntCounter,
+    /// Entries sent to followers.
     sent_messages: IntCounter,
+    /// Requests that were refused, by reason.
     refused: IntCounterVec,
+    /// Programs with compile steps that can run, by where the artefacts came from.
     compiled: IntCounterVec,
-    /// How much room what was compiled takes.
+    /// Disk space of the compile cache.
     pub(crate) compile_cache_bytes: IntGauge,
-    /// What was compiled and had to make room.
+    /// Entries evicted from the compile cache.
     pub(crate) compile_cache_evicted: IntCounter,
-    /// Bytes that journals have grown by.
+    /// Bytes written to journals.
     pub(crate) journal_bytes: IntCounter,
-    /// Spawners started in place of one that had died.
+    /// Spawners started in place of a spawner that had died.
     pub(crate) spawner_restarts: IntCounter,
 }
 
-/// Counts in a gauge while it is held.
+/// Counts as 1 in a gauge until it is dropped.
 pub(crate) struct GaugeGuard(IntGauge);
 
 impl GaugeGuard {
+    /// Increments `gauge`.
     pub fn new(gauge: &IntGauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
@@ -106,167 +121,165 @@ impl Default for Metrics {
     fn default() -> Self {
         let registry = Registry::new();
         let build = IntGaugeVec::new(
-            Opts::new("livecode_build_info", "Always 1; the label says which version runs."),
+            Opts::new("livecode_build_info", "Always 1; the label is the version of the server."),
             &["version"],
         );
-        keep(&registry, build).with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let counter = |name, help| keep(&registry, IntCounter::new(name, help));
-        let gauge = |name, help| keep(&registry, IntGauge::new(name, help));
+        register(&registry, build).with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let counter = |name, help| register(&registry, IntCounter::new(name, help));
+        let gauge = |name, help| register(&registry, IntGauge::new(name, help));
         let labelled = |name: &str, help: &str, label: &str| {
-            keep(&registry, IntCounterVec::new(Opts::new(name, help), &[label]))
+            register(&registry, IntCounterVec::new(Opts::new(name, help), &[label]))
         };
         let histogram = |name: &str, help: &str, bounds: &[f64]| {
             let options = HistogramOpts::new(name, help).buckets(bounds.to_vec());
-            keep(&registry, Histogram::with_opts(options))
+            register(&registry, Histogram::with_opts(options))
         };
         let metrics = Self {
-            created: counter("livecode_sessions_created_total", "Sessions made."),
-            ended: labelled(
-                "livecode_sessions_ended_total",
-                "Sessions that ended, by how they did.",
-                "outcome",
-            ),
-            waiting: gauge("livecode_sessions_waiting", "Sessions that wait for their turn to run."),
+            created: counter("livecode_sessions_created_total", "Sessions created."),
+            ended: labelled("livecode_sessions_ended_total", "Sessions that ended, by outcome.", "outcome"),
+            waiting: gauge("livecode_sessions_waiting", "Sessions that wait for a permit to run."),
             running: gauge("livecode_sessions_running", "Sessions that run."),
             kept: gauge("livecode_sessions_kept", "Sessions that can be found, ended ones included."),
-            start: histogram(
+            start_s: histogram(
                 "livecode_session_start_seconds",
-                "From the request for a session until its first step has started.",
-                &START_SECONDS,
+                "Time from the request for a session until its first step has started.",
+                &START_BUCKETS_S,
             ),
-            first_entry: histogram(
+            first_entry_s: histogram(
                 "livecode_session_first_entry_seconds",
-                "From the request for a session until the server knows of its first entry.",
-                &START_SECONDS,
+                "Time from the request for a session until the server knows of its first entry.",
+                &START_BUCKETS_S,
             ),
-            run: histogram(
+            run_s: histogram(
                 "livecode_session_run_seconds",
-                "From the start of a session's first step to its end.",
-                &RUN_SECONDS,
+                "Time from the start of a session's first step to the end of the session.",
+                &RUN_BUCKETS_S,
             ),
-            watchers: gauge("livecode_watchers", "Readers that follow a session."),
+            watchers: gauge("livecode_watchers", "Followers of sessions."),
             sent_bytes: counter(
                 "livecode_stream_sent_bytes_total",
-                "Bytes of messages and output sent to those who follow sessions.",
+                "Bytes of messages and output sent to followers of sessions.",
             ),
             sent_messages: counter(
                 "livecode_stream_sent_messages_total",
-                "Entries sent to those who follow sessions.",
+                "Entries sent to followers of sessions.",
             ),
             starts: labelled(
                 "livecode_session_starts_total",
-                "Sessions started, by how much was ready: the sandbox, or the interpreter in it, too.",
+                "Sessions started, by what was ready for them: nothing, a sandbox, or an interpreter in it.",
                 "ready",
             ),
             refused: labelled(
                 "livecode_requests_refused_total",
-                "Requests answered with an error, and websockets closed for what they sent, by the reason.",
+                "Requests answered with an error, and websockets closed for what the client sent, by reason.",
                 "reason",
             ),
             compiled: labelled(
                 "livecode_programs_compiled_total",
-                "Programs that were to be compiled and could run, by whether the compiler ran.",
+                "Programs with compile steps that could run, by the source of the result: compiler or cache.",
                 "from",
             ),
-            compile_cache_bytes: gauge(
-                "livecode_compile_cache_bytes",
-                "Room that what was compiled before takes on the disk.",
-            ),
+            compile_cache_bytes: gauge("livecode_compile_cache_bytes", "Disk space of the compile cache."),
             compile_cache_evicted: counter(
                 "livecode_compile_cache_evicted_total",
-                "Programs compiled before that had to make room for others.",
+                "Entries evicted from the compile cache.",
             ),
             journal_bytes: counter(
                 "livecode_journal_written_bytes_total",
-                "Bytes that the journals of sessions have grown by.",
+                "Bytes written to the journals of sessions.",
             ),
             spawner_restarts: counter(
                 "livecode_spawner_restarts_total",
-                "Spawners started in place of one that had died.",
+                "Spawners started in place of a spawner that had died.",
             ),
             registry,
         };
-        // A rate is known only of what was 0 before.
+        // Every label value starts at 0, because Prometheus cannot compute the rate of a series
+        // whose first sample is not 0.
         for (_, outcome) in OUTCOMES {
             metrics.ended.with_label_values(&[outcome]);
         }
-        for (_, start) in STARTS {
+        for (_, start) in START_KINDS {
             metrics.starts.with_label_values(&[start]);
         }
         for (_, from) in COMPILED {
             metrics.compiled.with_label_values(&[from]);
         }
-        for reason in REASONS.iter().map(|(_, reason)| *reason).chain([MESSAGE_RATE, OTHER]) {
+        for reason in REFUSAL_REASONS.iter().map(|(_, reason)| *reason).chain([MESSAGE_RATE, OTHER]) {
             metrics.refused.with_label_values(&[reason]);
         }
         metrics
     }
 }
 
-/// Adds a figure. What the names above are does not depend on anything from outside.
-fn keep<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
-    let metric = made.expect("the names and labels are well-formed");
+/// Registers a new metric.
+///
+/// # Panics
+/// A name or label is malformed, or a name is used twice. The names are constants, so this depends
+/// on no input.
+fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+    let metric = metric.expect("the names and labels are well-formed");
     registry.register(Box::new(metric.clone())).expect("no name is used twice");
     metric
 }
 
 impl Metrics {
-    /// A session was started of which so much was ready.
-    pub(crate) fn start_of(&self, start: StartKind) {
-        if let Some((_, label)) = STARTS.iter().find(|(one, _)| *one == start) {
-            self.starts.with_label_values(&[label]).inc();
-        }
-    }
-
-    /// What `/metrics` says, and its media type.
+    /// Encodes all metrics. Returns the media type and the text.
     pub(crate) fn render(&self) -> (String, String) {
         let encoder = TextEncoder::new();
         let mut text = vec![];
-        // Into memory, of what is well-formed: it does not fail.
+        // Encoding well-formed metrics into memory does not fail.
         let _ = encoder.encode(&self.registry.gather(), &mut text);
         (encoder.format_type().to_owned(), String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// A session's first step started, so long after it was asked for.
-    pub(crate) fn started(&self, after: Duration) {
-        self.start.observe(after.as_secs_f64());
-    }
-
-    /// A session's first entry became known, so long after it was asked for.
-    pub(crate) fn has_entry(&self, after: Duration) {
-        self.first_entry.observe(after.as_secs_f64());
-    }
-
-    /// A session ended; `ran` where it ever started.
-    pub(crate) fn ended(&self, outcome: Outcome, ran: Option<Duration>) {
-        let name = OUTCOMES.iter().find(|(known, _)| *known == outcome).map_or(OTHER, |(_, name)| name);
-        self.ended.with_label_values(&[name]).inc();
-        if let Some(ran) = ran {
-            self.run.observe(ran.as_secs_f64());
+    /// Counts the start of a session, by what was ready for it.
+    pub(crate) fn start_of(&self, start: StartKind) {
+        if let Some((_, label)) = START_KINDS.iter().find(|(known, _)| *known == start) {
+            self.starts.with_label_values(&[label]).inc();
         }
     }
 
-    /// A program was to be compiled, and can run.
-    pub(crate) fn compiled(&self, compiled: Compiled) {
-        let from = COMPILED.iter().find(|(known, _)| *known == compiled).map_or(OTHER, |(_, from)| from);
-        self.compiled.with_label_values(&[from]).inc();
+    /// Records the time from the request for a session until its first step started.
+    pub(crate) fn started(&self, after: Duration) {
+        self.start_s.observe(after.as_secs_f64());
     }
 
-    /// So much was sent to somebody who follows a session.
+    /// Records the time from the request for a session until its first entry was known.
+    pub(crate) fn has_entry(&self, after: Duration) {
+        self.first_entry_s.observe(after.as_secs_f64());
+    }
+
+    /// Counts the end of a session. `ran` is how long it ran, if it ever started.
+    pub(crate) fn ended(&self, outcome: Outcome, ran: Option<Duration>) {
+        let label = OUTCOMES.iter().find(|(known, _)| *known == outcome).map_or(OTHER, |(_, label)| label);
+        self.ended.with_label_values(&[label]).inc();
+        if let Some(ran) = ran {
+            self.run_s.observe(ran.as_secs_f64());
+        }
+    }
+
+    /// Counts a program with compile steps that can run, by where its artefacts came from.
+    pub(crate) fn compiled(&self, compiled: Compiled) {
+        let label = COMPILED.iter().find(|(known, _)| *known == compiled).map_or(OTHER, |(_, label)| label);
+        self.compiled.with_label_values(&[label]).inc();
+    }
+
+    /// Counts what was sent to a follower.
     pub(crate) fn sent(&self, messages: usize, bytes: usize) {
         self.sent_messages.inc_by(messages as u64);
         self.sent_bytes.inc_by(bytes as u64);
     }
 
-    /// Somebody was refused something.
+    /// Counts a refusal.
     pub(crate) fn refused(&self, reason: &str) {
         self.refused.with_label_values(&[reason]).inc();
     }
 
-    /// A request was answered with this status, which may be an error.
+    /// Counts a response as a refusal if its status is an error.
     pub(crate) fn answered(&self, status: u16) {
         if status >= 400 {
-            let reason = REASONS.iter().find(|(known, _)| *known == status);
+            let reason = REFUSAL_REASONS.iter().find(|(known, _)| *known == status);
             self.refused(reason.map_or(OTHER, |(_, reason)| reason));
         }
     }
@@ -277,9 +290,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_counted_is_said() {
+    fn counted_events_are_rendered() {
         let metrics = Metrics::default();
-        let held = GaugeGuard::new(&metrics.running);
+        let guard = GaugeGuard::new(&metrics.running);
         metrics.ended(Outcome::Timeout, Some(Duration::from_millis(15)));
         metrics.ended(Outcome::Cancelled, None);
         metrics.answered(429);
@@ -300,9 +313,9 @@ mod tests {
             "livecode_requests_refused_total{reason=\"other\"} 1",
             "livecode_stream_sent_bytes_total 100",
         ] {
-            assert!(text.lines().any(|said| said == line), "{line} is not in\n{text}");
+            assert!(text.lines().any(|rendered| rendered == line), "{line} is not in\n{text}");
         }
-        drop(held);
+        drop(guard);
         assert!(metrics.render().1.contains("\nlivecode_sessions_running 0\n"));
     }
 }

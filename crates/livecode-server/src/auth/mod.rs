@@ -1,94 +1,106 @@
-//! The one place that decides who is asking, and who may do what.
+//! Decides who makes a request, and what this caller may do. No other code decides this.
 //!
-//! Before there are users there is one, the *local user*: whoever sits at this machine and asks on loopback. A page that
-//! a browser has loaded from elsewhere also asks from this machine, but is never the local user: it is a *guest*, who may
-//! create sessions, use those it knows the id of if a guest made them, and list those made with its token. So is everybody
-//! who asks from another machine or through a proxy.
+//! There are no user accounts yet, but one *local user*: the caller who connects over loopback to
+//! a server that listens on loopback alone. A web page from elsewhere, loaded by a browser on this
+//! machine, also connects over loopback, but is never the local user. It is a *guest*, and so is
+//! every caller from another machine or through a proxy. A guest may create sessions, use a
+//! session of any guest if it knows the id, and list the sessions that were made with its token.
+
+mod bearer;
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-/// Whose a session is, as written in its record.
+pub(crate) use bearer::bearer_token;
+
+use crate::hex::sha256_hex;
+
+/// The owner of a session, as written in the session's record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Owner {
     /// The local user.
     Local,
-    /// A guest: the SHA-256 of its token, in hexadecimal.
+    /// A guest, named by the SHA-256 of its token in hexadecimal.
     Guest(String),
 }
 
-/// Who is asking.
+/// The caller that makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// The local user.
     Local,
-    /// Anybody else, with its token if it sent one.
+    /// Any other caller, with its token if it sent one.
     Guest(Option<String>),
 }
 
-/// What a request says about where it comes from.
+/// The facts about a request from which the caller is derived.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestFacts<'r> {
-    /// The other end of the connection.
+    /// The address of the other end of the connection.
     pub peer: Option<SocketAddr>,
     /// The `Host` header.
     pub host: Option<&'r str>,
-    /// The `Origin` header; `Some("")` for one that is no text.
+    /// The `Origin` header; `Some("")` if its value is not text.
     pub origin: Option<&'r str>,
-    /// The `Sec-Fetch-Site` header, which pages cannot forge.
+    /// The `Sec-Fetch-Site` header, which a page cannot set itself.
     pub fetch_site: Option<&'r str>,
-    /// Whether any forwarding header is there: a proxy spoke.
+    /// Whether the request has any header that a proxy adds when it forwards a request.
     pub is_forwarded: bool,
     /// The bearer token.
     pub token: Option<&'r str>,
 }
 
-/// Whom the server listens to.
+/// The part of the server's configuration that decides who a caller is.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// Whether the server listens on loopback alone.
     pub is_loopback: bool,
-    /// Host names besides loopback's.
+    /// Host names of the server, besides those of loopback.
     pub hosts: Vec<String>,
 }
 
-/// The `Host` header names none of this server's names.
+/// The `Host` header is not one of this server's names.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this server does not answer for the host {0:?}; if it should, start it with --host {0:?} (see --help), otherwise ask \
-     for 127.0.0.1 or localhost"
+    "this server does not answer for the host {0:?}; if it should, start it with --host {0:?} \
+     (see --help), otherwise use 127.0.0.1 or localhost"
 )]
 pub struct WrongHost(pub String);
 
 impl Policy {
-    /// Says who is asking.
+    /// Decides who makes a request.
     ///
     /// # Errors
-    /// Where the request is for another host: a page that had its own name point to this machine (DNS rebinding) sends its
-    /// own name.
+    /// The request is for another host. A page whose own host name was made to resolve to this
+    /// machine (DNS rebinding) sends its own name, and is refused here.
     pub fn caller(&self, facts: &RequestFacts<'_>) -> Result<Caller, WrongHost> {
         let host = facts.host.unwrap_or_default();
         let name = host_name(host);
         let is_local_name = is_loopback_name(name);
         let is_configured = self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name));
-        // Who listens beyond loopback is reached by addresses that nobody listed; a name must be listed.
+        // A server that listens beyond loopback can be reached by addresses that are not
+        // configured. An address is safe, because only a name can be made to resolve to this
+        // machine.
         let is_address = !self.is_loopback && name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
         if !is_local_name && !is_configured && !is_address {
             return Err(WrongHost(host.to_owned()));
         }
-        let same_origin = facts.origin.is_none_or(|origin| is_same_origin(origin, host));
-        let same_site = facts.fetch_site.is_none_or(|site| site == "same-origin" || site == "none");
-        let from_here = facts.peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-        let is_local =
-            self.is_loopback && is_local_name && from_here && same_origin && same_site && !facts.is_forwarded;
-        Ok(if is_local { Caller::Local } else { Caller::Guest(facts.token.map(str::to_owned)) })
+        let is_same_origin = facts.origin.is_none_or(|origin| origin_matches(origin, host));
+        let is_same_site = facts.fetch_site.is_none_or(|site| site == "same-origin" || site == "none");
+        let is_from_loopback = facts.peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+        let is_local_user = self.is_loopback
+            && is_local_name
+            && is_from_loopback
+            && is_same_origin
+            && is_same_site
+            && !facts.is_forwarded;
+        Ok(if is_local_user { Caller::Local } else { Caller::Guest(facts.token.map(str::to_owned)) })
     }
 }
 
-/// A host without its port.
+/// Removes the port from the value of a `Host` header.
 fn host_name(host: &str) -> &str {
     match host.rfind(':') {
         Some(colon) if !host[colon..].contains(']') => &host[..colon],
@@ -102,25 +114,28 @@ fn is_loopback_name(name: &str) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn is_same_origin(origin: &str, host: &str) -> bool {
-    let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    own.is_some_and(|own| own.eq_ignore_ascii_case(host))
+/// Whether an `Origin` header names `host`, by either scheme.
+fn origin_matches(origin: &str, host: &str) -> bool {
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
 
 impl Owner {
-    /// The owner that a token stands for.
+    /// The guest that a token identifies.
     pub fn of_token(token: &str) -> Self {
-        Self::Guest(Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect())
+        Self::Guest(sha256_hex(token))
     }
 }
 
 impl Caller {
-    /// Whether a session of this owner is in the caller's list. The local user's has everybody's.
+    /// Whether the caller's list has the sessions of `owner`. The local user's list has all
+    /// sessions.
     pub fn lists(&self, owner: &Owner) -> bool {
         *self == Self::Local || self.owner().as_ref() == Some(owner)
     }
 
-    /// Whose this caller's sessions are; `None` for a guest without a token, who has none yet.
+    /// The owner of the sessions that this caller creates; `None` for a guest without a token,
+    /// which owns no session yet.
     pub fn owner(&self) -> Option<Owner> {
         match self {
             Self::Local => Some(Owner::Local),
@@ -128,8 +143,9 @@ impl Caller {
         }
     }
 
-    /// Whether this caller, who knows its id, may use a session. The local user may use any; a guest any that a guest made,
-    /// since only who made it, or was told by them, knows the id.
+    /// Whether this caller may use a session of `owner` whose id it knows. The local user may use
+    /// every session. A guest may use the sessions of all guests: ids are random, so a guest knows
+    /// an id only if it created the session or was given the id by its creator.
     pub fn may_use(&self, owner: &Owner) -> bool {
         match self {
             Self::Local => true,
@@ -156,9 +172,9 @@ mod tests {
     }
 
     #[test]
-    fn who_is_local() {
+    fn only_loopback_callers_are_the_local_user() {
         let guest = Caller::Guest(None);
-        let far = "10.0.0.1:9".parse().ok();
+        let remote = "10.0.0.1:9".parse().ok();
         let cases = [
             ("curl", LOCAL, Caller::Local),
             ("another loopback name", RequestFacts { host: Some("LocalHost:8000"), ..LOCAL }, Caller::Local),
@@ -180,7 +196,7 @@ mod tests {
                 RequestFacts { fetch_site: Some("cross-site"), ..LOCAL },
                 guest.clone(),
             ),
-            ("another machine", RequestFacts { peer: far, ..LOCAL }, guest.clone()),
+            ("another machine", RequestFacts { peer: remote, ..LOCAL }, guest.clone()),
             ("through a proxy", RequestFacts { is_forwarded: true, ..LOCAL }, guest.clone()),
             ("configured host", RequestFacts { host: Some("live.example"), ..LOCAL }, guest.clone()),
             (
@@ -192,11 +208,11 @@ mod tests {
         for (name, facts, expected) in cases {
             assert_eq!(policy(true).caller(&facts), Ok(expected), "{name}");
         }
-        assert_eq!(policy(false).caller(&LOCAL), Ok(guest), "a server for everybody has no local user");
+        assert_eq!(policy(false).caller(&LOCAL), Ok(guest), "a server beyond loopback has no local user");
     }
 
     #[test]
-    fn other_hosts_are_not_answered_for() {
+    fn requests_for_other_hosts_are_refused() {
         for host in [
             Some("attacker.example"),
             Some("127.0.0.1.attacker.example:8000"),
@@ -211,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_use_what() {
+    fn guests_use_the_sessions_of_guests() {
         let guest = Owner::of_token("t");
         assert!(Caller::Local.may_use(&Owner::Local) && Caller::Local.may_use(&guest));
         assert!(Caller::Guest(None).may_use(&guest));

@@ -1,14 +1,16 @@
-//! What must hold of a `runtime.toml` whatever bytes it consists of.
-#![allow(clippy::unwrap_used, missing_docs)] // a panic is what says that something does not hold
+//! Properties that hold for every `runtime.toml`, whatever bytes it consists of.
+#![allow(clippy::unwrap_used, missing_docs)] // a panic reports that a check failed
 
 use std::{path::Path, sync::OnceLock};
 
 use livecode_protocol::session::{CreateSession, Mode};
 
-use crate::catalogue::{Catalogue, Manifest, Runtime};
-use crate::http::fuzz::order;
+use crate::{
+    catalogue::{Catalogue, Manifest, Runtime},
+    spec::fuzz::check_request,
+};
 
-/// The built-in runtimes, as if this machine had all that they need.
+/// The built-in runtimes, as if this machine had everything that they need.
 pub(crate) fn catalogue() -> &'static Catalogue {
     static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
     CATALOGUE.get_or_init(|| {
@@ -22,7 +24,8 @@ pub(crate) fn catalogue() -> &'static Catalogue {
     })
 }
 
-/// A `runtime.toml` in `folder`: it is refused, or its programs can be run.
+/// Checks that a `runtime.toml` in `folder` is either refused, or the sessions of its runtime
+/// resolve to specs that a supervisor can run.
 pub fn runtime_toml(folder: &Path, data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let folder = folder.join("fuzzed");
@@ -43,6 +46,6 @@ pub fn runtime_toml(folder: &Path, data: &[u8]) {
             mode: Some(mode),
             ..CreateSession::default()
         };
-        order(&request, &catalogue);
+        check_request(&request, &catalogue);
     }
 }

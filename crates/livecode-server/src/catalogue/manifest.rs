@@ -1,4 +1,4 @@
-//! `runtime.toml`.
+//! The contents of a `runtime.toml`.
 
 use std::{
     collections::BTreeMap,
@@ -9,8 +9,8 @@ use std::{
 use livecode_protocol::{FileName, run_spec::Mount};
 use serde::Deserialize;
 
-/// Top folders of a sandbox that are made there; a runtime's trees are shown elsewhere.
-const TAKEN: [&str; 14] = [
+/// Top-level folders that every sandbox has. A runtime cannot mount anything there.
+const RESERVED_TARGETS: [&str; 14] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -27,57 +27,61 @@ const TAKEN: [&str; 14] = [
     "/runtimes",
 ];
 
-/// What a `runtime.toml` says. In commands, `{source}` stands for the file to run, and `{sources}` for it and the other
-/// files of the same ending beside it. What a runtime requires are commands, or paths as seen inside.
+/// The contents of a `runtime.toml`. In a command, `{source}` stands for the file to run, and
+/// `{sources}` for that file and the other files with the same extension in its folder. Each item
+/// of a `requires` list is a command, or an absolute path in the sandbox.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Name for people.
+    /// The name for people.
     pub title: String,
-    /// Other names.
+    /// Other names that a request may use.
     #[serde(default)]
     pub aliases: Vec<String>,
     /// The file that `code` is saved as.
     pub file: FileName,
-    /// Endings of source files, without the dot.
+    /// Extensions of source files, without the dot.
     #[serde(default)]
     pub extensions: Vec<String>,
-    /// The editor's mode.
+    /// The editor's mode for the source files.
     pub editor_mode: String,
-    /// Commands run before the program, in order.
+    /// Commands that are run before the program, in order.
     #[serde(default)]
     pub compile: Vec<Vec<String>>,
-    /// Files or folders that the program needs of what the compile steps make, absolute. Where any is named, they are kept, and
-    /// the same is not compiled again.
+    /// Absolute paths of the files and folders, made by the compile steps, that the program needs.
+    /// If there are any, they are kept in the compile cache, and the same program is not compiled
+    /// again.
     #[serde(default)]
     pub artefacts: Vec<PathBuf>,
-    /// The program's command; arguments are appended.
+    /// The command of the program; the arguments of a request are appended.
     pub run: Vec<String>,
-    /// Where the machine has an interpreter that may be started once and copied for each program; Python's alone can be.
+    /// The path of an interpreter that may be started once, as an interpreter zygote, and cloned
+    /// for each program. Only Python's interpreter can be.
     pub template: Option<PathBuf>,
-    /// The test mode, where there is one.
+    /// The test mode, if the runtime has one.
     pub test: Option<TestMode>,
-    /// What must be there for the runtime to run.
+    /// The commands and files without which the runtime cannot run.
     #[serde(default)]
     pub requires: Vec<String>,
-    /// What installs it.
+    /// A command that installs what the runtime requires.
     pub install: String,
-    /// Links in a built-in runtime's folder, from name to target.
+    /// Symbolic links in the folder of a built-in runtime, from name to target.
     #[serde(default)]
     pub links: BTreeMap<FileName, PathBuf>,
-    /// Lists of folders in the environment (`PATH`, `PYTHONPATH`, …), as seen inside. A request's own come first.
+    /// Search paths in the environment (`PATH`, `PYTHONPATH`, …), each a list of folders in the
+    /// sandbox. The folders of a request's variable come before them.
     #[serde(default)]
     pub search_paths: BTreeMap<String, Vec<String>>,
-    /// Environment of the program and of the compile steps.
+    /// Environment variables of the program and of the compile steps.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// Trees outside /usr that it shows.
+    /// Folders outside /usr that are mounted in the sandbox.
     #[serde(default)]
-    pub mounts: Vec<Tree>,
-    /// Defaults that it raises for the program.
+    pub mounts: Vec<MountSources>,
+    /// Default limits that the runtime raises for the program.
     #[serde(default)]
     pub limits: RunLimits,
-    /// Limits of its compile steps.
+    /// Limits of the compile steps.
     #[serde(default)]
     pub compile_limits: CompileLimits,
     /// A small program.
@@ -85,21 +89,21 @@ pub struct Manifest {
     pub example: String,
 }
 
-/// How the tests among the files are run.
+/// How the tests among the files of a request are run.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TestMode {
-    /// The command; arguments are appended.
+    /// The command; the arguments of a request are appended.
     pub run: Vec<String>,
-    /// What must be there besides what the runtime requires.
+    /// Commands and files that the test mode needs besides those of the runtime.
     #[serde(default)]
     pub requires: Vec<String>,
-    /// What installs it.
+    /// A command that installs what the test mode requires.
     #[serde(default)]
     pub install: String,
 }
 
-/// Defaults that a runtime raises.
+/// Default limits that a runtime raises for the program.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunLimits {
@@ -107,15 +111,15 @@ pub struct RunLimits {
     pub cpu_ms: Option<u64>,
     /// Memory, in bytes.
     pub memory_bytes: Option<u64>,
-    /// Processes and threads.
+    /// Number of processes and threads.
     pub processes: Option<u64>,
-    /// Output, in bytes; of the session as a whole.
+    /// Output of the whole session, in bytes.
     pub output_bytes: Option<u64>,
-    /// Working directory, in bytes; of the session as a whole.
+    /// Size of the session's working directory, in bytes.
     pub disk_bytes: Option<u64>,
 }
 
-/// Limits of compile steps, whatever a request asks for its program.
+/// Limits of each compile step. They do not depend on the limits that a request asks for.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompileLimits {
@@ -123,23 +127,25 @@ pub struct CompileLimits {
     pub cpu_ms: Option<u64>,
     /// Memory, in bytes.
     pub memory_bytes: Option<u64>,
-    /// Processes and threads.
+    /// Number of processes and threads.
     pub processes: Option<u32>,
 }
 
-/// A tree of the machine outside /usr, such as a toolchain.
+/// A mount of a folder outside /usr, such as a toolchain, that may lie in one of several places.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tree {
-    /// Where it may be, the best first. `.`, `~` and `$NAME` at the start are the runtime's folder, and those of the
-    /// server's environment; `*` at the end stands for the last folder by name that starts so.
+pub struct MountSources {
+    /// The places where the folder may be on this machine; the first that exists is mounted. At
+    /// the start of a path, `.` stands for the runtime's folder, `~` for the server's home folder
+    /// and `$NAME` for a variable of the server's environment. A `*` at the end stands for any
+    /// rest of the name; of the folders that match, the last by name is mounted.
     pub sources: Vec<String>,
-    /// Where it is seen inside.
+    /// The path of the mount in the sandbox.
     pub target: PathBuf,
 }
 
 impl Manifest {
-    /// Reads a manifest, and checks what its types do not say.
+    /// Parses a manifest, and checks the rules that its types do not express.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let manifest: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         let commands = [("run", &manifest.run)].into_iter();
@@ -149,33 +155,36 @@ impl Manifest {
                 return Err(format!("`{key}` needs a command: a program and its arguments"));
             }
             if command.iter().any(|word| word.contains('\0')) {
-                return Err(format!("no word of `{key}` may hold a NUL"));
+                return Err(format!("no word of `{key}` may contain a NUL character"));
             }
         }
-        let lists =
-            manifest.search_paths.iter().flat_map(|(name, list)| list.iter().map(move |item| (name, item)));
-        let names = manifest.search_paths.keys().map(|name| ("search_paths", name, ""));
-        let values = lists.map(|(name, item)| ("search_paths", name, item.as_str()));
+        let path_items = manifest
+            .search_paths
+            .iter()
+            .flat_map(|(name, folders)| folders.iter().map(move |folder| (name, folder)));
+        let path_names = manifest.search_paths.keys().map(|name| ("search_paths", name, ""));
+        let path_values = path_items.map(|(name, folder)| ("search_paths", name, folder.as_str()));
         let variables = manifest.env.iter().map(|(name, value)| ("env", name, value.as_str()));
-        for (key, name, value) in variables.chain(names).chain(values) {
+        for (key, name, value) in variables.chain(path_names).chain(path_values) {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
                 return Err(format!(
-                    "`{key}` has {name:?}: a variable's name is not empty and holds no '=', and no NUL is in it or its value"
+                    "`{key}` has {name:?}: a variable's name must not be empty or contain '=', and neither the name \
+                     nor the value may contain a NUL character"
                 ));
             }
         }
-        for target in manifest.mounts.iter().map(|tree| &tree.target) {
-            let leads_back = target.components().any(|part| part == Component::ParentDir);
+        for target in manifest.mounts.iter().map(|mount| &mount.target) {
+            let has_parent_component = target.components().any(|part| part == Component::ParentDir);
             if !target.is_absolute()
-                || leads_back
+                || has_parent_component
                 || target.as_os_str().as_encoded_bytes().contains(&0)
                 || target == Path::new("/")
-                || TAKEN.iter().any(|taken| target.starts_with(taken))
+                || RESERVED_TARGETS.iter().any(|reserved| target.starts_with(reserved))
             {
                 return Err(format!(
                     "`mounts.target` {} must be an absolute path without \"..\", outside {}",
                     target.display(),
-                    TAKEN.join(", ")
+                    RESERVED_TARGETS.join(", ")
                 ));
             }
         }
@@ -183,15 +192,16 @@ impl Manifest {
     }
 }
 
-impl Tree {
-    /// The first source that exists, for a runtime in `folder`.
+impl MountSources {
+    /// The mount of the first source that exists; `None` if none does. `folder` is the runtime's.
     pub(super) fn resolve(&self, folder: &Path) -> Option<Mount> {
-        let source = self.sources.iter().find_map(|source| find(folder, source))?;
+        let source = self.sources.iter().find_map(|source| find_source(folder, source))?;
         Some(Mount { source, target: self.target.clone() })
     }
 }
 
-fn find(folder: &Path, source: &str) -> Option<PathBuf> {
+/// The folder that one of [`MountSources::sources`] stands for, if it exists.
+fn find_source(folder: &Path, source: &str) -> Option<PathBuf> {
     let mut parts = Path::new(source).components();
     let first = parts.next()?.as_os_str().to_str()?;
     let start = match first.strip_prefix('$') {
@@ -214,13 +224,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_is_the_last_folder() {
+    fn a_star_stands_for_the_last_folder_by_name() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["1.0", "2.0", "a-3"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         fs::write(folder.path().join("b-is-a-file"), "").unwrap();
-        let at = |source: &str| find(folder.path(), source);
+        let at = |source: &str| find_source(folder.path(), source);
         assert_eq!(at("./*"), Some(folder.path().join("a-3")));
         assert_eq!(at("./1*"), Some(folder.path().join("1.0")));
         assert_eq!(at("./2.0"), Some(folder.path().join("2.0")));
@@ -229,9 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        let right = "title = 'X'\nfile = 'x'\neditor_mode = 'x'\ninstall = 'x'\nrun = ['x']\n";
-        assert!(Manifest::parse(right).is_ok());
+    fn an_error_names_what_is_wrong() {
+        let valid = "title = 'X'\nfile = 'x'\neditor_mode = 'x'\ninstall = 'x'\nrun = ['x']\n";
+        assert!(Manifest::parse(valid).is_ok());
         for (wrong, word) in [
             ("titel = 'x'\n", "titel"),
             ("compile = [[]]\n", "compile"),
@@ -244,7 +254,7 @@ mod tests {
             ("[links]\n'../x' = '/usr/bin/x'\n", "working directory"),
             ("[[mounts]]\nsources = []\ntarget = '/usr/local/x'\n", "/usr/local/x"),
         ] {
-            let error = Manifest::parse(&format!("{right}{wrong}")).unwrap_err();
+            let error = Manifest::parse(&format!("{valid}{wrong}")).unwrap_err();
             assert!(error.contains(word), "{error}");
         }
     }

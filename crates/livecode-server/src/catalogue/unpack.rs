@@ -1,4 +1,4 @@
-//! The built-in runtimes' files, from the binary into the data directory.
+//! Unpacks the files of the built-in runtimes from the binary into the data directory.
 
 use std::{
     fs, io,
@@ -12,26 +12,33 @@ use std::{
 use include_dir::{Dir, DirEntry, include_dir};
 use sha2::{Digest as _, Sha256};
 
-use crate::catalogue::{CatalogueError, Manifest, SUPPORT};
+use crate::{
+    catalogue::{error::CatalogueError, manifest::Manifest},
+    hex::hex,
+};
 
 static RUNTIMES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../runtimes");
 static TERMINAL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/terminal.so"));
-/// Where runtimes expect the preloaded object.
+/// The path of the preloaded object, where the runtimes expect it.
 const TERMINAL_PATH: &str = "shared/terminal.so";
-/// The interpreter that uses our modules, as the runtimes link it.
+/// The folder of the sandbox where the unpacked files are mounted.
+pub(super) const SUPPORT: &str = "/livecode";
+/// The link to the interpreter that imports our Python modules.
 const PYTHON: &str = "python/bin/python";
-/// How long compiling them may take: a tenth of a second is usual.
-const COMPILE_MAX: Duration = Duration::from_secs(10);
-const COMPILE_LOOK: Duration = Duration::from_millis(5);
+/// How long the compilation of our Python modules may take. It usually takes about 100 ms.
+const COMPILE_TIMEOUT: Duration = Duration::from_secs(10);
+const COMPILE_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Unpacks all files into a folder below `parent` that is named after their contents, unless it is there already, and
-/// returns the folder. It appears whole or not at all; the caller is the only one to write below `parent`.
+/// Unpacks all files into a folder below `parent` that is named after their digest, and returns
+/// the folder. Does nothing if the folder is complete already. The folder appears by a rename, so
+/// it never has only some of the files. Only one caller may write below `parent`.
 pub(super) fn unpack(parent: &Path) -> Result<PathBuf, CatalogueError> {
     let folder = parent.join(digest());
     let unpack = || -> io::Result<()> {
-        // A machine that lost power may have kept the name and lost the contents.
-        if is_whole(&RUNTIMES, &folder) && fs::read(folder.join(TERMINAL_PATH)).is_ok_and(|it| it == TERMINAL)
-        {
+        // After a power failure the folder may have its name and not all of its contents.
+        let is_complete = has_all_files(&RUNTIMES, &folder)
+            && fs::read(folder.join(TERMINAL_PATH)).is_ok_and(|contents| contents == TERMINAL);
+        if is_complete {
             return Ok(());
         }
         let partial = parent.join(".new");
@@ -51,6 +58,7 @@ pub(super) fn unpack(parent: &Path) -> Result<PathBuf, CatalogueError> {
     folder.canonicalize().map_err(|error| CatalogueError::Read(folder.clone(), error))
 }
 
+/// The digest of the names and contents of all files.
 fn digest() -> String {
     fn add(hasher: &mut Sha256, dir: &Dir<'_>) {
         for entry in dir.entries() {
@@ -64,12 +72,13 @@ fn digest() -> String {
     let mut hasher = Sha256::new();
     add(&mut hasher, &RUNTIMES);
     hasher.update(TERMINAL);
-    hasher.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.finalize()[..8])
 }
 
-fn is_whole(dir: &Dir<'_>, folder: &Path) -> bool {
+/// Whether `folder` has all files of `dir`, with the same contents.
+fn has_all_files(dir: &Dir<'_>, folder: &Path) -> bool {
     dir.entries().iter().all(|entry| match entry {
-        DirEntry::Dir(dir) => is_whole(dir, folder),
+        DirEntry::Dir(dir) => has_all_files(dir, folder),
         DirEntry::File(file) => {
             fs::read(folder.join(file.path())).is_ok_and(|contents| contents == file.contents())
         }
@@ -93,7 +102,8 @@ fn write_all(dir: &Dir<'_>, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Links cannot be built in, so manifests name them.
+/// Makes the symbolic links that a manifest declares. The manifest declares them because
+/// `include_dir` cannot put links into the binary.
 fn make_links(manifest: &Path) -> io::Result<()> {
     let parsed = Manifest::parse(&fs::read_to_string(manifest)?).map_err(io::Error::other)?;
     let folder = manifest.with_file_name("");
@@ -106,10 +116,11 @@ fn make_links(manifest: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Compiles Python's modules, so that no program has to when it imports one. Where there is no Python, or another
-/// later, they are used as they stand.
+/// Compiles our Python modules, so that no program has to compile them when it imports one. If
+/// there is no Python, or another version later, the modules are used uncompiled.
 fn compile_python(folder: &Path) -> io::Result<()> {
-    // Not compared with the source when used: that does not change in a folder that is named after its contents.
+    // With unchecked hashes Python does not compare a compiled module with its source. The source
+    // never changes in a folder that is named after its contents.
     let compiler = Command::new(folder.join(PYTHON))
         .args(["-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s"])
         .arg(folder)
@@ -121,31 +132,33 @@ fn compile_python(folder: &Path) -> io::Result<()> {
         .stderr(Stdio::null())
         .spawn();
     let Ok(mut compiler) = compiler else { return Ok(()) };
-    let began = Instant::now();
+    let started = Instant::now();
     while compiler.try_wait()?.is_none() {
-        if began.elapsed() > COMPILE_MAX {
+        if started.elapsed() > COMPILE_TIMEOUT {
             compiler.kill()?;
             compiler.wait()?;
             break;
         }
-        thread::sleep(COMPILE_LOOK);
+        thread::sleep(COMPILE_POLL_INTERVAL);
     }
-    settle_compiled(folder, false)
+    publish_compiled(folder, false)
 }
 
-/// Makes what was compiled readable by all, and durable: a half one would be believed.
-fn settle_compiled(folder: &Path, is_compiled: bool) -> io::Result<()> {
+/// Makes all compiled modules below `folder` readable by all users, and syncs them to disk: Python
+/// would use a module that a power failure left incomplete. `is_cache_folder` tells whether
+/// `folder` is a folder of compiled modules.
+fn publish_compiled(folder: &Path, is_cache_folder: bool) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let path = entry.path();
         if entry.file_type()?.is_dir() {
-            let is_compiled = entry.file_name() == "__pycache__";
-            settle_compiled(&path, is_compiled)?;
-            if is_compiled {
+            let is_cache_folder = entry.file_name() == "__pycache__";
+            publish_compiled(&path, is_cache_folder)?;
+            if is_cache_folder {
                 fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
                 fs::File::open(&path)?.sync_all()?;
             }
-        } else if is_compiled {
+        } else if is_cache_folder {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
             fs::File::open(&path)?.sync_all()?;
         }
@@ -153,12 +166,14 @@ fn settle_compiled(folder: &Path, is_compiled: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Readable by all, whatever the umask: in root mode every session has a uid of its own.
+/// Makes a folder, and its missing parents, that all users can read, whatever the umask is: in
+/// root mode every session has its own uid.
 fn make_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
+/// Writes a file that all users can read.
 fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
     fs::write(path, contents)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o644))
@@ -169,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_broken_is_made_again() {
+    fn a_damaged_folder_is_unpacked_again() {
         let data = tempfile::tempdir().unwrap();
         let parent = data.path().join("support");
         let folder = unpack(&parent).unwrap();
@@ -177,11 +192,13 @@ mod tests {
         assert_eq!(fs::read_link(&python).unwrap(), Path::new("/usr/bin/python3"));
         let module = folder.join("python/lib/livecode.py");
         assert_eq!(fs::metadata(&module).unwrap().permissions().mode() & 0o777, 0o644);
-        // The machine of the tests has Python.
+        // The machine on which the tests run has Python.
         let compiled: Vec<_> =
             fs::read_dir(module.with_file_name("__pycache__")).unwrap().flatten().collect();
-        assert!(compiled.iter().any(|it| it.file_name().to_string_lossy().starts_with("livecode.")));
-        assert!(compiled.iter().all(|it| it.metadata().unwrap().permissions().mode() & 0o777 == 0o644));
+        assert!(compiled.iter().any(|module| module.file_name().to_string_lossy().starts_with("livecode.")));
+        assert!(
+            compiled.iter().all(|module| module.metadata().unwrap().permissions().mode() & 0o777 == 0o644)
+        );
 
         fs::write(&module, "").unwrap();
         fs::create_dir(parent.join(".new")).unwrap();

@@ -13,7 +13,7 @@ use livecode_protocol::SessionId;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::auth::{Caller, RequestFacts};
+use crate::auth::{Caller, RequestFacts, bearer_token};
 use crate::http::{App, problem::ApiError};
 
 /// The address under which a client reached the server, for links.
@@ -64,7 +64,6 @@ fn look(app: &App, peer: Option<SocketAddr>, request: &Request) -> Result<(Calle
     let own_host =
         text(headers, "host").or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     let host = forwarded("x-forwarded-host").or(own_host);
-    let authorization = text(headers, "authorization").and_then(|value| value.split_once(' '));
     let facts = RequestFacts {
         peer,
         host,
@@ -80,9 +79,7 @@ fn look(app: &App, peer: Option<SocketAddr>, request: &Request) -> Result<(Calle
         ]
         .iter()
         .any(|name| headers.contains_key(*name)),
-        token: authorization
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim())
+        token: bearer_token(headers)
             // What is no token of ours, such as a page's "undefined", must not make strangers one owner.
             .filter(|token| token.parse::<SessionId>().is_ok()),
     };

@@ -10,12 +10,7 @@ use axum::{
     response::IntoResponse as _,
 };
 use futures_util::stream;
-use livecode_protocol::{
-    SessionId,
-    control::VERSION,
-    run_spec::RunSpec,
-    session::{CreateSession, SourceFile},
-};
+use livecode_protocol::session::{CreateSession, SourceFile};
 
 use crate::http::{
     api::v01::{Exec, arguments, environment, mode, parts},
@@ -24,7 +19,7 @@ use crate::http::{
 };
 use crate::{
     catalogue::{Catalogue, fuzz::catalogue},
-    spec::{Endpoint, LimitSettings, ResolvedSpec, resolve},
+    spec::fuzz::check_request,
 };
 
 /// The largest body of a test, in bytes: small, so that it is passed.
@@ -114,72 +109,9 @@ fn refused(error: ApiError) {
     assert!(error.into_response().status().is_client_error());
 }
 
-/// A request is refused by its field, or is an order that can be carried out.
-pub(crate) fn order(request: &CreateSession, catalogue: &Catalogue) {
-    let settings = LimitSettings::default();
-    for endpoint in [Endpoint::Sessions, Endpoint::V01] {
-        match resolve(request, catalogue, &settings, endpoint) {
-            Ok(prepared) => {
-                assert!(request.env.iter().flatten().all(|(name, _)| !name.starts_with("LIVECODE_")));
-                can_be_carried_out(prepared, &settings);
-            }
-            Err(bad) => {
-                assert!(!bad.field.is_empty() && !bad.detail.is_empty());
-                refused(bad.into());
-            }
-        }
+/// Checks a request, and how its refusals are reported.
+fn order(request: &CreateSession, catalogue: &Catalogue) {
+    for bad in check_request(request, catalogue) {
+        refused(bad.into());
     }
-}
-
-fn can_be_carried_out(prepared: ResolvedSpec, settings: &LimitSettings) {
-    let ResolvedSpec { compile, run, env, files, stdin, mounts, limits, .. } = prepared;
-    for step in compile.iter().chain([&run]) {
-        assert!(step.argv.first().is_some_and(|program| !program.is_empty()));
-        assert!(step.argv.iter().all(|word| !word.contains('\0')), "{:?}", step.argv);
-    }
-    assert!(run.limits.memory_bytes <= settings.memory_max_bytes && run.limits.cpu_ms <= settings.cpu_max_ms);
-    assert!(limits.wall_ms <= settings.wall_max_ms && limits.output_bytes <= settings.output_max_bytes);
-    assert!(limits.disk_bytes <= settings.disk_max_bytes);
-    for (name, value) in &env {
-        assert!(
-            !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0'),
-            "{name:?}={value:?}"
-        );
-    }
-    for mount in &mounts {
-        let mut parts = mount.target.components();
-        assert!(
-            mount.target.is_absolute() && parts.all(|part| part != std::path::Component::ParentDir),
-            "{mount:?}"
-        );
-        assert!(!mount.target.as_os_str().as_encoded_bytes().contains(&0), "{mount:?}");
-    }
-    let mut bytes = 0;
-    for file in &files {
-        let name = file.name.as_str();
-        assert!(!name.starts_with('/') && name.split('/').all(|part| !["", ".", ".."].contains(&part)));
-        bytes += file.contents.clone().into_bytes().unwrap().len() as u64;
-    }
-    assert!(bytes <= limits.disk_bytes);
-    if let Some(stdin) = &stdin {
-        stdin.clone().into_bytes().unwrap();
-    }
-    // The supervisor reads it as it was meant.
-    let id = SessionId::from_random([7; 16]);
-    let order = RunSpec {
-        version: VERSION,
-        id,
-        slot: 0,
-        compile,
-        run,
-        env,
-        files,
-        stdin,
-        mounts,
-        limits,
-        cache: None,
-    };
-    let written = serde_json::to_vec(&order).unwrap();
-    let read: RunSpec = serde_json::from_slice(&written).unwrap();
-    assert!(serde_json::to_vec(&read).unwrap() == written);
 }

@@ -16,6 +16,7 @@ mod retention;
 pub(crate) mod session;
 pub(crate) mod store;
 
+pub(crate) use crate::time::now_us;
 pub use follower::{FollowError, Follower, Item};
 pub use registry::{CreateError, ForgetError, IdempotencyKey, Registry, SessionSpec};
 pub use session::{Session, SessionProgress};
@@ -28,11 +29,4 @@ pub use store::{Store, StoreError};
 /// Where it cannot be used, or another server uses it.
 pub fn lock(data_dir: &std::path::Path, listen: std::net::SocketAddr) -> Result<Store, StoreError> {
     Store::open(data_dir, listen)
-}
-
-/// Microseconds since the epoch.
-pub(crate) fn now_us() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |time| time.as_micros() as u64)
 }

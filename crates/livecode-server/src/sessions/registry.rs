@@ -385,8 +385,18 @@ impl Registry {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(CreateError::Random)?;
         let slot = self.reserve(&owner)?;
-        let ResolvedSpec { runtime, compile, run, env, files, stdin, mounts, limits, mode: _, recipe } =
-            prepared;
+        let ResolvedSpec {
+            runtime,
+            compile,
+            run,
+            env,
+            files,
+            stdin,
+            mounts,
+            limits,
+            mode: _,
+            cache_key_inputs,
+        } = prepared;
         let id = SessionId::from_random(random);
         let version = control::VERSION;
         let mut order =
@@ -398,8 +408,8 @@ impl Registry {
         let store = self.store.clone();
         let span = tracing::debug_span!("write", %id);
         let write = move || {
-            order.cache =
-                recipe.and_then(|recipe| store.compile_cache()?.place(&record.owner, &recipe, &order));
+            order.cache = cache_key_inputs
+                .and_then(|inputs| store.compile_cache()?.slot(&record.owner, &inputs, &order));
             store.create(&record, &order).map(|()| record)
         };
         let written = blocking(move || span.in_scope(write)).await;

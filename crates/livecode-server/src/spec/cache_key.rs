@@ -1,17 +1,20 @@
-//! The name under which what the compile steps make is kept: a digest of all that they see. A change of any of it compiles
-//! again.
+//! The key of a session in the compile cache: a digest of everything that its compile steps see. A
+//! program is compiled again whenever any of this changes.
 //!
-//! | in the digest | so that it changes with |
+//! | part of the digest | changes with |
 //! | --- | --- |
 //! | the commands, the environment, the files | the request |
-//! | whose it is: the local user's, or a guest's | who asks: what one kind makes is not for the other |
-//! | size and number of files of the working directory | a limit that the compiler could run into |
-//! | the trees that the runtime shows | an upgrade of LiveCode, a toolchain's new folder |
-//! | what is required of the machine, commands by all that `PATH` finds, with inode, size and times of the real files | a toolchain |
-//! | the state of package managers and of the folders of libraries and headers | whatever is installed or upgraded |
+//! | local user or guest | the caller: neither kind gets the other's results |
+//! | size and number of files of the working directory | a limit that the compiler could reach |
+//! | the folders that the runtime mounts | an upgrade of LiveCode, a new folder of a toolchain |
+//! | what the runtime requires, and the commands, in each folder of `PATH` | the toolchain |
+//! | state of package managers, of folders of libraries and headers | installed packages |
 //!
-//! Not in it, since they decide whether a compile step ends well, not what it makes: time and memory. Standard input and arguments
-//! are the program's; compile steps see neither.
+//! Files and folders of the machine are represented by inode, size and times of the real file.
+//!
+//! Limits of time and memory are not in the digest, because they decide whether a compile step
+//! succeeds and not what it makes. Standard input and arguments are not in it either, because the
+//! compile steps see neither.
 
 use std::{
     fs,
@@ -24,15 +27,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     auth::Owner,
-    catalogue::{OPERATORS, Runtime},
+    catalogue::{OPERATOR_RUNTIMES, Runtime},
+    hex::hex,
 };
 
-/// Changes when the meaning of an entry does.
+/// The version of the key's format. It has to change when the meaning of a cache entry does.
 const VERSION: &str = "livecode compile cache 1";
-/// Files of an operator's runtime that are looked at; one with more is compiled each time.
+/// The largest number of files in the folder of an operator's runtime. A runtime with more is
+/// compiled for each session, because inspecting the files would take too long.
 const MAX_RUNTIME_FILES: usize = 256;
-/// What changes when packages are installed, or libraries and headers by hand.
-const MACHINE: [&str; 15] = [
+/// Paths that change when packages are installed, or libraries and headers are installed by hand.
+const MACHINE_PATHS: [&str; 15] = [
     "/var/lib/dpkg/status",
     "/var/lib/rpm/rpmdb.sqlite",
     "/usr/lib/sysimage/rpm/rpmdb.sqlite",
@@ -49,137 +54,148 @@ const MACHINE: [&str; 15] = [
     "/usr/local/lib",
     "/usr/libexec",
 ];
-/// Folders of a mounted toolchain that change when it is upgraded in place.
-const OF_TOOLCHAIN: [&str; 4] = ["", "bin", "lib", "libexec"];
+/// Folders of a mounted toolchain that change when the toolchain is upgraded in place. The first
+/// is the mounted folder itself.
+const TOOLCHAIN_FOLDERS: [&str; 4] = ["", "bin", "lib", "libexec"];
 
-/// What decides what the compile steps make, besides what is in the order.
+/// The inputs of the key besides the owner and the run spec.
 #[derive(Debug)]
-pub struct Recipe {
+pub struct CacheKeyInputs {
     runtime: String,
     artefacts: Vec<PathBuf>,
     requires: Vec<String>,
 }
 
-impl Recipe {
-    /// The recipe of a runtime that says what its compile steps make.
+impl CacheKeyInputs {
+    /// The inputs of a runtime; `None` if it does not name the artefacts of its compile steps, and
+    /// so nothing can be cached.
     pub(super) fn new(runtime: &Runtime) -> Option<Self> {
         let manifest = &runtime.manifest;
-        let recipe = || Self {
+        let inputs = || Self {
             runtime: runtime.name.clone(),
             artefacts: manifest.artefacts.clone(),
             requires: manifest.requires.clone(),
         };
-        (!manifest.artefacts.is_empty()).then(recipe)
+        (!manifest.artefacts.is_empty()).then(inputs)
     }
 
-    /// What the program needs of what the compile steps make.
+    /// The files and folders, made by the compile steps, that the program needs.
     pub(crate) fn artefacts(&self) -> &[PathBuf] {
         &self.artefacts
     }
 
-    /// The name of the entry for an order; `None` where too much would have to be looked at.
-    pub(crate) fn key(&self, owner: &Owner, order: &RunSpec) -> Option<String> {
-        let mut digest = Parts(Sha256::new());
-        digest.add(VERSION);
-        digest.add(match owner {
+    /// The key for a run spec, in hexadecimal; `None` if too many files would have to be
+    /// inspected.
+    pub(crate) fn key(&self, owner: &Owner, run_spec: &RunSpec) -> Option<String> {
+        let mut hasher = KeyHasher(Sha256::new());
+        hasher.add(VERSION);
+        hasher.add(match owner {
             Owner::Local => "local",
             Owner::Guest(_) => "guest",
         });
-        digest.add(&self.runtime);
-        digest.list(&self.artefacts, |digest, path| digest.add(path.as_os_str().as_encoded_bytes()));
-        digest.list(&order.compile, |digest, step| digest.list(&step.argv, |digest, word| digest.add(word)));
-        digest.list(&order.env, |digest, (name, value)| {
-            digest.add(name);
-            digest.add(value);
+        hasher.add(&self.runtime);
+        hasher.add_list(&self.artefacts, |hasher, path| hasher.add(path.as_os_str().as_encoded_bytes()));
+        hasher.add_list(&run_spec.compile, |hasher, step| {
+            hasher.add_list(&step.argv, |hasher, word| hasher.add(word));
         });
-        digest.list(&order.files, |digest, RunFile { name, contents }| {
-            digest.add(name.as_str());
+        hasher.add_list(&run_spec.env, |hasher, (name, value)| {
+            hasher.add(name);
+            hasher.add(value);
+        });
+        hasher.add_list(&run_spec.files, |hasher, RunFile { name, contents }| {
+            hasher.add(name.as_str());
             match contents {
-                Contents::Text(text) => digest.add(text),
+                Contents::Text(text) => hasher.add(text),
                 Contents::Base64(text) => {
-                    digest.add("base64");
-                    digest.add(text);
+                    hasher.add("base64");
+                    hasher.add(text);
                 }
             }
         });
-        digest.add(order.limits.disk_bytes.to_le_bytes());
-        digest.add(order.limits.disk_files.to_le_bytes());
-        let mut looked_at = vec![];
-        self.look(order, &mut looked_at)?;
-        digest.list(&looked_at, |digest, path| digest.stamp(path));
-        Some(digest.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        hasher.add(run_spec.limits.disk_bytes.to_le_bytes());
+        hasher.add(run_spec.limits.disk_files.to_le_bytes());
+        hasher.add_list(&self.toolchain_paths(run_spec)?, |hasher, path| hasher.add_stat(path));
+        Some(hex(&hasher.0.finalize()))
     }
 
-    /// The files and folders of the machine that stand for the toolchain.
-    fn look(&self, order: &RunSpec, looked_at: &mut Vec<PathBuf>) -> Option<()> {
-        looked_at.extend(MACHINE.iter().map(PathBuf::from));
-        for Mount { source, target } in &order.mounts {
-            looked_at.extend(OF_TOOLCHAIN.iter().map(|folder| source.join(folder)));
-            if target == Path::new(OPERATORS) {
-                // Its own tools may be beside its runtime.toml, and be mended there.
-                let before = looked_at.len();
-                add_tree(&source.join(&self.runtime), before + MAX_RUNTIME_FILES, looked_at)?;
+    /// The files and folders of the machine whose state represents the toolchain; `None` if there
+    /// are too many.
+    fn toolchain_paths(&self, run_spec: &RunSpec) -> Option<Vec<PathBuf>> {
+        let mut paths: Vec<PathBuf> = MACHINE_PATHS.iter().map(PathBuf::from).collect();
+        for Mount { source, target } in &run_spec.mounts {
+            paths.extend(TOOLCHAIN_FOLDERS.iter().map(|folder| source.join(folder)));
+            if target == Path::new(OPERATOR_RUNTIMES) {
+                // The tools of an operator's runtime may lie beside its runtime.toml and be
+                // modified there.
+                let max_paths = paths.len() + MAX_RUNTIME_FILES;
+                add_tree(&source.join(&self.runtime), max_paths, &mut paths)?;
             }
         }
-        let path = order.env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value);
-        let words = order.compile.iter().flat_map(|step| &step.argv).filter(|word| word.starts_with('/'));
-        let commands = order.compile.iter().filter_map(|step| step.argv.first());
-        for what in commands.chain(&self.requires).chain(words) {
-            for folder in path.split(':') {
-                looked_at.extend(outside(&order.mounts, &Path::new(folder).join(what)));
-                if what.starts_with('/') {
-                    break; // joined to any folder it is itself
+        let search_path = run_spec.env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value);
+        let absolute_words =
+            run_spec.compile.iter().flat_map(|step| &step.argv).filter(|word| word.starts_with('/'));
+        let commands = run_spec.compile.iter().filter_map(|step| step.argv.first());
+        for command in commands.chain(&self.requires).chain(absolute_words) {
+            for folder in search_path.split(':') {
+                paths.extend(host_path(&run_spec.mounts, &Path::new(folder).join(command)));
+                if command.starts_with('/') {
+                    break; // `join` with an absolute path gives that path, whatever the folder is
                 }
             }
         }
-        Some(())
+        Some(paths)
     }
 }
 
-/// Adds the files and folders of a tree, up to `max` in all.
-fn add_tree(folder: &Path, max: usize, found: &mut Vec<PathBuf>) -> Option<()> {
+/// Adds the files and folders below `folder` to `paths`; `None` if `paths` would get longer than
+/// `max_paths`.
+fn add_tree(folder: &Path, max_paths: usize, paths: &mut Vec<PathBuf>) -> Option<()> {
     let mut entries: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().collect();
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
-        if found.len() >= max {
+        if paths.len() >= max_paths {
             return None;
         }
-        found.push(entry.path());
+        paths.push(entry.path());
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            add_tree(&entry.path(), max, found)?;
+            add_tree(&entry.path(), max_paths, paths)?;
         }
     }
     Some(())
 }
 
-/// Where on the machine a path is that is seen inside, unless it is a session's own.
-fn outside(mounts: &[Mount], path: &Path) -> Option<PathBuf> {
+/// The path on the machine of a path in the sandbox; `None` if it is not of the machine, but of
+/// the session, such as a file in the working directory.
+fn host_path(mounts: &[Mount], path: &Path) -> Option<PathBuf> {
     let mounted =
         mounts.iter().find_map(|mount| Some(mount.source.join(path.strip_prefix(&mount.target).ok()?)));
-    let is_shown = ["/usr", "/bin", "/sbin", "/lib", "/lib64"].iter().any(|shown| path.starts_with(shown));
-    mounted.or_else(|| is_shown.then(|| path.to_owned()))
+    let is_shared = ["/usr", "/bin", "/sbin", "/lib", "/lib64"].iter().any(|shared| path.starts_with(shared));
+    mounted.or_else(|| is_shared.then(|| path.to_owned()))
 }
 
-/// A digest of parts, each with its length, so that no two rows of parts are alike.
-struct Parts(Sha256);
+/// A digest of a sequence of parts. The length of each part is hashed with it, so that two
+/// different sequences never hash the same bytes.
+struct KeyHasher(Sha256);
 
-impl Parts {
+impl KeyHasher {
     fn add(&mut self, part: impl AsRef<[u8]>) {
         let part = part.as_ref();
         self.0.update((part.len() as u64).to_le_bytes());
         self.0.update(part);
     }
 
-    fn list<T>(&mut self, parts: &[T], mut add: impl FnMut(&mut Self, &T)) {
-        self.0.update((parts.len() as u64).to_le_bytes());
-        for part in parts {
-            add(self, part);
+    /// Adds the number of items and then each item by `add_item`.
+    fn add_list<T>(&mut self, items: &[T], mut add_item: impl FnMut(&mut Self, &T)) {
+        self.0.update((items.len() as u64).to_le_bytes());
+        for item in items {
+            add_item(self, item);
         }
     }
 
-    /// What is at a path, whatever links lead there, by what cannot stay the same when it is changed. The time of the last
-    /// change of the inode is one that nobody can set.
-    fn stamp(&mut self, path: &Path) {
+    /// Adds a path and the state of the file that it leads to, through links if there are any. No
+    /// change of the file leaves all parts of its state the same: nobody can set the time of the
+    /// inode's last change (ctime).
+    fn add_stat(&mut self, path: &Path) {
         self.add(path.as_os_str().as_encoded_bytes());
         let Ok(metadata) = fs::metadata(path) else { return self.add("none") };
         for number in [metadata.dev(), metadata.ino(), metadata.size()] {

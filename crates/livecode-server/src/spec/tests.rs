@@ -7,34 +7,34 @@ fn catalogue() -> Catalogue {
     Catalogue::load(data.path(), None).unwrap()
 }
 
-fn try_prepare(request: Value, endpoint: Endpoint) -> Result<ResolvedSpec, BadField> {
+fn try_resolve(request: Value, endpoint: Endpoint) -> Result<ResolvedSpec, BadField> {
     let request: CreateSession = serde_json::from_value(request).unwrap();
     resolve(&request, &catalogue(), &LimitSettings::default(), endpoint)
 }
 
 fn ok(request: Value) -> ResolvedSpec {
-    try_prepare(request, Endpoint::Sessions).unwrap()
+    try_resolve(request, Endpoint::Sessions).unwrap()
 }
 
 fn stdin(request: Value, endpoint: Endpoint) -> Option<Contents> {
-    try_prepare(request, endpoint).unwrap().stdin
+    try_resolve(request, endpoint).unwrap().stdin
 }
 
 #[test]
-fn the_smallest_request() {
-    let prepared = ok(json!({"runtime": "py", "code": "x"}));
+fn the_smallest_request_gets_all_defaults() {
+    let resolved = ok(json!({"runtime": "py", "code": "x"}));
     assert_eq!(
-        (&*prepared.runtime, &*prepared.run.argv),
+        (&*resolved.runtime, &*resolved.run.argv),
         ("python", &["python".to_owned(), "main.py".to_owned()][..])
     );
-    assert_eq!(prepared.files[0].name.as_str(), "main.py");
-    assert_eq!(prepared.stdin, None);
-    assert_eq!(prepared.limits.wall_ms, 600_000);
-    assert!(prepared.env.contains(&("HOME".into(), "/code".into())));
+    assert_eq!(resolved.files[0].name.as_str(), "main.py");
+    assert_eq!(resolved.stdin, None);
+    assert_eq!(resolved.limits.wall_ms, 600_000);
+    assert!(resolved.env.contains(&("HOME".into(), "/code".into())));
 }
 
 #[test]
-fn standard_input_comes_in_four_ways() {
+fn standard_input_is_taken_from_four_places() {
     let text = |text: &str| Some(Contents::Text(text.into()));
     let code = || json!({"runtime": "python", "code": ""});
     let with = |name: &str, value: Value| {
@@ -51,11 +51,11 @@ fn standard_input_comes_in_four_ways() {
     assert_eq!(stdin(with("env", env), Endpoint::V01), text("1\né\n"));
     let mut both = with("files", file);
     both["stdin"] = json!("a");
-    assert_eq!(try_prepare(both, Endpoint::V01).unwrap_err().field, "stdin");
+    assert_eq!(try_resolve(both, Endpoint::V01).unwrap_err().field, "stdin");
 }
 
 #[test]
-fn the_file_to_run_can_be_picked() {
+fn the_file_to_run_can_be_chosen() {
     let files = json!([{"filename": "a.c", "contents": ""}, {"filename": "main.c", "contents": ""},
                        {"filename": "x/b.c", "contents": ""}]);
     let all = ok(json!({"runtime": "c", "files": files}));
@@ -72,18 +72,18 @@ fn the_file_to_run_can_be_picked() {
 }
 
 #[test]
-fn lists_of_folders_are_joined_and_other_variables_replaced() {
+fn search_paths_are_joined_and_other_variables_replaced() {
     let env =
         json!({"PATH": "/code/bin", "PYTHONPATH": "lib", "PYTHONDONTWRITEBYTECODE": "", "HOME": "/tmp"});
-    let prepared = ok(json!({"runtime": "python", "code": "", "env": env}));
-    let value = |name| &*prepared.env.iter().find(|(it, _)| it == name).unwrap().1;
+    let resolved = ok(json!({"runtime": "python", "code": "", "env": env}));
+    let value = |name| &*resolved.env.iter().find(|(known, _)| known == name).unwrap().1;
     assert_eq!(value("PATH"), "/code/bin:/livecode/python/bin:/usr/local/bin:/usr/bin:/bin");
     assert_eq!(value("PYTHONPATH"), "lib:/livecode/python/lib");
     assert_eq!((value("PYTHONDONTWRITEBYTECODE"), value("HOME")), ("", "/tmp"));
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn an_error_names_the_wrong_field() {
     let deep: Vec<_> =
         (0..900).map(|n| json!({"filename": format!("{n}/a/b/c/x"), "contents": ""})).collect();
     let cases = [
@@ -123,7 +123,7 @@ fn what_is_wrong_is_named() {
         (json!({"runtime": "python", "files": deep}), "files"),
     ];
     for (request, field) in cases {
-        let error = try_prepare(request.clone(), Endpoint::Sessions).unwrap_err();
+        let error = try_resolve(request.clone(), Endpoint::Sessions).unwrap_err();
         assert_eq!(error.field, field, "{request}: {}", error.detail);
     }
 }

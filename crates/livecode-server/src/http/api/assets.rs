@@ -14,6 +14,7 @@ use include_dir::{Dir, include_dir};
 use livecode_protocol::session::Problem;
 use sha2::{Digest as _, Sha256};
 
+use crate::hex::hex;
 use crate::http::problem::{ApiError, not_found};
 
 static BUILT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../web/dist");
@@ -56,7 +57,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 
 impl Asset {
     fn new(content_type: &'static str, bytes: &'static [u8]) -> Option<Self> {
-        let digest: String = Sha256::digest(bytes)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&Sha256::digest(bytes)[..16]);
         let etag = HeaderValue::try_from(format!("\"{digest}\"")).ok()?;
         Some(Self { content_type, bytes, etag })
     }

@@ -9,7 +9,7 @@ use axum::{
 use livecode_protocol::session::Problem;
 use sha2::{Digest as _, Sha256};
 
-use crate::auth::Caller;
+use crate::auth::{Caller, bearer_token};
 use crate::http::{App, problem::ApiError};
 
 /// The server's figures, in Prometheus' text format. For the local user, and for who knows the configured token.
@@ -38,9 +38,6 @@ pub(crate) async fn metrics(
 
 fn knows_token(app: &App, headers: &HeaderMap) -> bool {
     let Some(token) = &app.config.metrics_token else { return false };
-    let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));
     // Digests, so that how long the comparison takes says nothing of the token.
-    sent.is_some_and(|(scheme, sent)| {
-        scheme.eq_ignore_ascii_case("bearer") && Sha256::digest(sent.trim()) == Sha256::digest(token)
-    })
+    bearer_token(headers).is_some_and(|sent| Sha256::digest(sent) == Sha256::digest(token))
 }

@@ -13,7 +13,6 @@ use livecode_protocol::{
     SessionId,
     session::{CreateSession, Links, Problem, SessionDocument as Document},
 };
-use sha2::{Digest as _, Sha256};
 
 use crate::http::{
     App,
@@ -22,6 +21,7 @@ use crate::http::{
 };
 use crate::{
     auth::{Caller, Owner},
+    hex::{hex, sha256_hex},
     sessions::{CreateError, IdempotencyKey, Session, SessionSpec},
     spec::{Endpoint, resolve},
 };
@@ -79,7 +79,7 @@ pub(crate) fn new_owner(caller: &Caller) -> Result<(Owner, Option<String>), ApiE
     }
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(CreateError::Random)?;
-    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = hex(&random);
     Ok((Owner::of_token(&token), Some(token)))
 }
 
@@ -89,7 +89,7 @@ fn idempotency(headers: &HeaderMap, body: &[u8]) -> Result<Option<IdempotencyKey
     let key = key.ok_or_else(|| {
         ApiError::bad_request(format!("an Idempotency-Key has 1 to {MAX_KEY_BYTES} visible ASCII characters"))
     })?;
-    let body_sha256 = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let body_sha256 = sha256_hex(body);
     Ok(Some(IdempotencyKey { key: key.to_owned(), body_sha256 }))
 }
 

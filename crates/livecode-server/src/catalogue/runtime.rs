@@ -1,0 +1,138 @@
+//! One runtime, as this machine can run it.
+
+use std::{collections::BTreeMap, path::Path};
+
+use livecode_protocol::{FileName, run_spec::Mount, session::Mode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::catalogue::manifest::Manifest;
+
+/// The environment variable with the folders in which programs are searched.
+const PATH: &str = "PATH";
+/// The folders of the sandbox in which programs are searched after those of the runtime.
+const SYSTEM_PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
+/// The folders of the sandbox to which compile steps can write.
+const WRITABLE: [&str; 2] = ["/code", "/tmp"];
+
+/// A runtime, as this machine has it.
+#[derive(Debug)]
+pub struct Runtime {
+    /// The name, which is that of the runtime's folder.
+    pub name: String,
+    /// The contents of its `runtime.toml`.
+    pub manifest: Manifest,
+    /// The folders of this machine that are mounted in its sandboxes.
+    pub mounts: Vec<Mount>,
+    /// The search paths in its environment, among them `PATH`, each with folders separated by `:`.
+    pub search_paths: BTreeMap<String, String>,
+    /// The text that names what this machine lacks and how to install it; `None` if the runtime
+    /// can run.
+    pub needs: Option<String>,
+    /// The same for the test mode; `None` if it can run or does not exist.
+    pub test_needs: Option<String>,
+}
+
+/// A runtime, as `GET /runtimes` lists it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RuntimeInfo {
+    /// The name.
+    #[schema(example = "python")]
+    pub name: String,
+    /// Other names that a request may use.
+    pub aliases: Vec<String>,
+    /// The name for people.
+    pub title: String,
+    /// The file that `code` is saved as.
+    #[schema(example = "main.py")]
+    pub file: String,
+    /// Extensions of its source files, without the dot.
+    pub extensions: Vec<String>,
+    /// The editor's mode for its source files.
+    pub editor_mode: String,
+    /// The modes that can be used here: `exec`, and `test` if it has a test mode.
+    pub modes: Vec<Mode>,
+    /// Whether this machine can run it.
+    pub available: bool,
+    /// The text that names what this machine lacks and how to install it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub needs: Option<String>,
+    /// A small program.
+    pub example: String,
+}
+
+impl Runtime {
+    /// Makes the runtime in `folder` of its manifest: checks its name, aliases and artefacts,
+    /// finds its mounts, and looks for what it requires. `shared_mounts` come before its own.
+    ///
+    /// # Errors
+    /// The text that names what is wrong in the manifest.
+    pub(super) fn new(folder: &Path, manifest: Manifest, shared_mounts: &[Mount]) -> Result<Self, String> {
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        for name in manifest.aliases.iter().chain([&name]) {
+            let is_allowed =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.+#".contains(&byte);
+            if name.is_empty() || !name.bytes().all(is_allowed) {
+                return Err(format!("the name {name:?} has other characters than a-z, 0-9 and -_.+#"));
+            }
+        }
+        for artefact in &manifest.artefacts {
+            let below = WRITABLE.iter().find_map(|folder| artefact.strip_prefix(folder).ok()?.to_str());
+            if below.is_none_or(|name| name.parse::<FileName>().is_err()) {
+                return Err(format!(
+                    "artefacts: {artefact:?} is not a plain path below {}",
+                    WRITABLE.join(" or ")
+                ));
+            }
+        }
+        let mut mounts = shared_mounts.to_vec();
+        mounts.extend(manifest.mounts.iter().filter_map(|sources| sources.resolve(folder)));
+
+        let mut search_folders = manifest.search_paths.clone();
+        search_folders.entry(PATH.into()).or_default().extend(SYSTEM_PATH.map(str::to_owned));
+        let find_needs = |requires: &[String], install: &str| {
+            let path = &search_folders[PATH];
+            let exists =
+                |what: &&str| path.iter().any(|folder| exists_inside(&mounts, &Path::new(folder).join(what)));
+            let missing: Vec<&str> =
+                requires.iter().map(String::as_str).filter(|what| !exists(what)).collect();
+            let needs = || format!("this machine lacks {}; install it with: {install}", missing.join(", "));
+            (!missing.is_empty()).then(needs)
+        };
+        let needs = find_needs(&manifest.requires, &manifest.install);
+        let test_needs = manifest.test.as_ref().and_then(|test| find_needs(&test.requires, &test.install));
+        let search_paths =
+            search_folders.into_iter().map(|(name, folders)| (name, folders.join(":"))).collect();
+        Ok(Self { name, manifest, mounts, search_paths, needs, test_needs })
+    }
+
+    /// The description of the runtime for clients.
+    pub fn info(&self) -> RuntimeInfo {
+        let Manifest { aliases, title, file, extensions, editor_mode, test, example, .. } =
+            self.manifest.clone();
+        let has_test_mode = test.is_some() && self.test_needs.is_none();
+        RuntimeInfo {
+            name: self.name.clone(),
+            aliases,
+            title,
+            file: file.to_string(),
+            extensions,
+            editor_mode,
+            modes: if has_test_mode { vec![Mode::Exec, Mode::Test] } else { vec![Mode::Exec] },
+            available: self.needs.is_none(),
+            needs: self.needs.clone(),
+            example: example.trim_start().to_owned(),
+        }
+    }
+}
+
+/// Whether a program would find something at `path` in the sandbox. A link counts as existing,
+/// wherever it leads: commands in /usr may be links to places outside (such as those of the
+/// alternatives system), and commands of a mounted toolchain may be links that are valid only in
+/// the sandbox.
+fn exists_inside(mounts: &[Mount], path: &Path) -> bool {
+    let mounted =
+        mounts.iter().find_map(|mount| Some(mount.source.join(path.strip_prefix(&mount.target).ok()?)));
+    mounted.unwrap_or_else(|| path.to_owned()).symlink_metadata().is_ok()
+}

@@ -1,0 +1,218 @@
+//! Reads the settings from all their sources, and checks them.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use figment::{
+    Figment,
+    providers::{Env, Format as _, Serialized, Toml},
+};
+use serde::Serialize;
+
+use crate::{
+    config::settings::{Config, ServerFlags},
+    spec::{LimitFlags, LimitSettings},
+};
+
+/// Prefix of each setting's name in the environment.
+const ENV_PREFIX: &str = "LIVECODE_";
+/// Variables with the prefix that are not settings, named without the prefix: the address of the
+/// client's server, the descriptor of a program's message channel, and the mark of a server that
+/// has started itself again in a systemd scope.
+const NOT_SETTINGS: [&str; 3] = ["SERVER", "FD", "IN_SCOPE"];
+
+/// The shortest `metrics_token`. A shorter token could be guessed.
+const MIN_TOKEN_BYTES: usize = 16;
+
+/// Command-line flags of `livecode serve`.
+#[derive(Clone, Debug, Default, Args, Serialize)]
+pub struct Flags {
+    /// TOML file with settings, named as the flags are, with '_' in place of '-'.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    server: ServerFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
+    limits: LimitFlags,
+}
+
+/// Why the settings were refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A value has the wrong type, or a file cannot be read. The source names the key and the
+    /// place where it is set.
+    #[error("a setting is wrong")]
+    Value(#[source] Box<figment::Error>),
+    /// The configuration file does not exist.
+    #[error("there is no configuration file {0}")]
+    NoFile(PathBuf),
+    /// The configuration file has a key that is not the name of a setting.
+    #[error("{path}: there is no setting \"{key}\"")]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+    },
+    /// A value has the right type, but is not one of the allowed values.
+    #[error("a setting is wrong: {key}: {detail}")]
+    InvalidValue {
+        /// The key.
+        key: &'static str,
+        /// The value, and which values are allowed.
+        detail: String,
+    },
+}
+
+impl Config {
+    /// Merges the settings of all sources. The second part of the result lists environment
+    /// variables that start with `LIVECODE_` and are not settings, so that the caller can warn of
+    /// them.
+    ///
+    /// # Errors
+    /// See [`ConfigError`]. The error names the wrong setting and the place where it is set.
+    pub fn load(flags: &Flags) -> Result<(Self, Vec<String>), ConfigError> {
+        let keys = Self::keys();
+        let mut figment = Figment::from(Serialized::defaults(Self::default()))
+            .merge(Serialized::defaults(LimitSettings::default()));
+        if let Some(path) = &flags.config {
+            check_keys(path, &keys)?;
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        figment =
+            figment.merge(Env::prefixed(ENV_PREFIX).ignore(&NOT_SETTINGS)).merge(Serialized::defaults(flags));
+        // The two structs are extracted separately and not by `#[serde(flatten)]`: serde loses the
+        // names of flattened fields, and an error has to tell them.
+        let wrong_value = |error| ConfigError::Value(Box::new(error));
+        let limits = figment.extract().map_err(wrong_value)?;
+        let config = Self { limits, ..figment.extract().map_err(wrong_value)? };
+        config.check()?;
+        let is_unknown = |name: &String| {
+            name.strip_prefix(ENV_PREFIX)
+                .is_some_and(|key| !keys.contains(&key.to_lowercase()) && !NOT_SETTINGS.contains(&key))
+        };
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        Ok((config, names.filter(is_unknown).collect()))
+    }
+
+    /// The names of all settings.
+    fn keys() -> Vec<String> {
+        let field_names = |value| match value {
+            Ok(serde_json::Value::Object(fields)) => fields.into_iter().map(|(name, _)| name).collect(),
+            _ => vec![],
+        };
+        let mut keys: Vec<String> = field_names(serde_json::to_value(Self::default()));
+        keys.extend(field_names(serde_json::to_value(LimitSettings::default())));
+        keys
+    }
+
+    /// Checks each value against its range.
+    fn check(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        // Key, value and maximum; the minimum of each is 1.
+        let ranges = [
+            ("wall_ms", limits.wall_ms, limits.wall_max_ms),
+            ("v01_wall_ms", limits.v01_wall_ms, limits.wall_max_ms),
+            ("idle_ms", limits.idle_ms, u64::MAX),
+            ("cpu_ms", limits.cpu_ms, limits.cpu_max_ms),
+            ("memory_bytes", limits.memory_bytes, limits.memory_max_bytes),
+            ("processes", limits.processes, limits.processes_max),
+            ("output_bytes", limits.output_bytes, limits.output_max_bytes),
+            ("disk_bytes", limits.disk_bytes, limits.disk_max_bytes),
+            ("disk_files", limits.disk_files, 1 << 24),
+            ("cpu_millicores", limits.cpu_millicores, limits.cpu_max_millicores),
+            ("cpu_max_millicores", limits.cpu_max_millicores, 1 << 20),
+            ("processes_max", limits.processes_max, 1 << 22),
+            ("body_max_bytes", self.body_max_bytes, 1 << 32),
+            ("sessions_running_max", self.sessions_running_max, 50_000),
+            ("connections_max", self.connections_max, 1 << 20),
+            ("header_timeout_ms", self.header_timeout_ms, 3_600_000),
+            ("body_timeout_ms", self.body_timeout_ms, 3_600_000),
+            ("ping_interval_ms", self.ping_interval_ms, 3_600_000),
+            ("messages_per_s", self.messages_per_s, 1_000_000),
+            ("warm_sandboxes_max", self.warm_sandboxes_max, 1024),
+            ("sessions_max", self.sessions_max, u64::MAX),
+            ("sessions_per_owner_max", self.sessions_per_owner_max, u64::MAX),
+        ];
+        for (key, value, max) in ranges {
+            if value == 0 || value > max {
+                return Err(ConfigError::InvalidValue {
+                    key,
+                    detail: format!("{value} is not between 1 and {max}"),
+                });
+            }
+        }
+        let is_token = |token: &String| {
+            token.len() >= MIN_TOKEN_BYTES && token.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if self.metrics_token.as_ref().is_some_and(|token| !is_token(token)) {
+            return Err(ConfigError::InvalidValue {
+                key: "metrics_token",
+                detail: format!("a token has at least {MIN_TOKEN_BYTES} visible ASCII characters"),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a configuration file that does not exist or has an unknown key.
+fn check_keys(path: &Path, keys: &[String]) -> Result<(), ConfigError> {
+    if !path.is_file() {
+        return Err(ConfigError::NoFile(path.to_owned()));
+    }
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // A file that is not TOML is reported, with the wrong line, when figment merges it.
+    let table: toml::Table = text.parse().unwrap_or_default();
+    match table.keys().find(|key| !keys.contains(key)) {
+        Some(key) => Err(ConfigError::UnknownKey { path: path.to_owned(), key: key.clone() }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_sources_replace_earlier_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("livecode.toml");
+        std::fs::write(
+            &path,
+            "wall_ms = 1000\ncpu_ms = 2000\nhosts = ['a.example']\ntrusted_proxies = '127.0.0.1, ::1'\n",
+        )
+        .unwrap();
+        let limits = LimitFlags { cpu_ms: Some(3000), ..LimitFlags::default() };
+        let flags = Flags { config: Some(path), limits, ..Flags::default() };
+        let (config, _) = Config::load(&flags).unwrap();
+        assert_eq!((config.limits.wall_ms, config.limits.cpu_ms), (1000, 3000));
+        assert_eq!(config.hosts, ["a.example"]);
+        assert_eq!(config.trusted_proxies.len(), 2);
+        assert_eq!(config.limits.processes, 64);
+    }
+
+    #[test]
+    fn an_error_names_the_wrong_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("livecode.toml");
+        for (text, word) in [
+            ("wall_sm = 1\n", "wall_sm"),
+            ("wall_ms = 'soon'\n", "wall_ms"),
+            ("wall_ms = 0\n", "wall_ms"),
+            ("memory_bytes = 9999999999999\n", "memory_bytes"),
+            ("listen = 'nowhere'\n", "listen"),
+            ("trusted_proxies = ['near']\n", "near"),
+            ("allow_degraded = 'perhaps'\n", "allow_degraded"),
+            ("wall_ms = \n", "TOML"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Config::load(&Flags { config: Some(path.clone()), ..Flags::default() }).unwrap_err();
+            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            let text = format!("{error}: {source}");
+            assert!(text.contains(word), "{word}: {text}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The server's settings. Each comes from its default, a TOML file, the environment or a
+//! command-line flag; a later source in this order replaces an earlier one.
+//!
+//! | file | what it decides |
+//! | --- | --- |
+//! | `settings` | which settings there are, with their defaults and help |
+//! | `load` | how the sources are merged, and which values are refused |
+//!
+//! The limits of programs are settings too; `spec` declares them, where they are applied.
+
+mod load;
+mod settings;
+
+pub use load::{ConfigError, Flags};
+pub use settings::{Config, ServerFlags, Switch};

@@ -1,0 +1,149 @@
+//! The list of the server's settings.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{settings_macro::settings, spec::LimitSettings};
+
+const MIB: u64 = 1024 * 1024;
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+settings! {
+    /// All settings of a server, each with a value.
+    Config, ServerFlags {
+        optional {
+            /// Host name under which the server is reached besides loopback; may be given several
+            /// times.
+            #[arg(long = "host", value_name = "NAME")]
+            #[serde(deserialize_with = "list")]
+            hosts: Vec<String>,
+            /// Address of a proxy whose X-Forwarded-Proto and X-Forwarded-Host headers are
+            /// trusted; may be given several times.
+            #[arg(long = "trusted-proxy", value_name = "ADDRESS")]
+            #[serde(deserialize_with = "list")]
+            trusted_proxies: Vec<IpAddr>,
+            /// Listen beyond loopback even if this machine cannot enforce every limit (`livecode
+            /// doctor` lists those that it cannot).
+            #[arg(long)]
+            #[serde(deserialize_with = "figment::util::bool_from_str_or_int")]
+            allow_degraded: bool,
+            /// Do not ask systemd for a control group for the server when an ordinary user has
+            /// none.
+            #[arg(long)]
+            #[serde(deserialize_with = "figment::util::bool_from_str_or_int")]
+            no_systemd_scope: bool,
+        }
+        with_default {
+            /// Address to listen on.
+            listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8000)),
+            /// Folder in which the server keeps its sessions.
+            data_dir: PathBuf = default_data_dir(),
+        }
+        optional {
+            /// Folder of additional runtimes.
+            #[arg(long)]
+            runtimes_dir: Option<PathBuf>,
+        }
+        with_default {
+            /// The largest request body, in bytes.
+            body_max_bytes: u64 = 16 * MIB,
+            /// Number of sessions that run at once; further sessions are queued.
+            sessions_running_max: u64 = 1024,
+            /// Number of sessions that the server may have at once, ended ones included.
+            sessions_max: u64 = 200_000,
+            /// Number of sessions that one owner may have at once, ended ones included.
+            sessions_per_owner_max: u64 = 100_000,
+            /// How long an ended session is kept, in milliseconds.
+            keep_ms: u64 = DAY_MS,
+            /// Disk space for all ended sessions together, in bytes; the oldest are removed first.
+            keep_max_bytes: u64 = 10 * 1024 * MIB,
+            /// How long the output of an ended session is kept, in milliseconds; after that only
+            /// its closing entry is left.
+            keep_output_ms: u64 = DAY_MS,
+            /// Disk space for the results of compile steps, in bytes; the least recently used are
+            /// removed first. With 0 nothing is kept and each session compiles its program.
+            compile_cache_bytes: u64 = 1024 * MIB,
+            /// The largest result of one program's compile steps that is kept, in bytes.
+            compile_cache_entry_bytes: u64 = 64 * MIB,
+            /// Free space that the disk of the sessions must have for a new session, in bytes.
+            disk_min_free_bytes: u64 = 16 * MIB,
+            /// Number of connections that the server has open at once; further connections wait to
+            /// be accepted.
+            connections_max: u64 = 10_000,
+            /// How long a client may take to send the head of a request, in milliseconds.
+            header_timeout_ms: u64 = 10_000,
+            /// How long a client may take to send the body of a request, in milliseconds.
+            body_timeout_ms: u64 = 30_000,
+            /// How often a silent websocket is pinged, in milliseconds; it is closed after three
+            /// pings without an answer.
+            ping_interval_ms: u64 = 30_000,
+            /// Messages per second that a client may send on one websocket, on average; a client
+            /// that sends more is closed with code 1008.
+            messages_per_s: u64 = 2_000,
+        }
+        optional {
+            /// Bearer token with which callers other than the local user may read /metrics. Other
+            /// users of the machine can read a command line, so the file or the environment is a
+            /// better place for it.
+            #[arg(long)]
+            metrics_token: Option<String>,
+        }
+        with_default {
+            /// Whether sandboxes, and interpreters in them, are made before there is a program for
+            /// them: `on` or `off`.
+            warm: Switch = Switch::On,
+            /// How many warm sandboxes of each kind may wait for a program. A sandbox takes about
+            /// 1 MiB, with an interpreter in it about 6 MiB.
+            warm_sandboxes_max: u64 = 8,
+        }
+        /// Limits of programs.
+        nested limits: LimitSettings,
+    }
+}
+
+/// A setting that is `on` or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// The default of `data_dir`: `livecode` in the user's state directory, as the XDG Base Directory
+/// Specification defines it, or `/var/lib/livecode` for a system service without a home.
+fn default_data_dir() -> PathBuf {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("XDG_STATE_HOME")
+        .or_else(|| Some(variable("HOME")?.join(".local/state")))
+        .map_or_else(|| PathBuf::from("/var/lib/livecode"), |state_home| state_home.join("livecode"))
+}
+
+/// Deserializes a list, or a text of items separated by commas, because an environment variable
+/// cannot hold a list.
+fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum ListOrText {
+        List(Vec<String>),
+        Text(String),
+    }
+    let items = match ListOrText::deserialize(deserializer)? {
+        ListOrText::List(items) => items,
+        ListOrText::Text(text) => {
+            text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+        }
+    };
+    let parse =
+        |item: &String| item.parse().map_err(|error| serde::de::Error::custom(format!("{item:?}: {error}")));
+    items.iter().map(parse).collect()
+}

@@ -1,0 +1,103 @@
+//! The files of a request: their names, their contents, and whether the working directory can hold
+//! them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use livecode_protocol::{
+    FileName,
+    run_spec::{Contents, SessionLimits},
+    session::{CreateSession, Encoding, SourceFile},
+};
+
+use crate::{catalogue::Runtime, spec::bad_field::BadField};
+
+/// The largest number of files in one request.
+const MAX_FILES: usize = 1000;
+/// The space that a file takes in a tmpfs is a multiple of this.
+const PAGE_BYTES: u64 = 4096;
+
+/// The files of a session, by name.
+pub(super) type Files = BTreeMap<FileName, Contents>;
+
+/// Parses the name of a file that `field` of a request gives.
+pub(super) fn parse_file_name(field: &str, name: &str) -> Result<FileName, BadField> {
+    name.parse().map_err(|error| BadField::new(field, format!("{name:?} cannot be a file's name: {error}")))
+}
+
+/// Collects the files of a request, from `code` and from `files`.
+pub(super) fn collect_files(request: &CreateSession, runtime: &Runtime) -> Result<Files, BadField> {
+    let mut files = Files::new();
+    if let Some(code) = &request.code {
+        let name = match &request.code_filename {
+            Some(name) => parse_file_name("code_filename", name)?,
+            None => runtime.manifest.file.clone(),
+        };
+        files.insert(name, Contents::Text(code.clone()));
+    }
+    let source_files = request.files.as_deref().unwrap_or_default();
+    if source_files.len() > MAX_FILES {
+        let detail = format!("there are {} files; at most {MAX_FILES} are allowed", source_files.len());
+        return Err(BadField::new("files", detail));
+    }
+    if request.code.is_none() && source_files.is_empty() {
+        let detail = "the program is missing; give it as \"code\" or as \"files\"";
+        return Err(BadField::new("code", detail));
+    }
+    for (index, file) in source_files.iter().enumerate() {
+        let field = format!("files[{index}].filename");
+        let name = parse_file_name(&field, &file.filename)?;
+        if files.insert(name, decode_contents(index, file)?).is_some() {
+            return Err(BadField::new(field, format!("{:?} is given twice", file.filename)));
+        }
+    }
+    let names: BTreeSet<&str> = files.keys().map(FileName::as_str).collect();
+    if let Some(both) = files.keys().flat_map(FileName::parents).find(|parent| names.contains(parent)) {
+        return Err(BadField::new("files", format!("{both:?} is a file and also a folder of another file")));
+    }
+    Ok(files)
+}
+
+fn decode_contents(index: usize, file: &SourceFile) -> Result<Contents, BadField> {
+    match file.encoding {
+        None => Ok(Contents::Text(file.contents.clone())),
+        Some(Encoding::Base64) => {
+            BASE64_STANDARD.decode(&file.contents).map(Contents::new).map_err(|error| {
+                let detail = format!("the contents are not base64 (RFC 4648, section 4): {error}");
+                BadField::new(format!("files[{index}].contents"), detail)
+            })
+        }
+    }
+}
+
+/// Checks that the files fit into the working directory, counted as its file system counts them.
+pub(super) fn check_disk_limits(
+    request: &CreateSession,
+    files: &Files,
+    limits: &SessionLimits,
+) -> Result<(), BadField> {
+    let field = if request.files.is_some() { "files" } else { "code" };
+    let bytes: u64 =
+        files.values().map(|contents| content_bytes(contents).next_multiple_of(PAGE_BYTES)).sum();
+    if bytes > limits.disk_bytes {
+        let detail = format!("the files take {bytes} bytes; the working directory has {}", limits.disk_bytes);
+        return Err(BadField::new(field, detail));
+    }
+    let folders: BTreeSet<&str> = files.keys().flat_map(FileName::parents).collect();
+    let count = (files.len() + folders.len()) as u64;
+    if count > limits.disk_files {
+        let detail = format!(
+            "there are {count} files and folders; the working directory can hold {}",
+            limits.disk_files
+        );
+        return Err(BadField::new(field, detail));
+    }
+    Ok(())
+}
+
+fn content_bytes(contents: &Contents) -> u64 {
+    match contents {
+        Contents::Text(text) => text.len() as u64,
+        Contents::Base64(text) => text.len() as u64 / 4 * 3,
+    }
+}
