@@ -17,6 +17,7 @@ pub mod fuzz;
 pub mod id;
 pub mod run_spec;
 pub mod session;
+pub mod session_folder;
 pub mod stream;
 pub mod warm;
 

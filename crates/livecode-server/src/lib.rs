@@ -7,7 +7,8 @@
 //! | [`catalogue`] | the languages |
 //! | `compile_cache` | what was compiled before, and how much of it |
 //! | [`spec`] | from a request to an order |
-//! | [`sessions`] | all sessions, their tasks and readers |
+//! | [`sessions`] | one session: its folder, its state and its readers |
+//! | [`lifecycle`] | all sessions: created, found, recovered, deleted, retained |
 //! | [`runner`] | how a session is run: spawners, the task that drives it, the supervisor's connection |
 //! | [`metrics`] | what is counted |
 //! | `http` | routes on top of all that |
@@ -21,6 +22,7 @@ pub mod config;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod http;
+pub mod lifecycle;
 pub mod metrics;
 pub mod runner;
 pub mod sessions;
@@ -34,12 +36,13 @@ use crate::{
     auth::Policy,
     catalogue::{Catalogue, CatalogueError},
     config::Config,
+    lifecycle::Registry,
     metrics::Metrics,
     runner::{
         spawner::{SpawnerError, SpawnerLauncher},
         spawner_set::SpawnerSet,
     },
-    sessions::{Registry, StoreError},
+    sessions::{Store, StoreError},
 };
 
 /// Why a server could not start, or had to end.
@@ -101,7 +104,7 @@ pub async fn run(
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     // The data directory is locked before anything is written into it.
-    let store = sessions::lock(&config.data_dir, address)?;
+    let store = Store::open(&config.data_dir, address)?;
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
     let metrics = Arc::new(Metrics::default());
     let spawners =
@@ -136,7 +139,7 @@ async fn stop_when_asked(
     registry.close();
     if *phase.borrow() == Phase::Draining {
         tokio::select! {
-            () = registry.drained() => {}
+            () = registry.drain() => {}
             _ = phase.wait_for(|phase| *phase == Phase::Stopping) => {}
         }
     }
