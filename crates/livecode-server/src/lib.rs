@@ -9,7 +9,8 @@
 //! | [`catalogue`] | which runtimes there are, and whether this machine can run them |
 //! | [`spec`] | how a request becomes a run spec |
 //! | `compile_cache` | where results of compile steps are kept, and how much space they take |
-//! | [`sessions`] | which sessions there are, who drives them and who follows them |
+//! | [`sessions`] | one session: its folder, its state and its followers |
+//! | [`lifecycle`] | all sessions: created, found, recovered, deleted, retained |
 //! | [`runner`] | how a session is run: spawners, the session's driver, the supervisor client |
 //! | [`metrics`] | what is counted for Prometheus |
 //! | `http` | the routes, on top of all the others |
@@ -25,6 +26,7 @@ pub mod config;
 pub mod fuzz;
 mod hex;
 mod http;
+pub mod lifecycle;
 pub mod metrics;
 pub mod runner;
 pub mod sessions;
@@ -40,12 +42,13 @@ use crate::{
     auth::Policy,
     catalogue::{Catalogue, CatalogueError},
     config::Config,
+    lifecycle::Registry,
     metrics::Metrics,
     runner::{
         spawner::{SpawnerError, SpawnerLauncher},
         spawner_set::SpawnerSet,
     },
-    sessions::{Registry, StoreError},
+    sessions::{Store, StoreError},
 };
 
 /// Why a server could not start, or had to stop.
@@ -109,7 +112,7 @@ pub async fn run(
     let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     // The data directory is locked before anything is written into it.
-    let store = sessions::lock(&config.data_dir, address)?;
+    let store = Store::open(&config.data_dir, address)?;
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
     let metrics = Arc::new(Metrics::default());
     let spawners =
@@ -147,7 +150,7 @@ async fn stop_when_asked(
     registry.close();
     if *phase.borrow() == Phase::Draining {
         tokio::select! {
-            () = registry.drained() => {}
+            () = registry.drain() => {}
             _ = phase.wait_for(|phase| *phase == Phase::Stopping) => {}
         }
     }

@@ -44,7 +44,7 @@ pub fn spawner(settings: &SpawnerSettings) -> io::Result<SpawnerProcess> {
     }
     // It ends when `ours` is closed.
     wait_for(child)?;
-    Ok(SpawnerProcess { socket: ours, pidfd, template: template.map(|(_, process)| process) })
+    Ok(SpawnerProcess { socket: ours, pidfd, zygote_pidfd: template.map(|(_, process)| process) })
 }
 
 /// Starts a template, for a spawner to ask, with which it ends: the socket to it, and its process.

@@ -42,12 +42,8 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use utoipa::OpenApi;
 
 use crate::{
-    auth::Policy,
-    catalogue::Catalogue,
-    config::Config,
-    metrics::Metrics,
-    runner::spawner::SpawnerClient,
-    sessions::{Registry, SessionProgress},
+    auth::Policy, catalogue::Catalogue, config::Config, lifecycle::Registry, metrics::Metrics,
+    runner::spawner::SpawnerClient, sessions::SessionProgress,
 };
 
 /// What every handler can reach.

@@ -10,7 +10,8 @@ use livecode_protocol::session::Problem;
 
 use crate::{
     auth::WrongHost,
-    sessions::{CreateError, FollowError, ForgetError, StoreError, is_exhausted},
+    lifecycle::{CreateError, DeleteError},
+    sessions::{FollowError, StoreError, is_exhausted},
     spec::BadField,
 };
 
@@ -117,11 +118,11 @@ fn is_full(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
-impl From<ForgetError> for ApiError {
-    fn from(error: ForgetError) -> Self {
+impl From<DeleteError> for ApiError {
+    fn from(error: DeleteError) -> Self {
         let status = match &error {
-            ForgetError::Alive => StatusCode::SERVICE_UNAVAILABLE,
-            ForgetError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            DeleteError::Alive => StatusCode::SERVICE_UNAVAILABLE,
+            DeleteError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, with_cause(&error))
     }

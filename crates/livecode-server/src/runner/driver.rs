@@ -1,76 +1,86 @@
-//! The task that brings one session to its end, and that talks to its supervisor meanwhile.
+//! The task that drives one session from its creation to its end.
 //!
 //! ```text
-//!   waits for a permit to run ─▶ has a supervisor started ──▶ talks to it, again and again where the connection breaks
-//!                                (a session found at start) ─▲        ◀── deliveries (bounded queue) ◀── any number of clients
-//!                                                                      ──▶ progress (watch)          ──▶ any number of followers
-//!   ends when the journal is closed: by the supervisor, or, where that is provably dead, by us (`lost`)
+//!   new session ──▶ waits for a permit ──▶ requests a supervisor ──┐
+//!                                                                  ▼
+//!   session found at start ───────────▶ connection to the supervisor, made again if it breaks
+//!                                        ◀── deliveries (bounded queue) ◀── any number of clients
+//!                                        ──▶ progress (watch) ──▶ any number of followers
 //! ```
 //!
-//! What fails for want of descriptors or memory proves nothing, and is tried again.
+//! The task ends when the journal is closed: by the supervisor, or by the server (`lost`) if the
+//! supervisor is provably dead. An operation that fails for lack of descriptors or memory proves
+//! nothing, and is retried.
 
 use std::{io, sync::Arc, time::Duration};
 
 use livecode_protocol::{SessionId, session::Outcome};
-use tokio::io::AsyncReadExt as _;
+use tokio::{
+    io::AsyncReadExt as _,
+    net::UnixStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use tracing::Instrument as _;
 
+use crate::metrics::{GaugeGuard, Metrics};
 use crate::runner::{
     process,
+    spawner::{Generation, SpawnerClient},
+    spawner_set::SpawnerSet,
     supervisor_client::{DeliveryQueue, SupervisorClient},
 };
-use crate::{
-    metrics::{GaugeGuard, Metrics},
-    runner::{
-        spawner::{Generation, SpawnerClient},
-        spawner_set::SpawnerSet,
-    },
-    sessions::{
-        session::{Session, SessionEnd, SessionProgress},
-        store::{Store, is_exhausted},
-    },
+use crate::sessions::{
+    blocking::{blocking, is_panic},
+    ended::ended_progress,
+    exhausted::is_exhausted,
+    session::Session,
+    store::Store,
 };
 
-/// How often a supervisor is asked for, where each dies before it has begun.
-const START_TRIES: u32 = 3;
-/// How long a supervisor that lives but does not listen is waited for before the next try: at first, and at most.
-const PAUSE: Duration = Duration::from_millis(20);
-const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// How long a supervisor may take to end its session when it is asked to; then it is killed itself.
+/// How many supervisors are requested for a session if each dies before it has created the
+/// journal.
+const MAX_START_TRIES: u32 = 3;
+/// The first and the longest pause between two tries, for example to connect to a supervisor that
+/// lives but does not listen.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(20);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// How long a supervisor may take to end its session after a cancellation. Then it is killed.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long it may take from asking for a supervisor until one has begun its journal. A spawner does nothing but fork.
+/// How long it may take from the request for a supervisor until the journal exists. All that a
+/// spawner does for a request is fork.
 const JOURNAL_START_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long sweeping up may take.
+/// How long a sweep may take.
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who wrote how a session ended.
+/// The process that wrote the closing entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ClosedBy {
     Supervisor,
-    /// The supervisor is dead, or never was.
-    Us,
+    /// The server, because the supervisor is dead or never existed.
+    Server,
 }
 
-/// What a session's task needs.
+/// What drives one session.
 pub(crate) struct Driver {
     pub session: Arc<Session>,
     pub store: Arc<Store>,
     pub spawners: Arc<SpawnerSet>,
-    pub permits: Arc<tokio::sync::Semaphore>,
+    /// One permit for each session that may run now.
+    pub permits: Arc<Semaphore>,
     pub metrics: Arc<Metrics>,
 }
 
-/// Pauses between tries, each twice as long as the one before.
-struct Pauses(Duration);
+/// Pauses between tries. Each is twice as long as the one before, up to [`MAX_BACKOFF`].
+struct Backoff(Duration);
 
-impl Pauses {
+impl Backoff {
     fn new() -> Self {
-        Self(PAUSE)
+        Self(INITIAL_BACKOFF)
     }
 
     async fn wait(&mut self) {
         tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(MAX_PAUSE);
+        self.0 = (self.0 * 2).min(MAX_BACKOFF);
     }
 }
 
@@ -85,66 +95,66 @@ impl Driver {
         };
         drop(waiting);
         let _running = permit.is_some().then(|| GaugeGuard::new(&self.metrics.running));
-        let life = async {
+        let closed = async {
             if permit.is_some() {
                 self.start(&mut queue).await;
             }
             self.await_end(&mut queue).await
         };
-        self.live(life).instrument(self.span()).await;
+        self.run_to_end(closed).instrument(self.span()).await;
     }
 
-    /// Takes a session up again that another server started.
-    pub async fn run_recovered(
-        self,
-        mut queue: DeliveryQueue,
-        _permit: Option<tokio::sync::OwnedSemaphorePermit>,
-    ) {
+    /// Runs a session to its end that an earlier server started. The permit is held until then.
+    pub async fn run_recovered(self, mut queue: DeliveryQueue, _permit: Option<OwnedSemaphorePermit>) {
         let _running = GaugeGuard::new(&self.metrics.running);
-        self.live(self.await_end(&mut queue)).instrument(self.span()).await;
+        self.run_to_end(self.await_end(&mut queue)).instrument(self.span()).await;
     }
 
-    /// Waits for the end, or where the session is cancelled and nobody ends it, forces it.
-    async fn live(&self, life: impl Future<Output = ClosedBy>) {
-        let is_stuck = async {
+    /// Waits until the journal is `closed`, and forces that if the session is cancelled and does
+    /// not end. Then sweeps if the supervisor is dead, and publishes the session's end.
+    async fn run_to_end(&self, closed: impl Future<Output = ClosedBy>) {
+        let cancel_timeout = async {
             self.session.cancelled().await;
             tokio::time::sleep(CANCEL_TIMEOUT).await;
         };
         let closed_by = tokio::select! {
-            closed_by = life => closed_by,
-            () = is_stuck => self.force_kill().await,
+            closed_by = closed => closed_by,
+            () = cancel_timeout => self.force_kill().await,
         };
         self.session.close_queue();
-        if closed_by == ClosedBy::Us {
+        if closed_by == ClosedBy::Server {
             self.finalize(false).await;
-            // A supervisor says who it is before it makes anything outside its folder.
-            if self.store.state(self.id()).is_some() {
+            // A supervisor writes its identity before it creates anything outside the folder.
+            // Without an identity there is nothing to sweep.
+            if self.store.supervisor_identity(self.id()).is_some() {
                 self.sweep().await;
             }
         }
         self.finalize(true).instrument(tracing::debug_span!("finalize")).await;
     }
 
-    /// Has a supervisor started and talks to it. What dies before it has begun, with its spawner as a rule, is started again.
+    /// Requests a supervisor and serves the connection to it. If the supervisor dies before it has
+    /// created the journal, usually together with its spawner, another is requested.
     async fn start(&self, queue: &mut DeliveryQueue) {
-        let mut pauses = Pauses::new();
+        let mut backoff = Backoff::new();
         let mut tries = 0;
-        // What goes wrong in a template goes on without one.
+        // Only the first try uses an interpreter zygote, since the zygote may be the cause of a
+        // failure.
         let mut spawner = self.spawners.spawner_for(&self.session.runtime);
-        while tries < START_TRIES && !self.session.is_cancelled() && !self.store.has_begun(self.id()) {
+        while tries < MAX_START_TRIES && !self.session.is_cancelled() && !self.store.has_journal(self.id()) {
             match self.start_supervisor(spawner).await {
                 Ok((stream, generation)) => {
                     tries += 1;
                     tokio::select! {
-                        _ = self.talk(stream, queue) => {}
-                        () = self.nothing_begins() => self.replace_spawner(spawner, generation).await,
+                        _ = self.serve_connection(stream, queue) => {}
+                        () = self.journal_timeout() => self.replace_spawner(spawner, generation).await,
                     }
                 }
                 Err(error) => {
                     tries += u32::from(is_panic(&error));
-                    tracing::error!(id = %self.id(), %error, "no supervisor can be started now; trying again");
+                    tracing::error!(id = %self.id(), %error, "no supervisor can be started; retrying");
                     tokio::select! {
-                        () = pauses.wait() => {}
+                        () = backoff.wait() => {}
                         () = self.session.cancelled() => {}
                     }
                 }
@@ -153,49 +163,47 @@ impl Driver {
         }
     }
 
-    /// Waits until a supervisor that was asked for should have begun, and for ever where it has.
-    async fn nothing_begins(&self) {
+    /// Completes after [`JOURNAL_START_TIMEOUT`] if there is no journal then, and otherwise never.
+    async fn journal_timeout(&self) {
         tokio::time::sleep(JOURNAL_START_TIMEOUT).await;
-        if self.store.has_begun(self.id()) {
+        if self.store.has_journal(self.id()) {
             std::future::pending::<()>().await;
         }
     }
 
-    async fn start_supervisor(
-        &self,
-        spawner: &Arc<SpawnerClient>,
-    ) -> io::Result<(tokio::net::UnixStream, Generation)> {
+    async fn start_supervisor(&self, spawner: &Arc<SpawnerClient>) -> io::Result<(UnixStream, Generation)> {
         let id = self.id();
-        let asked = async {
-            match spawner.start_supervisor_at_once(id) {
+        let request = async {
+            match spawner.try_start_supervisor(id) {
                 Some(started) => Ok(started),
-                None => at_spawner(spawner, move |spawner| spawner.start_supervisor(id)).await,
+                None => request_blocking(spawner, move |spawner| spawner.start_supervisor(id)).await,
             }
         };
-        let (stream, generation) = asked.instrument(tracing::debug_span!("spawn")).await?;
+        let (stream, generation) = request.instrument(tracing::debug_span!("spawn")).await?;
         Ok((from_std(stream)?, generation))
     }
 
     async fn replace_spawner(&self, spawner: &Arc<SpawnerClient>, generation: Generation) {
-        if let Err(error) = at_spawner(spawner, move |spawner| spawner.replace(generation)).await {
+        if let Err(error) = request_blocking(spawner, move |spawner| spawner.replace(generation)).await {
             tracing::error!(id = %self.id(), %error, "no spawner can be started now");
         }
     }
 
-    /// Talks to the supervisor as long as there is one; then has the journal closed.
+    /// Connects to the supervisor as long as it lives. If it is dead, closes the journal.
     async fn await_end(&self, queue: &mut DeliveryQueue) -> ClosedBy {
-        let mut pauses = Pauses::new();
+        let mut backoff = Backoff::new();
         loop {
-            match self.store.ending(self.id()) {
+            match self.store.closing_entry(self.id()) {
                 Ok(Some(_)) => return ClosedBy::Supervisor,
                 Ok(None) => {}
                 Err(error) => tracing::warn!(id = %self.id(), %error, "a journal cannot be read now"),
             }
             match self.store.connect(self.id()).await {
-                // One that was talked to is there; the next try need not wait for it to get ready.
+                // After a connection with a valid notice the supervisor is ready, and the next
+                // connection needs no long pause.
                 Ok(stream) => {
-                    if self.talk(stream, queue).await {
-                        pauses = Pauses::new();
+                    if self.serve_connection(stream, queue).await {
+                        backoff = Backoff::new();
                     }
                 }
                 Err(error) if is_exhausted(&error) => {
@@ -204,120 +212,124 @@ impl Driver {
                 Err(_) => {
                     let outcome =
                         if self.session.is_cancelled() { Outcome::Cancelled } else { Outcome::Lost };
-                    if self.close(outcome).await {
-                        return ClosedBy::Us;
+                    if self.close_journal(outcome).await {
+                        return ClosedBy::Server;
                     }
-                    // It lives: it is about to listen, or about to end.
+                    // The supervisor lives: it is about to listen, or about to end.
                 }
             }
-            if matches!(self.store.ending(self.id()), Ok(Some(_))) {
+            if has_ended(&self.store, self.id()) {
                 return ClosedBy::Supervisor;
             }
-            pauses.wait().await;
+            backoff.wait().await;
         }
     }
 
-    /// Talks on one connection to its end. Whether it was answered at all.
-    async fn talk(&self, stream: tokio::net::UnixStream, queue: &mut DeliveryQueue) -> bool {
-        let mut talk = SupervisorClient::new(stream, queue);
-        let run = talk.run(&self.session, &self.store).instrument(tracing::debug_span!("talk"));
+    /// Serves one connection to its end. Returns whether the supervisor has sent a valid notice.
+    async fn serve_connection(&self, stream: UnixStream, queue: &mut DeliveryQueue) -> bool {
+        let mut client = SupervisorClient::new(stream, queue);
+        let run = client.run(&self.session, &self.store).instrument(tracing::debug_span!("connection"));
         if let Err(error) = run.await {
-            tracing::debug!(id = %self.id(), %error, "the connection to the supervisor ended");
+            tracing::debug!(id = %self.id(), %error, "the connection to the supervisor broke");
         }
-        talk.is_answered()
+        client.has_notice()
     }
 
-    /// Closes the journal where nobody else can any more. `false` where somebody can.
-    async fn close(&self, outcome: Outcome) -> bool {
+    /// Closes the journal if the supervisor is dead. Returns `false` if the caller is to try
+    /// again, because the supervisor lives or because resources are exhausted.
+    async fn close_journal(&self, outcome: Outcome) -> bool {
         let (store, id) = (self.store.clone(), self.id());
-        match blocking(move || store.close(id, outcome)).await {
+        match blocking(move || store.close_journal(id, outcome)).await {
             Ok(Ok(is_closed)) => is_closed,
+            // After the errors below the journal has no closing entry, but the session ends for
+            // its clients all the same.
             Err(error) => {
-                tracing::error!(%id, %error, "closing a journal failed");
-                true // what cannot be written down is still said
+                tracing::error!(%id, %error, "the task that closes a journal failed");
+                true
             }
             Ok(Err(error)) => {
                 tracing::error!(%id, %error, "a journal cannot be closed");
-                // A full disk refuses for long; what cannot be written down is still said.
+                // A full disk may stay full for long, so only a lack of other resources is
+                // retried.
                 !error.cause().is_some_and(is_exhausted)
             }
         }
     }
 
-    /// Kills a supervisor that does not do as it is asked, and closes the session in its place.
+    /// Kills a supervisor that does not end its session, and closes the journal in its place.
     async fn force_kill(&self) -> ClosedBy {
         tracing::warn!(id = %self.id(), "the supervisor does not end its session; it is killed");
-        let mut pauses = Pauses::new();
+        let mut backoff = Backoff::new();
         loop {
             if has_ended(&self.store, self.id()) {
                 return ClosedBy::Supervisor;
             }
             kill_supervisor(&self.store, self.id());
-            if self.close(Outcome::Cancelled).await {
-                return ClosedBy::Us;
+            if self.close_journal(Outcome::Cancelled).await {
+                return ClosedBy::Server;
             }
-            pauses.wait().await;
+            backoff.wait().await;
         }
     }
 
-    /// Has the spawner kill what a dead supervisor left, and waits until it has.
+    /// Has the spawner kill and remove what a dead supervisor left, and waits until that is done.
     async fn sweep(&self) {
-        let id = self.id();
+        let (id, spawner) = (self.id(), self.spawners.default_spawner());
         let swept = async {
-            let (stream, generation) =
-                at_spawner(self.spawners.default_spawner(), move |spawner| spawner.sweep(id)).await?;
+            let (stream, generation) = request_blocking(spawner, move |spawner| spawner.sweep(id)).await?;
             let mut stream = from_std(stream)?;
             if tokio::time::timeout(SWEEP_TIMEOUT, stream.read(&mut [0])).await.is_err() {
-                // The next one sweeps when it starts.
-                at_spawner(self.spawners.default_spawner(), move |spawner| spawner.replace(generation))
-                    .await?;
+                // A new spawner sweeps when it starts.
+                request_blocking(spawner, move |spawner| spawner.replace(generation)).await?;
             }
             io::Result::Ok(())
         };
         if let Err(error) = swept.await {
-            tracing::warn!(%id, %error, "what a dead supervisor left was not swept up; the next spawner will try");
+            tracing::warn!(%id, %error, "the sweep after a dead supervisor failed; the next spawner retries");
         }
-        self.store.clear_leftovers(id);
+        self.store.remove_leftovers(id);
     }
 
-    /// Makes known how the session ended.
-    async fn finalize(&self, is_gone: bool) {
-        let mut pauses = Pauses::new();
+    /// Reads how the session ended from its journal and publishes that as the session's progress.
+    async fn finalize(&self, is_torn_down: bool) {
+        let mut backoff = Backoff::new();
         let ended = loop {
             match ended_progress(&self.store, self.id()) {
-                Err(error) if is_exhausted(&error) => pauses.wait().await,
+                Err(error) if is_exhausted(&error) => backoff.wait().await,
                 other => break other.ok(),
             }
         };
-        self.session.set_progress(|progress| progress.finalize(ended, is_gone));
+        self.session.set_progress(|progress| progress.finalize(ended, is_torn_down));
     }
 
     fn id(&self) -> SessionId {
         self.session.id
     }
 
-    /// What a session's steps are logged under.
+    /// The tracing span of everything that is done for the session.
     fn span(&self) -> tracing::Span {
         tracing::debug_span!("session", id = %self.id(), runtime = %self.session.runtime)
     }
 }
 
-/// Off the threads that serve: it waits where the spawner is busy, or has to be started again. One at a time, so that a
-/// spawner that hangs holds up one thread and not all that there are for waiting.
-async fn at_spawner<T: Send + 'static>(
+/// Makes a request to a spawner on a thread for blocking work, since the request blocks while the
+/// spawner is busy or is restarted. Requests to one spawner are made one after the other, so that
+/// a spawner that hangs blocks one thread and not the whole thread pool.
+async fn request_blocking<T: Send + 'static>(
     spawner: &Arc<SpawnerClient>,
-    ask: impl FnOnce(&SpawnerClient) -> io::Result<T> + Send + 'static,
+    request: impl FnOnce(&SpawnerClient) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let (spawner, turn) = (spawner.clone(), spawner.turn().await);
-    let asked = move || {
-        let _turn = turn; // kept though nobody may wait for the answer any more
-        ask(&spawner)
+    let (spawner, guard) = (spawner.clone(), spawner.lock_requests().await);
+    let work = move || {
+        // The guard is held until the request is done, even if the caller's future is dropped.
+        let _guard = guard;
+        request(&spawner)
     };
-    blocking(asked).await?
+    blocking(work).await?
 }
 
-/// Settles a session whose task failed: its supervisor is killed, and the session says `lost`, here at least; the next server
-/// closes its journal.
+/// Gives a session up whose driver failed: kills the supervisor and ends the session as `lost` in
+/// this server's memory. The journal is closed by the next server.
 pub(crate) fn abandon(store: &Store, session: &Session) {
     session.close_queue();
     if session.progress().ended.is_none() {
@@ -326,53 +338,25 @@ pub(crate) fn abandon(store: &Store, session: &Session) {
     session.set_progress(|progress| progress.finalize(None, true));
 }
 
+/// Whether the session's journal is closed.
 fn has_ended(store: &Store, id: SessionId) -> bool {
-    matches!(store.ending(id), Ok(Some(_)))
+    matches!(store.closing_entry(id), Ok(Some(_)))
 }
 
-/// Kills a session's supervisor, unless the session has ended: then it may serve another.
+/// Kills a session's supervisor unless the session has ended: the process may be parked then, or
+/// serve another session.
 fn kill_supervisor(store: &Store, id: SessionId) {
-    if let Some(state) = store.state(id).filter(|_| !has_ended(store, id))
-        && let Err(error) = process::kill(&state)
+    if let Some(identity) = store.supervisor_identity(id).filter(|_| !has_ended(store, id))
+        && let Err(error) = process::kill(&identity)
     {
         tracing::error!(%id, %error, "the supervisor cannot be killed");
     }
 }
 
-/// The progress of a session whose journal is closed.
-///
-/// # Errors
-/// Where the journal cannot be read, or is not closed.
-pub(crate) fn ended_progress(store: &Store, id: SessionId) -> io::Result<SessionProgress> {
-    let (entries, ending) = store.ending(id)?.ok_or(io::ErrorKind::NotFound)?;
-    Ok(SessionProgress {
-        entries,
-        bytes: store.journal_bytes(id),
-        started_us: Some(ending.started_us).filter(|us| *us != 0),
-        active_us: None,
-        compiled: None,
-        ended: Some(SessionEnd::new(&ending)),
-        is_gone: true,
-    })
-}
-
-fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<tokio::net::UnixStream> {
+fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<UnixStream> {
     stream.set_nonblocking(true)?;
-    tokio::net::UnixStream::from_std(stream)
-}
-
-/// Runs what may wait for a disk or another process off the threads that serve.
-///
-/// # Errors
-/// Where it panicked: a mistake of ours must not take along the task that settles a session.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
-}
-
-/// Whether [`blocking`] work panicked, which trying for ever does not help.
-fn is_panic(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<tokio::task::JoinError>())
+    UnixStream::from_std(stream)
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,26 +1,27 @@
-//! A supervisor as a process, known by its state file.
+//! The supervisor as a process, found by the identity in the session's folder.
 
 use std::{fs, io};
 
 use livecode_protocol::control::SupervisorIdentity;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// Kills the supervisor that `state` names, if it still runs. Nobody else is ever signalled: a process that has its number
-/// now, in this boot or another, started at another time.
+/// Kills the supervisor with this identity if it still runs. No other process is signalled: a
+/// process that has the same number in this boot or in another started at another time.
 ///
 /// # Errors
-/// Where it runs and cannot be signalled.
-pub(crate) fn kill(state: &SupervisorIdentity) -> io::Result<()> {
+/// If the supervisor runs and cannot be signalled.
+pub(super) fn kill(identity: &SupervisorIdentity) -> io::Result<()> {
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    let pid = i32::try_from(state.pid).ok().and_then(Pid::from_raw);
-    let Some(pid) = pid.filter(|_| boot_id.trim() == state.boot_id) else { return Ok(()) };
-    // From here on the descriptor is of whoever has the number now, and stays so.
-    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
-    let stat = fs::read_to_string(format!("/proc/{}/stat", state.pid)).unwrap_or_default();
-    if SupervisorIdentity::start_ticks(&stat) != Some(state.pid_start_ticks) {
+    let pid = i32::try_from(identity.pid).ok().and_then(Pid::from_raw);
+    let Some(pid) = pid.filter(|_| boot_id.trim() == identity.boot_id) else { return Ok(()) };
+    // The pidfd refers to the process that has the number now, and never to a later one. So the
+    // start time is compared after the pidfd is opened.
+    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
+    let stat = fs::read_to_string(format!("/proc/{}/stat", identity.pid)).unwrap_or_default();
+    if SupervisorIdentity::start_ticks(&stat) != Some(identity.pid_start_ticks) {
         return Ok(());
     }
-    match pidfd_send_signal(process, Signal::KILL) {
+    match pidfd_send_signal(pidfd, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -30,7 +31,7 @@ pub(crate) fn kill(state: &SupervisorIdentity) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn state_of(pid: u32) -> SupervisorIdentity {
+    fn identity_of(pid: u32) -> SupervisorIdentity {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         SupervisorIdentity {
             version: 1,
@@ -41,20 +42,20 @@ mod tests {
     }
 
     #[test]
-    fn only_the_very_process_is_killed() {
+    fn only_the_process_with_the_same_identity_is_killed() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let state = state_of(child.id());
-        for stranger in [
-            SupervisorIdentity { pid_start_ticks: state.pid_start_ticks - 1, ..state.clone() },
-            SupervisorIdentity { boot_id: "another".into(), ..state.clone() },
-            SupervisorIdentity { pid: 0, ..state.clone() },
-            SupervisorIdentity { pid: u32::MAX, ..state.clone() },
+        let identity = identity_of(child.id());
+        for other in [
+            SupervisorIdentity { pid_start_ticks: identity.pid_start_ticks - 1, ..identity.clone() },
+            SupervisorIdentity { boot_id: "another".into(), ..identity.clone() },
+            SupervisorIdentity { pid: 0, ..identity.clone() },
+            SupervisorIdentity { pid: u32::MAX, ..identity.clone() },
         ] {
-            kill(&stranger).unwrap();
+            kill(&other).unwrap();
         }
         assert!(child.try_wait().unwrap().is_none());
-        kill(&state).unwrap();
+        kill(&identity).unwrap();
         assert!(!child.wait().unwrap().success());
-        kill(&state).unwrap(); // it is gone
+        kill(&identity).unwrap(); // the process is gone
     }
 }

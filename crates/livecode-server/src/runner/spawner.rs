@@ -1,4 +1,5 @@
-//! The server's side of the spawner: asks for supervisors, and starts a new spawner where the old one died or hangs.
+//! The client of one spawner process. It requests supervisors, and restarts the spawner if the
+//! process dies or hangs.
 
 use std::{
     io::{self, IoSlice},
@@ -27,35 +28,38 @@ use rustix::{
 
 use crate::metrics::Metrics;
 
-/// How long a spawner may take to take a request. Its socket holds a few, and each costs it one fork.
+/// How long a spawner may take to accept a request. Its socket buffers a few requests, and each
+/// takes the spawner one fork.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long it may take from its start until it has tried a sandbox.
+/// How long a spawner may take from its start until it has tried to make a sandbox.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest [`SpawnerReady`] message.
+const MAX_READY_BYTES: usize = 64 * 1024;
 
 /// Starts a spawner process.
 pub type SpawnerLauncher = Arc<dyn Fn(&SpawnerSettings) -> io::Result<SpawnerProcess> + Send + Sync>;
 
-/// A spawner process. It ends, and tidies up, when its socket is closed.
+/// A spawner process. It cleans up and exits when its socket is closed.
 #[derive(Debug)]
 pub struct SpawnerProcess {
-    /// The socket to it.
+    /// The server's end of the spawner's socket.
     pub socket: OwnedFd,
-    /// The process itself (pidfd_open(2)).
+    /// The spawner process (pidfd_open(2)).
     pub pidfd: OwnedFd,
-    /// The template that makes its sandboxes, if it has one.
-    pub template: Option<OwnedFd>,
+    /// The process of the interpreter zygote that makes this spawner's sandboxes, if there is one.
+    pub zygote_pidfd: Option<OwnedFd>,
 }
 
 impl SpawnerProcess {
-    /// For one that hangs, and does not see that its socket is closed.
+    /// Kills a spawner that hangs and does not notice that its socket is closed, and its zygote.
     fn kill(&self) {
-        for process in std::iter::once(&self.pidfd).chain(&self.template) {
-            let _ = pidfd_send_signal(process, Signal::KILL); // it may be gone already
+        for pidfd in std::iter::once(&self.pidfd).chain(&self.zygote_pidfd) {
+            let _ = pidfd_send_signal(pidfd, Signal::KILL); // the process may have ended already
         }
     }
 }
 
-/// Tells one spawner from the one before it.
+/// Distinguishes a spawner process from those that it has replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation(u64);
 
@@ -65,156 +69,168 @@ pub enum SpawnerError {
     /// The process could not be started, or ended before it was ready.
     #[error("the spawner did not start")]
     Start(#[source] io::Error),
-    /// It started, but no sandbox can be made on this machine.
-    #[error("no sandbox can be made on this machine, and `livecode doctor` says what to do about it: {0}")]
+    /// The process started, but no sandbox can be made on this machine.
+    #[error("no sandbox can be made on this machine; `livecode doctor` says what to do about it: {0}")]
     NoSandbox(String),
 }
 
-/// A running spawner.
+/// The server's handle to one spawner.
 pub struct SpawnerClient {
-    start: SpawnerLauncher,
+    launcher: SpawnerLauncher,
     settings: SpawnerSettings,
-    living: Mutex<CurrentSpawner>,
-    turn: Arc<tokio::sync::Mutex<()>>,
+    current: Mutex<CurrentSpawner>,
+    request_lock: Arc<tokio::sync::Mutex<()>>,
     degraded: Vec<String>,
     metrics: Arc<Metrics>,
 }
 
-/// The spawner that is asked now.
+/// The spawner process that requests go to.
 struct CurrentSpawner {
     process: SpawnerProcess,
     generation: Generation,
 }
 
 impl SpawnerClient {
-    /// Starts a spawner and waits until it has tried a sandbox.
+    /// Starts a spawner process and waits until it has tried to make a sandbox.
     ///
     /// # Errors
-    /// Where it does not start, or no sandbox can be made.
-    pub fn new(
-        start: SpawnerLauncher,
+    /// If the process does not start, or if no sandbox can be made.
+    pub fn launch(
+        launcher: SpawnerLauncher,
         settings: SpawnerSettings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, SpawnerError> {
-        let process = start(&settings).map_err(SpawnerError::Start)?;
-        Self::of(process, start, settings, metrics)
+        let process = launcher(&settings).map_err(SpawnerError::Start)?;
+        Self::from_process(process, launcher, settings, metrics)
     }
 
-    /// As [`Self::new`], of a process that is started already.
+    /// Waits until a spawner process that was started already has tried to make a sandbox. The
+    /// launcher starts its replacements.
     ///
     /// # Errors
-    /// The same.
-    pub fn of(
+    /// As [`Self::launch`].
+    pub fn from_process(
         process: SpawnerProcess,
-        start: SpawnerLauncher,
+        launcher: SpawnerLauncher,
         settings: SpawnerSettings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, SpawnerError> {
         let degraded = await_ready(&process)?;
-        let living = Mutex::new(CurrentSpawner { process, generation: Generation(0) });
-        Ok(Self { start, settings, living, turn: Arc::default(), degraded, metrics })
+        let current = Mutex::new(CurrentSpawner { process, generation: Generation(0) });
+        Ok(Self { launcher, settings, current, request_lock: Arc::default(), degraded, metrics })
     }
 
-    /// What of the sandbox this machine cannot enforce.
+    /// What of the sandbox cannot be enforced on this machine, one sentence each.
     pub fn degraded(&self) -> &[String] {
         &self.degraded
     }
 
-    /// Waits until nobody else asks for anything, since asking may take long.
-    pub async fn turn(&self) -> tokio::sync::OwnedMutexGuard<()> {
-        self.turn.clone().lock_owned().await
+    /// Waits until no other request is in progress. The caller holds the guard during a request
+    /// that may block, so that only one thread is blocked by a spawner that hangs.
+    pub async fn lock_requests(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        self.request_lock.clone().lock_owned().await
     }
 
-    /// Has a supervisor started for a session whose folder is complete, and returns the connection to it. A supervisor that
-    /// could not be started shows as that connection's end; where nothing shows, whoever waits has the spawner replaced.
+    /// Requests a supervisor for a session whose folder is complete, and returns the connection to
+    /// it. If the supervisor cannot be started, the connection ends. If nothing happens on the
+    /// connection, the caller calls [`Self::replace`].
     ///
     /// # Errors
-    /// Where no socket can be made, or the spawner is gone or hangs and cannot be started again.
+    /// If no socket can be made, or if the spawner died or hangs and cannot be restarted.
     pub fn start_supervisor(&self, id: SessionId) -> io::Result<(UnixStream, Generation)> {
-        self.ask(&SpawnerRequest::Start(id))
+        self.send_request(&SpawnerRequest::Start(id))
     }
 
-    /// As [`Self::start_supervisor`], where that can be asked for at once; `None` where it would have to be waited for.
-    pub fn start_supervisor_at_once(&self, id: SessionId) -> Option<(UnixStream, Generation)> {
-        let _turn = self.turn.try_lock().ok()?;
-        let living = self.living.try_lock().ok()?;
+    /// As [`Self::start_supervisor`], but never blocks; `None` if the request would have to wait.
+    pub fn try_start_supervisor(&self, id: SessionId) -> Option<(UnixStream, Generation)> {
+        let _guard = self.request_lock.try_lock().ok()?;
+        let current = self.current.try_lock().ok()?;
         let request = serde_json::to_vec(&SpawnerRequest::Start(id)).ok()?;
         let (ours, theirs) = UnixStream::pair().ok()?;
-        send(&living.process.socket, &request, &theirs, SendFlags::DONTWAIT).ok()?;
-        Some((ours, living.generation))
+        send(&current.process.socket, &request, &theirs, SendFlags::DONTWAIT).ok()?;
+        Some((ours, current.generation))
     }
 
-    /// Has killed and removed what a dead supervisor left. The end of the returned connection says that it is done.
+    /// Requests that everything a dead supervisor left is killed and removed. The returned
+    /// connection ends when that is done.
     ///
     /// # Errors
     /// As [`Self::start_supervisor`].
     pub fn sweep(&self, id: SessionId) -> io::Result<(UnixStream, Generation)> {
-        self.ask(&SpawnerRequest::Sweep(id))
+        self.send_request(&SpawnerRequest::Sweep(id))
     }
 
-    /// Kills the spawner of that generation, unless somebody else has, and starts another, which sweeps as each does.
+    /// Kills the spawner process of this generation and starts another, which sweeps when it
+    /// starts. Nothing happens if the process was replaced already.
     ///
     /// # Errors
-    /// Where none can be started.
+    /// If no process can be started.
     pub fn replace(&self, generation: Generation) -> io::Result<()> {
-        let mut living = self.living();
-        if living.generation == generation {
-            tracing::warn!("the spawner hangs; starting another");
-            self.renew(&mut living)?;
+        let mut current = self.current();
+        if current.generation == generation {
+            tracing::warn!("the spawner hangs; it is restarted");
+            self.restart(&mut current)?;
         }
         Ok(())
     }
 
-    fn ask(&self, request: &SpawnerRequest) -> io::Result<(UnixStream, Generation)> {
+    fn send_request(&self, request: &SpawnerRequest) -> io::Result<(UnixStream, Generation)> {
         let request = serde_json::to_vec(request)?;
         let (ours, theirs) = UnixStream::pair()?;
-        let mut living = self.living();
-        if let Err(error) = send(&living.process.socket, &request, &theirs, SendFlags::empty()) {
-            tracing::warn!(%error, "the spawner is gone, or hangs; starting another");
-            self.renew(&mut living)?;
-            send(&living.process.socket, &request, &theirs, SendFlags::empty())?;
+        let mut current = self.current();
+        if let Err(error) = send(&current.process.socket, &request, &theirs, SendFlags::empty()) {
+            tracing::warn!(%error, "the spawner has died or hangs; it is restarted");
+            self.restart(&mut current)?;
+            send(&current.process.socket, &request, &theirs, SendFlags::empty())?;
         }
-        Ok((ours, living.generation))
+        Ok((ours, current.generation))
     }
 
-    fn renew(&self, living: &mut CurrentSpawner) -> io::Result<()> {
-        living.process.kill();
-        let process = (self.start)(&self.settings)?;
+    fn restart(&self, current: &mut CurrentSpawner) -> io::Result<()> {
+        current.process.kill();
+        let process = (self.launcher)(&self.settings)?;
         await_ready(&process).map_err(io::Error::other)?;
-        *living = CurrentSpawner { process, generation: Generation(living.generation.0 + 1) };
+        *current = CurrentSpawner { process, generation: Generation(current.generation.0 + 1) };
         self.metrics.spawner_restarts.inc();
         Ok(())
     }
 
-    fn living(&self) -> MutexGuard<'_, CurrentSpawner> {
-        self.living.lock().unwrap_or_else(PoisonError::into_inner)
+    fn current(&self) -> MutexGuard<'_, CurrentSpawner> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Waits until it can be asked. The result is what cannot be enforced.
+/// Waits until a spawner accepts requests. The result is what of the sandbox cannot be enforced.
 fn await_ready(process: &SpawnerProcess) -> Result<Vec<String>, SpawnerError> {
-    let ready = hear(&process.socket).inspect_err(|_| process.kill()).map_err(SpawnerError::Start)?;
+    let ready = receive_ready(&process.socket).inspect_err(|_| process.kill());
+    let ready = ready.map_err(SpawnerError::Start)?;
     match ready.error {
         Some(error) => Err(SpawnerError::NoSandbox(error)),
         None => Ok(ready.degraded),
     }
 }
 
-/// The first that a spawner says.
-fn hear(socket: &OwnedFd) -> io::Result<SpawnerReady> {
+/// Sets the socket's timeouts and receives the spawner's first message.
+fn receive_ready(socket: &OwnedFd) -> io::Result<SpawnerReady> {
     set_socket_timeout(socket, Timeout::Send, Some(REQUEST_TIMEOUT))?;
     set_socket_timeout(socket, Timeout::Recv, Some(LAUNCH_TIMEOUT))?;
-    let mut bytes = vec![0; 64 * 1024];
+    let mut bytes = vec![0; MAX_READY_BYTES];
     match retry_on_intr(|| recv(socket, &mut *bytes, RecvFlags::empty())) {
         Ok((length, _)) => Ok(serde_json::from_slice(&bytes[..length])?),
         Err(Errno::AGAIN) => {
             let seconds = LAUNCH_TIMEOUT.as_secs();
-            Err(io::Error::new(io::ErrorKind::TimedOut, format!("it said nothing for {seconds} s")))
+            let text = format!("the spawner sent no message within {seconds} s");
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
         }
         Err(error) => Err(error.into()),
     }
 }
 
+/// Sends a request with `stream` attached (unix(7), `SCM_RIGHTS`).
+///
+/// `livecode_sandbox::fd_passing` does the same for any number of descriptors. This crate must not
+/// depend on the sandbox, and a request has exactly one descriptor, so the call is written out
+/// here.
 fn send(socket: &OwnedFd, request: &[u8], stream: &UnixStream, flags: SendFlags) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -225,7 +241,8 @@ fn send(socket: &OwnedFd, request: &[u8], stream: &UnixStream, flags: SendFlags)
         Ok(_) => Ok(()),
         Err(Errno::AGAIN) => {
             let seconds = REQUEST_TIMEOUT.as_secs();
-            Err(io::Error::new(io::ErrorKind::TimedOut, format!("it took no request for {seconds} s")))
+            let text = format!("the spawner accepted no request within {seconds} s");
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
         }
         Err(error) => Err(error.into()),
     }

@@ -1,8 +1,12 @@
-//! The spawners of a server: one for all, and one within each interpreter that is a template.
+//! All spawners of a server: the default spawner, which serves every runtime, and one spawner for
+//! each runtime that has an interpreter zygote. The zygote is a process of its own beside its
+//! spawner.
 
 use std::{
     collections::HashMap,
+    error::Error as _,
     sync::{Arc, OnceLock},
+    thread,
 };
 
 use livecode_protocol::{
@@ -18,77 +22,90 @@ use crate::{
     spec::{self, Endpoint, ResolvedSpec},
 };
 
-/// All of them.
+/// All spawners of a server.
 pub struct SpawnerSet {
     default_spawner: Arc<SpawnerClient>,
-    /// By runtime. One is there as soon as its interpreter is up.
-    templates: HashMap<String, Arc<OnceLock<Arc<SpawnerClient>>>>,
+    /// The spawners with an interpreter zygote, by runtime. Each is set once its interpreter has
+    /// started.
+    zygote_spawners: HashMap<String, Arc<OnceLock<Arc<SpawnerClient>>>>,
 }
 
 impl SpawnerSet {
-    /// Starts the one for all, and waits for it; the others come up beside.
+    /// Starts the default spawner and waits until it is ready. The other spawners become ready in
+    /// the background.
     ///
     /// # Errors
-    /// Where it does not start, or no sandbox can be made.
+    /// If the default spawner does not start, or if no sandbox can be made.
     pub fn new(
-        start: &SpawnerLauncher,
+        launcher: &SpawnerLauncher,
         catalogue: &Catalogue,
         config: &Config,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, SpawnerError> {
         let is_warm = config.warm == Switch::On && config.warm_sandboxes_max > 0;
-        let ready: Vec<_> = catalogue
+        let warm_runtimes: Vec<_> = catalogue
             .iter()
             .filter(|runtime| is_warm && runtime.needs.is_none())
-            .filter_map(|runtime| Some((runtime, smallest(runtime, catalogue, config)?)))
+            .filter_map(|runtime| Some((runtime, minimal_spec(runtime, catalogue, config)?)))
             .collect();
         let settings = |warm: Option<WarmPoolSettings>, template: Option<InterpreterZygote>| {
             SpawnerSettings { data_dir: config.data_dir.clone(), warm, template }
         };
-        let others = ready.iter().filter(|(runtime, _)| runtime.manifest.template.is_none());
-        let warm = most_frequent(others.map(|(_, prepared)| warm_of(prepared, config)).collect());
-        let default_spawner =
-            Arc::new(SpawnerClient::new(start.clone(), settings(warm, None), metrics.clone())?);
-        let mut templates = HashMap::new();
-        for (runtime, prepared) in &ready {
-            let Some(template) = template(runtime, prepared) else { continue };
-            let place = Arc::new(OnceLock::new());
-            templates.insert(runtime.name.clone(), place.clone());
-            let settings = settings(Some(warm_of(prepared, config)), Some(template));
-            let (start, metrics, name) = (start.clone(), metrics.clone(), runtime.name.clone());
-            // Started here, before anybody is served: until it is executed it holds all that the server has open.
-            let process = start(&settings).map_err(SpawnerError::Start);
-            std::thread::spawn(move || {
-                match process.and_then(|process| SpawnerClient::of(process, start, settings, metrics)) {
-                    Ok(spawner) => drop(place.set(Arc::new(spawner))),
+        let without_zygote = warm_runtimes.iter().filter(|(runtime, _)| runtime.manifest.template.is_none());
+        let pools = without_zygote.map(|(_, resolved)| warm_pool_settings(resolved, config)).collect();
+        let default_spawner = SpawnerClient::launch(
+            launcher.clone(),
+            settings(most_common_layout(pools), None),
+            metrics.clone(),
+        )?;
+        let mut zygote_spawners = HashMap::new();
+        for (runtime, resolved) in &warm_runtimes {
+            let Some(zygote) = interpreter_zygote(runtime, resolved) else { continue };
+            let cell = Arc::new(OnceLock::new());
+            zygote_spawners.insert(runtime.name.clone(), cell.clone());
+            let settings = settings(Some(warm_pool_settings(resolved, config)), Some(zygote));
+            let (launcher, metrics, name) = (launcher.clone(), metrics.clone(), runtime.name.clone());
+            // The process is started here, before the server has any client: until its execve(2)
+            // the child holds every descriptor that the server has open.
+            let process = launcher(&settings).map_err(SpawnerError::Start);
+            thread::spawn(move || {
+                let spawner = process
+                    .and_then(|process| SpawnerClient::from_process(process, launcher, settings, metrics));
+                match spawner {
+                    Ok(spawner) => drop(cell.set(Arc::new(spawner))),
                     Err(error) => {
-                        let cause = std::error::Error::source(&error).map(ToString::to_string);
-                        tracing::warn!(runtime = name, %error, cause, "no template; its programs start default_spawner");
+                        let cause = error.source().map(ToString::to_string);
+                        tracing::warn!(
+                            runtime = name,
+                            %error,
+                            cause,
+                            "there is no interpreter zygote; programs of this runtime use the default spawner"
+                        );
                     }
                 }
             });
         }
-        Ok(Self { default_spawner, templates })
+        Ok(Self { default_spawner: Arc::new(default_spawner), zygote_spawners })
     }
 
-    /// With the one for all alone.
-    pub fn only(default_spawner: Arc<SpawnerClient>) -> Self {
-        Self { default_spawner, templates: HashMap::new() }
+    /// A set that consists of the default spawner alone.
+    pub fn with_default_only(default_spawner: Arc<SpawnerClient>) -> Self {
+        Self { default_spawner, zygote_spawners: HashMap::new() }
     }
 
-    /// The one for all.
+    /// The spawner that serves every runtime.
     pub fn default_spawner(&self) -> &Arc<SpawnerClient> {
         &self.default_spawner
     }
 
-    /// The one to be asked first for a program of this runtime.
+    /// The preferred spawner for programs of this runtime.
     pub fn spawner_for(&self, runtime: &str) -> &Arc<SpawnerClient> {
-        self.templates.get(runtime).and_then(|place| place.get()).unwrap_or(&self.default_spawner)
+        self.zygote_spawners.get(runtime).and_then(|cell| cell.get()).unwrap_or(&self.default_spawner)
     }
 }
 
-/// The order of a program that asks for nothing.
-fn smallest(runtime: &Runtime, catalogue: &Catalogue, config: &Config) -> Option<ResolvedSpec> {
+/// The resolved spec of an empty program that asks for nothing beyond the defaults.
+fn minimal_spec(runtime: &Runtime, catalogue: &Catalogue, config: &Config) -> Option<ResolvedSpec> {
     let request = CreateSession {
         runtime: Some(runtime.name.clone()),
         code: Some(String::new()),
@@ -97,27 +114,29 @@ fn smallest(runtime: &Runtime, catalogue: &Catalogue, config: &Config) -> Option
     spec::resolve(&request, catalogue, &config.limits, Endpoint::Sessions).ok()
 }
 
-fn warm_of(prepared: &ResolvedSpec, config: &Config) -> WarmPoolSettings {
-    let first = prepared.compile.first().unwrap_or(&prepared.run);
+/// The settings of a pool whose sandboxes fit this spec.
+fn warm_pool_settings(resolved: &ResolvedSpec, config: &Config) -> WarmPoolSettings {
+    let first_step = resolved.compile.first().unwrap_or(&resolved.run);
     WarmPoolSettings {
-        layout: prepared.limits.layout(&prepared.mounts),
-        limits: first.limits,
-        cpu_millicores: prepared.limits.cpu_millicores,
+        layout: resolved.limits.layout(&resolved.mounts),
+        limits: first_step.limits,
+        cpu_millicores: resolved.limits.cpu_millicores,
         sandboxes_max: u32::try_from(config.warm_sandboxes_max).unwrap_or(u32::MAX),
     }
 }
 
-/// What fits the most runtimes.
-fn most_frequent(all: Vec<WarmPoolSettings>) -> Option<WarmPoolSettings> {
-    let fits = |one: &WarmPoolSettings| all.iter().filter(|other| other.layout == one.layout).count();
-    all.iter().rev().max_by_key(|one| fits(one)).cloned()
+/// The settings whose layout fits the most runtimes; the first of these if there are several.
+fn most_common_layout(all: Vec<WarmPoolSettings>) -> Option<WarmPoolSettings> {
+    let count = |one: &WarmPoolSettings| all.iter().filter(|other| other.layout == one.layout).count();
+    all.iter().rev().max_by_key(|one| count(one)).cloned()
 }
 
-fn template(runtime: &Runtime, prepared: &ResolvedSpec) -> Option<InterpreterZygote> {
+/// The interpreter zygote of a runtime whose manifest names one.
+fn interpreter_zygote(runtime: &Runtime, resolved: &ResolvedSpec) -> Option<InterpreterZygote> {
     Some(InterpreterZygote {
         interpreter: runtime.manifest.template.clone()?,
         source: runtime.manifest.file.to_string(),
-        argv: prepared.run.argv.clone(),
-        env: prepared.env.clone(),
+        argv: resolved.run.argv.clone(),
+        env: resolved.env.clone(),
     })
 }

@@ -15,102 +15,121 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::runner::driver::ended_progress;
 use crate::sessions::{
-    session::{PendingDelivery, Session, SessionProgress},
+    SessionProgress,
+    ended::ended_progress,
+    session::{PendingDelivery, Session},
     store::Store,
 };
 
-/// Bytes that wait for a supervisor to read; while more wait, no delivery is taken from the queue.
+/// Bytes that wait for the supervisor to read them. While more wait, no delivery is taken from the
+/// queue.
 const MAX_UNSENT_BYTES: usize = 256 * 1024;
 
-/// What is to be delivered to a session, whichever connection it takes.
+/// What is to be delivered to a session. The queue outlives each connection.
 pub(crate) struct DeliveryQueue {
-    new: mpsc::Receiver<PendingDelivery>,
-    /// What the last connection broke before an answer to: the supervisor knows by its id whether it has it.
-    retry: VecDeque<PendingDelivery>,
+    incoming: mpsc::Receiver<PendingDelivery>,
+    /// Deliveries that the last connection did not answer. Each has an id, by which the supervisor
+    /// knows whether it has the delivery already.
+    retries: VecDeque<PendingDelivery>,
 }
 
 impl DeliveryQueue {
-    pub fn new(new: mpsc::Receiver<PendingDelivery>) -> Self {
-        Self { new, retry: VecDeque::new() }
+    pub fn new(incoming: mpsc::Receiver<PendingDelivery>) -> Self {
+        Self { incoming, retries: VecDeque::new() }
     }
 
-    /// The next delivery, the ones to be sent retry first.
+    /// The next delivery, retries first.
     async fn next(&mut self) -> Option<PendingDelivery> {
-        match self.retry.pop_front() {
-            Some(sent) => Some(sent),
-            None => self.new.recv().await,
+        match self.retries.pop_front() {
+            Some(delivery) => Some(delivery),
+            None => self.incoming.recv().await,
         }
     }
 }
 
-/// A connection and what is under way on it.
+/// The server's end of one connection to a supervisor.
 pub(crate) struct SupervisorClient<'q> {
-    from: BufReader<OwnedReadHalf>,
-    to: OwnedWriteHalf,
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+    /// Encoded requests that are not written yet.
     unsent: Vec<u8>,
-    /// By the tag each was sent under; tags grow, so this is also the order.
+    /// Deliveries by tag. Tags increase, so this is also the order in which they were sent.
     unanswered: BTreeMap<u64, PendingDelivery>,
     next_tag: u64,
-    is_answered: bool,
+    has_notice: bool,
     queue: &'q mut DeliveryQueue,
 }
 
-enum Next {
-    Line(usize),
-    Sent(usize),
+/// What happens next on the connection.
+enum Event {
+    /// So many bytes were added to the line that is being read; 0 at the connection's end.
+    Read(usize),
+    /// So many bytes of `unsent` were written.
+    Written(usize),
+    /// A delivery came from the queue.
     Delivery(PendingDelivery),
-    Cancel,
+    /// The session was cancelled.
+    Cancelled,
 }
 
 impl<'q> SupervisorClient<'q> {
     pub fn new(stream: UnixStream, queue: &'q mut DeliveryQueue) -> Self {
-        let (from, to) = stream.into_split();
-        let from = BufReader::new(from);
-        Self { from, to, unsent: vec![], unanswered: BTreeMap::new(), next_tag: 0, is_answered: false, queue }
+        let (reader, writer) = stream.into_split();
+        let reader = BufReader::new(reader);
+        Self {
+            reader,
+            writer,
+            unsent: vec![],
+            unanswered: BTreeMap::new(),
+            next_tag: 0,
+            has_notice: false,
+            queue,
+        }
     }
 
-    /// Whether the supervisor ever said anything that makes sense.
-    pub fn is_answered(&self) -> bool {
-        self.is_answered
+    /// Whether the supervisor has sent at least one valid notice.
+    pub fn has_notice(&self) -> bool {
+        self.has_notice
     }
 
-    /// Talks until the supervisor closes the connection.
+    /// Exchanges messages with the supervisor until it closes the connection.
     ///
     /// # Errors
-    /// Where the connection breaks, or the supervisor speaks no version that we do.
+    /// If the connection breaks, or if the supervisor's version is not supported.
     pub async fn run(&mut self, session: &Session, store: &Store) -> io::Result<()> {
         let mut line = vec![];
-        let mut asked_to_end = false;
+        let mut cancel_sent = false;
         self.send(&SupervisorRequest::Hello { version: control::VERSION })?;
         loop {
             let may_take = self.unsent.len() < MAX_UNSENT_BYTES;
             let room = (control::MAX_LINE_BYTES + 1).saturating_sub(line.len()) as u64;
-            let mut from = (&mut self.from).take(room);
-            let next = tokio::select! {
-                read = from.read_until(b'\n', &mut line) => Next::Line(read?),
-                sent = self.to.write(&self.unsent), if !self.unsent.is_empty() => Next::Sent(sent?),
-                Some(delivery) = self.queue.next(), if may_take => Next::Delivery(delivery),
-                () = session.cancelled(), if !asked_to_end => Next::Cancel,
+            let mut reader = (&mut self.reader).take(room);
+            let event = tokio::select! {
+                read = reader.read_until(b'\n', &mut line) => Event::Read(read?),
+                written = self.writer.write(&self.unsent), if !self.unsent.is_empty() => {
+                    Event::Written(written?)
+                }
+                Some(delivery) = self.queue.next(), if may_take => Event::Delivery(delivery),
+                () = session.cancelled(), if !cancel_sent => Event::Cancelled,
             };
-            match next {
-                Next::Line(0) => return Ok(()),
-                Next::Line(_) => {
+            match event {
+                Event::Read(0) => return Ok(()),
+                Event::Read(_) => {
                     let notice = serde_json::from_slice(&line)?;
                     line.clear();
-                    self.hear(notice, session, store)?;
-                    self.is_answered = true;
+                    self.handle_notice(notice, session, store)?;
+                    self.has_notice = true;
                 }
-                Next::Sent(length) => drop(self.unsent.drain(..length)),
-                Next::Delivery(sent) => {
+                Event::Written(length) => drop(self.unsent.drain(..length)),
+                Event::Delivery(delivery) => {
                     self.next_tag += 1;
-                    let (id, item) = (sent.id.clone(), sent.item.clone());
-                    self.unanswered.insert(self.next_tag, sent);
+                    let (id, item) = (delivery.id.clone(), delivery.item.clone());
+                    self.unanswered.insert(self.next_tag, delivery);
                     self.send(&SupervisorRequest::Deliver { tag: self.next_tag, id, item })?;
                 }
-                Next::Cancel => {
-                    asked_to_end = true;
+                Event::Cancelled => {
+                    cancel_sent = true;
                     self.send(&SupervisorRequest::Cancel)?;
                 }
             }
@@ -123,16 +142,26 @@ impl<'q> SupervisorClient<'q> {
         Ok(())
     }
 
-    fn hear(&mut self, notice: SupervisorNotice, session: &Session, store: &Store) -> io::Result<()> {
+    fn handle_notice(
+        &mut self,
+        notice: SupervisorNotice,
+        session: &Session,
+        store: &Store,
+    ) -> io::Result<()> {
         match notice {
             SupervisorNotice::Hello { version, start, .. } => {
-                let spoken = control::OLDEST_VERSION..=control::VERSION;
-                if !spoken.contains(&version) {
-                    let (oldest, newest) = (spoken.start(), spoken.end());
-                    tracing::error!(id = %session.id, version, "its supervisor speaks no version from {oldest} to {newest}");
+                let supported = control::OLDEST_VERSION..=control::VERSION;
+                if !supported.contains(&version) {
+                    let (oldest, newest) = (supported.start(), supported.end());
+                    tracing::error!(
+                        id = %session.id,
+                        version,
+                        "the supervisor's version is not one from {oldest} to {newest}"
+                    );
                     return Err(io::ErrorKind::Unsupported.into());
                 }
-                // Who talks to it before anything is known of it is who had it started.
+                // Only the connection by which this server started the supervisor comes before any
+                // progress is known. A start is counted once.
                 if session.progress() == SessionProgress::default() {
                     session.metrics.start_of(start);
                 }
@@ -147,20 +176,28 @@ impl<'q> SupervisorClient<'q> {
                 ended: false,
             } => {
                 count_stored(session, store, stored_bytes);
-                let (ended, is_gone) = (None, false);
+                let (ended, is_torn_down) = (None, false);
                 session.set_progress(|progress| {
-                    *progress =
-                        SessionProgress { entries, bytes, started_us, active_us, compiled, ended, is_gone };
+                    *progress = SessionProgress {
+                        entries,
+                        bytes,
+                        started_us,
+                        active_us,
+                        compiled,
+                        ended,
+                        is_torn_down,
+                    };
                 });
             }
-            // What cannot be read now is read when the connection ends.
             SupervisorNotice::Progress { started_us, stored_bytes, ended: true, .. } => {
                 count_stored(session, store, stored_bytes);
+                // If the journal cannot be read now, the driver reads it after the connection's
+                // end.
                 if let Ok(ended) = ended_progress(store, session.id) {
                     let started_us = ended.started_us.or(started_us);
-                    // What belongs to it is gone when the connection ends, not yet.
+                    // The supervisor closes the connection once it has torn the sandbox down.
                     session.set_progress(|progress| {
-                        *progress = SessionProgress { started_us, is_gone: false, ..ended }
+                        *progress = SessionProgress { started_us, is_torn_down: false, ..ended };
                     });
                 }
             }
@@ -172,12 +209,13 @@ impl<'q> SupervisorClient<'q> {
 
     fn answer(&mut self, tag: u64, result: Result<(), String>) {
         if let Some(PendingDelivery { answer, .. }) = self.unanswered.remove(&tag) {
-            let _ = answer.send(result); // a client that has gone needs no answer
+            let _ = answer.send(result); // a client that disconnected needs no answer
         }
     }
 }
 
-/// The first notice that a program was compiled says how much room it takes from then on.
+/// Counts the size of a new compile cache entry, which the supervisor reports from the notice on
+/// that first tells that the program was compiled. Only that notice counts.
 fn count_stored(session: &Session, store: &Store, stored_bytes: Option<u64>) {
     if let (Some(cache), Some(bytes), None) =
         (store.compile_cache(), stored_bytes, session.progress().compiled())
@@ -186,13 +224,15 @@ fn count_stored(session: &Session, store: &Store, stored_bytes: Option<u64>) {
     }
 }
 
-/// What was not answered is sent retry on the next connection if it has an id. Without one it could arrive twice.
+/// Puts unanswered deliveries with an id at the front of the retry queue. A delivery without an id
+/// could arrive twice, so its client receives an error instead.
 impl Drop for SupervisorClient<'_> {
     fn drop(&mut self) {
         let unanswered = std::mem::take(&mut self.unanswered);
-        let (retry, unknown): (Vec<_>, Vec<_>) = unanswered.into_values().partition(|sent| sent.id.is_some());
-        for sent in retry.into_iter().rev() {
-            self.queue.retry.push_front(sent);
+        let (retries, unknown): (Vec<_>, Vec<_>) =
+            unanswered.into_values().partition(|delivery| delivery.id.is_some());
+        for delivery in retries.into_iter().rev() {
+            self.queue.retries.push_front(delivery);
         }
         for PendingDelivery { answer, .. } in unknown {
             let error =

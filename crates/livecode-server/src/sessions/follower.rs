@@ -1,57 +1,62 @@
-//! A reader of one session's journal, from any number on, to its end.
+//! A reader of one session's journal, from any number on to its end.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use livecode_journal::{Entry, Kind, ReadError, Reader};
 use livecode_protocol::control::ClosingEntry;
 use tokio::sync::watch;
 
+use crate::metrics::GaugeGuard;
 use crate::sessions::{
-    session::{Session, SessionEnd, SessionProgress},
-    store::is_exhausted,
+    blocking::blocking,
+    exhausted::is_exhausted,
+    progress::{SessionEnd, SessionProgress},
+    session::Session,
 };
-use crate::{metrics::GaugeGuard, runner::driver::blocking};
 
-/// Bytes of entries given out at once.
+/// Bytes of entries that are returned at once.
 const BATCH_BYTES: usize = 128 * 1024;
-
-/// Bytes passed over on the spot; more are passed over elsewhere.
-const MAX_SKIP_BYTES: u64 = 1024 * 1024;
-/// How long nothing is read where there are no descriptors left to open a journal.
+/// Bytes that may be skipped on the calling thread. More are skipped on a thread for blocking
+/// work.
+const MAX_INLINE_SKIP_BYTES: u64 = 1024 * 1024;
+/// Pause before the next attempt when there are no descriptors left to open a journal.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a follower sees.
+/// What a follower returns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
-    /// An entry.
+    /// An entry of the journal.
     Entry(Entry),
-    /// Numbers that are not in the journal.
+    /// Numbers that are missing in the journal.
     Gap {
-        /// The first.
+        /// The first missing number.
         from: u64,
-        /// The last.
+        /// The last missing number.
         to: u64,
     },
 }
 
-/// A journal could not be read on.
+/// A journal could not be read further.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct FollowError(#[from] ReadError);
 
-/// Follows one session. It holds no more of it in memory than it gives out at once.
+/// A reader of one session. It holds at most one batch of entries in memory.
 pub struct Follower {
     path: PathBuf,
     progress: watch::Receiver<SessionProgress>,
+    /// `None` until there is an entry to read.
     reader: Option<Reader>,
-    /// Number of the last entry given out, or passed over.
+    /// Number of the last entry that was returned or skipped.
     after: u64,
     is_done: bool,
     _counted: GaugeGuard,
 }
 
 impl Follower {
-    pub(super) fn new(session: &Arc<Session>, path: PathBuf, after: u64) -> Self {
+    /// A follower that begins after the entry with number `after`. `path` is the session's
+    /// journal.
+    pub(crate) fn new(session: &Arc<Session>, path: PathBuf, after: u64) -> Self {
         Self {
             path,
             progress: session.watch(),
@@ -62,46 +67,50 @@ impl Follower {
         }
     }
 
-    /// The next items, in order; `None` after the closing entry. Nothing is lost where the future is dropped.
+    /// The next items, in order; `None` after the closing entry. No item is lost if the future is
+    /// dropped.
     ///
     /// # Errors
-    /// Where the journal cannot be read, or is damaged.
+    /// If the journal cannot be read, or is damaged.
     pub async fn next(&mut self) -> Result<Option<Vec<Item>>, FollowError> {
         while !self.is_done {
             let progress = *self.progress.borrow_and_update();
             if progress.ended.is_some() {
-                // There is nothing beyond the closing entry: whoever asks for that gets the closing entry.
+                // A client may ask for entries beyond the closing entry. It receives the closing
+                // entry.
                 self.after = self.after.min(progress.entries.saturating_sub(1));
             }
-            let items = match (self.read(&progress).await, progress.ended) {
+            let items = match (self.read_available(&progress).await, progress.ended) {
                 (Err(FollowError(ReadError::Io(_, error))), _) if is_exhausted(&error) => {
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
                     continue;
                 }
-                // Deleted, before this reader had opened it: what can still be said is how it ended.
+                // The session was deleted before this reader opened the journal. Its end is still
+                // known.
                 (Err(FollowError(ReadError::Io(_, error))), Some(ended))
-                    if error.kind() == std::io::ErrorKind::NotFound =>
+                    if error.kind() == io::ErrorKind::NotFound =>
                 {
-                    self.closing(progress.entries, ended)
+                    self.synthesize_closing_entry(progress.entries, ended)
                 }
-                // What is damaged is told as a gap; how it ended is known all the same.
+                // The damaged part is reported as a gap. The session's end is still known.
                 (Err(FollowError(error @ ReadError::Corrupt { .. })), Some(ended)) => {
-                    tracing::error!(%error, "a journal is damaged; what follows is told as a gap");
-                    self.closing(progress.entries, ended)
+                    tracing::error!(%error, "a journal is damaged; the rest is reported as a gap");
+                    self.synthesize_closing_entry(progress.entries, ended)
                 }
                 (read, Some(ended)) => match read? {
-                    // Nothing more can be read, and the end was not among it: its journal could not be closed.
-                    items if items.is_empty() => self.closing(progress.entries, ended),
+                    // Everything is read and the closing entry was not among it: the journal could
+                    // not be closed.
+                    items if items.is_empty() => self.synthesize_closing_entry(progress.entries, ended),
                     items => items,
                 },
                 (read, None) => read?,
             };
             if !items.is_empty() {
-                // The file may be closed before that is known here.
+                // The closing entry may be in the file before `progress` reports the end.
                 self.is_done = matches!(items.last(), Some(Item::Entry(entry)) if entry.kind == Kind::Exit);
                 return Ok(Some(items));
             }
-            // Most followers of most sessions wait most of the time: a thousand of them must not hold a buffer each.
+            // Most followers wait most of the time, so a waiting follower must not hold a buffer.
             if let Some(reader) = &mut self.reader {
                 reader.release_buffer();
             }
@@ -112,28 +121,30 @@ impl Follower {
         Ok(None)
     }
 
-    /// How far the session is that is followed.
+    /// A receiver of the followed session's progress.
     pub fn watch(&self) -> watch::Receiver<SessionProgress> {
         self.progress.clone()
     }
 
-    /// The closing entry, made up from what is known of it, unless it was given out; what is not there before it is a gap.
-    fn closing(&mut self, seq: u64, ended: SessionEnd) -> Vec<Item> {
+    /// A closing entry with number `seq`, made from what is known in memory, preceded by a gap if
+    /// entries before it are missing. Empty if the closing entry was returned already.
+    fn synthesize_closing_entry(&mut self, seq: u64, ended: SessionEnd) -> Vec<Item> {
         let after = std::mem::replace(&mut self.after, seq);
         if after >= seq {
             return vec![];
         }
         let SessionEnd { exitstatus, outcome, ended_us, usage, compiled } = ended;
-        let ending = ClosingEntry { exitstatus, outcome, started_us: 0, ended_us, usage, compiled };
-        let data = serde_json::to_vec(&ending).unwrap_or_default();
-        let closing = Item::Entry(Entry { seq, time_us: ended_us, kind: Kind::Exit, data: data.into() });
+        let closing_entry = ClosingEntry { exitstatus, outcome, started_us: 0, ended_us, usage, compiled };
+        let data = serde_json::to_vec(&closing_entry).unwrap_or_default();
+        let entry = Item::Entry(Entry { seq, time_us: ended_us, kind: Kind::Exit, data: data.into() });
         let gap = (after + 1 < seq).then_some(Item::Gap { from: after + 1, to: seq - 1 });
-        gap.into_iter().chain([closing]).collect()
+        gap.into_iter().chain([entry]).collect()
     }
 
-    /// Reads what is there. The page cache has it as a rule, so this does not wait; the batch bounds it.
-    async fn read(&mut self, progress: &SessionProgress) -> Result<Vec<Item>, FollowError> {
-        // The header alone holds no entry.
+    /// Reads up to one batch of the entries that `progress` says are there. The data is usually in
+    /// the page cache, so the read does not block.
+    async fn read_available(&mut self, progress: &SessionProgress) -> Result<Vec<Item>, FollowError> {
+        // A header without entries.
         if progress.bytes <= livecode_journal::HEADER_BYTES {
             return Ok(vec![]);
         }
@@ -141,13 +152,15 @@ impl Follower {
             Some(reader) => (reader, false),
             None => (Reader::open(&self.path)?, true),
         };
-        // A journal that is trimmed is another file. Who reads the old one reads that to its end, and what is opened may
-        // have been trimmed since `progress`: so a closed file itself says how long it is.
+        // Trimming replaces the journal by a new file. A reader of the old file reads that to its
+        // end, and a newly opened file may have been trimmed after `progress` was read. Therefore
+        // a closed file's own length counts, not the length in `progress`.
         let own_bytes = if is_new || progress.ended.is_some() { reader.closed_bytes()? } else { None };
         let until_bytes = own_bytes.unwrap_or(progress.bytes);
         let after = self.after;
-        // Who comes back late to a long journal passes over most of it, and not on a thread that serves others.
-        if reader.last_seq() < after && reader.remaining_bytes(until_bytes) > MAX_SKIP_BYTES {
+        // A reader that continues late in a long journal skips most of it, which takes too long
+        // for a thread that serves other clients.
+        if reader.last_seq() < after && reader.remaining_bytes(until_bytes) > MAX_INLINE_SKIP_BYTES {
             let skip = blocking(move || reader.skip_to(after, until_bytes).map(|()| reader)).await;
             reader = skip.map_err(|error| ReadError::Io(self.path.clone(), error))??;
         }

@@ -1,19 +1,28 @@
-//! What must hold of a session's folder that is found at start, whatever its files consist of.
-#![allow(clippy::unwrap_used, missing_docs)] // a panic is what says that something does not hold
+//! Checks that must hold for a session's folder found at start, whatever bytes its files contain.
+#![allow(clippy::unwrap_used, missing_docs)] // a panic reports that a check does not hold
 
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use livecode_journal::Kind;
-use livecode_protocol::{SessionId, session::Outcome};
+use livecode_protocol::{
+    SessionId,
+    session::Outcome,
+    session_folder::{IDENTITY_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SESSION_FILE},
+};
 
-use crate::runner::driver::ended_progress;
-use crate::sessions::{Follower, Item, Session, store::Store};
+use crate::sessions::{
+    ended::ended_progress,
+    follower::{Follower, Item},
+    session::Session,
+    store::Store,
+};
 
-/// A data directory is locked once, and used for all that is tried in it.
+/// The data directory is locked once and then used for all inputs.
 static STORE: Mutex<Option<(PathBuf, Arc<Store>)>> = Mutex::new(None);
 
 fn store(data_dir: &Path) -> Arc<Store> {
@@ -28,7 +37,8 @@ fn store(data_dir: &Path) -> Arc<Store> {
     }
 }
 
-/// The files of a session's folder: `== name` on a line, and what is in it.
+/// Checks a session's folder with the files in `data`: a line `== name` begins a file, and the
+/// lines up to the next such line are its content.
 pub fn session_folder(data_dir: &Path, data: &[u8]) {
     let store = store(data_dir);
     let id: SessionId = "00112233445566778899aabbccddeeff".parse().unwrap();
@@ -44,7 +54,7 @@ pub fn session_folder(data_dir: &Path, data: &[u8]) {
         }
     }
     for (name, contents) in files {
-        if let Some(name) = ["session.json", "state.json", "order.json", "journal"]
+        if let Some(name) = [SESSION_FILE, IDENTITY_FILE, RUN_SPEC_FILE, JOURNAL_FILE]
             .into_iter()
             .find(|known| known.as_bytes() == name)
         {
@@ -52,17 +62,17 @@ pub fn session_folder(data_dir: &Path, data: &[u8]) {
         }
     }
 
-    // What has no record that can be read is left alone.
+    // A folder whose record cannot be read is left untouched.
     let records = store.scan().unwrap();
     assert!(records.len() <= 1);
     let Some(record) = records.into_iter().next() else { return };
-    assert_eq!(record.id, id, "a record is taken for that of the folder that it names, not of its own");
-    store.state(id);
-    let begun = store.has_begun(id);
-    assert!(store.ending(id).unwrap().is_none() || begun);
-    assert!(store.close(id, Outcome::Lost).unwrap(), "nobody holds the lock");
-    store.clear_leftovers(id);
-    // An end that is no document of ours is told as none.
+    assert_eq!(record.id, id, "a record was accepted in the folder of another session");
+    store.supervisor_identity(id);
+    let has_journal = store.has_journal(id);
+    assert!(store.closing_entry(id).unwrap().is_none() || has_journal);
+    assert!(store.close_journal(id, Outcome::Lost).unwrap(), "nobody holds the journal's lock");
+    store.remove_leftovers(id);
+    // A closing entry whose payload cannot be parsed counts as none.
     let Ok(progress) = ended_progress(&store, id) else { return };
     let session =
         Arc::new(Session::new(&record, record.runtime.as_str().into(), progress, None, Arc::default()));
@@ -72,16 +82,18 @@ pub fn session_folder(data_dir: &Path, data: &[u8]) {
     }
 }
 
-/// Every number after `after` comes once, as an entry or in a gap, and the last is the closing entry's.
+/// Checks that every number after `after` comes once, as an entry or in a gap, and that the
+/// closing entry is the last.
 fn follow(session: &Arc<Session>, store: &Store, after: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let mut follower = Follower::new(session, store.journal(session.id), after);
         let mut last = None;
         let mut seq = after.min(session.progress().entries.saturating_sub(1));
-        // A damaged journal is read again after a while, for it may have been replaced; that is not awaited here.
-        let patience = std::time::Duration::from_millis(20);
-        while let Ok(Ok(Some(items))) = tokio::time::timeout(patience, follower.next()).await {
+        // The follower of an ended session has no reason to wait. The timeout ends the check if it
+        // waits all the same.
+        let timeout = Duration::from_millis(20);
+        while let Ok(Ok(Some(items))) = tokio::time::timeout(timeout, follower.next()).await {
             for item in items {
                 assert_ne!(last, Some(Kind::Exit));
                 match item {

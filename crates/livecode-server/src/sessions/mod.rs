@@ -1,32 +1,33 @@
-//! Sessions: which there are, how each is reached, and how one is read. Knows nothing of HTTP.
+//! One session: its folder on disk, its state in memory, and the readers of its journal.
 //!
-//! | module | what |
+//! Nothing here knows of HTTP or of how a session is run. All sessions together are in
+//! `lifecycle`.
+//!
+//! | module | content |
 //! | --- | --- |
-//! | `registry` | all sessions: create, find, list, forget, find again at start |
-//! | `session` | one session: what is known of it, and the ways to it |
-//! | `follower` | a reader of one session's journal |
+//! | `session` | the state of one session in memory, and the channels to its driver |
+//! | `progress` | how far a session is, and how it ended |
+//! | `record` | what the server stores of a session as `session.json` |
 //! | `store` | the data directory |
-//! | `retention` | what is forgotten when |
+//! | `ended` | the progress of an ended session, read from its journal |
+//! | `follower` | a reader of one session's journal |
+//! | `blocking` | work that may block, off the threads that serve |
+//! | `exhausted` | errors that mean a lack of resources |
 
+pub(crate) mod blocking;
+pub(crate) mod ended;
+pub(crate) mod exhausted;
 mod follower;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod registry;
-mod retention;
+pub(crate) mod progress;
+pub(crate) mod record;
 pub(crate) mod session;
 pub(crate) mod store;
 
-pub(crate) use crate::time::now_us;
+pub(crate) use exhausted::is_exhausted;
 pub use follower::{FollowError, Follower, Item};
-pub use registry::{CreateError, ForgetError, IdempotencyKey, Registry, SessionSpec};
-pub use session::{Session, SessionProgress};
-pub(crate) use store::is_exhausted;
+pub use progress::{SessionEnd, SessionProgress};
+pub use record::IdempotencyKey;
+pub use session::{DeliverError, Session};
 pub use store::{Store, StoreError};
-
-/// Takes a data directory over, for the server that listens on `listen`.
-///
-/// # Errors
-/// Where it cannot be used, or another server uses it.
-pub fn lock(data_dir: &std::path::Path, listen: std::net::SocketAddr) -> Result<Store, StoreError> {
-    Store::open(data_dir, listen)
-}

@@ -1,4 +1,11 @@
-//! The data directory: a folder for each session, complete or not there.
+//! The data directory. A session's folder appears in it complete, or not at all.
+//!
+//! | folder or file | content |
+//! | --- | --- |
+//! | `sessions/<id>/` | one session ([`livecode_protocol::session_folder`]) |
+//! | `new/` | folders of sessions that are being created, and spare folders |
+//! | `trash/` | folders of deleted sessions, until their files are removed |
+//! | `lock` | locked by the server that uses the directory |
 
 use std::{
     fs::{self, File},
@@ -15,29 +22,43 @@ use std::{
 use livecode_journal::{CloseResult, ReadError, RecoverError, close_abandoned};
 use livecode_protocol::{
     SessionId,
-    control::{self, ClosingEntry, SupervisorIdentity},
-    run_spec,
+    control::{ClosingEntry, SupervisorIdentity},
+    run_spec::RunSpec,
     session::Outcome,
+    session_folder::{self, IDENTITY_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SESSION_FILE, SOCKET_FILE},
 };
 use rustix::fs::{FlockOperation, IFlags, flock, ioctl_getflags, ioctl_setflags};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::net::UnixStream;
 
-use crate::sessions::now_us;
-use crate::{auth::Owner, compile_cache::CompileCache};
+use crate::compile_cache::CompileCache;
+use crate::sessions::record::SessionRecord;
+use crate::time::now_us;
+
+/// The folder of all sessions.
+const SESSIONS_FOLDER: &str = "sessions";
+/// The folder in which folders of sessions are incomplete.
+const NEW_FOLDER: &str = "new";
+/// The folder of what is to be removed.
+const TRASH_FOLDER: &str = "trash";
+/// Empty folders kept for sessions to come. Creating a folder takes as long as writing everything
+/// else of a new session.
+const MAX_SPARE_FOLDERS: usize = 8;
+/// The block size that estimates of disk use assume.
+const BLOCK_BYTES: u64 = 4096;
 
 /// Why the data directory could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A folder or file could not be made.
-    #[error("cannot make {0}")]
+    /// A folder or file could not be created.
+    #[error("cannot create {0}")]
     Make(PathBuf, #[source] io::Error),
-    /// Another server uses it.
+    /// Another server uses the data directory.
     #[error("another server uses the data directory {path}: {holder}")]
     Taken {
-        /// The directory.
+        /// The data directory.
         path: PathBuf,
-        /// What the other says of itself.
+        /// The other server, as it describes itself in the lock file.
         holder: String,
     },
     /// A folder or file could not be read.
@@ -48,67 +69,29 @@ pub enum StoreError {
     Write(#[source] io::Error),
 }
 
-/// What the server remembers of a session, as `session.json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct SessionRecord {
-    pub id: SessionId,
-    pub owner: Owner,
-    pub runtime: String,
-    pub created_us: u64,
-    /// Made by an endpoint of v0.1, for one answer.
-    pub ephemeral: bool,
-    /// The session's number among the living.
-    pub slot: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency: Option<Idempotency>,
-}
-
-/// The key a session was created under, and a digest of what was asked for.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Idempotency {
-    pub key: String,
-    pub body_sha256: String,
-}
-
-fn make_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().mode(0o700).create(path)
-}
-
-/// Tells the file system that what is in a folder has nothing to do with one another, so that each is put in a place of its
-/// own (chattr(1), attribute T). On ext4 without a journal a new file is looked for beyond all that were deleted in the same
-/// block group within the last minutes; where sessions come and go there are thousands, and each file takes 0.4 ms instead
-/// of 0.01 ms. File systems without such places refuse, and lose nothing.
-fn spread(folder: &Path) {
-    let Ok(folder) = File::open(folder) else { return };
-    if let Ok(flags) = ioctl_getflags(&folder) {
-        let _ = ioctl_setflags(&folder, flags | IFlags::TOPDIR);
-    }
-}
-
-/// Where folders of sessions are made: in it they are not whole yet.
-const NEW: &str = "new";
-/// How many empty folders are kept for sessions to come. Making one takes as long as all else that is written when a session
-/// is created.
-const FOLDERS_AHEAD_MAX: usize = 8;
-
-/// A data directory, locked.
+/// A data directory, locked for this server.
 pub struct Store {
     data_dir: PathBuf,
-    ahead: Mutex<Vec<PathBuf>>,
+    /// Empty folders in `new`, for sessions to come.
+    spare_folders: Mutex<Vec<PathBuf>>,
     compile_cache: Option<Arc<CompileCache>>,
-    /// Held while the server lives.
+    /// Holds the lock (flock(2)) while the server lives.
     _lock: File,
 }
 
 impl Store {
-    /// Takes a data directory over, making it where it is missing.
-    pub(crate) fn open(data_dir: &Path, listen: SocketAddr) -> Result<Self, StoreError> {
-        let folders = ["sessions", NEW, "trash", "mnt"].map(|name| data_dir.join(name));
+    /// Locks a data directory for the server that listens on `listen`, and creates the directory
+    /// if it is missing.
+    ///
+    /// # Errors
+    /// If the directory cannot be created or locked, or if another server uses it.
+    pub fn open(data_dir: &Path, listen: SocketAddr) -> Result<Self, StoreError> {
+        let folders = [SESSIONS_FOLDER, NEW_FOLDER, TRASH_FOLDER, "mnt"].map(|name| data_dir.join(name));
         for folder in std::iter::once(data_dir.to_owned()).chain(folders) {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
             made.map_err(|error| StoreError::Make(folder, error))?;
         }
-        spread(&data_dir.join(NEW));
+        spread_subfolders_over_block_groups(&data_dir.join(NEW_FOLDER));
         let path = data_dir.join("lock");
         let make = |error| StoreError::Make(path.clone(), error);
         let mut options = File::options();
@@ -125,104 +108,115 @@ impl Store {
             let _ = lock.read_to_string(&mut holder);
             return Err(StoreError::Taken { path: data_dir.to_owned(), holder: holder.trim().to_owned() });
         }
-        // Over what the last holder wrote, whose room is there on a full disk too: just then a server must be had.
+        // The old content is overwritten before the file is truncated: its block exists on a full
+        // disk too, and a server must be able to start there.
         let holder = format!("process {} on {listen}\n", std::process::id());
         let written = lock.rewind().and_then(|()| lock.write_all(holder.as_bytes()));
         if let Err(error) = written.and_then(|()| lock.set_len(holder.len() as u64)) {
-            tracing::warn!(%error, path = %path.display(), "who holds the data directory cannot be written down");
+            tracing::warn!(%error, path = %path.display(), "cannot write the lock file");
         }
-        let store =
-            Self { data_dir: data_dir.to_owned(), ahead: Mutex::default(), compile_cache: None, _lock: lock };
-        store.tidy();
+        let store = Self {
+            data_dir: data_dir.to_owned(),
+            spare_folders: Mutex::default(),
+            compile_cache: None,
+            _lock: lock,
+        };
+        store.remove_unfinished();
         Ok(store)
     }
 
-    /// With what was compiled before.
+    /// The same store with a compile cache.
     pub(crate) fn with_compile_cache(self, cache: Option<Arc<CompileCache>>) -> Self {
         Self { compile_cache: cache, ..self }
     }
 
-    /// What was compiled before, unless it is not kept.
+    /// The compile cache; `None` if nothing that is compiled is kept.
     pub(crate) fn compile_cache(&self) -> Option<&Arc<CompileCache>> {
         self.compile_cache.as_ref()
     }
 
-    /// Clears what was being made or forgotten when the last server died.
-    fn tidy(&self) {
-        self.clear_trash();
-        for entry in fs::read_dir(self.data_dir.join(NEW)).into_iter().flatten().flatten() {
+    /// Removes sessions that were being created or deleted when the last server died, and its
+    /// spare folders.
+    fn remove_unfinished(&self) {
+        self.empty_trash();
+        for entry in fs::read_dir(self.data_dir.join(NEW_FOLDER)).into_iter().flatten().flatten() {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
 
-    /// Room left on the disk for whoever this server runs as, in bytes.
+    /// Space left on the disk for the user of this process, in bytes.
     ///
     /// # Errors
-    /// Where the data directory cannot be asked.
+    /// If statvfs(3) fails for the data directory.
     pub(crate) fn free_bytes(&self) -> Result<u64, StoreError> {
         let disk = rustix::fs::statvfs(&self.data_dir);
         let disk = disk.map_err(|error| StoreError::Read(self.data_dir.clone(), error.into()))?;
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
-    /// Where a session lives.
+    /// The folder of a session.
     pub(crate) fn folder(&self, id: SessionId) -> PathBuf {
-        self.data_dir.join("sessions").join(id.to_string())
+        session_folder::path(&self.data_dir, id)
     }
 
-    /// A session's journal.
+    /// The path of a session's journal.
     pub(crate) fn journal(&self, id: SessionId) -> PathBuf {
-        self.folder(id).join("journal")
+        self.folder(id).join(JOURNAL_FILE)
     }
 
-    /// Whether a session ever had a supervisor: making the journal is the first thing each does.
-    pub fn has_begun(&self, id: SessionId) -> bool {
+    /// Whether a session has a journal. A supervisor creates the journal after it has locked the
+    /// session's folder and written its identity, and before it starts the first step.
+    pub(crate) fn has_journal(&self, id: SessionId) -> bool {
         self.journal(id).exists()
     }
 
-    /// Writes a new session. It is there whole when this returns, or not at all.
-    pub(crate) fn create(&self, record: &SessionRecord, order: &run_spec::RunSpec) -> Result<(), StoreError> {
-        let ahead = self.ahead().pop().filter(|folder| folder.is_dir()); // or somebody has tidied up
-        let is_made = ahead.is_some();
-        let partial = ahead.unwrap_or_else(|| self.partial(record.id));
+    /// Writes a new session. Its folder appears in `sessions` by a rename(2), so that the folder
+    /// is complete or missing whenever the server dies.
+    pub(crate) fn create(&self, record: &SessionRecord, run_spec: &RunSpec) -> Result<(), StoreError> {
+        // A spare folder may be gone if somebody has cleaned up the data directory by hand.
+        let spare = self.spare_folders().pop().filter(|folder| folder.is_dir());
+        let is_made = spare.is_some();
+        let folder = spare.unwrap_or_else(|| self.unfinished_folder(record.id));
         let write = || -> io::Result<()> {
             if !is_made {
-                make_folder(&partial)?;
+                make_folder(&folder)?;
             }
-            write_json(&partial.join("session.json"), record)?;
-            write_json(&partial.join(run_spec::RUN_SPEC_FILE), order)?;
-            fs::rename(&partial, self.folder(record.id))
+            write_json(&folder.join(SESSION_FILE), record)?;
+            write_json(&folder.join(RUN_SPEC_FILE), run_spec)?;
+            fs::rename(&folder, self.folder(record.id))
         };
         write().map_err(|error| {
-            let _ = fs::remove_dir_all(&partial);
+            let _ = fs::remove_dir_all(&folder);
             StoreError::Write(error)
         })
     }
 
-    /// Makes a folder for a session to come, where there are not enough.
-    pub(crate) fn make_ahead(&self) {
+    /// Creates one spare folder for a session to come, unless there are enough.
+    pub(crate) fn make_spare_folder(&self) {
         let mut random = [0; 16];
-        if self.ahead().len() < FOLDERS_AHEAD_MAX && getrandom::fill(&mut random).is_ok() {
-            let folder = self.partial(SessionId::from_random(random));
-            // Where it cannot be made now, the session makes its own, and says why it cannot.
+        if self.spare_folders().len() < MAX_SPARE_FOLDERS && getrandom::fill(&mut random).is_ok() {
+            let folder = self.unfinished_folder(SessionId::from_random(random));
+            // An error is ignored here: a session without a spare folder creates its own folder
+            // and reports the error.
             if make_folder(&folder).is_ok() {
-                self.ahead().push(folder);
+                self.spare_folders().push(folder);
             }
         }
     }
 
-    fn ahead(&self) -> MutexGuard<'_, Vec<PathBuf>> {
-        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spare_folders(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.spare_folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where a session's folder is until it is whole.
-    fn partial(&self, id: SessionId) -> PathBuf {
-        self.data_dir.join(NEW).join(id.to_string())
+    /// The path of a session's folder until the folder is complete.
+    fn unfinished_folder(&self, id: SessionId) -> PathBuf {
+        self.data_dir.join(NEW_FOLDER).join(id.to_string())
     }
 
-    /// The records of all sessions that are there. One that cannot be read is left alone, and told of.
+    /// The records of all sessions in the data directory. A session whose record cannot be read is
+    /// logged and left untouched.
     pub(crate) fn scan(&self) -> Result<Vec<SessionRecord>, StoreError> {
-        let folder = self.data_dir.join("sessions");
+        let folder = self.data_dir.join(SESSIONS_FOLDER);
         let read = |error| StoreError::Read(folder.clone(), error);
         let mut records = vec![];
         for entry in fs::read_dir(&folder).map_err(read)? {
@@ -230,18 +224,19 @@ impl Store {
             match read_record(&path) {
                 Ok(record) => records.push(record),
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "a session cannot be read; it is left alone")
+                    tracing::warn!(path = %path.display(), %error, "a session cannot be read; it is ignored");
                 }
             }
         }
         Ok(records)
     }
 
-    /// How a session ended; `None` where its journal is not closed, or not there yet.
+    /// The closing entry of a session's journal and its number; `None` if the journal is missing,
+    /// damaged or not closed, or if the entry's payload cannot be parsed.
     ///
     /// # Errors
-    /// Where the journal cannot be opened or read now.
-    pub(crate) fn ending(&self, id: SessionId) -> io::Result<Option<(u64, ClosingEntry)>> {
+    /// If the journal exists but cannot be opened or read now.
+    pub(crate) fn closing_entry(&self, id: SessionId) -> io::Result<Option<(u64, ClosingEntry)>> {
         let entry = match livecode_journal::closing_entry(&self.journal(id)) {
             Ok(entry) => entry,
             Err(ReadError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => None,
@@ -252,108 +247,130 @@ impl Store {
     }
 
     /// Which process supervises a session, or did.
-    pub(crate) fn state(&self, id: SessionId) -> Option<SupervisorIdentity> {
-        let bytes = fs::read(self.folder(id).join(control::STATE_FILE)).ok()?;
+    pub(crate) fn supervisor_identity(&self, id: SessionId) -> Option<SupervisorIdentity> {
+        let bytes = fs::read(self.folder(id).join(IDENTITY_FILE)).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Removes what a supervisor leaves in its folder only when it is killed: its socket, and files it was writing.
-    pub(crate) fn clear_leftovers(&self, id: SessionId) {
-        let keep = ["session.json", run_spec::RUN_SPEC_FILE, control::STATE_FILE, "journal"];
+    /// Removes what only a killed supervisor leaves in the session's folder: its socket, and files
+    /// that it was writing.
+    pub(crate) fn remove_leftovers(&self, id: SessionId) {
+        let kept = [SESSION_FILE, RUN_SPEC_FILE, IDENTITY_FILE, JOURNAL_FILE];
         for entry in fs::read_dir(self.folder(id)).into_iter().flatten().flatten() {
-            if !keep.iter().any(|name| entry.file_name() == *name) {
+            if !kept.iter().any(|name| entry.file_name() == *name) {
                 let _ = fs::remove_file(entry.path());
             }
         }
     }
 
-    /// Length of a session's journal, in bytes.
+    /// Length of a session's journal in bytes; 0 if there is none.
     pub(crate) fn journal_bytes(&self, id: SessionId) -> u64 {
-        fs::metadata(self.journal(id)).map_or(0, |metadata| metadata.len())
+        file_bytes(&self.journal(id))
     }
 
-    /// What a session takes on the disk, in bytes.
+    /// Disk space that a session takes, in bytes. This is an estimate: `session.json`,
+    /// `state.json` and the folder itself are counted as one block each.
     pub(crate) fn disk_bytes(&self, id: SessionId) -> u64 {
-        let order =
-            fs::metadata(self.folder(id).join(run_spec::RUN_SPEC_FILE)).map_or(0, |metadata| metadata.len());
-        // Two small files and the folder take a block each.
-        self.journal_bytes(id) + order + 3 * 4096
+        self.journal_bytes(id) + file_bytes(&self.folder(id).join(RUN_SPEC_FILE)) + 3 * BLOCK_BYTES
     }
 
-    /// Closes a session's journal if its supervisor is dead. `false` where it lives.
+    /// Closes a session's journal with `outcome` if the supervisor is dead, and creates the
+    /// journal if it is missing. `false` if the supervisor lives.
     ///
     /// # Errors
-    /// Where the journal cannot be opened, read or written.
-    pub(crate) fn close(&self, id: SessionId, outcome: Outcome) -> Result<bool, RecoverError> {
-        let now = now_us();
+    /// If the journal cannot be opened, read or written.
+    pub(crate) fn close_journal(&self, id: SessionId, outcome: Outcome) -> Result<bool, RecoverError> {
+        let ended_us = now_us();
         let exitstatus = outcome.exitstatus().unwrap_or(255);
-        let ending =
-            ClosingEntry { exitstatus, outcome, started_us: 0, ended_us: now, usage: None, compiled: None };
-        let json = serde_json::to_vec(&ending).unwrap_or_default();
-        Ok(close_abandoned(&self.journal(id), now, &json)? != CloseResult::WriterAlive)
+        let closing_entry =
+            ClosingEntry { exitstatus, outcome, started_us: 0, ended_us, usage: None, compiled: None };
+        let json = serde_json::to_vec(&closing_entry).unwrap_or_default();
+        Ok(close_abandoned(&self.journal(id), ended_us, &json)? != CloseResult::WriterAlive)
     }
 
-    /// Drops the output of an ended session, but for how it ended.
-    pub(crate) fn trim(&self, id: SessionId) -> Result<(), StoreError> {
+    /// Removes all entries of an ended session's journal except the closing entry.
+    pub(crate) fn trim_journal(&self, id: SessionId) -> Result<(), StoreError> {
         livecode_journal::trim(&self.journal(id)).map_err(StoreError::Write)
     }
 
-    /// Connects to a session's supervisor, by a path that is short however long the data directory's is. One that does not
-    /// listen at the moment is not waited for.
+    /// Connects to a session's supervisor. The path goes through `/proc/self/fd` because a
+    /// socket's path is limited to 108 bytes (unix(7)) and the data directory's may be longer.
+    ///
+    /// # Errors
+    /// At once if the supervisor does not listen now.
     pub(crate) async fn connect(&self, id: SessionId) -> io::Result<UnixStream> {
         let folder = File::open(self.folder(id))?;
-        let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(control::SOCKET);
-        UnixStream::connect(short).await
+        let short_path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(SOCKET_FILE);
+        UnixStream::connect(short_path).await
     }
 
-    /// Takes a session's folder away whole: it is no session from then on. [`Self::clear`] is to follow.
-    pub(crate) fn discard(&self, id: SessionId) -> Result<(), StoreError> {
+    /// Moves a session's folder to the trash by a rename(2). From then on the session does not
+    /// exist. The caller then calls [`Self::remove_from_trash`].
+    pub(crate) fn move_to_trash(&self, id: SessionId) -> Result<(), StoreError> {
         match fs::rename(self.folder(id), self.trash().join(id.to_string())) {
-            // Somebody else took it away, be it by hand.
+            // Somebody else has removed the folder, perhaps by hand.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.folder(id).exists() => Ok(()),
             moved => moved.map_err(StoreError::Write),
         }
     }
 
-    /// Removes the files of a session that was discarded.
-    pub(crate) fn clear(&self, id: SessionId) -> io::Result<()> {
+    /// Removes the files of a session that was moved to the trash.
+    pub(crate) fn remove_from_trash(&self, id: SessionId) -> io::Result<()> {
         match fs::remove_dir_all(self.trash().join(id.to_string())) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            cleared => cleared,
+            removed => removed,
         }
     }
 
-    /// Removes all that was discarded and not cleared: what that failed for may be over.
-    pub(crate) fn clear_trash(&self) {
+    /// Removes everything from the trash. This retries what [`Self::remove_from_trash`] could not
+    /// remove; errors are ignored until the next call.
+    pub(crate) fn empty_trash(&self) {
         for entry in fs::read_dir(self.trash()).into_iter().flatten().flatten() {
-            let _ = fs::remove_dir_all(entry.path()); // the next time, then
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 
     fn trash(&self) -> PathBuf {
-        self.data_dir.join("trash")
+        self.data_dir.join(TRASH_FOLDER)
     }
 }
 
-/// Whether something failed because this process, or the machine, has no more of a resource: it may go well later.
-pub(crate) fn is_exhausted(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    errno.is_some_and(|errno| {
-        [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN].contains(&errno)
-    })
+fn make_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(path)
 }
 
-/// The record in a session's folder. One that names another folder is not taken for that folder's.
+/// Sets the attribute `T` of chattr(1), which tells ext4 that the subfolders of `folder` are
+/// unrelated and are to be placed in different block groups.
+///
+/// Without a journal, ext4 looks for a new file's inode beyond all inodes that were freed in the
+/// same block group within the last minutes. Where sessions come and go there are thousands of
+/// these, and creating a file takes 0.4 ms instead of 0.01 ms. Other file systems refuse the
+/// attribute, and need none.
+fn spread_subfolders_over_block_groups(folder: &Path) {
+    let Ok(folder) = File::open(folder) else { return };
+    if let Ok(flags) = ioctl_getflags(&folder) {
+        let _ = ioctl_setflags(&folder, flags | IFlags::TOPDIR);
+    }
+}
+
+/// Reads the record in a session's folder.
+///
+/// # Errors
+/// If the record cannot be read, or belongs to a session other than the folder's.
 fn read_record(folder: &Path) -> io::Result<SessionRecord> {
-    let record: SessionRecord = serde_json::from_slice(&fs::read(folder.join("session.json"))?)?;
+    let record: SessionRecord = serde_json::from_slice(&fs::read(folder.join(SESSION_FILE))?)?;
     match folder.ends_with(record.id.to_string()) {
         true => Ok(record),
-        false => Err(io::Error::other(format!("its session.json is that of session {}", record.id))),
+        false => Err(io::Error::other(format!("its {SESSION_FILE} belongs to session {}", record.id))),
     }
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(&serde_json::to_vec(value)?)
+}
+
+/// Length of a file in bytes; 0 if it cannot be found.
+fn file_bytes(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
 }

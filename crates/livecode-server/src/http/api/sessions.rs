@@ -22,7 +22,8 @@ use crate::http::{
 use crate::{
     auth::{Caller, Owner},
     hex::{hex, sha256_hex},
-    sessions::{CreateError, IdempotencyKey, Session, SessionSpec},
+    lifecycle::{CreateError, SessionSpec},
+    sessions::{IdempotencyKey, Session},
     spec::{Endpoint, resolve},
 };
 
@@ -139,7 +140,7 @@ pub(crate) async fn create(
         return Err(ApiError::bad_request(detail));
     }
     let (owner, token) = new_owner(&caller)?;
-    let draft = SessionSpec { owner, prepared, ephemeral: false, idempotency };
+    let draft = SessionSpec { owner, resolved: prepared, is_ephemeral: false, idempotency };
     let (session, is_new) = app.registry.create(draft).await?;
 
     let document = Document { token, ..document(&app, &session, &base) };
@@ -207,6 +208,6 @@ pub(crate) async fn delete(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
     let session = find(&app, &caller, id)?;
-    app.registry.forget(&session).await?;
+    app.registry.delete(&session).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -34,7 +34,8 @@ use crate::http::{
 };
 use crate::{
     auth::Caller,
-    sessions::{Follower, Item, Registry, Session, SessionSpec},
+    lifecycle::{Registry, SessionSpec},
+    sessions::{Follower, Item, Session},
     spec::{Endpoint, resolve},
 };
 
@@ -118,7 +119,7 @@ struct OneAnswer {
 
 impl Drop for OneAnswer {
     fn drop(&mut self) {
-        self.registry.forget_soon(self.session.id);
+        self.registry.delete_in_background(self.session.id);
     }
 }
 
@@ -127,8 +128,10 @@ impl OneAnswer {
         let prepared = resolve(request, &app.catalogue, &app.config.limits, Endpoint::V01)?;
         let (owner, _) = new_owner(caller)?;
         let mode = prepared.mode;
-        let (session, _) =
-            app.registry.create(SessionSpec { owner, prepared, ephemeral: true, idempotency: None }).await?;
+        let (session, _) = app
+            .registry
+            .create(SessionSpec { owner, resolved: prepared, is_ephemeral: true, idempotency: None })
+            .await?;
         Ok(Self { registry: app.registry.clone(), session, mode })
     }
 

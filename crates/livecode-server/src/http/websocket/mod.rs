@@ -437,7 +437,7 @@ fn take(text: &str, session: &Session, dialect: Dialect) -> Taken {
         Ok(ClientMessage::Deliver { id, item }) => {
             let id = id.filter(|_| dialect != Dialect::V01);
             match session.deliver(id.clone(), delivery(item)) {
-                Err(error) => refused(error),
+                Err(error) => refused(&error.to_string()),
                 Ok(answer) => {
                     let msg = msg();
                     let answered = async move {

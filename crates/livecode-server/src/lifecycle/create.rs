@@ -1,0 +1,136 @@
+//! The creation of a session, once per idempotency key.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use livecode_protocol::{SessionId, control, run_spec::RunSpec};
+use tracing::Instrument as _;
+
+use crate::lifecycle::{error::CreateError, registry::Registry};
+use crate::sessions::{
+    IdempotencyKey, Session, SessionProgress, StoreError, blocking::blocking, record::SessionRecord,
+};
+use crate::time::now_us;
+use crate::{auth::Owner, runner::supervisor_client::DeliveryQueue, spec::ResolvedSpec};
+
+/// What a session is to be made of.
+pub struct SessionSpec {
+    /// The owner.
+    pub owner: Owner,
+    /// What the session runs, with every default filled in.
+    pub resolved: ResolvedSpec,
+    /// Whether the session is for a single response of a v0.1 endpoint.
+    pub is_ephemeral: bool,
+    /// The key under which the session is to be created at most once.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+impl Registry {
+    /// Creates a session and starts it. The flag says whether the session is new; if the same
+    /// request was made before under the same idempotency key, the result is the session of that
+    /// request.
+    ///
+    /// # Errors
+    /// See [`CreateError`]. After an error nothing of the session is left.
+    pub async fn create(self: &Arc<Self>, spec: SessionSpec) -> Result<(Arc<Session>, bool), CreateError> {
+        let requested_at = Instant::now();
+        // The creation is a task of its own because a client that disconnects drops its request's
+        // future. A creation cancelled half-way would leave a claimed key or an unknown folder.
+        let registry = self.clone();
+        let create = async move { registry.create_once(spec, requested_at).await };
+        match tokio::spawn(create.instrument(tracing::debug_span!("create"))).await {
+            Ok(result) => result,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+
+    /// Claims the idempotency key, creates the session, and records the result under the key.
+    async fn create_once(
+        self: Arc<Self>,
+        spec: SessionSpec,
+        requested_at: Instant,
+    ) -> Result<(Arc<Session>, bool), CreateError> {
+        let (owner, idempotency) = (spec.owner.clone(), spec.idempotency.clone());
+        if let Some(key) = &idempotency
+            && let Some(session) = self.table().claim_key(&owner, key)?
+        {
+            return Ok((session, false));
+        }
+        let created = self.create_new(spec, requested_at).await;
+        if let Some(IdempotencyKey { key, .. }) = idempotency {
+            let mut table = self.table();
+            match &created {
+                Ok(session) => table.complete_key(owner, key, session.id),
+                Err(_) => table.release_key(owner, key),
+            }
+        }
+        Ok((created?, true))
+    }
+
+    async fn create_new(
+        self: &Arc<Self>,
+        spec: SessionSpec,
+        requested_at: Instant,
+    ) -> Result<Arc<Session>, CreateError> {
+        // `Registry::drain` waits for this lock, and so for this session.
+        let _creation = self.creation_lock.read().await;
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(CreateError::Closed);
+        }
+        let (free_bytes, needed_bytes) = (self.store.free_bytes()?, self.disk_min_free_bytes);
+        if free_bytes < needed_bytes {
+            return Err(CreateError::NoRoom { free_bytes, needed_bytes });
+        }
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(CreateError::Random)?;
+        let id = SessionId::from_random(random);
+        let owner = spec.owner.clone();
+        let slot = self.table().reserve(&owner, self.limits)?;
+        let record = match self.write(spec, id, slot).await {
+            Ok(record) => record,
+            Err(error) => {
+                self.table().cancel_reservation(&owner, slot);
+                return Err(error.into());
+            }
+        };
+        let session = self.insert(&record, SessionProgress::default(), Some(requested_at));
+        self.metrics.created.inc();
+        self.table().complete_reservation();
+        let driver = self.driver(&session);
+        let queue = DeliveryQueue::new(session.open_queue());
+        self.drive(session.clone(), driver.run_new(queue));
+        Ok(session)
+    }
+
+    /// Writes the session's folder.
+    async fn write(&self, spec: SessionSpec, id: SessionId, slot: u32) -> Result<SessionRecord, StoreError> {
+        let SessionSpec { owner, resolved, is_ephemeral, idempotency } = spec;
+        let ResolvedSpec {
+            runtime,
+            compile,
+            run,
+            env,
+            files,
+            stdin,
+            mounts,
+            limits,
+            mode: _,
+            cache_key_inputs,
+        } = resolved;
+        let version = control::VERSION;
+        let mut run_spec =
+            RunSpec { version, id, slot, compile, run, env, files, stdin, mounts, limits, cache: None };
+        let created_us = now_us();
+        let record = SessionRecord { id, owner, runtime, created_us, is_ephemeral, slot, idempotency };
+        let store = self.store.clone();
+        let span = tracing::debug_span!("write", %id);
+        let write = move || {
+            run_spec.cache = cache_key_inputs
+                .and_then(|inputs| store.compile_cache()?.slot(&record.owner, &inputs, &run_spec));
+            store.create(&record, &run_spec).map(|()| record)
+        };
+        blocking(move || span.in_scope(write)).await.map_err(StoreError::Write)?
+    }
+}

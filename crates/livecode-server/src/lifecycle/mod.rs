@@ -1,0 +1,28 @@
+//! All sessions of a server: how they are created, found, recovered at start, deleted and
+//! retained.
+//!
+//! This room is above `runner`, which drives one session, and `sessions`, which holds its data. It
+//! knows nothing of HTTP.
+//!
+//! | module | content |
+//! | --- | --- |
+//! | `registry` | all sessions: find, list, recover, delete |
+//! | `create` | the creation of a session, once per idempotency key |
+//! | `retention` | when ended sessions are trimmed and deleted |
+//! | `table` | the maps and counters of the registry, behind one lock |
+//! | `slots` | numbers unique among living sessions |
+//! | `error` | why a session could not be created or deleted |
+
+mod create;
+mod error;
+mod registry;
+mod retention;
+mod slots;
+mod table;
+
+pub use create::SessionSpec;
+pub use error::{CreateError, DeleteError};
+pub use registry::Registry;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! All sessions of a server.
+
+use std::{
+    cmp::Reverse,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use livecode_protocol::SessionId;
+use tokio::sync::Semaphore;
+
+use crate::lifecycle::{
+    error::{DeleteError, TEARDOWN_TIMEOUT},
+    table::{SessionLimits, SessionTable},
+};
+use crate::sessions::{
+    Follower, Session, SessionProgress, Store, StoreError, blocking::blocking, ended::ended_progress,
+    record::SessionRecord,
+};
+use crate::{
+    auth::Owner,
+    compile_cache::CompileCache,
+    config::Config,
+    metrics::Metrics,
+    runner::{
+        driver::{Driver, abandon},
+        spawner_set::SpawnerSet,
+        supervisor_client::DeliveryQueue,
+    },
+};
+
+/// All sessions, by id.
+pub struct Registry {
+    table: Mutex<SessionTable>,
+    pub(super) store: Arc<Store>,
+    spawners: Arc<SpawnerSet>,
+    pub(super) metrics: Arc<Metrics>,
+    /// One permit for each session that may run now.
+    permits: Arc<Semaphore>,
+    /// Set when the server is about to stop; no session is created from then on.
+    pub(super) is_closed: AtomicBool,
+    /// Read-locked while a session is created.
+    pub(super) creation_lock: tokio::sync::RwLock<()>,
+    pub(super) limits: SessionLimits,
+    pub(super) disk_min_free_bytes: u64,
+}
+
+impl Registry {
+    /// Recovers the sessions that are in a data directory.
+    ///
+    /// # Errors
+    /// If the data directory cannot be read.
+    pub fn open(
+        config: &Config,
+        store: Store,
+        spawners: SpawnerSet,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let cache = CompileCache::open(config, metrics.clone());
+        let store = Arc::new(store.with_compile_cache(cache));
+        let permits = usize::try_from(config.sessions_running_max).unwrap_or(Semaphore::MAX_PERMITS);
+        let registry = Arc::new(Self {
+            table: Mutex::default(),
+            store,
+            spawners: Arc::new(spawners),
+            metrics,
+            permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            is_closed: AtomicBool::new(false),
+            creation_lock: tokio::sync::RwLock::new(()),
+            limits: SessionLimits { per_owner: config.sessions_per_owner_max, total: config.sessions_max },
+            disk_min_free_bytes: config.disk_min_free_bytes,
+        });
+        // Running sessions acquire their permits first. Otherwise queued sessions would be started
+        // beside them. Queued sessions keep their order.
+        let mut records: Vec<_> = registry
+            .store
+            .scan()?
+            .into_iter()
+            .map(|record| (registry.store.has_journal(record.id), record))
+            .collect();
+        records.sort_by_key(|(has_journal, record)| (!has_journal, record.created_us));
+        for (has_journal, record) in records {
+            registry.recover(record, has_journal);
+        }
+        Ok(registry)
+    }
+
+    pub(super) fn table(&self) -> MutexGuard<'_, SessionTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over a session that an earlier server created. A session with a journal has had a
+    /// supervisor.
+    fn recover(self: &Arc<Self>, record: SessionRecord, has_journal: bool) {
+        let id = record.id;
+        // Until the supervisor reports the start time, a session with a journal counts as running.
+        let not_ended = || SessionProgress {
+            started_us: has_journal.then_some(record.created_us),
+            ..SessionProgress::default()
+        };
+        let progress = ended_progress(&self.store, id).unwrap_or_else(|_| not_ended());
+        let has_ended = progress.ended.is_some();
+        self.table().increment_count(&record.owner);
+        let session = self.insert(&record, progress, None);
+        let SessionRecord { owner, is_ephemeral, idempotency, .. } = record;
+        if let Some(key) = idempotency {
+            self.table().insert_key(owner, key, id);
+        }
+        if !has_ended {
+            let driver = self.driver(&session);
+            let queue = DeliveryQueue::new(session.open_queue());
+            // A running session takes a permit if there is one, and goes on without if the limit
+            // was lowered.
+            let permit = has_journal.then(|| self.permits.clone().try_acquire_owned().ok()).flatten();
+            self.drive(session, async move {
+                if has_journal {
+                    driver.run_recovered(queue, permit).await;
+                } else {
+                    // The last server died before it had a supervisor started.
+                    driver.run_new(queue).await;
+                }
+            });
+        }
+        if is_ephemeral {
+            // The connection to its client ended with the last server.
+            self.delete_in_background(id);
+        }
+    }
+
+    /// Runs the task that drives a session to its end. If the task panics, the session is
+    /// abandoned.
+    pub(super) fn drive(
+        self: &Arc<Self>,
+        session: Arc<Session>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let registry = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = tokio::spawn(task).await {
+                tracing::error!(id = %session.id, %error, "a session's task failed; it is abandoned");
+                abandon(&registry.store, &session);
+            }
+            registry.table().release_slot(session.slot);
+            let _ = blocking(move || registry.store.make_spare_folder()).await;
+        });
+    }
+
+    pub(super) fn driver(&self, session: &Arc<Session>) -> Driver {
+        Driver {
+            session: session.clone(),
+            store: self.store.clone(),
+            spawners: self.spawners.clone(),
+            permits: self.permits.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    /// Adds a session. `requested_at` is when the request to create it arrived; `None` if an
+    /// earlier server created it.
+    pub(super) fn insert(
+        &self,
+        record: &SessionRecord,
+        progress: SessionProgress,
+        requested_at: Option<Instant>,
+    ) -> Arc<Session> {
+        let mut table = self.table();
+        let runtime = table.intern_runtime_name(&record.runtime);
+        let session = Arc::new(Session::new(record, runtime, progress, requested_at, self.metrics.clone()));
+        table.insert(session.clone());
+        session
+    }
+
+    /// Refuses to create sessions from now on.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Waits until every session is torn down. The caller calls [`Self::close`] first.
+    pub async fn drain(&self) {
+        drop(self.creation_lock.write().await);
+        let sessions: Vec<_> = self.table().iter().cloned().collect();
+        for session in sessions {
+            // The channel stays open while `session` is held, so the wait does not end early.
+            let _ = session.watch().wait_for(|progress| progress.is_torn_down).await;
+        }
+    }
+
+    /// The number of sessions that can be found.
+    pub fn count(&self) -> usize {
+        self.table().len()
+    }
+
+    /// The session with this id.
+    pub fn get(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.table().get(id)
+    }
+
+    /// The sessions whose owner `is_listed`, the newest first. Sessions for a single response of a
+    /// v0.1 endpoint are not listed.
+    pub fn list(&self, is_listed: impl Fn(&Owner) -> bool) -> Vec<Arc<Session>> {
+        let mut sessions: Vec<_> = self
+            .table()
+            .iter()
+            .filter(|session| !session.is_ephemeral && is_listed(&session.owner))
+            .cloned()
+            .collect();
+        sessions.sort_by_key(|session| Reverse((session.created_us, session.id)));
+        sessions
+    }
+
+    /// Every session that has ended.
+    pub(super) fn ended_sessions(&self) -> Vec<Arc<Session>> {
+        self.table().iter().filter(|session| session.progress().ended.is_some()).cloned().collect()
+    }
+
+    /// The server's metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// A reader of a session's journal that begins after the entry with number `after`.
+    pub fn follow(&self, session: &Arc<Session>, after: u64) -> Follower {
+        Follower::new(session, self.store.journal(session.id), after)
+    }
+
+    /// Cancels a session, waits until it is torn down, and removes it from disk and from memory.
+    ///
+    /// # Errors
+    /// If the session's processes do not end, or its folder cannot be removed.
+    pub async fn delete(self: &Arc<Self>, session: &Arc<Session>) -> Result<(), DeleteError> {
+        session.cancel();
+        let mut progress = session.watch();
+        let torn_down = progress.wait_for(|progress| progress.is_torn_down);
+        if tokio::time::timeout(TEARDOWN_TIMEOUT, torn_down).await.is_err() {
+            return Err(DeleteError::Alive);
+        }
+        let (store, id) = (self.store.clone(), session.id);
+        // The session leaves the table only after its folder is gone. If the removal fails, the
+        // session can still be found and deleted again.
+        blocking(move || store.move_to_trash(id)).await.map_err(StoreError::Write)??;
+        self.table().remove(session);
+        let store = self.store.clone();
+        let removed = blocking(move || store.remove_from_trash(id)).await;
+        if let Err(error) = removed.and_then(|removed| removed) {
+            tracing::warn!(%id, %error, "files of a deleted session are left; their removal is retried");
+        }
+        Ok(())
+    }
+
+    /// Deletes a session without waiting for the result.
+    pub fn delete_in_background(self: &Arc<Self>, id: SessionId) {
+        let Some(session) = self.get(id) else { return };
+        let registry = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = registry.delete(&session).await {
+                tracing::warn!(%id, %error, "a session could not be deleted");
+            }
+        });
+    }
+}

@@ -1,0 +1,14 @@
+//! Errors that mean a lack of resources, and prove nothing else.
+
+use std::io;
+
+use rustix::io::Errno;
+
+/// Whether an operation failed because this process or the machine has no more of a resource, such
+/// as descriptors or memory. The same operation may succeed later.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    errno.is_some_and(|errno| {
+        [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN].contains(&errno)
+    })
+}
