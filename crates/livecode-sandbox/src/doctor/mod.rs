@@ -13,13 +13,14 @@ use rustix::{
 };
 
 use crate::{
-    host::{Host, HostError},
+    host::Host,
     init,
     init_wire::{SetupContext, SetupError},
     kernel::{
         rlimits,
         sys::{self, Forked},
     },
+    trial::{self, TrialError},
 };
 
 /// Descriptors that a server with a few thousand connections and sessions needs.
@@ -95,7 +96,7 @@ impl Finding {
 pub fn probe(staging: PathBuf) -> DoctorReport {
     // No server has this name: theirs are hashes of paths.
     let mut host = Host::new(staging, u64::from(std::process::id()) | 0xd0c7_0000_0000_0000);
-    let rootless = host.rootless;
+    let rootless = host.is_rootless;
     let mut findings = vec![kernel(), user(rootless), user_namespaces(rootless)];
     findings.extend(namespaces(rootless));
     findings.push(seccomp(&host));
@@ -149,7 +150,7 @@ fn attempt(
     let flags = if rootless { flags | libc::CLONE_NEWUSER } else { flags };
     match sys::clone(flags, None).context("clone")? {
         Forked::Child => {
-            let mapped = if rootless { init::map_ids(0, outer) } else { Ok(()) };
+            let mapped = if rootless { init::setup::map_ids(0, outer) } else { Ok(()) };
             let errno = match mapped.and_then(|()| act()) {
                 Ok(()) => 0,
                 Err(error) => error.source.raw_os_error().unwrap_or(libc::EIO),
@@ -265,7 +266,7 @@ fn seccomp(host: &Host) -> Finding {
     let filtered = attempt(false, 0, || {
         rustix::thread::set_no_new_privs(true).context("no_new_privs")?;
         sys::unshare_nothing().context("try a system call")?;
-        host.profile.install(false).context("install the seccomp filter")?;
+        host.seccomp_profile.install(false).context("install the seccomp filter")?;
         match sys::unshare_nothing() {
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(()),
             _ => Err(io::Error::from_raw_os_error(libc::ENOTRECOVERABLE)).context("refuse a system call"),
@@ -317,7 +318,7 @@ fn open_files() -> Finding {
 fn sandbox(host: &Host) -> Finding {
     const NAME: &str = "sandbox";
     let began = Instant::now();
-    let status = match host.try_program(&["cat", "/proc/self/status"]) {
+    let status = match trial::try_program(host, &["cat", "/proc/self/status"]) {
         Ok(status) => String::from_utf8_lossy(&status).into_owned(),
         Err(error) => return no_sandbox(NAME, &error),
     };
@@ -344,11 +345,11 @@ fn sandbox(host: &Host) -> Finding {
         .or("this is a defect of LiveCode's: see SECURITY.md for how to report it", "")
 }
 
-fn no_sandbox(name: &'static str, error: &HostError) -> Finding {
+fn no_sandbox(name: &'static str, error: &TrialError) -> Finding {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let finding = Finding::new(name, Verdict::Missing, format!("no program can be run: {error}{cause}"));
     match error {
-        HostError::Setup(error) if error.step == "mount /proc" => finding.or(
+        TrialError::Setup(error) if error.step == "mount /proc" => finding.or(
             "parts of /proc are hidden here, as in a container, so that no fresh one may be mounted",
             "docker run --security-opt systempaths=unconfined …",
         ),

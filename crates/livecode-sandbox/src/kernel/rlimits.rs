@@ -5,7 +5,7 @@ use livecode_protocol::run_spec::{SandboxLayout, StepLimits};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    host::Host,
+    cgroup::Missing,
     init_wire::{SetupContext, SetupError},
 };
 
@@ -52,8 +52,7 @@ pub(crate) fn for_session(layout: &SandboxLayout) -> Result<(), SetupError> {
 }
 
 /// Limits for the processes of one step, where no cgroup bounds them together.
-pub(crate) fn for_step(host: &Host, limits: &StepLimits) -> Result<(), SetupError> {
-    let missing = host.cgroups.missing();
+pub(crate) fn for_step(missing: Missing, limits: &StepLimits) -> Result<(), SetupError> {
     if missing.processes {
         // Counted in the user namespace, so that sessions do not take from each other. One more for init.
         limit(Resource::Nproc, "processes", u64::from(limits.processes) + 1)?;

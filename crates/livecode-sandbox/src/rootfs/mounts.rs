@@ -31,7 +31,6 @@ use rustix::{
 
 use crate::{
     WORKING_DIRECTORY,
-    host::Host,
     init_wire::{SetupContext, SetupError},
     kernel::{
         fault_switch::is_enabled,
@@ -127,11 +126,15 @@ impl HostMounts {
 }
 
 /// Builds the root below the host's staging folder and makes it this process's own. It is the working directory meanwhile.
-pub(crate) fn enter_root(host: &Host, layout: &SandboxLayout) -> Result<AccountFiles, SetupError> {
+pub(crate) fn enter_root(
+    staging: &Path,
+    host_mounts: &HostMounts,
+    layout: &SandboxLayout,
+) -> Result<AccountFiles, SetupError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .context("make mounts private")?;
-    tmpfs(&host.staging, layout).context("mount the root")?;
-    rustix::process::chdir(&host.staging).context("enter the root")?;
+    tmpfs(staging, layout).context("mount the root")?;
+    rustix::process::chdir(staging).context("enter the root")?;
     // A second way to the same files, on which they stay writable for whoever has one open.
     let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let way = open_tree(CWD, ".", clone).context("open the root")?;
@@ -139,7 +142,7 @@ pub(crate) fn enter_root(host: &Host, layout: &SandboxLayout) -> Result<AccountF
     for name in FOLDERS {
         std::fs::create_dir(name).context(format!("make /{name}"))?;
     }
-    let HostMounts { links, bind_mounts, .. } = &host.fixtures;
+    let HostMounts { links, bind_mounts, .. } = host_mounts;
     for (path, target) in bind_mounts {
         match bind(path, path, WINDOW, *target) {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => {} // it was there once
@@ -173,7 +176,7 @@ pub(crate) fn enter_root(host: &Host, layout: &SandboxLayout) -> Result<AccountF
     let accounts = AccountFiles { passwd: account("passwd")?, group: account("group")? };
     let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     // By its path: the working directory is below what was mounted there.
-    let whole = rustix::fs::open(&host.staging, flags, Mode::empty()).context("open the root")?;
+    let whole = rustix::fs::open(staging, flags, Mode::empty()).context("open the root")?;
     set_mount_flags(whole, WINDOW.and(MountFlags::NOEXEC), false).context("make the root read-only")?;
     pivot()?;
     Ok(accounts)

@@ -61,7 +61,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
     let prepared = host(&settings.data_dir).and_then(|host| {
         let zygote = match &settings.template {
             None => {
-                host.try_sandbox()?; // one tries for all
+                livecode_sandbox::try_sandbox(&host)?; // one tries for all
                 None
             }
             Some(template) => {
