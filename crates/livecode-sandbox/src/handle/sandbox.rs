@@ -135,10 +135,9 @@ impl Sandbox {
         self.cgroup.set_step(limits)
     }
 
-    /// Sends init the run spec, which is also the content of `run_spec_file`, and has it start
-    /// the first step. `cache_entry` holds the artefacts of an earlier session
-    /// ([`crate::init::artefacts`]) and is positioned at its first record; `run_spec` has no
-    /// compile steps then.
+    /// Sends init the run spec, as its file, and has it start the first step. `cache_entry` holds
+    /// the artefacts of an earlier session ([`crate::init::artefacts`]) and is positioned at its
+    /// first record. `run_spec` has no compile steps then, and init ignores those of the file.
     ///
     /// # Errors
     /// The limit that could not be set, or the error of sendmsg(2) where init is dead.
