@@ -54,7 +54,7 @@ fn the_sandbox_alone_is_unsafe_and_files_are_short() {
             !code.starts_with("//")
                 && (code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl"))
         });
-        assert!(!is_unsafe || path.ends_with("livecode-sandbox/src/kernel/sys.rs"), "unsafe in {path}");
+        assert!(!is_unsafe || path.contains("livecode-sandbox/src/kernel/sys/"), "unsafe in {path}");
         assert!(text.lines().count() <= 600, "{path} is too long");
     }
 }

@@ -83,7 +83,7 @@ impl Host {
             seccomp_profile: SeccompProfile::compile(),
             has_landlock: is_enabled("landlock") && landlock::is_available(),
             mounts: HostMounts::find(),
-            dumps_reach_handler: rlimits::dumps_reach_handler(),
+            dumps_reach_handler: rlimits::core_dumps_reach_handler(),
             cpus: Cpus::all(),
             own_ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
             first_session_id,
@@ -120,12 +120,12 @@ impl Host {
     /// Moves the processes back that [`Self::new`] moved into a leaf cgroup. Only for a host that
     /// was made to examine the machine: no other host may use the same cgroups.
     pub(crate) fn dissolve(&mut self) {
-        std::mem::take(&mut self.cgroups).dissolve();
+        std::mem::take(&mut self.cgroups).undo_delegation();
     }
 
     /// The names of the cgroups that exist now, of living and of dead sandboxes.
     pub fn group_names(&self) -> Vec<String> {
-        self.cgroups.names()
+        self.cgroups.group_names()
     }
 
     /// Whether this is the session id of a trial run ([`crate::try_sandbox`]).

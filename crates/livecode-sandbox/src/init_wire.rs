@@ -11,8 +11,7 @@ use std::{
 
 use rustix::net::SendFlags;
 
-use crate::kernel::fd_passing;
-pub(crate) use crate::setup_error::{SetupContext, SetupError};
+use crate::{kernel::fd_passing, setup_error::SetupError};
 
 /// How one step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

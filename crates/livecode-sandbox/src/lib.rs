@@ -71,6 +71,7 @@ pub use kernel::{
     cpus::Cpus,
     fd_passing,
     sys::{Forked, exit_now, fork, has_one_thread, reap_children_automatically},
+    time::timespec,
 };
 pub use setup_error::SetupError;
 pub use trial::{TrialError, try_sandbox};

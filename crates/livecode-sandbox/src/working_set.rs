@@ -10,13 +10,14 @@ use livecode_protocol::{
     run_spec::{Contents, RunFile, SandboxLayout, Step, StepLimits},
 };
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
+    event::{PollFd, PollFlags, poll},
     io::retry_on_intr,
 };
 
 use crate::{
     handle::sandbox::Sandbox,
     host::Host,
+    kernel::time::timespec,
     setup_error::{SetupContext as _, SetupError},
     trial,
     zygote::client::{REPLY_TIMEOUT, ZygoteClient},
@@ -52,7 +53,7 @@ impl ZygoteClient {
         run_spec.files = vec![RunFile { name: file_name, contents }];
         sandbox.begin(&run_spec, trial::run_spec_file(&run_spec)?.as_fd(), None)?;
         // The program's output shows that it is about to end and waits.
-        let timeout = Timespec { tv_sec: REPLY_TIMEOUT.as_secs().cast_signed(), tv_nsec: 0 };
+        let timeout = timespec(REPLY_TIMEOUT);
         let mut fds = [PollFd::new(&pipes.stdout, PollFlags::IN)];
         match retry_on_intr(|| poll(&mut fds, Some(&timeout))).context("wait for a program")? {
             0 => Err(io::Error::from(io::ErrorKind::TimedOut)).context("wait for a program"),

@@ -1,60 +1,66 @@
-//! What cgroups bound here, and who could make them bound the rest.
+//! Findings about cgroups: which limits they enforce here, and how to let them enforce the rest.
 
 use std::{fs, path::Path};
 
-use crate::cgroup::CgroupHierarchies;
-use crate::doctor::{Finding, Verdict, read};
+use crate::{
+    cgroup::CgroupHierarchies,
+    doctor::finding::{Finding, Verdict},
+    kernel::mountinfo,
+};
 
-/// The way of an ordinary user with systemd.
-const SCOPE: &str = "systemd-run --user --scope -p Delegate=yes livecode serve";
-/// What systemd hands on to users' managers, with all that LiveCode needs.
+/// Command for an ordinary user where systemd runs.
+const START_IN_SCOPE: &str = "systemd-run --user --scope -p Delegate=yes livecode serve";
+/// Command that has systemd delegate all controllers that LiveCode needs to the managers of users.
 const DELEGATE_TO_USERS: &str = "sudo mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\\nDelegate=cpu memory pids\\n' | sudo tee /etc/systemd/system/user@.service.d/delegate.conf && sudo systemctl daemon-reload";
-/// Where there is no systemd to do it.
-const BY_HAND: &str = "sudo sh -c 'cd /sys/fs/cgroup && echo +memory +pids +cpu > cgroup.subtree_control && mkdir -p livecode && chown -R '$(id -u)' livecode && echo '$$' > livecode/cgroup.procs'";
+/// Command that delegates a group where there is no systemd.
+const DELEGATE_BY_HAND: &str = "sudo sh -c 'cd /sys/fs/cgroup && echo +memory +pids +cpu > cgroup.subtree_control && mkdir -p livecode && chown -R '$(id -u)' livecode && echo '$$' > livecode/cgroup.procs'";
 
-/// How cgroups are mounted, and who we are to them.
-struct CgroupMounts {
+/// How cgroups are mounted on this machine, and the facts about this user on which remedies
+/// depend.
+struct CgroupSetup {
     rootless: bool,
-    /// Controllers that the v2 tree has.
-    v2: Option<String>,
-    /// Controllers that have hierarchies of their own.
-    v1: Vec<String>,
+    /// The controllers of the v2 tree, separated by spaces; `None` if no v2 tree is mounted.
+    v2_controllers: Option<String>,
+    /// The mount options of the v1 hierarchies, which include the names of their controllers.
+    v1_options: Vec<String>,
     has_systemd: bool,
 }
 
-impl CgroupMounts {
-    fn look(rootless: bool) -> Self {
-        let mut layout =
-            Self { rootless, v2: None, v1: vec![], has_systemd: Path::new("/run/systemd/system").exists() };
-        for line in fs::read_to_string("/proc/self/mountinfo").unwrap_or_default().lines() {
-            let Some((left, right)) = line.split_once(" - ") else { continue };
-            let path = left.split(' ').nth(4).unwrap_or_default();
-            let right: Vec<_> = right.split(' ').collect();
-            match right[0] {
+impl CgroupSetup {
+    fn find(rootless: bool) -> Self {
+        let has_systemd = Path::new("/run/systemd/system").exists();
+        let mut setup = Self { rootless, v2_controllers: None, v1_options: vec![], has_systemd };
+        for mount in mountinfo::mounts() {
+            match mount.filesystem_type.as_str() {
                 "cgroup2" => {
-                    layout.v2 = Some(read(&format!("{path}/cgroup.controllers")).unwrap_or_default())
+                    let controllers = fs::read_to_string(mount.mount_point.join("cgroup.controllers"));
+                    setup.v2_controllers = Some(controllers.unwrap_or_default().trim().to_owned());
                 }
-                "cgroup" => layout.v1.extend(right[right.len() - 1].split(',').map(str::to_owned)),
+                "cgroup" => setup.v1_options.extend(mount.super_options.split(',').map(str::to_owned)),
                 _ => {}
             }
         }
-        layout
+        setup
     }
 
-    /// Whether the v2 tree could bound it.
     fn is_on_v2(&self, controller: &str) -> bool {
-        self.v2.as_ref().is_some_and(|all| all.split_whitespace().any(|name| name == controller))
+        self.v2_controllers.as_ref().is_some_and(|all| all.split_whitespace().any(|name| name == controller))
     }
 
+    fn is_on_v1(&self, controller: &str) -> bool {
+        self.v1_options.iter().any(|name| name == controller)
+    }
+
+    /// Reports which versions of cgroups are mounted.
     fn finding(&self) -> Finding {
-        let has_v1 = ["memory", "pids", "cpu"].iter().any(|name| self.v1.iter().any(|other| other == name));
-        let found = match (&self.v2, has_v1) {
-            (Some(_), true) => "hybrid: v2 without the controllers that v1 has",
+        let has_v1 = ["memory", "pids", "cpu"].iter().any(|name| self.is_on_v1(name));
+        let found = match (&self.v2_controllers, has_v1) {
+            (Some(_), true) => "hybrid: v1, and v2 without the controllers that v1 has",
             (Some(_), false) => "v2",
             (None, true) => "v1",
             (None, false) => {
-                return Finding::new("cgroups", Verdict::Degraded, "none are mounted").or(
-                    "mount them; in a container, with those of its host",
+                return Finding::new("cgroups", Verdict::Degraded, "none are mounted").with_remedy(
+                    "mount them; in a container, mount those of its host",
                     "sudo mount -t cgroup2 none /sys/fs/cgroup",
                 );
             }
@@ -62,85 +68,102 @@ impl CgroupMounts {
         Finding::ok("cgroups", found)
     }
 
-    /// What would make `controller` usable.
-    fn remedy(&self, finding: Finding, controller: &str) -> Finding {
-        let is_on_v1 = self.v1.iter().any(|name| name == controller);
-        if !self.is_on_v2(controller) && !is_on_v1 {
-            return finding
-                .or(&format!("this kernel has no {controller} controller switched on; at boot, add cgroup_enable={controller} to its parameters"), "");
+    /// Adds the remedies that make `controller` usable.
+    fn with_remedies(&self, finding: Finding, controller: &str) -> Finding {
+        if !self.is_on_v2(controller) && !self.is_on_v1(controller) {
+            let what = format!(
+                "this kernel has no {controller} controller enabled; add cgroup_enable={controller} to its boot parameters"
+            );
+            return finding.with_remedy(&what, "");
         }
         if !self.rootless {
-            return finding.or(
-                "root may make no group there, as in a container whose cgroups are read-only: give it writable ones",
+            return finding.with_remedy(
+                "root may not make a group here, as in a container whose cgroups are read-only; give the container writable cgroups",
                 "docker run --cgroupns private --privileged …",
             );
         }
         if !self.is_on_v2(controller) {
-            return finding.or(
-                "no ordinary user can be given a v1 group. Run the server as root, or boot with v2 by the kernel's parameter systemd.unified_cgroup_hierarchy=1",
+            return finding.with_remedy(
+                "a v1 group cannot be delegated to an ordinary user; run the server as root, or boot with v2 by the kernel parameter systemd.unified_cgroup_hierarchy=1",
                 "sudo livecode serve",
             );
         }
         if !self.has_systemd {
-            return finding.or("have a group delegated to you", BY_HAND);
+            return finding.with_remedy("have a group delegated to this user", DELEGATE_BY_HAND);
         }
         finding
-            .or("have systemd delegate a group to the server, which it asks for itself where it can", SCOPE)
-            .or(
-                "or run it as the unit packaging/livecode.service, which has Delegate=yes",
+            .with_remedy(
+                "have systemd delegate a group to the server; the server requests it by itself where it can",
+                START_IN_SCOPE,
+            )
+            .with_remedy(
+                "or run the server as the unit packaging/livecode.service, which has Delegate=yes",
                 "sudo systemctl enable --now livecode",
             )
-            .or("where that does not help, users' managers are not given the controller", DELEGATE_TO_USERS)
+            .with_remedy(
+                "if that does not help, systemd does not delegate the controller to the managers of users; have it do so",
+                DELEGATE_TO_USERS,
+            )
     }
 }
 
-/// One line each: how cgroups are there, and each limit that rests on them.
-pub(crate) fn findings(cgroups: &CgroupHierarchies, rootless: bool) -> Vec<Finding> {
-    let layout = CgroupMounts::look(rootless);
+/// A limit that depends on a cgroup controller.
+struct DependentLimit {
+    name: &'static str,
+    controller: &'static str,
+    is_missing: bool,
+    /// What is found if the limit is enforced.
+    with_cgroup: &'static str,
+    /// What is found if it is not.
+    without_cgroup: &'static str,
+}
+
+/// Reports how cgroups are mounted, and on each limit that depends on them.
+pub(super) fn findings(cgroups: &CgroupHierarchies, rootless: bool) -> Vec<Finding> {
+    let setup = CgroupSetup::find(rootless);
     let missing = cgroups.missing();
     let limits = [
-        (
-            "memory",
-            "memory",
-            missing.memory,
-            "bounded for each session as a whole",
-            "bounded for each process; the session as a whole is only looked at, forty times a second",
-        ),
-        (
-            "processes",
-            "pids",
-            missing.processes,
-            "bounded for each session",
-            "bounded by the session's user namespace, not by cgroup",
-        ),
-        (
-            "processor share",
-            "cpu",
-            missing.cpu_share,
-            "bounded for each session",
-            "not bounded: a session may take all processors that are idle, and its share of busy ones",
-        ),
-        (
-            "processor time",
-            "cpu",
-            missing.cpu_time,
-            "counted for each session as a whole",
-            "bounded for each process; the session as a whole is only looked at",
-        ),
+        DependentLimit {
+            name: "memory",
+            controller: "memory",
+            is_missing: missing.memory,
+            with_cgroup: "limited for each session as a whole",
+            without_cgroup: "limited for each process; that of the whole session is only sampled, up to 40 times a second",
+        },
+        DependentLimit {
+            name: "processes",
+            controller: "pids",
+            is_missing: missing.processes,
+            with_cgroup: "limited for each session",
+            without_cgroup: "limited by the user or the user namespace that each session has of its own, not by a cgroup",
+        },
+        DependentLimit {
+            name: "processor share",
+            controller: "cpu",
+            is_missing: missing.cpu_share,
+            with_cgroup: "limited for each session",
+            without_cgroup: "not limited: a session may use all idle CPUs, and its share of busy ones",
+        },
+        DependentLimit {
+            name: "processor time",
+            controller: "cpu",
+            is_missing: missing.cpu_time,
+            with_cgroup: "counted for each session as a whole",
+            without_cgroup: "limited for each process; that of the whole session is only sampled",
+        },
     ];
-    let mut findings = vec![layout.finding()];
-    for (name, controller, is_missing, with, without) in limits {
+    let mut findings = vec![setup.finding()];
+    for DependentLimit { name, controller, is_missing, with_cgroup, without_cgroup } in limits {
         findings.push(if is_missing {
-            // Without a user namespace nothing bounds processes but the user's own limit, and every session's uid is its own.
-            layout.remedy(Finding::new(name, Verdict::Degraded, without), controller)
+            setup.with_remedies(Finding::new(name, Verdict::Degraded, without_cgroup), controller)
         } else {
-            Finding::ok(name, with)
+            Finding::ok(name, with_cgroup)
         });
     }
-    let kill = if cgroups.has_kill() {
-        "a whole group is killed at once"
+    let kill = if cgroups.has_group_kill() {
+        "the kernel kills a whole group at once"
     } else {
-        "all ends with its pid namespace; nothing kills a whole cgroup at once"
+        "all processes die with their pid namespace; the kernel cannot kill a whole cgroup at once"
     };
     findings.push(Finding::ok("killing", kill));
     findings

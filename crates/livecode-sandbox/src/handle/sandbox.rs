@@ -86,7 +86,7 @@ impl Sandbox {
         excluded_cpu: Option<usize>,
     ) -> Result<(Self, Pipes), SetupError> {
         let cgroup = host.cgroups.create(name)?;
-        let memory_alarm = cgroup.memory_alarm().context("watch for lack of memory")?;
+        let memory_alarm = cgroup.oom_notifier().context("watch for lack of memory")?;
         let cgroup_fd = cgroup.cgroup_fd().context("open the cgroup")?;
         let tasks_files = cgroup.tasks_files().context("open the cgroups")?;
         let (pipes, program_fds) = make_pipes().context("make pipes")?;
@@ -132,7 +132,7 @@ impl Sandbox {
     /// The limit that could not be set.
     pub fn limit(&mut self, limits: &StepLimits, cpu_millicores: u32) -> Result<(), SetupError> {
         self.cgroup.set_cpu_share(cpu_millicores)?;
-        self.cgroup.set_step(limits)
+        self.cgroup.set_step_limits(limits)
     }
 
     /// Sends init the run spec, as its file, and has it start the first step. `cache_entry` holds
@@ -225,7 +225,7 @@ impl Sandbox {
     /// # Errors
     /// The limit that could not be set.
     pub fn start_step(&mut self, index: usize, limits: &StepLimits) -> Result<(), SetupError> {
-        self.cgroup.set_step(limits)?;
+        self.cgroup.set_step_limits(limits)?;
         self.send_request(InitRequest::Start(index));
         Ok(())
     }
@@ -252,7 +252,7 @@ impl Sandbox {
     /// Kills every process inside. Does not wait until they are gone.
     pub fn kill(&mut self) {
         // The usage of a zygote's child can be read only as long as the child lives.
-        if !self.is_init_own_child && !self.cgroup.counts() && self.is_alive() {
+        if !self.is_init_own_child && !self.cgroup.counts_usage() && self.is_alive() {
             self.sampled.cpu_ms = self.sampled.cpu_ms.max(sample::cpu_ms(self.init_pid));
         }
         if !self.is_reaped {
@@ -281,7 +281,7 @@ impl Sandbox {
     /// Whether init is the only process inside, and cgroups have counted the usage of the others.
     /// The death of init would then add nothing to the usage.
     pub fn is_alone(&self) -> bool {
-        self.cgroup.counts() && self.cgroup.processes().is_some_and(|count| count <= 1)
+        self.cgroup.counts_usage() && self.cgroup.process_count().is_some_and(|count| count <= 1)
     }
 
     /// The pages of its zygote that the sandbox's program has touched.
@@ -309,7 +309,7 @@ impl Sandbox {
     /// its priority. Does nothing where the kernel cannot: no limit rests on it.
     pub fn give_way(&mut self, is_deprioritized: bool) {
         if std::mem::replace(&mut self.is_deprioritized, is_deprioritized) != is_deprioritized {
-            self.cgroup.give_way(is_deprioritized);
+            self.cgroup.set_deprioritized(is_deprioritized);
         }
     }
 
@@ -342,7 +342,7 @@ impl Sandbox {
 
     /// Whether the kernel has killed any process inside for lack of memory.
     pub fn out_of_memory(&self) -> bool {
-        self.cgroup.memory_kills() > 0
+        self.cgroup.oom_kills() > 0
     }
 }
 

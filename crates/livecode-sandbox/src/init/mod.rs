@@ -60,16 +60,16 @@ fn set_up_and_serve(init: &InitProcess<'_>) -> Result<Option<ZygoteProgram>, Set
         host.cpus.avoid(cpu);
     }
     let account_files = setup::set_up_sandbox(init)?;
-    let child_signals = leak(sys::child_signals().context("block SIGCHLD")?);
+    let child_signals = leak(sys::child_signal_fd().context("block SIGCHLD")?);
     let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null").context("open /dev/null")?;
     for number in 0..=2 {
-        sys::give_as(null.as_fd(), number).context("point standard descriptors to /dev/null")?;
+        sys::duplicate_to(null.as_fd(), number).context("point standard descriptors to /dev/null")?;
     }
     drop(null);
     let mut kept = vec![init.control, child_signals];
     kept.extend(init.program_fds.all());
     kept.extend(account_files.descriptors());
-    sys::close_all_but(3, &kept).context("close the supervisor's descriptors")?;
+    sys::close_all_except(3, &kept).context("close the supervisor's descriptors")?;
     let preforked = match init.context.interpreter_zygote.map(|_| prefork_program(init)).transpose()? {
         Some(PreforkSide::Program(program)) => {
             // Its descriptors were closed by number when the program was made.

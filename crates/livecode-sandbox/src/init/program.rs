@@ -15,9 +15,12 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::{
     MESSAGE_FD,
-    cgroup::Missing,
     init::context::ProgramFds,
-    kernel::{privileges, rlimits, sys},
+    kernel::{
+        privileges,
+        rlimits::{self, MissingLimits},
+        sys,
+    },
     setup_error::{SetupContext, SetupError},
 };
 
@@ -43,14 +46,14 @@ pub struct ZygoteProgram {
 /// The command line and the environment are left to the interpreter. `missing` are the limits
 /// that no cgroup enforces.
 pub(super) fn become_zygote_program(
-    missing: Missing,
+    missing: MissingLimits,
     run_spec: &RunSpec,
     program_fds: ProgramFds,
 ) -> Result<ZygoteProgram, SetupError> {
     prepare_child(missing, &run_spec.run.limits, program_fds, true)?;
     // The rest is what exec would do.
-    privileges::as_executed()?;
-    sys::close_all_but(MESSAGE_FD + 1, &[]).context("close descriptors")?;
+    privileges::become_dumpable()?;
+    sys::close_all_except(MESSAGE_FD + 1, &[]).context("close descriptors")?;
     let argv = run_spec.run.argv.clone();
     let name = Path::new(&argv[0]).file_name().unwrap_or_default().as_encoded_bytes();
     // No argument contains a NUL.
@@ -86,7 +89,7 @@ impl Executable {
     /// cgroup enforces. Returns only on failure: the error of exec, or the setup step that failed.
     pub fn execute(
         &self,
-        missing: Missing,
+        missing: MissingLimits,
         limits: &StepLimits,
         program_fds: ProgramFds,
     ) -> Result<io::Error, SetupError> {
@@ -124,14 +127,14 @@ fn environment(run_spec: &RunSpec, is_program: bool) -> impl Iterator<Item = (&s
 /// Makes a fresh child of init a process of the step: gives it a session (setsid(2)), descriptors,
 /// limits and the default signal mask.
 fn prepare_child(
-    missing: Missing,
+    missing: MissingLimits,
     limits: &StepLimits,
     program_fds: ProgramFds,
     is_program: bool,
 ) -> Result<(), SetupError> {
     rustix::process::setsid().context("setsid")?;
     give_descriptors(program_fds, is_program).context("give descriptors")?;
-    rlimits::for_step(missing, limits)?;
+    rlimits::set_step_limits(missing, limits)?;
     sys::unblock_child_signals().context("unblock signals")
 }
 
@@ -142,12 +145,12 @@ fn give_descriptors(program_fds: ProgramFds, is_program: bool) -> io::Result<()>
     let ProgramFds { stdin, stdout, stderr, messages } = program_fds;
     if !is_program {
         let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        sys::give_as(null.as_fd(), 0)?;
-        sys::give_as(stderr, 1)?;
-        return sys::give_as(stderr, 2);
+        sys::duplicate_to(null.as_fd(), 0)?;
+        sys::duplicate_to(stderr, 1)?;
+        return sys::duplicate_to(stderr, 2);
     }
-    sys::give_as(stdin, 0)?;
-    sys::give_as(stdout, 1)?;
-    sys::give_as(stderr, 2)?;
-    sys::give_as(messages, MESSAGE_FD) // init's own descriptors have numbers from 10 on
+    sys::duplicate_to(stdin, 0)?;
+    sys::duplicate_to(stdout, 1)?;
+    sys::duplicate_to(stderr, 2)?;
+    sys::duplicate_to(messages, MESSAGE_FD) // init's own descriptors have numbers from 10 on
 }

@@ -56,7 +56,7 @@ pub(super) fn serve(
         // From now on only the program and its descendants hold the program's ends of the pipes,
         // so the supervisor sees the end of the output when the last of them has closed its end.
         if holds_program_fds && steps.is_program_running() {
-            sys::close_all_but(3, &[init.control, child_signals])
+            sys::close_all_except(3, &[init.control, child_signals])
                 .context("close the program's descriptors")?;
             holds_program_fds = false;
         }
@@ -182,7 +182,7 @@ impl Steps<'_> {
     fn report_usage(&self) {
         let missing = self.init.context.host.cgroups.missing();
         if missing.memory || missing.cpu_time {
-            let ResourceUsage { cpu_ms, largest_kib, .. } = sys::used_by_children();
+            let ResourceUsage { cpu_ms, largest_kib, .. } = sys::children_usage();
             self.init.report(&InitEvent::Used { cpu_ms, largest_kib });
         }
     }

@@ -25,7 +25,7 @@ use crate::{
         context::{InitContext, InitProcess},
     },
     kernel::{fault_switch::is_enabled, landlock, privileges, rlimits, sys},
-    rootfs::mounts::{self, AccountFiles},
+    rootfs::{accounts::AccountFiles, mounts},
     setup_error::{SetupContext, SetupError},
 };
 
@@ -40,19 +40,19 @@ pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, Set
         map_ids(host.inner_id(0), host.own_ids)?;
     }
     for tasks_file in &fds.tasks_files {
-        cgroup::enter(tasks_file).context("enter the cgroup")?;
+        cgroup::join_v1_group(tasks_file).context("enter the cgroup")?;
     }
     sys::unshare_cgroup_namespace().context("make a cgroup namespace")?;
     rustix::system::sethostname(b"livecode").context("set the host name")?;
     if is_enabled("network") {
-        sys::loopback_up().context("bring the loopback device up")?;
+        sys::bring_loopback_up().context("bring the loopback device up")?;
     }
     let account_files = mounts::enter_root(&host.staging, &host.mounts, layout)?;
     if is_enabled("limits") {
-        rlimits::for_session(layout)?;
+        rlimits::set_session_limits(layout)?;
     }
     if is_enabled("privileges") {
-        privileges::forgo()?;
+        privileges::prevent_gaining()?;
     }
     rustix::process::chdir(WORKING_DIRECTORY).context("enter the working directory")?;
     if host.has_landlock {
@@ -73,7 +73,7 @@ pub(super) fn set_up_session(
     cache_entry: Option<File>,
     account_files: AccountFiles,
 ) -> Result<(), SetupError> {
-    account_files.give(host.inner_id(run_spec.slot))?;
+    account_files.assign_to(host.inner_id(run_spec.slot))?;
     drop_privileges(host, run_spec)?;
     for RunFile { name, contents } in &run_spec.files {
         let bytes =

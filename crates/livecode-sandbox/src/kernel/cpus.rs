@@ -1,5 +1,7 @@
-//! Which CPUs work is done on. What is made ahead is made beside the session that was just asked for; where there are two
-//! CPUs and both are looked for work at the same moment, the scheduler puts the two on one of them and leaves the other idle.
+//! CPU affinity. While a session that was just requested starts, the sandbox for a later session
+//! is made beside it. On a machine with two CPUs, if the scheduler looks for a CPU for both tasks
+//! at the same moment, it puts them on the same one and leaves the other idle. So the task that
+//! makes the sandbox is kept off the CPU of the session.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
@@ -8,28 +10,32 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity}
 pub struct Cpus(CpuSet);
 
 impl Cpus {
+    /// Reads the affinity mask of this process.
     pub(crate) fn all() -> Self {
         Self(sched_getaffinity(None).unwrap_or_default())
     }
 
-    /// The one that this process is on.
+    /// Returns the number of the CPU that this process runs on.
     pub fn current() -> usize {
         sched_getcpu()
     }
 
-    /// Keeps this process, and what it will start, off this one, where there is another.
+    /// Keeps this process, and those that it will start, off `cpu`. Does nothing if there is no
+    /// other CPU.
     pub fn avoid(&self, cpu: usize) {
         let mut others = self.0;
         if cpu < CpuSet::MAX_CPU {
             others.unset(cpu);
         }
         if others.count() > 0 {
-            let _ = sched_setaffinity(None, &others); // it may be on all of them as well
+            // The exclusion only saves time, so a failure is ignored.
+            let _ = sched_setaffinity(None, &others);
         }
     }
 
-    /// Lets this process use all of them again.
+    /// Lets this process use all these CPUs again.
     pub fn use_all(&self) {
-        let _ = sched_setaffinity(None, &self.0); // or some have been taken away since: then it has what is left
+        // This fails if some CPUs have been taken away since; the process then keeps those it has.
+        let _ = sched_setaffinity(None, &self.0);
     }
 }

@@ -1,13 +1,15 @@
-//! What shows that the attack suite can fail: a debug build leaves out the steps of the isolation that the variable
-//! `LIVECODE_TEST_WITHOUT` names, with commas. In a release build there is no such variable, and nothing to leave out.
+//! A switch by which the attack suite shows that it can fail. A debug build leaves out the
+//! isolation steps that the variable `LIVECODE_TEST_WITHOUT` names, separated by commas. A release
+//! build does not read this variable and always takes every step.
 
-/// Whether the isolation step of this name is made: always, but in a debug build that was told otherwise.
+/// Whether the isolation step of this name is to be taken. Only the variable of a debug build can
+/// switch it off.
 #[cfg(debug_assertions)]
 pub(crate) fn is_enabled(step: &str) -> bool {
     !std::env::var("LIVECODE_TEST_WITHOUT").is_ok_and(|names| names.split(',').any(|name| name == step))
 }
 
-/// Always.
+/// Returns true: a release build takes every isolation step.
 #[cfg(not(debug_assertions))]
 pub(crate) const fn is_enabled(_: &str) -> bool {
     true

@@ -1,4 +1,4 @@
-//! Giving up every privilege, for good.
+//! Giving up all privileges for good (capabilities(7)).
 
 use rustix::{
     process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior},
@@ -9,15 +9,17 @@ use rustix::{
 };
 
 use crate::{
-    init_wire::{SetupContext, SetupError},
     kernel::fault_switch::is_enabled,
+    setup_error::{SetupContext, SetupError},
 };
 
-/// Sees to it that no program this process will ever execute has more than it was given.
-pub(crate) fn forgo() -> Result<(), SetupError> {
+/// Prevents every program that this process will execute from gaining privileges: empties the
+/// bounding set and the ambient set, and sets `no_new_privs`.
+pub(crate) fn prevent_gaining() -> Result<(), SetupError> {
     for capability in CapabilitySet::all().iter() {
         match remove_capability_from_bounding_set(capability) {
-            Ok(()) | Err(rustix::io::Errno::INVAL) => {} // EINVAL: the kernel is older than this capability
+            // EINVAL: the kernel is older than this capability.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
             Err(errno) => return Err(errno).context("drop the bounding set"),
         }
     }
@@ -25,8 +27,9 @@ pub(crate) fn forgo() -> Result<(), SetupError> {
     set_no_new_privs(true).context("no_new_privs")
 }
 
-/// Drops all capabilities and groups, and becomes `id` where that is given (root mode; in rootless mode the user
-/// namespace has already made this process an ordinary user).
+/// Drops all capabilities and supplementary groups, and becomes the user and group `id` if that is
+/// given. It is given in root mode only: in rootless mode the user namespace has already made this
+/// process an ordinary user.
 pub(crate) fn drop_all(id: Option<u32>) -> Result<(), SetupError> {
     if let Some(id) = id {
         let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
@@ -37,13 +40,14 @@ pub(crate) fn drop_all(id: Option<u32>) -> Result<(), SetupError> {
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
         .context("drop capabilities")?;
-    // After the change of uid, which resets it.
+    // This comes last, because a change of the uid resets it.
     let behaviour =
         if is_enabled("dumpable") { DumpableBehavior::NotDumpable } else { DumpableBehavior::Dumpable };
     set_dumpable_behavior(behaviour).context("become non-dumpable")
 }
 
-/// What exec does for a program, for one that goes on in a copy of an interpreter: its own /proc/self is its own again.
-pub(crate) fn as_executed() -> Result<(), SetupError> {
+/// Makes this process dumpable, as exec would. A program that goes on in a copy of an interpreter
+/// is not executed, and while it is not dumpable, its /proc/self belongs to root.
+pub(crate) fn become_dumpable() -> Result<(), SetupError> {
     set_dumpable_behavior(DumpableBehavior::Dumpable).context("become dumpable")
 }

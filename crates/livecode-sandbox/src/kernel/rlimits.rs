@@ -1,13 +1,10 @@
-//! Resource limits that the kernel keeps per process (getrlimit(2)). What a session uses as a whole is bounded by its
-//! cgroup; these bound what a cgroup does not.
+//! Resource limits that the kernel keeps for each process (getrlimit(2)). The cgroup of a session
+//! limits what the session uses as a whole; these limits cover what a cgroup does not.
 
 use livecode_protocol::run_spec::{SandboxLayout, StepLimits};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{
-    cgroup::Missing,
-    init_wire::{SetupContext, SetupError},
-};
+use crate::setup_error::{SetupContext, SetupError};
 
 /// Open descriptors of one process.
 const OPEN_FILES: u64 = 1024;
@@ -17,55 +14,71 @@ const LOCKED_BYTES: u64 = 64 * 1024;
 const STACK_BYTES: u64 = 8 * 1024 * 1024;
 /// Signals queued for one user.
 const QUEUED_SIGNALS: u64 = 4096;
+/// Maximum size of a core dump, in bytes. If the machine pipes core dumps to a handler (core(5)),
+/// the kernel runs the handler whatever the limit is, except if the limit is exactly 1. No core
+/// dump is as small as one byte, so none is written either.
+const CORE_BYTES: u64 = 1;
 
-/// Whether the core dumps of programs reach a handler of the machine's: it pipes them, and this user may not have the limit
-/// of one byte at which it does not.
-pub(crate) fn dumps_reach_handler() -> bool {
+/// The limits that no cgroup of this host can enforce. Limits for each process stand in for them
+/// where there are any.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MissingLimits {
+    pub memory: bool,
+    pub processes: bool,
+    pub cpu_share: bool,
+    pub cpu_time: bool,
+}
+
+/// Whether the core dumps of programs reach the machine's handler: the machine pipes them to one,
+/// and this user may not set the limit of [`CORE_BYTES`] that prevents it.
+pub(crate) fn core_dumps_reach_handler() -> bool {
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
     let is_root = rustix::process::geteuid().is_root();
     !is_root && pattern.starts_with(['|', '@']) && getrlimit(Resource::Core).maximum == Some(0)
 }
 
-fn limit(resource: Resource, name: &str, value: u64) -> Result<(), SetupError> {
-    limit_softly(resource, name, value, value)
+/// Sets the soft and the hard limit of a resource to the same value.
+fn set_limit(resource: Resource, name: &str, value: u64) -> Result<(), SetupError> {
+    set_soft_and_hard_limit(resource, name, value, value)
 }
 
-fn limit_softly(resource: Resource, name: &str, value: u64, maximum: u64) -> Result<(), SetupError> {
-    // Whoever may not raise what it was given itself passes on that.
-    let given = getrlimit(resource).maximum;
-    let most = |value: u64| Some(value.min(given.unwrap_or(u64::MAX)));
-    setrlimit(resource, Rlimit { current: most(value), maximum: most(maximum) })
+fn set_soft_and_hard_limit(resource: Resource, name: &str, soft: u64, hard: u64) -> Result<(), SetupError> {
+    // A process without privilege cannot raise its hard limit, so neither value may exceed it.
+    let current_hard = getrlimit(resource).maximum;
+    let capped = |value: u64| Some(value.min(current_hard.unwrap_or(u64::MAX)));
+    setrlimit(resource, Rlimit { current: capped(soft), maximum: capped(hard) })
         .context(format!("limit {name}"))
 }
 
-/// Limits for all of a session's processes.
-pub(crate) fn for_session(layout: &SandboxLayout) -> Result<(), SetupError> {
-    // One byte, not none: a machine that pipes core dumps to a handler of its own (core(5)) runs it whatever the limit, but
-    // not at exactly one; and no dump is so small. The seccomp filter keeps it so.
-    limit(Resource::Core, "core dumps", 1)?;
-    limit(Resource::Nofile, "open files", OPEN_FILES)?;
-    limit(Resource::Fsize, "file size", layout.disk_bytes)?;
-    limit(Resource::Memlock, "locked memory", LOCKED_BYTES)?;
-    limit(Resource::Sigpending, "queued signals", QUEUED_SIGNALS)?;
-    limit(Resource::Msgqueue, "message queues", 0)?;
-    limit(Resource::Stack, "stack", STACK_BYTES)
+/// Sets the limits of all processes of a session.
+pub(crate) fn set_session_limits(layout: &SandboxLayout) -> Result<(), SetupError> {
+    // The seccomp filter keeps programs from changing this limit.
+    set_limit(Resource::Core, "core dumps", CORE_BYTES)?;
+    set_limit(Resource::Nofile, "open files", OPEN_FILES)?;
+    set_limit(Resource::Fsize, "file size", layout.disk_bytes)?;
+    set_limit(Resource::Memlock, "locked memory", LOCKED_BYTES)?;
+    set_limit(Resource::Sigpending, "queued signals", QUEUED_SIGNALS)?;
+    set_limit(Resource::Msgqueue, "message queues", 0)?;
+    set_limit(Resource::Stack, "stack", STACK_BYTES)
 }
 
-/// Limits for the processes of one step, where no cgroup bounds them together.
-pub(crate) fn for_step(missing: Missing, limits: &StepLimits) -> Result<(), SetupError> {
+/// Sets the limits of each process of one step, in place of those that no cgroup enforces.
+pub(crate) fn set_step_limits(missing: MissingLimits, limits: &StepLimits) -> Result<(), SetupError> {
     if missing.processes {
-        // Counted in the user namespace, so that sessions do not take from each other. One more for init.
-        limit(Resource::Nproc, "processes", u64::from(limits.processes) + 1)?;
+        // Processes are counted for each user namespace, so sessions do not take from each other.
+        // Init is counted too, hence one more.
+        set_limit(Resource::Nproc, "processes", u64::from(limits.processes) + 1)?;
     }
     if missing.memory {
         // Not the address space, of which the JVM, Go and Node reserve far more than they use.
-        limit(Resource::Data, "data segment", limits.memory_bytes)?;
+        set_limit(Resource::Data, "data segment", limits.memory_bytes)?;
     }
     if missing.cpu_time {
-        // Whoever looks at all processes is more exact, so a second later; SIGXCPU first, which tells what happened, and after
-        // another SIGKILL for who does not listen.
+        // The supervisor's samples of all processes are more exact, so this limit comes a second
+        // later. At the soft limit the kernel sends SIGXCPU, which identifies the cause; a second
+        // later, at the hard limit, SIGKILL.
         let seconds = limits.cpu_ms.div_ceil(1000) + 1;
-        limit_softly(Resource::Cpu, "CPU time", seconds, seconds + 1)?;
+        set_soft_and_hard_limit(Resource::Cpu, "CPU time", seconds, seconds + 1)?;
     }
     Ok(())
 }

@@ -1,90 +1,106 @@
-//! The system calls a program may use.
+//! The system calls that a program may use.
 //!
-//! One filter, which the kernel asks at each call (seccomp(2)):
+//! One filter decides, which the kernel runs at each system call (seccomp(2)). Its rule for a call
+//! is one of these:
 //!
-//! 1. **Allowed**: the calls that ordinary programs need, some only with certain arguments.
-//! 2. **Refused**: calls that exist but are none of a program's business fail with `EPERM`, so that the program says so.
-//! 3. Anything else, known or not yet invented, fails with `ENOSYS`, on which C libraries fall back. A call of a foreign
-//!    architecture kills.
+//! 1. **Allowed**: the calls that ordinary programs need, some of them only with certain
+//!    arguments.
+//! 2. **Denied**: calls that exist but that no program here may use fail with `EPERM`, so that the
+//!    program can report it.
+//! 3. Every other call, whether it exists or not, fails with `ENOSYS`, on which C libraries fall
+//!    back to other calls. A call of a foreign architecture kills the process.
 //!
-//! Modelled on the default profile of Docker (its allow-list, its rules for `clone`, `clone3`, `personality` and
-//! `socket`), less what only a privileged container can use. The kernel remembers which calls a filter always allows
-//! (Linux 5.11), so the filter costs nothing at run time. To find out it runs the filter for each call there is when it is
-//! installed; so the filter looks for the call's number by halves, among runs of numbers with the same answer.
+//! The lists are modelled on the default profile of Docker (its allow-list, its rules for `clone`,
+//! `clone3`, `personality` and `socket`), without what only a privileged container can use. The
+//! kernel remembers which calls a filter always allows (Linux 5.11), so these calls do not run the
+//! filter again. To find them, the kernel runs the filter once for each call when it is installed;
+//! therefore the filter finds the number of the call by binary search among ranges with the same
+//! rule.
 
 use std::{collections::BTreeMap, io};
 
 use libc as c;
 
 use crate::kernel::{
-    bpf::{Instructions, Word, if_any_bit, if_equal, program, verdict},
+    bpf::{Instructions, Word, if_any_bit, if_equal, program, return_action},
     sys,
 };
 
-/// The filter, put together once and installed in every sandbox.
+/// The filters, compiled once and installed in every sandbox.
 pub(crate) struct SeccompProfile {
     filter: Instructions,
-    /// The same without [`UNCHARGED_MEMORY_CALLS`].
-    without_uncharged_memory: Instructions,
+    /// The same filter without [`UNCHARGED_MEMORY_CALLS`].
+    filter_without_uncharged_memory: Instructions,
 }
 
-/// What the kernel calls this architecture (linux/audit.h).
+/// The kernel's name for this architecture (linux/audit.h).
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
+const AUDIT_ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
+const AUDIT_ARCHITECTURE: u32 = 0xc000_00b7;
 
+// Actions of the filter.
 const ALLOW: u32 = c::SECCOMP_RET_ALLOW;
 const KILL: u32 = c::SECCOMP_RET_KILL_PROCESS;
-const REFUSE: u32 = c::SECCOMP_RET_ERRNO | c::EPERM as u32;
-const UNKNOWN: u32 = c::SECCOMP_RET_ERRNO | c::ENOSYS as u32;
+const DENY: u32 = c::SECCOMP_RET_ERRNO | c::EPERM as u32;
+const NOT_IMPLEMENTED: u32 = c::SECCOMP_RET_ERRNO | c::ENOSYS as u32;
 
 impl SeccompProfile {
     pub(crate) fn compile() -> Self {
-        let answers = answers();
-        let mut without_uncharged_memory = answers.clone();
-        UNCHARGED_MEMORY_CALLS.iter().for_each(|call| drop(without_uncharged_memory.remove(call)));
-        Self { filter: filter(&answers), without_uncharged_memory: filter(&without_uncharged_memory) }
+        let rules = rules();
+        let mut strict_rules = rules.clone();
+        UNCHARGED_MEMORY_CALLS.iter().for_each(|call| drop(strict_rules.remove(call)));
+        Self {
+            filter: compile_filter(&rules),
+            filter_without_uncharged_memory: compile_filter(&strict_rules),
+        }
     }
 
-    /// Installs it for this process and all it will start; a stricter one where memory is only looked at. There is no way
-    /// back.
+    /// Installs the filter for this process and all that it will start; it cannot be removed.
+    /// Where no cgroup limits memory and it is only sampled (`is_memory_sampled`), the filter also
+    /// excludes [`UNCHARGED_MEMORY_CALLS`].
     pub(crate) fn install(&self, is_memory_sampled: bool) -> io::Result<()> {
-        let filter = if is_memory_sampled { &self.without_uncharged_memory } else { &self.filter };
+        let filter = if is_memory_sampled { &self.filter_without_uncharged_memory } else { &self.filter };
         sys::install_filter(filter)
     }
 }
 
-/// What each call is answered; those that are not there do not exist.
-fn answers() -> BTreeMap<i64, Instructions> {
-    let allowed = ALLOWED.iter().map(|call| (*call, verdict(ALLOW)));
-    let refused = REFUSED.iter().map(|call| (*call, verdict(REFUSE)));
-    allowed.chain(refused).chain(by_arguments()).collect()
+/// The block that decides about each call, by number. A call without a rule is not implemented.
+fn rules() -> BTreeMap<i64, Instructions> {
+    let allowed = ALLOWED.iter().map(|call| (*call, return_action(ALLOW)));
+    let denied = DENIED.iter().map(|call| (*call, return_action(DENY)));
+    allowed.chain(denied).chain(rules_by_arguments()).collect()
 }
 
-/// The program that gives them.
-fn filter(answers: &BTreeMap<i64, Instructions>) -> Instructions {
-    let unknown = verdict(UNKNOWN);
-    let end = answers.keys().last().map_or(0, |last| last + 1);
-    let mut runs: Vec<(u32, Instructions)> = vec![];
+/// Compiles rules to a filter. Neighbouring numbers with the same rule become one range.
+fn compile_filter(rules: &BTreeMap<i64, Instructions>) -> Instructions {
+    let not_implemented = return_action(NOT_IMPLEMENTED);
+    let end = rules.keys().last().map_or(0, |last| last + 1);
+    let mut ranges: Vec<(u32, Instructions)> = vec![];
     for number in 0..=end {
-        let answer = answers.get(&number).unwrap_or(&unknown);
-        if runs.last().is_none_or(|(_, last)| !is_same(last, answer)) {
-            runs.push((number as u32, answer.clone()));
+        let rule = rules.get(&number).unwrap_or(&not_implemented);
+        if ranges.last().is_none_or(|(_, last)| !is_same(last, rule)) {
+            ranges.push((number as u32, rule.clone()));
         }
     }
-    program(ARCHITECTURE, KILL, &runs)
+    program(AUDIT_ARCHITECTURE, KILL, &ranges)
 }
 
+/// Whether two blocks consist of the same instructions (`sock_filter` has no `PartialEq`).
 fn is_same(one: &Instructions, other: &Instructions) -> bool {
-    let parts = |part: &Instructions| {
-        part.iter().map(|step| (step.code, step.jt, step.jf, step.k)).collect::<Vec<_>>()
+    let fields = |block: &Instructions| {
+        block
+            .iter()
+            .map(|instruction| (instruction.code, instruction.jt, instruction.jf, instruction.k))
+            .collect::<Vec<_>>()
     };
-    parts(one) == parts(other)
+    fields(one) == fields(other)
 }
 
-/// Flags of `clone` and `unshare` that make namespaces: mnt, cgroup, uts, ipc, user, pid, net, and time.
-const NAMESPACES: u32 = (c::CLONE_NEWNS
+/// Flags of `clone` that make namespaces: mount, cgroup, uts, ipc, user, pid and network.
+/// `CLONE_NEWTIME` is not among them: clone(2) cannot take it, because its bit is part of the exit
+/// signal there (linux/sched.h).
+const NAMESPACE_FLAGS: u32 = (c::CLONE_NEWNS
     | c::CLONE_NEWCGROUP
     | c::CLONE_NEWUTS
     | c::CLONE_NEWIPC
@@ -92,66 +108,75 @@ const NAMESPACES: u32 = (c::CLONE_NEWNS
     | c::CLONE_NEWPID
     | c::CLONE_NEWNET) as u32;
 
-/// Personalities: Linux, the same with address randomisation off (debuggers, sanitizers), and the question.
+/// Arguments that `personality` may have: plain Linux, the same without address randomisation
+/// (debuggers, sanitizers), and the query of the current personality.
 const PERSONALITIES: [u32; 3] = [0x0, 0x4_0000, 0xffff_ffff];
 
-/// What `socket` may be called for, all of it inside the session's own network namespace: families, each with its types
-/// and protocols where not all are meant. For others the kernel would load modules on anybody's word.
+/// Arguments that `socket` may have: address families, each with its types and protocols. An empty
+/// list permits all. Every socket is inside the session's own network namespace; for other
+/// families and protocols the kernel would load modules at the request of any program.
 const SOCKETS: [(i32, &[i32], &[i32]); 4] = [
     (c::AF_UNIX, &[], &[]),
     (c::AF_INET, &[c::SOCK_STREAM, c::SOCK_DGRAM], &[0, c::IPPROTO_TCP, c::IPPROTO_UDP]),
     (c::AF_INET6, &[c::SOCK_STREAM, c::SOCK_DGRAM], &[0, c::IPPROTO_TCP, c::IPPROTO_UDP]),
-    (c::AF_NETLINK, &[], &[c::NETLINK_ROUTE]), // the addresses of one's own interfaces
+    (c::AF_NETLINK, &[], &[c::NETLINK_ROUTE]), // lists the addresses of the sandbox's interfaces
 ];
-/// The bits of a socket's type that are no flags.
-const TYPE_MASK: u32 = 0xf;
+/// The bits of a socket's type that are not flags.
+const SOCKET_TYPE_MASK: u32 = 0xf;
 
-/// Calls whose answer depends on what they are called with. Of arguments that are 32 bits wide, the kernel looks at no others.
-fn by_arguments() -> [(i64, Instructions); 5] {
-    let (allow, refuse, unknown) = (verdict(ALLOW), verdict(REFUSE), verdict(UNKNOWN));
-    let personality = PERSONALITIES
-        .iter()
-        .fold(unknown, |otherwise, persona| if_equal(Word::Low(0), u32::MAX, *persona, &allow, &otherwise));
-    // The limit of core dumps stays as it is (see `limits`); asking for it is allowed.
-    let is_core = |argument: u32, then: &Instructions| {
+/// Rules of the calls whose arguments decide. For an argument that is 32 bits wide, the kernel
+/// ignores the high half, and so does the filter.
+fn rules_by_arguments() -> [(i64, Instructions); 5] {
+    let (allow, deny) = (return_action(ALLOW), return_action(DENY));
+    let personality = PERSONALITIES.iter().fold(return_action(NOT_IMPLEMENTED), |otherwise, persona| {
+        if_equal(Word::Low(0), u32::MAX, *persona, &allow, &otherwise)
+    });
+    // A program may read the limit of core dumps but not change it (see `rlimits`).
+    let if_core_limit = |argument: u32, then: &Instructions| {
         if_equal(Word::Low(argument), u32::MAX, c::RLIMIT_CORE, then, &allow)
     };
-    let sets = if_any_bit(Word::High(2), u32::MAX, &refuse, &allow);
-    let sets = if_any_bit(Word::Low(2), u32::MAX, &refuse, &sets);
+    // prlimit(2) changes the limit if its third argument, the pointer to the new limit, is not
+    // null.
+    let deny_change = if_any_bit(Word::High(2), u32::MAX, &deny, &allow);
+    let deny_change = if_any_bit(Word::Low(2), u32::MAX, &deny, &deny_change);
     [
-        (c::SYS_clone, if_any_bit(Word::Low(0), NAMESPACES, &refuse, &allow)),
+        (c::SYS_clone, if_any_bit(Word::Low(0), NAMESPACE_FLAGS, &deny, &allow)),
         (c::SYS_personality, personality),
-        (c::SYS_socket, sockets()),
-        (c::SYS_setrlimit, is_core(0, &refuse)),
-        (c::SYS_prlimit64, is_core(1, &sets)),
+        (c::SYS_socket, socket_rule()),
+        (c::SYS_setrlimit, if_core_limit(0, &deny)),
+        (c::SYS_prlimit64, if_core_limit(1, &deny_change)),
     ]
 }
 
-/// Families, types and protocols as in [`SOCKETS`].
-fn sockets() -> Instructions {
-    let (allow, unknown) = (verdict(ALLOW), verdict(UNKNOWN));
-    let one_of = |word: Word, mask: u32, values: &[i32], then: Instructions| {
-        let is_any =
-            |otherwise: Instructions, value: &i32| if_equal(word, mask, *value as u32, &then, &otherwise);
-        if values.is_empty() { then.clone() } else { values.iter().fold(unknown.clone(), is_any) }
+/// The rule of `socket`, from [`SOCKETS`].
+fn socket_rule() -> Instructions {
+    let (allow, not_implemented) = (return_action(ALLOW), return_action(NOT_IMPLEMENTED));
+    let if_one_of = |word: Word, mask: u32, values: &[i32], then: Instructions| {
+        if values.is_empty() {
+            return then;
+        }
+        values.iter().fold(not_implemented.clone(), |otherwise, value| {
+            if_equal(word, mask, *value as u32, &then, &otherwise)
+        })
     };
-    SOCKETS.iter().fold(unknown.clone(), |otherwise, (family, types, protocols)| {
-        let protocol = one_of(Word::Low(2), u32::MAX, protocols, allow.clone());
-        let kind = one_of(Word::Low(1), TYPE_MASK, types, protocol);
-        if_equal(Word::Low(0), u32::MAX, *family as u32, &kind, &otherwise)
+    SOCKETS.iter().fold(not_implemented.clone(), |otherwise, (family, types, protocols)| {
+        let if_protocol = if_one_of(Word::Low(2), u32::MAX, protocols, allow.clone());
+        let if_type = if_one_of(Word::Low(1), SOCKET_TYPE_MASK, types, if_protocol);
+        if_equal(Word::Low(0), u32::MAX, *family as u32, &if_type, &otherwise)
     })
 }
 
-/// Calls that make memory which no process has, so that only a cgroup can bound it. Unknown where there is none.
+/// Calls that allocate memory which is not mapped into any process, so that only a cgroup can
+/// limit it. They are not implemented where no cgroup does.
 const UNCHARGED_MEMORY_CALLS: &[i64] = &[c::SYS_memfd_create, c::SYS_shmget, c::SYS_msgget, c::SYS_semget];
 
-/// Calls that exist, and that no program here has a use for.
+/// Calls that exist, and that no program here may use.
 #[rustfmt::skip]
-const REFUSED: &[i64] = &[
+const DENIED: &[i64] = &[
     // namespaces and mounts
     c::SYS_unshare, c::SYS_setns, c::SYS_mount, c::SYS_umount2, c::SYS_pivot_root, c::SYS_chroot, c::SYS_open_tree,
     c::SYS_move_mount, c::SYS_fsopen, c::SYS_fsconfig, c::SYS_fsmount, c::SYS_fspick, c::SYS_mount_setattr,
-    // the kernel's inside
+    // internals of the kernel
     c::SYS_bpf, c::SYS_perf_event_open, c::SYS_userfaultfd, c::SYS_kexec_load, c::SYS_kexec_file_load, c::SYS_init_module,
     c::SYS_finit_module, c::SYS_delete_module, c::SYS_io_uring_setup, c::SYS_io_uring_enter, c::SYS_io_uring_register,
     c::SYS_syslog, c::SYS_acct, c::SYS_quotactl, c::SYS_fanotify_init, c::SYS_lookup_dcookie,
@@ -163,7 +188,7 @@ const REFUSED: &[i64] = &[
     // the machine
     c::SYS_reboot, c::SYS_swapon, c::SYS_swapoff, c::SYS_settimeofday, c::SYS_clock_settime, c::SYS_adjtimex,
     c::SYS_clock_adjtime, c::SYS_sethostname, c::SYS_setdomainname, c::SYS_vhangup, c::SYS_nfsservctl,
-    // a file by handle leaves any root (open_by_handle_at(2): CAP_DAC_READ_SEARCH)
+    // opening a file by handle escapes from any root directory (open_by_handle_at(2))
     c::SYS_open_by_handle_at, c::SYS_name_to_handle_at,
     #[cfg(target_arch = "x86_64")] c::SYS_iopl,
     #[cfg(target_arch = "x86_64")] c::SYS_ioperm,
@@ -174,8 +199,9 @@ const REFUSED: &[i64] = &[
     #[cfg(target_arch = "x86_64")] c::SYS__sysctl,
 ];
 
-/// Calls that ordinary programs use, whatever their arguments. `clone`, `personality` and `socket` have rules of their
-/// own; `clone3`, whose flags lie in memory where a filter cannot see them, is left out: C libraries fall back on `clone`.
+/// Calls that ordinary programs use, with any arguments. The rules of [`rules_by_arguments`] take
+/// precedence over this list. `clone3` is left out, because its flags are in memory that a filter
+/// cannot read; C libraries fall back to `clone`.
 #[rustfmt::skip]
 const ALLOWED: &[i64] = &[
     // files by descriptor
@@ -210,7 +236,8 @@ const ALLOWED: &[i64] = &[
     // signals
     c::SYS_rt_sigaction, c::SYS_rt_sigprocmask, c::SYS_rt_sigreturn, c::SYS_rt_sigpending, c::SYS_rt_sigsuspend,
     c::SYS_rt_sigtimedwait, c::SYS_rt_sigqueueinfo, c::SYS_rt_tgsigqueueinfo, c::SYS_sigaltstack, c::SYS_signalfd4,
-    // who am I; setting fails, since nobody here has a capability, but with the errno that programs expect
+    // identity; a change fails, since no process here has a capability, but with the errno that
+    // programs expect
     c::SYS_getuid, c::SYS_geteuid, c::SYS_getgid, c::SYS_getegid, c::SYS_getresuid, c::SYS_getresgid, c::SYS_getgroups,
     c::SYS_setuid, c::SYS_setgid, c::SYS_setreuid, c::SYS_setregid, c::SYS_setresuid, c::SYS_setresgid, c::SYS_setgroups,
     c::SYS_setfsuid, c::SYS_setfsgid, c::SYS_capget, c::SYS_capset,
@@ -222,15 +249,15 @@ const ALLOWED: &[i64] = &[
     c::SYS_ppoll, c::SYS_pselect6, c::SYS_epoll_create1, c::SYS_epoll_ctl, c::SYS_epoll_pwait, c::SYS_epoll_pwait2,
     c::SYS_eventfd2, c::SYS_pipe2, c::SYS_io_setup, c::SYS_io_submit, c::SYS_io_getevents,
     c::SYS_io_cancel, c::SYS_io_destroy,
-    // sockets, inside the session's own network
+    // sockets, inside the session's own network namespace
     c::SYS_socketpair, c::SYS_bind, c::SYS_listen, c::SYS_accept, c::SYS_accept4, c::SYS_connect, c::SYS_shutdown,
     c::SYS_getsockname, c::SYS_getpeername, c::SYS_getsockopt, c::SYS_setsockopt, c::SYS_sendto, c::SYS_sendmsg,
     c::SYS_sendmmsg, c::SYS_recvfrom, c::SYS_recvmsg, c::SYS_recvmmsg,
-    // IPC, inside the session's own namespace
+    // System V IPC and message queues, inside the session's own IPC namespace
     c::SYS_shmget, c::SYS_shmat, c::SYS_shmdt, c::SYS_shmctl, c::SYS_semget, c::SYS_semop, c::SYS_semtimedop, c::SYS_semctl,
     c::SYS_msgget, c::SYS_msgsnd, c::SYS_msgrcv, c::SYS_msgctl, c::SYS_mq_open, c::SYS_mq_unlink, c::SYS_mq_timedsend,
     c::SYS_mq_timedreceive, c::SYS_mq_notify, c::SYS_mq_getsetattr,
-    // the machine, read only
+    // the machine (read-only)
     c::SYS_uname, c::SYS_sysinfo, c::SYS_getrandom, c::SYS_sync,
     #[cfg(target_arch = "x86_64")] c::SYS_open,
     #[cfg(target_arch = "x86_64")] c::SYS_creat,
@@ -273,90 +300,96 @@ const ALLOWED: &[i64] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::bpf::tests::run;
+    use crate::kernel::bpf::tests::run_filter;
 
     #[test]
-    fn no_call_is_both_allowed_and_refused() {
-        let both: Vec<_> = REFUSED.iter().filter(|call| ALLOWED.contains(call)).collect();
+    fn no_call_is_both_allowed_and_denied() {
+        let both: Vec<_> = DENIED.iter().filter(|call| ALLOWED.contains(call)).collect();
         assert!(both.is_empty(), "{both:?}");
     }
 
-    fn answer(number: i64, arguments: [u64; 6]) -> u32 {
-        run(&SeccompProfile::compile().filter, ARCHITECTURE, number as u32, arguments)
+    fn action(number: i64, arguments: [u64; 6]) -> u32 {
+        run_filter(&SeccompProfile::compile().filter, AUDIT_ARCHITECTURE, number as u32, arguments)
     }
 
     #[test]
-    fn each_call_has_the_answer_of_its_list() {
-        let SeccompProfile { filter, without_uncharged_memory } = SeccompProfile::compile();
-        let special: Vec<_> = by_arguments().iter().map(|(call, _)| *call).collect();
-        for number in (0..2000).filter(|number| !special.contains(number)) {
+    fn each_call_has_the_action_of_its_list() {
+        let SeccompProfile { filter, filter_without_uncharged_memory } = SeccompProfile::compile();
+        let by_arguments: Vec<_> = rules_by_arguments().iter().map(|(call, _)| *call).collect();
+        for number in (0..2000).filter(|number| !by_arguments.contains(number)) {
             let expected = match number {
-                _ if REFUSED.contains(&number) => REFUSE,
+                _ if DENIED.contains(&number) => DENY,
                 _ if ALLOWED.contains(&number) => ALLOW,
-                _ => UNKNOWN,
+                _ => NOT_IMPLEMENTED,
             };
-            assert_eq!(run(&filter, ARCHITECTURE, number as u32, [0; 6]), expected, "call {number}");
-            let strict = if UNCHARGED_MEMORY_CALLS.contains(&number) { UNKNOWN } else { expected };
             assert_eq!(
-                run(&without_uncharged_memory, ARCHITECTURE, number as u32, [0; 6]),
-                strict,
+                run_filter(&filter, AUDIT_ARCHITECTURE, number as u32, [0; 6]),
+                expected,
+                "call {number}"
+            );
+            let strict_action =
+                if UNCHARGED_MEMORY_CALLS.contains(&number) { NOT_IMPLEMENTED } else { expected };
+            assert_eq!(
+                run_filter(&filter_without_uncharged_memory, AUDIT_ARCHITECTURE, number as u32, [0; 6]),
+                strict_action,
                 "call {number}"
             );
         }
         for number in [u32::MAX, 0x4000_0000, 0x4000_0001] {
-            assert_eq!(run(&filter, ARCHITECTURE, number, [0; 6]), UNKNOWN); // x32 is no architecture of its own
+            // The x32 ABI has large numbers and the same architecture.
+            assert_eq!(run_filter(&filter, AUDIT_ARCHITECTURE, number, [0; 6]), NOT_IMPLEMENTED);
         }
-        assert_eq!(run(&filter, 0x4000_0003, 1, [0; 6]), KILL); // 32-bit x86
-        assert!(filter.len() < 400, "{} steps", filter.len());
+        assert_eq!(run_filter(&filter, 0x4000_0003, 1, [0; 6]), KILL); // 32-bit x86
+        assert!(filter.len() < 400, "{} instructions", filter.len());
     }
 
     #[test]
     fn clone_makes_processes_and_threads_but_no_namespaces() {
-        assert_eq!(answer(c::SYS_clone, [c::SIGCHLD as u64, 0, 0, 0, 0, 0]), ALLOW);
-        assert_eq!(answer(c::SYS_clone, [(c::CLONE_VM | c::CLONE_THREAD) as u64, 0, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(action(c::SYS_clone, [c::SIGCHLD as u64, 0, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(action(c::SYS_clone, [(c::CLONE_VM | c::CLONE_THREAD) as u64, 0, 0, 0, 0, 0]), ALLOW);
         for flag in 0..32 {
-            let expected = if NAMESPACES & 1 << flag == 0 { ALLOW } else { REFUSE };
-            assert_eq!(answer(c::SYS_clone, [1 << flag | c::SIGCHLD as u64, 0, 0, 0, 0, 0]), expected);
+            let expected = if NAMESPACE_FLAGS & 1 << flag == 0 { ALLOW } else { DENY };
+            assert_eq!(action(c::SYS_clone, [1 << flag | c::SIGCHLD as u64, 0, 0, 0, 0, 0]), expected);
         }
     }
 
     #[test]
-    fn sockets_are_of_the_families_types_and_protocols_listed() {
+    fn only_sockets_of_the_listed_families_types_and_protocols_are_allowed() {
         let socket = |family: i32, kind: i32, protocol: i32| {
-            answer(c::SYS_socket, [family as u64, kind as u64, protocol as u64, 0, 0, 0])
+            action(c::SYS_socket, [family as u64, kind as u64, protocol as u64, 0, 0, 0])
         };
         for kind in [c::SOCK_STREAM, c::SOCK_DGRAM, c::SOCK_RAW, c::SOCK_SEQPACKET] {
             for protocol in [0, c::IPPROTO_TCP, c::IPPROTO_UDP, c::IPPROTO_ICMP, c::IPPROTO_SCTP] {
                 let is_plain = [c::SOCK_STREAM, c::SOCK_DGRAM].contains(&kind)
                     && [0, c::IPPROTO_TCP, c::IPPROTO_UDP].contains(&protocol);
-                let expected = if is_plain { ALLOW } else { UNKNOWN };
+                let expected = if is_plain { ALLOW } else { NOT_IMPLEMENTED };
                 for family in [c::AF_INET, c::AF_INET6] {
                     assert_eq!(socket(family, kind, protocol), expected, "{family} {kind} {protocol}");
                     assert_eq!(socket(family, kind | c::SOCK_CLOEXEC | c::SOCK_NONBLOCK, protocol), expected);
                 }
                 assert_eq!(socket(c::AF_UNIX, kind, protocol), ALLOW);
-                let expected = if protocol == c::NETLINK_ROUTE { ALLOW } else { UNKNOWN };
+                let expected = if protocol == c::NETLINK_ROUTE { ALLOW } else { NOT_IMPLEMENTED };
                 assert_eq!(socket(c::AF_NETLINK, kind, protocol), expected);
             }
         }
         for family in [c::AF_PACKET, c::AF_VSOCK, c::AF_ALG, c::AF_XDP, c::AF_UNSPEC] {
-            assert_eq!(socket(family, c::SOCK_STREAM, 0), UNKNOWN, "{family}");
+            assert_eq!(socket(family, c::SOCK_STREAM, 0), NOT_IMPLEMENTED, "{family}");
         }
     }
 
     #[test]
-    fn a_personality_and_the_limit_of_core_dumps_are_as_they_are() {
+    fn the_personality_and_the_limit_of_core_dumps_cannot_be_changed() {
         for persona in [0, 0x4_0000, 0xffff_ffff] {
-            assert_eq!(answer(c::SYS_personality, [persona, 0, 0, 0, 0, 0]), ALLOW);
+            assert_eq!(action(c::SYS_personality, [persona, 0, 0, 0, 0, 0]), ALLOW);
         }
-        assert_eq!(answer(c::SYS_personality, [8, 0, 0, 0, 0, 0]), UNKNOWN); // PER_LINUX32
+        assert_eq!(action(c::SYS_personality, [8, 0, 0, 0, 0, 0]), NOT_IMPLEMENTED); // PER_LINUX32
         let (core, files) = (u64::from(c::RLIMIT_CORE), u64::from(c::RLIMIT_NOFILE));
-        assert_eq!(answer(c::SYS_setrlimit, [core, 1, 0, 0, 0, 0]), REFUSE);
-        assert_eq!(answer(c::SYS_setrlimit, [files, 1, 0, 0, 0, 0]), ALLOW);
-        assert_eq!(answer(c::SYS_prlimit64, [0, core, 0, 1, 0, 0]), ALLOW);
-        assert_eq!(answer(c::SYS_prlimit64, [0, files, 1, 1, 0, 0]), ALLOW);
+        assert_eq!(action(c::SYS_setrlimit, [core, 1, 0, 0, 0, 0]), DENY);
+        assert_eq!(action(c::SYS_setrlimit, [files, 1, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(action(c::SYS_prlimit64, [0, core, 0, 1, 0, 0]), ALLOW);
+        assert_eq!(action(c::SYS_prlimit64, [0, files, 1, 1, 0, 0]), ALLOW);
         for new in [1, 1 << 32, u64::MAX] {
-            assert_eq!(answer(c::SYS_prlimit64, [0, core, new, 1, 0, 0]), REFUSE);
+            assert_eq!(action(c::SYS_prlimit64, [0, core, new, 1, 0, 0]), DENY);
         }
     }
 }

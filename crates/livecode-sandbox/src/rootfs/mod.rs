@@ -1,3 +1,4 @@
 //! The root file system of a sandbox.
 
+pub(crate) mod accounts;
 pub(crate) mod mounts;
