@@ -1,87 +1,71 @@
-//! What init tells the supervisor, and how it is written on the control socket.
+//! The messages between init and its supervisor, and their encoding on the control socket.
 //!
-//! One datagram a report: a tag, an argument, an errno or status, and for a failed setup the name of the step.
+//! Each message is one datagram. An [`InitEvent`] is a tag, the index of a step, a number (errno,
+//! exit code or signal), and a text (the name of a setup step or of a file). An [`InitRequest`]
+//! is a tag and one argument.
 
 use std::{
-    io::{self, IoSlice},
-    mem::MaybeUninit,
+    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use rustix::{
-    io::retry_on_intr,
-    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
-};
+use rustix::net::SendFlags;
 
-/// The setup of a sandbox failed: the platform's failure, never the program's.
-#[derive(Debug, thiserror::Error)]
-#[error("the sandbox could not be set up: {step}")]
-pub struct SetupError {
-    /// The very step that failed, e.g. `mount /proc`.
-    pub step: String,
-    /// What the kernel said to it.
-    #[source]
-    pub source: io::Error,
-}
-
-/// Gives a result of the kernel's the name of the step it belongs to.
-pub(crate) trait SetupContext<T> {
-    /// Names the step that `self` is the result of.
-    fn context(self, step: impl Into<String>) -> Result<T, SetupError>;
-}
-
-impl<T, E: Into<io::Error>> SetupContext<T> for Result<T, E> {
-    fn context(self, step: impl Into<String>) -> Result<T, SetupError> {
-        self.map_err(|source| SetupError { step: step.into(), source: source.into() })
-    }
-}
+use crate::{kernel::fd_passing, setup_error::SetupError};
 
 /// How one step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepStatus {
-    /// It exited with this code.
+    /// The step exited with this code.
     Exited(i32),
-    /// This signal killed it.
+    /// This signal killed the step.
     Signalled(i32),
 }
 
-/// Something that happened inside.
+/// An event inside a sandbox that init reports to the supervisor.
 #[derive(Debug)]
 pub enum InitEvent {
-    /// The sandbox is made, and waits to be told its order.
+    /// The sandbox is set up and waits for its run spec.
     Ready,
     /// The step with this index is about to be executed.
     Started(usize),
-    /// The step with this index has ended. After a failed step, and after the last, the whole sandbox ends.
+    /// The step with this index has ended. The sandbox ends after a failed step and after the
+    /// last.
     Ended(usize, StepStatus),
-    /// The step with this index could not be executed: most often its command does not exist. `Ended` follows.
+    /// The step with this index could not be executed, most often because its command does not
+    /// exist. `Ended` follows.
     CannotRun(usize, io::Error),
     /// The sandbox could not be set up, and is ending.
     SetupFailed(SetupError),
-    /// A file that the compile steps made. All that is said of it comes from inside.
+    /// A file that the compile steps made. Every field comes from inside the sandbox and must be
+    /// checked by the receiver.
     Artefact {
-        /// Where it is, below `/`.
+        /// The path of the file, relative to `/`.
         name: String,
         /// Whether its owner may execute it.
         executable: bool,
-        /// The file, open to be read.
+        /// The file, open for reading.
         file: Option<OwnedFd>,
     },
-    /// What all processes that have ended inside used, where no cgroup counts it: CPU time in milliseconds, and the memory of the
-    /// largest in KiB. It is taken in by [`crate::Sandbox`].
+    /// The resources that all ended processes of the sandbox have used, sent where no cgroup
+    /// counts them. [`crate::Sandbox`] consumes this event and does not return it.
     Used {
         /// CPU time, in milliseconds.
         cpu_ms: u64,
-        /// Memory of the largest process, in KiB.
+        /// Peak memory of the largest single process, in KiB.
         largest_kib: u64,
     },
-    /// There are no more of them; whether those were all that was asked for. Nothing else runs inside now.
+    /// The last artefact was sent. The flag tells whether all requested artefacts could be taken.
+    /// No process but init runs inside now.
     Taken(bool),
 }
 
-/// The longest datagram, in bytes. Names of steps are cut to it.
-pub(crate) const MAX_BYTES: usize = 512;
+/// The longest datagram of an event, in bytes. Longer texts are truncated.
+pub(crate) const MAX_EVENT_BYTES: usize = 512;
+/// The room for a request when it is received, in bytes.
+pub(crate) const MAX_REQUEST_BYTES: usize = 16;
 
+// Tags of events.
 const STARTED: u8 = 1;
 const EXITED: u8 = 2;
 const SIGNALLED: u8 = 3;
@@ -91,6 +75,12 @@ const READY: u8 = 6;
 const ARTEFACT: u8 = 7;
 const TAKEN: u8 = 8;
 const USED: u8 = 9;
+
+// Tags of requests.
+const START: u8 = 1;
+const SIGNAL: u8 = 2;
+const BEGIN: u8 = 3;
+const TAKE_ARTEFACTS: u8 = 4;
 
 impl InitEvent {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -103,7 +93,7 @@ impl InitEvent {
             Self::CannotRun(index, error) => (CANNOT_RUN, *index, errno(error), ""),
             Self::SetupFailed(error) => (SETUP_FAILED, 0, errno(&error.source), error.step.as_str()),
             Self::Artefact { name, executable, .. } => (ARTEFACT, 0, i32::from(*executable), name.as_str()),
-            Self::Taken(whole) => (TAKEN, 0, i32::from(*whole), ""),
+            Self::Taken(is_complete) => (TAKEN, 0, i32::from(*is_complete), ""),
             Self::Used { .. } => (USED, 0, 0, ""),
         };
         let mut bytes = vec![tag, index as u8];
@@ -111,7 +101,7 @@ impl InitEvent {
         if let Self::Used { cpu_ms, largest_kib } = self {
             bytes.extend([cpu_ms, largest_kib].map(|number| number.to_le_bytes()).as_flattened());
         }
-        bytes.extend(text.bytes().take(MAX_BYTES - bytes.len()));
+        bytes.extend(text.bytes().take(MAX_EVENT_BYTES - bytes.len()));
         bytes
     }
 
@@ -145,45 +135,41 @@ impl InitEvent {
     }
 }
 
-/// What the supervisor asks of init: a datagram of two bytes.
+/// A request of the supervisor to init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InitRequest {
-    /// Take the order that is attached, and what was compiled before if that is, too; and fork the first step.
+    /// Read the attached run spec, unpack the attached cache entry if there is one, and start the
+    /// first step.
     Begin,
-    /// Fork the step with this index.
+    /// Start the step with this index.
     Start(usize),
-    /// Send this signal to the running step's process group.
+    /// Send this signal to the process group of the running step.
     Signal(i32),
-    /// End everything, and send what the compile steps made.
-    Take,
+    /// Kill all other processes and send the files that the compile steps made.
+    TakeArtefacts,
 }
 
 impl InitRequest {
     pub(crate) fn encode(self) -> [u8; 2] {
         match self {
-            Self::Begin => [3, 0],
-            Self::Start(index) => [1, index as u8],
-            Self::Signal(signal) => [2, signal as u8],
-            Self::Take => [4, 0],
+            Self::Begin => [BEGIN, 0],
+            Self::Start(index) => [START, index as u8],
+            Self::Signal(signal) => [SIGNAL, signal as u8],
+            Self::TakeArtefacts => [TAKE_ARTEFACTS, 0],
         }
     }
 
-    /// Sends it with at most two files.
+    /// Sends the request with these files attached.
     pub(crate) fn send_with(self, socket: impl AsFd, files: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-        let mut attached = SendAncillaryBuffer::new(&mut space);
-        attached.push(SendAncillaryMessage::ScmRights(files));
-        let bytes = self.encode();
-        let send = || sendmsg(&socket, &[IoSlice::new(&bytes)], &mut attached, SendFlags::NOSIGNAL);
-        Ok(retry_on_intr(send).map(drop)?)
+        fd_passing::send(socket, &self.encode(), files, SendFlags::empty())
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         match *bytes {
-            [1, index] => Some(Self::Start(usize::from(index))),
-            [3, _] => Some(Self::Begin),
-            [2, signal] => Some(Self::Signal(i32::from(signal))),
-            [4, _] => Some(Self::Take),
+            [START, index] => Some(Self::Start(usize::from(index))),
+            [BEGIN, _] => Some(Self::Begin),
+            [SIGNAL, signal] => Some(Self::Signal(i32::from(signal))),
+            [TAKE_ARTEFACTS, _] => Some(Self::TakeArtefacts),
             _ => None,
         }
     }
@@ -194,12 +180,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reports_arrive_as_they_were_sent() {
+    fn decoding_an_encoded_event_returns_the_event() {
         let failed = InitEvent::SetupFailed(SetupError {
             step: "mount /proc".into(),
             source: io::Error::from_raw_os_error(1),
         });
-        for report in [
+        for event in [
             InitEvent::Ready,
             InitEvent::Started(0),
             InitEvent::Ended(1, StepStatus::Exited(3)),
@@ -210,15 +196,16 @@ mod tests {
             InitEvent::Used { cpu_ms: 7, largest_kib: 1 << 40 },
             failed,
         ] {
-            let back = InitEvent::decode(&report.encode()).unwrap();
-            assert_eq!(format!("{report:?}"), format!("{back:?}"));
+            let decoded = InitEvent::decode(&event.encode()).unwrap();
+            assert_eq!(format!("{event:?}"), format!("{decoded:?}"));
         }
         assert!(InitEvent::decode(b"").is_none() && InitEvent::decode(b"\x0a\0\0\0\0\0").is_none());
     }
 
     #[test]
-    fn requests_arrive_as_they_were_sent() {
-        for request in [InitRequest::Begin, InitRequest::Start(2), InitRequest::Signal(15), InitRequest::Take]
+    fn decoding_an_encoded_request_returns_the_request() {
+        for request in
+            [InitRequest::Begin, InitRequest::Start(2), InitRequest::Signal(15), InitRequest::TakeArtefacts]
         {
             assert_eq!(InitRequest::decode(&request.encode()), Some(request));
         }

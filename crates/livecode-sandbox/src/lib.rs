@@ -1,32 +1,53 @@
-//! Starts one program isolated and limited, and says how it ended.
+//! Runs one program, isolated and limited, and reports how it ended.
 //!
 //! # Theory of operation
 //!
 //! ```text
-//!  supervisor (outside)                    init (process 1 inside)            steps (2, 3, … inside)
-//!  ────────────────────                    ───────────────────────            ──────────────────────
-//!  Sandbox::prepare ── clone3: new ──────▶ builds the sandbox from inside:
-//!    namespaces, cgroup, pidfd             cgroups, root, filters;
-//!    (or a [`maker`] does)                 of a template, it forks the ─────▶ understudy: waits to be the program
-//!                                          Ready
-//!  Sandbox::begin ── the order ──────────▶ becomes the session's user, writes its files,
-//!                                          starts the first step (vfork) ───▶ descriptors, limits, exec
-//!  Sandbox::report ◀── control socket ──── Started, Ended, SetupFailed, CannotRun
-//!  Sandbox::start_step ───────────────────▶ starts the next
-//!  Sandbox::take_artefacts ───────────────▶ kills all else, opens what the compile steps made
-//!  Sandbox::report ◀── descriptors ─────── Artefact, …, Taken
-//!  Sandbox::signal ───────────────────────▶ kills the step's process group
-//!  Sandbox::kill ── SIGKILL by pidfd ─────▶ ✝ and the kernel kills all the rest
+//!  supervisor (outside)                  init (process 1 inside)          steps (2, 3, … inside)
+//!  ────────────────────                  ───────────────────────          ──────────────────────
+//!  Sandbox::prepare ── clone3: new ────▶ sets the sandbox up from inside:
+//!    namespaces, cgroup, pidfd           cgroups, root, filters;
+//!    (or a zygote clones itself)         in the clone of an interpreter
+//!                                        zygote it forks a ─────────────▶ pre-forked program
+//!                                        Ready
+//!  Sandbox::begin ── run spec ─────────▶ becomes the session's user,
+//!                                        writes the session's files,
+//!                                        starts the first step (vfork) ─▶ fds, limits, exec
+//!  Sandbox::report ◀── control socket ── Started, Ended, SetupFailed, CannotRun
+//!  Sandbox::start_step ────────────────▶ starts the next step
+//!  Sandbox::take_artefacts ────────────▶ kills all others, opens the artefacts
+//!  Sandbox::report ◀── descriptors ───── Artefact, …, Taken
+//!  Sandbox::signal ────────────────────▶ signals the step's process group
+//!  Sandbox::kill ── SIGKILL by pidfd ──▶ dies, and the kernel kills all other processes inside
 //! ```
 //!
-//! Three things end a sandbox, all through the death of its init, which takes every other process of its pid
-//! namespace along (pid_namespaces(7)): a step that failed or was the last one; [`Sandbox::kill`]; and the death of the
-//! supervisor, which closes the control socket that init watches.
+//! A sandbox ends when its init dies, since the kernel then kills every other process of the pid
+//! namespace (pid_namespaces(7)). Init exits when a step has failed or the last step has ended,
+//! and when the supervisor dies, which closes the control socket. [`Sandbox::kill`] kills it.
 //!
-//! A program's misbehaviour is data ([`InitEvent`]); only what the platform failed at is an error ([`SetupError`]), which
-//! names the step that failed, with its errno.
+//! The behaviour of a program, however bad, is data ([`InitEvent`]). Only a failure of the
+//! platform is an error ([`SetupError`]), which names the setup step that failed and its errno.
+//!
+//! # Layers
+//!
+//! Files import only files that stand further up in this list:
+//!
+//! | file or folder | content |
+//! | --- | --- |
+//! | `setup_error` | the error that names a setup step |
+//! | `kernel` | facilities of the kernel |
+//! | `init_wire` | messages between init and the supervisor |
+//! | `cgroup`, `rootfs` | the cgroups and the root file system of a sandbox |
+//! | `host` | facts about the machine |
+//! | `init` | process 1 of a sandbox |
+//! | `clone` | clones a process into a new sandbox |
+//! | `zygote` | the process that is cloned into each sandbox |
+//! | `handle` | the supervisor's handle to a sandbox |
+//! | `trial`, `working_set` | trial runs, and the pages that a small program touches |
+//! | `doctor` | the check of a machine |
 
 mod cgroup;
+mod clone;
 pub mod doctor;
 mod handle;
 mod host;
@@ -34,24 +55,29 @@ mod init;
 mod init_wire;
 mod kernel;
 mod rootfs;
+mod setup_error;
+mod trial;
+mod working_set;
 pub mod zygote;
 
 pub use handle::{
     sample::SampleVerdict,
     sandbox::{Pipes, Sandbox},
 };
-pub use host::{Host, HostError};
+pub use host::Host;
 pub use init::{artefacts, program::ZygoteProgram};
-pub use init_wire::{InitEvent, SetupError, StepStatus};
+pub use init_wire::{InitEvent, StepStatus};
 pub use kernel::{
     cpus::Cpus,
     fd_passing,
     sys::{Forked, exit_now, fork, has_one_thread, reap_children_automatically},
     time::timespec,
 };
+pub use setup_error::SetupError;
+pub use trial::{TrialError, try_sandbox};
 pub use zygote::ZygoteClient;
 
-/// The program's working directory, and its home.
+/// The working directory of programs, and their home directory.
 pub const WORKING_DIRECTORY: &str = "/code";
-/// The number of the program's message channel.
+/// The number of the message channel's descriptor in programs.
 pub const MESSAGE_FD: i32 = 3;

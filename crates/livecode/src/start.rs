@@ -1,4 +1,5 @@
-//! Starts spawner processes, which are this very binary again, and the templates that make sandboxes for some.
+//! Starts spawners, and the interpreter zygotes that some spawners use. A spawner is a process of
+//! this same binary; an interpreter zygote is a process of an interpreter of the machine.
 
 use std::{
     fs,
@@ -20,106 +21,119 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-/// What an interpreter loads, and how it comes to.
+/// The shared object that makes an interpreter a zygote (crate `livecode-zygote`).
 const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/livecode_zygote.so"));
+/// The file that makes an interpreter load [`LIBRARY`].
 const HOOK: &[u8] = include_bytes!("../../livecode-zygote/src/hook.py");
 
-/// Starts a spawner with a socket to it as its standard input; first, where it is to have one, the template that makes its
-/// sandboxes.
+/// Stack size of the threads here, in bytes.
+const THREAD_STACK_BYTES: usize = 64 * 1024;
+
+/// Starts a spawner with a socket to it as its standard input. Where the spawner is to have an
+/// interpreter zygote, that is started first.
 pub fn spawner(settings: &SpawnerSettings) -> io::Result<SpawnerProcess> {
-    let text = serde_json::to_string(settings)?;
-    let template = settings.template.as_ref();
-    let template =
-        template.map(|template| start_template(template, &settings.data_dir, &text)).transpose()?;
+    let settings_json = serde_json::to_string(settings)?;
+    let zygote = settings.template.as_ref();
+    let zygote = zygote
+        .map(|zygote| start_interpreter_zygote(zygote, &settings.data_dir, &settings_json))
+        .transpose()?;
 
-    let (ours, theirs) = pair()?;
+    let (server_end, spawner_end) = socket_pair()?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("livecode").args(["spawner", "--settings", &text]).env_clear();
-    command.stdin(Stdio::from(theirs)).stdout(Stdio::null());
-    let child = start(command)?;
-    // Not waited for yet, it cannot be mistaken for another.
+    command.arg0("livecode").args(["spawner", "--settings", &settings_json]).env_clear();
+    command.stdin(Stdio::from(spawner_end)).stdout(Stdio::null());
+    let child = spawn(command)?;
+    // No thread waits for the child yet, so its pid cannot belong to another process.
     let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    if let Some((socket, process)) = &template {
-        fd_passing::send(&ours, &[0], &[socket.as_fd(), process.as_fd()], SendFlags::empty())?;
+    if let Some((zygote_socket, zygote_pidfd)) = &zygote {
+        let descriptors = [zygote_socket.as_fd(), zygote_pidfd.as_fd()];
+        fd_passing::send(&server_end, &[0], &descriptors, SendFlags::empty())?;
     }
-    // It ends when `ours` is closed.
-    wait_for(child)?;
-    Ok(SpawnerProcess { socket: ours, pidfd, zygote_pidfd: template.map(|(_, process)| process) })
+    // The spawner exits when `server_end` is closed.
+    reap_in_background(child)?;
+    Ok(SpawnerProcess { socket: server_end, pidfd, zygote_pidfd: zygote.map(|(_, pidfd)| pidfd) })
 }
 
-/// Starts a template, for a spawner to ask, with which it ends: the socket to it, and its process.
-fn start_template(
-    template: &InterpreterZygote,
+/// Starts an interpreter zygote, which exits when its spawner does. Returns the socket by which
+/// the spawner sends it requests, and its pidfd.
+fn start_interpreter_zygote(
+    zygote: &InterpreterZygote,
     data_dir: &Path,
-    settings: &str,
+    settings_json: &str,
 ) -> io::Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) = pair()?;
-    let mut command = interpreter(template, data_dir)?;
-    command.stdin(Stdio::from(theirs));
-    let mut child = start(command)?;
+    let (spawner_end, zygote_end) = socket_pair()?;
+    let mut command = interpreter_command(zygote, data_dir)?;
+    command.stdin(Stdio::from(zygote_end));
+    let mut child = spawn(command)?;
     let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    // With the server's standard error, for what it has to say.
-    fd_passing::send(&ours, settings.as_bytes(), &[io::stderr().as_fd()], SendFlags::empty())?;
-    tell_of(&mut child)?;
-    wait_for(child)?;
-    Ok((ours, pidfd))
+    // The server's standard error is attached: the zygote prints its errors there.
+    let stderr = io::stderr();
+    fd_passing::send(&spawner_end, settings_json.as_bytes(), &[stderr.as_fd()], SendFlags::empty())?;
+    log_stderr(&mut child)?;
+    reap_in_background(child)?;
+    Ok((spawner_end, pidfd))
 }
 
-fn start(mut command: Command) -> io::Result<Child> {
-    // The attack suite's switch (`livecode_sandbox::without`), by which it shows that it can fail.
+fn spawn(mut command: Command) -> io::Result<Child> {
+    // The attack suite sets this variable to switch off a part of the isolation, which shows that
+    // the suite can fail (`livecode_sandbox`, `kernel::fault_switch`).
     #[cfg(debug_assertions)]
     command.envs(std::env::vars_os().filter(|(name, _)| name == "LIVECODE_TEST_WITHOUT"));
     command.spawn()
 }
 
-/// Somebody must hear of its end.
-fn wait_for(mut child: Child) -> io::Result<()> {
-    thread::Builder::new().name("spawner".into()).stack_size(64 * 1024).spawn(move || child.wait()).map(drop)
+/// Starts a thread that waits for the child, so that the child does not stay a zombie.
+fn reap_in_background(mut child: Child) -> io::Result<()> {
+    let thread = thread::Builder::new().name("spawner".into()).stack_size(THREAD_STACK_BYTES);
+    thread.spawn(move || child.wait()).map(drop)
 }
 
-fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
 }
 
-/// The interpreter as it would be in a sandbox, but for what makes a template of it. Its standard streams are of the kind
-/// that a program's are, since it looks at them when it starts.
-fn interpreter(template: &InterpreterZygote, data_dir: &Path) -> io::Result<Command> {
-    let hook = unpack(data_dir)?;
-    let mut command = Command::new(&template.interpreter);
-    let inside = Path::new(livecode_sandbox::WORKING_DIRECTORY).join(&template.source);
-    command.arg(inside).current_dir("/").env_clear();
-    command.envs(template.env.iter().map(|(name, value)| (name, value)));
-    command.env("PYTHONPATH", hook);
+/// The command that starts an interpreter as in a sandbox, except for what makes it a zygote. Its
+/// standard output and error are pipes as a program's are, since the interpreter checks their
+/// kind when it starts.
+fn interpreter_command(zygote: &InterpreterZygote, data_dir: &Path) -> io::Result<Command> {
+    let hook_folder = unpack_hook(data_dir)?;
+    let mut command = Command::new(&zygote.interpreter);
+    let source = Path::new(livecode_sandbox::WORKING_DIRECTORY).join(&zygote.source);
+    command.arg(source).current_dir("/").env_clear();
+    command.envs(zygote.env.iter().map(|(name, value)| (name, value)));
+    command.env("PYTHONPATH", hook_folder);
     command.env("LIVECODE_FD", livecode_sandbox::MESSAGE_FD.to_string());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
 }
 
-/// Puts what the interpreter needs into the data directory, and says where.
-fn unpack(data_dir: &Path) -> io::Result<PathBuf> {
+/// Writes the files that make an interpreter a zygote into the data directory. Returns their
+/// folder.
+fn unpack_hook(data_dir: &Path) -> io::Result<PathBuf> {
     let folder = data_dir.join("template");
     fs::create_dir_all(&folder)?;
     for (name, contents) in [("sitecustomize.py", HOOK), ("livecode_zygote.so", LIBRARY)] {
         let path = folder.join(name);
-        if fs::read(&path).is_ok_and(|there| there == contents) {
+        if fs::read(&path).is_ok_and(|present| present == contents) {
             continue;
         }
-        // Another spawner may be reading the old one.
-        let new = folder.join(format!(".{name}"));
-        fs::write(&new, contents)?;
-        fs::rename(new, path)?;
+        // The file is replaced as a whole, since another interpreter may be reading it.
+        let new_path = folder.join(format!(".{name}"));
+        fs::write(&new_path, contents)?;
+        fs::rename(new_path, path)?;
     }
     folder.canonicalize()
 }
 
-/// Passes on what an interpreter says before it has become a spawner.
-fn tell_of(child: &mut Child) -> io::Result<()> {
+/// Starts a thread that logs what an interpreter prints before it has become a zygote.
+fn log_stderr(child: &mut Child) -> io::Result<()> {
     let Some(stderr) = child.stderr.take() else { return Ok(()) };
     drop(child.stdout.take());
-    let tell = move || {
+    let log_lines = move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            tracing::warn!("a template says: {line}");
+            tracing::warn!("an interpreter zygote printed: {line}");
         }
     };
-    thread::Builder::new().name("template".into()).stack_size(64 * 1024).spawn(tell).map(drop)
+    let thread = thread::Builder::new().name("zygote-stderr".into()).stack_size(THREAD_STACK_BYTES);
+    thread.spawn(log_lines).map(drop)
 }

@@ -12,7 +12,7 @@ use std::{
 use livecode_protocol::run_spec::StepLimits;
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::init_wire::{SetupContext, SetupError};
+use crate::setup_error::{SetupContext, SetupError};
 
 /// Length of a period of the CPU bandwidth controller, in microseconds.
 const CPU_PERIOD_US: u64 = 100_000;

@@ -28,12 +28,12 @@ use group::{CgroupFolder, can_create_in};
 use v2::Delegation;
 
 use crate::{
-    init_wire::SetupError,
     kernel::{
         fault_switch::is_enabled,
         mountinfo::{self, MountInfo},
         rlimits::MissingLimits,
     },
+    setup_error::SetupError,
 };
 
 /// The v1 controllers that the group of a sandbox needs.

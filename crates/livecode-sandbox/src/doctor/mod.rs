@@ -17,13 +17,14 @@ use rustix::{
 pub use finding::{Finding, Remedy, Verdict};
 
 use crate::{
-    host::{Host, HostError},
+    host::Host,
     init,
-    init_wire::{SetupContext, SetupError},
     kernel::{
         rlimits,
         sys::{self, Forked},
     },
+    setup_error::{SetupContext, SetupError},
+    trial::{self, TrialError},
 };
 
 /// Open files that a server with a few thousand connections and sessions needs.
@@ -49,7 +50,7 @@ pub struct DoctorReport {
 /// have a single thread. Everything that is made for the examination is removed again.
 pub fn probe(staging: PathBuf) -> DoctorReport {
     let mut host = Host::new(staging, u64::from(std::process::id()) | PROBE_NAME);
-    let rootless = host.rootless;
+    let rootless = host.is_rootless;
     let mut findings = vec![kernel(), user(rootless), user_namespaces(rootless)];
     findings.extend(namespaces(rootless));
     findings.push(seccomp(&host));
@@ -105,7 +106,7 @@ fn try_in_namespaces(
     let flags = if rootless { flags | libc::CLONE_NEWUSER } else { flags };
     match sys::clone(flags, None).context("clone")? {
         Forked::Child => {
-            let mapped = if rootless { init::map_ids(0, outer_ids) } else { Ok(()) };
+            let mapped = if rootless { init::setup::map_ids(0, outer_ids) } else { Ok(()) };
             // The exit code carries the errno to the parent.
             let errno = match mapped.and_then(|()| act()) {
                 Ok(()) => 0,
@@ -257,7 +258,7 @@ fn seccomp(host: &Host) -> Finding {
     let tried = try_in_namespaces(false, 0, || {
         rustix::thread::set_no_new_privs(true).context("no_new_privs")?;
         sys::unshare_nothing().context("try a system call")?;
-        host.profile.install(false).context("install the seccomp filter")?;
+        host.seccomp_profile.install(false).context("install the seccomp filter")?;
         match sys::unshare_nothing() {
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(()),
             _ => Err(io::Error::from_raw_os_error(libc::ENOTRECOVERABLE)).context("deny a system call"),
@@ -319,7 +320,7 @@ fn open_files() -> Finding {
 fn sandbox(host: &Host) -> Finding {
     const NAME: &str = "sandbox";
     let start = Instant::now();
-    let status = match host.try_program(&["cat", "/proc/self/status"]) {
+    let status = match trial::try_program(host, &["cat", "/proc/self/status"]) {
         Ok(status) => String::from_utf8_lossy(&status).into_owned(),
         Err(error) => return sandbox_failure(NAME, &error),
     };
@@ -350,11 +351,11 @@ fn sandbox(host: &Host) -> Finding {
         .with_remedy("this is a defect of LiveCode; see SECURITY.md for how to report it", "")
 }
 
-fn sandbox_failure(name: &'static str, error: &HostError) -> Finding {
+fn sandbox_failure(name: &'static str, error: &TrialError) -> Finding {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let finding = Finding::new(name, Verdict::Missing, format!("no program can be run: {error}{cause}"));
     match error {
-        HostError::Setup(error) if error.step == "mount /proc" => finding.with_remedy(
+        TrialError::Setup(error) if error.step == "mount /proc" => finding.with_remedy(
             "parts of /proc are hidden here, as in a container, so the kernel permits no new mount of it",
             "docker run --security-opt systempaths=unconfined …",
         ),

@@ -1,4 +1,4 @@
-//! The outside of a sandbox: what its supervisor holds.
+//! The supervisor's handle to a sandbox.
 
 pub(crate) mod sample;
 pub(crate) mod sandbox;

@@ -1,66 +1,73 @@
-//! What the processes of a sandbox hold and use together, where no cgroup counts it.
+//! Samples of the memory and CPU time that the processes of a sandbox use together, taken from
+//! /proc where no cgroup counts them.
 //!
-//! Looked at again and again, so a program may pass its limit for a moment. What several processes share is divided among
-//! them (`Pss`), so that a fork costs what it costs.
+//! A sample shows only one moment, so a program may exceed its limit between two samples. Memory
+//! that several processes share is divided among them (`Pss` in proc_pid_smaps(5)), so that a
+//! fork costs only what it copies.
 
 use std::fs;
 
 use livecode_protocol::run_spec::StepLimits;
 
-/// More processes than any session may have; beyond it something is wrong, and what was found is enough.
+/// A limit on the number of processes that one sample visits. No session may have as many; where
+/// there are more, a part of them is enough.
 const MAX_PROCESSES: usize = 65_536;
 
-/// What was seen of one sandbox so far.
+/// The usage of one sandbox, as far as samples have shown it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SampledUsage {
     /// CPU time used, in milliseconds.
     pub cpu_ms: u64,
-    /// What the look before found of it: less than [`Self::cpu_ms`] where children died that nobody waited for.
+    /// CPU time that the previous sample showed, in milliseconds. It is less than
+    /// [`Self::cpu_ms`] where children have died that no process waited for.
     pub last_cpu_ms: u64,
-    /// The most memory held at once, in KiB; what processes share counts for each.
+    /// The most memory held at once, in KiB. Memory that processes share counts for each of them.
     pub memory_peak_kib: u64,
     /// The most processes and threads at once.
     pub processes_peak: u64,
 }
 
-/// What one look showed.
+/// The result of one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SampleVerdict {
-    /// Nothing has happened since the look before: the program waits.
+    /// The processes have used no CPU time since the previous sample: the program waits.
     Rests,
-    /// It computes: by so many milliseconds the CPU time of its processes is another than at the look before. That of a
-    /// child that nobody waits for goes with it, so that less is a sign of work too.
+    /// The CPU time of the processes differs by this many milliseconds from the previous sample:
+    /// the program computes. The CPU time may also be less than before, since the time of a child
+    /// that no process waited for is lost when the child dies.
     Works(u64),
-    /// Its processes hold more memory together than they may.
+    /// The processes hold more memory together than the limit allows.
     HoldsTooMuch,
 }
 
-/// Looks at all processes below `init`, which is not counted itself.
-pub(crate) fn look(init: i32, limits: &StepLimits, seen: &mut SampledUsage) -> SampleVerdict {
+/// Samples all processes below the process `init`, and adds the result to `usage`. `init` itself
+/// is counted only for CPU time.
+pub(crate) fn sample(init: i32, limits: &StepLimits, usage: &mut SampledUsage) -> SampleVerdict {
     let limit_kib = limits.memory_bytes / 1024;
     let processes = descendants(init);
     let (mut resident_kib, mut threads) = (0, 0);
     for pid in &processes {
         let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
-        // What is resident is told cheaply, and is never less than what is shared out.
-        resident_kib += fields(&status, &["RssAnon:", "RssShmem:", "VmSwap:"]);
-        threads += fields(&status, &["Threads:"]);
+        // The resident size is cheap to read, and never less than the proportional size.
+        resident_kib += sum_fields(&status, &["RssAnon:", "RssShmem:", "VmSwap:"]);
+        threads += sum_fields(&status, &["Threads:"]);
     }
     let cpu_ms = cpu_ms_of(init, &processes);
-    let worked_ms = cpu_ms.abs_diff(seen.last_cpu_ms);
-    seen.last_cpu_ms = cpu_ms;
-    seen.cpu_ms = seen.cpu_ms.max(cpu_ms);
-    seen.memory_peak_kib = seen.memory_peak_kib.max(resident_kib);
-    seen.processes_peak = seen.processes_peak.max(threads);
+    let cpu_change_ms = cpu_ms.abs_diff(usage.last_cpu_ms);
+    usage.last_cpu_ms = cpu_ms;
+    usage.cpu_ms = usage.cpu_ms.max(cpu_ms);
+    usage.memory_peak_kib = usage.memory_peak_kib.max(resident_kib);
+    usage.processes_peak = usage.processes_peak.max(threads);
     if resident_kib > limit_kib
         && processes.iter().filter_map(|pid| proportional_kib(*pid)).sum::<u64>() > limit_kib
     {
         return SampleVerdict::HoldsTooMuch;
     }
-    if worked_ms == 0 { SampleVerdict::Rests } else { SampleVerdict::Works(worked_ms) }
+    if cpu_change_ms == 0 { SampleVerdict::Rests } else { SampleVerdict::Works(cpu_change_ms) }
 }
 
-/// CPU time of init and all processes below it so far, in milliseconds, with that of those it has buried.
+/// CPU time that init and all processes below it have used so far, in milliseconds. It includes
+/// the children that they have reaped.
 pub(crate) fn cpu_ms(init: i32) -> u64 {
     cpu_ms_of(init, &descendants(init))
 }
@@ -70,25 +77,28 @@ fn cpu_ms_of(init: i32, processes: &[i32]) -> u64 {
     ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)
 }
 
-/// CPU time of one process and of its children that it has waited for, in clock ticks (proc_pid_stat(5)).
+/// CPU time of one process and of the children that it has waited for, in clock ticks
+/// (proc_pid_stat(5)).
 fn cpu_ticks(pid: i32) -> Option<u64> {
-    /// utime, stime, cutime, cstime are fields 14 to 17; the name before them, field 2, may hold anything but ends with the
-    /// last parenthesis.
-    const SKIPPED: usize = 14 - 3;
+    /// utime, stime, cutime and cstime are fields 14 to 17. Field 2, the process name, may
+    /// contain any character, but it ends with the last parenthesis, so fields are counted from
+    /// field 3 on.
+    const SKIPPED_FIELDS: usize = 14 - 3;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(')')?;
-    let numbers = rest.split_whitespace().skip(SKIPPED).take(4);
+    let numbers = rest.split_whitespace().skip(SKIPPED_FIELDS).take(4);
     Some(numbers.filter_map(|number| number.parse::<u64>().ok()).sum())
 }
 
-/// All processes below one: whoever's parent dies becomes a child of init, so nobody gets away.
+/// All processes below init. A process whose parent dies becomes a child of init, so no process
+/// of the sandbox is missed.
 pub(crate) fn descendants(init: i32) -> Vec<i32> {
     let mut found = vec![];
-    let mut looking = vec![init];
-    while let Some(pid) = looking.pop() {
+    let mut to_visit = vec![init];
+    while let Some(pid) = to_visit.pop() {
         for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
             let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            looking.extend(children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()));
+            to_visit.extend(children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()));
         }
         if pid != init {
             found.push(pid);
@@ -100,14 +110,15 @@ pub(crate) fn descendants(init: i32) -> Vec<i32> {
     found
 }
 
-/// Anonymous and shared memory of one process, with what is shared divided among those who share it.
+/// Anonymous and shared memory of one process, in KiB. Shared memory is divided among the
+/// processes that share it.
 fn proportional_kib(pid: i32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    Some(fields(&text, &["Pss_Anon:", "Pss_Shmem:", "SwapPss:"]))
+    Some(sum_fields(&text, &["Pss_Anon:", "Pss_Shmem:", "SwapPss:"]))
 }
 
-/// The sum of the lines `NAME: N` or `NAME: N kB` with these names.
-fn fields(text: &str, names: &[&str]) -> u64 {
+/// The sum of the values of the lines `NAME: N` or `NAME: N kB` with these names.
+fn sum_fields(text: &str, names: &[&str]) -> u64 {
     let values = text.lines().filter_map(|line| {
         let name = names.iter().find(|name| line.starts_with(**name))?;
         line[name.len()..].trim().trim_end_matches(" kB").parse::<u64>().ok()
@@ -120,14 +131,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_are_of_the_lines_named() {
+    fn only_named_fields_are_summed() {
         let text = "Rss: 12 kB\nPss_Anon:      30 kB\nPss_File: 500 kB\nPss_Shmem:  12 kB\nThreads:\t3\n";
-        assert_eq!(fields(text, &["Pss_Anon:", "Pss_Shmem:"]), 42);
-        assert_eq!(fields(text, &["Threads:"]), 3);
+        assert_eq!(sum_fields(text, &["Pss_Anon:", "Pss_Shmem:"]), 42);
+        assert_eq!(sum_fields(text, &["Threads:"]), 3);
     }
 
     #[test]
-    fn children_of_children_are_found_and_counted() {
+    fn all_descendants_are_sampled() {
         let mut child = std::process::Command::new("sh")
             .args(["-c", "sleep 60 & sleep 60 & while :; do :; done"])
             .stdin(std::process::Stdio::null())
@@ -138,15 +149,15 @@ mod tests {
             std::thread::yield_now();
         }
         let limits = StepLimits { cpu_ms: 1, memory_bytes: 1 << 40, processes: 1 };
-        let mut seen = SampledUsage::default();
-        // It computes, so some look shows it.
-        while !matches!(look(pid, &limits, &mut seen), SampleVerdict::Works(_)) {
+        let mut usage = SampledUsage::default();
+        // The shell computes without end, so some sample shows it.
+        while !matches!(sample(pid, &limits, &mut usage), SampleVerdict::Works(_)) {
             std::thread::yield_now();
         }
-        assert_eq!(seen.processes_peak, 2);
-        assert!(seen.cpu_ms > 0 && seen.memory_peak_kib > 0, "{seen:?}");
+        assert_eq!(usage.processes_peak, 2);
+        assert!(usage.cpu_ms > 0 && usage.memory_peak_kib > 0, "{usage:?}");
         assert_eq!(
-            look(pid, &StepLimits { memory_bytes: 0, ..limits }, &mut seen),
+            sample(pid, &StepLimits { memory_bytes: 0, ..limits }, &mut usage),
             SampleVerdict::HoldsTooMuch
         );
         for pid in descendants(pid) {

@@ -1,9 +1,8 @@
-//! The outside of a sandbox: what a supervisor holds.
+//! A sandbox as its supervisor sees it from outside.
 
 use std::{
     fs::File,
-    io::{self, IoSliceMut},
-    mem::MaybeUninit,
+    io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
@@ -14,344 +13,356 @@ use livecode_protocol::run_spec::{RunSpec, SandboxLayout, StepLimits};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::retry_on_intr,
-    net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
-        SocketType, recvmsg, socketpair,
-    },
+    net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair},
     pipe::{PipeFlags, pipe_with},
     process::{Signal, pidfd_send_signal},
 };
 
 use crate::{
     cgroup::SandboxCgroup,
+    clone::clone_init,
     handle::sample::{self, SampleVerdict, SampledUsage},
     host::Host,
-    init::{self, InitContext},
-    init_wire::{InitEvent, InitRequest, MAX_BYTES, SetupContext, SetupError},
-    kernel::{
-        fault_switch::is_enabled,
-        sys::{self, Cloned, Forked, PageRange},
+    init::{
+        self,
+        context::{InitContext, SandboxFds},
     },
-    zygote::{self, SandboxFds, ZygoteClient},
+    init_wire::{InitEvent, InitRequest, MAX_EVENT_BYTES},
+    kernel::{
+        fd_passing,
+        sys::{self, Forked, PageRange},
+    },
+    setup_error::{SetupContext, SetupError},
+    zygote::client::{CLONE_STEP, ZygoteClient},
 };
 
-/// The supervisor's ends of a program's pipes. All but `stdin` are to be read; none blocks.
+/// The supervisor's ends of a program's pipes. It writes to `stdin` and reads the others. No end
+/// blocks.
 pub struct Pipes {
-    /// What is written here the program reads.
+    /// The program's standard input.
     pub stdin: OwnedFd,
-    /// What it prints.
+    /// The program's standard output.
     pub stdout: OwnedFd,
-    /// What it prints as errors, and all that compile steps say.
+    /// The program's standard error, and all output of compile steps.
     pub stderr: OwnedFd,
-    /// Its message channel, `LIVECODE_FD` inside.
+    /// The program's message channel, `LIVECODE_FD` inside.
     pub messages: UnixStream,
 }
 
-/// A running sandbox. Dropping it kills everything inside and waits until all of it is gone.
+/// A running sandbox. Dropping it kills every process inside and waits until all are gone.
 pub struct Sandbox {
+    /// The control socket to init.
     control: OwnedFd,
-    init: i32,
-    /// Whether init is a child of this process, and not of a maker, which forgets its children.
-    is_child: bool,
-    pidfd: OwnedFd,
-    group: SandboxCgroup,
+    init_pid: i32,
+    init_pidfd: OwnedFd,
+    /// Whether init is a child of this process. Otherwise init is a child of a zygote, which does
+    /// not wait for its children.
+    is_init_own_child: bool,
+    cgroup: SandboxCgroup,
     memory_alarm: Option<OwnedFd>,
     is_memory_sampled: bool,
-    /// What was seen by looking, where no cgroup counts.
-    seen: SampledUsage,
-    /// Whether the processors serve everybody else first, for as long as it lives.
-    gives_way: bool,
-    reaped: bool,
+    /// The usage that samples and init have shown, for what no cgroup counts.
+    sampled: SampledUsage,
+    /// Whether other processes have priority over this sandbox on the CPU.
+    is_deprioritized: bool,
+    is_reaped: bool,
 }
 
 impl Sandbox {
-    /// Makes a sandbox, for an order to be told by [`Self::begin`], with a cgroup of the name `name`. Returns at once: setup
-    /// goes on inside, and tells by [`InitEvent`] how it went. Its first process is a copy of the maker's, where one is given, and is
-    /// kept off the CPU `excluded_cpu` until it has its order; else a copy of this process.
+    /// Makes a sandbox that is given its run spec later, by [`Self::begin`]. Returns at once: the
+    /// setup goes on inside, and its result is an [`InitEvent`].
+    ///
+    /// `name` is the name of the cgroup. Init is a clone of `zygote` if there is one, or else of
+    /// this process, which must have a single thread. Init stays off the CPU `excluded_cpu` until
+    /// the setup is done.
     ///
     /// # Errors
-    /// The step that failed while still outside: a cgroup, a pipe, the clone itself.
+    /// The setup step that failed outside the sandbox: a cgroup, a pipe, or the clone itself.
     pub fn prepare(
         host: &Host,
         name: &str,
         layout: &SandboxLayout,
-        maker: Option<&ZygoteClient>,
+        zygote: Option<&ZygoteClient>,
         excluded_cpu: Option<usize>,
     ) -> Result<(Self, Pipes), SetupError> {
-        let group = host.cgroups.create(name)?;
-        let memory_alarm = group.oom_notifier().context("watch for want of memory")?;
-        let cgroup_fd = group.cgroup_fd().context("open the cgroup")?;
-        let tasks_files = group.tasks_files().context("open the cgroups")?;
-
-        let (stdin_end, stdin) = pipe_with(PipeFlags::CLOEXEC).context("make pipes")?;
-        let (stdout, stdout_end) = pipe_with(PipeFlags::CLOEXEC).context("make pipes")?;
-        let (stderr, stderr_end) = pipe_with(PipeFlags::CLOEXEC).context("make pipes")?;
-        for ours in [&stdin, &stdout, &stderr] {
-            rustix::io::ioctl_fionbio(ours, true).context("make pipes")?;
-        }
-        let (messages, messages_end) = UnixStream::pair().context("make pipes")?;
-        messages.set_nonblocking(true).context("make pipes")?;
-        let (control, control_end) =
+        let cgroup = host.cgroups.create(name)?;
+        let memory_alarm = cgroup.oom_notifier().context("watch for lack of memory")?;
+        let cgroup_fd = cgroup.cgroup_fd().context("open the cgroup")?;
+        let tasks_files = cgroup.tasks_files().context("open the cgroups")?;
+        let (pipes, program_fds) = make_pipes().context("make pipes")?;
+        let (control, init_end) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-                .context("make pipes")?;
-        let ends = [stdin_end, stdout_end, stderr_end, messages_end.into()];
-        let given = SandboxFds { control: control_end, ends, tasks_files, cgroup_fd, excluded_cpu };
+                .context("make the control socket")?;
+        let fds = SandboxFds { control: init_end, program_fds, tasks_files, cgroup_fd, excluded_cpu };
 
-        let cloned = match maker {
-            Some(maker) => maker.make(layout, &given).context(zygote::ASK)?,
-            None => match clone_init(host, &given).context("clone into fresh namespaces")? {
+        let cloned = match zygote {
+            Some(zygote) => zygote.make(layout, &fds).context(CLONE_STEP)?,
+            None => match clone_init(host, &fds).context("clone into fresh namespaces")? {
                 Forked::Parent(cloned) => cloned,
                 Forked::Child => {
-                    // They belong to the supervisor: here nothing of it is to be removed, nor closed a second time.
-                    std::mem::forget((group, memory_alarm, stdin, stdout, stderr, messages, control));
-                    init::run(InitContext::new(host, layout, given));
-                    sys::exit_now(0) // by now it has: only in a template's program it comes back
+                    // These belong to the supervisor. Their destructors must not run in init: they
+                    // would remove the cgroup, and close descriptors that init closes by number.
+                    std::mem::forget((cgroup, memory_alarm, pipes, control));
+                    init::run(InitContext::new(host, layout, fds));
+                    // `run` has exited by now: it returns only in a clone of an interpreter
+                    // zygote.
+                    sys::exit_now(0)
                 }
             },
         };
         let sandbox = Self {
             control,
-            init: cloned.pid,
-            is_child: maker.is_none(),
-            pidfd: cloned.pidfd,
-            group,
+            init_pid: cloned.pid,
+            init_pidfd: cloned.pidfd,
+            is_init_own_child: zygote.is_none(),
+            cgroup,
             memory_alarm,
             is_memory_sampled: host.cgroups.missing().memory,
-            seen: SampledUsage::default(),
-            gives_way: false,
-            reaped: false,
+            sampled: SampledUsage::default(),
+            is_deprioritized: false,
+            is_reaped: false,
         };
-        Ok((sandbox, Pipes { stdin, stdout, stderr, messages }))
+        Ok((sandbox, pipes))
     }
 
-    /// Sets limits. Before [`Self::begin`] it saves time then.
+    /// Sets the limits of a step and the CPU share, in thousandths of a processor.
+    /// [`Self::begin`] sets them too, and is faster where they are set already.
     ///
     /// # Errors
     /// The limit that could not be set.
     pub fn limit(&mut self, limits: &StepLimits, cpu_millicores: u32) -> Result<(), SetupError> {
-        self.group.set_cpu_share(cpu_millicores)?;
-        self.group.set_step_limits(limits)
+        self.cgroup.set_cpu_share(cpu_millicores)?;
+        self.cgroup.set_step_limits(limits)
     }
 
-    /// Tells the order, whose file `file` is, and starts its first step. `compiled` is what was compiled before
-    /// ([`crate::init::artefacts`]), at its first record, for an order that has no compile steps any more.
+    /// Sends init the run spec, as its file, and has it start the first step. `cache_entry` holds
+    /// the artefacts of an earlier session ([`crate::init::artefacts`]) and is positioned at its
+    /// first record. `run_spec` has no compile steps then, and init ignores those of the file.
     ///
     /// # Errors
-    /// The limit that could not be set, or that init is gone.
+    /// The limit that could not be set, or the error of sendmsg(2) where init is dead.
     pub fn begin(
         &mut self,
-        order: &RunSpec,
-        file: BorrowedFd<'_>,
-        compiled: Option<&File>,
+        run_spec: &RunSpec,
+        run_spec_file: BorrowedFd<'_>,
+        cache_entry: Option<&File>,
     ) -> Result<(), SetupError> {
-        let first = order.compile.first().unwrap_or(&order.run);
-        self.limit(&first.limits, order.limits.cpu_millicores)?;
-        let files: Vec<_> = std::iter::once(file).chain(compiled.map(AsFd::as_fd)).collect();
-        InitRequest::Begin.send_with(&self.control, &files).context("tell the order")
+        let first_step = run_spec.compile.first().unwrap_or(&run_spec.run);
+        self.limit(&first_step.limits, run_spec.limits.cpu_millicores)?;
+        let files: Vec<_> = std::iter::once(run_spec_file).chain(cache_entry.map(AsFd::as_fd)).collect();
+        InitRequest::Begin.send_with(&self.control, &files).context("send the run spec")
     }
 
-    /// Waits until setup is done.
+    /// Waits until the setup is done.
     ///
     /// # Errors
-    /// The step that failed inside.
+    /// The setup step that failed inside.
     pub fn wait_ready(&mut self) -> Result<(), SetupError> {
-        match self.wait_report() {
+        match self.wait_event() {
             Some(InitEvent::Ready) => Ok(()),
             Some(InitEvent::SetupFailed(error)) => Err(error),
             _ => Err(io::Error::from(io::ErrorKind::BrokenPipe)).context("wait for the sandbox"),
         }
     }
 
-    /// Whether its first process lives.
+    /// Whether init lives.
     pub fn is_alive(&self) -> bool {
-        let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        !self.reaped && poll(&mut ended, Some(&Timespec::default())) == Ok(0)
+        let mut fds = [PollFd::new(&self.init_pidfd, PollFlags::IN)];
+        !self.is_reaped && poll(&mut fds, Some(&Timespec::default())) == Ok(0)
     }
 
-    /// Readable when a report has come, and for good once init is gone.
+    /// The control socket. It is readable when an event has come, and stays readable once init is
+    /// dead.
     pub fn control(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
     }
 
-    /// Readable when memory ran out; the program must then be killed whole.
+    /// A descriptor that is readable when memory ran out. The whole program must be killed then.
+    /// `None` where the kernel kills the whole program itself, or no cgroup limits memory.
     pub fn memory_alarm(&self) -> Option<BorrowedFd<'_>> {
         self.memory_alarm.as_ref().map(AsFd::as_fd)
     }
 
-    /// The next report, `WouldBlock` where there is none yet, `None` once init is gone and all was told.
+    /// Receives the next event without waiting. Returns `None` once init is dead and all its
+    /// events were received.
     ///
     /// # Errors
-    /// `WouldBlock`, and nothing else that could be helped.
+    /// `WouldBlock` where there is no event yet; any other error of recvmsg(2) is permanent.
     pub fn report(&mut self) -> io::Result<Option<InitEvent>> {
-        self.receive(RecvFlags::DONTWAIT)
+        self.receive_event(RecvFlags::DONTWAIT)
     }
 
-    /// Waits for the next report.
-    pub(crate) fn wait_report(&mut self) -> Option<InitEvent> {
-        loop {
-            match self.receive(RecvFlags::empty()) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return None,
-                Ok(report) => return report,
-            }
-        }
+    /// Waits for the next event. Returns `None` once init is dead and all its events were
+    /// received.
+    pub(crate) fn wait_event(&mut self) -> Option<InitEvent> {
+        self.receive_event(RecvFlags::empty()).unwrap_or(None)
     }
 
-    fn receive(&mut self, flags: RecvFlags) -> io::Result<Option<InitEvent>> {
-        let mut bytes = [0; MAX_BYTES];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut buffers = [IoSliceMut::new(&mut bytes)];
-        let received = recvmsg(&self.control, &mut buffers, &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)?;
-        let mut report = InitEvent::decode(&bytes[..received.bytes]);
-        if let Some(InitEvent::Used { cpu_ms, largest_kib }) = report {
-            self.seen.cpu_ms = self.seen.cpu_ms.max(cpu_ms);
-            self.seen.memory_peak_kib = self.seen.memory_peak_kib.max(largest_kib);
-            self.seen.processes_peak = self.seen.processes_peak.max(1);
-            return self.receive(flags);
+    fn receive_event(&mut self, flags: RecvFlags) -> io::Result<Option<InitEvent>> {
+        let mut bytes = [0; MAX_EVENT_BYTES];
+        let (length, descriptors) = fd_passing::receive(&self.control, &mut bytes, flags)?;
+        let mut event = InitEvent::decode(&bytes[..length]);
+        if let Some(InitEvent::Used { cpu_ms, largest_kib }) = event {
+            self.add_usage(cpu_ms, largest_kib);
+            return self.receive_event(flags);
         }
-        if let Some(InitEvent::Artefact { file, .. }) = &mut report {
-            *file = ancillary.drain().find_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-                _ => None,
-            });
+        if let Some(InitEvent::Artefact { file, .. }) = &mut event {
+            *file = descriptors.into_iter().next();
         }
-        Ok(report)
+        Ok(event)
     }
 
-    /// Starts the step with this index, within its limits. To be called when the one before has ended with 0.
+    /// Notes the usage of dead processes, where it exceeds what samples have shown.
+    fn add_usage(&mut self, cpu_ms: u64, largest_kib: u64) {
+        self.sampled.cpu_ms = self.sampled.cpu_ms.max(cpu_ms);
+        self.sampled.memory_peak_kib = self.sampled.memory_peak_kib.max(largest_kib);
+        self.sampled.processes_peak = self.sampled.processes_peak.max(1);
+    }
+
+    /// Starts the step with this index, within its limits. The step before must have exited with
+    /// 0.
     ///
     /// # Errors
     /// The limit that could not be set.
     pub fn start_step(&mut self, index: usize, limits: &StepLimits) -> Result<(), SetupError> {
-        self.group.set_step_limits(limits)?;
-        self.ask(InitRequest::Start(index));
+        self.cgroup.set_step_limits(limits)?;
+        self.send_request(InitRequest::Start(index));
         Ok(())
     }
 
-    /// Has everything inside ended, and what the compile steps made sent: some [`InitEvent::Artefact`] and a [`InitEvent::Taken`]. To
-    /// be called between the last of them and the program.
+    /// Has init kill every other process inside and send the artefacts of the compile steps: any
+    /// number of [`InitEvent::Artefact`], then an [`InitEvent::Taken`]. To be called between the
+    /// last compile step and the program.
     pub fn take_artefacts(&mut self) {
-        self.ask(InitRequest::Take);
+        self.send_request(InitRequest::TakeArtefacts);
     }
 
     /// Sends a signal to the process group of the running step.
     pub fn signal(&mut self, signal: i32) {
-        self.ask(InitRequest::Signal(signal));
+        self.send_request(InitRequest::Signal(signal));
     }
 
-    /// Init reads what it is asked at once, so a socket that cannot take a datagram belongs to one that is dying.
-    fn ask(&mut self, request: InitRequest) {
-        let _ =
-            rustix::net::send(&self.control, &request.encode(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    /// Sends init a request. An error is ignored: init reads each request at once, so only the
+    /// socket of a dying init refuses one.
+    fn send_request(&mut self, request: InitRequest) {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let _ = rustix::net::send(&self.control, &request.encode(), flags);
     }
 
-    /// Kills everything inside. Does not wait.
+    /// Kills every process inside. Does not wait until they are gone.
     pub fn kill(&mut self) {
-        // Afterwards nobody is told what a maker's child used.
-        if !self.is_child && !self.group.counts_usage() && self.is_alive() {
-            self.seen.cpu_ms = self.seen.cpu_ms.max(sample::cpu_ms(self.init));
+        // The usage of a zygote's child can be read only as long as the child lives.
+        if !self.is_init_own_child && !self.cgroup.counts_usage() && self.is_alive() {
+            self.sampled.cpu_ms = self.sampled.cpu_ms.max(sample::cpu_ms(self.init_pid));
         }
-        if !self.reaped {
-            let _ = pidfd_send_signal(&self.pidfd, Signal::KILL); // it may be dead already
-            self.give_way(false); // or it would not even get to die beside others who compute
+        if !self.is_reaped {
+            let _ = pidfd_send_signal(&self.init_pidfd, Signal::KILL); // init may be dead already
+            // A deprioritised process gets no CPU time to die in while other processes compute.
+            self.give_way(false);
         }
     }
 
-    /// Kills everything inside and waits until it is gone.
+    /// Kills every process inside and waits until they are gone.
     pub fn reap(&mut self) {
-        if self.reaped {
+        if self.is_reaped {
             return;
         }
         self.kill();
-        if !self.is_child {
-            let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
-            let _ = retry_on_intr(|| poll(&mut ended, None));
-        } else if let Ok(used) = sys::reap_child(self.init) {
-            // What init and all it has buried used is told once, now.
-            self.seen.cpu_ms = self.seen.cpu_ms.max(used.cpu_ms);
-            self.seen.memory_peak_kib = self.seen.memory_peak_kib.max(used.largest_kib);
-            self.seen.processes_peak = self.seen.processes_peak.max(1);
+        if !self.is_init_own_child {
+            let mut fds = [PollFd::new(&self.init_pidfd, PollFlags::IN)];
+            let _ = retry_on_intr(|| poll(&mut fds, None));
+        } else if let Ok(usage) = sys::reap_child(self.init_pid) {
+            // This is the usage of init and of all processes that it has reaped.
+            self.add_usage(usage.cpu_ms, usage.largest_kib);
         }
-        self.reaped = true;
+        self.is_reaped = true;
     }
 
-    /// Whether init is alone inside, and cgroups have counted what the others used: then nothing more is learnt by waiting
-    /// for its end.
+    /// Whether init is the only process inside, and cgroups have counted the usage of the others.
+    /// The death of init would then add nothing to the usage.
     pub fn is_alone(&self) -> bool {
-        self.group.counts_usage() && self.group.process_count().is_some_and(|count| count <= 1)
+        self.cgroup.counts_usage() && self.cgroup.process_count().is_some_and(|count| count <= 1)
     }
 
-    /// What its program has used of the memory that it is a copy of.
+    /// The pages of its zygote that the sandbox's program has touched.
     pub(crate) fn touched_pages(&self) -> Vec<PageRange> {
-        sample::descendants(self.init).first().map_or(vec![], |program| sys::touched_pages(*program))
+        let program = sample::descendants(self.init_pid).first().copied();
+        program.map_or(vec![], sys::touched_pages)
     }
 
-    /// CPU time used so far, in milliseconds: counted by a cgroup, or else seen by looking at each process.
+    /// CPU time used so far, in milliseconds: counted by a cgroup, or else sampled from each
+    /// process.
     pub fn cpu_ms(&self) -> Option<u64> {
-        self.group.cpu_ms().or_else(|| {
-            let now_ms = if self.reaped { 0 } else { sample::cpu_ms(self.init) };
-            Some(self.seen.cpu_ms.max(now_ms))
+        self.cgroup.cpu_ms().or_else(|| {
+            let now_ms = if self.is_reaped { 0 } else { sample::cpu_ms(self.init_pid) };
+            Some(self.sampled.cpu_ms.max(now_ms))
         })
     }
 
-    /// The same where a cgroup counts it, and can have the program give way.
+    /// CPU time used so far, in milliseconds, where a cgroup counts it and a cgroup can
+    /// deprioritise the sandbox.
     pub fn counted_cpu_ms(&self) -> Option<u64> {
-        self.group.cpu_ms().filter(|_| self.group.has_cpu_share())
+        self.cgroup.cpu_ms().filter(|_| self.cgroup.has_cpu_share())
     }
 
-    /// Has the processors serve everybody else first, or no longer. Where the kernel cannot, nothing changes: it is a courtesy.
-    pub fn give_way(&mut self, gives_way: bool) {
-        if std::mem::replace(&mut self.gives_way, gives_way) != gives_way {
-            self.group.set_deprioritized(gives_way);
+    /// Deprioritises the sandbox on the CPU, so that every other process goes first, or restores
+    /// its priority. Does nothing where the kernel cannot: no limit rests on it.
+    pub fn give_way(&mut self, is_deprioritized: bool) {
+        if std::mem::replace(&mut self.is_deprioritized, is_deprioritized) != is_deprioritized {
+            self.cgroup.set_deprioritized(is_deprioritized);
         }
     }
 
-    /// The most memory held at once, in bytes: counted by a cgroup, or else the most that was seen at a look, and at
-    /// least what the largest process held.
+    /// The most memory held at once, in bytes: counted by a cgroup, or else the most that a sample
+    /// showed, and at least what the largest process held.
     pub fn memory_peak_bytes(&self) -> Option<u64> {
-        let seen = || (self.seen.memory_peak_kib > 0).then_some(self.seen.memory_peak_kib * 1024);
-        self.group.memory_peak_bytes().or_else(seen)
+        let sampled = || (self.sampled.memory_peak_kib > 0).then_some(self.sampled.memory_peak_kib * 1024);
+        self.cgroup.memory_peak_bytes().or_else(sampled)
     }
 
-    /// The most processes and threads at once, counted by a cgroup, or else seen at a look.
+    /// The most processes and threads at once: counted by a cgroup, or else sampled.
     pub fn processes_peak(&self) -> Option<u64> {
-        let seen = || (self.seen.processes_peak > 0).then_some(self.seen.processes_peak);
-        self.group.processes_peak().or_else(seen)
+        let sampled = || (self.sampled.processes_peak > 0).then_some(self.sampled.processes_peak);
+        self.cgroup.processes_peak().or_else(sampled)
     }
 
-    /// Whether no cgroup keeps the memory of all processes within its limit, so that somebody must look.
+    /// Whether no cgroup limits the memory of all processes together, so that [`Self::look`] must
+    /// be called again and again.
     pub fn is_memory_sampled(&self) -> bool {
         self.is_memory_sampled
     }
 
-    /// Looks at all processes: whether they hold more memory together than they may, now.
+    /// Samples all processes inside.
     pub fn look(&mut self, limits: &StepLimits) -> SampleVerdict {
-        if self.reaped { SampleVerdict::Rests } else { sample::look(self.init, limits, &mut self.seen) }
+        if self.is_reaped {
+            return SampleVerdict::Rests;
+        }
+        sample::sample(self.init_pid, limits, &mut self.sampled)
     }
 
-    /// Whether the kernel killed any process for want of memory.
+    /// Whether the kernel has killed any process inside for lack of memory.
     pub fn out_of_memory(&self) -> bool {
-        self.group.oom_kills() > 0
+        self.cgroup.oom_kills() > 0
     }
-}
-
-/// Clones this process into fresh namespaces, as what is to be init of a sandbox.
-pub(crate) fn clone_init(host: &Host, given: &SandboxFds) -> io::Result<Forked<Cloned>> {
-    let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWUTS;
-    let namespaces =
-        [("pid", libc::CLONE_NEWPID), ("ipc", libc::CLONE_NEWIPC), ("network", libc::CLONE_NEWNET)];
-    for (_, flag) in namespaces.into_iter().filter(|(name, _)| is_enabled(name)) {
-        flags |= flag;
-    }
-    if host.rootless {
-        flags |= libc::CLONE_NEWUSER;
-    }
-    sys::clone(flags, given.cgroup_fd.as_ref().map(AsFd::as_fd))
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
         self.reap();
     }
+}
+
+/// Makes the program's pipes. Returns the supervisor's ends, and the program's ends in the order
+/// of [`SandboxFds::program_fds`].
+fn make_pipes() -> io::Result<(Pipes, [OwnedFd; 4])> {
+    let (program_stdin, stdin) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (stdout, program_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (stderr, program_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+    for fd in [&stdin, &stdout, &stderr] {
+        rustix::io::ioctl_fionbio(fd, true)?;
+    }
+    let (messages, program_messages) = UnixStream::pair()?;
+    messages.set_nonblocking(true)?;
+    let program_fds = [program_stdin, program_stdout, program_stderr, program_messages.into()];
+    Ok((Pipes { stdin, stdout, stderr, messages }, program_fds))
 }

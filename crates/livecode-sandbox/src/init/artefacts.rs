@@ -1,19 +1,21 @@
-//! What compile steps make, out of a sandbox and into a later one.
+//! The artefacts of compile steps: taken out of one sandbox, and written into a later one.
 //!
-//! **Out**, between the last compile step and the program: init kills whatever else runs inside, so that nothing is left that
-//! could still write, opens what was asked for without following a link, and sends the supervisor a descriptor of each
-//! file. It is a regular file with one name, inside the session's own file system, or nothing is taken at all.
+//! **Out**, between the last compile step and the program: init kills every other process inside,
+//! so that no process can still write. It opens the requested files without following a link, and
+//! sends the supervisor a descriptor of each. Each must be a regular file with one name in the
+//! session's own file system; otherwise nothing is taken at all.
 //!
-//! **In**, before the first step: init writes fresh files with the same contents. No session ever has a descriptor of
-//! an entry, or a mapping of it: an entry cannot be changed from inside.
+//! **In**, before the first step: init writes fresh files with the same contents. No session ever
+//! has a descriptor or a mapping of a cache entry, so an entry cannot be changed from inside.
 //!
-//! An entry's files are a row of records: `1`, whether it is executable (`0` or `1`), length of the name (2 bytes), length of
-//! the contents (8 bytes), name, contents; little-endian; after the last a `0`.
+//! The files of a cache entry are a sequence of records. A record is a byte `1`, a byte that
+//! tells whether the file is executable (`0` or `1`), the length of the name (2 bytes), the
+//! length of the contents (8 bytes), the name, and the contents. Numbers are little-endian. A
+//! byte `0` follows the last record.
 
 use std::{
     fs::{self, File},
-    io::{self, IoSlice, Read as _},
-    mem::MaybeUninit,
+    io::{self, Read as _},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::OpenOptionsExt as _,
@@ -24,22 +26,23 @@ use std::{
 use livecode_protocol::FileName;
 use rustix::{
     fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2},
-    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
+    net::SendFlags,
     process::{WaitOptions, getpid, wait},
 };
 
 use crate::{
-    init_wire::{InitEvent, MAX_BYTES},
-    kernel::sys,
+    init_wire::{InitEvent, MAX_EVENT_BYTES},
+    kernel::{fd_passing, sys},
 };
 
-/// Files of one entry.
+/// The most files of one cache entry.
 pub const MAX_FILES: usize = 1000;
-/// What the row of records begins each file with, and what ends it.
+/// The first byte of a record.
 const FILE: u8 = 1;
+/// The byte that follows the last record.
 const END: u8 = 0;
 
-/// What stands before a file's contents in an entry.
+/// The part of a record before the file's contents, of which there are `bytes` bytes.
 pub fn record(name: &FileName, executable: bool, bytes: u64) -> Vec<u8> {
     let name = name.as_str().as_bytes();
     let mut head = vec![FILE, u8::from(executable)];
@@ -49,10 +52,10 @@ pub fn record(name: &FileName, executable: bool, bytes: u64) -> Vec<u8> {
     head
 }
 
-/// What stands after the last file.
+/// What follows the last record.
 pub const END_RECORD: [u8; 1] = [END];
 
-/// Writes the files of an entry, which stands at its first record, below `/`.
+/// Writes the files of a cache entry below `/`. The entry is positioned at its first record.
 pub(crate) fn put(mut entry: &File) -> io::Result<()> {
     loop {
         let mut kind = [0];
@@ -69,12 +72,13 @@ pub(crate) fn put(mut entry: &File) -> io::Result<()> {
         let name: FileName = name.parse().map_err(io::Error::other)?;
         let bytes = u64::from_le_bytes(bytes);
         let mode = if executable == 0 { 0o644 } else { 0o755 };
-        write(&name, mode, entry.take(bytes), bytes)?;
+        write_file(&name, mode, entry.take(bytes), bytes)?;
     }
 }
 
-/// The folders are fresh and no program has run in them, so the name, which is checked, leads nowhere else.
-fn write(name: &FileName, mode: u32, mut from: io::Take<&File>, bytes: u64) -> io::Result<()> {
+/// Creates a file with the `bytes` bytes of `contents`. No program has run in these folders, so
+/// they hold no links, and the name was checked: the path cannot lead elsewhere.
+fn write_file(name: &FileName, mode: u32, mut contents: io::Take<&File>, bytes: u64) -> io::Result<()> {
     let root = Path::new("/");
     for parent in name.parents() {
         match fs::create_dir(root.join(parent)) {
@@ -83,22 +87,25 @@ fn write(name: &FileName, mode: u32, mut from: io::Take<&File>, bytes: u64) -> i
         }
     }
     let path = root.join(name.as_str());
-    let _ = fs::remove_file(&path); // a compile step may have replaced a source
+    let _ = fs::remove_file(&path); // a compile step may have replaced a source file
     let mut file = File::options().write(true).create_new(true).mode(mode).open(path)?;
-    if io::copy(&mut from, &mut file)? == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    let written_bytes = io::copy(&mut contents, &mut file)?;
+    if written_bytes == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// Ends everything inside but this process, and sends the supervisor each file of `wanted`. Whether that was all of it.
+/// Kills every process inside but this one, and sends the supervisor each file of `wanted`.
+/// Returns whether all of them were sent.
 pub(crate) fn take(control: BorrowedFd<'_>, wanted: &[PathBuf]) -> bool {
-    // Without a pid namespace of our own "everybody" would be everybody.
+    // Without a pid namespace of its own, this process would kill processes outside the sandbox.
     if !getpid().is_init() || sys::kill_all_others().is_err() || !reap_all() {
         return false;
     }
     let mut count = 0;
-    wanted.iter().all(|path| take_one(control, path, &mut count).is_ok())
+    wanted.iter().all(|path| send_artefact(control, path, &mut count).is_ok())
 }
 
-/// Waits until this process is alone: whoever is orphaned inside becomes its child.
+/// Reaps children until this process has none. Every orphan inside is a child of this process, so
+/// no other process is left then.
 fn reap_all() -> bool {
     loop {
         match wait(WaitOptions::empty()) {
@@ -109,51 +116,53 @@ fn reap_all() -> bool {
     }
 }
 
-fn take_one(control: BorrowedFd<'_>, path: &Path, count: &mut usize) -> io::Result<()> {
-    // The first part is one of the writable mounts; from there on nothing leads out of it.
-    let inside = path.strip_prefix("/").map_err(io::Error::other)?;
-    let mut parts = inside.components();
-    let mount = Path::new("/").join(parts.next().ok_or(io::ErrorKind::InvalidInput)?);
+/// Sends the file, or all files of the folder, at an absolute path. `count` is the number of files
+/// sent so far.
+fn send_artefact(control: BorrowedFd<'_>, path: &Path, count: &mut usize) -> io::Result<()> {
+    // The first component is one of the writable mounts. The rest is resolved beneath it.
+    let relative = path.strip_prefix("/").map_err(io::Error::other)?;
+    let mut components = relative.components();
+    let mount = Path::new("/").join(components.next().ok_or(io::ErrorKind::InvalidInput)?);
     let mount = openat(
         CWD,
         &mount,
         OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::empty(),
     )?;
-    let name = inside.to_str().ok_or(io::ErrorKind::InvalidInput)?;
-    send_below(control, mount.as_fd(), parts.as_path(), name, count)
+    let name = relative.to_str().ok_or(io::ErrorKind::InvalidInput)?;
+    send_beneath(control, mount.as_fd(), components.as_path(), name, count)
 }
 
-/// Sends the file, or all files of the folder, that is `path` below `folder`, under `name`.
-fn send_below(
+/// Sends the file, or all files of the folder, at `path` beneath `folder`, under `name`.
+fn send_beneath(
     control: BorrowedFd<'_>,
     folder: BorrowedFd<'_>,
     path: &Path,
     name: &str,
     count: &mut usize,
 ) -> io::Result<()> {
-    let strictly = ResolveFlags::BENEATH
+    let resolve_flags = ResolveFlags::BENEATH
         | ResolveFlags::NO_SYMLINKS
         | ResolveFlags::NO_MAGICLINKS
         | ResolveFlags::NO_XDEV;
-    // A pipe without a writer would be waited for.
+    // Opening a named pipe that has no writer would block without NONBLOCK.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = openat2(folder, path, flags, Mode::empty(), strictly)?;
+    let file = openat2(folder, path, flags, Mode::empty(), resolve_flags)?;
     let stat = fstat(&file)?;
-    // What other sessions see is a name that the supervisor believes too.
-    let checked: FileName = name.parse().map_err(io::Error::other)?;
+    // Other sessions will see this name, so it must be valid for the supervisor too.
+    let checked_name: FileName = name.parse().map_err(io::Error::other)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile if stat.st_nlink == 1 && *count < MAX_FILES => {
             *count += 1;
             let executable = stat.st_mode & 0o100 != 0;
-            send_file(control, checked, executable, &file)
+            send_file(control, checked_name, executable, &file)
         }
         FileType::Directory => {
             for entry in Dir::read_from(&file)? {
                 let entry = entry?;
                 let part = entry.file_name().to_str().map_err(io::Error::other)?;
                 if part != "." && part != ".." {
-                    send_below(control, file.as_fd(), Path::new(part), &format!("{name}/{part}"), count)?;
+                    send_beneath(control, file.as_fd(), Path::new(part), &format!("{name}/{part}"), count)?;
                 }
             }
             Ok(())
@@ -163,17 +172,12 @@ fn send_below(
 }
 
 fn send_file(control: BorrowedFd<'_>, name: FileName, executable: bool, file: &OwnedFd) -> io::Result<()> {
-    let report = InitEvent::Artefact { name: name.to_string(), executable, file: None };
-    let bytes = report.encode();
-    if bytes.len() >= MAX_BYTES {
-        return Err(io::ErrorKind::InvalidFilename.into()); // it would be cut
+    let event = InitEvent::Artefact { name: name.to_string(), executable, file: None };
+    let bytes = event.encode();
+    if bytes.len() >= MAX_EVENT_BYTES {
+        return Err(io::ErrorKind::InvalidFilename.into()); // the name would be truncated
     }
-    let files = [file.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&files));
-    sendmsg(control, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
-    Ok(())
+    fd_passing::send(control, &bytes, &[file.as_fd()], SendFlags::empty())
 }
 
 #[cfg(test)]
@@ -183,13 +187,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_says_what_follows() {
+    fn a_record_holds_the_lengths_of_name_and_contents() {
         let name: FileName = "tmp/a".parse().unwrap();
         assert_eq!(record(&name, true, 3), *b"\x01\x01\x05\0\x03\0\0\0\0\0\0\0tmp/a");
     }
 
     #[test]
-    fn an_entry_that_ends_too_soon_or_leads_elsewhere_is_none() {
+    fn a_truncated_entry_or_one_with_an_invalid_name_is_refused() {
         let good = record(&"tmp/x".parse().unwrap(), false, 9);
         for bytes in [
             &b""[..],
@@ -202,7 +206,7 @@ mod tests {
             entry.write_all(bytes).unwrap();
             entry.rewind().unwrap();
             if bytes == good {
-                continue; // it would be written, where it says
+                continue; // this entry would write a file on the machine that runs the test
             }
             assert!(put(&entry).is_err(), "{bytes:?}");
         }

@@ -1,14 +1,12 @@
-//! The last moments before a step is executed: its descriptors, its limits, and exec; or, where this process is a copy of
-//! the interpreter that the step would execute, the way back into it.
+//! The last actions before a step runs: its descriptors, its limits, and exec. A clone of an
+//! interpreter zygote does not execute the step's command; it returns into the interpreter
+//! instead.
 
 use std::{
     collections::BTreeMap,
     ffi::{CString, NulError},
     io,
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::ffi::OsStringExt as _,
-    },
+    os::{fd::AsFd as _, unix::ffi::OsStringExt as _},
     path::Path,
 };
 
@@ -17,135 +15,142 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::{
     MESSAGE_FD,
-    host::Host,
-    init_wire::{SetupContext, SetupError},
-    kernel::{privileges, rlimits, sys},
+    init::context::ProgramFds,
+    kernel::{
+        privileges,
+        rlimits::{self, MissingLimits},
+        sys,
+    },
+    setup_error::{SetupContext, SetupError},
 };
 
-/// Where a program is looked for whose environment has no `PATH`, as execvp(3) does.
+/// The search path for a command whose environment has no `PATH`, as in execvp(3).
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
-/// [`MESSAGE_FD`] as a variable says it.
+/// The value of the variable `LIVECODE_FD`, which is [`MESSAGE_FD`].
 const MESSAGE_FD_TEXT: &str = "3";
+/// The longest process name that the kernel keeps, in bytes (`PR_SET_NAME` in prctl(2)).
+const MAX_PROCESS_NAME_BYTES: usize = 15;
 
-/// The ends of a step's pipes that it is given.
-#[derive(Clone, Copy)]
-pub(crate) struct ProgramFds<'a> {
-    pub stdin: BorrowedFd<'a>,
-    pub stdout: BorrowedFd<'a>,
-    pub stderr: BorrowedFd<'a>,
-    pub messages: BorrowedFd<'a>,
-}
-
-/// A session's program in a copy of the interpreter that runs it: this very process, isolated, with its descriptors, limits and
-/// working directory, and nobody else's descriptors. What it was given on its command line is not in the process itself.
+/// A session's program that runs in a clone of an interpreter zygote. The process that gets this
+/// value is the program: it is isolated, and has the program's descriptors, limits and working
+/// directory. Only its command line and environment are still those of the zygote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZygoteProgram {
-    /// Its command.
+    /// The program's command.
     pub argv: Vec<String>,
-    /// Its whole environment.
+    /// The program's whole environment.
     pub env: Vec<(String, String)>,
 }
 
-/// Turns this process, an understudy, into the program of an order that fits its template, all but its interpreter.
-pub(crate) fn become_copied(
-    host: &Host,
-    order: &RunSpec,
-    ends: ProgramFds<'_>,
+/// Turns this process, a pre-forked program, into the program of a run spec that fits its zygote.
+/// The command line and the environment are left to the interpreter. `missing` are the limits
+/// that no cgroup enforces.
+pub(super) fn become_zygote_program(
+    missing: MissingLimits,
+    run_spec: &RunSpec,
+    program_fds: ProgramFds,
 ) -> Result<ZygoteProgram, SetupError> {
-    take_place(host, &order.run.limits, ends, true)?;
-    // As exec would leave it.
+    prepare_child(missing, &run_spec.run.limits, program_fds, true)?;
+    // The rest is what exec would do.
     privileges::become_dumpable()?;
     sys::close_all_except(MESSAGE_FD + 1, &[]).context("close descriptors")?;
-    let argv = order.run.argv.clone();
+    let argv = run_spec.run.argv.clone();
     let name = Path::new(&argv[0]).file_name().unwrap_or_default().as_encoded_bytes();
-    // As long as the kernel keeps it (prctl(2), PR_SET_NAME); no argument holds a NUL.
-    let name = CString::new(&name[..name.len().min(15)]).unwrap_or_default();
+    // No argument contains a NUL.
+    let name = CString::new(&name[..name.len().min(MAX_PROCESS_NAME_BYTES)]).unwrap_or_default();
     rustix::thread::set_name(&name).context("name the process")?;
-    let env: BTreeMap<_, _> = variables(order, true).collect();
+    let env: BTreeMap<_, _> = environment(run_spec, true).collect();
     let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     Ok(ZygoteProgram { argv, env: env.collect() })
 }
 
-/// A step that is to be executed. What takes memory is done ahead: the process that executes it has none of its own.
-pub(crate) struct Executable {
+/// A step that is to be executed. All memory is allocated before the fork, since the child shares
+/// the memory of this process.
+pub(super) struct Executable {
     is_program: bool,
-    words: io::Result<Words>,
+    exec_arguments: io::Result<ExecArguments>,
 }
 
-/// As exec wants them.
-struct Words {
-    /// Where the program may be, in the order in which it is looked for.
-    places: Vec<CString>,
+/// The arguments of execve(2).
+struct ExecArguments {
+    /// The paths where the command may be, in the order of the search.
+    candidate_paths: Vec<CString>,
     argv: Vec<CString>,
     env: Vec<CString>,
 }
 
 impl Executable {
-    pub fn new(order: &RunSpec, step: &Step, is_program: bool) -> Self {
-        Self { is_program, words: words(order, step, is_program).map_err(io::Error::other) }
+    pub fn new(run_spec: &RunSpec, step: &Step, is_program: bool) -> Self {
+        let exec_arguments = exec_arguments(run_spec, step, is_program).map_err(io::Error::other);
+        Self { is_program, exec_arguments }
     }
 
-    /// Executes it in this process, a fresh child of init. Returns only where that fails.
+    /// Executes the step in this process, a fresh child of init. `missing` are the limits that no
+    /// cgroup enforces. Returns only on failure: the error of exec, or the setup step that failed.
     pub fn execute(
         &self,
-        host: &Host,
+        missing: MissingLimits,
         limits: &StepLimits,
-        ends: ProgramFds<'_>,
+        program_fds: ProgramFds,
     ) -> Result<io::Error, SetupError> {
-        take_place(host, limits, ends, self.is_program)?;
-        Ok(match &self.words {
-            Ok(Words { places, argv, env }) => sys::execute(places, argv, env),
+        prepare_child(missing, limits, program_fds, self.is_program)?;
+        Ok(match &self.exec_arguments {
+            Ok(ExecArguments { candidate_paths, argv, env }) => sys::execute(candidate_paths, argv, env),
             Err(error) => io::Error::new(error.kind(), error.to_string()),
         })
     }
 }
 
-fn words(order: &RunSpec, step: &Step, is_program: bool) -> Result<Words, NulError> {
-    let argv = step.argv.iter().map(|word| CString::new(word.as_str())).collect::<Result<Vec<_>, _>>()?;
-    let variables: BTreeMap<_, _> = variables(order, is_program).collect();
-    let path = variables.get("PATH").copied().unwrap_or(DEFAULT_PATH);
+fn exec_arguments(run_spec: &RunSpec, step: &Step, is_program: bool) -> Result<ExecArguments, NulError> {
+    let argv = step.argv.iter().map(|argument| CString::new(argument.as_str()));
+    let argv = argv.collect::<Result<Vec<_>, _>>()?;
+    let variables: BTreeMap<_, _> = environment(run_spec, is_program).collect();
+    let search_path = variables.get("PATH").copied().unwrap_or(DEFAULT_PATH);
     let env = variables.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
-    let name = step.argv.first().map_or("", String::as_str);
-    let places = if name.contains('/') {
-        vec![CString::new(name)?]
+    let command = step.argv.first().map_or("", String::as_str);
+    let candidate_paths = if command.contains('/') {
+        vec![CString::new(command)?]
     } else {
-        let places = path.split(':').map(|folder| Path::new(folder).join(name));
-        let places = places.map(|place| if place.has_root() { place } else { Path::new(".").join(place) });
-        places.map(|place| CString::new(place.into_os_string().into_vec())).collect::<Result<_, _>>()?
+        let paths = search_path.split(':').map(|folder| Path::new(folder).join(command));
+        let paths = paths.map(|path| if path.has_root() { path } else { Path::new(".").join(path) });
+        paths.map(|path| CString::new(path.into_os_string().into_vec())).collect::<Result<_, _>>()?
     };
-    Ok(Words { places, argv, env: env.collect::<Result<_, _>>()? })
+    Ok(ExecArguments { candidate_paths, argv, env: env.collect::<Result<_, _>>()? })
 }
 
 /// The whole environment of a step.
-fn variables(order: &RunSpec, is_program: bool) -> impl Iterator<Item = (&str, &str)> {
-    let own = order.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    own.chain(is_program.then_some(("LIVECODE_FD", MESSAGE_FD_TEXT)))
+fn environment(run_spec: &RunSpec, is_program: bool) -> impl Iterator<Item = (&str, &str)> {
+    let variables = run_spec.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    variables.chain(is_program.then_some(("LIVECODE_FD", MESSAGE_FD_TEXT)))
 }
 
-/// What distinguishes a child of init from init.
-fn take_place(
-    host: &Host,
+/// Makes a fresh child of init a process of the step: gives it a session (setsid(2)), descriptors,
+/// limits and the default signal mask.
+fn prepare_child(
+    missing: MissingLimits,
     limits: &StepLimits,
-    ends: ProgramFds<'_>,
+    program_fds: ProgramFds,
     is_program: bool,
 ) -> Result<(), SetupError> {
     rustix::process::setsid().context("setsid")?;
-    give_descriptors(ends, is_program).context("give descriptors")?;
-    rlimits::set_step_limits(host.cgroups.missing(), limits)?;
+    give_descriptors(program_fds, is_program).context("give descriptors")?;
+    rlimits::set_step_limits(missing, limits)?;
     sys::unblock_child_signals().context("unblock signals")
 }
 
-/// The program gets its standard descriptors and the message channel; a compile step reads nothing, and all that it
-/// says goes to standard error. Every other descriptor of this process closes at exec.
-fn give_descriptors(ends: ProgramFds<'_>, is_program: bool) -> io::Result<()> {
+/// Gives the program its standard descriptors and the message channel. A compile step reads from
+/// /dev/null, and all its output goes to standard error. Every other descriptor of this process is
+/// closed at exec.
+fn give_descriptors(program_fds: ProgramFds, is_program: bool) -> io::Result<()> {
+    let ProgramFds { stdin, stdout, stderr, messages } = program_fds;
     if !is_program {
         let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         sys::duplicate_to(null.as_fd(), 0)?;
-        sys::duplicate_to(ends.stderr, 1)?;
-        return sys::duplicate_to(ends.stderr, 2);
+        sys::duplicate_to(stderr, 1)?;
+        return sys::duplicate_to(stderr, 2);
     }
-    sys::duplicate_to(ends.stdin, 0)?;
-    sys::duplicate_to(ends.stdout, 1)?;
-    sys::duplicate_to(ends.stderr, 2)?;
-    sys::duplicate_to(ends.messages, MESSAGE_FD) // init keeps its own descriptors from 10 on
+    sys::duplicate_to(stdin, 0)?;
+    sys::duplicate_to(stdout, 1)?;
+    sys::duplicate_to(stderr, 2)?;
+    sys::duplicate_to(messages, MESSAGE_FD) // init's own descriptors have numbers from 10 on
 }

@@ -9,8 +9,8 @@ use rustix::{
 };
 
 use crate::{
-    init_wire::{SetupContext, SetupError},
     kernel::fault_switch::is_enabled,
+    setup_error::{SetupContext, SetupError},
 };
 
 /// Prevents every program that this process will execute from gaining privileges: empties the

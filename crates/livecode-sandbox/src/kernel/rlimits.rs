@@ -4,7 +4,7 @@
 use livecode_protocol::run_spec::{SandboxLayout, StepLimits};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::init_wire::{SetupContext, SetupError};
+use crate::setup_error::{SetupContext, SetupError};
 
 /// Open descriptors of one process.
 const OPEN_FILES: u64 = 1024;

@@ -16,7 +16,7 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use crate::{
     WORKING_DIRECTORY,
-    init_wire::{SetupContext, SetupError},
+    setup_error::{SetupContext, SetupError},
 };
 
 /// Folders of the sandbox that its program may write to, which belong to the session's user.

@@ -28,12 +28,12 @@ use rustix::{
 };
 
 use crate::{
-    init_wire::{SetupContext, SetupError},
     kernel::{
         fault_switch::is_enabled,
         sys::{MountFlags, set_mount_flags},
     },
     rootfs::accounts::{AccountFiles, WRITABLE_FOLDERS},
+    setup_error::{SetupContext, SetupError},
 };
 
 /// Folders that are links into /usr on hosts with a merged /usr.

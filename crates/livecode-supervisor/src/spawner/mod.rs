@@ -83,7 +83,7 @@ fn prepare(
     let host = open_host(&settings.data_dir)?;
     let Some(interpreter) = &settings.template else {
         // Only the default spawner tries whether sandboxes can be made; the others rely on that.
-        host.try_sandbox()?;
+        livecode_sandbox::try_sandbox(&host)?;
         return Ok((host, None));
     };
     let (socket, process) = zygotes::connect_interpreter_zygote(server)?;

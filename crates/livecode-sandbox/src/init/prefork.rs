@@ -1,0 +1,73 @@
+//! The pre-forked program: a child of init that is forked from a clone of an interpreter zygote
+//! before there is a request, and becomes the session's program when there is one.
+//!
+//! It is forked ahead so that its copy of the interpreter's memory is already its own by then.
+
+use std::os::fd::OwnedFd;
+
+use livecode_protocol::run_spec::RunSpec;
+use rustix::{
+    net::{AddressFamily, SocketFlags, SocketType, socketpair},
+    process::Pid,
+};
+
+use crate::{
+    init::{
+        begin::{BeginRequest, wait_for_begin},
+        context::{InitProcess, leak},
+        program::{self, ZygoteProgram},
+        setup,
+    },
+    kernel::sys::{self, Forked},
+    setup_error::{SetupContext, SetupError},
+};
+
+/// Init's handle to the pre-forked program.
+pub(super) struct PreforkedProgram {
+    pub pid: Pid,
+    /// Sends the program its run spec. The child exits when this end is closed.
+    pub socket: OwnedFd,
+}
+
+/// The two sides of the fork.
+pub(super) enum PreforkSide {
+    /// This process is init.
+    Init(PreforkedProgram),
+    /// This process is the child, and has become the program.
+    Program(ZygoteProgram),
+}
+
+/// Forks the pre-forked program. Returns in the child only after the child has become the program.
+pub(super) fn prefork_program(init: &InitProcess<'_>) -> Result<PreforkSide, SetupError> {
+    let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+    let (init_end, program_end) = pair.context("make the socket of the pre-forked program")?;
+    match sys::fork().context("fork")? {
+        Forked::Parent(pid) => Ok(PreforkSide::Init(PreforkedProgram { pid, socket: init_end })),
+        Forked::Child => {
+            drop(init_end);
+            let socket = leak(program_end);
+            sys::prefault(init.context.working_set);
+            init.context.host.cpus.use_all();
+            match wait_for_begin(socket) {
+                Ok(Some(BeginRequest { mut run_spec, run_spec_file, cache_entry })) => {
+                    // Closed now: `become_program` closes all descriptors of this process by
+                    // number.
+                    drop((run_spec_file, cache_entry));
+                    // Init sends the request when no compile step is left.
+                    run_spec.compile.clear();
+                    Ok(PreforkSide::Program(become_program(init, &run_spec)))
+                }
+                Ok(None) => sys::exit_now(0), // init executes another program
+                Err(error) => init.fail(error),
+            }
+        }
+    }
+}
+
+/// Turns this process, a pre-forked program, into the session's program.
+fn become_program(init: &InitProcess<'_>, run_spec: &RunSpec) -> ZygoteProgram {
+    let host = init.context.host;
+    let program = setup::drop_privileges(host, run_spec)
+        .and_then(|()| program::become_zygote_program(host.cgroups.missing(), run_spec, init.program_fds));
+    program.unwrap_or_else(|error| init.fail(error))
+}

@@ -1,0 +1,114 @@
+//! The setup of a sandbox from inside, in two parts: the steps that any session needs, done before
+//! the session is known, and the steps that depend on the session.
+//!
+//! The order of the steps matters. Each is done while this process still has the privilege that
+//! the step needs; whatever the filters forbid is done before the filters are installed.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use livecode_protocol::{
+    FileName,
+    run_spec::{RunFile, RunSpec},
+};
+use rustix::fs::Mode;
+
+use crate::{
+    WORKING_DIRECTORY, cgroup,
+    host::Host,
+    init::{
+        artefacts,
+        context::{InitContext, InitProcess},
+    },
+    kernel::{fault_switch::is_enabled, landlock, privileges, rlimits, sys},
+    rootfs::{accounts::AccountFiles, mounts},
+    setup_error::{SetupContext, SetupError},
+};
+
+/// Does the setup steps that any session needs. Returns the files that depend on the session's
+/// uid.
+pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, SetupError> {
+    let InitContext { host, layout, fds, .. } = init.context;
+    sys::reset_signals();
+    // The session's user must be able to read what is created here, whatever umask the server has.
+    rustix::process::umask(Mode::WGRP | Mode::WOTH);
+    if host.is_rootless {
+        map_ids(host.inner_id(0), host.own_ids)?;
+    }
+    for tasks_file in &fds.tasks_files {
+        cgroup::join_v1_group(tasks_file).context("enter the cgroup")?;
+    }
+    sys::unshare_cgroup_namespace().context("make a cgroup namespace")?;
+    rustix::system::sethostname(b"livecode").context("set the host name")?;
+    if is_enabled("network") {
+        sys::bring_loopback_up().context("bring the loopback device up")?;
+    }
+    let account_files = mounts::enter_root(&host.staging, &host.mounts, layout)?;
+    if is_enabled("limits") {
+        rlimits::set_session_limits(layout)?;
+    }
+    if is_enabled("privileges") {
+        privileges::prevent_gaining()?;
+    }
+    rustix::process::chdir(WORKING_DIRECTORY).context("enter the working directory")?;
+    if host.has_landlock {
+        landlock::confine().context("restrict files by Landlock")?;
+    }
+    if is_enabled("seccomp") {
+        let is_memory_sampled = host.cgroups.missing().memory;
+        host.seccomp_profile.install(is_memory_sampled).context("install the seccomp filter")?;
+    }
+    Ok(account_files)
+}
+
+/// Does the setup steps that depend on the session: becomes the session's user, writes the
+/// session's files, and unpacks the artefacts of `cache_entry`.
+pub(super) fn set_up_session(
+    host: &Host,
+    run_spec: &RunSpec,
+    cache_entry: Option<File>,
+    account_files: AccountFiles,
+) -> Result<(), SetupError> {
+    account_files.assign_to(host.inner_id(run_spec.slot))?;
+    drop_privileges(host, run_spec)?;
+    for RunFile { name, contents } in &run_spec.files {
+        let bytes =
+            contents.clone().into_bytes().map_err(io::Error::other).context(format!("decode {name}"))?;
+        write_file(name, &bytes).context(format!("write {name}"))?;
+    }
+    if let Some(entry) = cache_entry {
+        artefacts::put(&entry).context("write the cached artefacts")?;
+    }
+    Ok(())
+}
+
+/// Becomes the session's user and drops every privilege.
+pub(super) fn drop_privileges(host: &Host, run_spec: &RunSpec) -> Result<(), SetupError> {
+    let id = (!host.is_rootless).then_some(host.inner_id(run_spec.slot));
+    if is_enabled("privileges") { privileges::drop_all(id) } else { Ok(()) }
+}
+
+/// Maps `inner`, the only uid and gid of this user namespace, to the uid and gid outside
+/// (user_namespaces(7): one line in each map, and setgroups(2) denied).
+pub(crate) fn map_ids(inner: u32, (uid, gid): (u32, u32)) -> Result<(), SetupError> {
+    fs::write("/proc/self/setgroups", "deny").context("give up setgroups")?;
+    fs::write("/proc/self/uid_map", format!("{inner} {uid} 1")).context("map the user")?;
+    fs::write("/proc/self/gid_map", format!("{inner} {gid} 1")).context("map the group")
+}
+
+/// Creates a file and its parent folders in the working directory. No program has run in this
+/// folder, so it holds no links, and the name was checked: the path cannot lead outside.
+fn write_file(name: &FileName, bytes: &[u8]) -> io::Result<()> {
+    for parent in name.parents() {
+        match fs::create_dir(parent) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    let mut file = File::options().write(true).create_new(true).mode(0o644).open(Path::new(name.as_str()))?;
+    file.write_all(bytes)
+}

@@ -1,0 +1,87 @@
+//! The handle to a zygote, by which a supervisor has sandboxes made.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+use livecode_protocol::{run_spec::SandboxLayout, warm::InterpreterZygote};
+use rustix::{
+    net::{
+        AddressFamily, SocketFlags, SocketType, socketpair,
+        sockopt::{Timeout, set_socket_timeout},
+    },
+    process::{Signal, pidfd_send_signal},
+};
+
+use crate::{
+    init::context::SandboxFds,
+    kernel::sys::{Cloned, PageRange},
+    setup_error::SetupError,
+    zygote::wire,
+};
+
+/// The time a zygote has to reply to a request.
+pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The setup step that fails where a zygote is dead, hangs, or cannot clone itself.
+pub(crate) const CLONE_STEP: &str = "have the zygote clone itself";
+
+/// A handle to a zygote.
+#[derive(Debug)]
+pub struct ZygoteClient {
+    /// The interpreter, where this is an interpreter zygote.
+    interpreter: Option<InterpreterZygote>,
+    socket: OwnedFd,
+    pidfd: OwnedFd,
+}
+
+impl ZygoteClient {
+    /// A handle to the zygote at the other end of `socket`, whose process is `pidfd`
+    /// (pidfd_open(2)). `interpreter` is given for an interpreter zygote.
+    pub fn new(interpreter: Option<InterpreterZygote>, socket: OwnedFd, pidfd: OwnedFd) -> Self {
+        Self { interpreter, socket, pidfd }
+    }
+
+    /// Kills the zygote. Needed where it hangs and does not see that its socket was closed.
+    pub fn kill(&self) {
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL); // the process may be dead already
+    }
+
+    /// Whether an error of [`crate::Sandbox::prepare`] proves that the zygote hangs: it did not
+    /// reply in time. An error of another kind proves nothing, since the zygote or this process
+    /// may have lacked resources. The death of a zygote shows on its socket ([`Self::socket`]).
+    pub fn is_to_blame(error: &SetupError) -> bool {
+        error.step == CLONE_STEP && error.source.kind() == io::ErrorKind::WouldBlock
+    }
+
+    /// The interpreter of an interpreter zygote.
+    pub fn template(&self) -> Option<&InterpreterZygote> {
+        self.interpreter.as_ref()
+    }
+
+    /// The socket to the zygote. Polling it for no event reports a hang-up, for good, once the
+    /// zygote is dead.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Has the zygote clone itself into the first process of a sandbox.
+    pub(crate) fn make(&self, layout: &SandboxLayout, fds: &SandboxFds) -> io::Result<Cloned> {
+        let (own_end, zygote_end) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        set_socket_timeout(&own_end, Timeout::Recv, Some(REPLY_TIMEOUT))?;
+        wire::send_clone_request(self.socket.as_fd(), zygote_end.as_fd(), layout, fds)?;
+        // Without this copy of the zygote's end, the death of the zygote ends the wait for its
+        // reply.
+        drop(zygote_end);
+        wire::receive_reply(own_end.as_fd())
+    }
+
+    /// Tells an interpreter zygote which of its pages a program touches, so that its clones
+    /// prefault them.
+    pub(crate) fn send_working_set(&self, pages: &[PageRange]) -> io::Result<()> {
+        wire::send_working_set(self.socket.as_fd(), pages)
+    }
+}

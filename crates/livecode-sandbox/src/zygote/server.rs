@@ -1,0 +1,75 @@
+//! The request loop of a zygote.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, BorrowedFd},
+};
+
+use livecode_protocol::warm::InterpreterZygote;
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::retry_on_intr,
+    net::RecvFlags,
+};
+
+use crate::{
+    clone::clone_init,
+    host::Host,
+    init::{self, context::InitContext, program::ZygoteProgram},
+    kernel::{fd_passing, sys::Forked},
+    zygote::wire::{self, CloneRequest, MAX_REQUEST_BYTES, ZygoteRequest},
+};
+
+/// Serves requests until the process `spawner` (pidfd_open(2)) is dead, or the other end of
+/// `socket` is closed; returns `None` then. `interpreter` is given where this process is an
+/// interpreter zygote. In each clone that has become a session's program, returns that program.
+///
+/// # Errors
+/// Waiting for requests failed (poll(2), recvmsg(2)).
+pub fn serve(
+    host: &Host,
+    interpreter: Option<&InterpreterZygote>,
+    spawner: BorrowedFd<'_>,
+    socket: BorrowedFd<'_>,
+) -> io::Result<Option<ZygoteProgram>> {
+    let mut working_set = vec![]; // empty until it was measured and sent
+    let mut bytes = vec![0; MAX_REQUEST_BYTES];
+    loop {
+        let mut fds = [PollFd::new(&spawner, PollFlags::IN), PollFd::new(&socket, PollFlags::IN)];
+        retry_on_intr(|| poll(&mut fds, None))?;
+        if !fds[0].revents().is_empty() {
+            return Ok(None);
+        }
+        let (length, descriptors) = match fd_passing::receive(socket, &mut bytes, RecvFlags::DONTWAIT) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            other => other?,
+        };
+        if length == 0 {
+            return Ok(None);
+        }
+        match ZygoteRequest::decode(&bytes[..length], descriptors) {
+            None => {}
+            Some(ZygoteRequest::WorkingSet(pages)) => working_set = pages,
+            Some(ZygoteRequest::Clone(CloneRequest { reply_socket, layout, fds })) => {
+                match clone_init(host, &fds) {
+                    Ok(Forked::Child) => {
+                        // Init closes all descriptors but its own by number.
+                        std::mem::forget(reply_socket);
+                        let context = InitContext::new(host, &layout, fds);
+                        return Ok(Some(match interpreter {
+                            Some(zygote) => init::run(context.cloned_from(zygote, &working_set)),
+                            None => init::run(context),
+                        }));
+                    }
+                    // Closing the reply socket reports the failure.
+                    Err(error) => eprintln!("livecode: cannot clone: {error}"),
+                    // An error means that the sender of the request is dead. Then the sandbox
+                    // ends too.
+                    Ok(Forked::Parent(cloned)) => {
+                        let _ = wire::send_reply(reply_socket.as_fd(), &cloned);
+                    }
+                }
+            }
+        }
+    }
+}
