@@ -1,9 +1,10 @@
-//! Builds the spawner a second time, as the shared object that makes a template of an interpreter, so that it can be part of the
-//! binary. Cargo has no stable way to say that one package's shared object goes into another (its artifact dependencies).
+//! Builds the crate `livecode-zygote` as a shared object, which turns an interpreter into a
+//! zygote, so that it can be embedded in the binary. Cargo has no stable way to make one package's
+//! shared object an input of another (artifact dependencies are unstable).
 
 use std::{env, path::PathBuf, process::Command};
 
-/// What the object is made of.
+/// The crates that the shared object is built from, without their common prefix.
 const CRATES: [&str; 5] = ["zygote", "supervisor", "sandbox", "journal", "protocol"];
 
 fn main() {
@@ -17,7 +18,8 @@ fn main() {
 
     let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let profile = if is_release { "release" } else { "dev" };
-    // A folder of its own: the cargo that runs this has locked the other.
+    // The inner build needs a target folder of its own, since the outer cargo has locked the usual
+    // one.
     let target = out.join("zygote");
     let status = Command::new(variable("CARGO"))
         .args(["build", "--locked", "--package", "livecode-zygote", "--profile", profile])
@@ -26,14 +28,14 @@ fn main() {
         .arg("--target-dir")
         .arg(&target)
         .args(["--target", &env::var("TARGET").expect("cargo sets TARGET")])
-        // It is written into each data directory, some of which are small.
+        // The object is written into each data directory, and some of those are small.
         .env("CARGO_PROFILE_DEV_STRIP", "true")
-        // What wraps this build is not meant for that one.
+        // Wrappers and flags of the outer build, e.g. clippy's, must not apply to the inner one.
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .status()
         .unwrap_or_else(|error| panic!("cannot run cargo: {error}"));
-    assert!(status.success(), "the template could not be built: {status}");
+    assert!(status.success(), "the interpreter zygote could not be built: {status}");
 
     let folder = if is_release { "release" } else { "debug" };
     let built = target
