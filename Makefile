@@ -1,10 +1,10 @@
-# What a newcomer types. Each target sets up what it needs first.
+# The commands of a developer. Each target first sets up what it needs.
 
 BINARY := target/release/livecode
 
 .PHONY: run build web test chaos faults soak neighbours attacks test-vm fuzz bench lint fmt setup-build setup-run setup-web setup-test setup-vm setup-bench clean help
 
-help: ## Say what can be made
+help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: setup-run build ## Start the server on http://127.0.0.1:8000
@@ -16,36 +16,36 @@ build: setup-build ## Build everything into target/release/livecode
 web: setup-web ## Build the browser's files into web/dist
 	scripts/web build
 
-test: setup-test ## Set up what the tests need, and run them all
+test: setup-test ## Set up what the tests need, and run all tests
 	scripts/test
 
 CHAOS = cargo run --release --locked --quiet --package livecode-chaos --
 
-chaos: setup-run build ## Cut 1,000 connections and kill the server 50 times under 200 sessions (as root); SEED=n repeats one
+chaos: setup-run build ## Run 200 sessions under random faults (as root); SEED=n repeats a run
 	$(CHAOS) run $(if $(SEED),--seed $(SEED))
 
-faults: setup-run build ## One fault at a time, as a table (as root)
+faults: setup-run build ## Inject one fault at a time, and print a table (as root)
 	$(CHAOS) faults --older-binary "$$(scripts/older)"
 
-soak: setup-run build ## Sessions that come and go for MINUTES=20; nothing may grow (as root)
+soak: setup-run build ## Check that no resource grows within MINUTES=20 (as root)
 	$(CHAOS) soak --minutes $(or $(MINUTES),20)
 
-neighbours: setup-run build ## Small programs beside a fork, a memory, a disk and an output bomb (as root)
+neighbours: setup-run build ## Measure small programs beside hostile ones (as root)
 	$(CHAOS) neighbours
 
 attacks: setup-test build ## Run the known attacks against the release binary, and print a table
 	scripts/attacks
 
-test-vm: setup-test setup-vm build ## The same in a virtual machine with another kernel and cgroup v2
+test-vm: setup-test setup-vm build ## Run the attacks in a virtual machine with cgroup v2
 	scripts/test-vm
 
-fuzz: setup-build ## Fuzz what parses strangers' bytes, FUZZ_SECONDS (60) each
+fuzz: setup-build ## Fuzz every parser of untrusted input, for FUZZ_SECONDS (60) each
 	scripts/fuzz
 
-bench: setup-bench build ## Measure everything beside its references into docs/performance.md; ONLY=row,… prints those
+bench: setup-bench build ## Measure into docs/performance.md; ONLY=row,… only prints
 	cargo run --release --locked --quiet --package livecode-bench -- $(if $(ONLY),--only $(ONLY),--write docs/performance.md)
 
-lint: setup-build setup-web ## What CI checks before the tests: format, clippy, licences, the browser's files
+lint: setup-build setup-web ## Check format, clippy, licences and the browser's files
 	scripts/lint
 
 fmt: ## Format the sources
@@ -69,5 +69,5 @@ setup-vm:
 setup-bench:
 	@scripts/setup build run bench
 
-clean: ## Remove what was built
+clean: ## Remove all build results
 	cargo clean

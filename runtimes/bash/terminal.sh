@@ -1,7 +1,9 @@
-# Read by bash before a script (BASH_ENV): `read -p` shows its prompt, which bash itself does on a terminal only.
-# The session's standard input stands for the terminal: a file, a here-string or another command's output does not.
+# Bash reads this file before a script (BASH_ENV). It makes `read -p` print its prompt, which bash
+# does only on a terminal. The session's standard input counts as the terminal; a file, a
+# here-string and another command's output do not.
 
-# Says in REPLY which pipe or file a descriptor is, without running a program: the inode is fdinfo's last line (proc(5)).
+# Sets REPLY to the identity of the pipe or file behind a descriptor, without starting a program:
+# the last line of its fdinfo is the inode (proc(5)).
 __livecode_identity() {
     local fdinfo lines=()
     REPLY=
@@ -11,7 +13,8 @@ __livecode_identity() {
     REPLY=${lines[-1]-}
 }
 
-# Prints the prompt that a call of `read` asks for, where it reads from the session's standard input.
+# Prints the prompt in the arguments of a call of `read`, if the call reads the session's standard
+# input.
 __livecode_prompt() {
     local REPLY OPTIND=1 OPTARG option prompt= input=0
     while getopts :a:d:ei:n:N:p:rst:u: option; do
@@ -26,12 +29,12 @@ __livecode_prompt() {
 }
 
 read() {
-    [[ $- != *x* ]] || { local -; set +x; } 2>/dev/null # `set -x` shows the script, not this
+    [[ $- != *x* ]] || { local -; set +x; } 2>/dev/null # `set -x` must not trace this function
     [[ $* != *-*p* ]] || __livecode_prompt "$@"
     builtin read "$@"
 }
 
-# Scripts that a script starts ask for the same input.
+# The identity is exported, so that scripts started by this script use the same input.
 if [[ -z ${LIVECODE_STDIN-} ]]; then
     __livecode_identity 0
     export LIVECODE_STDIN=$REPLY

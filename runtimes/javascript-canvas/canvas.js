@@ -1,19 +1,23 @@
 "use strict";
 
-// A canvas to draw on, a mouse and a keyboard. docs/canvas.md describes every call and the message it sends.
+// A canvas to draw on, with mouse and keyboard. docs/canvas.md describes every function and the
+// message that it sends.
 //
-// Lengths and places are in pixels; the origin is the top left corner, y grows downwards; angles are in degrees,
-// clockwise. Every shape takes a style besides, e.g. `circle(100, 100, 50, { fill: "red" })`.
+// Coordinates and lengths are in pixels. The origin is the top left corner, and y grows downwards.
+// Angles are in degrees, clockwise. Every shape takes a style as last argument, e.g.
+// `circle(100, 100, 50, { fill: "red" })`.
 
 const livecode = require("/node_modules/livecode");
 
-const { line: lineOf, post, watch } = livecode.internal;
+const { line: encodeLine, post, watch } = livecode.internal;
 const MAX_FRAMES_A_SECOND = 60;
-// What was pressed for less than a frame counts as pressed for so long, from when it is asked for.
+// A key or button that was pressed for less than a frame counts as pressed for this time after the
+// program first asks for it.
 const TAP_MS = 1000 / MAX_FRAMES_A_SECOND;
 const MAX_PUSHES = 1000;
-const MAX_IMAGE_BYTES = 3 * 1024 * 1024 - 4096; // in base64, within a message
-// Matrices are rounded, so that all languages send the same though their sines differ in the last digit.
+const MAX_IMAGE_BYTES = 3 * 1024 * 1024 - 4096; // its base64 form must fit into a message
+// Matrices are rounded, so that all languages send the same numbers although their sines differ in
+// the last digit.
 const MATRIX_UNITS = 1e6;
 const IDENTITY = [1, 0, 0, 1, 0, 0];
 
@@ -21,50 +25,53 @@ let style = {};
 let matrix = IDENTITY;
 let level = 0;
 const saved = [];
-const images = new Map(); // by path or bytes: [name, address]
+const images = new Map(); // from path or bytes to [name, address]
 const sentImages = new Set();
 
 const isNumber = (value) => typeof value === "number";
-const short = (number) => Math.round(number * MATRIX_UNITS) / MATRIX_UNITS + 0; // no negative zero
+const roundNumber = (number) => Math.round(number * MATRIX_UNITS) / MATRIX_UNITS + 0; // avoids -0
 
-/** One shape, with the style and the transformation that are set. */
+/** Sends a shape with the current style and transformation. */
 function draw(shape, args, own = {}, fields = {}) {
   for (const arg of args) {
     if (arg === undefined) throw new TypeError(`${shape}: an argument is missing`);
-    if (isNumber(arg) && !Number.isFinite(arg)) throw new RangeError(`${shape}: ${arg} is no place and no length`);
+    if (isNumber(arg) && !Number.isFinite(arg)) throw new RangeError(`${shape}: ${arg} is neither a coordinate nor a length`);
   }
   const message = { msgtype: "draw", shape, args, ...fields };
-  const whole = { ...style, ...own };
-  if (Object.keys(whole).length > 0) message.style = whole;
-  if (matrix !== IDENTITY && matrix.some((number, at) => number !== IDENTITY[at])) {
-    message.transform = matrix.map(short);
+  const merged = { ...style, ...own };
+  if (Object.keys(merged).length > 0) message.style = merged;
+  if (matrix !== IDENTITY && matrix.some((number, index) => number !== IDENTITY[index])) {
+    message.transform = matrix.map(roundNumber);
   }
   if (level > 0) message.layer = level;
-  post(lineOf(message));
+  post(encodeLine(message));
 }
 
-/** What is no shape, and has neither style nor place. */
+/** Sends a command that is not a shape and has neither style nor transformation. */
 function command(shape, args, isOfLayer) {
   const message = { msgtype: "draw", shape, args };
   if (isOfLayer && level > 0) message.layer = level;
-  post(lineOf(message));
+  post(encodeLine(message));
 }
 
 // Shapes
 
-/** A circle of diameter `d` around (x, y). */
+/** Draws a circle of diameter `d` around (x, y). */
 const circle = (x, y, d, style) => draw("circle", [x, y, d], style);
 
-/** An ellipse around (x, y), `w` wide and `h` high. */
+/** Draws an ellipse around (x, y), `w` wide and `h` high. */
 const ellipse = (x, y, w, h, style) => draw("ellipse", [x, y, w, h], style);
 
-/** A line from (x1, y1) to (x2, y2). */
+/** Draws a line from (x1, y1) to (x2, y2). */
 const line = (x1, y1, x2, y2, style) => draw("line", [x1, y1, x2, y2], style);
 
-/** A rectangle, `w` wide and `h` high, with its top left corner at (x, y). */
+/** Draws a rectangle, `w` wide and `h` high, with its top left corner at (x, y). */
 const rect = (x, y, w, h, style) => draw("rect", [x, y, w, h], style);
 
-/** A polygon with these corners: `polygon(x1, y1, x2, y2, x3, y3)`, or one array of pairs. */
+/**
+ * Draws a polygon with the given corners: `polygon(x1, y1, x2, y2, x3, y3)`, or one array of
+ * pairs.
+ */
 function polygon(...points) {
   const last = points.at(-1);
   const own = typeof last === "object" && !Array.isArray(last) ? points.pop() : {};
@@ -77,12 +84,16 @@ function polygon(...points) {
   draw("polygon", numbers, own);
 }
 
-/** A text whose base line starts at (x, y); `size` is its height in pixels, `align` left, center or right. */
+/**
+ * Draws a text whose base line starts at (x, y). In the style, `size` is its height in pixels, and
+ * `align` is left, center or right.
+ */
 const text = (words, x, y, style) => draw("text", [String(words), x, y], style);
 
 /**
- * A picture with its top left corner at (x, y), `w` wide and `h` high, or as large as it is. It is the path or the bytes
- * of a PNG, JPEG, GIF, WebP or SVG, or a `data:` address, and is sent when first drawn.
+ * Draws a picture with its top left corner at (x, y), `w` wide and `h` high, or in its own size.
+ * The picture is given as the path or the bytes of a PNG, JPEG, GIF, WebP or SVG, or as a `data:`
+ * address. It is sent when it is first drawn.
  */
 function image(picture, x, y, w, h, style) {
   if (typeof w === "object" && w !== null) [w, style] = [undefined, w];
@@ -93,7 +104,7 @@ function image(picture, x, y, w, h, style) {
   sentImages.add(name);
 }
 
-/** A picture's short name, made from its contents, and its `data:` address. */
+/** The picture's short name, a digest of its contents, and its `data:` address. */
 function known(picture) {
   const isBytes = picture instanceof Uint8Array;
   if (!isBytes && typeof picture !== "string") {
@@ -108,6 +119,7 @@ function known(picture) {
   return images.get(key);
 }
 
+/** The `data:` address of a picture. */
 function address(picture) {
   if (typeof picture === "string") {
     if (picture.startsWith("data:image/")) return picture;
@@ -122,10 +134,11 @@ function address(picture) {
     throw new RangeError(`image: the picture has more than ${MAX_IMAGE_BYTES} bytes; make it smaller`);
   }
   const data = Buffer.from(picture);
-  return `data:${kind(data.subarray(0, 12).toString("latin1"))};base64,${data.toString("base64")}`;
+  return `data:${mimetype(data.subarray(0, 12).toString("latin1"))};base64,${data.toString("base64")}`;
 }
 
-function kind(start) {
+/** The MIME type of a picture that begins with these bytes. */
+function mimetype(start) {
   if (start.startsWith("\x89PNG\r\n\x1a\n")) return "image/png";
   if (start.startsWith("\xff\xd8\xff")) return "image/jpeg";
   if (start.startsWith("GIF8")) return "image/gif";
@@ -134,16 +147,19 @@ function kind(start) {
   throw new TypeError("image: this is no PNG, JPEG, GIF, WebP or SVG");
 }
 
-/** Takes away all that was drawn. */
+/** Removes everything that was drawn on the current layer. */
 const clear = () => command("clear", [], true);
 
-/** Paints the whole canvas in one colour, over all that was drawn. */
+/** Paints the whole canvas in one colour, over everything that was drawn. */
 const background = (...given) => command("background", [colour("background", given)], true);
 
-/** Makes the canvas `w` wide and `h` high, and empty. It is 400 by 400 before. */
+/** Makes the canvas `w` wide and `h` high, and clears it. Its initial size is 400 by 400. */
 const size = (w, h) => command("size", [w, h], false);
 
-/** Draws on this layer from now on: 0, the lowest, to 9. `clear` and `background` are of one layer alone. */
+/**
+ * Selects the layer for all further drawing, from 0, the lowest, to 9. `clear` and `background`
+ * affect only the selected layer.
+ */
 function layer(number) {
   if (!Number.isInteger(number) || number < 0 || number > 9) {
     throw new RangeError(`layer: a whole number from 0 to 9 is needed, not ${number}`);
@@ -153,14 +169,14 @@ function layer(number) {
 
 // Style
 
-/** A colour as the page takes it, from its name or its red, green and blue. */
+/** A colour as CSS, from its name or its red, green and blue parts. */
 function colour(call, given) {
   if (given.length === 1 && Array.isArray(given[0])) given = given[0];
   if (given.length === 1 && given[0] === null) return "none";
   if (given.length === 1 && typeof given[0] === "string") return given[0];
   if ((given.length === 3 || given.length === 4) && given.every(isNumber)) {
     const [red, green, blue] = given.slice(0, 3).map((part) => Math.trunc(part + 0.5));
-    return given.length === 3 ? `rgb(${red},${green},${blue})` : `rgba(${red},${green},${blue},${short(given[3])})`;
+    return given.length === 3 ? `rgb(${red},${green},${blue})` : `rgba(${red},${green},${blue},${roundNumber(given[3])})`;
   }
   throw new TypeError(
     `${call}: a colour is a text such as "red" or "#ff0000", or three numbers from 0 to 255, not ${given}`,
@@ -176,18 +192,24 @@ function unset(key) {
   style = others;
 }
 
-/** Fills shapes with this colour from now on; `fill(null)` leaves them empty, `fill()` is as at the start. */
+/**
+ * Sets the fill colour of further shapes. `fill(null)` leaves them unfilled; `fill()` restores the
+ * default.
+ */
 const fill = (...given) => (given.length > 0 ? set("fill", colour("fill", given)) : unset("fill"));
 
-/** Outlines shapes in this colour from now on; `stroke(null)` not at all, `stroke()` is as at the start. */
+/**
+ * Sets the colour of outlines and lines. `stroke(null)` draws none; `stroke()` restores the
+ * default.
+ */
 const stroke = (...given) => (given.length > 0 ? set("stroke", colour("stroke", given)) : unset("stroke"));
 
-/** How wide lines and outlines are from now on; without a number as at the start. */
+/** Sets the width of outlines and lines. Without an argument it restores the default. */
 const width = (pixels) => (pixels === undefined ? unset("width") : set("width", pixels));
 
-// Where to draw
+// Transformation
 
-/** What is drawn from now on is first moved by this matrix, then as before. */
+/** Applies a matrix to further shapes before the current transformation. */
 function transform(a, b, c, d, e, f) {
   const [a0, b0, c0, d0, e0, f0] = matrix;
   matrix = [
@@ -203,22 +225,22 @@ function transform(a, b, c, d, e, f) {
 /** Moves the origin by (x, y). */
 const translate = (x, y) => transform(1, 0, 0, 1, x, y);
 
-/** Turns what is drawn from now on clockwise about the origin. */
+/** Rotates further shapes clockwise about the origin. */
 function rotate(degrees) {
   const [c, s] = [Math.cos((degrees * Math.PI) / 180), Math.sin((degrees * Math.PI) / 180)];
   transform(c, s, -s, c, 0, 0);
 }
 
-/** Makes what is drawn from now on `x` times as wide and `y` (or also `x`) times as high. */
+/** Scales further shapes by `x` in width and by `y` in height; without `y` by `x` in both. */
 const scale = (x, y = x) => transform(x, 0, 0, y, 0, 0);
 
-/** Remembers style, origin, angle and scale until `pop`. */
+/** Saves the style and the transformation until `pop`. */
 function push() {
   if (saved.length >= MAX_PUSHES) throw new Error(`push: ${MAX_PUSHES} pushes have no pop`);
   saved.push([style, matrix]);
 }
 
-/** Brings back what the last `push` remembered. */
+/** Restores the style and the transformation of the last `push`. */
 function pop() {
   if (saved.length === 0) throw new Error("pop: there was no push");
   [style, matrix] = saved.pop();
@@ -230,74 +252,85 @@ let nextFrame = 0;
 let isWaiting = false;
 
 /**
- * Shows what was drawn since the last frame, all at once, and waits for the time of the next, `fps` a second. Handlers
- * are called meanwhile.
+ * Shows everything that was drawn since the last frame at once, and waits for the time of the next
+ * frame, at `fps` frames per second. Event handlers are called while it waits.
  */
 function frame(fps = MAX_FRAMES_A_SECOND) {
-  if (isWaiting) throw new Error("frame: the last frame is still being waited for: write `await frame()`");
+  if (isWaiting) throw new Error("frame: the program did not wait for the last frame: write `await frame()`");
   if (!(fps > 0 && fps <= MAX_FRAMES_A_SECOND)) {
     throw new RangeError(`frame: from 1 to ${MAX_FRAMES_A_SECOND} frames a second can be shown, not ${fps}`);
   }
   command("frame", [], false);
-  for (const tap of oldTaps) if (taps.has(tap)) letGo(tap);
+  for (const tap of oldTaps) if (taps.has(tap)) forget(tap);
   const now = performance.now();
-  // A frame that took too long is not made up for by a hurry.
+  // After a frame that took too long, the next one gets its full time.
   nextFrame = Math.max(nextFrame + 1000 / fps, now);
   isWaiting = true;
   return new Promise((resolve) => {
-    const wake = () => {
+    const resume = () => {
       isWaiting = false;
       oldTaps = [...taps.keys()];
       resolve();
     };
     const left = nextFrame - now;
-    // A timer is late by up to a millisecond, which the next frame's wait makes good.
-    if (left >= 1) setTimeout(wake, Math.floor(left));
-    else setImmediate(wake);
+    // A timer is late by up to a millisecond; the wait of the next frame is shorter by that time.
+    if (left >= 1) setTimeout(resume, Math.floor(left));
+    else setImmediate(resume);
   });
 }
 
 // Mouse and keyboard
 
 const state = { x: 0, y: 0 };
-const down = new Set(); // the buttons, by number, and the keys, by name, that count as pressed
-const unseen = new Set(); // those of them that the program has not asked for since they went down
-const taps = new Map(); // those that are up again already, unseen; and when they were first asked for
-let oldTaps = []; // those that the program has had a frame's time to ask for
+// Buttons, by number, and keys, by name, that count as pressed.
+const down = new Set();
+// Those in `down` that the program has not asked for since they were pressed.
+const unseen = new Set();
+// Those in `down` that were released before the program asked for them, with the time of the first
+// question or 0.
+const taps = new Map();
+// The taps at the end of the last frame; they are forgotten at the end of the current one.
+let oldTaps = [];
 let isWatching = false;
 
-function press(what) {
-  if (!down.has(what) || taps.has(what)) unseen.add(what);
-  down.add(what);
-  taps.delete(what);
+function press(input) {
+  if (!down.has(input) || taps.has(input)) unseen.add(input);
+  down.add(input);
+  taps.delete(input);
 }
 
-function release(what) {
-  if (!unseen.has(what)) letGo(what);
-  else if (!taps.has(what)) taps.set(what, 0);
+function release(input) {
+  if (!unseen.has(input)) forget(input);
+  else if (!taps.has(input)) taps.set(input, 0);
 }
 
-function letGo(what) {
-  for (const all of [down, unseen, taps]) all.delete(what);
+function forget(input) {
+  for (const all of [down, unseen, taps]) all.delete(input);
 }
 
-/** Whether it is pressed; what was only tapped is for as long as a frame, so that no loop can miss it. */
-function isDown(what) {
-  if (taps.has(what)) {
+/**
+ * Whether a key or button counts as pressed. After a tap it counts as pressed for the time of a
+ * frame, so that no loop misses it.
+ */
+function isDown(input) {
+  if (taps.has(input)) {
     const now = performance.now();
-    taps.set(what, taps.get(what) || now);
-    if (now - taps.get(what) > TAP_MS) letGo(what);
-  } else unseen.delete(what);
-  return down.has(what);
+    taps.set(input, taps.get(input) || now);
+    if (now - taps.get(input) > TAP_MS) forget(input);
+  } else unseen.delete(input);
+  return down.has(input);
 }
 
-/** A key's name for polling: `"left"` is the arrow, `"space"` the space bar, `"a"` also `"A"`. */
+/**
+ * A key's name for polling: `"left"` for the arrow, `"space"` for the space bar, `"a"` also for
+ * `"A"`.
+ */
 function plainKey(name) {
   const lower = name.toLowerCase();
   return lower === " " ? "space" : lower.replace(/^arrow/, "");
 }
 
-/** From now on keeps in mind where the mouse is and what is pressed. */
+/** Starts to record the position of the mouse and the pressed keys and buttons. */
 function poll() {
   if (isWatching) return;
   isWatching = true;
@@ -307,27 +340,29 @@ function poll() {
     else if (event === "mouseup") release(data?.button ?? 0);
     else if (event === "keydown" && typeof data?.key === "string") press(plainKey(data.key));
     else if (event === "keyup" && typeof data?.key === "string") release(plainKey(data.key));
-    // What is let go now goes unseen.
-    else if (event === "blur") [...down].forEach(letGo);
+    // The page does not receive the release of a key or button while it has no focus.
+    else if (event === "blur") [...down].forEach(forget);
   });
 }
 
-/** Asks for a value of the state. It moves on at each `await`. */
-const polled = (ask) => (argument) => {
+/**
+ * Makes a function that returns a value of the state. The state changes only during an `await`.
+ */
+const polled = (getValue) => (argument) => {
   poll();
-  return ask(argument);
+  return getValue(argument);
 };
 
-/** Where the mouse is, in pixels from the left. */
+/** The position of the mouse, in pixels from the left. */
 const mouseX = polled(() => state.x);
-/** Where the mouse is, in pixels from the top. */
+/** The position of the mouse, in pixels from the top. */
 const mouseY = polled(() => state.y);
-/** Whether a mouse button is down: 0 the left, 1 the middle, 2 the right one. */
+/** Whether a mouse button is pressed: 0 is the left, 1 the middle, 2 the right one. */
 const mousePressed = polled((button = 0) => isDown(button));
-/** Whether a key is down, e.g. `"a"`, `"left"`, `"space"`, `"enter"`. */
+/** Whether a key is pressed, e.g. `"a"`, `"left"`, `"space"`, `"enter"`. */
 const keyPressed = polled((key) => isDown(plainKey(key)));
 
-/** A call that sets a handler for an event, and returns a function that takes it back. */
+/** Makes a function that adds a handler for an event and returns a function that removes it. */
 function handlerOf(event, adapt) {
   return (handler) => {
     if (typeof handler !== "function") throw new TypeError(`the handler of ${event} must be a function`);

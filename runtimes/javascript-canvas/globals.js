@@ -1,6 +1,7 @@
 "use strict";
 
-// Loaded by Node before a program (NODE_OPTIONS): puts the canvas in scope. A program's own names win.
+// Node loads this file before a program (NODE_OPTIONS). It defines the canvas's functions as
+// global names, which a program may redefine.
 
 const { isMainThread } = require("node:worker_threads");
 
@@ -9,6 +10,7 @@ if (isMainThread) {
   for (const [name, value] of Object.entries(canvas)) {
     Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
   }
-  // A program is a module, so that it can `await frame()`; `require` works in it all the same.
+  // A program is an ES module, so that it can `await frame()`. This makes `require` work in it,
+  // too.
   globalThis.require = require("node:module").createRequire("/code/");
 }

@@ -1,4 +1,4 @@
-"""Test mode: runs pytest on the working directory and prints one JSON object of results, and nothing else."""
+"""Test mode: runs pytest in the working directory and prints the results as one JSON object."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import sys
 import tempfile
 import time
 
-# How much of what pytest says is kept where it could not run at all.
+# The last bytes of pytest's output that are reported if pytest could not run at all.
 MAX_DETAIL_BYTES = 64 * 1024
 
 
 class Results:
-    """A plugin that writes down how each test ended; its setup, its call and its teardown are one."""
+    """A plugin of pytest that records the result of each test.
+
+    Setup, call and teardown of a test have one result together.
+    """
 
     def __init__(self) -> None:
         self._testcases: dict[str, dict] = {}
@@ -40,9 +43,10 @@ class Results:
     def add_report(self, report, seconds: float) -> None:
         detail = report.longreprtext
         crash = getattr(report.longrepr, "reprcrash", None)
-        # A file that cannot be imported has only text, whose last line says why, after pytest's mark "E".
-        last = (detail.rstrip().splitlines() or [""])[-1]
-        message = crash.message if crash else last.removeprefix("E").strip()
+        # If a file cannot be imported, the report is only text. Its last line is the error after
+        # the mark "E".
+        last_line = (detail.rstrip().splitlines() or [""])[-1]
+        message = crash.message if crash else last_line.removeprefix("E").strip()
         self.add(report.nodeid or "collection", report.outcome, seconds, message, detail)
 
     def pytest_runtest_logreport(self, report) -> None:
@@ -54,32 +58,32 @@ class Results:
 
 
 def main() -> int:
-    """Runs the tests; 0 where all passed, 1 where not."""
+    """Runs the tests. Returns 0 if all have passed, otherwise 1."""
     try:
         import pytest
     except ImportError:
-        print("There is no pytest here. Install it with: apt-get install python3-pytest", file=sys.stderr)
+        print("pytest is not installed. Install it with: apt-get install python3-pytest", file=sys.stderr)
         return 1
-    began = time.monotonic()
+    started = time.monotonic()
     results = Results()
-    # The tests and pytest itself may print; standard output is for the results alone.
-    with os.fdopen(os.dup(1), "w") as stdout, tempfile.TemporaryFile() as said:
+    # The tests and pytest may print, but standard output must contain only the results.
+    with os.fdopen(os.dup(1), "w") as stdout, tempfile.TemporaryFile() as output:
         for descriptor in (1, 2):
-            os.dup2(said.fileno(), descriptor)
+            os.dup2(output.fileno(), descriptor)
         options = ["-q", "-p", "no:cacheprovider", "--no-header", "--color=no"]
         status = pytest.main(options, plugins=[results])
         if status > pytest.ExitCode.TESTS_FAILED and status != pytest.ExitCode.NO_TESTS_COLLECTED:
             if results.count("failed") == 0:  # e.g. a conftest.py with a syntax error
                 sys.stdout.flush()
-                said.seek(max(0, said.tell() - MAX_DETAIL_BYTES))
-                detail = said.read().decode(errors="replace")
+                output.seek(max(0, output.tell() - MAX_DETAIL_BYTES))
+                detail = output.read().decode(errors="replace")
                 results.add("pytest", "failed", 0.0, f"pytest ended with status {int(status)}", detail)
         is_passed = status == pytest.ExitCode.OK
         stats = {
             "tests": len(results.testcases),
             "passed": results.count("passed"),
             "failed": results.count("failed"),
-            "time_taken": round(time.monotonic() - began, 6),
+            "time_taken": round(time.monotonic() - started, 6),
         }
         outcome = "passed" if is_passed else "failed"
         json.dump({"outcome": outcome, "testcases": results.testcases, "stats": stats}, stdout)

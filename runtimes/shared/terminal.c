@@ -1,27 +1,29 @@
 /*
- * Preloaded into programs that use C's stdio: standard input and output behave as on a terminal, though they are pipes.
+ * Makes standard input and output of programs that use C's stdio behave as on a terminal, although
+ * they are pipes. The library is preloaded into the programs (LD_PRELOAD).
  *
- * On a terminal stdio writes a line when it is complete, and writes what is left before it waits for input. Both come
- * from line buffering: of stdout for the first, of stdin for the second (glibc writes line-buffered output out
- * before it fills a line-buffered input).
+ * On a terminal, stdio writes each line when it is complete, and writes the rest before it waits
+ * for input. The first follows from line buffering of stdout, the second from line buffering of
+ * stdin: glibc flushes line-buffered output before it fills a line-buffered input.
  */
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /*
- * Whether a descriptor is the session's own pipe: that of the first process, which leads the session (setsid(2)).
- * A pipe between two commands of a script is not, and stays as fast as it always is.
+ * Whether a descriptor is the session's own pipe, which is the pipe of the session leader
+ * (setsid(2)). A pipe between two commands of a script is not; it keeps its full buffering and its
+ * speed.
  */
-static int is_the_sessions(int fd) {
-    char leaders[64];
-    struct stat own, its;
-    snprintf(leaders, sizeof leaders, "/proc/%ld/fd/%d", (long)getsid(0), fd);
-    return fstat(fd, &own) == 0 && S_ISFIFO(own.st_mode) && stat(leaders, &its) == 0 && own.st_ino == its.st_ino &&
-           own.st_dev == its.st_dev;
+static int is_session_pipe(int fd) {
+    char leader_path[64];
+    struct stat own, leader;
+    snprintf(leader_path, sizeof leader_path, "/proc/%ld/fd/%d", (long)getsid(0), fd);
+    return fstat(fd, &own) == 0 && S_ISFIFO(own.st_mode) && stat(leader_path, &leader) == 0 &&
+           own.st_ino == leader.st_ino && own.st_dev == leader.st_dev;
 }
 
 __attribute__((constructor)) static void behave_as_on_a_terminal(void) {
-    if (is_the_sessions(STDOUT_FILENO)) setvbuf(stdout, NULL, _IOLBF, 0);
-    if (is_the_sessions(STDIN_FILENO)) setvbuf(stdin, NULL, _IOLBF, 0);
+    if (is_session_pipe(STDOUT_FILENO)) setvbuf(stdout, NULL, _IOLBF, 0);
+    if (is_session_pipe(STDIN_FILENO)) setvbuf(stdin, NULL, _IOLBF, 0);
 }

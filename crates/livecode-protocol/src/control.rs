@@ -1,8 +1,10 @@
-//! What server and supervisor say to each other over the supervisor's socket: one JSON object a line.
+//! The messages between server and supervisor on the supervisor's socket, one JSON object per
+//! line, and those between server and spawner.
 //!
-//! The server speaks first ([`SupervisorRequest::Hello`]), the supervisor answers ([`SupervisorNotice::Hello`]); after that each
-//! sends when it has something to say. Output itself does not pass here: it is in the journal, and
-//! [`SupervisorNotice::Progress`] says how far it reaches.
+//! The server sends [`SupervisorRequest::Hello`] first and the supervisor answers with
+//! [`SupervisorNotice::Hello`]. After that each side may send at any time. The program's output is
+//! not sent on the socket: it is in the journal, and [`SupervisorNotice::Progress`] reports the
+//! journal's length.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,191 +15,204 @@ use crate::{
     stream::Signal,
 };
 
-/// The version this build speaks.
+/// The protocol version of this build.
 ///
-/// | version | what is new |
+/// | version | change |
 /// | --- | --- |
-/// | 1 | |
-/// | 2 | [`SupervisorNotice::Progress`] says when the program or a client last did something; [`SupervisorNotice::Hello`] with a version that the
-///       server does not speak is followed by the end of the connection |
+/// | 1 | the first version |
+/// | 2 | [`SupervisorNotice::Progress`] has the time of the last activity (`active_us`) |
+/// | 2 | the server closes the connection if it does not support the version in the `Hello` notice |
 pub const VERSION: u32 = 2;
-/// The oldest version this build still understands.
+/// The oldest protocol version that this build supports.
 pub const OLDEST_VERSION: u32 = 1;
-/// The longest line either side accepts, in bytes. An input of 64 KiB takes at most six times that in JSON escapes.
+/// The longest line that either side accepts, in bytes. An input of 64 KiB takes at most six times
+/// that size in JSON escapes.
 pub const MAX_LINE_BYTES: usize = 512 * 1024;
 /// Name of the supervisor's socket in the session's folder.
 pub const SOCKET: &str = "socket";
 
-/// Name of the file in the session's folder that says which process supervises it.
+/// Name of the file in the session's folder that holds the [`SupervisorIdentity`].
 pub const STATE_FILE: &str = "state.json";
 
-/// Which process supervises a session, in a form that cannot be mistaken for another after a reboot, or when a process
-/// number comes back: both numbers and the boot must be the same.
+/// Identifies the process that supervises a session, even after a reboot or after its pid is
+/// reused: another process differs in the boot id, the pid or the start time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SupervisorIdentity {
-    /// The [`VERSION`] it speaks.
+    /// The supervisor's [`VERSION`].
     pub version: u32,
     /// /proc/sys/kernel/random/boot_id (proc_sys_kernel(5)).
     pub boot_id: String,
-    /// Its process number.
+    /// The process id.
     pub pid: u32,
-    /// Field 22 of /proc/PID/stat (proc_pid_stat(5)): clock ticks from boot to the start of the process.
+    /// When the process started, in clock ticks since boot: field 22 of /proc/PID/stat
+    /// (proc_pid_stat(5)).
     pub pid_start_ticks: u64,
 }
 
 impl SupervisorIdentity {
-    /// Field 22 of the text of a /proc/PID/stat. The name in parentheses may itself hold spaces and parentheses; 20 fields
-    /// follow its end up to the 22nd.
+    /// Extracts field 22, the start time, from the text of a /proc/PID/stat. Field 2 is the
+    /// process name in parentheses, which may itself contain spaces and parentheses. So the fields
+    /// are counted from the last closing parenthesis, after which field 22 is the 20th.
     pub fn start_ticks(stat: &str) -> Option<u64> {
         stat.rsplit(')').next()?.split_whitespace().nth(19)?.parse().ok()
     }
 }
 
-/// What a server asks of its spawner: one datagram, with a socket attached whose end says that it is done.
+/// A request of the server to its spawner: one datagram with a socket attached. The end of
+/// that socket reports that the request is done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SpawnerRequest {
-    /// Fork a supervisor for the session; the socket is its first connection.
+    /// Start a supervisor for the session; the socket becomes its first connection.
     Start(SessionId),
-    /// Kill what a dead supervisor left of the session's sandbox, and remove its cgroups.
+    /// Kill the processes that a dead supervisor has left in the session's sandbox, and remove its
+    /// cgroups.
     Sweep(SessionId),
 }
 
-/// What a server asks of a supervisor.
+/// A request of the server to a supervisor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub enum SupervisorRequest {
-    /// The greeting: which version the server would speak.
+    /// The first message of a connection, with the version that the server prefers.
     Hello {
         /// The server's [`VERSION`].
         version: u32,
     },
-    /// Pass something in to the program. Answered by [`SupervisorNotice::Delivered`] or [`SupervisorNotice::Refused`] with the same tag.
+    /// Deliver something to the program. The supervisor answers with
+    /// [`SupervisorNotice::Delivered`] or [`SupervisorNotice::Refused`] with the same tag.
     Deliver {
-        /// Chosen by the server, unique on this connection.
+        /// A number chosen by the server, unique on this connection.
         tag: u64,
-        /// The client's id of it: what was delivered once under an id is not delivered again.
+        /// The client's id for the delivery. A second delivery with the same id is not passed on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<Value>,
-        /// What to pass in.
+        /// The delivery.
         item: Delivery,
     },
-    /// Kill the program; its outcome becomes `cancelled`. Answered by the end of the journal.
+    /// Kill the program, whose outcome becomes `cancelled`. The answer is the closing entry of the
+    /// journal.
     Cancel,
 }
 
-/// Something that goes in to a program.
+/// Something that is delivered to a program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Delivery {
-    /// Bytes for its standard input.
+    /// Bytes for the standard input.
     Input {
         /// The bytes.
         data: crate::run_spec::Contents,
-        /// Close standard input after them.
+        /// Whether standard input is closed after them.
         eof: bool,
     },
-    /// A line for its message channel.
+    /// A line for the message channel.
     Event {
-        /// The whole message as the program will read it, one line without its newline.
+        /// The whole message as the program reads it: one line, without the newline.
         line: String,
     },
-    /// A signal for its process group.
+    /// A signal for the process group.
     Signal {
-        /// Which.
+        /// The signal.
         signal: Signal,
     },
 }
 
-/// How much of a session's sandbox was ready before there was a session for it.
+/// How much was prepared before the session existed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StartKind {
-    /// Nothing.
+    /// Nothing was prepared.
     #[default]
     Cold,
-    /// The sandbox.
+    /// The sandbox was warm.
     Sandbox,
-    /// The sandbox, and the interpreter in it.
+    /// The sandbox was warm and the interpreter in it was started.
     Interpreter,
 }
 
-/// What a supervisor tells a server.
+/// A message of a supervisor to the server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "notice", rename_all = "snake_case")]
 pub enum SupervisorNotice {
-    /// The answer to [`SupervisorRequest::Hello`]. A [`SupervisorNotice::Progress`] follows at once.
+    /// The answer to [`SupervisorRequest::Hello`]. A [`SupervisorNotice::Progress`] follows at
+    /// once.
     Hello {
-        /// The version the supervisor will speak: the lower of both.
+        /// The version that the supervisor will use: the lower of both.
         version: u32,
-        /// What of the sandbox this machine could not enforce, one sentence each.
+        /// The parts of the sandbox that this machine could not enforce, one sentence each.
         #[serde(default)]
         degraded: Vec<String>,
-        /// How much was ready when the session came.
+        /// How much was prepared before the session existed.
         #[serde(default)]
         start: StartKind,
     },
-    /// The journal has grown. Only the latest matters, so a supervisor may leave earlier ones out.
+    /// The journal has grown. Only the latest such notice matters, so a supervisor may skip
+    /// earlier ones.
     Progress {
         /// Number of the last entry.
         entries: u64,
-        /// Length of the whole records of the journal, in bytes: readers read up to here.
+        /// Length of the journal's complete records, in bytes. Readers read up to this position.
         bytes: u64,
-        /// When the program started, in microseconds since the epoch; absent while it has not.
+        /// When the program started, in microseconds since the epoch; absent before that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         started_us: Option<u64>,
-        /// When the program last wrote something or a client last passed something in, in microseconds since the epoch;
-        /// absent where the supervisor speaks version 1, or nothing was done yet.
+        /// When the program last wrote something or a client last sent something, in microseconds
+        /// since the epoch; absent before that, and from supervisors of version 1.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         active_us: Option<u64>,
-        /// Where the program came from, once that is known; absent where nothing is compiled.
+        /// Where the compiled program came from, once that is known; absent if nothing is
+        /// compiled.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         compiled: Option<Compiled>,
-        /// How much room what was compiled takes in the cache, where this session has put it there, in bytes.
+        /// Size of the artefacts in the compile cache, in bytes, if this session has stored them
+        /// there.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stored_bytes: Option<u64>,
-        /// Whether the last entry is the closing one.
+        /// Whether the last entry is the closing entry.
         ended: bool,
     },
-    /// The supervisor has what came under this tag (or had it already, by its id) and will pass it in.
+    /// The supervisor has accepted the delivery with this tag, or had already accepted one with
+    /// the same id, and will pass it on to the program.
     Delivered {
-        /// The tag.
+        /// The tag of the delivery.
         tag: u64,
     },
-    /// It was not taken, and the program will not see it.
+    /// The delivery was refused; the program will not receive it.
     Refused {
-        /// The tag.
+        /// The tag of the delivery.
         tag: u64,
-        /// Why, for the client to read.
+        /// Why the delivery was refused, as a text for the client.
         error: String,
     },
 }
 
-/// What a spawner says once, when it is ready or cannot be.
+/// The message that a spawner sends once, at its start: it is ready, or it cannot make sandboxes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SpawnerReady {
-    /// What of the sandbox this machine cannot enforce, one sentence each.
+    /// The parts of the sandbox that this machine cannot enforce, one sentence each.
     pub degraded: Vec<String>,
-    /// Why no sandbox can be made here at all; the spawner has ended.
+    /// Why no sandbox can be made on this machine at all. The spawner then exits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// Payload of a journal's closing entry: how a session ended.
+/// The payload of a journal's closing entry: how the session ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClosingEntry {
-    /// The number the world sees: exit code, 128 plus a signal, or the outcome's own.
+    /// The exit status that clients see: the program's exit code, 128 plus a signal number, or the
+    /// outcome's own code.
     pub exitstatus: i32,
-    /// How it ended.
+    /// The class of the end.
     pub outcome: Outcome,
-    /// When the program started, in microseconds since the epoch; 0 where it never did.
+    /// When the program started, in microseconds since the epoch; 0 if it never started.
     pub started_us: u64,
-    /// When it ended, in microseconds since the epoch.
+    /// When the session ended, in microseconds since the epoch.
     pub ended_us: u64,
-    /// What it used, where that could be measured.
+    /// The resources that the session used, if they could be measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<crate::session::Usage>,
-    /// Where the program came from; absent where nothing was compiled.
+    /// Where the compiled program came from; absent if nothing was compiled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compiled: Option<Compiled>,
 }

@@ -1,4 +1,4 @@
-//! The one checked type for names of files that come from outside.
+//! The validated type for file names that clients send.
 
 use std::{fmt, str::FromStr};
 
@@ -6,26 +6,26 @@ use serde::{Deserialize, Serialize};
 
 /// The name of a file of a session: a relative path that stays inside the working directory.
 ///
-/// A value of this type can be joined to a directory and written with `O_EXCL` without any further
-/// check: it has no empty, `.` or `..` part, no control character, no part that a command would take
-/// for an option, and bounded length and depth.
+/// A value of this type can be joined to a directory and opened with `O_EXCL` without further
+/// checks: it has no empty, `.` or `..` part, no control character, no part that a command would
+/// take for an option, and its length and depth are bounded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileName(String);
 
 impl FileName {
-    /// The longest name, in bytes, all parts together.
+    /// Maximum length of all parts together, in bytes.
     pub const MAX_BYTES: usize = 1024;
-    /// The longest single part, in bytes (`NAME_MAX` of Linux).
+    /// Maximum length of one part, in bytes (`NAME_MAX` of Linux).
     pub const MAX_PART_BYTES: usize = 255;
-    /// The deepest name, in parts.
+    /// Maximum number of parts.
     pub const MAX_DEPTH: usize = 16;
 
-    /// A name that is written in the source.
+    /// Makes a file name from a literal in the source.
     ///
     /// # Panics
-    /// Where it is not one.
+    /// If the literal is not a valid file name.
     pub fn from_static(name: &'static str) -> Self {
-        name.parse().expect("a name in the source is well-formed")
+        name.parse().expect("a file name in the source is valid")
     }
 
     /// The name as text.
@@ -33,28 +33,29 @@ impl FileName {
         &self.0
     }
 
-    /// The folders that must exist before the file can, outermost first: `a`, `a/b` for `a/b/c`.
+    /// The folders that must exist before the file can be created, outermost first: `a` and `a/b`
+    /// for `a/b/c`.
     pub fn parents(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(at, _)| &self.0[..at])
     }
 }
 
-/// Why a text cannot name a file of a session.
+/// Why a text is not a valid file name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadFileName {
-    /// It is empty, or a part of it is.
+    /// The name or one of its parts is empty.
     #[error("a file name and each of its parts must not be empty")]
     Empty,
-    /// It is absolute or has a `.` or `..` part.
+    /// The name is absolute or has a `.` or `..` part.
     #[error("a file name must stay inside the working directory: no leading '/', no '.' or '..' part")]
-    Leaves,
-    /// It holds a NUL, a newline or another control character.
+    OutsideFolder,
+    /// The name contains a NUL, a newline or another control character.
     #[error("a file name must not hold control characters")]
-    Control,
+    ControlCharacter,
     /// A part starts with a hyphen.
     #[error("no part of a file name may start with '-', which commands take for an option")]
-    Option,
-    /// It is too long or too deep.
+    LooksLikeOption,
+    /// The name is too long or has too many parts.
     #[error(
         "a file name has at most {} bytes, {} in one part, and {} parts",
         FileName::MAX_BYTES,
@@ -72,15 +73,15 @@ impl FromStr for FileName {
             return Err(BadFileName::TooLong);
         }
         if text.starts_with('/') {
-            return Err(BadFileName::Leaves);
+            return Err(BadFileName::OutsideFolder);
         }
         for part in text.split('/') {
             match part {
                 "" => return Err(BadFileName::Empty),
-                "." | ".." => return Err(BadFileName::Leaves),
-                _ if part.starts_with('-') => return Err(BadFileName::Option),
+                "." | ".." => return Err(BadFileName::OutsideFolder),
+                _ if part.starts_with('-') => return Err(BadFileName::LooksLikeOption),
                 _ if part.len() > Self::MAX_PART_BYTES => return Err(BadFileName::TooLong),
-                _ if part.chars().any(char::is_control) => return Err(BadFileName::Control),
+                _ if part.chars().any(char::is_control) => return Err(BadFileName::ControlCharacter),
                 _ => {}
             }
         }
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ordinary_names_pass() {
+    fn ordinary_names_are_accepted() {
         for name in ["main.py", "lib/deep/x.txt", ".hidden", "mit Leerzeichen.txt", "ünï.c", "a..b"] {
             assert_eq!(name.parse::<FileName>().unwrap().as_str(), name);
         }
@@ -121,22 +122,22 @@ mod tests {
     }
 
     #[test]
-    fn names_that_could_do_harm_do_not() {
+    fn dangerous_names_are_rejected() {
         use BadFileName::*;
         let long = "x".repeat(5000);
         let cases = [
             ("", Empty),
             ("a//b", Empty),
             ("a/", Empty),
-            ("../x", Leaves),
-            ("/x", Leaves),
-            ("a/../../x", Leaves),
-            (".", Leaves),
-            ("./x", Leaves),
-            ("a\0b", Control),
-            ("a\nb", Control),
-            ("-rf", Option),
-            ("a/-rf", Option),
+            ("../x", OutsideFolder),
+            ("/x", OutsideFolder),
+            ("a/../../x", OutsideFolder),
+            (".", OutsideFolder),
+            ("./x", OutsideFolder),
+            ("a\0b", ControlCharacter),
+            ("a\nb", ControlCharacter),
+            ("-rf", LooksLikeOption),
+            ("a/-rf", LooksLikeOption),
             (&long, TooLong),
         ];
         for (name, why) in cases {

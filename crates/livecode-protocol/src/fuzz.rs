@@ -1,5 +1,6 @@
-//! What must hold of words whatever bytes they come in. Called by `fuzz/`, and by a test with its seeds.
-#![allow(clippy::unwrap_used, missing_docs)] // a panic is what says that something does not hold
+//! Properties that every parser of this crate must have for any input. The fuzz targets in `fuzz/`
+//! call these functions, and a test calls them with the seeds.
+#![allow(clippy::unwrap_used, missing_docs)] // a panic reports a violated property
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -16,13 +17,13 @@ use crate::{
     },
 };
 
-/// A message of a client's: understood, or answered by an `error` that says why.
+/// A client's message is either parsed or answered with an `error` that gives the reason.
 pub fn stream_message(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (id, item) = match ClientMessage::parse(text) {
         Err(ClientMessageError { error, msg }) => {
             assert!(!error.is_empty());
-            // It is shown as the value it is, or else as the text.
+            // The error contains the message as JSON if it is JSON, otherwise as text.
             let value = serde_json::from_str::<Value>(text).unwrap_or_else(|_| text.into());
             assert_eq!(msg, value);
             serde_json::to_string(&ServerMessage::Error { error, msg }).unwrap();
@@ -50,33 +51,36 @@ pub fn stream_message(data: &[u8]) {
             Delivery::Event { line }
         }
     };
-    // What a client may send is a line that a supervisor takes, and means the same there.
+    // Every message that a client may send fits into a line for the supervisor, which parses it to
+    // the same delivery.
     let line =
         serde_json::to_string(&SupervisorRequest::Deliver { tag: u64::MAX, id: id.clone(), item }).unwrap();
     assert!(!line.contains('\n'));
     assert!(line.len() <= MAX_LINE_BYTES || text.len() > MAX_CLIENT_MESSAGE_BYTES);
-    let SupervisorRequest::Deliver { id: read, .. } = serde_json::from_str(&line).unwrap() else {
+    let SupervisorRequest::Deliver { id: parsed_id, .. } = serde_json::from_str(&line).unwrap() else {
         panic!("{line}")
     };
-    assert_eq!(read, id);
-    assert!(is_stable::<SupervisorRequest>(line.as_bytes()));
+    assert_eq!(parsed_id, id);
+    assert!(round_trips::<SupervisorRequest>(line.as_bytes()));
 }
 
-/// A document between server, spawner and supervisor: refused, or read and written again it is the same.
+/// A document between server, spawner and supervisor is either rejected, or it stays the same when
+/// it is parsed, written and parsed again.
 pub fn documents(data: &[u8]) {
-    is_stable::<SupervisorRequest>(data);
-    is_stable::<SupervisorNotice>(data);
-    is_stable::<SpawnerRequest>(data);
-    is_stable::<SpawnerReady>(data);
-    is_stable::<SupervisorIdentity>(data);
-    is_stable::<RunSpec>(data);
+    round_trips::<SupervisorRequest>(data);
+    round_trips::<SupervisorNotice>(data);
+    round_trips::<SpawnerRequest>(data);
+    round_trips::<SpawnerReady>(data);
+    round_trips::<SupervisorIdentity>(data);
+    round_trips::<RunSpec>(data);
     if let Ok(text) = std::str::from_utf8(data) {
         SupervisorIdentity::start_ticks(text);
     }
 }
 
-/// Whether it is one; where it is, what is written of it is read as the same.
-fn is_stable<T: Serialize + DeserializeOwned>(data: &[u8]) -> bool {
+/// Whether `data` parses as a `T`. If so, asserts that writing and parsing the document preserves
+/// it.
+fn round_trips<T: Serialize + DeserializeOwned>(data: &[u8]) -> bool {
     let Ok(document) = serde_json::from_slice::<T>(data) else { return false };
     let written = serde_json::to_string(&document).unwrap();
     assert!(!written.contains('\n'), "a document is one line");
@@ -94,7 +98,7 @@ mod tests {
     use super::seeds::each_seed;
 
     #[test]
-    fn the_seeds_hold() {
+    fn the_seeds_violate_no_property() {
         each_seed("stream_message", super::stream_message);
         each_seed("control", super::documents);
     }

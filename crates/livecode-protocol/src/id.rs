@@ -1,4 +1,4 @@
-//! The name of a session.
+//! The identifier of a session.
 
 use std::{fmt, str::FromStr};
 
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// A session's identifier: 128 random bits, written as 32 lower-case hexadecimal digits.
 ///
-/// Whoever knows the id of a session that a foreign page made may use it, so it must not be
-/// guessable (OWASP ASVS 7.2 asks for at least 128 bits).
+/// An id must not be guessable, since everybody who knows the id of a session that was created by
+/// another site's page may use the session. OWASP ASVS 7.2 asks for at least 128 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId([u8; 16]);
 
@@ -15,7 +15,8 @@ impl SessionId {
     /// Length of the written form, in characters.
     pub const LENGTH: usize = 32;
 
-    /// An id from 16 bytes, which the caller must have drawn from a cryptographic source.
+    /// Makes an id from 16 bytes, which must come from a cryptographically secure random
+    /// generator.
     pub fn from_random(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
@@ -76,14 +77,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn the_written_form_parses_to_the_same_id() {
         let id = SessionId::from_random(*b"\x00\x01\xfe\xff0123456789ab");
         assert_eq!(id.to_string(), "0001feff303132333435363738396162");
         assert_eq!(id.to_string().parse::<SessionId>().unwrap(), id);
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn other_texts_are_rejected() {
         for text in
             ["", "d953d41febcc", "0001FEFF303132333435363738396162", "../../../../../../../etc/passwd/1"]
         {

@@ -1,15 +1,16 @@
-//! Every word that crosses a boundary of LiveCode, written down once.
+//! The messages and documents that cross LiveCode's process and network boundaries. Each type is
+//! defined once, here.
 //!
-//! | module | who speaks | to whom |
+//! | module | between | content |
 //! | --- | --- | --- |
-//! | [`session`] | HTTP clients | the server: the documents of `/sessions` |
-//! | [`stream`] | websocket clients | the server: the messages of a stream, v0.1 and v0.2 |
-//! | [`warm`] | the server | a spawner: what to make ready before there is a session |
-//! | [`run_spec`] | the server | a supervisor, through a file: what to run, and within which limits |
-//! | [`control`] | the server | a supervisor, through its socket: input in, progress out |
-//! | [`session_folder`] | server and supervisor | each other: the files of a session |
+//! | [`session`] | HTTP clients and the server | the documents of `/sessions` |
+//! | [`stream`] | websocket clients and the server | the messages of a stream, v0.1 and v0.2 |
+//! | [`warm`] | the server and its spawners | what is prepared before a session exists |
+//! | [`run_spec`] | the server and a supervisor, in a file | what to run, and its limits |
+//! | [`control`] | the server and a supervisor, on a socket | input, and the session's progress |
+//! | [`session_folder`] | server and supervisor, on disk | the files in a session's folder |
 //!
-//! Nothing here does I/O, and nothing here knows how a program is run.
+//! This crate does no I/O, and it does not depend on how programs are run.
 
 pub mod control;
 pub mod file_name;

@@ -1,5 +1,5 @@
-//! What the server orders a supervisor to run. Written once as `order.json` in the session's folder,
-//! before the supervisor exists, and never changed.
+//! What a supervisor is to run. The server writes it once, as `order.json` in the session's
+//! folder, before the supervisor exists, and never changes it.
 
 use std::path::PathBuf;
 
@@ -8,119 +8,125 @@ use serde::{Deserialize, Serialize};
 
 use crate::{FileName, SessionId};
 
-/// The name of the order's file in the session's folder.
+/// Name of the run spec's file in the session's folder.
 pub const RUN_SPEC_FILE: &str = "order.json";
 
-/// One program to run, with everything decided: no default is left to be filled in.
+/// One program to run. Every default is already filled in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunSpec {
-    /// The protocol between server and supervisor that this order is written in.
+    /// The [`control::VERSION`](crate::control::VERSION) of the server that wrote the run spec. No
+    /// code reads it at present.
     pub version: u32,
-    /// The session it belongs to.
+    /// The session that the program belongs to.
     pub id: SessionId,
-    /// A number that no other session has while this one lives. In root mode it picks the uid.
+    /// A number that is unique among living sessions. In root mode the sandbox's uid follows from
+    /// it.
     pub slot: u32,
-    /// Commands run before the program, in order; the first that fails ends the session with its status.
+    /// Commands that run before the program, in this order. The first that fails ends the session
+    /// with its exit status.
     pub compile: Vec<Step>,
-    /// The program.
+    /// The command of the program.
     pub run: Step,
-    /// The program's whole environment, but for what the supervisor adds (`LIVECODE_FD`).
+    /// The program's whole environment, except for `LIVECODE_FD`, which the supervisor adds.
     pub env: Vec<(String, String)>,
-    /// Files laid into the working directory.
+    /// Files that are created in the working directory.
     pub files: Vec<RunFile>,
-    /// The whole of standard input, or `None` where input comes later as messages.
+    /// The whole standard input, or `None` if input arrives later as messages.
     pub stdin: Option<Contents>,
-    /// Read-only trees of the machine that the program sees besides `/usr`.
+    /// Read-only directories of the machine that the program sees besides `/usr`.
     pub mounts: Vec<Mount>,
-    /// Limits of the session as a whole.
+    /// Limits of the session as a whole, from its start to its end.
     pub limits: SessionLimits,
-    /// Where what the compile steps make is kept for the next order of the same; `None` where it is not.
+    /// Where the results of the compile steps are found or stored; `None` if they are not cached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CompileCacheSlot>,
 }
 
-/// Where what compile steps make is found, or kept.
+/// The place in the compile cache where the artefacts of one session's compile steps are found or
+/// stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompileCacheSlot {
-    /// The folder of all entries, absolute.
+    /// The folder of the whole cache, as an absolute path.
     pub folder: PathBuf,
-    /// The entry's name: a digest of all that the compile steps see.
+    /// Name of this slot: a digest of everything that the compile steps can read.
     pub key: String,
-    /// Files, or folders of files, that the program needs of what the compile steps make: absolute, in a writable folder.
+    /// Artefacts: files, or folders of files, that the compile steps create and the program needs.
+    /// The paths are absolute and in a writable folder of the sandbox.
     pub artefacts: Vec<PathBuf>,
-    /// The largest entry, in bytes; larger ones are not kept.
+    /// Largest total size of the artefacts, in bytes. Larger results are not stored.
     pub entry_bytes: u64,
-    /// Room that the disk must have when an entry is kept, in bytes.
+    /// Free space that the disk must have when the artefacts are stored, in bytes.
     pub min_free_bytes: u64,
 }
 
-/// What must be known of a sandbox before it is made. The rest of an order it may be told later, so that one can be made
-/// before there is a session for it.
+/// The parts of a run spec that must be known when a sandbox is made. Everything else can be set
+/// later, so that a warm sandbox can be made before its session exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxLayout {
-    /// As [`RunSpec::mounts`].
+    /// Read-only directories of the machine, as in [`RunSpec::mounts`].
     pub mounts: Vec<Mount>,
-    /// As [`SessionLimits::disk_bytes`].
+    /// Size of the writable file systems in bytes, as in [`SessionLimits::disk_bytes`].
     pub disk_bytes: u64,
-    /// As [`SessionLimits::disk_files`].
+    /// Number of files on them, as in [`SessionLimits::disk_files`].
     pub disk_files: u64,
 }
 
 impl RunSpec {
-    /// What of this order the sandbox must be made for.
+    /// The layout that the sandbox of this session must have.
     pub fn layout(&self) -> SandboxLayout {
         self.limits.layout(&self.mounts)
     }
 }
 
-/// One command of an order.
+/// One command of a session: a compile step or the program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Step {
-    /// Program and arguments; the program is searched in the order's `PATH`.
+    /// The executable and its arguments. The executable is searched in the `PATH` of
+    /// [`RunSpec::env`].
     pub argv: Vec<String>,
     /// Limits that hold while this step runs.
     pub limits: StepLimits,
 }
 
-/// A file of an order.
+/// A file that is created before the first step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunFile {
-    /// Where, below the working directory.
+    /// Its path, relative to the working directory.
     pub name: FileName,
-    /// What is in it.
+    /// Its contents.
     pub contents: Contents,
 }
 
-/// A read-only tree of the machine shown inside the sandbox.
+/// A directory of the machine that is mounted read-only in the sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
-    /// Where it is on the machine, absolute.
+    /// Absolute path on the machine.
     pub source: PathBuf,
-    /// Where the program sees it, absolute, outside `/usr`.
+    /// Absolute path in the sandbox, outside `/usr`.
     pub target: PathBuf,
 }
 
-/// Bytes in a JSON document: as text where they are UTF-8, else base64.
+/// Bytes in a JSON document: as text if they are UTF-8, otherwise as base64.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Contents {
-    /// The bytes are this text's.
+    /// The bytes are the UTF-8 encoding of this text.
     Text(String),
-    /// The bytes in base64 (RFC 4648, section 4).
+    /// The bytes are encoded as base64 (RFC 4648, section 4).
     Base64(String),
 }
 
 impl Contents {
-    /// The document form of `bytes`.
+    /// The representation of `bytes`.
     pub fn new(bytes: Vec<u8>) -> Self {
         String::from_utf8(bytes)
             .map_or_else(|e| Self::Base64(BASE64_STANDARD.encode(e.as_bytes())), Self::Text)
     }
 
-    /// The bytes themselves.
+    /// The bytes.
     ///
     /// # Errors
-    /// Where the base64 is not base64; an order that a server wrote has none such.
+    /// If the base64 is malformed, which it never is in a run spec that a server has written.
     pub fn into_bytes(self) -> Result<Vec<u8>, base64::DecodeError> {
         match self {
             Self::Text(text) => Ok(text.into_bytes()),
@@ -129,40 +135,47 @@ impl Contents {
     }
 }
 
-/// Limits that hold for a session from its start to its end.
+/// Limits of a session as a whole, from its start to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionLimits {
-    /// Wall clock of all steps together, in milliseconds; outcome `timeout`.
+    /// Wall-clock time of all steps together, in milliseconds. A session that exceeds it ends with
+    /// outcome `timeout`.
     pub wall_ms: u64,
-    /// Bytes of output the journal takes; outcome `output`.
+    /// Size of the output that the journal accepts, in bytes. A session that exceeds it ends with
+    /// outcome `output`.
     pub output_bytes: u64,
-    /// Bytes of the working directory, `/tmp` and `/dev/shm` together; the program sees `ENOSPC`.
+    /// Size of the working directory, `/tmp` and `/dev/shm` together, in bytes. A write beyond it
+    /// fails with `ENOSPC`.
     pub disk_bytes: u64,
-    /// Files and folders of the same; the program sees `ENOSPC`.
+    /// Number of files and folders in the same directories. Creating more fails with `ENOSPC`.
     pub disk_files: u64,
-    /// Share of the machine's processors, in thousandths of one.
+    /// CPU share of all processes together, in thousandths of one processor.
     pub cpu_millicores: u32,
-    /// How long neither the program nor a client may do anything, in milliseconds; outcome `timeout`. A client that comes
-    /// back and only reads has done nothing. Absent in orders of version 1: no limit but the wall clock.
+    /// Idle timeout, in milliseconds: a session in which for this time the program writes nothing
+    /// and no client sends anything ends with outcome `timeout`. A client that only reads does not
+    /// count. The field is absent in run specs of version 1; then only the wall-clock limit
+    /// applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_ms: Option<u64>,
 }
 
 impl SessionLimits {
-    /// The layout of a sandbox with these limits, in which `mounts` are seen.
+    /// The layout of a sandbox with these limits and `mounts`.
     pub fn layout(&self, mounts: &[Mount]) -> SandboxLayout {
         SandboxLayout { mounts: mounts.to_vec(), disk_bytes: self.disk_bytes, disk_files: self.disk_files }
     }
 }
 
-/// Limits that hold for one step.
+/// Limits of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepLimits {
-    /// CPU time of all processes together, in milliseconds; outcome `cpu`.
+    /// CPU time of all processes together, in milliseconds. A step that exceeds it ends the
+    /// session with outcome `cpu`.
     pub cpu_ms: u64,
-    /// Memory of all processes and of the files they hold in memory, in bytes; outcome `memory`.
+    /// Memory of all processes and of their files in memory, in bytes. A step that exceeds it ends
+    /// the session with outcome `memory`.
     pub memory_bytes: u64,
-    /// Processes and threads at once; the program sees `EAGAIN`.
+    /// Number of processes and threads at once. Creating more fails with `EAGAIN`.
     pub processes: u32,
 }
 
@@ -171,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contents_keep_every_byte() {
+    fn contents_preserve_every_byte() {
         for bytes in [b"plain".to_vec(), b"\xff\x00\xfe".to_vec(), vec![]] {
             let json = serde_json::to_string(&Contents::new(bytes.clone())).unwrap();
             assert_eq!(serde_json::from_str::<Contents>(&json).unwrap().into_bytes().unwrap(), bytes);

@@ -1,4 +1,5 @@
-//! What is made ready before there is a session for it.
+//! Settings of a spawner: which sandboxes and which interpreter are prepared before a session
+//! exists.
 
 use std::path::PathBuf;
 
@@ -6,63 +7,73 @@ use serde::{Deserialize, Serialize};
 
 use crate::run_spec::{RunSpec, SandboxLayout, StepLimits};
 
-/// How a spawner is set up.
+/// How a spawner is set up. The server passes this to the spawner on its command line, as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SpawnerSettings {
     /// The server's data directory.
     pub data_dir: PathBuf,
-    /// The sandboxes to be made ahead, if any.
+    /// The pool of warm sandboxes; `None` if the spawner makes each sandbox on request.
     pub warm: Option<WarmPoolSettings>,
-    /// The interpreter that the spawner is, if it is one.
+    /// The interpreter zygote that makes the spawner's sandboxes; `None` if the spawner's own
+    /// zygote makes them. The interpreter zygote is a separate process beside the spawner.
     pub template: Option<InterpreterZygote>,
 }
 
-/// Sandboxes that wait for a program.
+/// How a spawner's pool of warm sandboxes is set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WarmPoolSettings {
-    /// What they are made for. An order for another is a cold start.
+    /// The layout of the warm sandboxes. A session with another layout gets a new sandbox: a cold
+    /// start.
     pub layout: SandboxLayout,
-    /// The limits they are made with; set anew where an order says otherwise.
+    /// The limits that the warm sandboxes are made with. They are changed if a session has others.
     pub limits: StepLimits,
-    /// The same of the CPU share, in thousandths of a processor.
+    /// The CPU share that the warm sandboxes are made with, in thousandths of a processor. It is
+    /// changed if a session has another.
     pub cpu_millicores: u32,
-    /// How many may wait at once.
+    /// The largest number of warm sandboxes at once.
     pub sandboxes_max: u32,
 }
 
-/// An interpreter that was started once, and goes on as a session's program in a copy of its process.
+/// An interpreter that is started once, as a zygote. Clones of its process go on as the programs
+/// of sessions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterpreterZygote {
-    /// Where the interpreter is on the machine.
+    /// Path of the interpreter on the machine.
     pub interpreter: PathBuf,
-    /// The file it runs, in the working directory.
+    /// Name of the file that the interpreter runs, in the working directory.
     pub source: String,
-    /// How such a program's command begins: program and arguments up to the file.
+    /// How the command of a fitting program begins: the program and its arguments up to the file.
     pub argv: Vec<String>,
-    /// The environment that it was started with.
+    /// The environment that the interpreter was started with, sorted by name.
     pub env: Vec<(String, String)>,
 }
 
-/// Variables that an interpreter or its C library reads when it starts, besides those that start with a [`SHAPING_PREFIXES`].
-const SHAPING: [&str; 5] = ["HOME", "LANG", "LANGUAGE", "TZ", "TZDIR"];
-const SHAPING_PREFIXES: [&str; 6] = ["PYTHON", "LC_", "LD_", "MALLOC_", "GLIBC_", "LOCPATH"];
-/// Of those, the one that the template looks at again.
-const READ_AGAIN: &str = "PYTHONPATH";
+/// Environment variables that an interpreter or its C library reads only at its start, besides
+/// those that begin with one of the [`STARTUP_VARIABLE_PREFIXES`].
+const STARTUP_VARIABLES: [&str; 5] = ["HOME", "LANG", "LANGUAGE", "TZ", "TZDIR"];
+/// Prefixes of further environment variables that are read only at the start.
+const STARTUP_VARIABLE_PREFIXES: [&str; 6] = ["PYTHON", "LC_", "LD_", "MALLOC_", "GLIBC_", "LOCPATH"];
+/// A variable with one of these prefixes that the zygote's clones read again, so that a session
+/// may set it to another value.
+const REREAD_VARIABLE: &str = "PYTHONPATH";
 
 impl InterpreterZygote {
-    /// Whether a program of this order would find all that the interpreter found when it started.
-    pub fn fits(&self, order: &RunSpec) -> bool {
-        order.run.argv.starts_with(&self.argv)
-            && order.files.iter().any(|file| file.name.as_str() == self.source)
-            && shaping(&order.env).eq(shaping(&self.env))
+    /// Whether a clone of this interpreter can run the program of `run_spec`: the command begins
+    /// as that of the zygote, the source file exists, and all variables that matter at the start
+    /// of the interpreter have the same values.
+    pub fn fits(&self, run_spec: &RunSpec) -> bool {
+        run_spec.run.argv.starts_with(&self.argv)
+            && run_spec.files.iter().any(|file| file.name.as_str() == self.source)
+            && startup_variables(&run_spec.env).eq(startup_variables(&self.env))
     }
 }
 
-/// The variables that shape an interpreter, which come sorted by name.
-fn shaping(env: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
+/// The variables of `env` that an interpreter reads only at its start. `env` must be sorted by
+/// name.
+fn startup_variables(env: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
     env.iter().filter(|(name, _)| {
-        name != READ_AGAIN
-            && (SHAPING.contains(&name.as_str())
-                || SHAPING_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        name != REREAD_VARIABLE
+            && (STARTUP_VARIABLES.contains(&name.as_str())
+                || STARTUP_VARIABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
     })
 }

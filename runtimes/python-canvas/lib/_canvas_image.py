@@ -1,4 +1,4 @@
-"""Pictures for the canvas. Imported when first one is drawn."""
+"""Encodes pictures for the canvas. Imported when the first picture is drawn."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 from base64 import b64encode
 from typing import Any
 
-MAX_IMAGE_BYTES = 3 * 1024 * 1024 - 4096  # in base64, within a message
-BEGINNINGS = {
+MAX_IMAGE_BYTES = 3 * 1024 * 1024 - 4096  # the base64 form must fit into a message
+SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
     b"GIF8": "image/gif",
@@ -16,11 +16,11 @@ BEGINNINGS = {
     b"<?xml": "image/svg+xml",
 }
 
-_known: dict[Any, tuple[str, str]] = {}  # by path or bytes: a picture is read once
+_known: dict[Any, tuple[str, str]] = {}  # from path or bytes, so that a picture is read once
 
 
 def address(picture: Any) -> tuple[str, str]:
-    """A picture's short name, made from its contents, and its ``data:`` address."""
+    """The picture's short name, a digest of its contents, and its ``data:`` address."""
     if isinstance(picture, os.PathLike):
         picture = os.fspath(picture)
     if isinstance(picture, (bytearray, memoryview)):
@@ -43,13 +43,13 @@ def _address(picture: str | bytes) -> str:
             picture = file.read(MAX_IMAGE_BYTES + 1)
     if len(picture) > MAX_IMAGE_BYTES:
         raise ValueError(f"image: the picture has more than {MAX_IMAGE_BYTES} bytes; make it smaller")
-    return f"data:{_kind(picture)};base64,{b64encode(picture).decode()}"
+    return f"data:{_mimetype(picture)};base64,{b64encode(picture).decode()}"
 
 
-def _kind(data: bytes) -> str:
-    for beginning, kind in BEGINNINGS.items():
-        if data.startswith(beginning):
-            return kind
+def _mimetype(data: bytes) -> str:
+    for signature, mimetype in SIGNATURES.items():
+        if data.startswith(signature):
+            return mimetype
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     raise ValueError(f"image: this is no PNG, JPEG, GIF, WebP or SVG; it starts with {data[:8]!r}")

@@ -1,10 +1,10 @@
-"""Names of colours, as tkinter knows them, and what they are on a page."""
+"""Converts tkinter's names of colours to colours of a page."""
 
 from __future__ import annotations
 
 import re
 
-# The names that pages know too.
+# Colours whose names are the same in CSS.
 NAMES = dict(
     pair.split("=")
     for pair in """
@@ -33,14 +33,15 @@ sienna=a0522d silver=c0c0c0 skyblue=87ceeb slateblue=6a5acd slategray=708090 sla
 springgreen=00ff7f steelblue=4682b4 tan=d2b48c teal=008080 thistle=d8bfd8 tomato=ff6347 turquoise=40e0d0
 violet=ee82ee wheat=f5deb3 white=ffffff whitesmoke=f5f5f5 yellow=ffff00 yellowgreen=9acd32""".split()
 )
-# X11's names end with a number for a shade: 1 is the colour itself, or a little lighter than the one without number.
+# The names of X11 can end with a number for a shade, whose factor is given here. Shade 1 is the
+# colour itself.
 SHADES = {"1": 1.0, "2": 0.932, "3": 0.804, "4": 0.545}
-# Where the colour with 1 is another than the one without.
+# Colours whose shade 1 differs from the colour without a number.
 BRIGHT = {"green": "00ff00", "maroon": "ff34b3", "purple": "9b30ff", "orchid": "ff83fa", "brown": "ff4040"}
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """Red, green and blue, from 0 to 255. A KeyError says that there is no such colour."""
+    """Red, green and blue, each from 0 to 255. Raises a KeyError if there is no such colour."""
     if not isinstance(colour, str):
         raise KeyError(colour)
     if colour.startswith("#"):
@@ -70,7 +71,7 @@ def _parts(digits: str, shade: float) -> tuple[int, int, int]:
 
 
 def hexadecimal(colour: str) -> str:
-    """A colour as a page takes it; none stays none."""
+    """A colour in CSS's hexadecimal form. An empty colour stays empty."""
     if colour == "":
         return ""
     return "#%02x%02x%02x" % rgb(colour)

@@ -1,8 +1,9 @@
-"""Items of a canvas that may change, as draw messages, which once sent only can be painted over.
+"""Paints the items of a tkinter canvas with draw messages.
 
-What turtles leave behind is painted on layer 0, each thing once. Turtles themselves, and whatever else keeps changing,
-are on layer 1, which is cleared and painted again with each change. Only where something is taken out of layer 0 is that
-painted afresh.
+Items can change, but a draw message cannot be changed once it is sent.
+The lines that turtles leave behind are painted on layer 0, each item once. Turtles and other items
+that change often are on layer 1, which is cleared and repainted after each change. Layer 0 is
+repainted only if an item on it changes or is removed.
 """
 
 from __future__ import annotations
@@ -12,27 +13,28 @@ from typing import Any
 
 import livecode
 
-# Places are sent in hundredths of a pixel.
+# Coordinates are sent with two decimal places of a pixel.
 DIGITS = 2
-# What has changed so often on layer 0 moves to layer 1.
+# An item that has changed this often on layer 0 moves to layer 1.
 CHANGES_UNTIL_MOVING = 3
-# A program that moves its turtles without a pause is not shown faster than this: a window takes its time too.
+# Upper bounds for a program that moves its turtles without pausing. A window would slow it down,
+# too.
 MAX_CHANGES_A_SECOND = 120
 MAX_BYTES_A_SECOND = 1_000_000
 
 
 class Item:
-    """A polygon, line, text or image."""
+    """An item of the canvas: a polygon, line, text or image."""
 
     def __init__(self, kind: str, painter: Painter) -> None:
         self.kind = kind
         self.coords: tuple[float, ...] = ()
         self.options: dict[str, Any] = {}
         self.bindings: dict[str, list[Any]] = {}
-        self.shift = (0.0, 0.0)  # from its canvas's places to the page's
-        self.height = 0  # above the other items
+        self.shift = (0.0, 0.0)  # from coordinates of its canvas to those of the page
+        self.height = 0  # order of the items, the uppermost has the greatest
         self.is_moving = False
-        # What of it is on layer 0 by now.
+        # The options, coordinates and shift that are on layer 0, if it is painted there.
         self.painted: tuple[dict[str, Any], tuple[float, ...], tuple[float, float]] | None = None
         self._painter = painter
         self._changes = 0
@@ -48,7 +50,7 @@ class Item:
             self._painter.changed.add(self)
 
     def count_change(self) -> None:
-        """Notes that layer 0 has to be painted afresh for this item."""
+        """Counts that layer 0 must be repainted because this item has changed."""
         self._changes += 1
         if self._changes >= CHANGES_UNTIL_MOVING and not self.is_moving:
             self.is_moving = True
@@ -62,7 +64,7 @@ class Item:
         return bool(self.options.get("fill")) and len(self.coords) >= 2
 
     def holds(self, x: float, y: float, box: Any) -> bool:
-        """Whether a place is on it."""
+        """Whether the point is on the item. ``box`` is the item's bounding box."""
         if self.kind != "polygon":
             near = float(self.options.get("width", 1)) / 2 if self.kind == "line" else 0.0
             if not (box[0] - near <= x <= box[2] + near and box[1] - near <= y <= box[3] + near):
@@ -86,14 +88,14 @@ class Item:
         return False
 
     def extends_painted(self) -> bool:
-        """Whether it is a line that has grown at its end since it was painted, and is else the same."""
+        """Whether the item is a line that has only grown at its end since it was painted."""
         if self.kind != "line" or self.painted is None:
             return False
         options, coords, shift = self.painted
         return options == self.options and shift == self.shift and self.coords[: len(coords)] == coords
 
     def shapes(self, after: int = 0) -> list[dict[str, Any]]:
-        """Its draw messages; of a line those beyond its first `after` coordinates."""
+        """The item's draw messages; of a line only those beyond its first `after` coordinates."""
         if not self.is_visible():
             return []
         points = self._points()
@@ -125,7 +127,7 @@ class Item:
             if ends[:2] != ends[2:]:
                 segments.append(_shape("line", ends, {"stroke": colour, "width": width}))
         if not segments and begin == 0:
-            # A line without length is a dot: the end of the pen.
+            # A line without length is drawn as a dot of the pen's width.
             segments.append(_shape("circle", [points[0], points[1], width], {"fill": colour, "stroke": "none"}))
         return segments
 
@@ -146,10 +148,10 @@ class Item:
 
 
 class Painter:
-    """The page: what is on it, and what has to be sent to change it."""
+    """Keeps track of what is on the page, and sends what changes it."""
 
     def __init__(self) -> None:
-        self.is_stale = True  # whether layer 0 must be painted afresh
+        self.is_stale = True  # whether layer 0 must be repainted
         self.changed: set[Item] = set()
         self._moving: set[Item] = set()
         self._is_layer_1_stale = False
@@ -158,7 +160,7 @@ class Painter:
         self._free_at = 0.0
 
     def remove(self, item: Item) -> None:
-        """Takes note that an item is no more."""
+        """Removes an item from the page at the next painting."""
         self.is_stale = self.is_stale or item.painted is not None
         self.changed.discard(item)
         if item in self._moving:
@@ -166,7 +168,7 @@ class Painter:
             self._is_layer_1_stale = self._is_layer_1_stale or item.is_visible()
 
     def paint(self, canvases: list[tuple[tuple[float, float, float, float], str, dict[int, Item]]]) -> None:
-        """Sends what has changed, and nothing where nothing has."""
+        """Sends all changes since the last call. Sends nothing if there are none."""
         if not canvases or not (self.is_stale or self._is_layer_1_stale or self.changed):
             return
         messages: list[dict[str, Any]] = []
@@ -213,7 +215,10 @@ class Painter:
         return shapes
 
     def _additions(self, canvases: list[Any]) -> list[dict[str, Any]]:
-        """What is new on layer 0. What is above something new is painted again, over it."""
+        """The messages for new items on layer 0.
+
+        Items above a new item are painted again, over it.
+        """
         messages: list[dict[str, Any]] = []
         new = set()
         for item in self.changed:

@@ -1,6 +1,9 @@
-"""What Python's turtle module asks of tkinter: a window, a canvas of items, events, timers and two dialogs.
+"""The parts of tkinter that Python's turtle module uses.
 
-The canvas keeps its items as tkinter's does; `_turtle_paint` turns them into draw messages whenever it is updated.
+These are a window, a canvas with items, events, timers and dialogs.
+
+The canvas keeps its items as that of tkinter does. `_turtle_paint` converts them to draw messages
+at each update.
 """
 
 from __future__ import annotations
@@ -21,11 +24,12 @@ from _turtle_paint import Item, Painter
 
 SUNKEN, HORIZONTAL, ROUND = "sunken", "horizontal", "round"
 
-# The window that a turtle program gets is half of this wide, and three quarters of it high.
+# The window of a turtle program is half as wide as the screen and three quarters as high.
 SCREEN_WIDTH, SCREEN_HEIGHT = 1200, 900
-# tkinter's measure is points, a page's is pixels.
+# tkinter measures fonts in points, a page in pixels.
 PIXELS_A_POINT = 4 / 3
-# A text's width is needed where the turtle moves along with it; what fonts there are only the page knows.
+# Estimates of a text's dimensions, as factors of its height. The turtle moves by a text's width,
+# but only the page knows the fonts.
 WIDTH_OF_HEIGHT = 0.55
 LINE_OF_HEIGHT = 1.25
 DESCENT_OF_HEIGHT = 0.25
@@ -43,18 +47,18 @@ KEYSYMS = {
 
 
 class TclError(Exception):
-    """What tkinter raises."""
+    """The exception of tkinter."""
 
 
 class Event:
-    """What a bound function is given: places in whole pixels."""
+    """The argument of a bound function. Coordinates are in whole pixels."""
 
     def __init__(self, x: float = 0, y: float = 0, keysym: str = "") -> None:
         self.x, self.y, self.keysym = int(x), int(y), keysym
 
 
 class Interpreter:
-    """Events, timers and the one page that all canvases share."""
+    """The events, the timers and the page, which all canvases share."""
 
     def __init__(self) -> None:
         self.painter = Painter()
@@ -70,22 +74,26 @@ class Interpreter:
         heapq.heappush(self._timers, (due, next(self._numbers), function, arguments))
 
     def call(self, function: Any, *arguments: Any) -> None:
-        """As tkinter does, says what went wrong in a function that an event called, and goes on."""
+        """Calls a function for an event.
+
+        Like tkinter, prints the traceback of an exception and continues.
+        """
         try:
             function(*arguments)
         except Exception as error:
-            if type(error).__name__ != "Terminator":  # which ends what still runs once the window is closed
+            # A Terminator is the exception that ends a turtle program after its window is closed.
+            if type(error).__name__ != "Terminator":
                 traceback.print_exc()
 
     def paint(self) -> None:
-        """Shows what has changed."""
+        """Shows all changes on the page."""
         livecode._flush()
         self.painter.paint([(it.place, it.bg, it.items) for it in self.canvases if it.is_shown()])
 
     def update(self) -> None:
-        """Shows what has changed, and does what is due."""
+        """Shows all changes, and calls the functions of timers that are due and of events."""
         self.paint()
-        # Functions may add timers and events; those are for the next time.
+        # Timers that these functions add are handled in the next update.
         now = time.monotonic()
         due = []
         while self._timers and self._timers[0][0] <= now:
@@ -96,7 +104,7 @@ class Interpreter:
             self._handle(event)
 
     def mainloop(self) -> None:
-        """Goes on while anything can still happen."""
+        """Runs until the window is destroyed, or no timer is left and no event can arrive."""
         while not self.is_destroyed:
             self.update()
             if self.is_destroyed:
@@ -144,23 +152,27 @@ class Interpreter:
             for canvas in self.canvases:
                 if (at := canvas.inside(x, y)) is not None:
                     canvas.on_button("<Motion>", None, Event(*at))
-            # Whatever was pressed upon gets the movements until the button is let go.
+            # The item under a pressed button gets the mouse movements until the button is
+            # released.
             for held, (canvas, item) in tuple(self._pressed.items()):
                 canvas.on_button(f"<Button{held}-Motion>", item, Event(*canvas.relative(x, y)))
 
 
 interpreter = Interpreter()
-# A window closes with its program, a page does not: what was drawn last stays there to be seen.
+# Unlike a window, the page stays after the program has ended, so the last drawing must be sent.
 atexit.register(interpreter.paint)
 
 
 def mainloop() -> None:
-    """tkinter's own."""
+    """Implements ``tkinter.mainloop``."""
     interpreter.mainloop()
 
 
 class Widget:
-    """What windows, frames and canvases have in common. What has no meaning on a page does nothing."""
+    """The base of windows, frames and canvases.
+
+    Methods that have no meaning on a page do nothing.
+    """
 
     tk = interpreter
 
@@ -214,15 +226,15 @@ class Widget:
 
 
 class Frame(Widget):
-    """A part of a window."""
+    """A part of a window, which has no function here."""
 
 
 class Scrollbar(Widget):
-    """Pages have their own."""
+    """A scroll bar, which has no function here: the page has its own."""
 
 
 class Tk(Widget):
-    """The window, whose canvas has its size."""
+    """The window. Its size is that of its canvas."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -236,7 +248,7 @@ class Tk(Widget):
 
 
 class PhotoImage:
-    """A picture from a file, or an empty one."""
+    """A picture from a file or from data, or an empty picture."""
 
     def __init__(self, file: str | None = None, width: int = 0, height: int = 0, data: Any = None, **_: Any) -> None:
         self.width_pixels, self.height_pixels, self.source = width, height, b""
@@ -268,7 +280,7 @@ class PhotoImage:
 
 
 class Canvas(Widget):
-    """Items in their order, the lowest first."""
+    """A canvas. Its items are kept in drawing order, the lowest first."""
 
     def __init__(self, master: Any = None, width: float = 300, height: float = 200, bg: str = "white", **_: Any):
         super().__init__(master)
@@ -282,12 +294,12 @@ class Canvas(Widget):
         self._arrange()
 
     def _arrange(self) -> None:
-        """Several canvases stand one below the other, as pack() does it."""
+        """Places several canvases one below the other, as pack() does."""
         top = 0.0
         for canvas in interpreter.canvases:
             canvas.place = (0.0, top, canvas.width, canvas.height)
             top += canvas.height
-            # The middle of what can be scrolled is in the middle of the window.
+            # The middle of the scroll region is in the middle of the window.
             left = (canvas.region[0] + canvas.region[2] - canvas.width) / 2
             upper = (canvas.region[1] + canvas.region[3] - canvas.height) / 2
             canvas.origin = left, upper
@@ -334,14 +346,14 @@ class Canvas(Widget):
             raise TclError(f"unknown color name {colour!r}") from None
         return red * 257, green * 257, blue * 257
 
-    # Places
+    # Coordinates
 
     def relative(self, x: float, y: float) -> tuple[float, float]:
-        """A place on the page as one in this canvas."""
+        """Converts a point of the page to one of this canvas."""
         return x - self.place[0], y - self.place[1]
 
     def inside(self, x: float, y: float) -> tuple[float, float] | None:
-        """The same, if it is in it."""
+        """The same as ``relative``, but None if the point is outside the canvas."""
         at = self.relative(x, y)
         return at if 0 <= at[0] < self.width and 0 <= at[1] < self.height else None
 
@@ -354,7 +366,10 @@ class Canvas(Widget):
     # Items
 
     def is_shown(self) -> bool:
-        """A window is made before it has a size: until then its width is a part of the screen's."""
+        """Whether the canvas has its size.
+
+        Before that, its width is only a fraction of the screen's width.
+        """
         return self.width > 1 and self.height > 1
 
     def _create(self, kind: str, coords: Any, options: dict[str, Any]) -> int:
@@ -380,7 +395,7 @@ class Canvas(Widget):
         return self._create("text", coords, {"fill": "black", "text": "", "anchor": "center", **options})
 
     def itemconfigure(self, number: int, **options: Any) -> None:
-        """Changes an item's looks."""
+        """Changes options of an item."""
         item = self.items.get(number)
         if item is None:
             return
@@ -399,7 +414,7 @@ class Canvas(Widget):
     itemconfig = itemconfigure
 
     def coords(self, number: int, *coords: Any) -> list[float]:
-        """Moves an item, or says where it is."""
+        """Moves an item if coordinates are given, and returns its coordinates."""
         item = self.items.get(number)
         if item is None:
             return []
@@ -408,7 +423,7 @@ class Canvas(Widget):
         return list(item.coords)
 
     def delete(self, *numbers: Any) -> None:
-        """Takes items away."""
+        """Deletes items."""
         for number in tuple(self.items) if "all" in numbers else numbers:
             item = self.items.pop(number, None)
             if item is not None:
@@ -437,7 +452,7 @@ class Canvas(Widget):
         return tuple(self.items)
 
     def bbox(self, number: int) -> tuple[float, float, float, float] | None:
-        """The box around an item."""
+        """The bounding box of an item."""
         item = self.items.get(number)
         if item is None:
             return None
@@ -456,7 +471,7 @@ class Canvas(Widget):
         return min(xs), min(ys), max(xs), max(ys)
 
     def topmost(self, x: float, y: float) -> Item | None:
-        """The uppermost visible item at a place."""
+        """The uppermost visible item at a point."""
         for number in reversed(self.items):
             item = self.items[number]
             if item.is_visible() and item.holds(x, y, self.bbox(number)):
@@ -491,19 +506,19 @@ class Canvas(Widget):
             self.items[number].bindings.pop(sequence, None)
 
     def focus_force(self) -> None:
-        """A page's canvas gets all keys."""
+        """Does nothing: the canvas on a page receives all keys."""
 
     def has_bindings(self) -> bool:
         return bool(self._bindings) or any(item.bindings for item in self.items.values())
 
     def on_button(self, sequence: str, item: Item | None, event: Event) -> None:
-        """The item's functions are called before the canvas's."""
+        """Calls the bound functions of the item, then those of the canvas."""
         of_item = item.bindings.get(sequence, ()) if item is not None else ()
         for function in (*of_item, *self._bindings.get(sequence, ())):
             interpreter.call(function, event)
 
     def on_key(self, kind: str, keysym: str) -> None:
-        """The most exact binding counts."""
+        """Calls the functions bound to this key, or else those bound to all keys."""
         functions = self._bindings.get(f"<{kind}-{keysym}>") or self._bindings.get(f"<{kind}>") or ()
         for function in tuple(functions):
             interpreter.call(function, Event(keysym=keysym))
@@ -516,7 +531,7 @@ def _flat(coords: Any) -> tuple[float, ...]:
 
 
 def _font(font: Any) -> dict[str, Any]:
-    """A font as tkinter names it, as the style of a text."""
+    """Converts a font of tkinter to the style of a text."""
     parts = font.split() if isinstance(font, str) else list(font)
     family = parts[0] if parts else "Arial"
     size = parts[1] if len(parts) > 1 else 8
@@ -531,7 +546,7 @@ def _font(font: Any) -> dict[str, Any]:
 
 
 def _ask(title: str, prompt: str) -> str | None:
-    """Asks on standard output, and takes the answer from standard input."""
+    """Prints the prompt on standard output, and reads the answer from standard input."""
     interpreter.update()
     print(f"{title}: {prompt} ", end="", flush=True)
     line = sys.stdin.readline()

@@ -1,7 +1,9 @@
-"""A canvas to draw on, a mouse and a keyboard. docs/canvas.md describes every call and the message it sends.
+"""A canvas to draw on, with mouse and keyboard.
 
-Lengths and places are in pixels; the origin is the top left corner, y grows downwards; angles are in degrees, clockwise.
-Every shape takes a style besides, e.g. ``circle(100, 100, 50, fill="red")``.
+docs/canvas.md describes every function and the message that it sends. Coordinates and lengths are
+in pixels. The origin is the top left corner, and y grows downwards. Angles are in degrees,
+clockwise. Every shape takes a style as keyword arguments, e.g. ``circle(100, 100, 50,
+fill="red")``.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ __all__ = (
 ).split()
 
 MAX_FRAMES_A_SECOND = 60
-# What was pressed for less than a frame counts as pressed for so long, from when it is asked for.
+# A key or button that was pressed for less than a frame counts as pressed for this time after the
+# program first asks for it.
 TAP_SECONDS = 1 / MAX_FRAMES_A_SECOND
-# Matrices are rounded, so that all languages send the same though their sines differ in the last digit.
+# Matrices are rounded, so that all languages send the same numbers although their sines differ in
+# the last digit.
 MATRIX_DIGITS = 6
 IDENTITY = (1, 0, 0, 1, 0, 0)
 
@@ -33,40 +37,45 @@ _style: dict[str, Any] = {}
 _matrix: tuple[float, ...] = IDENTITY
 _layer = 0
 _saved: list[tuple[dict[str, Any], tuple[float, ...]]] = []
-_images: set[str] = set()  # those that have been sent
+_images: set[str] = set()  # names of the pictures that have been sent
 _next_frame = 0.0
 
 _mouse_x: float = 0
 _mouse_y: float = 0
-_down: set[int | str] = set()  # the buttons, by number, and the keys, by name, that count as pressed
-_unseen: set[int | str] = set()  # those of them that the program has not asked for since they went down
-_taps: dict[int | str, float] = {}  # those that are up again already, unseen; and when they were first asked for
-_old_taps: list[int | str] = []  # those that the program has had a frame's time to ask for
+# Buttons, by number, and keys, by name, that count as pressed.
+_down: set[int | str] = set()
+# Those in _down that the program has not asked for since they were pressed.
+_unseen: set[int | str] = set()
+# Those in _down that were released before the program asked for them, with the time of the first
+# question or 0.
+_taps: dict[int | str, float] = {}
+# The taps at the end of the last frame; they are forgotten at the end of the current one.
+_old_taps: list[int | str] = []
 
 
 def _draw(shape: str, args: list, style: dict[str, Any], **fields: Any) -> None:
-    """One shape, with the style and the transformation that are set."""
+    """Sends a shape with the current style and transformation."""
     message = {"msgtype": "draw", "shape": shape, "args": args, **fields}
     if _style:
         style = {**_style, **style}
     if style:
         message["style"] = style
     if _matrix != IDENTITY:
-        message["transform"] = [_short(number) for number in _matrix]
+        message["transform"] = [_round(number) for number in _matrix]
     if _layer:
         message["layer"] = _layer
     livecode._post(livecode._line(message))
 
 
 def _command(shape: str, args: list, is_of_layer: bool) -> None:
-    """What is no shape, and has neither style nor place."""
+    """Sends a command that is not a shape and has neither style nor transformation."""
     message: dict[str, Any] = {"msgtype": "draw", "shape": shape, "args": args}
     if is_of_layer and _layer:
         message["layer"] = _layer
     livecode._post(livecode._line(message))
 
 
-def _short(number: float) -> float:
+def _round(number: float) -> float:
     rounded = round(number, MATRIX_DIGITS)
     return int(rounded) if rounded % 1 == 0 else rounded
 
@@ -75,27 +84,30 @@ def _short(number: float) -> float:
 
 
 def circle(x: float, y: float, d: float, **style: Any) -> None:
-    """A circle of diameter ``d`` around (x, y)."""
+    """Draws a circle of diameter ``d`` around (x, y)."""
     _draw("circle", [x, y, d], style)
 
 
 def ellipse(x: float, y: float, w: float, h: float, **style: Any) -> None:
-    """An ellipse around (x, y), ``w`` wide and ``h`` high."""
+    """Draws an ellipse around (x, y), ``w`` wide and ``h`` high."""
     _draw("ellipse", [x, y, w, h], style)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, **style: Any) -> None:
-    """A line from (x1, y1) to (x2, y2)."""
+    """Draws a line from (x1, y1) to (x2, y2)."""
     _draw("line", [x1, y1, x2, y2], style)
 
 
 def rect(x: float, y: float, w: float, h: float, **style: Any) -> None:
-    """A rectangle, ``w`` wide and ``h`` high, with its top left corner at (x, y)."""
+    """Draws a rectangle, ``w`` wide and ``h`` high, with its top left corner at (x, y)."""
     _draw("rect", [x, y, w, h], style)
 
 
 def polygon(*points: Any, **style: Any) -> None:
-    """A polygon with these corners: ``polygon(x1, y1, x2, y2, x3, y3)``, or one list of pairs."""
+    """Draws a polygon with the given corners.
+
+    They are given as ``polygon(x1, y1, x2, y2, x3, y3)`` or as one list of pairs.
+    """
     if len(points) == 1:
         points = tuple(points[0])
     numbers: list = []
@@ -107,14 +119,19 @@ def polygon(*points: Any, **style: Any) -> None:
 
 
 def text(words: Any, x: float, y: float, **style: Any) -> None:
-    """A text whose base line starts at (x, y); ``size`` is its height in pixels, ``align`` left, center or right."""
+    """Draws a text whose base line starts at (x, y).
+
+    In the style, ``size`` is its height in pixels, and ``align`` is left, center or right.
+    """
     _draw("text", [words if isinstance(words, str) else str(words), x, y], style)
 
 
 def image(picture: Any, x: float, y: float, w: float | None = None, h: float | None = None, **style: Any) -> None:
-    """A picture with its top left corner at (x, y), ``w`` wide and ``h`` high, or as large as it is.
+    """Draws a picture with its top left corner at (x, y).
 
-    It is the path or the bytes of a PNG, JPEG, GIF, WebP or SVG, or a ``data:`` address, and is sent when first drawn.
+    It is ``w`` wide and ``h`` high; without them it has its own size. The picture is given as the
+    path or the bytes of a PNG, JPEG, GIF, WebP or SVG, or as a ``data:`` address. It is sent when
+    it is first drawn.
     """
     if (w is None) != (h is None):
         raise ValueError("image: give both width and height, or neither")
@@ -129,22 +146,28 @@ def image(picture: Any, x: float, y: float, w: float | None = None, h: float | N
 
 
 def clear() -> None:
-    """Takes away all that was drawn."""
+    """Removes everything that was drawn on the current layer."""
     _command("clear", [], True)
 
 
 def background(*colour: Any) -> None:
-    """Paints the whole canvas in one colour, over all that was drawn."""
+    """Paints the whole canvas in one colour, over everything that was drawn."""
     _command("background", [_colour("background", colour)], True)
 
 
 def size(w: float, h: float) -> None:
-    """Makes the canvas ``w`` wide and ``h`` high, and empty. It is 400 by 400 before."""
+    """Makes the canvas ``w`` wide and ``h`` high, and clears it.
+
+    Its initial size is 400 by 400.
+    """
     _command("size", [w, h], False)
 
 
 def layer(number: int) -> None:
-    """Draws on this layer from now on: 0, the lowest, to 9. ``clear`` and ``background`` are of one layer alone."""
+    """Selects the layer for all further drawing, from 0, the lowest, to 9.
+
+    ``clear`` and ``background`` affect only the selected layer.
+    """
     global _layer
     if number not in range(10):
         raise ValueError(f"layer: a whole number from 0 to 9 is needed, not {number!r}")
@@ -155,7 +178,7 @@ def layer(number: int) -> None:
 
 
 def _colour(call: str, given: tuple) -> str:
-    """A colour as the page takes it, from its name or its red, green and blue."""
+    """A colour as CSS, from its name or its red, green and blue parts."""
     if len(given) == 1 and isinstance(given[0], (tuple, list)):
         given = tuple(given[0])
     if len(given) == 1:
@@ -167,7 +190,7 @@ def _colour(call: str, given: tuple) -> str:
         red, green, blue = (int(part + 0.5) for part in given[:3])
         if len(given) == 3:
             return f"rgb({red},{green},{blue})"
-        return f"rgba({red},{green},{blue},{_short(given[3])})"
+        return f"rgba({red},{green},{blue},{_round(given[3])})"
     raise TypeError(f'{call}: a colour is a text such as "red" or "#ff0000", or three numbers from 0 to 255, not {given!r}')
 
 
@@ -182,25 +205,31 @@ def _unset(key: str) -> None:
 
 
 def fill(*colour: Any) -> None:
-    """Fills shapes with this colour from now on; ``fill(None)`` leaves them empty, ``fill()`` is as at the start."""
+    """Sets the fill colour of further shapes.
+
+    ``fill(None)`` leaves them unfilled; ``fill()`` restores the default.
+    """
     _set("fill", _colour("fill", colour)) if colour else _unset("fill")
 
 
 def stroke(*colour: Any) -> None:
-    """Outlines shapes in this colour from now on; ``stroke(None)`` not at all, ``stroke()`` is as at the start."""
+    """Sets the colour of outlines and lines.
+
+    ``stroke(None)`` draws none; ``stroke()`` restores the default.
+    """
     _set("stroke", _colour("stroke", colour)) if colour else _unset("stroke")
 
 
 def width(pixels: float | None = None) -> None:
-    """How wide lines and outlines are from now on; without a number as at the start."""
+    """Sets the width of outlines and lines. Without an argument it restores the default."""
     _unset("width") if pixels is None else _set("width", pixels)
 
 
-# Where to draw
+# Transformation
 
 
 def _transform(a: float, b: float, c: float, d: float, e: float, f: float) -> None:
-    """What is drawn from now on is first moved by this matrix, then as before."""
+    """Applies a matrix to further shapes before the current transformation."""
     global _matrix
     a0, b0, c0, d0, e0, f0 = _matrix
     _matrix = (
@@ -219,7 +248,7 @@ def translate(x: float, y: float) -> None:
 
 
 def rotate(degrees: float) -> None:
-    """Turns what is drawn from now on clockwise about the origin."""
+    """Rotates further shapes clockwise about the origin."""
     from math import cos, radians, sin
 
     c, s = cos(radians(degrees)), sin(radians(degrees))
@@ -227,19 +256,19 @@ def rotate(degrees: float) -> None:
 
 
 def scale(x: float, y: float | None = None) -> None:
-    """Makes what is drawn from now on ``x`` times as wide and ``y`` (or also ``x``) times as high."""
+    """Scales further shapes by ``x`` in width and by ``y`` (by default ``x``) in height."""
     _transform(x, 0, 0, x if y is None else y, 0, 0)
 
 
 def push() -> None:
-    """Remembers style, origin, angle and scale until ``pop``."""
+    """Saves the style and the transformation until ``pop``."""
     if len(_saved) >= 1000:
         raise RuntimeError("push: 1000 pushes have no pop")
     _saved.append((_style, _matrix))
 
 
 def pop() -> None:
-    """Brings back what the last ``push`` remembered."""
+    """Restores the style and the transformation of the last ``push``."""
     global _style, _matrix
     if not _saved:
         raise RuntimeError("pop: there was no push")
@@ -250,9 +279,9 @@ def pop() -> None:
 
 
 def frame(fps: float = MAX_FRAMES_A_SECOND) -> None:
-    """Shows what was drawn since the last frame, all at once, and waits for the time of the next, ``fps`` a second.
+    """Shows everything that was drawn since the last frame at once, and waits for the next frame.
 
-    Handlers are called meanwhile.
+    There are ``fps`` frames per second. Event handlers are called while it waits.
     """
     global _next_frame
     if not 0 < fps <= MAX_FRAMES_A_SECOND:
@@ -260,9 +289,9 @@ def frame(fps: float = MAX_FRAMES_A_SECOND) -> None:
     _command("frame", [], False)
     for tap in _old_taps:
         if tap in _taps:
-            _let_go(tap)
+            _forget(tap)
     now = monotonic()
-    # A frame that took too long is not made up for by a hurry.
+    # After a frame that took too long, the next one gets its full time.
     _next_frame = max(_next_frame + 1 / fps, now)
     livecode._handle(_next_frame)
     _old_taps[:] = _taps
@@ -272,13 +301,16 @@ def frame(fps: float = MAX_FRAMES_A_SECOND) -> None:
 
 
 def _key(name: str) -> str:
-    """A key's name for polling: ``"left"`` is the arrow, ``"space"`` the space bar, ``"a"`` also ``"A"``."""
+    """A key's name for polling.
+
+    It is ``"left"`` for the arrow, ``"space"`` for the space bar, and ``"a"`` also for ``"A"``.
+    """
     name = name.lower()
     return "space" if name == " " else name.removeprefix("arrow")
 
 
 def _watch(event: dict[str, Any]) -> None:
-    """Keeps in mind where the mouse is and what is pressed."""
+    """Records the position of the mouse and the pressed keys and buttons."""
     global _mouse_x, _mouse_y
     name, data = event.get("event"), event.get("data")
     if not isinstance(data, dict):
@@ -294,76 +326,79 @@ def _watch(event: dict[str, Any]) -> None:
         _press(_key(key))
     elif name == "keyup" and isinstance(key, str):
         _release(_key(key))
-    elif name == "blur":  # what is let go now goes unseen
+    elif name == "blur":  # the page does not receive the release of a key or button without focus
         for pressed in tuple(_down):
-            _let_go(pressed)
+            _forget(pressed)
 
 
-def _press(what: Any) -> None:
-    if not isinstance(what, (int, str)):
+def _press(key_or_button: Any) -> None:
+    if not isinstance(key_or_button, (int, str)):
         return
-    if what not in _down or what in _taps:
-        _unseen.add(what)
-    _down.add(what)
-    _taps.pop(what, None)
+    if key_or_button not in _down or key_or_button in _taps:
+        _unseen.add(key_or_button)
+    _down.add(key_or_button)
+    _taps.pop(key_or_button, None)
 
 
-def _release(what: Any) -> None:
-    if not isinstance(what, (int, str)):
+def _release(key_or_button: Any) -> None:
+    if not isinstance(key_or_button, (int, str)):
         return
-    if what in _unseen and what in _down:
-        _taps.setdefault(what, 0.0)
+    if key_or_button in _unseen and key_or_button in _down:
+        _taps.setdefault(key_or_button, 0.0)
     else:
-        _let_go(what)
+        _forget(key_or_button)
 
 
-def _let_go(what: int | str) -> None:
-    _down.discard(what)
-    _unseen.discard(what)
-    _taps.pop(what, None)
+def _forget(key_or_button: int | str) -> None:
+    _down.discard(key_or_button)
+    _unseen.discard(key_or_button)
+    _taps.pop(key_or_button, None)
 
 
-def _is_down(what: int | str) -> bool:
-    """Whether it is pressed; what was only tapped is for as long as a frame, so that no loop can miss it."""
-    if what in _taps:
+def _is_down(key_or_button: int | str) -> bool:
+    """Whether a key or button counts as pressed.
+
+    After a tap it counts as pressed for the time of a frame, so that no loop misses it.
+    """
+    if key_or_button in _taps:
         now = monotonic()
-        _taps[what] = _taps[what] or now
-        if now - _taps[what] > TAP_SECONDS:
-            _let_go(what)
+        _taps[key_or_button] = _taps[key_or_button] or now
+        if now - _taps[key_or_button] > TAP_SECONDS:
+            _forget(key_or_button)
     else:
-        _unseen.discard(what)
-    return what in _down
+        _unseen.discard(key_or_button)
+    return key_or_button in _down
 
 
 livecode._watchers.append(_watch)
 
 
 def _poll() -> None:
-    # A program that takes events itself knows the state after the last one that it took.
+    # If a program reads events itself, the state is that after the last event that it has read.
     if not livecode._is_iterated:
         livecode._handle(0.0)
 
 
 def mouse_x() -> float:
-    """Where the mouse is, in pixels from the left."""
+    """The position of the mouse, in pixels from the left."""
     _poll()
     return _mouse_x
 
 
 def mouse_y() -> float:
-    """Where the mouse is, in pixels from the top."""
+    """The position of the mouse, in pixels from the top."""
     _poll()
     return _mouse_y
 
 
 def mouse_pressed(button: int = 0) -> bool:
-    """Whether a mouse button is down: 0 the left, 1 the middle, 2 the right one."""
+    """Whether a mouse button is pressed: 0 is the left, 1 the middle, 2 the right one."""
     _poll()
     return _is_down(button)
 
 
 def key_pressed(key: str) -> bool:
-    """Whether a key is down, e.g. ``"a"``, ``"left"``, ``"space"``, ``"enter"``."""
+    """Whether a key is pressed, e.g. ``"a"``, ``"left"``, ``"space"``, ``"enter"``."""
     _poll()
     return _is_down(_key(key))
 
@@ -384,30 +419,33 @@ def _handler(event: str, adapt: Callable, handler: Any) -> Any:
 
 
 def on_mouse_move(handler: Callable[[float, float], Any]) -> Any:
-    """Calls ``handler(x, y)`` where the mouse moves."""
+    """Calls ``handler(x, y)`` whenever the mouse moves."""
     return _handler("mousemove", _at, handler)
 
 
 def on_mouse_down(handler: Callable[[float, float], Any]) -> Any:
-    """Calls ``handler(x, y)`` where a mouse button goes down."""
+    """Calls ``handler(x, y)`` whenever a mouse button is pressed."""
     return _handler("mousedown", _at, handler)
 
 
 def on_mouse_up(handler: Callable[[float, float], Any]) -> Any:
-    """Calls ``handler(x, y)`` where a mouse button comes up."""
+    """Calls ``handler(x, y)`` whenever a mouse button is released."""
     return _handler("mouseup", _at, handler)
 
 
 def on_click(handler: Callable[[float, float], Any]) -> Any:
-    """Calls ``handler(x, y)`` where the mouse clicks."""
+    """Calls ``handler(x, y)`` whenever the mouse is clicked."""
     return _handler("click", _at, handler)
 
 
 def on_key_down(handler: Callable[[str], Any]) -> Any:
-    """Calls ``handler(key)`` when a key goes down, e.g. with ``"a"``, ``"A"``, ``"ArrowLeft"``, ``" "``."""
+    """Calls ``handler(key)`` whenever a key is pressed.
+
+    ``key`` is e.g. ``"a"``, ``"A"``, ``"ArrowLeft"`` or ``" "``.
+    """
     return _handler("keydown", _of_key, handler)
 
 
 def on_key_up(handler: Callable[[str], Any]) -> Any:
-    """Calls ``handler(key)`` when a key comes up."""
+    """Calls ``handler(key)`` whenever a key is released."""
     return _handler("keyup", _of_key, handler)

@@ -1,4 +1,7 @@
-"""Imported by the interpreter before the program: output as on a terminal, and the canvas in scope."""
+"""The interpreter imports this module before the program.
+
+It makes output appear as on a terminal, and the canvas's functions built-in names.
+"""
 
 import builtins
 import sys

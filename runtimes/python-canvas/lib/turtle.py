@@ -1,7 +1,7 @@
-"""Turtle graphics on the page: Python's own turtle module, on a canvas of draw messages instead of a window.
+"""Turtle graphics on the page.
 
-What turtles are and do is the module that comes with Python; only what it would ask of tkinter is answered by
-`_turtle_tk`. So programs run unchanged, and behave as the documentation of their Python says.
+This executes the turtle module that comes with Python, with `_turtle_tk` in place of tkinter. So
+programs run unchanged and behave as the documentation of their Python version describes.
 """
 
 import importlib.machinery
@@ -12,9 +12,10 @@ import _turtle_tk
 
 _path = os.path.join(os.path.dirname(os.__file__), "turtle.py")
 if not os.path.exists(_path):
-    raise ImportError(f"this machine's Python comes without its turtle module, {_path}: install python3 in full")
+    raise ImportError(f"this machine's Python has no turtle module at {_path}: install the full python3 package")
 
-# The module asks for tkinter when it is loaded, and never again; everybody else finds the real one, or none.
+# The module imports tkinter only while it is loaded. All other modules still find the real
+# tkinter, if there is one.
 _names = ("tkinter", "tkinter.simpledialog")
 _before = {_name: sys.modules.get(_name) for _name in _names}
 sys.modules.update({"tkinter": _turtle_tk, "tkinter.simpledialog": _turtle_tk.simpledialog})

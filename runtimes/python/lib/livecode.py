@@ -1,4 +1,4 @@
-"""Messages from a program to whoever watches it, and events back.
+"""Sends messages from a program to its viewers, and receives events from them.
 
     import livecode
 
@@ -6,14 +6,16 @@
     for event in livecode.events():
         print(event["event"], event["data"])
 
-A message is a JSON object with a ``msgtype``; the names of LiveCode's own messages (``write``, ``exitstatus`` and the
-like) are refused. An event is a dictionary with ``event``, its name, and ``data``.
+A message is a JSON object with a ``msgtype``. The names of LiveCode's own messages (``write``,
+``exitstatus`` and others) are reserved. An event is a dictionary with ``event``, its name, and
+``data``.
 
-In a coroutine the same functions are awaited: ``async for event in livecode.events()``, ``await livecode.next_event()``,
-``await livecode.run()``.
+In a coroutine the same functions are awaited: ``async for event in livecode.events()``,
+``await livecode.next_event()``, ``await livecode.run()``.
 """
 
-# Hints stay text, and modules are imported when first needed: programs that send nothing start no later.
+# Type hints are not evaluated, and modules are imported when they are first needed, so that a
+# program that sends nothing starts as fast as without this module.
 from __future__ import annotations
 
 import os
@@ -29,51 +31,53 @@ if TYPE_CHECKING:
 __all__ = ["events", "next_event", "off", "on", "poll", "run", "send", "show", "stop"]
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-# Messages of the server's own.
+# Names of the server's own messages.
 RESERVED = frozenset(
     "welcome pong goodbye write exitstatus error ack gap waiting queued case cases testresult".split()
 )
-# A channel from which nothing is taken for so long fails the program's send, which would else wait for ever.
-FULL_SECONDS = 5.0
-# So many events are held for a program that takes none; further ones wait at the server, which tells their sender.
-MAX_HELD_EVENTS = 10_000
+# A send fails if the channel is full and nothing is read from it for this time.
+SEND_TIMEOUT_SECONDS = 5.0
+# Events that are kept for a program that reads none. Further events wait at the server, which
+# reports this to their sender.
+MAX_QUEUED_EVENTS = 10_000
 READ_BYTES = 65536
 
-_sending = allocate_lock()  # lines of several threads must not mix
-_receiving = allocate_lock()
-_socket_of: tuple[int, Any] | None = None
-_unsent = b""  # the rest of a message whose send failed
+_send_lock = allocate_lock()  # keeps the lines of several threads apart
+_receive_lock = allocate_lock()
+_channel_socket: tuple[int, Any] | None = None  # the descriptor in LIVECODE_FD, and its socket
+_unsent = b""  # the rest of a message whose send failed midway
 _encode_json: Callable[[Any], str] | None = None
 
-_part = b""  # of an event that has not come as a whole
-_inbox: list[dict[str, Any]] = []  # what has come, the next event last
+_partial_line = b""  # the beginning of an event that has not arrived completely
+_inbox: list[dict[str, Any]] = []  # events that have arrived, the next one last
 _ended = False
 _handlers: dict[str, list[Callable[[Any], Any]]] = {}
-_watchers: list[Callable[[dict[str, Any]], None]] = []  # told of each event that is taken, before anybody else
-_is_iterated = False  # whether the program takes events itself, so that none without a handler may be dropped
+_watchers: list[Callable[[dict[str, Any]], None]] = []  # called with each event before all others
+_is_iterated = False  # whether the program reads events itself, so that no event may be dropped
 _is_handling = False
 _is_stopped = False
 
 
 def _channel() -> Any:
     """The message channel, a stream socket."""
-    global _socket_of
+    global _channel_socket
     try:
         number = int(os.environ["LIVECODE_FD"])
     except (KeyError, ValueError):
         raise RuntimeError("there is no message channel: this program does not run in LiveCode") from None
-    if _socket_of is None or _socket_of[0] != number:
+    if _channel_socket is None or _channel_socket[0] != number:
         from _socket import socket
 
         try:
-            # A number of its own, since the object closes its number in the end.
-            _socket_of = number, socket(fileno=os.dup(number))
+            # The socket object gets a duplicate, since it closes its descriptor in the end.
+            _channel_socket = number, socket(fileno=os.dup(number))
         except OSError as error:
             raise RuntimeError(f"the message channel, descriptor {number}, is no socket: {error.strerror}") from None
-    return _socket_of[1]
+    return _channel_socket[1]
 
 
 def _flush() -> None:
+    """Flushes the standard streams, so that output arrives before a later message."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and not stream.closed:
             stream.flush()
@@ -83,9 +87,9 @@ def _flush() -> None:
 
 
 def send(msgtype: str | dict[str, Any], **fields: Any) -> None:
-    """Sends a message, given as its ``msgtype`` and further fields, or whole as a dictionary.
+    """Sends a message, given as its ``msgtype`` and further fields, or as one dictionary.
 
-    What was printed before it arrives before it.
+    Output that was printed earlier also arrives earlier.
     """
     if isinstance(msgtype, dict):
         fields = {**msgtype, **fields}
@@ -95,7 +99,7 @@ def send(msgtype: str | dict[str, Any], **fields: Any) -> None:
 
 
 def _line(message: dict[str, Any]) -> bytes:
-    """The line that says a message, once it is known to be one that a program may send."""
+    """Encodes a message as a line. Raises an exception if a program may not send it."""
     global _encode_json
     if _encode_json is None:
         import json
@@ -125,20 +129,20 @@ def _line(message: dict[str, Any]) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and arrays of numpy are what they look like."""
+    """Converts numbers and arrays of numpy to plain values."""
     if callable(getattr(value, "tolist", None)):
         return value.tolist()
     raise TypeError(f"this is a {type(value).__name__}: {repr(value)[:80]}")
 
 
 def _post(lines: bytes) -> None:
-    """Writes whole lines, at once or, where the channel is full, as soon as it is not."""
+    """Writes complete lines. If the channel is full, waits until it has room."""
     global _unsent
     from _socket import MSG_DONTWAIT, MSG_NOSIGNAL
 
     channel = _channel()
     _flush()
-    with _sending:
+    with _send_lock:
         left = memoryview(_unsent + lines if _unsent else lines)
         try:
             while left:
@@ -147,13 +151,13 @@ def _post(lines: bytes) -> None:
                 except BlockingIOError:
                     from select import select
 
-                    if not select([], [channel], [], FULL_SECONDS)[1]:
+                    if not select([], [channel], [], SEND_TIMEOUT_SECONDS)[1]:
                         raise TimeoutError(
-                            f"the message channel is full, and nothing was taken from it for {FULL_SECONDS:g} s"
+                            f"the message channel is full, and nothing was read from it for {SEND_TIMEOUT_SECONDS:g} s"
                         ) from None
                 except ConnectionError:
                     left = left[:0]
-                    raise ConnectionError("the message channel is closed: nobody takes messages any more") from None
+                    raise ConnectionError("the message channel is closed: messages can no longer be sent") from None
         finally:
             _unsent = bytes(left)
 
@@ -162,9 +166,12 @@ def _post(lines: bytes) -> None:
 
 
 def _receive() -> bool:
-    """Reads what has come, without waiting for it; whether anything had. The caller holds the lock."""
-    global _part, _ended
-    if _ended or len(_inbox) >= MAX_HELD_EVENTS:
+    """Reads available events without waiting. Returns whether there were any bytes.
+
+    The caller must hold ``_receive_lock``.
+    """
+    global _partial_line, _ended
+    if _ended or len(_inbox) >= MAX_QUEUED_EVENTS:
         return False
     from _socket import MSG_DONTWAIT
 
@@ -177,7 +184,7 @@ def _receive() -> bool:
     if not part:
         _ended = True
         return False
-    *lines, _part = (_part + part).split(b"\n")
+    *lines, _partial_line = (_partial_line + part).split(b"\n")
     if lines:
         import json
 
@@ -190,31 +197,34 @@ def _is_move(event: dict[str, Any]) -> bool:
 
 
 def _take(coalesce: bool) -> dict[str, Any] | None:
-    """The next event if there is one already."""
-    with _receiving:
+    """Returns the next event if one has arrived."""
+    with _receive_lock:
         while not _inbox:
             if not _receive():
                 return None
         event = _inbox.pop()
         if coalesce and _is_move(event):
-            for _ in range(MAX_HELD_EVENTS):
+            for _ in range(MAX_QUEUED_EVENTS):
                 if not _inbox and not _receive():
                     break
                 if _inbox:
                     if not _is_move(_inbox[-1]):
                         break
                     event = _inbox.pop()
-    _tell(event)
+    _notify_watchers(event)
     return event
 
 
-def _tell(event: dict[str, Any]) -> None:
+def _notify_watchers(event: dict[str, Any]) -> None:
     for watcher in _watchers:
         watcher(event)
 
 
 def _wait_readable(until: float | None) -> bool:
-    """Waits until something can be read, or the time has come; whether it is the former."""
+    """Waits until the channel is readable or until the time ``until``.
+
+    Returns whether it is readable.
+    """
     from select import select
 
     left = None if until is None else max(0.0, until - monotonic())
@@ -222,6 +232,7 @@ def _wait_readable(until: float | None) -> bool:
 
 
 def _next(until: float | None, coalesce: bool) -> dict[str, Any] | None:
+    """Waits for the next event, at most until the time ``until``."""
     _flush()
     while (event := _take(coalesce)) is None:
         if _ended or not _wait_readable(until):
@@ -230,6 +241,7 @@ def _next(until: float | None, coalesce: bool) -> dict[str, Any] | None:
 
 
 async def _next_async(timeout: float | None, coalesce: bool) -> dict[str, Any] | None:
+    """Waits for the next event in a coroutine, at most ``timeout`` seconds."""
     import asyncio
 
     _flush()
@@ -239,7 +251,7 @@ async def _next_async(timeout: float | None, coalesce: bool) -> dict[str, Any] |
         if _ended:
             return None
         readable = asyncio.Event()
-        # Each waits on a number of its own, so that several may.
+        # Each call waits on a duplicate of the descriptor, so that several calls can wait at once.
         number = os.dup(_channel().fileno())
         loop.add_reader(number, readable.set)
         try:
@@ -254,15 +266,16 @@ async def _next_async(timeout: float | None, coalesce: bool) -> dict[str, Any] |
 
 
 def _is_async() -> bool:
-    """Whether this is called from a coroutine."""
+    """Whether the caller runs in a coroutine."""
     asyncio = sys.modules.get("asyncio.events")
     return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def next_event(timeout: float | None = None, *, coalesce: bool = False) -> Any:
-    """The next event. Waits for it, at most ``timeout`` seconds; None where none came, or none can come any more.
+    """Waits for the next event, at most ``timeout`` seconds.
 
-    With ``coalesce``, of mouse moves that have come one after another only the last is given.
+    Returns None if none arrives in time, or if no event can arrive any more. With ``coalesce``, of
+    successive mouse moves only the last is returned.
     """
     global _is_iterated
     _is_iterated = True
@@ -272,7 +285,7 @@ def next_event(timeout: float | None = None, *, coalesce: bool = False) -> Any:
 
 
 def poll(*, coalesce: bool = False) -> dict[str, Any] | None:
-    """The next event if there is one already, else None."""
+    """Returns the next event if one has arrived, otherwise None."""
     global _is_iterated
     _is_iterated = True
     _flush()
@@ -280,7 +293,7 @@ def poll(*, coalesce: bool = False) -> dict[str, Any] | None:
 
 
 class _Events:
-    """Events as they come, for ``for`` and ``async for``."""
+    """The events in order of arrival, as an iterator for ``for`` and ``async for``."""
 
     def __init__(self, coalesce: bool) -> None:
         self._coalesce = coalesce
@@ -305,7 +318,7 @@ class _Events:
 
 
 def events(*, coalesce: bool = False) -> _Events:
-    """The events, as they come."""
+    """Iterates over the events in order of arrival."""
     global _is_iterated
     _is_iterated = True
     return _Events(coalesce)
@@ -315,9 +328,9 @@ def events(*, coalesce: bool = False) -> _Events:
 
 
 def on(name: str, handler: Callable[[Any], Any] | None = None) -> Any:
-    """Has ``handler`` called with the data of each event of this name, while the program is in ``run()``.
+    """Calls ``handler`` with the data of each event of this name during ``run()``.
 
-    Also as a decorator: ``@livecode.on("click")``.
+    Can also be used as a decorator: ``@livecode.on("click")``.
     """
     if handler is None:
         return lambda handler: on(name, handler)
@@ -328,12 +341,12 @@ def on(name: str, handler: Callable[[Any], Any] | None = None) -> Any:
 
 
 def off(name: str, handler: Callable[[Any], Any]) -> None:
-    """Takes a handler back."""
+    """Removes a handler."""
     _handlers.get(name, []).remove(handler)
 
 
 def run(*, coalesce: bool = False) -> Any:
-    """Waits for events and calls their handlers, until ``stop()`` is called or no event can come any more."""
+    """Calls the handlers of events until ``stop()`` is called or no event can arrive any more."""
     global _is_stopped
     _is_stopped = False
     if _is_async():
@@ -353,16 +366,18 @@ async def _run_async(coalesce: bool) -> None:
 
 
 def stop() -> None:
-    """Ends ``run()``, once the handler that calls this is through."""
+    """Ends ``run()`` as soon as the handler that calls this has returned."""
     global _is_stopped
     _is_stopped = True
 
 
 def _handle(until: float) -> None:
-    """Calls the handlers of what has come and of what comes until a time: for loops that pace themselves.
+    """Calls the handlers of all events until the time ``until``.
 
-    An event without a handler stays for ``next_event()`` where the program uses that, and is dropped where not. Does
-    nothing when called by a handler, so that none is interrupted by another.
+    The canvas uses this, so that handlers are called while a program draws its frames in a loop.
+    An event without a handler is kept if the program reads events with ``next_event()`` or the
+    like, and dropped otherwise. A call from within a handler does nothing, so that no handler
+    interrupts another.
     """
     global _is_handling
     if _is_handling:
@@ -371,14 +386,14 @@ def _handle(until: float) -> None:
     kept: list[dict[str, Any]] = []
     try:
         while True:
-            with _receiving:
+            with _receive_lock:
                 if not _inbox:
                     _receive()
                 event = _inbox.pop() if _inbox else None
             if event is None:
                 if monotonic() >= until:
                     return
-                if _ended or len(kept) >= MAX_HELD_EVENTS:
+                if _ended or len(kept) >= MAX_QUEUED_EVENTS:
                     from time import sleep
 
                     sleep(max(0.0, until - monotonic()))
@@ -387,13 +402,13 @@ def _handle(until: float) -> None:
                 continue
             handlers = tuple(_handlers.get(event["event"], ()))
             if handlers or not _is_iterated:
-                _tell(event)
+                _notify_watchers(event)
                 for handler in handlers:
                     handler(event.get("data"))
             else:
                 kept.append(event)
     finally:
-        with _receiving:
+        with _receive_lock:
             _inbox.extend(reversed(kept))
         _is_handling = False
 
@@ -401,8 +416,9 @@ def _handle(until: float) -> None:
 def show(what: Any, *, format: str | None = None) -> None:
     """Shows a picture or a table.
 
-    A picture is a figure of matplotlib, an image of Pillow, the bytes of a PNG or SVG, or the path of such a file;
-    ``format`` is ``"png"`` or ``"svg"`` where there is a choice. A table is a DataFrame or Series of pandas.
+    A picture is a figure of matplotlib, an image of Pillow, the bytes of a PNG or SVG, or the path
+    of such a file. ``format`` can be ``"png"`` or ``"svg"`` if both are possible. A table is a
+    DataFrame or Series of pandas.
     """
     from livecode_show import show
 

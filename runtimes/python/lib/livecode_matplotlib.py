@@ -1,6 +1,7 @@
-"""matplotlib's backend where there is no screen: ``plt.show()`` sends each open figure as a picture.
+"""A backend of matplotlib for which ``plt.show()`` sends each open figure as a picture.
 
-``MPLBACKEND`` names it, so a program that does not import matplotlib never loads it.
+The environment variable ``MPLBACKEND`` selects it, so only programs that import matplotlib load
+it.
 """
 
 from matplotlib._pylab_helpers import Gcf
@@ -13,7 +14,7 @@ __all__ = ["FigureCanvas", "FigureManager", "show"]
 
 
 class FigureManager(FigureManagerBase):
-    """One figure of pyplot's."""
+    """Shows one figure of pyplot."""
 
     def show(self) -> None:
         livecode.show(self.canvas.figure)
@@ -27,9 +28,9 @@ FigureCanvas.manager_class = FigureManager
 
 
 def show(block: object = None) -> None:
-    """``plt.show()``: shows all figures, and closes them, as a person would who has seen them.
+    """Implements ``plt.show()``: shows all open figures and closes them.
 
-    With ``block=False``, as ``plt.pause()`` has it, they stay open.
+    With ``block=False``, which ``plt.pause()`` passes, the figures stay open.
     """
     for manager in Gcf.get_all_fig_managers():
         livecode.show(manager.canvas.figure)

@@ -1,8 +1,11 @@
-"""Imported by the interpreter before the program: output appears as it would on a terminal."""
+"""The interpreter imports this module before the program.
+
+It makes output appear as on a terminal.
+"""
 
 import sys
 
-# Python holds output back when it goes to a pipe. Line by line is what a terminal gets; -u would be more than
-# that, and split every print in two.
+# Python buffers output to a pipe in large blocks, but output to a terminal by lines. The option -u
+# would not buffer at all and would write each print in two parts.
 if sys.stdout is not None:
     sys.stdout.reconfigure(line_buffering=True)

@@ -1,30 +1,33 @@
-//! Pauses between tries to connect: growing, and spread so that not all clients come at once.
+//! Exponential backoff with jitter, so that many clients do not reconnect at the same moment.
 
 use std::time::Duration;
 
-const FIRST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(5);
+/// Upper bound of the first delay.
+const INITIAL_DELAY: Duration = Duration::from_millis(100);
+/// Upper bound of every delay.
+const MAX_DELAY: Duration = Duration::from_secs(5);
 
-/// The next pause, longer each time up to a bound.
+/// Computes the delays between attempts: the bound doubles with each attempt up to [`MAX_DELAY`].
 #[derive(Default)]
 pub struct Backoff {
-    tries: u32,
+    attempts: u32,
 }
 
 impl Backoff {
-    /// How long to wait now: between half and the whole of what has grown.
-    pub fn next(&mut self) -> Duration {
-        let grown = FIRST.saturating_mul(2u32.saturating_pow(self.tries)).min(LONGEST);
-        self.tries += 1;
+    /// The delay before the next attempt: a random duration between half of the current bound and
+    /// the whole bound.
+    pub fn next_delay(&mut self) -> Duration {
+        let bound = INITIAL_DELAY.saturating_mul(2u32.saturating_pow(self.attempts)).min(MAX_DELAY);
+        self.attempts += 1;
         let mut random = [0; 1];
-        // Without randomness the pauses are only less spread.
+        // If there is no randomness, the delays have no jitter, which does no harm.
         let _ = getrandom::fill(&mut random);
-        grown / 2 + (grown / 2).mul_f64(f64::from(random[0]) / 255.0)
+        bound / 2 + (bound / 2).mul_f64(f64::from(random[0]) / 255.0)
     }
 
-    /// A try succeeded.
+    /// Starts again with the initial delay; called after an attempt has succeeded.
     pub fn reset(&mut self) {
-        self.tries = 0;
+        self.attempts = 0;
     }
 }
 
@@ -33,14 +36,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_up_to_a_bound() {
+    fn delays_grow_up_to_a_bound() {
         let mut backoff = Backoff::default();
-        for try_ in 0..20 {
-            let grown = (FIRST * 2u32.pow(try_.min(10))).min(LONGEST);
-            let pause = backoff.next();
-            assert!(pause >= grown / 2 && pause <= grown, "{pause:?} of {grown:?}");
+        for attempt in 0..20 {
+            let bound = (INITIAL_DELAY * 2u32.pow(attempt.min(10))).min(MAX_DELAY);
+            let delay = backoff.next_delay();
+            assert!(delay >= bound / 2 && delay <= bound, "{delay:?} of {bound:?}");
         }
         backoff.reset();
-        assert!(backoff.next() <= FIRST);
+        assert!(backoff.next_delay() <= INITIAL_DELAY);
     }
 }

@@ -1,38 +1,39 @@
-//! What Ctrl-C means: each press that follows soon on another asks for more.
+//! What Ctrl-C means when it is pressed repeatedly.
 
 use std::time::{Duration, Instant};
 
 use livecode_protocol::stream::Signal;
 
-/// A press within this time of the last one asks for more than it did.
-const SOON: Duration = Duration::from_secs(2);
+/// A signal that arrives within this time after the previous one escalates.
+const ESCALATION_WINDOW: Duration = Duration::from_secs(2);
 
-/// What a press asks for.
+/// What a received signal makes the command do.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Send the program this signal.
+pub enum SignalAction {
+    /// Send this signal to the program.
     Send(Signal),
-    /// Leave the program alone.
-    Leave,
+    /// End the command and leave the program running.
+    Detach,
 }
 
-/// Counts presses that follow on each other.
+/// Counts signals that follow one another within [`ESCALATION_WINDOW`].
 #[derive(Default)]
 pub struct SignalEscalation {
-    last: Option<Instant>,
-    presses: u32,
+    last_received: Option<Instant>,
+    count: u32,
 }
 
 impl SignalEscalation {
-    /// What a press at `now` asks for: first `gentle`, then a kill, then to leave.
-    pub fn press(&mut self, gentle: Signal, now: Instant) -> Step {
-        let is_soon = self.last.is_some_and(|last| now.duration_since(last) < SOON);
-        self.presses = if is_soon { self.presses + 1 } else { 1 };
-        self.last = Some(now);
-        match self.presses {
-            1 => Step::Send(gentle),
-            2 => Step::Send(Signal::Kill),
-            _ => Step::Leave,
+    /// The action for a signal that is received at `now`: the first sends `signal` to the program,
+    /// the second kills the program, and any further one detaches.
+    pub fn next_action(&mut self, signal: Signal, now: Instant) -> SignalAction {
+        let escalates = self.last_received.is_some_and(|last| now.duration_since(last) < ESCALATION_WINDOW);
+        self.count = if escalates { self.count + 1 } else { 1 };
+        self.last_received = Some(now);
+        match self.count {
+            1 => SignalAction::Send(signal),
+            2 => SignalAction::Send(Signal::Kill),
+            _ => SignalAction::Detach,
         }
     }
 }
@@ -42,13 +43,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn presses_that_follow_on_each_other_ask_for_more() {
+    fn signals_in_quick_succession_escalate() {
         let mut escalation = SignalEscalation::default();
         let start = Instant::now();
-        let mut at = |ms| escalation.press(Signal::Interrupt, start + Duration::from_millis(ms));
-        assert_eq!(at(0), Step::Send(Signal::Interrupt));
-        assert_eq!(at(2_500), Step::Send(Signal::Interrupt), "late enough to begin again");
-        assert_eq!(at(3_000), Step::Send(Signal::Kill));
-        assert_eq!(at(4_900), Step::Leave);
+        let mut at = |ms| escalation.next_action(Signal::Interrupt, start + Duration::from_millis(ms));
+        assert_eq!(at(0), SignalAction::Send(Signal::Interrupt));
+        assert_eq!(at(2_500), SignalAction::Send(Signal::Interrupt), "late enough to start again");
+        assert_eq!(at(3_000), SignalAction::Send(Signal::Kill));
+        assert_eq!(at(4_900), SignalAction::Detach);
     }
 }

@@ -1,22 +1,18 @@
-//! A client of the server: requests, and a viewer that follows a session whatever happens to the connection.
+//! A client of the server: HTTP requests, and a viewer that follows a session and reconnects when
+//! the connection is lost.
 
 mod backoff;
+mod connection;
 mod escalation;
 mod input;
 mod output;
+mod pending_messages;
 mod resume;
-mod server;
+mod server_client;
+mod signals;
+mod status;
 mod viewer;
 
-use std::{
-    fmt,
-    io::{self, Write as _},
-};
-
-pub use server::Server;
-pub use viewer::{Viewer, Watching};
-
-/// Tells the user something on standard error, which may be closed.
-pub fn say(words: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "livecode: {words}");
-}
+pub use server_client::ServerClient;
+pub use status::print_status;
+pub use viewer::{StreamViewer, ViewOptions};

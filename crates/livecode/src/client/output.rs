@@ -1,5 +1,5 @@
-//! The way out: standard output and standard error, written by a thread of their own, so that a reader who stands still
-//! holds up the session's messages but neither Ctrl-C nor what is typed.
+//! Writes standard output and standard error in a separate thread, so that a slow reader delays
+//! the session's messages but neither Ctrl-C nor standard input.
 
 use std::{
     fs::File,
@@ -10,94 +10,100 @@ use std::{
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{mpsc, oneshot};
 
-/// Pieces that wait to be written; while there are more, no message is read.
-const QUEUED_PIECES: usize = 16;
+/// Chunks that may wait to be written. While the queue is full, no message is read from the
+/// server.
+const MAX_QUEUED_CHUNKS: usize = 16;
 
-/// Where a piece goes.
-pub enum To {
+/// The stream that a chunk is written to.
+pub enum OutputStream {
     Stdout,
     Stderr,
 }
 
-/// What became of the way out.
-pub enum Event {
-    /// There is room for another piece.
-    Room,
+/// What has changed at the output thread.
+pub enum OutputEvent {
+    /// There is room for another chunk.
+    HasRoom,
     /// Standard output cannot be written to.
     Failed(io::Error),
 }
 
-/// Some bytes for one of the outputs.
-type Piece = (To, Vec<u8>);
+/// Bytes for one of the two streams.
+type Chunk = (OutputStream, Vec<u8>);
 
-/// The two outputs.
+/// The handle to the output thread.
 pub struct Output {
-    queue: mpsc::Sender<Piece>,
-    /// How writing ended: at once where it failed, else when everything is written.
-    ended: oneshot::Receiver<io::Result<()>>,
+    queue: mpsc::Sender<Chunk>,
+    /// The result of the thread. It arrives at once after a failed write, and otherwise when all
+    /// chunks are written.
+    result: oneshot::Receiver<io::Result<()>>,
 }
 
 impl Output {
     /// Starts the thread.
     ///
     /// # Errors
-    /// Where there can be no further descriptor or thread.
+    /// If a descriptor cannot be duplicated or the thread cannot be started.
     pub fn start() -> io::Result<Self> {
         let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let mut stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-        let (queue, mut queued) = mpsc::channel::<Piece>(QUEUED_PIECES);
-        let (sender, ended) = oneshot::channel();
+        let (queue, mut chunks) = mpsc::channel::<Chunk>(MAX_QUEUED_CHUNKS);
+        let (result_sender, result) = oneshot::channel();
         std::thread::Builder::new().name("output".into()).spawn(move || {
             let mut written = Ok(());
             while written.is_ok()
-                && let Some((to, bytes)) = queued.blocking_recv()
+                && let Some((stream, bytes)) = chunks.blocking_recv()
             {
-                match to {
-                    To::Stdout => written = write_all(&mut stdout, &bytes),
-                    // A program runs on without a standard error, and so do we.
-                    To::Stderr => drop(write_all(&mut stderr, &bytes)),
+                match stream {
+                    OutputStream::Stdout => written = write_all(&mut stdout, &bytes),
+                    // A closed standard error does not end a program, so it does not end the
+                    // command either.
+                    OutputStream::Stderr => drop(write_all(&mut stderr, &bytes)),
                 }
             }
-            let _ = sender.send(written); // nobody asks any more
+            let _ = result_sender.send(written); // fails only if the viewer has ended already
         })?;
-        Ok(Self { queue, ended })
+        Ok(Self { queue, result })
     }
 
-    /// Whether a piece can be put at once.
+    /// Whether the queue has room for a chunk.
     pub fn has_room(&self) -> bool {
         self.queue.capacity() > 0
     }
 
-    /// Has a piece written, after all before it. There must be room.
-    pub fn put(&self, to: To, bytes: Vec<u8>) {
-        // Where writing has failed, `changed` says so.
-        let _ = self.queue.try_send((to, bytes));
+    /// Queues a chunk to be written after all earlier ones. The queue must have room.
+    pub fn write(&self, stream: OutputStream, bytes: Vec<u8>) {
+        // If the thread has ended, `next_event` reports why.
+        let _ = self.queue.try_send((stream, bytes));
     }
 
-    /// Waits for a failure, or for room where there is none.
-    pub async fn changed(&mut self) -> Event {
+    /// Waits for a failure, or for room if the queue is full.
+    pub async fn next_event(&mut self) -> OutputEvent {
         let is_full = !self.has_room();
         tokio::select! {
-            ended = &mut self.ended => Event::Failed(ended.unwrap_or(Ok(())).err().unwrap_or_else(gone)),
-            Ok(_) = self.queue.reserve(), if is_full => Event::Room,
+            result = &mut self.result => {
+                OutputEvent::Failed(result.unwrap_or(Ok(())).err().unwrap_or_else(thread_ended))
+            }
+            Ok(_) = self.queue.reserve(), if is_full => OutputEvent::HasRoom,
         }
     }
 
-    /// Waits until everything is written.
+    /// Waits until all chunks are written.
     ///
     /// # Errors
-    /// Where standard output cannot be written to.
+    /// If standard output cannot be written to.
     pub async fn finish(self) -> io::Result<()> {
         drop(self.queue);
-        self.ended.await.unwrap_or_else(|_| Err(gone()))
+        self.result.await.unwrap_or_else(|_| Err(thread_ended()))
     }
 }
 
-fn gone() -> io::Error {
-    io::Error::other("the thread that writes it has ended")
+fn thread_ended() -> io::Error {
+    io::Error::other("the output thread has ended")
 }
 
-/// Writes everything, and waits where the descriptor does not: a terminal that is shared may be set so.
+/// Writes all bytes. The descriptor may be non-blocking, since another process can have set this
+/// for a shared terminal; then the function waits until the descriptor is writable.
 fn write_all(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write(bytes) {

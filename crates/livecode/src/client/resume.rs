@@ -1,26 +1,27 @@
-//! Where reading goes on after a lost connection, so that nothing comes out twice.
+//! The position in a session's entries from which a new connection continues, so that no entry is
+//! printed twice.
 
-/// The last entry that was seen.
+/// Number of the last entry that was received.
 #[derive(Clone, Copy, Debug)]
-pub struct Resume {
-    after: u64,
+pub struct ResumePosition {
+    last_seq: u64,
 }
 
-impl Resume {
-    /// Begins after the entry with number `after`.
+impl ResumePosition {
+    /// Starts after the entry with number `after`.
     pub fn new(after: u64) -> Self {
-        Self { after }
+        Self { last_seq: after }
     }
 
-    /// The number to ask for.
+    /// The number after which a new connection asks for entries.
     pub fn after(self) -> u64 {
-        self.after
+        self.last_seq
     }
 
-    /// Notes entry `seq`; false where it was seen before.
-    pub fn is_new(&mut self, seq: u64) -> bool {
-        let is_new = seq > self.after;
-        self.after = self.after.max(seq);
+    /// Moves the position to entry `seq`. Returns false if that entry was received before.
+    pub fn advance(&mut self, seq: u64) -> bool {
+        let is_new = seq > self.last_seq;
+        self.last_seq = self.last_seq.max(seq);
         is_new
     }
 }
@@ -30,13 +31,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_entry_counts_once() {
-        let mut resume = Resume::new(3);
-        assert!(!resume.is_new(3));
-        assert!(resume.is_new(4));
-        assert!(!resume.is_new(4));
-        assert!(resume.is_new(9), "numbers may be missing");
-        assert!(!resume.is_new(1));
-        assert_eq!(resume.after(), 9);
+    fn each_entry_is_new_once() {
+        let mut position = ResumePosition::new(3);
+        assert!(!position.advance(3));
+        assert!(position.advance(4));
+        assert!(!position.advance(4));
+        assert!(position.advance(9), "numbers may be missing");
+        assert!(!position.advance(1));
+        assert_eq!(position.after(), 9);
     }
 }

@@ -1,20 +1,20 @@
-//! Follows one session, whatever happens to the connection: output comes out once, input goes in once.
+//! Follows one session and reconnects when the connection is lost. Each piece of output is printed
+//! once, and each piece of input is delivered once.
 //!
 //! ```text
-//!   server ──messages──▶ ┌────────┐ ──pieces (bounded)──▶ output thread ──▶ stdout, stderr
-//!   server ◀──once, ──── │ viewer │ ◀──messages (bounded)── input thread ◀── stdin
-//!          until acked   └────────┘ ◀── Ctrl-C, SIGTERM
+//!   server ──messages──▶ ┌──────────────┐ ──chunks (bounded)──▶ output thread ──▶ stdout, stderr
+//!   server ◀──until ──── │ StreamViewer │ ◀──messages (bounded)── input thread ◀── stdin
+//!     acknowledged       └──────────────┘ ◀── Ctrl-C, SIGTERM
 //! ```
 
 use std::{
     borrow::Cow,
-    collections::VecDeque,
     io,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::{SinkExt as _, StreamExt as _};
 use livecode_protocol::{
@@ -22,216 +22,202 @@ use livecode_protocol::{
     stream::{QUEUE_FULL, RESERVED, Signal},
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{
-    net::TcpStream,
-    signal::unix::{self, SignalKind, signal},
     sync::mpsc,
     time::{sleep, sleep_until, timeout},
 };
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite};
+use tokio_tungstenite::tungstenite;
 use tungstenite::Message;
 
 use super::{
-    Server,
     backoff::Backoff,
-    escalation::{SignalEscalation, Step},
+    connection::{ConnectError, Socket, connect},
+    escalation::SignalAction,
     input,
-    output::{Event, Output, To},
-    resume::Resume,
-    say,
+    output::{Output, OutputEvent, OutputStream},
+    pending_messages::{PendingMessages, is_input, signal_message},
+    resume::ResumePosition,
+    server_client::ServerClient,
+    signals::{ReceivedSignal, SignalListener},
+    status::print_status,
 };
-use crate::NOBODY_READS;
+use crate::failure::EXIT_BROKEN_PIPE;
 
-/// How long to wait before input is sent again that the program had no room for.
-const FULL_PAUSE: Duration = Duration::from_millis(100);
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the program's last signal may take to arrive when nobody reads its output any more.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The connection is taken for lost after so long a silence; the server pings more often.
-const SILENCE: Duration = Duration::from_secs(75);
-/// A connection that held so long was a good one, even if it brought nothing: the pauses begin small again.
-const GOOD: Duration = Duration::from_secs(10);
+/// How long to wait before an input is sent again that was refused because the program's queue was
+/// full.
+const INPUT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// How long the final kill of the program may take to be acknowledged when the reader of our
+/// output has gone.
+const KILL_ACK_TIMEOUT: Duration = Duration::from_secs(2);
+/// A connection counts as lost after this time without a message; the server pings more often.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(75);
+/// A connection that lasted this long counts as stable even without new entries: the backoff
+/// starts again with its initial delay.
+const STABLE_CONNECTION_TIME: Duration = Duration::from_secs(10);
 
-/// How a session is watched.
-pub struct Watching {
-    /// Whether standard input goes to the program.
+/// How a session is viewed.
+pub struct ViewOptions {
+    /// Whether standard input is sent to the program.
     pub with_input: bool,
     /// Whether the program's own messages are printed.
     pub with_messages: bool,
-    /// Whether the program was started for this viewer: then Ctrl-C is for the program, and it ends when nobody reads
-    /// its output. Else Ctrl-C ends the watching.
+    /// Whether the program was started by this command. If so, Ctrl-C is sent to the program, and
+    /// the program is killed if the reader of its output has gone. Otherwise Ctrl-C ends the
+    /// command.
     pub owns_program: bool,
-    /// Number of the entry after which to begin.
+    /// Number of the entry after which the view starts.
     pub after: u64,
 }
 
-/// Watches one session.
-pub struct Viewer {
-    server: Server,
+/// Views one session.
+pub struct StreamViewer {
+    server: ServerClient,
     id: SessionId,
-    watching: Watching,
-    resume: Resume,
+    options: ViewOptions,
+    position: ResumePosition,
     output: Output,
-    presses: Presses,
-    /// What is typed.
+    signals: SignalListener,
+    /// `input` messages from the input thread.
     input: mpsc::Receiver<Value>,
-    input_ended: bool,
-    /// Sent, or to be sent, and not acknowledged yet; in order.
-    unacknowledged: VecDeque<Value>,
-    /// When to send again what the program had no room for.
-    again_at: Option<tokio::time::Instant>,
-    /// Tells this viewer's message ids from those of others on the same session.
-    name: String,
-    next_id: u64,
-    /// Whether this connection brought something.
+    /// Whether no further input is read.
+    has_input_ended: bool,
+    /// Messages that the server has not acknowledged.
+    pending: PendingMessages,
+    /// When to send an input again that the program's queue had no room for.
+    retry_input_at: Option<tokio::time::Instant>,
+    /// Whether the current connection has brought a new entry or an acknowledgement.
     has_progressed: bool,
-    /// Whether the program was sent a signal from here, so that its end by one is no news.
+    /// Whether this command has sent the program a signal. Then the program's death by a signal is
+    /// not reported.
     has_signalled: bool,
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// What to do next.
-enum Next {
-    Go,
-    Again,
-    End(End),
+/// How the viewer continues after an event.
+enum Flow {
+    /// Wait for the next event on this connection.
+    Continue,
+    /// The connection is lost: open another one.
+    Reconnect,
+    /// Stop viewing.
+    End(ViewEnd),
 }
 
-/// Why watching ends.
-enum End {
-    /// The program has ended: its `exitstatus`.
+/// Why viewing ends.
+enum ViewEnd {
+    /// The program has ended; the value is its `exitstatus` message.
     Exited(Value),
-    /// The user leaves it; the exit status.
-    Left(u8),
+    /// The user has ended the command; the value is its exit code.
+    Detached(u8),
     /// Standard output cannot be written to.
-    Output(io::Error),
+    OutputFailed(io::Error),
 }
 
-/// The signals that we get.
-struct Presses {
-    interrupt: unix::Signal,
-    terminate: unix::Signal,
-    escalation: SignalEscalation,
-}
-
-impl Presses {
-    /// The next one: what it is for the program, and our exit status if we end by it.
-    async fn next(&mut self) -> (Signal, u8) {
-        tokio::select! {
-            _ = self.interrupt.recv() => (Signal::Interrupt, 130),
-            _ = self.terminate.recv() => (Signal::Terminate, 143),
-        }
-    }
-}
-
-/// What every message says.
+/// The fields of a message that are read before its kind is known.
 #[derive(Deserialize)]
-struct Head<'t> {
+struct MessageHeader<'t> {
     #[serde(borrow)]
     msgtype: Cow<'t, str>,
     seq: Option<u64>,
 }
 
-impl Viewer {
-    /// Watches until the program ends; the result is its exit status.
+impl StreamViewer {
+    /// Views a session until its program ends, and returns the program's exit code.
     ///
     /// # Errors
-    /// Where the session is gone, the server cannot be reached at all, or standard output cannot be written to.
-    pub fn run(server: Server, id: SessionId, watching: Watching) -> anyhow::Result<ExitCode> {
+    /// If the session does not exist, the server cannot be reached at all, or standard output
+    /// cannot be written to.
+    pub fn run(server: ServerClient, id: SessionId, options: ViewOptions) -> anyhow::Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let code = runtime.block_on(async { Self::new(server, id, watching)?.watch().await })?;
+        let code = runtime.block_on(async { Self::new(server, id, options)?.view().await })?;
         Ok(ExitCode::from(code))
     }
 
-    fn new(server: Server, id: SessionId, watching: Watching) -> anyhow::Result<Self> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| anyhow!("no random name can be drawn: {error}"))?;
-        let presses = Presses {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            escalation: SignalEscalation::default(),
-        };
-        let input = if watching.with_input { input::read() } else { mpsc::channel(1).1 };
+    fn new(server: ServerClient, id: SessionId, options: ViewOptions) -> anyhow::Result<Self> {
+        let pending = PendingMessages::new()?;
+        let signals = SignalListener::new()?;
+        let input = if options.with_input { input::start_reading() } else { mpsc::channel(1).1 };
         Ok(Self {
             server,
             id,
-            resume: Resume::new(watching.after),
+            position: ResumePosition::new(options.after),
             output: Output::start()?,
-            presses,
+            signals,
             input,
-            input_ended: !watching.with_input,
-            unacknowledged: VecDeque::new(),
-            again_at: None,
-            name: SessionId::from_random(random).to_string(),
-            next_id: 0,
+            has_input_ended: !options.with_input,
+            pending,
+            retry_input_at: None,
             has_progressed: false,
             has_signalled: false,
-            watching,
+            options,
         })
     }
 
-    async fn watch(mut self) -> anyhow::Result<u8> {
+    /// Opens one connection after another until viewing ends; the result is the exit code.
+    async fn view(mut self) -> anyhow::Result<u8> {
         let mut backoff = Backoff::default();
-        // What was just started here is known to be there.
-        let mut was_connected = self.watching.owns_program;
-        let mut is_told = false;
+        // A session that this command has just created is known to exist, so a failed first
+        // connection is retried.
+        let mut is_known_to_exist = self.options.owns_program;
+        let mut is_loss_reported = false;
         let server = self.server.clone();
         let end = loop {
-            let connected = tokio::select! {
-                connected = connect(&server, self.id, self.resume.after()) => connected,
-                end = self.leave_or_wait() => break end,
+            let result = tokio::select! {
+                result = connect(&server, self.id, self.position.after()) => result,
+                end = self.handle_events_while_disconnected() => break end,
             };
-            match connected {
+            match result {
                 Ok(mut socket) => {
-                    was_connected = true;
-                    is_told = false;
+                    is_known_to_exist = true;
+                    is_loss_reported = false;
                     self.has_progressed = false;
-                    let began = Instant::now();
-                    if let Next::End(end) = self.talk(&mut socket).await? {
-                        if matches!(&end, End::Output(_)) && self.watching.owns_program {
-                            self.kill(&mut socket).await;
+                    let connected_at = Instant::now();
+                    if let Flow::End(end) = self.use_connection(&mut socket).await? {
+                        if matches!(&end, ViewEnd::OutputFailed(_)) && self.options.owns_program {
+                            self.kill_program(&mut socket).await;
                         }
                         let _ = socket.close(None).await;
                         break end;
                     }
-                    if self.has_progressed || began.elapsed() > GOOD {
+                    if self.has_progressed || connected_at.elapsed() > STABLE_CONNECTION_TIME {
                         backoff.reset();
                     }
                 }
-                Err(Refusal::Final(error)) => return Err(error),
-                Err(Refusal::Passing(error)) if !was_connected => return Err(error),
-                Err(Refusal::Passing(error)) => {
-                    if !is_told {
-                        say(format_args!("the connection is lost, and tried again: {error:#}"));
-                        is_told = true;
+                Err(ConnectError::Permanent(error)) => return Err(error),
+                Err(ConnectError::Transient(error)) if !is_known_to_exist => return Err(error),
+                Err(ConnectError::Transient(error)) => {
+                    if !is_loss_reported {
+                        print_status(format_args!("the connection is lost; reconnecting: {error:#}"));
+                        is_loss_reported = true;
                     }
                 }
             }
             tokio::select! {
-                () = sleep(backoff.next()) => {}
-                end = self.leave_or_wait() => break end,
+                () = sleep(backoff.next_delay()) => {}
+                end = self.handle_events_while_disconnected() => break end,
             }
         };
         self.finish(end).await
     }
 
-    /// Has everything written, and says how it ended.
-    async fn finish(mut self, end: End) -> anyhow::Result<u8> {
+    /// Waits until all output is written, reports why viewing has ended, and returns the exit
+    /// code.
+    async fn finish(mut self, end: ViewEnd) -> anyhow::Result<u8> {
         let failed = match end {
-            End::Left(code) => {
-                if self.watching.owns_program {
-                    say(format_args!("left; the program may still run: livecode attach {}", self.id));
+            ViewEnd::Detached(code) => {
+                if self.options.owns_program {
+                    print_status(format_args!(
+                        "detached; the program may still run: livecode attach {}",
+                        self.id
+                    ));
                 }
                 return Ok(code);
             }
-            End::Output(error) => Err(error),
-            End::Exited(message) => {
+            ViewEnd::OutputFailed(error) => Err(error),
+            ViewEnd::Exited(message) => {
                 let written = tokio::select! {
                     written = self.output.finish() => written,
-                    (_, code) = self.presses.next() => return Ok(code),
+                    received = self.signals.next() => return Ok(received.exit_code),
                 };
                 if written.is_ok() {
                     return Ok(exit_code(&message, self.has_signalled));
@@ -243,242 +229,224 @@ impl Viewer {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(error).context("cannot write to standard output")
             }
-            _ => Ok(NOBODY_READS),
+            _ => Ok(EXIT_BROKEN_PIPE),
         }
     }
 
-    /// Without a connection: keeps signals for the program until there is one, and ends where the user leaves.
-    async fn leave_or_wait(&mut self) -> End {
+    /// Handles signals and output failures while there is no connection. Signals for the program
+    /// are kept for the next connection. Returns when viewing ends.
+    async fn handle_events_while_disconnected(&mut self) -> ViewEnd {
         loop {
             tokio::select! {
-                event = self.output.changed() => if let Event::Failed(error) = event {
-                    return End::Output(error);
+                event = self.output.next_event() => if let OutputEvent::Failed(error) = event {
+                    return ViewEnd::OutputFailed(error);
                 },
-                (gentle, code) = self.presses.next() => match self.press(gentle) {
+                received = self.signals.next() => match self.signal_for_program(received) {
                     Some(signal) => {
-                        self.keep(signal_message(signal));
-                        say(format_args!("not connected: the program gets the signal once this is"));
+                        self.pending.add(signal_message(signal));
+                        print_status(format_args!(
+                            "not connected; the signal is sent to the program after reconnecting"
+                        ));
                     }
-                    None => return End::Left(code),
+                    None => return ViewEnd::Detached(received.exit_code),
                 },
             }
         }
     }
 
-    /// What a signal that we got is for the program; `None` where we leave.
-    fn press(&mut self, gentle: Signal) -> Option<Signal> {
-        if !self.watching.owns_program {
+    /// The signal to send to the program after this process has received one; `None` if the
+    /// command ends instead.
+    fn signal_for_program(&mut self, received: ReceivedSignal) -> Option<Signal> {
+        if !self.options.owns_program {
             return None;
         }
-        match self.presses.escalation.press(gentle, Instant::now()) {
-            Step::Send(signal) => {
+        match self.signals.escalate(received) {
+            SignalAction::Send(signal) => {
                 self.has_signalled = true;
                 Some(signal)
             }
-            Step::Leave => None,
+            SignalAction::Detach => None,
         }
     }
 
-    /// Uses one connection as long as it lasts.
-    async fn talk(&mut self, socket: &mut Socket) -> anyhow::Result<Next> {
-        self.again_at = None;
-        for message in &self.unacknowledged {
-            if socket.send(text(message)).await.is_err() {
-                return Ok(Next::Again);
+    /// Handles all events of one connection until it is lost or viewing ends.
+    async fn use_connection(&mut self, socket: &mut Socket) -> anyhow::Result<Flow> {
+        self.retry_input_at = None;
+        for message in self.pending.iter() {
+            if socket.send(text_frame(message)).await.is_err() {
+                return Ok(Flow::Reconnect);
             }
         }
         loop {
-            // One input at a time, so that none can overtake one that must be sent again.
-            let may_read = !self.input_ended && !self.unacknowledged.iter().any(is_input);
+            // Only one input is in flight at a time, so that none overtakes an input that must be
+            // sent again.
+            let may_send_input = !self.has_input_ended && self.pending.first_input().is_none();
             let has_room = self.output.has_room();
-            let again_at = self.again_at;
-            let next = tokio::select! {
-                event = self.output.changed() => match event {
-                    Event::Room => Next::Go,
-                    Event::Failed(error) => Next::End(End::Output(error)),
+            let retry_at = self.retry_input_at;
+            let flow = tokio::select! {
+                event = self.output.next_event() => match event {
+                    OutputEvent::HasRoom => Flow::Continue,
+                    OutputEvent::Failed(error) => Flow::End(ViewEnd::OutputFailed(error)),
                 },
-                received = timeout(SILENCE, socket.next()), if has_room => match received {
-                    Ok(Some(Ok(Message::Text(text)))) => self.receive(&text)?,
-                    Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) | Err(_) => Next::Again,
-                    Ok(Some(Ok(_))) => Next::Go,
+                received = timeout(SILENCE_TIMEOUT, socket.next()), if has_room => match received {
+                    Ok(Some(Ok(Message::Text(text)))) => self.handle_message(&text)?,
+                    Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) | Err(_) => Flow::Reconnect,
+                    Ok(Some(Ok(_))) => Flow::Continue,
                 },
-                typed = self.input.recv(), if may_read => match typed {
+                message = self.input.recv(), if may_send_input => match message {
                     Some(message) => {
-                        self.input_ended = message["eof"] == true;
+                        self.has_input_ended = message["eof"] == true;
                         self.send(socket, message).await
                     }
                     None => {
-                        self.input_ended = true;
-                        Next::Go
+                        self.has_input_ended = true;
+                        Flow::Continue
                     }
                 },
-                () = sleep_until(again_at.unwrap_or_else(tokio::time::Instant::now)), if again_at.is_some() => {
-                    self.again_at = None;
-                    self.send_input_again(socket).await
+                () = sleep_until(retry_at.unwrap_or_else(tokio::time::Instant::now)), if retry_at.is_some() => {
+                    self.retry_input_at = None;
+                    self.retry_input(socket).await
                 }
-                (gentle, code) = self.presses.next() => match self.press(gentle) {
+                received = self.signals.next() => match self.signal_for_program(received) {
                     Some(signal) => self.send(socket, signal_message(signal)).await,
-                    None => Next::End(End::Left(code)),
+                    None => Flow::End(ViewEnd::Detached(received.exit_code)),
                 },
             };
-            if !matches!(next, Next::Go) {
-                return Ok(next);
+            if !matches!(flow, Flow::Continue) {
+                return Ok(flow);
             }
         }
     }
 
-    /// Sends a message that must arrive once.
-    async fn send(&mut self, socket: &mut Socket, message: Value) -> Next {
-        sent(socket.send(text(self.keep(message))).await)
+    /// Sends a message, and keeps it until the server acknowledges it.
+    async fn send(&mut self, socket: &mut Socket, message: Value) -> Flow {
+        flow_after_send(socket.send(text_frame(self.pending.add(message))).await)
     }
 
-    /// Gives a message its id, and keeps it until it is acknowledged.
-    fn keep(&mut self, mut message: Value) -> &Value {
-        self.next_id += 1;
-        message["id"] = format!("{}-{}", self.name, self.next_id).into();
-        self.unacknowledged.push_back(message);
-        &self.unacknowledged[self.unacknowledged.len() - 1]
-    }
-
-    async fn send_input_again(&self, socket: &mut Socket) -> Next {
-        match self.unacknowledged.iter().find(|message| is_input(message)) {
-            Some(message) => sent(socket.send(text(message)).await),
-            None => Next::Go,
+    /// Sends the input again that was refused because the program's queue was full.
+    async fn retry_input(&self, socket: &mut Socket) -> Flow {
+        match self.pending.first_input() {
+            Some(message) => flow_after_send(socket.send(text_frame(message)).await),
+            None => Flow::Continue,
         }
     }
 
-    fn receive(&mut self, text: &str) -> anyhow::Result<Next> {
-        let no_message = "the server sent what is no message";
-        let Head { msgtype, seq } = serde_json::from_str(text).context(no_message)?;
-        let is_new = seq.is_none_or(|seq| self.resume.is_new(seq));
+    /// Handles one message of the server.
+    fn handle_message(&mut self, text: &str) -> anyhow::Result<Flow> {
+        let malformed = "the server sent a malformed message";
+        let MessageHeader { msgtype, seq } = serde_json::from_str(text).context(malformed)?;
+        let is_new = seq.is_none_or(|seq| self.position.advance(seq));
         self.has_progressed |= is_new && (seq.is_some() || msgtype == "ack");
-        // A program's own message may hold what is JSON to its page, but not to us: very deep lists, half of a surrogate pair.
+        // Only the server's own messages are parsed as a whole. A program's message may hold JSON
+        // that a browser accepts and `serde_json` does not: very deep lists, or half of a
+        // surrogate pair.
         let message: Value = match RESERVED.contains(&&*msgtype) {
-            true => serde_json::from_str(text).context(no_message)?,
+            true => serde_json::from_str(text).context(malformed)?,
             false => Value::Null,
         };
         match &*msgtype {
-            // Asked for from beyond the end, the exit status is told again, under its own number.
-            "exitstatus" => return Ok(Next::End(End::Exited(message))),
+            // This is handled even if it is not new: a view that starts after the last entry
+            // receives the exit status again, under its own number.
+            "exitstatus" => return Ok(Flow::End(ViewEnd::Exited(message))),
             _ if !is_new => {}
-            "write" => self.write(&message)?,
-            "ack" => self.unacknowledged.retain(|sent| sent["id"] != message["id"]),
-            "error" => self.refused(&message),
-            "gap" => self.gap(&message),
+            "write" => self.handle_write(&message)?,
+            "ack" => self.pending.remove(&message["id"]),
+            "error" => self.handle_refusal(&message),
+            "gap" => self.handle_gap(&message),
             "welcome" | "pong" => {}
-            _ if self.watching.with_messages => self.output.put(To::Stdout, format!("{text}\n").into_bytes()),
+            _ if self.options.with_messages => {
+                self.output.write(OutputStream::Stdout, format!("{text}\n").into_bytes());
+            }
             _ => {}
         }
-        Ok(Next::Go)
+        Ok(Flow::Continue)
     }
 
-    fn write(&self, message: &Value) -> anyhow::Result<()> {
+    /// Queues the program's output to be written.
+    fn handle_write(&self, message: &Value) -> anyhow::Result<()> {
         let data = message["data"].as_str().context("the server sent a write without data")?;
         let bytes = match message["encoding"] == "base64" {
-            true => BASE64_STANDARD.decode(data).context("the server sent what is no base64")?,
+            true => BASE64_STANDARD.decode(data).context("the server sent malformed base64")?,
             false => data.as_bytes().to_vec(),
         };
-        let to = if message["file"] == "stderr" { To::Stderr } else { To::Stdout };
-        self.output.put(to, bytes);
+        let stream = if message["file"] == "stderr" { OutputStream::Stderr } else { OutputStream::Stdout };
+        self.output.write(stream, bytes);
         Ok(())
     }
 
-    fn gap(&mut self, message: &Value) {
-        // Told again after a lost connection, it is no news.
-        if message["to"].as_u64().is_some_and(|to| self.resume.is_new(to)) {
-            say(format_args!("entries {} to {} are not in the journal", message["from"], message["to"]));
+    /// Reports entries that are missing in the journal.
+    fn handle_gap(&mut self, message: &Value) {
+        // After a reconnection the same gap may be sent again; it is reported once.
+        if message["to"].as_u64().is_some_and(|to| self.position.advance(to)) {
+            print_status(format_args!(
+                "entries {} to {} are missing in the journal",
+                message["from"], message["to"]
+            ));
         }
     }
 
-    fn refused(&mut self, error: &Value) {
+    /// Handles the refusal of a message that this command has sent.
+    fn handle_refusal(&mut self, error: &Value) {
         let id = &error["msg"]["id"];
-        let Some(index) = self.unacknowledged.iter().position(|sent| sent["id"] == *id) else { return };
-        let words = error["error"].as_str().unwrap_or_default();
-        if !is_input(&self.unacknowledged[index]) {
-            self.unacknowledged.remove(index);
-        } else if words.contains(QUEUE_FULL) {
-            self.again_at = Some(tokio::time::Instant::now() + FULL_PAUSE);
+        let Some(message) = self.pending.find(id) else { return };
+        let reason = error["error"].as_str().unwrap_or_default();
+        if !is_input(message) {
+            self.pending.remove(id);
+        } else if reason.contains(QUEUE_FULL) {
+            self.retry_input_at = Some(tokio::time::Instant::now() + INPUT_RETRY_DELAY);
         } else {
-            // A program that reads no further is nothing to report, as with a pipe.
-            self.unacknowledged.remove(index);
-            self.input_ended = true;
-            if !words.contains("closed") && !words.contains("ended") {
-                say(format_args!("standard input is not passed on any more: {words}"));
+            self.pending.remove(id);
+            self.has_input_ended = true;
+            // As with a pipe, a program that has closed its standard input or has ended is not
+            // reported.
+            if !reason.contains("closed") && !reason.contains("ended") {
+                print_status(format_args!("standard input is not sent to the program any more: {reason}"));
             }
         }
     }
 
-    /// Whoever read our output has gone (`livecode run … | head`): then so does the program that was run for them.
-    async fn kill(&mut self, socket: &mut Socket) {
-        let id = self.keep(signal_message(Signal::Kill))["id"].clone();
+    /// Kills the program because the reader of its output has gone, as in `livecode run … | head`.
+    async fn kill_program(&mut self, socket: &mut Socket) {
+        let message = self.pending.add(signal_message(Signal::Kill));
+        let id = &message["id"];
         let killed = async {
-            socket.send(text(&self.unacknowledged[self.unacknowledged.len() - 1])).await?;
-            while let Some(Ok(message)) = socket.next().await {
+            socket.send(text_frame(message)).await?;
+            while let Some(Ok(frame)) = socket.next().await {
                 let answer: Value =
-                    message.to_text().ok().and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default();
-                if answer["msgtype"] == "exitstatus" || answer["id"] == id || answer["msg"]["id"] == id {
+                    frame.to_text().ok().and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default();
+                if answer["msgtype"] == "exitstatus" || answer["id"] == *id || answer["msg"]["id"] == *id {
                     break;
                 }
             }
             Ok::<_, tungstenite::Error>(())
         };
-        let _ = timeout(CLOSE_TIMEOUT, killed).await; // what does not arrive ends by its own limits
+        // If the signal does not arrive, the program's own limits end it.
+        let _ = timeout(KILL_ACK_TIMEOUT, killed).await;
     }
 }
 
-/// Why a connection was not made.
-enum Refusal {
-    /// Trying again would not help.
-    Final(anyhow::Error),
-    /// It may.
-    Passing(anyhow::Error),
-}
-
-async fn connect(server: &Server, id: SessionId, after: u64) -> Result<Socket, Refusal> {
-    let url = server.stream_url(id, after).map_err(Refusal::Final)?;
-    let passing = |error: anyhow::Error| {
-        Refusal::Passing(error.context(format!("no server answers at {url}; `livecode serve` starts one")))
-    };
-    match timeout(CONNECT_TIMEOUT, connect_async(&url)).await {
-        Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(tungstenite::Error::Http(response))) if response.status().is_client_error() => {
-            Err(Refusal::Final(match response.status().as_u16() {
-                404 => anyhow!("there is no session {id}; it may have been deleted, or be too old"),
-                status => anyhow!("the server answers {status} at {url}"),
-            }))
-        }
-        Ok(Err(error)) => Err(passing(error.into())),
-        Err(elapsed) => Err(passing(elapsed.into())),
-    }
-}
-
-fn text(message: &Value) -> Message {
+/// The websocket message for a JSON document.
+fn text_frame(message: &Value) -> Message {
     Message::text(message.to_string())
 }
 
-fn sent(result: Result<(), tungstenite::Error>) -> Next {
+/// A failed send means that the connection is lost.
+fn flow_after_send(result: Result<(), tungstenite::Error>) -> Flow {
     match result {
-        Ok(()) => Next::Go,
-        Err(_) => Next::Again,
+        Ok(()) => Flow::Continue,
+        Err(_) => Flow::Reconnect,
     }
 }
 
-fn is_input(message: &Value) -> bool {
-    message["msgtype"] == "input"
-}
-
-fn signal_message(signal: Signal) -> Value {
-    json!({"msgtype": "signal", "signal": signal})
-}
-
-/// The exit status that a session ends this command with; says why where the program did not end by itself.
+/// The exit code of the command after the program has ended. If the program did not end by itself,
+/// this also reports why.
 fn exit_code(message: &Value, has_signalled: bool) -> u8 {
     let status = message["exitstatus"].as_i64().unwrap_or(255);
     match message["reason"].as_str() {
         None => {}
         Some("signalled") if has_signalled => {}
-        Some("signalled") => say(format_args!("stopped: signalled ({})", status - 128)),
-        Some(reason) => say(format_args!("stopped: {reason}")),
+        Some("signalled") => print_status(format_args!("stopped: signalled ({})", status - 128)),
+        Some(reason) => print_status(format_args!("stopped: {reason}")),
     }
     (status & 0xff) as u8
 }

@@ -6,36 +6,39 @@ use clap::Args;
 use livecode_protocol::SessionId;
 
 use crate::{
-    Failure,
-    client::{Server, Viewer, Watching},
+    client::{ServerClient, StreamViewer, ViewOptions},
+    failure::{CommandFailure, EXIT_NOT_RUN},
 };
 
-/// Shows a session from its beginning, and goes on with it. Ctrl-C leaves it; the program runs on.
+/// Shows a session's output from the beginning and follows it until the program ends.
+///
+/// Ctrl-C ends this command; the program runs on.
 #[derive(Args)]
-pub struct Attach {
+pub struct AttachCommand {
     #[command(flatten)]
-    server: Server,
-    /// Show only what follows the entry with this number.
+    server: ServerClient,
+    /// Show only the entries after the one with this number.
     #[arg(long, default_value_t = 0, value_name = "NUMBER")]
     after: u64,
-    /// Pass what is typed here on to the program.
+    /// Send standard input to the program.
     #[arg(long, short)]
     input: bool,
-    /// Print the program's own messages too, as lines of JSON among its output.
+    /// Also print the program's own messages, each as a line of JSON between its output.
     #[arg(long)]
     messages: bool,
-    /// The session.
+    /// Id of the session.
     id: SessionId,
 }
 
-impl Attach {
-    pub fn run(self) -> Result<ExitCode, Failure> {
-        let watching = Watching {
+impl AttachCommand {
+    pub fn run(self) -> Result<ExitCode, CommandFailure> {
+        let options = ViewOptions {
             with_input: self.input,
             with_messages: self.messages,
             owns_program: false,
             after: self.after,
         };
-        Viewer::run(self.server, self.id, watching).map_err(|error| Failure { error, code: 125 })
+        StreamViewer::run(self.server, self.id, options)
+            .map_err(|error| CommandFailure { error, exit_code: EXIT_NOT_RUN })
     }
 }

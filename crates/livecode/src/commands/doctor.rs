@@ -10,39 +10,50 @@ use clap::Args;
 use livecode_sandbox::doctor::{DoctorReport, Finding, Verdict, probe};
 use serde_json::{Value, json};
 
-use crate::Failure;
+use crate::failure::CommandFailure;
 
-/// Columns of the verdict and of the name, with the gaps after them.
-const MARGIN: usize = 10;
-const NAMES: usize = 18;
-/// Lines are not broken narrower than this.
+/// Width of the column with the verdict, in characters, with the gap after it.
+const VERDICT_WIDTH: usize = 10;
+/// Width of the column with the finding's name, in characters, with the gap after it.
+const NAME_WIDTH: usize = 18;
+/// Smallest width at which lines are wrapped, in characters; a narrower terminal wraps them
+/// itself.
 const MIN_WIDTH: usize = 60;
+/// Width that is assumed if the terminal does not report one, in characters.
+const DEFAULT_WIDTH: usize = 80;
 
-/// Says what of the sandbox this machine can enforce, and what to do where it cannot.
+/// Exit codes of the command.
+const EXIT_ALL_ENFORCED: u8 = 0;
+const EXIT_NOT_ALL_ENFORCED: u8 = 1;
+const EXIT_CANNOT_RUN: u8 = 2;
+
+/// Reports which parts of the sandbox this machine can enforce, and how to enable the others.
 ///
-/// Looks as the user who calls it, by making namespaces, groups and a sandbox of its own, all of which it removes again.
-/// Exit status: 0 where all is enforced, 1 where something is not, 2 where no program can be run.
+/// The command probes with the rights of the calling user: it creates namespaces, cgroups and a
+/// sandbox, and removes them again. Exit status: 0 if everything is enforced, 1 if something is
+/// not, 2 if no program can be run.
 #[derive(Args)]
-pub struct Doctor {
-    /// Print what was found as JSON.
+pub struct DoctorCommand {
+    /// Print the findings as JSON.
     #[arg(long)]
     json: bool,
 }
 
-impl Doctor {
-    pub fn run(self) -> Result<ExitCode, Failure> {
-        let failed = |error: anyhow::Error| Failure { error, code: 2 };
-        let staging = tempfile::tempdir().context("there is no temporary folder").map_err(failed)?;
+impl DoctorCommand {
+    pub fn run(self) -> Result<ExitCode, CommandFailure> {
+        let failed = |error: anyhow::Error| CommandFailure { error, exit_code: EXIT_CANNOT_RUN };
+        let staging = tempfile::tempdir().context("cannot create a temporary folder").map_err(failed)?;
         let report = probe(staging.path().to_owned());
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", serde_json::to_string_pretty(&document(&report))?)?;
+            writeln!(out, "{}", serde_json::to_string_pretty(&json_document(&report))?)?;
         } else {
             let is_terminal = out.is_terminal();
             let style = Style {
                 has_colours: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
                 width: is_terminal.then(terminal_width),
             };
+            // The last finding whose remedies were printed.
             let mut explained: Option<&Finding> = None;
             for finding in &report.findings {
                 let before = explained.filter(|before| before.remedies == finding.remedies);
@@ -53,19 +64,19 @@ impl Doctor {
             }
             writeln!(out, "\n{}", summary(&report))?;
         }
-        Ok(ExitCode::from(match worst(&report) {
-            _ if !report.can_run => 2,
-            Verdict::Ok => 0,
-            _ => 1,
+        Ok(ExitCode::from(match worst_verdict(&report) {
+            _ if !report.can_run => EXIT_CANNOT_RUN,
+            Verdict::Ok => EXIT_ALL_ENFORCED,
+            _ => EXIT_NOT_ALL_ENFORCED,
         }))
     }
 }
 
-fn worst(report: &DoctorReport) -> Verdict {
+fn worst_verdict(report: &DoctorReport) -> Verdict {
     report.findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Missing)
 }
 
-fn word(verdict: Verdict) -> &'static str {
+fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Ok => "ok",
         Verdict::Degraded => "degraded",
@@ -74,21 +85,22 @@ fn word(verdict: Verdict) -> &'static str {
 }
 
 fn summary(report: &DoctorReport) -> String {
-    let short = report.findings.iter().filter(|finding| finding.verdict != Verdict::Ok).count();
+    let imperfect = report.findings.iter().filter(|finding| finding.verdict != Verdict::Ok).count();
     if !report.can_run {
         "No program can be run here: `livecode serve` will not start.".into()
-    } else if short == 0 {
-        "All is enforced.".into()
+    } else if imperfect == 0 {
+        "Everything is enforced.".into()
     } else if report.degraded.is_empty() {
-        format!("All limits are enforced; {short} of these could be better.")
+        format!("All limits are enforced; {imperfect} of these could be better.")
     } else {
-        "Programs run here, but not all limits are enforced: `livecode serve` listens on loopback only, unless it is told \
-         --allow-degraded."
+        "Programs run here, but not all limits are enforced: `livecode serve` listens only on loopback, unless it is \
+         started with --allow-degraded."
             .into()
     }
 }
 
-fn document(report: &DoctorReport) -> Value {
+/// The report as the JSON document that `--json` prints.
+fn json_document(report: &DoctorReport) -> Value {
     let finding = |finding: &Finding| {
         let remedies = finding.remedies.iter().map(|remedy| match &remedy.command {
             Some(command) => json!({"what": remedy.what, "command": command}),
@@ -96,54 +108,58 @@ fn document(report: &DoctorReport) -> Value {
         });
         json!({
             "name": finding.name,
-            "verdict": word(finding.verdict),
+            "verdict": verdict_name(finding.verdict),
             "found": finding.found,
             "remedies": remedies.collect::<Vec<_>>(),
         })
     };
     json!({
-        "verdict": if report.can_run { word(worst(report).min(Verdict::Degraded)) } else { word(Verdict::Missing) },
+        "verdict": if report.can_run { verdict_name(worst_verdict(report).min(Verdict::Degraded)) } else { verdict_name(Verdict::Missing) },
         "degraded": report.degraded,
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
     })
 }
 
-/// How lines look: plain and unbroken in a pipe.
+/// How lines are printed: in a pipe without colours and without line breaks.
 struct Style {
+    /// Whether the verdict and the commands are coloured.
     has_colours: bool,
+    /// Width at which lines are wrapped, in characters; `None` if they are not wrapped.
     width: Option<usize>,
 }
 
 impl Style {
-    /// `as_for` names a finding before it that the same helps.
-    fn print(&self, out: &mut impl Write, finding: &Finding, as_for: Option<&str>) -> io::Result<()> {
+    /// Prints one finding. `same_as` names an earlier finding with the same remedies, which are
+    /// then not repeated.
+    fn print(&self, out: &mut impl Write, finding: &Finding, same_as: Option<&str>) -> io::Result<()> {
         let colour = match finding.verdict {
             Verdict::Ok => "\x1b[32m",
             Verdict::Degraded => "\x1b[33m",
             Verdict::Missing => "\x1b[31m",
         };
         let (on, off) = if self.has_colours { (colour, "\x1b[0m") } else { ("", "") };
-        let verdict = word(finding.verdict);
-        write!(out, "{on}{verdict:MARGIN$}{off}{:NAMES$}", finding.name)?;
-        self.text(out, &finding.found, MARGIN + NAMES)?;
-        if let Some(name) = as_for {
-            return writeln!(out, "{:MARGIN$}as for {name}, above", "");
+        let verdict = verdict_name(finding.verdict);
+        write!(out, "{on}{verdict:VERDICT_WIDTH$}{off}{:NAME_WIDTH$}", finding.name)?;
+        self.print_wrapped(out, &finding.found, VERDICT_WIDTH + NAME_WIDTH)?;
+        if let Some(name) = same_as {
+            return writeln!(out, "{:VERDICT_WIDTH$}the remedy is the same as for {name} above", "");
         }
         for remedy in &finding.remedies {
             let colon = if remedy.command.is_some() { ":" } else { "" };
-            write!(out, "{:MARGIN$}", "")?;
-            self.text(out, &format!("{}{colon}", remedy.what), MARGIN)?;
+            write!(out, "{:VERDICT_WIDTH$}", "")?;
+            self.print_wrapped(out, &format!("{}{colon}", remedy.what), VERDICT_WIDTH)?;
             if let Some(command) = &remedy.command {
-                // Unbroken, to be copied.
+                // The command is not wrapped, so that it can be copied.
                 let (on, off) = if self.has_colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-                writeln!(out, "{:MARGIN$}    {on}{command}{off}", "")?;
+                writeln!(out, "{:VERDICT_WIDTH$}    {on}{command}{off}", "")?;
             }
         }
         Ok(())
     }
 
-    /// Prints words from the column `indent` on, in as many lines as the terminal needs.
-    fn text(&self, out: &mut impl Write, text: &str, indent: usize) -> io::Result<()> {
+    /// Prints text whose first line starts in column `indent`, wraps it at the terminal's width,
+    /// and indents further lines to the same column.
+    fn print_wrapped(&self, out: &mut impl Write, text: &str, indent: usize) -> io::Result<()> {
         let Some(width) = self.width else { return writeln!(out, "{text}") };
         let mut column = indent;
         for (at, word) in text.split(' ').enumerate() {
@@ -162,9 +178,10 @@ impl Style {
     }
 }
 
+/// Width of the terminal on standard output, in characters, at least [`MIN_WIDTH`].
 fn terminal_width() -> usize {
     let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
-    if columns == 0 { 80 } else { columns.max(MIN_WIDTH) }
+    if columns == 0 { DEFAULT_WIDTH } else { columns.max(MIN_WIDTH) }
 }
 
 #[cfg(test)]
@@ -185,24 +202,24 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_gets_plain_lines_and_a_terminal_broken_ones() {
+    fn lines_are_plain_in_a_pipe_and_wrapped_on_a_terminal() {
         let plain = printed(&Style { has_colours: false, width: None }, Verdict::Degraded);
         assert_eq!(
             plain,
             "degraded  memory            one two three four\n          do this:\n              a  long   command\n"
         );
         let narrow = printed(&Style { has_colours: true, width: Some(36) }, Verdict::Missing);
-        let indent = " ".repeat(MARGIN + NAMES);
+        let indent = " ".repeat(VERDICT_WIDTH + NAME_WIDTH);
         assert!(narrow.contains(&format!("one two\n{indent}three\n{indent}four\n")), "{narrow}");
         assert!(narrow.starts_with("\x1b[31mmissing   \x1b[0mmemory"), "{narrow:?}");
     }
 
     #[test]
-    fn the_document_says_how_bad_it_is() {
+    fn the_document_contains_the_overall_verdict() {
         let report =
             |verdict, can_run| DoctorReport { findings: vec![finding(verdict)], can_run, degraded: vec![] };
-        assert_eq!(document(&report(Verdict::Ok, true))["verdict"], "ok");
-        assert_eq!(document(&report(Verdict::Missing, true))["verdict"], "degraded");
-        assert_eq!(document(&report(Verdict::Missing, false))["verdict"], "missing");
+        assert_eq!(json_document(&report(Verdict::Ok, true))["verdict"], "ok");
+        assert_eq!(json_document(&report(Verdict::Missing, true))["verdict"], "degraded");
+        assert_eq!(json_document(&report(Verdict::Missing, false))["verdict"], "missing");
     }
 }

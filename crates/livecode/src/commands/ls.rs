@@ -5,28 +5,31 @@ use std::io::{self, Write as _};
 use clap::Args;
 use livecode_protocol::session::SessionState;
 
-use crate::{Failure, client::Server, commands::runtimes::print_table};
+use super::table::print_table;
+use crate::{client::ServerClient, failure::CommandFailure};
 
-/// Lists sessions, the newest first.
+/// Lists the sessions, the newest first.
 #[derive(Args)]
-pub struct Ls {
+pub struct LsCommand {
     #[command(flatten)]
-    server: Server,
-    /// Print the documents as JSON.
+    server: ServerClient,
+    /// Print the sessions' documents as JSON.
     #[arg(long)]
     json: bool,
 }
 
-impl Ls {
-    pub fn run(self) -> Result<(), Failure> {
+impl LsCommand {
+    pub fn run(self) -> Result<(), CommandFailure> {
         let sessions = self.server.sessions()?;
         if self.json {
             return Ok(writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&sessions)?)?);
         }
         let rows = sessions.into_iter().map(|session| {
             let state = match (session.state, session.outcome, session.exitstatus) {
-                (SessionState::Ended, Some(outcome), Some(status)) => format!("{} {status}", word(&outcome)),
-                (state, ..) => word(&state),
+                (SessionState::Ended, Some(outcome), Some(status)) => {
+                    format!("{} {status}", json_name(&outcome))
+                }
+                (state, ..) => json_name(&state),
             };
             [
                 session.id.to_string(),
@@ -40,7 +43,7 @@ impl Ls {
     }
 }
 
-/// The word that the protocol has for a value.
-fn word(value: &impl serde::Serialize) -> String {
+/// The name of an enum value in the protocol's JSON.
+fn json_name(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

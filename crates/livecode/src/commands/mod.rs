@@ -1,4 +1,4 @@
-//! One file a command.
+//! The commands of `livecode`, each in a file of its own.
 
 pub mod attach;
 pub mod doctor;
@@ -8,3 +8,4 @@ pub mod run;
 pub mod runtimes;
 pub mod serve;
 pub mod spawner;
+mod table;

@@ -6,26 +6,26 @@ use clap::Args;
 use livecode_protocol::SessionId;
 
 use crate::{
-    Failure,
-    client::{Server, say},
+    client::{ServerClient, print_status},
+    failure::CommandFailure,
 };
 
-/// Ends sessions that run, and forgets them.
+/// Ends sessions if they still run, and deletes them.
 #[derive(Args)]
-pub struct Rm {
+pub struct RmCommand {
     #[command(flatten)]
-    server: Server,
-    /// The sessions.
+    server: ServerClient,
+    /// Ids of the sessions.
     #[arg(required = true)]
     ids: Vec<SessionId>,
 }
 
-impl Rm {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+impl RmCommand {
+    pub fn run(self) -> Result<ExitCode, CommandFailure> {
         let mut code = ExitCode::SUCCESS;
         for id in self.ids {
             if let Err(error) = self.server.delete(id) {
-                say(format_args!("{id}: {error:#}"));
+                print_status(format_args!("{id}: {error:#}"));
                 code = ExitCode::FAILURE;
             }
         }

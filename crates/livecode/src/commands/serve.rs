@@ -1,4 +1,4 @@
-//! `livecode serve`: wires the server together and runs it until it is asked to stop.
+//! `livecode serve`: connects the parts of the server and runs it until it is asked to stop.
 
 use std::{
     io::{self, Write as _},
@@ -17,25 +17,33 @@ use tokio::{
 };
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
-use crate::{Failure, scope, start};
+use crate::{
+    failure::{CommandFailure, EXIT_USAGE},
+    scope, start,
+};
 
-/// Starts the server. It needs no settings: it listens on 127.0.0.1:8000 and keeps its data in the user's state directory.
+/// Starts the server.
 ///
-/// Each setting below can also stand in the configuration file (with '_' for '-') and in the environment (LIVECODE_ and
-/// its name in capitals); a flag wins over the environment, and that over the file. RUST_LOG says what is logged.
+/// The server needs no settings: by default it listens on 127.0.0.1:8000 and keeps its data in the
+/// user's state directory.
+///
+/// Each setting below can also be set in the configuration file (with '_' instead of '-') and in
+/// the environment (LIVECODE_ and the name in capitals). A flag overrides the environment, and the
+/// environment overrides the file. RUST_LOG sets what is logged.
 #[derive(Args)]
-pub struct Serve {
-    /// When asked to stop, refuse new sessions and wait until those that run have ended. Asked again, stop at once.
+pub struct ServeCommand {
+    /// On the first signal to stop, refuse new sessions and wait until the running ones have
+    /// ended; on the second signal, stop at once.
     #[arg(long)]
     drain: bool,
     #[command(flatten)]
     flags: Flags,
 }
 
-impl Serve {
-    pub fn run(self) -> Result<(), Failure> {
+impl ServeCommand {
+    pub fn run(self) -> Result<(), CommandFailure> {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-        // A span that is logged at all says at its end how long it took.
+        // Each span that is logged also logs its duration when it ends.
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_span_events(FmtSpan::CLOSE)
@@ -43,65 +51,68 @@ impl Serve {
             .with_target(false)
             .init();
         raise_descriptor_limit();
-        let (config, unknown) = Config::load(&self.flags).map_err(usage)?;
+        let (config, unknown) = Config::load(&self.flags).map_err(usage_failure)?;
         for name in unknown {
             tracing::warn!("{name} is set, but there is no such setting");
         }
         if !config.no_systemd_scope {
-            scope::enter();
+            scope::enter_if_possible();
         }
         let drain = self.drain;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let (say, phase) = watch::channel(Phase::Serving);
+            let (phase_sender, phase) = watch::channel(Phase::Serving);
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
             tokio::spawn(async move {
-                let mut asked = async || {
+                let mut stop_signal = async || {
                     tokio::select! {
                         _ = terminate.recv() => {}
                         _ = interrupt.recv() => {}
                     }
                 };
-                asked().await;
+                stop_signal().await;
                 if drain {
-                    tracing::info!("draining: no new sessions; ask again to stop at once");
-                    let _ = say.send(Phase::Draining);
-                    asked().await;
+                    tracing::info!("draining: new sessions are refused; signal again to stop at once");
+                    let _ = phase_sender.send(Phase::Draining);
+                    stop_signal().await;
                 }
-                tracing::info!("stopping; programs run on, and the next server finds them");
-                let _ = say.send(Phase::Stopping);
-                std::future::pending::<()>().await; // keeps the sender
+                tracing::info!("stopping; running programs continue, and the next server recovers them");
+                let _ = phase_sender.send(Phase::Stopping);
+                // The task never ends, so that the sender is not dropped.
+                std::future::pending::<()>().await;
             });
             livecode_server::run(config, Arc::new(start::spawner), phase, announce)
                 .await
-                .map_err(Failure::from)
+                .map_err(CommandFailure::from)
         })
     }
 }
 
-/// As many descriptors as may be had: the usual soft limit of 1,024 is for programs that use select(2), and each watcher
-/// takes two.
+/// Raises the soft limit of open descriptors to the hard limit. The usual soft limit of 1,024
+/// exists for programs that use select(2), and each connected client takes two descriptors.
 fn raise_descriptor_limit() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    // Where that is refused, the server serves as many as it can.
+    // If this fails, the server serves as many clients as the old limit allows.
     let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// A wrong setting is a wrong command line.
-fn usage(error: impl Into<anyhow::Error>) -> Failure {
-    Failure { error: error.into(), code: 2 }
+/// The failure for a wrong setting, which counts as a wrong command line.
+fn usage_failure(error: impl Into<anyhow::Error>) -> CommandFailure {
+    CommandFailure { error: error.into(), exit_code: EXIT_USAGE }
 }
 
+/// Prints the server's address once it listens, after a warning for each limit that this machine
+/// cannot enforce.
 fn announce(address: std::net::SocketAddr, degraded: &[String]) {
     for sentence in degraded {
         tracing::warn!("DEGRADED: {sentence}");
     }
     if !degraded.is_empty() {
         tracing::warn!(
-            "DEGRADED: not every limit of a session is enforced; `livecode doctor` says what to do about it"
+            "DEGRADED: not every limit of a session is enforced; `livecode doctor` explains how to change that"
         );
     }
-    // Nobody need listen to that.
+    // Standard output may be closed; the server runs all the same.
     let _ = writeln!(io::stdout(), "LiveCode listens on http://{address}");
 }

@@ -1,22 +1,25 @@
-//! `livecode spawner`: started by the server, for itself.
+//! `livecode spawner`: the process that forks workers. The server starts it; users do not.
 
 use std::{io, os::fd::AsFd as _, process::ExitCode};
 
 use clap::Args;
 use livecode_supervisor::spawner;
 
-/// Starts supervisors; the server's own helper.
+use crate::failure::EXIT_USAGE;
+
+/// Runs a spawner. The server starts this command itself.
 #[derive(Args)]
-pub struct Spawner {
-    /// What the server says, as JSON.
+pub struct SpawnerCommand {
+    /// The spawner's settings as JSON.
     #[arg(long)]
     settings: String,
 }
 
-impl Spawner {
+impl SpawnerCommand {
     pub fn run(self) -> ExitCode {
         let server = io::stdin().as_fd().try_clone_to_owned();
-        // That place is not to be the server's as well: who is forked lets go of the other alone.
+        // Standard input must not refer to the server's socket any more: a forked worker closes
+        // only the other descriptor of the socket.
         let server = server.and_then(|server| {
             rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
             Ok(server)
@@ -25,8 +28,10 @@ impl Spawner {
         match server.and_then(|server| Ok((server, settings?))) {
             Ok((server, settings)) => ExitCode::from(spawner::run(server, &settings) as u8),
             Err(error) => {
-                eprintln!("livecode spawner: it is started by `livecode serve`, not by hand: {error}");
-                ExitCode::from(2)
+                eprintln!(
+                    "livecode spawner: this command is started by `livecode serve`, not by hand: {error}"
+                );
+                ExitCode::from(EXIT_USAGE)
             }
         }
     }

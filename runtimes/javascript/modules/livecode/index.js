@@ -1,26 +1,26 @@
 "use strict";
 
-// Messages from a program to whoever watches it, and events back.
+// Sends messages from a program to its viewers, and receives events from them.
 //
 //     const livecode = require("livecode");      // or: import livecode from "livecode";
 //     livecode.send("draw", { shape: "circle", args: [100, 100, 50] });
 //     livecode.on("mousemove", (data) => console.log(data));
 //     for await (const { event, data } of livecode.events()) console.log(event, data);
 //
-// A message is a JSON object with a `msgtype`; the names of LiveCode's own messages are refused.
+// A message is a JSON object with a `msgtype`. The names of LiveCode's own messages are reserved.
 
 const fs = require("node:fs");
 
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
-// In base64 four bytes stand for three, and the message has a little besides.
+// Base64 encodes three bytes as four, and the message has some further fields.
 const MAX_PICTURE_BYTES = Math.floor((MAX_MESSAGE_BYTES - 1024) / 4) * 3;
-// A channel from which nothing is taken for so long fails the program's send, which would else wait for ever.
-const FULL_MS = 5000;
+// A send fails if the channel is full and nothing is read from it for this time.
+const SEND_TIMEOUT_MS = 5000;
 const RESERVED = new Set(
   "welcome pong goodbye write exitstatus error ack gap waiting queued case cases testresult".split(" "),
 );
 
-/** The number of the message channel, a stream socket. */
+/** The descriptor of the message channel, which is a stream socket. */
 function channel() {
   const fd = Number.parseInt(process.env.LIVECODE_FD ?? "", 10);
   if (Number.isNaN(fd)) throw new Error("there is no message channel: this program does not run in LiveCode");
@@ -29,19 +29,19 @@ function channel() {
 
 // Sending
 
-let unsent = Buffer.alloc(0); // the rest of a message whose send failed
+let unsent = Buffer.alloc(0); // the rest of a message whose send failed midway
 
 /**
- * Sends a message, given as its `msgtype` and further fields, or whole as an object. What was printed before it arrives
- * before it: Node writes to pipes at once.
+ * Sends a message, given as its `msgtype` and further fields, or as one object. Output that was
+ * printed earlier also arrives earlier, since Node writes to pipes at once.
  */
 function send(msgtype, fields = {}) {
   const isWhole = typeof msgtype === "object" && msgtype !== null;
-  post(line(isWhole ? { ...msgtype, ...fields } : { msgtype, ...fields }));
+  post(encodeLine(isWhole ? { ...msgtype, ...fields } : { msgtype, ...fields }));
 }
 
-/** The line that says a message, once it is known to be one that a program may send. */
-function line(message) {
+/** Encodes a message as a line. Throws if a program may not send it. */
+function encodeLine(message) {
   const name = message.msgtype;
   if (typeof name !== "string") {
     const wrong = name === undefined ? "and this one has none" : `not ${String(name)}`;
@@ -64,25 +64,25 @@ function line(message) {
   return bytes;
 }
 
-/** Writes whole lines, at once or, where the channel is full, as soon as it is not. */
+/** Writes complete lines. If the channel is full, this waits until it has room. */
 function post(lines) {
   const fd = channel();
   let left = unsent.length > 0 ? Buffer.concat([unsent, lines]) : lines;
-  let until = 0;
+  let deadline = 0;
   try {
     while (left.length > 0) {
       try {
         left = left.subarray(fs.writeSync(fd, left));
-        until = 0;
+        deadline = 0;
       } catch (error) {
         if (error.code === "EPIPE" || error.code === "ECONNRESET") {
           left = left.subarray(left.length);
-          throw new Error("the message channel is closed: nobody takes messages any more");
+          throw new Error("the message channel is closed: messages can no longer be sent");
         }
         if (error.code !== "EAGAIN") throw error;
-        if (until === 0) until = Date.now() + FULL_MS;
-        if (Date.now() > until) {
-          throw new Error(`the message channel is full, and nothing was taken from it for ${FULL_MS / 1000} s`);
+        if (deadline === 0) deadline = Date.now() + SEND_TIMEOUT_MS;
+        if (Date.now() > deadline) {
+          throw new Error(`the message channel is full, and nothing was read from it for ${SEND_TIMEOUT_MS / 1000} s`);
         }
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
       }
@@ -94,62 +94,71 @@ function post(lines) {
 
 // Receiving
 
-const takers = new Set(); // functions that are given each event, and keep the program alive
-const watchers = new Set(); // functions that are told of each event before them, and do not
-let socket; // opened when first something listens
+// Functions that get each event. While there is one, the program stays alive.
+const listeners = new Set();
+// Functions that get each event before the listeners. They do not keep the program alive.
+const watchers = new Set();
+let socket; // opened for the first listener or watcher
 let isEnded = false;
 const onEnd = new Set();
 
-/** Reads from the channel while anybody listens; keeps the program alive while it is for takers. */
+/**
+ * Reads from the channel while there is a listener or watcher. Only listeners keep the program
+ * alive.
+ */
 function update() {
-  if (takers.size === 0 && watchers.size === 0) {
+  if (listeners.size === 0 && watchers.size === 0) {
     socket?.unref().pause();
     return;
   }
   if (socket === undefined) {
-    const net = require("node:net"); // only programs that listen need it
-    // It must outlive the last event, since messages go out on it too; and not read ahead of those who listen.
+    const net = require("node:net"); // loaded only by programs that receive events
+    // The socket must stay open after the last event, since messages are sent on it, too. It must
+    // not read ahead of the listeners.
     const options = { readable: true, writable: false, allowHalfOpen: true, readableHighWaterMark: 0 };
     socket = new net.Socket({ fd: channel(), ...options });
-    let held = "";
+    let partialLine = "";
     socket.setEncoding("utf8").on("data", (text) => {
-      const lines = (held + text).split("\n");
-      held = lines.pop();
-      for (const one of lines) give(JSON.parse(one));
+      const lines = (partialLine + text).split("\n");
+      partialLine = lines.pop();
+      for (const line of lines) dispatch(JSON.parse(line));
     });
     const end = () => {
       isEnded = true;
-      for (const tell of [...onEnd]) tell();
+      for (const callback of [...onEnd]) callback();
     };
     socket.on("end", end).on("error", end);
   }
-  if (takers.size > 0) socket.ref();
+  if (listeners.size > 0) socket.ref();
   else socket.unref();
   socket.resume();
 }
 
-function give(event) {
-  for (const watch of watchers) watch(event);
-  for (const take of [...takers]) take(event);
+/** Passes an event to all watchers and listeners. */
+function dispatch(event) {
+  for (const watcher of watchers) watcher(event);
+  for (const listener of [...listeners]) listener(event);
 }
 
-/** Tells `take` each event until the function it returns is called. A program that listens stays alive. */
-function listen(take) {
-  takers.add(take);
+/** Calls `listener` for each event, and returns a function that ends this. */
+function listen(listener) {
+  listeners.add(listener);
   update();
   return () => {
-    takers.delete(take);
+    listeners.delete(listener);
     update();
   };
 }
 
-/** Tells `watcher` each event, before its handlers, without keeping the program alive. */
+/** Calls `watcher` for each event before all listeners, without keeping the program alive. */
 function watch(watcher) {
   watchers.add(watcher);
   update();
 }
 
-/** Calls `handler` with the data of each event of this name, until the function it returns is called. */
+/**
+ * Calls `handler` with the data of each event of this name. Returns a function that removes it.
+ */
 function on(name, handler) {
   if (typeof handler !== "function") throw new TypeError(`the handler of ${name} must be a function`);
   return listen(({ event, data }) => {
@@ -159,19 +168,19 @@ function on(name, handler) {
 
 const isMove = (event) => event?.event === "mousemove";
 
-/** Events as they come, for `for await`. */
+/** The events in order of arrival, as an asynchronous iterator. */
 class Events {
-  #held = [];
-  #waiting = [];
+  #queue = [];
+  #pending = []; // the `resolve` functions of waiting calls of next()
   #stop;
   #isDone = false;
   #end = () => this.#finish();
 
   constructor({ coalesce = false } = {}) {
     this.#stop = listen((event) => {
-      if (this.#waiting.length > 0) this.#waiting.shift()({ value: event, done: false });
-      else if (coalesce && isMove(event) && isMove(this.#held.at(-1))) this.#held[this.#held.length - 1] = event;
-      else this.#held.push(event);
+      if (this.#pending.length > 0) this.#pending.shift()({ value: event, done: false });
+      else if (coalesce && isMove(event) && isMove(this.#queue.at(-1))) this.#queue[this.#queue.length - 1] = event;
+      else this.#queue.push(event);
     });
     onEnd.add(this.#end);
     if (isEnded) this.#finish();
@@ -181,7 +190,7 @@ class Events {
     this.#isDone = true;
     onEnd.delete(this.#end);
     this.#stop();
-    for (const tell of this.#waiting.splice(0)) tell({ value: undefined, done: true });
+    for (const resolve of this.#pending.splice(0)) resolve({ value: undefined, done: true });
   }
 
   [Symbol.asyncIterator]() {
@@ -189,64 +198,75 @@ class Events {
   }
 
   next() {
-    if (this.#held.length > 0) return Promise.resolve({ value: this.#held.shift(), done: false });
+    if (this.#queue.length > 0) return Promise.resolve({ value: this.#queue.shift(), done: false });
     if (this.#isDone) return Promise.resolve({ value: undefined, done: true });
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return new Promise((resolve) => this.#pending.push(resolve));
   }
 
   return() {
-    this.#held = [];
+    this.#queue = [];
     this.#finish();
     return Promise.resolve({ value: undefined, done: true });
   }
 }
 
-/** The events, as they come. With `coalesce`, of mouse moves that have come one after another only the last. */
+/**
+ * Iterates over the events in order of arrival. With `coalesce`, of successive mouse moves only
+ * the last is returned.
+ */
 function events(options) {
   return new Events(options);
 }
 
-let early; // what has come that nextEvent has not given yet, and who waits for it
+// Events that nextEvent() has not returned yet, and its calls that wait for one.
+let eventQueue;
 
-/** The next event; null where none comes within `ms` milliseconds, or none can come any more. */
+/**
+ * Waits for the next event. Resolves to null if none arrives within `ms` milliseconds, or if no
+ * event can arrive any more.
+ */
 function nextEvent(ms = Infinity) {
-  if (early === undefined) {
-    early = { held: [], waiting: [] };
+  if (eventQueue === undefined) {
+    eventQueue = { events: [], waiting: [] };
     watch((event) => {
-      if (early.waiting.length > 0) early.waiting.shift()(event);
-      else early.held.push(event);
+      if (eventQueue.waiting.length > 0) eventQueue.waiting.shift()(event);
+      else eventQueue.events.push(event);
     });
   }
-  if (early.held.length > 0) return Promise.resolve(early.held.shift());
+  if (eventQueue.events.length > 0) return Promise.resolve(eventQueue.events.shift());
   if (isEnded) return Promise.resolve(null);
   return new Promise((resolve) => {
-    const rest = listen(() => {}); // who waits stays alive
+    const stopListening = listen(() => {}); // keeps the program alive meanwhile
     let timer;
-    const settle = (event) => {
+    const finish = (event) => {
       clearTimeout(timer);
-      onEnd.delete(giveUp);
-      rest();
+      onEnd.delete(cancel);
+      stopListening();
       resolve(event);
     };
-    const giveUp = () => {
-      early.waiting.splice(early.waiting.indexOf(settle), 1);
-      settle(null);
+    const cancel = () => {
+      eventQueue.waiting.splice(eventQueue.waiting.indexOf(finish), 1);
+      finish(null);
     };
-    early.waiting.push(settle);
-    onEnd.add(giveUp);
-    if (ms !== Infinity) timer = setTimeout(giveUp, ms);
+    eventQueue.waiting.push(finish);
+    onEnd.add(cancel);
+    if (ms !== Infinity) timer = setTimeout(cancel, ms);
   });
 }
 
-/** Takes events until `stop()`: handlers are called with or without it, and this says when they no longer are. */
 let running;
+
+/**
+ * Keeps the program alive until `stop()`, and returns a promise that resolves then. Handlers are
+ * called even without it.
+ */
 function run() {
   if (running === undefined) {
     running = {};
     running.promise = new Promise((resolve) => {
-      const rest = listen(() => {});
+      const stopListening = listen(() => {});
       running.stop = () => {
-        rest();
+        stopListening();
         running = undefined;
         onEnd.delete(stop);
         resolve();
@@ -258,14 +278,17 @@ function run() {
   return running.promise;
 }
 
-/** Ends `run()`, and stops listening for all handlers: a program that does nothing else ends. */
+/** Ends `run()` and removes all handlers, so that a program that does nothing else ends. */
 function stop() {
-  takers.clear();
+  listeners.clear();
   running?.stop();
   update();
 }
 
-/** Shows a picture: the bytes of a PNG or SVG, an SVG's text, or the path of such a file. */
+/**
+ * Shows a picture, given as the bytes of a PNG or SVG, as the text of an SVG, or as the path of a
+ * file.
+ */
 function show(picture) {
   const isText = typeof picture === "string" && picture.trimStart().startsWith("<");
   const data = typeof picture === "string" && !isText ? fs.readFileSync(picture) : Buffer.from(picture);
@@ -282,5 +305,5 @@ function show(picture) {
 }
 
 module.exports = { send, on, events, nextEvent, run, stop, show };
-// For the canvas, which is part of this; not for programs.
-Object.defineProperty(module.exports, "internal", { value: { line, post, watch } });
+// The canvas uses these functions; programs must not.
+Object.defineProperty(module.exports, "internal", { value: { line: encodeLine, post, watch } });
