@@ -28,11 +28,6 @@ pub const OLDEST_VERSION: u32 = 1;
 /// The longest line that either side accepts, in bytes. An input of 64 KiB takes at most six times
 /// that size in JSON escapes.
 pub const MAX_LINE_BYTES: usize = 512 * 1024;
-/// Name of the supervisor's socket in the session's folder.
-pub const SOCKET: &str = "socket";
-
-/// Name of the file in the session's folder that holds the [`SupervisorIdentity`].
-pub const STATE_FILE: &str = "state.json";
 
 /// Identifies the process that supervises a session, even after a reboot or after its pid is
 /// reused: another process differs in the boot id, the pid or the start time.

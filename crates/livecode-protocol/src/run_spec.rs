@@ -8,15 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{FileName, SessionId};
 
-/// Name of the run spec's file in the session's folder.
-pub const RUN_SPEC_FILE: &str = "order.json";
-
 /// One program to run. Every default is already filled in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunSpec {
-    /// The [`control::VERSION`](crate::control::VERSION) of the server that wrote the run spec. No
-    /// code reads it at present.
-    pub version: u32,
     /// The session that the program belongs to.
     pub id: SessionId,
     /// A number that is unique among living sessions. In root mode the sandbox's uid follows from

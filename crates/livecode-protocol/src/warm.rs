@@ -16,7 +16,7 @@ pub struct SpawnerSettings {
     pub warm: Option<WarmPoolSettings>,
     /// The interpreter zygote that makes the spawner's sandboxes; `None` if the spawner's own
     /// zygote makes them. The interpreter zygote is a separate process beside the spawner.
-    pub template: Option<InterpreterZygote>,
+    pub interpreter_zygote: Option<InterpreterZygote>,
 }
 
 /// How a spawner's pool of warm sandboxes is set up.

@@ -92,7 +92,7 @@ impl Host {
 
     /// The limits and protections that this machine cannot enforce, one sentence each. The list is
     /// empty where all can be enforced.
-    pub fn degraded(&self) -> Vec<String> {
+    pub fn unenforced(&self) -> Vec<String> {
         let missing = self.cgroups.missing();
         let sentences = [
             (
@@ -136,7 +136,7 @@ impl Host {
     /// Kills all processes in the cgroups with these names, waits for a limited time until they
     /// are gone, and removes the cgroups. Returns whether all were removed. The supervisors of
     /// these sandboxes must be dead.
-    pub fn sweep(&self, names: &[String]) -> bool {
+    pub fn sweep_groups(&self, names: &[String]) -> bool {
         self.cgroups.sweep(names)
     }
 

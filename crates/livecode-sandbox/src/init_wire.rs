@@ -34,7 +34,7 @@ pub enum InitEvent {
     Ended(usize, StepStatus),
     /// The step with this index could not be executed, most often because its command does not
     /// exist. `Ended` follows.
-    CannotRun(usize, io::Error),
+    ExecFailed(usize, io::Error),
     /// The sandbox could not be set up, and is ending.
     SetupFailed(SetupError),
     /// A file that the compile steps made. Every field comes from inside the sandbox and must be
@@ -49,7 +49,7 @@ pub enum InitEvent {
     },
     /// The resources that all ended processes of the sandbox have used, sent where no cgroup
     /// counts them. [`crate::Sandbox`] consumes this event and does not return it.
-    Used {
+    Usage {
         /// CPU time, in milliseconds.
         cpu_ms: u64,
         /// Peak memory of the largest single process, in KiB.
@@ -57,7 +57,7 @@ pub enum InitEvent {
     },
     /// The last artefact was sent. The flag tells whether all requested artefacts could be taken.
     /// No process but init runs inside now.
-    Taken(bool),
+    ArtefactsSent(bool),
 }
 
 /// The longest datagram of an event, in bytes. Longer texts are truncated.
@@ -69,12 +69,12 @@ pub(crate) const MAX_REQUEST_BYTES: usize = 16;
 const STARTED: u8 = 1;
 const EXITED: u8 = 2;
 const SIGNALLED: u8 = 3;
-const CANNOT_RUN: u8 = 4;
+const EXEC_FAILED: u8 = 4;
 const SETUP_FAILED: u8 = 5;
 const READY: u8 = 6;
 const ARTEFACT: u8 = 7;
-const TAKEN: u8 = 8;
-const USED: u8 = 9;
+const ARTEFACTS_SENT: u8 = 8;
+const USAGE: u8 = 9;
 
 // Tags of requests.
 const START: u8 = 1;
@@ -90,15 +90,15 @@ impl InitEvent {
             Self::Started(index) => (STARTED, *index, 0, ""),
             Self::Ended(index, StepStatus::Exited(code)) => (EXITED, *index, *code, ""),
             Self::Ended(index, StepStatus::Signalled(signal)) => (SIGNALLED, *index, *signal, ""),
-            Self::CannotRun(index, error) => (CANNOT_RUN, *index, errno(error), ""),
+            Self::ExecFailed(index, error) => (EXEC_FAILED, *index, errno(error), ""),
             Self::SetupFailed(error) => (SETUP_FAILED, 0, errno(&error.source), error.step.as_str()),
             Self::Artefact { name, executable, .. } => (ARTEFACT, 0, i32::from(*executable), name.as_str()),
-            Self::Taken(is_complete) => (TAKEN, 0, i32::from(*is_complete), ""),
-            Self::Used { .. } => (USED, 0, 0, ""),
+            Self::ArtefactsSent(is_complete) => (ARTEFACTS_SENT, 0, i32::from(*is_complete), ""),
+            Self::Usage { .. } => (USAGE, 0, 0, ""),
         };
         let mut bytes = vec![tag, index as u8];
         bytes.extend(number.to_le_bytes());
-        if let Self::Used { cpu_ms, largest_kib } = self {
+        if let Self::Usage { cpu_ms, largest_kib } = self {
             bytes.extend([cpu_ms, largest_kib].map(|number| number.to_le_bytes()).as_flattened());
         }
         bytes.extend(text.bytes().take(MAX_EVENT_BYTES - bytes.len()));
@@ -114,7 +114,7 @@ impl InitEvent {
             STARTED => Self::Started(index),
             EXITED => Self::Ended(index, StepStatus::Exited(number)),
             SIGNALLED => Self::Ended(index, StepStatus::Signalled(number)),
-            CANNOT_RUN => Self::CannotRun(index, io::Error::from_raw_os_error(number)),
+            EXEC_FAILED => Self::ExecFailed(index, io::Error::from_raw_os_error(number)),
             SETUP_FAILED => Self::SetupFailed(SetupError {
                 step: String::from_utf8_lossy(text).into_owned(),
                 source: io::Error::from_raw_os_error(number),
@@ -124,11 +124,11 @@ impl InitEvent {
                 executable: number != 0,
                 file: None,
             },
-            TAKEN => Self::Taken(number != 0),
-            USED => {
+            ARTEFACTS_SENT => Self::ArtefactsSent(number != 0),
+            USAGE => {
                 let ([cpu_ms, largest_kib], []) = text.as_chunks::<8>() else { return None };
                 let [cpu_ms, largest_kib] = [cpu_ms, largest_kib].map(|bytes| u64::from_le_bytes(*bytes));
-                Self::Used { cpu_ms, largest_kib }
+                Self::Usage { cpu_ms, largest_kib }
             }
             _ => return None,
         })
@@ -190,10 +190,10 @@ mod tests {
             InitEvent::Started(0),
             InitEvent::Ended(1, StepStatus::Exited(3)),
             InitEvent::Ended(0, StepStatus::Signalled(9)),
-            InitEvent::CannotRun(0, io::Error::from_raw_os_error(2)),
+            InitEvent::ExecFailed(0, io::Error::from_raw_os_error(2)),
             InitEvent::Artefact { name: "tmp/program".into(), executable: true, file: None },
-            InitEvent::Taken(true),
-            InitEvent::Used { cpu_ms: 7, largest_kib: 1 << 40 },
+            InitEvent::ArtefactsSent(true),
+            InitEvent::Usage { cpu_ms: 7, largest_kib: 1 << 40 },
             failed,
         ] {
             let decoded = InitEvent::decode(&event.encode()).unwrap();

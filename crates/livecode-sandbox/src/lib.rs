@@ -5,18 +5,18 @@
 //! ```text
 //!  supervisor (outside)                  init (process 1 inside)          steps (2, 3, … inside)
 //!  ────────────────────                  ───────────────────────          ──────────────────────
-//!  Sandbox::prepare ── clone3: new ────▶ sets the sandbox up from inside:
+//!  Sandbox::create ── clone3: new ────▶ sets the sandbox up from inside:
 //!    namespaces, cgroup, pidfd           cgroups, root, filters;
 //!    (or a zygote clones itself)         in the clone of an interpreter
 //!                                        zygote it forks a ─────────────▶ pre-forked program
 //!                                        Ready
-//!  Sandbox::begin ── run spec ─────────▶ becomes the session's user,
+//!  Sandbox::start ── run spec ─────────▶ becomes the session's user,
 //!                                        writes the session's files,
 //!                                        starts the first step (vfork) ─▶ fds, limits, exec
-//!  Sandbox::report ◀── control socket ── Started, Ended, SetupFailed, CannotRun
+//!  Sandbox::try_next_event ◀── control socket ── Started, Ended, SetupFailed, CannotRun
 //!  Sandbox::start_step ────────────────▶ starts the next step
-//!  Sandbox::take_artefacts ────────────▶ kills all others, opens the artefacts
-//!  Sandbox::report ◀── descriptors ───── Artefact, …, Taken
+//!  Sandbox::collect_artefacts ────────────▶ kills all others, opens the artefacts
+//!  Sandbox::try_next_event ◀── descriptors ───── Artefact, …, Taken
 //!  Sandbox::signal ────────────────────▶ signals the step's process group
 //!  Sandbox::kill ── SIGKILL by pidfd ──▶ dies, and the kernel kills all other processes inside
 //! ```

@@ -50,8 +50,8 @@ pub(crate) fn try_program(host: &Host, argv: &[&str]) -> Result<Vec<u8>, TrialEr
     let mut run_spec = trial_run_spec(Step { argv, limits });
     run_spec.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
     let (mut sandbox, pipes) =
-        Sandbox::prepare(host, &run_spec.id.to_string(), &run_spec.layout(), None, None)?;
-    sandbox.begin(&run_spec, run_spec_file(&run_spec)?.as_fd(), None)?;
+        Sandbox::create(host, &run_spec.id.to_string(), &run_spec.layout(), None, None)?;
+    sandbox.start(&run_spec, run_spec_file(&run_spec)?.as_fd(), None)?;
     let ended = loop {
         match sandbox.wait_event() {
             Some(InitEvent::Ready | InitEvent::Started(_)) => {}
@@ -73,7 +73,6 @@ pub(crate) fn try_program(host: &Host, argv: &[&str]) -> Result<Vec<u8>, TrialEr
 /// The run spec of a trial run, whose program needs few resources.
 pub(crate) fn trial_run_spec(run: Step) -> RunSpec {
     RunSpec {
-        version: 0,
         id: trial_id(),
         slot: TRIAL_SLOT,
         compile: vec![],
@@ -94,7 +93,7 @@ pub(crate) fn trial_run_spec(run: Step) -> RunSpec {
     }
 }
 
-/// A file in memory with the content of a run spec, for [`Sandbox::begin`].
+/// A file in memory with the content of a run spec, for [`Sandbox::start`].
 pub(crate) fn run_spec_file(run_spec: &RunSpec) -> Result<File, SetupError> {
     let text = serde_json::to_vec(run_spec).map_err(io::Error::from).context("encode the run spec")?;
     let file = memfd_create("order", MemfdFlags::CLOEXEC).map(File::from);

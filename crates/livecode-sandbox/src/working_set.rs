@@ -42,8 +42,8 @@ impl ZygoteClient {
         layout: &SandboxLayout,
         limits: &StepLimits,
     ) -> Result<(), SetupError> {
-        let Some(interpreter) = self.template() else { return Ok(()) };
-        let (mut sandbox, pipes) = Sandbox::prepare(host, name, layout, Some(self), None)?;
+        let Some(interpreter) = self.interpreter() else { return Ok(()) };
+        let (mut sandbox, pipes) = Sandbox::create(host, name, layout, Some(self), None)?;
         sandbox.wait_ready()?;
         let mut run_spec = trial::trial_run_spec(Step { argv: interpreter.argv.clone(), limits: *limits });
         run_spec.env.clone_from(&interpreter.env);
@@ -51,7 +51,7 @@ impl ZygoteClient {
             interpreter.source.parse::<FileName>().map_err(io::Error::other).context("name the program")?;
         let contents = Contents::new(PROFILED_PROGRAM.into());
         run_spec.files = vec![RunFile { name: file_name, contents }];
-        sandbox.begin(&run_spec, trial::run_spec_file(&run_spec)?.as_fd(), None)?;
+        sandbox.start(&run_spec, trial::run_spec_file(&run_spec)?.as_fd(), None)?;
         // The program's output shows that it is about to end and waits.
         let timeout = timespec(REPLY_TIMEOUT);
         let mut fds = [PollFd::new(&pipes.stdout, PollFlags::IN)];

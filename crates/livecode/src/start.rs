@@ -33,7 +33,7 @@ const THREAD_STACK_BYTES: usize = 64 * 1024;
 /// interpreter zygote, that is started first.
 pub fn spawner(settings: &SpawnerSettings) -> io::Result<SpawnerProcess> {
     let settings_json = serde_json::to_string(settings)?;
-    let zygote = settings.template.as_ref();
+    let zygote = settings.interpreter_zygote.as_ref();
     let zygote = zygote
         .map(|zygote| start_interpreter_zygote(zygote, &settings.data_dir, &settings_json))
         .transpose()?;

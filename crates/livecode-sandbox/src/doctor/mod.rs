@@ -61,7 +61,7 @@ pub fn probe(staging: PathBuf) -> DoctorReport {
     let sandbox = sandbox(&host);
     let can_run = sandbox.verdict != Verdict::Missing;
     findings.push(sandbox);
-    let degraded = host.degraded();
+    let degraded = host.unenforced();
     host.dissolve();
     DoctorReport { findings, can_run, degraded }
 }

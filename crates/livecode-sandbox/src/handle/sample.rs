@@ -31,13 +31,13 @@ pub(crate) struct SampledUsage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SampleVerdict {
     /// The processes have used no CPU time since the previous sample: the program waits.
-    Rests,
+    Idle,
     /// The CPU time of the processes differs by this many milliseconds from the previous sample:
     /// the program computes. The CPU time may also be less than before, since the time of a child
     /// that no process waited for is lost when the child dies.
-    Works(u64),
+    Busy(u64),
     /// The processes hold more memory together than the limit allows.
-    HoldsTooMuch,
+    OverMemoryLimit,
 }
 
 /// Samples all processes below the process `init`, and adds the result to `usage`. `init` itself
@@ -61,9 +61,9 @@ pub(crate) fn sample(init: i32, limits: &StepLimits, usage: &mut SampledUsage) -
     if resident_kib > limit_kib
         && processes.iter().filter_map(|pid| proportional_kib(*pid)).sum::<u64>() > limit_kib
     {
-        return SampleVerdict::HoldsTooMuch;
+        return SampleVerdict::OverMemoryLimit;
     }
-    if cpu_change_ms == 0 { SampleVerdict::Rests } else { SampleVerdict::Works(cpu_change_ms) }
+    if cpu_change_ms == 0 { SampleVerdict::Idle } else { SampleVerdict::Busy(cpu_change_ms) }
 }
 
 /// CPU time that init and all processes below it have used so far, in milliseconds. It includes
@@ -151,14 +151,14 @@ mod tests {
         let limits = StepLimits { cpu_ms: 1, memory_bytes: 1 << 40, processes: 1 };
         let mut usage = SampledUsage::default();
         // The shell computes without end, so some sample shows it.
-        while !matches!(sample(pid, &limits, &mut usage), SampleVerdict::Works(_)) {
+        while !matches!(sample(pid, &limits, &mut usage), SampleVerdict::Busy(_)) {
             std::thread::yield_now();
         }
         assert_eq!(usage.processes_peak, 2);
         assert!(usage.cpu_ms > 0 && usage.memory_peak_kib > 0, "{usage:?}");
         assert_eq!(
             sample(pid, &StepLimits { memory_bytes: 0, ..limits }, &mut usage),
-            SampleVerdict::HoldsTooMuch
+            SampleVerdict::OverMemoryLimit
         );
         for pid in descendants(pid) {
             let pid = rustix::process::Pid::from_raw(pid).unwrap();

@@ -69,7 +69,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Makes a sandbox that is given its run spec later, by [`Self::begin`]. Returns at once: the
+    /// Makes a sandbox that is given its run spec later, by [`Self::start`]. Returns at once: the
     /// setup goes on inside, and its result is an [`InitEvent`].
     ///
     /// `name` is the name of the cgroup. Init is a clone of `zygote` if there is one, or else of
@@ -78,7 +78,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// The setup step that failed outside the sandbox: a cgroup, a pipe, or the clone itself.
-    pub fn prepare(
+    pub fn create(
         host: &Host,
         name: &str,
         layout: &SandboxLayout,
@@ -126,11 +126,11 @@ impl Sandbox {
     }
 
     /// Sets the limits of a step and the CPU share, in thousandths of a processor.
-    /// [`Self::begin`] sets them too, and is faster where they are set already.
+    /// [`Self::start`] sets them too, and is faster where they are set already.
     ///
     /// # Errors
     /// The limit that could not be set.
-    pub fn limit(&mut self, limits: &StepLimits, cpu_millicores: u32) -> Result<(), SetupError> {
+    pub fn set_limits(&mut self, limits: &StepLimits, cpu_millicores: u32) -> Result<(), SetupError> {
         self.cgroup.set_cpu_share(cpu_millicores)?;
         self.cgroup.set_step_limits(limits)
     }
@@ -141,14 +141,14 @@ impl Sandbox {
     ///
     /// # Errors
     /// The limit that could not be set, or the error of sendmsg(2) where init is dead.
-    pub fn begin(
+    pub fn start(
         &mut self,
         run_spec: &RunSpec,
         run_spec_file: BorrowedFd<'_>,
         cache_entry: Option<&File>,
     ) -> Result<(), SetupError> {
         let first_step = run_spec.compile.first().unwrap_or(&run_spec.run);
-        self.limit(&first_step.limits, run_spec.limits.cpu_millicores)?;
+        self.set_limits(&first_step.limits, run_spec.limits.cpu_millicores)?;
         let files: Vec<_> = std::iter::once(run_spec_file).chain(cache_entry.map(AsFd::as_fd)).collect();
         InitRequest::Begin.send_with(&self.control, &files).context("send the run spec")
     }
@@ -173,13 +173,13 @@ impl Sandbox {
 
     /// The control socket. It is readable when an event has come, and stays readable once init is
     /// dead.
-    pub fn control(&self) -> BorrowedFd<'_> {
+    pub fn control_fd(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
     }
 
     /// A descriptor that is readable when memory ran out. The whole program must be killed then.
     /// `None` where the kernel kills the whole program itself, or no cgroup limits memory.
-    pub fn memory_alarm(&self) -> Option<BorrowedFd<'_>> {
+    pub fn oom_notifier(&self) -> Option<BorrowedFd<'_>> {
         self.memory_alarm.as_ref().map(AsFd::as_fd)
     }
 
@@ -188,7 +188,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// `WouldBlock` where there is no event yet; any other error of recvmsg(2) is permanent.
-    pub fn report(&mut self) -> io::Result<Option<InitEvent>> {
+    pub fn try_next_event(&mut self) -> io::Result<Option<InitEvent>> {
         self.receive_event(RecvFlags::DONTWAIT)
     }
 
@@ -202,7 +202,7 @@ impl Sandbox {
         let mut bytes = [0; MAX_EVENT_BYTES];
         let (length, descriptors) = fd_passing::receive(&self.control, &mut bytes, flags)?;
         let mut event = InitEvent::decode(&bytes[..length]);
-        if let Some(InitEvent::Used { cpu_ms, largest_kib }) = event {
+        if let Some(InitEvent::Usage { cpu_ms, largest_kib }) = event {
             self.add_usage(cpu_ms, largest_kib);
             return self.receive_event(flags);
         }
@@ -231,9 +231,9 @@ impl Sandbox {
     }
 
     /// Has init kill every other process inside and send the artefacts of the compile steps: any
-    /// number of [`InitEvent::Artefact`], then an [`InitEvent::Taken`]. To be called between the
+    /// number of [`InitEvent::Artefact`], then an [`InitEvent::ArtefactsSent`]. To be called between the
     /// last compile step and the program.
-    pub fn take_artefacts(&mut self) {
+    pub fn collect_artefacts(&mut self) {
         self.send_request(InitRequest::TakeArtefacts);
     }
 
@@ -258,7 +258,7 @@ impl Sandbox {
         if !self.is_reaped {
             let _ = pidfd_send_signal(&self.init_pidfd, Signal::KILL); // init may be dead already
             // A deprioritised process gets no CPU time to die in while other processes compute.
-            self.give_way(false);
+            self.set_deprioritized(false);
         }
     }
 
@@ -280,7 +280,7 @@ impl Sandbox {
 
     /// Whether init is the only process inside, and cgroups have counted the usage of the others.
     /// The death of init would then add nothing to the usage.
-    pub fn is_alone(&self) -> bool {
+    pub fn is_only_init_left(&self) -> bool {
         self.cgroup.counts_usage() && self.cgroup.process_count().is_some_and(|count| count <= 1)
     }
 
@@ -301,13 +301,13 @@ impl Sandbox {
 
     /// CPU time used so far, in milliseconds, where a cgroup counts it and a cgroup can
     /// deprioritise the sandbox.
-    pub fn counted_cpu_ms(&self) -> Option<u64> {
+    pub fn cgroup_cpu_ms(&self) -> Option<u64> {
         self.cgroup.cpu_ms().filter(|_| self.cgroup.has_cpu_share())
     }
 
     /// Deprioritises the sandbox on the CPU, so that every other process goes first, or restores
     /// its priority. Does nothing where the kernel cannot: no limit rests on it.
-    pub fn give_way(&mut self, is_deprioritized: bool) {
+    pub fn set_deprioritized(&mut self, is_deprioritized: bool) {
         if std::mem::replace(&mut self.is_deprioritized, is_deprioritized) != is_deprioritized {
             self.cgroup.set_deprioritized(is_deprioritized);
         }
@@ -333,15 +333,15 @@ impl Sandbox {
     }
 
     /// Samples all processes inside.
-    pub fn look(&mut self, limits: &StepLimits) -> SampleVerdict {
+    pub fn sample(&mut self, limits: &StepLimits) -> SampleVerdict {
         if self.is_reaped {
-            return SampleVerdict::Rests;
+            return SampleVerdict::Idle;
         }
         sample::sample(self.init_pid, limits, &mut self.sampled)
     }
 
     /// Whether the kernel has killed any process inside for lack of memory.
-    pub fn out_of_memory(&self) -> bool {
+    pub fn has_oom_kills(&self) -> bool {
         self.cgroup.oom_kills() > 0
     }
 }

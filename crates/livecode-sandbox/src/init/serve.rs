@@ -130,7 +130,7 @@ impl Steps<'_> {
         let child = || match executable.execute(missing, &step.limits, init.program_fds) {
             Ok(error) => {
                 let is_not_found = error.kind() == io::ErrorKind::NotFound;
-                init.report(&InitEvent::CannotRun(index, error));
+                init.report(&InitEvent::ExecFailed(index, error));
                 if is_not_found { COMMAND_NOT_FOUND } else { COMMAND_NOT_EXECUTABLE }
             }
             Err(error) => init.fail(error),
@@ -154,7 +154,7 @@ impl Steps<'_> {
             Some(InitRequest::TakeArtefacts) => {
                 let wanted = self.run_spec.cache.as_ref().map_or(&[][..], |cache| &cache.artefacts);
                 let is_complete = artefacts::take(control, wanted);
-                self.init.report(&InitEvent::Taken(is_complete));
+                self.init.report(&InitEvent::ArtefactsSent(is_complete));
             }
             Some(InitRequest::Begin) | None => {}
         }
@@ -183,7 +183,7 @@ impl Steps<'_> {
         let missing = self.init.context.host.cgroups.missing();
         if missing.memory || missing.cpu_time {
             let ResourceUsage { cpu_ms, largest_kib, .. } = sys::children_usage();
-            self.init.report(&InitEvent::Used { cpu_ms, largest_kib });
+            self.init.report(&InitEvent::Usage { cpu_ms, largest_kib });
         }
     }
 }

@@ -49,15 +49,15 @@ impl ZygoteClient {
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL); // the process may be dead already
     }
 
-    /// Whether an error of [`crate::Sandbox::prepare`] proves that the zygote hangs: it did not
+    /// Whether an error of [`crate::Sandbox::create`] proves that the zygote hangs: it did not
     /// reply in time. An error of another kind proves nothing, since the zygote or this process
     /// may have lacked resources. The death of a zygote shows on its socket ([`Self::socket`]).
-    pub fn is_to_blame(error: &SetupError) -> bool {
+    pub fn is_hang(error: &SetupError) -> bool {
         error.step == CLONE_STEP && error.source.kind() == io::ErrorKind::WouldBlock
     }
 
     /// The interpreter of an interpreter zygote.
-    pub fn template(&self) -> Option<&InterpreterZygote> {
+    pub fn interpreter(&self) -> Option<&InterpreterZygote> {
         self.interpreter.as_ref()
     }
 

@@ -57,7 +57,8 @@ pub struct Manifest {
     pub run: Vec<String>,
     /// The path of an interpreter that may be started once, as an interpreter zygote, and cloned
     /// for each program. Only Python's interpreter can be.
-    pub template: Option<PathBuf>,
+    #[serde(rename = "template")]
+    pub zygote_interpreter: Option<PathBuf>,
     /// The test mode, if the runtime has one.
     pub test: Option<TestMode>,
     /// The commands and files without which the runtime cannot run.

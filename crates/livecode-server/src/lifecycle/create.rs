@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use livecode_protocol::{SessionId, control, run_spec::RunSpec};
+use livecode_protocol::{SessionId, run_spec::RunSpec};
 use tracing::Instrument as _;
 
 use crate::lifecycle::{error::CreateError, registry::Registry};
@@ -119,9 +119,7 @@ impl Registry {
             mode: _,
             cache_key_inputs,
         } = resolved;
-        let version = control::VERSION;
-        let mut run_spec =
-            RunSpec { version, id, slot, compile, run, env, files, stdin, mounts, limits, cache: None };
+        let mut run_spec = RunSpec { id, slot, compile, run, env, files, stdin, mounts, limits, cache: None };
         let created_us = now_us();
         let record = SessionRecord { id, owner, runtime, created_us, is_ephemeral, slot, idempotency };
         let store = self.store.clone();

@@ -48,10 +48,11 @@ impl SpawnerSet {
             .filter(|runtime| is_warm && runtime.needs.is_none())
             .filter_map(|runtime| Some((runtime, minimal_spec(runtime, catalogue, config)?)))
             .collect();
-        let settings = |warm: Option<WarmPoolSettings>, template: Option<InterpreterZygote>| {
-            SpawnerSettings { data_dir: config.data_dir.clone(), warm, template }
+        let settings = |warm: Option<WarmPoolSettings>, interpreter_zygote: Option<InterpreterZygote>| {
+            SpawnerSettings { data_dir: config.data_dir.clone(), warm, interpreter_zygote }
         };
-        let without_zygote = warm_runtimes.iter().filter(|(runtime, _)| runtime.manifest.template.is_none());
+        let without_zygote =
+            warm_runtimes.iter().filter(|(runtime, _)| runtime.manifest.zygote_interpreter.is_none());
         let pools = without_zygote.map(|(_, resolved)| warm_pool_settings(resolved, config)).collect();
         let default_spawner = SpawnerClient::launch(
             launcher.clone(),
@@ -134,7 +135,7 @@ fn most_common_layout(all: Vec<WarmPoolSettings>) -> Option<WarmPoolSettings> {
 /// The interpreter zygote of a runtime whose manifest names one.
 fn interpreter_zygote(runtime: &Runtime, resolved: &ResolvedSpec) -> Option<InterpreterZygote> {
     Some(InterpreterZygote {
-        interpreter: runtime.manifest.template.clone()?,
+        interpreter: runtime.manifest.zygote_interpreter.clone()?,
         source: runtime.manifest.file.to_string(),
         argv: resolved.run.argv.clone(),
         env: resolved.env.clone(),

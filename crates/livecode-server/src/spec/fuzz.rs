@@ -2,7 +2,7 @@
 //! of requests and of runtimes.
 #![allow(clippy::unwrap_used)] // a panic reports that a check failed
 
-use livecode_protocol::{SessionId, control::VERSION, run_spec::RunSpec, session::CreateSession};
+use livecode_protocol::{SessionId, run_spec::RunSpec, session::CreateSession};
 
 use crate::{
     catalogue::Catalogue,
@@ -65,7 +65,6 @@ fn check_resolved(resolved: ResolvedSpec, settings: &LimitSettings) {
     }
     // The supervisor reads the same run spec that the server writes.
     let run_spec = RunSpec {
-        version: VERSION,
         id: SessionId::from_random([7; 16]),
         slot: 0,
         compile,

@@ -14,5 +14,5 @@ pub(crate) fn own_cpu_time() -> Duration {
 /// spent on its output. Returns `None` if the program's group counts no CPU time or cannot be
 /// deprioritised.
 pub(crate) fn used_ms(sandbox: &Sandbox) -> Option<u64> {
-    Some(sandbox.counted_cpu_ms()? + own_cpu_time().as_millis() as u64)
+    Some(sandbox.cgroup_cpu_ms()? + own_cpu_time().as_millis() as u64)
 }

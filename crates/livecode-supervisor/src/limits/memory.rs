@@ -45,13 +45,13 @@ impl MemorySampler {
             return None;
         }
         let started = Instant::now();
-        let verdict = limits.map(|limits| sandbox.look(&limits));
+        let verdict = limits.map(|limits| sandbox.sample(&limits));
         self.interval = match verdict {
-            Some(SampleVerdict::Rests) => (self.interval * 2).min(MAX_INTERVAL),
+            Some(SampleVerdict::Idle) => (self.interval * 2).min(MAX_INTERVAL),
             _ => INTERVAL,
         };
         let pause = self.interval.max(started.elapsed() * MIN_PAUSE_FACTOR);
-        self.due = (verdict != Some(SampleVerdict::HoldsTooMuch)).then(|| Instant::now() + pause);
+        self.due = (verdict != Some(SampleVerdict::OverMemoryLimit)).then(|| Instant::now() + pause);
         verdict
     }
 }

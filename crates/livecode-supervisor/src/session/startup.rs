@@ -90,7 +90,7 @@ fn start<'h>(
         // This comes before the journal, so that the server can ask another supervisor where the
         // zygote fails.
         (None, Some(zygote)) => {
-            let made = Sandbox::prepare(host, &cgroup_name, &layout, Some(zygote), None);
+            let made = Sandbox::create(host, &cgroup_name, &layout, Some(zygote), None);
             let (sandbox, pipes) = made.map_err(StartError::MakeSandbox)?;
             Some((sandbox, pipes, StartKind::Cold))
         }
@@ -104,11 +104,11 @@ fn start<'h>(
         let (mut sandbox, pipes, start_kind) = match made_sandbox {
             Some(made) => made,
             None => {
-                let (sandbox, pipes) = Sandbox::prepare(host, &cgroup_name, &layout, None, None)?;
+                let (sandbox, pipes) = Sandbox::create(host, &cgroup_name, &layout, None, None)?;
                 (sandbox, pipes, StartKind::Cold)
             }
         };
-        sandbox.begin(&run_spec, run_spec_file.as_fd(), cached_result.as_ref())?;
+        sandbox.start(&run_spec, run_spec_file.as_fd(), cached_result.as_ref())?;
         Ok((sandbox, pipes, start_kind))
     };
     match start_program() {

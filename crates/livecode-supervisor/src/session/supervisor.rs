@@ -181,7 +181,7 @@ impl<'h> Supervisor<'h> {
     fn is_over(&self) -> bool {
         let has_ended = self.termination.status.is_some() && self.step_index.is_none();
         let is_killed = self.termination.kill_reason.is_some();
-        has_ended && !is_killed && self.outputs.are_closed() && self.sandbox.is_alone()
+        has_ended && !is_killed && self.outputs.are_closed() && self.sandbox.is_only_init_left()
     }
 
     /// Waits until a descriptor is ready or a timer is due.
@@ -200,8 +200,8 @@ impl<'h> Supervisor<'h> {
         let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
 
         let mut set = PollSet::new();
-        set.add(Source::Init, Some(self.sandbox.control()), PollFlags::IN);
-        let memory_alarm = self.sandbox.memory_alarm().filter(|_| !is_killed);
+        set.add(Source::Init, Some(self.sandbox.control_fd()), PollFlags::IN);
+        let memory_alarm = self.sandbox.oom_notifier().filter(|_| !is_killed);
         set.add(Source::MemoryAlarm, memory_alarm, PollFlags::IN);
         let [stdout, stderr, messages] = self.outputs.poll_fds();
         set.add(Source::Stdout, stdout, PollFlags::IN);
@@ -257,9 +257,9 @@ impl<'h> Supervisor<'h> {
         self.update_priority(now);
         let limits = self.running_step().map(|step| step.limits);
         match self.memory_sampler.sample(&mut self.sandbox, limits, now) {
-            Some(SampleVerdict::HoldsTooMuch) => self.kill_for(Outcome::Memory),
-            Some(SampleVerdict::Works(ms)) => self.idle_timer.record_sampled_cpu(ms),
-            Some(SampleVerdict::Rests) | None => {}
+            Some(SampleVerdict::OverMemoryLimit) => self.kill_for(Outcome::Memory),
+            Some(SampleVerdict::Busy(ms)) => self.idle_timer.record_sampled_cpu(ms),
+            Some(SampleVerdict::Idle) | None => {}
         }
     }
 
@@ -269,7 +269,7 @@ impl<'h> Supervisor<'h> {
         let change = self.cpu_deprioritizer.check(now, || cpu_time::used_ms(&self.sandbox));
         let is_ending = self.termination.kill_reason.is_some() || self.termination.status.is_some();
         if let Some(is_deprioritized) = change.filter(|_| !is_ending) {
-            self.sandbox.give_way(is_deprioritized);
+            self.sandbox.set_deprioritized(is_deprioritized);
         }
     }
 
@@ -302,7 +302,7 @@ impl<'h> Supervisor<'h> {
     /// Handles the events that init has reported. Returns `false` once init is gone.
     fn handle_init_events(&mut self) -> bool {
         loop {
-            match self.sandbox.report() {
+            match self.sandbox.try_next_event() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
                 Ok(None) | Err(_) => return false,
                 Ok(Some(event)) => self.handle_init_event(event),
@@ -312,19 +312,19 @@ impl<'h> Supervisor<'h> {
 
     fn handle_init_event(&mut self, event: InitEvent) {
         match event {
-            InitEvent::Ready | InitEvent::Used { .. } => {}
+            InitEvent::Ready | InitEvent::Usage { .. } => {}
             InitEvent::Started(index) => self.step_started(index),
             InitEvent::Ended(index, status) => self.step_ended(index, status),
             InitEvent::Artefact { name, executable, file } => {
                 self.compile_cache.add_artefact(&name, executable, file);
             }
-            InitEvent::Taken(is_complete) => {
+            InitEvent::ArtefactsSent(is_complete) => {
                 let compiler_output = self.outputs.drain_compiler_output();
                 self.append(compiler_output);
                 self.compile_cache.store(is_complete);
                 self.start_step(self.program_index());
             }
-            InitEvent::CannotRun(index, error) => {
+            InitEvent::ExecFailed(index, error) => {
                 let text = format!("cannot run {}: {error}", self.step(index).argv[0]);
                 self.journal.write_note(&text);
             }
@@ -343,7 +343,7 @@ impl<'h> Supervisor<'h> {
         let used_ms = self.cpu_timer.last_ms() + cpu_time::own_cpu_time().as_millis() as u64;
         let was_deprioritized = self.cpu_deprioritizer.start_step(now, used_ms);
         if was_deprioritized {
-            self.sandbox.give_way(false);
+            self.sandbox.set_deprioritized(false);
         }
         if index == self.program_index() {
             for signal in std::mem::take(&mut self.pending_signals) {
@@ -363,12 +363,12 @@ impl<'h> Supervisor<'h> {
         let next = index + 1;
         if status != StepStatus::Exited(0) || next > self.program_index() {
             self.termination.status = Some(status);
-            self.sandbox.give_way(false);
+            self.sandbox.set_deprioritized(false);
             return;
         }
         self.termination.status = None;
         if next == self.program_index() && self.compile_cache.start_collecting(self.run_spec.id) {
-            self.sandbox.take_artefacts();
+            self.sandbox.collect_artefacts();
         } else {
             self.start_step(next);
         }
@@ -434,7 +434,7 @@ impl<'h> Supervisor<'h> {
     fn handle_request(&mut self, index: usize, request: SupervisorRequest) {
         let notice = match request {
             SupervisorRequest::Hello { version } => {
-                return self.connections[index].greet(version, self.host.degraded(), self.start_kind);
+                return self.connections[index].greet(version, self.host.unenforced(), self.start_kind);
             }
             SupervisorRequest::Cancel => return self.kill_for(Outcome::Cancelled),
             SupervisorRequest::Deliver { tag, id, item } => match self.deliver(id, item) {
@@ -520,13 +520,13 @@ impl<'h> Supervisor<'h> {
         }
         let entries = self.outputs.drain_all();
         self.append(entries);
-        self.termination.is_out_of_memory = self.sandbox.out_of_memory();
+        self.termination.is_out_of_memory = self.sandbox.has_oom_kills();
         let result = self.compile_cache.result;
         let started_us = self.started_us.unwrap_or(0);
         let closing_entry = self.termination.closing_entry(Some(&self.sandbox), started_us, result.compiled);
         self.folder.remove_socket();
         let finished = self.journal.finish(&closing_entry, result);
-        await_greetings(&mut self.connections, || self.host.degraded(), self.start_kind);
+        await_greetings(&mut self.connections, || self.host.unenforced(), self.start_kind);
         if let Ok((progress, _)) = &finished {
             send_final_progress(&mut self.connections, progress);
         }

@@ -51,7 +51,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
     profile_working_set(&host, interpreter_zygote.as_ref(), settings);
     // The kernel reaps the children of a process that ignores SIGCHLD (wait(2)).
     livecode_sandbox::reap_children_automatically(true);
-    if settings.template.is_none() {
+    if settings.interpreter_zygote.is_none() {
         sweep_in_background(&host, settings);
     }
     let zygote = match (interpreter_zygote, &settings.warm) {
@@ -64,7 +64,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
         },
         (zygote, _) => zygote,
     };
-    send_ready(&server, &SpawnerReady { degraded: host.degraded(), error: None });
+    send_ready(&server, &SpawnerReady { degraded: host.unenforced(), error: None });
     let context = SpawnerContext { host, settings, zygote };
     match Pool::new(&context, server) {
         Ok(pool) => pool.run(),
@@ -81,7 +81,7 @@ fn prepare(
     settings: &SpawnerSettings,
 ) -> Result<(Host, Option<ZygoteClient>), Box<dyn std::error::Error>> {
     let host = open_host(&settings.data_dir)?;
-    let Some(interpreter) = &settings.template else {
+    let Some(interpreter) = &settings.interpreter_zygote else {
         // Only the default spawner tries whether sandboxes can be made; the others rely on that.
         livecode_sandbox::try_sandbox(&host)?;
         return Ok((host, None));

@@ -54,7 +54,7 @@ fn cgroup_of_dead_supervisor(folder: &Path) -> Option<String> {
 }
 
 fn remove_cgroups(host: &Host, names: &[String]) {
-    if !host.sweep(names) {
+    if !host.sweep_groups(names) {
         eprintln!(
             "livecode spawner: cannot remove all that dead supervisors left; the next spawner will try again"
         );

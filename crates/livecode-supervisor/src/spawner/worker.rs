@@ -128,7 +128,7 @@ impl Worker {
                 if self.is_spawner_alive() {
                     eprintln!("livecode spawner: cannot make a warm sandbox: {error}: {}", error.source);
                 }
-                if ZygoteClient::is_to_blame(&error) {
+                if ZygoteClient::is_hang(&error) {
                     WorkerStatus::ZygoteHangs.send(&self.status_channel);
                 }
                 return Served::End(1);
@@ -178,11 +178,11 @@ impl Worker {
         let cgroup_name = ProcessIdentity::from(own).cgroup_name();
         let zygote = context.zygote.as_ref();
         let (mut sandbox, pipes) =
-            Sandbox::prepare(&context.host, &cgroup_name, &warm.layout, zygote, self.excluded_cpu)?;
-        sandbox.limit(&warm.limits, warm.cpu_millicores)?;
+            Sandbox::create(&context.host, &cgroup_name, &warm.layout, zygote, self.excluded_cpu)?;
+        sandbox.set_limits(&warm.limits, warm.cpu_millicores)?;
         sandbox.wait_ready()?;
         context.host.cpus.use_all();
-        let interpreter = zygote.and_then(|zygote| zygote.template().cloned());
+        let interpreter = zygote.and_then(|zygote| zygote.interpreter().cloned());
         Ok(Some(WarmSandbox { layout: warm.layout.clone(), interpreter, sandbox, pipes }))
     }
 
@@ -205,7 +205,7 @@ impl Worker {
         let (end, no_flags) = (epoll::EventData::new_u64(END_EVENT), epoll::EventFlags::empty());
         epoll::add(&epoll, &self.status_channel, end, no_flags)?;
         if let Some(warm) = warm {
-            epoll::add(&epoll, warm.sandbox.control(), end, epoll::EventFlags::IN)?;
+            epoll::add(&epoll, warm.sandbox.control_fd(), end, epoll::EventFlags::IN)?;
         }
         let deadline = self.idle_timeout.map(|timeout| Instant::now() + timeout);
         loop {

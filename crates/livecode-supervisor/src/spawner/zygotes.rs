@@ -71,7 +71,7 @@ pub fn serve_interpreter_zygote(
     settings: &SpawnerSettings,
 ) -> Result<Option<ZygoteProgram>, Box<dyn std::error::Error>> {
     let _ = rustix::process::setsid();
-    let Some(interpreter) = &settings.template else {
+    let Some(interpreter) = &settings.interpreter_zygote else {
         return Err("the settings name no interpreter".into());
     };
     let host = open_host(&settings.data_dir)?;

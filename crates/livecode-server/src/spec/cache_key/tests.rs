@@ -9,7 +9,6 @@ fn run_spec(toolchain: &Path) -> RunSpec {
     let limits = StepLimits { cpu_ms: 1, memory_bytes: 1, processes: 1 };
     let step = |words: &[&str]| Step { argv: words.iter().map(|word| (*word).to_owned()).collect(), limits };
     RunSpec {
-        version: 2,
         id: SessionId::from_random([7; 16]),
         slot: 1,
         compile: vec![step(&["cc", "-o", "/tmp/program", "main.c"])],
