@@ -6,7 +6,7 @@ use std::{path::Path, sync::OnceLock};
 use livecode_protocol::session::{CreateSession, Mode};
 
 use crate::catalogue::{Catalogue, Manifest, Runtime};
-use crate::http::fuzz::order;
+use crate::http::fuzz::resolution::check_resolution;
 
 /// The built-in runtimes, as if this machine had all that they need.
 pub(crate) fn catalogue() -> &'static Catalogue {
@@ -43,6 +43,6 @@ pub fn runtime_toml(folder: &Path, data: &[u8]) {
             mode: Some(mode),
             ..CreateSession::default()
         };
-        order(&request, &catalogue);
+        check_resolution(&request, &catalogue);
     }
 }

@@ -1,4 +1,6 @@
-//! Every error a client can be told, and its status: RFC 9457 problem documents. The one file that maps errors to HTTP.
+//! Every error that a client can get, as an RFC 9457 problem document with its HTTP status.
+//!
+//! This is the only file that maps errors of other modules to HTTP.
 
 use axum::{
     Json,
@@ -14,7 +16,7 @@ use crate::{
     spec::BadField,
 };
 
-/// An error a client is told.
+/// An error as a client gets it: a problem document, or the text of an `error` message.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -24,29 +26,34 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
+    /// An error with a status and a sentence that says what was wrong and what would be right.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), field: None, header: None }
     }
 
+    /// 400: the request is malformed.
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    pub fn no_session() -> Self {
+    /// 404: the session does not exist, or the caller may not use it.
+    pub fn no_such_session() -> Self {
         Self::new(StatusCode::NOT_FOUND, "there is no such session; it may have been deleted, or be too old")
     }
 
+    /// 422: one field of the request is wrong. `field` is a path such as `files[0].filename`.
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
         BadField::new(field, detail).into()
     }
 
+    /// The same error with one more header in its response.
     pub fn with_header(mut self, name: header::HeaderName, value: &'static str) -> Self {
         self.header = Some((name, HeaderValue::from_static(value)));
         self
     }
 }
 
-/// As words for a websocket's `error` message.
+/// The text of an `error` message on a websocket: the field, if there is one, and the detail.
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.field.as_deref() {
@@ -99,7 +106,7 @@ impl From<CreateError> for ApiError {
                     .with_header(header::RETRY_AFTER, "2");
             }
             CreateError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
-            CreateError::Store(StoreError::Write(cause)) if is_full(cause) => {
+            CreateError::Store(StoreError::Write(cause)) if is_disk_full(cause) => {
                 StatusCode::INSUFFICIENT_STORAGE
             }
             CreateError::Store(StoreError::Write(cause)) if is_exhausted(cause) => {
@@ -113,7 +120,8 @@ impl From<CreateError> for ApiError {
     }
 }
 
-fn is_full(error: &std::io::Error) -> bool {
+/// Whether a write failed because the disk or the quota is full.
+fn is_disk_full(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
@@ -129,25 +137,28 @@ impl From<ForgetError> for ApiError {
 
 impl From<FollowError> for ApiError {
     fn from(error: FollowError) -> Self {
-        tracing::error!(%error, "a journal cannot be read");
+        tracing::error!(%error, "cannot read a journal");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the session's journal cannot be read")
     }
 }
 
+/// The text of an error, followed by that of its direct cause.
 fn with_cause(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
-/// Nothing is there.
+/// The fallback for paths that no route has: 404.
 pub(crate) async fn not_found(request: Request) -> ApiError {
-    let detail = format!("there is nothing at {}; /openapi.json lists what there is", request.uri().path());
+    let detail =
+        format!("there is no resource at {}; /openapi.json lists all resources", request.uri().path());
     ApiError::new(StatusCode::NOT_FOUND, detail)
 }
 
-/// Something is there, but not for this method. The router adds `Allow`.
+/// The fallback for methods that a route does not support: 405. The router adds the `Allow`
+/// header.
 pub(crate) async fn method_not_allowed(request: Request) -> ApiError {
     let detail = format!(
-        "{} does not take {}; the Allow header says what it takes",
+        "{} does not support {}; the Allow header lists the methods that it supports",
         request.uri().path(),
         request.method()
     );
