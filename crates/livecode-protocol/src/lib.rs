@@ -11,6 +11,7 @@
 //! Nothing here does I/O, and nothing here knows how a program is run.
 
 pub mod control;
+pub mod error_code;
 pub mod file_name;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -20,5 +21,6 @@ pub mod session;
 pub mod stream;
 pub mod warm;
 
+pub use error_code::{DeliveryRefused, ErrorCode};
 pub use file_name::FileName;
 pub use id::SessionId;

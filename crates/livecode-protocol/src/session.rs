@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::SessionId;
+use crate::{ErrorCode, SessionId};
 
 /// Body of `POST /sessions`. A field that is `null` is absent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -252,6 +252,11 @@ pub struct Problem {
     pub title: String,
     /// The HTTP status.
     pub status: u16,
+    /// The code of the error, by which a program decides what to do.
+    // A server of a version without codes sends none.
+    #[serde(default)]
+    #[schema(required)]
+    pub code: ErrorCode,
     /// A sentence that says what was wrong with this request and what would be right.
     pub detail: String,
     /// The field that is wrong, as a path such as `limits.cpu_ms` or `files[0].filename`.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use crate::{
+    ErrorCode,
     run_spec::Contents,
     session::{Encoding, Outcome},
 };
@@ -38,6 +39,7 @@ pub const MAX_PROGRAM_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The largest output in one `write`, in bytes.
 pub const MAX_WRITE_BYTES: usize = 64 * 1024;
 /// The end of an `error` text for a full queue: the client may send the same message again later.
+/// Clients decide by [`ErrorCode::QueueFull`]; only older ones decide by this text.
 pub const QUEUE_FULL: &str = "send it again later";
 /// The longest `id` that a client may choose, in bytes of its JSON form.
 pub const MAX_ID_BYTES: usize = 256;
@@ -97,6 +99,9 @@ pub enum ServerMessage<'a> {
         error: String,
         /// The message itself: the JSON value, or a string if it is not JSON.
         msg: Value,
+        /// The code of the error. Absent in v0.1, whose clients know no codes.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<ErrorCode>,
     },
     /// The supervisor has accepted the message with this id.
     Ack {
@@ -171,6 +176,8 @@ pub struct ClientMessageError {
     pub error: String,
     /// The message: the JSON value, or a string if it is not JSON.
     pub msg: Value,
+    /// The code of the error.
+    pub code: ErrorCode,
 }
 
 impl ClientMessage {
@@ -182,24 +189,32 @@ impl ClientMessage {
         let value: Value = serde_json::from_str(text).map_err(|e| ClientMessageError {
             error: format!("A message must be a JSON object with a \"msgtype\": {e}"),
             msg: Value::String(text.to_owned()),
+            code: ErrorCode::MalformedMessage,
         })?;
-        Self::from_value(&value).map_err(|error| ClientMessageError { error, msg: value })
+        Self::from_value(&value).map_err(|(code, error)| ClientMessageError { error, msg: value, code })
     }
 
-    fn from_value(value: &Value) -> Result<Self, String> {
-        let fields = value.as_object().ok_or("A message must be a JSON object with a \"msgtype\"")?;
-        let msgtype = fields.get("msgtype").ok_or("The message has no \"msgtype\"")?;
-        let msgtype = msgtype.as_str().ok_or("\"msgtype\" must be a string")?;
+    fn from_value(value: &Value) -> Result<Self, (ErrorCode, String)> {
+        let malformed = |error: &str| (ErrorCode::MalformedMessage, error.to_owned());
+        let invalid = |error| (ErrorCode::InvalidMessage, error);
+        let fields = value
+            .as_object()
+            .ok_or_else(|| malformed("A message must be a JSON object with a \"msgtype\""))?;
+        let msgtype = fields.get("msgtype").ok_or_else(|| malformed("The message has no \"msgtype\""))?;
+        let msgtype = msgtype.as_str().ok_or_else(|| malformed("\"msgtype\" must be a string"))?;
         let item = match msgtype {
             "ping" => return Ok(Self::Ping),
             "quit" => return Ok(Self::Quit),
             "exec" => return Ok(Self::Exec(fields.clone())),
-            "input" => input(fields)?,
-            "event" => event(fields)?,
-            "signal" => signal(fields)?,
-            other => return Err(format!("Unknown message type: {other}")),
+            "input" => input(fields),
+            "event" => event(fields),
+            "signal" => signal(fields),
+            other => {
+                return Err((ErrorCode::UnknownMessageType, format!("Unknown message type: {other}")));
+            }
         };
-        Ok(Self::Deliver { id: client_id(fields)?, item })
+        let item = item.map_err(invalid)?;
+        Ok(Self::Deliver { id: client_id(fields).map_err(invalid)?, item })
     }
 }
 
@@ -293,10 +308,15 @@ mod tests {
     #[test]
     fn an_error_has_the_documented_form() {
         let wrong = ClientMessage::parse(r#"{"msgtype":"qiut"}"#).unwrap_err();
-        let message = ServerMessage::Error { error: wrong.error, msg: wrong.msg };
+        let message =
+            |code| json(&ServerMessage::Error { error: wrong.error.clone(), msg: wrong.msg.clone(), code });
         assert_eq!(
-            json(&message),
+            message(None),
             r#"{"msgtype":"error","error":"Unknown message type: qiut","msg":{"msgtype":"qiut"}}"#
+        );
+        assert_eq!(
+            message(Some(wrong.code)),
+            r#"{"msgtype":"error","error":"Unknown message type: qiut","msg":{"msgtype":"qiut"},"code":"unknown_message_type"}"#
         );
     }
 
@@ -319,20 +339,24 @@ mod tests {
 
     #[test]
     fn an_error_names_the_wrong_field() {
-        for (text, word) in [
-            ("nonsense", "JSON"),
-            ("[]", "object"),
-            ("{}", "msgtype"),
-            (r#"{"msgtype":"input"}"#, "data"),
-            (r#"{"msgtype":"input","data":1}"#, "data"),
-            (r#"{"msgtype":"signal","signal":"hup"}"#, "interrupt"),
-            (r#"{"msgtype":"event","event":1}"#, "event"),
-            (r#"{"msgtype":"input","data":"x","id":[1]}"#, "id"),
-            (r#"{"msgtype":"input","data":"%","encoding":"base64"}"#, "base64"),
-            (r#"{"msgtype":"input","data":"x","encoding":"hex"}"#, "encoding"),
+        use ErrorCode::{InvalidMessage, MalformedMessage, UnknownMessageType};
+        for (text, word, code) in [
+            ("nonsense", "JSON", MalformedMessage),
+            ("[]", "object", MalformedMessage),
+            ("{}", "msgtype", MalformedMessage),
+            (r#"{"msgtype":1}"#, "msgtype", MalformedMessage),
+            (r#"{"msgtype":"qiut"}"#, "qiut", UnknownMessageType),
+            (r#"{"msgtype":"input"}"#, "data", InvalidMessage),
+            (r#"{"msgtype":"input","data":1}"#, "data", InvalidMessage),
+            (r#"{"msgtype":"signal","signal":"hup"}"#, "interrupt", InvalidMessage),
+            (r#"{"msgtype":"event","event":1}"#, "event", InvalidMessage),
+            (r#"{"msgtype":"input","data":"x","id":[1]}"#, "id", InvalidMessage),
+            (r#"{"msgtype":"input","data":"%","encoding":"base64"}"#, "base64", InvalidMessage),
+            (r#"{"msgtype":"input","data":"x","encoding":"hex"}"#, "encoding", InvalidMessage),
         ] {
             let wrong = ClientMessage::parse(text).unwrap_err();
             assert!(wrong.error.contains(word), "{text}: {}", wrong.error);
+            assert_eq!(wrong.code, code, "{text}");
         }
     }
 

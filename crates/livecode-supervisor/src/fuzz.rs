@@ -166,7 +166,8 @@ pub fn connection(data: &[u8]) {
     assert_eq!(is_over, good.len() < lines.len());
     assert!(if is_over { good.starts_with(&heard) } else { good == heard });
     // Its answers are lines that it understands.
-    connection.send(&SupervisorNotice::Refused { tag: 1, error: String::from_utf8_lossy(sent).into_owned() });
+    let error = String::from_utf8_lossy(sent).into_owned();
+    connection.send(&SupervisorNotice::Refused { tag: 1, error, code: None });
     assert!(connection.flush());
 }
 

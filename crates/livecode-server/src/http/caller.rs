@@ -9,7 +9,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use livecode_protocol::SessionId;
+use livecode_protocol::{ErrorCode, SessionId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -104,7 +104,8 @@ pub(crate) async fn with_body_timeout<T>(
     let timeout = Duration::from_millis(app.config.body_timeout_ms);
     tokio::time::timeout(timeout, reading).await.unwrap_or_else(|_| {
         let detail = format!("the body did not arrive within {} ms", app.config.body_timeout_ms);
-        Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, detail).with_header(header::CONNECTION, "close"))
+        let error = ApiError::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BodyTimeout, detail);
+        Err(error.with_header(header::CONNECTION, "close"))
     })
 }
 
@@ -121,10 +122,9 @@ pub(crate) async fn read_body(app: &App, body: Body) -> Result<Bytes, ApiError> 
             let is_too_large = std::error::Error::source(&error)
                 .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
             if is_too_large {
-                let detail = format!("the body is larger than {max_bytes} bytes");
-                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+                ApiError::body_too_large(format!("the body is larger than {max_bytes} bytes"))
             } else {
-                ApiError::bad_request(format!("the body could not be read: {error}"))
+                ApiError::malformed_request(format!("the body could not be read: {error}"))
             }
         })
     };
@@ -143,7 +143,7 @@ pub(crate) fn media_type(parts: &Parts) -> Option<String> {
 /// 400 if the bytes are not JSON, and 422 with the name of the field if a field is wrong.
 pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let value: Value = serde_json::from_slice(bytes).map_err(|error| {
-        ApiError::bad_request(format!("the body is not one well-formed JSON document: {error}"))
+        ApiError::malformed_request(format!("the body is not one well-formed JSON document: {error}"))
     })?;
     require_objects(&value)?;
     serde_path_to_error::deserialize(value).map_err(|error| {

@@ -94,3 +94,18 @@ async fn finish_response(State(app): State<App>, mut response: Response) -> Resp
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_lists_the_codes_of_problems() {
+        let document = serde_json::to_value(ApiDocument::openapi()).unwrap();
+        let schemas = &document["components"]["schemas"];
+        let required = schemas["Problem"]["required"].as_array().unwrap();
+        assert!(required.iter().any(|field| field == "code"), "{required:?}");
+        let codes = schemas["ErrorCode"]["enum"].as_array().unwrap();
+        assert!(codes.iter().any(|code| code == "queue_full"), "{codes:?}");
+    }
+}

@@ -6,7 +6,7 @@ use std::{
 };
 
 use livecode_protocol::{
-    SessionId,
+    DeliveryRefused, ErrorCode, SessionId,
     control::{ClosingEntry, Delivery},
     session::{Compiled, Outcome, SessionState},
 };
@@ -137,7 +137,7 @@ impl Life {
 pub(crate) struct PendingDelivery {
     pub id: Option<Value>,
     pub item: Delivery,
-    pub answer: oneshot::Sender<Result<(), String>>,
+    pub answer: oneshot::Sender<Result<(), DeliveryRefused>>,
 }
 
 impl Session {
@@ -206,16 +206,19 @@ impl Session {
         &self,
         id: Option<Value>,
         item: Delivery,
-    ) -> Result<oneshot::Receiver<Result<(), String>>, &'static str> {
+    ) -> Result<oneshot::Receiver<Result<(), DeliveryRefused>>, DeliveryRefused> {
         let life = self.life();
         let queue = life.channels().and_then(|channels| channels.deliveries.as_ref());
         let (answer, answered) = oneshot::channel();
         match queue.map(|queue| queue.try_send(PendingDelivery { id, item, answer })) {
             Some(Ok(())) => Ok(answered),
             Some(Err(mpsc::error::TrySendError::Full(_))) => {
-                Err("too much is on its way already; send it again later")
+                let error = "too much is on its way already; send it again later";
+                Err(DeliveryRefused::new(ErrorCode::QueueFull, error))
             }
-            Some(Err(mpsc::error::TrySendError::Closed(_))) | None => Err("the program has ended"),
+            Some(Err(mpsc::error::TrySendError::Closed(_))) | None => {
+                Err(DeliveryRefused::new(ErrorCode::ProgramEnded, "the program has ended"))
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use livecode_protocol::{control::Delivery, stream::QUEUE_FULL};
+use livecode_protocol::{DeliveryRefused, ErrorCode, control::Delivery, stream::QUEUE_FULL};
 use serde_json::Value;
 
 /// Bytes that wait for a program to read its standard input, beyond those in the pipe; then input is refused.
@@ -41,15 +41,17 @@ impl<W: AsFd> InputQueue<W> {
     ///
     /// # Errors
     /// A sentence for the client, where nothing was taken.
-    pub fn push(&mut self, bytes: &[u8], ends: bool) -> Result<(), String> {
+    pub fn push(&mut self, bytes: &[u8], ends: bool) -> Result<(), DeliveryRefused> {
         if self.to.is_none() || self.ends {
-            return Err(format!("the program's {} is closed", self.name));
+            let error = format!("the program's {} is closed", self.name);
+            return Err(DeliveryRefused::new(ErrorCode::InputClosed, error));
         }
         if self.waiting.len() + bytes.len() > self.capacity {
-            return Err(format!(
+            let error = format!(
                 "the queue is full: {} bytes wait for the program to read them; {QUEUE_FULL}",
                 self.waiting.len()
-            ));
+            );
+            return Err(DeliveryRefused::new(ErrorCode::QueueFull, error));
         }
         self.waiting.extend(bytes);
         self.ends = ends;
@@ -143,9 +145,9 @@ mod tests {
         let (read, write) = pipe_with(PipeFlags::NONBLOCK).unwrap();
         let mut queue = InputQueue::new("standard input", write, 10);
         queue.push(b"hello", false).unwrap();
-        assert!(queue.push(b"world!", false).unwrap_err().contains("full"));
+        assert_eq!(queue.push(b"world!", false).unwrap_err().code, ErrorCode::QueueFull);
         queue.push(b"world", true).unwrap();
-        assert!(queue.push(b"x", false).unwrap_err().contains("closed"));
+        assert_eq!(queue.push(b"x", false).unwrap_err().code, ErrorCode::InputClosed);
         queue.pump();
         let mut bytes = [0; 64];
         assert_eq!(rustix::io::read(&read, &mut bytes[..]).unwrap(), 10);

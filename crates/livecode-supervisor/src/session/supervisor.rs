@@ -21,6 +21,7 @@ use std::{
 };
 
 use livecode_protocol::{
+    DeliveryRefused, ErrorCode,
     control::{Delivery, StartKind, SupervisorNotice, SupervisorRequest},
     run_spec::{RunSpec, Step},
     session::Outcome,
@@ -453,24 +454,32 @@ impl<'h> Supervisor<'h> {
             SupervisorRequest::Cancel => return self.decide(Outcome::Cancelled),
             SupervisorRequest::Deliver { tag, id, item } => match self.deliver(id, item) {
                 Ok(()) => SupervisorNotice::Delivered { tag },
-                Err(error) => SupervisorNotice::Refused { tag, error },
+                Err(DeliveryRefused { code, error }) => {
+                    SupervisorNotice::Refused { tag, error, code: Some(code) }
+                }
             },
         };
         self.connections[index].send(&notice);
     }
 
     /// Passes something in, once.
-    fn deliver(&mut self, id: Option<Value>, item: Delivery) -> Result<(), String> {
+    fn deliver(&mut self, id: Option<Value>, item: Delivery) -> Result<(), DeliveryRefused> {
         if let Some(id) = &id {
             match self.ids.look(id, &item) {
                 DeliveryCheck::New => {}
                 DeliveryCheck::Before => return Ok(()),
-                DeliveryCheck::Another => return Err("another message was delivered under this id".into()),
+                DeliveryCheck::Another => {
+                    let error = "another message was delivered under this id";
+                    return Err(DeliveryRefused::new(ErrorCode::DeliveryIdConflict, error));
+                }
             }
         }
         match &item {
             Delivery::Input { data, eof } => {
-                let bytes = data.clone().into_bytes().map_err(|error| error.to_string())?;
+                let bytes = data
+                    .clone()
+                    .into_bytes()
+                    .map_err(|error| DeliveryRefused::new(ErrorCode::InvalidMessage, error.to_string()))?;
                 self.stdin.push(&bytes, *eof)?;
             }
             Delivery::Event { line } => {
@@ -487,15 +496,18 @@ impl<'h> Supervisor<'h> {
     }
 
     /// Signals are for the program: what comes while it is being compiled waits for it.
-    fn pass_signal(&mut self, signal: Signal) -> Result<(), String> {
+    fn pass_signal(&mut self, signal: Signal) -> Result<(), DeliveryRefused> {
         let program = self.order.compile.len();
         match self.step {
             Some(step) if step == program => self.sandbox.signal(number(signal)),
-            None if self.findings.status.is_some() => return Err("the program has ended".into()),
+            None if self.findings.status.is_some() => {
+                return Err(DeliveryRefused::new(ErrorCode::ProgramEnded, "the program has ended"));
+            }
             _ if self.waiting_signals.len() >= MAX_WAITING_SIGNALS => {
-                return Err(format!(
+                let error = format!(
                     "the queue is full: {MAX_WAITING_SIGNALS} signals wait for the program; {QUEUE_FULL}"
-                ));
+                );
+                return Err(DeliveryRefused::new(ErrorCode::QueueFull, error));
             }
             _ => self.waiting_signals.push(signal),
         }

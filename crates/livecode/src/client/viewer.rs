@@ -18,7 +18,7 @@ use anyhow::{Context as _, anyhow};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::{SinkExt as _, StreamExt as _};
 use livecode_protocol::{
-    SessionId,
+    ErrorCode, SessionId,
     stream::{QUEUE_FULL, RESERVED, Signal},
 };
 use serde::Deserialize;
@@ -394,15 +394,16 @@ impl Viewer {
         let id = &error["msg"]["id"];
         let Some(index) = self.unacknowledged.iter().position(|sent| sent["id"] == *id) else { return };
         let words = error["error"].as_str().unwrap_or_default();
+        let code = error_code(error);
         if !is_input(&self.unacknowledged[index]) {
             self.unacknowledged.remove(index);
-        } else if words.contains(QUEUE_FULL) {
+        } else if code == ErrorCode::QueueFull {
             self.again_at = Some(tokio::time::Instant::now() + FULL_PAUSE);
         } else {
             // A program that reads no further is nothing to report, as with a pipe.
             self.unacknowledged.remove(index);
             self.input_ended = true;
-            if !words.contains("closed") && !words.contains("ended") {
+            if !matches!(code, ErrorCode::InputClosed | ErrorCode::ProgramEnded) {
                 say(format_args!("standard input is not passed on any more: {words}"));
             }
         }
@@ -460,6 +461,18 @@ fn sent(result: Result<(), tungstenite::Error>) -> Next {
     match result {
         Ok(()) => Next::Go,
         Err(_) => Next::Again,
+    }
+}
+
+/// The code of an `error` message. Older servers and supervisors send no code, or only `refused`;
+/// then the code follows from the text.
+fn error_code(error: &Value) -> ErrorCode {
+    let words = error["error"].as_str().unwrap_or_default();
+    match ErrorCode::deserialize(&error["code"]).unwrap_or_default() {
+        ErrorCode::Refused if words.contains(QUEUE_FULL) => ErrorCode::QueueFull,
+        ErrorCode::Refused if words.contains("closed") => ErrorCode::InputClosed,
+        ErrorCode::Refused if words.contains("ended") => ErrorCode::ProgramEnded,
+        code => code,
     }
 }
 

@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use livecode_protocol::session::Problem;
+use livecode_protocol::{ErrorCode, session::Problem};
 use sha2::{Digest as _, Sha256};
 
 use crate::auth::Caller;
@@ -30,7 +30,7 @@ pub(crate) async fn metrics(
     if caller != Caller::Local && !has_metrics_token(&app, &headers) {
         let detail = "only the local user of a server on loopback, and callers that send its metrics_token, may read \
                       the metrics: Authorization: Bearer …";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, detail));
+        return Err(ApiError::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, detail));
     }
     app.metrics.kept.set(i64::try_from(app.registry.count()).unwrap_or(i64::MAX));
     let (media_type, text) = app.metrics.render();

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use livecode_protocol::{
-    SessionId,
+    ErrorCode, SessionId,
     session::{CreateSession, Links, Problem, SessionDocument},
 };
 use sha2::{Digest as _, Sha256};
@@ -92,7 +92,8 @@ fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotenc
     let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_IDEMPOTENCY_KEY_BYTES);
     let key = key.ok_or_else(|| {
         let max = MAX_IDEMPOTENCY_KEY_BYTES;
-        ApiError::bad_request(format!("an Idempotency-Key has 1 to {max} visible ASCII characters"))
+        let detail = format!("an Idempotency-Key has 1 to {max} visible ASCII characters");
+        ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidIdempotencyKey, detail)
     })?;
     let body_sha256 = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Some(IdempotencyKey { key: key.to_owned(), body_sha256 }))
@@ -132,7 +133,8 @@ pub(crate) async fn create(
     let (parts, body) = request.into_parts();
     if media_type(&parts).as_deref() != Some("application/json") {
         let detail = "the body must be JSON, declared by Content-Type: application/json";
-        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(ApiError::new(status, ErrorCode::UnsupportedMediaType, detail)
             .with_header(header::ACCEPT, "application/json"));
     }
     let body = read_body(&app, body).await?;
@@ -141,7 +143,7 @@ pub(crate) async fn create(
     let idempotency = idempotency_key(&parts.headers, &body)?;
     if idempotency.is_some() && caller.owner().is_none() {
         let detail = "an Idempotency-Key needs an owner: send a bearer token too, 32 random hexadecimal digits of your own";
-        return Err(ApiError::bad_request(detail));
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::TokenRequired, detail));
     }
     let (owner, token) = owner_of_new_session(&caller)?;
     let spec = SessionSpec { owner, prepared, ephemeral: false, idempotency };
@@ -149,7 +151,7 @@ pub(crate) async fn create(
 
     let document = SessionDocument { token, ..session_document(&app, &session, &address) };
     let location = HeaderValue::try_from(&document.links.self_)
-        .map_err(|_| ApiError::bad_request("the Host header is not valid in a URL"))?;
+        .map_err(|_| ApiError::malformed_request("the Host header is not valid in a URL"))?;
     let mut response = (StatusCode::CREATED, Json(document)).into_response();
     response.headers_mut().insert(header::LOCATION, location);
     if !is_new {

@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::stream;
-use livecode_protocol::{session::Problem, stream::ServerMessage};
+use livecode_protocol::{ErrorCode, session::Problem, stream::ServerMessage};
 use serde::Deserialize;
 
 use crate::http::{
@@ -94,7 +94,7 @@ pub(crate) async fn stream(
     // Some clients ask for an upgrade to HTTP/2. They are served without an upgrade.
     let protocol = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if protocol.eq_ignore_ascii_case("websocket") {
-        let upgrade = upgrade.map_err(|error| ApiError::bad_request(error.to_string()))?;
+        let upgrade = upgrade.map_err(|error| ApiError::invalid_upgrade(error.to_string()))?;
         let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
         return Ok(upgrade.on_upgrade(move |websocket| async move {
             serve_stream(Socket::new(websocket, &app, &caller), app, session, after).await;
@@ -107,9 +107,8 @@ pub(crate) async fn stream(
         StreamFormat::Lines
     } else {
         let detail = format!("upgrade to a websocket, or send Accept: {EVENT_STREAM} or Accept: {NDJSON}");
-        return Err(
-            ApiError::new(StatusCode::UPGRADE_REQUIRED, detail).with_header(header::UPGRADE, "websocket")
-        );
+        let error = ApiError::new(StatusCode::UPGRADE_REQUIRED, ErrorCode::UpgradeRequired, detail);
+        return Err(error.with_header(header::UPGRADE, "websocket"));
     };
     let last_event_id =
         headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());

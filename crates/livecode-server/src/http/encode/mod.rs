@@ -7,10 +7,12 @@ use std::{borrow::Cow, fmt::Write as _};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use livecode_journal::{Entry, Kind};
 use livecode_protocol::{
+    ErrorCode,
     control::ClosingEntry,
     session::{Encoding, Outcome},
     stream::{Output, ServerMessage},
 };
+use serde_json::Value;
 
 use crate::sessions::Item;
 
@@ -49,6 +51,12 @@ impl Dialect {
             Item::Gap { .. } if self == Self::V01 => self.write(Output::Stderr, GAP_NOTE.as_bytes(), None),
             Item::Gap { from, to } => message_json(&ServerMessage::Gap { from: *from, to: *to }),
         }
+    }
+
+    /// An `error` message. `msg` is the client's message that could not be processed.
+    pub fn error(self, code: ErrorCode, error: impl Into<String>, msg: Value) -> String {
+        let code = (self != Self::V01).then_some(code); // clients of v0.1 know no codes
+        message_json(&ServerMessage::Error { error: error.into(), msg, code })
     }
 
     fn entry_message(self, entry: &Entry) -> String {
@@ -161,6 +169,18 @@ mod tests {
         ];
         for (dialect, item, expected) in cases {
             assert_eq!(dialect.message(&item), expected);
+        }
+    }
+
+    #[test]
+    fn an_error_has_a_code_in_v0_2_only() {
+        let error = |dialect: Dialect| dialect.error(ErrorCode::QueueFull, "full", Value::Null);
+        assert_eq!(error(Dialect::V01), r#"{"msgtype":"error","error":"full","msg":null}"#);
+        for with_seq in [false, true] {
+            assert_eq!(
+                error(Dialect::V02 { with_seq }),
+                r#"{"msgtype":"error","error":"full","msg":null,"code":"queue_full"}"#
+            );
         }
     }
 }

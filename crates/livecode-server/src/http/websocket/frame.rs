@@ -2,7 +2,6 @@
 
 use axum::extract::ws::close_code;
 use livecode_protocol::stream::ServerMessage;
-use serde_json::Value;
 
 use crate::http::encode::message_json;
 
@@ -31,11 +30,6 @@ impl OutgoingFrame {
     /// A message of the server.
     pub fn message(message: &ServerMessage<'_>) -> Self {
         Self::Text(message_json(message))
-    }
-
-    /// An `error` message. `msg` is the client's message that could not be processed.
-    pub fn error(error: impl Into<String>, msg: Value) -> Self {
-        Self::message(&ServerMessage::Error { error: error.into(), msg })
     }
 }
 

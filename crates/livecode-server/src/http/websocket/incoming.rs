@@ -7,6 +7,7 @@ use futures_util::{
     stream::{FuturesUnordered, SplitStream},
 };
 use livecode_protocol::{
+    DeliveryRefused, ErrorCode,
     control::Delivery,
     stream::{ClientMessage, ClientMessageError, MAX_CLIENT_MESSAGE_BYTES, ProgramInput, ServerMessage},
 };
@@ -43,7 +44,7 @@ pub(super) async fn receive_loop(
             }
             received = stream.next(), if pending.len() < MAX_PENDING_DELIVERIES => {
                 activity.record();
-                match classify(received, MAX_CLIENT_MESSAGE_BYTES) {
+                match classify(received, MAX_CLIENT_MESSAGE_BYTES, dialect) {
                     ReceivedFrame::Disconnected => return Disconnected,
                     _ if !rate_limit.try_take() => Some(OutgoingFrame::Close(CloseReason::message_rate())),
                     ReceivedFrame::Text(text) => match handle_message(&text, session, dialect) {
@@ -89,16 +90,22 @@ pub(super) enum ReceivedFrame {
     Disconnected,
 }
 
-/// Classifies a received item. A text of more than `max_bytes` is invalid.
-pub(super) fn classify(received: Option<Result<Message, axum::Error>>, max_bytes: usize) -> ReceivedFrame {
+/// Classifies a received item. A text of more than `max_bytes` is invalid. The answer to an
+/// invalid frame is in `dialect`.
+pub(super) fn classify(
+    received: Option<Result<Message, axum::Error>>,
+    max_bytes: usize,
+    dialect: Dialect,
+) -> ReceivedFrame {
     let too_large = || ReceivedFrame::Invalid(OutgoingFrame::Close(CloseReason::message_too_large()));
     match received {
         Some(Ok(Message::Text(text))) if text.len() > max_bytes => too_large(),
         Some(Ok(Message::Text(text))) => ReceivedFrame::Text(text),
-        Some(Ok(Message::Binary(_))) => ReceivedFrame::Invalid(OutgoingFrame::error(
-            "Messages are JSON in text frames, not binary frames",
-            Value::Null,
-        )),
+        Some(Ok(Message::Binary(_))) => {
+            let error = "Messages are JSON in text frames, not binary frames";
+            let message = dialect.error(ErrorCode::MalformedMessage, error, Value::Null);
+            ReceivedFrame::Invalid(OutgoingFrame::Text(message))
+        }
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => ReceivedFrame::Ignored,
         Some(Ok(Message::Close(_))) | None => ReceivedFrame::Disconnected,
         Some(Err(error)) => {
@@ -122,34 +129,39 @@ enum Reply {
 /// Handles one message of the client.
 fn handle_message(text: &str, session: &Session, dialect: Dialect) -> Reply {
     let msg = || serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
-    let refuse = |error: &str| Reply::Immediate(OutgoingFrame::error(error, msg()));
+    let error_frame = move |code, error: &str, msg| OutgoingFrame::Text(dialect.error(code, error, msg));
+    let refuse = |code, error: &str| Reply::Immediate(error_frame(code, error, msg()));
     match ClientMessage::parse(text) {
-        Err(ClientMessageError { error, msg }) => Reply::Immediate(OutgoingFrame::error(error, msg)),
+        Err(ClientMessageError { error, msg, code }) => Reply::Immediate(error_frame(code, &error, msg)),
         Ok(ClientMessage::Ping) => Reply::Immediate(OutgoingFrame::message(&ServerMessage::Pong)),
         Ok(ClientMessage::Quit) => Reply::Immediate(OutgoingFrame::Close(CloseReason::goodbye())),
         Ok(ClientMessage::Exec(_)) if dialect == Dialect::V01 => {
-            refuse("A program runs already on this connection")
+            refuse(ErrorCode::NotSupportedHere, "A program runs already on this connection")
         }
         Ok(ClientMessage::Exec(_)) => {
-            refuse("A stream does not run programs: create a session with POST /sessions")
+            let error = "A stream does not run programs: create a session with POST /sessions";
+            refuse(ErrorCode::NotSupportedHere, error)
         }
         Ok(ClientMessage::Deliver { item: ProgramInput::Input { .. }, .. }) if dialect == Dialect::V01 => {
-            refuse("Unknown message type: input")
+            refuse(ErrorCode::UnknownMessageType, "Unknown message type: input")
         }
         Ok(ClientMessage::Deliver { item: ProgramInput::Signal(_), .. }) if dialect == Dialect::V01 => {
-            refuse("Unknown message type: signal")
+            refuse(ErrorCode::UnknownMessageType, "Unknown message type: signal")
         }
         Ok(ClientMessage::Deliver { id, item }) => {
             let id = id.filter(|_| dialect != Dialect::V01);
             match session.deliver(id.clone(), delivery(item)) {
-                Err(error) => refuse(error),
+                Err(DeliveryRefused { code, error }) => refuse(code, &error),
                 Ok(answer) => {
                     let msg = msg();
                     let answer_frame = async move {
                         match answer.await {
                             Ok(Ok(())) => id.map(|id| OutgoingFrame::message(&ServerMessage::Ack { id })),
-                            Ok(Err(error)) => Some(OutgoingFrame::error(error, msg)),
-                            Err(_) => Some(OutgoingFrame::error("the program has ended", msg)),
+                            Ok(Err(DeliveryRefused { code, error })) => Some(error_frame(code, &error, msg)),
+                            // The session's driver dropped the delivery at the end of the session.
+                            Err(_) => {
+                                Some(error_frame(ErrorCode::ProgramEnded, "the program has ended", msg))
+                            }
                         }
                     };
                     Reply::Pending(answer_frame.boxed())

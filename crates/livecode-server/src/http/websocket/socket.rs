@@ -72,8 +72,8 @@ impl Socket {
     }
 
     /// Receives the next text of the client. Only the connection itself limits its length. Frames
-    /// of other kinds are answered here.
-    pub async fn receive_any_size(&mut self) -> Result<Utf8Bytes, Disconnected> {
+    /// of other kinds are answered here, in `dialect`.
+    pub async fn receive_any_size(&mut self, dialect: Dialect) -> Result<Utf8Bytes, Disconnected> {
         let mut unanswered_pings = 0;
         loop {
             let Ok(received) = tokio::time::timeout(self.ping_interval, self.stream.next()).await else {
@@ -85,7 +85,7 @@ impl Socket {
                 continue;
             };
             unanswered_pings = 0;
-            let received = classify(received, usize::MAX);
+            let received = classify(received, usize::MAX, dialect);
             if !matches!(received, ReceivedFrame::Disconnected) && !self.rate_limit.try_take() {
                 self.close(CloseReason::message_rate()).await;
                 return Err(Disconnected);

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use livecode_journal::Kind;
-use livecode_protocol::session::{CreateSession, Mode};
+use livecode_protocol::{
+    ErrorCode,
+    session::{CreateSession, Mode},
+};
 
 use crate::auth::Caller;
 use crate::http::{api::sessions::owner_of_new_session, app::App, encode::GAP_NOTE, problem::ApiError};
@@ -23,7 +26,7 @@ pub(super) struct ResultsIncomplete;
 
 impl From<ResultsIncomplete> for ApiError {
     fn from(error: ResultsIncomplete) -> Self {
-        Self::new(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::ResultsIncomplete, error.to_string())
     }
 }
 

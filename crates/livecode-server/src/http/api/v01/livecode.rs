@@ -38,7 +38,7 @@ pub(crate) async fn livecode(
     Extension(caller): Extension<Caller>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let upgrade = upgrade.map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let upgrade = upgrade.map_err(|error| ApiError::invalid_upgrade(error.to_string()))?;
     // One message carries a program with all its files, so it may be as large as a body.
     let max_bytes = usize::try_from(app.config.body_max_bytes).unwrap_or(usize::MAX).max(MAX_FRAME_BYTES);
     let upgrade = upgrade.max_message_size(max_bytes).max_frame_size(max_bytes);
@@ -54,7 +54,7 @@ async fn serve_connection(mut socket: Socket, app: App, caller: Caller) -> Resul
     socket.send(message_json(&ServerMessage::Welcome { message: WELCOME })).await?;
     let ephemeral = loop {
         let text = tokio::select! {
-            text = socket.receive_any_size() => text?,
+            text = socket.receive_any_size(Dialect::V01) => text?,
             () = app.stopped() => {
                 socket.close(CloseReason::server_restart()).await;
                 return Ok(());
@@ -81,9 +81,9 @@ async fn serve_connection(mut socket: Socket, app: App, caller: Caller) -> Resul
                 };
                 (error, msg)
             }
-            Err(ClientMessageError { error, msg }) => (error, msg),
+            Err(ClientMessageError { error, msg, code: _ }) => (error, msg),
         };
-        socket.send(message_json(&ServerMessage::Error { error, msg })).await?;
+        socket.send(message_json(&ServerMessage::Error { error, msg, code: None })).await?;
     };
     let follower = ephemeral.follow();
     socket.follow(&app, &ephemeral.session, follower, Dialect::V01).await;
@@ -97,7 +97,8 @@ async fn create_session(
     mut fields: Map<String, Value>,
 ) -> Result<EphemeralSession, ApiError> {
     fields.remove("msgtype");
-    let bytes = serde_json::to_vec(&fields).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let bytes =
+        serde_json::to_vec(&fields).map_err(|error| ApiError::malformed_request(error.to_string()))?;
     let exec: ExecRequest = parse_json(&bytes)?;
     EphemeralSession::create(app, caller, &exec.into()).await
 }

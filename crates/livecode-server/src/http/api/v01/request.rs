@@ -136,10 +136,10 @@ pub(crate) async fn files_from_parts(
     let request = request.map(|body| Body::new(Limited::new(body, max_bytes)));
     let mut parts = Multipart::from_request(request, &())
         .await
-        .map_err(|error| ApiError::bad_request(error.body_text()))?;
-    let read_error = |error: MultipartError| {
-        let status = if error.status().is_server_error() { StatusCode::BAD_REQUEST } else { error.status() };
-        ApiError::new(status, error.body_text())
+        .map_err(|error| ApiError::malformed_request(error.body_text()))?;
+    let read_error = |error: MultipartError| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::body_too_large(error.body_text()),
+        _ => ApiError::malformed_request(error.body_text()),
     };
     let mut files = vec![];
     while let Some(part) = parts.next_field().await.map_err(read_error)? {

@@ -7,7 +7,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use livecode_journal::Kind;
-use livecode_protocol::session::{CreateSession, Mode, Outcome, Problem};
+use livecode_protocol::{
+    ErrorCode,
+    session::{CreateSession, Mode, Outcome, Problem},
+};
 
 use super::{
     ephemeral::{EphemeralSession, PLAIN_TEXT},
@@ -58,7 +61,7 @@ pub(crate) async fn run(
     let runtime = app.catalogue.get(&name).ok_or_else(|| {
         let known: Vec<_> = app.catalogue.iter().map(|runtime| runtime.name.as_str()).collect();
         let detail = format!("there is no runtime {name:?}; there are {}", known.join(", "));
-        ApiError::new(StatusCode::NOT_FOUND, detail)
+        ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NoSuchRuntime, detail)
     })?;
     let create = CreateSession {
         runtime: Some(name),
