@@ -14,7 +14,8 @@ fn what_is_no_json_is_400() {
     let json_type = [("content-type", "application/json")];
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     for body in ["", "{", "{'a':1}", "nonsense", &deep, "{}{}"] {
-        server.request("POST", "/sessions", &json_type, body.as_bytes()).problem(400);
+        let answer = server.request("POST", "/sessions", &json_type, body.as_bytes());
+        answer.problem_with_code(400, "malformed_request");
     }
     assert_eq!(sessions(&server), 0);
 }
@@ -25,9 +26,12 @@ fn what_does_not_say_it_is_json_is_415() {
     let body = json!({"runtime": "python", "code": "print(1)"}).to_string();
     for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
     {
-        server.request("POST", "/sessions", &[("content-type", content_type)], body.as_bytes()).problem(415);
+        let headers = [("content-type", content_type)];
+        let answer = server.request("POST", "/sessions", &headers, body.as_bytes());
+        answer.problem_with_code(415, "unsupported_media_type");
     }
-    server.request("POST", "/sessions", &[], body.as_bytes()).problem(415);
+    let answer = server.request("POST", "/sessions", &[], body.as_bytes());
+    answer.problem_with_code(415, "unsupported_media_type");
     assert_eq!(sessions(&server), 0);
 }
 
@@ -65,7 +69,7 @@ fn a_wrong_field_is_422_and_named() {
         (with("timout", json!(1)), "timout"),
     ];
     for (request, field) in cases {
-        let problem = server.post("/sessions", &request).problem(422);
+        let problem = server.post("/sessions", &request).problem_with_code(422, "invalid_field");
         assert_eq!(problem["field"], field, "{request}: {problem}");
     }
     assert_eq!(sessions(&server), 0);
@@ -78,9 +82,10 @@ fn unknown_and_malformed_ids_are_404() {
         for (method, path) in [("GET", ""), ("DELETE", ""), ("GET", "/stream")] {
             let answer = server.request(method, &format!("/sessions/{id}{path}"), &[], &[]);
             assert_eq!(answer.status, 404, "{method} {id}{path}: {}", answer.text());
+            answer.problem_with_code(404, "no_such_session");
         }
     }
-    server.get("/nothing/here").problem(404);
+    server.get("/nothing/here").problem_with_code(404, "not_found");
 }
 
 #[test]
@@ -94,7 +99,7 @@ fn a_wrong_method_is_405_and_says_which_is_right() {
         ("PATCH", "/sessions/0123456789abcdef0123456789abcdef", "DELETE"),
     ] {
         let answer = server.request(method, path, &[], &[]);
-        answer.problem(405);
+        answer.problem_with_code(405, "method_not_allowed");
         assert!(answer.header("allow").expect("Allow").contains(allowed), "{method} {path}");
     }
 }
@@ -103,9 +108,10 @@ fn a_wrong_method_is_405_and_says_which_is_right() {
 fn a_body_over_the_limit_is_413() {
     let server = Server::start_with(&["--body-max-bytes", "1000"]);
     let large = json!({"runtime": "python", "code": "#".repeat(2000)});
-    server.post("/sessions", &large).problem(413);
-    server.post("/exec", &large).problem(413);
-    server.request("POST", "/runtimes/python", &[], "#".repeat(2000).as_bytes()).problem(413);
+    server.post("/sessions", &large).problem_with_code(413, "body_too_large");
+    server.post("/exec", &large).problem_with_code(413, "body_too_large");
+    let answer = server.request("POST", "/runtimes/python", &[], "#".repeat(2000).as_bytes());
+    answer.problem_with_code(413, "body_too_large");
     assert_eq!(sessions(&server), 0);
 }
 

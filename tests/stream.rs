@@ -98,6 +98,7 @@ fn input_ends_where_it_is_said_to_end() {
     stream.send(&json!({"msgtype": "input", "data": "more", "id": 9}));
     let error = stream.next_of("error");
     assert!(error["error"].as_str().expect("words").contains("closed"), "{error}");
+    assert_eq!(error["code"], "input_closed");
     assert_eq!(error["msg"], json!({"msgtype": "input", "data": "more", "id": 9}));
     stream.send(&json!({"msgtype": "event", "event": "go"}));
     stream.rest();
@@ -120,7 +121,8 @@ fn an_id_is_delivered_once() {
     stream.send(&first);
     assert_eq!(stream.next_of("ack")["id"], "a");
     stream.send(&json!({"msgtype": "input", "data": "other\n", "id": "a"}));
-    assert_eq!(stream.next_of("error")["msg"]["data"], "other\n");
+    let error = stream.next_of("error");
+    assert_eq!((&error["msg"]["data"], &error["code"]), (&json!("other\n"), &json!("delivery_id_conflict")));
     stream.send(&json!({"msgtype": "input", "data": "two\n", "id": 2, "eof": true}));
     let messages = server.stream(&id, "").rest();
     assert_eq!(stdout(&messages), "one\ntwo\n");
@@ -171,18 +173,19 @@ fn ping_quit_and_mistakes() {
     stream.send_text(r#"{"msgtype":"qiut"}"#);
     assert_eq!(
         stream.next_text(),
-        r#"{"msgtype":"error","error":"Unknown message type: qiut","msg":{"msgtype":"qiut"}}"#
+        r#"{"msgtype":"error","error":"Unknown message type: qiut","msg":{"msgtype":"qiut"},"code":"unknown_message_type"}"#
     );
-    for wrong in [
-        json!({"msgtype": "exec", "runtime": "python", "code": "print(1)"}),
-        json!({"msgtype": "input", "data": 7}),
-        json!({"msgtype": "signal", "signal": "hup"}),
-        json!({"msgtype": "event"}),
-        json!([1, 2]),
+    for (wrong, code) in [
+        (json!({"msgtype": "exec", "runtime": "python", "code": "print(1)"}), "not_supported_here"),
+        (json!({"msgtype": "input", "data": 7}), "invalid_message"),
+        (json!({"msgtype": "signal", "signal": "hup"}), "invalid_message"),
+        (json!({"msgtype": "event"}), "invalid_message"),
+        (json!([1, 2]), "malformed_message"),
     ] {
         stream.send(&wrong);
         let error = stream.next().expect("an answer");
         assert_eq!((&error["msgtype"], &error["msg"]), (&json!("error"), &wrong));
+        assert_eq!(error["code"], code);
     }
     stream.send_text("not json");
     assert_eq!(stream.next().expect("an answer")["msg"], "not json");
@@ -277,7 +280,7 @@ fn lines_of_json_for_curl() {
 
     let plain = server.get(&path);
     assert_eq!(plain.header("upgrade").map(str::to_lowercase).as_deref(), Some("websocket"));
-    plain.problem(426);
+    plain.problem_with_code(426, "upgrade_required");
 }
 
 #[test]

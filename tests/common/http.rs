@@ -39,7 +39,14 @@ impl Answer {
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
         let problem = self.json();
         assert_eq!(problem["status"], status);
-        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
+        assert!(["title", "detail", "code"].iter().all(|field| problem[field].is_string()), "{problem}");
+        problem
+    }
+
+    /// Asserts that this is a problem document with this status and code, and returns it.
+    pub fn problem_with_code(&self, status: u16, code: &str) -> Value {
+        let problem = self.problem(status);
+        assert_eq!(problem["code"], code, "{problem}");
         problem
     }
 }

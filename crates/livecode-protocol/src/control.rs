@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    SessionId,
+    ErrorCode, SessionId,
     session::{Compiled, Outcome},
     stream::Signal,
 };
@@ -179,6 +179,9 @@ pub enum SupervisorNotice {
         tag: u64,
         /// Why the delivery was refused, as a text for the client.
         error: String,
+        /// The code of the reason; absent if the supervisor is of a version without codes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<ErrorCode>,
     },
 }
 

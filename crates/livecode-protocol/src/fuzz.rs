@@ -21,12 +21,12 @@ use crate::{
 pub fn stream_message(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (id, item) = match ClientMessage::parse(text) {
-        Err(ClientMessageError { error, msg }) => {
+        Err(ClientMessageError { error, msg, code }) => {
             assert!(!error.is_empty());
             // The error contains the message as JSON if it is JSON, otherwise as text.
             let value = serde_json::from_str::<Value>(text).unwrap_or_else(|_| text.into());
             assert_eq!(msg, value);
-            serde_json::to_string(&ServerMessage::Error { error, msg }).unwrap();
+            serde_json::to_string(&ServerMessage::Error { error, msg, code: Some(code) }).unwrap();
             return;
         }
         Ok(ClientMessage::Exec(fields)) => {

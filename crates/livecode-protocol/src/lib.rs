@@ -13,6 +13,7 @@
 //! This crate does no I/O, and it does not depend on how programs are run.
 
 pub mod control;
+pub mod error_code;
 pub mod file_name;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -23,5 +24,6 @@ pub mod session_folder;
 pub mod stream;
 pub mod warm;
 
+pub use error_code::{DeliveryRefused, ErrorCode};
 pub use file_name::FileName;
 pub use id::SessionId;

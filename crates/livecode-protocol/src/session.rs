@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::SessionId;
+use crate::{ErrorCode, SessionId};
 
 /// Body of `POST /sessions`. A field that is `null` is absent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -19,21 +19,23 @@ pub struct CreateSession {
     pub code: Option<String>,
     /// Name to save `code` under instead of the runtime's own.
     pub code_filename: Option<String>,
-    /// Further files of the working directory. One named `stdin` is the program's standard input instead.
+    /// Further files of the working directory. A file named `stdin` becomes the program's standard
+    /// input instead.
     pub files: Option<Vec<SourceFile>>,
-    /// Command to run instead of the runtime's own: program and arguments.
+    /// Command that is run instead of the runtime's own: program and arguments.
     pub command: Option<Vec<String>>,
-    /// Arguments appended to the command.
+    /// Arguments that are appended to the command.
     pub args: Option<Vec<String>>,
     /// Environment variables of the program.
     pub env: Option<BTreeMap<String, String>>,
-    /// The whole of standard input. Without it, and without a file named `stdin`, input comes on the stream.
+    /// The whole standard input. Without this field and without a file named `stdin`, input comes
+    /// from the clients of the stream.
     pub stdin: Option<String>,
-    /// What to do with the files: run them, or run the tests among them.
+    /// Whether the program is run, or the tests among the files.
     pub mode: Option<Mode>,
     /// Wall-clock limit, in milliseconds.
     pub timeout: Option<u64>,
-    /// Further limits; each at most the server's maximum.
+    /// Further limits. None may be higher than the server's maximum.
     pub limits: Option<RequestedLimits>,
 }
 
@@ -41,32 +43,32 @@ pub struct CreateSession {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceFile {
-    /// Relative path inside the working directory.
+    /// Path relative to the working directory.
     #[schema(example = "data/names.txt")]
     pub filename: String,
-    /// Its text, or its bytes in base64 where `encoding` says so.
+    /// The text of the file, or its bytes in base64 if `encoding` is present.
     pub contents: String,
-    /// How `contents` is written; absent for text.
+    /// The encoding of `contents`; absent for text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
 }
 
-/// How bytes are written in a JSON string.
+/// The encoding of bytes in a JSON string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
-    /// RFC 4648, section 4.
+    /// Base64, as in RFC 4648, section 4.
     Base64,
 }
 
-/// What to do with the files of a session.
+/// The part of its files that a session runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Run the program.
+    /// The program.
     #[default]
     Exec,
-    /// Run the tests among the files; the output is one JSON document of results.
+    /// The tests among the files. The output is one JSON document with the results.
     Test,
 }
 
@@ -77,104 +79,108 @@ pub struct RequestedLimits {
     /// CPU time of the program, in milliseconds.
     #[schema(minimum = 1)]
     pub cpu_ms: Option<u64>,
-    /// Share of the machine's processors, in thousandths of one.
+    /// Share of the machine's processors, in thousandths of one processor.
     #[schema(minimum = 1)]
     pub cpu_millicores: Option<u64>,
     /// Memory, in bytes.
     #[schema(minimum = 1)]
     pub memory_bytes: Option<u64>,
-    /// Processes and threads at once.
+    /// Number of processes and threads that exist at once.
     #[schema(minimum = 1)]
     pub processes: Option<u64>,
-    /// Output kept, in bytes; a program that writes more is stopped.
+    /// Output that is kept, in bytes. A program that writes more is killed.
     #[schema(minimum = 1)]
     pub output_bytes: Option<u64>,
-    /// Working directory, in bytes.
+    /// Size of the working directory, in bytes.
     #[schema(minimum = 1)]
     pub disk_bytes: Option<u64>,
 }
 
-/// A session, as `POST /sessions` and `GET /sessions/{id}` answer it.
+/// A session, as in the answers to `POST /sessions` and `GET /sessions/{id}`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = Session)]
 pub struct SessionDocument {
-    /// Its identifier.
+    /// Identifier of the session.
     #[schema(value_type = String, pattern = "^[0-9a-f]{32}$", example = "d953d41febcc4a7d9e1f0a6b5c4d3e2f")]
     pub id: SessionId,
-    /// When it was created: UTC, RFC 3339.
+    /// Time at which the session was created: UTC, RFC 3339.
     #[schema(format = DateTime, example = "2026-03-01T10:20:30.000Z")]
     pub created: String,
-    /// Seconds the program has run so far, or ran in all.
+    /// Time that the program has run, in seconds.
     #[schema(example = 5.3)]
     pub elapsed: f64,
-    /// The runtime's own name, whatever alias was asked for.
+    /// Name of the runtime, also if the request used an alias.
     pub runtime: String,
-    /// When the program last wrote something or a client last passed something in, while it runs: UTC, RFC 3339.
+    /// Time of the last output of the program or delivery to it: UTC, RFC 3339. Present while the
+    /// program runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, example = "2026-03-01T10:20:35.000Z")]
     pub active: Option<String>,
-    /// Where it is in its life.
+    /// State of the session.
     pub state: SessionState,
-    /// How it ended; absent before.
+    /// How the session ended; absent before its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub outcome: Option<Outcome>,
-    /// Its exit status; absent before it ended.
+    /// Exit status; absent before the end of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub exitstatus: Option<i32>,
-    /// Where its program came from, once the compiler is done: absent before, and where nothing is compiled.
+    /// Whether the program was compiled for this session. Absent until compilation is done, and
+    /// for runtimes that compile nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub compiled: Option<Compiled>,
-    /// What it used, once it ended.
+    /// Resources that the session used; absent before its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub usage: Option<Usage>,
-    /// What of the sandbox this machine could not enforce, one sentence each; absent where all holds.
+    /// The parts of the sandbox that this machine cannot enforce, one sentence each; absent if
+    /// there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub degraded: Vec<String>,
-    /// Secret of a page of another origin: with it as bearer token, the page lists what it created. Only in the
-    /// answer that first made it.
+    /// New bearer token for a page of another origin, with which the page can list the sessions
+    /// that it created. Present only in the answer that introduces the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub token: Option<String>,
-    /// Where to go from here.
+    /// Addresses of the session.
     pub links: Links,
 }
 
-/// Addresses of a session, absolute.
+/// Addresses of a session, as absolute URLs.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Links {
-    /// This document.
+    /// URL of this document.
     #[serde(rename = "self")]
     #[schema(format = "uri")]
     pub self_: String,
-    /// The websocket of its messages (`ws:` or `wss:`); the same address over HTTP answers server-sent events and NDJSON.
+    /// URL of the websocket with the messages (`ws:` or `wss:`). The same address over HTTP
+    /// answers server-sent events and NDJSON.
     #[schema(format = "uri")]
     pub stream: String,
 }
 
-/// Where a session is in its life.
+/// State of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = State)]
 pub enum SessionState {
-    /// Taken, not started.
+    /// The session is accepted, and its program has not started.
     Queued,
-    /// The program runs.
+    /// The program is running.
     Running,
-    /// The program has ended; its messages can still be read.
+    /// The session has ended. Its messages can still be read.
     Ended,
 }
 
-/// Where a session's program came from.
+/// Where the compiled program of a session came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compiled {
-    /// The compiler has run.
+    /// The compiler was run for this session.
     Fresh,
-    /// The same was compiled before, and kept.
+    /// The same source was compiled before, and the result was kept.
     Cached,
 }
 
@@ -184,24 +190,25 @@ pub enum Compiled {
 pub enum Outcome {
     /// The program exited by itself.
     Exited,
-    /// A signal that it raised or was sent killed it.
+    /// A signal killed the program; it raised the signal itself or was sent it.
     Signalled,
-    /// It passed its wall-clock limit.
+    /// The program exceeded its wall-clock limit.
     Timeout,
-    /// It passed its limit of CPU time.
+    /// The program exceeded its limit of CPU time.
     Cpu,
-    /// It passed its limit of memory.
+    /// The program exceeded its limit of memory.
     Memory,
-    /// It passed its limit of output.
+    /// The program exceeded its limit of output.
     Output,
-    /// Somebody ended it.
+    /// The session was deleted or cancelled while it ran.
     Cancelled,
-    /// Its supervisor died, or the machine did, or it could not be started.
+    /// The program could not be started, or its supervisor or the machine died.
     Lost,
 }
 
 impl Outcome {
-    /// The exit status the world is told for an outcome that has one of its own; `Exited` and `Signalled` have not.
+    /// The exit status that belongs to an outcome. `Exited` and `Signalled` have none of their
+    /// own: their exit status follows from the program's exit code or signal.
     pub fn exitstatus(self) -> Option<i32> {
         match self {
             Self::Exited | Self::Signalled => None,
@@ -213,21 +220,21 @@ impl Outcome {
     }
 }
 
-/// What a session used, its compile steps included. Where no cgroup counts (`degraded` says so), what was seen by looking
-/// at its processes.
+/// Resources that a session used, including its compile steps. On a machine where no cgroup counts
+/// them (see `degraded`), these are samples of the session's processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
-    /// Wall clock, in milliseconds.
+    /// Wall-clock time, in milliseconds.
     pub wall_ms: u64,
-    /// CPU time of all its processes, in milliseconds; absent where the machine could not count it.
+    /// CPU time of all processes, in milliseconds; absent if the machine cannot count it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub cpu_ms: Option<u64>,
-    /// The most memory it held at once, in bytes; absent where the machine could not count it.
+    /// Peak memory use, in bytes; absent if the machine cannot count it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub memory_peak_bytes: Option<u64>,
-    /// The most processes and threads it had at once; absent where the machine could not count them.
+    /// Peak number of processes and threads at once; absent if the machine cannot count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub processes_peak: Option<u64>,
@@ -236,17 +243,23 @@ pub struct Usage {
 /// An error, as an RFC 9457 problem document.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// What kind of problem; `about:blank` where the status says it all.
+    /// Type of the problem, as a URI. It is `about:blank`: the status and the title describe the
+    /// type.
     #[serde(rename = "type")]
     #[schema(format = "uri-reference")]
     pub type_: String,
-    /// The same in a few words.
+    /// The meaning of the status, in a few words.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What was wrong in this request, and what would be right.
+    /// The code of the error, by which a program decides what to do.
+    // A server of a version without codes sends none.
+    #[serde(default)]
+    #[schema(required)]
+    pub code: ErrorCode,
+    /// A sentence that says what was wrong with this request and what would be right.
     pub detail: String,
-    /// The field that was wrong, as a path such as `limits.cpu_ms` or `files[0].filename`.
+    /// The field that is wrong, as a path such as `limits.cpu_ms` or `files[0].filename`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub field: Option<String>,
@@ -257,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn null_means_absent() {
+    fn a_null_field_is_absent() {
         let request: CreateSession =
             serde_json::from_str(r#"{"runtime":"c","code":null,"files":null,"limits":{"cpu_ms":null}}"#)
                 .unwrap();
@@ -266,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_field_is_not_passed_over() {
+    fn an_unknown_field_is_refused() {
         assert!(serde_json::from_str::<CreateSession>(r#"{"runtime":"c","timout":1}"#).is_err());
     }
 }

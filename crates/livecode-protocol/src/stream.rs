@@ -1,4 +1,4 @@
-//! The messages of a stream: v0.1's, and what v0.2 added.
+//! The messages of a stream, in protocol v0.1 and v0.2.
 
 use std::borrow::Cow;
 
@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use crate::{
+    ErrorCode,
     run_spec::Contents,
     session::{Encoding, Outcome},
 };
 
-/// Names that only the server may put into `msgtype`.
+/// Values of `msgtype` that are reserved for the server. A program's own message must not use
+/// them.
 pub const RESERVED: [&str; 13] = [
     "welcome",
     "pong",
@@ -29,81 +31,88 @@ pub const RESERVED: [&str; 13] = [
 
 /// The text of the `welcome` message.
 pub const WELCOME: &str = "welcome to livecode";
-/// The largest message a client may send, in bytes. A larger one closes the connection with 1009.
+/// The largest message that a client may send, in bytes. A larger one closes the connection with
+/// the close code 1009.
 pub const MAX_CLIENT_MESSAGE_BYTES: usize = 64 * 1024;
-/// The largest message a program may send, in bytes.
+/// The largest message that a program may send, in bytes.
 pub const MAX_PROGRAM_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
-/// The most bytes of output in one `write`.
+/// The largest output in one `write`, in bytes.
 pub const MAX_WRITE_BYTES: usize = 64 * 1024;
-/// The words by which an `error` says that a queue is full: the same message may be sent again later.
+/// The end of an `error` text for a full queue: the client may send the same message again later.
+/// Clients decide by [`ErrorCode::QueueFull`]; only older ones decide by this text.
 pub const QUEUE_FULL: &str = "send it again later";
-/// The longest `id` a client may choose, in bytes of its JSON form.
+/// The longest `id` that a client may choose, in bytes of its JSON form.
 pub const MAX_ID_BYTES: usize = 256;
 
-/// Which of its two outputs a program wrote to.
+/// One of a program's two output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Output {
-    /// Descriptor 1.
+    /// Standard output, file descriptor 1.
     Stdout,
-    /// Descriptor 2.
+    /// Standard error, file descriptor 2.
     Stderr,
 }
 
-/// A message of the server's own. (A program's own messages pass as the program wrote them.)
+/// A message of the server. A program's own messages are passed on as the program wrote them, and
+/// are not among these.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "msgtype", rename_all = "lowercase")]
 pub enum ServerMessage<'a> {
-    /// The first message of every connection.
+    /// The first message of every websocket connection.
     Welcome {
-        /// [`WELCOME`].
+        /// The text [`WELCOME`].
         message: &'a str,
     },
-    /// Answer to `ping`.
+    /// The answer to `ping`.
     Pong,
-    /// Answer to `quit`; the connection closes after it.
+    /// The answer to `quit`, after which the connection is closed. Over plain HTTP, the last
+    /// message of a stream that ends because the server stops.
     Goodbye,
-    /// The program printed something.
+    /// The program wrote output.
     Write {
-        /// Where to.
+        /// The stream that the program wrote to.
         file: Output,
-        /// What: text, or base64 where `encoding` says so.
+        /// The output: text, or base64 if `encoding` is present.
         data: Cow<'a, str>,
-        /// How `data` is written; absent for text.
+        /// The encoding of `data`; absent for text.
         #[serde(skip_serializing_if = "Option::is_none")]
         encoding: Option<Encoding>,
         /// Number of the entry, where the client asked for numbers.
         #[serde(skip_serializing_if = "Option::is_none")]
         seq: Option<u64>,
     },
-    /// The program ended. Always the last message of a session.
+    /// The session has ended. This is always its last message.
     Exitstatus {
-        /// Exit code, or the number of the reason.
+        /// The exit code of the program, or the exit status of the outcome.
         exitstatus: i32,
-        /// Why, when the program did not simply exit.
+        /// The outcome, unless it is [`Outcome::Exited`].
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<Outcome>,
         /// Number of the entry, where the client asked for numbers.
         #[serde(skip_serializing_if = "Option::is_none")]
         seq: Option<u64>,
     },
-    /// A message of the client's could not be processed.
+    /// A message of the client could not be processed.
     Error {
-        /// What was wrong with it.
+        /// A sentence that says what was wrong with the message.
         error: String,
-        /// The message itself: the JSON value, or a text where it was no JSON.
+        /// The message itself: the JSON value, or a string if it is not JSON.
         msg: Value,
+        /// The code of the error. Absent in v0.1, whose clients know no codes.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<ErrorCode>,
     },
-    /// The supervisor has the message with this id.
+    /// The supervisor has accepted the message with this id.
     Ack {
         /// The id, as the client wrote it.
         id: Value,
     },
-    /// These entries are no longer, or were never, in the journal.
+    /// These entries are not in the journal: they were never written, or were removed.
     Gap {
-        /// The first missing number.
+        /// The number of the first missing entry.
         from: u64,
-        /// The last missing number.
+        /// The number of the last missing entry.
         to: u64,
     },
 }
@@ -120,88 +129,101 @@ pub enum Signal {
     Kill,
 }
 
-/// A message of a client's, understood.
+/// A message of a client, parsed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientMessage {
-    /// Are you there?
+    /// A request for a `pong`.
     Ping,
-    /// Close this connection.
+    /// A request to close this connection.
     Quit,
-    /// Run a program (v0.1 only); the whole message.
+    /// A request to run a program (v0.1 only), with all fields of the message.
     Exec(Map<String, Value>),
-    /// Something for the program, with the id under which it is to arrive once.
+    /// Input, an event or a signal for the program.
     Deliver {
-        /// The client's id of it, a string or an integer.
+        /// The id that the client chose, a string or a number. One id is delivered only once.
         id: Option<Value>,
-        /// What.
+        /// The item to deliver.
         item: ProgramInput,
     },
 }
 
-/// What a client may send in to a program.
+/// Input, an event or a signal that a client sends to a program.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProgramInput {
-    /// For its standard input.
+    /// Bytes for the program's standard input.
     Input {
-        /// The bytes: a text, or base64 where the message's `encoding` says so.
+        /// The bytes: text, or base64 if the message has an `encoding`.
         data: Contents,
-        /// Whether standard input ends after it.
+        /// Whether standard input ends after these bytes.
         eof: bool,
     },
-    /// For its message channel.
+    /// An event for the program's message channel.
     Event {
-        /// Its name, e.g. `mousemove`.
+        /// The name of the event, e.g. `mousemove`.
         event: Value,
-        /// Whatever goes with it.
+        /// The data of the event, any JSON value.
         data: Value,
     },
-    /// A signal.
+    /// A signal for the program.
     Signal(Signal),
 }
 
-/// Why a client's message was not understood: the words of its `error`, and the message as far as it could be read.
+/// The reason why a client's message cannot be parsed, as the parts of the `error` that answers
+/// it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientMessageError {
-    /// What was wrong and what would be right.
+    /// A sentence that says what is wrong with the message and what would be right.
     pub error: String,
-    /// The offending message.
+    /// The message: the JSON value, or a string if it is not JSON.
     pub msg: Value,
+    /// The code of the error.
+    pub code: ErrorCode,
 }
 
 impl ClientMessage {
-    /// Reads one message of a client.
+    /// Parses one message of a client.
     ///
     /// # Errors
-    /// Where it is no JSON object, has no known `msgtype`, or a field of the wrong type.
+    /// If the text is not a JSON object, has no known `msgtype`, or has a field of the wrong type.
     pub fn parse(text: &str) -> Result<Self, ClientMessageError> {
         let value: Value = serde_json::from_str(text).map_err(|e| ClientMessageError {
             error: format!("A message must be a JSON object with a \"msgtype\": {e}"),
             msg: Value::String(text.to_owned()),
+            code: ErrorCode::MalformedMessage,
         })?;
-        Self::from_value(&value).map_err(|error| ClientMessageError { error, msg: value })
+        Self::from_value(&value).map_err(|(code, error)| ClientMessageError { error, msg: value, code })
     }
 
-    fn from_value(value: &Value) -> Result<Self, String> {
-        let fields = value.as_object().ok_or("A message must be a JSON object with a \"msgtype\"")?;
-        let msgtype = fields.get("msgtype").ok_or("The message has no \"msgtype\"")?;
-        let msgtype = msgtype.as_str().ok_or("\"msgtype\" must be a string")?;
+    fn from_value(value: &Value) -> Result<Self, (ErrorCode, String)> {
+        let malformed = |error: &str| (ErrorCode::MalformedMessage, error.to_owned());
+        let invalid = |error| (ErrorCode::InvalidMessage, error);
+        let fields = value
+            .as_object()
+            .ok_or_else(|| malformed("A message must be a JSON object with a \"msgtype\""))?;
+        let msgtype = fields.get("msgtype").ok_or_else(|| malformed("The message has no \"msgtype\""))?;
+        let msgtype = msgtype.as_str().ok_or_else(|| malformed("\"msgtype\" must be a string"))?;
         let item = match msgtype {
             "ping" => return Ok(Self::Ping),
             "quit" => return Ok(Self::Quit),
             "exec" => return Ok(Self::Exec(fields.clone())),
-            "input" => input(fields)?,
-            "event" => event(fields)?,
-            "signal" => signal(fields)?,
-            other => return Err(format!("Unknown message type: {other}")),
+            "input" => input(fields),
+            "event" => event(fields),
+            "signal" => signal(fields),
+            other => {
+                return Err((ErrorCode::UnknownMessageType, format!("Unknown message type: {other}")));
+            }
         };
-        Ok(Self::Deliver { id: client_id(fields)?, item })
+        let item = item.map_err(invalid)?;
+        Ok(Self::Deliver { id: client_id(fields).map_err(invalid)?, item })
     }
 }
 
+/// The value of a field. A field that is `null` counts as absent.
 fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     fields.get(name).filter(|value| !value.is_null())
 }
 
+/// The `id` of a message.
 fn client_id(fields: &Map<String, Value>) -> Result<Option<Value>, String> {
     match present(fields, "id") {
         None => Ok(None),
@@ -215,8 +237,8 @@ fn client_id(fields: &Map<String, Value>) -> Result<Option<Value>, String> {
     }
 }
 
-/// Whether a number is still itself: integers beyond 64 bits are read as the nearest number that can be had, and one id
-/// would stand for many.
+/// Whether a number has the same value as its text. serde_json reads an integer beyond 64 bits as
+/// the nearest floating-point number, so several ids would become the same number.
 fn is_exact(number: &Number) -> bool {
     const LARGEST: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
     !number.is_f64() || number.as_f64().is_some_and(|number| number.abs() <= LARGEST)
@@ -266,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_v0_1s_to_the_letter() {
+    fn messages_of_v0_1_are_unchanged_to_the_letter() {
         assert_eq!(
             json(&ServerMessage::Welcome { message: WELCOME }),
             r#"{"msgtype":"welcome","message":"welcome to livecode"}"#
@@ -284,17 +306,22 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_error() {
+    fn an_error_has_the_documented_form() {
         let wrong = ClientMessage::parse(r#"{"msgtype":"qiut"}"#).unwrap_err();
-        let message = ServerMessage::Error { error: wrong.error, msg: wrong.msg };
+        let message =
+            |code| json(&ServerMessage::Error { error: wrong.error.clone(), msg: wrong.msg.clone(), code });
         assert_eq!(
-            json(&message),
+            message(None),
             r#"{"msgtype":"error","error":"Unknown message type: qiut","msg":{"msgtype":"qiut"}}"#
+        );
+        assert_eq!(
+            message(Some(wrong.code)),
+            r#"{"msgtype":"error","error":"Unknown message type: qiut","msg":{"msgtype":"qiut"},"code":"unknown_message_type"}"#
         );
     }
 
     #[test]
-    fn client_messages() {
+    fn messages_of_clients_are_parsed() {
         let parse = |text| ClientMessage::parse(text).unwrap();
         assert_eq!(parse(r#"{"msgtype":"ping"}"#), ClientMessage::Ping);
         assert_eq!(
@@ -311,25 +338,30 @@ mod tests {
     }
 
     #[test]
-    fn wrong_fields_are_named() {
-        for (text, word) in [
-            ("nonsense", "JSON"),
-            ("[]", "object"),
-            ("{}", "msgtype"),
-            (r#"{"msgtype":"input"}"#, "data"),
-            (r#"{"msgtype":"input","data":1}"#, "data"),
-            (r#"{"msgtype":"signal","signal":"hup"}"#, "interrupt"),
-            (r#"{"msgtype":"event","event":1}"#, "event"),
-            (r#"{"msgtype":"input","data":"x","id":[1]}"#, "id"),
-            (r#"{"msgtype":"input","data":"%","encoding":"base64"}"#, "base64"),
-            (r#"{"msgtype":"input","data":"x","encoding":"hex"}"#, "encoding"),
+    fn an_error_names_the_wrong_field() {
+        use ErrorCode::{InvalidMessage, MalformedMessage, UnknownMessageType};
+        for (text, word, code) in [
+            ("nonsense", "JSON", MalformedMessage),
+            ("[]", "object", MalformedMessage),
+            ("{}", "msgtype", MalformedMessage),
+            (r#"{"msgtype":1}"#, "msgtype", MalformedMessage),
+            (r#"{"msgtype":"qiut"}"#, "qiut", UnknownMessageType),
+            (r#"{"msgtype":"input"}"#, "data", InvalidMessage),
+            (r#"{"msgtype":"input","data":1}"#, "data", InvalidMessage),
+            (r#"{"msgtype":"signal","signal":"hup"}"#, "interrupt", InvalidMessage),
+            (r#"{"msgtype":"event","event":1}"#, "event", InvalidMessage),
+            (r#"{"msgtype":"input","data":"x","id":[1]}"#, "id", InvalidMessage),
+            (r#"{"msgtype":"input","data":"%","encoding":"base64"}"#, "base64", InvalidMessage),
+            (r#"{"msgtype":"input","data":"x","encoding":"hex"}"#, "encoding", InvalidMessage),
         ] {
             let wrong = ClientMessage::parse(text).unwrap_err();
             assert!(wrong.error.contains(word), "{text}: {}", wrong.error);
+            assert_eq!(wrong.code, code, "{text}");
         }
     }
 
-    /// A client knows its answer by the id, so it comes back as the same number: pages take `Math.random()` for one.
+    /// A client recognises its answer by the id, so the id must come back as the same number.
+    /// Pages use `Math.random()` as an id.
     #[test]
     fn an_id_is_kept_exactly_or_refused() {
         let parse =
@@ -346,7 +378,7 @@ mod tests {
         for id in ["0", "-9223372036854775808", "18446744073709551615", "9007199254740992.0"] {
             assert!(parse(id).is_ok(), "{id}");
         }
-        // These and their neighbours would be one.
+        // Each of these would be read as the same number as its neighbours.
         for id in ["18446744073709551616", "-9223372036854775809", "1e300", "9007199254740993.0e1"] {
             assert!(parse(id).unwrap_err().error.contains("id"), "{id}");
         }

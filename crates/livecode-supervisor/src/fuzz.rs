@@ -173,7 +173,8 @@ pub fn connection(data: &[u8]) {
     assert_eq!(is_over, good.len() < lines.len());
     assert!(if is_over { good.starts_with(&requests) } else { good == requests });
     // The connection must accept and send an answer.
-    connection.send(&SupervisorNotice::Refused { tag: 1, error: String::from_utf8_lossy(sent).into_owned() });
+    let error = String::from_utf8_lossy(sent).into_owned();
+    connection.send(&SupervisorNotice::Refused { tag: 1, error, code: None });
     assert!(connection.flush());
 }
 

@@ -1,4 +1,6 @@
-//! Every error a client can be told, and its status: RFC 9457 problem documents. The one file that maps errors to HTTP.
+//! Every error that a client can get, as an RFC 9457 problem document with its HTTP status.
+//!
+//! This is the only file that maps errors of other modules to HTTP.
 
 use axum::{
     Json,
@@ -6,7 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use livecode_protocol::session::Problem;
+use livecode_protocol::{ErrorCode, session::Problem};
 
 use crate::{
     auth::WrongHost,
@@ -15,39 +17,57 @@ use crate::{
     spec::BadField,
 };
 
-/// An error a client is told.
+/// An error as a client gets it: a problem document, or the text of an `error` message.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
+    code: ErrorCode,
     detail: String,
     field: Option<String>,
     header: Option<(header::HeaderName, HeaderValue)>,
 }
 
 impl ApiError {
-    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), field: None, header: None }
+    /// An error with a status, a code, and a sentence that says what was wrong and what would be
+    /// right.
+    pub fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), field: None, header: None }
     }
 
-    pub fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, detail)
+    /// 400: the request is malformed.
+    pub fn malformed_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::MalformedRequest, detail)
     }
 
-    pub fn no_session() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "there is no such session; it may have been deleted, or be too old")
+    /// 400: the request is not a well-formed upgrade to a websocket.
+    pub fn invalid_upgrade(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidUpgrade, detail)
     }
 
+    /// 413: the body is too large.
+    pub fn body_too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::BodyTooLarge, detail)
+    }
+
+    /// 404: the session does not exist, or the caller may not use it.
+    pub fn no_such_session() -> Self {
+        let detail = "there is no such session; it may have been deleted, or be too old";
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::NoSuchSession, detail)
+    }
+
+    /// 422: one field of the request is wrong. `field` is a path such as `files[0].filename`.
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
         BadField::new(field, detail).into()
     }
 
+    /// The same error with one more header in its response.
     pub fn with_header(mut self, name: header::HeaderName, value: &'static str) -> Self {
         self.header = Some((name, HeaderValue::from_static(value)));
         self
     }
 }
 
-/// As words for a websocket's `error` message.
+/// The text of an `error` message on a websocket: the field, if there is one, and the detail.
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.field.as_deref() {
@@ -63,6 +83,7 @@ impl IntoResponse for ApiError {
             type_: "about:blank".into(),
             title: self.status.canonical_reason().unwrap_or("Error").into(),
             status: self.status.as_u16(),
+            code: self.code,
             detail: self.detail,
             field: self.field,
         };
@@ -76,81 +97,119 @@ impl IntoResponse for ApiError {
 
 impl From<BadField> for ApiError {
     fn from(BadField { field, detail }: BadField) -> Self {
-        Self { field: Some(field), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+        let error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidField, detail);
+        Self { field: Some(field), ..error }
     }
 }
 
 impl From<WrongHost> for ApiError {
     fn from(error: WrongHost) -> Self {
-        Self::new(StatusCode::FORBIDDEN, error.to_string())
+        Self::new(StatusCode::FORBIDDEN, ErrorCode::WrongHost, error.to_string())
     }
 }
 
 impl From<CreateError> for ApiError {
     fn from(error: CreateError) -> Self {
-        let status = match &error {
-            CreateError::TooMany(_) | CreateError::Full => {
-                return Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string())
-                    .with_header(header::RETRY_AFTER, "60");
+        let (status, code, retry_after_s) = match &error {
+            CreateError::TooMany(_) => {
+                (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManySessions, Some("60"))
             }
-            CreateError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            CreateError::InProgress => StatusCode::CONFLICT,
-            CreateError::Closed => {
-                return Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-                    .with_header(header::RETRY_AFTER, "2");
+            CreateError::Full => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::ServerFull, Some("60")),
+            CreateError::KeyReused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::IdempotencyKeyReused, None)
             }
-            CreateError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
-            CreateError::Store(StoreError::Write(cause)) if is_full(cause) => {
-                StatusCode::INSUFFICIENT_STORAGE
+            CreateError::InProgress => (StatusCode::CONFLICT, ErrorCode::IdempotencyInProgress, None),
+            CreateError::Closed => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ServerStopping, Some("2")),
+            CreateError::NoRoom { .. } => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::DiskFull, None),
+            CreateError::Store(StoreError::Write(cause)) if is_disk_full(cause) => {
+                (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::DiskFull, None)
             }
             CreateError::Store(StoreError::Write(cause)) if is_exhausted(cause) => {
-                return Self::new(StatusCode::SERVICE_UNAVAILABLE, with_cause(&error))
-                    .with_header(header::RETRY_AFTER, "2");
+                (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::OutOfResources, Some("2"))
             }
-            CreateError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            CreateError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            CreateError::Store(_) | CreateError::Random(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, None)
+            }
         };
-        Self::new(status, with_cause(&error))
+        let error = Self::new(status, code, with_cause(&error));
+        match retry_after_s {
+            Some(seconds) => error.with_header(header::RETRY_AFTER, seconds),
+            None => error,
+        }
     }
 }
 
-fn is_full(error: &std::io::Error) -> bool {
+/// Whether a write failed because the disk or the quota is full.
+fn is_disk_full(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 impl From<DeleteError> for ApiError {
     fn from(error: DeleteError) -> Self {
-        let status = match &error {
-            DeleteError::Alive => StatusCode::SERVICE_UNAVAILABLE,
-            DeleteError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        let (status, code) = match &error {
+            DeleteError::Alive => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::SessionStillRunning),
+            DeleteError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal),
         };
-        Self::new(status, with_cause(&error))
+        Self::new(status, code, with_cause(&error))
     }
 }
 
 impl From<FollowError> for ApiError {
     fn from(error: FollowError) -> Self {
-        tracing::error!(%error, "a journal cannot be read");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the session's journal cannot be read")
+        tracing::error!(%error, "cannot read a journal");
+        let detail = "the session's journal cannot be read";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::JournalUnreadable, detail)
     }
 }
 
+/// The text of an error, followed by that of its direct cause.
 fn with_cause(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
-/// Nothing is there.
+/// The fallback for paths that no route has: 404.
 pub(crate) async fn not_found(request: Request) -> ApiError {
-    let detail = format!("there is nothing at {}; /openapi.json lists what there is", request.uri().path());
-    ApiError::new(StatusCode::NOT_FOUND, detail)
+    let detail =
+        format!("there is no resource at {}; /openapi.json lists all resources", request.uri().path());
+    ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, detail)
 }
 
-/// Something is there, but not for this method. The router adds `Allow`.
+/// The fallback for methods that a route does not support: 405. The router adds the `Allow`
+/// header.
 pub(crate) async fn method_not_allowed(request: Request) -> ApiError {
     let detail = format!(
-        "{} does not take {}; the Allow header says what it takes",
+        "{} does not support {}; the Allow header lists the methods that it supports",
         request.uri().path(),
         request.method()
     );
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_against_a_new_session_has_its_status_and_code() {
+        let write = |kind: io::ErrorKind| CreateError::Store(StoreError::Write(kind.into()));
+        let out_of_descriptors = io::Error::from(rustix::io::Errno::MFILE);
+        let cases = [
+            (CreateError::TooMany(7), 429, "too_many_sessions"),
+            (CreateError::Full, 429, "server_full"),
+            (CreateError::KeyReused, 422, "idempotency_key_reused"),
+            (CreateError::InProgress, 409, "idempotency_in_progress"),
+            (CreateError::Closed, 503, "server_stopping"),
+            (CreateError::NoRoom { free_bytes: 1, needed_bytes: 2 }, 507, "disk_full"),
+            (write(io::ErrorKind::StorageFull), 507, "disk_full"),
+            (CreateError::Store(StoreError::Write(out_of_descriptors)), 503, "out_of_resources"),
+            (write(io::ErrorKind::PermissionDenied), 500, "internal"),
+        ];
+        for (error, status, code) in cases {
+            let error = ApiError::from(error);
+            assert_eq!((error.status.as_u16(), error.code.as_str()), (status, code), "{error}");
+            assert_eq!(error.header.is_some(), [429, 503].contains(&status), "Retry-After of {code}");
+        }
+    }
 }

@@ -5,7 +5,10 @@ use std::{
     io,
 };
 
-use livecode_protocol::control::{self, SupervisorNotice, SupervisorRequest};
+use livecode_protocol::{
+    DeliveryRefused, ErrorCode,
+    control::{self, SupervisorNotice, SupervisorRequest},
+};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{
@@ -202,12 +205,15 @@ impl<'q> SupervisorClient<'q> {
                 }
             }
             SupervisorNotice::Delivered { tag } => self.answer(tag, Ok(())),
-            SupervisorNotice::Refused { tag, error } => self.answer(tag, Err(error)),
+            SupervisorNotice::Refused { tag, error, code } => {
+                let code = code.unwrap_or(ErrorCode::Refused);
+                self.answer(tag, Err(DeliveryRefused { code, error }));
+            }
         }
         Ok(())
     }
 
-    fn answer(&mut self, tag: u64, result: Result<(), String>) {
+    fn answer(&mut self, tag: u64, result: Result<(), DeliveryRefused>) {
         if let Some(PendingDelivery { answer, .. }) = self.unanswered.remove(&tag) {
             let _ = answer.send(result); // a client that disconnected needs no answer
         }
@@ -237,7 +243,7 @@ impl Drop for SupervisorClient<'_> {
         for PendingDelivery { answer, .. } in unknown {
             let error =
                 "the connection to the program broke, and without an id it is not known whether this arrived";
-            let _ = answer.send(Err(error.into()));
+            let _ = answer.send(Err(DeliveryRefused::new(ErrorCode::DeliveryUnknown, error)));
         }
     }
 }

@@ -29,5 +29,5 @@ pub(crate) use exhausted::is_exhausted;
 pub use follower::{FollowError, Follower, Item};
 pub use progress::{SessionEnd, SessionProgress};
 pub use record::IdempotencyKey;
-pub use session::{DeliverError, Session};
+pub use session::Session;
 pub use store::{Store, StoreError};

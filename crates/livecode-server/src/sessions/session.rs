@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use livecode_protocol::{SessionId, control::Delivery, session::SessionState};
+use livecode_protocol::{DeliveryRefused, ErrorCode, SessionId, control::Delivery, session::SessionState};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -85,18 +85,7 @@ pub(crate) struct PendingDelivery {
     /// The client's id of the delivery, by which the supervisor recognises a repetition.
     pub id: Option<Value>,
     pub item: Delivery,
-    pub answer: oneshot::Sender<Result<(), String>>,
-}
-
-/// Why a delivery was refused before it reached the supervisor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DeliverError {
-    /// The session has ended.
-    #[error("the program has ended")]
-    Ended,
-    /// [`MAX_QUEUED_DELIVERIES`] deliveries wait already.
-    #[error("too much is on its way already; send it again later")]
-    QueueFull,
+    pub answer: oneshot::Sender<Result<(), DeliveryRefused>>,
 }
 
 impl Session {
@@ -167,14 +156,19 @@ impl Session {
         &self,
         id: Option<Value>,
         item: Delivery,
-    ) -> Result<oneshot::Receiver<Result<(), String>>, DeliverError> {
+    ) -> Result<oneshot::Receiver<Result<(), DeliveryRefused>>, DeliveryRefused> {
         let phase = self.phase();
         let queue = phase.channels().and_then(|channels| channels.deliveries.as_ref());
         let (answer, answered) = oneshot::channel();
         match queue.map(|queue| queue.try_send(PendingDelivery { id, item, answer })) {
             Some(Ok(())) => Ok(answered),
-            Some(Err(mpsc::error::TrySendError::Full(_))) => Err(DeliverError::QueueFull),
-            Some(Err(mpsc::error::TrySendError::Closed(_))) | None => Err(DeliverError::Ended),
+            Some(Err(mpsc::error::TrySendError::Full(_))) => {
+                let error = "too much is on its way already; send it again later";
+                Err(DeliveryRefused::new(ErrorCode::QueueFull, error))
+            }
+            Some(Err(mpsc::error::TrySendError::Closed(_))) | None => {
+                Err(DeliveryRefused::new(ErrorCode::ProgramEnded, "the program has ended"))
+            }
         }
     }
 

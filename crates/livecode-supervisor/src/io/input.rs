@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use livecode_protocol::{control::Delivery, stream::QUEUE_FULL};
+use livecode_protocol::{DeliveryRefused, ErrorCode, control::Delivery, stream::QUEUE_FULL};
 use serde_json::Value;
 
 /// Bytes that may wait for the program to read its standard input, in addition to those in the
@@ -17,23 +17,6 @@ pub(crate) const INPUT_QUEUE_BYTES: usize = 1024 * 1024;
 pub(crate) const EVENT_QUEUE_BYTES: usize = 1024 * 1024;
 /// Ids of deliveries that are remembered. The oldest ids are forgotten first.
 pub(crate) const REMEMBERED_IDS: usize = 4096;
-
-/// Why an [`InputQueue`] did not accept bytes. The texts are shown to clients.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PushError {
-    /// The channel to the program is closed or closes after the bytes that wait.
-    #[error("the program's {channel} is closed")]
-    Closed {
-        /// The name of the channel.
-        channel: &'static str,
-    },
-    /// The queue has no room for the bytes.
-    #[error("the queue is full: {waiting_bytes} bytes wait for the program to read them; {QUEUE_FULL}")]
-    Full {
-        /// Bytes in the queue.
-        waiting_bytes: usize,
-    },
-}
 
 /// Bytes that wait to be written to one of the program's channels.
 pub(crate) struct InputQueue<W> {
@@ -64,12 +47,17 @@ impl<W: AsFd> InputQueue<W> {
     ///
     /// # Errors
     /// Fails if the channel is closed or the queue is full. Nothing was queued then.
-    pub fn push(&mut self, bytes: &[u8], closes_after: bool) -> Result<(), PushError> {
+    pub fn push(&mut self, bytes: &[u8], closes_after: bool) -> Result<(), DeliveryRefused> {
         if self.writer.is_none() || self.closes_after {
-            return Err(PushError::Closed { channel: self.channel });
+            let error = format!("the program's {} is closed", self.channel);
+            return Err(DeliveryRefused::new(ErrorCode::InputClosed, error));
         }
         if self.waiting.len() + bytes.len() > self.max_bytes {
-            return Err(PushError::Full { waiting_bytes: self.waiting.len() });
+            let error = format!(
+                "the queue is full: {} bytes wait for the program to read them; {QUEUE_FULL}",
+                self.waiting.len()
+            );
+            return Err(DeliveryRefused::new(ErrorCode::QueueFull, error));
         }
         self.waiting.extend(bytes);
         self.closes_after = closes_after;
@@ -164,27 +152,15 @@ mod tests {
         let (read, write) = pipe_with(PipeFlags::NONBLOCK).unwrap();
         let mut queue = InputQueue::new("standard input", write, 10);
         queue.push(b"hello", false).unwrap();
-        assert!(queue.push(b"world!", false).unwrap_err().to_string().contains("full"));
+        assert_eq!(queue.push(b"world!", false).unwrap_err().code, ErrorCode::QueueFull);
         queue.push(b"world", true).unwrap();
-        assert!(queue.push(b"x", false).unwrap_err().to_string().contains("closed"));
+        assert_eq!(queue.push(b"x", false).unwrap_err().code, ErrorCode::InputClosed);
         queue.pump();
         let mut bytes = [0; 64];
         assert_eq!(rustix::io::read(&read, &mut bytes[..]).unwrap(), 10);
         assert_eq!(&bytes[..10], b"helloworld");
         assert_eq!(rustix::io::read(&read, &mut bytes[..]).unwrap(), 0);
         assert!(queue.poll_fd().is_none());
-    }
-
-    #[test]
-    fn refusals_have_these_texts() {
-        assert_eq!(
-            PushError::Closed { channel: "standard input" }.to_string(),
-            "the program's standard input is closed"
-        );
-        assert_eq!(
-            PushError::Full { waiting_bytes: 5 }.to_string(),
-            format!("the queue is full: 5 bytes wait for the program to read them; {QUEUE_FULL}")
-        );
     }
 
     #[test]

@@ -182,9 +182,9 @@ mod tests {
         for _ in 0..100 {
             let _ = theirs.write(&requests);
             let requests = connection.read().unwrap();
-            requests
-                .iter()
-                .for_each(|_| connection.send(&SupervisorNotice::Refused { tag: 0, error: "x".repeat(300) }));
+            requests.iter().for_each(|_| {
+                connection.send(&SupervisorNotice::Refused { tag: 0, error: "x".repeat(300), code: None })
+            });
             assert!(connection.flush());
             let _ = theirs.read(&mut [0; 4096]);
             // The answers to the requests of one read may come on top.

@@ -22,6 +22,7 @@ use std::{
 };
 
 use livecode_protocol::{
+    DeliveryRefused, ErrorCode,
     control::{Delivery, StartKind, SupervisorNotice, SupervisorRequest},
     run_spec::{RunSpec, Step},
     session::Outcome,
@@ -439,7 +440,9 @@ impl<'h> Supervisor<'h> {
             SupervisorRequest::Cancel => return self.kill_for(Outcome::Cancelled),
             SupervisorRequest::Deliver { tag, id, item } => match self.deliver(id, item) {
                 Ok(()) => SupervisorNotice::Delivered { tag },
-                Err(error) => SupervisorNotice::Refused { tag, error },
+                Err(DeliveryRefused { code, error }) => {
+                    SupervisorNotice::Refused { tag, error, code: Some(code) }
+                }
             },
         };
         self.connections[index].send(&notice);
@@ -449,22 +452,28 @@ impl<'h> Supervisor<'h> {
     /// delivered before is not repeated.
     ///
     /// # Errors
-    /// A sentence for the client, where nothing was delivered.
-    fn deliver(&mut self, id: Option<Value>, item: Delivery) -> Result<(), String> {
+    /// Why nothing was delivered, for the client.
+    fn deliver(&mut self, id: Option<Value>, item: Delivery) -> Result<(), DeliveryRefused> {
         if let Some(id) = &id {
             match self.delivery_ids.check(id, &item) {
                 DeliveryCheck::New => {}
                 DeliveryCheck::Duplicate => return Ok(()),
-                DeliveryCheck::Conflict => return Err("another message was delivered under this id".into()),
+                DeliveryCheck::Conflict => {
+                    let error = "another message was delivered under this id";
+                    return Err(DeliveryRefused::new(ErrorCode::DeliveryIdConflict, error));
+                }
             }
         }
         match &item {
             Delivery::Input { data, eof } => {
-                let bytes = data.clone().into_bytes().map_err(|error| error.to_string())?;
-                self.stdin.push(&bytes, *eof).map_err(|error| error.to_string())?;
+                let bytes = data
+                    .clone()
+                    .into_bytes()
+                    .map_err(|error| DeliveryRefused::new(ErrorCode::InvalidMessage, error.to_string()))?;
+                self.stdin.push(&bytes, *eof)?;
             }
             Delivery::Event { line } => {
-                self.events.push(format!("{line}\n").as_bytes(), false).map_err(|error| error.to_string())?;
+                self.events.push(format!("{line}\n").as_bytes(), false)?;
             }
             Delivery::Signal { signal } => self.deliver_signal(*signal)?,
         }
@@ -478,14 +487,17 @@ impl<'h> Supervisor<'h> {
 
     /// Sends a signal to the program. A signal that comes before the program starts waits for
     /// that.
-    fn deliver_signal(&mut self, signal: Signal) -> Result<(), String> {
+    fn deliver_signal(&mut self, signal: Signal) -> Result<(), DeliveryRefused> {
         match self.step_index {
             Some(index) if index == self.program_index() => self.sandbox.signal(signal_number(signal)),
-            None if self.termination.status.is_some() => return Err("the program has ended".into()),
+            None if self.termination.status.is_some() => {
+                return Err(DeliveryRefused::new(ErrorCode::ProgramEnded, "the program has ended"));
+            }
             _ if self.pending_signals.len() >= MAX_PENDING_SIGNALS => {
-                return Err(format!(
+                let error = format!(
                     "the queue is full: {MAX_PENDING_SIGNALS} signals wait for the program; {QUEUE_FULL}"
-                ));
+                );
+                return Err(DeliveryRefused::new(ErrorCode::QueueFull, error));
             }
             _ => self.pending_signals.push(signal),
         }

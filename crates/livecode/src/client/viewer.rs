@@ -18,7 +18,7 @@ use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::{SinkExt as _, StreamExt as _};
 use livecode_protocol::{
-    SessionId,
+    ErrorCode, SessionId,
     stream::{QUEUE_FULL, RESERVED, Signal},
 };
 use serde::Deserialize;
@@ -390,16 +390,17 @@ impl StreamViewer {
         let id = &error["msg"]["id"];
         let Some(message) = self.pending.find(id) else { return };
         let reason = error["error"].as_str().unwrap_or_default();
+        let code = error_code(error);
         if !is_input(message) {
             self.pending.remove(id);
-        } else if reason.contains(QUEUE_FULL) {
+        } else if code == ErrorCode::QueueFull {
             self.retry_input_at = Some(tokio::time::Instant::now() + INPUT_RETRY_DELAY);
         } else {
             self.pending.remove(id);
             self.has_input_ended = true;
             // As with a pipe, a program that has closed its standard input or has ended is not
             // reported.
-            if !reason.contains("closed") && !reason.contains("ended") {
+            if !matches!(code, ErrorCode::InputClosed | ErrorCode::ProgramEnded) {
                 print_status(format_args!("standard input is not sent to the program any more: {reason}"));
             }
         }
@@ -435,6 +436,18 @@ fn flow_after_send(result: Result<(), tungstenite::Error>) -> Flow {
     match result {
         Ok(()) => Flow::Continue,
         Err(_) => Flow::Reconnect,
+    }
+}
+
+/// The code of an `error` message. Older servers and supervisors send no code, or only `refused`;
+/// then the code follows from the text.
+fn error_code(error: &Value) -> ErrorCode {
+    let reason = error["error"].as_str().unwrap_or_default();
+    match ErrorCode::deserialize(&error["code"]).unwrap_or_default() {
+        ErrorCode::Refused if reason.contains(QUEUE_FULL) => ErrorCode::QueueFull,
+        ErrorCode::Refused if reason.contains("closed") => ErrorCode::InputClosed,
+        ErrorCode::Refused if reason.contains("ended") => ErrorCode::ProgramEnded,
+        code => code,
     }
 }
 

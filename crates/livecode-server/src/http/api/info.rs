@@ -1,30 +1,30 @@
-//! What the server says of itself.
+//! `/healthz` and `/runtimes`.
 
-use axum::{Json, extract::State, http::header, response::IntoResponse};
+use axum::{Json, extract::State};
 use livecode_protocol::session::Problem;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::catalogue::{Runtime, RuntimeInfo};
-use crate::http::{App, openapi_json};
+use crate::http::app::App;
 
-/// How the server is.
+/// The health of the server.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {
     /// `ok`.
     status: &'static str,
-    /// Version of the server.
+    /// The version of the server.
     version: &'static str,
-    /// What of the sandbox this machine cannot enforce, one sentence each.
+    /// The parts of the sandbox that this machine cannot enforce, one sentence each.
     degraded: Vec<String>,
 }
 
-/// Says how the server is.
+/// Answers the health of the server.
 #[utoipa::path(
     get, path = "/healthz", tag = "server",
     responses(
-        (status = 200, description = "It serves", body = Health),
-        (status = 403, description = "Another host was meant", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The server works", body = Health),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn healthz(State(app): State<App>) -> Json<Health> {
@@ -37,21 +37,9 @@ pub(crate) async fn healthz(State(app): State<App>) -> Json<Health> {
     get, path = "/runtimes", tag = "server",
     responses(
         (status = 200, description = "The runtimes", body = [RuntimeInfo]),
-        (status = 403, description = "Another host was meant", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn runtimes(State(app): State<App>) -> Json<Vec<RuntimeInfo>> {
     Json(app.catalogue.iter().map(Runtime::info).collect())
-}
-
-/// This document.
-#[utoipa::path(
-    get, path = "/openapi.json", tag = "server",
-    responses(
-        (status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"),
-        (status = 403, description = "Another host was meant", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(crate) async fn openapi() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], openapi_json())
 }

@@ -1,4 +1,4 @@
-//! `/metrics`, for Prometheus.
+//! `/metrics`, which Prometheus scrapes.
 
 use axum::{
     Extension,
@@ -6,19 +6,20 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use livecode_protocol::session::Problem;
+use livecode_protocol::{ErrorCode, session::Problem};
 use sha2::{Digest as _, Sha256};
 
 use crate::auth::{Caller, bearer_token};
-use crate::http::{App, problem::ApiError};
+use crate::http::{app::App, problem::ApiError};
 
-/// The server's figures, in Prometheus' text format. For the local user, and for who knows the configured token.
+/// Answers the server's metrics in the text format of Prometheus. Only the local user and callers
+/// that send the configured token get them.
 #[utoipa::path(
     get, path = "/metrics", tag = "server",
-    params(("Authorization" = Option<String>, Header, description = "`Bearer` and the server's `metrics_token`")),
+    params(("Authorization" = Option<String>, Header, description = "`Bearer`, a space, and the server's `metrics_token`")),
     responses(
-        (status = 200, description = "The figures", body = String, content_type = "text/plain"),
-        (status = 403, description = "Not for this caller, or another host was meant", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The metrics", body = String, content_type = "text/plain"),
+        (status = 403, description = "This caller may not read the metrics, or the Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn metrics(
@@ -26,18 +27,20 @@ pub(crate) async fn metrics(
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    if caller != Caller::Local && !knows_token(&app, &headers) {
-        let detail = "the figures are for the local user of a server on loopback, and for who sends its metrics_token: \
-                      Authorization: Bearer …";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, detail));
+    if caller != Caller::Local && !has_metrics_token(&app, &headers) {
+        let detail = "only the local user of a server on loopback, and callers that send its metrics_token, may read \
+                      the metrics: Authorization: Bearer …";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, detail));
     }
     app.metrics.kept.set(i64::try_from(app.registry.count()).unwrap_or(i64::MAX));
     let (media_type, text) = app.metrics.render();
     Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
 }
 
-fn knows_token(app: &App, headers: &HeaderMap) -> bool {
+/// Whether the request carries the configured `metrics_token`.
+fn has_metrics_token(app: &App, headers: &HeaderMap) -> bool {
     let Some(token) = &app.config.metrics_token else { return false };
-    // Digests, so that how long the comparison takes says nothing of the token.
+    // Digests are compared, so that the duration of the comparison reveals nothing about the
+    // token.
     bearer_token(headers).is_some_and(|sent| Sha256::digest(sent) == Sha256::digest(token))
 }

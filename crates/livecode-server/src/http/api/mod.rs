@@ -1,4 +1,4 @@
-//! The routes, one file for each group.
+//! The handlers of the routes, in one file or folder for each group.
 
 pub(crate) mod assets;
 pub(crate) mod info;

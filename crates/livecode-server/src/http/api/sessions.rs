@@ -1,4 +1,4 @@
-//! `/sessions`.
+//! `/sessions` and `/sessions/{id}`.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use livecode_protocol::{
-    SessionId,
-    session::{CreateSession, Links, Problem, SessionDocument as Document},
+    ErrorCode, SessionId,
+    session::{CreateSession, Links, Problem, SessionDocument},
 };
 
 use crate::http::{
-    App,
+    app::App,
     caller::{PublicAddress, media_type, parse_json, read_body},
     problem::ApiError,
 };
@@ -28,22 +28,22 @@ use crate::{
 };
 
 /// The longest `Idempotency-Key`, in bytes.
-const MAX_KEY_BYTES: usize = 255;
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Says that an answer is that of an earlier request under the same key.
+const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
+/// The response header that marks the answer to a repeated request with the same key.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// A time, in milliseconds, UTC.
+/// A time in UTC, with milliseconds (RFC 3339). `us` are microseconds since the epoch.
 fn rfc3339(us: u64) -> String {
     let time = i64::try_from(us).ok().and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
     time.map(|time| format!("{time:.3}")).unwrap_or_default()
 }
 
-/// A session's document.
-pub(crate) fn document(app: &App, session: &Session, base: &PublicAddress) -> Document {
+/// The document that describes a session.
+fn session_document(app: &App, session: &Session, address: &PublicAddress) -> SessionDocument {
     let path = format!("/sessions/{}", session.id);
     let ended = session.progress().ended;
-    Document {
+    SessionDocument {
         id: session.id,
         created: rfc3339(session.created_us),
         elapsed: session.elapsed_s(),
@@ -56,25 +56,28 @@ pub(crate) fn document(app: &App, session: &Session, base: &PublicAddress) -> Do
         usage: ended.and_then(|ended| ended.usage),
         degraded: app.spawner.degraded().to_vec(),
         token: None,
-        links: Links { self_: base.http(&path), stream: base.websocket(&format!("{path}/stream")) },
+        links: Links { self_: address.http(&path), stream: address.websocket(&format!("{path}/stream")) },
     }
 }
 
-/// The session that a path names, if the caller may use it.
-pub(crate) fn find(
+/// Finds the session whose id is in the path.
+///
+/// # Errors
+/// 404 if there is no such session or the caller may not use it.
+pub(crate) fn find_session(
     app: &App,
     caller: &Caller,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Arc<Session>, ApiError> {
-    // A path that is no text names no session either.
-    let Path(id) = id.map_err(|_| ApiError::no_session())?;
-    let id: SessionId = id.parse().map_err(|_| ApiError::no_session())?;
+    // A path that is not valid UTF-8 cannot be the id of a session.
+    let Path(id) = id.map_err(|_| ApiError::no_such_session())?;
+    let id: SessionId = id.parse().map_err(|_| ApiError::no_such_session())?;
     let session = app.registry.get(id).filter(|session| caller.may_use(&session.owner));
-    session.ok_or_else(ApiError::no_session)
+    session.ok_or_else(ApiError::no_such_session)
 }
 
-/// Whose a new session is, and the token to tell them where they have none yet.
-pub(crate) fn new_owner(caller: &Caller) -> Result<(Owner, Option<String>), ApiError> {
+/// The owner of a new session. A guest without a token gets a new one, which is returned too.
+pub(crate) fn owner_of_new_session(caller: &Caller) -> Result<(Owner, Option<String>), ApiError> {
     if let Some(owner) = caller.owner() {
         return Ok((owner, None));
     }
@@ -84,68 +87,72 @@ pub(crate) fn new_owner(caller: &Caller) -> Result<(Owner, Option<String>), ApiE
     Ok((Owner::of_token(&token), Some(token)))
 }
 
-fn idempotency(headers: &HeaderMap, body: &[u8]) -> Result<Option<IdempotencyKey>, ApiError> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY_BYTES);
+/// The `Idempotency-Key` of a request, with a digest of its body.
+fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<IdempotencyKey>, ApiError> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY_HEADER) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_IDEMPOTENCY_KEY_BYTES);
     let key = key.ok_or_else(|| {
-        ApiError::bad_request(format!("an Idempotency-Key has 1 to {MAX_KEY_BYTES} visible ASCII characters"))
+        let max = MAX_IDEMPOTENCY_KEY_BYTES;
+        let detail = format!("an Idempotency-Key has 1 to {max} visible ASCII characters");
+        ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidIdempotencyKey, detail)
     })?;
     let body_sha256 = sha256_hex(body);
     Ok(Some(IdempotencyKey { key: key.to_owned(), body_sha256 }))
 }
 
-/// Creates a session: the program is started, and runs whether or not anybody watches.
+/// Creates a session and starts its program, which runs whether or not a client is connected.
 #[utoipa::path(
     post, path = "/sessions", tag = "sessions",
     params(
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
-         description = "The same request again under the same key answers the same session instead of making another"),
+         description = "A repeated request with the same key is answered with the same session instead of creating another one"),
     ),
     request_body = CreateSession,
     responses(
-        (status = 201, description = "The session", body = Document, headers(
-            ("Location" = String, description = "Address of the session"),
-            ("Idempotency-Replayed" = String, description = "`true` where the session was made by an earlier request"),
+        (status = 201, description = "The session", body = SessionDocument, headers(
+            ("Location" = String, description = "URL of the session"),
+            ("Idempotency-Replayed" = String, description = "`true` if an earlier request created the session"),
         )),
-        (status = 400, description = "Not well-formed JSON, or a key that is none", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Another host was meant", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not come in time", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "A request under this key is being worked on", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not well-formed JSON, or the Idempotency-Key is not valid", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "An earlier request with this key is still being processed", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not said to be JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field is wrong, or the key was used for another request", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many sessions", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server stops, or has no descriptors left", body = Problem, content_type = "application/problem+json"),
-        (status = 507, description = "No room on the disk", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The Content-Type is not `application/json`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field is wrong, or the key was used for a different request", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The owner or the server has too many sessions", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is stopping, or has no file descriptors or memory left", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "There is no space left on the disk", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Extension(base): Extension<PublicAddress>,
+    Extension(address): Extension<PublicAddress>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     if media_type(&parts).as_deref() != Some("application/json") {
-        let detail = "the body must be JSON, and say so: Content-Type: application/json";
-        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+        let detail = "the body must be JSON, declared by Content-Type: application/json";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(ApiError::new(status, ErrorCode::UnsupportedMediaType, detail)
             .with_header(header::ACCEPT, "application/json"));
     }
     let body = read_body(&app, body).await?;
     let request: CreateSession = parse_json(&body)?;
-    let prepared = resolve(&request, &app.catalogue, &app.config.limits, Endpoint::Sessions)?;
-    let idempotency = idempotency(&parts.headers, &body)?;
+    let resolved = resolve(&request, &app.catalogue, &app.config.limits, Endpoint::Sessions)?;
+    let idempotency = idempotency_key(&parts.headers, &body)?;
     if idempotency.is_some() && caller.owner().is_none() {
-        let detail = "an Idempotency-Key belongs to somebody: send a bearer token too, 32 random hexadecimal digits of your own";
-        return Err(ApiError::bad_request(detail));
+        let detail = "an Idempotency-Key needs an owner: send a bearer token too, 32 random hexadecimal digits of your own";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::TokenRequired, detail));
     }
-    let (owner, token) = new_owner(&caller)?;
-    let draft = SessionSpec { owner, resolved: prepared, is_ephemeral: false, idempotency };
-    let (session, is_new) = app.registry.create(draft).await?;
+    let (owner, token) = owner_of_new_session(&caller)?;
+    let spec = SessionSpec { owner, resolved, is_ephemeral: false, idempotency };
+    let (session, is_new) = app.registry.create(spec).await?;
 
-    let document = Document { token, ..document(&app, &session, &base) };
+    let document = SessionDocument { token, ..session_document(&app, &session, &address) };
     let location = HeaderValue::try_from(&document.links.self_)
-        .map_err(|_| ApiError::bad_request("a Host that is no text"))?;
+        .map_err(|_| ApiError::malformed_request("the Host header is not valid in a URL"))?;
     let mut response = (StatusCode::CREATED, Json(document)).into_response();
     response.headers_mut().insert(header::LOCATION, location);
     if !is_new {
@@ -154,21 +161,21 @@ pub(crate) async fn create(
     Ok(response)
 }
 
-/// Lists the caller's own sessions, the newest first.
+/// Lists the caller's own sessions, newest first.
 #[utoipa::path(
     get, path = "/sessions", tag = "sessions",
     responses(
-        (status = 200, description = "The sessions", body = [Document]),
-        (status = 403, description = "Another host was meant", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The sessions", body = [SessionDocument]),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Extension(base): Extension<PublicAddress>,
-) -> Json<Vec<Document>> {
+    Extension(address): Extension<PublicAddress>,
+) -> Json<Vec<SessionDocument>> {
     let sessions = app.registry.list(|owner| caller.lists(owner));
-    Json(sessions.iter().map(|session| document(&app, session, &base)).collect())
+    Json(sessions.iter().map(|session| session_document(&app, session, &address)).collect())
 }
 
 /// Describes a session.
@@ -176,30 +183,31 @@ pub(crate) async fn list(
     get, path = "/sessions/{id}", tag = "sessions",
     params(("id" = String, Path, description = "The session's id")),
     responses(
-        (status = 200, description = "The session", body = Document),
-        (status = 403, description = "Another host was meant", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The session", body = SessionDocument),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such session", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn show(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Extension(base): Extension<PublicAddress>,
+    Extension(address): Extension<PublicAddress>,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Json<Document>, ApiError> {
-    let session = find(&app, &caller, id)?;
-    Ok(Json(document(&app, &session, &base)))
+) -> Result<Json<SessionDocument>, ApiError> {
+    let session = find_session(&app, &caller, id)?;
+    Ok(Json(session_document(&app, &session, &address)))
 }
 
-/// Ends a session if it runs, and forgets it. Answers when every process of it is gone.
+/// Ends a session if it still runs, and deletes it. The answer comes when every process of the
+/// session is dead.
 #[utoipa::path(
     delete, path = "/sessions/{id}", tag = "sessions",
     params(("id" = String, Path, description = "The session's id")),
     responses(
-        (status = 204, description = "It is gone"),
-        (status = 403, description = "Another host was meant", body = Problem, content_type = "application/problem+json"),
+        (status = 204, description = "The session is deleted"),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such session", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Its processes did not end in time", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The processes of the session did not end in time", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn delete(
@@ -207,7 +215,7 @@ pub(crate) async fn delete(
     Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
-    let session = find(&app, &caller, id)?;
+    let session = find_session(&app, &caller, id)?;
     app.registry.delete(&session).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,4 +1,5 @@
-//! `/sessions/{id}/stream`: a websocket, or over plain HTTP server-sent events or lines of JSON.
+//! `/sessions/{id}/stream`: a websocket, or over plain HTTP server-sent events (SSE) or lines of
+//! JSON (NDJSON).
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -14,38 +15,41 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::stream;
-use livecode_protocol::{session::Problem, stream::ServerMessage};
+use livecode_protocol::{ErrorCode, session::Problem, stream::ServerMessage};
 use serde::Deserialize;
 
 use crate::http::{
-    App,
-    api::sessions::find,
-    encode::{Dialect, json},
+    api::sessions::find_session,
+    app::App,
+    encode::{Dialect, message_json},
     problem::ApiError,
-    websocket::{self, MAX_FRAME_BYTES, Socket},
+    websocket::socket::{MAX_FRAME_BYTES, Socket, serve_stream},
 };
 use crate::{
     auth::Caller,
     sessions::{FollowError, Follower, Item, Session},
 };
 
-/// How often a silent stream of events says that it is there: proxies close what is silent for a minute.
+/// The time without messages after which a stream of events sends a comment. Many proxies close a
+/// connection that is silent for a minute.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-const EVENTS: &str = "text/event-stream";
-const LINES: &str = "application/x-ndjson";
+const EVENT_STREAM: &str = "text/event-stream";
+const NDJSON: &str = "application/x-ndjson";
 
+/// The query of the stream's URL.
 #[derive(Deserialize)]
-pub(crate) struct Parameters {
+pub(crate) struct StreamQuery {
     after: Option<String>,
 }
 
-impl Parameters {
+impl StreamQuery {
+    /// The number of the last entry that the client has.
     fn after(&self) -> Result<Option<u64>, ApiError> {
         let Some(text) = &self.after else { return Ok(None) };
-        // Digits alone: `parse` would take a sign as well.
-        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-        // No journal is that long; the document of the interface has integers of 63 bits.
-        let number = text.parse().ok().filter(|number| is_plain && *number <= i64::MAX as u64);
+        // Only digits are valid, but `parse` would accept a sign as well.
+        let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        // No journal is longer than `i64::MAX`, the largest integer in the OpenAPI document.
+        let number = text.parse().ok().filter(|number| is_digits && *number <= i64::MAX as u64);
         let detail = || {
             format!("{text:?} is not the number of an entry; give the last \"seq\" you have, or 0 for all")
         };
@@ -53,103 +57,108 @@ impl Parameters {
     }
 }
 
-/// The session's messages from the first on, and then live.
+/// Answers the session's messages from the first on, then live.
 #[utoipa::path(
     get, path = "/sessions/{id}/stream", tag = "sessions",
     params(
         ("id" = String, Path, description = "The session's id"),
-        ("after" = Option<u64>, Query, description = "Number of the last entry the client has; each message then carries its `seq`"),
-        ("Last-Event-ID" = Option<String>, Header, description = "The same, as an EventSource sends it"),
-        ("Accept" = Option<String>, Header, description = "`text/event-stream` or `application/x-ndjson`, where the connection is not upgraded"),
+        ("after" = Option<u64>, Query, description = "Number of the last entry that the client has; each message then carries its `seq`"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The same number, as an EventSource sends it"),
+        ("Accept" = Option<String>, Header, description = "`text/event-stream` or `application/x-ndjson`, if the connection is not upgraded"),
     ),
     responses(
         (status = 101, description = "A websocket"),
-        (status = 200, description = "Events, or lines of JSON", content(
+        (status = 200, description = "Server-sent events, or lines of JSON", content(
             (String = "text/event-stream"),
             (String = "application/x-ndjson"),
         )),
-        (status = 204, description = "The events that follow `Last-Event-ID`: none, for ever"),
-        (status = 400, description = "An upgrade that is not well-formed", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Another host was meant", body = Problem, content_type = "application/problem+json"),
+        (status = 204, description = "The session has ended, and no event follows `Last-Event-ID`"),
+        (status = 400, description = "The upgrade request is malformed", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such session", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`after` is no number", body = Problem, content_type = "application/problem+json"),
-        (status = 426, description = "Neither an upgrade nor one of the two media types was asked for", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`after` is not a number", body = Problem, content_type = "application/problem+json"),
+        (status = 426, description = "The request asks neither for an upgrade nor for one of the two media types", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn stream(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
-    parameters: Result<Query<Parameters>, QueryRejection>,
+    query: Result<Query<StreamQuery>, QueryRejection>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let session = find(&app, &caller, id)?;
-    let Query(parameters) = parameters.map_err(|error| ApiError::field("after", error.body_text()))?;
-    let after = parameters.after()?;
-    // Clients that would rather speak HTTP/2 ask for another upgrade, and do well without.
-    let wants = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if wants.eq_ignore_ascii_case("websocket") {
-        let upgrade = upgrade.map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let session = find_session(&app, &caller, id)?;
+    let Query(query) = query.map_err(|error| ApiError::field("after", error.body_text()))?;
+    let after = query.after()?;
+    // Some clients ask for an upgrade to HTTP/2. They are served without an upgrade.
+    let protocol = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if protocol.eq_ignore_ascii_case("websocket") {
+        let upgrade = upgrade.map_err(|error| ApiError::invalid_upgrade(error.to_string()))?;
         let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
         return Ok(upgrade.on_upgrade(move |websocket| async move {
-            websocket::stream(Socket::new(websocket, &app, &caller), app, session, after).await;
+            serve_stream(Socket::new(websocket, &app, &caller), app, session, after).await;
         }));
     }
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let format = if accept.contains(EVENTS) {
-        Format::Events
-    } else if accept.contains(LINES) {
-        Format::Lines
+    let format = if accept.contains(EVENT_STREAM) {
+        StreamFormat::Events
+    } else if accept.contains(NDJSON) {
+        StreamFormat::Lines
     } else {
-        let detail = format!("upgrade to a websocket, or ask for Accept: {EVENTS} or Accept: {LINES}");
-        return Err(
-            ApiError::new(StatusCode::UPGRADE_REQUIRED, detail).with_header(header::UPGRADE, "websocket")
-        );
+        let detail = format!("upgrade to a websocket, or send Accept: {EVENT_STREAM} or Accept: {NDJSON}");
+        let error = ApiError::new(StatusCode::UPGRADE_REQUIRED, ErrorCode::UpgradeRequired, detail);
+        return Err(error.with_header(header::UPGRADE, "websocket"));
     };
-    let last_event = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if format == Format::Events && last_event.is_some_and(|last| has_seen_all(&session, last)) {
+    let last_event_id =
+        headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if format == StreamFormat::Events && last_event_id.is_some_and(|last| has_seen_all(&session, last)) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let dialect = Dialect::V02 { with_seq: after.is_some() };
-    let follower = app.registry.follow(&session, last_event.or(after).unwrap_or(0));
+    let follower = app.registry.follow(&session, last_event_id.or(after).unwrap_or(0));
     Ok(format.response(follower, dialect, app))
 }
 
-/// An EventSource comes again whenever its stream ends, until it is answered 204 (HTML, section 9.2).
+/// Whether the session has ended and the client has its last entry. An EventSource reconnects
+/// whenever its stream ends, until it is answered 204 (HTML standard, section 9.2).
 fn has_seen_all(session: &Arc<Session>, last: u64) -> bool {
     let progress = session.progress();
     progress.ended.is_some() && last >= progress.entries
 }
 
+/// The form of a stream over plain HTTP.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Format {
+enum StreamFormat {
+    /// Server-sent events.
     Events,
+    /// Lines of JSON.
     Lines,
 }
 
-impl Format {
+impl StreamFormat {
+    /// A response whose body goes on until the session ends or the server stops.
     fn response(self, follower: Follower, dialect: Dialect, app: App) -> Response {
         let body = stream::unfold((follower, app, false), move |(mut follower, app, is_over)| async move {
             if is_over {
                 return None;
             }
-            // An error breaks the answer off: its end would say that it is whole.
+            // After an error the body is broken off. A proper end would claim that it is complete.
             let (chunk, is_last) = self.next(&mut follower, &app, dialect).await?;
             Some((chunk.map(Bytes::from), (follower, app, is_last)))
         });
         let body = Body::from_stream(body);
-        let content_type = if self == Self::Events { EVENTS } else { LINES };
+        let content_type = if self == Self::Events { EVENT_STREAM } else { NDJSON };
         let headers = [
             (header::CONTENT_TYPE, content_type),
             (header::CACHE_CONTROL, "no-cache"),
-            // nginx holds answers back unless told not to.
+            // nginx buffers responses unless this header tells it not to.
             (header::HeaderName::from_static("x-accel-buffering"), "no"),
         ];
         (headers, body).into_response()
     }
 
-    /// The next chunk, and whether it is the last.
+    /// The next chunk of the body, and whether it is the last; `None` after the last entry.
     async fn next(
         self,
         follower: &mut Follower,
@@ -162,27 +171,29 @@ impl Format {
             () = tokio::time::sleep(HEARTBEAT), if self == Self::Events => {
                 return Some((Ok(":\n\n".into()), false));
             }
-            () = app.interrupted(progress) => return Some((Ok(self.goodbye()), true)),
+            () = app.reader_interrupted(progress) => return Some((Ok(self.goodbye()), true)),
         };
         let items =
-            items.inspect_err(|error| tracing::error!(%error, "a journal cannot be read")).transpose()?;
-        let chunk = |items: Vec<Item>| {
+            items.inspect_err(|error| tracing::error!(%error, "cannot read a journal")).transpose()?;
+        let encode = |items: Vec<Item>| {
             let chunk = self.chunk(&items, dialect);
             app.metrics.sent(items.len(), chunk.len());
             chunk
         };
-        Some((items.map(chunk), false))
+        Some((items.map(encode), false))
     }
 
-    /// The last that a server says which stops: where the session goes on, the stream ends without its `exitstatus`.
+    /// The last message of a stream that ends because the server stops. Its session may go on:
+    /// only `exitstatus` says that a session has ended.
     fn goodbye(self) -> String {
-        let message = json(&ServerMessage::Goodbye);
+        let message = message_json(&ServerMessage::Goodbye);
         match self {
             Self::Events => format!("data: {message}\n\n"),
             Self::Lines => message + "\n",
         }
     }
 
+    /// The messages for some items, in this form.
     fn chunk(self, items: &[Item], dialect: Dialect) -> String {
         let mut chunk = String::new();
         for item in items {

@@ -1,19 +1,21 @@
-//! Text as the inside of a JSON string, fast: a program's output passes through here, hundreds of megabytes a second of it.
+//! Escapes text for the inside of a JSON string, fast enough for a program's output: hundreds of
+//! megabytes a second pass through this file.
 //!
-//! Little of it has to be escaped (RFC 8259, section 7: the quotation mark, the backslash, and what is below the space), so
-//! the rest is looked for in blocks and copied in runs.
+//! Few characters must be escaped (RFC 8259, section 7: the quotation mark, the backslash and
+//! everything below U+0020). The text is therefore scanned in blocks, and the runs between the
+//! escaped characters are copied whole.
 
-/// Bytes looked at at once, in a form that compilers make vector instructions of.
+/// Bytes that are scanned at once. The loop over a block compiles to vector instructions.
 const BLOCK_BYTES: usize = 32;
 const WORD_BYTES: usize = size_of::<u64>();
 
-/// Appends `text`, escaped.
-pub(crate) fn push(to: &mut String, text: &str) {
+/// Appends `text` to `to`, escaped.
+pub(crate) fn push_escaped(to: &mut String, text: &str) {
     let mut rest = text;
     loop {
-        let plain = plain_bytes(rest.as_bytes());
-        to.push_str(&rest[..plain]);
-        let Some(byte) = rest.as_bytes().get(plain) else { return };
+        let plain_bytes = unescaped_prefix_bytes(rest.as_bytes());
+        to.push_str(&rest[..plain_bytes]);
+        let Some(byte) = rest.as_bytes().get(plain_bytes) else { return };
         match byte {
             b'\n' => to.push_str("\\n"),
             b'"' => to.push_str("\\\""),
@@ -29,38 +31,38 @@ pub(crate) fn push(to: &mut String, text: &str) {
                 to.push(digit(*other));
             }
         }
-        rest = &rest[plain + 1..]; // what is escaped is one byte of ASCII
+        rest = &rest[plain_bytes + 1..]; // an escaped character is always one byte of ASCII
     }
 }
 
-fn is_escaped(byte: u8) -> bool {
+fn needs_escape(byte: u8) -> bool {
     (byte < b' ') | (byte == b'"') | (byte == b'\\')
 }
 
-/// How many bytes there are before the first that is escaped.
-fn plain_bytes(bytes: &[u8]) -> usize {
+/// The number of bytes before the first one that must be escaped.
+fn unescaped_prefix_bytes(bytes: &[u8]) -> usize {
     let (blocks, _) = bytes.as_chunks::<BLOCK_BYTES>();
-    let has_none = |block: &&[u8; BLOCK_BYTES]| {
-        block.iter().fold(0, |found, byte| found | u8::from(is_escaped(*byte))) == 0
+    let is_plain = |block: &&[u8; BLOCK_BYTES]| {
+        block.iter().fold(0, |found, byte| found | u8::from(needs_escape(*byte))) == 0
     };
-    let mut plain = blocks.iter().take_while(has_none).count() * BLOCK_BYTES;
-    for word in bytes[plain..].as_chunks::<WORD_BYTES>().0 {
-        match escaped_in(u64::from_le_bytes(*word)) {
-            0 => plain += WORD_BYTES,
-            found => return plain + found.trailing_zeros() as usize / 8,
+    let mut plain_bytes = blocks.iter().take_while(is_plain).count() * BLOCK_BYTES;
+    for word in bytes[plain_bytes..].as_chunks::<WORD_BYTES>().0 {
+        match escape_mask(u64::from_le_bytes(*word)) {
+            0 => plain_bytes += WORD_BYTES,
+            mask => return plain_bytes + mask.trailing_zeros() as usize / 8,
         }
     }
-    plain + bytes[plain..].iter().take_while(|byte| !is_escaped(**byte)).count()
+    plain_bytes + bytes[plain_bytes..].iter().take_while(|byte| !needs_escape(**byte)).count()
 }
 
-/// Has the highest bit of each byte set that is escaped. Above the lowest such byte it may be set for others too, since
-/// subtraction borrows.
-fn escaped_in(word: u64) -> u64 {
+/// Sets the highest bit of each byte that must be escaped. The lowest set bit is exact; bits above
+/// it may be set for other bytes too, because the subtraction borrows.
+fn escape_mask(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
-    const HIGHEST: u64 = ONES << 7;
+    const HIGHEST_BITS: u64 = ONES << 7;
     let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
-    let same = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    (below(word, b' ') | same(b'"') | same(b'\\')) & HIGHEST
+    let equals = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (below(word, b' ') | equals(b'"') | equals(b'\\')) & HIGHEST_BITS
 }
 
 #[cfg(test)]
@@ -69,12 +71,12 @@ mod tests {
 
     fn escaped(text: &str) -> String {
         let mut escaped = String::from("\"");
-        push(&mut escaped, text);
+        push_escaped(&mut escaped, text);
         escaped + "\""
     }
 
     #[test]
-    fn it_is_what_serde_json_writes() {
+    fn every_character_is_escaped_as_serde_json_escapes_it() {
         for code in 0..=0x2ff {
             let character = char::from_u32(code).unwrap();
             for before in 0..70 {
@@ -86,7 +88,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_there_is_to_escape(text in "[a-z\\x00-\\x21\"\\\\é€\\x7f]{0,300}") {
+        fn any_text_is_escaped_as_serde_json_escapes_it(text in "[a-z\\x00-\\x21\"\\\\é€\\x7f]{0,300}") {
             assert_eq!(escaped(&text), serde_json::to_string(&text).unwrap());
         }
     }

@@ -1,4 +1,4 @@
-//! Entries as messages.
+//! Encodes journal entries as the messages of a stream.
 
 mod escape;
 
@@ -7,50 +7,64 @@ use std::{borrow::Cow, fmt::Write as _};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use livecode_journal::{Entry, Kind};
 use livecode_protocol::{
+    ErrorCode,
     control::ClosingEntry,
     session::{Encoding, Outcome},
     stream::{Output, ServerMessage},
 };
+use serde_json::Value;
 
 use crate::sessions::Item;
 
-/// Which messages a reader understands.
+/// The version of the protocol in which a client gets its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// v0.1's: no numbers, no reasons, gaps as a note, and text only.
+    /// Version 0.1: no entry numbers, no `reason`, all output as text, and a gap as a line of
+    /// standard error.
     V01,
-    /// v0.2's, with each message's number where it is asked for.
+    /// Version 0.2.
     V02 {
-        /// Whether it is.
+        /// Whether each message carries the number of its entry, as `seq`.
         with_seq: bool,
     },
 }
 
-/// What v0.1, which knows no gap, says on standard error in its place.
+/// The line on standard error that stands for a gap in v0.1, which has no `gap` message.
 pub(crate) const GAP_NOTE: &str = "livecode: output is missing here: it could not be kept\n";
 
-/// A message of the server's own, as JSON.
-pub(crate) fn json(message: &ServerMessage<'_>) -> String {
-    // Plain data: serialising it cannot fail.
+/// A message of the server as JSON.
+pub(crate) fn message_json(message: &ServerMessage<'_>) -> String {
+    // Serialising plain data cannot fail.
     serde_json::to_string(message).unwrap_or_default()
 }
 
+/// An entry as a websocket of v0.2 gets it, with its number. The benchmarks measure this function.
+pub(crate) fn entry_message(entry: &Entry) -> String {
+    Dialect::V02 { with_seq: true }.entry_message(entry)
+}
+
 impl Dialect {
-    /// An item as the message that is sent.
+    /// The message for an entry or a gap.
     pub fn message(self, item: &Item) -> String {
         match item {
-            Item::Entry(entry) => self.entry(entry),
+            Item::Entry(entry) => self.entry_message(entry),
             Item::Gap { .. } if self == Self::V01 => self.write(Output::Stderr, GAP_NOTE.as_bytes(), None),
-            Item::Gap { from, to } => json(&ServerMessage::Gap { from: *from, to: *to }),
+            Item::Gap { from, to } => message_json(&ServerMessage::Gap { from: *from, to: *to }),
         }
     }
 
-    pub fn entry(self, entry: &Entry) -> String {
+    /// An `error` message. `msg` is the client's message that could not be processed.
+    pub fn error(self, code: ErrorCode, error: impl Into<String>, msg: Value) -> String {
+        let code = (self != Self::V01).then_some(code); // clients of v0.1 know no codes
+        message_json(&ServerMessage::Error { error: error.into(), msg, code })
+    }
+
+    fn entry_message(self, entry: &Entry) -> String {
         let seq = (self == Self::V02 { with_seq: true }).then_some(entry.seq);
         match entry.kind {
             Kind::Stdout => self.write(Output::Stdout, &entry.data, seq),
             Kind::Stderr => self.write(Output::Stderr, &entry.data, seq),
-            Kind::Message => numbered(&entry.data, seq),
+            Kind::Message => program_message(&entry.data, seq),
             Kind::Exit => self.exit(&entry.data, seq),
         }
     }
@@ -61,26 +75,28 @@ impl Dialect {
             (Err(_), Self::V01) => (String::from_utf8_lossy(bytes), None),
             (Err(_), Self::V02 { .. }) => (BASE64_STANDARD.encode(bytes).into(), Some(Encoding::Base64)),
         };
-        written(file, &data, encoding, seq)
+        write_message(file, &data, encoding, seq)
     }
 
-    fn exit(self, ending: &[u8], seq: Option<u64>) -> String {
-        let (exitstatus, outcome) = how_it_ended(ending);
+    fn exit(self, closing_entry: &[u8], seq: Option<u64>) -> String {
+        let (exitstatus, outcome) = exit_status_and_outcome(closing_entry);
         let reason = Some(outcome).filter(|outcome| *outcome != Outcome::Exited && self != Self::V01);
-        json(&ServerMessage::Exitstatus { exitstatus, reason, seq })
+        message_json(&ServerMessage::Exitstatus { exitstatus, reason, seq })
     }
 }
 
-/// [`ServerMessage::Write`] as JSON. Most of what a server ever sends is this, so it is put together by hand.
-fn written(file: Output, data: &str, encoding: Option<Encoding>, seq: Option<u64>) -> String {
-    /// What there is besides the data, and a little for what is escaped; where that is more, the text grows.
-    const ROOM_BYTES: usize = 96;
-    let mut text = String::with_capacity(data.len() + data.len() / 32 + ROOM_BYTES);
+/// [`ServerMessage::Write`] as JSON. Nearly all bytes that a server sends are in such messages, so
+/// this function builds the text itself, which is faster than serde.
+fn write_message(file: Output, data: &str, encoding: Option<Encoding>, seq: Option<u64>) -> String {
+    /// Space for everything besides the data. Together with a 32nd of the data's length, which is
+    /// for escapes, it makes growing the text rare.
+    const EXTRA_BYTES: usize = 96;
+    let mut text = String::with_capacity(data.len() + data.len() / 32 + EXTRA_BYTES);
     text.push_str(match file {
         Output::Stdout => r#"{"msgtype":"write","file":"stdout","data":""#,
         Output::Stderr => r#"{"msgtype":"write","file":"stderr","data":""#,
     });
-    escape::push(&mut text, data);
+    escape::push_escaped(&mut text, data);
     text.push('"');
     match encoding {
         Some(Encoding::Base64) => text.push_str(r#","encoding":"base64""#),
@@ -93,15 +109,15 @@ fn written(file: Output, data: &str, encoding: Option<Encoding>, seq: Option<u64
     text
 }
 
-/// What a closing entry says: the exit status and the outcome.
-pub(crate) fn how_it_ended(ending: &[u8]) -> (i32, Outcome) {
-    serde_json::from_slice::<ClosingEntry>(ending)
-        .map_or((255, Outcome::Lost), |ending| (ending.exitstatus, ending.outcome))
+/// The exit status and the outcome in a closing entry; those of `lost` if the entry is damaged.
+pub(crate) fn exit_status_and_outcome(closing_entry: &[u8]) -> (i32, Outcome) {
+    serde_json::from_slice::<ClosingEntry>(closing_entry)
+        .map_or((255, Outcome::Lost), |closing| (closing.exitstatus, closing.outcome))
 }
 
-/// A program's own message, with its number. The supervisor has checked that it is one JSON object, and that it has no
-/// `seq` of its own.
-fn numbered(message: &[u8], seq: Option<u64>) -> String {
+/// A program's own message, with `seq` added if there is one. The supervisor has checked that the
+/// message is one JSON object without a `seq` of its own.
+fn program_message(message: &[u8], seq: Option<u64>) -> String {
     let text = String::from_utf8_lossy(message);
     match (seq, text.strip_suffix('}')) {
         (Some(seq), Some(open)) => format!("{open},\"seq\":{seq}}}"),
@@ -118,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn each_dialect_has_its_words() {
+    fn each_dialect_has_its_own_messages() {
         let v02 = Dialect::V02 { with_seq: false };
         let numbered = Dialect::V02 { with_seq: true };
         let lost = br#"{"exitstatus":255,"outcome":"lost","started_us":0,"ended_us":0}"#;
@@ -153,6 +169,18 @@ mod tests {
         ];
         for (dialect, item, expected) in cases {
             assert_eq!(dialect.message(&item), expected);
+        }
+    }
+
+    #[test]
+    fn an_error_has_a_code_in_v0_2_only() {
+        let error = |dialect: Dialect| dialect.error(ErrorCode::QueueFull, "full", Value::Null);
+        assert_eq!(error(Dialect::V01), r#"{"msgtype":"error","error":"full","msg":null}"#);
+        for with_seq in [false, true] {
+            assert_eq!(
+                error(Dialect::V02 { with_seq }),
+                r#"{"msgtype":"error","error":"full","msg":null,"code":"queue_full"}"#
+            );
         }
     }
 }

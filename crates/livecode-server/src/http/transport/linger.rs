@@ -1,8 +1,9 @@
-//! A connection that is closed so that the client gets the last that was said.
+//! A connection that is closed in such a way that the client still gets the last bytes.
 //!
-//! A socket that is closed while the client still sends is reset, and the reset takes along what the client has not read
-//! yet: the 413, the 408, or the close frame that would have told it why. So the server stops writing first, and goes on
-//! reading, and throwing away, for a little while (RFC 9112, section 9.6).
+//! A socket that is closed while the client is sending is reset, and a reset discards what the
+//! client has not read yet: the 413, the 408 or the close frame that tells it the reason. The
+//! server therefore shuts down its writing side first, and for a short time goes on reading and
+//! discarding what the client sends (RFC 9112, section 9.6).
 
 use std::{
     io,
@@ -19,52 +20,58 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// How long a client may go on sending what nobody wants.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// And how many bytes of it are taken: what a client in good faith has on its way, and no flood.
-const MAX_BYTES: u64 = 16 * 1024 * 1024;
-/// How many clients at once; further ones are reset.
+/// How long a closed connection lingers while its client goes on sending.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many bytes a lingering connection reads and discards. A well-behaved client has no more
+/// than this on its way; a flood is cut off.
+const MAX_LINGER_BYTES: u64 = 16 * 1024 * 1024;
+/// How many connections may linger at once; further ones are reset.
 const MAX_LINGERING: usize = 256;
-/// How long a client may take nothing at all of what it asked for: its connection is one of those that there are.
+/// How long a write may make no progress. A client that does not read occupies one of the limited
+/// connections, so the write fails after this time.
 const STALL_TIMEOUT: Duration = Duration::from_secs(300);
-/// Bytes thrown away at once.
-const READ_BYTES: usize = 64 * 1024;
+/// Size of the buffer for discarded bytes.
+const DISCARD_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Room for connections that linger.
+/// Limits how many connections linger at once. Clones share the limit.
 #[derive(Clone)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct LingerSlots(Arc<Semaphore>);
 
-impl Room {
+impl LingerSlots {
     pub fn new() -> Self {
         Self(Arc::new(Semaphore::new(MAX_LINGERING)))
     }
 }
 
-/// A client's connection, with its right to be open.
-pub(crate) struct Lingering {
-    /// Gone only while it is dropped.
+/// A client's connection, which lingers when it is dropped. It holds its permit to be open.
+pub(crate) struct LingeringStream {
+    /// `None` only while `drop` runs.
     stream: Option<TcpStream>,
-    room: Room,
-    /// Whether the client has closed its side.
-    has_ended: bool,
-    /// Runs while the client takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
+    slots: LingerSlots,
+    /// Whether reading has come to its end: the client closed its side, or the connection broke.
+    read_has_ended: bool,
+    /// Runs while a write makes no progress.
+    stall_timer: Option<Pin<Box<Sleep>>>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Lingering {
-    pub fn new(stream: TcpStream, room: Room, permit: OwnedSemaphorePermit) -> Self {
-        Self { stream: Some(stream), room, has_ended: false, stalled: None, _permit: permit }
+impl LingeringStream {
+    pub fn new(stream: TcpStream, slots: LingerSlots, permit: OwnedSemaphorePermit) -> Self {
+        Self { stream: Some(stream), slots, read_has_ended: false, stall_timer: None, _permit: permit }
     }
 
-    /// Gives up what is written to a client that has taken nothing for too long.
-    fn in_time<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
+    /// Makes a write fail with `TimedOut` once writes have made no progress for [`STALL_TIMEOUT`].
+    fn with_stall_timeout<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if write.is_ready() {
+            self.stall_timer = None;
+            return write;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL_TIMEOUT)));
-        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let timer = self.stall_timer.get_or_insert_with(|| Box::pin(sleep(STALL_TIMEOUT)));
+        timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -72,29 +79,29 @@ impl Lingering {
     }
 }
 
-impl Drop for Lingering {
+impl Drop for LingeringStream {
     fn drop(&mut self) {
-        let (Some(mut stream), false) = (self.stream.take(), self.has_ended) else { return };
-        let (Ok(room), Ok(runtime)) =
-            (self.room.0.clone().try_acquire_owned(), tokio::runtime::Handle::try_current())
+        let (Some(mut stream), false) = (self.stream.take(), self.read_has_ended) else { return };
+        let (Ok(slot), Ok(runtime)) =
+            (self.slots.0.clone().try_acquire_owned(), tokio::runtime::Handle::try_current())
         else {
             return;
         };
         runtime.spawn(async move {
-            let _room = room;
-            let rest = async {
+            let _slot = slot;
+            let linger = async {
                 stream.shutdown().await?;
-                let mut unwanted = vec![0; READ_BYTES];
-                let mut rest = stream.take(MAX_BYTES);
-                while rest.read(&mut unwanted).await? > 0 {}
+                let mut buffer = vec![0; DISCARD_BUFFER_BYTES];
+                let mut rest = stream.take(MAX_LINGER_BYTES);
+                while rest.read(&mut buffer).await? > 0 {}
                 io::Result::Ok(())
             };
-            let _ = tokio::time::timeout(TIMEOUT, rest).await;
+            let _ = tokio::time::timeout(LINGER_TIMEOUT, linger).await;
         });
     }
 }
 
-impl AsyncRead for Lingering {
+impl AsyncRead for LingeringStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -104,19 +111,19 @@ impl AsyncRead for Lingering {
         let polled = self.stream()?.poll_read(cx, buf);
         match &polled {
             Poll::Ready(Ok(())) if buf.filled().len() == before && buf.remaining() > 0 => {
-                self.has_ended = true
+                self.read_has_ended = true
             }
-            Poll::Ready(Err(_)) => self.has_ended = true,
+            Poll::Ready(Err(_)) => self.read_has_ended = true,
             _ => {}
         }
         polled
     }
 }
 
-impl AsyncWrite for Lingering {
+impl AsyncWrite for LingeringStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = self.stream()?.poll_write(cx, buf);
-        self.in_time(cx, written)
+        let write = self.stream()?.poll_write(cx, buf);
+        self.with_stall_timeout(cx, write)
     }
 
     fn poll_write_vectored(
@@ -124,8 +131,8 @@ impl AsyncWrite for Lingering {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.stream()?.poll_write_vectored(cx, bufs);
-        self.in_time(cx, written)
+        let write = self.stream()?.poll_write_vectored(cx, bufs);
+        self.with_stall_timeout(cx, write)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -145,24 +152,25 @@ impl AsyncWrite for Lingering {
 mod tests {
     use super::*;
 
-    /// A stream over plain HTTP has no pings: one whose client lives but never reads would be kept for ever.
+    /// Plain HTTP has no pings. Without the timeout a connection whose client is alive but never
+    /// reads would stay open for ever.
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_is_given_up() {
+    async fn a_write_to_a_client_that_does_not_read_times_out() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let mut lingering = Lingering::new(stream, Room::new(), permit);
+        let mut lingering = LingeringStream::new(stream, LingerSlots::new(), permit);
         let began = tokio::time::Instant::now();
-        let written = async {
+        let write_until_error = async {
             loop {
                 if let Err(error) = lingering.write_all(&[0; 65536]).await {
                     return error;
                 }
             }
         };
-        let error = tokio::time::timeout(STALL_TIMEOUT * 2, written).await.expect("it waits for ever");
+        let error = tokio::time::timeout(STALL_TIMEOUT * 2, write_until_error).await.expect("no timeout");
         assert_eq!((error.kind(), began.elapsed() >= STALL_TIMEOUT), (io::ErrorKind::TimedOut, true));
-        client.read_exact(&mut [0; 65536]).await.unwrap(); // it was there all the time
+        client.read_exact(&mut [0; 65536]).await.unwrap(); // the client was connected all the time
     }
 }

@@ -1,4 +1,5 @@
-//! Accepts connections and serves each, within the limits that no single request sees.
+//! Accepts connections and serves each of them, within the limits that apply to connections
+//! rather than to single requests.
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -16,111 +17,115 @@ use tokio::{
 use tower::Service as _;
 
 use crate::http::{
-    App, router,
-    transport::linger::{Lingering, Room},
+    app::App,
+    router::router,
+    transport::linger::{LingerSlots, LingeringStream},
 };
 
-/// How long answers under way may still take once the server is asked to stop.
+/// How long connections may stay open after the server was asked to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
-/// After how long a silent connection is asked for, and how often; Linux gives up after nine times.
+/// How long a connection is silent before TCP keepalive probes it.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// The time between two keepalive probes. Linux drops the connection after nine without an answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// How long nobody is accepted where there are no descriptors left for another connection.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// The pause after a failed accept, for example because there are no descriptors left.
+const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until the server is asked to stop; then closes what is open, and leaves programs running.
+/// Serves until the server is asked to stop, then closes the open connections. Programs go on
+/// running.
 pub(crate) async fn serve(app: App, listener: TcpListener) {
-    let max = u32::try_from(app.config.connections_max).unwrap_or(u32::MAX);
-    let permits = Arc::new(Semaphore::new(max as usize));
-    let connections = Connections {
-        builder: builder(&app),
+    let max_connections = u32::try_from(app.config.connections_max).unwrap_or(u32::MAX);
+    let permits = Arc::new(Semaphore::new(max_connections as usize));
+    let server = ConnectionServer {
+        builder: http1_builder(&app),
         router: router(app.clone()),
         app: app.clone(),
-        room: Room::new(),
+        linger_slots: LingerSlots::new(),
     };
     tokio::select! {
-        () = accept(&listener, &permits, &connections) => {}
+        () = accept(&listener, &permits, &server) => {}
         () = app.stopped() => {}
     }
     drop(listener);
-    // Each connection holds its permit until it is closed, and so does each websocket.
-    let closed = permits.acquire_many(max);
-    // An answer of v0.1 may take an hour; its program ends with it.
-    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, closed).await;
+    // Each connection, websockets included, holds its permit until it is closed.
+    let all_closed = permits.acquire_many(max_connections);
+    // An answer of v0.1 may take an hour. Its program ends when the timeout cuts the connection.
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, all_closed).await;
 }
 
-fn builder(app: &App) -> http1::Builder {
-    // HTTP/1.1 alone: to tell other versions apart, the first bytes would be waited for without a limit.
+/// HTTP/1.1 only. To tell other versions apart, hyper would have to wait for the first bytes of a
+/// connection, and that wait has no timeout.
+fn http1_builder(app: &App) -> http1::Builder {
     let mut builder = http1::Builder::new();
     let header_timeout = Duration::from_millis(app.config.header_timeout_ms);
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
     builder
 }
 
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>, connections: &Connections) {
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>, server: &ConnectionServer) {
     while let Ok(permit) = permits.clone().acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, peer)) => connections.serve(stream, peer, permit),
-            Err(error) if is_of_one_connection(&error) => {}
+            Ok((stream, peer)) => server.serve(stream, peer, permit),
+            Err(error) if is_single_connection_error(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "no connection can be accepted now");
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                tracing::error!(%error, "cannot accept connections at the moment");
+                tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
             }
         }
     }
 }
 
-/// Whether only one client has gone before it was accepted (accept(2)).
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// Whether accept(2) failed only because one client disconnected before it was accepted.
+fn is_single_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Has the kernel find out when a silent client has vanished: a stream of lines says nothing by itself while its program
-/// says nothing.
-fn watch_over(stream: &TcpStream) {
+/// Turns on TCP keepalive, so that the kernel notices a client that has vanished. A stream over
+/// plain HTTP sends nothing while its program prints nothing, so a write may never fail.
+fn enable_keepalive(stream: &TcpStream) {
     use rustix::net::sockopt;
-    // A socket that takes none of these is one whose end shows some other way.
+    // Errors are ignored: the connection works without keepalive too.
     let _ = sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE);
     let _ = sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL);
     let _ = sockopt::set_socket_keepalive(stream, true);
 }
 
-struct Connections {
+/// Everything that is needed to serve one connection.
+struct ConnectionServer {
     builder: http1::Builder,
     router: Router,
     app: App,
-    room: Room,
+    linger_slots: LingerSlots,
 }
 
-impl Connections {
+impl ConnectionServer {
+    /// Serves a connection in a task of its own.
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
-        // A message is sent when it is there, not when more has come together.
+        // Without Nagle's algorithm a message is sent at once, not when more bytes have gathered.
         let _ = stream.set_nodelay(true);
-        watch_over(&stream);
+        enable_keepalive(&stream);
         let router = self.router.clone();
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
             router.clone().call(request)
         });
-        let connection = self
-            .builder
-            .serve_connection(TokioIo::new(Lingering::new(stream, self.room.clone(), permit)), service)
-            .with_upgrades();
+        let stream = LingeringStream::new(stream, self.linger_slots.clone(), permit);
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let app = self.app.clone();
         tokio::spawn(async move {
             let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
+            let result = tokio::select! {
+                result = connection.as_mut() => result,
                 () = app.stopped() => {
-                    // What is being answered is answered.
+                    // Requests that are being answered are answered to the end.
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
             };
-            if let Err(error) = ended {
-                tracing::debug!(%peer, %error, "a connection ended");
+            if let Err(error) = result {
+                tracing::debug!(%peer, %error, "a connection ended with an error");
             }
         });
     }

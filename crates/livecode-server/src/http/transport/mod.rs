@@ -1,4 +1,4 @@
-//! Connections: accepted, bounded, and closed in the end without a loss.
+//! Connections: accepted, limited, and closed without losing what the client has not read yet.
 
 pub(crate) mod linger;
 pub(crate) mod listen;

@@ -1,0 +1,87 @@
+//! The session behind one request of v0.1.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use livecode_journal::Kind;
+use livecode_protocol::{
+    ErrorCode,
+    session::{CreateSession, Mode},
+};
+
+use crate::auth::Caller;
+use crate::http::{api::sessions::owner_of_new_session, app::App, encode::GAP_NOTE, problem::ApiError};
+use crate::{
+    lifecycle::{Registry, SessionSpec},
+    sessions::{Follower, Item, Session},
+    spec::{Endpoint, resolve},
+};
+
+/// The media type of an answer with plain output.
+pub(super) const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
+/// Entries of the journal are missing, so the document with the results of tests is not complete.
+#[derive(Debug, thiserror::Error)]
+#[error("part of the results could not be kept: the server's disk was full")]
+pub(super) struct ResultsIncomplete;
+
+impl From<ResultsIncomplete> for ApiError {
+    fn from(error: ResultsIncomplete) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::ResultsIncomplete, error.to_string())
+    }
+}
+
+/// A session that is ended and deleted when this value is dropped: when the answer is complete, or
+/// when the connection is closed.
+pub(super) struct EphemeralSession {
+    pub registry: Arc<Registry>,
+    pub session: Arc<Session>,
+    mode: Mode,
+}
+
+impl Drop for EphemeralSession {
+    fn drop(&mut self) {
+        self.registry.delete_in_background(self.session.id);
+    }
+}
+
+impl EphemeralSession {
+    /// Creates the session that a request asks for.
+    ///
+    /// # Errors
+    /// 422 if a field is wrong, or why no session can be created at the moment.
+    pub async fn create(app: &App, caller: &Caller, request: &CreateSession) -> Result<Self, ApiError> {
+        let resolved = resolve(request, &app.catalogue, &app.config.limits, Endpoint::V01)?;
+        let (owner, _) = owner_of_new_session(caller)?;
+        let mode = resolved.mode;
+        let spec = SessionSpec { owner, resolved, is_ephemeral: true, idempotency: None };
+        let (session, _) = app.registry.create(spec).await?;
+        Ok(Self { registry: app.registry.clone(), session, mode })
+    }
+
+    /// A follower from the first entry on.
+    pub fn follow(&self) -> Follower {
+        self.registry.follow(&self.session, 0)
+    }
+
+    /// The output in some items, as the bytes of a plain answer.
+    ///
+    /// # Errors
+    /// If there is a gap among the results of tests.
+    pub fn plain_output(&self, items: &[Item]) -> Result<Vec<u8>, ResultsIncomplete> {
+        Ok(items.iter().map(|item| self.plain_bytes(item)).collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    /// The bytes of one item that belong into a plain answer.
+    fn plain_bytes<'i>(&self, item: &'i Item) -> Result<&'i [u8], ResultsIncomplete> {
+        match (item, self.mode) {
+            (Item::Entry(entry), _) if entry.kind == Kind::Stdout => Ok(&entry.data),
+            (Item::Entry(entry), Mode::Exec) if entry.kind == Kind::Stderr => Ok(&entry.data),
+            (Item::Entry(_), _) => Ok(&[]),
+            (Item::Gap { .. }, Mode::Exec) => Ok(GAP_NOTE.as_bytes()),
+            // The results of tests are one JSON document: a note would make it malformed, and a
+            // part of it is of no use.
+            (Item::Gap { .. }, Mode::Test) => Err(ResultsIncomplete),
+        }
+    }
+}

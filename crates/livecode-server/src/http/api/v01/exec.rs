@@ -1,0 +1,76 @@
+//! `POST /exec`: runs a program and answers its output while it runs.
+
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::header,
+    response::{IntoResponse as _, Response},
+};
+use futures_util::stream;
+use livecode_protocol::session::Problem;
+
+use super::{
+    ephemeral::{EphemeralSession, PLAIN_TEXT},
+    request::ExecRequest,
+};
+use crate::auth::Caller;
+use crate::http::{
+    app::App,
+    caller::{parse_json, read_body},
+    encode::Dialect,
+    problem::ApiError,
+};
+use crate::sessions::Item;
+
+/// Runs a program and answers its output while it runs.
+#[utoipa::path(
+    post, path = "/exec", tag = "v0.1",
+    request_body = ExecRequest,
+    responses(
+        (status = 200, description = "The output; with `raw_output` one JSON message on each line", body = String, content_type = "text/plain"),
+        (status = 400, description = "The body is not well-formed JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The owner or the server has too many sessions", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is stopping, or has no file descriptors or memory left", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "There is no space left on the disk", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn exec(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    // The first server accepted JSON with any Content-Type, and pages rely on that.
+    let body = read_body(&app, request.into_body()).await?;
+    let exec: ExecRequest = parse_json(&body)?;
+    let is_raw = exec.raw_output.unwrap_or(false);
+    let ephemeral = EphemeralSession::create(&app, &caller, &exec.into()).await?;
+    let follower = ephemeral.follow();
+    // The session moves into the body: it is deleted when the body ends or the client disconnects.
+    let body = stream::unfold((follower, ephemeral), move |(mut follower, ephemeral)| async move {
+        let items =
+            follower.next().await.inspect_err(|error| tracing::error!(%error, "cannot read a journal"));
+        let items = items.transpose()?;
+        let count = items.as_ref().map_or(0, Vec::len);
+        let chunk = match items {
+            Ok(items) if is_raw => Ok(message_lines(&items)),
+            Ok(items) => ephemeral.plain_output(&items).map_err(axum::Error::new),
+            Err(error) => Err(axum::Error::new(error)),
+        };
+        if let Ok(chunk) = &chunk {
+            ephemeral.registry.metrics().sent(count, chunk.len());
+        }
+        // After an error the body is broken off. A proper end would claim that it is complete.
+        Some((chunk.map(Bytes::from), (follower, ephemeral)))
+    });
+    Ok(([(header::CONTENT_TYPE, PLAIN_TEXT)], Body::from_stream(body)).into_response())
+}
+
+/// Items as messages of v0.1, one on each line.
+fn message_lines(items: &[Item]) -> Vec<u8> {
+    items.iter().map(|item| Dialect::V01.message(item) + "\n").collect::<String>().into_bytes()
+}

@@ -1,0 +1,95 @@
+//! `POST /runtimes/{runtime}`: runs a program and answers its output when it has ended.
+
+use axum::{
+    Extension,
+    extract::{Path, Request, State, rejection::PathRejection},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use livecode_journal::Kind;
+use livecode_protocol::{
+    ErrorCode,
+    session::{CreateSession, Mode, Outcome, Problem},
+};
+
+use super::{
+    ephemeral::{EphemeralSession, PLAIN_TEXT},
+    request::{arguments, environment, files_from_body, mode},
+};
+use crate::auth::Caller;
+use crate::http::{app::App, encode::exit_status_and_outcome, problem::ApiError};
+use crate::sessions::Item;
+
+const EXIT_STATUS: HeaderName = HeaderName::from_static("x-falcon-exit-status");
+const TIME_TAKEN: HeaderName = HeaderName::from_static("x-falcon-time-taken");
+
+/// Runs the program in the body and answers its output when it has ended. The body is the source,
+/// or a multipart body with one file in each part.
+#[utoipa::path(
+    post, path = "/runtimes/{runtime}", tag = "v0.1",
+    params(
+        ("runtime" = String, Path, description = "Name of the runtime"),
+        ("X-Falcon-Mode" = Option<Mode>, Header, description = "`exec`, or `test` to run the tests among the files"),
+        ("X-Falcon-Args" = Option<String>, Header, description = "Arguments, split as a shell splits words"),
+        ("X-Falcon-Env" = Option<String>, Header, description = "`NAME=value` pairs separated by spaces"),
+    ),
+    request_body(content = Option<String>, content_type = "text/plain", description = "The source, or multipart/form-data with one file in each part"),
+    responses(
+        (status = 200, description = "The output", body = String, content_type = "text/plain", headers(
+            ("X-Falcon-Exit-Status" = i32, description = "The program's exit status"),
+            ("X-Falcon-Time-Taken" = f64, description = "How long the program ran, in seconds"),
+        )),
+        (status = 400, description = "The body cannot be read, or is malformed", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such runtime", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A header or the name of a file is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The owner or the server has too many sessions", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is stopping, or has no file descriptors or memory left", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "There is no space left on the disk, or part of the results could not be kept", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn run(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    name: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    // A path that is not valid UTF-8 cannot be the name of a runtime.
+    let name = name.map_or_else(|_| String::new(), |Path(name)| name);
+    let runtime = app.catalogue.get(&name).ok_or_else(|| {
+        let known: Vec<_> = app.catalogue.iter().map(|runtime| runtime.name.as_str()).collect();
+        let detail = format!("there is no runtime {name:?}; there are {}", known.join(", "));
+        ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NoSuchRuntime, detail)
+    })?;
+    let create = CreateSession {
+        runtime: Some(name),
+        mode: mode(request.headers())?,
+        args: arguments(request.headers())?,
+        env: environment(request.headers())?,
+        files: Some(files_from_body(&app, request, runtime.manifest.file.as_str()).await?),
+        ..CreateSession::default()
+    };
+    let ephemeral = EphemeralSession::create(&app, &caller, &create).await?;
+    let mut follower = ephemeral.follow();
+    let (mut output, mut exitstatus) = (vec![], Outcome::Lost.exitstatus().unwrap_or(255));
+    while let Some(items) = follower.next().await? {
+        let before = output.len();
+        output.extend_from_slice(&ephemeral.plain_output(&items)?);
+        app.metrics.sent(items.len(), output.len() - before);
+        // The status is taken from the journal, because the session's own state may be updated a
+        // moment later.
+        if let Some(Item::Entry(entry)) = items.last()
+            && entry.kind == Kind::Exit
+        {
+            (exitstatus, _) = exit_status_and_outcome(&entry.data);
+        }
+    }
+    let mut response = ([(header::CONTENT_TYPE, PLAIN_TEXT)], output).into_response();
+    response.headers_mut().insert(EXIT_STATUS, HeaderValue::from(exitstatus));
+    if let Ok(time) = HeaderValue::try_from(format!("{:.3}", ephemeral.session.elapsed_s())) {
+        response.headers_mut().insert(TIME_TAKEN, time);
+    }
+    Ok(response)
+}

@@ -1,0 +1,45 @@
+//! The state that every request handler can reach.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    auth::Policy, catalogue::Catalogue, config::Config, lifecycle::Registry, metrics::Metrics,
+    runner::spawner::SpawnerClient, sessions::SessionProgress,
+};
+
+/// How long a reader of an ended session may go on reading after the server was asked to stop.
+/// Reconnecting for the little that is left would cost more.
+const FINAL_READ_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The state that every request handler can reach. Clones share it.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) spawner: Arc<SpawnerClient>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// When the server was asked to stop; `None` while it serves.
+    pub(crate) stopping: watch::Receiver<Option<Instant>>,
+}
+
+impl App {
+    /// Waits until the server is asked to stop.
+    pub(crate) async fn stopped(&self) {
+        // An error means that the sender was dropped, which also happens only at the end.
+        let _ = self.stopping.clone().wait_for(Option::is_some).await;
+    }
+
+    /// Waits until a reader of a session must be disconnected because the server stops. A reader
+    /// of a session that has ended gets [`FINAL_READ_TIMEOUT`] more.
+    pub(crate) async fn reader_interrupted(&self, progress: watch::Receiver<SessionProgress>) {
+        self.stopped().await;
+        let stopping = *self.stopping.borrow();
+        if progress.borrow().ended.is_some() {
+            tokio::time::sleep_until(stopping.unwrap_or_else(Instant::now) + FINAL_READ_TIMEOUT).await;
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! All routes, and the OpenAPI document that describes them.
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{any, get, post},
+};
+use livecode_protocol::session::Problem;
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use utoipa::OpenApi;
+
+use crate::http::{
+    api::{assets, info, metrics, sessions, stream, v01},
+    app::App,
+    caller, problem,
+};
+
+/// The OpenAPI document of the whole interface.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "LiveCode",
+        description = "Runs programs in sandboxes and streams their output. A session belongs to its program, not to a \
+                       connection: a client that reconnects misses nothing.",
+        license(name = "MIT", identifier = "MIT")
+    ),
+    paths(
+        assets::front_page, info::healthz, info::runtimes, openapi, metrics::metrics, assets::asset,
+        sessions::create, sessions::list, sessions::show, sessions::delete,
+        stream::stream, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
+    ),
+    components(schemas(Problem)),
+    tags(
+        (name = "sessions", description = "Programs that run or have run (protocol v0.2)"),
+        (name = "v0.1", description = "The endpoints of protocol v0.1, unchanged for their users"),
+        (name = "server", description = "The server itself"),
+    )
+)]
+struct ApiDocument;
+
+/// Answers the OpenAPI document of this server.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "server",
+    responses(
+        (status = 200, description = "The document, in OpenAPI 3.1", body = Object, content_type = "application/json"),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn openapi() -> impl IntoResponse {
+    let document = ApiDocument::openapi().to_json().unwrap_or_default();
+    ([(header::CONTENT_TYPE, "application/json")], document)
+}
+
+/// Response headers that pages of other origins may read (CORS).
+const EXPOSED_HEADERS: [&str; 5] =
+    ["location", "retry-after", "idempotency-replayed", "x-falcon-exit-status", "x-falcon-time-taken"];
+
+/// Builds the router with all routes and layers.
+pub(crate) fn router(app: App) -> Router {
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static));
+    Router::new()
+        .route("/", get(assets::front_page))
+        .route("/healthz", get(info::healthz))
+        .route("/openapi.json", get(openapi))
+        .route("/metrics", get(metrics::metrics))
+        .route("/static/{file}", get(assets::asset))
+        .route("/runtimes", get(info::runtimes))
+        .route("/runtimes/{runtime}", post(v01::runtimes::run))
+        .route("/exec", post(v01::exec::exec))
+        .route("/livecode", get(v01::livecode::livecode))
+        .route("/sessions", get(sessions::list).post(sessions::create))
+        .route("/sessions/{id}", get(sessions::show).delete(sessions::delete))
+        .route("/sessions/{id}/stream", get(stream::stream))
+        .fallback(any(problem::not_found))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        // `caller::read_body` reads the bodies and enforces the configured limit.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(app.clone(), caller::identify_caller))
+        .layer(cors)
+        .layer(middleware::map_response_with_state(app.clone(), finish_response))
+        .with_state(app)
+}
+
+/// Adds the headers that every response has, and counts the response in the metrics.
+async fn finish_response(State(app): State<App>, mut response: Response) -> Response {
+    app.metrics.answered(response.status().as_u16());
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_lists_the_codes_of_problems() {
+        let document = serde_json::to_value(ApiDocument::openapi()).unwrap();
+        let schemas = &document["components"]["schemas"];
+        let required = schemas["Problem"]["required"].as_array().unwrap();
+        assert!(required.iter().any(|field| field == "code"), "{required:?}");
+        let codes = schemas["ErrorCode"]["enum"].as_array().unwrap();
+        assert!(codes.iter().any(|code| code == "queue_full"), "{codes:?}");
+    }
+}

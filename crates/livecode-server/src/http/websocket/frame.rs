@@ -1,0 +1,72 @@
+//! Frames that are sent besides a session's messages, and the reasons to close a connection.
+
+use axum::extract::ws::close_code;
+use livecode_protocol::stream::ServerMessage;
+
+use crate::http::encode::message_json;
+
+/// The other side has disconnected, or the connection is broken.
+pub(crate) struct Disconnected;
+
+/// A frame that the outgoing half is asked to send.
+pub(crate) enum OutgoingFrame {
+    /// A message.
+    Text(String),
+    /// The end of the connection.
+    Close(CloseReason),
+}
+
+/// How a connection is closed: a last message, then the close frame (RFC 6455, section 7.4).
+pub(crate) struct CloseReason {
+    /// A message that is sent before the close frame.
+    pub last_text: Option<String>,
+    /// The status code of the close frame.
+    pub code: u16,
+    /// The reason in the close frame; empty if the code needs no explanation.
+    pub reason: &'static str,
+}
+
+impl OutgoingFrame {
+    /// A message of the server.
+    pub fn message(message: &ServerMessage<'_>) -> Self {
+        Self::Text(message_json(message))
+    }
+}
+
+impl CloseReason {
+    fn new(code: u16, reason: &'static str) -> Self {
+        Self { last_text: None, code, reason }
+    }
+
+    /// The session has ended and everything was sent.
+    pub fn session_ended() -> Self {
+        Self::new(close_code::NORMAL, "")
+    }
+
+    /// The client sent `quit`; it gets a `goodbye`.
+    pub fn goodbye() -> Self {
+        let last_text = Some(message_json(&ServerMessage::Goodbye));
+        Self { last_text, ..Self::new(close_code::NORMAL, "") }
+    }
+
+    /// The server stops. The client may reconnect to the next one.
+    pub fn server_restart() -> Self {
+        Self::new(close_code::RESTART, "the server restarts; come back")
+    }
+
+    /// The session's journal cannot be read.
+    pub fn unreadable_journal() -> Self {
+        Self::new(close_code::ERROR, "the journal cannot be read")
+    }
+
+    /// The client sends more messages than it may.
+    pub fn message_rate() -> Self {
+        Self::new(close_code::POLICY, "too many messages a second")
+    }
+
+    /// The client sent a message that is larger than
+    /// [`MAX_CLIENT_MESSAGE_BYTES`](livecode_protocol::stream::MAX_CLIENT_MESSAGE_BYTES).
+    pub fn message_too_large() -> Self {
+        Self::new(close_code::SIZE, "a message has at most 65536 bytes")
+    }
+}

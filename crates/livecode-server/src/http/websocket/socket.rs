@@ -1,0 +1,142 @@
+//! A websocket connection of one client.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Bytes,
+    extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
+};
+use futures_util::{
+    SinkExt as _, StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
+use livecode_protocol::stream::{MAX_CLIENT_MESSAGE_BYTES, ServerMessage, WELCOME};
+use tokio::sync::mpsc;
+
+use super::{
+    activity::ConnectionActivity,
+    frame::{CloseReason, Disconnected, OutgoingFrame},
+    incoming::{ReceivedFrame, classify, receive_loop},
+    outgoing::{MAX_UNANSWERED_PINGS, send_loop},
+    rate_limit::TokenBucket,
+};
+use crate::http::{
+    app::App,
+    encode::{Dialect, message_json},
+};
+use crate::{
+    auth::Caller,
+    sessions::{Follower, Session},
+};
+
+/// The largest frame that is received at all. A message that is too large, but not larger than
+/// this, is answered with a proper close frame (1009); a larger frame breaks the connection.
+pub(crate) const MAX_FRAME_BYTES: usize = 4 * MAX_CLIENT_MESSAGE_BYTES;
+/// How many answers may wait to be sent. While there are so many, nothing is read from the client.
+const OUTGOING_QUEUE_FRAMES: usize = 64;
+/// How long the other side has to answer our close frame. It may have to read megabytes before it
+/// gets to the frame, and dropping the connection earlier would discard them.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long it may take to send our answer to the client's close frame.
+const CLOSE_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A websocket connection, split into its two directions.
+pub(crate) struct Socket {
+    sink: SplitSink<WebSocket, Message>,
+    stream: SplitStream<WebSocket>,
+    ping_interval: Duration,
+    rate_limit: TokenBucket,
+}
+
+/// Serves a stream of v0.2: `welcome`, then the entries after number `after`, each with its number
+/// if `after` is given.
+pub(crate) async fn serve_stream(mut socket: Socket, app: App, session: Arc<Session>, after: Option<u64>) {
+    let dialect = Dialect::V02 { with_seq: after.is_some() };
+    let follower = app.registry.follow(&session, after.unwrap_or(0));
+    if socket.send(message_json(&ServerMessage::Welcome { message: WELCOME })).await.is_ok() {
+        socket.follow(&app, &session, follower, dialect).await;
+    }
+}
+
+impl Socket {
+    pub fn new(websocket: WebSocket, app: &App, caller: &Caller) -> Self {
+        let (sink, stream) = websocket.split();
+        let ping_interval = Duration::from_millis(app.config.ping_interval_ms);
+        let rate_limit = TokenBucket::new(&app.config, app.metrics.clone(), caller);
+        Self { sink, stream, ping_interval, rate_limit }
+    }
+
+    /// Sends one message.
+    pub async fn send(&mut self, text: String) -> Result<(), Disconnected> {
+        self.sink.send(Message::text(text)).await.map_err(|_| Disconnected)
+    }
+
+    /// Receives the next text of the client. Only the connection itself limits its length. Frames
+    /// of other kinds are answered here, in `dialect`.
+    pub async fn receive_any_size(&mut self, dialect: Dialect) -> Result<Utf8Bytes, Disconnected> {
+        let mut unanswered_pings = 0;
+        loop {
+            let Ok(received) = tokio::time::timeout(self.ping_interval, self.stream.next()).await else {
+                unanswered_pings += 1;
+                if unanswered_pings > MAX_UNANSWERED_PINGS {
+                    return Err(Disconnected);
+                }
+                self.sink.send(Message::Ping(Bytes::new())).await.map_err(|_| Disconnected)?;
+                continue;
+            };
+            unanswered_pings = 0;
+            let received = classify(received, usize::MAX, dialect);
+            if !matches!(received, ReceivedFrame::Disconnected) && !self.rate_limit.try_take() {
+                self.close(CloseReason::message_rate()).await;
+                return Err(Disconnected);
+            }
+            match received {
+                ReceivedFrame::Text(text) => return Ok(text),
+                ReceivedFrame::Invalid(OutgoingFrame::Text(text)) => self.send(text).await?,
+                ReceivedFrame::Invalid(OutgoingFrame::Close(reason)) => {
+                    self.close(reason).await;
+                    return Err(Disconnected);
+                }
+                ReceivedFrame::Ignored => {}
+                ReceivedFrame::Disconnected => return Err(Disconnected),
+            }
+        }
+    }
+
+    /// Sends a session's messages and delivers what the client sends, until the session ends, the
+    /// client disconnects, or the server stops. Then closes the connection.
+    pub async fn follow(mut self, app: &App, session: &Session, follower: Follower, dialect: Dialect) {
+        let activity = ConnectionActivity::new();
+        let (sender, frames) = mpsc::channel(OUTGOING_QUEUE_FRAMES);
+        let rate_limit = &mut self.rate_limit;
+        let reason = tokio::select! {
+            reason = send_loop(&mut self.sink, app, follower, dialect, frames, &activity) => reason,
+            Disconnected =
+                receive_loop(&mut self.stream, session, dialect, sender, &activity, rate_limit) => None,
+        };
+        match reason {
+            Some(reason) => self.close(reason).await,
+            // If the client sent a close frame, this sends the answer to it. If the client has
+            // vanished, the timeout ends the attempt.
+            None => drop(tokio::time::timeout(CLOSE_REPLY_TIMEOUT, self.sink.close()).await),
+        }
+    }
+
+    /// Closes the connection properly: sends a last message and the close frame, then waits up to
+    /// [`CLOSE_TIMEOUT`] for the client's close frame, so that a reset discards nothing that the
+    /// client has not read yet.
+    pub async fn close(&mut self, reason: CloseReason) {
+        let CloseReason { last_text, code, reason } = reason;
+        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        let send = async {
+            if let Some(text) = last_text {
+                self.sink.feed(Message::text(text)).await?;
+            }
+            self.sink.send(Message::Close(Some(frame))).await
+        };
+        if send.await.is_ok() {
+            let client_closed = async { while let Some(Ok(_)) = self.stream.next().await {} };
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, client_closed).await;
+        }
+    }
+}
