@@ -1,4 +1,4 @@
-// Prints the sizes of the built files.
+// Prints the sizes of the built files, in bytes.
 import { readdirSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 

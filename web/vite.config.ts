@@ -2,22 +2,37 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { defineConfig, type Plugin } from "vite";
 
-/** One entry a run: `--mode client` the module, `--mode classic` the script for a `<script>` tag, `--mode editor` the editor, `--mode page` the server's front page. */
+/**
+ * The entries. One run of vite builds one of them, which `--mode` selects: `client` is the module,
+ * `classic` the script for a `<script>` tag, `editor` the editor, and `page` the front page.
+ */
 const ENTRIES: Record<string, [source: string, file: string, format: "es" | "iife"]> = {
   client: ["src/client/index.ts", "livecode-client.js", "es"],
   classic: ["src/classic/index.ts", "livecode.js", "iife"],
   editor: ["src/editor/index.ts", "livecode-editor.js", "es"],
-  page: ["src/page/front/index.ts", "livecode-page.js", "es"],
+  page: ["src/page/index.ts", "livecode-page.js", "es"],
 };
 
-/** A part of the editor is named by what is in it: each language is one, and loaded when a program is written in it. */
-function partName({ name, facadeModuleId, moduleIds }: { name: string; facadeModuleId: string | null; moduleIds: string[] }): string {
-  const language = /@codemirror\/lang-(\w+)/.exec(facadeModuleId ?? "")?.[1];
-  const has = (part: string) => moduleIds.some((id) => id.includes(part));
-  return language ?? (has("@codemirror/view") ? "core" : has("@lezer/lr") ? "parser" : has("@codemirror/autocomplete") ? "completion" : name);
+interface Chunk {
+  name: string;
+  facadeModuleId: string | null;
+  moduleIds: string[];
 }
 
-/** Whose work is in the files that we give away, and under which licence: theirs say that their words come along. */
+/** The name of a chunk of the editor, by its content. Each language is a chunk of its own. */
+function chunkName({ name, facadeModuleId, moduleIds }: Chunk): string {
+  const language = /@codemirror\/lang-(\w+)/.exec(facadeModuleId ?? "")?.[1];
+  const has = (part: string) => moduleIds.some((id) => id.includes(part));
+  if (language) return language;
+  if (has("@codemirror/view")) return "core";
+  if (has("@lezer/lr")) return "parser";
+  return has("@codemirror/autocomplete") ? "completion" : name;
+}
+
+/**
+ * Writes `licences.txt` with the licences of all packages in the bundle, which require that their
+ * text is distributed with the code.
+ */
 const licences: Plugin = {
   name: "licences",
   generateBundle(_, bundle) {
@@ -29,21 +44,21 @@ const licences: Plugin = {
       }
     }
     if (packages.size === 0) return;
-    const words = [...packages].sort().map((name) => {
+    const texts = [...packages].sort().map((name) => {
       const folder = join(import.meta.dirname, "node_modules", name);
       const file = readdirSync(folder).find((file) => /^licen[cs]e/i.test(file));
-      if (!file) throw new Error(`${name} brings no licence`);
+      if (!file) throw new Error(`${name} has no licence file`);
       return `${name}\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
     });
-    this.emitFile({ type: "asset", fileName: "licences.txt", source: words.join("\n---\n\n") });
+    this.emitFile({ type: "asset", fileName: "licences.txt", source: texts.join("\n---\n\n") });
   },
 };
 
-/** The front page itself, as it stands. */
+/** Copies the HTML of the front page unchanged. */
 const frontPage: Plugin = {
   name: "front-page",
   generateBundle() {
-    const source = readFileSync(join(import.meta.dirname, "src/page/front/page.html"));
+    const source = readFileSync(join(import.meta.dirname, "src/page/page.html"));
     this.emitFile({ type: "asset", fileName: "page.html", source });
   },
 };
@@ -51,7 +66,7 @@ const frontPage: Plugin = {
 export default defineConfig(({ mode }) => {
   const [source, file, format] = ENTRIES[mode] ?? ENTRIES.client!;
   return {
-    // What stands in somebody's environment must not change the bytes.
+    // Files with environment variables must not change the output, so none is read.
     envDir: false,
     logLevel: "warn",
     plugins: mode === "page" ? [frontPage] : [licences],
@@ -68,7 +83,7 @@ export default defineConfig(({ mode }) => {
           format,
           entryFileNames: file,
           assetFileNames: "livecode-page[extname]",
-          chunkFileNames: (chunk) => `livecode-editor-${partName(chunk)}.js`,
+          chunkFileNames: (chunk) => `livecode-editor-${chunkName(chunk)}.js`,
         },
       },
     },

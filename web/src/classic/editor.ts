@@ -1,11 +1,14 @@
-/** `LiveCodeEditor`: wires the elements that a page brings to a session, as the pages of v0.1 know it. */
+/**
+ * The class `LiveCodeEditor` that pages of v0.1 know. It connects elements of the page to a
+ * session.
+ */
 
 import type { Message, State } from "../client/index.js";
-import { clear, draw } from "../page/draw.js";
-import { Output } from "../page/output.js";
+import { clear, draw } from "../dom/draw.js";
+import { Output } from "../dom/output.js";
 import { type ClassicOptions, LiveCodeSession } from "./session.js";
 
-/** As much of CodeMirror 5, where the page has loaded it, as is used. */
+/** The part of CodeMirror 5 that is used, if the page has loaded it. */
 interface CodeMirror5 {
   getValue(): string;
   setValue(text: string): void;
@@ -15,21 +18,24 @@ interface CodeMirror5 {
 type EditorEvent = "beforeRun" | "clear" | "reset";
 
 export interface EditorOptions extends Omit<ClassicOptions, "code" | "onMessage" | "resume"> {
-  /** Use the page's CodeMirror 5, if it has loaded one; an object adds to its options. */
+  /**
+   * Whether to use CodeMirror 5, if the page has loaded it. An object is merged into its options.
+   */
   codemirror?: boolean | Record<string, unknown>;
-  /** Called with the code 3 s after the last change. */
+  /** Called with the code, 3 s after the last change. */
   autosave?: (editor: LiveCodeEditor, code: string) => void;
+  /** Handlers for the buttons. `clear` and `reset` replace the editor's own action. */
   events?: Partial<Record<EditorEvent, (editor: LiveCodeEditor) => void>>;
-  /** Handlers for messages by their `msgtype`; each is instead of what this editor does with it. */
+  /** Handlers for messages by `msgtype`. Each replaces the editor's own handling. */
   onMessage?: Record<string, (editor: LiveCodeEditor, message: Message) => void>;
-  /** New: under this name, the program that ran when the page was loaded anew is followed on. */
+  /** Since v0.2: the name under which the editor follows its session again after a reload. */
   resume?: string;
 }
 
-const AUTOSAVE_MS = 3000;
+const AUTOSAVE_DELAY_MS = 3000;
 
-/** CodeMirror's names of our runtimes' languages, where they differ. */
-const MODES: Record<string, string> = {
+/** CodeMirror's mode for each language whose runtime has another name. */
+const CODEMIRROR_MODES: Record<string, string> = {
   c: "text/x-csrc",
   cpp: "text/x-c++src",
   golang: "go",
@@ -48,9 +54,11 @@ export class LiveCodeEditor {
   codemirror: CodeMirror5 | null = null;
   session: LiveCodeSession | null = null;
   #output: Output | undefined;
-  #initial: string;
-  #autosave: ReturnType<typeof setTimeout> | undefined;
-  #drawings: Message[] = [];
+  /** The code that Reset restores. */
+  #initialCode: string;
+  #autosaveTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The `draw` messages that wait for the next frame. */
+  #pendingDrawings: Message[] = [];
 
   constructor(element: Element, options: EditorOptions) {
     const find = <E extends Element>(selector: string) => element.querySelector<E>(selector);
@@ -61,24 +69,31 @@ export class LiveCodeEditor {
     this.elementOutput = find(".output");
     this.elementCanvas = find(".canvas");
     this.#output = this.elementOutput ? new Output(this.elementOutput) : undefined;
-    this.#initial = this.elementCode?.value ?? "";
+    this.#initialCode = this.elementCode?.value ?? "";
 
-    const onClick = (selector: string, action: () => void) => find(selector)?.addEventListener("click", action);
+    const onClick = (selector: string, action: () => void) =>
+      find(selector)?.addEventListener("click", action);
     onClick(".run", () => this.run());
     onClick(".stop", () => this.stop());
-    onClick(".clear", () => this.#event("clear") || this.clear());
-    onClick(".reset", () => this.#event("reset") || this.setCode(this.#initial));
-    this.#setUpCode();
+    onClick(".clear", () => this.#callHandler("clear") || this.clear());
+    onClick(".reset", () => this.#callHandler("reset") || this.setCode(this.#initialCode));
+    this.#setUpCodeElement();
     if (options.resume) {
-      this.session = LiveCodeSession.resume({ ...this.#request(options.resume), resume: options.resume });
+      this.session = LiveCodeSession.resume({
+        ...this.#sessionOptions(options.resume),
+        resume: options.resume,
+      });
     }
   }
 
-  /** Runs the code as it stands. What ran before is ended. */
+  /** Runs the code as it is now. A program that is still running is ended. */
   run(): void {
-    this.#event("beforeRun");
+    this.#callHandler("beforeRun");
     this.reset();
-    this.session = new LiveCodeSession({ ...this.#request(this.options.resume), code: this.getCode() });
+    this.session = new LiveCodeSession({
+      ...this.#sessionOptions(this.options.resume),
+      code: this.getCode(),
+    });
   }
 
   /** Ends the program. */
@@ -104,7 +119,7 @@ export class LiveCodeEditor {
   }
 
   clearCanvas(): void {
-    this.#drawings = [];
+    this.#pendingDrawings = [];
     if (this.elementCanvas) clear(this.elementCanvas);
   }
 
@@ -112,15 +127,16 @@ export class LiveCodeEditor {
     this.#output?.write(text, file);
   }
 
-  /** Draws a `draw` message with the next picture that the browser draws. */
+  /** Draws a `draw` message with the browser's next frame. */
   drawOnCanvas(message: Message): void {
     const canvas = this.elementCanvas;
     if (!canvas) return;
-    // What is wiped before anybody sees it is not drawn.
-    if (message.shape === "clear" || message.shape === "size") this.#drawings = [];
-    if (this.#drawings.push(message) > 1) return;
-    const flush = () => this.#drawings.splice(0).forEach((drawing) => draw(canvas, drawing));
+    // Drawings that would be erased before the next frame are dropped.
+    if (message.shape === "clear" || message.shape === "size") this.#pendingDrawings = [];
+    if (this.#pendingDrawings.push(message) > 1) return;
+    const flush = () => this.#pendingDrawings.splice(0).forEach((drawing) => draw(canvas, drawing));
     requestAnimationFrame(flush);
+    // The browser produces no frames for a page in the background.
     setTimeout(flush, 100);
   }
 
@@ -133,56 +149,70 @@ export class LiveCodeEditor {
     else if (this.elementCode) this.elementCode.value = code;
   }
 
-  /** What is done with a message that the page has no handler for. */
+  /**
+   * Handles a message: with the page's handler for its `msgtype`, or else with the editor's own.
+   */
   onMessage(message: Message): void {
     const { msgtype } = message;
-    const own = this.options.onMessage;
-    if (own && Object.hasOwn(own, msgtype)) return own[msgtype]?.(this, message);
+    const handlers = this.options.onMessage;
+    if (handlers && Object.hasOwn(handlers, msgtype)) return handlers[msgtype]?.(this, message);
     if (msgtype === "write") this.writeOutput(String(message.data), String(message.file));
     else if (msgtype === "draw") this.drawOnCanvas(message);
     else if (msgtype === "image") this.#output?.image(message.mimetype, message.data);
     else if (msgtype === "error") this.writeOutput(`${String(message.error)}\n`, "stderr");
     else if (msgtype === "exitstatus") {
-      // Who sees that it has ended sees all that it did.
+      // The output is complete before the page can see that the program has ended.
       this.#output?.flush();
       this.parent.setAttribute("data-exitstatus", String(message.exitstatus));
     }
   }
 
-  /** True where the page has a handler of its own. */
-  #event(name: EditorEvent): boolean {
+  /** Calls the page's handler for an event of the editor. Returns false if there is none. */
+  #callHandler(name: EditorEvent): boolean {
     const handler = this.options.events?.[name];
     handler?.(this);
     return handler !== undefined;
   }
 
-  #request(resume: string | undefined): ClassicOptions {
-    const { codemirror: _1, autosave: _2, events: _3, onMessage: _4, onState, ...rest } = this.options;
+  /** The options for a session of this editor. */
+  #sessionOptions(resume: string | undefined): ClassicOptions {
+    const {
+      codemirror: _1,
+      autosave: _2,
+      events: _3,
+      onMessage: _4,
+      onState,
+      ...rest
+    } = this.options;
     this.parent.removeAttribute("data-exitstatus");
     return {
       ...rest,
       ...(resume ? { resume } : {}),
       onMessage: (message) => this.onMessage(message),
       onState: (state: State) => {
-        // For the page's style, e.g. `[data-state=reconnecting]`.
+        // The page's style can refer to the state, e.g. with `[data-state=reconnecting]`.
         this.parent.setAttribute("data-state", state);
         onState?.(state);
       },
     };
   }
 
-  #setUpCode(): void {
+  /** Connects the textarea, or the CodeMirror in its place, to the editor. */
+  #setUpCodeElement(): void {
     const area = this.elementCode;
     if (!area) return;
-    const changed = () => {
-      clearTimeout(this.#autosave);
+    const handleChange = () => {
+      clearTimeout(this.#autosaveTimer);
       const { autosave } = this.options;
-      if (autosave) this.#autosave = setTimeout(() => autosave(this, this.getCode()), AUTOSAVE_MS);
+      if (autosave)
+        this.#autosaveTimer = setTimeout(() => autosave(this, this.getCode()), AUTOSAVE_DELAY_MS);
     };
     const run = () => this.run();
-    const library = (globalThis as { CodeMirror?: { fromTextArea(area: Element, options: object): CodeMirror5 } }).CodeMirror;
+    const library = (
+      globalThis as { CodeMirror?: { fromTextArea(area: Element, options: object): CodeMirror5 } }
+    ).CodeMirror;
     if (!this.options.codemirror || !library?.fromTextArea) {
-      area.addEventListener("input", changed);
+      area.addEventListener("input", handleChange);
       area.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
         event.preventDefault();
@@ -191,15 +221,19 @@ export class LiveCodeEditor {
       return;
     }
     const language = this.runtime.replace(/-canvas$/, "");
-    const own = typeof this.options.codemirror === "object" ? this.options.codemirror : {};
+    const options = typeof this.options.codemirror === "object" ? this.options.codemirror : {};
     this.codemirror = library.fromTextArea(area, {
       lineNumbers: true,
       matchBrackets: true,
       indentUnit: 4,
-      mode: MODES[language] ?? language,
-      ...own,
-      extraKeys: { ...(own.extraKeys as object | undefined), "Ctrl-Enter": run, "Cmd-Enter": run },
+      mode: CODEMIRROR_MODES[language] ?? language,
+      ...options,
+      extraKeys: {
+        ...(options.extraKeys as object | undefined),
+        "Ctrl-Enter": run,
+        "Cmd-Enter": run,
+      },
     });
-    this.codemirror.on("change", changed);
+    this.codemirror.on("change", handleChange);
   }
 }

@@ -1,20 +1,28 @@
-/** The classic script `/static/livecode.js`: it is no module, and defines two globals. */
+/**
+ * The classic script `/static/livecode.js`. It is not a module, and defines the globals
+ * `LiveCodeSession` and `LiveCodeEditor`.
+ */
 
 import { LiveCodeEditor } from "./editor.js";
 import { LiveCodeSession, scriptOrigin } from "./session.js";
 
 Object.assign(globalThis, { LiveCodeSession, LiveCodeEditor });
 
-/** The editor is a file of its own, and loaded where the page wants it: by its own elements, or by what the script's tag says. */
-const wanted = (document.currentScript as HTMLElement | null)?.dataset;
+/** The `data-` attributes of the script's tag. */
+const dataset = (document.currentScript as HTMLElement | null)?.dataset;
 
+/**
+ * Loads the editor, which is a file of its own, if the page has `<live-code>` elements or the
+ * script's tag asks for editors.
+ */
 async function loadEditor(): Promise<void> {
-  const selector = wanted?.selector ?? (wanted?.runtime && "pre");
+  const selector = dataset?.selector ?? (dataset?.runtime && "pre");
   if (!scriptOrigin || !(selector || document.querySelector("live-code"))) return;
-  const address = `${scriptOrigin}/static/livecode-editor.js`;
-  const { upgrade } = (await import(/* @vite-ignore */ address)) as typeof import("../editor/index.js");
-  if (selector) upgrade(selector, { runtime: wanted?.runtime ?? "python", server: scriptOrigin });
+  const url = `${scriptOrigin}/static/livecode-editor.js`;
+  const { upgrade } = (await import(/* @vite-ignore */ url)) as typeof import("../editor/index.js");
+  if (selector) upgrade(selector, { runtime: dataset?.runtime ?? "python", server: scriptOrigin });
 }
 
-if (document.readyState === "loading") addEventListener("DOMContentLoaded", () => void loadEditor());
+if (document.readyState === "loading")
+  addEventListener("DOMContentLoaded", () => void loadEditor());
 else void loadEditor();

@@ -1,6 +1,6 @@
 /**
- * `LiveCodeSession`, as the pages of v0.1 know it, on sessions underneath: it gains reconnection, and otherwise a page sees
- * exactly v0.1's messages.
+ * The class `LiveCodeSession` that pages of v0.1 know, implemented with v0.2's sessions. It gains
+ * reconnection; otherwise a page gets exactly the messages of v0.1.
  */
 
 import {
@@ -14,13 +14,13 @@ import {
   type State,
   textOf,
 } from "../client/index.js";
-import { endWithPage } from "../page/leave.js";
+import { endWithPage } from "../dom/end-with-page.js";
 
-/** v0.1's wall clock, in milliseconds; the pages rely on a program's end. */
+/** v0.1's limit of the wall clock, in milliseconds. Pages rely on it to end their programs. */
 const TIMEOUT_MS = 10_000;
 
 export interface ClassicOptions {
-  /** The server's address; without it, where this script came from. */
+  /** The server's address; the default is the origin of this script. */
   base_url?: string;
   runtime: string;
   code?: string;
@@ -28,57 +28,69 @@ export interface ClassicOptions {
   files?: { filename: string; contents: string }[] | null;
   command?: string[] | null;
   env?: Record<string, string> | null;
-  /** Wall clock, in milliseconds. */
+  /** Limit of the wall clock, in milliseconds. */
   timeout?: number;
   onMessage?: ((message: Message) => void) | null;
-  /** New: `connecting`, `live`, `reconnecting`, `ended`. */
+  /** Since v0.2: called with `connecting`, `live`, `reconnecting` or `ended`. */
   onState?: (state: State) => void;
-  /** New: standard input stays open for `input()`, and the program has the server's own time. */
+  /**
+   * Since v0.2: standard input stays open for `input()`, and the program has the server's default
+   * limit of the wall clock.
+   */
   interactive?: boolean;
-  /** New: under this name the session is picked up again after a reload, with `LiveCodeSession.resume`. */
+  /**
+   * Since v0.2: the name under which `LiveCodeSession.resume` finds the session after a reload.
+   */
   resume?: string;
 }
 
-/** Where this script came from: the server, unless the page says otherwise. */
+/** The server that served this script. It is the default for `base_url`. */
 export const scriptOrigin = (() => {
-  const script = typeof document === "undefined" ? null : (document.currentScript as HTMLScriptElement | null);
+  if (typeof document === "undefined") return undefined;
+  const script = document.currentScript as HTMLScriptElement | null;
   return script?.src ? script.src.replace(/\/static\/[^/]*$/, "") : undefined;
 })();
 
-function address(options: Pick<ClassicOptions, "base_url">): string {
+function serverOf(options: Pick<ClassicOptions, "base_url">): string {
   const base = options.base_url ?? scriptOrigin;
   if (!base) throw new TypeError("LiveCodeSession needs base_url, the server's address");
   return String(base);
 }
 
-/** The messages that v0.1 does not know. */
-const NEW = ["gap", "waiting", "queued", "case", "cases", "testresult"];
+/** The types of messages that v0.1 does not have. */
+const NEW_TYPES = ["gap", "waiting", "queued", "case", "cases", "testresult"];
 
-/** A message as v0.1 would have sent it; `undefined` where it would not. */
+/** A message in the form of v0.1, or `undefined` if v0.1 has no such message. */
 export function asV01(message: Message): Message | undefined {
   const { msgtype } = message;
-  if (NEW.includes(msgtype)) return undefined;
+  if (NEW_TYPES.includes(msgtype)) return undefined;
   if (msgtype === "write") return { msgtype, file: message.file, data: textOf(message) };
   if (msgtype === "exitstatus") return { msgtype, exitstatus: message.exitstatus };
   const { seq: _, ...rest } = message;
   return rest as Message;
 }
 
-/** v0.1's `exec` for these options. */
-function exec({ runtime, code, code_filename, files, command, env, timeout }: ClassicOptions) {
+/** The `exec` message of v0.1 for these options. */
+function asExec(options: ClassicOptions) {
+  const { runtime, code, code_filename, files, command, env, timeout } = options;
   return { msgtype: "exec", runtime, code, code_filename, files, command, env, timeout };
 }
 
-/** The request for a session that does what v0.1 did with these options. */
+/** The program for `POST /sessions` that behaves as `exec` of v0.1 did with these options. */
 export function asProgram(options: ClassicOptions): Program {
-  const { msgtype: _, ...asked } = exec(options);
-  // Fields that v0.1 passed over are left out here too.
-  const files = asked.files?.map(({ filename, contents }) => ({ filename, contents }));
-  const hasInput = files?.some((file) => file.filename === "stdin") || asked.env?.FALCON_STDIN !== undefined;
+  const { msgtype: _, ...exec } = asExec(options);
+  // v0.1 ignored unknown fields of files, so they are left out here.
+  const files = exec.files?.map(({ filename, contents }) => ({ filename, contents }));
+  const hasInput =
+    files?.some((file) => file.filename === "stdin") || exec.env?.FALCON_STDIN !== undefined;
+  const classicDefaults = {
+    timeout: options.timeout ?? TIMEOUT_MS,
+    ...(hasInput ? {} : { stdin: "" }),
+  };
   return {
-    ...asked,
+    ...exec,
     ...(files ? { files } : {}),
-    ...(options.interactive ? {} : { timeout: options.timeout ?? TIMEOUT_MS, ...(hasInput ? {} : { stdin: "" }) }),
+    ...(options.interactive ? {} : classicDefaults),
   } as Program;
 }
 
@@ -86,32 +98,41 @@ export class LiveCodeSession {
   readonly options: ClassicOptions;
   onMessage: ((message: Message) => void) | null;
   #session: Session | null;
-  #greeted = false;
+  #hasWelcomed = false;
 
-  /** `resumes` takes up what the tab remembers instead of running anything: see {@link LiveCodeSession.resume}. */
-  constructor(options: ClassicOptions, resumes = false) {
+  /**
+   * Runs a program. With `isResuming` it follows the session that the tab remembers instead: see
+   * {@link LiveCodeSession.resume}.
+   */
+  constructor(options: ClassicOptions, isResuming = false) {
     this.options = options;
     this.onMessage = options.onMessage ?? null;
-    const place = { server: address(options), ...(options.resume ? { key: options.resume } : {}) };
-    const hooks = {
-      onMessage: (message: Message) => this.#hear(message),
-      onState: (state: State) => this.#changed(state),
-      onError: (error: LiveCodeError) => this.#failed(error),
+    const place = {
+      server: serverOf(options),
+      ...(options.resume ? { key: options.resume } : {}),
     };
-    this.#session = resumes
+    const hooks = {
+      onMessage: (message: Message) => this.#handleMessage(message),
+      onState: (state: State) => this.#handleState(state),
+      onError: (error: LiveCodeError) => this.#handleError(error),
+    };
+    this.#session = isResuming
       ? pickUp({ ...place, key: options.resume ?? "" }, hooks)
       : run({ ...asProgram(options), ...place }, hooks);
     if (this.#session && !options.resume) endWithPage(this.#session);
   }
 
-  /** Takes up the session that this tab had under the name `resume` before it was loaded anew; null where there is none. */
+  /**
+   * Follows the session that this tab had under the name `resume` before a reload. Returns null if
+   * there is none.
+   */
   static resume(options: ClassicOptions & { resume: string }): LiveCodeSession | null {
     const session = new LiveCodeSession(options, true);
     return session.#session && session;
   }
 
   get base_url(): URL {
-    return new URL(address(this.options), document.baseURI);
+    return new URL(serverOf(this.options), document.baseURI);
   }
 
   get runtime(): string {
@@ -143,7 +164,8 @@ export class LiveCodeSession {
         : msgtype === "input"
           ? session.input(String(message.data ?? ""), { eof: message.eof === true })
           : session.signal(message.signal as "kill");
-    sent.catch(() => {}); // what the server refuses comes as an `error`
+    // A refusal is reported as an `error` message, so the rejection is ignored.
+    sent.catch(() => {});
   }
 
   /** Sends an event to the program. */
@@ -151,47 +173,48 @@ export class LiveCodeSession {
     this.send({ msgtype: "event", event: name, data });
   }
 
-  /** Sends text to the program's standard input, where the session is `interactive`. */
+  /** Sends text to the program's standard input, if the session is `interactive`. */
   input(text: string, options: { eof?: boolean } = {}): void {
     this.send({ msgtype: "input", data: text, ...options });
   }
 
-  /** Ends the program; its `exitstatus` follows. */
+  /** Ends the program. Its `exitstatus` follows. */
   stop(): void {
     this.#session?.stop();
   }
 
-  /** Hears nothing more, and ends the program, as closing v0.1's websocket did. */
+  /** Ends the program and delivers no more messages, like closing the websocket in v0.1. */
   close(): void {
     this.onMessage = null;
     if (this.options.resume) forget({ key: this.options.resume });
     this.#session?.remove();
   }
 
-  #hear(message: Message): void {
-    const old = asV01(message);
-    if (old) this.onMessage?.(old);
+  #handleMessage(message: Message): void {
+    const converted = asV01(message);
+    if (converted) this.onMessage?.(converted);
   }
 
-  #changed(state: State): void {
-    if (state === "live") this.#greet();
+  #handleState(state: State): void {
+    if (state === "live") this.#welcome();
     this.options.onState?.(state);
   }
 
-  /** v0.1's first message, once, however many connections there are. */
-  #greet(): void {
-    if (this.#greeted) return;
-    this.#greeted = true;
+  /** Delivers the first message of v0.1, once for all connections. */
+  #welcome(): void {
+    if (this.#hasWelcomed) return;
+    this.#hasWelcomed = true;
     this.onMessage?.({ msgtype: "welcome", message: "welcome to livecode" });
   }
 
-  #failed(error: LiveCodeError): void {
-    const refused = error.status === undefined ? error.msg : exec(this.options);
-    // v0.1 said nothing of a connection that was lost.
+  /** Delivers an error as the `error` message that v0.1 would have sent. */
+  #handleError(error: LiveCodeError): void {
+    const refused = error.status === undefined ? error.msg : asExec(this.options);
+    // v0.1 sent no message about a lost connection.
     if (refused === undefined) return;
-    this.#greet();
+    this.#welcome();
     const { id: _, ...msg } = refused as Record<string, unknown>;
-    const words = error.field ? `${error.field}: ${error.message}` : error.message;
-    this.onMessage?.({ msgtype: "error", error: words, msg });
+    const text = error.field ? `${error.field}: ${error.message}` : error.message;
+    this.onMessage?.({ msgtype: "error", error: text, msg });
   }
 }

@@ -1,21 +1,28 @@
-/** Pauses between tries: growing, and spread so that not all pages come at once when a server is back. */
+/**
+ * Exponential backoff with jitter. The jitter spreads the pages that reconnect after a restart of
+ * the server.
+ */
 
-const FIRST_MS = 100;
-const LONGEST_MS = 10_000;
+const FIRST_DELAY_MS = 100;
+const MAX_DELAY_MS = 10_000;
 
 export class Backoff {
-  #tries = 0;
+  #attempts = 0;
 
+  /** `random` returns a number from 0 up to, but not including, 1. */
   constructor(private readonly random: () => number) {}
 
-  /** How long to wait now, in milliseconds: between half and the whole of what has grown. */
-  next(): number {
-    const grown = Math.min(FIRST_MS * 2 ** this.#tries++, LONGEST_MS);
-    return (grown / 2) * (1 + this.random());
+  /**
+   * The delay before the next attempt, in milliseconds. The upper bound doubles with each call, up
+   * to `MAX_DELAY_MS`; the delay is between half of the bound and the bound.
+   */
+  nextDelayMs(): number {
+    const boundMs = Math.min(FIRST_DELAY_MS * 2 ** this.#attempts++, MAX_DELAY_MS);
+    return (boundMs / 2) * (1 + this.random());
   }
 
-  /** A try succeeded. */
+  /** Starts again with the shortest delay, after an attempt that succeeded. */
   reset(): void {
-    this.#tries = 0;
+    this.#attempts = 0;
   }
 }

@@ -1,6 +1,9 @@
-/** What a session needs of the world around it. The browser's is {@link browser}; tests bring their own. */
+/**
+ * The platform functions that the client uses: network, timers, randomness and storage.
+ * {@link browser} provides those of the browser; the unit tests provide fakes.
+ */
 
-/** As much of a WebSocket as is used. */
+/** The part of the DOM's `WebSocket` that the client uses. */
 export interface Socket {
   onopen: (() => void) | null;
   onmessage: ((event: { data: unknown }) => void) | null;
@@ -9,15 +12,16 @@ export interface Socket {
   close(code?: number): void;
 }
 
-/** As much of the answer to a request as is used. */
-export interface Answer {
+/** The part of the DOM's `Response` that the client uses. */
+export interface HttpResponse {
   ok: boolean;
   status: number;
   headers: { get(name: string): string | null };
   json(): Promise<unknown>;
 }
 
-export interface Asked {
+/** The part of the DOM's `RequestInit` that the client uses. */
+export interface HttpRequest {
   method: string;
   headers: Record<string, string>;
   body?: string;
@@ -25,7 +29,7 @@ export interface Asked {
   signal?: AbortSignal;
 }
 
-/** As much of a Storage as is used. */
+/** The part of the DOM's `Storage` that the client uses. */
 export interface Store {
   getItem(key: string): string | null;
   setItem(key: string, value: string): void;
@@ -33,28 +37,35 @@ export interface Store {
 }
 
 export interface Environment {
-  fetch(url: string, init: Asked): Promise<Answer>;
+  fetch(url: string, init: HttpRequest): Promise<HttpResponse>;
+  /** Opens a websocket. */
   open(url: string): Socket;
-  /** Calls back after so many milliseconds; returns what calls that off. */
+  /** Calls `callback` once, after `ms` milliseconds. Returns a function that cancels the timer. */
   later(ms: number, callback: () => void): () => void;
-  /** From 0 up to 1. */
+  /** A random number from 0 up to, but not including, 1. */
   random(): number;
-  /** So many random bytes, in hexadecimal. */
+  /** This number of random bytes, in hexadecimal. */
   hex(bytes: number): string;
-  /** Lives as long as the browser's profile. */
+  /** A store that lives as long as the browser's profile. */
   lasting: Store;
-  /** Lives as long as the tab, over reloads. */
+  /** A store that lives as long as the tab, across reloads. */
   tab: Store;
-  /** Calls back when the network, or the page, is back; returns what calls that off. */
+  /**
+   * Calls `callback` whenever the network is back or the page is shown again. Returns a function
+   * that removes the listener.
+   */
   onWake(callback: () => void): () => void;
-  /** Where addresses without a host begin. */
+  /** The URL that relative addresses are resolved against. */
   base: string | undefined;
 }
 
-/** A storage that the browser may refuse (a third party's frame, a private window): then it lasts as long as the page. */
-function store(name: "localStorage" | "sessionStorage"): Store {
-  const own = new Map<string, string>();
-  const attempt = <T>(use: (storage: Store) => T): T | undefined => {
+/**
+ * A store that is backed by the browser's storage. The browser may refuse access to its storage,
+ * in a third party's frame or a private window; then the values last as long as the page.
+ */
+function createStore(name: "localStorage" | "sessionStorage"): Store {
+  const inMemory = new Map<string, string>();
+  const tryStorage = <T>(use: (storage: Store) => T): T | undefined => {
     try {
       return use((globalThis as unknown as Record<string, Store>)[name] as Store);
     } catch {
@@ -62,23 +73,23 @@ function store(name: "localStorage" | "sessionStorage"): Store {
     }
   };
   return {
-    getItem: (key) => own.get(key) ?? attempt((storage) => storage.getItem(key)) ?? null,
+    getItem: (key) => inMemory.get(key) ?? tryStorage((storage) => storage.getItem(key)) ?? null,
     setItem(key, value) {
-      own.set(key, value);
-      attempt((storage) => storage.setItem(key, value));
+      inMemory.set(key, value);
+      tryStorage((storage) => storage.setItem(key, value));
     },
     removeItem(key) {
-      own.delete(key);
-      attempt((storage) => storage.removeItem(key));
+      inMemory.delete(key);
+      tryStorage((storage) => storage.removeItem(key));
     },
   };
 }
 
-let shared: Environment | undefined;
+let browserEnvironment: Environment | undefined;
 
-/** The browser that this runs in. */
+/** The environment of the browser. Every call returns the same object. */
 export function browser(): Environment {
-  return (shared ??= {
+  return (browserEnvironment ??= {
     fetch: (url, init) => fetch(url, init),
     open: (url) => new WebSocket(url) as Socket,
     later(ms, callback) {
@@ -87,16 +98,21 @@ export function browser(): Environment {
     },
     random: () => Math.random(),
     hex: (bytes) =>
-      Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
-    lasting: store("localStorage"),
-    tab: store("sessionStorage"),
+      Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) =>
+        byte.toString(16).padStart(2, "0"),
+      ).join(""),
+    lasting: createStore("localStorage"),
+    tab: createStore("sessionStorage"),
     onWake(callback) {
-      const target = globalThis as Partial<Pick<Window, "addEventListener" | "removeEventListener">>;
-      const awake = () => (globalThis as { document?: Document }).document?.hidden || callback();
-      // `visibilitychange` is sent to the document and rises to the window.
+      const target = globalThis as Partial<
+        Pick<Window, "addEventListener" | "removeEventListener">
+      >;
+      const callIfVisible = () =>
+        (globalThis as { document?: Document }).document?.hidden || callback();
+      // The document dispatches `visibilitychange`, and the event bubbles to the window.
       const names = ["online", "visibilitychange", "pageshow"];
-      for (const name of names) target.addEventListener?.(name, awake);
-      return () => names.forEach((name) => target.removeEventListener?.(name, awake));
+      for (const name of names) target.addEventListener?.(name, callIfVisible);
+      return () => names.forEach((name) => target.removeEventListener?.(name, callIfVisible));
     },
     base: (globalThis as { location?: Location }).location?.href,
   });

@@ -1,10 +1,11 @@
 /**
- * Runs programs on a LiveCode server, and follows what they do over every interruption.
+ * Runs programs on a LiveCode server, and follows their sessions across lost connections.
  *
  * ```js
  * import { run, textOf } from "livecode-client";
  *
- * const session = run({ server: "http://127.0.0.1:8000", runtime: "python", code: "print(6 * 7)" }, {
+ * const program = { server: "http://127.0.0.1:8000", runtime: "python", code: "print(6 * 7)" };
+ * const session = run(program, {
  *   onMessage: (message) => message.msgtype === "write" && console.log(textOf(message)),
  * });
  * const { exitstatus } = await session.ended;
@@ -24,52 +25,65 @@ export { Session } from "./session.js";
 export type { Hooks, State } from "./session.js";
 export type { Environment } from "./environment.js";
 
-/** Which server, and who we are to it. */
+/** The server to use, and the identity of the caller. */
 export interface Place {
   /** The server's address, e.g. `https://live.example`. */
   server: string;
-  /** Who we are: 32 hexadecimal digits. Without it one is made up, and kept in `localStorage` where the browser lets us. */
+  /**
+   * The caller's token, 32 hexadecimal digits. Without it a token is generated for each server,
+   * and kept in `localStorage` if the browser allows that.
+   */
   token?: string;
-  /** Under this name the session is remembered in the tab, so that {@link pickUp} finds it after a reload. */
+  /** The name under which the tab remembers the session for {@link pickUp} after a reload. */
   key?: string;
-  /** For what is no browser. */
+  /** The platform functions; the default is those of the browser. */
   environment?: Environment;
 }
 
-const stored = (key: string) => `livecode-session:${key}`;
+/** The key of the tab's store for a session that is remembered under `key`. */
+const storageKey = (key: string) => `livecode-session:${key}`;
 
-function place({ server, token, environment = browser() }: Place) {
+function resolvePlace({ server, token, environment = browser() }: Place) {
   return { environment, server: new Server(server, environment, token) };
 }
 
-/** Runs a program in a session of its own. */
+/** Creates a session, which runs the program. */
 export function run(options: Place & Program, hooks: Hooks = {}): Session {
   const { server: _server, token: _token, key, environment: _environment, ...program } = options;
-  const { environment, server } = place(options);
-  if (key) environment.tab.removeItem(stored(key));
+  const { environment, server } = resolvePlace(options);
+  if (key) environment.tab.removeItem(storageKey(key));
   const remember = ({ links }: SessionDocument) => {
-    if (key) environment.tab.setItem(stored(key), JSON.stringify({ server: server.base, self: links.self }));
+    if (!key) return;
+    const remembered = JSON.stringify({ server: server.base, self: links.self });
+    environment.tab.setItem(storageKey(key), remembered);
   };
   return new Session(server, { program }, hooks, environment, remember);
 }
 
-/** Follows a session that exists, from its beginning, or after entry number `after`. */
-export function attach(options: Place & { id: string; after?: number }, hooks: Hooks = {}): Session {
-  const { environment, server } = place(options);
-  return new Session(server, { url: server.session(options.id), after: options.after ?? 0 }, hooks, environment);
+/** Follows an existing session, from its beginning or after the entry with number `after`. */
+export function attach(
+  options: Place & { id: string; after?: number },
+  hooks: Hooks = {},
+): Session {
+  const { environment, server } = resolvePlace(options);
+  const origin = { url: server.sessionUrl(options.id), after: options.after ?? 0 };
+  return new Session(server, origin, hooks, environment);
 }
 
-/** Follows the session that {@link run} remembered under this key in this tab, from its beginning; null where there is none. */
+/**
+ * Follows, from its beginning, the session that {@link run} remembered under `key` in this tab.
+ * Returns null if there is none.
+ */
 export function pickUp(options: Place & { key: string }, hooks: Hooks = {}): Session | null {
-  const { environment, server } = place(options);
-  const text = environment.tab.getItem(stored(options.key));
+  const { environment, server } = resolvePlace(options);
+  const text = environment.tab.getItem(storageKey(options.key));
   if (!text) return null;
-  const known = JSON.parse(text) as { server: string; self: string };
-  if (known.server !== server.base) return null;
-  return new Session(server, { url: known.self }, hooks, environment);
+  const remembered = JSON.parse(text) as { server: string; self: string };
+  if (remembered.server !== server.base) return null;
+  return new Session(server, { url: remembered.self }, hooks, environment);
 }
 
-/** Forgets what {@link run} remembered under this key. */
+/** Forgets the session that {@link run} remembered under `key`. */
 export function forget(options: Pick<Place, "environment"> & { key: string }): void {
-  (options.environment ?? browser()).tab.removeItem(stored(options.key));
+  (options.environment ?? browser()).tab.removeItem(storageKey(options.key));
 }

@@ -1,113 +1,136 @@
-/** What is on its way to the program: kept until the server says that the program's supervisor has it. */
+/**
+ * The queue of messages to the program. Each message is kept until the server acknowledges that
+ * the program's supervisor has it.
+ */
 
 import { LiveCodeError, MAX_MESSAGE_BYTES } from "./messages.js";
 
-/** How many messages wait for their acknowledgement at most; the rest is sent as they are acknowledged. */
-const IN_FLIGHT_MAX = 32;
-/** How many messages are kept at most: a page that sends without end while there is no connection must hear of it. */
-const WAITING_MAX = 10_000;
+/** Messages that may wait for their acknowledgement at once. The others stay unsent meanwhile. */
+const MAX_IN_FLIGHT = 32;
+/**
+ * Messages that the queue holds. A further message is rejected, so that a page that sends without
+ * end during a lost connection gets an error.
+ */
+const MAX_PENDING = 10_000;
 
-interface Item {
+/** How a message relates to the other messages of the queue. */
+export interface DeliveryOptions {
+  /**
+   * Messages with the same ordering key are in flight one at a time. So none of them overtakes
+   * another one that the server refused because a queue was full.
+   */
+  orderingKey?: string;
+  /** The message replaces the last message of the queue if that is unsent and has the same key. */
+  coalescingKey?: string;
+}
+
+/** A message that the server has not acknowledged. */
+interface PendingDelivery extends DeliveryOptions {
   id: string;
   text: string;
-  /** Messages of one lane are on their way one at a time, so that a full queue never has the second overtake the first. */
-  lane?: string;
-  /** A later message with the same mark takes the place of this one while it is unsent. */
-  mark?: string;
-  sent: boolean;
+  isSent: boolean;
   resolve: () => void;
   reject: (error: LiveCodeError) => void;
 }
 
 export class Outbox {
-  #items: Item[] = [];
-  #count = 0;
+  #pending: PendingDelivery[] = [];
+  #lastNumber = 0;
 
-  /** `name` sets this page's ids apart from those of every other page on the same session. */
-  constructor(private readonly name: string) {}
+  /** `clientId` makes the ids of this page's messages unique among all pages of the session. */
+  constructor(private readonly clientId: string) {}
 
+  /** The number of messages that the server has not acknowledged. */
   get size(): number {
-    return this.#items.length;
+    return this.#pending.length;
   }
 
-  /** Takes a message in; the promise is settled when the server has it, or refuses it. */
-  add(message: object, options: { lane?: string; mark?: string } = {}): Promise<void> {
+  /**
+   * Appends a message. The promise resolves once the server acknowledges the message, and rejects
+   * if the server refuses it or if it is too large or the queue is full.
+   */
+  add(message: object, options: DeliveryOptions = {}): Promise<void> {
     return new Promise((resolve, reject) => {
-      const id = `${this.name}-${++this.#count}`;
+      const id = `${this.clientId}-${++this.#lastNumber}`;
       const text = JSON.stringify({ ...message, id });
       if (new TextEncoder().encode(text).length > MAX_MESSAGE_BYTES) {
         return reject(new LiveCodeError(`a message has at most ${MAX_MESSAGE_BYTES} bytes`));
       }
-      const last = this.#items.at(-1);
-      if (options.mark && last && !last.sent && last.mark === options.mark) {
-        this.#items.pop();
+      const last = this.#pending.at(-1);
+      const { coalescingKey } = options;
+      if (coalescingKey && last && !last.isSent && last.coalescingKey === coalescingKey) {
+        this.#pending.pop();
         last.resolve();
       }
-      if (this.#items.length >= WAITING_MAX) {
-        return reject(new LiveCodeError(`${WAITING_MAX} messages wait for the server already`));
+      if (this.#pending.length >= MAX_PENDING) {
+        return reject(new LiveCodeError(`${MAX_PENDING} messages wait for the server already`));
       }
-      this.#items.push({ id, text, ...options, sent: false, resolve, reject });
+      this.#pending.push({ id, text, ...options, isSent: false, resolve, reject });
     });
   }
 
-  /** The texts to send now, in their order. */
-  next(): string[] {
+  /** The messages to send now, as JSON and in order. They count as sent from now on. */
+  takeSendable(): string[] {
     const texts: string[] = [];
-    const lanes = new Set<string>();
-    let free = IN_FLIGHT_MAX;
-    for (const item of this.#items) {
-      if (free-- <= 0) break;
-      if (item.lane && lanes.has(item.lane)) continue;
-      if (item.lane) lanes.add(item.lane);
-      if (item.sent) continue;
-      item.sent = true;
-      texts.push(item.text);
+    const busyKeys = new Set<string>();
+    for (const delivery of this.#pending.slice(0, MAX_IN_FLIGHT)) {
+      const { orderingKey } = delivery;
+      if (orderingKey && busyKeys.has(orderingKey)) continue;
+      if (orderingKey) busyKeys.add(orderingKey);
+      if (delivery.isSent) continue;
+      delivery.isSent = true;
+      texts.push(delivery.text);
     }
     return texts;
   }
 
-  /** The connection is gone: whatever was on its way is sent again on the next one. The server delivers one id once. */
-  lost(): void {
-    for (const item of this.#items) item.sent = false;
+  /**
+   * Marks every message as unsent after a lost connection, so that the next connection sends it
+   * again. The server delivers an id once, however often it is sent.
+   */
+  markAllUnsent(): void {
+    for (const delivery of this.#pending) delivery.isSent = false;
   }
 
-  /** The server has it. */
-  acknowledged(id: unknown): void {
-    this.#take(id)?.resolve();
+  /** Removes a message that the server has acknowledged. */
+  acknowledge(id: unknown): void {
+    this.#remove(id)?.resolve();
   }
 
-  /** The server will not have it. False where it is none of ours. */
-  refused(id: unknown, error: LiveCodeError): boolean {
-    const item = this.#take(id);
-    item?.reject(error);
-    return item !== undefined;
+  /** Removes a message that the server has refused. */
+  reject(id: unknown, error: LiveCodeError): void {
+    this.#remove(id)?.reject(error);
   }
 
-  /** The server cannot take it now. False where it is none of ours. */
-  postponed(id: unknown): boolean {
-    const item = this.#items.find((item) => item.id === id);
-    if (item) item.sent = false;
-    return item !== undefined;
+  /**
+   * Marks a message as unsent, because the server cannot accept it now. Returns false if the queue
+   * has no message with this id.
+   */
+  markUnsent(id: unknown): boolean {
+    const delivery = this.#pending.find((delivery) => delivery.id === id);
+    if (delivery) delivery.isSent = false;
+    return delivery !== undefined;
   }
 
-  /** Nothing will be sent any more. */
-  close(error: LiveCodeError): void {
-    for (const item of this.#items.splice(0)) item.reject(error);
+  /** Rejects every message, because nothing more will be sent. */
+  rejectAll(error: LiveCodeError): void {
+    for (const delivery of this.#pending.splice(0)) delivery.reject(error);
   }
 
-  #take(id: unknown): Item | undefined {
-    const index = this.#items.findIndex((item) => item.id === id);
-    return index < 0 ? undefined : this.#items.splice(index, 1)[0];
+  #remove(id: unknown): PendingDelivery | undefined {
+    const index = this.#pending.findIndex((delivery) => delivery.id === id);
+    return index < 0 ? undefined : this.#pending.splice(index, 1)[0];
   }
 }
 
-/** Cuts a text into pieces that each fit into one message, however much JSON's escapes make of them. */
-export function* pieces(text: string): Generator<string> {
-  const most = Math.floor(MAX_MESSAGE_BYTES / 6) - 100;
+/** Splits a text into parts that each fit into one message, even after JSON's escaping. */
+export function* splitText(text: string): Generator<string> {
+  // JSON writes a UTF-16 code unit in up to six bytes; 100 units are left for the other fields.
+  const maxLength = Math.floor(MAX_MESSAGE_BYTES / 6) - 100;
   let from = 0;
   do {
-    let to = Math.min(from + most, text.length);
-    // Not between the halves of a pair.
+    let to = Math.min(from + maxLength, text.length);
+    // A surrogate pair is not split.
     if (to < text.length && /[\ud800-\udbff]/.test(text[to - 1] as string)) to--;
     yield text.slice(from, to);
     from = to;

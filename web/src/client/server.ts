@@ -1,30 +1,40 @@
-/** One server's HTTP side: who we are to it, and where its sessions are. */
+/** The HTTP requests to one server, and the addresses of its resources. */
 
-import type { Answer, Environment } from "./environment.js";
+import type { Environment, HttpRequest, HttpResponse } from "./environment.js";
 import { LiveCodeError, type Program, type SessionDocument } from "./messages.js";
 
-/** How long a request may take before it is given up and sent again, in milliseconds. A body may be megabytes. */
-const PATIENCE_MS = 60_000;
+/**
+ * The time a request may take before it is aborted, in milliseconds. It is long because a body may
+ * have megabytes.
+ */
+const REQUEST_TIMEOUT_MS = 60_000;
 
-/** What came of a request for a session. */
+/** The result of a request to create or find a session. */
 export type Located =
-  | { is: "found"; document: SessionDocument }
-  /** The server does not know sessions: it speaks v0.1 alone. */
-  | { is: "old" }
-  /** Nobody answered. */
-  | { is: "unreachable" }
-  /** Not now; in so many milliseconds, where the server says. */
-  | { is: "busy"; retryAfterMs: number | undefined; error: LiveCodeError }
-  /** Never. */
-  | { is: "refused"; error: LiveCodeError };
+  | { kind: "found"; document: SessionDocument }
+  /** The server has no sessions: it only speaks v0.1. */
+  | { kind: "v0.1" }
+  /** There was no response. */
+  | { kind: "unreachable" }
+  /** A later request may succeed; the server may say when. */
+  | { kind: "busy"; retryAfterMs: number | undefined; error: LiveCodeError }
+  /** The same request fails again. */
+  | { kind: "refused"; error: LiveCodeError };
 
-const BUSY = [408, 409, 429, 502, 503, 504];
+/** The HTTP statuses after which the same request may succeed later. */
+const RETRYABLE_STATUSES = [408, 409, 429, 502, 503, 504];
+/** The HTTP statuses of a server that has no `POST /sessions`. */
+const NO_SESSIONS_STATUSES = [404, 405, 501];
+
+/** `value` if it is a string. */
+const stringOf = (value: unknown) => (typeof value === "string" ? value : undefined);
 
 export class Server {
-  /** Its address, without a slash at the end. */
+  /** The server's address, without a slash at the end. */
   readonly base: string;
   #token: string;
 
+  /** `token` identifies the caller; without it the stored token for this server is used. */
   constructor(
     address: string,
     private readonly environment: Environment,
@@ -33,7 +43,7 @@ export class Server {
     const url = new URL(address, environment.base);
     this.base = url.origin + url.pathname.replace(/\/+$/, "");
     if (!token) {
-      // One a server: none learns by which name another one knows us.
+      // Each server gets a token of its own, so that no server learns the token for another one.
       const key = `livecode-token:${this.base}`;
       token = environment.lasting.getItem(key) ?? environment.hex(16);
       environment.lasting.setItem(key, token);
@@ -41,83 +51,88 @@ export class Server {
     this.#token = token;
   }
 
-  /** Has the session made. The same key twice makes one session. */
-  create(program: Program, key: string): Promise<Located> {
+  /** Creates a session. Requests with the same idempotency key create one session. */
+  create(program: Program, idempotencyKey: string): Promise<Located> {
     return this.#locate(`${this.base}/sessions`, {
       method: "POST",
-      headers: { "Content-Type": "application/json", "Idempotency-Key": key },
+      headers: { "Content-Type": "application/json", "Idempotency-Key": idempotencyKey },
       body: JSON.stringify(program),
     });
   }
 
-  /** Looks a session up. */
+  /** Requests the document of the session at `url`. */
   find(url: string): Promise<Located> {
     return this.#locate(url, { method: "GET", headers: {} });
   }
 
-  /** What its sessions are that we made; null where it does not say. */
+  /** The caller's sessions, or null if the server does not return them. */
   async list(): Promise<SessionDocument[] | null> {
     try {
-      const answer = await this.#ask(`${this.base}/sessions`, { method: "GET", headers: {} });
-      return answer.ok ? ((await answer.json()) as SessionDocument[]) : null;
+      const url = `${this.base}/sessions`;
+      const response = await this.#request(url, { method: "GET", headers: {} });
+      return response.ok ? ((await response.json()) as SessionDocument[]) : null;
     } catch {
       return null;
     }
   }
 
-  /** Ends and forgets a session. Also while the page goes away. */
+  /** Deletes the session at `url`, which ends its program. The request outlives the page. */
   async remove(url: string): Promise<void> {
-    await this.#ask(url, { method: "DELETE", headers: {}, keepalive: true });
+    await this.#request(url, { method: "DELETE", headers: {}, keepalive: true });
   }
 
-  /** The address of a session by its id. */
-  session(id: string): string {
+  /** The address of a session. */
+  sessionUrl(id: string): string {
     return `${this.base}/sessions/${encodeURIComponent(id)}`;
   }
 
   /** The address of v0.1's websocket. */
-  get oldSocket(): string {
+  get v01SocketUrl(): string {
     return `${this.base.replace(/^http/, "ws")}/livecode`;
   }
 
-  /** The address of a session's stream, for what follows entry `after`. */
-  stream(document: SessionDocument, after: number): string {
+  /** The address of a session's stream, from the entry that follows number `after`. */
+  streamUrl(document: SessionDocument, after: number): string {
     const url = new URL(document.links.stream, this.base.replace(/^http/, "ws"));
-    // A page that came by TLS may open nothing else; a proxy may not have told the server of it.
+    // A page that was loaded over TLS may open no other websocket. Behind a proxy the server may
+    // not know about TLS.
     if (this.base.startsWith("https:")) url.protocol = "wss:";
     url.searchParams.set("after", String(after));
     return url.href;
   }
 
-  #ask(url: string, init: { method: string; headers: Record<string, string>; body?: string; keepalive?: boolean }): Promise<Answer> {
+  #request(url: string, init: HttpRequest): Promise<HttpResponse> {
     const headers = { ...init.headers, Authorization: `Bearer ${this.#token}` };
-    return this.environment.fetch(url, { ...init, headers, signal: AbortSignal.timeout(PATIENCE_MS) });
+    const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+    return this.environment.fetch(url, { ...init, headers, signal });
   }
 
-  async #locate(url: string, init: { method: string; headers: Record<string, string>; body?: string }): Promise<Located> {
-    let answer: Answer;
-    let said: Record<string, unknown> = {};
+  async #locate(url: string, init: HttpRequest): Promise<Located> {
+    let response: HttpResponse;
+    let body: Record<string, unknown> = {};
     try {
-      answer = await this.#ask(url, init);
+      response = await this.#request(url, init);
     } catch {
-      return { is: "unreachable" };
+      return { kind: "unreachable" };
     }
     try {
-      said = (await answer.json()) as Record<string, unknown>;
+      body = (await response.json()) as Record<string, unknown>;
     } catch {
-      // No JSON: some other server's page of an error.
+      // The body is not JSON, e.g. the error page of a proxy.
     }
-    const { status } = answer;
-    if (answer.ok && typeof (said.links as SessionDocument["links"] | undefined)?.stream === "string") {
-      return { is: "found", document: said as SessionDocument };
+    const { status } = response;
+    const links = body.links as SessionDocument["links"] | undefined;
+    if (response.ok && typeof links?.stream === "string") {
+      return { kind: "found", document: body as SessionDocument };
     }
-    if (init.body && [404, 405, 501].includes(status)) return { is: "old" };
-    const words = String(said.detail ?? said.title ?? `the server answers ${status}`);
-    const error = new LiveCodeError(words, status, typeof said.field === "string" ? said.field : undefined);
-    if (BUSY.includes(status)) {
-      const seconds = Number(answer.headers.get("Retry-After") ?? NaN);
-      return { is: "busy", retryAfterMs: seconds >= 0 ? seconds * 1000 : undefined, error };
+    if (init.body && NO_SESSIONS_STATUSES.includes(status)) return { kind: "v0.1" };
+    const detail = String(body.detail ?? body.title ?? `the server responded with ${status}`);
+    const { field, code } = body;
+    const error = new LiveCodeError(detail, status, stringOf(field), undefined, stringOf(code));
+    if (RETRYABLE_STATUSES.includes(status)) {
+      const seconds = Number(response.headers.get("Retry-After") ?? NaN);
+      return { kind: "busy", retryAfterMs: seconds >= 0 ? seconds * 1000 : undefined, error };
     }
-    return { is: "refused", error };
+    return { kind: "refused", error };
   }
 }

@@ -1,73 +1,104 @@
 /**
- * One session, followed from its first message to its last over however many connections that takes.
+ * One session, followed from its first message to its last, over as many connections as needed.
  *
  * ```text
- *            ┌───────────── pause (grows; cut short when the page wakes) ◀──┐
- *            ▼                                                              │
- *   locate: POST /sessions, later GET ──▶ connect: the stream, ?after=N ──▶ lost
- *                                           │ live
- *                                           ▼
- *                                         exitstatus: ended
+ *   ┌───────── pause (backoff; skipped when the page wakes) ◀───────────┐
+ *   ▼                                                                   │
+ * locate: POST /sessions, later GET ──▶ connect: the stream, ?after=N ──┴ connection lost
+ *                                         │ live
+ *                                         ▼
+ *                                       exitstatus: ended
  * ```
  */
 
 import { Backoff } from "./backoff.js";
 import type { Environment, Socket } from "./environment.js";
 import { LiveCodeError, type Message, type Program, type SessionDocument } from "./messages.js";
-import { Outbox, pieces } from "./outbox.js";
+import { type DeliveryOptions, Outbox, splitText } from "./outbox.js";
 import { type Located, Server } from "./server.js";
 
-/** Where a session stands, as its page sees it. */
+/** The state of a session, as a page sees it. */
 export type State = "connecting" | "live" | "reconnecting" | "ended";
 
-/** What a page is told. */
+/** The callbacks of a page. */
 export interface Hooks {
-  /** Every message of the session once, in order; `exitstatus` is the last. */
+  /** Called with every message of the session, once and in order; `exitstatus` is the last. */
   onMessage?: (message: Message) => void;
+  /** Called with the new state after each change. */
   onState?: (state: State) => void;
-  /** Output from entry `from` to entry `to` was not kept. (It also comes as a message `gap`, in its place.) */
+  /**
+   * Called when the entries from number `from` to number `to` are missing in the journal. The gap
+   * is also a message, in its place.
+   */
   onGap?: (from: number, to: number) => void;
-  /** Something was refused, or the session cannot be followed any further; then its state is `ended`. */
+  /**
+   * Called when the server refuses something. If the session cannot be followed any further, its
+   * state is `ended` afterwards.
+   */
   onError?: (error: LiveCodeError) => void;
 }
 
-/** What to follow: a new session of a program, or one that exists. */
+/** The session to follow: a new one that runs a program, or an existing one. */
 export type Origin = { program: Program } | { url: string; after?: number };
 
-/** Silence after which the server is asked whether it is there, in milliseconds; proxies close what is silent for 60 s. */
-const SILENCE_MS = 20_000;
-/** How long an answer to that may take, and a connection to be made. */
-const ANSWER_MS = 10_000;
-/** The same when the page has just woken: the connection may have died long ago. */
-const WAKING_MS = 3_000;
-/** How long what a full queue refused waits before it is sent again, in milliseconds. */
-const FULL_MS = 200;
-/** How often a server may say that it is busy before that is an error. */
-const BUSY_MAX = 30;
-/** The close code of a server that restarts. */
-const RESTART = 1012;
+/**
+ * The silence of the server after which the client sends a ping, in milliseconds. It is below 60
+ * s, after which proxies close silent connections.
+ */
+const PING_AFTER_MS = 20_000;
+/** The time that a new connection may take until its first message, and a ping until its reply. */
+const REPLY_TIMEOUT_MS = 10_000;
+/**
+ * The time that a ping may take after the page woke, in milliseconds. It is short because the
+ * connection may have been lost long ago.
+ */
+const WAKE_REPLY_TIMEOUT_MS = 3_000;
+/** The time after `exitstatus` in which acknowledgements may still arrive, in milliseconds. */
+const DRAIN_TIMEOUT_MS = 3_000;
+/** The delay before messages that a full queue refused are sent again, in milliseconds. */
+const QUEUE_FULL_RETRY_MS = 200;
+/** The number of successive `busy` results after which the session ends with an error. */
+const MAX_BUSY_RESULTS = 30;
+/** The websocket close code "service restart". */
+const SERVICE_RESTART = 1012;
+
+/**
+ * Whether an `error` message says that a queue was full, so that the message may be sent again.
+ */
+function isQueueFull({ code, error }: Message): boolean {
+  if (code !== undefined) return code === "queue_full";
+  // Servers before v0.2's error codes can only be recognised by their text.
+  return String(error).includes("send it again later");
+}
 
 export class Session {
   #state: State = "connecting";
+  /** The session's document, once the server has sent it. */
   #document: SessionDocument | undefined;
-  #after: number;
-  #old = false;
+  /** Number of the last entry that was received. */
+  #lastSeq: number;
+  #isV01Server = false;
   #socket: Socket | undefined;
-  /** How many messages have come. */
-  #heard = 0;
-  #busy = 0;
-  /** Calls off what is waited for: a pause, or the next look at a connection. */
-  #callOff = () => {};
-  /** Set while a pause is waited for: ends it. */
-  #hurry: (() => void) | undefined;
-  #removing = false;
-  readonly #key: string;
+  /** The number of websocket messages that were received on all connections. */
+  #receivedCount = 0;
+  /** The number of successive `busy` results. */
+  #busyCount = 0;
+  /** Cancels the session's only timer: of a pause, or of the liveness check of a connection. */
+  #cancelTimer = () => {};
+  /** Ends the current pause at once. Undefined if there is no pause, or if it must not be cut. */
+  #skipPause: (() => void) | undefined;
+  #isRemoved = false;
+  /** The `Idempotency-Key` under which the session is created. */
+  readonly #idempotencyKey: string;
   readonly #backoff: Backoff;
   readonly #outbox: Outbox;
-  readonly #asleep: () => void;
-  #settle!: { resolve: (exit: Message) => void; reject: (error: LiveCodeError) => void };
+  /** Removes the listener for the page's wake-ups. */
+  readonly #stopListening: () => void;
+  /** Settle {@link ended}. */
+  #resolveEnded!: (exit: Message) => void;
+  #rejectEnded!: (error: LiveCodeError) => void;
 
-  /** The `exitstatus` message, once it has come; rejected where it never will. */
+  /** The `exitstatus` message. Rejects if the session cannot be followed to its end. */
   readonly ended: Promise<Message>;
 
   constructor(
@@ -75,18 +106,21 @@ export class Session {
     private readonly origin: Origin,
     private readonly hooks: Hooks,
     private readonly environment: Environment,
-    /** Told of the session's document when it is first known. */
+    /** Called with the session's document when it is first known. */
     private readonly onLocated: (document: SessionDocument) => void = () => {},
   ) {
-    this.#after = "after" in origin ? (origin.after ?? 0) : 0;
-    this.#key = environment.hex(16);
+    this.#lastSeq = "after" in origin ? (origin.after ?? 0) : 0;
+    this.#idempotencyKey = environment.hex(16);
     this.#backoff = new Backoff(environment.random);
     this.#outbox = new Outbox(environment.hex(4));
-    this.ended = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
-    // Who does not wait for it has `onError`.
+    this.ended = new Promise((resolve, reject) => {
+      this.#resolveEnded = resolve;
+      this.#rejectEnded = reject;
+    });
+    // A page may use `onError` in place of this promise, so its rejection counts as handled.
     this.ended.catch(() => {});
-    this.#asleep = environment.onWake(() => this.#wake());
-    // Not before the caller has what this returns.
+    this.#stopListening = environment.onWake(() => this.#handleWake());
+    // The first hook must not be called before the caller has the new object.
     Promise.resolve().then(() => this.#locate());
   }
 
@@ -94,36 +128,42 @@ export class Session {
     return this.#state;
   }
 
-  /** The session's id, once the server has said it. */
+  /** The session's id, once the server has sent it. */
   get id(): string | undefined {
     return this.#document?.id;
   }
 
-  /** Number of the last entry that was seen. */
+  /** Number of the last entry that was received. */
   get seq(): number {
-    return this.#after;
+    return this.#lastSeq;
   }
 
-  /** How many messages wait for the server. */
+  /** The number of sent messages that wait for the server. */
   get waiting(): number {
     return this.#outbox.size;
   }
 
-  /** Sends text to standard input, and ends it after that with `eof`. Settled when the program's supervisor has it. */
+  /**
+   * Sends text to standard input; with `eof`, standard input ends after it. The promise resolves
+   * once the program's supervisor has the text.
+   */
   async input(text: string, options: { eof?: boolean } = {}): Promise<void> {
-    const all = [...pieces(text)];
-    const sent = all.map((data, index) =>
-      this.#deliver(
-        { msgtype: "input", data, ...(options.eof && index === all.length - 1 ? { eof: true } : {}) },
-        { lane: "input" },
-      ),
-    );
-    await Promise.all(sent);
+    const parts = [...splitText(text)];
+    const deliveries = parts.map((data, index) => {
+      const isLast = index === parts.length - 1;
+      const message = { msgtype: "input", data, ...(options.eof && isLast ? { eof: true } : {}) };
+      return this.#deliver(message, { orderingKey: "input" });
+    });
+    await Promise.all(deliveries);
   }
 
-  /** Sends an event to the program. With `coalesce` only the last of those that could not be sent yet is. */
+  /**
+   * Sends an event to the program. With `coalesce` the event replaces the last unsent message if
+   * that is an event with the same name.
+   */
   event(event: string, data: unknown = null, options: { coalesce?: boolean } = {}): Promise<void> {
-    return this.#deliver({ msgtype: "event", event, data }, options.coalesce ? { mark: event } : {});
+    const message = { msgtype: "event", event, data };
+    return this.#deliver(message, options.coalesce ? { coalescingKey: event } : {});
   }
 
   /** Sends a signal to the program. */
@@ -131,31 +171,32 @@ export class Session {
     return this.#deliver({ msgtype: "signal", signal });
   }
 
-  /** Ends the program, whatever it does. Its `exitstatus` follows. */
+  /** Kills the program. The session's `exitstatus` follows. */
   stop(): void {
-    if (this.#old) this.#socket?.close(1000);
+    if (this.#isV01Server) this.#socket?.close(1000);
     else this.signal("kill").catch(() => {});
   }
 
-  /** Stops following. The program runs on, and can be attached to again. */
+  /** Stops following. The program keeps running, and its session can be attached to again. */
   close(): void {
-    this.#end(new LiveCodeError("the page stopped following"), false);
+    this.#endWithError(new LiveCodeError("the page stopped following"), false);
   }
 
-  /** Stops following, ends the program, and has the server forget the session. */
+  /** Stops following, and deletes the session on the server, which ends its program. */
   remove(): void {
-    if (this.#removing) return;
-    this.#removing = true;
+    if (this.#isRemoved) return;
+    this.#isRemoved = true;
     if (this.#document) this.server.remove(this.#document.links.self).catch(() => {});
     this.close();
   }
 
-  #deliver(message: object, options: { lane?: string; mark?: string } = {}): Promise<void> {
+  #deliver(message: Message, options: DeliveryOptions = {}): Promise<void> {
     if (this.#state === "ended") return Promise.reject(new LiveCodeError("the session has ended"));
-    if (this.#old) {
-      // v0.1 knows events alone, and no acknowledgement.
-      if ((message as Message).msgtype !== "event") {
-        return Promise.reject(new LiveCodeError("the server only knows v0.1: it takes events alone"));
+    if (this.#isV01Server) {
+      // v0.1 accepts events only, and does not acknowledge them.
+      if (message.msgtype !== "event") {
+        const reason = "the server only knows v0.1: it accepts events only";
+        return Promise.reject(new LiveCodeError(reason));
       }
       this.#socket?.send(JSON.stringify(message));
       return Promise.resolve();
@@ -165,18 +206,23 @@ export class Session {
     return settled;
   }
 
+  /** Sends the messages of the outbox that may be sent now. */
   #flush(): void {
-    if (this.#state === "live") for (const text of this.#outbox.next()) this.#socket?.send(text);
+    if (this.#state !== "live") return;
+    for (const text of this.#outbox.takeSendable()) this.#socket?.send(text);
   }
 
-  #become(state: State): void {
+  #setState(state: State): void {
     if (state === this.#state) return;
     this.#state = state;
-    this.#tell(() => this.hooks.onState?.(state));
+    this.#callHook(() => this.hooks.onState?.(state));
   }
 
-  /** A page's mistake in a hook is the page's, and ends nothing here. */
-  #tell(hook: () => void): void {
+  /**
+   * Calls a hook of the page. An exception from the hook is reported as an uncaught error of the
+   * page, and does not disturb the session.
+   */
+  #callHook(hook: () => void): void {
     try {
       hook();
     } catch (error) {
@@ -186,6 +232,7 @@ export class Session {
     }
   }
 
+  /** Creates or finds the session, and connects to its stream. */
   async #locate(): Promise<void> {
     if (this.#state === "ended") return;
     const { origin, server } = this;
@@ -193,197 +240,229 @@ export class Session {
     if (this.#document) located = await server.find(this.#document.links.self);
     else if ("url" in origin) located = await server.find(origin.url);
     else {
-      located = await server.create(origin.program, this.#key);
-      if (located.is === "unreachable") located = await this.#isOld(origin.program);
+      located = await server.create(origin.program, this.#idempotencyKey);
+      if (located.kind === "unreachable") located = await this.#probeV01Server(origin.program);
     }
-    if (this.#removing && located.is === "found") server.remove(located.document.links.self).catch(() => {});
-    // It may have been closed meanwhile.
+    if (this.#isRemoved && located.kind === "found") {
+      server.remove(located.document.links.self).catch(() => {});
+    }
+    // The page may have closed the session during the request.
     if ((this.#state as State) === "ended") return;
-    switch (located.is) {
+    switch (located.kind) {
       case "found": {
         const isFirst = !this.#document;
         this.#document = located.document;
-        this.#busy = 0;
-        if (isFirst) this.#tell(() => this.onLocated(located.document));
-        return this.#connect(server.stream(located.document, this.#after));
+        this.#busyCount = 0;
+        if (isFirst) this.#callHook(() => this.onLocated(located.document));
+        return this.#connect(server.streamUrl(located.document, this.#lastSeq));
       }
-      case "old":
-        this.#old = true;
-        return this.#connect(server.oldSocket);
+      case "v0.1":
+        this.#isV01Server = true;
+        return this.#connect(server.v01SocketUrl);
       case "refused":
-        return this.#end(located.error);
+        return this.#endWithError(located.error);
       case "busy":
-        if (++this.#busy > BUSY_MAX) return this.#end(located.error);
-        return this.#pause(located.retryAfterMs);
+        if (++this.#busyCount > MAX_BUSY_RESULTS) return this.#endWithError(located.error);
+        return this.#retryLater(located.retryAfterMs);
       case "unreachable":
-        return this.#pause();
+        return this.#retryLater();
     }
   }
 
   /**
-   * A server that knows v0.1 alone may let no page of another origin as much as ask for `/sessions`: that looks as if
-   * nobody were there. Where its websocket answers all the same, the request is made once more to be sure.
+   * Finds out whether a server that seems unreachable only speaks v0.1. Such a server may not let
+   * pages of other origins request `/sessions`, and the browser reports that like a lost
+   * connection. If v0.1's websocket responds, the request is repeated once to be sure.
    */
-  #isOld(program: Program): Promise<Located> {
+  #probeV01Server(program: Program): Promise<Located> {
     return new Promise((resolve) => {
       let socket: Socket;
       try {
-        socket = this.environment.open(this.server.oldSocket);
+        socket = this.environment.open(this.server.v01SocketUrl);
       } catch {
-        return resolve({ is: "unreachable" });
+        return resolve({ kind: "unreachable" });
       }
-      const callOff = this.environment.later(ANSWER_MS, () => socket.close());
+      const cancelTimer = this.environment.later(REPLY_TIMEOUT_MS, () => socket.close());
       socket.onmessage = async () => {
         socket.onclose = socket.onmessage = null;
-        callOff();
-        const located = await this.server.create(program, this.#key);
+        cancelTimer();
+        const located = await this.server.create(program, this.#idempotencyKey);
         socket.close();
-        resolve(located.is === "unreachable" ? { is: "old" } : located);
+        resolve(located.kind === "unreachable" ? { kind: "v0.1" } : located);
       };
       socket.onclose = () => {
-        callOff();
-        resolve({ is: "unreachable" });
+        cancelTimer();
+        resolve({ kind: "unreachable" });
       };
     });
   }
 
   #connect(url: string): void {
     const socket = (this.#socket = this.environment.open(url));
-    let opened = false;
-    socket.onopen = () => (opened = true);
+    let hasOpened = false;
+    socket.onopen = () => (hasOpened = true);
     socket.onmessage = ({ data }) => {
-      this.#heard++;
+      this.#receivedCount++;
       let message: Message;
       try {
         message = JSON.parse(String(data)) as Message;
       } catch {
-        return; // not of this protocol
+        return; // The text is not JSON, so it is not a message of this protocol.
       }
-      this.#take(message);
+      this.#handleMessage(message);
     };
-    socket.onclose = ({ code }) => this.#lost(code, opened);
-    this.#expect(ANSWER_MS);
+    socket.onclose = ({ code }) => this.#handleClose(code, hasOpened);
+    this.#expectMessage(REPLY_TIMEOUT_MS);
   }
 
-  /** Something must be heard within so many milliseconds, or the connection is given up. */
-  #expect(ms: number): void {
-    const heard = this.#heard;
-    this.#callOff();
-    this.#callOff = this.environment.later(ms, () => (this.#heard === heard ? this.#drop() : this.#idle()));
+  /** Abandons the connection if no message arrives within `ms` milliseconds. */
+  #expectMessage(ms: number): void {
+    this.#checkReceived(ms, () => this.#abandonConnection());
   }
 
-  /** Asks whether the server is there when it has been silent for long. */
-  #idle(): void {
-    const heard = this.#heard;
-    this.#callOff();
-    this.#callOff = this.environment.later(SILENCE_MS, () => (this.#heard === heard ? this.#ask(ANSWER_MS) : this.#idle()));
+  /** Sends a ping after a long silence of the server. */
+  #watchForSilence(): void {
+    this.#checkReceived(PING_AFTER_MS, () => this.#ping(REPLY_TIMEOUT_MS));
   }
 
-  #ask(ms: number): void {
+  /**
+   * Replaces the timer by one of `ms` milliseconds. Then, calls `onSilence` if no message has
+   * arrived meanwhile, and otherwise watches for the next silence.
+   */
+  #checkReceived(ms: number, onSilence: () => void): void {
+    const countBefore = this.#receivedCount;
+    this.#cancelTimer();
+    this.#cancelTimer = this.environment.later(ms, () => {
+      if (this.#receivedCount === countBefore) onSilence();
+      else this.#watchForSilence();
+    });
+  }
+
+  #ping(replyTimeoutMs: number): void {
     this.#socket?.send('{"msgtype":"ping"}');
-    this.#expect(ms);
+    this.#expectMessage(replyTimeoutMs);
   }
 
-  /** Gives a connection up without waiting for its close, which may take for ever. */
-  #drop(): void {
+  /**
+   * Treats the connection as lost without waiting for its close handshake, which may never end.
+   */
+  #abandonConnection(): void {
     const socket = this.#socket;
     if (!socket) return;
-    this.#lost(0, true);
+    this.#handleClose(0, true);
     socket.close();
   }
 
-  #take(message: Message): void {
+  #handleMessage(message: Message): void {
     switch (message.msgtype) {
       case "welcome":
-        if (this.#old) {
-          const { runtime, code, code_filename, files, command, env, timeout } = (this.origin as { program: Program }).program;
-          this.#socket?.send(
-            JSON.stringify({ msgtype: "exec", runtime, code, code_filename, files, command, env, timeout }),
-          );
-        }
-        this.#become("live");
-        this.#idle();
+        if (this.#isV01Server) this.#sendExec((this.origin as { program: Program }).program);
+        this.#setState("live");
+        this.#watchForSilence();
         return this.#flush();
       case "pong":
       case "goodbye":
         return;
       case "ack":
         this.#backoff.reset();
-        this.#outbox.acknowledged(message.id);
+        this.#outbox.acknowledge(message.id);
         return this.#flush();
       case "error":
-        return this.#refused(message);
+        return this.#handleErrorMessage(message);
       case "gap":
-        this.#after = Math.max(this.#after, Number(message.to));
-        this.#tell(() => this.hooks.onGap?.(Number(message.from), Number(message.to)));
-        return this.#tell(() => this.hooks.onMessage?.(message));
+        this.#lastSeq = Math.max(this.#lastSeq, Number(message.to));
+        this.#callHook(() => this.hooks.onGap?.(Number(message.from), Number(message.to)));
+        return this.#callHook(() => this.hooks.onMessage?.(message));
     }
-    // Entries are numbered from 1; who does not say the number has sent the next one.
-    const seq = typeof message.seq === "number" ? message.seq : this.#after + 1;
-    if (seq <= this.#after) return;
-    this.#after = seq;
+    // Entries are numbered from 1. A message without a number is the next entry.
+    const seq = typeof message.seq === "number" ? message.seq : this.#lastSeq + 1;
+    if (seq <= this.#lastSeq) return;
+    this.#lastSeq = seq;
     this.#backoff.reset();
-    if (message.msgtype !== "exitstatus") return this.#tell(() => this.hooks.onMessage?.(message));
-    this.#finish(true);
-    this.#state = "ended"; // already so for who is told of it
-    this.#settle.resolve(message);
-    this.#tell(() => this.hooks.onMessage?.(message));
-    this.#tell(() => this.hooks.onState?.("ended"));
-  }
-
-  #refused(message: Message): void {
-    const msg = message.msg as { id?: unknown; msgtype?: unknown } | null | undefined;
-    const error = new LiveCodeError(String(message.error), undefined, undefined, msg);
-    const id = msg?.id;
-    if (error.message.includes("send it again later") && this.#outbox.postponed(id)) {
-      this.environment.later(FULL_MS, () => this.#flush());
-    } else if (this.#old && msg?.msgtype === "exec") {
-      this.#end(error);
-    } else {
-      this.#outbox.refused(id, error);
-      this.#tell(() => this.hooks.onError?.(error));
+    if (message.msgtype !== "exitstatus") {
+      return this.#callHook(() => this.hooks.onMessage?.(message));
     }
+    this.#release(true);
+    // The state changes before the hook gets `exitstatus`; `onState` is called after it.
+    this.#state = "ended";
+    this.#resolveEnded(message);
+    this.#callHook(() => this.hooks.onMessage?.(message));
+    this.#callHook(() => this.hooks.onState?.("ended"));
   }
 
-  #lost(code: number, opened: boolean): void {
+  /** Sends v0.1's request to run a program. */
+  #sendExec({ runtime, code, code_filename, files, command, env, timeout }: Program): void {
+    const exec = { msgtype: "exec", runtime, code, code_filename, files, command, env, timeout };
+    this.#socket?.send(JSON.stringify(exec));
+  }
+
+  /** Handles an `error`: the server did not accept the message `msg`. */
+  #handleErrorMessage(message: Message): void {
+    const msg = message.msg as { id?: unknown; msgtype?: unknown } | null | undefined;
+    if (isQueueFull(message) && this.#outbox.markUnsent(msg?.id)) {
+      this.environment.later(QUEUE_FULL_RETRY_MS, () => this.#flush());
+      return;
+    }
+    const code = typeof message.code === "string" ? message.code : undefined;
+    const error = new LiveCodeError(String(message.error), undefined, undefined, msg, code);
+    if (this.#isV01Server && msg?.msgtype === "exec") return this.#endWithError(error);
+    this.#outbox.reject(msg?.id, error);
+    this.#callHook(() => this.hooks.onError?.(error));
+  }
+
+  /** Handles the end of a connection. `hasOpened` tells whether the websocket was established. */
+  #handleClose(code: number, hasOpened: boolean): void {
     const socket = this.#socket;
     if (!socket) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
     this.#socket = undefined;
-    this.#outbox.lost();
-    if (this.#old) return this.#end(new LiveCodeError("the connection was lost, and the server cannot take it up again"));
-    this.#become("reconnecting");
-    if (code === RESTART) this.#backoff.reset();
-    // Where no connection came about, the session may be gone: a look at it says so.
-    this.#pause(undefined, opened ? this.#document : undefined);
+    this.#outbox.markAllUnsent();
+    if (this.#isV01Server) {
+      const reason = "the connection was lost, and the server cannot resume a session";
+      return this.#endWithError(new LiveCodeError(reason));
+    }
+    this.#setState("reconnecting");
+    if (code === SERVICE_RESTART) this.#backoff.reset();
+    // If the websocket was not established, the session may be gone, and a GET tells that.
+    this.#retryLater(undefined, hasOpened ? this.#document : undefined);
   }
 
-  #pause(atLeastMs = 0, document?: SessionDocument): void {
-    this.#callOff();
-    const go = () => {
-      this.#callOff();
-      this.#hurry = undefined;
-      if (document) this.#connect(this.server.stream(document, this.#after));
+  /**
+   * Connects after a pause: to the stream of `document`, or else from the beginning, with a
+   * request for the session. The pause is the backoff's, plus `minDelayMs`. A pause with a minimum
+   * is not skipped when the page wakes.
+   */
+  #retryLater(minDelayMs = 0, document?: SessionDocument): void {
+    this.#cancelTimer();
+    const retry = () => {
+      this.#cancelTimer();
+      this.#skipPause = undefined;
+      if (document) this.#connect(this.server.streamUrl(document, this.#lastSeq));
       else void this.#locate();
     };
-    this.#hurry = atLeastMs ? undefined : go;
-    this.#callOff = this.environment.later(atLeastMs + this.#backoff.next(), go);
+    this.#skipPause = minDelayMs ? undefined : retry;
+    this.#cancelTimer = this.environment.later(minDelayMs + this.#backoff.nextDelayMs(), retry);
   }
 
-  #wake(): void {
-    if (this.#hurry) this.#hurry();
-    else if (this.#state === "live") this.#ask(WAKING_MS);
+  /** The page or the network is back: retries at once, or checks the connection. */
+  #handleWake(): void {
+    if (this.#skipPause) this.#skipPause();
+    else if (this.#state === "live") this.#ping(WAKE_REPLY_TIMEOUT_MS);
   }
 
-  /** Nothing more will come, but what was answered before the end and is said after it. */
-  #finish(isExit = false): void {
-    this.#callOff();
-    this.#hurry = undefined;
-    this.#asleep();
+  /**
+   * Stops all timers and listeners and closes the connection. After an `exitstatus`, the
+   * connection first drains: it stays open for a short time for the acknowledgements that are
+   * still due.
+   */
+  #release(isExit = false): void {
+    this.#cancelTimer();
+    this.#skipPause = undefined;
+    this.#stopListening();
     const socket = this.#socket;
     this.#socket = undefined;
     const close = () => {
-      this.#outbox.close(new LiveCodeError("the session has ended"));
+      this.#outbox.rejectAll(new LiveCodeError("the session has ended"));
       if (!socket) return;
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close(1000);
@@ -392,17 +471,18 @@ export class Session {
     socket.onclose = close;
     socket.onmessage = ({ data }) => {
       const { msgtype, id } = JSON.parse(String(data)) as Message;
-      if (msgtype === "ack") this.#outbox.acknowledged(id);
+      if (msgtype === "ack") this.#outbox.acknowledge(id);
       if (this.#outbox.size === 0) close();
     };
-    this.environment.later(WAKING_MS, close);
+    this.environment.later(DRAIN_TIMEOUT_MS, close);
   }
 
-  #end(error: LiveCodeError, isNews = true): void {
+  /** Ends the session without an `exitstatus`. `isReported` tells whether `onError` is called. */
+  #endWithError(error: LiveCodeError, isReported = true): void {
     if (this.#state === "ended") return;
-    this.#finish();
-    this.#settle.reject(error);
-    if (isNews) this.#tell(() => this.hooks.onError?.(error));
-    this.#become("ended");
+    this.#release();
+    this.#rejectEnded(error);
+    if (isReported) this.#callHook(() => this.hooks.onError?.(error));
+    this.#setState("ended");
   }
 }

@@ -1,66 +1,82 @@
-/** A canvas of up to ten layers, drawn at the rate of the display however fast messages come. */
+/**
+ * A canvas of up to ten layers. It is drawn at the display's frame rate, however fast messages
+ * arrive.
+ */
 
 import type { Message } from "../client/index.js";
-import { draw } from "../page/draw.js";
+import { draw } from "../dom/draw.js";
 
-const LAYERS = 10;
-const SIDE = 400;
-/** How many messages wait for the next picture at most; of a program that is faster, the oldest are drawn at once. */
-const WAITING_MAX = 20_000;
-/** How many are drawn at a time, and for how long, where the program does not say what belongs together. */
-const DRAWN_MAX = 2000;
-const DRAW_MS = 10;
-const SOURCE = /^data:image\/(png|jpeg|gif|webp|svg\+xml)[;,]/;
-const IMAGES_MAX = 200;
+const MAX_LAYERS = 10;
+/** The width and height of a canvas that the program gives no size, in pixels. */
+const DEFAULT_SIDE = 400;
+/** Messages that may wait for the next frame. Further messages are drawn at once. */
+const MAX_PENDING = 20_000;
+/** The messages, and the time in milliseconds, for one frame of a program without `frame`. */
+const MAX_DRAWN_PER_FRAME = 2000;
+const FRAME_BUDGET_MS = 10;
+/** A picture must be part of its message, so that the page loads nothing over the network. */
+const IMAGE_SOURCE = /^data:image\/(png|jpeg|gif|webp|svg\+xml)[;,]/;
+const MAX_IMAGES = 200;
 
-export type Send = (name: string, data: unknown, options?: { coalesce?: boolean }) => void;
+/** The mouse event that is sent to the program for each pointer event of touch, pen or mouse. */
+const MOUSE_EVENTS = {
+  pointermove: "mousemove",
+  pointerdown: "mousedown",
+  pointerup: "mouseup",
+  click: "click",
+} as const;
+
+type MouseEventName = (typeof MOUSE_EVENTS)[keyof typeof MOUSE_EVENTS];
+
+/** Sends an event to the program. */
+export type SendEvent = (name: string, data: unknown, options?: { coalesce?: boolean }) => void;
 
 export class Canvas {
   #layers: HTMLCanvasElement[] = [];
   #images = new Map<string, HTMLImageElement>();
-  #waiting: Message[] = [];
-  /** Whether the program says when a picture is complete. */
+  /** The messages that are not drawn yet. */
+  #pending: Message[] = [];
+  /** Whether the program marks the end of each picture with `frame`. */
   #hasFrames = false;
-  #isPlanned = false;
+  #isDrawScheduled = false;
   #isDrawing = false;
 
   constructor(
     private readonly element: HTMLElement,
-    private readonly send: Send,
+    private readonly sendEvent: SendEvent,
   ) {
-    // A finger or a pen counts as the mouse.
-    const mouse = { pointermove: "mousemove", pointerdown: "mousedown", pointerup: "mouseup", click: "click" } as const;
-    for (const name of Object.keys(mouse) as (keyof typeof mouse)[]) {
-      element.addEventListener(name, (event) => this.#mouse(mouse[name], event));
+    for (const name of Object.keys(MOUSE_EVENTS) as (keyof typeof MOUSE_EVENTS)[]) {
+      element.addEventListener(name, (event) => this.#handleMouse(MOUSE_EVENTS[name], event));
     }
     for (const name of ["keydown", "keyup"] as const) {
       element.addEventListener(name, (event) => {
-        // Tab leaves, and what goes with Control or Command is the browser's.
+        // Tab moves the focus, and shortcuts with Control or Command belong to the browser.
         if (event.key === "Tab" || event.ctrlKey || event.metaKey) return;
         event.preventDefault();
-        send(name, { key: event.key });
+        sendEvent(name, { key: event.key });
       });
     }
-    element.addEventListener("blur", () => send("blur", null));
+    element.addEventListener("blur", () => sendEvent("blur", null));
   }
 
+  /** Whether a `draw` message has arrived since the last `clear`. */
   get isUsed(): boolean {
     return this.#layers.length > 0;
   }
 
-  /** Takes a `draw` message. */
-  take(message: Message): void {
+  /** Adds a `draw` message, which is drawn with a frame of the display. */
+  add(message: Message): void {
     if (!this.isUsed) this.#layer(0);
     this.element.hidden = false;
     if (message.shape === "frame") this.#hasFrames = true;
-    this.#waiting.push(message);
-    if (this.#waiting.length > WAITING_MAX) void this.#draw();
-    else this.#plan();
+    this.#pending.push(message);
+    if (this.#pending.length > MAX_PENDING) void this.#drawPending();
+    else this.#scheduleDraw();
   }
 
-  /** As it is before a program. */
+  /** Removes everything, before another program uses the canvas. */
   clear(): void {
-    this.#waiting = [];
+    this.#pending = [];
     this.#hasFrames = false;
     this.#images.clear();
     this.#layers = [];
@@ -68,55 +84,60 @@ export class Canvas {
     this.element.hidden = true;
   }
 
-  /** Shows what waits, complete or not: the program has ended. */
+  /** Draws the pending messages even if no `frame` follows, because the program has ended. */
   finish(): void {
     this.#hasFrames = false;
-    this.#plan();
+    this.#scheduleDraw();
   }
 
-  #plan(): void {
-    if (this.#isPlanned) return;
-    this.#isPlanned = true;
-    const flush = () => {
-      if (!this.#isPlanned) return;
-      this.#isPlanned = false;
-      void this.#draw();
+  #scheduleDraw(): void {
+    if (this.#isDrawScheduled) return;
+    this.#isDrawScheduled = true;
+    const drawOnce = () => {
+      if (!this.#isDrawScheduled) return;
+      this.#isDrawScheduled = false;
+      void this.#drawPending();
     };
-    requestAnimationFrame(flush);
-    setTimeout(flush, 200); // no frames in the background
+    requestAnimationFrame(drawOnce);
+    // The browser produces no frames for a page in the background.
+    setTimeout(drawOnce, 200);
   }
 
-  async #draw(): Promise<void> {
+  async #drawPending(): Promise<void> {
     if (this.#isDrawing) return;
     this.#isDrawing = true;
     try {
-      const complete = this.#hasFrames ? this.#waiting.findLastIndex(({ shape }) => shape === "frame") + 1 : this.#waiting.length;
-      const messages = this.#waiting.splice(0, this.#hasFrames ? complete : Math.min(complete, DRAWN_MAX));
+      const count = this.#hasFrames
+        ? this.#pending.findLastIndex(({ shape }) => shape === "frame") + 1
+        : Math.min(this.#pending.length, MAX_DRAWN_PER_FRAME);
+      const messages = this.#pending.splice(0, count);
       const began = performance.now();
       for (const [at, message] of messages.entries()) {
-        if (!this.#hasFrames && performance.now() - began > DRAW_MS) {
-          this.#waiting = messages.slice(at).concat(this.#waiting);
+        if (!this.#hasFrames && performance.now() - began > FRAME_BUDGET_MS) {
+          this.#pending = messages.slice(at).concat(this.#pending);
           break;
         }
         if (message.shape === "size") this.#layers.forEach((layer) => draw(layer, message));
         else if (message.shape === "image") {
-          // Those that follow may cover it: they wait until it is there.
-          const image = await this.#image(message);
+          // The following messages may paint over the picture, so they wait until it is loaded.
+          const image = await this.#loadImage(message);
           if (image) draw(this.#layer(message.layer), message, image);
         } else draw(this.#layer(message.layer), message);
       }
     } finally {
       this.#isDrawing = false;
     }
-    if (this.#waiting.length > 0 && !this.#hasFrames) this.#plan();
+    if (this.#pending.length > 0 && !this.#hasFrames) this.#scheduleDraw();
   }
 
+  /** The layer with this number, which is clamped to the allowed range. Creates missing layers. */
   #layer(number: unknown): HTMLCanvasElement {
-    const index = Math.min(Math.max(Math.trunc(Number(number ?? 0)) || 0, 0), LAYERS - 1);
+    const requested = Math.trunc(Number(number ?? 0)) || 0;
+    const index = Math.min(Math.max(requested, 0), MAX_LAYERS - 1);
     while (this.#layers.length <= index) {
       const layer = document.createElement("canvas");
-      layer.width = this.#layers[0]?.width ?? SIDE;
-      layer.height = this.#layers[0]?.height ?? SIDE;
+      layer.width = this.#layers[0]?.width ?? DEFAULT_SIDE;
+      layer.height = this.#layers[0]?.height ?? DEFAULT_SIDE;
       layer.setAttribute("aria-hidden", "true");
       this.#layers.push(layer);
       this.element.append(layer);
@@ -124,12 +145,13 @@ export class Canvas {
     return this.#layers[index] as HTMLCanvasElement;
   }
 
-  async #image({ image: name, src }: Message): Promise<HTMLImageElement | undefined> {
+  /** The picture of a message, from the cache if it has been loaded before. */
+  async #loadImage({ image: name, src }: Message): Promise<HTMLImageElement | undefined> {
     const key = String(name ?? src);
-    const known = this.#images.get(key);
-    if (known) return known;
-    // Nothing is loaded from anywhere: a picture comes with its message.
-    if (typeof src !== "string" || !SOURCE.test(src) || this.#images.size >= IMAGES_MAX) return undefined;
+    const cached = this.#images.get(key);
+    if (cached) return cached;
+    if (typeof src !== "string" || !IMAGE_SOURCE.test(src)) return undefined;
+    if (this.#images.size >= MAX_IMAGES) return undefined;
     const image = new Image();
     image.src = src;
     try {
@@ -141,17 +163,20 @@ export class Canvas {
     return image;
   }
 
-  #mouse(name: "mousemove" | "mousedown" | "mouseup" | "click", event: MouseEvent): void {
+  #handleMouse(name: MouseEventName, event: MouseEvent): void {
     const layer = this.#layers[0];
     if (!layer) return;
-    const place = layer.getBoundingClientRect();
-    const x = Math.round(((event.clientX - place.left) / place.width) * layer.width);
-    const y = Math.round(((event.clientY - place.top) / place.height) * layer.height);
-    if (name === "mousemove") this.send(name, { x, y }, { coalesce: true });
-    else this.send(name, { x, y, button: event.button });
+    const bounds = layer.getBoundingClientRect();
+    const x = Math.round(((event.clientX - bounds.left) / bounds.width) * layer.width);
+    const y = Math.round(((event.clientY - bounds.top) / bounds.height) * layer.height);
+    if (name === "mousemove") this.sendEvent(name, { x, y }, { coalesce: true });
+    else this.sendEvent(name, { x, y, button: event.button });
     if (name !== "mousedown") return;
     this.element.focus();
-    // What is dragged out of the canvas is heard of until it is let go.
-    if (event instanceof PointerEvent && event.isTrusted) this.element.setPointerCapture(event.pointerId);
+    // With the capture, a drag that leaves the canvas sends its events until the button is
+    // released.
+    if (event instanceof PointerEvent && event.isTrusted) {
+      this.element.setPointerCapture(event.pointerId);
+    }
   }
 }

@@ -1,22 +1,46 @@
-/** The place to write in: CodeMirror, with what a beginner needs and no more. */
+/** The source editor: CodeMirror, with the few extensions that a beginner needs. */
 
 import { closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
-import { bracketMatching, indentOnInput, indentUnit, syntaxHighlighting } from "@codemirror/language";
+import {
+  bracketMatching,
+  indentOnInput,
+  indentUnit,
+  syntaxHighlighting,
+} from "@codemirror/language";
 import { Compartment, EditorState } from "@codemirror/state";
 import { EditorView, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 import { languageOf } from "./languages.js";
 
-export class Code {
+const KEYBOARD_HELP =
+  "Tab indents. To leave with the keyboard, press Escape and then Tab. " +
+  "Control or Command with Enter runs.";
+
+export interface CodeEditorOptions {
+  /** The element that contains the editor. */
+  parent: Element;
+  /** The shadow root of `parent`. */
+  root: ShadowRoot;
+  /** The texts by file name. The first file is shown. */
+  files: Map<string, string>;
+  runtime: string;
+  /** Called when the user presses the key to run the program. */
+  onRun: () => void;
+  /** Called after each change of a text. */
+  onChange: () => void;
+}
+
+export class CodeEditor {
   readonly #view: EditorView;
+  /** The states of the files that are not shown; that of the shown file may be outdated. */
   readonly #states = new Map<string, EditorState>();
   readonly #language = new Compartment();
+  /** The name of the shown file. */
   #name: string;
   #runtime = "";
 
-  /** `files` are texts by their names; the first is shown. */
-  constructor(parent: Element, root: ShadowRoot, files: Map<string, string>, runtime: string, run: () => void, changed: () => void) {
+  constructor({ parent, root, files, runtime, onRun, onChange }: CodeEditorOptions) {
     const extensions = [
       lineNumbers(),
       history(),
@@ -29,60 +53,67 @@ export class Code {
       EditorView.lineWrapping,
       EditorView.contentAttributes.of({
         "aria-label": "Code",
-        "aria-description": "Tab indents. To leave with the keyboard, press Escape and then Tab. Control or Command with Enter runs.",
+        "aria-description": KEYBOARD_HELP,
       }),
       keymap.of([
-        { key: "Mod-Enter", preventDefault: true, run: () => (run(), true) },
+        { key: "Mod-Enter", preventDefault: true, run: () => (onRun(), true) },
         ...closeBracketsKeymap,
         ...defaultKeymap,
         ...historyKeymap,
         indentWithTab,
       ]),
-      EditorView.updateListener.of((update) => void (update.docChanged && changed())),
+      EditorView.updateListener.of((update) => void (update.docChanged && onChange())),
       this.#language.of([]),
     ];
-    for (const [name, doc] of files) this.#states.set(name, EditorState.create({ doc, extensions }));
+    for (const [name, doc] of files) {
+      this.#states.set(name, EditorState.create({ doc, extensions }));
+    }
     this.#name = [...files.keys()][0] ?? "";
-    this.#view = new EditorView({ parent, root, state: this.#states.get(this.#name) ?? EditorState.create() });
-    void this.speak(runtime);
+    const state = this.#states.get(this.#name) ?? EditorState.create();
+    this.#view = new EditorView({ parent, root, state });
+    void this.setLanguage(runtime);
   }
 
-  /** Highlights a runtime's language. The text can be written before that is there. */
-  async speak(runtime: string): Promise<void> {
+  /** Highlights the language of a runtime. The texts can be edited while the language loads. */
+  async setLanguage(runtime: string): Promise<void> {
     this.#runtime = runtime;
     const effects = this.#language.reconfigure(await languageOf(runtime));
+    // Another call may have set another runtime meanwhile.
     if (this.#runtime !== runtime) return;
-    this.#keep();
-    for (const [name, state] of this.#states) if (name !== this.#name) this.#states.set(name, state.update({ effects }).state);
+    this.#storeShownState();
+    for (const [name, state] of this.#states) {
+      if (name !== this.#name) this.#states.set(name, state.update({ effects }).state);
+    }
     this.#view.dispatch({ effects });
   }
 
   /** Shows another file. */
   show(name: string): void {
-    this.#keep();
+    this.#storeShownState();
     const state = this.#states.get(name);
     if (!state) return;
     this.#name = name;
     this.#view.setState(state);
   }
 
-  /** The texts by their names, as they stand. */
+  /** The current texts by file name. */
   texts(): Map<string, string> {
-    this.#keep();
+    this.#storeShownState();
     return new Map([...this.#states].map(([name, state]) => [name, state.doc.toString()]));
   }
 
-  /** Replaces a text; it can be undone. */
+  /** Replaces the text of a file and shows it. The user can undo this. */
   set(name: string, text: string): void {
     this.show(name);
-    this.#view.dispatch({ changes: { from: 0, to: this.#view.state.doc.length, insert: text } });
+    const changes = { from: 0, to: this.#view.state.doc.length, insert: text };
+    this.#view.dispatch({ changes });
   }
 
   destroy(): void {
     this.#view.destroy();
   }
 
-  #keep(): void {
+  #storeShownState(): void {
     this.#states.set(this.#name, this.#view.state);
   }
 }

@@ -1,48 +1,83 @@
-/** `<live-code>`: a program that is written, run and played with where it stands. */
+/** The element `<live-code>`: an editor for a program, with its output, canvas and input. */
 
-import { attach, type Hooks, type Message, pickUp, run, type Session, type SourceFile, type State, textOf } from "../client/index.js";
-import { endWithPage } from "../page/leave.js";
-import { Music } from "../page/music.js";
-import { Output } from "../page/output.js";
-import { Ansi } from "./ansi.js";
+import {
+  attach,
+  type Hooks,
+  type LiveCodeError,
+  type Message,
+  pickUp,
+  run,
+  type Session,
+  type SourceFile,
+  type State,
+  textOf,
+} from "../client/index.js";
+import { endWithPage } from "../dom/end-with-page.js";
+import { Music } from "../dom/music.js";
+import { Output } from "../dom/output.js";
+import { AnsiParser } from "./ansi.js";
 import { Canvas } from "./canvas.js";
-import { Code } from "./code.js";
-import { make } from "./make.js";
+import { CodeEditor } from "./code.js";
+import { createElement } from "./create-element.js";
+import { describeEnd } from "./describe-end.js";
 import { STYLE } from "./style.js";
-import { table, tableCost } from "./table.js";
-import { ending } from "./words.js";
+import { createTable, tableCost } from "./table.js";
 
-/** The name of the tab of what has no name. */
-const MAIN = "code";
-/** For how long what comes of a session that ran already is its past, in milliseconds: that is shown, but not heard. */
-const PAST_MS = 1000;
+/** The name of the only file if the page gives it none. */
+const UNNAMED_FILE = "code";
+/**
+ * The time after attaching to an existing session in which `play` messages are not played, in
+ * milliseconds. These messages are from the session's past.
+ */
+const REPLAY_MS = 1000;
+/** The distance from the end in which the output keeps scrolling to its end, in pixels. */
+const SCROLL_TOLERANCE = 30;
 
-/** The server that this file came from. */
-const OWN_SERVER = import.meta.url.replace(/\/static\/[^/]*$/, "");
+/** The server that served this script. */
+const SCRIPT_SERVER = import.meta.url.replace(/\/static\/[^/]*$/, "");
 
-let sheet: CSSStyleSheet | undefined;
+/** The style sheet that all editors of the page share. */
+let sharedStyleSheet: CSSStyleSheet | undefined;
 
-/** Without the empty first line and the common indentation that a page's source brings. */
+/** Removes the empty first line and the common indentation, which come from the page's source. */
 export function dedent(text: string): string {
-  const lines = text.replace(/^[ \t]*\r?\n/, "").trimEnd().split(/\r?\n/);
-  const indents = lines.filter((line) => line.trim()).map((line) => (/^[ \t]*/.exec(line) as RegExpExecArray)[0].length);
+  const lines = text
+    .replace(/^[ \t]*\r?\n/, "")
+    .trimEnd()
+    .split(/\r?\n/);
+  const indents = lines
+    .filter((line) => line.trim())
+    .map((line) => (/^[ \t]*/.exec(line) as RegExpExecArray)[0].length);
   const indent = Math.min(...indents, Infinity);
   return lines.map((line) => line.slice(Number.isFinite(indent) ? indent : 0)).join("\n");
 }
 
+function createButton(name: string, text: string, onClick: () => void): HTMLButtonElement {
+  const button = createElement("button", { class: name, type: "button" }, text);
+  button.addEventListener("click", onClick);
+  return button;
+}
+
 export class LiveCode extends HTMLElement {
-  #code: Code | undefined;
+  /** Set once the element has been built. */
+  #code: CodeEditor | undefined;
+  /** The texts that Reset restores, by file name. */
   #files = new Map<string, string>();
+  /** The session that is shown. */
   #session: Session | undefined;
   #output!: Output;
   #canvas!: Canvas;
-  #ansi = { stdout: new Ansi(), stderr: new Ansi() };
-  /** Stands for the run that is shown. */
-  #mark: object = {};
-  /** When it began, where this page began it. */
-  #began: number | undefined;
-  #followed = 0;
+  /** The state of the colours of each output. */
+  #ansi = { stdout: new AnsiParser(), stderr: new AnsiParser() };
+  /** Identifies the session that is shown, so that hooks of earlier sessions are ignored. */
+  #sessionMarker: object = {};
+  /** When the program was started, if this element started it. */
+  #startedAt: number | undefined;
+  /** When this element began to follow the session. */
+  #followedAt = 0;
+  /** Whether the user pressed Stop. */
   #isStopped = false;
+  /** Whether the session is only watched, so that nothing is sent to it. */
   #isWatching = false;
   readonly #music = new Music();
   #parts!: Record<"run" | "stop" | "reset", HTMLButtonElement> & {
@@ -55,22 +90,22 @@ export class LiveCode extends HTMLElement {
 
   connectedCallback(): void {
     if (this.#code) return;
-    // What stands inside may not have been read yet.
-    if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => this.#begin(), { once: true });
-    else this.#begin();
+    // The children may not have been parsed yet.
+    if (document.readyState === "loading") {
+      document.addEventListener("DOMContentLoaded", () => this.#build(), { once: true });
+    } else this.#build();
   }
 
   disconnectedCallback(): void {
-    // Moved within the page, it is connected again at once.
+    // An element that is moved within the page is connected again before the microtask runs.
     queueMicrotask(() => {
       if (this.isConnected) return;
       this.#music.stop();
-      if (this.#isKept) this.#session?.close();
-      else this.#session?.remove();
+      this.#leaveSession();
     });
   }
 
-  /** The code as it stands. */
+  /** The current code of the first file. */
   get code(): string {
     return [...(this.#code?.texts().values() ?? [])][0] ?? "";
   }
@@ -84,43 +119,39 @@ export class LiveCode extends HTMLElement {
     return this.#session;
   }
 
-  /** Shows another program, of one file; `original` is what Reset brings back. It can be undone. */
+  /**
+   * Shows another program, which has one file. `original` is the code that Reset restores. The
+   * user can undo the change.
+   */
   load(runtime: string, code: string, original = code): void {
     this.setAttribute("runtime", runtime);
-    const [name] = this.#files.keys();
-    this.#files = new Map([[name ?? MAIN, original]]);
-    this.#code?.set(name ?? MAIN, code);
-    void this.#code?.speak(runtime);
+    const [name = UNNAMED_FILE] = this.#files.keys();
+    this.#files = new Map([[name, original]]);
+    this.#code?.set(name, code);
+    void this.#code?.setLanguage(runtime);
   }
 
-  /** Shows a session that exists; one that is watched gets nothing from here. */
+  /** Shows an existing session. With `watch`, nothing is sent to the session. */
   follow(id: string, { watch = false } = {}): void {
     this.#follow((hooks) => attach({ ...this.#place(), id }, hooks), { isWatching: watch });
   }
 
-  /** Runs it as it stands; what ran before is ended. */
+  /** Runs the code as it is now. A program that is still running is ended. */
   run(): void {
-    this.#leave();
+    this.#endRunning();
     const [[, code] = ["", ""], ...others] = this.#code?.texts() ?? [];
     const files: SourceFile[] = others.map(([filename, contents]) => ({ filename, contents }));
     const [name] = this.#files.keys();
     const timeout = Number(this.getAttribute("timeout"));
-    this.#follow(
-      (hooks) =>
-        run(
-          {
-            ...this.#place(),
-            runtime: this.#runtime,
-            code,
-            ...(name && name !== MAIN ? { code_filename: name } : {}),
-            ...(files.length ? { files } : {}),
-            ...(timeout ? { timeout } : {}),
-          },
-          hooks,
-        ),
-      { isNew: true },
-    );
-    this.#bringIntoView();
+    const program = {
+      runtime: this.#runtime,
+      code,
+      ...(name && name !== UNNAMED_FILE ? { code_filename: name } : {}),
+      ...(files.length ? { files } : {}),
+      ...(timeout ? { timeout } : {}),
+    };
+    this.#follow((hooks) => run({ ...this.#place(), ...program }, hooks), { isNew: true });
+    this.#scrollIntoView();
   }
 
   /** Ends the program. */
@@ -130,7 +161,7 @@ export class LiveCode extends HTMLElement {
     this.#session?.stop();
   }
 
-  /** Brings back the code that the page came with. */
+  /** Restores the code that the page came with. */
   reset(): void {
     for (const [name, text] of [...this.#files].reverse()) this.#code?.set(name, text);
     this.#showTab(0);
@@ -140,73 +171,118 @@ export class LiveCode extends HTMLElement {
     return this.getAttribute("runtime") ?? "python";
   }
 
-  /** Whether the server keeps the sessions, whatever becomes of the page. */
+  /** Whether the server keeps the session when the page is left. */
   get #isKept(): boolean {
     return this.hasAttribute("resume") || this.hasAttribute("keep");
   }
 
   #place() {
     const key = this.getAttribute("resume");
-    return { server: this.getAttribute("server") ?? OWN_SERVER, ...(key ? { key } : {}) };
+    const server = this.getAttribute("server") ?? SCRIPT_SERVER;
+    return { server, ...(key ? { key } : {}) };
   }
 
-  #begin(): void {
+  /** Builds the element from its children, and follows a session that the tab remembers. */
+  #build(): void {
     if (this.#code) return;
-    const named = [...this.querySelectorAll<HTMLElement>("[data-filename]")];
-    for (const element of named) this.#files.set(element.dataset.filename ?? MAIN, dedent(element.textContent ?? ""));
-    if (named.length === 0) this.#files.set(MAIN, dedent(this.textContent ?? ""));
-
+    this.#readFiles();
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
-    if (!sheet) {
-      sheet = new CSSStyleSheet();
-      sheet.replaceSync(STYLE);
+    if (!sharedStyleSheet) {
+      sharedStyleSheet = new CSSStyleSheet();
+      sharedStyleSheet.replaceSync(STYLE);
     }
-    root.adoptedStyleSheets = [sheet];
-    const button = (name: string, words: string, action: () => void) => {
-      const made = make("button", { class: name, type: "button" }, words);
-      made.addEventListener("click", action);
-      return made;
-    };
-    const input = make("input", { "aria-label": "Input for the program", autocomplete: "off", autocapitalize: "off", spellcheck: "false" });
-    this.#parts = {
-      run: button("run", "Run", () => this.run()),
-      stop: button("stop", "Stop", () => this.stop()),
-      reset: button("reset", "Reset", () => this.reset()),
-      status: make("span", { class: "status", role: "status" }),
-      output: make("div", { class: "output", role: "log", "aria-label": "Output", tabindex: "0" }),
-      form: make("form", { hidden: "" }, input, make("button", {}, "Send")),
-      input,
-      tabs: make("div", { class: "tabs", role: "tablist", "aria-label": "Files" }),
-    };
+    root.adoptedStyleSheets = [sharedStyleSheet];
+    this.#createParts();
     const { run, stop, reset, status, output, form, tabs } = this.#parts;
-    stop.disabled = true;
-    form.append(button("eof", "End of input", () => this.#type("", true)));
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#type(`${input.value}\n`);
-      input.value = "";
+    const code = createElement("div", { class: "code", id: "code" });
+    const canvas = createElement("div", {
+      class: "canvas",
+      tabindex: "0",
+      role: "img",
+      "aria-label": "Canvas that the program draws on",
+      hidden: "",
     });
-    const place = make("div", { class: "code", id: "code" });
-    const canvas = make("div", { class: "canvas", tabindex: "0", role: "img", "aria-label": "Canvas that the program draws on", hidden: "" });
-    const shown = make("div", { class: "shown" }, canvas, output, form);
-    root.replaceChildren(make("div", { class: "frame" }, make("div", { class: "bar" }, run, stop, reset, status), tabs, place, shown));
+    const bar = createElement("div", { class: "bar" }, run, stop, reset, status);
+    const shown = createElement("div", { class: "shown" }, canvas, output, form);
+    root.replaceChildren(createElement("div", { class: "frame" }, bar, tabs, code, shown));
 
     this.#canvas = new Canvas(canvas, (name, data, options) => {
-      if (this.#session && this.#session.state !== "ended" && !this.#isWatching) this.#session.event(name, data, options).catch(() => {});
+      const session = this.#session;
+      if (!session || session.state === "ended" || this.#isWatching) return;
+      // A refused event is not worth a message to the user.
+      session.event(name, data, options).catch(() => {});
     });
-    let follows = true;
-    // Whoever has scrolled up to read stays there.
-    output.addEventListener("scroll", () => (follows = output.scrollTop + output.clientHeight >= output.scrollHeight - 30));
-    this.#output = new Output(output, (text, file) => this.#render(text, file), () => {
-      if (follows) output.scrollTop = output.scrollHeight;
+    this.#createOutput(output);
+    this.#code = new CodeEditor({
+      parent: code,
+      root,
+      files: this.#files,
+      runtime: this.#runtime,
+      onRun: () => this.run(),
+      onChange: () => this.dispatchEvent(new Event("livecode-change")),
     });
-    this.#code = new Code(place, root, this.#files, this.#runtime, () => this.run(), () => this.dispatchEvent(new Event("livecode-change")));
-    this.#makeTabs();
+    this.#createTabs();
     const key = this.getAttribute("resume");
     if (key) this.#follow((hooks) => pickUp({ ...this.#place(), key }, hooks));
   }
 
-  #makeTabs(): void {
+  /** Reads the files: children with `data-filename`, or else the text of the element. */
+  #readFiles(): void {
+    const children = [...this.querySelectorAll<HTMLElement>("[data-filename]")];
+    for (const { dataset, textContent } of children) {
+      this.#files.set(dataset.filename ?? UNNAMED_FILE, dedent(textContent ?? ""));
+    }
+    if (children.length === 0) this.#files.set(UNNAMED_FILE, dedent(this.textContent ?? ""));
+  }
+
+  /** Creates the buttons, the status, the output and the form for input. */
+  #createParts(): void {
+    const input = createElement("input", {
+      "aria-label": "Input for the program",
+      autocomplete: "off",
+      autocapitalize: "off",
+      spellcheck: "false",
+    });
+    const send = createElement("button", {}, "Send");
+    const end = createButton("eof", "End of input", () => this.#sendInput("", true));
+    const form = createElement("form", { hidden: "" }, input, send, end);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#sendInput(`${input.value}\n`);
+      input.value = "";
+    });
+    this.#parts = {
+      run: createButton("run", "Run", () => this.run()),
+      stop: createButton("stop", "Stop", () => this.stop()),
+      reset: createButton("reset", "Reset", () => this.reset()),
+      status: createElement("span", { class: "status", role: "status" }),
+      output: createElement("div", {
+        class: "output",
+        role: "log",
+        "aria-label": "Output",
+        tabindex: "0",
+      }),
+      form,
+      input,
+      tabs: createElement("div", { class: "tabs", role: "tablist", "aria-label": "Files" }),
+    };
+    this.#parts.stop.disabled = true;
+  }
+
+  #createOutput(element: HTMLElement): void {
+    let isAtEnd = true;
+    // The output does not scroll by itself while the user has scrolled up to read.
+    element.addEventListener("scroll", () => {
+      const bottom = element.scrollTop + element.clientHeight;
+      isAtEnd = bottom >= element.scrollHeight - SCROLL_TOLERANCE;
+    });
+    const render = (text: string, file: string) => this.#renderText(text, file);
+    this.#output = new Output(element, render, () => {
+      if (isAtEnd) element.scrollTop = element.scrollHeight;
+    });
+  }
+
+  #createTabs(): void {
     const names = [...this.#files.keys()];
     const { tabs } = this.#parts;
     tabs.hidden = names.length < 2;
@@ -214,12 +290,14 @@ export class LiveCode extends HTMLElement {
     tabs.nextElementSibling?.setAttribute("role", "tabpanel");
     tabs.nextElementSibling?.setAttribute("aria-label", "File");
     names.forEach((name, index) => {
-      const tab = make("button", { type: "button", role: "tab", "aria-controls": "code" }, name);
+      const attributes = { type: "button", role: "tab", "aria-controls": "code" };
+      const tab = createElement("button", attributes, name);
       tab.addEventListener("click", () => this.#showTab(index));
       tabs.append(tab);
     });
     tabs.addEventListener("keydown", ({ key }) => {
-      const at = [...tabs.children].findIndex((tab) => tab.getAttribute("aria-selected") === "true");
+      const isSelected = (tab: Element) => tab.getAttribute("aria-selected") === "true";
+      const at = [...tabs.children].findIndex(isSelected);
       const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
       if (!step) return;
       this.#showTab((at + step + names.length) % names.length);
@@ -237,104 +315,142 @@ export class LiveCode extends HTMLElement {
     });
   }
 
-  /** Ends what this page began; the server forgets it, unless it is to keep it. */
-  #leave(): void {
+  /**
+   * Ends the program that is shown, before another one is run. A watched program keeps running.
+   */
+  #endRunning(): void {
     if (!this.hasAttribute("keep")) return this.#session?.remove();
     const session = this.#session;
     if (!session || this.#isWatching || session.state === "ended") return;
-    // What cannot be told to end now is not left to run on unseen.
+    // Without a connection the program cannot be stopped now. Its session is removed, so that the
+    // program does not keep running unnoticed.
     if (session.state === "live") session.stop();
     else session.remove();
   }
 
-  #follow(start: (hooks: Hooks) => Session | null, { isNew = false, isWatching = false } = {}): void {
+  /** Stops following the session. The server deletes the session, unless it is to be kept. */
+  #leaveSession(): void {
     if (this.#isKept) this.#session?.close();
     else this.#session?.remove();
-    const mark = (this.#mark = {});
-    // Of a program that has been replaced nothing is shown any more.
-    const isOwn = () => this.#mark === mark;
+  }
+
+  /** Shows the session that `start` returns, in place of the session that was shown before. */
+  #follow(
+    start: (hooks: Hooks) => Session | null,
+    { isNew = false, isWatching = false } = {},
+  ): void {
+    this.#leaveSession();
+    const marker = (this.#sessionMarker = {});
+    const isShown = () => this.#sessionMarker === marker;
     this.#output.clear();
     this.#canvas.clear();
-    this.#ansi = { stdout: new Ansi(), stderr: new Ansi() };
+    this.#ansi = { stdout: new AnsiParser(), stderr: new AnsiParser() };
     this.#music.stop();
-    this.#followed = performance.now();
-    this.#began = isNew ? this.#followed : undefined;
+    this.#followedAt = performance.now();
+    this.#startedAt = isNew ? this.#followedAt : undefined;
     this.#isStopped = false;
     this.#isWatching = isWatching;
     this.removeAttribute("data-exitstatus");
     const session = start({
-      onMessage: (message) => isOwn() && this.#take(message),
-      onState: (state) => isOwn() && this.#changed(state),
-      onError: (error) => {
-        // A click that comes as the program ends is nobody's mistake.
-        const isEvent = (error.msg as Message | undefined)?.msgtype === "event";
-        if (isOwn() && !isEvent) this.#output.write(`${error.field ? `${error.field}: ` : ""}${error.message}\n`, "stderr");
-      },
+      onMessage: (message) => isShown() && this.#handleMessage(message),
+      onState: (state) => isShown() && this.#handleState(state),
+      onError: (error) => isShown() && this.#showError(error),
     });
     this.#session = session ?? undefined;
     if (!session) return;
     if (!this.#isKept) endWithPage(session);
-    this.#changed(session.state);
+    this.#handleState(session.state);
   }
 
-  #take(message: Message): void {
+  #handleMessage(message: Message): void {
     switch (message.msgtype) {
       case "write":
         return this.#output.write(textOf(message), String(message.file));
       case "draw":
-        if (!this.#canvas.isUsed) requestAnimationFrame(() => requestAnimationFrame(() => this.#bringIntoView()));
-        return this.#canvas.take(message);
+        if (!this.#canvas.isUsed) this.#scrollIntoViewAfterDrawing();
+        return this.#canvas.add(message);
       case "image":
         return this.#output.image(message.mimetype, message.data);
       case "table":
-        return this.#output.block(() => table(message), tableCost(message));
+        return this.#output.block(() => createTable(message), tableCost(message));
       case "play":
-        if (this.#began !== undefined || performance.now() - this.#followed > PAST_MS) this.#music.take(message);
+        if (!this.#isReplaying) this.#music.play(message);
         return;
       case "gap":
         return this.#output.write("(some output was not kept)\n", "stderr");
       case "exitstatus":
-        // Who sees that it has ended sees all that it did.
-        this.#output.flush();
-        this.#canvas.finish();
-        this.setAttribute("data-exitstatus", String(message.exitstatus));
-        this.#parts.status.textContent = ending(message, this.#began && (performance.now() - this.#began) / 1000, this.#isStopped);
+        this.#showEnd(message);
     }
-    // For a page that does something of its own with a program's messages.
+    // A page may handle a program's own messages itself.
     this.dispatchEvent(new CustomEvent("livecode-message", { detail: message }));
   }
 
-  /** On a phone what a program does may lie below what is seen. */
-  #bringIntoView(): void {
-    if (this.getAttribute("layout") === "split") this.#parts.output.parentElement?.scrollIntoView({ block: "nearest" });
+  /** Whether messages from before this element followed the session may still be arriving. */
+  get #isReplaying(): boolean {
+    return this.#startedAt === undefined && performance.now() - this.#followedAt <= REPLAY_MS;
   }
 
-  #changed(state: State): void {
+  #showEnd(exit: Message): void {
+    // The output is complete before the page can see that the program has ended.
+    this.#output.flush();
+    this.#canvas.finish();
+    this.setAttribute("data-exitstatus", String(exit.exitstatus));
+    const seconds = this.#startedAt && (performance.now() - this.#startedAt) / 1000;
+    this.#parts.status.textContent = describeEnd(exit, seconds, this.#isStopped);
+  }
+
+  #showError({ msg, field, message }: LiveCodeError): void {
+    // An event, e.g. a click, may arrive just after the program has ended. This is not an error.
+    if ((msg as Message | undefined)?.msgtype === "event") return;
+    this.#output.write(`${field ? `${field}: ` : ""}${message}\n`, "stderr");
+  }
+
+  /** Scrolls to the output, which may be outside the visible part of the page on a phone. */
+  #scrollIntoView(): void {
+    if (this.getAttribute("layout") !== "split") return;
+    this.#parts.output.parentElement?.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Scrolls to the output two frames later, when the first drawing has been laid out. */
+  #scrollIntoViewAfterDrawing(): void {
+    requestAnimationFrame(() => requestAnimationFrame(() => this.#scrollIntoView()));
+  }
+
+  #handleState(state: State): void {
     const { stop, form, status, run, input } = this.#parts;
-    const hadFocus = this.shadowRoot?.activeElement;
+    const focused = this.shadowRoot?.activeElement;
     this.setAttribute("data-state", state);
     stop.disabled = form.hidden = state === "ended" || this.#isWatching;
-    // What had the focus is gone: it must not be lost.
-    if (state === "ended" && (hadFocus === input || hadFocus === stop)) run.focus();
-    if (state === "live") status.textContent = this.#isWatching ? "running, you watch" : "running";
-    else if (state !== "ended") status.textContent = state;
+    // The focus must not be lost when the element that has it is hidden or disabled.
+    if (state === "ended" && (focused === input || focused === stop)) run.focus();
+    if (state === "live") {
+      status.textContent = this.#isWatching ? "running, you are watching" : "running";
+    } else if (state !== "ended") status.textContent = state;
     else if (!this.hasAttribute("data-exitstatus")) status.textContent = "could not be run";
     this.dispatchEvent(new CustomEvent("livecode-state", { detail: state }));
   }
 
-  #type(text: string, eof = false): void {
+  /** Shows the user's input in the output, and sends it to the program. */
+  #sendInput(text: string, eof = false): void {
     const session = this.#session;
     if (!session || session.state === "ended") return;
     this.#output.write(text, "typed");
-    session.input(text, { eof }).catch(() => {}); // what is refused comes as an error
+    // The hook `onError` shows a refusal.
+    session.input(text, { eof }).catch(() => {});
   }
 
-  #render(text: string, file: string): Node {
-    if (file === "typed") return make("span", { class: "typed" }, text);
-    const place = file === "stderr" ? make("span", { class: file }) : make("span");
-    for (const piece of this.#ansi[file === "stderr" ? "stderr" : "stdout"].read(text)) {
-      place.append(piece.styles.length ? make("span", { class: piece.styles.join(" ") }, piece.text) : piece.text);
+  /** Creates the node that shows a text in its colours. */
+  #renderText(text: string, file: string): Node {
+    if (file === "typed") return createElement("span", { class: "typed" }, text);
+    const isError = file === "stderr";
+    const parent = isError ? createElement("span", { class: file }) : createElement("span");
+    for (const piece of this.#ansi[isError ? "stderr" : "stdout"].parse(text)) {
+      const { styles } = piece;
+      const isPlain = styles.length === 0;
+      parent.append(
+        isPlain ? piece.text : createElement("span", { class: styles.join(" ") }, piece.text),
+      );
     }
-    return place;
+    return parent;
   }
 }

@@ -1,4 +1,4 @@
-/** The editor `/static/livecode-editor.js`: defines `<live-code>`, and makes such of what a page has. */
+/** The editor `/static/livecode-editor.js`: defines `<live-code>`, and upgrades other elements. */
 
 import { LiveCode } from "./element.js";
 
@@ -6,15 +6,19 @@ export { LiveCode } from "./element.js";
 
 if (!customElements.get("live-code")) customElements.define("live-code", LiveCode);
 
-/** Turns every element that a selector finds, e.g. `pre`, into an editor of its text. */
-export function upgrade(selector: string, defaults: { runtime: string; server?: string }): LiveCode[] {
-  const elements = [...document.querySelectorAll<HTMLElement>(selector)].filter((element) => !element.closest("live-code"));
+/** Replaces every element that a selector matches, e.g. `pre`, by an editor with its text. */
+export function upgrade(
+  selector: string,
+  defaults: { runtime: string; server?: string },
+): LiveCode[] {
+  const matching = [...document.querySelectorAll<HTMLElement>(selector)];
+  const elements = matching.filter((element) => !element.closest("live-code"));
   return elements.map((element) => {
     const live = document.createElement("live-code") as LiveCode;
-    // As those mark a language who highlight code.
+    // Syntax highlighters name the language in a class of the element or of a `code` inside it.
     const classes = `${element.className} ${element.querySelector("code")?.className ?? ""}`;
-    const marked = /\blanguage-([\w+-]+)/.exec(classes)?.[1];
-    live.setAttribute("runtime", element.dataset.runtime ?? marked ?? defaults.runtime);
+    const language = /\blanguage-([\w+-]+)/.exec(classes)?.[1];
+    live.setAttribute("runtime", element.dataset.runtime ?? language ?? defaults.runtime);
     if (defaults.server) live.setAttribute("server", defaults.server);
     live.textContent = element.textContent;
     element.replaceWith(live);

@@ -1,4 +1,7 @@
-/** The languages of the runtimes, each in a file of its own that is loaded when a program is written in it. */
+/**
+ * The languages of the runtimes. Each is a file of its own, which is loaded for the first program
+ * in that language.
+ */
 
 import { StreamLanguage } from "@codemirror/language";
 import type { Extension } from "@codemirror/state";
@@ -8,7 +11,8 @@ const javascript = async () => (await import("@codemirror/lang-javascript")).jav
 const python = async () => (await import("@codemirror/lang-python")).python();
 
 const LANGUAGES: Record<string, () => Promise<Extension>> = {
-  bash: async () => StreamLanguage.define((await import("@codemirror/legacy-modes/mode/shell")).shell),
+  bash: async () =>
+    StreamLanguage.define((await import("@codemirror/legacy-modes/mode/shell")).shell),
   c: cpp,
   cpp,
   go: async () => (await import("@codemirror/lang-go")).go(),
@@ -19,11 +23,19 @@ const LANGUAGES: Record<string, () => Promise<Extension>> = {
   rust: async () => (await import("@codemirror/lang-rust")).rust(),
 };
 
-const ALIASES: Record<string, string> = { golang: "go", js: "javascript", node: "javascript", py: "python", python3: "python", "c++": "cpp", sh: "bash" };
+const ALIASES: Record<string, string> = {
+  golang: "go",
+  js: "javascript",
+  node: "javascript",
+  py: "python",
+  python3: "python",
+  "c++": "cpp",
+  sh: "bash",
+};
 
-/** What CodeMirror needs for a runtime's language; nothing where it has none for it. */
+/** The CodeMirror extension for the language of a runtime; empty for an unknown language. */
 export async function languageOf(runtime: string): Promise<Extension> {
   const name = runtime.toLowerCase().replace(/-canvas$/, "");
-  const known = ALIASES[name] ?? name;
-  return Object.hasOwn(LANGUAGES, known) ? ((await LANGUAGES[known]?.()) ?? []) : [];
+  const language = ALIASES[name] ?? name;
+  return Object.hasOwn(LANGUAGES, language) ? ((await LANGUAGES[language]?.()) ?? []) : [];
 }

@@ -1,4 +1,7 @@
-/** How the editor looks, in the colour scheme of its page (`color-scheme`); each pair of colours has a contrast of 4.5 or more. */
+/**
+ * The editor's style sheet. It follows the `color-scheme` of the page; each pair of text colour
+ * and background has a contrast of at least 4.5.
+ */
 
 export const STYLE = `
 :host { display: block; margin: 1em 0; container: editor / inline-size;
@@ -63,7 +66,7 @@ form input { flex: 1; min-width: 8em; }
 :host([layout=split]) .shown { display: flex; flex-direction: column; min-height: 16em; }
 :host([layout=split]) .canvas { flex: none; align-self: center; }
 :host([layout=split]) .output { flex: 1; }
-:host([layout=split]:not([data-state])) .output:empty::before { content: "Press Run: what the program prints and draws appears here."; color: var(--quiet); font: 15px/1.5 system-ui, sans-serif; }
+:host([layout=split]:not([data-state])) .output:empty::before { content: "Press Run to see the program's output and drawings here."; color: var(--quiet); font: 15px/1.5 system-ui, sans-serif; }
 @container editor (min-width: 800px) {
   :host([layout=split]) .frame { display: grid; height: 100%; grid: "bar bar" auto "tabs shown" auto "code shown" minmax(0, 1fr) / minmax(0, 1fr) minmax(0, 1fr); }
   :host([layout=split]) .bar { grid-area: bar; }

@@ -1,53 +1,68 @@
-/** A program's tables: as text throughout, and never more of one than a page bears. */
+/** Creates the elements for a program's tables. All content is text, and large tables are cut. */
 
 import type { Message } from "../client/index.js";
-import { make } from "./make.js";
+import { createElement } from "./create-element.js";
 
-/** How many rows, columns and cells of a table are shown. */
-const ROWS_MAX = 200;
-const COLUMNS_MAX = 50;
-const CELLS_MAX = 4000;
-/** What a cell counts for among the characters that are kept, and a table at least. */
+/** The number of rows, columns and cells of a table that are shown. */
+const MAX_ROWS = 200;
+const MAX_COLUMNS = 50;
+const MAX_CELLS = 4000;
+/** The cost of a cell, and the least cost of a table, in characters of the output that is kept. */
 const CELL_COST = 40;
-const COST_MIN = 20_000;
+const MIN_COST = 20_000;
 
-const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
+const arrayOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
 
-/** What JSON says, as text. */
-function words(value: unknown): string {
+/** The text for the value of a cell. */
+function cellText(value: unknown): string {
   if (value === null || value === undefined) return "";
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-/** How many rows and columns of it show. */
-function shown({ columns, rows }: Message): [rows: number, columns: number] {
-  const wide = Math.max(list(columns).length, list(list(rows)[0]).length, 1);
-  const across = Math.min(wide, COLUMNS_MAX);
-  return [Math.min(list(rows).length, ROWS_MAX, Math.floor(CELLS_MAX / across)), across];
+/** The number of rows and columns that are shown. */
+function shownSize({ columns, rows }: Message): [rows: number, columns: number] {
+  const width = Math.max(arrayOf(columns).length, arrayOf(arrayOf(rows)[0]).length, 1);
+  const columnCount = Math.min(width, MAX_COLUMNS);
+  const rowsInLimit = Math.floor(MAX_CELLS / columnCount);
+  return [Math.min(arrayOf(rows).length, MAX_ROWS, rowsInLimit), columnCount];
 }
 
-/** What a `table` message counts for among the characters that are kept. */
+/** The cost of a `table` message, in characters of the output that is kept. */
 export function tableCost(message: Message): number {
-  const [down, across] = shown(message);
-  return Math.max(COST_MIN, CELL_COST * down * across);
+  const [rowCount, columnCount] = shownSize(message);
+  return Math.max(MIN_COST, CELL_COST * rowCount * columnCount);
 }
 
-/** A `table` message as a table; where it is not whole, that is said. */
-export function table(message: Message): HTMLTableElement {
+/** Creates the element for a `table` message. A caption tells if rows or columns are missing. */
+export function createTable(message: Message): HTMLTableElement {
   const { columns, rows, index } = message;
-  const [down, across] = shown(message);
-  const labels = list(index);
-  const head = make("tr", {}, ...(labels.length ? [make("td")] : []));
-  for (const name of list(columns).slice(0, across)) head.append(make("th", { scope: "col" }, words(name)));
-  const body = make("tbody");
-  for (const [at, row] of list(rows).slice(0, down).entries()) {
-    const label = labels.length ? [make("th", { scope: "row" }, words(labels[at]))] : [];
-    body.append(make("tr", {}, ...label, ...list(row).slice(0, across).map((value) => make("td", {}, words(value)))));
+  const [rowCount, columnCount] = shownSize(message);
+  const labels = arrayOf(index);
+  const head = createElement("tr", {}, ...(labels.length ? [createElement("td")] : []));
+  for (const name of arrayOf(columns).slice(0, columnCount)) {
+    head.append(createElement("th", { scope: "col" }, cellText(name)));
   }
-  const made = make("table", {}, make("thead", {}, head), body);
-  const all = (total: unknown, sent: unknown) => (typeof total === "number" ? total : list(sent).length);
-  const cut = [[down, all(message.total_rows, rows), "rows"], [Math.min(across, list(columns).length), all(message.total_columns, columns), "columns"]] as const;
-  const missing = cut.filter(([there, total]) => there < total).map(([there, total, what]) => `${there} of ${total} ${what}`);
-  if (missing.length) made.prepend(make("caption", {}, missing.join(", ")));
-  return made;
+  const body = createElement("tbody");
+  for (const [at, row] of arrayOf(rows).slice(0, rowCount).entries()) {
+    const line = createElement("tr");
+    if (labels.length) line.append(createElement("th", { scope: "row" }, cellText(labels[at])));
+    for (const value of arrayOf(row).slice(0, columnCount)) {
+      line.append(createElement("td", {}, cellText(value)));
+    }
+    body.append(line);
+  }
+  const table = createElement("table", {}, createElement("thead", {}, head), body);
+  // A program that sends a part of a table tells the size of the whole table.
+  const total = (stated: unknown, sent: unknown) =>
+    typeof stated === "number" ? stated : arrayOf(sent).length;
+  const shownColumns = Math.min(columnCount, arrayOf(columns).length);
+  const counts = [
+    [rowCount, total(message.total_rows, rows), "rows"],
+    [shownColumns, total(message.total_columns, columns), "columns"],
+  ] as const;
+  const missing = counts
+    .filter(([shown, all]) => shown < all)
+    .map(([shown, all, unit]) => `${shown} of ${all} ${unit}`);
+  if (missing.length) table.prepend(createElement("caption", {}, missing.join(", ")));
+  return table;
 }

@@ -1,25 +1,27 @@
-/** Every example of the documents is run as it is written. */
+/** Runs every example of the documents unchanged. */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
-import { bench, open, source } from "./harness.js";
+import { setUp, open, source } from "./harness.js";
 
-/** The blocks of a document that are in this language, for this server. */
+/** The code blocks in one language of a document, with the address of this server. */
 function blocks(name: string, language: string, server: string): string[] {
   const text = readFileSync(source(name), "utf8").replaceAll("http://127.0.0.1:8000", server);
-  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"))].map((match) => match[1] as string);
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"))].map(
+    (match) => match[1] as string,
+  );
 }
 
-test("the pages of docs/embedding.md", async (t) => {
-  const { server, pages, context } = await bench(t);
+test("the pages of docs/embedding.md work", async (t) => {
+  const { server, pages, context } = await setUp(t);
   const shown: string[] = [];
   for (const block of blocks("docs/embedding.md", "html", server.url)) {
     const page = await open(t, context, "about:blank");
-    const said = block.includes("console.log") ? page.waitForEvent("console") : undefined;
-    await page.goto(pages.put(block));
-    if (said) {
-      shown.push((await said).text());
+    const logged = block.includes("console.log") ? page.waitForEvent("console") : undefined;
+    await page.goto(pages.add(block));
+    if (logged) {
+      shown.push((await logged).text());
       continue;
     }
     await page.click(".run");
@@ -27,19 +29,29 @@ test("the pages of docs/embedding.md", async (t) => {
     await page.locator(".output").filter({ hasText: /./ }).waitFor();
     shown.push((await page.textContent(".output")) ?? "");
   }
-  assert.deepEqual(shown, ["hello, world!\n", "some data\n", "42\n", "hello, world!\n", "a note: C4", "right"]);
+  assert.deepEqual(shown, [
+    "hello, world!\n",
+    "some data\n",
+    "42\n",
+    "hello, world!\n",
+    "a note: C4",
+    "right",
+  ]);
 });
 
-test("the programs of docs/client.md", async (t) => {
-  const { server, pages, context } = await bench(t);
+test("the programs of docs/client.md work", async (t) => {
+  const { server, pages, context } = await setUp(t);
   const shown: string[][] = [];
   for (const block of blocks("docs/client.md", "js", server.url)) {
     const page = await open(t, context, "about:blank");
-    const said: string[] = [];
-    page.on("console", (message) => said.push(message.text()));
-    await page.goto(pages.put(`<script type="module">${block}\ndocument.title = "done";</script>`));
+    const logged: string[] = [];
+    page.on("console", (message) => logged.push(message.text()));
+    await page.goto(pages.add(`<script type="module">${block}\ndocument.title = "done";</script>`));
     await page.waitForFunction(() => document.title === "done");
-    shown.push(said);
+    shown.push(logged);
   }
-  assert.deepEqual(shown, [["42\n", "exit status 0"], ["name? hello Ada\n", "0"]]);
+  assert.deepEqual(shown, [
+    ["42\n", "exit status 0"],
+    ["name? hello Ada\n", "0"],
+  ]);
 });

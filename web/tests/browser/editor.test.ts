@@ -1,29 +1,35 @@
-/** `<live-code>`, and pages made live by one tag. */
+/** The element `<live-code>`, and pages whose `<pre>` elements become editors. */
 
 import assert from "node:assert/strict";
 import test, { type TestContext } from "node:test";
 import type { Page } from "playwright-core";
-import { axe, bench, open } from "./harness.js";
+import { findAxeViolations, setUp, open } from "./harness.js";
 
-const tag = (server: string, attributes = "") => `<html lang="en"><meta name="color-scheme" content="light dark"><title>A page</title><script src="${server}/static/livecode.js" ${attributes}></script>`;
+const tag = (server: string, attributes = "") =>
+  `<html lang="en"><meta name="color-scheme" content="light dark"><title>A page</title><script src="${server}/static/livecode.js" ${attributes}></script>`;
 const output = (page: Page) => page.locator("live-code .output");
-const ended = (page: Page, words: string) => page.locator("live-code .status").filter({ hasText: words }).waitFor();
+const waitForStatus = (page: Page, text: string) =>
+  page.locator("live-code .status").filter({ hasText: text }).waitFor();
 
-async function begin(t: TestContext, body: string, attributes = "") {
-  const { server, pages, context } = await bench(t);
-  const page = await open(t, context, pages.put(`${tag(server.url, attributes)}<main>${body}</main>`));
+async function setUpPage(t: TestContext, body: string, attributes = "") {
+  const { server, pages, context } = await setUp(t);
+  const page = await open(
+    t,
+    context,
+    pages.add(`${tag(server.url, attributes)}<main>${body}</main>`),
+  );
   await page.locator("live-code .run").first().waitFor();
   return { server, page, context };
 }
 
-test("an editor runs, asks, colours, and says how it ended", async (t) => {
+test("an editor shows coloured output, asks for input, and describes the program's end", async (t) => {
   const code = `
     <live-code runtime="python">
       name = input("name? ")
       print(f"\\x1b[32mhello\\x1b[0m {name} &lt;b&gt;")
       raise SystemExit(3)
     </live-code>`;
-  const { page } = await begin(t, code);
+  const { page } = await setUpPage(t, code);
   await page.locator(".cm-content .tok-keyword").filter({ hasText: "raise" }).waitFor();
   const began = Date.now();
   await page.click("live-code .run");
@@ -31,32 +37,36 @@ test("an editor runs, asks, colours, and says how it ended", async (t) => {
   t.diagnostic(`from click to first output: ${Date.now() - began} ms`);
   await page.getByLabel("Input for the program").fill("Ada");
   await page.keyboard.press("Enter");
-  await ended(page, "ended with exit status 3");
+  await waitForStatus(page, "ended with exit status 3");
   await output(page).filter({ hasText: "Ada <b>" }).waitFor();
   assert.equal(await output(page).textContent(), "name? Ada\nhello Ada <b>\n");
   assert.equal(await page.textContent("live-code .output .green"), "hello");
   assert.equal(await page.isVisible("live-code form"), false);
 });
 
-test("an editor stops, runs what is written, and resets", async (t) => {
-  const { page, server } = await begin(t, "<live-code>import time\nprint('up')\ntime.sleep(60)</live-code>");
+test("an editor stops a program, runs the edited code, and resets it", async (t) => {
+  const { page, server } = await setUpPage(
+    t,
+    "<live-code>import time\nprint('up')\ntime.sleep(60)</live-code>",
+  );
   await page.click("live-code .run");
   await output(page).filter({ hasText: "up" }).waitFor();
   await page.click("live-code .stop");
-  await ended(page, "stopped");
+  await waitForStatus(page, "stopped");
   await page.locator(".cm-content").fill("print('mine')");
   await page.keyboard.press("Control+Enter");
-  await ended(page, "finished");
+  await waitForStatus(page, "finished");
   assert.equal(await output(page).textContent(), "mine\n");
   await page.click("live-code .reset");
   assert.match((await page.locator(".cm-content").textContent()) ?? "", /^import time/);
-  for (let left = -1; left !== 0; left = (await server.sessions()).length); // nothing of it is kept
+  // The server keeps no session.
+  for (let left = -1; left !== 0; left = (await server.sessions()).length);
 });
 
-test("several files are tabs, and all of them are sent", async (t) => {
+test("several files become tabs, and all files are sent", async (t) => {
   const files = `<live-code><pre data-filename="main.py">import other\nprint(other.n, open("data.txt").read())</pre>
     <pre data-filename="other.py">n = 1</pre><pre data-filename="data.txt">data</pre></live-code>`;
-  const { page } = await begin(t, files);
+  const { page } = await setUpPage(t, files);
   await page.getByRole("tab", { name: "other.py" }).click();
   await page.locator(".cm-content").fill("n = 2");
   await page.keyboard.press("Escape");
@@ -64,11 +74,11 @@ test("several files are tabs, and all of them are sent", async (t) => {
   await page.keyboard.press("ArrowRight");
   assert.equal(await page.locator(".cm-content").textContent(), "data");
   await page.click("live-code .run");
-  await ended(page, "finished");
+  await waitForStatus(page, "finished");
   assert.equal(await output(page).textContent(), "2 data\n");
 });
 
-test("a ball is moved with the mouse, on its own layer", async (t) => {
+test("a ball follows the mouse, on a layer of its own", async (t) => {
   const code = `
 import livecode
 draw = lambda shape, *args, **more: livecode.send("draw", shape=shape, args=args, **more)
@@ -84,18 +94,22 @@ for event in livecode.events():
 livecode.send("table", columns=["n"], rows=[["<b>"]])
 livecode.send("image", mimetype="text/html", data="eA==")
 `;
-  const { page } = await begin(t, `<live-code>${code.replaceAll("<", "&lt;")}</live-code>`);
+  const { page } = await setUpPage(t, `<live-code>${code.replaceAll("<", "&lt;")}</live-code>`);
   await page.click("live-code .run");
   const canvas = page.locator("live-code .canvas canvas").first();
   await canvas.waitFor();
-  await page.waitForFunction(() => document.querySelector("live-code")?.shadowRoot?.querySelector("canvas")?.width === 200);
+  await page.waitForFunction(
+    () => document.querySelector("live-code")?.shadowRoot?.querySelector("canvas")?.width === 200,
+  );
   const place = await canvas.boundingBox();
   assert.ok(place);
   for (const x of [20, 60, 100]) await page.mouse.move(place.x + x, place.y + 50);
   const colour = (layer: number, x: number) =>
     page.waitForFunction(
       ([layer, x]) => {
-        const canvas = document.querySelector("live-code")?.shadowRoot?.querySelectorAll("canvas")[layer as number];
+        const canvas = document.querySelector("live-code")?.shadowRoot?.querySelectorAll("canvas")[
+          layer as number
+        ];
         const data = canvas?.getContext("2d")?.getImageData(x as number, 50, 1, 1).data;
         return data?.[3] && [...data];
       },
@@ -104,12 +118,12 @@ livecode.send("image", mimetype="text/html", data="eA==")
   assert.deepEqual(await (await colour(1, 100)).jsonValue(), [255, 0, 0, 255]);
   assert.deepEqual(await (await colour(0, 100)).jsonValue(), [0, 0, 255, 255]);
   await page.mouse.click(place.x + 100, place.y + 50);
-  await ended(page, "finished");
+  await waitForStatus(page, "finished");
   assert.equal(await page.locator("live-code .output td").textContent(), "<b>");
   assert.equal(await page.locator("live-code .output img").count(), 0);
 });
 
-test("the canvas of python-canvas is drawn, and answers the mouse and the keys", async (t) => {
+test("a python-canvas program draws, and reacts to the mouse and the keys", async (t) => {
   const code = `
 size(200, 100)
 fill("rgb(0,0,255)")
@@ -129,14 +143,19 @@ def key(name):
 
 run()
 `;
-  const { page } = await begin(t, `<live-code runtime="python-canvas">${code}</live-code>`);
+  const { page } = await setUpPage(t, `<live-code runtime="python-canvas">${code}</live-code>`);
   await page.click("live-code .run");
   const canvas = page.locator("live-code .canvas canvas").first();
   const colour = (x: number, expected: number[]) =>
     page.waitForFunction(
       ([x, expected]) => {
         const canvas = document.querySelector("live-code")?.shadowRoot?.querySelector("canvas");
-        return canvas?.getContext("2d")?.getImageData(x as number, 50, 1, 1).data.join() === expected;
+        return (
+          canvas
+            ?.getContext("2d")
+            ?.getImageData(x as number, 50, 1, 1)
+            .data.join() === expected
+        );
       },
       [x, expected.join()],
     );
@@ -145,11 +164,11 @@ run()
   await canvas.click({ position: { x: 50, y: 50 }, force: true });
   await colour(50, [0, 255, 0, 255]);
   await page.keyboard.press("ArrowLeft");
-  await ended(page, "finished");
+  await waitForStatus(page, "finished");
   assert.equal(await output(page).textContent(), "ArrowLeft\n");
 });
 
-test("an animation keeps up with the display", async (t) => {
+test("an animation is drawn with more than 30 frames", async (t) => {
   const code = `
 import livecode, time
 for n in range(180):
@@ -158,9 +177,9 @@ for n in range(180):
     livecode.send("draw", shape="frame", args=[])
     time.sleep(1 / 60)
 `;
-  const { page } = await begin(t, `<live-code>${code}</live-code>`);
+  const { page } = await setUpPage(t, `<live-code>${code}</live-code>`);
   await page.evaluate(() => {
-    // Counts the pictures that the page really drew.
+    // Counts the frames in which the page draws.
     const own = CanvasRenderingContext2D.prototype.stroke;
     const times = new Set<number>();
     CanvasRenderingContext2D.prototype.stroke = function (this: CanvasRenderingContext2D) {
@@ -171,15 +190,15 @@ for n in range(180):
   });
   const began = Date.now();
   await page.click("live-code .run");
-  await ended(page, "finished");
+  await waitForStatus(page, "finished");
   const pictures = await page.evaluate(() => (window as unknown as { pictures: number }).pictures);
   t.diagnostic(`${pictures} pictures in ${Date.now() - began} ms of a program that sends 180`);
   assert.ok(pictures > 30, `${pictures} pictures`);
 });
 
-test("one tag makes a page of plain <pre> live", async (t) => {
+test("one script tag turns plain <pre> elements into editors", async (t) => {
   const body = `<pre>print(1 + 1)</pre><p>and</p><pre><code class="language-bash">echo $((2 + 3))</code></pre>`;
-  const { page } = await begin(t, body, `data-runtime="python"`);
+  const { page } = await setUpPage(t, body, `data-runtime="python"`);
   const editors = page.locator("live-code");
   assert.equal(await editors.count(), 2);
   for (const [index, expected] of ["2\n", "5\n"].entries()) {
@@ -190,19 +209,25 @@ test("one tag makes a page of plain <pre> live", async (t) => {
   assert.equal(await page.locator("pre").count(), 0);
 });
 
-test("a reload takes up a program that is remembered", async (t) => {
+test("an editor with a resume name continues to show its program after a reload", async (t) => {
   const code = "import time\nfor n in range(30):\n    print(n)\n    time.sleep(0.1)";
-  const { page } = await begin(t, `<live-code resume="one">${code}</live-code>`);
+  const { page } = await setUpPage(t, `<live-code resume="one">${code}</live-code>`);
   await page.click("live-code .run");
   await output(page).filter({ hasText: "5\n" }).waitFor();
   await page.reload();
-  await ended(page, "finished");
+  await waitForStatus(page, "finished");
   await output(page).filter({ hasText: "29\n" }).waitFor();
-  assert.equal(await output(page).textContent(), Array.from({ length: 30 }, (_, n) => `${n}\n`).join(""));
+  assert.equal(
+    await output(page).textContent(),
+    Array.from({ length: 30 }, (_, n) => `${n}\n`).join(""),
+  );
 });
 
-test("a page that goes away takes its program along", async (t) => {
-  const { page, server } = await begin(t, "<live-code>import time\nprint('up')\ntime.sleep(60)</live-code>");
+test("leaving a page ends its program", async (t) => {
+  const { page, server } = await setUpPage(
+    t,
+    "<live-code>import time\nprint('up')\ntime.sleep(60)</live-code>",
+  );
   await page.click("live-code .run");
   await output(page).filter({ hasText: "up" }).waitFor();
   assert.equal((await server.sessions()).length, 1);
@@ -210,35 +235,43 @@ test("a page that goes away takes its program along", async (t) => {
   for (let left = -1; left !== 0; left = (await server.sessions()).length);
 });
 
-test("an editor lives under a strict policy", async (t) => {
-  const { server, pages, context } = await bench(t);
+test("an editor works under a strict Content-Security-Policy", async (t) => {
+  const { server, pages, context } = await setUp(t);
   const own = server.url;
   const policy = `default-src 'none'; script-src ${own}; connect-src ${own} ${own.replace("http", "ws")}; img-src data:; style-src 'none'`;
   const head = `<meta http-equiv="Content-Security-Policy" content="${policy}"><script src="${own}/static/livecode.js"></script>`;
-  const dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+  const dot =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
   const code = `import livecode\nlivecode.send("image", mimetype="image/png", data="${dot}")\nprint("\\x1b[31mred")`;
   const page = await context.newPage();
-  const faults: string[] = [];
-  page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
-  await page.goto(pages.put(`${head}<live-code>${code}</live-code>`));
+  const problems: string[] = [];
+  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+  await page.goto(pages.add(`${head}<live-code>${code}</live-code>`));
   await page.click("live-code .run");
-  await ended(page, "finished");
+  await waitForStatus(page, "finished");
   await output(page).filter({ hasText: "red" }).waitFor();
   const image = page.locator("live-code .output img");
-  assert.equal(await image.evaluate((image: HTMLImageElement) => image.decode().then(() => image.naturalWidth)), 1);
-  const colour = await page.locator("live-code .output .red").evaluate((element) => getComputedStyle(element).color);
-  assert.equal(colour, "rgb(179, 38, 30)", "its own style holds");
-  assert.deepEqual(faults, []);
+  assert.equal(
+    await image.evaluate((image: HTMLImageElement) =>
+      image.decode().then(() => image.naturalWidth),
+    ),
+    1,
+  );
+  const colour = await page
+    .locator("live-code .output .red")
+    .evaluate((element) => getComputedStyle(element).color);
+  assert.equal(colour, "rgb(179, 38, 30)", "the editor's own style applies");
+  assert.deepEqual(problems, []);
 });
 
-test("an editor has no fault that axe finds, in both colour schemes", async (t) => {
+test("axe finds no violation in an editor, in both colour schemes", async (t) => {
   const files = `<h1>A page</h1><live-code><pre data-filename="main.py"># words
 def f(x): return "text" + str(x + 1)
 print("out \\x1b[31mred\\x1b[0m \\x1b[32mgreen\\x1b[33myellow\\x1b[34mblue")
 import sys; print("err", file=sys.stderr)
 input("more? ")</pre><pre data-filename="b.py">b</pre></live-code>`;
-  const { page } = await begin(t, files);
+  const { page } = await setUpPage(t, files);
   await page.click("live-code .run");
   await output(page).filter({ hasText: "more?" }).waitFor();
-  assert.deepEqual(await axe(page), []);
+  assert.deepEqual(await findAxeViolations(page), []);
 });

@@ -1,4 +1,7 @@
-/** What the browser's tests share: the real server, a way to cut its connections, pages of another origin, a browser. */
+/**
+ * The set-up of the browser tests: the real server, a proxy that can cut connections, pages of
+ * another origin, and a browser.
+ */
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -7,26 +10,43 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createRequire } from "node:module";
-import { type AddressInfo, connect, createServer as createTcpServer, type Server as TcpServer, type Socket } from "node:net";
+import {
+  type AddressInfo,
+  connect,
+  createServer as createTcpServer,
+  type Server as TcpServer,
+  type Socket,
+} from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, type TestContext } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from "playwright-core";
 
-/** How long anything may take that a test waits for: generous, since it only matters when something is broken. */
-export const PATIENCE_MS = 30_000;
+/**
+ * The timeout of everything that a test waits for, in milliseconds. It only expires in failures.
+ */
+export const WAIT_TIMEOUT_MS = 30_000;
 
 const root = resolve(import.meta.dirname, "../../../..");
 const binary = process.env.LIVECODE_BINARY ?? join(root, "target/debug/livecode");
 
-/** A file of the sources. */
+/** The path of a file of the repository. */
 export const source = (name: string) => join(root, name);
 
 const port = (server: { address(): unknown }) => (server.address() as AddressInfo).port;
 
-/** The real server, with a data directory of its own; ended, with all it ran, after the test. */
+/**
+ * The real server, with a data directory of its own. After the test the server and the programs of
+ * its sessions are ended.
+ */
 export class LiveServer {
   private constructor(
     private child: ChildProcess,
@@ -46,33 +66,34 @@ export class LiveServer {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Kills it as a crash would; its programs run on. */
+  /** Kills the server with SIGKILL. Its programs keep running. */
   async kill(): Promise<void> {
     const gone = once(this.child, "exit");
     this.child.kill("SIGKILL");
     await gone;
   }
 
-  /** Asks it to stop, and waits until it has. */
+  /** Sends SIGTERM to the server, and waits until the server has ended. */
   async stop(): Promise<void> {
     const gone = once(this.child, "exit");
     this.child.kill("SIGTERM");
     await gone;
   }
 
-  /** Starts it again on the same data and port. */
-  async startAgain(): Promise<void> {
+  /** Starts the server again, with the same data directory and port. */
+  async restart(): Promise<void> {
     this.child = (await launch(this.data, this.port)).child;
   }
 
-  /** The sessions that it knows, as the local user sees them. */
+  /** The server's sessions, as the local user sees them. */
   async sessions(): Promise<{ id: string; state: string; outcome?: string }[]> {
     return (await (await fetch(`${this.url}/sessions`)).json()) as { id: string; state: string }[];
   }
 
   private async end(): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) {
-      for (const { id } of await this.sessions()) await fetch(`${this.url}/sessions/${id}`, { method: "DELETE" });
+      for (const { id } of await this.sessions())
+        await fetch(`${this.url}/sessions/${id}`, { method: "DELETE" });
       await this.kill();
     }
     await rm(this.data, { recursive: true, force: true });
@@ -81,14 +102,19 @@ export class LiveServer {
 
 async function launch(data: string, at: number): Promise<{ child: ChildProcess; port: number }> {
   const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${at}`, "--data-dir", data], {
-    env: { ...process.env, RUST_LOG: "error", LIVECODE_SERVER: undefined, LIVECODE_BINARY: undefined },
+    env: {
+      ...process.env,
+      RUST_LOG: "error",
+      LIVECODE_SERVER: undefined,
+      LIVECODE_BINARY: undefined,
+    },
     stdio: ["ignore", "pipe", "inherit"],
   });
   for await (const line of createInterface({ input: child.stdout })) {
     const found = /http:\/\/127\.0\.0\.1:(\d+)/.exec(line);
     if (found) return { child, port: Number(found[1]) };
   }
-  throw new Error(`${binary} ended without saying where it listens`);
+  throw new Error(`${binary} ended before it printed its address`);
 }
 
 async function listening<S extends TcpServer>(test: TestContext, server: S): Promise<S> {
@@ -98,33 +124,36 @@ async function listening<S extends TcpServer>(test: TestContext, server: S): Pro
   return server;
 }
 
-/** A way to a server that can be cut and shut, as a network is. */
-export class Gate {
+/** A TCP proxy in front of a server. It can cut connections and block new ones, like a network. */
+export class NetworkProxy {
   private readonly sockets = new Set<Socket>();
-  private isOpen = true;
-  /** How many connections were made through it. */
+  private isBlocked = false;
+  /** The number of connections that were made through the proxy. */
   count = 0;
 
   private constructor(private readonly server: TcpServer) {}
 
-  static async to(test: TestContext, target: number): Promise<Gate> {
-    const server = createTcpServer((near) => gate.pass(near, target));
-    const gate = new Gate(server);
+  static async start(test: TestContext, target: number): Promise<NetworkProxy> {
+    const server = createTcpServer((near) => proxy.forward(near, target));
+    const proxy = new NetworkProxy(server);
     await listening(test, server);
-    test.after(() => gate.cut());
-    return gate;
+    test.after(() => proxy.cut());
+    return proxy;
   }
 
   get url(): string {
     return `http://127.0.0.1:${port(this.server)}`;
   }
 
-  private pass(near: Socket, target: number): void {
+  private forward(near: Socket, target: number): void {
     near.on("error", () => {});
-    if (!this.isOpen) return void near.resetAndDestroy();
+    if (this.isBlocked) return void near.resetAndDestroy();
     this.count++;
     const far = connect(target, "127.0.0.1");
-    for (const [socket, other] of [[near, far], [far, near]] as const) {
+    for (const [socket, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
       this.sockets.add(socket);
       socket.on("error", () => {});
       socket.on("close", () => {
@@ -135,41 +164,46 @@ export class Gate {
     }
   }
 
-  /** Cuts every connection there is. */
+  /** Resets every connection. */
   cut(): void {
     for (const socket of this.sockets) socket.resetAndDestroy();
   }
 
-  /** Cuts every connection, and lets none through until it is opened again. */
-  shut(): void {
-    this.isOpen = false;
+  /** Resets every connection, and refuses new ones until `unblock` is called. */
+  block(): void {
+    this.isBlocked = true;
     this.cut();
   }
 
-  open(): void {
-    this.isOpen = true;
+  unblock(): void {
+    this.isBlocked = false;
   }
 }
 
-/** A server that knows v0.1 alone: the real one, without its sessions, and without CORS where they would be. */
-export async function oldServer(test: TestContext, target: number): Promise<string> {
+/**
+ * A server that only speaks v0.1: it forwards the real server's `/livecode`, and answers every
+ * other request with 404, without CORS headers.
+ */
+export async function startV01Server(test: TestContext, target: number): Promise<string> {
   const server = createServer((_, response) => response.writeHead(404).end("Not Found"));
   const sockets = new Set<Socket>();
   server.on("upgrade", (request, near: Socket) => {
     assert.equal(request.url, "/livecode");
     const far = connect(target, "127.0.0.1", () => {
-      const headers = request.rawHeaders.flatMap((name, at, all) => (at % 2 ? [] : [`${name}: ${all[at + 1]}`]));
+      const headers = request.rawHeaders.flatMap((name, at, all) =>
+        at % 2 ? [] : [`${name}: ${all[at + 1]}`],
+      );
       far.write(`GET /livecode HTTP/1.1\r\n${headers.join("\r\n")}\r\n\r\n`);
       far.pipe(near).pipe(far);
     });
-    for (const socket of [near, far]) socket.on("error", () => {}), sockets.add(socket);
+    for (const socket of [near, far]) (socket.on("error", () => {}), sockets.add(socket));
   });
   await listening(test, server);
   test.after(() => sockets.forEach((socket) => socket.destroy()));
   return `http://127.0.0.1:${port(server)}`;
 }
 
-/** Pages of another origin than the server's. */
+/** A web server with pages whose origin is not the server's. */
 export class Pages {
   private readonly texts = new Map<string, string>();
 
@@ -178,7 +212,9 @@ export class Pages {
   static async start(test: TestContext): Promise<Pages> {
     const answer = (request: IncomingMessage, response: ServerResponse) => {
       const text = pages.texts.get(request.url ?? "");
-      response.writeHead(text === undefined ? 404 : 200, { "Content-Type": "text/html; charset=utf-8" }).end(text);
+      response
+        .writeHead(text === undefined ? 404 : 200, { "Content-Type": "text/html; charset=utf-8" })
+        .end(text);
     };
     const server = createServer(answer);
     const pages = new Pages(server);
@@ -187,8 +223,8 @@ export class Pages {
     return pages;
   }
 
-  /** Puts a page up; returns its address. */
-  put(text: string): string {
+  /** Adds a page, and returns its address. */
+  add(text: string): string {
     const path = `/${this.texts.size + 1}`;
     this.texts.set(path, `<!doctype html><link rel="icon" href="data:,">${text}`);
     return `http://localhost:${port(this.server)}${path}`;
@@ -197,7 +233,7 @@ export class Pages {
 
 let browser: Promise<Browser> | undefined;
 
-// One for all tests of a file, with a fresh profile; each test has a context of its own in it.
+// The tests of a file share one browser with a fresh profile. Each test has a context of its own.
 before(() => {
   browser = chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -217,50 +253,59 @@ before(() => {
 });
 after(async () => (await browser)?.close());
 
-/** What one person's browser keeps, empty at first. */
-export async function startContext(test: TestContext, options: BrowserContextOptions = {}): Promise<BrowserContext> {
+/** Creates a browser context, which has the storage of one user and is empty at first. */
+export async function createContext(
+  test: TestContext,
+  options: BrowserContextOptions = {},
+): Promise<BrowserContext> {
   const context = await ((await browser) as Browser).newContext(options);
-  context.setDefaultTimeout(PATIENCE_MS);
+  context.setDefaultTimeout(WAIT_TIMEOUT_MS);
   test.after(() => context.close());
   return context;
 }
 
-/** Opens a page; an error that nobody catches on it fails the test. */
+/** Opens a page. An uncaught error on the page fails the test. */
 export async function open(test: TestContext, context: BrowserContext, url: string): Promise<Page> {
   const page = await context.newPage();
   const errors: Error[] = [];
   page.on("pageerror", (error) => errors.push(error));
-  test.after(() => assert.deepEqual(errors, [], "nothing goes wrong on the page"));
+  test.after(() => assert.deepEqual(errors, [], "the page has no errors"));
   await page.goto(url);
   return page;
 }
 
-/** What most tests need: a server, another origin's pages, a browser. */
-export async function bench(test: TestContext) {
+/** Sets up what most tests need: a server, pages of another origin, and a browser context. */
+export async function setUp(test: TestContext) {
   const server = await LiveServer.start(test);
-  const [pages, context] = await Promise.all([Pages.start(test), startContext(test)]);
+  const [pages, context] = await Promise.all([Pages.start(test), createContext(test)]);
   return { server, pages, context };
 }
 
-/** A page that has the classic script and, as `runOld(options)`, what gives all messages of one session. */
+/**
+ * A page with the classic script. Its function `runClassic(options)` runs a program and returns
+ * all messages of the session.
+ */
 export const classicPage = (server: string, body = "") => `
   <script src="${server}/static/livecode.js"></script>
   <script>
     var base_url = "${server}";
     var messages = [];
-    function runOld(options) {
+    function runClassic(options) {
       return new Promise((resolve) => {
-        const heard = [];
+        const received = [];
         new LiveCodeSession({ base_url, ...options, onMessage: (message) => {
-          heard.push(message);
+          received.push(message);
           messages.push(message);
-          if (["exitstatus", "error"].includes(message.msgtype)) resolve(heard);
+          if (["exitstatus", "error"].includes(message.msgtype)) resolve(received);
         } });
       });
     }
   </script>${body}`;
 
-/** A page that has the module as \`client\`, and notes what its session is told. */
+/**
+ * A page with the module as the global `client`, and with `hooks` that record their calls in
+ * `notes`.
+ */
 export const modulePage = (server: string) => `
   <script type="module">
     import * as client from "${server}/static/livecode-client.js";
@@ -278,86 +323,119 @@ export const modulePage = (server: string) => `
     document.title = "ready";
   </script>`;
 
-export async function openModule(test: TestContext, context: BrowserContext, url: string): Promise<Page> {
+export async function openModule(
+  test: TestContext,
+  context: BrowserContext,
+  url: string,
+): Promise<Page> {
   const page = await open(test, context, url);
   await page.waitForFunction(() => document.title === "ready");
   return page;
 }
 
-/** Opens the server's front page, and waits until a program can be run. What the browser complains of fails the test. */
-export async function openFront(test: TestContext, context: BrowserContext, url: string): Promise<Page> {
+/**
+ * Opens the server's front page, and waits until a program can be run. Errors in the browser's
+ * console and requests to other hosts fail the test.
+ */
+export async function openFrontPage(
+  test: TestContext,
+  context: BrowserContext,
+  url: string,
+): Promise<Page> {
   const page = await context.newPage();
-  const complaints: string[] = [];
-  page.on("pageerror", (error) => complaints.push(error.message));
+  const problems: string[] = [];
+  page.on("pageerror", (error) => problems.push(error.message));
   page.on("console", (message) => {
-    // Chromium itself tries to keep the style of highlighted text that is written over.
-    const isOwn = message.text().startsWith("Applying inline style violates");
-    if (message.type() === "error" && !isOwn) complaints.push(message.text());
+    // Chromium itself tries to keep the style of highlighted text that is replaced.
+    const isFromChromium = message.text().startsWith("Applying inline style violates");
+    if (message.type() === "error" && !isFromChromium) problems.push(message.text());
   });
   page.on("request", (request) => {
-    if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).host !== new URL(url).host) complaints.push(`it asks ${request.url()}`);
+    if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).host !== new URL(url).host)
+      problems.push(`the page requested ${request.url()}`);
   });
-  test.after(() => assert.deepEqual(complaints, [], "nothing goes wrong on the page"));
+  test.after(() => assert.deepEqual(problems, [], "the page has no errors"));
   await page.goto(url);
   await page.locator("live-code .run").waitFor();
   return page;
 }
 
-/** Puts a program in place of what stands in the front page's editor. */
-export async function write(page: Page, runtime: string, code: string): Promise<void> {
+/** Replaces the program in the front page's editor. */
+export async function writeProgram(page: Page, runtime: string, code: string): Promise<void> {
   await page.getByLabel("Language").selectOption(runtime);
-  // As a person does: what is selected behind the editor's back is no longer so when it draws itself anew, as it does once the language has come.
+  // The keyboard selects the text, as a user would. A selection made through the DOM would be lost
+  // when the editor redraws itself after the language has loaded.
   await page.locator(".cm-content").press("ControlOrMeta+a");
   await page.keyboard.insertText(code);
 }
 
 export const output = (page: Page) => page.locator("live-code .output");
 
-/** Waits until the status says so; where it never does, says how things stand instead. */
-export async function status(page: Page, words: string): Promise<void> {
+/** Waits until the editor's status contains `text`. The error describes the page's state. */
+export async function waitForStatus(page: Page, text: string): Promise<void> {
   try {
-    await page.locator("live-code .status").filter({ hasText: words }).waitFor();
+    await page.locator("live-code .status").filter({ hasText: text }).waitFor();
   } catch (error) {
-    const stands = page.evaluate(() => {
+    const state = page.evaluate(() => {
       const live = document.querySelector("live-code");
-      const said = (name: string) => live?.shadowRoot?.querySelector(name)?.textContent?.slice(-300);
-      return { state: live?.getAttribute("data-state"), status: said(".status"), output: said(".output") };
+      const textOf = (name: string) =>
+        live?.shadowRoot?.querySelector(name)?.textContent?.slice(-300);
+      return {
+        state: live?.getAttribute("data-state"),
+        status: textOf(".status"),
+        output: textOf(".output"),
+      };
     });
-    const hangs = setTimeout(5000, "a page that answers nothing", { ref: false });
-    throw new Error(`not "${words}" but ${JSON.stringify(await Promise.race([stands, hangs]))}`, { cause: error });
+    const timeout = setTimeout(5000, "a page that does not respond", { ref: false });
+    throw new Error(`not "${text}" but ${JSON.stringify(await Promise.race([state, timeout]))}`, {
+      cause: error,
+    });
   }
 }
 
-/** What axe finds wrong with a page, in both colour schemes. */
-export async function axe(page: Page): Promise<unknown[]> {
+/** The accessibility violations that axe finds on a page, in both colour schemes. */
+export async function findAxeViolations(page: Page): Promise<unknown[]> {
   const found: unknown[] = [];
   await page.evaluate(readFileSync(createRequire(import.meta.url).resolve("axe-core"), "utf8"));
   for (const colorScheme of ["light", "dark"] as const) {
     await page.emulateMedia({ colorScheme });
     const { violations, passes } = await page.evaluate(async () => {
       type Found = { id: string; nodes: { html: string; failureSummary: string }[] };
-      const { axe } = window as unknown as { axe: { run(): Promise<{ violations: Found[]; passes: unknown[] }> } };
+      const { axe } = window as unknown as {
+        axe: { run(): Promise<{ violations: Found[]; passes: unknown[] }> };
+      };
       return axe.run();
     });
     assert.ok(passes.length > 15, String(passes.length));
-    found.push(...violations.map(({ id, nodes }) => [colorScheme, id, ...nodes.map((node) => `${node.html} ${node.failureSummary}`)]));
+    found.push(
+      ...violations.map(({ id, nodes }) => [
+        colorScheme,
+        id,
+        ...nodes.map((node) => `${node.html} ${node.failureSummary}`),
+      ]),
+    );
   }
   return found;
 }
 
-/** The front page of a server of its own. */
-export async function beginFront(t: TestContext, options = {}) {
+/** Starts a server and opens its front page. */
+export async function setUpFrontPage(t: TestContext, options = {}) {
   const server = await LiveServer.start(t);
-  const context = await startContext(t, options);
-  return { server, context, page: await openFront(t, context, `${server.url}/`) };
+  const context = await createContext(t, options);
+  return { server, context, page: await openFrontPage(t, context, `${server.url}/`) };
 }
 
-/** Waits until a place of the canvas has a colour. */
-export const colour = (page: Page, place: [x: number, y: number], expected: number[]) =>
+/** Waits until a pixel of the canvas has a colour. */
+export const waitForColour = (page: Page, place: [x: number, y: number], expected: number[]) =>
   page.waitForFunction(
     ([x, y, expected]) => {
       const canvas = document.querySelector("live-code")?.shadowRoot?.querySelector("canvas");
-      return canvas?.getContext("2d")?.getImageData(x as number, y as number, 1, 1).data.join() === expected;
+      return (
+        canvas
+          ?.getContext("2d")
+          ?.getImageData(x as number, y as number, 1, 1)
+          .data.join() === expected
+      );
     },
     [...place, expected.join()],
   );

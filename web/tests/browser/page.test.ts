@@ -3,17 +3,27 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Page } from "playwright-core";
-import { axe, beginFront as begin, colour, openFront, output, startContext, status, write } from "./harness.js";
+import {
+  findAxeViolations,
+  setUpFrontPage as setUp,
+  waitForColour,
+  openFrontPage,
+  output,
+  createContext,
+  waitForStatus,
+  writeProgram,
+} from "./harness.js";
 
-const example = (page: Page, title: string) => page.getByRole("group", { name: "Examples" }).getByRole("button", { name: title, exact: true });
+const example = (page: Page, title: string) =>
+  page.getByRole("group", { name: "Examples" }).getByRole("button", { name: title, exact: true });
 
-test("Python is there at once, and runs", async (t) => {
-  const { page } = await begin(t);
+test("Python is the default, and runs", async (t) => {
+  const { page } = await setUp(t);
   assert.equal(await page.getByLabel("Language").inputValue(), "python");
-  await write(page, "python", 'print("hello, world!")');
+  await writeProgram(page, "python", 'print("hello, world!")');
   const times: number[] = [];
   for (let n = 0; n < 5; n++) {
-    // Seen from within, so that what drives the browser is not counted.
+    // The time is measured in the page, so that it does not include the browser's remote control.
     times.push(
       await page.evaluate(async () => {
         const root = document.querySelector("live-code")?.shadowRoot as ShadowRoot;
@@ -31,53 +41,72 @@ test("Python is there at once, and runs", async (t) => {
         return performance.now() - began;
       }),
     );
-    await status(page, "finished");
+    await waitForStatus(page, "finished");
   }
-  t.diagnostic(`from click to first output of hello world: ${times.map((time) => Math.round(time)).join(", ")} ms`);
+  t.diagnostic(
+    `from click to first output of hello world: ${times.map((time) => Math.round(time)).join(", ")} ms`,
+  );
   assert.equal(await output(page).textContent(), "hello, world!\n");
 });
 
-test("a quiz is played with the keyboard alone", async (t) => {
-  const { page } = await begin(t);
+test("a quiz can be played with the keyboard only", async (t) => {
+  const { page } = await setUp(t);
   await example(page, "Quiz").focus();
   await page.keyboard.press("Enter");
   await page.locator(".cm-content").filter({ hasText: "questions" }).waitFor();
-  await page.keyboard.press("Control+Enter"); // from anywhere on the page
-  for (const [question, answer] of [["times 8?", "56"], ["sun?", "venus"], ["spider?", "8"]] as const) {
+  await page.keyboard.press("Control+Enter"); // The shortcut works anywhere on the page.
+  for (const [question, answer] of [
+    ["times 8?", "56"],
+    ["sun?", "venus"],
+    ["spider?", "8"],
+  ] as const) {
     await output(page).filter({ hasText: question }).waitFor();
     if (question === "times 8?") {
       await page.locator(".cm-content").focus();
       await page.keyboard.press("Escape");
-      // Out of the editor, over canvas and output, to the input.
-      while (!(await page.getByLabel("Input for the program").evaluate((input) => input.matches(":focus")))) await page.keyboard.press("Tab");
+      // Tab moves from the editor over canvas and output to the input.
+      while (
+        !(await page
+          .getByLabel("Input for the program")
+          .evaluate((input) => input.matches(":focus")))
+      )
+        await page.keyboard.press("Tab");
     }
     await page.keyboard.type(answer);
     await page.keyboard.press("Enter");
   }
-  await status(page, "finished");
+  await waitForStatus(page, "finished");
   await output(page).filter({ hasText: "You have 2 of 3 points." }).waitFor();
   assert.equal(await page.locator("live-code .output .green").first().textContent(), "Right!");
-  assert.equal(await page.evaluate(() => document.querySelector("live-code")?.shadowRoot?.activeElement?.className), "run");
+  assert.equal(
+    await page.evaluate(
+      () => document.querySelector("live-code")?.shadowRoot?.activeElement?.className,
+    ),
+    "run",
+  );
 });
 
-test("a program draws, and hears the mouse", async (t) => {
-  const { page } = await begin(t);
-  const code = 'size(200, 100)\nbackground("rgb(0,0,255)")\n@on_click\ndef click(x, y):\n    background("rgb(0,255,0)")\n    stop()\nrun()';
-  await write(page, "python-canvas", code);
+test("a program draws, and gets mouse events", async (t) => {
+  const { page } = await setUp(t);
+  const code =
+    'size(200, 100)\nbackground("rgb(0,0,255)")\n@on_click\ndef click(x, y):\n    background("rgb(0,255,0)")\n    stop()\nrun()';
+  await writeProgram(page, "python-canvas", code);
   await page.click("live-code .run");
-  await colour(page, [150, 50], [0, 0, 255, 255]);
+  await waitForColour(page, [150, 50], [0, 0, 255, 255]);
   await page.locator("live-code canvas").click({ position: { x: 50, y: 50 }, force: true });
-  await colour(page, [150, 50], [0, 255, 0, 255]);
-  await status(page, "finished");
+  await waitForColour(page, [150, 50], [0, 255, 0, 255]);
+  await waitForStatus(page, "finished");
 });
 
-test("every example does what it is there for", async (t) => {
-  const { page } = await begin(t);
+test("every example works", async (t) => {
+  const { page } = await setUp(t);
   const drawn = () =>
     page.waitForFunction(() => {
-      const canvases = document.querySelector("live-code")?.shadowRoot?.querySelectorAll("canvas") ?? [];
+      const canvases =
+        document.querySelector("live-code")?.shadowRoot?.querySelectorAll("canvas") ?? [];
       const colours = (canvas: HTMLCanvasElement) => {
-        const data = canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height).data ?? [];
+        const data =
+          canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height).data ?? [];
         return new Set(new Uint32Array(Uint8ClampedArray.from(data).buffer)).size;
       };
       return [...canvases].some((canvas) => colours(canvas) > 3);
@@ -85,20 +114,43 @@ test("every example does what it is there for", async (t) => {
   const stopped = async () => {
     await drawn();
     await page.click("live-code .stop");
-    await status(page, "stopped");
+    await waitForStatus(page, "stopped");
   };
-  const finished = () => status(page, "finished");
+  const finished = () => waitForStatus(page, "finished");
   const expected: [string, string, () => Promise<unknown>][] = [
     ["python", "Turtle", async () => [await finished(), await drawn()]],
     ["python", "Animation", stopped],
     ["python", "Mouse game", stopped],
-    ["python", "Music", async () => [await finished(), await output(page).filter({ hasText: "of music" }).waitFor()]],
-    ["python", "Plot", async () => [await finished(), await page.locator("live-code .output img").waitFor()]],
-    ["python", "Table", async () => [await finished(), await page.locator("live-code td").filter({ hasText: "Jupiter" }).waitFor()]],
-    ["javascript", "Hello", async () => [await finished(), await output(page).filter({ hasText: "Hello 3" }).waitFor()]],
+    [
+      "python",
+      "Music",
+      async () => [await finished(), await output(page).filter({ hasText: "of music" }).waitFor()],
+    ],
+    [
+      "python",
+      "Plot",
+      async () => [await finished(), await page.locator("live-code .output img").waitFor()],
+    ],
+    [
+      "python",
+      "Table",
+      async () => [
+        await finished(),
+        await page.locator("live-code td").filter({ hasText: "Jupiter" }).waitFor(),
+      ],
+    ],
+    [
+      "javascript",
+      "Hello",
+      async () => [await finished(), await output(page).filter({ hasText: "Hello 3" }).waitFor()],
+    ],
     ["javascript", "Animation", stopped],
     ["javascript", "Paint", stopped],
-    ["javascript", "Music", async () => [await finished(), await output(page).filter({ hasText: "5 bars" }).waitFor()]],
+    [
+      "javascript",
+      "Music",
+      async () => [await finished(), await output(page).filter({ hasText: "5 bars" }).waitFor()],
+    ],
   ];
   for (const [runtime, title, done] of expected) {
     await page.getByLabel("Language").selectOption(runtime);
@@ -106,12 +158,19 @@ test("every example does what it is there for", async (t) => {
     assert.equal(await example(page, title).getAttribute("aria-pressed"), "true");
     await page.click("live-code .run");
     await done();
-    assert.equal(await page.locator("live-code .stderr").allTextContents().then((all) => all.join("")), "", title);
+    assert.equal(
+      await page
+        .locator("live-code .stderr")
+        .allTextContents()
+        .then((all) => all.join("")),
+      "",
+      title,
+    );
   }
 });
 
-test("notes are played, and stop with the program's end being asked for", async (t) => {
-  const { page } = await begin(t);
+test("notes are played with their pitch and at their time", async (t) => {
+  const { page } = await setUp(t);
   await page.evaluate(() => {
     const notes: [number, number][] = [];
     const start = OscillatorNode.prototype.start;
@@ -128,81 +187,101 @@ livecode.send("play", note=["C4", "E4"], at=2)
 livecode.send("play", note="nothing")
 livecode.send("play", note="A5", at="soon", volume=9, wave="noise", duration=-1)
 print("played")`;
-  await write(page, "python", code);
+  await writeProgram(page, "python", code);
   await page.click("live-code .run");
-  await status(page, "finished");
-  const notes = await page.evaluate(() => (window as unknown as { notes: [number, number][] }).notes);
-  assert.deepEqual(notes.map(([hertz]) => hertz), [440, 262, 330, 880]);
+  await waitForStatus(page, "finished");
+  const notes = await page.evaluate(
+    () => (window as unknown as { notes: [number, number][] }).notes,
+  );
+  assert.deepEqual(
+    notes.map(([hertz]) => hertz),
+    [440, 262, 330, 880],
+  );
   const [first, chord, same] = notes.map(([, when]) => when) as [number, number, number];
   assert.equal(chord, same);
   assert.ok(Math.abs(chord - first - 2) < 1e-6, `${first} ${chord}`);
 });
 
-test("a link shares the code, and runs nothing by itself", async (t) => {
-  const { server, context, page } = await begin(t);
+test("a link contains the code, and runs nothing by itself", async (t) => {
+  const { server, context, page } = await setUp(t);
   const code = `# ${"ü".repeat(2000)}\nprint("shared")`;
-  await write(page, "python", code);
+  await writeProgram(page, "python", code);
   await page.click("#share");
   await page.locator("#share-dialog[open]").waitFor();
-  const link = await page.getByLabel("The code, as it stands").inputValue();
+  const link = await page.getByLabel("Link to the code as it is now").inputValue();
   assert.ok(link.startsWith(`${server.url}/#`) && link.length < 200, link);
-  assert.equal(await page.getByLabel("for those who watch").isVisible(), false, "nothing runs");
+  assert.equal(
+    await page.getByLabel("Link to watch the program").isVisible(),
+    false,
+    "there is no session to watch",
+  );
   await page.getByRole("button", { name: "Copy" }).first().click();
   await page.getByText("Copied.").waitFor();
   await page.keyboard.press("Escape");
 
-  const other = await openFront(t, await startContext(t), link);
+  const other = await openFrontPage(t, await createContext(t), link);
   await other.locator(".cm-content").filter({ hasText: 'print("shared")' }).waitFor();
   assert.deepEqual(await server.sessions(), []);
-  assert.equal(new URL(other.url()).hash, "", "what is written from now on is not the link's");
+  assert.equal(
+    new URL(other.url()).hash,
+    "",
+    "the address does not keep the link, because the code may be edited now",
+  );
   await other.click("live-code .run");
-  await status(other, "finished");
+  await waitForStatus(other, "finished");
   assert.equal(await output(other).textContent(), "shared\n");
 
-  const broken = await openFront(t, context, `${server.url}/#runtime=python&code=abc`);
+  const broken = await openFrontPage(t, context, `${server.url}/#runtime=python&code=abc`);
   await broken.getByText("This link is broken").waitFor();
 });
 
-test("a reload takes up the code and the program", async (t) => {
-  const { page } = await begin(t);
-  await write(page, "python", "import time\nfor n in range(40):\n    print(n)\n    time.sleep(0.1)");
+test("a reload restores the code and the session", async (t) => {
+  const { page } = await setUp(t);
+  await writeProgram(
+    page,
+    "python",
+    "import time\nfor n in range(40):\n    print(n)\n    time.sleep(0.1)",
+  );
   await page.click("live-code .run");
   await output(page).filter({ hasText: "5\n" }).waitFor();
   await page.reload();
-  await status(page, "finished");
-  assert.equal(await output(page).textContent(), Array.from({ length: 40 }, (_, n) => `${n}\n`).join(""));
+  await waitForStatus(page, "finished");
+  assert.equal(
+    await output(page).textContent(),
+    Array.from({ length: 40 }, (_, n) => `${n}\n`).join(""),
+  );
   await page.locator(".cm-content").filter({ hasText: "range(40)" }).waitFor();
   await page.reload();
-  await status(page, "finished");
+  await waitForStatus(page, "finished");
 });
 
-test("somebody else watches, and cannot meddle", async (t) => {
-  const { page } = await begin(t);
-  await write(page, "python", 'print("hello", input("name? "))');
+test("another user can watch a session, but not send anything to it", async (t) => {
+  const { page } = await setUp(t);
+  await writeProgram(page, "python", 'print("hello", input("name? "))');
   await page.click("live-code .run");
   await output(page).filter({ hasText: "name?" }).waitFor();
   await page.click("#share");
   await page.locator("#share-dialog[open]").waitFor();
-  const link = await page.getByLabel("for those who watch").inputValue();
+  const link = await page.getByLabel("Link to watch the program").inputValue();
   await page.keyboard.press("Escape");
-  const watcher = await openFront(t, await startContext(t), link);
+  const watcher = await openFrontPage(t, await createContext(t), link);
   await output(watcher).filter({ hasText: "name?" }).waitFor();
-  await status(watcher, "running, you watch");
+  await waitForStatus(watcher, "running, you are watching");
   assert.equal(await watcher.getByLabel("Input for the program").isVisible(), false);
   assert.equal(await watcher.locator("live-code .stop").isDisabled(), true);
   await watcher.locator(".cm-content").filter({ hasText: "hello" }).waitFor();
   await page.getByLabel("Input for the program").fill("Ada");
   await page.keyboard.press("Enter");
-  await status(watcher, "finished");
+  await waitForStatus(watcher, "finished");
   assert.equal(await output(watcher).textContent(), "name? hello Ada\n");
 });
 
-test("there is a way back into each session", async (t) => {
-  const { server, page } = await begin(t);
-  await write(page, "python", 'print("the first")\nprint(input())');
+test("every session of the list can be opened", async (t) => {
+  const { server, page } = await setUp(t);
+  await writeProgram(page, "python", 'print("the first")\nprint(input())');
   await page.click("live-code .run");
   await output(page).filter({ hasText: "the first" }).waitFor();
-  // One that this page knows nothing of.
+  // This session is created without the page.
   const made = await fetch(`${server.url}/sessions`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -213,32 +292,38 @@ test("there is a way back into each session", async (t) => {
   const rows = page.locator("#session-list li");
   await rows.filter({ hasText: "Bash" }).getByRole("button", { name: "Open" }).click();
   await output(page).filter({ hasText: "from elsewhere" }).waitFor();
-  await status(page, "finished");
+  await waitForStatus(page, "finished");
 
-  // The first was left alone, and is taken up with what it ran.
+  // The first session is still running. The page shows it together with its program.
   await page.click("#sessions");
   await rows.filter({ hasText: "running" }).getByRole("button", { name: "Open" }).click();
   await output(page).filter({ hasText: "the first" }).waitFor();
   await page.locator(".cm-content").filter({ hasText: "the first" }).waitFor();
   await page.getByLabel("Input for the program").fill("and last");
   await page.keyboard.press("Enter");
-  await status(page, "finished");
+  await waitForStatus(page, "finished");
 
   await page.click("#sessions");
   await rows.nth(1).waitFor();
   assert.equal(await rows.count(), 2);
   for (let left = 1; left >= 0; left--) {
     await rows.first().getByRole("button", { name: "Forget" }).click();
-    await page.waitForFunction((left) => document.querySelectorAll("#session-list li").length === left, left);
-    assert.match(await page.evaluate(() => document.activeElement?.textContent ?? ""), left ? /Forget/ : /Close/);
+    await page.waitForFunction(
+      (left) => document.querySelectorAll("#session-list li").length === left,
+      left,
+    );
+    assert.match(
+      await page.evaluate(() => document.activeElement?.textContent ?? ""),
+      left ? /Forget/ : /Close/,
+    );
   }
-  await page.getByText("There is none yet").waitFor();
+  await page.getByText("You have no sessions yet").waitFor();
   assert.deepEqual(await server.sessions(), []);
 });
 
-test("running again stops what ran, and what was written is found again", async (t) => {
-  const { server, page } = await begin(t);
-  await write(page, "python", "print('mine')\ninput()");
+test("another run stops the program before, and the user's draft is kept", async (t) => {
+  const { server, page } = await setUp(t);
+  await writeProgram(page, "python", "print('mine')\ninput()");
   await page.click("live-code .run");
   await output(page).filter({ hasText: "mine" }).waitFor();
   await page.keyboard.press("Control+Enter");
@@ -258,8 +343,8 @@ test("running again stops what ran, and what was written is found again", async 
   assert.ok((await server.sessions()).length >= 2);
 });
 
-test("what a program sends can do nothing to the page", async (t) => {
-  const { page } = await begin(t);
+test("a program's messages can execute nothing in the page and load nothing", async (t) => {
+  const { page } = await setUp(t);
   const code = `
 import base64, livecode
 evil = "<img src=x onerror=hacked()><script>hacked()</script>"
@@ -277,66 +362,100 @@ livecode.send("draw", shape="size", args=[1e9, -5])
 livecode.send("play", note=[["A4"], {}, 1e300], at=1e300, duration="x", volume={})
 livecode.send("location", href="http://127.0.0.1:9/")
 print("end")`;
-  await page.evaluate(() => Object.assign(window, { hacks: 0, hacked: () => (window as unknown as { hacks: number }).hacks++ }));
+  await page.evaluate(() =>
+    Object.assign(window, {
+      hacks: 0,
+      hacked: () => (window as unknown as { hacks: number }).hacks++,
+    }),
+  );
   const before = page.url();
-  await write(page, "python", code);
+  await writeProgram(page, "python", code);
   await page.click("live-code .run");
-  await status(page, "finished");
+  await waitForStatus(page, "finished");
   await output(page).filter({ hasText: "end" }).waitFor();
-  await page.waitForFunction(() => [...(document.querySelector("live-code")?.shadowRoot?.querySelectorAll("img") ?? [])].every((image) => image.complete));
+  await page.waitForFunction(() =>
+    [...(document.querySelector("live-code")?.shadowRoot?.querySelectorAll("img") ?? [])].every(
+      (image) => image.complete,
+    ),
+  );
   assert.equal(page.url(), before);
   assert.equal(await page.evaluate(() => (window as unknown as { hacks: number }).hacks), 0);
   assert.match((await output(page).textContent()) ?? "", /^<img src=x onerror=hacked\(\)>/);
-  assert.equal(await page.locator("live-code .output script, live-code .output [onerror], live-code .output img:not([src^='data:image/'])").count(), 0);
+  assert.equal(
+    await page
+      .locator(
+        "live-code .output script, live-code .output [onerror], live-code .output img:not([src^='data:image/'])",
+      )
+      .count(),
+    0,
+  );
 });
 
-test("axe finds no fault, in both colour schemes", async (t) => {
-  const { page } = await begin(t);
-  await write(page, "python", "# words\nprint('out \\x1b[31mred\\x1b[0m')\nimport sys; print('err', file=sys.stderr)\ninput('more? ')");
-  assert.deepEqual(await axe(page), []);
+test("axe finds no violation, in both colour schemes", async (t) => {
+  const { page } = await setUp(t);
+  await writeProgram(
+    page,
+    "python",
+    "# words\nprint('out \\x1b[31mred\\x1b[0m')\nimport sys; print('err', file=sys.stderr)\ninput('more? ')",
+  );
+  assert.deepEqual(await findAxeViolations(page), []);
   await page.click("live-code .run");
   await output(page).filter({ hasText: "more?" }).waitFor();
-  assert.deepEqual(await axe(page), []);
+  assert.deepEqual(await findAxeViolations(page), []);
   for (const dialog of ["share", "sessions"]) {
     await page.click(`#${dialog}`);
     if (dialog === "sessions") await page.locator("#session-list li").waitFor();
-    assert.deepEqual(await axe(page), [], dialog);
+    assert.deepEqual(await findAxeViolations(page), [], dialog);
     await page.getByRole("button", { name: "Close" }).click();
   }
 });
 
-test("on the smallest phone nothing is cut off, and a finger is a mouse", async (t) => {
-  const { page } = await begin(t, { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true });
-  const code = 'size(600, 300)\nbackground("rgb(0,0,255)")\n@on_mouse_down\ndef down(x, y):\n    print(x, y)\n    stop()\nrun()';
-  await write(page, "python-canvas", code);
+test("everything fits on a small phone, and touch acts as the mouse", async (t) => {
+  const { page } = await setUp(t, {
+    viewport: { width: 320, height: 640 },
+    hasTouch: true,
+    isMobile: true,
+  });
+  const code =
+    'size(600, 300)\nbackground("rgb(0,0,255)")\n@on_mouse_down\ndef down(x, y):\n    print(x, y)\n    stop()\nrun()';
+  await writeProgram(page, "python-canvas", code);
   await page.locator("live-code .run").tap();
-  await colour(page, [150, 50], [0, 0, 255, 255]);
+  await waitForColour(page, [150, 50], [0, 0, 255, 255]);
   const canvas = page.locator("live-code canvas").first();
   const place = await canvas.boundingBox();
   assert.ok(place && place.width < 320);
   await canvas.tap({ position: { x: place.width / 2, y: place.height / 2 }, force: true });
-  await status(page, "finished");
-  const [x, y] = ((await output(page).textContent()) ?? "").split(" ").map(Number) as [number, number];
+  await waitForStatus(page, "finished");
+  const [x, y] = ((await output(page).textContent()) ?? "").split(" ").map(Number) as [
+    number,
+    number,
+  ];
   assert.ok(Math.abs(x - 300) < 4 && Math.abs(y - 150) < 4, `${x} ${y}`);
   for (const element of ["html", "live-code"]) {
-    const [needed, there] = await page.locator(element).evaluate((one) => [one.scrollWidth, one.clientWidth] as const);
+    const [needed, there] = await page
+      .locator(element)
+      .evaluate((one) => [one.scrollWidth, one.clientWidth] as const);
     assert.ok(needed <= there, `${element} needs ${needed} of ${there} pixels`);
   }
 });
 
-test("a language that is not installed says what to do", async (t) => {
-  const { page } = await begin(t);
+test("a runtime that is not installed shows what to install", async (t) => {
+  const { page } = await setUp(t);
   await page.route("**/runtimes", async (route) => {
     const answer = await route.fetch();
     const runtimes = ((await answer.json()) as { name: string }[]).map((runtime) =>
-      runtime.name === "rust" ? { ...runtime, available: false, needs: "rustc is missing: apt-get install rustc" } : runtime,
+      runtime.name === "rust"
+        ? { ...runtime, available: false, needs: "rustc is missing: apt-get install rustc" }
+        : runtime,
     );
     await route.fulfill({ response: answer, json: runtimes });
   });
   await page.reload();
   await page.locator("live-code .run").waitFor();
   await page.getByLabel("Language").selectOption("rust");
-  await page.getByText("This machine cannot run Rust yet: rustc is missing: apt-get install rustc").waitFor();
+  await page
+    .getByText("This machine cannot run Rust yet: rustc is missing: apt-get install rustc")
+    .waitFor();
   await page.getByLabel("Language").selectOption("python");
   assert.equal(await page.locator("#notice").textContent(), "");
 });

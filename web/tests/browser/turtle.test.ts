@@ -1,21 +1,33 @@
-/** Python's own turtle programs, as pictures. `UPDATE=1` writes the references anew: look at them then. */
+/**
+ * Compares the drawings of Python's own turtle demos with reference pictures. `UPDATE=1`
+ * overwrites the references, which must then be checked by eye.
+ */
 
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import test from "node:test";
 import { setTimeout } from "node:timers/promises";
 import type { Page } from "playwright-core";
-import { LiveServer, openFront, source, startContext, status, write } from "./harness.js";
+import {
+  LiveServer,
+  openFrontPage,
+  source,
+  createContext,
+  waitForStatus,
+  writeProgram,
+} from "./harness.js";
 
 const DEMOS = ["bytedesign", "peace", "tree", "yinyang"];
-/** Which part of the pixels may differ. */
-const MOST = 0.01;
+/** The share of the pixels that may differ. */
+const MAX_DIFFERENCE = 0.01;
 const reference = (demo: string) => source(`web/tests/browser/turtles/${demo}.png`);
 
-/** What the canvas shows, all layers, 120 pixels wide, as a PNG. */
-function picture(page: Page): Promise<string> {
+/** A PNG of all layers of the canvas, scaled to a width of 120 pixels. */
+function takePicture(page: Page): Promise<string> {
   return page.evaluate(() => {
-    const layers = [...(document.querySelector("live-code")?.shadowRoot?.querySelectorAll("canvas") ?? [])];
+    const layers = [
+      ...(document.querySelector("live-code")?.shadowRoot?.querySelectorAll("canvas") ?? []),
+    ];
     const [first] = layers;
     if (!first) throw new Error("nothing was drawn");
     const small = document.createElement("canvas");
@@ -28,7 +40,7 @@ function picture(page: Page): Promise<string> {
   });
 }
 
-/** Which part of two pictures is plainly another colour. */
+/** The share of the pixels whose colours clearly differ. */
 function difference(page: Page, one: string, other: string): Promise<number> {
   return page.evaluate(
     async (sources) => {
@@ -48,8 +60,10 @@ function difference(page: Page, one: string, other: string): Promise<number> {
       if (!a || !b || a.width !== b.width || a.height !== b.height) return 1;
       let others = 0;
       for (let at = 0; at < a.data.length; at += 4) {
-        // Where lines are smoothed browsers differ a little.
-        const apart = [0, 1, 2, 3].some((part) => Math.abs((a.data[at + part] as number) - (b.data[at + part] as number)) > 64);
+        // Browsers differ a little in the smoothing of lines.
+        const apart = [0, 1, 2, 3].some(
+          (part) => Math.abs((a.data[at + part] as number) - (b.data[at + part] as number)) > 64,
+        );
         if (apart) others++;
       }
       return (4 * others) / a.data.length;
@@ -58,26 +72,30 @@ function difference(page: Page, one: string, other: string): Promise<number> {
   );
 }
 
-test("turtle's own demos draw what they are known to", async (t) => {
+test("turtle's own demos match their reference pictures", async (t) => {
   const server = await LiveServer.start(t);
-  const page = await openFront(t, await startContext(t), `${server.url}/`);
+  const page = await openFrontPage(t, await createContext(t), `${server.url}/`);
   const known = new Map<string, string>();
   for (const demo of DEMOS) {
-    await write(page, "python-canvas", `from turtledemo.${demo} import main\nmain()`);
+    await writeProgram(page, "python-canvas", `from turtledemo.${demo} import main\nmain()`);
     await page.click("live-code .run");
-    await status(page, "finished");
+    await waitForStatus(page, "finished");
     if (process.env.UPDATE) {
       await setTimeout(1000);
-      writeFileSync(reference(demo), Buffer.from((await picture(page)).replace(/^.*,/, ""), "base64"));
+      writeFileSync(
+        reference(demo),
+        Buffer.from((await takePicture(page)).replace(/^.*,/, ""), "base64"),
+      );
     }
     known.set(demo, `data:image/png;base64,${readFileSync(reference(demo), "base64")}`);
-    // What came last shows with the next picture of the browser.
+    // The last drawings are shown with the browser's next frame.
     let apart = 1;
-    for (const until = Date.now() + 5000; apart >= MOST && Date.now() < until; ) apart = await difference(page, await picture(page), known.get(demo) as string);
+    for (const until = Date.now() + 5000; apart >= MAX_DIFFERENCE && Date.now() < until;)
+      apart = await difference(page, await takePicture(page), known.get(demo) as string);
     t.diagnostic(`${demo}: ${(100 * apart).toFixed(2)}% of the pixels differ`);
-    assert.ok(apart < MOST, `${demo} is not as it was: ${apart}`);
+    assert.ok(apart < MAX_DIFFERENCE, `${demo} differs from its reference: ${apart}`);
   }
-  // The comparison tells pictures apart.
+  // The comparison detects different pictures.
   const [one, other] = [...known.values()] as [string, string];
-  assert.ok((await difference(page, one, other)) > 5 * MOST);
+  assert.ok((await difference(page, one, other)) > 5 * MAX_DIFFERENCE);
 });

@@ -1,13 +1,20 @@
-/** A world in which a session lives without network or clock: the test says what happens, and when. */
+/** Fakes of the network and the clock. A test decides what happens, and when. */
 
-import type { Answer, Asked, Environment, Socket, Store } from "../../src/client/environment.js";
+import type {
+  Environment,
+  HttpRequest,
+  HttpResponse,
+  Socket,
+  Store,
+} from "../../src/client/environment.js";
 import type { Message } from "../../src/client/index.js";
 
-/** The other end of a connection. */
-export class Wire implements Socket {
+/** A websocket whose server is the test. */
+export class FakeSocket implements Socket {
   onopen: (() => void) | null = null;
   onmessage: ((event: { data: unknown }) => void) | null = null;
   onclose: ((event: { code: number }) => void) | null = null;
+  /** The messages that the client has sent. */
   sent: Message[] = [];
   isClosed = false;
 
@@ -21,79 +28,84 @@ export class Wire implements Socket {
     this.isClosed = true;
   }
 
-  /** The server opens, greets and sends these. */
-  say(...messages: object[]): void {
+  /** Delivers messages from the server. */
+  receive(...messages: object[]): void {
     for (const message of messages) this.onmessage?.({ data: JSON.stringify(message) });
   }
 
+  /** Opens the websocket, and delivers the server's `welcome`. */
   welcome(): void {
     this.onopen?.();
-    this.say({ msgtype: "welcome" });
+    this.receive({ msgtype: "welcome" });
   }
 
-  /** It is cut. */
-  cut(code = 1006): void {
+  /** Closes the connection from the side of the server or the network. */
+  disconnect(code = 1006): void {
     this.onclose?.({ code });
   }
 }
 
-class Memory extends Map<string, string> implements Store {
+class MemoryStore extends Map<string, string> implements Store {
   getItem = (key: string) => this.get(key) ?? null;
   setItem = (key: string, value: string) => void this.set(key, value);
   removeItem = (key: string) => void this.delete(key);
 }
 
-export interface Request extends Asked {
+/** An HTTP request that the test answers. */
+export interface FakeRequest extends HttpRequest {
   url: string;
-  answer(status: number, body?: object, headers?: Record<string, string>): Promise<void>;
+  respond(status: number, body?: object, headers?: Record<string, string>): Promise<void>;
   fail(): Promise<void>;
 }
 
 export const DOCUMENT = {
   id: "0123",
-  links: { self: "http://live.example/sessions/0123", stream: "ws://live.example/sessions/0123/stream" },
+  links: {
+    self: "http://live.example/sessions/0123",
+    stream: "ws://live.example/sessions/0123/stream",
+  },
 };
 
-/** Lets everything run that waits for nothing but its turn. */
-export const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+/** Waits until all callbacks that are due now have run. */
+export const runPendingCallbacks = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-export class World implements Environment {
-  requests: Request[] = [];
-  wires: Wire[] = [];
-  lasting = new Memory();
-  tab = new Memory();
+export class FakeEnvironment implements Environment {
+  requests: FakeRequest[] = [];
+  sockets: FakeSocket[] = [];
+  lasting = new MemoryStore();
+  tab = new MemoryStore();
   base = undefined;
-  #now = 0;
-  #timers: { at: number; callback: () => void }[] = [];
-  #wakers = new Set<() => void>();
-  #count = 0;
+  #nowMs = 0;
+  #timers: { atMs: number; callback: () => void }[] = [];
+  #wakeListeners = new Set<() => void>();
+  #hexCount = 0;
 
-  fetch(url: string, asked: Asked): Promise<Answer> {
+  fetch(url: string, init: HttpRequest): Promise<HttpResponse> {
     return new Promise((resolve, reject) => {
       this.requests.push({
-        ...asked,
+        ...init,
         url,
-        answer(status, body = {}, headers = {}) {
+        respond(status, body = {}, headers = {}) {
           const get = (name: string) => headers[name] ?? null;
           resolve({ ok: status < 300, status, headers: { get }, json: async () => body });
-          return settle();
+          return runPendingCallbacks();
         },
         fail() {
           reject(new TypeError("Failed to fetch"));
-          return settle();
+          return runPendingCallbacks();
         },
       });
     });
   }
 
   open(url: string): Socket {
-    const wire = new Wire(url);
-    this.wires.push(wire);
-    return wire;
+    const socket = new FakeSocket(url);
+    this.sockets.push(socket);
+    return socket;
   }
 
   later(ms: number, callback: () => void): () => void {
-    const timer = { at: this.#now + ms, callback };
+    const timer = { atMs: this.#nowMs + ms, callback };
     this.#timers.push(timer);
     return () => void (this.#timers = this.#timers.filter((other) => other !== timer));
   }
@@ -101,45 +113,47 @@ export class World implements Environment {
   random = () => 0;
 
   hex(bytes: number): string {
-    return (++this.#count).toString(16).padStart(bytes * 2, "0");
+    return (++this.#hexCount).toString(16).padStart(bytes * 2, "0");
   }
 
   onWake(callback: () => void): () => void {
-    this.#wakers.add(callback);
-    return () => this.#wakers.delete(callback);
+    this.#wakeListeners.add(callback);
+    return () => this.#wakeListeners.delete(callback);
   }
 
-  /** How many sessions listen for the page to wake. */
-  get listeners(): number {
-    return this.#wakers.size;
+  /** The number of sessions that listen for the page to wake. */
+  get listenerCount(): number {
+    return this.#wakeListeners.size;
   }
 
   wake(): void {
-    for (const waker of this.#wakers) waker();
+    for (const listener of this.#wakeListeners) listener();
   }
 
-  /** Lets time pass; what is due happens. */
-  async pass(ms: number): Promise<void> {
-    const until = this.#now + ms;
+  /** Advances the clock, and calls the timers that become due. */
+  async advance(ms: number): Promise<void> {
+    const untilMs = this.#nowMs + ms;
     for (;;) {
-      const due = this.#timers.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0];
+      const due = this.#timers
+        .filter(({ atMs }) => atMs <= untilMs)
+        .sort((a, b) => a.atMs - b.atMs)[0];
       if (!due) break;
-      this.#now = due.at;
+      this.#nowMs = due.atMs;
       this.#timers = this.#timers.filter((timer) => timer !== due);
       due.callback();
-      await settle();
+      await runPendingCallbacks();
     }
-    this.#now = until;
-    await settle();
+    this.#nowMs = untilMs;
+    await runPendingCallbacks();
   }
 
-  /** The request made last. */
-  get request(): Request {
-    return this.requests.at(-1) as Request;
+  /** The last request. */
+  get request(): FakeRequest {
+    return this.requests.at(-1) as FakeRequest;
   }
 
-  /** The connection made last. */
-  get wire(): Wire {
-    return this.wires.at(-1) as Wire;
+  /** The last websocket. */
+  get socket(): FakeSocket {
+    return this.sockets.at(-1) as FakeSocket;
   }
 }

@@ -4,49 +4,70 @@ import test from "node:test";
 import { gzipSync } from "node:zlib";
 import { asProgram, asV01 } from "../../src/classic/session.js";
 import { textOf } from "../../src/client/index.js";
-import { Ansi } from "../../src/editor/ansi.js";
-import { ending } from "../../src/editor/words.js";
-import { fromFragment, pack, toFragment, unpack } from "../../src/page/front/share.js";
-import { frequency } from "../../src/page/music.js";
-import { Outbox, pieces } from "../../src/client/outbox.js";
+import { AnsiParser } from "../../src/editor/ansi.js";
+import { describeEnd } from "../../src/editor/describe-end.js";
+import { fromFragment, pack, toFragment, unpack } from "../../src/page/share.js";
+import { frequency } from "../../src/dom/music.js";
+import { Outbox, splitText } from "../../src/client/outbox.js";
 
 const built = new URL("../../../dist/", import.meta.url);
 const gzipped = (name: string) => gzipSync(readFileSync(new URL(name, built)), { level: 9 }).length;
 
 test("the built files are small", (t) => {
-  // What a browser loads for an editor of Python: the file, and the parts that it and its language name.
+  // The files that a browser loads for an editor of Python: the editor and all its imports.
   const parts = (name: string): string[] => {
     const text = readFileSync(new URL(name, built), "utf8");
-    const named = [...text.matchAll(/from\s*["'`]\.\/([\w-]+\.js)["'`]/g)].map((match) => match[1] as string);
+    const named = [...text.matchAll(/from\s*["'`]\.\/([\w-]+\.js)["'`]/g)].map(
+      (match) => match[1] as string,
+    );
     return [name, ...named.flatMap(parts)];
   };
-  const editor = [...new Set([...parts("livecode-editor.js"), ...parts("livecode-editor-python.js")])];
+  const editor = [
+    ...new Set([...parts("livecode-editor.js"), ...parts("livecode-editor-python.js")]),
+  ];
   assert.ok(editor.length > 2, editor.join());
   const page = ["page.html", "livecode-page.css", "livecode-page.js"];
-  for (const [names, max] of [[["livecode.js"], 8192], [["livecode-client.js"], 6144], [editor, 200 * 1024], [page, 12 * 1024]] as const) {
+  for (const [names, max] of [
+    [["livecode.js"], 8192],
+    [["livecode-client.js"], 6144],
+    [editor, 200 * 1024],
+    [page, 12 * 1024],
+  ] as const) {
     const bytes = names.reduce((sum, name) => sum + gzipped(name), 0);
     t.diagnostic(`${names.join(" + ")}: ${bytes} bytes gzipped`);
-    assert.ok(bytes <= max, `${names.join(" + ")} has ${bytes} bytes gzipped, and may have ${max}`);
+    assert.ok(
+      bytes <= max,
+      `${names.join(" + ")} has ${bytes} bytes gzipped, but may have at most ${max}`,
+    );
   }
 });
 
-test("colours are read wherever they are cut, and what is no colour is left out", () => {
+test("ANSI colours are parsed wherever the text is cut, and other sequences are left out", () => {
   const text = "a\x1b[31;1mred\x1b[0m b\x1b[2K\x1b[38;5;9mc\x1b[42md\x1b[49;22me";
-  const whole = new Ansi().read(text);
+  const whole = new AnsiParser().parse(text);
   assert.deepEqual(
     whole.map(({ text, styles }) => [text, styles.join(" ")]),
-    [["a", ""], ["red", "red bold"], [" b", ""], ["c", ""], ["d", "on-green"], ["e", ""]],
+    [
+      ["a", ""],
+      ["red", "red bold"],
+      [" b", ""],
+      ["c", ""],
+      ["d", "on-green"],
+      ["e", ""],
+    ],
   );
   for (let cut = 0; cut < text.length; cut++) {
-    const ansi = new Ansi();
-    const all = [...ansi.read(text.slice(0, cut)), ...ansi.read(text.slice(cut))];
-    const join = (pieces: typeof all) => pieces.flatMap(({ text, styles }) => [...text].map((one) => one + styles.join()));
+    const ansi = new AnsiParser();
+    const all = [...ansi.parse(text.slice(0, cut)), ...ansi.parse(text.slice(cut))];
+    const join = (pieces: typeof all) =>
+      pieces.flatMap(({ text, styles }) => [...text].map((one) => one + styles.join()));
     assert.deepEqual(join(all), join(whole), `cut at ${cut}`);
   }
 });
 
-test("how a program ended is said in words", () => {
-  const of = (exitstatus: number, reason?: string, isStopped = false) => ending({ msgtype: "exitstatus", exitstatus, reason }, 9.8, isStopped);
+test("the end of a program is described in words", () => {
+  const of = (exitstatus: number, reason?: string, isStopped = false) =>
+    describeEnd({ msgtype: "exitstatus", exitstatus, reason }, 9.8, isStopped);
   assert.equal(of(0), "finished");
   assert.equal(of(3), "ended with exit status 3");
   assert.equal(of(124, "timeout"), "stopped after 10 s");
@@ -55,39 +76,48 @@ test("how a program ended is said in words", () => {
   assert.match(of(137, "memory"), /memory/);
 });
 
-test("a text is cut into messages that each fit, between characters", () => {
+test("a text is split between characters into messages that each fit", () => {
   for (const text of ["", "a", "😀".repeat(30_000), "\u0001".repeat(30_000), "x".repeat(100_000)]) {
-    const all = [...pieces(text)];
+    const all = [...splitText(text)];
     assert.equal(all.join(""), text);
     for (const piece of all) {
-      assert.ok(JSON.stringify({ msgtype: "input", data: piece, eof: true, id: "x".repeat(30) }).length <= 65_536);
-      assert.ok(!/^[\udc00-\udfff]/.test(piece), "a torn pair");
+      assert.ok(
+        JSON.stringify({ msgtype: "input", data: piece, eof: true, id: "x".repeat(30) }).length <=
+          65_536,
+      );
+      assert.ok(!/^[\udc00-\udfff]/.test(piece), "a surrogate pair was split");
     }
   }
 });
 
-test("events that could not be sent yet may be told to make way, and nothing else is dropped", async () => {
+test("an unsent event may be replaced by the next event, and nothing else is dropped", async () => {
   const outbox = new Outbox("me");
-  const sent = outbox.add({ n: 1 }, { mark: "move" });
-  assert.equal(outbox.next().length, 1);
-  const dropped = [outbox.add({ n: 2 }, { mark: "move" }), outbox.add({ n: 3 }, { mark: "move" })];
+  const sent = outbox.add({ n: 1 }, { coalescingKey: "move" });
+  assert.equal(outbox.takeSendable().length, 1);
+  const dropped = [
+    outbox.add({ n: 2 }, { coalescingKey: "move" }),
+    outbox.add({ n: 3 }, { coalescingKey: "move" }),
+  ];
   void outbox.add({ n: 4 });
-  void outbox.add({ n: 5 }, { mark: "move" });
+  void outbox.add({ n: 5 }, { coalescingKey: "move" });
   await dropped[0];
-  const ids = [...outbox.next()].map((text) => JSON.parse(text));
-  assert.deepEqual(ids.map(({ n }) => n), [3, 4, 5]);
-  outbox.acknowledged("me-1");
+  const ids = [...outbox.takeSendable()].map((text) => JSON.parse(text));
+  assert.deepEqual(
+    ids.map(({ n }) => n),
+    [3, 4, 5],
+  );
+  outbox.acknowledge("me-1");
   await sent;
   assert.equal(outbox.size, 3);
 });
 
-test("so many are in flight at once, and so many are kept", async () => {
+test("the messages in flight and the messages in the queue are limited", async () => {
   const outbox = new Outbox("me");
   const all = Array.from({ length: 10_000 }, (_, n) => outbox.add({ n }));
-  assert.equal(outbox.next().length, 32);
-  assert.deepEqual(outbox.next(), []);
-  outbox.acknowledged("me-1");
-  assert.equal(JSON.parse(outbox.next()[0] ?? "").n, 32);
+  assert.equal(outbox.takeSendable().length, 32);
+  assert.deepEqual(outbox.takeSendable(), []);
+  outbox.acknowledge("me-1");
+  assert.equal(JSON.parse(outbox.takeSendable()[0] ?? "").n, 32);
   await all[0];
   all.push(outbox.add({}));
   await assert.rejects(outbox.add({}), /10000 messages wait/);
@@ -95,54 +125,91 @@ test("so many are in flight at once, and so many are kept", async () => {
   for (const one of all) one.catch(() => {});
 });
 
-test("bytes that are no text are shown as text all the same", () => {
+test("bytes that are not UTF-8 become replacement characters", () => {
   assert.equal(textOf({ msgtype: "write", data: "ŷ" }), "ŷ");
-  assert.equal(textOf({ msgtype: "write", data: "Y2Fmw6kg/w==", encoding: "base64" }), "café \ufffd");
+  assert.equal(
+    textOf({ msgtype: "write", data: "Y2Fmw6kg/w==", encoding: "base64" }),
+    "café \ufffd",
+  );
 });
 
-test("an old page sees what v0.1 would have sent", () => {
+test("messages are converted to those of v0.1", () => {
   const cases: [object, object | undefined][] = [
-    [{ msgtype: "write", file: "stderr", data: "/w==", encoding: "base64", seq: 1 }, { msgtype: "write", file: "stderr", data: "\ufffd" }],
-    [{ msgtype: "exitstatus", exitstatus: 137, reason: "memory", seq: 9 }, { msgtype: "exitstatus", exitstatus: 137 }],
-    [{ msgtype: "draw", shape: "circle", reason: "mine", seq: 2 }, { msgtype: "draw", shape: "circle", reason: "mine" }],
+    [
+      { msgtype: "write", file: "stderr", data: "/w==", encoding: "base64", seq: 1 },
+      { msgtype: "write", file: "stderr", data: "\ufffd" },
+    ],
+    [
+      { msgtype: "exitstatus", exitstatus: 137, reason: "memory", seq: 9 },
+      { msgtype: "exitstatus", exitstatus: 137 },
+    ],
+    [
+      { msgtype: "draw", shape: "circle", reason: "mine", seq: 2 },
+      { msgtype: "draw", shape: "circle", reason: "mine" },
+    ],
     [{ msgtype: "gap", from: 1, to: 2 }, undefined],
     [{ msgtype: "waiting", seq: 3 }, undefined],
   ];
   for (const [message, expected] of cases) assert.deepEqual(asV01(message as never), expected);
 });
 
-test("an old page's program has v0.1's clock, and no input but what it brings", () => {
+test("a program of a v0.1 page has v0.1's time limit, and no input except its own", () => {
   const base = { runtime: "python", code: "x" };
   const of = (options: object) => JSON.parse(JSON.stringify(asProgram({ ...base, ...options })));
   assert.deepEqual(of({}), { ...base, timeout: 10_000, stdin: "" });
   assert.deepEqual(of({ timeout: 5 }), { ...base, timeout: 5, stdin: "" });
   const files = [{ filename: "stdin", contents: "1" }];
   assert.deepEqual(of({ files: [{ ...files[0], more: 1 }] }), { ...base, files, timeout: 10_000 });
-  assert.deepEqual(of({ env: { FALCON_STDIN: "" } }), { ...base, env: { FALCON_STDIN: "" }, timeout: 10_000 });
+  assert.deepEqual(of({ env: { FALCON_STDIN: "" } }), {
+    ...base,
+    env: { FALCON_STDIN: "" },
+    timeout: 10_000,
+  });
   assert.deepEqual(of({ interactive: true }), base);
 });
 
-test("a link holds a program, and whatever else comes in one is refused", async () => {
+test("a link contains a program, and a malformed link is refused", async () => {
   for (const code of ["", "print('ü😀')\n", "x = 1\n".repeat(50_000)]) {
     const fragment = await toFragment({ runtime: "c++", code });
     assert.match(fragment, /^#[\w%.=&-]+$/);
-    assert.deepEqual(await fromFragment(fragment), code ? { runtime: "c++", code } : { runtime: "c++", code: "" });
+    assert.deepEqual(
+      await fromFragment(fragment),
+      code ? { runtime: "c++", code } : { runtime: "c++", code: "" },
+    );
   }
   const session = "0123456789abcdef".repeat(2);
   assert.deepEqual(await fromFragment(await toFragment({ session })), { session });
   assert.equal(await fromFragment(""), null);
   assert.equal(await fromFragment("#top"), null);
   const whole = await pack("print(1)".repeat(20));
-  for (const broken of ["#session=../runtimes", `#code=${whole.slice(0, -4)}`, "#code=%00", `#code=${await pack("a".repeat(2_000_000))}`]) {
+  for (const broken of [
+    "#session=../runtimes",
+    `#code=${whole.slice(0, -4)}`,
+    "#code=%00",
+    `#code=${await pack("a".repeat(2_000_000))}`,
+  ]) {
     await assert.rejects(fromFragment(broken), Error, broken);
   }
   await assert.rejects(unpack(await pack("\0".repeat(1_000_001))), /too long/);
 });
 
-test("notes are known by name and by number", () => {
+test("notes have a name or a number", () => {
   const cases: [unknown, number | undefined][] = [
-    ["A4", 440], [69, 440], ["a5", 880], ["C4", 261.63], ["B3", 246.94], ["Bb3", 233.08], ["A#3", 233.08], ["C-1", undefined], ["H4", undefined],
-    ["", undefined], [null, undefined], [NaN, undefined], [Infinity, undefined], [1000, undefined], ["A4A4", undefined],
+    ["A4", 440],
+    [69, 440],
+    ["a5", 880],
+    ["C4", 261.63],
+    ["B3", 246.94],
+    ["Bb3", 233.08],
+    ["A#3", 233.08],
+    ["C-1", undefined],
+    ["H4", undefined],
+    ["", undefined],
+    [null, undefined],
+    [NaN, undefined],
+    [Infinity, undefined],
+    [1000, undefined],
+    ["A4A4", undefined],
   ];
   for (const [note, hertz] of cases) {
     const found = frequency(note);

@@ -1,7 +1,10 @@
-/** `LiveCodeEditor`: wires the elements that a page brings to a session, as the pages of v0.1 know it. */
+/**
+ * The class `LiveCodeEditor` that pages of v0.1 know. It connects elements of the page to a
+ * session.
+ */
 import type { Message } from "../client/index.js";
 import { type ClassicOptions, LiveCodeSession } from "./session.js";
-/** As much of CodeMirror 5, where the page has loaded it, as is used. */
+/** The part of CodeMirror 5 that is used, if the page has loaded it. */
 interface CodeMirror5 {
     getValue(): string;
     setValue(text: string): void;
@@ -9,14 +12,17 @@ interface CodeMirror5 {
 }
 type EditorEvent = "beforeRun" | "clear" | "reset";
 export interface EditorOptions extends Omit<ClassicOptions, "code" | "onMessage" | "resume"> {
-    /** Use the page's CodeMirror 5, if it has loaded one; an object adds to its options. */
+    /**
+     * Whether to use CodeMirror 5, if the page has loaded it. An object is merged into its options.
+     */
     codemirror?: boolean | Record<string, unknown>;
-    /** Called with the code 3 s after the last change. */
+    /** Called with the code, 3 s after the last change. */
     autosave?: (editor: LiveCodeEditor, code: string) => void;
+    /** Handlers for the buttons. `clear` and `reset` replace the editor's own action. */
     events?: Partial<Record<EditorEvent, (editor: LiveCodeEditor) => void>>;
-    /** Handlers for messages by their `msgtype`; each is instead of what this editor does with it. */
+    /** Handlers for messages by `msgtype`. Each replaces the editor's own handling. */
     onMessage?: Record<string, (editor: LiveCodeEditor, message: Message) => void>;
-    /** New: under this name, the program that ran when the page was loaded anew is followed on. */
+    /** Since v0.2: the name under which the editor follows its session again after a reload. */
     resume?: string;
 }
 export declare class LiveCodeEditor {
@@ -30,7 +36,7 @@ export declare class LiveCodeEditor {
     codemirror: CodeMirror5 | null;
     session: LiveCodeSession | null;
     constructor(element: Element, options: EditorOptions);
-    /** Runs the code as it stands. What ran before is ended. */
+    /** Runs the code as it is now. A program that is still running is ended. */
     run(): void;
     /** Ends the program. */
     stop(): void;
@@ -41,11 +47,13 @@ export declare class LiveCodeEditor {
     clearOutput(): void;
     clearCanvas(): void;
     writeOutput(text: string, file?: string): void;
-    /** Draws a `draw` message with the next picture that the browser draws. */
+    /** Draws a `draw` message with the browser's next frame. */
     drawOnCanvas(message: Message): void;
     getCode(): string;
     setCode(code: string): void;
-    /** What is done with a message that the page has no handler for. */
+    /**
+     * Handles a message: with the page's handler for its `msgtype`, or else with the editor's own.
+     */
     onMessage(message: Message): void;
 }
 export {};

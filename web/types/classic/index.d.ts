@@ -1,2 +1,5 @@
-/** The classic script `/static/livecode.js`: it is no module, and defines two globals. */
+/**
+ * The classic script `/static/livecode.js`. It is not a module, and defines the globals
+ * `LiveCodeSession` and `LiveCodeEditor`.
+ */
 export {};

@@ -1,10 +1,10 @@
 /**
- * `LiveCodeSession`, as the pages of v0.1 know it, on sessions underneath: it gains reconnection, and otherwise a page sees
- * exactly v0.1's messages.
+ * The class `LiveCodeSession` that pages of v0.1 know, implemented with v0.2's sessions. It gains
+ * reconnection; otherwise a page gets exactly the messages of v0.1.
  */
 import { type Message, type Program, type State } from "../client/index.js";
 export interface ClassicOptions {
-    /** The server's address; without it, where this script came from. */
+    /** The server's address; the default is the origin of this script. */
     base_url?: string;
     runtime: string;
     code?: string;
@@ -15,29 +15,40 @@ export interface ClassicOptions {
     }[] | null;
     command?: string[] | null;
     env?: Record<string, string> | null;
-    /** Wall clock, in milliseconds. */
+    /** Limit of the wall clock, in milliseconds. */
     timeout?: number;
     onMessage?: ((message: Message) => void) | null;
-    /** New: `connecting`, `live`, `reconnecting`, `ended`. */
+    /** Since v0.2: called with `connecting`, `live`, `reconnecting` or `ended`. */
     onState?: (state: State) => void;
-    /** New: standard input stays open for `input()`, and the program has the server's own time. */
+    /**
+     * Since v0.2: standard input stays open for `input()`, and the program has the server's default
+     * limit of the wall clock.
+     */
     interactive?: boolean;
-    /** New: under this name the session is picked up again after a reload, with `LiveCodeSession.resume`. */
+    /**
+     * Since v0.2: the name under which `LiveCodeSession.resume` finds the session after a reload.
+     */
     resume?: string;
 }
-/** Where this script came from: the server, unless the page says otherwise. */
+/** The server that served this script. It is the default for `base_url`. */
 export declare const scriptOrigin: string | undefined;
-/** A message as v0.1 would have sent it; `undefined` where it would not. */
+/** A message in the form of v0.1, or `undefined` if v0.1 has no such message. */
 export declare function asV01(message: Message): Message | undefined;
-/** The request for a session that does what v0.1 did with these options. */
+/** The program for `POST /sessions` that behaves as `exec` of v0.1 did with these options. */
 export declare function asProgram(options: ClassicOptions): Program;
 export declare class LiveCodeSession {
     #private;
     readonly options: ClassicOptions;
     onMessage: ((message: Message) => void) | null;
-    /** `resumes` takes up what the tab remembers instead of running anything: see {@link LiveCodeSession.resume}. */
-    constructor(options: ClassicOptions, resumes?: boolean);
-    /** Takes up the session that this tab had under the name `resume` before it was loaded anew; null where there is none. */
+    /**
+     * Runs a program. With `isResuming` it follows the session that the tab remembers instead: see
+     * {@link LiveCodeSession.resume}.
+     */
+    constructor(options: ClassicOptions, isResuming?: boolean);
+    /**
+     * Follows the session that this tab had under the name `resume` before a reload. Returns null if
+     * there is none.
+     */
     static resume(options: ClassicOptions & {
         resume: string;
     }): LiveCodeSession | null;
@@ -51,12 +62,12 @@ export declare class LiveCodeSession {
     send(message: Message): void;
     /** Sends an event to the program. */
     event(name: string, data?: unknown): void;
-    /** Sends text to the program's standard input, where the session is `interactive`. */
+    /** Sends text to the program's standard input, if the session is `interactive`. */
     input(text: string, options?: {
         eof?: boolean;
     }): void;
-    /** Ends the program; its `exitstatus` follows. */
+    /** Ends the program. Its `exitstatus` follows. */
     stop(): void;
-    /** Hears nothing more, and ends the program, as closing v0.1's websocket did. */
+    /** Ends the program and delivers no more messages, like closing the websocket in v0.1. */
     close(): void;
 }

@@ -1,5 +1,8 @@
-/** What a session needs of the world around it. The browser's is {@link browser}; tests bring their own. */
-/** As much of a WebSocket as is used. */
+/**
+ * The platform functions that the client uses: network, timers, randomness and storage.
+ * {@link browser} provides those of the browser; the unit tests provide fakes.
+ */
+/** The part of the DOM's `WebSocket` that the client uses. */
 export interface Socket {
     onopen: (() => void) | null;
     onmessage: ((event: {
@@ -11,8 +14,8 @@ export interface Socket {
     send(text: string): void;
     close(code?: number): void;
 }
-/** As much of the answer to a request as is used. */
-export interface Answer {
+/** The part of the DOM's `Response` that the client uses. */
+export interface HttpResponse {
     ok: boolean;
     status: number;
     headers: {
@@ -20,36 +23,41 @@ export interface Answer {
     };
     json(): Promise<unknown>;
 }
-export interface Asked {
+/** The part of the DOM's `RequestInit` that the client uses. */
+export interface HttpRequest {
     method: string;
     headers: Record<string, string>;
     body?: string;
     keepalive?: boolean;
     signal?: AbortSignal;
 }
-/** As much of a Storage as is used. */
+/** The part of the DOM's `Storage` that the client uses. */
 export interface Store {
     getItem(key: string): string | null;
     setItem(key: string, value: string): void;
     removeItem(key: string): void;
 }
 export interface Environment {
-    fetch(url: string, init: Asked): Promise<Answer>;
+    fetch(url: string, init: HttpRequest): Promise<HttpResponse>;
+    /** Opens a websocket. */
     open(url: string): Socket;
-    /** Calls back after so many milliseconds; returns what calls that off. */
+    /** Calls `callback` once, after `ms` milliseconds. Returns a function that cancels the timer. */
     later(ms: number, callback: () => void): () => void;
-    /** From 0 up to 1. */
+    /** A random number from 0 up to, but not including, 1. */
     random(): number;
-    /** So many random bytes, in hexadecimal. */
+    /** This number of random bytes, in hexadecimal. */
     hex(bytes: number): string;
-    /** Lives as long as the browser's profile. */
+    /** A store that lives as long as the browser's profile. */
     lasting: Store;
-    /** Lives as long as the tab, over reloads. */
+    /** A store that lives as long as the tab, across reloads. */
     tab: Store;
-    /** Calls back when the network, or the page, is back; returns what calls that off. */
+    /**
+     * Calls `callback` whenever the network is back or the page is shown again. Returns a function
+     * that removes the listener.
+     */
     onWake(callback: () => void): () => void;
-    /** Where addresses without a host begin. */
+    /** The URL that relative addresses are resolved against. */
     base: string | undefined;
 }
-/** The browser that this runs in. */
+/** The environment of the browser. Every call returns the same object. */
 export declare function browser(): Environment;

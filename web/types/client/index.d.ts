@@ -1,10 +1,11 @@
 /**
- * Runs programs on a LiveCode server, and follows what they do over every interruption.
+ * Runs programs on a LiveCode server, and follows their sessions across lost connections.
  *
  * ```js
  * import { run, textOf } from "livecode-client";
  *
- * const session = run({ server: "http://127.0.0.1:8000", runtime: "python", code: "print(6 * 7)" }, {
+ * const program = { server: "http://127.0.0.1:8000", runtime: "python", code: "print(6 * 7)" };
+ * const session = run(program, {
  *   onMessage: (message) => message.msgtype === "write" && console.log(textOf(message)),
  * });
  * const { exitstatus } = await session.ended;
@@ -20,29 +21,35 @@ export type { Message, Program, SessionDocument, SourceFile } from "./messages.j
 export { Session } from "./session.js";
 export type { Hooks, State } from "./session.js";
 export type { Environment } from "./environment.js";
-/** Which server, and who we are to it. */
+/** The server to use, and the identity of the caller. */
 export interface Place {
     /** The server's address, e.g. `https://live.example`. */
     server: string;
-    /** Who we are: 32 hexadecimal digits. Without it one is made up, and kept in `localStorage` where the browser lets us. */
+    /**
+     * The caller's token, 32 hexadecimal digits. Without it a token is generated for each server,
+     * and kept in `localStorage` if the browser allows that.
+     */
     token?: string;
-    /** Under this name the session is remembered in the tab, so that {@link pickUp} finds it after a reload. */
+    /** The name under which the tab remembers the session for {@link pickUp} after a reload. */
     key?: string;
-    /** For what is no browser. */
+    /** The platform functions; the default is those of the browser. */
     environment?: Environment;
 }
-/** Runs a program in a session of its own. */
+/** Creates a session, which runs the program. */
 export declare function run(options: Place & Program, hooks?: Hooks): Session;
-/** Follows a session that exists, from its beginning, or after entry number `after`. */
+/** Follows an existing session, from its beginning or after the entry with number `after`. */
 export declare function attach(options: Place & {
     id: string;
     after?: number;
 }, hooks?: Hooks): Session;
-/** Follows the session that {@link run} remembered under this key in this tab, from its beginning; null where there is none. */
+/**
+ * Follows, from its beginning, the session that {@link run} remembered under `key` in this tab.
+ * Returns null if there is none.
+ */
 export declare function pickUp(options: Place & {
     key: string;
 }, hooks?: Hooks): Session | null;
-/** Forgets what {@link run} remembered under this key. */
+/** Forgets the session that {@link run} remembered under `key`. */
 export declare function forget(options: Pick<Place, "environment"> & {
     key: string;
 }): void;

@@ -1,32 +1,32 @@
-/** What goes over the wire, and what a page is told. */
+/** The JSON that client and server exchange, and the client's error type. */
 /** A source file beside the program. */
 export interface SourceFile {
     filename: string;
     contents: string;
-    /** `base64` for bytes that are no text. */
+    /** `base64` if `contents` encodes bytes that are not text. */
     encoding?: "base64";
 }
-/** What to run: the body of `POST /sessions`. */
+/** A program and how to run it: the body of `POST /sessions`. */
 export interface Program {
     /** A name or alias from `GET /runtimes`. */
     runtime: string;
-    /** The source. */
+    /** The source code. */
     code?: string;
-    /** The name to save it under, instead of the runtime's own. */
+    /** The file name under which `code` is saved; the default is the runtime's own. */
     code_filename?: string;
-    /** Further files; one named `stdin` is standard input. */
+    /** Further files. A file with the name `stdin` is the whole standard input. */
     files?: SourceFile[];
-    /** What to run instead of the runtime's own command. */
+    /** The command to run in place of the runtime's own. */
     command?: string[];
-    /** Appended to the command. */
+    /** Arguments that are appended to the command. */
     args?: string[];
     /** Environment variables. */
     env?: Record<string, string>;
-    /** The whole of standard input. Without it, input comes from {@link Session.input}. */
+    /** The whole standard input. Without it, input comes from {@link Session.input}. */
     stdin?: string;
     /** `test` runs the tests among the files. */
     mode?: "exec" | "test";
-    /** Wall clock, in milliseconds. */
+    /** Limit of the wall clock, in milliseconds. */
     timeout?: number;
     limits?: {
         cpu_ms?: number;
@@ -36,14 +36,16 @@ export interface Program {
         disk_bytes?: number;
     };
 }
-/** One message of a session: the program's own, or one of `write`, `exitstatus`, `gap`. */
+/** One message of a session: one that the program sent, or `write`, `exitstatus` or `gap`. */
 export interface Message {
     msgtype: string;
-    /** Number of the entry, from 1. */
+    /** Number of the message's entry in the journal, from 1. */
     seq?: number;
     [field: string]: unknown;
 }
-/** The answer to `POST /sessions` and `GET /sessions/{id}`, as far as this client needs it. */
+/**
+ * The body of a response to `POST /sessions` or `GET /sessions/{id}`: the fields that are used.
+ */
 export interface SessionDocument {
     id: string;
     state?: string;
@@ -53,24 +55,28 @@ export interface SessionDocument {
     };
     [field: string]: unknown;
 }
-/** The largest message that a server takes, in bytes. */
+/** The largest message that a server accepts, in bytes. */
 export declare const MAX_MESSAGE_BYTES: number;
-/** What a `write` says, as text: where the program printed bytes that are none, with replacement characters. */
+/** The text of a `write` message. Bytes that are not UTF-8 become replacement characters. */
 export declare function textOf(message: Message): string;
-/** Why something could not be done. */
+/** Why an operation failed. */
 export declare class LiveCodeError extends Error {
-    /** The status of the server's answer, where it gave one. */
+    /** The HTTP status of the server's response, if there was a response. */
     readonly status?: number | undefined;
-    /** The field of the request that is wrong, where one is. */
+    /** The field of the request that is wrong, if the server named one. */
     readonly field?: string | undefined;
-    /** The message that the server would not have, where it was one. */
+    /** The message that the server refused, if the error is about a message. */
     readonly msg?: unknown | undefined;
+    /** The server's code for the error, e.g. `queue_full`. Servers before v0.2 send no code. */
+    readonly code?: string | undefined;
     name: string;
     constructor(message: string, 
-    /** The status of the server's answer, where it gave one. */
+    /** The HTTP status of the server's response, if there was a response. */
     status?: number | undefined, 
-    /** The field of the request that is wrong, where one is. */
+    /** The field of the request that is wrong, if the server named one. */
     field?: string | undefined, 
-    /** The message that the server would not have, where it was one. */
-    msg?: unknown | undefined);
+    /** The message that the server refused, if the error is about a message. */
+    msg?: unknown | undefined, 
+    /** The server's code for the error, e.g. `queue_full`. Servers before v0.2 send no code. */
+    code?: string | undefined);
 }

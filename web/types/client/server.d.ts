@@ -1,48 +1,49 @@
-/** One server's HTTP side: who we are to it, and where its sessions are. */
+/** The HTTP requests to one server, and the addresses of its resources. */
 import type { Environment } from "./environment.js";
 import { LiveCodeError, type Program, type SessionDocument } from "./messages.js";
-/** What came of a request for a session. */
+/** The result of a request to create or find a session. */
 export type Located = {
-    is: "found";
+    kind: "found";
     document: SessionDocument;
 }
-/** The server does not know sessions: it speaks v0.1 alone. */
+/** The server has no sessions: it only speaks v0.1. */
  | {
-    is: "old";
+    kind: "v0.1";
 }
-/** Nobody answered. */
+/** There was no response. */
  | {
-    is: "unreachable";
+    kind: "unreachable";
 }
-/** Not now; in so many milliseconds, where the server says. */
+/** A later request may succeed; the server may say when. */
  | {
-    is: "busy";
+    kind: "busy";
     retryAfterMs: number | undefined;
     error: LiveCodeError;
 }
-/** Never. */
+/** The same request fails again. */
  | {
-    is: "refused";
+    kind: "refused";
     error: LiveCodeError;
 };
 export declare class Server {
     #private;
     private readonly environment;
-    /** Its address, without a slash at the end. */
+    /** The server's address, without a slash at the end. */
     readonly base: string;
+    /** `token` identifies the caller; without it the stored token for this server is used. */
     constructor(address: string, environment: Environment, token?: string);
-    /** Has the session made. The same key twice makes one session. */
-    create(program: Program, key: string): Promise<Located>;
-    /** Looks a session up. */
+    /** Creates a session. Requests with the same idempotency key create one session. */
+    create(program: Program, idempotencyKey: string): Promise<Located>;
+    /** Requests the document of the session at `url`. */
     find(url: string): Promise<Located>;
-    /** What its sessions are that we made; null where it does not say. */
+    /** The caller's sessions, or null if the server does not return them. */
     list(): Promise<SessionDocument[] | null>;
-    /** Ends and forgets a session. Also while the page goes away. */
+    /** Deletes the session at `url`, which ends its program. The request outlives the page. */
     remove(url: string): Promise<void>;
-    /** The address of a session by its id. */
-    session(id: string): string;
+    /** The address of a session. */
+    sessionUrl(id: string): string;
     /** The address of v0.1's websocket. */
-    get oldSocket(): string;
-    /** The address of a session's stream, for what follows entry `after`. */
-    stream(document: SessionDocument, after: number): string;
+    get v01SocketUrl(): string;
+    /** The address of a session's stream, from the entry that follows number `after`. */
+    streamUrl(document: SessionDocument, after: number): string;
 }

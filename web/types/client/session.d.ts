@@ -1,31 +1,38 @@
 /**
- * One session, followed from its first message to its last over however many connections that takes.
+ * One session, followed from its first message to its last, over as many connections as needed.
  *
  * ```text
- *            ┌───────────── pause (grows; cut short when the page wakes) ◀──┐
- *            ▼                                                              │
- *   locate: POST /sessions, later GET ──▶ connect: the stream, ?after=N ──▶ lost
- *                                           │ live
- *                                           ▼
- *                                         exitstatus: ended
+ *   ┌───────── pause (backoff; skipped when the page wakes) ◀───────────┐
+ *   ▼                                                                   │
+ * locate: POST /sessions, later GET ──▶ connect: the stream, ?after=N ──┴ connection lost
+ *                                         │ live
+ *                                         ▼
+ *                                       exitstatus: ended
  * ```
  */
 import type { Environment } from "./environment.js";
 import { LiveCodeError, type Message, type Program, type SessionDocument } from "./messages.js";
 import { Server } from "./server.js";
-/** Where a session stands, as its page sees it. */
+/** The state of a session, as a page sees it. */
 export type State = "connecting" | "live" | "reconnecting" | "ended";
-/** What a page is told. */
+/** The callbacks of a page. */
 export interface Hooks {
-    /** Every message of the session once, in order; `exitstatus` is the last. */
+    /** Called with every message of the session, once and in order; `exitstatus` is the last. */
     onMessage?: (message: Message) => void;
+    /** Called with the new state after each change. */
     onState?: (state: State) => void;
-    /** Output from entry `from` to entry `to` was not kept. (It also comes as a message `gap`, in its place.) */
+    /**
+     * Called when the entries from number `from` to number `to` are missing in the journal. The gap
+     * is also a message, in its place.
+     */
     onGap?: (from: number, to: number) => void;
-    /** Something was refused, or the session cannot be followed any further; then its state is `ended`. */
+    /**
+     * Called when the server refuses something. If the session cannot be followed any further, its
+     * state is `ended` afterwards.
+     */
     onError?: (error: LiveCodeError) => void;
 }
-/** What to follow: a new session of a program, or one that exists. */
+/** The session to follow: a new one that runs a program, or an existing one. */
 export type Origin = {
     program: Program;
 } | {
@@ -38,34 +45,40 @@ export declare class Session {
     private readonly origin;
     private readonly hooks;
     private readonly environment;
-    /** Told of the session's document when it is first known. */
+    /** Called with the session's document when it is first known. */
     private readonly onLocated;
-    /** The `exitstatus` message, once it has come; rejected where it never will. */
+    /** The `exitstatus` message. Rejects if the session cannot be followed to its end. */
     readonly ended: Promise<Message>;
     constructor(server: Server, origin: Origin, hooks: Hooks, environment: Environment, 
-    /** Told of the session's document when it is first known. */
+    /** Called with the session's document when it is first known. */
     onLocated?: (document: SessionDocument) => void);
     get state(): State;
-    /** The session's id, once the server has said it. */
+    /** The session's id, once the server has sent it. */
     get id(): string | undefined;
-    /** Number of the last entry that was seen. */
+    /** Number of the last entry that was received. */
     get seq(): number;
-    /** How many messages wait for the server. */
+    /** The number of sent messages that wait for the server. */
     get waiting(): number;
-    /** Sends text to standard input, and ends it after that with `eof`. Settled when the program's supervisor has it. */
+    /**
+     * Sends text to standard input; with `eof`, standard input ends after it. The promise resolves
+     * once the program's supervisor has the text.
+     */
     input(text: string, options?: {
         eof?: boolean;
     }): Promise<void>;
-    /** Sends an event to the program. With `coalesce` only the last of those that could not be sent yet is. */
+    /**
+     * Sends an event to the program. With `coalesce` the event replaces the last unsent message if
+     * that is an event with the same name.
+     */
     event(event: string, data?: unknown, options?: {
         coalesce?: boolean;
     }): Promise<void>;
     /** Sends a signal to the program. */
     signal(signal: "interrupt" | "terminate" | "kill"): Promise<void>;
-    /** Ends the program, whatever it does. Its `exitstatus` follows. */
+    /** Kills the program. The session's `exitstatus` follows. */
     stop(): void;
-    /** Stops following. The program runs on, and can be attached to again. */
+    /** Stops following. The program keeps running, and its session can be attached to again. */
     close(): void;
-    /** Stops following, ends the program, and has the server forget the session. */
+    /** Stops following, and deletes the session on the server, which ends its program. */
     remove(): void;
 }

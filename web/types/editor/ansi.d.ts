@@ -1,11 +1,13 @@
-/** ANSI colours: what a program prints for a terminal, as pieces of text with the names of their styles. */
-export interface Piece {
+/**
+ * Parses ANSI escape sequences: splits a program's output into pieces of text with style names.
+ */
+export interface StyledText {
     text: string;
-    /** e.g. `red`, `bold`, `on-blue`. */
+    /** The names of the styles, e.g. `red`, `bold`, `on-blue`. */
     styles: string[];
 }
-/** Reads one output from its beginning; a sequence may be cut anywhere. */
-export declare class Ansi {
+/** Parses one output from its beginning. A sequence may be split between two calls. */
+export declare class AnsiParser {
     #private;
-    read(text: string): Piece[];
+    parse(text: string): StyledText[];
 }

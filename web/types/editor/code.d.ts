@@ -1,15 +1,27 @@
-/** The place to write in: CodeMirror, with what a beginner needs and no more. */
-export declare class Code {
+/** The source editor: CodeMirror, with the few extensions that a beginner needs. */
+export interface CodeEditorOptions {
+    /** The element that contains the editor. */
+    parent: Element;
+    /** The shadow root of `parent`. */
+    root: ShadowRoot;
+    /** The texts by file name. The first file is shown. */
+    files: Map<string, string>;
+    runtime: string;
+    /** Called when the user presses the key to run the program. */
+    onRun: () => void;
+    /** Called after each change of a text. */
+    onChange: () => void;
+}
+export declare class CodeEditor {
     #private;
-    /** `files` are texts by their names; the first is shown. */
-    constructor(parent: Element, root: ShadowRoot, files: Map<string, string>, runtime: string, run: () => void, changed: () => void);
-    /** Highlights a runtime's language. The text can be written before that is there. */
-    speak(runtime: string): Promise<void>;
+    constructor({ parent, root, files, runtime, onRun, onChange }: CodeEditorOptions);
+    /** Highlights the language of a runtime. The texts can be edited while the language loads. */
+    setLanguage(runtime: string): Promise<void>;
     /** Shows another file. */
     show(name: string): void;
-    /** The texts by their names, as they stand. */
+    /** The current texts by file name. */
     texts(): Map<string, string>;
-    /** Replaces a text; it can be undone. */
+    /** Replaces the text of a file and shows it. The user can undo this. */
     set(name: string, text: string): void;
     destroy(): void;
 }

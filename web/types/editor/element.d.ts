@@ -1,26 +1,29 @@
-/** `<live-code>`: a program that is written, run and played with where it stands. */
+/** The element `<live-code>`: an editor for a program, with its output, canvas and input. */
 import { type Session, type State } from "../client/index.js";
-/** Without the empty first line and the common indentation that a page's source brings. */
+/** Removes the empty first line and the common indentation, which come from the page's source. */
 export declare function dedent(text: string): string;
 export declare class LiveCode extends HTMLElement {
     #private;
     connectedCallback(): void;
     disconnectedCallback(): void;
-    /** The code as it stands. */
+    /** The current code of the first file. */
     get code(): string;
     get state(): State | undefined;
     /** The session that is shown. */
     get session(): Session | undefined;
-    /** Shows another program, of one file; `original` is what Reset brings back. It can be undone. */
+    /**
+     * Shows another program, which has one file. `original` is the code that Reset restores. The
+     * user can undo the change.
+     */
     load(runtime: string, code: string, original?: string): void;
-    /** Shows a session that exists; one that is watched gets nothing from here. */
+    /** Shows an existing session. With `watch`, nothing is sent to the session. */
     follow(id: string, { watch }?: {
         watch?: boolean | undefined;
     }): void;
-    /** Runs it as it stands; what ran before is ended. */
+    /** Runs the code as it is now. A program that is still running is ended. */
     run(): void;
     /** Ends the program. */
     stop(): void;
-    /** Brings back the code that the page came with. */
+    /** Restores the code that the page came with. */
     reset(): void;
 }

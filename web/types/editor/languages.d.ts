@@ -1,4 +1,7 @@
-/** The languages of the runtimes, each in a file of its own that is loaded when a program is written in it. */
+/**
+ * The languages of the runtimes. Each is a file of its own, which is loaded for the first program
+ * in that language.
+ */
 import type { Extension } from "@codemirror/state";
-/** What CodeMirror needs for a runtime's language; nothing where it has none for it. */
+/** The CodeMirror extension for the language of a runtime; empty for an unknown language. */
 export declare function languageOf(runtime: string): Promise<Extension>;

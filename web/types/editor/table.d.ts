@@ -1,6 +1,6 @@
-/** A program's tables: as text throughout, and never more of one than a page bears. */
+/** Creates the elements for a program's tables. All content is text, and large tables are cut. */
 import type { Message } from "../client/index.js";
-/** What a `table` message counts for among the characters that are kept. */
+/** The cost of a `table` message, in characters of the output that is kept. */
 export declare function tableCost(message: Message): number;
-/** A `table` message as a table; where it is not whole, that is said. */
-export declare function table(message: Message): HTMLTableElement;
+/** Creates the element for a `table` message. A caption tells if rows or columns are missing. */
+export declare function createTable(message: Message): HTMLTableElement;
