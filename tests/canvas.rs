@@ -1,4 +1,4 @@
-//! The canvas in Python and JavaScript: what is sent, animation, mouse and keyboard.
+//! The canvas in Python and JavaScript: messages, animation, mouse and keyboard.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ clear()
 await frame()
 "#;
 
-/// The runtime's stream, of a program that finds a picture beside it.
+/// Starts a program with a picture beside it, and returns its session's stream.
 fn start(server: &Server, runtime: &str, code: &str) -> Stream {
     let dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==";
     let files = json!([{"filename": "dot.png", "contents": dot, "encoding": "base64"}]);
@@ -64,7 +64,7 @@ fn event(name: &str, data: Value) -> Value {
 }
 
 #[test]
-fn both_languages_send_the_same_to_the_letter() {
+fn both_languages_send_identical_messages() {
     let server = Server::start();
     let mut texts = [("python-canvas", PYTHON), ("javascript-canvas", JAVASCRIPT)].map(|(runtime, code)| {
         let mut stream = start(&server, runtime, code);
@@ -74,7 +74,8 @@ fn both_languages_send_the_same_to_the_letter() {
         }
         texts
     });
-    // Two images, of which the first brings its source; welcome and exitstatus besides.
+    // Two messages are images, and only the first of them carries the picture (`src`). The welcome
+    // and the exit status are counted too.
     assert_eq!(texts[0].iter().filter(|text| text.contains("\"src\"")).count(), 1);
     assert_eq!(texts[0].len(), 25, "{:#?}", texts[0]);
     let python = std::mem::take(&mut texts[0]);
@@ -82,7 +83,7 @@ fn both_languages_send_the_same_to_the_letter() {
 }
 
 #[test]
-fn frames_come_sixty_times_a_second() {
+fn frames_are_sent_sixty_times_a_second() {
     let server = Server::start();
     let programs = [
         ("python-canvas", "for n in range(121): circle(n, 0, 1); frame()"),
@@ -96,25 +97,25 @@ fn frames_come_sixty_times_a_second() {
                 frames.push(Instant::now());
             }
         }
-        let took = frames.last().expect("frames").duration_since(frames[0]);
-        let rate = (frames.len() - 1) as f64 / took.as_secs_f64();
+        let duration = frames.last().expect("frames").duration_since(frames[0]);
+        let rate = (frames.len() - 1) as f64 / duration.as_secs_f64();
         println!("{runtime}: {rate:.1} frames a second");
         assert_eq!(frames.len(), 121, "{runtime}");
-        // Never faster, whatever the machine does besides; how much slower depends on that.
+        // No machine sends frames faster. How much slower they are sent depends on its load.
         assert!(rate < 62.0 && rate > 20.0, "{runtime}: {rate} frames a second");
     }
 }
 
 #[test]
-fn a_frame_that_is_not_awaited_is_an_error_and_no_flood() {
+fn a_frame_that_is_not_awaited_is_an_error() {
     let server = Server::start();
     let run = server.run_code("javascript-canvas", "while (true) frame();");
     assert_eq!((run.exitstatus, run.messages.len()), (1, 1), "{run:?}");
     assert!(run.stderr.contains("await frame()"), "{run:?}");
 }
 
-/// Animated programs that answer each movement.
-const FOLLOWERS: [(&str, &str); 2] = [
+/// Animated programs that answer each mouse movement with a circle.
+const MOUSE_PROGRAMS: [(&str, &str); 2] = [
     ("python-canvas", "on_mouse_move(lambda x, y: circle(x, y, 5))\nwhile not key_pressed('q'): frame()"),
     (
         "javascript-canvas",
@@ -127,22 +128,24 @@ fn two_hundred_mouse_events_a_second_are_answered_in_order() {
     const EVENTS: u32 = 2000;
     let server = Server::start();
     std::thread::scope(|scope| {
-        for (runtime, code) in FOLLOWERS {
+        for (runtime, code) in MOUSE_PROGRAMS {
             let server = &server;
             scope.spawn(move || {
                 let session = server.create_id(runtime, code);
                 let mut sender = server.stream(&session, "");
                 let reader = scope.spawn(move || {
                     let mut stream = server.stream(&session, "");
-                    let mut moved = vec![];
+                    let mut circles = vec![];
                     while let Some(message) = stream.next() {
                         match message["shape"].as_str() {
-                            Some("circle") => moved.push(message["args"][0].as_u64().expect("a place")),
+                            Some("circle") => {
+                                circles.push(message["args"][0].as_u64().expect("an x coordinate"))
+                            }
                             Some("frame") => {}
                             _ => assert!(message["msgtype"] != "write", "{runtime}: {message}"),
                         }
                     }
-                    moved
+                    circles
                 });
                 sender.next_of("draw");
                 let began = Instant::now();
@@ -152,15 +155,15 @@ fn two_hundred_mouse_events_a_second_are_answered_in_order() {
                     std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
                 }
                 sender.send(&event("keydown", json!({"key": "q"})));
-                let moved = reader.join().expect("a reader");
-                assert_eq!(moved, (0..u64::from(EVENTS)).collect::<Vec<_>>(), "{runtime}");
+                let circles = reader.join().expect("the reading thread does not panic");
+                assert_eq!(circles, (0..u64::from(EVENTS)).collect::<Vec<_>>(), "{runtime}");
             });
         }
     });
 }
 
 #[test]
-fn a_key_that_is_let_go_is_no_longer_pressed() {
+fn a_released_key_is_no_longer_pressed() {
     let server = Server::start();
     let programs = [
         (
@@ -187,7 +190,7 @@ fn a_key_that_is_let_go_is_no_longer_pressed() {
 }
 
 #[test]
-fn no_tap_is_too_short() {
+fn a_short_key_press_is_never_missed() {
     let server = Server::start();
     let programs = [
         (
@@ -223,7 +226,7 @@ console.log(n <= 2 ? 'True' : n);",
             stream.send(&event(down, data.clone()));
             stream.send(&event(up, data));
         }
-        // All of it lies before the program when it looks next.
+        // All events are queued in front of the program before it looks again.
         stream.send(&json!({"msgtype": "input", "data": "\n"}));
         let run = Run::collect(stream);
         assert_eq!(run.stdout, "1 1 0\nTrue\n", "{runtime}: {}", run.stderr);
@@ -231,7 +234,7 @@ console.log(n <= 2 ? 'True' : n);",
 }
 
 #[test]
-fn mistakes_say_what_would_be_right() {
+fn mistakes_raise_helpful_errors() {
     let server = Server::start();
     let mistakes = [
         ("polygon(1, 2, 3)", "corners"),
@@ -241,9 +244,10 @@ fn mistakes_say_what_would_be_right() {
         ("frame(100)", "60 frames"),
         ("image('https://example.org/x.png', 1, 2)", "elsewhere"),
         ("image('dot.png', 1, 2, 3)", "both width and height"),
-        ("image('main.py' if 0 else 'main.mjs', 1, 2)", "o"), // no picture, or no such file
+        // The hint fits both errors: the file is not a picture, and the file does not exist.
+        ("image('main.py' if 0 else 'main.mjs', 1, 2)", "o"),
     ];
-    for (code, words) in mistakes {
+    for (code, hint) in mistakes {
         for runtime in ["python-canvas", "javascript-canvas"] {
             let code = if runtime == "python-canvas" {
                 code.to_owned()
@@ -252,13 +256,13 @@ fn mistakes_say_what_would_be_right() {
             };
             let run = Run::collect(start(&server, runtime, &code));
             assert_eq!((run.exitstatus, run.messages.len()), (1, 0), "{runtime}: {code}: {run:?}");
-            assert!(run.stderr.contains(words), "{runtime}: {code}: {}", run.stderr);
+            assert!(run.stderr.contains(hint), "{runtime}: {code}: {}", run.stderr);
         }
     }
 }
 
 #[test]
-fn a_programs_own_names_win() {
+fn a_programs_own_names_take_precedence() {
     let server = Server::start();
     let python = "width, text, frame, run = 1, 2, 3, 4\ndef circle(*a): print('mine', a)\ncircle(width)";
     assert_eq!(server.run_code("python-canvas", python).stdout, "mine (1,)\n");
@@ -268,7 +272,7 @@ fn a_programs_own_names_win() {
 }
 
 #[test]
-fn an_animation_has_more_room_than_other_output() {
+fn the_canvas_allows_more_output_than_other_runtimes() {
     let server = Server::start();
     let code = "for _ in range(20): text('x' * 1_000_000, 0, 0)";
     let run = server.run_code("python-canvas", code);

@@ -1,4 +1,4 @@
-//! The command line, as a person types it.
+//! The command line, used as a person uses it.
 
 use std::{
     fs,
@@ -19,12 +19,12 @@ struct Shell<'s> {
 
 impl<'s> Shell<'s> {
     fn new(server: &'s Server) -> Self {
-        Self { server, folder: tempfile::tempdir().expect("a temporary folder") }
+        Self { server, folder: tempfile::tempdir().expect("a temporary folder is created") }
     }
 
     fn file(&self, name: &str, contents: &str) -> PathBuf {
         let path = self.folder.path().join(name);
-        fs::write(&path, contents).expect("room for a file");
+        fs::write(&path, contents).expect("the file can be written");
         path
     }
 
@@ -37,12 +37,14 @@ impl<'s> Shell<'s> {
 
     fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
         let mut child = self.command(arguments).spawn().expect("the binary starts");
-        let mut stdin = child.stdin.take().expect("a pipe");
+        let mut stdin = child.stdin.take().expect("the stream is piped");
         let input = input.to_vec();
-        // Beside the reading: neither side of a full pipe may wait for the other.
+        // Input is written on a thread of its own, so that a full pipe in one direction cannot
+        // block the other.
         let writing = std::thread::spawn(move || stdin.write_all(&input));
-        let output = child.wait_with_output().expect("it ends");
-        let _ = writing.join().expect("no panic"); // a program need not read all
+        let output = child.wait_with_output().expect("the command ends");
+        // A program may end without reading all of its input.
+        let _ = writing.join().expect("the thread does not panic");
         output
     }
 }
@@ -52,32 +54,32 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn path(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
+    path.to_str().expect("a path in UTF-8")
 }
 
-/// Reads a child's standard output until `wanted` has come.
+/// Reads a child's standard output until it contains `wanted`; returns everything read so far.
 fn read_until(child: &mut Child, wanted: &str) -> String {
-    let out = child.stdout.as_mut().expect("a pipe");
-    let mut all = vec![];
+    let out = child.stdout.as_mut().expect("the stream is piped");
+    let mut received = vec![];
     let mut byte = [0];
-    while !text(&all).contains(wanted) {
+    while !text(&received).contains(wanted) {
         assert_eq!(
-            out.read(&mut byte).expect("readable"),
+            out.read(&mut byte).expect("standard output can be read"),
             1,
-            "ended before {wanted:?}; there was {:?}",
-            text(&all)
+            "the output ended before {wanted:?}; received {:?}",
+            text(&received)
         );
-        all.push(byte[0]);
+        received.push(byte[0]);
     }
-    text(&all)
+    text(&received)
 }
 
 fn signal(child: &Child, signal: Signal) {
-    kill_process(Pid::from_raw(child.id() as i32).expect("a process"), signal).expect("it runs");
+    kill_process(Pid::from_raw(child.id() as i32).expect("a valid pid"), signal).expect("the command runs");
 }
 
 #[test]
-fn run_is_like_running_it() {
+fn run_behaves_like_running_the_program_locally() {
     let server = Server::start();
     let shell = Shell::new(&server);
     let code = "import sys\nprint('out', sys.argv[1:])\nprint('err', file=sys.stderr)\nprint(sys.stdin.read().upper())\nraise SystemExit(7)";
@@ -100,7 +102,7 @@ fn run_keeps_every_byte() {
 }
 
 #[test]
-fn run_picks_the_runtime_by_the_ending() {
+fn run_picks_the_runtime_by_the_file_extension() {
     let server = Server::start();
     let shell = Shell::new(&server);
     for (name, code) in [
@@ -120,7 +122,7 @@ fn run_picks_the_runtime_by_the_ending() {
 }
 
 #[test]
-fn ctrl_c_is_an_interrupt() {
+fn ctrl_c_interrupts_the_program() {
     let server = Server::start();
     let shell = Shell::new(&server);
     let code = "import time\ntry: print('ready'); time.sleep(60)\nexcept KeyboardInterrupt: print('interrupted'); raise SystemExit(9)";
@@ -128,11 +130,11 @@ fn ctrl_c_is_an_interrupt() {
         shell.command(&["run", path(&shell.file("p.py", code))]).spawn().expect("the binary starts");
     read_until(&mut child, "ready\n");
     signal(&child, Signal::INT);
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("the command ends");
     assert_eq!((text(&output.stdout).as_str(), output.status.code()), ("interrupted\n", Some(9)));
 
-    // A second one kills what does not listen to the first.
-    // Not print, which may be interrupted in print.
+    // A second Ctrl-C kills a program that ignores the first. The handler uses os.write because
+    // print could itself be interrupted.
     let code = "import os, signal, time\nsignal.signal(signal.SIGINT, lambda *_: os.write(1, b'no\\n'))\nprint('ready')\nwhile True: time.sleep(1)";
     let mut child =
         shell.command(&["run", path(&shell.file("q.py", code))]).spawn().expect("the binary starts");
@@ -140,11 +142,11 @@ fn ctrl_c_is_an_interrupt() {
     signal(&child, Signal::INT);
     read_until(&mut child, "no\n");
     signal(&child, Signal::INT);
-    assert_eq!(child.wait().expect("it ends").code(), Some(137));
+    assert_eq!(child.wait().expect("the command ends").code(), Some(137));
 }
 
 #[test]
-fn what_stopped_it_is_said() {
+fn run_reports_which_limit_ended_the_program() {
     let server = Server::start();
     let shell = Shell::new(&server);
     let program = shell.file("p.py", "import time; time.sleep(60)");
@@ -154,12 +156,12 @@ fn what_stopped_it_is_said() {
 }
 
 #[test]
-fn run_goes_on_when_the_server_was_restarted() {
+fn run_continues_after_a_server_restart() {
     let mut server = Server::start();
     let code = "for n in range(3): print(n)\nname = input()\nprint('hello', name)";
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
     let program = folder.path().join("p.py");
-    fs::write(&program, code).expect("room for a file");
+    fs::write(&program, code).expect("the file can be written");
     let mut child = Command::new(binary())
         .args(["run", "--server", &server.url(""), path(&program)])
         .stdin(Stdio::piped())
@@ -169,8 +171,13 @@ fn run_goes_on_when_the_server_was_restarted() {
     read_until(&mut child, "2\n");
     server.kill();
     server.start_again();
-    child.stdin.take().expect("a pipe").write_all(b"you\n").expect("it reads");
-    let output = child.wait_with_output().expect("it ends");
+    child
+        .stdin
+        .take()
+        .expect("the stream is piped")
+        .write_all(b"you\n")
+        .expect("the command reads its input");
+    let output = child.wait_with_output().expect("the command ends");
     assert_eq!((text(&output.stdout).as_str(), output.status.code()), ("hello you\n", Some(0)));
 }
 
@@ -183,24 +190,24 @@ fn sessions_are_listed_attached_to_and_removed() {
     let id = text(&detached.stdout).trim().to_owned();
     let listed = text(&shell.run(&["ls"], b"").stdout);
     assert!(listed.contains(&id) && listed.contains("python"), "{listed}");
-    let json: Value = serde_json::from_slice(&shell.run(&["ls", "--json"], b"").stdout).expect("JSON");
+    let json: Value = serde_json::from_slice(&shell.run(&["ls", "--json"], b"").stdout).expect("valid JSON");
     assert_eq!(json[0]["id"], *id);
 
     let attached = shell.run(&["attach", "--input", &id], b"two\n");
     assert_eq!((text(&attached.stdout).as_str(), attached.status.code()), ("one\ntwo\n", Some(0)));
-    let again = shell.run(&["attach", &id], b"");
-    assert_eq!((text(&again.stdout).as_str(), again.status.code()), ("one\ntwo\n", Some(0)));
-    let seen = shell.run(&["attach", "--after", "100", &id], b"");
-    assert_eq!((text(&seen.stdout).as_str(), seen.status.code()), ("", Some(0)));
+    let replayed = shell.run(&["attach", &id], b"");
+    assert_eq!((text(&replayed.stdout).as_str(), replayed.status.code()), ("one\ntwo\n", Some(0)));
+    let resumed = shell.run(&["attach", "--after", "100", &id], b"");
+    assert_eq!((text(&resumed.stdout).as_str(), resumed.status.code()), ("", Some(0)));
     assert!(shell.run(&["rm", &id], b"").status.success());
     assert_eq!(shell.run(&["rm", &id], b"").status.code(), Some(1));
-    let gone = shell.run(&["attach", &id], b"");
-    assert_eq!(gone.status.code(), Some(125));
-    assert!(text(&gone.stderr).contains("no session"), "{}", text(&gone.stderr));
+    let unknown = shell.run(&["attach", &id], b"");
+    assert_eq!(unknown.status.code(), Some(125));
+    assert!(text(&unknown.stderr).contains("no session"), "{}", text(&unknown.stderr));
 }
 
 #[test]
-fn nobody_to_talk_to_is_said() {
+fn an_unreachable_server_is_reported() {
     let output = Command::new(binary())
         .args(["ls", "--server", "http://127.0.0.1:1"])
         .output()
@@ -219,9 +226,9 @@ fn runtimes_are_listed() {
     }
 }
 
-/// What is JSON to a page need not be a value in every language.
+/// A page accepts JSON that not every language can represent, such as 1e999 or a lone surrogate.
 #[test]
-fn messages_are_passed_on_whatever_they_hold() {
+fn messages_are_passed_on_whatever_they_contain() {
     let server = Server::start();
     let shell = Shell::new(&server);
     let odd = [

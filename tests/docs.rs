@@ -1,4 +1,4 @@
-//! Every command that a document shows is run, and works.
+//! Every command and example in the documents is run, and works.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,15 +9,16 @@ use serde_json::{Value, json};
 
 use crate::common::{Run, Server, Stream, binary, id};
 
-/// A document, from the folder of the sources; the second run, as an ordinary user, brings its own copies.
+/// Reads a document from the source folder. When the tests run again as an ordinary user, the
+/// document is a copy in the working directory.
 pub fn document(name: &str) -> String {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name);
-    let here = PathBuf::from(name);
-    let path = if here.exists() { here } else { sources };
+    let copy = PathBuf::from(name);
+    let path = if copy.exists() { copy } else { sources };
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The blocks of a document that are in `language`.
+/// The code blocks of a document that are in `language`.
 fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut blocks = vec![];
     let mut lines = text.lines();
@@ -32,7 +33,7 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
     blocks
 }
 
-/// All blocks of a document, each with its language.
+/// All code blocks of a document, each with its language.
 fn all_blocks(text: &str) -> Vec<(String, String)> {
     let mut blocks = vec![];
     let mut lines = text.lines();
@@ -45,7 +46,7 @@ fn all_blocks(text: &str) -> Vec<(String, String)> {
     blocks
 }
 
-/// The messages of a program of a document, which is told of a mouse and a key; frames it only waits for left out.
+/// Runs a program from a document, sends it mouse and key events, and returns its messages.
 fn messages_of(server: &Server, runtime: &str, code: &str) -> Vec<Value> {
     let mut stream = server.stream(&server.create_id(runtime, code), "");
     let send = |stream: &mut Stream, name: &str, data: Value| {
@@ -63,17 +64,17 @@ fn messages_of(server: &Server, runtime: &str, code: &str) -> Vec<Value> {
         || code.contains("on(")
         || code.contains("events()")
         || code.contains("onClick");
-    let mut lets_go = waits_for_events;
+    let mut release_pending = waits_for_events;
     while let Some(message) = stream.next() {
         match message["msgtype"].as_str() {
             Some("write") => errors += message["data"].as_str().expect("data"),
             Some("exitstatus") => assert_eq!(message["exitstatus"], 0, "{code}\n{errors}"),
             Some("welcome") => {}
-            // It may have ended before they came.
+            // The program may have ended before the events arrived.
             Some("error") if !waits_for_events && message["error"] == "the program has ended" => {}
             _ => messages.push(message),
         }
-        if std::mem::take(&mut lets_go) {
+        if std::mem::take(&mut release_pending) {
             send(&mut stream, "keyup", json!({"key": "ArrowLeft"}));
             send(&mut stream, "mouseup", place.clone());
             send(&mut stream, "click", place.clone());
@@ -84,7 +85,7 @@ fn messages_of(server: &Server, runtime: &str, code: &str) -> Vec<Value> {
 }
 
 #[test]
-fn every_example_of_the_canvas_and_the_modules_sends_what_it_shows() {
+fn examples_of_canvas_and_messages_send_what_the_documents_show() {
     let server = Server::start();
     let mut compared = 0;
     for (name, python, javascript) in [
@@ -97,7 +98,8 @@ fn every_example_of_the_canvas_and_the_modules_sends_what_it_shows() {
                 "python" => programs.push((python, block)),
                 "javascript" => programs.push((javascript, block)),
                 "json" => {
-                    // An example that stands alone is the same in both languages, turtles excepted.
+                    // A single example stands for both languages, except for turtle, which exists
+                    // in Python only.
                     if let [(_, code)] = &programs[..]
                         && !code.contains("turtle")
                     {
@@ -113,11 +115,14 @@ fn every_example_of_the_canvas_and_the_modules_sends_what_it_shows() {
                         }
                         for message in &mut sent {
                             if message["image"].is_string() {
-                                message["image"] = "IMAGE".into(); // a digest
+                                // The document shows this word in place of the picture's digest.
+                                message["image"] = "IMAGE".into();
                             }
                         }
-                        let shown: Vec<Value> =
-                            block.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+                        let shown: Vec<Value> = block
+                            .lines()
+                            .map(|line| serde_json::from_str(line).expect("valid JSON"))
+                            .collect();
                         assert_eq!(sent, shown, "{name}, {runtime}:\n{code}");
                         compared += 1;
                     }
@@ -125,16 +130,16 @@ fn every_example_of_the_canvas_and_the_modules_sends_what_it_shows() {
                 other => panic!("{name}: a block in {other:?}"),
             }
         }
-        assert!(programs.is_empty(), "{name}: nothing says what is sent: {programs:?}");
+        assert!(programs.is_empty(), "{name}: no block shows the messages of {programs:?}");
     }
-    assert!(compared > 40, "{compared} examples");
+    assert!(compared > 40, "only {compared} examples were compared");
 }
 
 #[test]
-fn commands_work_as_they_are_written() {
+fn documented_commands_work() {
     let server = Server::start();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    std::fs::write(folder.path().join("hello.py"), "print('hello')").expect("room for a file");
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
+    std::fs::write(folder.path().join("hello.py"), "print('hello')").expect("the file can be written");
     let mut run = 0;
     for name in ["README.md", "docs/protocol.md"] {
         for block in blocks(&document(name), "sh").iter().filter(|block| !block.contains("make ")) {
@@ -150,42 +155,45 @@ fn commands_work_as_they_are_written() {
                 .env("LIVECODE_SERVER", server.url(""))
                 .output()
                 .expect("bash runs");
-            let words = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success(), "{name}: {block}\n{words}");
-            assert!(!words.contains("\"title\""), "{name}: {block}\nanswers a problem: {words}");
+            let printed = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{name}: {block}\n{printed}");
+            assert!(
+                !printed.contains("\"title\""),
+                "{name}: {block}\nreturned a problem document: {printed}"
+            );
             run += 1;
         }
     }
-    assert!(run >= 6, "{run} blocks were found");
+    assert!(run >= 6, "only {run} blocks were run");
 }
 
 #[test]
-fn the_settings_of_the_example_are_settings() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+fn the_example_settings_are_accepted() {
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
     let path = folder.path().join("livecode.toml");
     let example = &blocks(&document("docs/operating.md"), "toml")[0];
-    std::fs::write(&path, example.replace(":9000", ":0")).expect("room for a file");
-    // A flag wins, so the harness's own port does.
-    let server = Server::start_with(&["--config", path.to_str().expect("UTF-8")]);
+    std::fs::write(&path, example.replace(":9000", ":0")).expect("the file can be written");
+    // Flags override the file, so the test harness still chooses the port.
+    let server = Server::start_with(&["--config", path.to_str().expect("a path in UTF-8")]);
     assert_eq!(server.request("GET", "/healthz", &[("host", "live.example.org")], &[]).status, 200);
 }
 
 #[test]
-fn the_operators_runtime_of_the_example_runs() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+fn the_example_of_an_operators_runtime_runs() {
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
     let perl = folder.path().join("perl");
-    std::fs::create_dir(&perl).expect("room for a folder");
+    std::fs::create_dir(&perl).expect("the folder can be created");
     std::fs::write(perl.join("runtime.toml"), &blocks(&document("docs/runtimes.md"), "toml")[0])
-        .expect("room for a file");
-    // Its comment says what stands beside it.
-    std::fs::write(perl.join("Line.pm"), "$| = 1; 1;").expect("room for a file");
-    let server = Server::start_with(&["--runtimes-dir", folder.path().to_str().expect("UTF-8")]);
+        .expect("the file can be written");
+    // A comment in the example says that this module stands beside the manifest.
+    std::fs::write(perl.join("Line.pm"), "$| = 1; 1;").expect("the file can be written");
+    let server = Server::start_with(&["--runtimes-dir", folder.path().to_str().expect("a path in UTF-8")]);
     let run = server.run(&json!({"runtime": "pl", "code": "print 6 * 7, qq(\\n);"}));
     assert_eq!(run.stdout, "42\n", "{run:?}");
 }
 
 #[test]
-fn the_python_of_the_example_runs() {
+fn the_python_example_of_the_protocol_runs() {
     let server = Server::start();
     let mut stream =
         server.stream(&server.create_id("python", &blocks(&document("docs/protocol.md"), "python")[0]), "");
@@ -197,9 +205,9 @@ fn the_python_of_the_example_runs() {
 }
 
 #[test]
-fn the_sessions_document_has_the_fields_it_shows() {
+fn a_session_document_has_the_documented_fields() {
     let server = Server::start();
-    let shown: Value = serde_json::from_str(&blocks(&document("README.md"), "json")[0]).expect("JSON");
+    let shown: Value = serde_json::from_str(&blocks(&document("README.md"), "json")[0]).expect("valid JSON");
     let made = server.create(&json!({"runtime": "python", "code": "print(1)"}));
     for field in shown.as_object().expect("an object").keys() {
         assert!(!made[field].is_null(), "{field} in {made}");

@@ -1,4 +1,5 @@
-//! What the machine can enforce: `livecode doctor`, and a server that will not promise more than that.
+//! `livecode doctor` reports what the machine can enforce, and a server that strangers can reach
+//! refuses to start if a limit is missing.
 
 use std::{
     fs,
@@ -12,25 +13,26 @@ use serde_json::Value;
 
 use crate::common::{Server, binary, eventually, is_root};
 
-/// The user nobody.
+/// The uid of the user nobody.
 const NOBODY: u32 = 65534;
 
-/// A folder of the ordinary user's, with a copy of the binary that this user may execute.
-struct Place(tempfile::TempDir);
+/// A folder of an ordinary user, with a copy of the binary that this user may execute.
+struct UserHome(tempfile::TempDir);
 
-impl Place {
+impl UserHome {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
-        let place = Self(folder);
-        fs::copy(binary(), place.path("livecode")).expect("room for the binary");
+        let folder = tempfile::tempdir().expect("a temporary folder is created");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("the folder is ours");
+        let home = Self(folder);
+        fs::copy(binary(), home.path("livecode")).expect("the binary can be copied");
         for name in ["data", "run", "run/systemd", "bin"] {
-            fs::create_dir(place.path(name)).expect("room for a folder");
+            fs::create_dir(home.path(name)).expect("the folder can be created");
             if is_root() {
-                std::os::unix::fs::chown(place.path(name), Some(NOBODY), Some(NOBODY)).expect("root may");
+                std::os::unix::fs::chown(home.path(name), Some(NOBODY), Some(NOBODY))
+                    .expect("root may change the owner");
             }
         }
-        place
+        home
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -60,36 +62,39 @@ impl Place {
         command
     }
 
-    /// A systemd-run that writes down what it is asked, and does `then` as a script.
+    /// Installs a fake `systemd-run` that records its arguments and then runs the script `then`.
     fn systemd_run(&self, then: &str) {
-        // There is a user's manager where there is its socket.
-        drop(UnixListener::bind(self.path("run/systemd/private")).expect("room for a socket"));
+        // The server takes this socket as the sign of a running systemd user manager.
+        drop(UnixListener::bind(self.path("run/systemd/private")).expect("the socket can be bound"));
         let script = format!(
             "#!/bin/sh\necho \"$@\" >> {}\n{then}\n",
-            self.path("run/asked").to_str().expect("UTF-8")
+            self.path("run/asked").to_str().expect("a path in UTF-8")
         );
-        fs::write(self.path("bin/systemd-run"), script).expect("room for a script");
-        fs::set_permissions(self.path("bin/systemd-run"), fs::Permissions::from_mode(0o755)).expect("ours");
+        fs::write(self.path("bin/systemd-run"), script).expect("the script can be written");
+        fs::set_permissions(self.path("bin/systemd-run"), fs::Permissions::from_mode(0o755))
+            .expect("the script is ours");
     }
 
-    fn asked(&self) -> Vec<String> {
+    fn systemd_requests(&self) -> Vec<String> {
         let text = fs::read_to_string(self.path("run/asked")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Starts a server that could ask systemd.
+    /// Starts a server that finds the fake `systemd-run`, and waits for its first line of output.
     fn serve_beside_systemd(&self, arguments: &[&str]) -> Running {
         let mut command = self.serve("127.0.0.1:0", arguments);
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
         command.env("PATH", path).env("XDG_RUNTIME_DIR", self.path("run"));
         let mut child = command.spawn().expect("the binary starts");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("text");
+        BufReader::new(child.stdout.take().expect("the stream is piped"))
+            .read_line(&mut line)
+            .expect("valid UTF-8");
         Running { child, line }
     }
 }
 
-/// A server, killed in the end.
+/// A running server, killed on drop.
 struct Running {
     child: Child,
     line: String,
@@ -107,7 +112,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn doctor(command: &mut Command) -> (Value, Option<i32>) {
-    let Output { status, stdout, stderr } = command.output().expect("it runs");
+    let Output { status, stdout, stderr } = command.output().expect("the command runs");
     let document = serde_json::from_slice(&stdout);
     (document.unwrap_or_else(|error| panic!("{error}: {} {}", text(&stdout), text(&stderr))), status.code())
 }
@@ -115,11 +120,11 @@ fn doctor(command: &mut Command) -> (Value, Option<i32>) {
 fn verdict<'d>(document: &'d Value, name: &str) -> &'d str {
     let findings = document["findings"].as_array().expect("a list");
     let finding = findings.iter().find(|finding| finding["name"] == name);
-    finding.unwrap_or_else(|| panic!("no {name}: {document}"))["verdict"].as_str().expect("a word")
+    finding.unwrap_or_else(|| panic!("no finding {name}: {document}"))["verdict"].as_str().expect("a verdict")
 }
 
 #[test]
-fn it_agrees_with_the_server_and_leaves_nothing() {
+fn doctor_agrees_with_the_server_and_leaves_nothing_behind() {
     let groups = || {
         let mut found = vec![];
         let mut folders = vec![PathBuf::from("/sys/fs/cgroup")];
@@ -127,7 +132,7 @@ fn it_agrees_with_the_server_and_leaves_nothing() {
             let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
             let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
             folders.extend(below.map(|entry| entry.path()));
-            // Its groups' parents are named so, and no server's are.
+            // Only `livecode doctor` gives a parent group this prefix; no server does.
             if folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("livecode-d0c70000"))
             {
                 found.push(folder);
@@ -140,24 +145,24 @@ fn it_agrees_with_the_server_and_leaves_nothing() {
     for name in ["pid namespace", "seccomp", "sandbox"] {
         assert_eq!(verdict(&document, name), "ok", "{document}");
     }
-    let all_is_well = document["verdict"] == "ok";
-    assert_eq!(code, Some(i32::from(!all_is_well)));
-    assert!(all_is_well || !is_root(), "{document}");
+    let is_ok = document["verdict"] == "ok";
+    assert_eq!(code, Some(i32::from(!is_ok)));
+    assert!(is_ok || !is_root(), "{document}");
     assert_eq!(Server::start().get("/healthz").json()["degraded"], document["degraded"]);
 }
 
 #[test]
-fn each_line_that_is_not_well_says_what_to_do() {
-    let place = Place::new();
-    let (document, code) = doctor(&mut place.livecode(&["doctor", "--json"]));
+fn every_failed_check_names_a_remedy() {
+    let home = UserHome::new();
+    let (document, code) = doctor(&mut home.livecode(&["doctor", "--json"]));
     let findings = document["findings"].as_array().expect("a list");
-    let unwell: Vec<_> = findings.iter().filter(|finding| finding["verdict"] != "ok").collect();
-    assert_eq!(code == Some(0), unwell.is_empty());
-    for finding in unwell {
+    let failed: Vec<_> = findings.iter().filter(|finding| finding["verdict"] != "ok").collect();
+    assert_eq!(code == Some(0), failed.is_empty());
+    for finding in failed {
         assert!(!finding["remedies"].as_array().expect("a list").is_empty(), "{finding}");
     }
-    // For people the same, one line each, without colours in a pipe.
-    let output = place.livecode(&["doctor"]).output().expect("it runs");
+    // The output for people has the same findings, one line each, without colours in a pipe.
+    let output = home.livecode(&["doctor"]).output().expect("the command runs");
     let printed = text(&output.stdout);
     assert_eq!(output.status.code(), code);
     assert!(!printed.contains('\x1b'), "{printed}");
@@ -165,117 +170,128 @@ fn each_line_that_is_not_well_says_what_to_do() {
     assert_eq!(printed.lines().filter(starts).count(), findings.len(), "{printed}");
 }
 
-/// In a user namespace in which no further one may be made, an ordinary user can run nothing.
+/// An ordinary user cannot make a sandbox in a user namespace that allows no further user
+/// namespaces.
 #[test]
-fn where_nothing_can_run_it_says_why() {
-    let place = Place::new();
-    let mut command = place.command(Path::new("unshare"));
+fn doctor_explains_why_no_sandbox_can_be_made() {
+    let home = UserHome::new();
+    let mut command = home.command(Path::new("unshare"));
     let limit = "echo 1 > /proc/sys/user/max_user_namespaces && exec unshare --user --map-user=1000 \"$@\"";
-    command.args(["--user", "--map-root-user", "sh", "-c", limit, "sh"]).arg(place.path("livecode"));
-    let mut serve = place.command(Path::new("unshare"));
+    command.args(["--user", "--map-root-user", "sh", "-c", limit, "sh"]).arg(home.path("livecode"));
+    let mut serve = home.command(Path::new("unshare"));
     serve
         .args(command.get_args())
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(place.path("data"));
+        .arg(home.path("data"));
     let (document, code) = doctor(command.args(["doctor", "--json"]));
     assert_eq!((document["verdict"].as_str(), code), (Some("missing"), Some(2)), "{document}");
     assert_eq!(verdict(&document, "sandbox"), "missing");
     let findings = document["findings"].as_array().expect("a list");
-    let namespaces = findings.iter().find(|finding| finding["name"] == "user namespaces").expect("a line");
+    let namespaces = findings.iter().find(|finding| finding["name"] == "user namespaces").expect("a finding");
     let command = namespaces["remedies"][0]["command"].as_str().expect("a command");
     assert!(command.contains("user.max_user_namespaces"), "{namespaces}");
 
-    let refused = serve.output().expect("it runs");
+    let refused = serve.output().expect("the command runs");
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("livecode doctor"), "{}", text(&refused.stderr));
 }
 
 #[test]
-fn strangers_are_not_served_what_cannot_be_enforced() {
-    let place = Place::new();
-    let (document, code) = doctor(&mut place.livecode(&["doctor", "--json"]));
+fn a_degraded_server_refuses_to_serve_strangers() {
+    let home = UserHome::new();
+    let (document, code) = doctor(&mut home.livecode(&["doctor", "--json"]));
     let degraded = document["degraded"].as_array().expect("a list");
     if degraded.is_empty() {
-        assert_eq!(code, Some(0), "{document}"); // then there is nothing to refuse, and nobody is served here
+        // Nothing is missing on this machine, so the server has no reason to refuse.
+        assert_eq!(code, Some(0), "{document}");
         return;
     }
     for listen in ["0.0.0.0:0", "[::]:0"] {
-        let refused = place.serve(listen, &["--no-systemd-scope"]).output().expect("it runs");
-        let words = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(1), "{words}");
+        let refused = home.serve(listen, &["--no-systemd-scope"]).output().expect("the command runs");
+        let printed = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{printed}");
         assert_eq!(text(&refused.stdout), "");
         for sentence in degraded {
-            assert!(words.contains(sentence.as_str().expect("text")), "{words}");
+            assert!(printed.contains(sentence.as_str().expect("a text")), "{printed}");
         }
-        assert!(words.contains("--allow-degraded") && words.contains("livecode doctor"), "{words}");
+        assert!(printed.contains("--allow-degraded") && printed.contains("livecode doctor"), "{printed}");
     }
 }
 
-/// All that a session's limits rest on holds here for loopback, or is said in the log.
+/// On loopback a degraded server starts, and its log names every limit that it cannot enforce.
 #[test]
-fn on_loopback_it_says_so_loudly() {
-    let place = Place::new();
-    let (document, _) = doctor(&mut place.livecode(&["doctor", "--json"]));
-    let mut server = place.serve("127.0.0.1:0", &["--no-systemd-scope"]).spawn().expect("the binary starts");
+fn a_degraded_server_on_loopback_logs_every_missing_limit() {
+    let home = UserHome::new();
+    let (document, _) = doctor(&mut home.livecode(&["doctor", "--json"]));
+    let mut server = home.serve("127.0.0.1:0", &["--no-systemd-scope"]).spawn().expect("the binary starts");
     let mut line = String::new();
-    BufReader::new(server.stdout.take().expect("a pipe")).read_line(&mut line).expect("text");
+    BufReader::new(server.stdout.take().expect("the stream is piped"))
+        .read_line(&mut line)
+        .expect("valid UTF-8");
     assert!(line.contains("http://127.0.0.1:"), "{line}");
-    server.kill().expect("it runs");
+    server.kill().expect("the server runs");
     let mut log = String::new();
-    server.stderr.take().expect("a pipe").read_to_string(&mut log).expect("text");
-    server.wait().expect("it was started here");
+    server.stderr.take().expect("the stream is piped").read_to_string(&mut log).expect("valid UTF-8");
+    server.wait().expect("the child has not been reaped");
     for sentence in document["degraded"].as_array().expect("a list") {
-        let sentence = sentence.as_str().expect("text");
+        let sentence = sentence.as_str().expect("a text");
         assert!(log.lines().any(|line| line.contains("DEGRADED") && line.contains(sentence)), "{log}");
     }
 }
 
-/// What a server of an ordinary user asks of systemd is tried, and then done in its own place, once.
+/// A server of an ordinary user first tries `systemd-run` with `true`, and then executes itself
+/// once in a scope of its own.
 #[test]
-fn a_group_of_its_own_is_asked_for_once() {
-    let place = Place::new();
-    place.systemd_run("while [ \"$1\" != -- ]; do shift; done; shift\nexec \"$@\"");
-    let server = place.serve_beside_systemd(&[]);
+fn a_systemd_scope_is_requested_once() {
+    let home = UserHome::new();
+    home.systemd_run("while [ \"$1\" != -- ]; do shift; done; shift\nexec \"$@\"");
+    let server = home.serve_beside_systemd(&[]);
     assert!(server.line.contains("http://127.0.0.1:"), "{}", server.line);
-    let asked = place.asked();
-    assert_eq!(asked.len(), 2, "{asked:?}");
+    let systemd_requests = home.systemd_requests();
+    assert_eq!(systemd_requests.len(), 2, "{systemd_requests:?}");
     assert!(
-        asked.iter().all(|line| line.contains("--user --scope") && line.contains("-p Delegate=yes -- ")),
-        "{asked:?}"
+        systemd_requests
+            .iter()
+            .all(|line| line.contains("--user --scope") && line.contains("-p Delegate=yes -- ")),
+        "{systemd_requests:?}"
     );
-    assert!(asked[0].ends_with("-- true") && asked[1].contains("serve --listen"), "{asked:?}");
-    // In its own place: whoever started it looks after the same process.
-    let command = fs::read(format!("/proc/{}/cmdline", server.child.id())).expect("it runs");
+    assert!(
+        systemd_requests[0].ends_with("-- true") && systemd_requests[1].contains("serve --listen"),
+        "{systemd_requests:?}"
+    );
+    // The server keeps its process number, so that its parent still watches the right process.
+    let command = fs::read(format!("/proc/{}/cmdline", server.child.id())).expect("the server runs");
     assert!(text(&command).contains("livecode"), "{}", text(&command));
 }
 
 #[test]
-fn a_systemd_that_gives_no_group_stops_nobody() {
-    let place = Place::new();
-    place.systemd_run("exit 1");
-    let server = place.serve_beside_systemd(&[]);
+fn the_server_starts_without_a_scope_if_systemd_refuses() {
+    let home = UserHome::new();
+    home.systemd_run("exit 1");
+    let server = home.serve_beside_systemd(&[]);
     assert!(server.line.contains("http://127.0.0.1:"), "{}", server.line);
-    assert_eq!(place.asked().len(), 1);
+    assert_eq!(home.systemd_requests().len(), 1);
     drop(server);
 
-    let told_not_to = place.serve_beside_systemd(&["--no-systemd-scope"]);
-    assert!(told_not_to.line.contains("http://127.0.0.1:"), "{}", told_not_to.line);
-    assert_eq!(place.asked().len(), 1);
+    let opted_out = home.serve_beside_systemd(&["--no-systemd-scope"]);
+    assert!(opted_out.line.contains("http://127.0.0.1:"), "{}", opted_out.line);
+    assert_eq!(home.systemd_requests().len(), 1);
 }
 
 #[test]
-fn what_was_used_is_told() {
+fn a_session_reports_its_usage() {
     let server = Server::start();
     let code = "import os, time\nfor _ in range(3):\n    if os.fork() == 0: time.sleep(60)\nx = b'x' * (20 << 20)\n\
                 end = time.process_time() + 0.3\nwhile time.process_time() < end: pass";
     let id = server.create_id("python", code);
-    let ended = eventually("it ends", || {
+    let ended = eventually("the session ends", || {
         let session = server.get(&format!("/sessions/{id}")).json();
         (session["state"] == "ended").then_some(session)
     });
-    let used = |name: &str| ended["usage"][name].as_u64().unwrap_or_else(|| panic!("{name}: {ended}"));
-    assert!((300..5000).contains(&used("cpu_ms")), "{ended}");
-    assert!(used("wall_ms") >= 300, "{ended}");
-    assert!((20 << 20..256 << 20).contains(&used("memory_peak_bytes")), "{ended}");
-    assert_eq!(used("processes_peak"), 4, "{ended}");
+    let usage =
+        |name: &str| ended["usage"][name].as_u64().unwrap_or_else(|| panic!("no usage of {name}: {ended}"));
+    assert!((300..5000).contains(&usage("cpu_ms")), "{ended}");
+    assert!(usage("wall_ms") >= 300, "{ended}");
+    assert!((20 << 20..256 << 20).contains(&usage("memory_peak_bytes")), "{ended}");
+    assert_eq!(usage("processes_peak"), 4, "{ended}");
 }

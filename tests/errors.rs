@@ -1,38 +1,38 @@
-//! Bad input: a clear error, and nothing left behind.
+//! Invalid input is answered with a clear error and leaves nothing behind.
 
 use serde_json::{Value, json};
 
 use crate::common::{Run, Server, id};
 
-fn sessions(server: &Server) -> usize {
-    std::fs::read_dir(server.data().join("sessions")).expect("a folder").count()
+fn session_count(server: &Server) -> usize {
+    std::fs::read_dir(server.data().join("sessions")).expect("the folder can be read").count()
 }
 
 #[test]
-fn what_is_no_json_is_400() {
+fn invalid_json_is_400() {
     let server = Server::start();
     let json_type = [("content-type", "application/json")];
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     for body in ["", "{", "{'a':1}", "nonsense", &deep, "{}{}"] {
-        let answer = server.request("POST", "/sessions", &json_type, body.as_bytes());
-        answer.problem_with_code(400, "malformed_request");
+        let response = server.request("POST", "/sessions", &json_type, body.as_bytes());
+        response.problem_with_code(400, "malformed_request");
     }
-    assert_eq!(sessions(&server), 0);
+    assert_eq!(session_count(&server), 0);
 }
 
 #[test]
-fn what_does_not_say_it_is_json_is_415() {
+fn a_body_not_declared_as_json_is_415() {
     let server = Server::start();
     let body = json!({"runtime": "python", "code": "print(1)"}).to_string();
     for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
     {
         let headers = [("content-type", content_type)];
-        let answer = server.request("POST", "/sessions", &headers, body.as_bytes());
-        answer.problem_with_code(415, "unsupported_media_type");
+        let response = server.request("POST", "/sessions", &headers, body.as_bytes());
+        response.problem_with_code(415, "unsupported_media_type");
     }
-    let answer = server.request("POST", "/sessions", &[], body.as_bytes());
-    answer.problem_with_code(415, "unsupported_media_type");
-    assert_eq!(sessions(&server), 0);
+    let response = server.request("POST", "/sessions", &[], body.as_bytes());
+    response.problem_with_code(415, "unsupported_media_type");
+    assert_eq!(session_count(&server), 0);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_wrong_field_is_422_and_named() {
         let problem = server.post("/sessions", &request).problem_with_code(422, "invalid_field");
         assert_eq!(problem["field"], field, "{request}: {problem}");
     }
-    assert_eq!(sessions(&server), 0);
+    assert_eq!(session_count(&server), 0);
 }
 
 #[test]
@@ -80,16 +80,16 @@ fn unknown_and_malformed_ids_are_404() {
     let server = Server::start();
     for id in ["d953d41febcc", "0123456789abcdef0123456789abcdef", "..", "%2e%2e", "x%00y"] {
         for (method, path) in [("GET", ""), ("DELETE", ""), ("GET", "/stream")] {
-            let answer = server.request(method, &format!("/sessions/{id}{path}"), &[], &[]);
-            assert_eq!(answer.status, 404, "{method} {id}{path}: {}", answer.text());
-            answer.problem_with_code(404, "no_such_session");
+            let response = server.request(method, &format!("/sessions/{id}{path}"), &[], &[]);
+            assert_eq!(response.status, 404, "{method} {id}{path}: {}", response.text());
+            response.problem_with_code(404, "no_such_session");
         }
     }
     server.get("/nothing/here").problem_with_code(404, "not_found");
 }
 
 #[test]
-fn a_wrong_method_is_405_and_says_which_is_right() {
+fn a_wrong_method_is_405_and_names_the_allowed_ones() {
     let server = Server::start();
     for (method, path, allowed) in [
         ("PUT", "/sessions", "POST"),
@@ -98,9 +98,9 @@ fn a_wrong_method_is_405_and_says_which_is_right() {
         ("GET", "/exec", "POST"),
         ("PATCH", "/sessions/0123456789abcdef0123456789abcdef", "DELETE"),
     ] {
-        let answer = server.request(method, path, &[], &[]);
-        answer.problem_with_code(405, "method_not_allowed");
-        assert!(answer.header("allow").expect("Allow").contains(allowed), "{method} {path}");
+        let response = server.request(method, path, &[], &[]);
+        response.problem_with_code(405, "method_not_allowed");
+        assert!(response.header("allow").expect("an Allow header").contains(allowed), "{method} {path}");
     }
 }
 
@@ -110,13 +110,13 @@ fn a_body_over_the_limit_is_413() {
     let large = json!({"runtime": "python", "code": "#".repeat(2000)});
     server.post("/sessions", &large).problem_with_code(413, "body_too_large");
     server.post("/exec", &large).problem_with_code(413, "body_too_large");
-    let answer = server.request("POST", "/runtimes/python", &[], "#".repeat(2000).as_bytes());
-    answer.problem_with_code(413, "body_too_large");
-    assert_eq!(sessions(&server), 0);
+    let response = server.request("POST", "/runtimes/python", &[], "#".repeat(2000).as_bytes());
+    response.problem_with_code(413, "body_too_large");
+    assert_eq!(session_count(&server), 0);
 }
 
 #[test]
-fn a_program_that_does_not_compile_says_why() {
+fn compiler_errors_are_shown() {
     let server = Server::start();
     for (runtime, code, word) in [
         ("c", "int main(void) { return x; }", "undeclared"),
@@ -130,11 +130,12 @@ fn a_program_that_does_not_compile_says_why() {
         let run = server.run_code(runtime, code);
         assert!(run.stderr.contains(word) && run.stdout.is_empty(), "{runtime}: {run:?}");
         assert_ne!(run.exitstatus, 0, "{runtime}");
-        assert_eq!(run.reason, None, "{runtime}: its compiler exited by itself");
+        assert_eq!(run.reason, None, "{runtime}: the compiler should exit by itself");
     }
 }
 
-/// Rust's toolchain is in root's home on some machines, where an ordinary user cannot read it.
+/// Whether a runtime is available. On some machines Rust's toolchain is in root's home, where an
+/// ordinary user cannot read it.
 fn available(server: &Server, runtime: &str) -> bool {
     let runtimes = server.get("/runtimes").json();
     let found = runtimes.as_array().expect("a list").iter().find(|known| known["name"] == runtime);
@@ -144,7 +145,7 @@ fn available(server: &Server, runtime: &str) -> bool {
 }
 
 #[test]
-fn a_command_that_does_not_exist_is_the_programs_mistake() {
+fn a_missing_command_is_reported_as_the_programs_error() {
     let server = Server::start();
     for (command, status, word) in
         [("no-such-command", 127, "No such file"), ("/code/main.py", 126, "denied")]
@@ -156,7 +157,7 @@ fn a_command_that_does_not_exist_is_the_programs_mistake() {
 }
 
 #[test]
-fn two_servers_do_not_share_a_folder() {
+fn two_servers_cannot_share_a_data_directory() {
     let server = Server::start();
     let second = std::process::Command::new(crate::common::binary())
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
@@ -164,12 +165,12 @@ fn two_servers_do_not_share_a_folder() {
         .output()
         .expect("the binary starts");
     assert!(!second.status.success());
-    let words = String::from_utf8_lossy(&second.stderr);
-    assert!(words.contains(&server.pid().to_string()) && words.contains(server.address()), "{words}");
+    let printed = String::from_utf8_lossy(&second.stderr);
+    assert!(printed.contains(&server.pid().to_string()) && printed.contains(server.address()), "{printed}");
 }
 
 #[test]
-fn a_wrong_setting_stops_the_start_and_names_itself() {
+fn a_wrong_setting_is_named_and_stops_the_start() {
     for (arguments, variable, word) in [
         (&["--wall-ms", "soon"][..], None, "--wall-ms"),
         (&["--wall-ms", "0"], None, "wall_ms"),
@@ -183,18 +184,18 @@ fn a_wrong_setting_stops_the_start_and_names_itself() {
             .output()
             .expect("the binary starts");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        let words = String::from_utf8_lossy(&output.stderr).to_lowercase();
-        assert!(words.contains(word), "{arguments:?}: {words}");
+        let printed = String::from_utf8_lossy(&output.stderr).to_lowercase();
+        assert!(printed.contains(word), "{arguments:?}: {printed}");
     }
 }
 
 #[test]
-fn an_ended_session_refuses_what_comes_late() {
+fn an_ended_session_refuses_late_input() {
     let server = Server::start();
     let session = server.create(&json!({"runtime": "python", "code": "print(1)"}));
     Run::collect(server.stream(&id(&session), ""));
     let mut late = server.stream(&id(&session), "?after=1");
     late.send(&json!({"msgtype": "input", "data": "x", "id": 1}));
-    // It is told the end, and perhaps that it is late; never that its input was taken.
+    // The session reports its end, and may report an error; it never acknowledges the input.
     assert!(late.rest().iter().all(|message| message["msgtype"] != "ack"));
 }

@@ -1,4 +1,4 @@
-//! After sessions have ended, in every way there is, nothing is left of them on the machine.
+//! Sessions that end in every possible way leave nothing behind on the machine.
 
 use std::{
     collections::HashMap,
@@ -8,18 +8,18 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::common::{PATIENCE, Run, Server, cgroups::groups, eventually, id, is_root};
+use crate::common::{Run, Server, WAIT_TIMEOUT, cgroups::groups, eventually, id, is_root};
 
 const SESSIONS: usize = 200;
 
-/// Every way a session can end, cheaply.
-fn ways() -> Vec<Value> {
+/// One cheap request for each way in which a session can end.
+fn endings() -> Vec<Value> {
     let python = |code: &str| json!({"runtime": "python", "code": code});
     let with = |mut request: Value, name: &str, value: Value| {
         request[name] = value;
         request
     };
-    let mut ways = vec![
+    let mut endings = vec![
         python("print('exits')"),
         python("raise SystemExit(3)"),
         python("import os; os.kill(os.getpid(), 11)"),
@@ -33,15 +33,15 @@ fn ways() -> Vec<Value> {
         json!({"runtime": "bash", "code": "echo hi"}),
     ];
     if is_root() {
-        ways.push(with(python("x = b'x' * (200 << 20)"), "limits", json!({"memory_bytes": 32 << 20})));
-        ways.push(with(python("while True: pass"), "limits", json!({"cpu_ms": 50})));
+        endings.push(with(python("x = b'x' * (200 << 20)"), "limits", json!({"memory_bytes": 32 << 20})));
+        endings.push(with(python("while True: pass"), "limits", json!({"cpu_ms": 50})));
     }
-    ways
+    endings
 }
 
-/// What of this server's is on the machine.
+/// Everything on the machine that exists because of this server.
 #[derive(Debug, PartialEq)]
-struct Traces {
+struct Inventory {
     processes: usize,
     cgroups: usize,
     mounts: usize,
@@ -49,14 +49,17 @@ struct Traces {
     folders: Vec<String>,
 }
 
-impl Traces {
+impl Inventory {
     fn take(server: &Server) -> Self {
         let data = server.data().to_string_lossy().into_owned();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts").lines().count();
-        let descriptors = fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("descriptors").count();
+        let mounts =
+            fs::read_to_string("/proc/self/mountinfo").expect("the mounts can be read").lines().count();
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", server.pid()))
+            .expect("the descriptors can be listed")
+            .count();
         let mut folders = vec![];
         for name in ["sessions", "trash"] {
-            let entries = fs::read_dir(server.data().join(name)).expect("a folder").flatten();
+            let entries = fs::read_dir(server.data().join(name)).expect("the folder can be read").flatten();
             folders.extend(entries.map(|entry| entry.file_name().to_string_lossy().into_owned()));
         }
         Self {
@@ -69,9 +72,10 @@ impl Traces {
     }
 }
 
-/// The server's spawners and all below them, and whatever has lost its parent and shows this server's data directory.
+/// Counts the server's descendants (its spawners and all processes below them), and processes that
+/// have lost their parent but name this server's data directory.
 fn processes(server: u32, data: &str) -> usize {
-    let all = fs::read_dir("/proc").expect("processes").flatten().filter_map(|entry| {
+    let all = fs::read_dir("/proc").expect("/proc can be read").flatten().filter_map(|entry| {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
         let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
         let parent: u32 = stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()?;
@@ -93,29 +97,31 @@ fn processes(server: u32, data: &str) -> usize {
 }
 
 #[test]
-fn nothing_is_left_over() {
+fn ended_sessions_leave_nothing_behind() {
     let server = Server::start();
-    // One session of each way first: what a server keeps for itself is there after these.
+    // One session of each kind runs first, so that everything the server keeps for itself exists.
     let warm_up = |request: &Value| {
         let id = id(&server.create(request));
         Run::collect(server.stream(&id, ""));
         server.delete(&format!("/sessions/{id}"));
     };
-    ways().iter().for_each(warm_up);
-    let before = eventually("the server comes to rest", || {
-        let traces = Traces::take(&server);
-        // Two spawners, and for each a maker, of which one is the template; a supervisor that waits, and the first process of its
-        // sandbox; and in that of the template who is to be the program.
-        let rests = traces.processes == 9 && traces.folders.is_empty();
-        rests.then_some(traces)
+    endings().iter().for_each(warm_up);
+    let before = eventually("the server is at rest", || {
+        let inventory = Inventory::take(&server);
+        // Each of the two spawners accounts for four processes: itself, its zygote (one of the two
+        // is the interpreter zygote), an idle worker, and the init of that worker's warm sandbox.
+        // The ninth process is the pre-forked program in the warm sandbox for Python.
+        let is_at_rest = inventory.processes == 9 && inventory.folders.is_empty();
+        is_at_rest.then_some(inventory)
     });
 
-    let ways = ways();
+    let endings = endings();
     for batch in 0..SESSIONS / 20 {
-        let ids: Vec<_> = (0..20).map(|n| id(&server.create(&ways[(batch * 20 + n) % ways.len()]))).collect();
+        let ids: Vec<_> =
+            (0..20).map(|n| id(&server.create(&endings[(batch * 20 + n) % endings.len()]))).collect();
         for (n, id) in ids.iter().enumerate() {
             if n % 5 == 0 {
-                // Some are forgotten while they run, or before.
+                // Some sessions are deleted while they run, or before they start.
                 assert_eq!(server.delete(&format!("/sessions/{id}")).status, 204);
             } else {
                 Run::collect(server.stream(id, ""));
@@ -123,24 +129,24 @@ fn nothing_is_left_over() {
             }
         }
     }
-    let mut last = Traces::take(&server);
-    let until = Instant::now() + PATIENCE;
+    let mut last = Inventory::take(&server);
+    let until = Instant::now() + WAIT_TIMEOUT;
     while last != before && Instant::now() < until {
         std::thread::park_timeout(Duration::from_millis(20));
-        last = Traces::take(&server);
-        // A connection of the test's own may have been open when the server was first looked at.
+        last = Inventory::take(&server);
+        // A connection of the test itself may have been open when the first counts were taken.
         last.descriptors = last.descriptors.max(before.descriptors);
     }
-    assert_eq!(last, before, "something is left over");
+    assert_eq!(last, before, "the ended sessions left something behind");
 }
 
-/// A server that ends takes along what it made outside its data directory.
+/// When a server is killed, everything that it made outside its data directory is removed.
 #[test]
-fn a_server_leaves_no_group_behind() {
+fn a_killed_server_leaves_no_cgroup_behind() {
     let mut server = Server::start();
     Run::collect(server.stream(&server.create_id("python", "print(1)"), ""));
     let data = server.data().to_owned();
     assert_eq!(groups(&data).is_empty(), !is_root(), "{:?}", groups(&data));
     server.kill();
-    eventually("its groups are gone", || groups(&data).is_empty().then_some(()));
+    eventually("the cgroups of the server are gone", || groups(&data).is_empty().then_some(()));
 }

@@ -1,4 +1,5 @@
-//! Limits: each has its outcome, or the program's own error, and the session says what it used.
+//! Limits: each one ends in its own outcome or in an error of the program, and the session reports
+//! its usage.
 
 use std::{
     fs,
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Run, Server, cgroups::groups, eventually, id, is_root};
 
-/// Runs a Python program within `limits`, and returns it with its session's document.
+/// Runs a Python program with further request fields; returns the run and the session's document.
 fn run(server: &Server, code: &str, fields: Value) -> (Run, Value) {
     let mut request = json!({"runtime": "python", "code": code});
     request.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
@@ -23,58 +24,60 @@ fn ended(run: &Run) -> (i64, Option<&str>) {
     (run.exitstatus, run.reason.as_deref())
 }
 
-/// An ordinary user has no cgroup here, so nothing bounds a session's processes together: the session must say so.
-fn assert_degraded(session: &Value, words: &str) {
-    let degraded = session["degraded"].as_array().expect("what cannot be enforced");
+/// Asserts that the session is reported as degraded. Here an ordinary user has no cgroup, so
+/// nothing limits all processes of a session together.
+fn assert_degraded(session: &Value, expected: &str) {
+    let degraded = session["degraded"].as_array().expect("a list of missing limits");
     assert!(
-        degraded.iter().any(|sentence| sentence.as_str().is_some_and(|text| text.contains(words))),
+        degraded.iter().any(|sentence| sentence.as_str().is_some_and(|text| text.contains(expected))),
         "{session}"
     );
 }
 
 #[test]
-fn the_wall_clock() {
+fn wall_clock_limit() {
     let server = Server::start();
-    let stubborn = "import os, signal, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.close(1)\ntime.sleep(60)";
-    let (run, session) = run(&server, stubborn, json!({"timeout": 500}));
+    let ignores_sigterm = "import os, signal, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.close(1)\ntime.sleep(60)";
+    let (run, session) = run(&server, ignores_sigterm, json!({"timeout": 500}));
     assert_eq!(ended(&run), (124, Some("timeout")));
     assert_eq!(session["outcome"], "timeout");
     let wall_ms = session["usage"]["wall_ms"].as_u64().expect("milliseconds");
     assert!((300..10_000).contains(&wall_ms), "{wall_ms}");
 }
 
-/// How many sessions give way.
-fn gives_way(server: &Server) -> usize {
+/// How many of the server's sessions are deprioritised.
+fn deprioritised(server: &Server) -> usize {
     let files = groups(server.data()).into_iter().map(|group| format!("{group}/cpu.idle"));
     files.filter_map(|file| fs::read_to_string(file).ok()).filter(|idle| idle.trim() == "1").count()
 }
 
-/// A program that computes for long gives way to all others (`cpu.idle`, Linux 5.15), until it rests. An ordinary user has no
-/// group here to say so of.
+/// A program that computes for long is deprioritised (`cpu.idle`, Linux 5.15) until it waits
+/// again. An ordinary user has no cgroup here, so only root can test this.
 #[test]
-fn who_computes_gives_way() {
+fn a_busy_program_is_deprioritised() {
     if !is_root() {
         return;
     }
     let server = Server::start();
-    let gives_way = || gives_way(&server);
+    let deprioritised = || deprioritised(&server);
     let code = "import signal\nrests = []\nsignal.signal(signal.SIGINT, lambda *_: rests.append(1))\ninput('waits')\nwhile not rests: pass\ninput()";
     let id = server.create_id("python", code);
     let mut stream = server.stream(&id, "");
     stream.read_until("waits");
-    eventually("it waits", || (gives_way() == 0).then_some(()));
+    eventually("the waiting program is not deprioritised", || (deprioritised() == 0).then_some(()));
     stream.send(&json!({"msgtype": "input", "data": "compute\n"}));
-    eventually("it gives way", || (gives_way() == 1).then_some(()));
+    eventually("the busy program is deprioritised", || (deprioritised() == 1).then_some(()));
     stream.send(&json!({"msgtype": "signal", "signal": "interrupt"}));
-    eventually("it rests", || (gives_way() == 0).then_some(()));
+    eventually("the program is no longer deprioritised", || (deprioritised() == 0).then_some(()));
     stream.send(&json!({"msgtype": "input", "data": "end\n"}));
     let run = Run::collect(stream);
     assert_eq!(run.exitstatus, 0, "{run:?}");
 }
 
-/// Who gives way dies as soon as others, also where others want all that the processors have.
+/// A deprioritised program is killed as fast as any other, even while other processes use every
+/// processor.
 #[test]
-fn who_gives_way_dies_like_others() {
+fn a_deprioritised_program_is_killed_without_delay() {
     let server = Server::start();
     let code =
         "import os\nfor _ in range(6):\n    os.fork()\nprint('computes', flush=True)\nwhile True: pass";
@@ -82,11 +85,11 @@ fn who_gives_way_dies_like_others() {
     let session = id(&server.create(&json!({"runtime": "python", "code": code, "limits": limits})));
     server.stream(&session, "").read_until(&"computes\n".repeat(64));
     if is_root() {
-        eventually("it gives way", || (gives_way(&server) == 1).then_some(()));
+        eventually("the busy program is deprioritised", || (deprioritised(&server) == 1).then_some(()));
     }
     let others_end = Instant::now() + Duration::from_secs(10);
     let is_over = AtomicBool::new(false);
-    let took = std::thread::scope(|scope| {
+    let duration = std::thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) && Instant::now() < others_end {
@@ -100,19 +103,19 @@ fn who_gives_way_dies_like_others() {
         assert_eq!(status, 204);
         began.elapsed()
     });
-    // After 5 s its supervisor is given up.
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    // The server force-kills a supervisor that has not ended its session after 5 s.
+    assert!(duration < Duration::from_secs(5), "{duration:?}");
 }
 
 #[test]
-fn cpu_time() {
+fn cpu_time_limit() {
     let server = Server::start();
     let (one, session) = run(&server, "while True: pass", json!({"limits": {"cpu_ms": 1000}}));
     assert_eq!(ended(&one), (152, Some("cpu")));
     assert_eq!(session["outcome"], "cpu");
     let used_ms = session["usage"]["cpu_ms"].as_u64().expect("milliseconds");
     assert!((900..3000).contains(&used_ms), "{used_ms}");
-    // All processes together count.
+    // The CPU time of all processes counts together.
     let many = "import os\nfor _ in range(4):\n    if os.fork() == 0:\n        while True: pass\nos.wait()";
     let (many, session) = run(&server, many, json!({"limits": {"cpu_ms": 1000}}));
     assert_eq!(ended(&many), (152, Some("cpu")));
@@ -124,7 +127,7 @@ fn cpu_time() {
 }
 
 #[test]
-fn memory() {
+fn memory_limit() {
     let server = Server::start();
     let code = "print('start')\nx = bytearray(640 * 1024 * 1024)\nfor i in range(0, len(x), 4096): x[i] = 1\nprint('never')";
     let (run, session) = run(&server, code, json!({"limits": {"memory_bytes": 64 << 20}}));
@@ -138,9 +141,9 @@ fn memory() {
     }
 }
 
-/// What each of several may take, all together may not.
+/// Each process stays below the limit, but all of them together exceed it.
 #[test]
-fn memory_of_a_family() {
+fn memory_limit_of_several_processes() {
     let server = Server::start();
     let code = "import os, time\nfor _ in range(4):\n    if os.fork() == 0:\n        x = b'x' * (40 << 20)\n        \
                 time.sleep(60)\nos.wait()\nprint('carries on')\ntime.sleep(60)";
@@ -152,12 +155,13 @@ fn memory_of_a_family() {
     }
 }
 
-/// The kernel kills one process; the session ends whole, though its parent would carry on.
+/// The kernel kills one process. The whole session ends, although the parent of that process would
+/// carry on.
 #[test]
-fn memory_of_a_child() {
+fn memory_limit_of_a_child() {
     let server = Server::start();
     if !is_root() {
-        // There its own limit tells the child, and nobody else.
+        // Without a cgroup the child meets a limit of its own, and no other process is affected.
         let code = "import os\npid = os.fork()\nif pid == 0:\n    x = b'x' * (640 << 20)\nprint(os.waitpid(pid, 0)[1] >> 8)";
         let (run, _) = run(&server, code, json!({"limits": {"memory_bytes": 64 << 20}}));
         assert_eq!(run.stdout, "1\n");
@@ -170,7 +174,7 @@ fn memory_of_a_child() {
 }
 
 #[test]
-fn processes() {
+fn process_limit() {
     let server = Server::start();
     let code = "import os, time\nn = 0\ntry:\n    while True:\n        if os.fork() == 0: time.sleep(60)\n        n += 1\n\
                 except OSError as e:\n    print(n < 20, e.strerror)\n    raise SystemExit(3)";
@@ -179,7 +183,7 @@ fn processes() {
 }
 
 #[test]
-fn output() {
+fn output_limit() {
     let server = Server::start();
     let code = "while True: print('x' * 99)";
     let (run, session) = run(&server, code, json!({"limits": {"output_bytes": 100_000}}));
@@ -189,7 +193,7 @@ fn output() {
 }
 
 #[test]
-fn the_working_directory() {
+fn disk_limit() {
     let server = Server::start();
     let bytes = "try:\n    open('big', 'wb').write(b'x' * (8 << 20))\nexcept OSError as e: print(e.strerror)";
     let (large, _) = run(&server, bytes, json!({"limits": {"disk_bytes": 1 << 20}}));
@@ -200,13 +204,13 @@ fn the_working_directory() {
 }
 
 #[test]
-fn a_flood_that_nobody_reads_ends_at_the_cap() {
+fn output_that_nobody_reads_ends_at_the_limit() {
     let server = Server::start();
     let session = server.create(&json!({
         "runtime": "python", "code": "import sys\nwhile True: sys.stdout.write('x' * 65536)",
     }));
     let path = format!("/sessions/{}", id(&session));
-    let ended = crate::common::eventually("the flood ends", || {
+    let ended = crate::common::eventually("the session ends", || {
         let session = server.get(&path).json();
         (session["state"] == "ended").then_some(session)
     });
@@ -220,20 +224,21 @@ fn one_line_of_ten_megabytes() {
     assert_eq!(run.stdout.len(), 10_000_001);
 }
 
-/// Compile steps have limits of their own: the runtime's, whatever is asked for the program, and never above the maxima.
+/// Compile steps have limits of their own. They come from the runtime whatever the request asks
+/// for its program, and never exceed the server's maxima.
 #[test]
-fn of_compile_steps() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+fn limits_of_compile_steps() {
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
     let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(folder.path(), everybody).expect("it is ours");
+    std::fs::set_permissions(folder.path(), everybody).expect("the folder is ours");
     let runtime = |name: &str, compile: &str, limits: &str| {
         let folder = folder.path().join(name);
-        std::fs::create_dir(&folder).expect("room for a folder");
+        std::fs::create_dir(&folder).expect("the folder can be created");
         let manifest = format!(
             "title = 'X'\nfile = 'main.py'\neditor_mode = 'python'\ninstall = ''\nrun = ['/usr/bin/python3', '{{source}}']\n\
              compile = [['/usr/bin/python3', '-c', '''{compile}''']]\n[compile_limits]\n{limits}\n"
         );
-        std::fs::write(folder.join("runtime.toml"), manifest).expect("room for a file");
+        std::fs::write(folder.join("runtime.toml"), manifest).expect("the file can be written");
     };
     let memory = "x = bytearray(100 << 20)\nfor i in range(0, len(x), 4096): x[i] = 1";
     let forks = "import os, time\nfor _ in range(9):\n    if os.fork() == 0: time.sleep(9)";
@@ -241,12 +246,13 @@ fn of_compile_steps() {
     runtime("takes", memory, "memory_bytes = 33554432");
     runtime("takes-more", memory, "memory_bytes = 536870912");
     runtime("forks", forks, "processes = 4");
-    let path = folder.path().to_str().expect("UTF-8");
+    let path = folder.path().to_str().expect("a path in UTF-8");
     let compiled = |server: &Server, runtime: &str, limits: Value| {
         let request = json!({"runtime": runtime, "code": "print('ran')", "limits": limits});
         Run::collect(server.stream(&id(&server.create(&request)), ""))
     };
-    // The kernel says no to one process, or ends the session: either way for want of memory.
+    // Either the kernel refuses the memory to one process, or it ends the session for lack of
+    // memory.
     let lacks_memory = |run: &Run| {
         run.stdout.is_empty()
             && (run.reason.as_deref() == Some("memory") || run.stderr.contains("MemoryError"))
@@ -260,10 +266,10 @@ fn of_compile_steps() {
     assert!(lacks_memory(&run), "{run:?}");
     let run = compiled(&server, "forks", generous);
     assert!(run.stdout.is_empty() && run.stderr.contains("temporarily unavailable"), "{run:?}");
-    // What is asked for the program does not bind them.
+    // The limits that a request sets for its program do not apply to compile steps.
     let run = compiled(&server, "takes-more", json!({"memory_bytes": 64 << 20}));
     assert_eq!(run.stdout, "ran\n", "{run:?}");
-    // What the operator set does.
+    // The limits that the operator sets do apply.
     let strict = ["--runtimes-dir", path, "--memory-max-bytes", "67108864", "--memory-bytes", "67108864"];
     let run = compiled(&Server::start_with(&strict), "takes-more", json!({}));
     assert!(lacks_memory(&run), "{run:?}");

@@ -1,6 +1,7 @@
-//! Black-box tests: everything here talks to the real binary over HTTP and websockets, and runs real programs.
+//! Black-box tests: they use the real binary over HTTP and websockets, and run real programs.
 
-#[allow(dead_code)] // the attack suite uses the rest
+// The attack suite uses the rest.
+#[allow(dead_code)]
 mod common;
 
 mod architecture;

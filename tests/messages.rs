@@ -1,4 +1,5 @@
-//! A program's own messages, and events, in several languages; and what a terminal would show at a moment.
+//! A program's own messages and events in several languages, and the moment at which a prompt
+//! becomes visible.
 
 use serde_json::{Value, json};
 
@@ -41,7 +42,7 @@ fn event(name: &str, data: Value) -> Value {
 fn an_event_reaches_a_c_program_and_a_message_comes_back() {
     let server = Server::start();
     let mut stream = server.stream(&server.create_id("c", C), "");
-    // Sent before the program has started, perhaps: it waits.
+    // The event may arrive before the program has started; then it is queued.
     stream.send(&event("mousemove", json!({"x": 10, "y": [1, null]})));
     let run = Run::collect(stream);
     let line = "{\"msgtype\":\"event\",\"event\":\"mousemove\",\"data\":{\"x\":10,\"y\":[1,null]}}\n";
@@ -69,7 +70,7 @@ fn events_reach_python_and_javascript_through_their_modules() {
 }
 
 #[test]
-fn messages_on_standard_output_keep_their_place() {
+fn messages_on_standard_output_keep_their_order() {
     let server = Server::start();
     let code = r#"
 print("before")
@@ -109,7 +110,7 @@ fn a_message_never_overtakes_output_flushed_before_it() {
 }
 
 #[test]
-fn a_program_cannot_speak_as_the_server() {
+fn a_program_cannot_send_the_servers_messages() {
     let server = Server::start();
     let code = r#"
 import os
@@ -130,14 +131,14 @@ raise SystemExit(5)
 }
 
 #[test]
-fn a_programs_own_number_is_overwritten() {
+fn a_programs_own_seq_is_overwritten() {
     let server = Server::start();
     let code = "print('--MSG-- {\"msgtype\": \"mine\", \"seq\": 999, \"x\": 1}')";
     let messages = server.stream(&server.create_id("python", code), "?after=0").rest();
     assert_eq!(messages[1], json!({"msgtype": "mine", "x": 1, "seq": 1}));
 }
 
-/// What is printed, in each language, before the program waits for input; and what a person then types.
+/// A program in each language that prints a line and a prompt before it waits for input.
 const PROMPTS: [(&str, &str); 7] = [
     ("python", "print('line')\nname = input('name? ')\nprint('hello', name)"),
     (
@@ -168,7 +169,7 @@ const PROMPTS: [(&str, &str); 7] = [
     ("bash", "echo line\nread -p 'name? ' n\necho hello $n"),
 ];
 
-/// Reads both outputs, as a terminal would show them, until `text` has come.
+/// Reads standard output and standard error, as a terminal would show them, until `text` has come.
 fn read_both(stream: &mut Stream, text: &str) {
     let mut all = String::new();
     while !all.contains(text) {
@@ -178,27 +179,29 @@ fn read_both(stream: &mut Stream, text: &str) {
 }
 
 #[test]
-fn what_a_terminal_would_show_is_seen_at_that_moment() {
+fn a_prompt_is_visible_before_its_input_is_read() {
     let server = Server::start();
     let runtimes = server.get("/runtimes").json();
     for (runtime, code) in PROMPTS {
         let known = runtimes.as_array().expect("a list").iter().find(|known| known["name"] == runtime);
         if known.expect("a runtime")["available"] == false {
             assert!(!is_root(), "{runtime} is missing");
-            continue; // rustup's toolchain in root's home, which an ordinary user cannot read
+            // On some machines rustup's toolchain is in root's home, which an ordinary user cannot
+            // read.
+            continue;
         }
         let session = server.create(&json!({"runtime": runtime, "code": code}));
         let mut stream = server.stream(&id(&session), "");
-        // Perhaps in one piece; but before anything is typed.
+        // The line and the prompt may come in one piece, but they come before anything is typed.
         read_both(&mut stream, "line\nname? ");
         stream.send(&json!({"msgtype": "input", "data": "you\n"}));
         read_both(&mut stream, "hello you\n");
-        assert_eq!(stream.rest().last().expect("an end")["exitstatus"], 0, "{runtime}");
+        assert_eq!(stream.rest().last().expect("the session has ended")["exitstatus"], 0, "{runtime}");
     }
 }
 
 #[test]
-fn a_prompt_that_looks_like_the_start_of_a_message_shows() {
+fn a_prompt_that_looks_like_the_start_of_a_message_is_shown() {
     let server = Server::start();
     let mut stream = server.stream(&server.create_id("python", "print(input('- '))"), "");
     stream.read_until("- ");

@@ -1,4 +1,4 @@
-//! The module `livecode` of Python and JavaScript: sending, events, pictures and tables.
+//! The module `livecode` of Python and JavaScript: messages, events, pictures and tables.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ fn event(name: &str, data: Value) -> Value {
 }
 
 #[test]
-fn a_program_that_does_not_use_it_does_not_load_it() {
+fn a_program_that_does_not_use_the_module_does_not_load_it() {
     let server = Server::start();
     let code = "import sys\nprint([n for n in ('livecode', 'json', 'select', 'socket', 'asyncio', 'typing', 're') if n in sys.modules])";
     assert_eq!(server.run_code("python", code).stdout, "[]\n");
@@ -20,7 +20,7 @@ fn a_program_that_does_not_use_it_does_not_load_it() {
 }
 
 #[test]
-fn a_message_that_cannot_be_sent_says_why() {
+fn a_message_that_cannot_be_sent_raises_an_error_with_the_reason() {
     let server = Server::start();
     let python = r#"
 import livecode
@@ -57,7 +57,7 @@ livecode.send("a", {x: "y".repeat(4 * 1024 * 1024 - 22)});
 "#;
     for (runtime, code) in [("python", python), ("javascript", javascript)] {
         let run = server.run_code(runtime, code);
-        let words = [
+        let expected = [
             "msgtype",
             "msgtype",
             "server's own",
@@ -69,18 +69,18 @@ livecode.send("a", {x: "y".repeat(4 * 1024 * 1024 - 22)});
             "PNG",
             "smaller",
         ];
-        assert_eq!(run.stdout.lines().count(), words.len(), "{runtime}: {}", run.stdout);
-        for (line, words) in run.stdout.lines().zip(words) {
-            assert!(line.contains(words) && line != "was sent", "{runtime}: {line:?}");
+        assert_eq!(run.stdout.lines().count(), expected.len(), "{runtime}: {}", run.stdout);
+        for (line, expected) in run.stdout.lines().zip(expected) {
+            assert!(line.contains(expected) && line != "was sent", "{runtime}: {line:?}");
         }
-        // As large as may be: the complaint about the others was no matter of a byte.
+        // The last message has exactly the largest allowed size, and is sent.
         assert_eq!((run.messages.len(), run.stderr.as_str()), (1, ""), "{runtime}");
         assert_eq!(run.messages[0].to_string().len(), 4 * 1024 * 1024, "{runtime}");
     }
 }
 
 #[test]
-fn a_channel_that_nobody_reads_does_not_hold_a_program_for_ever() {
+fn a_full_message_channel_does_not_block_a_program_for_ever() {
     let server = Server::start();
     let code = r#"
 import os, socket, livecode
@@ -113,7 +113,7 @@ print(livecode.next_event())
 }
 
 #[test]
-fn moves_are_put_together_on_request_and_nothing_else_is() {
+fn only_moves_are_coalesced_and_only_on_request() {
     let server = Server::start();
     let python = "
 import livecode, time
@@ -152,13 +152,14 @@ for await (const {event, data} of events) {
             message["id"] = n.into();
             stream.send(&message);
         }
-        // Once the last is acknowledged all are with the program.
+        // Once the last event is acknowledged, all of them have been delivered to the program.
         while stream.next_of("ack")["id"] != 14 {}
         stream.send(&json!({"msgtype": "input", "data": "\n"}));
         let run = Run::collect(stream);
         let seen: Vec<_> = run.messages.iter().filter(|message| message["msgtype"] == "seen").collect();
         let names: Vec<_> = seen.iter().filter_map(|message| message["event"].as_str()).collect();
-        // How many of the first ten arrived together is the machine's business; their last always comes.
+        // How many of the first ten moves arrive together depends on the machine. The last of them
+        // always arrives.
         let first = names.iter().take_while(|name| **name == "mousemove").count();
         assert!((1..10).contains(&first), "{runtime}: {first} moves");
         assert_eq!(seen[first - 1]["data"], 9, "{runtime}");
@@ -255,13 +256,16 @@ fn mypy_knows_the_module() {
     assert!(run.stdout.contains("Found 1 error in 1 file"), "{run:?}");
 }
 
-/// A PNG's width and height.
+/// The width and the height of a PNG in a message.
 fn png_size(message: &Value) -> (u32, u32) {
     use base64::Engine as _;
     assert_eq!((&message["msgtype"], &message["mimetype"]), (&json!("image"), &json!("image/png")));
     let data = message["data"].as_str().expect("data");
-    let bytes = base64::engine::general_purpose::STANDARD.decode(data).expect("base64");
-    assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.ends_with(b"IEND\xaeB`\x82"), "a whole PNG");
+    let bytes = base64::engine::general_purpose::STANDARD.decode(data).expect("valid base64");
+    assert!(
+        bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.ends_with(b"IEND\xaeB`\x82"),
+        "the data should be a whole PNG"
+    );
     let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
     (number(16), number(20))
 }
@@ -291,7 +295,7 @@ print(sorted(os.listdir('.')))
 ";
     for runtime in ["python", "python-canvas"] {
         let run = server.run_code(runtime, code);
-        // No warning, and nothing left among the program's files.
+        // There is no warning, and no file was added to the program's own.
         assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("['main.py']\n", ""), "{runtime}");
         assert_eq!(run.messages.len(), 6, "{runtime}");
         let sizes: Vec<_> = run.messages[..3].iter().map(png_size).collect();
@@ -301,7 +305,7 @@ print(sorted(os.listdir('.')))
 }
 
 #[test]
-fn a_table_is_data() {
+fn a_table_is_sent_as_data() {
     let server = Server::start();
     let code = "
 import livecode
@@ -325,13 +329,19 @@ livecode.send('array', a=np.arange(3), n=np.int64(7))
         [2, null, null, false, null, null, 0.0]
     ]);
     assert_eq!((&first["rows"], &first["index"]), (&rows, &json!([0, 1])));
-    assert_eq!(first.as_object().expect("an object").len(), 4, "nothing was left out: {first}");
+    assert_eq!(
+        first.as_object().expect("an object").len(),
+        4,
+        "no row and no column should be left out: {first}"
+    );
     assert_eq!(
         *series,
         json!({"msgtype": "table", "columns": ["s"], "rows": [[1], [2]], "index": ["a", "b"]})
     );
-    let (rows, columns) =
-        (large["rows"].as_array().expect("rows"), large["columns"].as_array().expect("columns"));
+    let (rows, columns) = (
+        large["rows"].as_array().expect("a list of rows"),
+        large["columns"].as_array().expect("a list of columns"),
+    );
     assert_eq!((rows.len(), columns.len()), (1000, 100));
     assert_eq!((&large["total_rows"], &large["total_columns"]), (&json!(5000), &json!(200)));
     assert_eq!(long["rows"][2][0].as_str().map(|text| text.chars().count()), Some(1001));
@@ -339,7 +349,7 @@ livecode.send('array', a=np.arange(3), n=np.int64(7))
 }
 
 #[test]
-fn modules_are_imported_by_name_in_an_es_module() {
+fn an_es_module_imports_livecode_by_name() {
     let server = Server::start();
     let code = "import livecode, { send, on, events, nextEvent, run, stop, show } from 'livecode';\n\
                 send('names', { all: [on, events, nextEvent, run, stop, show].every((f) => typeof f === 'function') && livecode.send === send });";
@@ -350,7 +360,7 @@ fn modules_are_imported_by_name_in_an_es_module() {
 }
 
 #[test]
-fn the_next_event_of_javascript_waits_so_long_and_no_longer() {
+fn next_event_of_javascript_times_out() {
     let server = Server::start();
     let code = "
 const { nextEvent, send } = require('livecode');
@@ -363,7 +373,8 @@ for (const event of [...await Promise.all(both), await nextEvent()]) send('got',
     for n in 0..3 {
         stream.send(&event("n", json!(n)));
     }
-    let run = Run::collect(stream); // it ends, though further events could come
+    // The program ends although further events could come.
+    let run = Run::collect(stream);
     let got: Vec<_> = run.messages.iter().map(|message| message["n"].clone()).collect();
     assert_eq!((got, run.exitstatus), (vec![json!(0), json!(1), json!(2)], 0), "{}", run.stderr);
 }

@@ -1,15 +1,15 @@
-//! The document of the interface, against the server that it describes.
+//! The OpenAPI document, checked against the server that it describes.
 
 use std::process::Command;
 
 use crate::common::Server;
 
 #[test]
-fn it_describes_every_route() {
+fn the_document_describes_every_route() {
     let server = Server::start();
     let document = server.get("/openapi.json").json();
     assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
-    let paths: Vec<_> = document["paths"].as_object().expect("paths").keys().collect();
+    let paths: Vec<_> = document["paths"].as_object().expect("a list of paths").keys().collect();
     for path in [
         "/",
         "/exec",
@@ -28,23 +28,24 @@ fn it_describes_every_route() {
     }
 }
 
-/// schemathesis makes up requests from the document, and checks the answers against it.
+/// schemathesis generates requests from the document, and checks the responses against it.
 #[test]
 fn the_server_keeps_to_it() {
     let server = Server::start();
     let schemathesis =
         std::env::var_os("SCHEMATHESIS").expect("SCHEMATHESIS names the program; scripts/test sets it");
-    // It keeps notes where it is started.
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    // schemathesis writes its notes into the working directory.
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
     let output = Command::new(schemathesis)
         .current_dir(folder.path())
         .args(["run", &server.url("/openapi.json"), "--max-examples", "20", "--seed", "1", "--no-color"])
-        // What no schema can say, such as which runtimes there are, makes a valid document an error all the same.
+        // Some rules cannot be part of a schema, such as the names of the runtimes. A document
+        // that breaks one is valid by the schema, and is still refused.
         .args(["--exclude-checks", "positive_data_acceptance"])
-        // A request that runs a program answers when the program has ended.
+        // A request that runs a program is answered only when the program has ended.
         .args(["--request-timeout", "30"])
         .output()
         .expect("schemathesis runs");
-    let words = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{words}\n{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,4 +1,5 @@
-//! What is shipped for those who run a server: the units are right, and what they take away is not needed.
+//! The files for operators: the systemd units are valid, and the server needs nothing that they
+//! forbid.
 
 use std::{
     fs,
@@ -9,11 +10,12 @@ use std::{
 
 use crate::common::{binary, is_root};
 
-/// A file of `packaging`, from the folder of the sources; the second run, as an ordinary user, brings its own copies.
+/// Reads a file of `packaging` from the source folder. When the tests run again as an ordinary
+/// user, it is a copy in the working directory.
 fn packaged(name: &str) -> String {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging").join(name);
-    let here = PathBuf::from("packaging").join(name);
-    let path = if here.exists() { here } else { sources };
+    let copy = PathBuf::from("packaging").join(name);
+    let path = if copy.exists() { copy } else { sources };
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -23,30 +25,35 @@ fn values<'u>(unit: &'u str, key: &str) -> Vec<&'u str> {
 }
 
 #[test]
-fn systemd_takes_the_units() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+fn systemd_accepts_the_units() {
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
     for (name, scope) in [("livecode.service", "--system"), ("livecode-user.service", "--user")] {
         let unit = packaged(name);
         let path = folder.path().join(name);
-        // It wants to see the program.
-        let installed = binary().to_str().expect("UTF-8").to_owned();
+        // systemd-analyze checks that the program of a unit exists.
+        let installed = binary().to_str().expect("a path in UTF-8").to_owned();
         assert!(unit.contains("/usr/bin/livecode serve"), "{unit}");
-        fs::write(&path, unit.replace("/usr/bin/livecode", &installed)).expect("room for a file");
+        fs::write(&path, unit.replace("/usr/bin/livecode", &installed)).expect("the file can be written");
         let mut verify = Command::new("systemd-analyze");
         verify.args([scope, "--man=no", "verify"]).arg(&path);
-        // Where units of a user are looked for.
+        // systemd-analyze looks for user units in these folders.
         verify.env("XDG_RUNTIME_DIR", folder.path()).env("HOME", folder.path());
         let output = verify.output().expect("systemd-analyze is installed");
-        let words =
+        let printed =
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success() && !words.contains(name), "{words}");
-        // A misspelt key is told, so that silence means something.
+        assert!(output.status.success() && !printed.contains(name), "{printed}");
+        // A misspelt key is reported, which proves that silence means success.
         fs::write(&path, unit.replace("/usr/bin/livecode", &installed).replace("KillMode", "KilMode"))
-            .expect("room");
-        let told = verify.output().expect("systemd-analyze is installed").stderr;
-        assert!(String::from_utf8_lossy(&told).contains("KilMode"), "{}", String::from_utf8_lossy(&told));
+            .expect("the file can be written");
+        let reported = verify.output().expect("systemd-analyze is installed").stderr;
+        assert!(
+            String::from_utf8_lossy(&reported).contains("KilMode"),
+            "{}",
+            String::from_utf8_lossy(&reported)
+        );
 
-        // What sessions rest on: they outlive the server, their groups are the server's, and one without memory is its own.
+        // Sessions depend on these keys: they outlive the server, they have cgroups below the
+        // server's, and a session that runs out of memory must not stop the server.
         for (key, value) in
             [("KillMode", "process"), ("Delegate", "yes"), ("OOMPolicy", "continue"), ("Restart", "always")]
         {
@@ -64,9 +71,9 @@ impl Drop for Running {
     }
 }
 
-/// With the capabilities, the mask and the limits of the unit, and no more, a server does all that it should.
+/// A server works with exactly the capabilities, the umask and the limits that its unit allows.
 #[test]
-fn what_the_unit_takes_away_is_not_needed() {
+fn the_server_needs_nothing_that_its_unit_forbids() {
     let unit = packaged(if is_root() { "livecode.service" } else { "livecode-user.service" });
     let (mask, files) = (values(&unit, "UMask")[0], values(&unit, "LimitNOFILE")[0]);
     assert_eq!(values(&unit, "NoNewPrivileges"), ["yes"]);
@@ -74,7 +81,7 @@ fn what_the_unit_takes_away_is_not_needed() {
         values(&unit, "CapabilityBoundingSet").iter().flat_map(|line| line.split(' ')).collect();
     assert_eq!(capabilities.is_empty(), !is_root());
     let mut command = Command::new("sh");
-    // No higher limit can be had than there is; the unit's is a lot.
+    // The unit's limit is high. Where the machine allows less, the shell keeps the lower limit.
     let script = format!("umask {mask}; ulimit -n {files} 2>/dev/null; exec \"$@\"");
     command.args(["-c", &script, "sh", "setpriv", "--no-new-privs"]);
     if is_root() {
@@ -83,18 +90,21 @@ fn what_the_unit_takes_away_is_not_needed() {
         let set = std::iter::once("-all".to_owned()).chain(kept).collect::<Vec<_>>().join(",");
         command.args(["--bounding-set", &set, "--inh-caps", "-all"]);
     }
-    let data = tempfile::tempdir().expect("a temporary folder");
+    let data = tempfile::tempdir().expect("a temporary folder is created");
     command.env("RUST_LOG", "error").env_remove("LIVECODE_BINARY");
     command.arg(binary()).args(["serve", "--listen", "127.0.0.1:0", "--no-systemd-scope", "--data-dir"]);
-    let mut server = Running(command.arg(data.path()).stdout(Stdio::piped()).spawn().expect("a shell"));
+    let mut server =
+        Running(command.arg(data.path()).stdout(Stdio::piped()).spawn().expect("the shell starts"));
     let mut line = String::new();
-    BufReader::new(server.0.stdout.take().expect("a pipe")).read_line(&mut line).expect("text");
+    BufReader::new(server.0.stdout.take().expect("the stream is piped"))
+        .read_line(&mut line)
+        .expect("valid UTF-8");
     let address = line.trim().split_once("http://").unwrap_or_else(|| panic!("no address in {line:?}")).1;
 
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
     let run = |name: &str, program: &str, arguments: &[&str]| {
         let path = folder.path().join(name);
-        fs::write(&path, program).expect("room for a file");
+        fs::write(&path, program).expect("the file can be written");
         let mut run = Command::new(binary());
         run.args(["run", "--server", &format!("http://{address}")])
             .args(arguments)

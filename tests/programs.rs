@@ -1,4 +1,5 @@
-//! Real programs in every language: threads, processes, several files, under the profile that ships.
+//! Real programs in every language, with threads, processes and several files, under the seccomp
+//! filter that is shipped.
 
 use serde_json::json;
 
@@ -41,14 +42,16 @@ const PROGRAMS: [(&str, &str); 9] = [
 ];
 
 #[test]
-fn hello_threads_and_processes() {
+fn threads_and_processes_run_in_every_language() {
     let server = Server::start();
     let runtimes = server.get("/runtimes").json();
     for (runtime, code) in PROGRAMS {
         let known = runtimes.as_array().expect("a list").iter().find(|known| known["name"] == runtime);
         if known.expect("a runtime")["available"] == false {
             assert!(!is_root(), "{runtime} is missing");
-            continue; // rustup's toolchain in root's home, which an ordinary user cannot read
+            // On some machines rustup's toolchain is in root's home, which an ordinary user cannot
+            // read.
+            continue;
         }
         let run = server.run_code(runtime, code);
         assert_eq!((&*run.stdout, run.exitstatus), ("thread\nprocess\n", 0), "{runtime}: {}", run.stderr);
@@ -56,7 +59,7 @@ fn hello_threads_and_processes() {
 }
 
 #[test]
-fn mypy_checks() {
+fn mypy_reports_a_type_error() {
     let server = Server::start();
     let run = server.run_code("mypy", "def double(n: int) -> int:\n    return 2 * n\n\ndouble('two')\n");
     assert_eq!(run.exitstatus, 1, "{run:?}");

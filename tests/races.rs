@@ -1,4 +1,4 @@
-//! What is done at the same moment: sessions made, trimmed, counted and taken up again while others look.
+//! Concurrency: sessions are created, trimmed, counted and recovered while clients read them.
 
 use std::{
     io::{Read as _, Write as _},
@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::common::{PATIENCE, Server, eventually};
+use crate::common::{Server, WAIT_TIMEOUT, eventually};
 
 const TOKEN: [(&str, &str); 1] = [("authorization", "Bearer 00112233445566778899aabbccddeeff")];
 
@@ -26,14 +26,15 @@ fn running(server: &Server) -> usize {
     states.filter(|state| state == "running").count()
 }
 
-/// Who reads slowly is not cut short, and told all is well, because what is read is dropped meanwhile.
+/// A slow reader gets the whole output although the journal is trimmed meanwhile. It must not see
+/// a shortened stream with a clean end.
 #[test]
-fn what_is_trimmed_under_a_reader_is_read_to_its_end() {
+fn a_journal_trimmed_under_a_reader_is_read_to_its_end() {
     const BYTES: usize = 16_000_000;
     let server = Server::start_with(&["--keep-output-ms", "300"]);
     let code = format!("import sys; sys.stdout.write('x' * {BYTES})");
     let id = server.create_id("python", &code);
-    // It reads nothing yet, and a connection holds far less than all.
+    // The client does not read yet, and its connection holds far less than the whole output.
     let mut slow = server.stream(&id, "?after=0");
     let journal = server.data().join("sessions").join(&id).join("journal");
     eventually("the journal is trimmed", || {
@@ -44,16 +45,16 @@ fn what_is_trimmed_under_a_reader_is_read_to_its_end() {
     let messages = slow.rest();
     let written = |message: &Value| message["data"].as_str().map_or(0, str::len);
     assert_eq!(messages.iter().map(written).sum::<usize>(), BYTES);
-    assert_eq!(messages.last().expect("messages")["msgtype"], "exitstatus");
+    assert_eq!(messages.last().expect("a last message")["msgtype"], "exitstatus");
     assert_eq!(slow.close_code(), Some(1000));
-    // Who comes now is told what is missing.
+    // A client that connects later is told which entries are missing.
     let late = server.stream(&id, "?after=0").rest();
     let kinds: Vec<_> = late.iter().map(|message| message["msgtype"].as_str().unwrap_or_default()).collect();
     assert_eq!(kinds, ["welcome", "gap", "exitstatus"]);
 }
 
 #[test]
-fn many_at_once_pass_no_limit() {
+fn concurrent_requests_do_not_exceed_limits() {
     for (limits, most) in [(["--sessions-per-owner-max", "4"], 4), (["--sessions-max", "6"], 6)] {
         let server = Server::start_with(&[limits[0], limits[1], "--sessions-running-max", "1"]);
         let made = thread::scope(|scope| {
@@ -64,69 +65,76 @@ fn many_at_once_pass_no_limit() {
     }
 }
 
-/// A server that comes back starts nothing beside what runs already.
+/// A restarted server starts no further session beside those that are running.
 #[test]
-fn no_more_run_after_a_restart_than_before() {
+fn no_more_sessions_run_after_a_restart_than_before() {
     let mut server = Server::start_with(&["--sessions-running-max", "2"]);
     for _ in 0..12 {
         assert_eq!(create(&server, "sleep 600"), 201);
     }
-    eventually("two run", || (running(&server) == 2).then_some(()));
+    eventually("two sessions run", || (running(&server) == 2).then_some(()));
     for _ in 0..3 {
         server.kill();
         server.start_again();
-        let begun = || {
-            let sessions = std::fs::read_dir(server.data().join("sessions")).expect("sessions");
+        let started = || {
+            let sessions = std::fs::read_dir(server.data().join("sessions")).expect("the folder can be read");
             sessions.flatten().filter(|session| session.path().join("state.json").exists()).count()
         };
-        // Nothing announces that nothing is started: a second is what it takes several times over.
+        // No event reports that nothing is started, so the test watches for a second, which is
+        // several times as long as a start takes.
         let until = std::time::Instant::now() + std::time::Duration::from_secs(1);
         while std::time::Instant::now() < until {
-            assert_eq!(begun(), 2, "more were started");
+            assert_eq!(started(), 2, "further sessions were started");
             thread::park_timeout(std::time::Duration::from_millis(20));
         }
         assert_eq!(running(&server), 2);
     }
 }
 
-/// A stream of lines is silent while its program is: only the kernel can find out that its reader has vanished.
+/// A stream of lines is silent while its program is silent, so only the kernel can detect that its
+/// reader has vanished.
 #[test]
-fn a_silent_connection_is_watched_by_the_kernel() {
+fn a_silent_connection_has_a_keep_alive_timer() {
     let server = Server::start();
     let stream = TcpStream::connect(server.address()).expect("the server listens");
     let port = |address: std::net::SocketAddr| format!("{:04X}", address.port());
-    let (ours, theirs) =
-        (port(stream.local_addr().expect("bound")), port(stream.peer_addr().expect("connected")));
-    // proc_pid_net(5): local and remote address, state, queues, and which timer runs; 02 is that of keep-alive.
-    eventually("a keep-alive timer", || {
-        let table = std::fs::read_to_string("/proc/net/tcp").expect("a table of connections");
+    let (ours, theirs) = (
+        port(stream.local_addr().expect("the socket is bound")),
+        port(stream.peer_addr().expect("the socket is connected")),
+    );
+    // The fields of a line are those of proc_pid_net(5): local and remote address, state, queues,
+    // timer. Timer 02 is the keep-alive timer.
+    eventually("the connection has a keep-alive timer", || {
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of connections can be read");
         table.lines().find_map(|line| {
             let fields: Vec<_> = line.split_whitespace().collect();
-            let is_it =
+            let is_ours =
                 fields[1].ends_with(&format!(":{theirs}")) && fields[2].ends_with(&format!(":{ours}"));
-            (is_it && fields[5].starts_with("02:")).then_some(())
+            (is_ours && fields[5].starts_with("02:")).then_some(())
         })
     });
 }
 
-/// An answer that ends as it should is whole; where the journal cannot be read on, it is broken off.
+/// A response that ends cleanly is complete. If the journal cannot be read to its end, the server
+/// breaks the response off.
 #[test]
-fn an_answer_that_is_not_whole_does_not_end_as_if_it_were() {
+fn an_incomplete_response_does_not_end_cleanly() {
     let server = Server::start();
     let id = server.create_id("python", "print('x' * 1000, flush=True)\ninput()");
     server.stream(&id, "").read_until("xxx");
     let journal = server.data().join("sessions").join(&id).join("journal");
     let journal = std::fs::File::options().write(true).open(journal).expect("a journal");
-    journal.write_all_at(&[0xff; 100], 500).expect("damaged");
+    journal.write_all_at(&[0xff; 100], 500).expect("the journal can be overwritten");
     for accept in ["text/event-stream", "application/x-ndjson"] {
         let mut client = TcpStream::connect(server.address()).expect("the server listens");
-        client.set_read_timeout(Some(PATIENCE)).expect("a positive duration");
+        client.set_read_timeout(Some(WAIT_TIMEOUT)).expect("a positive duration");
         let request =
             format!("GET /sessions/{id}/stream HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
-        client.write_all(request.as_bytes()).expect("sent");
-        let mut answer = vec![];
-        let _ = client.read_to_end(&mut answer); // a reset breaks it off too
-        let answer = String::from_utf8_lossy(&answer);
-        assert!(!answer.ends_with("0\r\n\r\n"), "{accept}: {answer}");
+        client.write_all(request.as_bytes()).expect("the request is sent");
+        let mut response = vec![];
+        // A reset connection is a broken-off response too.
+        let _ = client.read_to_end(&mut response);
+        let response = String::from_utf8_lossy(&response);
+        assert!(!response.ends_with("0\r\n\r\n"), "{accept}: {response}");
     }
 }

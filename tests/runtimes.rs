@@ -1,16 +1,18 @@
-//! Every runtime, as its users meet it: its example, its test mode, and what it promises besides.
+//! Every runtime as its users see it: its example, its test mode, and what else its documentation
+//! promises.
 
 use serde_json::{Value, json};
 
 use crate::common::{Run, Server, id, is_root};
 
-/// The runtimes this machine can run. As root, which tests run as in CI, that must be all of them.
+/// The runtimes that this machine can run. For root, as whom the tests run in CI, none may be
+/// missing.
 fn available(server: &Server) -> Vec<Value> {
     let runtimes = server.get("/runtimes").json().as_array().expect("a list").clone();
-    let (there, missing): (Vec<_>, Vec<_>) =
+    let (installed, missing): (Vec<_>, Vec<_>) =
         runtimes.into_iter().partition(|runtime| runtime["available"] == true);
     assert!(missing.is_empty() || !is_root(), "{missing:?}");
-    there
+    installed
 }
 
 #[test]
@@ -19,7 +21,8 @@ fn every_example_runs() {
     for runtime in available(&server) {
         let run =
             server.run(&json!({"runtime": runtime["name"], "code": runtime["example"], "stdin": "Ada\n"}));
-        let is_checker = runtime["name"] == "mypy"; // whose example is one of its errors
+        // The example of mypy contains a type error.
+        let is_checker = runtime["name"] == "mypy";
         assert_eq!(run.exitstatus, i64::from(is_checker), "{runtime}: {run:?}");
         assert!(!run.stdout.is_empty() || !run.messages.is_empty(), "{runtime}: {run:?}");
     }
@@ -42,7 +45,7 @@ fn the_canvas_draws_in_the_documented_form() {
 }
 
 #[test]
-fn a_bash_prompt_is_for_the_sessions_input_alone() {
+fn a_bash_prompt_is_shown_only_for_the_sessions_input() {
     let server = Server::start();
     let code = r#"
 read -rp 'no ' a <<< here
@@ -57,18 +60,19 @@ echo "$c $d $(echo "read -p 'child ' x; echo \$x" > c.sh; bash c.sh)"
 #[test]
 fn pipes_between_commands_are_not_slowed_down() {
     let server = Server::start();
-    // A write a line would be 3 million of them.
+    // One write per line would be 3 million writes.
     let code = "seq 3000000 | grep -c 7 > /dev/null; [ $SECONDS -lt 3 ] && echo fast";
     assert_eq!(server.run_code("bash", code).stdout, "fast\n");
 }
 
 #[test]
-fn a_javascript_program_ends_when_it_asks_for_nothing_more() {
+fn a_javascript_program_ends_when_it_waits_for_nothing() {
     let server = Server::start();
     let code = "process.stdin.once('data', (data) => { console.log(`${data}`); process.stdin.pause(); });";
     let mut stream = server.stream(&server.create_id("javascript", code), "");
     stream.send(&json!({"msgtype": "input", "data": "x"}));
-    assert_eq!(Run::collect(stream).exitstatus, 0); // though its input stays open
+    // The program ends although its input is still open.
+    assert_eq!(Run::collect(stream).exitstatus, 0);
 }
 
 #[test]
@@ -85,7 +89,8 @@ fn javascript_modules_import_livecode() {
     assert_eq!(stream.next_of("exitstatus")["exitstatus"], 0);
 }
 
-/// Runs the tests of Python files; returns the one JSON object, having checked that there is nothing else.
+/// Runs the tests in Python files. Returns the JSON object that they print, after checking that
+/// they print nothing else.
 fn python_tests(server: &Server, files: &[(&str, &str)]) -> Value {
     let files: Vec<_> = files
         .iter()
@@ -98,7 +103,7 @@ fn python_tests(server: &Server, files: &[(&str, &str)]) -> Value {
 }
 
 #[test]
-fn python_tests_are_one_object() {
+fn python_test_results_are_one_json_object() {
     let server = Server::start();
     let tests = "
 import os, pytest
@@ -116,7 +121,7 @@ def test_teardown(broken):
 ";
     let results = python_tests(&server, &[("test_x.py", tests), ("test_y.py", "import nosuch")]);
     assert_eq!(results["outcome"], "failed");
-    // A file that cannot be imported keeps the others from running: that is pytest's way.
+    // pytest runs no test at all if one file cannot be imported.
     assert_eq!(results["testcases"][0]["error_message"], "ModuleNotFoundError: No module named 'nosuch'");
 
     let results = python_tests(&server, &[("test_x.py", tests)]);
@@ -138,10 +143,11 @@ def test_teardown(broken):
 }
 
 #[test]
-fn gos_tests_and_several_files() {
+fn go_tests_and_several_files() {
     let server = Server::start();
     if !available(&server).iter().any(|runtime| runtime["name"] == "go") {
-        return; // an ordinary user's machine
+        // An ordinary user's machine may lack Go.
+        return;
     }
     let files = json!([
         {"filename": "main.go", "contents": "package main\nfunc main() { println(two()) }"},

@@ -1,4 +1,5 @@
-//! What a program can see and reach. (The known attacks have a suite of their own.)
+//! The view and the reach of a program in its sandbox. The known attacks have a suite of their
+//! own, `tests/attacks`.
 
 use serde_json::json;
 
@@ -39,7 +40,7 @@ fn a_program_reaches_no_network() {
 }
 
 #[test]
-fn a_program_sees_its_own_files_alone() {
+fn a_program_sees_only_its_own_files() {
     let server = Server::start();
     assert_eq!(
         python(&server, "import os; print(sorted(os.listdir('/')))"),
@@ -71,7 +72,7 @@ fn a_program_has_only_the_documented_descriptors() {
 }
 
 #[test]
-fn the_environment_is_built_from_nothing() {
+fn the_environment_has_only_the_expected_variables() {
     let server = Server::start();
     let names = python(&server, "import os; print(*sorted(os.environ))");
     let expected = [
@@ -95,7 +96,7 @@ fn the_environment_is_built_from_nothing() {
 }
 
 #[test]
-fn forbidden_calls_fail_and_clone3_is_unknown() {
+fn forbidden_system_calls_fail_and_clone3_is_unknown() {
     let server = Server::start();
     let code = "import ctypes, errno, os\nlibc = ctypes.CDLL(None, use_errno=True)\n\
                 def call(*args):\n    ctypes.set_errno(0)\n    return errno.errorcode.get(ctypes.get_errno(), '?') if libc.syscall(*args) == -1 else 'done'\n\
@@ -106,11 +107,11 @@ fn forbidden_calls_fail_and_clone3_is_unknown() {
 }
 
 #[test]
-fn arguments_are_never_a_shells() {
+fn arguments_are_never_interpreted_by_a_shell() {
     let server = Server::start();
     let args = ["a b", "$(id)", "`id`", "\\", "\n", "'\"", "*", "--"];
     let run = server.run(&json!({"runtime": "python", "code": "import sys, json; print(json.dumps(sys.argv[1:]))", "args": args}));
-    assert_eq!(serde_json::from_str::<Vec<String>>(&run.stdout).expect("JSON"), args);
+    assert_eq!(serde_json::from_str::<Vec<String>>(&run.stdout).expect("valid JSON"), args);
 }
 
 #[test]
@@ -126,18 +127,18 @@ fn sessions_do_not_see_each_other() {
 }
 
 #[test]
-fn what_a_program_leaves_running_dies_with_it() {
+fn processes_that_a_program_leaves_behind_die_with_it() {
     let server = Server::start();
     let code = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(60)\n        \
                 print('survived')\n    os._exit(0)\nos.wait()\nprint('done')";
     let began = std::time::Instant::now();
     let run = server.run_code("python", code);
     assert_eq!((&*run.stdout, run.exitstatus), ("done\n", 0));
-    assert!(began.elapsed().as_secs() < 30, "its grandchild was waited for");
+    assert!(began.elapsed().as_secs() < 30, "the session waited for a grandchild");
 }
 
 #[test]
-fn signals_are_as_a_shell_leaves_them() {
+fn signal_dispositions_are_those_of_a_shells_child() {
     let server = Server::start();
     let run = server
         .run_code("bash", "yes | head -1\necho ${PIPESTATUS[0]}\ngrep -E '^Sig(Blk|Ign)' /proc/self/status");

@@ -1,20 +1,21 @@
-//! Sessions as resources: create, look, list, delete, create once.
+//! Sessions as HTTP resources: they are created (once per idempotency key), read, listed and
+//! deleted.
 
 use serde_json::{Value, json};
 
 use crate::common::{Run, Server, eventually, id};
 
-/// The example of the v0.2 document, as written there.
+/// The example of the v0.2 specification, exactly as it is written there.
 #[test]
 fn the_documents_example_works_as_written() {
     let server = Server::start();
-    let answer =
+    let response =
         server.post("/sessions", &json!({"runtime": "python-canvas", "code": "circle(100, 100, 50)"}));
-    assert_eq!(answer.status, 201, "{}", answer.text());
-    let session = answer.json();
+    assert_eq!(response.status, 201, "{}", response.text());
+    let session = response.json();
     let id = id(&session);
-    assert!(id.len() >= 32, "at least 128 bits: {id}");
-    assert_eq!(answer.header("location"), Some(&*server.url(&format!("/sessions/{id}"))));
+    assert!(id.len() >= 32, "an id should have at least 128 bits: {id}");
+    assert_eq!(response.header("location"), Some(&*server.url(&format!("/sessions/{id}"))));
     assert_eq!(session["links"]["self"], server.url(&format!("/sessions/{id}")));
     assert_eq!(session["links"]["stream"], format!("ws://{}/sessions/{id}/stream", server.address()));
     assert!(session["elapsed"].is_number());
@@ -55,7 +56,7 @@ fn a_session_is_described_in_every_state() {
 }
 
 #[test]
-fn an_alias_is_the_runtime_it_stands_for() {
+fn an_alias_selects_its_runtime() {
     let server = Server::start();
     let session = server.create(&json!({"runtime": "golang", "code": "package main\nfunc main() {}"}));
     assert_eq!(session["runtime"], "go");
@@ -63,7 +64,7 @@ fn an_alias_is_the_runtime_it_stands_for() {
 }
 
 #[test]
-fn sessions_are_listed_and_forgotten() {
+fn sessions_are_listed_and_deleted() {
     let server = Server::start();
     assert_eq!(server.get("/sessions").json(), json!([]));
     let first = server.create_id("python", "print(1)");
@@ -80,49 +81,49 @@ fn sessions_are_listed_and_forgotten() {
     both.sort();
     assert_eq!(listed(), both);
 
-    let mut watcher = server.stream(&second, "");
+    let mut client = server.stream(&second, "");
     for id in [&first, &second] {
-        let answer = server.delete(&format!("/sessions/{id}"));
-        assert_eq!((answer.status, answer.body.len()), (204, 0));
+        let response = server.delete(&format!("/sessions/{id}"));
+        assert_eq!((response.status, response.body.len()), (204, 0));
         server.get(&format!("/sessions/{id}")).problem(404);
         server.delete(&format!("/sessions/{id}")).problem(404);
         assert!(!server.data().join("sessions").join(id).exists());
     }
     assert_eq!(listed(), Vec::<String>::new());
-    let last = watcher.rest().pop().expect("a last message");
+    let last = client.rest().pop().expect("a last message");
     assert_eq!(last, json!({"msgtype": "exitstatus", "exitstatus": 137, "reason": "cancelled"}));
-    assert_eq!(watcher.close_code(), Some(1000));
+    assert_eq!(client.close_code(), Some(1000));
 }
 
-/// Nothing is hidden that is still there.
+/// A session that could not be deleted is still listed and can still be read.
 #[test]
-fn what_could_not_be_forgotten_is_still_found() {
+fn a_session_that_could_not_be_deleted_is_still_found() {
     let server = Server::start();
-    let forgotten = server.create_id("bash", "echo kept");
-    Run::collect(server.stream(&forgotten, ""));
+    let deleted = server.create_id("bash", "echo kept");
+    Run::collect(server.stream(&deleted, ""));
     let trash = server.data().join("trash");
-    std::fs::remove_dir(&trash).expect("it is empty");
-    std::fs::write(&trash, "in the way").expect("a file");
-    let path = format!("/sessions/{forgotten}");
+    std::fs::remove_dir(&trash).expect("the folder is empty");
+    std::fs::write(&trash, "in the way").expect("the file can be written");
+    let path = format!("/sessions/{deleted}");
     server.delete(&path).problem(500);
     assert_eq!(server.get(&path).json()["state"], "ended");
-    assert_eq!(server.get("/sessions").json()[0]["id"], forgotten);
-    assert_eq!(Run::collect(server.stream(&forgotten, "")).stdout, "kept\n");
-    std::fs::remove_file(&trash).expect("it is there");
-    std::fs::create_dir(&trash).expect("a folder");
+    assert_eq!(server.get("/sessions").json()[0]["id"], deleted);
+    assert_eq!(Run::collect(server.stream(&deleted, "")).stdout, "kept\n");
+    std::fs::remove_file(&trash).expect("the file exists");
+    std::fs::create_dir(&trash).expect("the folder can be created");
     assert_eq!(server.delete(&path).status, 204);
     server.get(&path).problem(404);
     assert!(!server.data().join(path.trim_start_matches('/')).exists());
 }
 
-/// What a forgotten session left, because its files could not be removed then, goes while the server runs.
+/// If the files of a deleted session could not be removed, the running server tries again later.
 #[test]
-fn what_was_left_of_the_forgotten_is_tried_again() {
+fn removing_a_deleted_sessions_files_is_retried() {
     let server = Server::start_with(&["--keep-ms", "1000"]);
-    let left = server.data().join("trash").join("00112233445566778899aabbccddeeff");
-    std::fs::create_dir(&left).expect("a folder");
-    std::fs::write(left.join("journal"), "left").expect("a file");
-    eventually("it is gone", || (!left.exists()).then_some(()));
+    let leftover = server.data().join("trash").join("00112233445566778899aabbccddeeff");
+    std::fs::create_dir(&leftover).expect("the folder can be created");
+    std::fs::write(leftover.join("journal"), "left").expect("the file can be written");
+    eventually("the leftover folder is removed", || (!leftover.exists()).then_some(()));
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn an_idempotency_key_makes_one_session() {
 }
 
 #[test]
-fn everything_of_v0_1s_exec_is_taken() {
+fn all_fields_of_v0_1s_exec_are_accepted() {
     let server = Server::start();
     let code = "import sys, os, tool\nprint(sys.argv[1:], os.environ['NAME'], tool.answer, sys.stdin.read(), __file__)";
     let run = server.run(&json!({
@@ -178,7 +179,7 @@ fn everything_of_v0_1s_exec_is_taken() {
 }
 
 #[test]
-fn pages_of_other_origins_see_only_what_they_made() {
+fn pages_of_other_origins_see_only_their_own_sessions() {
     let server = Server::start();
     let mine = server.create_id("python", "print('mine')");
     let origin = ("origin", "https://elsewhere.example");
@@ -200,7 +201,8 @@ fn pages_of_other_origins_see_only_what_they_made() {
     let listed = get("/sessions", &[origin, ("authorization", &token)]).json();
     assert_eq!(listed.as_array().expect("a list").iter().map(id).collect::<Vec<_>>(), [theirs]);
 
-    // A name that was made to point here (DNS rebinding) is not this server's.
+    // A request that names another host is refused, because that name may have been pointed here
+    // (DNS rebinding).
     get("/sessions", &[("host", "attacker.example")]).problem(403);
 
     let preflight = server.request(
@@ -218,7 +220,7 @@ fn pages_of_other_origins_see_only_what_they_made() {
 }
 
 #[test]
-fn the_server_says_how_it_is() {
+fn the_server_reports_its_health() {
     let server = Server::start();
     let health = server.get("/healthz");
     assert_eq!(health.status, 200);
@@ -231,7 +233,7 @@ fn the_server_says_how_it_is() {
 }
 
 #[test]
-fn links_are_what_a_trusted_proxy_says() {
+fn links_follow_a_trusted_proxys_headers() {
     let server = Server::start_with(&["--trusted-proxy", "127.0.0.1", "--host", "live.example"]);
     let body = json!({"runtime": "python", "code": "print(1)"}).to_string();
     let forwarded = [
@@ -239,9 +241,9 @@ fn links_are_what_a_trusted_proxy_says() {
         ("x-forwarded-proto", "https"),
         ("x-forwarded-host", "live.example"),
     ];
-    let answer = server.request("POST", "/sessions", &forwarded, body.as_bytes());
-    assert_eq!(answer.status, 201, "{}", answer.text());
-    let links = &answer.json()["links"];
+    let response = server.request("POST", "/sessions", &forwarded, body.as_bytes());
+    assert_eq!(response.status, 201, "{}", response.text());
+    let links = &response.json()["links"];
     assert!(
         links["self"].as_str().expect("an address").starts_with("https://live.example/sessions/"),
         "{links}"
@@ -250,16 +252,16 @@ fn links_are_what_a_trusted_proxy_says() {
         links["stream"].as_str().expect("an address").starts_with("wss://live.example/sessions/"),
         "{links}"
     );
-    // Whoever comes through a proxy is not the local user.
-    assert!(answer.json()["token"].is_string());
+    // A client that comes through a proxy is not the local user.
+    assert!(response.json()["token"].is_string());
 
     let untrusting = Server::start();
-    let answer = untrusting.request("POST", "/sessions", &forwarded, body.as_bytes());
-    assert!(answer.json()["links"]["self"].as_str().expect("an address").starts_with("http://127.0.0.1"));
+    let response = untrusting.request("POST", "/sessions", &forwarded, body.as_bytes());
+    assert!(response.json()["links"]["self"].as_str().expect("an address").starts_with("http://127.0.0.1"));
 }
 
 #[test]
-fn a_damaged_journal_still_says_how_it_ended() {
+fn a_damaged_journal_still_has_the_exit_status() {
     let server = Server::start();
     let id = server.create_id(
         "python",
@@ -270,7 +272,7 @@ fn a_damaged_journal_still_says_how_it_ended() {
     let mut bytes = std::fs::read(&journal).expect("a journal");
     let middle = bytes.len() / 3;
     bytes[middle] ^= 0x40;
-    std::fs::write(&journal, bytes).expect("writable");
+    std::fs::write(&journal, bytes).expect("the journal can be written");
     let messages = server.stream(&id, "?after=0").rest();
     let gap = messages.iter().find(|message| message["msgtype"] == "gap").expect("a gap");
     let last = messages.last().expect("an exit status");

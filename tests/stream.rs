@@ -1,4 +1,5 @@
-//! The stream: replay, resuming, several watchers, input, and the readers that are no websockets.
+//! The stream of a session: replay, resuming, several clients, input, and readers without a
+//! websocket.
 
 use std::io::{Read as _, Write as _};
 
@@ -9,29 +10,29 @@ use crate::common::{Run, Server, Stream, eventually, id, processes};
 
 const COUNTING: &str = "import time\nfor n in range(50):\n    print(n)\n    time.sleep(0.1)\n";
 
-/// Standard output in `messages`, joined.
+/// The standard output in `messages`, joined.
 fn stdout(messages: &[Value]) -> String {
     let writes = messages.iter().filter(|message| message["file"] == "stdout");
     writes.map(|message| message["data"].as_str().expect("data")).collect()
 }
 
 #[test]
-fn a_cut_stream_goes_on_where_it_stopped() {
+fn a_cut_stream_resumes_where_it_stopped() {
     let server = Server::start();
     let id = server.create_id("python", COUNTING);
     let mut first = server.stream(&id, "?after=0");
     let mut before = vec![];
     while before.len() < 10 {
-        let message = first.next().expect("more to come");
+        let message = first.next().expect("a further message");
         if message["msgtype"] != "welcome" {
             before.push(message);
         }
     }
-    // The connection is cut, not closed.
+    // The connection is dropped without a close frame.
     drop(first);
-    let seq = before.last().expect("ten")["seq"].as_u64().expect("a number");
-    assert_eq!(seq, 10, "entries are numbered from 1: {before:?}");
-    // Two seconds later, which another watcher sees pass.
+    let seq = before.last().expect("ten messages")["seq"].as_u64().expect("a number");
+    assert_eq!(seq, 10, "entries should be numbered from 1: {before:?}");
+    // Two seconds pass until another client sees number 30.
     server.stream(&id, "").read_until("\n30\n");
 
     let mut second = server.stream(&id, &format!("?after={seq}"));
@@ -46,7 +47,7 @@ fn a_cut_stream_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn after_the_end_there_is_the_exit_status() {
+fn reading_after_the_end_returns_the_exit_status() {
     let server = Server::start();
     let id = server.create_id("python", "print(1)");
     Run::collect(server.stream(&id, ""));
@@ -66,18 +67,18 @@ fn after_the_end_there_is_the_exit_status() {
 }
 
 #[test]
-fn every_watcher_gets_everything() {
+fn every_client_receives_everything() {
     let server = Server::start();
     let id = server.create_id("python", "name = input()\nprint('hello', name)");
-    let mut watchers: Vec<_> = (0..5).map(|_| server.stream(&id, "")).collect();
-    watchers[3].send(&json!({"msgtype": "input", "data": "you\n"}));
-    for watcher in &mut watchers {
-        assert_eq!(stdout(&watcher.rest()), "hello you\n");
+    let mut clients: Vec<_> = (0..5).map(|_| server.stream(&id, "")).collect();
+    clients[3].send(&json!({"msgtype": "input", "data": "you\n"}));
+    for client in &mut clients {
+        assert_eq!(stdout(&client.rest()), "hello you\n");
     }
 }
 
 #[test]
-fn a_prompt_shows_before_anything_is_typed() {
+fn a_prompt_is_sent_before_anything_is_typed() {
     let server = Server::start();
     let id = server.create_id("python", "name = input('name? ')\nprint(f'hello, {name}')");
     let mut stream = server.stream(&id, "");
@@ -87,9 +88,10 @@ fn a_prompt_shows_before_anything_is_typed() {
 }
 
 #[test]
-fn input_ends_where_it_is_said_to_end() {
+fn input_ends_after_a_message_with_eof() {
     let server = Server::start();
-    // It does not end before the last input was answered.
+    // The program runs until it gets an event, so that it is still alive when the last input is
+    // refused.
     let code = "import sys\nprint(len(sys.stdin.read()))\nopen(3).readline()";
     let id = server.create_id("python", code);
     let mut stream = server.stream(&id, "");
@@ -97,7 +99,7 @@ fn input_ends_where_it_is_said_to_end() {
     stream.send(&json!({"msgtype": "input", "data": "déf", "eof": true}));
     stream.send(&json!({"msgtype": "input", "data": "more", "id": 9}));
     let error = stream.next_of("error");
-    assert!(error["error"].as_str().expect("words").contains("closed"), "{error}");
+    assert!(error["error"].as_str().expect("a text").contains("closed"), "{error}");
     assert_eq!(error["code"], "input_closed");
     assert_eq!(error["msg"], json!({"msgtype": "input", "data": "more", "id": 9}));
     stream.send(&json!({"msgtype": "event", "event": "go"}));
@@ -106,7 +108,7 @@ fn input_ends_where_it_is_said_to_end() {
 }
 
 #[test]
-fn an_id_is_delivered_once() {
+fn an_input_with_an_id_is_delivered_once() {
     let server = Server::start();
     let id = server.create_id("python", "import sys\nfor line in sys.stdin: print(line, end='')");
     let first = json!({"msgtype": "input", "data": "one\n", "id": "a"});
@@ -151,10 +153,10 @@ fn signals_reach_the_program() {
 }
 
 #[test]
-fn what_comes_before_the_program_waits_for_it() {
+fn a_signal_sent_before_the_program_starts_waits_for_it() {
     let server = Server::start();
     let code = "#include <unistd.h>\nint main(void) { for (;;) pause(); }";
-    // The signal comes while the program is compiled; it ends the program, not the compiler.
+    // The signal arrives while the program is compiled. It ends the program, not the compiler.
     let mut stream = server.stream(&server.create_id("c", code), "");
     stream.send(&json!({"msgtype": "signal", "signal": "terminate", "id": 1}));
     assert_eq!(stream.next_of("ack")["id"], 1);
@@ -163,7 +165,7 @@ fn what_comes_before_the_program_waits_for_it() {
 }
 
 #[test]
-fn ping_quit_and_mistakes() {
+fn ping_quit_and_invalid_messages() {
     let server = Server::start();
     let id = server.create_id("python", "input()");
     let mut stream = server.stream(&id, "");
@@ -193,13 +195,13 @@ fn ping_quit_and_mistakes() {
     assert_eq!(stream.next_text(), r#"{"msgtype":"goodbye"}"#);
     assert_eq!(stream.next(), None);
     assert_eq!(stream.close_code(), Some(1000));
-    // It ended the connection, not the session.
+    // The message `quit` ended the connection, not the session.
     let state = || (server.get(&format!("/sessions/{id}")).json()["state"] == "running").then_some(());
-    eventually("it runs on", state);
+    eventually("the session still runs", state);
 }
 
 #[test]
-fn a_message_that_is_too_long_closes_the_connection_alone() {
+fn a_message_that_is_too_long_closes_only_its_connection() {
     let server = Server::start();
     let id = server.create_id("python", "input()");
     let mut stream = server.stream(&id, "");
@@ -208,11 +210,11 @@ fn a_message_that_is_too_long_closes_the_connection_alone() {
     stream.rest();
     assert_eq!(stream.close_code(), Some(1009));
     let state = || (server.get(&format!("/sessions/{id}")).json()["state"] == "running").then_some(());
-    eventually("it runs on", state);
+    eventually("the session still runs", state);
 }
 
 #[test]
-fn bytes_that_are_no_text_come_as_base64() {
+fn bytes_that_are_not_text_are_sent_as_base64() {
     let server = Server::start();
     let id = server.create_id("python", "import sys\nsys.stdout.buffer.write(b'\\xff\\x00\\xfe')");
     let messages = server.stream(&id, "").rest();
@@ -223,7 +225,7 @@ fn bytes_that_are_no_text_come_as_base64() {
 }
 
 #[test]
-fn characters_are_never_cut() {
+fn characters_are_never_split() {
     let server = Server::start();
     let code = "import sys, time\nfor byte in 'aé€😀'.encode():\n    sys.stdout.buffer.write(bytes([byte]))\n    \
                 sys.stdout.buffer.flush()\nprint()\nprint('é€😀' * 50000)";
@@ -240,12 +242,12 @@ fn server_sent_events_show_a_running_program() {
     let path = format!("/sessions/{id}/stream");
     let mut lines = server.lines("GET", &path, &[("accept", "text/event-stream")], &[]);
     assert_eq!(lines.status, 200);
-    // Seen while the program waits.
+    // The first output arrives while the program waits for input.
     let first: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
     assert!(first.contains(&"id: 1".to_owned()) || first.contains(&"id:1".to_owned()), "{first:?}");
     let data = |lines: &[String]| -> Value {
         let line = lines.iter().find_map(|line| line.strip_prefix("data:")).expect("data");
-        serde_json::from_str(line).expect("JSON")
+        serde_json::from_str(line).expect("valid JSON")
     };
     assert_eq!(data(&first)["data"], "one\n");
     let mut typing = server.stream(&id, "");
@@ -256,24 +258,26 @@ fn server_sent_events_show_a_running_program() {
     );
 
     let headers = [("accept", "text/event-stream"), ("last-event-id", "1")];
-    let again: Vec<_> = server.lines("GET", &path, &headers, &[]).collect();
-    assert!(again.iter().any(|line| line.contains("two")) && !again.iter().any(|line| line.contains("one")));
-    // An EventSource that has seen the end is told not to come again (HTML, section 9.2: 204).
+    let resumed: Vec<_> = server.lines("GET", &path, &headers, &[]).collect();
+    assert!(
+        resumed.iter().any(|line| line.contains("two")) && !resumed.iter().any(|line| line.contains("one"))
+    );
+    // Status 204 tells an EventSource that has seen the end not to reconnect (HTML, section 9.2).
     let headers = [("accept", "text/event-stream"), ("last-event-id", "3")];
     assert_eq!(server.request("GET", &path, &headers, &[]).status, 204);
 }
 
 #[test]
-fn lines_of_json_for_curl() {
+fn a_stream_can_be_read_as_json_lines() {
     let server = Server::start();
     let id = server.create_id("python", "print('one')\nimport sys\nprint('two', file=sys.stderr)");
     let path = format!("/sessions/{id}/stream");
     let read = |path: &str| -> Vec<Value> {
         let lines = server.lines("GET", path, &[("accept", "application/x-ndjson")], &[]);
-        lines.map(|line| serde_json::from_str(&line).expect("JSON")).collect()
+        lines.map(|line| serde_json::from_str(&line).expect("valid JSON")).collect()
     };
     let messages = read(&path);
-    assert_eq!(messages.last().expect("messages"), &json!({"msgtype": "exitstatus", "exitstatus": 0}));
+    assert_eq!(messages.last().expect("a last message"), &json!({"msgtype": "exitstatus", "exitstatus": 0}));
     assert_eq!(stdout(&messages), "one\n");
     let after = read(&format!("{path}?after=2"));
     assert_eq!(after, [json!({"msgtype": "exitstatus", "exitstatus": 0, "seq": 3})]);
@@ -284,7 +288,7 @@ fn lines_of_json_for_curl() {
 }
 
 #[test]
-fn a_client_that_does_not_read_delays_nobody() {
+fn a_client_that_does_not_read_delays_no_other() {
     let server = Server::start();
     let session = server.create(&json!({
         "runtime": "python",
@@ -294,16 +298,16 @@ fn a_client_that_does_not_read_delays_nobody() {
     let slow = server.stream(&id(&session), "");
     let run = Run::collect(server.stream(&id(&session), ""));
     assert_eq!(run.stdout.lines().count(), 100_000);
-    // The slow one has lost nothing either.
+    // The slow client has lost nothing either.
     assert_eq!(Run::collect(slow), run);
 }
 
 #[test]
-fn half_a_frame_is_no_message() {
+fn an_incomplete_frame_is_not_delivered() {
     let server = Server::start();
     let id = server.create_id("python", "print(input())");
     let stream = server.stream(&id, "");
-    // The first bytes of a masked text frame, and then nothing more.
+    // These are the first bytes of a masked text frame; the rest is never sent.
     stream.tcp().write_all(&[0x81, 0xfe, 0x00]).expect("the connection is open");
     drop(stream);
     let mut stream = server.stream(&id, "");
@@ -312,7 +316,7 @@ fn half_a_frame_is_no_message() {
 }
 
 #[test]
-fn the_servers_death_ends_no_program() {
+fn programs_survive_the_servers_death() {
     let mut server = Server::start();
     let id = server.create_id("python", "for n in range(3): print(n)\nprint(input())");
     let mut stream = server.stream(&id, "?after=0");
@@ -326,23 +330,24 @@ fn the_servers_death_ends_no_program() {
 }
 
 #[test]
-fn a_server_that_stops_says_so_and_leaves_programs_running() {
+fn a_server_that_stops_announces_it_and_leaves_programs_running() {
     let mut server = Server::start();
     let id = server.create_id("python", "print('on')\nprint(input())");
     let mut stream = server.stream(&id, "?after=0");
     stream.read_until("on\n");
     assert!(server.stop().success());
     stream.rest();
-    assert_eq!(stream.close_code(), Some(1012), "service restart: come back");
+    assert_eq!(stream.close_code(), Some(1012), "the close code should tell clients to reconnect");
     server.start_again();
     let mut stream = server.stream(&id, "?after=1");
     stream.send(&json!({"msgtype": "input", "data": "again\n"}));
     assert_eq!(stdout(&stream.rest()), "again\n");
 }
 
-/// Over plain HTTP there is no close code: the answer is whole, and says that it is the server that goes and not the session.
+/// Plain HTTP has no close code. The response is complete, and its last message says that the
+/// server stops, not that the session has ended.
 #[test]
-fn a_server_that_stops_ends_plain_streams_in_due_form() {
+fn a_server_that_stops_ends_http_streams_with_goodbye() {
     for (accept, goodbye) in [
         ("text/event-stream", "data: {\"msgtype\":\"goodbye\"}\n\n"),
         ("application/x-ndjson", "{\"msgtype\":\"goodbye\"}\n"),
@@ -350,23 +355,23 @@ fn a_server_that_stops_ends_plain_streams_in_due_form() {
         let mut server = Server::start();
         let id = server.create_id("python", "print('on', flush=True)\nprint(input())");
         let mut client = std::net::TcpStream::connect(server.address()).expect("the server listens");
-        client.set_read_timeout(Some(crate::common::patience())).expect("a positive duration");
+        client.set_read_timeout(Some(crate::common::wait_timeout())).expect("a positive duration");
         let request =
             format!("GET /sessions/{id}/stream HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
-        client.write_all(request.as_bytes()).expect("sent");
-        let mut answer = vec![];
-        while !String::from_utf8_lossy(&answer).contains("on\\n") {
+        client.write_all(request.as_bytes()).expect("the request is sent");
+        let mut response = vec![];
+        while !String::from_utf8_lossy(&response).contains("on\\n") {
             let mut part = [0; 4096];
-            let length = client.read(&mut part).expect("it goes on");
-            assert!(length > 0, "{accept}: it ended: {}", String::from_utf8_lossy(&answer));
-            answer.extend_from_slice(&part[..length]);
+            let length = client.read(&mut part).expect("the response continues");
+            assert!(length > 0, "{accept}: the response ended: {}", String::from_utf8_lossy(&response));
+            response.extend_from_slice(&part[..length]);
         }
         assert!(server.stop().success());
-        client.read_to_end(&mut answer).expect("no reset");
-        let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.ends_with(&format!("{goodbye}\r\n0\r\n\r\n")), "{accept}: {answer}");
-        assert!(!answer.contains("exitstatus"), "{accept}: {answer}");
-        // Who comes back misses nothing.
+        client.read_to_end(&mut response).expect("the response ends without a reset");
+        let response = String::from_utf8_lossy(&response);
+        assert!(response.ends_with(&format!("{goodbye}\r\n0\r\n\r\n")), "{accept}: {response}");
+        assert!(!response.contains("exitstatus"), "{accept}: {response}");
+        // A client that reconnects misses nothing.
         server.start_again();
         let mut back = server.stream(&id, "");
         back.send(&json!({"msgtype": "input", "data": "again\n", "id": 1}));
@@ -379,24 +384,24 @@ fn a_server_that_stops_ends_plain_streams_in_due_form() {
 }
 
 #[test]
-fn a_supervisors_death_is_its_programs_and_the_session_says_so() {
+fn a_supervisors_death_ends_its_program_and_is_reported_as_lost() {
     let server = Server::start();
     let mark = format!("mark-{}", std::process::id());
     let code = "import time\nprint('on')\ntime.sleep(60)";
     let id = id(&server.create(&json!({"runtime": "python", "code": code, "args": [mark]})));
     let mut stream = server.stream(&id, "");
     stream.read_until("on\n");
-    let state =
-        std::fs::read(server.data().join("sessions").join(&id).join("state.json")).expect("a state file");
-    let state: Value = serde_json::from_slice(&state).expect("JSON");
-    let pid = i32::try_from(state["pid"].as_i64().expect("a number")).expect("a process");
-    let is_there = || !processes(&mark).is_empty();
-    assert!(is_there());
-    kill_process(Pid::from_raw(pid).expect("a process"), Signal::KILL).expect("it runs");
+    let state = std::fs::read(server.data().join("sessions").join(&id).join("state.json"))
+        .expect("the state file can be read");
+    let state: Value = serde_json::from_slice(&state).expect("valid JSON");
+    let pid = i32::try_from(state["pid"].as_i64().expect("a number")).expect("a valid pid");
+    let is_alive = || !processes(&mark).is_empty();
+    assert!(is_alive());
+    kill_process(Pid::from_raw(pid).expect("a valid pid"), Signal::KILL).expect("the supervisor runs");
     let last = stream.rest().pop().expect("a last message");
     assert_eq!(last, json!({"msgtype": "exitstatus", "exitstatus": 255, "reason": "lost"}));
     assert_eq!(stdout(&server.stream(&id, "").rest()), "on\n");
-    eventually("the program is dead", || (!is_there()).then_some(()));
+    eventually("the program is dead", || (!is_alive()).then_some(()));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Run, Server, id};
 
-/// What the canvas shows in the end, layer by layer: each message since its layer was last emptied.
+/// The final picture: for each layer the messages that came since the layer was last cleared.
 fn picture(messages: &[Value]) -> HashMap<u64, Vec<Value>> {
     let mut layers: HashMap<u64, Vec<Value>> = HashMap::new();
     for message in messages.iter().filter(|message| message["msgtype"] == "draw") {
@@ -21,7 +21,7 @@ fn picture(messages: &[Value]) -> HashMap<u64, Vec<Value>> {
     layers
 }
 
-/// The shapes and arguments of what a layer shows.
+/// The shapes and arguments that a layer shows.
 fn shapes(picture: &HashMap<u64, Vec<Value>>, layer: u64) -> Vec<(String, Value)> {
     let shown = picture.get(&layer).cloned().unwrap_or_default();
     shown
@@ -37,9 +37,10 @@ fn run(server: &Server, code: &str) -> Run {
 }
 
 #[test]
-fn what_is_under_is_painted_under() {
+fn a_fill_is_painted_below_its_outline() {
     let server = Server::start();
-    // The fill is known last and lies under its outline, and over what was there before.
+    // A fill is only known after its outline was drawn. It is painted below the outline, and above
+    // all earlier shapes.
     let code = "
 from turtle import *
 speed(0); hideturtle(); setup(200, 200)
@@ -53,7 +54,7 @@ end_fill()
     let shown = picture(&run(&server, code).messages);
     let layer = &shown[&0];
     assert_eq!(layer[0]["args"], json!([100, 100, 50]));
-    let fill = layer.iter().rposition(|message| message["shape"] == "polygon").expect("a fill");
+    let fill = layer.iter().rposition(|message| message["shape"] == "polygon").expect("a polygon");
     assert_eq!(layer[fill]["args"], json!([100, 100, 140, 100, 140, 60, 100, 60, 100, 100]));
     assert_eq!(layer[fill]["style"], json!({"fill": "#ffff00", "stroke": "none"}));
     let outline: Vec<_> =
@@ -62,7 +63,7 @@ end_fill()
 }
 
 #[test]
-fn undo_and_clear_take_away() {
+fn undo_and_clear_remove_shapes() {
     let server = Server::start();
     let code = "
 from turtle import *
@@ -89,7 +90,7 @@ for _ in range(10):
 ";
     let run = run(&server, code);
     let shown = picture(&run.messages);
-    // The line is there once, piece by piece, and the turtle once.
+    // The line is drawn once, piece by piece, and the layer shows the turtle once.
     assert_eq!(shapes(&shown, 1).len(), 1, "{shown:?}");
     let drawn =
         run.messages.iter().filter(|message| message["shape"] == "line" && message["layer"].is_null());
@@ -143,14 +144,18 @@ screen.mainloop()
     let run = Run::collect(stream);
     let expected = "up released\nspace\na\ndot\nscreen -90.0 80.0\nturtle 1.0 1.0\nscreen 1.0 1.0\ndrag 30.0 30.0\nrelease 30.0 30.0\n";
     assert_eq!(run.stdout, expected);
-    assert!(run.stderr.contains("ZeroDivisionError"), "as in a window, the others go on: {}", run.stderr);
+    assert!(
+        run.stderr.contains("ZeroDivisionError"),
+        "the other handlers should work after an error: {}",
+        run.stderr
+    );
     assert_eq!(run.exitstatus, 0);
 }
 
 #[test]
-fn what_was_drawn_last_is_shown_though_nobody_asked_for_an_update() {
+fn the_last_shape_is_shown_without_an_explicit_update() {
     let server = Server::start();
-    // turtle asks for none after a stamp.
+    // turtle itself requests no update after a stamp.
     let code = "from turtle import *\nht()\nspeed(0)\npenup()\nforward(10)\nstamp()";
     let shown = shapes(&picture(&run(&server, code).messages), 0);
     assert_eq!(shown.last().map(|(shape, args)| (shape.as_str(), &args[0])), Some(("polygon", &json!(310))));
@@ -211,7 +216,7 @@ print('after')
     assert_eq!((run.stdout.as_str(), run.stderr.as_str(), run.exitstatus), ("3 4\nafter\n", "", 0));
 }
 
-/// The programs that come with Python's turtle, and whether they end by themselves within a few seconds.
+/// The demo programs of Python's turtle, and whether each ends by itself within a few seconds.
 const DEMOS: [(&str, bool); 19] = [
     ("bytedesign", true),
     ("chaos", false),
@@ -235,18 +240,21 @@ const DEMOS: [(&str, bool); 19] = [
 ];
 
 #[test]
-fn the_demos_of_python_run_and_draw() {
+fn pythons_turtle_demos_run_and_draw() {
     const TIMEOUT_MS: u32 = 8000;
     let folder =
         ["3.11", "3.12", "3.13", "3.14"].map(|version| format!("/usr/lib/python{version}/turtledemo"));
-    assert!(folder.iter().any(|folder| Path::new(folder).exists()), "apt-get install python3-examples");
+    assert!(
+        folder.iter().any(|folder| Path::new(folder).exists()),
+        "turtledemo is missing: apt-get install python3-examples"
+    );
     let server = Server::start();
     let waiting = Mutex::new(DEMOS.iter());
     std::thread::scope(|scope| {
         for _ in 0..6 {
             scope.spawn(|| {
                 loop {
-                    let Some((name, ends)) = waiting.lock().expect("no panic holds it").next() else { return };
+                    let Some((name, ends)) = waiting.lock().expect("no holder panics").next() else { return };
                     let command = ["python", "-m", &format!("turtledemo.{name}")];
                     let request = json!({"runtime": "python-canvas", "code": "", "command": command, "timeout": TIMEOUT_MS});
                     let mut stream = server.stream(&id(&server.create(&request)), "");

@@ -1,4 +1,4 @@
-//! The first protocol, as its users talk to it today.
+//! The protocol of v0.1, as its clients use it today.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn the_websocket_is_v0_1s_to_the_letter() {
+fn the_websocket_speaks_v0_1_exactly() {
     let server = Server::start();
     let mut socket = server.websocket("/livecode");
     assert_eq!(socket.next_text(), r#"{"msgtype":"welcome","message":"welcome to livecode"}"#);
@@ -28,7 +28,7 @@ fn the_websocket_is_v0_1s_to_the_letter() {
 }
 
 #[test]
-fn the_websockets_quit_and_mistakes() {
+fn the_websocket_answers_quit_and_invalid_messages() {
     let server = Server::start();
     let mut socket = server.websocket("/livecode");
     socket.next_of("welcome");
@@ -38,9 +38,9 @@ fn the_websockets_quit_and_mistakes() {
         socket.send(&wrong);
         let error = socket.next_of("error");
         assert_eq!(error["msg"], wrong);
-        assert!(error["error"].as_str().expect("words").contains("runtime"), "{error}");
+        assert!(error["error"].as_str().expect("a text").contains("runtime"), "{error}");
     }
-    // What v0.1 does not know stays unknown.
+    // A message type that v0.1 does not know is still unknown.
     socket.send(&json!({"msgtype": "input", "data": "x"}));
     assert_eq!(socket.next_of("error")["error"], "Unknown message type: input");
     socket.send_text(r#"{"msgtype":"quit"}"#);
@@ -59,7 +59,8 @@ fn an_event_reaches_the_program_on_the_old_websocket() {
     assert_eq!(socket.read_until("\n"), "mousemove {'x': 1}\n");
 }
 
-/// The learning-management system: one socket a test case, the input as a file named `stdin`.
+/// The learning-management system opens one websocket per test case, and sends the input as a file
+/// named `stdin`.
 #[test]
 fn a_file_named_stdin_is_standard_input() {
     let server = Server::start();
@@ -76,32 +77,33 @@ fn a_file_named_stdin_is_standard_input() {
 }
 
 #[test]
-fn without_input_there_is_an_end_at_once() {
+fn without_input_standard_input_ends_at_once() {
     let server = Server::start();
-    let answer = server
+    let response = server
         .post("/exec", &json!({"runtime": "python", "code": "import sys\nprint(repr(sys.stdin.read()))"}));
-    assert_eq!(answer.text(), "''\n");
+    assert_eq!(response.text(), "''\n");
 }
 
 #[test]
-fn exec_answers_the_output() {
+fn exec_returns_the_output() {
     let server = Server::start();
     let code = "import sys\nprint('out', flush=True)\nprint('err', file=sys.stderr)\nraise SystemExit(3)";
-    let answer = server.post("/exec", &json!({"runtime": "python", "code": code}));
-    assert_eq!(answer.status, 200);
-    assert!(answer.header("content-type").expect("a type").starts_with("text/plain"));
-    let mut words: Vec<_> = answer.text().lines().map(str::to_owned).collect();
-    words.sort();
-    assert_eq!(words, ["err", "out"]);
+    let response = server.post("/exec", &json!({"runtime": "python", "code": code}));
+    assert_eq!(response.status, 200);
+    assert!(response.header("content-type").expect("a content type").starts_with("text/plain"));
+    let mut printed: Vec<_> = response.text().lines().map(str::to_owned).collect();
+    printed.sort();
+    assert_eq!(printed, ["err", "out"]);
 }
 
-/// The course site: several files, the one to run named by a variable, shapes sent with `--MSG--`.
+/// The course site sends several files, names the one to run in a variable, and its programs print
+/// shapes with `--MSG--`.
 #[test]
-fn exec_answers_messages_where_they_are_asked_for() {
+fn exec_returns_messages_on_request() {
     let server = Server::start();
     let shapes = "import json\ndef shape(**kw): print('--MSG--', json.dumps({'msgtype': 'shape', **kw}))\n";
     let start = "from shapes import shape\nprint('drawing')\nshape(tag='circle', r=5)\nprint('done')\n";
-    let answer = server.post(
+    let response = server.post(
         "/exec",
         &json!({
             "runtime": "joy", "code": "raise SystemExit('not this one')", "raw_output": true,
@@ -109,19 +111,23 @@ fn exec_answers_messages_where_they_are_asked_for() {
             "files": [{"filename": "shapes.py", "contents": shapes}, {"filename": "start.py", "contents": start}],
         }),
     );
-    let messages = lines(&answer.text());
+    let messages = lines(&response.text());
     let shape = json!({"msgtype": "shape", "tag": "circle", "r": 5});
     assert!(messages.contains(&shape), "{messages:?}");
     let written: String = messages.iter().filter_map(|message| message["data"].as_str()).collect();
     assert_eq!(written, "drawing\ndone\n");
-    assert_eq!(messages.last().expect("messages"), &json!({"msgtype": "exitstatus", "exitstatus": 0}));
-    assert_eq!(messages.iter().position(|m| *m == shape), Some(1), "the shape keeps its place: {messages:?}");
+    assert_eq!(messages.last().expect("a last message"), &json!({"msgtype": "exitstatus", "exitstatus": 0}));
+    assert_eq!(
+        messages.iter().position(|m| *m == shape),
+        Some(1),
+        "the shape should keep its place: {messages:?}"
+    );
 }
 
 #[test]
-fn exec_takes_all_its_fields() {
+fn exec_accepts_all_its_fields() {
     let server = Server::start();
-    let answer = server.post(
+    let response = server.post(
         "/exec",
         &json!({
             "runtime": "python", "code": "print('x')", "code_filename": "a.py",
@@ -129,34 +135,35 @@ fn exec_takes_all_its_fields() {
             "command": ["python", "b.py"], "env": {"N": "5"}, "timeout": 5000, "unknown": "passed over",
         }),
     );
-    assert_eq!(answer.text(), "5 ['a.py', 'b.py']\n");
+    assert_eq!(response.text(), "5 ['a.py', 'b.py']\n");
 }
 
 #[test]
-fn exec_streams() {
+fn exec_streams_its_output() {
     let server = Server::start();
     let code = "import time\nprint('first')\ntime.sleep(8)\nprint('last')";
     let body = json!({"runtime": "python", "code": code}).to_string();
     let began = std::time::Instant::now();
     let mut lines = server.lines("POST", "/exec", &[("content-type", "application/json")], body.as_bytes());
     assert_eq!(lines.next().as_deref(), Some("first"));
-    assert!(began.elapsed().as_secs() < 8, "the first line came with the last");
+    assert!(began.elapsed().as_secs() < 8, "the first line arrived only with the last");
 }
 
 #[test]
-fn a_connection_that_goes_away_ends_its_program() {
+fn a_closed_connection_ends_its_program() {
     let server = Server::start();
-    let sessions = || std::fs::read_dir(server.data().join("sessions")).expect("a folder").count();
+    let session_count =
+        || std::fs::read_dir(server.data().join("sessions")).expect("the folder can be read").count();
     let mut socket = server.websocket("/livecode");
     socket.send(&json!({"msgtype": "exec", "runtime": "python", "code": "print('on')\nwhile True: pass"}));
     socket.read_until("on");
-    assert_eq!(sessions(), 1);
+    assert_eq!(session_count(), 1);
     drop(socket);
-    eventually("the session is gone", || (sessions() == 0).then_some(()));
+    eventually("the session is gone", || (session_count() == 0).then_some(()));
 }
 
 #[test]
-fn runtimes_run_a_plain_body() {
+fn a_runtime_runs_a_plain_body() {
     let server = Server::start();
     let headers = [
         ("x-falcon-args", "one 'two three' four"),
@@ -165,14 +172,14 @@ fn runtimes_run_a_plain_body() {
     ];
     let code =
         b"import sys, os\nprint(sys.argv[1:], os.environ['NAME'], os.environ['OTHER'])\nraise SystemExit(4)";
-    let answer = server.request("POST", "/runtimes/python", &headers, code);
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(answer.text(), "['one', 'two three', 'four'] world a b\n");
-    assert_eq!(answer.header("x-falcon-exit-status"), Some("4"));
-    let seconds: f64 = answer.header("x-falcon-time-taken").expect("a time").parse().expect("seconds");
+    let response = server.request("POST", "/runtimes/python", &headers, code);
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert_eq!(response.text(), "['one', 'two three', 'four'] world a b\n");
+    assert_eq!(response.header("x-falcon-exit-status"), Some("4"));
+    let seconds: f64 = response.header("x-falcon-time-taken").expect("a time").parse().expect("seconds");
     assert!(seconds > 0.0 && seconds < 10.0);
-    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
-    let exposed = answer.header("access-control-expose-headers").expect("exposed headers").to_lowercase();
+    assert_eq!(response.header("access-control-allow-origin"), Some("*"));
+    let exposed = response.header("access-control-expose-headers").expect("exposed headers").to_lowercase();
     assert!(exposed.contains("x-falcon-exit-status") && exposed.contains("x-falcon-time-taken"));
 
     server.request("POST", "/runtimes/cobol", &[], b"x").problem(404);
@@ -193,29 +200,29 @@ fn multipart(files: &[(&str, &str)]) -> Vec<u8> {
 }
 
 #[test]
-fn runtimes_run_a_part_a_file() {
+fn a_runtime_runs_the_files_of_a_multipart_body() {
     let server = Server::start();
     let body = multipart(&[
         ("main.py", "import tool\nprint(tool.x, input())"),
         ("tool.py", "x = 7"),
         ("stdin", "in\n"),
     ]);
-    let answer = server.request("POST", "/runtimes/python", &[("content-type", BOUNDARY)], &body);
-    assert_eq!((answer.status, &*answer.text()), (200, "7 in\n"));
+    let response = server.request("POST", "/runtimes/python", &[("content-type", BOUNDARY)], &body);
+    assert_eq!((response.status, &*response.text()), (200, "7 in\n"));
     let wrong = multipart(&[("../x", "")]);
     server.request("POST", "/runtimes/python", &[("content-type", BOUNDARY)], &wrong).problem(422);
     server.request("POST", "/runtimes/python", &[("content-type", BOUNDARY)], b"no parts").problem(400);
 }
 
 #[test]
-fn pythons_test_mode() {
+fn test_mode_of_python() {
     let server = Server::start();
     let tests = "import pytest\nfrom sums import add\n\ndef test_good():\n    print('noise')\n    assert add(1, 2) == 3\n\n\
                  def test_bad():\n    assert add(1, 1) == 3, 'sums differ'\n";
     let body = multipart(&[("sums.py", "def add(a, b): return a + b"), ("test_sums.py", tests)]);
     let headers = [("content-type", BOUNDARY), ("x-falcon-mode", "test")];
-    let answer = server.request("POST", "/runtimes/python", &headers, &body);
-    let result = answer.json();
+    let response = server.request("POST", "/runtimes/python", &headers, &body);
+    let result = response.json();
     assert_eq!(result["outcome"], "failed");
     let stats = &result["stats"];
     assert_eq!((&stats["tests"], &stats["passed"], &stats["failed"]), (&json!(2), &json!(1), &json!(1)));
@@ -224,9 +231,9 @@ fn pythons_test_mode() {
     assert_eq!((&cases[0]["filename"], &cases[0]["name"]), (&json!("test_sums.py"), &json!("test_good")));
     assert_eq!((&cases[0]["outcome"], &cases[1]["outcome"]), (&json!("passed"), &json!("failed")));
     assert!(cases[0]["time_taken"].is_number() && cases[0]["error_message"].is_null());
-    assert!(cases[1]["error_message"].as_str().expect("words").contains("sums differ"), "{cases:?}");
+    assert!(cases[1]["error_message"].as_str().expect("a text").contains("sums differ"), "{cases:?}");
     assert!(cases[1]["error_detail"].as_str().expect("detail").contains("test_bad"));
-    assert_eq!(answer.header("x-falcon-exit-status"), Some("1"));
+    assert_eq!(response.header("x-falcon-exit-status"), Some("1"));
 
     let body = multipart(&[("test_one.py", "def test_one(): pass")]);
     let passed = server.request("POST", "/runtimes/python", &headers, &body).json();
@@ -238,15 +245,15 @@ fn pythons_test_mode() {
 }
 
 #[test]
-fn falcon_stdin_and_old_habits() {
+fn falcon_stdin_and_undeclared_json_are_accepted() {
     let server = Server::start();
     let body = json!({
         "runtime": "python", "code": "print(input(), input())", "env": {"FALCON_STDIN": "a\\nb\\n"}
     });
-    // Pages send JSON without saying so.
-    let answer =
+    // Some pages send JSON with another content type.
+    let response =
         server.request("POST", "/exec", &[("content-type", "text/plain")], body.to_string().as_bytes());
-    assert_eq!(answer.text(), "a b\n");
+    assert_eq!(response.text(), "a b\n");
 }
 
 #[test]
@@ -260,7 +267,7 @@ fn bytes_stay_exact_in_plain_answers_and_become_text_in_messages() {
 }
 
 #[test]
-fn its_wall_clock_is_ten_seconds_and_reasons_are_not_told() {
+fn v0_1_has_its_own_wall_clock_limit_and_reports_no_reason() {
     let server = Server::start_with(&["--v01-wall-ms", "1000"]);
     let code = "import time\ntime.sleep(60)";
     let raw = server.post("/exec", &json!({"runtime": "python", "code": code, "raw_output": true}));

@@ -1,4 +1,5 @@
-//! Warm starts: what a program finds is what it finds in a cold one, and nothing of another's.
+//! Warm starts: a program finds the same in a warm start as in a cold one, and nothing of another
+//! session.
 
 use std::{os::unix::fs::FileExt as _, process::Command};
 
@@ -7,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::common::{Run, Server, eventually, id, is_root, processes};
 
-/// Everything a program can easily learn of the interpreter it runs in.
-const LOOK: &str = r#"
+/// Prints everything that a program can easily learn about the interpreter in which it runs.
+const INSPECT: &str = r#"
 import sys
 before = sorted(sys.modules)
 import os, signal, gc, json, resource, threading
@@ -37,8 +38,8 @@ print(json.dumps({
 }, sort_keys=True, default=str))
 "#;
 
-fn look(server: &Server, fields: &Value) -> Value {
-    let mut request = json!({"runtime": "python", "code": LOOK, "limits": {"processes": 40}});
+fn inspect(server: &Server, fields: &Value) -> Value {
+    let mut request = json!({"runtime": "python", "code": INSPECT, "limits": {"processes": 40}});
     for (name, value) in fields.as_object().expect("fields") {
         request[name] = value.clone();
     }
@@ -51,14 +52,15 @@ fn look(server: &Server, fields: &Value) -> Value {
 fn starts(server: &Server, ready: &str) -> u64 {
     let text = server.get("/metrics").text();
     let name = format!("livecode_session_starts_total{{ready=\"{ready}\"}} ");
-    let value = text.lines().find_map(|line| line.strip_prefix(&name)).expect("the figure");
+    let value = text.lines().find_map(|line| line.strip_prefix(&name)).expect("the metric exists");
     value.parse().expect("a number")
 }
 
-/// Waits until the template is up: from then on every start finds it.
-fn warm() -> Server {
+/// Starts a server and waits until its interpreter zygote is ready, so that every later start can
+/// use it.
+fn warm_server() -> Server {
     let server = Server::start();
-    eventually("the template is up", || {
+    eventually("the interpreter zygote is ready", || {
         server.run_code("python", "pass");
         (starts(&server, "interpreter") > 0).then_some(())
     });
@@ -66,27 +68,27 @@ fn warm() -> Server {
 }
 
 #[test]
-fn a_copied_interpreter_is_as_a_fresh_one() {
-    let (warm, cold) = (warm(), Server::start_with(&["--warm", "off"]));
-    let copied = starts(&warm, "interpreter");
+fn a_cloned_interpreter_looks_like_a_fresh_one() {
+    let (warm, cold) = (warm_server(), Server::start_with(&["--warm", "off"]));
+    let cloned = starts(&warm, "interpreter");
     for fields in [
         json!({}),
         json!({"args": ["a", "b c", "\u{e4}"]}),
         json!({"env": {"FOO": "\u{e4} = b"}}),
         json!({"stdin": "x"}),
     ] {
-        let (one, other) = (look(&warm, &fields), look(&cold, &fields));
-        for (name, value) in one.as_object().expect("a document") {
-            assert_eq!(value, &other[name], "{name} with {fields}");
+        let (from_warm, from_cold) = (inspect(&warm, &fields), inspect(&cold, &fields));
+        for (name, value) in from_warm.as_object().expect("a document") {
+            assert_eq!(value, &from_cold[name], "{name} with {fields}");
         }
     }
-    assert_eq!(starts(&warm, "interpreter"), copied + 4);
+    assert_eq!(starts(&warm, "interpreter"), cloned + 4);
     assert_eq!((starts(&cold, "interpreter"), starts(&cold, "sandbox"), starts(&cold, "cold")), (0, 0, 4));
 }
 
 #[test]
-fn it_ends_as_a_fresh_one() {
-    let (warm, cold) = (warm(), Server::start_with(&["--warm", "off"]));
+fn a_cloned_interpreter_ends_like_a_fresh_one() {
+    let (warm, cold) = (warm_server(), Server::start_with(&["--warm", "off"]));
     for code in [
         "import atexit\natexit.register(print, 'bye')\nclass A:\n    def __del__(self): print('gone')\na = A()",
         "raise SystemExit(7)",
@@ -104,7 +106,8 @@ fn it_ends_as_a_fresh_one() {
         "import os\nos._exit(4)",
         "import os\nif os.fork() == 0:\n    print('child'); raise SystemExit\nos.wait(); print('parent')",
         "import os\nif os.fork() == 0:\n    print('child', end='')\nelse:\n    os.wait(); print('parent', end='')",
-        // What would say something at the very end, wherever it hides.
+        // These programs have objects in unusual places that print something when the interpreter
+        // ends.
         "f = open('a', 'w'); f.write('kept')\nimport os\nif os.fork():\n    os.wait(); del f; print(open('a').read())",
         "class A:\n    __slots__ = ()\n    def __del__(self): print('gone')\na = A()",
         "class A(int):\n    def __del__(self): print('gone')\na = [A(1)]",
@@ -134,16 +137,16 @@ fn it_ends_as_a_fresh_one() {
         "import os\nos.remove(__file__)\nprint('removed')",
         "import enum, dataclasses, collections, re\n@dataclasses.dataclass\nclass A:\n    x: int\nprint(A(1))",
     ] {
-        let (one, other) = (warm.run_code("python", code), cold.run_code("python", code));
-        assert_eq!(one, other, "{code}");
+        let (warm_run, cold_run) = (warm.run_code("python", code), cold.run_code("python", code));
+        assert_eq!(warm_run, cold_run, "{code}");
     }
     assert_eq!(starts(&warm, "cold"), 0);
 }
 
 #[test]
-fn what_an_interpreter_reads_when_it_starts_has_one_started() {
-    let server = warm();
-    let copied = starts(&server, "interpreter");
+fn settings_read_when_an_interpreter_starts_take_effect() {
+    let server = warm_server();
+    let cloned = starts(&server, "interpreter");
     let seeded = json!({"env": {"PYTHONHASHSEED": "0"}, "code": "print(hash('a'))"});
     let run = |fields: &Value| {
         let mut request = json!({"runtime": "python"});
@@ -157,35 +160,39 @@ fn what_an_interpreter_reads_when_it_starts_has_one_started() {
     assert_eq!(run(&other).stdout, "/code/other.py\n");
     let path = json!({"env": {"PYTHONPATH": "/code/more"}, "code": "import sys; print(sys.path[1])"});
     assert_eq!(run(&path).stdout, "/code/more\n");
-    assert_eq!(starts(&server, "interpreter"), copied + 1, "the search path is looked at again");
+    assert_eq!(
+        starts(&server, "interpreter"),
+        cloned + 1,
+        "only the program with its own search path should run in a clone"
+    );
     assert_eq!(starts(&server, "cold"), 0);
     let room = json!({"limits": {"disk_bytes": 1 << 20}, "code": "import os; s = os.statvfs('/code'); print(s.f_blocks * s.f_frsize)"});
     let bytes: u64 = run(&room).stdout.trim().parse().expect("a number");
     assert!(bytes < 2 << 20, "{bytes}");
-    assert_eq!(starts(&server, "cold"), 1, "a sandbox of another size is made for it");
+    assert_eq!(starts(&server, "cold"), 1, "a sandbox of this size should be made on request");
 }
 
 #[test]
-fn nothing_of_one_is_in_another() {
-    let server = warm();
+fn sessions_share_no_state_and_no_randomness() {
+    let server = warm_server();
     let code = "import sys, os, random, uuid, tempfile\nsys.modules['mark'] = 1\nopen('/tmp/mark', 'w').close()\n\
                 print(random.random(), uuid.uuid4(), os.urandom(4).hex(), tempfile.mktemp(), os.path.exists('/tmp/mark0'))\n\
                 os.rename('/tmp/mark', '/tmp/mark0')";
     let ids: Vec<_> = (0..20).map(|_| server.create_id("python", code)).collect();
-    let said: Vec<_> = ids.iter().map(|id| Run::collect(server.stream(id, "")).stdout).collect();
+    let outputs: Vec<_> = ids.iter().map(|id| Run::collect(server.stream(id, "")).stdout).collect();
     for column in 0..4 {
         let mut values: Vec<_> =
-            said.iter().map(|line| line.split(' ').nth(column).expect("a column")).collect();
+            outputs.iter().map(|line| line.split(' ').nth(column).expect("a column")).collect();
         values.sort_unstable();
         values.dedup();
-        assert_eq!(values.len(), 20, "column {column}: {said:?}");
+        assert_eq!(values.len(), 20, "column {column}: {outputs:?}");
     }
-    assert!(said.iter().all(|line| line.ends_with("False\n")), "{said:?}");
+    assert!(outputs.iter().all(|line| line.ends_with("False\n")), "{outputs:?}");
 }
 
 #[test]
-fn a_template_that_dies_is_not_missed() {
-    let server = warm();
+fn an_interpreter_zygote_that_dies_is_replaced() {
+    let server = warm_server();
     let killed = Command::new("pkill")
         .args(["-KILL", "-f", "-P", &server.pid().to_string(), "/code/main.py"])
         .status();
@@ -193,15 +200,15 @@ fn a_template_that_dies_is_not_missed() {
     for _ in 0..3 {
         assert_eq!(server.run_code("python", "print(1)").stdout, "1\n");
     }
-    let copied = starts(&server, "interpreter");
-    eventually("another is up", || {
+    let cloned = starts(&server, "interpreter");
+    eventually("another interpreter zygote is ready", || {
         assert_eq!(server.run_code("python", "print(1)").stdout, "1\n");
-        (starts(&server, "interpreter") > copied).then_some(())
+        (starts(&server, "interpreter") > cloned).then_some(())
     });
 }
 
 #[test]
-fn more_than_are_ready_all_run() {
+fn more_sessions_than_warm_sandboxes_all_run() {
     let server = Server::start_with(&["--warm-sandboxes-max", "2"]);
     let ids: Vec<_> = (0..40)
         .map(|n| {
@@ -216,48 +223,50 @@ fn more_than_are_ready_all_run() {
     }
 }
 
-/// The process number of a session's supervisor.
+/// The pid of a session's supervisor.
 fn supervisor(server: &Server, id: &str) -> u64 {
-    let state = std::fs::read(server.data().join("sessions").join(id).join("state.json")).expect("a state");
-    let state: Value = serde_json::from_slice(&state).expect("JSON");
+    let state =
+        std::fs::read(server.data().join("sessions").join(id).join("state.json")).expect("a state file");
+    let state: Value = serde_json::from_slice(&state).expect("valid JSON");
     state["pid"].as_u64().expect("a number")
 }
 
 #[test]
 fn a_supervisor_serves_one_session_after_another() {
-    let server = warm();
-    let mut seen = vec![];
-    let again = eventually("one serves again", || {
+    let server = warm_server();
+    let mut served = vec![];
+    let reused = eventually("a supervisor serves a second session", || {
         let id = server.create_id("python", "print(1)");
         assert_eq!(Run::collect(server.stream(&id, "")).stdout, "1\n");
         let pid = supervisor(&server, &id);
-        let before = seen.iter().position(|(known, _)| *known == pid);
-        seen.push((pid, id));
+        let before = served.iter().position(|(known, _)| *known == pid);
+        served.push((pid, id));
         before
     });
-    // What happens to the later is nothing to the earlier.
-    let running = eventually("the same once more", || {
+    // The death of a supervisor during a later session does not affect an earlier session.
+    let running = eventually("this session has a supervisor that served before", || {
         let id = server.create_id("python", "import time\nprint('on', flush=True)\ntime.sleep(60)");
         server.stream(&id, "").read_until("on\n");
-        if seen.iter().any(|(known, _)| *known == supervisor(&server, &id)) {
+        if served.iter().any(|(known, _)| *known == supervisor(&server, &id)) {
             return Some(id);
         }
         assert_eq!(server.delete(&format!("/sessions/{id}")).status, 204);
-        let _ = server.run_code("python", "pass"); // whose supervisor may be the next
+        // The supervisor of this run may serve the next session.
+        let _ = server.run_code("python", "pass");
         None
     });
     let pid = supervisor(&server, &running);
-    kill_process(Pid::from_raw(pid as i32).expect("a process"), Signal::KILL).expect("it runs");
+    kill_process(Pid::from_raw(pid as i32).expect("a valid pid"), Signal::KILL).expect("the supervisor runs");
     assert_eq!(Run::collect(server.stream(&running, "")).reason.as_deref(), Some("lost"));
-    let earlier = Run::collect(server.stream(&seen[again].1, ""));
+    let earlier = Run::collect(server.stream(&served[reused].1, ""));
     assert_eq!((&*earlier.stdout, earlier.exitstatus), ("1\n", 0));
     assert_eq!(server.run_code("python", "print(1)").stdout, "1\n");
 }
 
-/// Whether `word` is anywhere in the memory that a process may write to.
-fn remembers(pid: u32, word: &str) -> bool {
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("its maps");
-    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).expect("its memory");
+/// Whether `word` is anywhere in the writable memory of a process.
+fn memory_contains(pid: u32, word: &str) -> bool {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("the memory map can be read");
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).expect("the memory can be opened");
     let writable = maps.lines().filter(|line| line.contains(" rw"));
     writable.into_iter().any(|line| {
         let (start, end) = line.split(' ').next().expect("a range").split_once('-').expect("a range");
@@ -268,38 +277,41 @@ fn remembers(pid: u32, word: &str) -> bool {
     })
 }
 
-/// A supervisor knows what it was told before; what is made for it does not. Only root can look.
+/// A supervisor's memory may still hold what an earlier session told it. The processes of a
+/// sandbox that is made for a later session hold nothing of that. Only root can read their memory.
 #[test]
 fn no_sandbox_remembers_another_session() {
     if !is_root() {
         return;
     }
-    let server = warm();
+    let server = warm_server();
     for runtime in ["python", "bash"] {
         let secret = format!("secret-{}-{runtime}", std::process::id());
-        let told = json!({"runtime": runtime, "code": format!("# {secret}"), "stdin": secret, "env": {"WORD": secret}});
+        let with_secret = json!({"runtime": runtime, "code": format!("# {secret}"), "stdin": secret, "env": {"WORD": secret}});
         for _ in 0..20 {
-            assert_eq!(Run::collect(server.stream(&id(&server.create(&told)), "")).exitstatus, 0);
+            assert_eq!(Run::collect(server.stream(&id(&server.create(&with_secret)), "")).exitstatus, 0);
         }
-        // Short: a copied interpreter shows as much of its command as there was room for when it started.
+        // The mark is short, because a cloned interpreter shows only as many bytes of its command
+        // line as its zygote had when it started.
         let mark = format!("{}{}", &runtime[..1], std::process::id());
         let code = if runtime == "python" { "print('on', flush=True)\ninput()" } else { "echo on; read" };
         let fields = json!({"runtime": runtime, "code": code, "args": [mark]});
-        let mut other = fields.clone(); // for which no sandbox is ready
+        // No warm sandbox has this size.
+        let mut other = fields.clone();
         other["limits"] = json!({"disk_bytes": 1 << 20});
         let ids: Vec<_> = [&fields, &other, &fields, &other].map(|fields| id(&server.create(fields))).into();
         ids.iter().for_each(|id| drop(server.stream(id, "").read_until("on\n")));
         let programs = processes(&mark);
         assert_eq!(programs.len(), 4);
         for program in programs {
-            let stat = std::fs::read_to_string(format!("/proc/{program}/stat")).expect("it runs");
+            let stat = std::fs::read_to_string(format!("/proc/{program}/stat")).expect("the program runs");
             let init =
                 stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)).expect("a parent");
             let init = init.parse().expect("a number");
-            assert!(remembers(program, &mark), "its memory can be looked at");
-            assert!(!remembers(program, &secret) && !remembers(init, &secret), "{runtime}");
+            assert!(memory_contains(program, &mark), "the test should be able to read the program's memory");
+            assert!(!memory_contains(program, &secret) && !memory_contains(init, &secret), "{runtime}");
         }
-        let told_it = ids.iter().any(|id| remembers(supervisor(&server, id) as u32, &secret));
-        assert!(told_it, "no supervisor served before, so nothing was shown of {runtime}");
+        let is_secret_known = ids.iter().any(|id| memory_contains(supervisor(&server, id) as u32, &secret));
+        assert!(is_secret_known, "no supervisor had served before, so nothing is proven for {runtime}");
     }
 }

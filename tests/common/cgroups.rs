@@ -2,7 +2,8 @@
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
-/// cgroups of this server's sessions, whose names begin with one made of the data directory.
+/// The cgroups of this server's sessions. Their names begin with a prefix that is derived from the
+/// data directory.
 pub fn groups(data: &Path) -> Vec<String> {
     let mut groups = vec![];
     find_folders(Path::new("/sys/fs/cgroup"), &format!("livecode-{:016x}-", hash(data)), 0, &mut groups);
@@ -10,9 +11,9 @@ pub fn groups(data: &Path) -> Vec<String> {
     groups
 }
 
-/// As the spawner names them (FNV-1a of the directory's device and inode).
+/// The same hash that the spawner uses for the names (FNV-1a of the directory's device and inode).
 fn hash(data: &Path) -> u64 {
-    let metadata = fs::metadata(data).expect("a data directory");
+    let metadata = fs::metadata(data).expect("the data directory exists");
     [metadata.dev(), metadata.ino()]
         .iter()
         .flat_map(|number| number.to_le_bytes())

@@ -1,22 +1,23 @@
-//! A small HTTP client: what a test sends is what goes over the wire, and every status is an answer.
+//! A small HTTP client. It sends exactly what a test gives it, and returns every status as a
+//! response.
 
 use std::io::{BufRead, BufReader, Read};
 
 use serde_json::Value;
-use ureq::{Agent, Body, http::Response};
+use ureq::{Agent, Body};
 
-use super::{Server, patience};
+use super::{Server, wait_timeout};
 
-/// An answer, whatever its status.
+/// A response with any status.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     headers: ureq::http::HeaderMap,
     pub body: Vec<u8>,
 }
 
-impl Answer {
-    /// A header's value, if the answer has it.
+impl Response {
+    /// The value of a header, if the response has it.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
@@ -51,7 +52,7 @@ impl Answer {
     }
 }
 
-/// An answer's lines, as they come.
+/// The lines of a response, as they arrive.
 pub struct Lines {
     pub status: u16,
     lines: std::io::Lines<BufReader<Box<dyn Read>>>,
@@ -67,44 +68,45 @@ impl Iterator for Lines {
 
 fn agent() -> Agent {
     let config = Agent::config_builder().http_status_as_error(false).allow_non_standard_methods(true);
-    config.timeout_global(Some(patience())).max_redirects(0).build().into()
+    config.timeout_global(Some(wait_timeout())).max_redirects(0).build().into()
 }
 
 impl Server {
-    pub fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Response {
         self.request("GET", path, &[], &[])
     }
 
-    pub fn delete(&self, path: &str) -> Answer {
+    pub fn delete(&self, path: &str) -> Response {
         self.request("DELETE", path, &[], &[])
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> Answer {
+    pub fn post(&self, path: &str, body: &Value) -> Response {
         self.request("POST", path, &[("content-type", "application/json")], body.to_string().as_bytes())
     }
 
-    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         self.try_request(method, path, headers, body).expect("the server answers")
     }
 
-    pub fn try_get(&self, path: &str) -> Option<Answer> {
+    pub fn try_get(&self, path: &str) -> Option<Response> {
         self.try_request("GET", path, &[], &[])
     }
 
-    /// Like [`Self::request`], `None` where the server cannot be reached.
+    /// Like [`Self::request`], but returns `None` if the server cannot be reached.
     pub fn try_request(
         &self,
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
         body: &[u8],
-    ) -> Option<Answer> {
+    ) -> Option<Response> {
         let (parts, body) = self.send(method, path, headers, body)?.into_parts();
         let body = body.into_with_config().limit(u64::MAX).read_to_vec().ok()?;
-        Some(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+        Some(Response { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
-    /// The lines of an answer that goes on.
+    /// Sends a request and returns the lines of its response while the response is still being
+    /// written.
     pub fn lines(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Lines {
         let response = self.send(method, path, headers, body).expect("the server answers");
         let status = response.status().as_u16();
@@ -118,7 +120,7 @@ impl Server {
         path: &str,
         headers: &[(&str, &str)],
         body: &[u8],
-    ) -> Option<Response<Body>> {
+    ) -> Option<ureq::http::Response<Body>> {
         let mut request = ureq::http::Request::builder().method(method).uri(self.url(path));
         for (name, value) in headers {
             request = request.header(*name, *value);

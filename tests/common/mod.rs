@@ -1,6 +1,7 @@
-//! What the black-box tests share: a server of their own each, and small clients for it.
+//! The parts that all black-box tests share: a server for each test, and small clients for it.
 //!
-//! Every test starts the real binary on a free port with a data directory of its own, and drops it at the end.
+//! Each test starts the real binary on a free port, with a data directory of its own, and drops
+//! the server at its end.
 
 pub mod cgroups;
 mod http;
@@ -18,13 +19,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 pub use stream::Stream;
 
-/// How long anything may take that a test waits for: generous, since it only matters when something is broken.
-pub const PATIENCE: Duration = Duration::from_secs(25);
+/// Timeout of everything that a test waits for. It is generous, because it matters only when
+/// something is broken.
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// [`PATIENCE`], longer on a machine that says it is slower (one that emulates).
-pub fn patience() -> Duration {
+/// [`WAIT_TIMEOUT`], multiplied on a machine that declares itself slower (an emulated one).
+pub fn wait_timeout() -> Duration {
     let scale = std::env::var("LIVECODE_TEST_TIME_SCALE").ok().and_then(|text| text.parse().ok());
-    PATIENCE * scale.unwrap_or(1)
+    WAIT_TIMEOUT * scale.unwrap_or(1)
 }
 
 /// The binary under test.
@@ -32,28 +34,28 @@ pub fn binary() -> PathBuf {
     std::env::var_os("LIVECODE_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_livecode").into(), PathBuf::from)
 }
 
-/// Whether the tests run as root, where a few things can be looked at that an ordinary user cannot see.
+/// Whether the tests run as root. Root can inspect a few things that an ordinary user cannot see.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Waits until `condition` gives something, looking again every few milliseconds: for states of the machine that nobody
-/// announces. Panics with `what` where that takes too long.
+/// Polls `condition` every few milliseconds until it returns a value, for states of the machine
+/// that no event reports. Panics with `what` if that takes longer than [`wait_timeout`].
 pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + patience();
+    let until = Instant::now() + wait_timeout();
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(Instant::now() < until, "{what}: not within {:?}", patience());
+        assert!(Instant::now() < until, "timed out after {:?}: {what}", wait_timeout());
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 
-/// Processes of the whole machine whose command line contains `mark`.
+/// The pids of all processes of the machine whose command line contains `mark`.
 pub fn processes(mark: &str) -> Vec<u32> {
     let own = std::process::id();
-    let entries = fs::read_dir("/proc").expect("processes").flatten();
+    let entries = fs::read_dir("/proc").expect("/proc can be read").flatten();
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid: &u32| *pid != own)
@@ -64,26 +66,26 @@ pub fn processes(mark: &str) -> Vec<u32> {
         .collect()
 }
 
-/// A server of one test's own.
+/// A server that belongs to one test.
 pub struct Server {
     child: Child,
     address: String,
-    data: Data,
-    how: How,
+    data: DataDir,
+    options: LaunchOptions,
 }
 
-/// How a server is started.
+/// How a server is launched.
 #[derive(Clone, Default)]
-struct How {
-    /// A command that executes the binary with its arguments, which follow.
+struct LaunchOptions {
+    /// A command that executes the binary; the binary and its arguments follow.
     wrapper: Vec<String>,
     /// Further arguments.
     arguments: Vec<String>,
-    /// Further variables.
+    /// Further environment variables.
     environment: Vec<(String, String)>,
 }
 
-/// Variables that every server is given from now on.
+/// Environment variables for every server that is started from now on.
 static ENVIRONMENT: std::sync::Mutex<Vec<(String, String)>> = std::sync::Mutex::new(vec![]);
 
 /// Sets [`ENVIRONMENT`].
@@ -92,118 +94,126 @@ pub fn set_server_environment(variables: &[(&str, &str)]) {
     *ENVIRONMENT.lock().expect("no holder panics") = owned.collect();
 }
 
-/// The data directory; removed with the server.
-struct Data(tempfile::TempDir);
+/// The data directory, removed together with the server.
+struct DataDir(tempfile::TempDir);
 
 impl Server {
-    /// A server with default settings.
+    /// Starts a server with default settings.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// A server with further arguments.
+    /// Starts a server with further arguments.
     pub fn start_with(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Self::start_as(How { arguments, ..How::default() })
+        Self::start_as(LaunchOptions { arguments, ..LaunchOptions::default() })
     }
 
-    /// A server with further variables.
+    /// Starts a server with further environment variables.
     pub fn start_with_environment(variables: &[(&str, &str)]) -> Self {
         let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self::start_as(How { environment: owned.collect(), ..How::default() })
+        Self::start_as(LaunchOptions { environment: owned.collect(), ..LaunchOptions::default() })
     }
 
-    /// A server that another command executes in the end.
+    /// Starts a server through another command, which executes the binary in the end.
     pub fn start_by(wrapper: &[&str], arguments: &[&str]) -> Self {
-        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        Self::start_as(How { wrapper: owned(wrapper), arguments: owned(arguments), environment: vec![] })
+        let owned = |arguments: &[&str]| arguments.iter().map(|word| (*word).to_owned()).collect();
+        Self::start_as(LaunchOptions {
+            wrapper: owned(wrapper),
+            arguments: owned(arguments),
+            environment: vec![],
+        })
     }
 
-    fn start_as(how: How) -> Self {
-        let data = Data(tempfile::tempdir().expect("a temporary folder"));
-        let (child, address) = launch(data.0.path(), "127.0.0.1:0", &how);
-        Self { child, address, data, how }
+    fn start_as(options: LaunchOptions) -> Self {
+        let data = DataDir(tempfile::tempdir().expect("a temporary folder is created"));
+        let (child, address) = launch(data.0.path(), "127.0.0.1:0", &options);
+        Self { child, address, data, options }
     }
 
-    /// What a server that does not start says, when another command executes it. One that does start is ended.
+    /// The output of a server that fails to start when another command executes it. A server that
+    /// does start is killed, and its status is reported as success.
     pub fn output_by(wrapper: &[&str]) -> std::process::Output {
-        let data = Data(tempfile::tempdir().expect("a temporary folder"));
+        let data = DataDir(tempfile::tempdir().expect("a temporary folder is created"));
         let wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
-        let mut child = command(data.0.path(), "127.0.0.1:0", &How { wrapper, ..How::default() })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the wrapper starts");
+        let mut child =
+            command(data.0.path(), "127.0.0.1:0", &LaunchOptions { wrapper, ..LaunchOptions::default() })
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("the wrapper starts");
         let mut line = String::new();
-        let stdout = child.stdout.take().expect("a pipe was asked for");
-        let _ = BufReader::new(stdout).read_line(&mut line); // no line: it has ended
+        let stdout = child.stdout.take().expect("standard output is piped");
+        // An empty line means that the process has ended.
+        let _ = BufReader::new(stdout).read_line(&mut line);
         if !line.is_empty() {
             let _ = child.kill();
         }
-        let mut output = child.wait_with_output().expect("it was started here");
+        let mut output = child.wait_with_output().expect("the child has not been reaped");
         if !line.is_empty() {
             output.status = std::os::unix::process::ExitStatusExt::from_raw(0);
         }
         output
     }
 
-    /// Its address, e.g. `127.0.0.1:40123`.
+    /// The server's address, e.g. `127.0.0.1:40123`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// The address of a path on it.
+    /// The URL of a path on the server.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// Where it keeps its sessions.
+    /// The directory in which the server keeps its sessions.
     pub fn data(&self) -> &Path {
         self.data.0.path()
     }
 
-    /// Its process number.
+    /// The server's pid.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Kills it as a crash would, and waits until it is gone.
+    /// Kills the server, as a crash would, and waits until it is gone.
     pub fn kill(&mut self) {
         self.child.kill().expect("the server runs");
-        self.child.wait().expect("the server was started here");
+        self.child.wait().expect("the child has not been reaped");
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Asks the server to stop, and waits until it has.
     pub fn stop(&mut self) -> std::process::ExitStatus {
-        let pid = Pid::from_raw(self.child.id() as i32).expect("a process");
+        let pid = Pid::from_raw(self.child.id() as i32).expect("a valid pid");
         kill_process(pid, Signal::TERM).expect("the server runs");
-        self.child.wait().expect("the server was started here")
+        self.child.wait().expect("the child has not been reaped")
     }
 
-    /// Starts it again after [`Self::kill`] or [`Self::stop`], on the same data and the same port.
+    /// Starts the server again after [`Self::kill`] or [`Self::stop`], with the same data and
+    /// port.
     pub fn start_again(&mut self) {
-        (self.child, self.address) = launch(self.data.0.path(), &self.address, &self.how);
+        (self.child, self.address) = launch(self.data.0.path(), &self.address, &self.options);
     }
 
-    /// The same, with other arguments.
+    /// Like [`Self::start_again`], with other arguments.
     pub fn start_again_with(&mut self, arguments: &[&str]) {
-        self.how.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        self.options.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         self.start_again();
     }
 
     /// Creates a session and returns its document.
     pub fn create(&self, request: &Value) -> Value {
-        let answer = self.post("/sessions", request);
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        answer.json()
+        let response = self.post("/sessions", request);
+        assert_eq!(response.status, 201, "{}", response.text());
+        response.json()
     }
 
-    /// Creates a session from a runtime's name and source, and returns its id.
+    /// Creates a session from a runtime's name and a source; returns the session's id.
     pub fn create_id(&self, runtime: &str, code: &str) -> String {
         id(&self.create(&serde_json::json!({"runtime": runtime, "code": code})))
     }
 
-    /// Runs a program to its end; returns what it printed on standard output, on standard error, and its exit status.
+    /// Runs a program to its end.
     pub fn run(&self, request: &Value) -> Run {
         let session = self.create(request);
         Run::collect(self.stream(&id(&session), ""))
@@ -214,12 +224,12 @@ impl Server {
         self.run(&serde_json::json!({"runtime": runtime, "code": code}))
     }
 
-    /// A websocket on a session's stream; `query` is e.g. `?after=3`.
+    /// Opens a websocket on a session's stream; `query` is e.g. `?after=3`.
     pub fn stream(&self, id: &str, query: &str) -> Stream {
         Stream::connect(&self.address, &format!("/sessions/{id}/stream{query}"))
     }
 
-    /// A websocket on any path.
+    /// Opens a websocket on any path.
     pub fn websocket(&self, path: &str) -> Stream {
         Stream::connect(&self.address, path)
     }
@@ -227,9 +237,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Sessions outlive a server, so they are ended first; a server that is dead already has been asked to leave them.
+        // Sessions outlive a server, so they are deleted first. If the server is already dead, its
+        // test has chosen to leave them.
         if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            let listed = self.try_get("/sessions").and_then(|answer| answer.try_json());
+            let listed = self.try_get("/sessions").and_then(|response| response.try_json());
             for session in listed.as_ref().and_then(Value::as_array).into_iter().flatten() {
                 let _ = self.try_request("DELETE", &format!("/sessions/{}", id(session)), &[], &[]);
             }
@@ -239,32 +250,33 @@ impl Drop for Server {
     }
 }
 
-fn command(data: &Path, listen: &str, how: &How) -> Command {
-    // A group of the server's own, where one for all was delegated to us (cgroup v2).
+fn command(data: &Path, listen: &str, options: &LaunchOptions) -> Command {
+    // If a cgroup was delegated to the tests (cgroup v2), each server runs in a group of its own
+    // inside it.
     let enter = r#"group=$0/$$; mkdir "$group" && echo $$ > "$group/cgroup.procs" && exec "$@""#;
     let delegated = std::env::var_os("LIVECODE_TEST_DELEGATED");
     let enter = delegated.map(|group| ["sh".into(), "-c".into(), enter.into(), group]);
-    let wrapper = how.wrapper.iter().map(std::ffi::OsString::from);
-    let mut words = enter.into_iter().flatten().chain(wrapper).chain([binary().into()]);
-    let mut command = Command::new(words.next().expect("at least the binary"));
+    let wrapper = options.wrapper.iter().map(std::ffi::OsString::from);
+    let mut arguments = enter.into_iter().flatten().chain(wrapper).chain([binary().into()]);
+    let mut command = Command::new(arguments.next().expect("the command line names at least the binary"));
     command
-        .args(words)
+        .args(arguments)
         .args(["serve", "--listen", listen, "--data-dir"])
         .arg(data)
-        .args(&how.arguments)
+        .args(&options.arguments)
         .env_remove("LIVECODE_SERVER")
         .env_remove("LIVECODE_BINARY")
         .env("RUST_LOG", "error")
         .envs(ENVIRONMENT.lock().expect("no holder panics").iter().cloned())
-        .envs(how.environment.iter().cloned());
+        .envs(options.environment.iter().cloned());
     command
 }
 
-fn launch(data: &Path, listen: &str, how: &How) -> (Child, String) {
-    let mut child = command(data, listen, how).stdout(Stdio::piped()).spawn().expect("the binary starts");
-    let stdout = child.stdout.take().expect("a pipe was asked for");
+fn launch(data: &Path, listen: &str, options: &LaunchOptions) -> (Child, String) {
+    let mut child = command(data, listen, options).stdout(Stdio::piped()).spawn().expect("the binary starts");
+    let stdout = child.stdout.take().expect("standard output is piped");
     let line =
-        BufReader::new(stdout).lines().next().expect("the server says where it listens").expect("text");
+        BufReader::new(stdout).lines().next().expect("the server prints its address").expect("valid UTF-8");
     let address = line.split("http://").nth(1).unwrap_or_else(|| panic!("no address in {line:?}"));
     (child, address.trim_end_matches('/').to_owned())
 }
@@ -274,12 +286,12 @@ pub fn id(session: &Value) -> String {
     session["id"].as_str().expect("an id").to_owned()
 }
 
-/// What a program did from its beginning to its end.
+/// Everything that a program did from its start to its end.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
     pub stdout: String,
     pub stderr: String,
-    /// Messages of the program's own, in order.
+    /// The program's own messages, in order.
     pub messages: Vec<Value>,
     pub exitstatus: i64,
     pub reason: Option<String>,
@@ -297,7 +309,7 @@ impl Run {
                     match message["file"].as_str() {
                         Some("stdout") => run.stdout += data,
                         Some("stderr") => run.stderr += data,
-                        other => panic!("written to {other:?}"),
+                        other => panic!("output on an unknown file: {other:?}"),
                     }
                 }
                 "exitstatus" => {

@@ -9,9 +9,9 @@ use tungstenite::{
     protocol::WebSocketConfig,
 };
 
-use super::patience;
+use super::wait_timeout;
 
-/// A websocket on a stream.
+/// A websocket connection to a stream.
 pub struct Stream {
     socket: WebSocket<TcpStream>,
     close_code: Option<u16>,
@@ -23,10 +23,11 @@ impl Stream {
             .unwrap_or_else(|status| panic!("{path}: not upgraded: {status}"))
     }
 
-    /// With further headers; the status where the server does not upgrade.
+    /// Connects with further headers. Returns the status if the server does not upgrade the
+    /// connection.
     pub fn try_connect(address: &str, path: &str, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
         let tcp = TcpStream::connect(address).expect("the server listens");
-        tcp.set_read_timeout(Some(patience())).expect("a positive duration");
+        tcp.set_read_timeout(Some(wait_timeout())).expect("a positive duration");
         tcp.set_nodelay(true).expect("a TCP socket");
         let mut request = format!("ws://{address}{path}").into_client_request().expect("an address");
         for (name, value) in headers {
@@ -42,12 +43,13 @@ impl Stream {
         }
     }
 
-    /// The next message, `None` once the server has closed.
-    #[allow(clippy::should_implement_trait)] // an Iterator could not be sent to in between
+    /// The next message, or `None` once the server has closed the connection.
+    // An Iterator is borrowed while it is read, so that nothing could be sent in between.
+    #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Value> {
-        let until = Instant::now() + patience();
+        let until = Instant::now() + wait_timeout();
         loop {
-            assert!(Instant::now() < until, "no message came within {:?}", patience());
+            assert!(Instant::now() < until, "no message arrived within {:?}", wait_timeout());
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
                     return Some(serde_json::from_str(&text).expect("a message is JSON"));
@@ -58,12 +60,12 @@ impl Stream {
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => return None,
                 Err(Error::Protocol(_)) => return None,
                 Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("no message came: {error}"),
+                Err(error) => panic!("no message arrived: {error}"),
             }
         }
     }
 
-    /// The next message as it came, to the letter.
+    /// The next message, exactly as it was sent.
     pub fn next_text(&mut self) -> String {
         match self.socket.read().expect("a message") {
             Message::Text(text) => text.to_string(),
@@ -71,22 +73,23 @@ impl Stream {
         }
     }
 
-    /// Reads on until a message of this type.
+    /// Reads until a message of this type arrives, and returns it.
     pub fn next_of(&mut self, msgtype: &str) -> Value {
         while let Some(message) = self.next() {
             if message["msgtype"] == msgtype {
                 return message;
             }
         }
-        panic!("closed without {msgtype:?}");
+        panic!("the connection closed before a message of type {msgtype:?}");
     }
 
-    /// Reads standard output on until `text` has come as a part of it; returns all that came.
+    /// Reads until the standard output contains `text`; returns all of the output read so far.
     pub fn read_until(&mut self, text: &str) -> String {
         let mut all = String::new();
         while !all.contains(text) {
-            let message =
-                self.next().unwrap_or_else(|| panic!("closed before {text:?} came; there was {all:?}"));
+            let message = self
+                .next()
+                .unwrap_or_else(|| panic!("the connection closed before {text:?}; received {all:?}"));
             if message["msgtype"] == "write" {
                 all += message["data"].as_str().expect("data");
             }
@@ -94,7 +97,7 @@ impl Stream {
         all
     }
 
-    /// All messages up to the close.
+    /// All messages until the server closes the connection.
     pub fn rest(&mut self) -> Vec<Value> {
         std::iter::from_fn(|| self.next()).collect()
     }
@@ -103,7 +106,7 @@ impl Stream {
         self.send_text(&message.to_string());
     }
 
-    /// Sends where the connection is still open.
+    /// Sends a message, or returns an error if the connection is closed.
     pub fn try_send(&mut self, message: &Value) -> Result<(), Error> {
         self.socket.send(Message::text(message.to_string()))
     }
@@ -112,12 +115,12 @@ impl Stream {
         self.socket.send(Message::text(text)).expect("the connection is open");
     }
 
-    /// The code of the close frame, once the server has closed.
+    /// The code of the close frame, once the server has closed the connection.
     pub fn close_code(&self) -> Option<u16> {
         self.close_code
     }
 
-    /// The bare connection, e.g. to cut it.
+    /// The TCP connection below the websocket, e.g. to cut it.
     pub fn tcp(&self) -> &TcpStream {
         self.socket.get_ref()
     }

@@ -8,6 +8,7 @@ use std::{
 use livecode_protocol::{
     DeliveryRefused, ErrorCode,
     control::{self, SupervisorNotice, SupervisorRequest},
+    stream::QUEUE_FULL,
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -206,7 +207,10 @@ impl<'q> SupervisorClient<'q> {
             }
             SupervisorNotice::Delivered { tag } => self.answer(tag, Ok(())),
             SupervisorNotice::Refused { tag, error, code } => {
-                let code = code.unwrap_or(ErrorCode::Refused);
+                // An older supervisor sends no code, but clients decide by it.
+                let is_queue_full = error.ends_with(QUEUE_FULL);
+                let old = if is_queue_full { ErrorCode::QueueFull } else { ErrorCode::Refused };
+                let code = code.unwrap_or(old);
                 self.answer(tag, Err(DeliveryRefused { code, error }));
             }
         }
