@@ -158,6 +158,6 @@ mod tests {
     #[test]
     fn every_seed_passes() {
         let folder = tempfile::tempdir().unwrap();
-        super::seeds::each_seed("journal", |data| super::journal(folder.path(), data));
+        super::seeds::for_each_seed("journal", |data| super::journal(folder.path(), data));
     }
 }

@@ -95,11 +95,11 @@ mod seeds;
 
 #[cfg(test)]
 mod tests {
-    use super::seeds::each_seed;
+    use super::seeds::for_each_seed;
 
     #[test]
     fn the_seeds_violate_no_property() {
-        each_seed("stream_message", super::stream_message);
-        each_seed("control", super::documents);
+        for_each_seed("stream_message", super::stream_message);
+        for_each_seed("control", super::documents);
     }
 }

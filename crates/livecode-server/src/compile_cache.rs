@@ -98,7 +98,7 @@ impl CompileCache {
 
     /// Counts an entry of `bytes` that a supervisor has written. Starts eviction if the cache has
     /// become too large.
-    pub fn stored(self: &Arc<Self>, bytes: u64) {
+    pub fn count_stored(self: &Arc<Self>, bytes: u64) {
         let mut usage = self.usage();
         usage.bytes += disk_bytes(bytes);
         self.report(&usage);

@@ -13,14 +13,14 @@ mod seeds;
 
 #[cfg(test)]
 mod tests {
-    use super::seeds::each_seed;
+    use super::seeds::for_each_seed;
 
     #[test]
     fn all_seeds_pass() {
         let folder = tempfile::tempdir().unwrap();
-        each_seed("session_document", super::session_document);
-        each_seed("multipart", super::multipart);
-        each_seed("session_folder", |data| super::session_folder(folder.path(), data));
-        each_seed("runtime_toml", |data| super::runtime_toml(folder.path(), data));
+        for_each_seed("session_document", super::session_document);
+        for_each_seed("multipart", super::multipart);
+        for_each_seed("session_folder", |data| super::session_folder(folder.path(), data));
+        for_each_seed("runtime_toml", |data| super::runtime_toml(folder.path(), data));
     }
 }

@@ -81,7 +81,7 @@ pub struct Metrics {
     /// Time from the start of a session's first step to its end, in seconds.
     run_s: Histogram,
     /// Followers of sessions.
-    pub(crate) watchers: IntGauge,
+    pub(crate) followers: IntGauge,
     /// Bytes sent to followers.
     sent_bytes: IntCounter,
     /// Entries sent to followers.
@@ -155,7 +155,7 @@ impl Default for Metrics {
                 "Time from the start of a session's first step to the end of the session.",
                 &RUN_BUCKETS_S,
             ),
-            watchers: gauge("livecode_watchers", "Followers of sessions."),
+            followers: gauge("livecode_watchers", "Followers of sessions."),
             sent_bytes: counter(
                 "livecode_stream_sent_bytes_total",
                 "Bytes of messages and output sent to followers of sessions.",
@@ -234,24 +234,24 @@ impl Metrics {
     }
 
     /// Counts the start of a session, by what was ready for it.
-    pub(crate) fn start_of(&self, start: StartKind) {
+    pub(crate) fn count_start(&self, start: StartKind) {
         if let Some((_, label)) = START_KINDS.iter().find(|(known, _)| *known == start) {
             self.starts.with_label_values(&[label]).inc();
         }
     }
 
     /// Records the time from the request for a session until its first step started.
-    pub(crate) fn started(&self, after: Duration) {
+    pub(crate) fn observe_start(&self, after: Duration) {
         self.start_s.observe(after.as_secs_f64());
     }
 
     /// Records the time from the request for a session until its first entry was known.
-    pub(crate) fn has_entry(&self, after: Duration) {
+    pub(crate) fn observe_first_entry(&self, after: Duration) {
         self.first_entry_s.observe(after.as_secs_f64());
     }
 
     /// Counts the end of a session. `ran` is how long it ran, if it ever started.
-    pub(crate) fn ended(&self, outcome: Outcome, ran: Option<Duration>) {
+    pub(crate) fn count_end(&self, outcome: Outcome, ran: Option<Duration>) {
         let label = OUTCOMES.iter().find(|(known, _)| *known == outcome).map_or(OTHER, |(_, label)| label);
         self.ended.with_label_values(&[label]).inc();
         if let Some(ran) = ran {
@@ -260,27 +260,27 @@ impl Metrics {
     }
 
     /// Counts a program with compile steps that can run, by where its artefacts came from.
-    pub(crate) fn compiled(&self, compiled: Compiled) {
+    pub(crate) fn count_compiled(&self, compiled: Compiled) {
         let label = COMPILED.iter().find(|(known, _)| *known == compiled).map_or(OTHER, |(_, label)| label);
         self.compiled.with_label_values(&[label]).inc();
     }
 
     /// Counts what was sent to a follower.
-    pub(crate) fn sent(&self, messages: usize, bytes: usize) {
+    pub(crate) fn count_sent(&self, messages: usize, bytes: usize) {
         self.sent_messages.inc_by(messages as u64);
         self.sent_bytes.inc_by(bytes as u64);
     }
 
     /// Counts a refusal.
-    pub(crate) fn refused(&self, reason: &str) {
+    pub(crate) fn count_refusal(&self, reason: &str) {
         self.refused.with_label_values(&[reason]).inc();
     }
 
     /// Counts a response as a refusal if its status is an error.
-    pub(crate) fn answered(&self, status: u16) {
+    pub(crate) fn count_response(&self, status: u16) {
         if status >= 400 {
             let reason = REFUSAL_REASONS.iter().find(|(known, _)| *known == status);
-            self.refused(reason.map_or(OTHER, |(_, reason)| reason));
+            self.count_refusal(reason.map_or(OTHER, |(_, reason)| reason));
         }
     }
 }
@@ -293,12 +293,12 @@ mod tests {
     fn counted_events_are_rendered() {
         let metrics = Metrics::default();
         let guard = GaugeGuard::new(&metrics.running);
-        metrics.ended(Outcome::Timeout, Some(Duration::from_millis(15)));
-        metrics.ended(Outcome::Cancelled, None);
-        metrics.answered(429);
-        metrics.answered(418);
-        metrics.answered(201);
-        metrics.sent(2, 100);
+        metrics.count_end(Outcome::Timeout, Some(Duration::from_millis(15)));
+        metrics.count_end(Outcome::Cancelled, None);
+        metrics.count_response(429);
+        metrics.count_response(418);
+        metrics.count_response(201);
+        metrics.count_sent(2, 100);
         let (media_type, text) = metrics.render();
         assert_eq!(media_type, "text/plain; version=0.0.4");
         for line in [

@@ -188,12 +188,12 @@ mod seeds;
 
 #[cfg(test)]
 mod tests {
-    use super::seeds::each_seed;
+    use super::seeds::for_each_seed;
 
     #[test]
     fn every_seed_passes() {
-        each_seed("splitter", super::splitter);
-        each_seed("message_channel", super::message_channel);
-        each_seed("control", super::connection);
+        for_each_seed("splitter", super::splitter);
+        for_each_seed("message_channel", super::message_channel);
+        for_each_seed("control", super::connection);
     }
 }

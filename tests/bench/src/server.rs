@@ -105,7 +105,7 @@ impl Server {
         }
     }
 
-    /// The processes of livecode's own: server, spawners, makers, supervisors, inits; not the programs.
+    /// LiveCode's own processes (server, spawners, zygotes, supervisors, inits) without the programs.
     pub fn own_processes(&self) -> Vec<u32> {
         let mut found = vec![self.pid()];
         let mut next = 0;

@@ -43,7 +43,7 @@ const FILE: u8 = 1;
 const END: u8 = 0;
 
 /// The part of a record before the file's contents, of which there are `bytes` bytes.
-pub fn record(name: &FileName, executable: bool, bytes: u64) -> Vec<u8> {
+pub fn record_header(name: &FileName, executable: bool, bytes: u64) -> Vec<u8> {
     let name = name.as_str().as_bytes();
     let mut head = vec![FILE, u8::from(executable)];
     head.extend((name.len() as u16).to_le_bytes()); // at most FileName::MAX_BYTES
@@ -56,7 +56,7 @@ pub fn record(name: &FileName, executable: bool, bytes: u64) -> Vec<u8> {
 pub const END_RECORD: [u8; 1] = [END];
 
 /// Writes the files of a cache entry below `/`. The entry is positioned at its first record.
-pub(crate) fn put(mut entry: &File) -> io::Result<()> {
+pub(crate) fn unpack(mut entry: &File) -> io::Result<()> {
     loop {
         let mut kind = [0];
         entry.read_exact(&mut kind)?;
@@ -95,7 +95,7 @@ fn write_file(name: &FileName, mode: u32, mut contents: io::Take<&File>, bytes: 
 
 /// Kills every process inside but this one, and sends the supervisor each file of `wanted`.
 /// Returns whether all of them were sent.
-pub(crate) fn take(control: BorrowedFd<'_>, wanted: &[PathBuf]) -> bool {
+pub(crate) fn send_all(control: BorrowedFd<'_>, wanted: &[PathBuf]) -> bool {
     // Without a pid namespace of its own, this process would kill processes outside the sandbox.
     if !getpid().is_init() || sys::kill_all_others().is_err() || !reap_all() {
         return false;
@@ -189,12 +189,12 @@ mod tests {
     #[test]
     fn a_record_holds_the_lengths_of_name_and_contents() {
         let name: FileName = "tmp/a".parse().unwrap();
-        assert_eq!(record(&name, true, 3), *b"\x01\x01\x05\0\x03\0\0\0\0\0\0\0tmp/a");
+        assert_eq!(record_header(&name, true, 3), *b"\x01\x01\x05\0\x03\0\0\0\0\0\0\0tmp/a");
     }
 
     #[test]
     fn a_truncated_entry_or_one_with_an_invalid_name_is_refused() {
-        let good = record(&"tmp/x".parse().unwrap(), false, 9);
+        let good = record_header(&"tmp/x".parse().unwrap(), false, 9);
         for bytes in [
             &b""[..],
             b"\x01\0",
@@ -208,7 +208,7 @@ mod tests {
             if bytes == good {
                 continue; // this entry would write a file on the machine that runs the test
             }
-            assert!(put(&entry).is_err(), "{bytes:?}");
+            assert!(unpack(&entry).is_err(), "{bytes:?}");
         }
     }
 }

@@ -153,7 +153,7 @@ impl Steps<'_> {
             Some(InitRequest::Signal(signal)) => signal_step(self.running, signal),
             Some(InitRequest::TakeArtefacts) => {
                 let wanted = self.run_spec.cache.as_ref().map_or(&[][..], |cache| &cache.artefacts);
-                let is_complete = artefacts::take(control, wanted);
+                let is_complete = artefacts::send_all(control, wanted);
                 self.init.report(&InitEvent::ArtefactsSent(is_complete));
             }
             Some(InitRequest::Begin) | None => {}

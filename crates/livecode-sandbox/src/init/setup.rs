@@ -81,7 +81,7 @@ pub(super) fn set_up_session(
         write_file(name, &bytes).context(format!("write {name}"))?;
     }
     if let Some(entry) = cache_entry {
-        artefacts::put(&entry).context("write the cached artefacts")?;
+        artefacts::unpack(&entry).context("write the cached artefacts")?;
     }
     Ok(())
 }

@@ -90,7 +90,7 @@ pub(crate) fn router(app: App) -> Router {
 
 /// Adds the headers that every response has, and counts the response in the metrics.
 async fn finish_response(State(app): State<App>, mut response: Response) -> Response {
-    app.metrics.answered(response.status().as_u16());
+    app.metrics.count_response(response.status().as_u16());
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -167,7 +167,7 @@ impl<'q> SupervisorClient<'q> {
                 // Only the connection by which this server started the supervisor comes before any
                 // progress is known. A start is counted once.
                 if session.progress() == SessionProgress::default() {
-                    session.metrics.start_of(start);
+                    session.metrics.count_start(start);
                 }
             }
             SupervisorNotice::Progress {
@@ -230,7 +230,7 @@ fn count_stored(session: &Session, store: &Store, stored_bytes: Option<u64>) {
     if let (Some(cache), Some(bytes), None) =
         (store.compile_cache(), stored_bytes, session.progress().compiled())
     {
-        cache.stored(bytes);
+        cache.count_stored(bytes);
     }
 }
 

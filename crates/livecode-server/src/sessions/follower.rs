@@ -63,7 +63,7 @@ impl Follower {
             reader: None,
             after,
             is_done: false,
-            _counted: GaugeGuard::new(&session.metrics.watchers),
+            _counted: GaugeGuard::new(&session.metrics.followers),
         }
     }
 

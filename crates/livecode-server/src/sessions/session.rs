@@ -236,10 +236,10 @@ impl Session {
         let between = |from_us: u64, to_us: u64| Duration::from_micros(to_us.saturating_sub(from_us));
         if let Some(requested_at) = self.requested_at {
             if let (None, Some(started_us)) = (before.started_us, after.started_us) {
-                self.metrics.started(between(self.created_us, started_us));
+                self.metrics.observe_start(between(self.created_us, started_us));
             }
             if before.entries == 0 && after.entries > 0 {
-                self.metrics.has_entry(requested_at.elapsed());
+                self.metrics.observe_first_entry(requested_at.elapsed());
             }
         }
         // The first length that is known of a recovered session is not counted, because those
@@ -248,11 +248,11 @@ impl Session {
             self.metrics.journal_bytes.inc_by(after.bytes.saturating_sub(before.bytes));
         }
         if let (None, Some(compiled)) = (before.compiled(), after.compiled()) {
-            self.metrics.compiled(compiled);
+            self.metrics.count_compiled(compiled);
         }
         if let (None, Some(ended)) = (before.ended, after.ended) {
             let ran = after.started_us.map(|started_us| between(started_us, ended.ended_us));
-            self.metrics.ended(ended.outcome, ran);
+            self.metrics.count_end(ended.outcome, ran);
         }
     }
 }

@@ -185,7 +185,7 @@ impl CachedResultWriter {
         {
             return Err(invalid());
         }
-        self.write(&artefacts::record(&name, executable, size_bytes))?;
+        self.write(&artefacts::record_header(&name, executable, size_bytes))?;
         let mut buffer = vec![0; READ_BYTES];
         let mut left_bytes = size_bytes;
         while left_bytes > 0 {

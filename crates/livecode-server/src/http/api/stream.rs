@@ -177,7 +177,7 @@ impl StreamFormat {
             items.inspect_err(|error| tracing::error!(%error, "cannot read a journal")).transpose()?;
         let encode = |items: Vec<Item>| {
             let chunk = self.chunk(&items, dialect);
-            app.metrics.sent(items.len(), chunk.len());
+            app.metrics.count_sent(items.len(), chunk.len());
             chunk
         };
         Some((items.map(encode), false))

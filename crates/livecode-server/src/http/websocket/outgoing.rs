@@ -40,7 +40,7 @@ pub(super) async fn send_loop(
             items = follower.next() => match items {
                 Ok(Some(items)) => {
                     let texts: Vec<String> = items.iter().map(|item| dialect.message(item)).collect();
-                    app.metrics.sent(texts.len(), texts.iter().map(String::len).sum());
+                    app.metrics.count_sent(texts.len(), texts.iter().map(String::len).sum());
                     texts.into_iter().map(Message::text).collect()
                 }
                 Ok(None) => {

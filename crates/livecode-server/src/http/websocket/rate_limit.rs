@@ -43,7 +43,7 @@ impl TokenBucket {
         self.refilled_at = now;
         self.tokens = refilled.min(refill_per_s * BURST.as_secs_f64()) - 1.0;
         if self.tokens < 0.0 {
-            self.metrics.refused(MESSAGE_RATE);
+            self.metrics.count_refusal(MESSAGE_RATE);
         }
         self.tokens >= 0.0
     }

@@ -62,7 +62,7 @@ pub(crate) async fn exec(
             Err(error) => Err(axum::Error::new(error)),
         };
         if let Ok(chunk) = &chunk {
-            ephemeral.registry.metrics().sent(count, chunk.len());
+            ephemeral.registry.metrics().count_sent(count, chunk.len());
         }
         // After an error the body is broken off. A proper end would claim that it is complete.
         Some((chunk.map(Bytes::from), (follower, ephemeral)))

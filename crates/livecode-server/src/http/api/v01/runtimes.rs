@@ -77,7 +77,7 @@ pub(crate) async fn run(
     while let Some(items) = follower.next().await? {
         let before = output.len();
         output.extend_from_slice(&ephemeral.plain_output(&items)?);
-        app.metrics.sent(items.len(), output.len() - before);
+        app.metrics.count_sent(items.len(), output.len() - before);
         // The status is taken from the journal, because the session's own state may be updated a
         // moment later.
         if let Some(Item::Entry(entry)) = items.last()
