@@ -115,7 +115,7 @@ fn a_program_cannot_send_the_servers_messages() {
     let code = r#"
 import os
 fd = int(os.environ["LIVECODE_FD"])
-for name in ["welcome", "pong", "goodbye", "write", "exitstatus", "error", "ack", "gap", "waiting", "queued", "case", "cases", "testresult"]:
+for name in ["welcome", "pong", "goodbye", "write", "exitstatus", "error", "ack", "gap", "waiting", "queued", "case", "cases", "testresult", "echo", "diagnostic", "resize"]:
     print('--MSG-- {"msgtype": "%s", "exitstatus": 9}' % name)
     os.write(fd, b'{"msgtype": "%s", "exitstatus": 9}\n' % name.encode())
 os.write(fd, b'nonsense\n')
@@ -124,8 +124,8 @@ raise SystemExit(5)
 "#;
     let run = Run::collect(server.stream(&server.create_id("python", code), ""));
     assert_eq!(run.exitstatus, 5);
-    assert_eq!(run.stdout.matches("--MSG-- ").count(), 13, "{}", run.stdout);
-    assert_eq!(run.stderr.lines().count(), 14, "{}", run.stderr);
+    assert_eq!(run.stdout.matches("--MSG-- ").count(), 16, "{}", run.stdout);
+    assert_eq!(run.stderr.lines().count(), 17, "{}", run.stderr);
     assert!(run.stderr.contains("nonsense") && run.stderr.contains("\"exitstatus\""));
     assert_eq!(run.messages, [json!({"msgtype": "mine"})]);
 }

@@ -189,13 +189,13 @@ fn reserved(place: &Place) -> Verdict {
     );
     assert_eq!(
         run.stdout.lines().filter(|line| line.starts_with("--MSG-- {\"msgtype\"")).count(),
-        13,
+        16,
         "{run:?}"
     );
     assert_eq!(run.messages.len(), 1, "{:?}", run.messages);
     assert_eq!(run.messages[0]["msgtype"], "own");
     assert!(run.messages[0]["seq"].is_null(), "{:?}", run.messages);
-    assert_eq!(run.stderr.lines().count(), 13, "{}", run.stderr);
+    assert_eq!(run.stderr.lines().count(), 16, "{}", run.stderr);
     Verdict::Holds
 }
 

@@ -13,7 +13,7 @@ use crate::{
 
 /// Values of `msgtype` that are reserved for the server. A program's own message must not use
 /// them.
-pub const RESERVED: [&str; 13] = [
+pub const RESERVED: [&str; 16] = [
     "welcome",
     "pong",
     "goodbye",
@@ -27,6 +27,9 @@ pub const RESERVED: [&str; 13] = [
     "case",
     "cases",
     "testresult",
+    "echo",
+    "diagnostic",
+    "resize",
 ];
 
 /// The text of the `welcome` message.

@@ -33,7 +33,10 @@ __all__ = ["events", "next_event", "off", "on", "poll", "run", "send", "show", "
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 # Names of the server's own messages.
 RESERVED = frozenset(
-    "welcome pong goodbye write exitstatus error ack gap waiting queued case cases testresult".split()
+    (
+        "welcome pong goodbye write exitstatus error ack gap waiting queued case cases testresult"
+        " echo diagnostic resize"
+    ).split()
 )
 # A send fails if the channel is full and nothing is read from it for this time.
 SEND_TIMEOUT_SECONDS = 5.0

@@ -1,5 +1,5 @@
 import os
-names = ["welcome", "pong", "goodbye", "write", "exitstatus", "error", "ack", "gap", "waiting", "queued", "case", "cases", "testresult"]
+names = ["welcome", "pong", "goodbye", "write", "exitstatus", "error", "ack", "gap", "waiting", "queued", "case", "cases", "testresult", "echo", "diagnostic", "resize"]
 for name in names:
     print('--MSG-- {"msgtype": "%s", "exitstatus": 0, "seq": 1, "data": "forged"}' % name, flush=True)
 for name in names:

@@ -58,7 +58,7 @@ function serverOf(options: Pick<ClassicOptions, "base_url">): string {
 }
 
 /** The types of messages that v0.1 does not have. */
-const NEW_TYPES = ["gap", "waiting", "queued", "case", "cases", "testresult"];
+const NEW_TYPES = ["gap", "waiting", "queued", "case", "cases", "testresult", "echo", "diagnostic", "resize"];
 
 /** A message in the form of v0.1, or `undefined` if v0.1 has no such message. */
 export function asV01(message: Message): Message | undefined {

@@ -17,7 +17,10 @@ const MAX_PICTURE_BYTES = Math.floor((MAX_MESSAGE_BYTES - 1024) / 4) * 3;
 // A send fails if the channel is full and nothing is read from it for this time.
 const SEND_TIMEOUT_MS = 5000;
 const RESERVED = new Set(
-  "welcome pong goodbye write exitstatus error ack gap waiting queued case cases testresult".split(" "),
+  (
+    "welcome pong goodbye write exitstatus error ack gap waiting queued case cases testresult " +
+    "echo diagnostic resize"
+  ).split(" "),
 );
 
 /** The descriptor of the message channel, which is a stream socket. */
