@@ -42,8 +42,8 @@ test-vm: setup-test setup-vm build ## The same in a virtual machine with another
 fuzz: setup-build ## Fuzz what parses strangers' bytes, FUZZ_SECONDS (60) each
 	scripts/fuzz
 
-bench: setup-bench build ## Measure everything beside its references into docs/performance.md; ONLY=row,… prints those
-	cargo run --release --locked --quiet --package livecode-bench -- $(if $(ONLY),--only $(ONLY),--write docs/performance.md)
+bench: setup-bench build ## Measure into docs/performance.md; ONLY=row,… prints those rows; AGAINST=binary [ROUNDS=n] compares
+	cargo run --release --locked --quiet --package livecode-bench -- $(if $(ONLY),--only $(ONLY)) $(if $(AGAINST),--against $(AGAINST) $(if $(ROUNDS),--rounds $(ROUNDS)),$(if $(ONLY),,--write docs/performance.md))
 
 lint: setup-build setup-web ## What CI checks before the tests: format, clippy, licences, the browser's files
 	scripts/lint
