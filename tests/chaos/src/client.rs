@@ -104,7 +104,8 @@ impl Inputs {
         let due = self.began + self.spread.mul_f64(self.sent as f64 / (self.count + 1) as f64);
         match self.sent.cmp(&self.count) {
             Ordering::Less => sleep_until(due).await,
-            Ordering::Equal => drop(self.may_end.wait_for(|may_end| *may_end).await), // or the sender was dropped
+            // The result is an error if the sender was dropped, which permits the end too.
+            Ordering::Equal => drop(self.may_end.wait_for(|may_end| *may_end).await),
             Ordering::Greater => std::future::pending().await,
         }
     }

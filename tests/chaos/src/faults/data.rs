@@ -184,7 +184,8 @@ pub async fn another_boot(common: &CommonOptions) -> Result<String> {
                 let (address, id) = (after.address().to_owned(), id.clone());
                 let deleting =
                     tokio::spawn(async move { delete(&address, &id).await.map(|answer| answer.status) });
-                sleep(Duration::from_millis(5500)).await; // a supervisor that does not answer is killed after 5 s
+                // A supervisor that does not answer is killed after 5 s.
+                sleep(Duration::from_millis(5500)).await;
                 flock(&lock, FlockOperation::Unlock)?;
                 ensure!(
                     deleting.await?? == 204,
@@ -199,7 +200,8 @@ pub async fn another_boot(common: &CommonOptions) -> Result<String> {
                 );
             }
             ensure!(is_running(pid), "the unrelated process was killed");
-            fs::write(&state, "{}").unwrap_or_default(); // so that a session that is left names no process
+            // A session that is left must name no process.
+            fs::write(&state, "{}").unwrap_or_default();
         }
     }
     ensure!(server.supervisor(&id).is_some_and(is_running), "the real supervisor has exited");

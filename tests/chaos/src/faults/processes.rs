@@ -140,7 +140,8 @@ pub async fn server_drained(common: &CommonOptions) -> Result<String> {
             break answer.status; // the server has received the signal
         }
     };
-    let transcript = read_all(&address, &id).await?; // on a new connection, while the server drains
+    // This is a new connection while the server drains.
+    let transcript = read_all(&address, &id).await?;
     ensure!(refused == 503, "a new session was answered {refused}");
     ensure!(transcript.stdout == counter_output(150), "{:?}", transcript.stdout);
     ensure!(server.wait()?.success(), "the server failed");
@@ -255,7 +256,8 @@ pub async fn supervisor_killed(common: &CommonOptions) -> Result<String> {
     let has_groups = !machine::session_cgroups(server.data()).is_empty();
     ensure!(has_groups || !rustix::process::geteuid().is_root(), "its cgroups were not found");
     sandbox.iter().for_each(|pid| send_signal(*pid, Signal::STOP));
-    sleep(Duration::from_millis(200)).await; // many times what a supervisor takes to write what it has read
+    // The supervisor needs a small part of this time to write what it has read.
+    sleep(Duration::from_millis(200)).await;
     let printed = printed().context("the supervisor has no program")?;
     send_signal(supervisor, Signal::KILL);
     let transcript = read_all(&address, &id).await?;

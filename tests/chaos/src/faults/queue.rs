@@ -70,7 +70,8 @@ pub async fn zygote_hangs(common: &CommonOptions) -> Result<String> {
     }
     let took = began.elapsed();
     eventually("the zygote has exited", || (!is_running(first)).then_some(())).await?;
-    let next = create_python(&address, "print('ran')").await?; // which makes the server start another zygote
+    // This request makes the server start another zygote.
+    let next = create_python(&address, "print('ran')").await?;
     ensure!(read_all(&address, &next).await?.stdout == "ran\n", "the next session did not run");
     eventually("there is another zygote", || find().filter(|pid| *pid != first)).await?;
     Ok(format!(
