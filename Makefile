@@ -25,7 +25,7 @@ chaos: setup-run build ## Run 200 sessions under random faults (as root); SEED=n
 	$(CHAOS) run $(if $(SEED),--seed $(SEED))
 
 faults: setup-run build ## Inject one fault at a time, and print a table (as root)
-	$(CHAOS) faults --older-binary "$$(scripts/older)"
+	$(CHAOS) faults $$(scripts/older | sed 's/^/--older-binary=/')
 
 soak: setup-run build ## Check that no resource grows within MINUTES=20 (as root)
 	$(CHAOS) soak --minutes $(or $(MINUTES),20)
@@ -42,8 +42,8 @@ test-vm: setup-test setup-vm build ## Run the attacks in a virtual machine with 
 fuzz: setup-build ## Fuzz every parser of untrusted input, for FUZZ_SECONDS (60) each
 	scripts/fuzz
 
-bench: setup-bench build ## Measure into docs/performance.md; ONLY=row,… only prints
-	cargo run --release --locked --quiet --package livecode-bench -- $(if $(ONLY),--only $(ONLY),--write docs/performance.md)
+bench: setup-bench build ## Measure into docs/performance.md; ONLY=row,… prints those rows; AGAINST=binary [ROUNDS=n] compares
+	cargo run --release --locked --quiet --package livecode-bench -- $(if $(ONLY),--only $(ONLY)) $(if $(AGAINST),--against $(AGAINST) $(if $(ROUNDS),--rounds $(ROUNDS)),$(if $(ONLY),,--write docs/performance.md))
 
 lint: setup-build setup-web ## Check format, clippy, licences and the browser's files
 	scripts/lint

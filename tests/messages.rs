@@ -18,7 +18,7 @@ int main(void) {
     while (!memchr(event, '\n', length)) length += read(fd, event + length, sizeof event - length);
     printf("%.*s", (int)length, event);
     fflush(stdout);
-    dprintf(fd, "{\"msgtype\":\"echo\",\"bytes\":%zu}\n", length);
+    dprintf(fd, "{\"msgtype\":\"echoed\",\"bytes\":%zu}\n", length);
 }
 "#;
 
@@ -47,7 +47,7 @@ fn an_event_reaches_a_c_program_and_a_message_comes_back() {
     let run = Run::collect(stream);
     let line = "{\"msgtype\":\"event\",\"event\":\"mousemove\",\"data\":{\"x\":10,\"y\":[1,null]}}\n";
     assert_eq!(run.stdout, line);
-    assert_eq!(run.messages, [json!({"msgtype": "echo", "bytes": line.len()})]);
+    assert_eq!(run.messages, [json!({"msgtype": "echoed", "bytes": line.len()})]);
 }
 
 #[test]

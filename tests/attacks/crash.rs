@@ -1,21 +1,22 @@
-//! Rows about what dies in the middle.
+//! Rows about crashes: of the server, of supervisors, of the machine.
 
 use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
 
 use crate::{
+    attack::{Attack, Method, Verdict, attack},
     common::{Run, Server, eventually, id},
+    fixture::{Fixture, ms, time_scale},
     machine::{assert_gone, kill, mark, processes, session_folder, supervisor},
-    suite::{Attack, Place, Verdict, Way, attack, ms, scale},
 };
 
 pub fn attacks() -> Vec<Attack> {
-    use Way::Check;
+    use Method::Check;
     vec![
-        attack(50, "kill -9 the server in mid-output", Check(server_dies)),
-        attack(51, "kill -9 the supervisor", Check(supervisor_dies)),
-        attack(52, "kill -9 the server during create or delete", Check(dies_between)),
+        attack(50, "kill -9 the server in mid-output", Check(server_killed)),
+        attack(51, "kill -9 the supervisor", Check(supervisor_killed)),
+        attack(52, "kill -9 the server during create or delete", Check(server_killed_during_requests)),
         attack(53, "the journal's disk is full", Check(disk_full)),
         attack(54, "torn tail of a journal", Check(torn_tail)),
         attack(55, "reconnect at N; two readers", Check(reconnect)),
@@ -24,40 +25,45 @@ pub fn attacks() -> Vec<Attack> {
     ]
 }
 
+/// A program that prints 1,500 numbers.
 const COUNT: &str =
     "import sys, time\nfor n in range(1500):\n    print(n, flush=True)\n    time.sleep(0.0005)";
 
-fn counted() -> String {
+/// The output of [`COUNT`].
+fn count_output() -> String {
     (0..1500).map(|n| format!("{n}\n")).collect()
 }
 
-fn server_dies(_: &Place) -> Verdict {
+/// A program continues while the server is killed and restarted.
+fn server_killed(_: &Fixture) -> Verdict {
     let mut server = Server::start();
     let session = server.create_id("python", COUNT);
     server.stream(&session, "").read_until("\n100\n");
     server.kill();
     server.start_again();
     let run = Run::collect(server.stream(&session, ""));
-    assert_eq!((run.exitstatus, run.stdout == counted()), (0, true));
+    assert_eq!((run.exitstatus, run.stdout == count_output()), (0, true));
     Verdict::Holds
 }
 
-fn supervisor_dies(place: &Place) -> Verdict {
+/// After its supervisor is killed, a session is lost and its processes are killed.
+fn supervisor_killed(fixture: &Fixture) -> Verdict {
     let mark = mark();
     let fields = json!({"args": [mark]});
     let code = "import os, time\nfor _ in range(3):\n    if os.fork() == 0: os.setsid()\nprint('up', flush=True)\ntime.sleep(60)";
-    let session = place.start("python", code, fields);
-    let mut stream = place.server.stream(&id(&session), "");
+    let session = fixture.start("python", code, fields);
+    let mut stream = fixture.server.stream(&id(&session), "");
     stream.read_until("up");
-    kill(supervisor(&place.server, &id(&session)));
-    let last = stream.rest().pop().expect("an end");
+    kill(supervisor(&fixture.server, &id(&session)));
+    let last = stream.rest().pop().expect("a last message");
     assert_eq!((&last["exitstatus"], &last["reason"]), (&json!(255), &json!("lost")), "{last}");
     assert_gone(&mark, ms(1000));
     Verdict::Holds
 }
 
-/// Wherever in a start or an end the server is killed, each session ends in one state, and nothing stays.
-fn dies_between(_: &Place) -> Verdict {
+/// The server is killed at different points of creations and deletions. Each session is then in
+/// one state, and nothing of it is left after its deletion.
+fn server_killed_during_requests(_: &Fixture) -> Verdict {
     let mut server = Server::start();
     let mark = mark();
     for round in [0, 2, 4, 5, 6, 7u64] {
@@ -66,7 +72,7 @@ fn dies_between(_: &Place) -> Verdict {
         let ids: Vec<_> = (0..3)
             .map(|_| id(&server.create(&json!({"runtime": "bash", "code": "sleep 300", "args": [mark]}))))
             .collect();
-        let asking: Vec<_> = (0..6)
+        let requests: Vec<_> = (0..6)
             .map(|n| {
                 let (address, body, delete) = (address.clone(), body.clone(), ids.get(n).cloned());
                 std::thread::spawn(move || {
@@ -79,21 +85,23 @@ fn dies_between(_: &Place) -> Verdict {
                             body.len()
                         ),
                     };
-                    let _ = tcp.write_all(request.as_bytes()); // the server may be dead by now
+                    let _ = tcp.write_all(request.as_bytes()); // the server may have been killed
                     let _ = tcp.read(&mut [0; 100]);
                 })
             })
             .collect();
         std::thread::park_timeout(Duration::from_micros(300 * (1 << round)));
         server.kill();
-        asking.into_iter().for_each(|thread| thread.join().expect("nothing there panics"));
+        requests.into_iter().for_each(|thread| thread.join().expect("no request panics"));
         server.start_again();
     }
     for session in server.get("/sessions").json().as_array().expect("a list") {
         let state = session["state"].as_str().unwrap_or_default();
         assert!(["queued", "running", "ended"].contains(&state), "{session}");
-        // Where the machine emulates, the server's patience may end before the session does: then it says to try again.
-        let mut statuses = (0..scale()).map(|_| server.delete(&format!("/sessions/{}", id(session))).status);
+        // On an emulated machine the server's timeout may pass before the session ends. The server
+        // then answers 503, and the client must try again.
+        let mut statuses =
+            (0..time_scale()).map(|_| server.delete(&format!("/sessions/{}", id(session))).status);
         assert_eq!(statuses.find(|status| *status != 503), Some(204));
     }
     assert_gone(&mark, ms(1000));
@@ -104,14 +112,14 @@ fn dies_between(_: &Place) -> Verdict {
     Verdict::Holds
 }
 
-/// The data directory on a disk of a few megabytes, seen by the server alone.
-fn disk_full(place: &Place) -> Verdict {
-    let unshare: &[&str] = if place.column.is_root {
+/// The data directory is on a disk of a few megabytes, which only the server sees.
+fn disk_full(fixture: &Fixture) -> Verdict {
+    let unshare: &[&str] = if fixture.column.is_root {
         &["unshare", "--mount"]
     } else {
         &["unshare", "--user", "--map-current-user", "--keep-caps", "--mount"]
     };
-    let drop = if place.column.is_root { "" } else { "setpriv --ambient-caps -all --inh-caps -all" };
+    let drop = if fixture.column.is_root { "" } else { "setpriv --ambient-caps -all --inh-caps -all" };
     let script = format!("mount -t tmpfs -o size=3M,mode=0700 none \"$6\" && exec {drop} \"$@\"");
     let wrapper: Vec<&str> = unshare.iter().copied().chain(["sh", "-c", &script, "sh"]).collect();
     let server = Server::start_by(&wrapper, &["--disk-min-free-bytes", "1"]);
@@ -120,17 +128,18 @@ fn disk_full(place: &Place) -> Verdict {
     let session = server.create(&json!({"runtime": "python", "code": code, "limits": {"cpu_ms": 60_000}}));
     let mut stream = server.stream(&id(&session), "");
     let messages = stream.rest();
-    let last = messages.last().expect("an end");
+    let last = messages.last().expect("a last message");
     assert_eq!(
         (&last["msgtype"], &last["exitstatus"]),
         (&json!("exitstatus"), &json!(0)),
-        "the program drains: {last}"
+        "the program ends normally: {last}"
     );
-    let gap = messages.iter().find(|message| message["msgtype"] == "gap").expect("the gap is marked");
+    let gap = messages.iter().find(|message| message["msgtype"] == "gap").expect("the gap is reported");
     assert!(gap["from"].as_u64() <= gap["to"].as_u64(), "{gap}");
-    // Others go on, once there is room again: a supervisor syncs its journal before it lets go of it, and nobody waits for that.
+    // Other sessions run once the disk has free space again. The supervisor syncs its journal
+    // before it closes it, and the deletion does not wait for that.
     assert_eq!(server.delete(&format!("/sessions/{}", id(&session))).status, 204);
-    eventually("others go on", || {
+    eventually("other sessions run", || {
         let session = server.post("/sessions", &json!({"runtime": "bash", "code": "echo on"}));
         (session.status == 201 && Run::collect(server.stream(&id(&session.json()), "")).stdout == "on\n")
             .then_some(())
@@ -138,7 +147,8 @@ fn disk_full(place: &Place) -> Verdict {
     Verdict::Holds
 }
 
-fn torn_tail(_: &Place) -> Verdict {
+/// Journals are cut within their last record.
+fn torn_tail(_: &Fixture) -> Verdict {
     let mut server = Server::start();
     for cut in [1, 33, 100] {
         let session = server.create_id("python", "import time\nfor n in range(50):\n    print(n, flush=True)\n    time.sleep(0.003)\ntime.sleep(60)");
@@ -146,12 +156,12 @@ fn torn_tail(_: &Place) -> Verdict {
         server.kill();
         let pid = supervisor(&server, &session);
         kill(pid);
-        eventually("the supervisor is gone", || processes_gone(pid));
+        eventually("the supervisor has exited", || has_exited(pid));
         let journal = session_folder(&server, &session).join("journal");
         let file = fs::File::options().write(true).open(&journal).expect("the journal");
-        // Cut within the last record, which need not be at the end of what is allocated.
+        // The last record may end before the end of the file, which is allocated ahead.
         let bytes = fs::read(&journal).expect("the journal");
-        let end = bytes.iter().rposition(|byte| *byte != 0).expect("something was written") as u64 + 1;
+        let end = bytes.iter().rposition(|byte| *byte != 0).expect("a journal with records") as u64 + 1;
         file.set_len(end - cut).expect("a journal that can be cut");
         server.start_again();
         let run = Run::collect(server.stream(&session, ""));
@@ -163,25 +173,28 @@ fn torn_tail(_: &Place) -> Verdict {
     Verdict::Holds
 }
 
-fn processes_gone(pid: u32) -> Option<()> {
+/// Whether a process has exited, as a value for [`eventually`].
+fn has_exited(pid: u32) -> Option<()> {
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     (state.is_empty() || state.contains(") Z ")).then_some(())
 }
 
-fn reconnect(place: &Place) -> Verdict {
-    let session = place.server.create_id("python", COUNT);
-    let other = place.server.stream(&session, "?after=0");
-    let reader = std::thread::spawn(move || numbered(other));
+/// A client that reconnects again and again, and a second client, read all entries once and in
+/// order.
+fn reconnect(fixture: &Fixture) -> Verdict {
+    let session = fixture.server.create_id("python", COUNT);
+    let other = fixture.server.stream(&session, "?after=0");
+    let reader = std::thread::spawn(move || read_in_order(other));
     let (mut seen, mut text) = (0, String::new());
-    // Cut again and again, each time after a few more entries.
+    // Each connection reads some more entries than the one before.
     for round in 1.. {
-        let mut stream = place.server.stream(&session, &format!("?after={seen}"));
+        let mut stream = fixture.server.stream(&session, &format!("?after={seen}"));
         let mut taken = 0;
         let mut ended = false;
         while taken < 40 * round {
             let Some(message) = stream.next() else { break };
             let Some(seq) = message["seq"].as_u64() else { continue };
-            assert_eq!(seq, seen + 1, "a gap or a repeat");
+            assert_eq!(seq, seen + 1, "an entry is missing or repeated");
             (seen, taken) = (seq, taken + 1);
             text += message["data"].as_str().unwrap_or_default();
             ended |= message["msgtype"] == "exitstatus";
@@ -190,16 +203,17 @@ fn reconnect(place: &Place) -> Verdict {
             break;
         }
     }
-    assert_eq!(text, counted());
-    assert_eq!(reader.join().expect("the other reader"), counted());
+    assert_eq!(text, count_output());
+    assert_eq!(reader.join().expect("the other reader"), count_output());
     Verdict::Holds
 }
 
-fn numbered(mut stream: crate::common::Stream) -> String {
+/// Reads a stream to its end and returns its data. Panics if an entry is missing or repeated.
+fn read_in_order(mut stream: crate::common::Stream) -> String {
     let (mut seen, mut text) = (0, String::new());
     while let Some(message) = stream.next() {
         if let Some(seq) = message["seq"].as_u64() {
-            assert_eq!(seq, seen + 1, "a gap or a repeat");
+            assert_eq!(seq, seen + 1, "an entry is missing or repeated");
             seen = seq;
         }
         text += message["data"].as_str().unwrap_or_default();
@@ -207,7 +221,8 @@ fn numbered(mut stream: crate::common::Stream) -> String {
     text
 }
 
-fn restart(_: &Place) -> Verdict {
+/// The service manager stops and starts the server while a program runs.
+fn restart(_: &Fixture) -> Verdict {
     let mut server = Server::start();
     let mark = mark();
     let code = "echo up; read line; echo $line";
@@ -215,7 +230,7 @@ fn restart(_: &Place) -> Verdict {
     let mut stream = server.stream(&session, "");
     stream.read_until("up");
     server.stop();
-    assert!(!processes(&mark).is_empty(), "the program lives on");
+    assert!(!processes(&mark).is_empty(), "the program continues");
     server.start_again();
     let mut stream = server.stream(&session, "?after=1");
     stream.send(&json!({"msgtype": "input", "data": "on\n"}));
@@ -223,11 +238,12 @@ fn restart(_: &Place) -> Verdict {
     Verdict::Holds
 }
 
-/// Where no namespaces can be had the server refuses to start, and names what failed. Where a limit cannot be enforced, it
-/// says so everywhere.
-fn without_a_feature(place: &Place) -> Verdict {
-    // As root: without the capability that makes namespaces. As a user: where there may be no user namespace below.
-    let wrapper: &[&str] = if place.column.is_root {
+/// Without namespaces the server refuses to start, and its error names what failed. If a limit
+/// cannot be enforced, `/healthz` and each session report that.
+fn without_a_feature(fixture: &Fixture) -> Verdict {
+    // Root runs the server without the capability to create namespaces. An ordinary user runs it
+    // where no nested user namespace is allowed.
+    let wrapper: &[&str] = if fixture.column.is_root {
         &["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]
     } else {
         let script = "echo 0 > /proc/sys/user/max_user_namespaces; exec setpriv --ambient-caps -all --inh-caps -all \"$@\"";
@@ -237,11 +253,11 @@ fn without_a_feature(place: &Place) -> Verdict {
     let words = String::from_utf8_lossy(&output.stderr).to_lowercase();
     assert!(!output.status.success(), "it serves without namespaces");
     assert!(words.contains("namespace") || words.contains("mount"), "{words}");
-    // What can be had here is what `/healthz` and each session say.
-    let health = place.server.get("/healthz").json();
-    let (_, session) = place.run("bash", "true", json!({}));
-    let of = |document: &Value| document["degraded"].as_array().cloned().unwrap_or_default();
-    assert_eq!(of(&health), of(&session));
-    assert_eq!(of(&health).is_empty(), place.column.has_cgroups(), "{health}");
+    // `/healthz` and each session report the same degradation.
+    let health = fixture.server.get("/healthz").json();
+    let (_, session) = fixture.run("bash", "true", json!({}));
+    let degraded = |document: &Value| document["degraded"].as_array().cloned().unwrap_or_default();
+    assert_eq!(degraded(&health), degraded(&session));
+    assert_eq!(degraded(&health).is_empty(), fixture.column.has_cgroups(), "{health}");
     Verdict::Holds
 }

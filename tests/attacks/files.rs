@@ -1,37 +1,40 @@
-//! Rows about files: names, links, what is left of them.
+//! Rows about files: their names, links, and what a session leaves behind.
 
 use std::{fs, os::unix::fs::MetadataExt as _};
 
 use serde_json::json;
 
 use crate::{
+    attack::{Attack, Method, Verdict, attack},
     common::{Run, id},
+    fixture::{Fixture, assert_held, ms},
     machine::{Hash, assert_gone, mark, session_folder},
-    suite::{Attack, Place, Verdict, Way, assert_held, attack, ms},
 };
 
+/// Why rows about reading a session's files do not apply.
 const NOT_READ: &str = "no route reads a session's files";
 
 pub fn attacks() -> Vec<Attack> {
-    use Way::{Check, NoSubject, Python};
+    use Method::{Check, NotApplicable, Python};
     vec![
-        attack(1, "a link where the server reads a file of the session", NoSubject(NOT_READ)),
+        attack(1, "a link where the server reads a file of the session", NotApplicable(NOT_READ)),
         attack(2, "a link where the server writes the next file", Check(planted_links)),
         attack(3, "a link against chown and cleanup", Check(cleanup)),
-        attack(4, "a FIFO, socket or device as an output file", NoSubject(NOT_READ)),
+        attack(4, "a FIFO, socket or device as an output file", NotApplicable(NOT_READ)),
         attack(5, "file names that lead elsewhere", Check(file_names)),
         attack(6, "arguments that a shell would read", Check(arguments)),
         attack(8, "attack inside the compiler", Check(compiler)),
         attack(9, "descriptors, and where they lead", Python(include_str!("programs/r09_descriptors.py"))),
         attack(10, "write to what init executes", Python(include_str!("programs/r10_executables.py"))),
         attack(20, "read the state directory", Check(state_directory)),
-        attack(36, "zip bombs, links in archives", NoSubject("no route takes archives")),
+        attack(36, "zip bombs, links in archives", NotApplicable("no route takes archives")),
     ]
 }
 
-/// A file of the host's that a program tries to reach.
+/// A file of the host that a program tries to change.
 struct Canary {
     folder: tempfile::TempDir,
+    /// The file's content, owner, group and mode before the attack.
     before: (Hash, u32, u32, u32),
 }
 
@@ -39,63 +42,66 @@ impl Canary {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("canary"), "alive").expect("a file");
-        let before = Self::look(folder.path());
+        let before = Self::inspect(folder.path());
         Self { folder, before }
     }
 
-    fn look(folder: &std::path::Path) -> (Hash, u32, u32, u32) {
+    /// The content's hash, the owner, the group and the mode.
+    fn inspect(folder: &std::path::Path) -> (Hash, u32, u32, u32) {
         let path = folder.join("canary");
-        let facts = fs::metadata(&path).expect("the canary is there");
-        (Hash::of(&path), facts.uid(), facts.gid(), facts.mode())
+        let metadata = fs::metadata(&path).expect("the canary exists");
+        (Hash::of(&path), metadata.uid(), metadata.gid(), metadata.mode())
     }
 
     fn path(&self) -> String {
         self.folder.path().join("canary").display().to_string()
     }
 
-    fn assert_alive(&self) {
-        assert_eq!(Self::look(self.folder.path()), self.before);
+    fn assert_unchanged(&self) {
+        assert_eq!(Self::inspect(self.folder.path()), self.before);
     }
 }
 
-/// Links under every name that the next session's files, its compiler or its runtime will write.
-fn planted_links(place: &Place) -> Verdict {
+/// A program creates links under every name that the next session's files, compiler or runtime
+/// write.
+fn planted_links(fixture: &Fixture) -> Verdict {
     let canary = Canary::new();
     let plant = format!(
         "import os\nfor folder in ('/code', '/tmp', '/dev/shm'):\n    for name in ('main.py', 'main.c', 'next', 'program', 'stdin', 'journal'):\n        \
          try: os.unlink(f'{{folder}}/{{name}}')\n        except OSError: pass\n        os.symlink('{}', f'{{folder}}/{{name}}')\nprint('held')",
         canary.path()
     );
-    assert_held(&place.run("python", &plant, json!({})).0);
+    assert_held(&fixture.run("python", &plant, json!({})).0);
     let files =
         json!([{"filename": "next", "contents": "overwritten"}, {"filename": "d/next", "contents": "x"}]);
-    let run = place.server.run(&json!({"runtime": "bash", "code": "cat next d/next", "files": files}));
+    let run = fixture.server.run(&json!({"runtime": "bash", "code": "cat next d/next", "files": files}));
     assert_eq!(run.stdout, "overwrittenx");
-    // Within one request, a file cannot be what another needs as its folder.
+    // Within one request, no file may have the name of another file's folder.
     let clash = json!([{"filename": "a", "contents": "x"}, {"filename": "a/b", "contents": "y"}]);
-    let answer = place.server.post("/sessions", &json!({"runtime": "bash", "code": "", "files": clash}));
+    let answer = fixture.server.post("/sessions", &json!({"runtime": "bash", "code": "", "files": clash}));
     assert_eq!(answer.status, 422, "{}", answer.text());
-    canary.assert_alive();
+    canary.assert_unchanged();
     Verdict::Holds
 }
 
-/// What a session leaves is thrown away without looking at it.
-fn cleanup(place: &Place) -> Verdict {
+/// The cleanup of a session's files follows no link and needs no permission of the program.
+fn cleanup(fixture: &Fixture) -> Verdict {
     let canary = Canary::new();
     let code = format!(
         "import os\nos.symlink('{0}', 'link')\nos.symlink('/', 'all')\nos.makedirs('a/b/c')\nos.symlink('{0}', 'a/b/c/d')\n\
          os.chmod('a/b', 0)\nos.mkfifo('fifo')\nos.mkdir('x' * 255)\nos.symlink('..', 'up')\nos.chmod('.', 0)\nprint('held')",
         canary.path()
     );
-    let session = place.start("python", &code, json!({}));
-    assert_held(&Run::collect(place.server.stream(&id(&session), "")));
-    assert_eq!(place.server.delete(&format!("/sessions/{}", id(&session))).status, 204);
-    assert!(!session_folder(&place.server, &id(&session)).exists());
-    canary.assert_alive();
+    let session = fixture.start("python", &code, json!({}));
+    assert_held(&Run::collect(fixture.server.stream(&id(&session), "")));
+    assert_eq!(fixture.server.delete(&format!("/sessions/{}", id(&session))).status, 204);
+    assert!(!session_folder(&fixture.server, &id(&session)).exists());
+    canary.assert_unchanged();
     Verdict::Holds
 }
 
-fn file_names(place: &Place) -> Verdict {
+/// File names that lead out of the session's folder, or are malformed, are refused.
+fn file_names(fixture: &Fixture) -> Verdict {
     let long = "x".repeat(5000);
     let deep = "a/".repeat(100) + "b";
     let names = [
@@ -125,45 +131,47 @@ fn file_names(place: &Place) -> Verdict {
             json!({"runtime": "python", "code": "", "files": [{"filename": name, "contents": ""}]}),
             json!({"runtime": "python", "code": "", "code_filename": name}),
         ] {
-            let answer = place.server.post("/sessions", &request);
-            let is_absent = name.is_empty() && request["code_filename"].is_string();
-            assert!(answer.status == 422 || is_absent, "{name:?}: {} {}", answer.status, answer.text());
+            let answer = fixture.server.post("/sessions", &request);
+            let is_default = name.is_empty() && request["code_filename"].is_string();
+            assert!(answer.status == 422 || is_default, "{name:?}: {} {}", answer.status, answer.text());
         }
     }
     Verdict::Holds
 }
 
-fn arguments(place: &Place) -> Verdict {
+/// Arguments reach the program unchanged; no shell interprets them.
+fn arguments(fixture: &Fixture) -> Verdict {
     let args = ["a b", "$(id)", "`id`", "\\", "\n", "'\"", "*", "--", "-c", "; id", "${HOME}", "~", ""];
-    assert_held(&place.run("python", include_str!("programs/r06_arguments.py"), json!({"args": args})).0);
+    assert_held(&fixture.run("python", include_str!("programs/r06_arguments.py"), json!({"args": args})).0);
     for (field, value) in
         [("args", json!(["a\0b"])), ("command", json!(["\0"])), ("command", json!(["python", "a\0"]))]
     {
         let mut request = json!({"runtime": "python", "code": ""});
         request[field] = value;
-        place.server.post("/sessions", &request).problem(422);
+        fixture.server.post("/sessions", &request).problem(422);
     }
     Verdict::Holds
 }
 
-/// The compiler reads what the program says it should, in the same sandbox.
-fn compiler(place: &Place) -> Verdict {
-    let lock = place.server.data().join("lock").display().to_string();
+/// A source makes the compiler read files of the host. The compiler runs in the sandbox, so it
+/// finds none.
+fn compiler(fixture: &Fixture) -> Verdict {
+    let lock = fixture.server.data().join("lock").display().to_string();
     for path in ["/etc/shadow", &lock, "/proc/1/environ", "/proc/1/maps"] {
         let include = format!("#include \"{path}\"\nint main(void) {{ return 0; }}");
         let incbin = format!("__asm__(\".incbin \\\"{path}\\\"\");\nint main(void) {{ return 0; }}");
         for code in [include, incbin] {
-            let (run, session) = place.run("c", &code, json!({}));
+            let (run, session) = fixture.run("c", &code, json!({}));
             assert!(run.exitstatus != 0 && run.stderr.contains(path), "{path}: {run:?}");
-            let told = ["No such file", "ermission denied", "file not found", "can't open", "no such"];
-            assert!(told.iter().any(|words| run.stderr.contains(words)), "{path}: {run:?}");
+            let errors = ["No such file", "ermission denied", "file not found", "can't open", "no such"];
+            assert!(errors.iter().any(|error| run.stderr.contains(error)), "{path}: {run:?}");
             assert_eq!(session["outcome"], "exited");
         }
     }
-    // A source that never ends is ended by the clock or by memory, and takes nobody along.
+    // A time or memory limit ends the compilation of an endless source.
     let mark = mark();
-    let endless = json!({"timeout": 3000 * u64::from(crate::suite::scale()), "args": [mark]});
-    let (_, session) = place.run("c", "#include \"/dev/zero\"\nint main(void) { return 0; }", endless);
+    let endless = json!({"timeout": 3000 * u64::from(crate::fixture::time_scale()), "args": [mark]});
+    let (_, session) = fixture.run("c", "#include \"/dev/zero\"\nint main(void) { return 0; }", endless);
     let outcome = session["outcome"].as_str().unwrap_or_default();
     assert!(["timeout", "memory", "exited", "signalled"].contains(&outcome), "{session}");
     assert_ne!(session["exitstatus"], 0);
@@ -171,8 +179,9 @@ fn compiler(place: &Place) -> Verdict {
     Verdict::Holds
 }
 
-fn state_directory(place: &Place) -> Verdict {
-    let args = json!({"args": [place.server.data()]});
-    assert_held(&place.run("python", include_str!("programs/r20_state.py"), args).0);
+/// A program cannot reach the server's data directory.
+fn state_directory(fixture: &Fixture) -> Verdict {
+    let args = json!({"args": [fixture.server.data()]});
+    assert_held(&fixture.run("python", include_str!("programs/r20_state.py"), args).0);
     Verdict::Holds
 }

@@ -1,4 +1,4 @@
-//! Rows about what is sent to the server itself.
+//! Rows about requests and websockets: attacks on the server itself.
 
 use std::{
     io::{Read as _, Write as _},
@@ -9,20 +9,22 @@ use std::{
 use serde_json::json;
 
 use crate::{
+    attack::{Attack, Method, Verdict, attack},
     common::{Run, Server, Stream, id},
-    suite::{Attack, Place, Verdict, Way, attack, ms},
+    fixture::{Fixture, ms},
 };
 
-/// How long headers, or a body, may take to come. (The server's own clocks: nothing to scale.)
-const SLOW_REQUEST_MS: u64 = 60_000;
-/// How long a websocket may be silent that answers no ping.
-const SILENT_SOCKET_MS: u64 = 150_000;
+/// Timeout within which the server must close a connection with slow headers or a slow body. The
+/// server's own timeouts do not depend on the machine, so the bound is not scaled.
+const SLOW_REQUEST_TIMEOUT_MS: u64 = 60_000;
+/// Timeout within which the server must close a websocket that answers no ping.
+const SILENT_SOCKET_TIMEOUT_MS: u64 = 150_000;
 
 pub fn attacks() -> Vec<Attack> {
-    use Way::{Check, NoSubject};
+    use Method::{Check, NotApplicable};
     vec![
         attack(37, "a websocket from a foreign or null Origin", Check(foreign_origin)),
-        attack(38, "every route without a token", NoSubject("comes with users")),
+        attack(38, "every route without a token", NotApplicable("comes with users")),
         attack(39, "form or text POST; wrong Host", Check(wrong_form)),
         attack(40, "guess or borrow a session id", Check(ids)),
         attack(41, "print <script> and terminal escapes", Check(scripts)),
@@ -39,11 +41,12 @@ pub fn attacks() -> Vec<Attack> {
     ]
 }
 
-/// No identity rides on a cookie here: a foreign page is a guest, who never gets at the local user's sessions.
-fn foreign_origin(place: &Place) -> Verdict {
-    let session = id(&place.server.create(&json!({"runtime": "bash", "code": "echo secret; sleep 60"})));
+/// The server uses no cookies. A page of another origin is a guest, and cannot reach the sessions
+/// of the local user.
+fn foreign_origin(fixture: &Fixture) -> Verdict {
+    let session = id(&fixture.server.create(&json!({"runtime": "bash", "code": "echo secret; sleep 60"})));
     let path = format!("/sessions/{session}/stream");
-    let port = place.server.address().rsplit(':').next().expect("a port");
+    let port = fixture.server.address().rsplit(':').next().expect("a port");
     let neighbour = format!("http://127.0.0.1:{}", port.parse::<u16>().expect("a number") ^ 1);
     for origin in [
         "https://elsewhere.example",
@@ -54,23 +57,24 @@ fn foreign_origin(place: &Place) -> Verdict {
         "",
         "http://localhost",
     ] {
-        match Stream::try_connect(place.server.address(), &path, &[("origin", origin)]) {
+        match Stream::try_connect(fixture.server.address(), &path, &[("origin", origin)]) {
             Ok(_) => panic!("upgraded for {origin:?}"),
             Err(status) => assert!(status == 403 || status == 404, "{origin:?}: {status}"),
         }
         let headers = [("origin", origin)];
-        let shown = place.server.request("GET", &format!("/sessions/{session}"), &headers, &[]);
+        let shown = fixture.server.request("GET", &format!("/sessions/{session}"), &headers, &[]);
         assert!([403, 404].contains(&shown.status), "{origin:?}");
-        let ended = place.server.request("DELETE", &format!("/sessions/{session}"), &headers, &[]);
+        let ended = fixture.server.request("DELETE", &format!("/sessions/{session}"), &headers, &[]);
         assert!([403, 404].contains(&ended.status), "{origin:?}");
-        let listed = place.server.request("GET", "/sessions", &headers, &[]);
+        let listed = fixture.server.request("GET", "/sessions", &headers, &[]);
         assert!(!listed.text().contains(&session), "{origin:?}");
     }
-    assert_eq!(place.server.delete(&format!("/sessions/{session}")).status, 204);
+    assert_eq!(fixture.server.delete(&format!("/sessions/{session}")).status, 204);
     Verdict::Holds
 }
 
-fn wrong_form(place: &Place) -> Verdict {
+/// Requests with a wrong content type or a wrong host are refused.
+fn wrong_form(fixture: &Fixture) -> Verdict {
     let body = json!({"runtime": "python", "code": "print(1)"}).to_string();
     for kind in [
         "text/plain",
@@ -79,7 +83,7 @@ fn wrong_form(place: &Place) -> Verdict {
         "text/json",
         "",
     ] {
-        place.server.request("POST", "/sessions", &[("content-type", kind)], body.as_bytes()).problem(415);
+        fixture.server.request("POST", "/sessions", &[("content-type", kind)], body.as_bytes()).problem(415);
     }
     for host in [
         "evil.example",
@@ -92,39 +96,41 @@ fn wrong_form(place: &Place) -> Verdict {
     ] {
         for path in ["/", "/sessions", "/healthz", "/runtimes", "/openapi.json"] {
             let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-            assert_eq!(status_of(&place.server, request.as_bytes()), 403, "{host} {path}");
+            assert_eq!(status_of(&fixture.server, request.as_bytes()), 403, "{host} {path}");
         }
     }
     for request in [
         "GET /sessions HTTP/1.1\r\nConnection: close\r\n\r\n",
         "GET http://evil.example/sessions HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
     ] {
-        assert!([400, 403].contains(&status_of(&place.server, request.as_bytes())), "{request}");
+        assert!([400, 403].contains(&status_of(&fixture.server, request.as_bytes())), "{request}");
     }
     Verdict::Holds
 }
 
-/// Sends bytes as they are; the answer's status, 0 where there is none.
+/// Sends bytes unchanged. Returns the response's status, or 0 without a response.
 fn status_of(server: &Server, bytes: &[u8]) -> u16 {
     let mut tcp = TcpStream::connect(server.address()).expect("the server listens");
     tcp.set_read_timeout(Some(ms(10_000))).expect("a positive duration");
     tcp.write_all(bytes).expect("the connection is open");
     let mut answer = vec![];
-    let _ = tcp.read_to_end(&mut answer); // what has come counts
+    let _ = tcp.read_to_end(&mut answer); // a partial response is enough
     String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
 }
 
-fn ids(place: &Place) -> Verdict {
-    let ids: Vec<_> = (0..8).map(|_| place.server.create_id("bash", "echo secret")).collect();
+/// Session ids are random, and an id of another owner is not accepted.
+fn ids(fixture: &Fixture) -> Verdict {
+    let ids: Vec<_> = (0..8).map(|_| fixture.server.create_id("bash", "echo secret")).collect();
     for id in &ids {
         assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
     }
-    // All 32 places vary: no time, no counter.
-    for place in 0..32 {
-        let letters: std::collections::HashSet<_> = ids.iter().map(|id| id.as_bytes()[place]).collect();
+    // Each of the 32 digits varies, so an id contains no time and no counter.
+    for position in 0..32 {
+        let letters: std::collections::HashSet<_> = ids.iter().map(|id| id.as_bytes()[position]).collect();
         assert!(letters.len() > 1, "{ids:?}");
     }
-    // A neighbour of a known id, and an id that belongs to the local user, asked for by a guest.
+    // One id differs from a known id by one bit. The others are known ids of the local user in
+    // requests of guests.
     let known = &ids[0];
     let neighbour = format!("{:032x}", u128::from_str_radix(known, 16).expect("hexadecimal") ^ 1);
     for (id, headers) in [
@@ -135,7 +141,7 @@ fn ids(place: &Place) -> Verdict {
         (known, &[("authorization", "Bearer 00000000000000000000000000000000"), ("via", "1.1 x")]),
     ] {
         for (method, path) in [("GET", ""), ("DELETE", ""), ("GET", "/stream")] {
-            let answer = place.server.request(method, &format!("/sessions/{id}{path}"), headers, &[]);
+            let answer = fixture.server.request(method, &format!("/sessions/{id}{path}"), headers, &[]);
             assert_eq!(answer.status, 404, "{method} {path} {headers:?}: {}", answer.text());
             assert!(!answer.text().contains("secret"));
         }
@@ -143,28 +149,34 @@ fn ids(place: &Place) -> Verdict {
     Verdict::Holds
 }
 
-fn scripts(place: &Place) -> Verdict {
+/// Output with scripts and terminal escapes is never served as HTML.
+fn scripts(fixture: &Fixture) -> Verdict {
     let nasty = "<script>alert(1)</script><img src=x onerror=alert(1)>\u{1b}]0;owned\u{7}\u{1b}[2J";
     let code =
         format!("print({nasty:?})\nraise SystemExit({nasty:?})").replace("\\u{", "\\x").replace('}', "");
-    let run = place.server.run(
+    let run = fixture.server.run(
         &json!({"runtime": "python", "code": format!("import sys\nsys.stdout.write({})", json!(nasty))}),
     );
     assert_eq!(run.stdout, nasty);
-    let raw = place.server.post("/exec", &json!({"runtime": "python", "code": code, "raw_output": true}));
+    let raw = fixture.server.post("/exec", &json!({"runtime": "python", "code": code, "raw_output": true}));
     for answer in [
         raw,
-        place.server.request("POST", "/runtimes/python", &[], format!("print({})", json!(nasty)).as_bytes()),
-        place.server.request("GET", &format!("/sessions/{}", "%3Cscript%3E"), &[], &[]),
-        place.server.request("GET", "/%3Cscript%3Ealert(1)%3C/script%3E", &[], &[]),
-        place.server.request(
+        fixture.server.request(
+            "POST",
+            "/runtimes/python",
+            &[],
+            format!("print({})", json!(nasty)).as_bytes(),
+        ),
+        fixture.server.request("GET", &format!("/sessions/{}", "%3Cscript%3E"), &[], &[]),
+        fixture.server.request("GET", "/%3Cscript%3Ealert(1)%3C/script%3E", &[], &[]),
+        fixture.server.request(
             "POST",
             "/sessions",
             &[("content-type", "application/json")],
             b"{\"<script>\": 1}",
         ),
-        place.server.get("/"),
-        place.server.get("/sessions"),
+        fixture.server.get("/"),
+        fixture.server.get("/sessions"),
     ] {
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
         let kind = answer.header("content-type").unwrap_or_default().to_owned();
@@ -181,8 +193,9 @@ fn scripts(place: &Place) -> Verdict {
     Verdict::Holds
 }
 
-fn reserved(place: &Place) -> Verdict {
-    let (run, session) = place.run("python", include_str!("programs/r42_reserved.py"), json!({}));
+/// A program cannot forge messages with the names of the server's own messages.
+fn reserved(fixture: &Fixture) -> Verdict {
+    let (run, session) = fixture.run("python", include_str!("programs/r42_reserved.py"), json!({}));
     assert_eq!(
         (run.exitstatus, &session["outcome"], &session["state"]),
         (5, &json!("exited"), &json!("ended"))
@@ -199,10 +212,11 @@ fn reserved(place: &Place) -> Verdict {
     Verdict::Holds
 }
 
-fn bytes(place: &Place) -> Verdict {
+/// Output that is not UTF-8 arrives byte for byte.
+fn bytes(fixture: &Fixture) -> Verdict {
     use base64::{Engine as _, prelude::BASE64_STANDARD};
-    let session = place.start("python", include_str!("programs/r43_bytes.py"), json!({}));
-    let mut stream = place.server.stream(&id(&session), "");
+    let session = fixture.start("python", include_str!("programs/r43_bytes.py"), json!({}));
+    let mut stream = fixture.server.stream(&id(&session), "");
     let (mut stdout, mut stderr) = (vec![], vec![]);
     while let Some(message) = stream.next() {
         if message["msgtype"] != "write" {
@@ -223,8 +237,8 @@ fn bytes(place: &Place) -> Verdict {
     Verdict::Holds
 }
 
-/// A bare websocket: its handshake done, its bytes in our own hands.
-fn bare_socket(server: &Server, path: &str) -> TcpStream {
+/// A TCP connection after a websocket handshake, for sending and receiving raw frames.
+fn raw_websocket(server: &Server, path: &str) -> TcpStream {
     let mut tcp = TcpStream::connect(server.address()).expect("the server listens");
     tcp.set_read_timeout(Some(ms(20_000))).expect("a positive duration");
     let request = format!(
@@ -243,7 +257,7 @@ fn bare_socket(server: &Server, path: &str) -> TcpStream {
     tcp
 }
 
-/// The code of the close frame among what a server has sent (its frames are not masked).
+/// The code of the close frame among the unmasked frames that a server has sent.
 fn close_code(mut bytes: &[u8]) -> Option<u16> {
     while let [first, second, rest @ ..] = bytes {
         let (length, rest) = match second & 0x7f {
@@ -261,31 +275,32 @@ fn close_code(mut bytes: &[u8]) -> Option<u16> {
     None
 }
 
-fn huge_message(place: &Place) -> Verdict {
-    let session = place.server.create_id("bash", "echo up; sleep 60");
-    let mut tcp = bare_socket(&place.server, &format!("/sessions/{session}/stream"));
+/// The server closes a websocket that announces a message of 1 GiB.
+fn huge_message(fixture: &Fixture) -> Verdict {
+    let session = fixture.server.create_id("bash", "echo up; sleep 60");
+    let mut tcp = raw_websocket(&fixture.server, &format!("/sessions/{session}/stream"));
     let mut header = vec![0x81, 0xff];
     header.extend((1u64 << 30).to_be_bytes());
     header.extend([0; 4]);
     tcp.write_all(&header).expect("the connection is open");
     let chunk = vec![b'x'; 1 << 16];
     let mut sent = 0u64;
-    // On until the server stops taking it.
+    // Data is sent until the server stops reading it.
     tcp.set_write_timeout(Some(ms(2000))).expect("a positive duration");
     while sent < 64 << 20 && tcp.write_all(&chunk).is_ok() {
         sent += chunk.len() as u64;
     }
-    assert!(sent < 64 << 20, "it takes 64 MiB of one message");
+    assert!(sent < 64 << 20, "the server reads 64 MiB of one message");
     let mut answer = vec![];
-    let _ = tcp.read_to_end(&mut answer); // a reset after the close is as good as an end
-    assert_eq!(close_code(&answer), Some(1009), "closed otherwise after {sent} bytes");
-    place.server.delete(&format!("/sessions/{session}"));
+    let _ = tcp.read_to_end(&mut answer); // a reset after the close frame is accepted
+    assert_eq!(close_code(&answer), Some(1009), "not closed with 1009 after {sent} bytes");
+    fixture.server.delete(&format!("/sessions/{session}"));
     Verdict::Holds
 }
 
-/// As a guest: the local user has no rate limit.
-fn tiny_messages(_: &Place) -> Verdict {
-    // A rate that an emulated machine can pass too.
+/// A guest sends a flood of messages. The local user has no rate limit.
+fn tiny_messages(_: &Fixture) -> Verdict {
+    // Even an emulated machine can exceed this rate.
     let server = Server::start_with(&["--messages-per-s", "100"]);
     let origin = ("origin", "https://elsewhere.example");
     let body = json!({"runtime": "bash", "code": "sleep 60"}).to_string();
@@ -295,9 +310,9 @@ fn tiny_messages(_: &Place) -> Verdict {
     let session = id(&made.json());
     let path = format!("/sessions/{session}/stream");
     let mut stream = Stream::try_connect(server.address(), &path, &[origin]).expect("a guest's own session");
-    let until = Instant::now() + ms(20_000);
+    let deadline = Instant::now() + ms(20_000);
     let mut sent = 0;
-    'flood: while sent < 1_000_000 && Instant::now() < until {
+    'flood: while sent < 1_000_000 && Instant::now() < deadline {
         for _ in 0..500 {
             if stream.try_send(&json!({"msgtype": "ping"})).is_err() {
                 break 'flood;
@@ -310,22 +325,23 @@ fn tiny_messages(_: &Place) -> Verdict {
             }
         }
     }
-    assert_eq!(stream.close_code(), Some(1008), "closed otherwise, or not at all, after {sent} messages");
+    assert_eq!(stream.close_code(), Some(1008), "not closed with 1008 after {sent} messages");
     server.delete(&format!("/sessions/{session}"));
     Verdict::Holds
 }
 
-/// Sends `bytes` one at a time and slowly; how long until the server closes, at most `patience`.
-fn dribble(server: &Server, head: &[u8], patience: Duration) -> Option<Duration> {
+/// Sends `head`, and then one byte per second. Returns the time until the server closes the
+/// connection, or `None` if it is open after `timeout`.
+fn send_slowly(server: &Server, head: &[u8], timeout: Duration) -> Option<Duration> {
     let mut tcp = TcpStream::connect(server.address()).expect("the server listens");
     tcp.set_read_timeout(Some(Duration::from_secs(1))).expect("a positive duration");
     tcp.write_all(head).expect("the connection is open");
     let began = Instant::now();
     let mut bytes = [0; 1024];
-    while began.elapsed() < patience {
+    while began.elapsed() < timeout {
         match tcp.read(&mut bytes) {
             Ok(0) => return Some(began.elapsed()),
-            Ok(_) => {} // a 408 may come first
+            Ok(_) => {} // a response with status 408 may come first
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 if tcp.write_all(b"x").is_err() {
                     return Some(began.elapsed());
@@ -337,33 +353,39 @@ fn dribble(server: &Server, head: &[u8], patience: Duration) -> Option<Duration>
     None
 }
 
+/// The verdict for connections that the server must close. Panics if they stay open.
 fn closed(after: Option<Duration>, what: &str) -> Verdict {
-    let after = after.unwrap_or_else(|| panic!("{what} are not closed"));
+    let after = after.unwrap_or_else(|| panic!("{what}: not closed"));
     Verdict::HoldsWith(format!("{what}: closed after {} s", after.as_secs()))
 }
 
-fn slow_headers(place: &Place) -> Verdict {
+/// A client sends its headers slowly.
+fn slow_headers(fixture: &Fixture) -> Verdict {
     let head = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ";
-    closed(dribble(&place.server, head, Duration::from_millis(SLOW_REQUEST_MS)), "slow headers")
+    closed(send_slowly(&fixture.server, head, Duration::from_millis(SLOW_REQUEST_TIMEOUT_MS)), "slow headers")
 }
 
-fn slow_body(place: &Place) -> Verdict {
+/// A client sends its body slowly.
+fn slow_body(fixture: &Fixture) -> Verdict {
     let head = format!(
         "POST /sessions HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{{",
-        place.server.address()
+        fixture.server.address()
     );
-    closed(dribble(&place.server, head.as_bytes(), Duration::from_millis(SLOW_REQUEST_MS)), "slow bodies")
+    closed(
+        send_slowly(&fixture.server, head.as_bytes(), Duration::from_millis(SLOW_REQUEST_TIMEOUT_MS)),
+        "slow bodies",
+    )
 }
 
-/// A client that has gone without a word: nothing of it ever answers a ping.
-fn half_open(place: &Place) -> Verdict {
-    let session = place.server.create_id("bash", "sleep 600");
-    let mut tcp = bare_socket(&place.server, &format!("/sessions/{session}/stream"));
+/// A client vanishes without closing its websocket, so that it answers no ping.
+fn half_open(fixture: &Fixture) -> Verdict {
+    let session = fixture.server.create_id("bash", "sleep 600");
+    let mut tcp = raw_websocket(&fixture.server, &format!("/sessions/{session}/stream"));
     tcp.set_read_timeout(Some(Duration::from_secs(1))).expect("a positive duration");
     let began = Instant::now();
     let mut bytes = [0; 1024];
     let after = loop {
-        if began.elapsed() > Duration::from_millis(SILENT_SOCKET_MS) {
+        if began.elapsed() > Duration::from_millis(SILENT_SOCKET_TIMEOUT_MS) {
             break None;
         }
         match tcp.read(&mut bytes) {
@@ -372,11 +394,12 @@ fn half_open(place: &Place) -> Verdict {
             _ => {}
         }
     };
-    place.server.delete(&format!("/sessions/{session}"));
+    fixture.server.delete(&format!("/sessions/{session}"));
     closed(after, "half-open websockets")
 }
 
-fn sessions_for_ever(place: &Place) -> Verdict {
+/// An owner creates more sessions than the limit allows. The sessions that exist are not affected.
+fn sessions_for_ever(fixture: &Fixture) -> Verdict {
     let server = Server::start_with(&["--sessions-per-owner-max", "5", "--keep-ms", "3600000"]);
     let live: Vec<_> = (0..5).map(|_| server.create_id("bash", "echo up; read line; echo $line")).collect();
     for _ in 0..20 {
@@ -389,28 +412,30 @@ fn sessions_for_ever(place: &Place) -> Verdict {
         stream.send(&json!({"msgtype": "input", "data": "safe\n"}));
         assert_eq!(Run::collect(stream).stdout, "safe\n");
     }
-    let _ = place;
+    let _ = fixture;
     Verdict::Holds
 }
 
-fn deep_json(place: &Place) -> Verdict {
+/// Deeply nested and huge documents are refused.
+fn deep_json(fixture: &Fixture) -> Verdict {
     let json_type = [("content-type", "application/json")];
     for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("{\"env\":", "}")] {
         for depth in [10_000, 200_000] {
             let body = format!("{}1{}", open.repeat(depth), close.repeat(depth));
-            place.server.request("POST", "/sessions", &json_type, body.as_bytes()).problem(400);
+            fixture.server.request("POST", "/sessions", &json_type, body.as_bytes()).problem(400);
         }
     }
     let huge = format!(r#"{{"runtime":"python","code":"{}"}}"#, "x".repeat(16 << 20));
-    place.server.request("POST", "/sessions", &json_type, huge.as_bytes()).problem(413);
-    // Nor is the memory for many copies of one name.
+    fixture.server.request("POST", "/sessions", &json_type, huge.as_bytes()).problem(413);
+    // A document with many copies of one name is refused too.
     let names = format!("{{{}}}", vec!["\"runtime\":\"python\""; 100_000].join(","));
-    let answer = place.server.request("POST", "/sessions", &json_type, names.as_bytes());
+    let answer = fixture.server.request("POST", "/sessions", &json_type, names.as_bytes());
     assert!([400, 422].contains(&answer.status), "{}", answer.status);
     Verdict::Holds
 }
 
-fn unknown_ids(place: &Place) -> Verdict {
+/// Malformed and unknown session ids are refused.
+fn unknown_ids(fixture: &Fixture) -> Verdict {
     let unknown = "0123456789abcdef0123456789abcdef";
     let malformed = [
         "x",
@@ -426,7 +451,7 @@ fn unknown_ids(place: &Place) -> Verdict {
     ];
     for id in malformed.into_iter().chain([unknown]) {
         for (method, path) in [("GET", ""), ("DELETE", ""), ("GET", "/stream")] {
-            let answer = place.server.request(method, &format!("/sessions/{id}{path}"), &[], &[]);
+            let answer = fixture.server.request(method, &format!("/sessions/{id}{path}"), &[], &[]);
             assert!([400, 404, 414].contains(&answer.status), "{method} {id}{path}: {}", answer.status);
         }
     }

@@ -1,14 +1,15 @@
-//! Rows about the kernel's interface.
+//! Rows about the interface of the kernel.
 
 use serde_json::json;
 
 use crate::{
+    attack::{Attack, Method, Verdict, attack},
     common::{Run, id},
-    suite::{Attack, Place, Verdict, Way, assert_held, attack, scale},
+    fixture::{Fixture, assert_held, time_scale},
 };
 
 pub fn attacks() -> Vec<Attack> {
-    use Way::{Check, Program, Python};
+    use Method::{Check, Program, Python};
     vec![
         attack(
             11,
@@ -31,24 +32,25 @@ pub fn attacks() -> Vec<Attack> {
     ]
 }
 
-/// The limits still fire, and others live.
-fn signals(place: &Place) -> Verdict {
+/// A program sends signals to every process that it can name. Its time limit is still enforced,
+/// and another session is not affected.
+fn signals(fixture: &Fixture) -> Verdict {
     let other =
-        id(&place.server.create(&json!({"runtime": "bash", "code": "echo up; read line; echo $line"})));
-    let mut stream = place.server.stream(&other, "");
+        id(&fixture.server.create(&json!({"runtime": "bash", "code": "echo up; read line; echo $line"})));
+    let mut stream = fixture.server.stream(&other, "");
     stream.read_until("up");
-    let timeout = json!({"timeout": 2000 * scale()});
-    let (run, session) = place.run("python", include_str!("programs/r17_signals.py"), timeout);
+    let timeout = json!({"timeout": 2000 * time_scale()});
+    let (run, session) = fixture.run("python", include_str!("programs/r17_signals.py"), timeout);
     assert_eq!((&*run.stdout, &session["outcome"]), ("alive\n", &json!("timeout")), "{run:?}");
     stream.send(&json!({"msgtype": "input", "data": "well\n"}));
     assert_eq!(Run::collect(stream).stdout, "well\n");
     Verdict::Holds
 }
 
-/// Where the machine pipes core dumps to a handler of its own, none is started. The virtual machine has such a handler,
-/// which leaves a file.
-fn core_dumps(place: &Place) -> Verdict {
-    assert_held(&place.run("python", include_str!("programs/r33_core.py"), json!({})).0);
+/// A crash writes no core dump, and starts no handler that the machine pipes core dumps to. The
+/// virtual machine has such a handler, which leaves a file when it is started.
+fn core_dumps(fixture: &Fixture) -> Verdict {
+    assert_held(&fixture.run("python", include_str!("programs/r33_core.py"), json!({})).0);
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").expect("a pattern");
     if pattern.starts_with("|/core-handler") {
         assert!(!std::path::Path::new("/core-was-handled").exists(), "the machine's handler was started");

@@ -1,46 +1,61 @@
-//! The attack suite: one small program, or fault, for each row of the table of known attacks, run against the real
-//! binary, and some beyond it.
+//! The attack suite: a small program or a fault for each row of the table of known attacks, and
+//! for some additional rows, run against the real binary.
 //!
 //! ```text
-//! attacks                              all rows, and a table
-//! attacks run COLUMN FILE [ROW…]       all rows or some, into a file
-//! attacks table FILE…                  the table of such files, a column each; fails where a row fails or is missing
-//! attacks self-check                   takes out one isolation step at a time: the rows that rest on it must fail
+//! attacks                           runs all rows and prints the table
+//! attacks run COLUMN FILE [ROW…]    runs all or some rows and writes their outcomes to a file
+//! attacks table FILE…               prints these files as a table; fails if a row fails or is absent
+//! attacks self-check                removes one isolation step at a time; its rows must then fail
 //! ```
 //!
-//! A row is made of [`Attack`]s. A program prints what should not have happened, and at its end `held`; what it must see is
-//! written in it. A check looks from outside. Rows without a subject say why.
+//! A row has one or more [`attack::Attack`]s. A program prints each thing that should not have
+//! happened, and `held` at its end. A check looks from outside. Rows that do not apply say why.
+//!
+//! | module | content |
+//! | --- | --- |
+//! | `attack` | one attack, and how it can end |
+//! | `fixture` | the server that is attacked, and what the attacks share |
+//! | `files`, `network`, `kernel`, `resources` | attacks by programs, by subject |
+//! | `http`, `crash`, `additional` | attacks on the server, crashes, additional attacks |
+//! | `rows` | the list of all attacks |
+//! | `runner` | runs attacks and collects their outcomes |
+//! | `table` | the table of the outcomes |
+//! | `self_check` | shows that the suite can fail |
+//! | `machine` | processes, files and memory, as seen from outside |
 
 #[path = "../common/mod.rs"]
-#[allow(dead_code)] // the other black-box tests use the rest
+#[allow(dead_code)] // the other black-box tests use all of it
 mod common;
 
-mod beyond;
+mod additional;
+mod attack;
 mod crash;
 mod files;
+mod fixture;
 mod http;
 mod kernel;
 mod machine;
 mod network;
 mod resources;
+mod rows;
+mod runner;
 mod self_check;
-mod suite;
 mod table;
 
 use std::process::ExitCode;
 
-use suite::Column;
+use fixture::Column;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match &*words {
         [] => {
-            let results = suite::run(&Column::here(), &[]);
+            let results = runner::run(&Column::here(), &[]);
             table::print(&[results])
         }
         ["run", column, file, rows @ ..] => {
-            let results = suite::run(&Column::named(column), rows);
+            let results = runner::run(&Column::named(column), rows);
             table::write(&results, file);
             ExitCode::SUCCESS
         }
@@ -49,7 +64,7 @@ fn main() -> ExitCode {
         }
         ["self-check"] => self_check::run(),
         _ => {
-            eprintln!("attacks: what is {words:?}? See the top of tests/attacks/main.rs.");
+            eprintln!("attacks: unknown arguments {words:?}; see the top of tests/attacks/main.rs");
             ExitCode::from(2)
         }
     }

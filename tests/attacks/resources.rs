@@ -1,21 +1,23 @@
-//! Rows about what a program may use up.
+//! Rows about the resources that a program may use.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::{
+    attack::{Attack, Method, Verdict, attack},
     common::{Run, Server, eventually, id},
+    fixture::{Fixture, assert_held, ms, request, time_scale},
     machine::{assert_gone, mark, peak_kib, processes, supervisor},
-    suite::{Attack, Place, Verdict, Way, assert_held, attack, ms, request, scale},
 };
 
 const MIB: u64 = 1 << 20;
-/// What a supervisor may have in memory whatever its program does, in KiB: its program's pages are not among them.
-const SUPERVISOR_KIB: u64 = 40 * 1024;
+/// The limit of a supervisor's memory in KiB, whatever its program does. The program's pages do
+/// not count.
+const SUPERVISOR_MAX_KIB: u64 = 40 * 1024;
 
 pub fn attacks() -> Vec<Attack> {
-    use Way::{Alone, Check, Python};
+    use Method::{Check, CheckAlone, Python};
     vec![
         attack(21, "fork bomb", Check(fork_bomb)),
         attack(22, "fork and setsid, the parent exits", Check(survivors)),
@@ -27,7 +29,7 @@ pub fn attacks() -> Vec<Attack> {
         attack(26, "a million empty files", Python(include_str!("programs/r26_inodes.py"))),
         attack(27, "output flood", Check(output_flood)),
         attack(28, "flood while the client never reads", Check(unread_flood)),
-        attack(29, "CPU loops beside a neighbour", Alone(cpu_loops)),
+        attack(29, "CPU loops beside a neighbour", CheckAlone(cpu_loops)),
         attack(30, "deaf to signals, mute", Check(stubborn)),
         attack(31, "limits that make no sense", Check(limits)),
         attack(32, "descriptors, threads, arguments, depth", Check(exhaust)),
@@ -37,61 +39,66 @@ pub fn attacks() -> Vec<Attack> {
     ]
 }
 
-fn assert_hello(place: &Place) -> Duration {
+/// Asserts that a small program of another session works. Returns its time.
+fn assert_hello(fixture: &Fixture) -> Duration {
     let began = Instant::now();
-    let run = place.server.run_code("bash", "echo hello");
-    assert_eq!((&*run.stdout, run.exitstatus), ("hello\n", 0), "a neighbour: {run:?}");
+    let run = fixture.server.run_code("bash", "echo hello");
+    assert_eq!((&*run.stdout, run.exitstatus), ("hello\n", 0), "another session fails: {run:?}");
     began.elapsed()
 }
 
-fn fork_bomb(place: &Place) -> Verdict {
+/// A fork bomb reaches its process limit, and other sessions run meanwhile.
+fn fork_bomb(fixture: &Fixture) -> Verdict {
     let fields = json!({"args": ["40"], "limits": {"processes": 40, "cpu_ms": 20_000}});
-    let session = place.start("c", include_str!("programs/r21_fork_bomb.c"), fields);
-    let mut stream = place.server.stream(&id(&session), "");
+    let session = fixture.start("c", include_str!("programs/r21_fork_bomb.c"), fields);
+    let mut stream = fixture.server.stream(&id(&session), "");
     assert_eq!(stream.read_until("bounded"), "bounded\n");
     for _ in 0..5 {
-        assert_hello(place);
+        assert_hello(fixture);
     }
-    assert_eq!(place.server.delete(&format!("/sessions/{}", id(&session))).status, 204);
-    place.bounded(&session_document(place, &session))
+    assert_eq!(fixture.server.delete(&format!("/sessions/{}", id(&session))).status, 204);
+    fixture.bounded(&new_document(fixture))
 }
 
-/// A session's `degraded`, which stands in its document once it runs; a session just forgotten is asked by a fresh one.
-fn session_document(place: &Place, _: &serde_json::Value) -> serde_json::Value {
-    place.run("bash", "true", json!({})).1
+/// The document of a new session that has run, for its field `degraded`.
+fn new_document(fixture: &Fixture) -> serde_json::Value {
+    fixture.run("bash", "true", json!({})).1
 }
 
-fn survivors(place: &Place) -> Verdict {
+/// Processes in sessions of their own are killed when their parent exits.
+fn survivors(fixture: &Fixture) -> Verdict {
     let mark = mark();
     let code = include_str!("programs/r22_survivors.c");
-    let (run, _) = place.run("c", code, json!({"args": ["exit", "20", mark]}));
+    let (run, _) = fixture.run("c", code, json!({"args": ["exit", "20", mark]}));
     assert_eq!((&*run.stdout, run.exitstatus), ("ready 20\n", 0), "{run:?}");
     assert_gone(&mark, ms(1000));
     Verdict::Holds
 }
 
-fn runaways(place: &Place) -> Verdict {
+/// Processes that fork while they are being killed are killed too.
+fn runaways(fixture: &Fixture) -> Verdict {
     let mark = mark();
     let fields = json!({"args": [mark], "limits": {"cpu_ms": 60_000}});
-    let session = place.start("c", include_str!("programs/r23_runaways.c"), fields);
-    place.server.stream(&id(&session), "").read_until("ready");
-    eventually("they run", || (!processes(&mark).is_empty()).then_some(()));
-    assert_eq!(place.server.delete(&format!("/sessions/{}", id(&session))).status, 204);
+    let session = fixture.start("c", include_str!("programs/r23_runaways.c"), fields);
+    fixture.server.stream(&id(&session), "").read_until("ready");
+    eventually("the processes run", || (!processes(&mark).is_empty()).then_some(()));
+    assert_eq!(fixture.server.delete(&format!("/sessions/{}", id(&session))).status, 204);
     assert_gone(&mark, Duration::ZERO);
     Verdict::Holds
 }
 
-fn memory(place: &Place) -> Verdict {
+/// A process touches ten times its memory limit.
+fn memory(fixture: &Fixture) -> Verdict {
     let limit = 48 * MIB;
     let code = include_str!("programs/r24_memory.py");
     for extra in [&[][..], &["shared"]] {
         let mut args = vec![limit.to_string()];
         args.extend(extra.iter().map(|word| (*word).to_owned()));
         let (run, session) =
-            place.run("python", code, json!({"args": args, "limits": {"memory_bytes": limit}}));
+            fixture.run("python", code, json!({"args": args, "limits": {"memory_bytes": limit}}));
         assert_eq!(run.stdout, "start\n", "{run:?}");
         assert_ne!(session["outcome"], "lost");
-        if place.column.has_cgroups() {
+        if fixture.column.has_cgroups() {
             assert_eq!((run.exitstatus, run.reason.as_deref()), (137, Some("memory")), "{run:?}");
             let peak = session["usage"]["memory_peak_bytes"].as_u64().expect("a peak");
             assert!(peak <= limit, "{peak}");
@@ -102,45 +109,49 @@ fn memory(place: &Place) -> Verdict {
             );
         }
     }
-    place.bounded(&session_document(place, &json!(null)))
+    fixture.bounded(&new_document(fixture))
 }
 
-fn family(place: &Place) -> Verdict {
+/// Several processes exceed the memory limit together.
+fn family(fixture: &Fixture) -> Verdict {
     let limit = 64 * MIB;
     let fields = json!({
-        "args": [limit.to_string()], "limits": {"memory_bytes": limit}, "timeout": 10_000 * scale(),
+        "args": [limit.to_string()], "limits": {"memory_bytes": limit}, "timeout": 10_000 * time_scale(),
     });
-    let (run, _) = place.run("python", include_str!("programs/r24_family.py"), fields);
+    let (run, _) = fixture.run("python", include_str!("programs/r24_family.py"), fields);
     assert_eq!((run.exitstatus, run.reason.as_deref()), (137, Some("memory")), "{run:?}");
-    place.bounded(&session_document(place, &json!(null)))
+    fixture.bounded(&new_document(fixture))
 }
 
-fn disk(place: &Place) -> Verdict {
+/// A program fills its folders up to the disk limit.
+fn disk(fixture: &Fixture) -> Verdict {
     let limit = 8 * MIB;
     let fields = json!({"limits": {"disk_bytes": limit}, "env": {"LIMIT": limit.to_string()}});
-    assert_held(&place.run("python", include_str!("programs/r25_disk.py"), fields).0);
+    assert_held(&fixture.run("python", include_str!("programs/r25_disk.py"), fields).0);
     Verdict::Holds
 }
 
-fn memfd(place: &Place) -> Verdict {
-    let fields = json!({"limits": {"memory_bytes": 64 * MIB}, "timeout": 20_000 * scale()});
-    let (run, session) = place.run("python", include_str!("programs/r25_memfd.py"), fields);
+/// A program fills memory with files that have no name.
+fn memfd(fixture: &Fixture) -> Verdict {
+    let fields = json!({"limits": {"memory_bytes": 64 * MIB}, "timeout": 20_000 * time_scale()});
+    let (run, session) = fixture.run("python", include_str!("programs/r25_memfd.py"), fields);
     let is_refused = run.stderr.contains("Error") && session["outcome"] == "exited";
     assert!(run.stdout.is_empty() && (session["outcome"] == "memory" || is_refused), "{run:?} {session}");
     Verdict::Holds
 }
 
-fn output_flood(place: &Place) -> Verdict {
+/// A flood of output ends at the output limit, and the supervisor's memory stays small.
+fn output_flood(fixture: &Fixture) -> Verdict {
     for code in [
         "while True: print('x' * 99)",
         "import os\nwhile True: os.write(1, b'x' * 65536)",
         "import os\nwhile True: os.write(2, b'\\xff\\n')",
     ] {
         let fields = json!({"limits": {"output_bytes": 2 * MIB}});
-        let session = place.start("python", code, fields);
-        let pid = supervisor(&place.server, &id(&session));
-        let stream = place.server.stream(&id(&session), "");
-        let watcher = std::thread::spawn(move || {
+        let session = fixture.start("python", code, fields);
+        let pid = supervisor(&fixture.server, &id(&session));
+        let stream = fixture.server.stream(&id(&session), "");
+        let sampler = std::thread::spawn(move || {
             let mut peak = 0;
             while let Some(kib) = peak_kib(pid) {
                 peak = kib;
@@ -150,47 +161,49 @@ fn output_flood(place: &Place) -> Verdict {
         });
         let run = Run::collect(stream);
         assert_eq!((run.exitstatus, run.reason.as_deref()), (137, Some("output")), "{code}");
-        let peak = watcher.join().expect("it only looks");
-        assert!(peak < SUPERVISOR_KIB, "the supervisor had {peak} KiB");
+        let peak = sampler.join().expect("the sampler does not panic");
+        assert!(peak < SUPERVISOR_MAX_KIB, "the supervisor had {peak} KiB");
     }
     Verdict::Holds
 }
 
-fn unread_flood(place: &Place) -> Verdict {
-    let session = place.start("python", "import os\nwhile True: os.write(1, b'x' * 65536)", json!({}));
+/// A flood of output ends although no client reads it, and other sessions run afterwards.
+fn unread_flood(fixture: &Fixture) -> Verdict {
+    let session = fixture.start("python", "import os\nwhile True: os.write(1, b'x' * 65536)", json!({}));
     let path = format!("/sessions/{}", id(&session));
-    let unread: Vec<_> = (0..3).map(|_| place.server.stream(&id(&session), "")).collect();
+    let unread: Vec<_> = (0..3).map(|_| fixture.server.stream(&id(&session), "")).collect();
     let ended = eventually("the flood ends", || {
-        let session = place.server.get(&path).json();
+        let session = fixture.server.get(&path).json();
         (session["state"] == "ended").then_some(session)
     });
     assert_eq!(ended["outcome"], "output");
-    assert_hello(place);
+    assert_hello(fixture);
     drop(unread);
     Verdict::Holds
 }
 
-fn cpu_loops(place: &Place) -> Verdict {
+/// Another session answers in time beside 128 processes that compute.
+fn cpu_loops(fixture: &Fixture) -> Verdict {
     let loops: Vec<_> = (0..4)
         .map(|_| {
             let code = "import os\nfor _ in range(5): os.fork()\nprint('up', flush=True)\nwhile True: pass";
             let fields = json!({"limits": {"cpu_ms": 60_000, "processes": 300}});
-            id(&place.start("python", code, fields))
+            id(&fixture.start("python", code, fields))
         })
         .collect();
     for id in &loops {
-        place.server.stream(id, "").read_until("up");
+        fixture.server.stream(id, "").read_until("up");
     }
-    let mut times: Vec<_> = (0..25).map(|_| assert_hello(place)).collect();
+    let mut times: Vec<_> = (0..25).map(|_| assert_hello(fixture)).collect();
     times.sort();
     for id in &loops {
-        assert_eq!(place.server.delete(&format!("/sessions/{id}")).status, 204);
+        assert_eq!(fixture.server.delete(&format!("/sessions/{id}")).status, 204);
     }
     let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
-    assert!(worst < ms(2500), "a neighbour took {worst:?}");
-    match place.bounded(&session_document(place, &json!(null))) {
+    assert!(worst < ms(2500), "another session took {worst:?}");
+    match fixture.bounded(&new_document(fixture)) {
         Verdict::Holds => Verdict::HoldsWith(format!(
-            "a neighbour's hello beside 4 x 32 loops: median {} ms, worst of 25 {} ms",
+            "hello of another session beside 4 x 32 loops: median {} ms, worst of 25 {} ms",
             median.as_millis(),
             worst.as_millis()
         )),
@@ -198,11 +211,12 @@ fn cpu_loops(place: &Place) -> Verdict {
     }
 }
 
-fn stubborn(place: &Place) -> Verdict {
-    let timeout = 1500 * scale();
+/// A program that ignores all signals is killed at its time limit.
+fn stubborn(fixture: &Fixture) -> Verdict {
+    let timeout = 1500 * time_scale();
     let began = Instant::now();
     let (run, session) =
-        place.run("python", include_str!("programs/r30_stubborn.py"), json!({"timeout": timeout}));
+        fixture.run("python", include_str!("programs/r30_stubborn.py"), json!({"timeout": timeout}));
     assert_eq!(
         (&*run.stdout, run.exitstatus, &session["outcome"]),
         ("deaf\n", 124, &json!("timeout")),
@@ -212,8 +226,9 @@ fn stubborn(place: &Place) -> Verdict {
     Verdict::Holds
 }
 
-fn limits(place: &Place) -> Verdict {
-    let senseless = [
+/// Limits that are not positive integers in range are refused.
+fn limits(fixture: &Fixture) -> Verdict {
+    let invalid = [
         "0",
         "-1",
         "18014398509481984",
@@ -226,15 +241,15 @@ fn limits(place: &Place) -> Verdict {
         "[]",
         "{}",
     ];
-    for value in senseless {
+    for value in invalid {
         for field in ["timeout", "cpu_ms", "memory_bytes", "processes", "output_bytes", "disk_bytes"] {
             let body = match field {
                 "timeout" => format!(r#"{{"runtime":"python","code":"","timeout":{value}}}"#),
                 _ => format!(r#"{{"runtime":"python","code":"","limits":{{"{field}":{value}}}}}"#),
             };
             let headers = [("content-type", "application/json")];
-            let answer = place.server.request("POST", "/sessions", &headers, body.as_bytes());
-            // A number that JSON cannot hold is no JSON.
+            let answer = fixture.server.request("POST", "/sessions", &headers, body.as_bytes());
+            // A number that is out of JSON's range may be refused as malformed JSON.
             let expected: &[u16] = if value == "1e400" { &[400, 422] } else { &[422] };
             assert!(
                 expected.contains(&answer.status),
@@ -246,33 +261,36 @@ fn limits(place: &Place) -> Verdict {
     }
     let bare = br#"{"runtime":"python","code":"","timeout":NaN}"#;
     let headers = [("content-type", "application/json")];
-    place.server.request("POST", "/sessions", &headers, bare).problem(400);
+    fixture.server.request("POST", "/sessions", &headers, bare).problem(400);
     Verdict::Holds
 }
 
-fn exhaust(place: &Place) -> Verdict {
-    let (run, _) = place.run("python", include_str!("programs/r32_exhaust.py"), json!({}));
+/// Descriptors, threads, arguments and nested folders are limited.
+fn exhaust(fixture: &Fixture) -> Verdict {
+    let (run, _) = fixture.run("python", include_str!("programs/r32_exhaust.py"), json!({}));
     assert_held(&run);
-    assert_hello(place);
+    assert_hello(fixture);
     Verdict::Holds
 }
 
-fn process_limits(place: &Place) -> Verdict {
+/// Sessions at their process limits do not keep another session from forking.
+fn process_limits(fixture: &Fixture) -> Verdict {
     let code = "import os, time\ntry:\n    while True:\n        if os.fork() == 0: time.sleep(60)\nexcept OSError: print('full', flush=True)\ntime.sleep(60)";
-    let sessions: Vec<_> = (0..3).map(|_| id(&place.start("python", code, json!({})))).collect();
+    let sessions: Vec<_> = (0..3).map(|_| id(&fixture.start("python", code, json!({})))).collect();
     for id in &sessions {
-        place.server.stream(id, "").read_until("full");
+        fixture.server.stream(id, "").read_until("full");
     }
-    let run = place.server.run_code("bash", "for n in $(seq 30); do sleep 0.5 & done; wait; echo forked");
+    let run = fixture.server.run_code("bash", "for n in $(seq 30); do sleep 0.5 & done; wait; echo forked");
     assert_eq!((&*run.stdout, &*run.stderr), ("forked\n", ""));
     for id in sessions {
-        place.server.delete(&format!("/sessions/{id}"));
+        fixture.server.delete(&format!("/sessions/{id}"));
     }
     Verdict::Holds
 }
 
-/// With room for one session at a time, each takes the place of one that left survivors.
-fn reuse(place: &Place) -> Verdict {
+/// Only one session runs at a time, so each reuses the slot of a session that left processes
+/// behind.
+fn reuse(fixture: &Fixture) -> Verdict {
     let server = Server::start_with(&["--sessions-running-max", "1"]);
     let code = "import os, sys, time\nprint(sorted(int(p) for p in os.listdir('/proc') if p.isdigit()) == [1, os.getpid()], flush=True)\n\
                 for _ in range(10):\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(60)\n";
@@ -281,23 +299,25 @@ fn reuse(place: &Place) -> Verdict {
         (0..20).map(|_| id(&server.create(&request("python", code, json!({"args": [mark]}))))).collect();
     for (n, id) in ids.iter().enumerate() {
         let run = Run::collect(server.stream(id, ""));
-        assert_eq!(run.stdout, "True\n", "session {n} found another's processes");
-        // Its end is told when all of it is dead: nobody with its number is alive, but those of the next may be.
+        assert_eq!(run.stdout, "True\n", "session {n} found processes of another session");
+        // The end is reported once all processes of the session are gone. Those of the next
+        // session may run already.
         assert!(processes(&mark).len() <= 12, "{n}");
     }
     assert_gone(&mark, Duration::ZERO);
-    let _ = place;
+    let _ = fixture;
     Verdict::Holds
 }
 
-fn long_line(place: &Place) -> Verdict {
+/// A line of 10 MB arrives complete, and the supervisor's memory stays small.
+fn long_line(fixture: &Fixture) -> Verdict {
     let session =
-        place.start("python", "import sys, time\nprint('x' * 10_000_000)\nsys.stdin.readline()", json!({}));
-    let mut stream = place.server.stream(&id(&session), "");
+        fixture.start("python", "import sys, time\nprint('x' * 10_000_000)\nsys.stdin.readline()", json!({}));
+    let mut stream = fixture.server.stream(&id(&session), "");
     let all = stream.read_until("\n");
     assert_eq!(all.len(), 10_000_001);
-    let peak = peak_kib(supervisor(&place.server, &id(&session))).expect("the supervisor lives");
-    assert!(peak < SUPERVISOR_KIB, "the supervisor had {peak} KiB");
+    let peak = peak_kib(supervisor(&fixture.server, &id(&session))).expect("the supervisor runs");
+    assert!(peak < SUPERVISOR_MAX_KIB, "the supervisor had {peak} KiB");
     stream.send(&json!({"msgtype": "input", "data": "\n"}));
     stream.rest();
     Verdict::Holds

@@ -1,12 +1,14 @@
-//! Shows that the suite can fail: with an isolation step taken out, the rows that rest on it do.
+//! Shows that the suite can fail: without an isolation step, the rows that depend on it must fail.
 //!
-//! The switch exists in debug builds alone; against a release binary the same rows must hold all the same.
+//! Only debug builds have the switch that removes a step. With a release binary the rows must
+//! hold.
 
 use std::process::ExitCode;
 
-use crate::suite::{self, Column};
+use crate::{attack::ADDITIONAL, fixture::Column, runner};
 
-/// A step, or several that stand in for each other, and the rows that must fail without.
+/// Isolation steps, and the rows that must fail without them. Some names stand for several steps
+/// that back each other up.
 const STEPS: [(&str, &[&str]); 10] = [
     ("seccomp", &["12", "13", "14", "15"]),
     ("landlock", &["+4"]),
@@ -20,22 +22,22 @@ const STEPS: [(&str, &[&str]); 10] = [
     ("dumpable", &["10"]),
 ];
 
-/// Runs the rows of each step without it.
+/// Runs the rows of each step without that step. Returns the rows with a wrong outcome.
 pub fn run_steps(is_release: bool) -> Vec<String> {
     let column = Column::here();
     let mut wrong = vec![];
     for (step, rows) in STEPS {
         eprintln!("\nwithout {step}:");
         crate::common::set_server_environment(&[("LIVECODE_TEST_WITHOUT", step)]);
-        let results = suite::run(&column, rows);
+        let results = runner::run(&column, rows);
         if step == "ipc" {
-            // What was left was left on the machine itself.
+            // The program has left its IPC objects on the machine itself.
             let marks = ["-M", "0x4c43", "-S", "0x4c43", "-Q", "0x4c43"];
             let _ = std::process::Command::new("ipcrm").args(marks).output();
         }
         for row in rows {
             let number: u16 = row.trim_start_matches('+').parse().expect("a row's number");
-            let number = if row.starts_with('+') { number + crate::suite::BEYOND } else { number };
+            let number = if row.starts_with('+') { number + ADDITIONAL } else { number };
             let failed =
                 results.outcomes.iter().any(|outcome| outcome.row == number && outcome.word == "FAILS");
             if failed == is_release {
@@ -46,15 +48,15 @@ pub fn run_steps(is_release: bool) -> Vec<String> {
     wrong
 }
 
-/// With a debug build every one must fail; a release build knows no such switch, so every one must hold.
+/// Every row must fail with a debug build. It must hold with a release build, which has no switch.
 pub fn run() -> ExitCode {
     let is_release = std::env::var_os("LIVECODE_ATTACKS_RELEASE").is_some();
     let wrong = run_steps(is_release);
     let what = if is_release { "the release build ignores the switch" } else { "the suite can fail" };
     if wrong.is_empty() {
-        println!("\n{what}: {} steps taken out, one at a time", STEPS.len());
+        println!("\n{what}: {} steps removed, one at a time", STEPS.len());
         return ExitCode::SUCCESS;
     }
-    println!("\nnot shown that {what}:\n{}", wrong.join("\n"));
+    println!("\nit was not shown that {what}:\n{}", wrong.join("\n"));
     ExitCode::FAILURE
 }

@@ -1,21 +1,25 @@
-//! The table: a line a row, a column a way to run the server.
+//! The table of outcomes: a line for each row, and a column for each way to run the server.
 
 use std::{collections::BTreeSet, fs, process::ExitCode};
 
-use crate::suite::{Results, attacks, by_row, label};
+use crate::{
+    attack::label,
+    rows::attacks,
+    runner::{Results, by_row},
+};
 
-/// Keeps a column for a table of several.
+/// Writes the results of one column to a file.
 pub fn write(results: &Results, file: &str) {
     fs::write(file, serde_json::to_string(results).expect("plain data")).expect("a file that can be written");
 }
 
-/// Takes one up again.
+/// Reads the results of one column from a file.
 pub fn read(file: &str) -> Results {
     let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{file}: {error}"));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// Prints the table. Fails where a row fails, or was not run.
+/// Prints the table. The exit code is a failure if a row fails or was not run.
 pub fn print(columns: &[Results]) -> ExitCode {
     let all = attacks();
     let rows: BTreeSet<u16> = (1..=57).chain(all.iter().map(|attack| attack.row)).collect();
@@ -53,6 +57,6 @@ pub fn print(columns: &[Results]) -> ExitCode {
         println!("\nall {} rows hold, none was skipped", rows.len());
         return ExitCode::SUCCESS;
     }
-    println!("\n{} do not hold:\n{}", bad.len(), bad.join("\n"));
+    println!("\n{} rows do not hold:\n{}", bad.len(), bad.join("\n"));
     ExitCode::FAILURE
 }

@@ -1,4 +1,7 @@
-"""What the attacks in Python share. Each prints what should not have happened, and at its end "held"."""
+"""Helpers of the attacks in Python.
+
+Each attack prints what should not have happened, and "held" at its end.
+"""
 import ctypes
 import errno
 import os
@@ -6,7 +9,7 @@ import os
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 
-# x86_64
+# The numbers of system calls on x86_64.
 NUMBERS = dict(
     access=21, dup=32, ptrace=101, syslog=103, modify_ldt=154, pivot_root=155, adjtimex=159, chroot=161, acct=163,
     settimeofday=164, mount=165, umount2=166, swapon=167, swapoff=168, reboot=169, sethostname=170, iopl=172,
@@ -22,7 +25,7 @@ NUMBERS = dict(
 
 
 def call(name, *args):
-    """What the kernel answers to a system call: the name of the errno, or "done"."""
+    """Makes a system call. Returns the name of its errno, or "done" if it succeeded."""
     ctypes.set_errno(0)
     number = NUMBERS[name] if isinstance(name, str) else name
     args = [ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args]
@@ -32,7 +35,7 @@ def call(name, *args):
 
 
 def attempt(action, *args, **more):
-    """The name of the errno with which an action fails, or "done"."""
+    """Calls a function. Returns the name of its errno, or "done" if it succeeded."""
     try:
         action(*args, **more)
         return "done"
@@ -41,16 +44,17 @@ def attempt(action, *args, **more):
 
 
 def want(what, got, *allowed):
-    """Tells when something had another outcome than those allowed."""
+    """Prints a line if `got` is not one of the allowed results."""
     if got not in allowed:
         print(f"{what}: {got}, not {' or '.join(map(str, allowed))}")
 
 
 def refused(what, got, *besides):
-    """Tells when something was not refused."""
+    """Prints a line if `got` is not the errno of a refusal."""
     want(what, got, "EPERM", "EACCES", "ENOSYS", "EROFS", "ENOENT", *besides)
 
 
 def held():
+    """Ends an attack. The check passes if nothing was printed before."""
     print("held", flush=True)
     os._exit(0)

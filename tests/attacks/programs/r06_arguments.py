@@ -1,7 +1,8 @@
 import sys
 from attack import *
 
-# Sent along: newline, backslash, quotes, substitutions, globs. None may have been looked at by a shell.
+# The request has newlines, backslashes, quotes, substitutions and globs as arguments. No shell may
+# have interpreted them.
 sent = ["a b", "$(id)", "`id`", "\\", "\n", "'\"", "*", "--", "-c", "; id", "${HOME}", "~", ""]
 want("arguments", sys.argv[1:], sent)
 held()

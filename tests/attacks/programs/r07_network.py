@@ -1,7 +1,7 @@
 import json, os, socket, struct, sys
 from attack import *
 
-port = int(sys.argv[1])  # the server's own
+port = int(sys.argv[1])  # the port of the server
 away = ("ENETUNREACH", "ECONNREFUSED", "EADDRNOTAVAIL", "EHOSTUNREACH", "ETIMEDOUT", "EAFNOSUPPORT", "EINVAL")
 
 
@@ -28,7 +28,7 @@ try:
     print("resolved", socket.getaddrinfo("example.com", 80))
 except OSError:
     pass
-# Nothing but the loopback device, and no way to listen where another could hear.
+# There is only the loopback device, and no socket type that receives packets of others.
 want("interfaces", [name for _, name in socket.if_nameindex()], ["lo"])
 refused("raw", attempt(socket.socket, socket.AF_INET, socket.SOCK_RAW, 1))
 refused("packet", attempt(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, 3))

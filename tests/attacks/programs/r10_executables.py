@@ -1,14 +1,15 @@
 import os, sys
 from attack import *
 
-# What runs as process 1 is the server's own binary: whoever could write to it would own the machine.
+# Process 1 runs the server's own binary. A program that could write to it would control the
+# machine.
 for flags in (os.O_WRONLY, os.O_RDWR, os.O_RDONLY, os.O_PATH):
     refused(f"/proc/1/exe {flags:o}", attempt(os.open, "/proc/1/exe", flags))
 refused("readlink /proc/1/exe", attempt(os.readlink, "/proc/1/exe"))
 refused("/proc/1/map_files", attempt(os.listdir, "/proc/1/map_files"))
 for name in ("mem", "environ", "maps", "auxv", "stack", "syscall", "io", "personality"):
     refused(f"/proc/1/{name}", attempt(lambda: open(f"/proc/1/{name}", "rb").read(1)))
-# Neither is the interpreter, which others run too.
+# The interpreter cannot be written either, since other sessions run it too.
 for path in ("/proc/self/exe", sys.executable, "/usr/bin/env"):
     refused(f"write {path}", attempt(os.open, path, os.O_WRONLY), "ETXTBSY")
 by_path = os.open("/proc/self/exe", os.O_PATH)

@@ -7,13 +7,13 @@ def read(path):
         return file.read(4096)
 
 
-# What speaks of the machine's inside is empty or not there.
+# Files about the inside of the machine are empty or do not exist.
 for name in ("kcore", "keys", "key-users", "timer_list", "kallsyms", "interrupts", "kmsg", "sched_debug", "latency_stats", "kpagecount",
              "kpageflags", "kpagecgroup", "vmallocinfo", "slabinfo", "iomem", "modules", "timer_stats", "acpi/wakeup",
              "scsi/scsi", "mtrr", "config.gz", "vmcore", "1/stack", "self/stack"):
     try:
         got = read(f"/proc/{name}")
-        # /proc/iomem and /proc/modules show zeros instead of addresses to who has no capability.
+        # Without a capability /proc/iomem and /proc/modules show zeros instead of addresses.
         harmless = not got or (name in ("iomem", "modules") and b"ffffffff" not in got) or name in ("config.gz", "mtrr")
         if not harmless:
             print(f"read /proc/{name}: {got[:60]}")
@@ -24,7 +24,7 @@ for name in ("acpi", "scsi", "asound"):
         want(f"/proc/{name}", os.listdir(f"/proc/{name}"), [])
     except OSError:
         pass
-# What acts on the machine cannot be written.
+# Files that change the machine cannot be written.
 for name in ("sysrq-trigger", "sys/kernel/core_pattern", "sys/kernel/hostname", "sys/kernel/modprobe",
              "sys/vm/drop_caches", "sys/vm/overcommit_memory", "sys/fs/file-max", "sys/user/max_user_namespaces",
              "sys/net/ipv4/ip_forward", "sys/kernel/randomize_va_space", "sys/kernel/ns_last_pid",
@@ -36,12 +36,13 @@ for name in ("sysrq-trigger", "sys/kernel/core_pattern", "sys/kernel/hostname", 
         os.write(fd, b"0")
     got = attempt(write)
     if name == "sysrq-trigger":
-        want("write sysrq-trigger", got, "done", "EACCES", "EPERM", "ENOENT")  # /dev/null lies over it
+        # A write may succeed, since /dev/null is mounted over the file.
+        want("write sysrq-trigger", got, "done", "EACCES", "EPERM", "ENOENT")
         want("sysrq-trigger is a device", os.path.exists("/proc/sysrq-trigger")
              and os.stat("/proc/sysrq-trigger").st_rdev != os.stat("/dev/null").st_rdev, False)
         continue
     refused(f"write /proc/{name}", got, "EINVAL", "EIO", "EISDIR")
-# Lowering one's own place among those to be killed first is not for the program.
+# A program cannot protect itself from the OOM killer.
 def lower():
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("-1000")

@@ -6,7 +6,7 @@ NAMESPACES = dict(NEWNS=0x20000, NEWCGROUP=0x2000000, NEWUTS=0x4000000, NEWIPC=0
 for name, flag in NAMESPACES.items():
     want(f"unshare {name}", call("unshare", flag), "EPERM")
     want(f"clone {name}", call("clone", flag | 17, 0, 0, 0, 0), "EPERM")
-    # The upper half of the register must not hide a flag, nor others beside it.
+    # Bits in the upper half of the register, or other flags, must not hide a flag.
     want(f"clone {name} with more", call("clone", (1 << 40) | 0x800000 | flag | 17, 0, 0, 0, 0), "EPERM", "ENOSYS")
 want("unshare TIME", call("unshare", 0x80), "EPERM")
 want("clone3", call("clone3", ctypes.create_string_buffer(88), 88), "ENOSYS")
@@ -30,7 +30,7 @@ want("open_tree", call("open_tree", -100, b(b"/"), 1), "EPERM")
 want("move_mount", call("move_mount", -100, b(b"/usr"), -100, b(b"/tmp"), 0), "EPERM")
 want("mount_setattr", call("mount_setattr", -100, b(b"/"), 0, 0, 32), "EPERM")
 refused("open_tree_attr", call("open_tree_attr", -100, b(b"/"), 1, 0, 0))
-# What is mounted comes from nowhere and goes nowhere, and can be neither setuid nor a device.
+# Mounts propagate in no direction, and honour neither setuid bits nor device files.
 for line in open("/proc/self/mountinfo"):
     left, right = line.split(" - ")
     fields = left.split()

@@ -23,12 +23,13 @@ for name, *args in (
     ("set_mempolicy_home_node", 0, 0, 0, 0), ("cachestat", 0, buffer, buffer, 0),
 ):
     refused(name, call(name, *args))
-# Calls that nobody has invented yet, and those of the x32 interface.
+# System calls that do not exist yet, and those of the x32 interface.
 for number in list(range(463, 520)) + [600, 1000, 1 << 20]:
     want(f"call {number}", call(number, 0, 0, 0, 0, 0, 0), "ENOSYS")
 for number in (0, 1, 39, 56, 59, 101, 165, 272, 512, 520, 545):
     want(f"x32 call {number}", call(0x40000000 | number, 0, 0, 0, 0, 0), "ENOSYS")
-# Socket families and protocols, for which the kernel would load modules: vsock, alg, packet, xdp, bluetooth, can, tipc, rds, …
+# Socket families and protocols for which the kernel would load modules, such as vsock, alg,
+# packet, xdp, bluetooth, can, tipc and rds.
 usual = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 for family in range(1, 46):
     if family not in usual:

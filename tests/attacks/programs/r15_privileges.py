@@ -20,7 +20,8 @@ for became in (0, 1, 65534, 1001):
         args = (became,) if how in (os.setuid, os.setgid) else (became, became)
         refused(f"{how.__name__} {became}", attempt(how, *args), "EINVAL")
 refused("setgroups", attempt(os.setgroups, [0]))
-# Setuid binaries, the machine's and one's own, run as who started them.
+# Setuid binaries run as the user who starts them, whether they belong to the machine or to the
+# program.
 own_binary = "/tmp/own"
 with open("/usr/bin/env", "rb") as source, open(own_binary, "wb") as target:
     target.write(source.read())
@@ -45,7 +46,7 @@ for path in found:
     want(f"capabilities of {path}", int(became["CapPrm"], 16), 0)
     child.kill()
     child.wait()
-# Neither do file capabilities help: nobody here may set them.
+# File capabilities cannot be set.
 refused("file capability", attempt(os.setxattr, own_binary, "security.capability",
                                    bytes.fromhex("0100000200200000000000000000000000000000")), "ENOTSUP")
 held()

@@ -1,7 +1,8 @@
 import os, signal, time
 from attack import *
 
-# Stopping or killing whoever is above, or everybody, must neither end the sandbox's first process nor stop the clock.
+# Signals to init, to the parent and to all processes must neither end init nor prevent the time
+# limit.
 for number in range(1, 65):
     if number in (32, 33):
         continue
@@ -15,4 +16,4 @@ with open("/proc/1/stat") as file:
     want("init's state", file.read().rsplit(")", 1)[1].split()[0], "S", "R", "D")
 print("alive", flush=True)
 while True:
-    time.sleep(60)  # until the wall clock ends it
+    time.sleep(60)  # until the time limit ends the program

@@ -1,7 +1,7 @@
 import ctypes, fcntl, os, socket, time
 from attack import *
 
-# Leaves a mark everywhere where another might find it.
+# Leaves a mark in every place where another session might find it.
 open("/dev/shm/mark", "w").write("secret")
 open("/tmp/mark", "w").write("secret")
 libc.shmat.restype = ctypes.c_void_p

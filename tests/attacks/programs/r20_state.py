@@ -14,7 +14,8 @@ for path in ("/", "/dev", "/etc"):
         full = os.path.join(path, name)
         if os.path.islink(full):
             want(f"{full} leads out", os.path.realpath(full).startswith(("/usr/", "/proc/", "/dev/")), True)
-# Mountinfo tells the names of the folders behind the read-only windows, which lead nowhere in here.
+# /proc/self/mountinfo has the names of the folders behind the read-only mounts. These names do not
+# exist in the sandbox.
 for line in open("/proc/self/mountinfo"):
     root = line.split()[3]
     if not root.startswith(("/usr", "/dev", "/etc", "/code", "/tmp", "/sys", "/irq", "/bus", "/fs")) and root != "/":

@@ -1,4 +1,5 @@
-// A fork bomb: every process forks for ever. The first counts how many there are once forking fails.
+// A fork bomb: every process forks for ever. The first process counts the processes once fork(2)
+// fails.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,12 +20,12 @@ int main(int argc, char **argv) {
         }
         if (getpid() != first) { pause(); continue; }
         if (errno != EAGAIN) perror("fork");
-        // Children that were not given a processor yet have not counted themselves.
+        // Children that have not been scheduled yet have not counted themselves.
         for (int ms = 0; ms < 5000 && *(volatile int *)made < limit / 2; ms++) usleep(1000);
         if (*made > limit) printf("%d processes, not %d\n", *made, limit);
         if (*made < limit / 2) printf("only %d processes, not %d\n", *made, limit);
         puts("bounded");
         fflush(stdout);
-        for (;;) if (fork() == 0) pause(); // on it goes, until it is ended
+        for (;;) if (fork() == 0) pause(); // continues until the session is ended
     }
 }

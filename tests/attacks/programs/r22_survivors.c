@@ -1,5 +1,6 @@
-// Leaves N processes behind, each in a session of its own and deaf to what can be ignored, then says so; ends at once when
-// its first argument is "exit", else never.
+// Leaves N processes behind, each in a kernel session of its own and with every signal ignored
+// that can be, and prints their number. Exits at once if its first argument is "exit", and never
+// otherwise.
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

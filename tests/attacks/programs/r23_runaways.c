@@ -1,4 +1,5 @@
-// Runs away from whoever kills it: each process forks its successor, in a session of its own, and ends.
+// Escapes from being killed: each process forks a successor in a kernel session of its own, and
+// exits.
 #include <stdio.h>
 #include <unistd.h>
 

@@ -1,6 +1,6 @@
 import os, sys, time
 
-# Each process stays below the limit; together they pass it five times.
+# Each process stays below the limit. Together they use five times the limit.
 limit = int(sys.argv[1])
 for _ in range(8):
     if os.fork() == 0:

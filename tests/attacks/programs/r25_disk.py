@@ -25,7 +25,7 @@ def fill(path):
 
 for path in ("/code", "/tmp", "/dev/shm"):
     fill(path)
-# All three together have one size.
+# All three folders share one limit.
 total = 0
 for path in ("/code", "/tmp", "/dev/shm"):
     try:

@@ -1,9 +1,9 @@
 import os
 
-# Memory that no process has: files without a name, each filled and kept.
+# Fills memory that is mapped by no process: files without a name, all kept open.
 files = []
 for n in range(900):
-    fd = os.memfd_create(f"m{n}")  # an error where no cgroup would count it
+    fd = os.memfd_create(f"m{n}")  # fails if no cgroup would count it
     try:
         for _ in range(8):
             os.write(fd, b"x" * (1 << 20))

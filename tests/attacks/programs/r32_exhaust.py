@@ -47,7 +47,7 @@ while outcome == "done" and depth < 100_000:
         os.chdir(name)
         depth += 1
 want("depth", outcome, "ENOSPC", "ENAMETOOLONG", "EMLINK")
-# Pipes, as large as can be had; queued signals; timers; inotify; locked memory.
+# Pipes as large as possible, inotify instances, and locked memory.
 pipes = []
 try:
     import fcntl

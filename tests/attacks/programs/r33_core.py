@@ -1,7 +1,8 @@
 import ctypes, os, resource, signal
 from attack import *
 
-# One byte: too little for any dump, and the one value at which the kernel starts no handler that cores are piped to.
+# The limit is one byte. That is too small for any dump, and the only value at which the kernel
+# starts no handler that core dumps are piped to.
 want("limit", resource.getrlimit(resource.RLIMIT_CORE), (1, 1))
 for limit in ((0, 0), (0, 1), (resource.RLIM_INFINITY,) * 2):
     try:

@@ -1,6 +1,6 @@
 import os, time
 
-# Characters cut in the middle, bytes that are no text, and NUL.
+# Prints characters in several writes, bytes that are not text, and NUL.
 text = "€uro 👍 \0 end\n".encode()
 for byte in text:
     os.write(1, bytes([byte]))

@@ -1,4 +1,4 @@
-// Changes the file that it was compiled to, in every way, and looks for a way to where that is kept.
+// Changes its own executable file in every way, and looks for a way to the compile cache.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,14 +18,14 @@ static void broken(const char *what) {
 
 int main(int count, char **words) {
     (void)count;
-    // What an earlier session has done would show here.
+    // A change by an earlier session would show here.
     struct stat own;
     if (stat("/proc/self/exe", &own) || own.st_nlink != 1 || own.st_uid != getuid()) broken("not a file of its own");
     if (strcmp(mark, "as it was compiled")) broken("changed");
-    // It is no mount, which would be the file itself that others get.
+    // The file is not a mount, which would be the cached file itself.
     struct stat folder;
     if (stat("/tmp", &folder) || folder.st_dev != own.st_dev) broken("a file of another file system");
-    // Nobody passed a descriptor of what is kept.
+    // No descriptor of the cache was passed to the program.
     for (int fd = 4; fd < 1024; fd++)
         if (fcntl(fd, F_GETFD) != -1) broken("a descriptor too many");
 
@@ -36,12 +36,12 @@ int main(int count, char **words) {
     if ((file = open(words[0], O_RDWR | O_CREAT, 0755)) == -1) broken("create");
     if (write(file, "#!/bin/sh\necho evil\n", 20) != 20) broken("write");
     if (symlink("/etc/passwd", "/tmp/program.link")) broken("symlink");
-    // The file itself, by another process, when this one does not run from it any more.
+    // Another process writes to the file once this process has exited.
     if (fork() == 0) {
         if (setsid() == -1) _exit(1);
         execl("/bin/sh", "sh", "-c", "sleep 0.05; for i in 1 2 3; do echo evil > /tmp/moved && break; done; truncate -s 0 /tmp/second", NULL);
     }
-    // The pages that it runs from are its own.
+    // The pages of the running program are private.
     long page = sysconf(_SC_PAGESIZE);
     char *start = (char *)((unsigned long)mark & ~(unsigned long)(page - 1));
     if (mprotect(start, (size_t)page, PROT_READ | PROT_WRITE) == 0) memcpy((char *)mark, "EVIL", 4);

@@ -1,5 +1,5 @@
 import os
-# Without any descriptor left, and with its directory gone, a program is still only a program.
+# A program without descriptors and without its folder ends like any other.
 os.rmdir("/code/empty") if os.path.exists("/code/empty") else None
 for fd in range(64):
     try:

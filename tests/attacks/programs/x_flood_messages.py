@@ -1,5 +1,5 @@
 import os
-# One line that never ends, then a million short ones.
+# Sends either one endless line or short lines without end.
 fd = int(os.environ["LIVECODE_FD"])
 if os.environ["HOW"] == "line":
     while True:

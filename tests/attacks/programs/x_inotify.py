@@ -1,8 +1,8 @@
 import ctypes, os, select, struct, sys
 from attack import *
 
-# Watches its own root and the folder of the server's sockets: it sees nothing of the machine but what happens in /usr, whose
-# files are shared (documented, as for locks).
+# Watches its own folders. The only visible events of the machine are those in /usr, whose files
+# are shared. That is documented, as it is for file locks.
 fd = libc.inotify_init1(os.O_NONBLOCK)
 for path in (b"/", b"/proc", b"/dev", b"/tmp", b"/code", b"/etc"):
     libc.inotify_add_watch(fd, path, 0xfff)

@@ -1,10 +1,10 @@
 import ctypes, os, sys
 from attack import *
 
-# A program without a file is confined as any other.
+# A program that is executed from memory is confined like any other.
 fd = libc.memfd_create(b"x", 0)
 if fd < 0:
-    held()  # where memory is not limited by cgroup there are no such files
+    held()  # without a memory cgroup there are no memory files
 with open("/usr/bin/env", "rb") as source:
     os.write(fd, source.read())
 pid = os.fork()
@@ -22,7 +22,7 @@ if pid == 0:
 os.close(write)
 os.waitpid(pid, 0)
 want("its status", os.read(read, 4096).split(), [b"CapEff:", b"0000000000000000", b"NoNewPrivs:", b"1", b"Seccomp:", b"2"])
-# Writing to one's own memory changes no file that others map.
+# A write to the program's own memory does not change a file that other processes map.
 target = os.open("/usr/bin/env", os.O_RDONLY)
 import mmap
 mapped = mmap.mmap(target, 4096, mmap.MAP_PRIVATE, mmap.PROT_READ)

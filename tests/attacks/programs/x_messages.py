@@ -1,7 +1,7 @@
 import array, json, os, socket, sys
 from attack import *
 
-# Descriptors passed to the supervisor, thousands of them, and then an honest message.
+# Passes thousands of descriptors to the supervisor, and then sends a valid message.
 channel = socket.socket(fileno=int(os.environ["LIVECODE_FD"]))
 for n in range(200):
     fds = array.array("i", [0, 1, 2] * 80)

@@ -10,8 +10,8 @@ refused("real-time I/O", call(251, 1, 0, (1 << 13) | 0))
 import resource
 for kind in (resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO):
     want("rlimit", resource.getrlimit(kind)[1], 0)
-# Process 1 has the same user, so its priority and limits can be worsened. It does its work all the same: this run ends as
-# any other.
+# Process 1 has the same user, so the program can lower its priority and limits. Init still does
+# its work: this run ends like any other.
 attempt(os.setpriority, os.PRIO_PROCESS, 1, 19)
 attempt(os.sched_setaffinity, 1, {0})
 for kind in range(16):

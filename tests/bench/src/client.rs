@@ -1,5 +1,6 @@
-//! A client that costs little: one thread, blocking, HTTP/1.1 on a connection that is kept, and websockets. What a figure
-//! shows is to be the server's time, not the client's.
+//! A cheap client: one blocking thread, HTTP/1.1 on a connection that is kept alive, and
+//! websockets. It does little work of its own, so that a figure shows the server's time and not
+//! the client's.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -10,33 +11,34 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-/// How long any answer may take: for what is broken, not for what is slow.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Room for what arrives at once.
+/// Timeout of each read. It is far beyond any slow answer and ends a run whose server hangs.
+const READ_TIMEOUT: Duration = Duration::from_secs(120);
+/// Initial capacity of a websocket's read buffer, in bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Bytes from a socket, taken in as much as there is and given out as asked for.
-struct Incoming {
+/// A socket with a read buffer. Each read takes as many bytes as have arrived.
+struct BufferedInput {
     stream: TcpStream,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
 }
 
-impl Incoming {
-    fn connect(address: &str, room_bytes: usize) -> Result<Self> {
-        let stream = TcpStream::connect(address).with_context(|| format!("nobody listens on {address}"))?;
+impl BufferedInput {
+    fn connect(address: &str, capacity_bytes: usize) -> Result<Self> {
+        let stream = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, buffer: vec![0; room_bytes], start: 0, end: 0 })
+        stream.set_read_timeout(Some(READ_TIMEOUT))?;
+        Ok(Self { stream, buffer: vec![0; capacity_bytes], start: 0, end: 0 })
     }
 
-    fn here(&self) -> &[u8] {
+    /// The bytes that were received and not consumed yet.
+    fn buffered(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
-    /// Has room behind what is here.
-    fn make_room(&mut self) {
+    /// Makes space behind the buffered bytes.
+    fn reserve(&mut self) {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         } else if self.end == self.buffer.len() {
@@ -48,55 +50,56 @@ impl Incoming {
         }
     }
 
-    /// Reads once more from the socket.
-    fn more(&mut self) -> Result<()> {
-        self.make_room();
+    /// Reads from the socket once.
+    fn fill(&mut self) -> Result<()> {
+        self.reserve();
         match self.stream.read(&mut self.buffer[self.end..])? {
-            0 => bail!("the connection was closed in the middle"),
+            0 => bail!("the connection was closed early"),
             length => self.end += length,
         }
         Ok(())
     }
 
-    /// Has at least `bytes` bytes here.
-    fn want(&mut self, bytes: usize) -> Result<()> {
+    /// Reads until at least `bytes` bytes are buffered.
+    fn fill_to(&mut self, bytes: usize) -> Result<()> {
         while self.end - self.start < bytes {
-            self.more()?;
+            self.fill()?;
         }
         Ok(())
     }
 
-    /// Up to and with `delimiter`; where it ends, counted from what is here.
-    fn find(&mut self, delimiter: &[u8]) -> Result<usize> {
+    /// Reads until `delimiter` is buffered, and returns the number of bytes up to its end.
+    fn find_end(&mut self, delimiter: &[u8]) -> Result<usize> {
         let mut searched = 0;
         loop {
-            let here = self.here();
-            let found = here[searched..].windows(delimiter.len()).position(|window| window == delimiter);
+            let buffered = self.buffered();
+            let found = buffered[searched..].windows(delimiter.len()).position(|window| window == delimiter);
             if let Some(at) = found {
                 return Ok(searched + at + delimiter.len());
             }
-            searched = here.len().saturating_sub(delimiter.len() - 1);
-            self.more()?;
+            searched = buffered.len().saturating_sub(delimiter.len() - 1);
+            self.fill()?;
         }
     }
 
-    /// Passes over `bytes` bytes without looking at them.
+    /// Consumes `bytes` bytes without looking at them.
     fn skip(&mut self, mut bytes: usize) -> Result<()> {
         loop {
-            let here = bytes.min(self.end - self.start);
-            self.start += here;
-            bytes -= here;
+            let skipped = bytes.min(self.end - self.start);
+            self.start += skipped;
+            bytes -= skipped;
             if bytes == 0 {
                 return Ok(());
             }
-            self.more()?;
+            self.fill()?;
         }
     }
 
-    /// The head of an answer: its status and the length of its body; `None` where that comes in chunks.
-    fn head(&mut self) -> Result<(u16, Option<usize>)> {
-        let length = self.find(b"\r\n\r\n")?;
-        let head = std::str::from_utf8(&self.here()[..length])?;
+    /// Reads the head of a response. Returns its status and the length of its body, or `None` for
+    /// a body that is sent in chunks.
+    fn read_head(&mut self) -> Result<(u16, Option<usize>)> {
+        let length = self.find_end(b"\r\n\r\n")?;
+        let head = std::str::from_utf8(&self.buffered()[..length])?;
         let status = head.get(9..12).and_then(|status| status.parse().ok()).context("no status line")?;
         let body = head.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
@@ -107,22 +110,23 @@ impl Incoming {
     }
 }
 
-/// A connection for requests, kept from one to the next.
-pub struct Connection(Incoming);
+/// An HTTP connection that is kept alive between requests.
+pub struct Connection(BufferedInput);
 
-/// When a run was how far, counted from before its request was sent.
+/// The times of one run, measured from before its request was sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Run {
-    /// Its first output was here.
+pub struct RunTimes {
+    /// Until its first output was received.
     pub first_output: Duration,
-    /// Its exit status was here.
+    /// Until its exit status was received.
     pub exit: Duration,
 }
 
-/// A request to create a session, ready to be sent.
-pub struct Creation(Vec<u8>);
+/// An encoded request that creates a session.
+pub struct CreateRequest(Vec<u8>);
 
-impl Creation {
+impl CreateRequest {
+    /// Encodes the request with this JSON document as its body.
     pub fn new(body: &Value) -> Self {
         let body = body.to_string();
         let head = format!(
@@ -135,56 +139,61 @@ impl Creation {
 
 impl Connection {
     pub fn connect(address: &str) -> Result<Self> {
-        Incoming::connect(address, 16 * 1024).map(Self)
+        BufferedInput::connect(address, 16 * 1024).map(Self)
     }
 
-    fn body(&mut self, status: u16) -> Result<&[u8]> {
-        let (answered, length) = self.0.head()?;
+    /// Reads a response and returns its body. A status other than `status` is an error.
+    fn read_body(&mut self, status: u16) -> Result<&[u8]> {
+        let (actual, length) = self.0.read_head()?;
         let length = length.unwrap_or(0);
-        self.0.want(length)?;
+        self.0.fill_to(length)?;
         let start = self.0.start;
         self.0.start += length;
         let body = &self.0.buffer[start..start + length];
-        if answered != status {
-            bail!("answered {answered} instead of {status}: {}", String::from_utf8_lossy(body));
+        if actual != status {
+            bail!("the status is {actual} instead of {status}: {}", String::from_utf8_lossy(body));
         }
         Ok(body)
     }
 
     /// Creates a session and returns its id.
-    pub fn create(&mut self, creation: &Creation) -> Result<String> {
-        self.0.stream.write_all(&creation.0)?;
-        let body = self.body(201)?;
-        // The document begins with it; to parse all of it would be time of ours.
-        let id = body.strip_prefix(br#"{"id":""#).and_then(|rest| rest.get(..32)).context("no id")?;
+    pub fn create(&mut self, request: &CreateRequest) -> Result<String> {
+        self.0.stream.write_all(&request.0)?;
+        let body = self.read_body(201)?;
+        // The document starts with the id. Parsing all of it would cost the client time.
+        let id = body
+            .strip_prefix(br#"{"id":""#)
+            .and_then(|rest| rest.get(..32))
+            .context("the session has no id")?;
         Ok(String::from_utf8(id.to_vec())?)
     }
 
-    /// Ends and forgets a session.
+    /// Deletes a session.
     pub fn delete(&mut self, id: &str) -> Result<()> {
         write!(self.0.stream, "DELETE /sessions/{id} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")?;
-        self.body(204).map(drop)
+        self.read_body(204).map(drop)
     }
 
-    /// Gets a document.
+    /// Requests a JSON document.
     pub fn get(&mut self, path: &str) -> Result<Value> {
         write!(self.0.stream, "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")?;
-        Ok(serde_json::from_slice(self.body(200)?)?)
+        Ok(serde_json::from_slice(self.read_body(200)?)?)
     }
 
-    /// Runs a program and says when what was here. The stream is asked for on the same connection, as lines of JSON: one
-    /// round trip sooner than a websocket, for which a connection must be made.
-    pub fn run(&mut self, creation: &Creation) -> Result<Run> {
-        let mut output = vec![];
-        self.run_into(creation, &mut output)
+    /// Runs a program and measures its times. The stream is requested on the same connection, as
+    /// lines of JSON. That saves a round trip over a websocket, which needs a connection of its
+    /// own.
+    pub fn run(&mut self, request: &CreateRequest) -> Result<RunTimes> {
+        let mut lines = vec![];
+        self.run_collecting(request, &mut lines)
     }
 
-    /// The same; the stream's lines are appended to `lines`.
-    pub fn run_into(&mut self, creation: &Creation, lines: &mut Vec<u8>) -> Result<Run> {
+    /// Like [`Self::run`], and appends the stream's lines to `lines`.
+    pub fn run_collecting(&mut self, request: &CreateRequest, lines: &mut Vec<u8>) -> Result<RunTimes> {
         let began = Instant::now();
-        let id = self.create(creation)?;
+        let id = self.create(request)?;
         let (mut first_output, mut exit) = (None, None);
-        self.follow(&id, |chunk| {
+        self.read_stream(&id, |chunk| {
             let now = began.elapsed();
             lines.extend_from_slice(chunk);
             if first_output.is_none() && contains(lines, br#""msgtype":"write""#) {
@@ -196,29 +205,29 @@ impl Connection {
         })?;
         let text = || String::from_utf8_lossy(lines);
         if !contains(lines, br#""exitstatus":0"#) {
-            bail!("the program did not end well: {}", text());
+            bail!("the program failed: {}", text());
         }
-        let exit = exit.with_context(|| format!("no exit status: {}", text()))?;
-        Ok(Run { first_output: first_output.unwrap_or(exit), exit })
+        let exit = exit.with_context(|| format!("the stream has no exit status: {}", text()))?;
+        Ok(RunTimes { first_output: first_output.unwrap_or(exit), exit })
     }
 
-    /// Gives each chunk of a session's stream, to its end.
-    fn follow(&mut self, id: &str, mut chunk: impl FnMut(&[u8])) -> Result<()> {
+    /// Reads a session's stream to its end, and calls `on_chunk` with each chunk.
+    fn read_stream(&mut self, id: &str, mut on_chunk: impl FnMut(&[u8])) -> Result<()> {
         let request = format!(
             "GET /sessions/{id}/stream HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: application/x-ndjson\r\n\r\n"
         );
         self.0.stream.write_all(request.as_bytes())?;
-        let (status, _) = self.0.head()?;
+        let (status, _) = self.0.read_head()?;
         if status != 200 {
-            bail!("the stream was answered {status}");
+            bail!("the stream's status is {status}");
         }
         loop {
-            let line = self.0.find(b"\r\n")?;
-            let size = std::str::from_utf8(&self.0.here()[..line - 2])?;
-            let size = usize::from_str_radix(size, 16).context("no size of a chunk")?;
+            let line = self.0.find_end(b"\r\n")?;
+            let size = std::str::from_utf8(&self.0.buffered()[..line - 2])?;
+            let size = usize::from_str_radix(size, 16).context("a chunk has no size")?;
             self.0.start += line;
-            self.0.want(size + 2)?;
-            chunk(&self.0.here()[..size]);
+            self.0.fill_to(size + 2)?;
+            on_chunk(&self.0.buffered()[..size]);
             self.0.start += size + 2;
             if size == 0 {
                 return Ok(());
@@ -227,157 +236,164 @@ impl Connection {
     }
 }
 
-/// Waits until a session's program has printed something.
-pub fn await_output(address: &str, id: &str) -> Result<()> {
-    let mut websocket = Websocket::open_with(address, &format!("/sessions/{id}/stream"), 4096)?;
+/// Waits for the first output of a session's program.
+pub fn wait_for_output(address: &str, id: &str) -> Result<()> {
+    let mut websocket = Websocket::open_with_capacity(address, &format!("/sessions/{id}/stream"), 4096)?;
     loop {
-        let message = websocket.next()?.context("a program ended before it was up")?;
+        let message = websocket.next_message()?.context("a program ended before its first output")?;
         if contains(message, br#""msgtype":"write""#) {
             return Ok(());
         }
     }
 }
 
+/// Whether `part` occurs in `text`.
 pub fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// A websocket, as a client has it.
+/// The client's end of a websocket.
 pub struct Websocket {
-    incoming: Incoming,
-    outgoing: Vec<u8>,
+    input: BufferedInput,
+    /// The frame that is being sent; kept to reuse its memory.
+    output: Vec<u8>,
 }
 
-const CLOSE: u8 = 8;
+/// The opcode of a close frame (RFC 6455, section 5.2).
+const OPCODE_CLOSE: u8 = 8;
 
-/// The opcode of the frame that begins here, the length of its header and that of its payload; `None` where not all of the
-/// header is here.
-fn frame(here: &[u8]) -> Result<Option<(u8, usize, usize)>> {
-    let [first, length, rest @ ..] = here else { return Ok(None) };
+/// Parses a frame's header: its opcode, the length of the header and that of the payload. Returns
+/// `None` if `bytes` does not hold the whole header yet.
+fn parse_frame_header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>> {
+    let [first, length, rest @ ..] = bytes else { return Ok(None) };
     let extended = match length {
         0..126 => return Ok(Some((first & 15, 2, usize::from(*length)))),
         126 => 2,
         127 => 8,
-        _ => bail!("a server's frame is not masked"),
+        _ => bail!("a frame of a server is masked"),
     };
-    let length = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-    Ok(rest.get(..extended).map(|bytes| (first & 15, 2 + extended, length(bytes))))
+    let big_endian = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    Ok(rest.get(..extended).map(|bytes| (first & 15, 2 + extended, big_endian(bytes))))
 }
 
 impl Websocket {
-    /// Opens one that takes in much at once.
+    /// Opens a websocket with a large read buffer.
     pub fn open(address: &str, path: &str) -> Result<Self> {
-        Self::open_with(address, path, BUFFER_BYTES)
+        Self::open_with_capacity(address, path, BUFFER_BYTES)
     }
 
-    pub fn open_with(address: &str, path: &str, room_bytes: usize) -> Result<Self> {
-        let mut incoming = Incoming::connect(address, room_bytes)?;
+    /// Opens a websocket with a read buffer of `capacity_bytes`.
+    pub fn open_with_capacity(address: &str, path: &str, capacity_bytes: usize) -> Result<Self> {
+        let mut input = BufferedInput::connect(address, capacity_bytes)?;
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         );
-        incoming.stream.write_all(request.as_bytes())?;
-        match incoming.head()? {
-            (101, _) => Ok(Self { incoming, outgoing: vec![] }),
-            (status, _) => bail!("the websocket was answered {status}"),
+        input.stream.write_all(request.as_bytes())?;
+        match input.read_head()? {
+            (101, _) => Ok(Self { input, output: vec![] }),
+            (status, _) => bail!("the websocket's status is {status}"),
         }
     }
 
-    /// The next frame's header: its opcode and the length of its payload.
-    fn header(&mut self) -> Result<(u8, usize)> {
+    /// Reads the next frame's header. Returns its opcode and the length of its payload.
+    fn next_header(&mut self) -> Result<(u8, usize)> {
         loop {
-            if let Some((opcode, header, length)) = frame(self.incoming.here())? {
-                self.incoming.start += header;
+            if let Some((opcode, header, length)) = parse_frame_header(self.input.buffered())? {
+                self.input.start += header;
                 return Ok((opcode, length));
             }
-            self.incoming.more()?;
+            self.input.fill()?;
         }
     }
 
-    /// The next message; `None` at the close.
-    pub fn next(&mut self) -> Result<Option<&[u8]>> {
-        let (opcode, length) = self.header()?;
-        self.incoming.want(length)?;
-        let start = self.incoming.start;
-        self.incoming.start += length;
-        Ok((opcode != CLOSE).then(|| &self.incoming.buffer[start..start + length]))
+    /// Reads the next message. Returns `None` at the close frame.
+    pub fn next_message(&mut self) -> Result<Option<&[u8]>> {
+        let (opcode, length) = self.next_header()?;
+        self.input.fill_to(length)?;
+        let start = self.input.start;
+        self.input.start += length;
+        Ok((opcode != OPCODE_CLOSE).then(|| &self.input.buffer[start..start + length]))
     }
 
-    /// Counts the payload bytes of all frames until the close, or until the connection ends.
-    pub fn count(&mut self) -> Result<u64> {
+    /// Counts the payload bytes of all frames up to the close frame or the end of the connection.
+    pub fn count_payload_bytes(&mut self) -> Result<u64> {
         let mut bytes = 0;
         loop {
-            match self.header() {
-                Ok((CLOSE, length)) => {
-                    self.incoming.skip(length)?;
+            match self.next_header() {
+                Ok((OPCODE_CLOSE, length)) => {
+                    self.input.skip(length)?;
                     self.close()?;
                     return Ok(bytes);
                 }
                 Ok((_, length)) => {
-                    self.incoming.skip(length)?;
+                    self.input.skip(length)?;
                     bytes += length as u64;
                 }
-                Err(_) if bytes > 0 => return Ok(bytes), // some servers end without a close
+                Err(_) if bytes > 0 => return Ok(bytes), // some servers send no close frame
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Sends a text. The mask is zero, which leaves it as it is.
+    /// Sends a text message. Its mask is zero, which leaves the payload unchanged.
     pub fn send(&mut self, text: &str) -> Result<()> {
-        self.frame(0x81, text.as_bytes())
+        self.send_frame(0x81, text.as_bytes())
     }
 
-    /// Closes, or answers the close.
+    /// Sends a close frame, of its own accord or in reply to the server's.
     pub fn close(&mut self) -> Result<()> {
-        self.frame(0x80 | CLOSE, &1000_u16.to_be_bytes())
+        self.send_frame(0x80 | OPCODE_CLOSE, &1000_u16.to_be_bytes())
     }
 
-    fn frame(&mut self, first: u8, payload: &[u8]) -> Result<()> {
-        self.outgoing.clear();
-        self.outgoing.push(first);
+    /// Sends one masked frame. `first` is the header's first byte: the final bit and the opcode.
+    fn send_frame(&mut self, first: u8, payload: &[u8]) -> Result<()> {
+        self.output.clear();
+        self.output.push(first);
         match u16::try_from(payload.len()) {
-            Ok(length @ 0..126) => self.outgoing.push(0x80 | length as u8),
+            Ok(length @ 0..126) => self.output.push(0x80 | length as u8),
             Ok(length) => {
-                self.outgoing.push(0x80 | 126);
-                self.outgoing.extend(length.to_be_bytes());
+                self.output.push(0x80 | 126);
+                self.output.extend(length.to_be_bytes());
             }
-            Err(_) => bail!("a message of {} bytes is longer than any that is sent here", payload.len()),
+            Err(_) => bail!("a message of {} bytes is too long for this client", payload.len()),
         }
-        self.outgoing.extend([0; 4]);
-        self.outgoing.extend(payload);
-        match self.incoming.stream.write_all(&self.outgoing) {
-            Err(error) if first & 15 == CLOSE && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        self.output.extend([0; 4]);
+        self.output.extend(payload);
+        match self.input.stream.write_all(&self.output) {
+            Err(error) if first & 15 == OPCODE_CLOSE && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => Ok(other?),
         }
     }
 
-    /// From now on reading takes what is there, and does not wait.
+    /// Makes the socket non-blocking, for [`Self::poll_messages`].
     pub fn set_nonblocking(&self) -> Result<()> {
-        Ok(self.incoming.stream.set_nonblocking(true)?)
+        Ok(self.input.stream.set_nonblocking(true)?)
     }
 
+    /// The socket, for epoll(7).
     pub fn socket(&self) -> &TcpStream {
-        &self.incoming.stream
+        &self.input.stream
     }
 
-    /// Gives each message that is whole here, after one look at a socket that does not wait. `false` once it is closed.
-    pub fn take(&mut self, mut message: impl FnMut(&[u8]) -> Result<()>) -> Result<bool> {
-        let incoming = &mut self.incoming;
-        incoming.make_room();
-        match incoming.stream.read(&mut incoming.buffer[incoming.end..]) {
+    /// Reads the non-blocking socket once, and calls `on_message` with each complete message.
+    /// Returns `false` once the websocket is closed.
+    pub fn poll_messages(&mut self, mut on_message: impl FnMut(&[u8]) -> Result<()>) -> Result<bool> {
+        let input = &mut self.input;
+        input.reserve();
+        match input.stream.read(&mut input.buffer[input.end..]) {
             Ok(0) => return Ok(false),
-            Ok(length) => incoming.end += length,
+            Ok(length) => input.end += length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
             Err(error) => return Err(error.into()),
         }
-        while let Some((opcode, header, length)) = frame(self.incoming.here())? {
-            let Some(payload) = self.incoming.here().get(header..header + length) else { break };
-            if opcode == CLOSE {
+        while let Some((opcode, header, length)) = parse_frame_header(self.input.buffered())? {
+            let Some(payload) = self.input.buffered().get(header..header + length) else { break };
+            if opcode == OPCODE_CLOSE {
                 return Ok(false);
             }
-            message(payload)?;
-            self.incoming.start += header + length;
+            on_message(payload)?;
+            self.input.start += header + length;
         }
         Ok(true)
     }
@@ -388,13 +404,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_told_by_their_headers() {
-        assert_eq!(frame(&[]).unwrap(), None);
-        assert_eq!(frame(&[0x81]).unwrap(), None);
-        assert_eq!(frame(&[0x81, 5]).unwrap(), Some((1, 2, 5)));
-        assert_eq!(frame(&[0x81, 126, 1]).unwrap(), None);
-        assert_eq!(frame(&[0x88, 126, 1, 2]).unwrap(), Some((8, 4, 258)));
-        assert_eq!(frame(&[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]).unwrap(), Some((1, 10, 65536)));
-        assert!(frame(&[0x81, 0x85]).is_err(), "masked");
+    fn frame_headers_are_parsed() {
+        assert_eq!(parse_frame_header(&[]).unwrap(), None);
+        assert_eq!(parse_frame_header(&[0x81]).unwrap(), None);
+        assert_eq!(parse_frame_header(&[0x81, 5]).unwrap(), Some((1, 2, 5)));
+        assert_eq!(parse_frame_header(&[0x81, 126, 1]).unwrap(), None);
+        assert_eq!(parse_frame_header(&[0x88, 126, 1, 2]).unwrap(), Some((8, 4, 258)));
+        assert_eq!(parse_frame_header(&[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]).unwrap(), Some((1, 10, 65536)));
+        assert!(parse_frame_header(&[0x81, 0x85]).is_err(), "masked");
     }
 }

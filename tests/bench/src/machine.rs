@@ -1,4 +1,4 @@
-//! What the machine says of itself and of processes.
+//! Facts about the machine and its processes, read from /proc and /sys.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::stats::{median, percentile};
 
-/// Process numbers of a process's children, of all its threads.
+/// The process numbers of the children of all threads of a process.
 pub fn children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
@@ -18,31 +18,34 @@ pub fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Whether this is a process of a sandbox other than its first: in a pid namespace of its own, under a number that is not 1
-/// (`NSpid`, proc_pid_status(5)).
+/// Whether this is a process of a sandbox other than init. Such a process is in a nested pid
+/// namespace and has a number other than 1 there (`NSpid`, proc_pid_status(5)).
 pub fn is_program(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
     numbers.split_whitespace().nth(1).is_some_and(|number| number != "1")
 }
 
-fn name(pid: u32) -> String {
+/// The name of a process; empty if the process is gone.
+fn process_name(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
 }
 
-/// Whether this is a template, and not a process of livecode's binary.
+/// Whether this is an interpreter, such as an interpreter zygote, and not a process of LiveCode's
+/// binary.
 pub fn is_interpreter(pid: u32) -> bool {
-    name(pid).starts_with("python")
+    process_name(pid).starts_with("python")
 }
 
-/// Whether this is a supervisor.
+/// Whether this is a worker or a supervisor.
 pub fn is_supervisor(pid: u32) -> bool {
-    name(pid) == "livecode-super"
+    process_name(pid) == "livecode-super"
 }
 
-/// Whether a supervisor's sandbox is set up: its first process, of which it holds a pidfd (proc_pid_fdinfo(5)), has its filter
-/// (proc_pid_status(5)), and where that is a copy of an interpreter, there is another that waits to be the program.
-pub fn is_up(supervisor: u32) -> bool {
+/// Whether a supervisor's sandbox is set up. The supervisor holds a pidfd of init
+/// (proc_pid_fdinfo(5)), and init has installed its seccomp filter (proc_pid_status(5)). If init
+/// is cloned from an interpreter zygote, the pre-forked program must exist too.
+pub fn is_sandbox_set_up(supervisor: u32) -> bool {
     let infos = fs::read_dir(format!("/proc/{supervisor}/fdinfo")).into_iter().flatten().flatten();
     let texts = infos.filter_map(|info| fs::read_to_string(info.path()).ok());
     let pid = |text: String| text.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok();
@@ -52,45 +55,49 @@ pub fn is_up(supervisor: u32) -> bool {
     })
 }
 
-/// A field of a file of lines such as `MemAvailable:  1024 kB`, in MiB.
+/// Reads a field in MiB from a file with lines such as `MemAvailable:  1024 kB`.
 fn field_mib(path: &str, name: &str) -> Option<f64> {
     let text = fs::read_to_string(path).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     value.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib / 1024.0)
 }
 
-/// The memory of a process, in MiB, where what it shares is counted in proportion (proportional set size). Of one that is
-/// gone, none.
+/// The proportional set size of a process in MiB: shared pages count in proportion to their users.
+/// Zero if the process is gone.
 pub fn pss_mib(pid: u32) -> f64 {
     field_mib(&format!("/proc/{pid}/smaps_rollup"), "Pss").unwrap_or(0.0)
 }
 
-/// What the machine could still give to programs, in MiB, once that has stayed as it is for this many looks, ten a second: what
-/// ended is given back bit by bit, and in a virtual machine only after it was offered to the machine below, seconds later.
-pub fn available_mib(looks: usize) -> Result<f64> {
-    const PAUSE: Duration = Duration::from_millis(100);
-    const STILL_MIB: f64 = 2.0;
-    let until = Instant::now() + Duration::from_secs(20); // on a busy machine it never stays
-    let mut seen = vec![];
+/// The machine's available memory in MiB, once it has been stable for `samples` samples at ten per
+/// second. The memory of ended processes is freed gradually. A virtual machine that offers free
+/// pages to its host first gets them back seconds later.
+pub fn available_mib(samples: usize) -> Result<f64> {
+    const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
+    /// The largest spread, in MiB, that counts as stable.
+    const STABLE_SPREAD_MIB: f64 = 2.0;
+    // On a busy machine the memory never becomes stable.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut available = vec![];
     loop {
         let now = field_mib("/proc/meminfo", "MemAvailable");
-        seen.push(now.context("/proc/meminfo does not say what is available")?);
-        let last = &seen[seen.len().saturating_sub(looks)..];
-        let is_still = last.len() == looks && percentile(last, 1.0) - percentile(last, 0.0) < STILL_MIB;
-        if is_still || Instant::now() > until {
-            return Ok(median(last));
+        available.push(now.context("/proc/meminfo has no MemAvailable")?);
+        let recent = &available[available.len().saturating_sub(samples)..];
+        let spread_mib = percentile(recent, 1.0) - percentile(recent, 0.0);
+        let is_stable = recent.len() == samples && spread_mib < STABLE_SPREAD_MIB;
+        if is_stable || Instant::now() > deadline {
+            return Ok(median(recent));
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(SAMPLE_INTERVAL);
     }
 }
 
-/// The machine in a few words, without its name.
+/// A description of the machine, without its host name, as names and values.
 pub fn facts() -> Vec<(&'static str, String)> {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let model = model.map_or("unknown", |(_, model)| model.trim()).to_owned();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    // Numbers alone: what follows them is often a name that somebody gave to a build.
+    // Only the version numbers: the rest of a release is often the name of a private build.
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release: String = release.trim().split('-').next().unwrap_or_default().chars().take(32).collect();
     let memory = field_mib("/proc/meminfo", "MemTotal").unwrap_or(0.0) / 1024.0;

@@ -1,4 +1,5 @@
-//! A server of the real binary, with data of its own, that is gone with all its programs when it is dropped.
+//! A server of the real binary with a data directory of its own. On drop it is stopped, and its
+//! sessions are deleted.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -12,31 +13,33 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     client::Connection,
-    machine::{children, is_interpreter, is_program, is_supervisor, is_up},
+    machine::{children, is_interpreter, is_program, is_sandbox_set_up, is_supervisor},
 };
 
-/// How long the end of what was killed may take to show.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout until the processes of started or deleted sessions have reached their final state.
+const STEADY_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A running server.
 pub struct Server {
     child: Child,
     address: String,
     _data: tempfile::TempDir,
 }
 
-/// Whether sandboxes are kept ready.
+/// How many warm sandboxes the server keeps.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Warm {
-    /// As it comes.
+pub enum WarmSandboxes {
+    /// As many as the default settings allow.
     Default,
-    /// One of each kind, whatever the demand was.
+    /// One for each spawner, whatever the demand was.
     One,
+    /// None: every session starts cold.
     Off,
 }
 
 impl Server {
-    /// Starts one whose limits no measurement reaches.
-    pub fn start(binary: &Path, warm: Warm) -> Result<Self> {
+    /// Starts a server whose limits no measurement reaches.
+    pub fn start(binary: &Path, warm: WarmSandboxes) -> Result<Self> {
         let data = tempfile::tempdir()?;
         let mut command = Command::new(binary);
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()).args([
@@ -45,23 +48,23 @@ impl Server {
             "--sessions-per-owner-max=1000000",
             "--idle-ms=3600000",
             "--wall-ms=3600000",
-            "--header-timeout-ms=3600000", // connections are kept while a reference has its turn
+            "--header-timeout-ms=3600000", // connections stay open while a reference is measured
         ]);
         command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into()));
         match warm {
-            Warm::Default => {}
-            Warm::One => drop(command.arg("--warm-sandboxes-max=1")),
-            Warm::Off => drop(command.env("LIVECODE_WARM", "off")),
+            WarmSandboxes::Default => {}
+            WarmSandboxes::One => drop(command.arg("--warm-sandboxes-max=1")),
+            WarmSandboxes::Off => drop(command.env("LIVECODE_WARM", "off")),
         }
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("{} does not start; `make build` builds it", binary.display()))?;
-        let stdout = child.stdout.take().context("no pipe")?;
+            .with_context(|| format!("start {}; `make build` builds it", binary.display()))?;
+        let stdout = child.stdout.take().context("the server has no pipe")?;
         let line = BufReader::new(stdout).lines().next().and_then(Result::ok).unwrap_or_default();
         let Some((_, address)) = line.split_once("http://") else {
             let _ = child.kill();
-            bail!("the server does not say where it listens: {line:?}");
+            bail!("the server did not print its address: {line:?}");
         };
         let address = address.trim().to_owned();
         Ok(Self { child, address, _data: data })
@@ -75,6 +78,7 @@ impl Server {
         self.child.id()
     }
 
+    /// Deletes all sessions that have not ended.
     fn end_sessions(&self) -> Result<()> {
         let mut client = Connection::connect(&self.address)?;
         let sessions = client.get("/sessions")?;
@@ -83,29 +87,36 @@ impl Server {
         running.try_for_each(|session| client.delete(session["id"].as_str().unwrap_or_default()))
     }
 
+    /// The server's spawners: its children other than interpreter zygotes.
     fn spawners(&self) -> Vec<u32> {
         children(self.pid()).into_iter().filter(|pid| !is_interpreter(*pid)).collect()
     }
 
-    /// Waits until this many sessions run, and beside them one sandbox of each kind waits, and nobody rests: a supervisor each, and
-    /// a sandbox that is set up, in which what is to be a copied interpreter is there.
-    pub fn await_rest(&self, sessions: usize) -> Result<()> {
-        let until = Instant::now() + PATIENCE;
+    /// Waits until the number of supervisors is exactly `sessions` and one idle worker for each
+    /// spawner, with no parked worker left, and the sandbox of each is set up.
+    pub fn wait_until_steady(&self, sessions: usize) -> Result<()> {
+        let deadline = Instant::now() + STEADY_TIMEOUT;
         loop {
             let spawners = self.spawners();
             let supervisors: Vec<u32> =
                 spawners.iter().copied().flat_map(children).filter(|pid| is_supervisor(*pid)).collect();
-            if supervisors.len() == sessions + spawners.len() && supervisors.iter().all(|pid| is_up(*pid)) {
+            if supervisors.len() == sessions + spawners.len()
+                && supervisors.iter().all(|pid| is_sandbox_set_up(*pid))
+            {
                 return Ok(());
             }
-            if Instant::now() > until {
-                bail!("{} supervisors for {sessions} sessions after {PATIENCE:?}", supervisors.len());
+            if Instant::now() > deadline {
+                bail!(
+                    "there are {} supervisors for {sessions} sessions after {STEADY_TIMEOUT:?}",
+                    supervisors.len()
+                );
             }
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// LiveCode's own processes (server, spawners, zygotes, supervisors, inits) without the programs.
+    /// The processes of LiveCode itself: server, spawners, zygotes, supervisors and inits.
+    /// Programs are left out.
     pub fn own_processes(&self) -> Vec<u32> {
         let mut found = vec![self.pid()];
         let mut next = 0;
@@ -117,12 +128,13 @@ impl Server {
     }
 }
 
-/// Sessions outlive a server, so they are ended first, by the server: it leaves nothing of them on the machine.
+/// Sessions outlive their server, so the server deletes them first, which leaves nothing of them
+/// on the machine.
 impl Drop for Server {
     fn drop(&mut self) {
         let supervisors: Vec<u32> = self.spawners().into_iter().flat_map(children).collect();
         if let Err(error) = self.end_sessions() {
-            eprintln!("some sessions could not be ended, and are killed: {error:#}");
+            eprintln!("some sessions could not be deleted and are killed: {error:#}");
             supervisors.into_iter().for_each(|pid| signal(pid, Signal::KILL));
         }
         signal(self.pid(), Signal::TERM);
@@ -130,8 +142,9 @@ impl Drop for Server {
     }
 }
 
+/// Sends a signal to a process.
 fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, signal); // one that is gone needs none
+        let _ = kill_process(pid, signal); // the process may be gone already
     }
 }

@@ -1,25 +1,28 @@
-//! Figures out of samples.
+//! Statistics of samples.
 
 use std::time::Duration;
 
-/// The value below which this share of the samples lies (nearest rank); not a number where there are none.
-pub fn percentile(samples: &[f64], share: f64) -> f64 {
+/// The quantile of the samples at `quantile`, from 0 to 1, by the nearest-rank method. NaN without
+/// samples.
+pub fn percentile(samples: &[f64], quantile: f64) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let rank = (share * sorted.len() as f64).ceil() as usize;
+    let rank = (quantile * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(f64::NAN)
 }
 
+/// The middle sample; see [`percentile`].
 pub fn median(samples: &[f64]) -> f64 {
     percentile(samples, 0.5)
 }
 
-/// How far apart the rounds of one figure are: the greatest less the least, as a share of their median.
+/// The spread of a figure's rounds: the largest less the smallest, divided by their median.
 pub fn spread(rounds: &[f64]) -> f64 {
     let (least, most) = (percentile(rounds, 0.0), percentile(rounds, 1.0));
     (most - least) / median(rounds)
 }
 
+/// A duration in milliseconds.
 pub fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }

@@ -1,10 +1,10 @@
-//! Rows, and the table they make.
+//! The rows of the result, and their table in Markdown.
 
 use std::fmt::Write as _;
 
 use crate::stats::{median, spread};
 
-/// What a figure is counted in.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     Milliseconds,
@@ -14,7 +14,8 @@ pub enum Unit {
 }
 
 impl Unit {
-    fn show(self, value: f64) -> String {
+    /// A figure with its unit. Larger figures have fewer decimals.
+    pub fn show(self, value: f64) -> String {
         let name = match self {
             Self::Milliseconds => "ms",
             Self::PerSecond => "/s",
@@ -29,59 +30,63 @@ impl Unit {
     }
 }
 
-/// What is to be reached.
+/// The target of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {
-    /// Ours over the reference's is at most this.
-    AtMostTimes(f64),
-    /// Ours over the reference's is at least this.
-    AtLeastTimes(f64),
-    /// The reference's over ours is at least this.
-    SoonerTimes(f64),
-    /// Ours is at most the reference's and this much.
-    AtMostOver(f64),
-    /// Ours is at most this.
+    /// Our figure divided by the reference's is at most this.
+    RatioAtMost(f64),
+    /// Our figure divided by the reference's is at least this.
+    RatioAtLeast(f64),
+    /// The reference's figure divided by ours is at least this.
+    SpeedupAtLeast(f64),
+    /// Our figure exceeds the reference's by at most this.
+    DifferenceAtMost(f64),
+    /// Our figure is at most this.
     AtMost(f64),
-    /// Nothing: the figure is there to compare with.
+    /// The row has no target; its figure is there for comparison.
     None,
 }
 
-/// One line of the table.
+/// One row of the table.
 pub struct Row {
     pub name: &'static str,
+    /// What was measured, in words.
     pub what: String,
     pub unit: Unit,
-    /// One figure a round.
+    /// Our figure of each round.
     pub ours: Vec<f64>,
-    /// The same of the reference; empty where the row has none.
+    /// The reference's figure of each round; empty if the row has no reference.
     pub reference: Vec<f64>,
+    /// The reference's name, or the reason why there is none. May be empty.
     pub reference_name: String,
     pub target: Target,
-    /// What else must be known to read the row.
+    /// A remark that is needed to read the row. May be empty.
     pub note: String,
 }
 
 impl Row {
+    /// Our median divided by the reference's.
     fn ratio(&self) -> f64 {
         median(&self.ours) / median(&self.reference)
     }
 
-    /// Whether the target is reached; `None` where there is none, or nothing to compare with.
+    /// Whether the target is met. `None` if the row has no target or nothing to compare with.
     pub fn is_met(&self) -> Option<bool> {
         let (ours, ratio) = (median(&self.ours), self.ratio());
-        let over = ours - median(&self.reference);
+        let difference = ours - median(&self.reference);
         let met = match self.target {
             Target::None => return None,
             Target::AtMost(most) => ours <= most,
             _ if self.ours.is_empty() || self.reference.is_empty() => return None,
-            Target::AtMostTimes(most) => ratio <= most,
-            Target::AtLeastTimes(least) => ratio >= least,
-            Target::SoonerTimes(least) => 1.0 / ratio >= least,
-            Target::AtMostOver(most) => over <= most,
+            Target::RatioAtMost(most) => ratio <= most,
+            Target::RatioAtLeast(least) => ratio >= least,
+            Target::SpeedupAtLeast(least) => 1.0 / ratio >= least,
+            Target::DifferenceAtMost(most) => difference <= most,
         };
         (!self.ours.is_empty()).then_some(met)
     }
 
+    /// The row's cells, in the order of [`HEAD`].
     fn cells(&self) -> [String; 8] {
         let show = |rounds: &[f64]| {
             if rounds.is_empty() { "-".to_owned() } else { self.unit.show(median(rounds)) }
@@ -93,17 +98,17 @@ impl Row {
         };
         let ratio = match self.target {
             _ if self.ours.is_empty() || self.reference.is_empty() => "-".to_owned(),
-            Target::SoonerTimes(_) => format!("1/{:.2}", 1.0 / self.ratio()),
-            Target::AtMostOver(_) => {
+            Target::SpeedupAtLeast(_) => format!("1/{:.2}", 1.0 / self.ratio()),
+            Target::DifferenceAtMost(_) => {
                 format!("+{}", self.unit.show(median(&self.ours) - median(&self.reference)))
             }
             _ => format!("{:.2}", self.ratio()),
         };
         let target = match self.target {
-            Target::AtMostTimes(most) => format!("≤ {most}x"),
-            Target::AtLeastTimes(least) => format!("≥ {least}x"),
-            Target::SoonerTimes(least) => format!("≤ 1/{least}"),
-            Target::AtMostOver(most) => format!("≤ +{}", self.unit.show(most)),
+            Target::RatioAtMost(most) => format!("≤ {most}x"),
+            Target::RatioAtLeast(least) => format!("≥ {least}x"),
+            Target::SpeedupAtLeast(least) => format!("≤ 1/{least}"),
+            Target::DifferenceAtMost(most) => format!("≤ +{}", self.unit.show(most)),
             Target::AtMost(most) => format!("≤ {}", self.unit.show(most)),
             Target::None => "-".to_owned(),
         };
@@ -123,10 +128,11 @@ impl Row {
     }
 }
 
+/// The names of the columns.
 const HEAD: [&str; 8] = ["row", "what", "ours", "reference", "ratio", "target", "met", "noise"];
 
-/// All rows, in columns that line up.
-pub fn table(rows: &[Row]) -> String {
+/// The table of all rows in Markdown, with aligned columns.
+pub fn markdown(rows: &[Row]) -> String {
     let lines: Vec<[String; 8]> =
         [HEAD.map(str::to_owned)].into_iter().chain(rows.iter().map(Row::cells)).collect();
     let widths: Vec<usize> = (0..HEAD.len())
@@ -151,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_met_or_not() {
+    fn each_target_is_met_or_missed() {
         let row = |target, ours: &[f64], reference: &[f64]| Row {
             name: "row",
             what: "what".into(),
@@ -163,23 +169,23 @@ mod tests {
             note: String::new(),
         };
         let cases = [
-            (Target::AtMostTimes(0.5), 4.9, 10.0, true),
-            (Target::AtMostTimes(0.5), 5.1, 10.0, false),
-            (Target::AtLeastTimes(2.0), 21.0, 10.0, true),
-            (Target::AtLeastTimes(2.0), 19.0, 10.0, false),
-            (Target::SoonerTimes(5.0), 1.9, 10.0, true),
-            (Target::SoonerTimes(5.0), 2.1, 10.0, false),
-            (Target::AtMostOver(0.3), 10.2, 10.0, true),
-            (Target::AtMostOver(0.3), 10.4, 10.0, false),
+            (Target::RatioAtMost(0.5), 4.9, 10.0, true),
+            (Target::RatioAtMost(0.5), 5.1, 10.0, false),
+            (Target::RatioAtLeast(2.0), 21.0, 10.0, true),
+            (Target::RatioAtLeast(2.0), 19.0, 10.0, false),
+            (Target::SpeedupAtLeast(5.0), 1.9, 10.0, true),
+            (Target::SpeedupAtLeast(5.0), 2.1, 10.0, false),
+            (Target::DifferenceAtMost(0.3), 10.2, 10.0, true),
+            (Target::DifferenceAtMost(0.3), 10.4, 10.0, false),
             (Target::AtMost(50.0), 49.0, 0.0, true),
             (Target::AtMost(50.0), 51.0, 0.0, false),
         ];
         for (target, ours, reference, met) in cases {
             assert_eq!(row(target, &[ours], &[reference]).is_met(), Some(met), "{target:?} {ours}");
         }
-        assert_eq!(row(Target::AtMostTimes(1.0), &[1.0], &[]).is_met(), None);
+        assert_eq!(row(Target::RatioAtMost(1.0), &[1.0], &[]).is_met(), None);
         assert_eq!(row(Target::AtMost(1.0), &[], &[]).is_met(), None);
-        let text = table(&[row(Target::AtMostTimes(0.5), &[4.0, 5.0, 6.0], &[10.0, 11.0, 12.0])]);
+        let text = markdown(&[row(Target::RatioAtMost(0.5), &[4.0, 5.0, 6.0], &[10.0, 11.0, 12.0])]);
         assert!(
             text.contains("| 5.00 ms |") && text.contains("| 0.45 ") && text.contains("40% / 18%"),
             "{text}"

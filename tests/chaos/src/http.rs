@@ -1,4 +1,5 @@
-//! Requests, and websockets on a session's stream. Every failure of a connection is an ordinary outcome here.
+//! HTTP requests, and websockets on a session's stream. A broken connection is an expected result
+//! here.
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -12,14 +13,14 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest as _},
 };
 
-/// An answer: its status and its document, `Null` where it has none.
+/// A response: its status and its JSON document, `Null` if the body is empty.
 pub struct Answer {
     pub status: u16,
     pub body: Value,
 }
 
 impl Answer {
-    /// The document of an answer that must have this status.
+    /// Returns the document. Another status is an error.
     pub fn expect(self, status: u16) -> Result<Value> {
         if self.status != status {
             bail!("answered {} instead of {status}: {}", self.status, self.body);
@@ -28,10 +29,10 @@ impl Answer {
     }
 }
 
-/// Who asks: everybody with this token is one owner.
+/// The bearer token of all requests. All of them have the same owner.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// Makes one request on a connection of its own.
+/// Makes one request on a new connection. `key` is its idempotency key.
 pub async fn request(
     address: &str,
     method: &str,
@@ -62,8 +63,9 @@ pub async fn request(
     Ok(Answer { status, body })
 }
 
-/// Makes one request, and returns the status and the text of an answer that came whole.
-pub async fn text(
+/// Makes one POST request, and returns the status and the body as text. An incomplete body is an
+/// error.
+pub async fn post_text(
     address: &str,
     path: &str,
     headers: &[(&str, &str)],
@@ -78,15 +80,17 @@ pub async fn text(
     }
     let answer = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
     let status = answer.status().as_u16();
-    let bytes = answer.into_body().collect().await.context("the answer was broken off")?.to_bytes();
+    let bytes = answer.into_body().collect().await.context("the response is incomplete")?.to_bytes();
     connection.abort();
     Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
+/// Requests a document.
 pub async fn get(address: &str, path: &str) -> Result<Answer> {
     request(address, "GET", path, None, None).await
 }
 
+/// Deletes a session.
 pub async fn delete(address: &str, id: &str) -> Result<Answer> {
     request(address, "DELETE", &format!("/sessions/{id}"), None, None).await
 }
@@ -94,7 +98,7 @@ pub async fn delete(address: &str, id: &str) -> Result<Answer> {
 /// Creates a session and returns its id.
 pub async fn create(address: &str, body: &Value) -> Result<String> {
     let session = request(address, "POST", "/sessions", None, Some(body)).await?.expect(201)?;
-    Ok(session["id"].as_str().context("a session without an id")?.to_owned())
+    Ok(session["id"].as_str().context("a session has no id")?.to_owned())
 }
 
 /// Creates a Python session.
@@ -102,25 +106,26 @@ pub async fn create_python(address: &str, code: &str) -> Result<String> {
     create(address, &json!({"runtime": "python", "code": code})).await
 }
 
-/// The document of a session.
+/// Requests the document of a session.
 pub async fn session(address: &str, id: &str) -> Result<Value> {
     get(address, &format!("/sessions/{id}")).await?.expect(200)
 }
 
-/// A websocket on a session's stream, from after the entry `after` on.
+/// A websocket on a session's stream.
 pub struct Stream(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
-/// What comes on a stream.
+/// An event on a stream.
 #[derive(Debug, PartialEq)]
 pub enum Received {
     Message(Value),
-    /// The close frame's code.
+    /// A close frame, with its code.
     Closed(u16),
     /// The connection broke.
     Cut,
 }
 
 impl Stream {
+    /// Connects to the stream of the entries after the number `after`.
     pub async fn connect(address: &str, id: &str, after: u64) -> Result<Self> {
         let mut request =
             format!("ws://{address}/sessions/{id}/stream?after={after}").into_client_request()?;
@@ -129,12 +134,13 @@ impl Stream {
         Ok(Self(stream))
     }
 
+    /// Waits for the next event. Answers pings meanwhile.
     pub async fn next(&mut self) -> Received {
         loop {
             match self.0.next().await {
                 Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
                     Ok(message) => return Received::Message(message),
-                    Err(_) => return Received::Cut, // a proxy's cut cannot forge a frame; this would be told as lost bytes
+                    Err(_) => return Received::Cut, // would show as lost bytes
                 },
                 Some(Ok(Message::Close(frame))) => {
                     let code = frame.map_or(1005, |frame| frame.code.into());
@@ -147,50 +153,49 @@ impl Stream {
         }
     }
 
-    /// Sends a message; whether it arrives shows elsewhere.
+    /// Sends a message. Returns whether it could be written; an ack shows whether it arrived.
     pub async fn send(&mut self, message: &Value) -> bool {
         self.0.send(Message::text(message.to_string())).await.is_ok()
     }
 }
 
-/// All that a session has printed on standard output, and its closing message.
-pub async fn read_all(address: &str, id: &str) -> Result<Whole> {
+/// Reads a session's stream from the beginning to the normal close.
+pub async fn read_all(address: &str, id: &str) -> Result<Transcript> {
     let mut stream = Stream::connect(address, id, 0).await?;
-    let mut whole = Whole::default();
+    let mut transcript = Transcript::default();
     loop {
         match stream.next().await {
-            Received::Message(message) => whole.take(&message)?,
-            Received::Closed(1000) => return Ok(whole),
+            Received::Message(message) => transcript.add(&message)?,
+            Received::Closed(1000) => return Ok(transcript),
             other => bail!("the stream of {id} ended with {other:?}"),
         }
     }
 }
 
-/// What a stream said, put together.
+/// The messages of a stream, put together.
 #[derive(Clone, Debug, Default)]
-pub struct Whole {
+pub struct Transcript {
+    /// The number of the last entry.
     pub after: u64,
     pub stdout: String,
     pub stderr: String,
     /// The program's own messages.
     pub messages: Vec<Value>,
-    /// Numbers that were told as gaps.
+    /// How many entries were reported as missing.
     pub gaps: u64,
     pub exit: Option<Value>,
 }
 
-impl Whole {
-    /// Takes the next message in. An error where numbers are left out or come again.
-    pub fn take(&mut self, message: &Value) -> Result<()> {
+impl Transcript {
+    /// Adds the next message. A skipped or repeated entry number is an error.
+    pub fn add(&mut self, message: &Value) -> Result<()> {
         match message["msgtype"].as_str() {
             Some("welcome" | "ack" | "error" | "pong") => return Ok(()),
             Some("gap") => {
                 let (from, to) = (message["from"].as_u64(), message["to"].as_u64());
-                let (Some(from), Some(to)) = (from, to) else {
-                    bail!("a gap without its numbers: {message}")
-                };
+                let (Some(from), Some(to)) = (from, to) else { bail!("a gap has no numbers: {message}") };
                 if from != self.after + 1 || to < from {
-                    bail!("after {} came the gap {from} to {to}", self.after);
+                    bail!("the gap {from} to {to} follows entry {}", self.after);
                 }
                 self.gaps += to + 1 - from;
                 self.after = to;
@@ -198,9 +203,9 @@ impl Whole {
             }
             _ => {}
         }
-        let seq = message["seq"].as_u64().with_context(|| format!("no number: {message}"))?;
+        let seq = message["seq"].as_u64().with_context(|| format!("the entry has no number: {message}"))?;
         if seq != self.after + 1 {
-            bail!("after {} came {seq}", self.after);
+            bail!("entry {seq} follows entry {}", self.after);
         }
         self.after = seq;
         let data = message["data"].as_str().unwrap_or_default();

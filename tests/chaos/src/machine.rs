@@ -1,4 +1,4 @@
-//! What is there on the machine.
+//! Processes, cgroups, files and mounts of the machine, as seen from outside.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
@@ -9,41 +9,42 @@ use rustix::{
 };
 use tokio::time::{Instant, sleep};
 
-/// How long a state of the machine may take to come about that nobody announces.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout of [`eventually`].
+const STATE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Looks until `look` gives something.
-pub async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
-    let until = Instant::now() + PATIENCE;
+/// Calls `poll` repeatedly until it returns something, for states of the machine that are not
+/// announced by any event.
+pub async fn eventually<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> Result<T> {
+    let deadline = Instant::now() + STATE_TIMEOUT;
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = poll() {
             return Ok(found);
         }
-        if Instant::now() > until {
-            bail!("{what}: not within {} s", PATIENCE.as_secs());
+        if Instant::now() > deadline {
+            bail!("{what}: not within {} s", STATE_TIMEOUT.as_secs());
         }
         sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Whether a process runs. One that is dead and waits to be reaped does not.
-pub fn is_alive(pid: u32) -> bool {
+/// Whether a process runs. A zombie does not.
+pub fn is_running(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
     state.is_some_and(|state| state != "Z" && state != "X")
 }
 
-/// A process's name; empty where it is gone.
-pub fn name(pid: u32) -> String {
+/// The name of a process; empty if the process is gone.
+pub fn process_name(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
 }
 
-/// Whether a process is one of livecode's.
+/// Whether a process belongs to LiveCode itself.
 pub fn is_livecode(pid: u32) -> bool {
-    name(pid).starts_with("livecode")
+    process_name(pid).starts_with("livecode")
 }
 
-/// Process numbers of the children that `pid`'s threads have.
+/// The process numbers of the children of all threads of a process.
 pub fn children(pid: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let children =
@@ -56,14 +57,15 @@ pub fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Process numbers below `pid`, in all generations.
+/// The process numbers of all descendants of a process.
 pub fn descendants(pid: u32) -> Vec<u32> {
     children(pid).iter().flat_map(|child| [vec![*child], descendants(*child)].concat()).collect()
 }
 
-/// The processes of a supervisor's sandbox. Its first is no child of the supervisor's, which holds a pidfd of it
-/// (proc_pid_fdinfo(5)); other processes of which it does are in no pid namespace of their own.
-pub fn sandbox(supervisor: u32) -> Vec<u32> {
+/// The processes of a supervisor's sandbox. Init need not be a child of the supervisor, but the
+/// supervisor holds a pidfd of it (proc_pid_fdinfo(5)). Its other pidfds are of processes that are
+/// in no nested pid namespace.
+pub fn sandbox_processes(supervisor: u32) -> Vec<u32> {
     let infos = fs::read_dir(format!("/proc/{supervisor}/fdinfo")).into_iter().flatten().flatten();
     let texts = infos.filter_map(|info| fs::read_to_string(info.path()).ok());
     let held = texts.filter_map(|text| {
@@ -75,20 +77,22 @@ pub fn sandbox(supervisor: u32) -> Vec<u32> {
     held.flat_map(|init| [vec![init], descendants(init)].concat()).collect()
 }
 
-/// The process in the sandbox of `supervisor` that handles a signal (proc_pid_status(5)): its program, ready for it.
-pub fn program(supervisor: u32, signal: Signal) -> Option<u32> {
+/// The process in a supervisor's sandbox that has installed a handler for `signal`
+/// (proc_pid_status(5)). That is the program, once it is ready for the signal.
+pub fn program_handling(supervisor: u32, signal: Signal) -> Option<u32> {
     let handles = |pid: &u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or_default();
         let mask = u64::from_str_radix(mask.trim(), 16).unwrap_or(0);
         mask & 1 << (signal.as_raw() - 1) != 0
     };
-    sandbox(supervisor).into_iter().find(handles)
+    sandbox_processes(supervisor).into_iter().find(handles)
 }
 
-/// Breaks every connection between a supervisor and its server, and nothing else: both keep their ends, which say that the
-/// other is gone. `None` where there is none.
-pub fn cut(supervisor: u32, server: u32) -> Option<usize> {
+/// Shuts down every connection between a supervisor and its server. Both processes keep their
+/// sockets and read the end of the stream. Returns the number of connections, or `None` if there
+/// is none.
+pub fn cut_connections(supervisor: u32, server: u32) -> Option<usize> {
     let pid = |pid: u32| Pid::from_raw(i32::try_from(pid).ok()?);
     let (server, handle) = (pid(server)?, pidfd_open(pid(supervisor)?, PidfdFlags::empty()).ok()?);
     let fds = fs::read_dir(format!("/proc/{supervisor}/fd")).into_iter().flatten().flatten();
@@ -96,40 +100,41 @@ pub fn cut(supervisor: u32, server: u32) -> Option<usize> {
     let cuts = numbers.filter(|number| {
         let Ok(socket) = pidfd_getfd(&handle, *number, PidfdGetfdFlags::empty()) else { return false };
         let is_stream = sockopt::socket_type(&socket) == Ok(SocketType::STREAM);
-        // Whoever connected, or made both ends.
-        let is_servers = sockopt::socket_peercred(&socket).is_ok_and(|peer| peer.pid == server);
-        is_stream && is_servers && shutdown(&socket, Shutdown::Both).is_ok()
+        // The peer is the process that connected, or that created the socket pair.
+        let is_of_server = sockopt::socket_peercred(&socket).is_ok_and(|peer| peer.pid == server);
+        is_stream && is_of_server && shutdown(&socket, Shutdown::Both).is_ok()
     });
     Some(cuts.count()).filter(|count| *count > 0)
 }
 
-/// Memory of a process's own, in bytes: resident, anonymous.
+/// The resident anonymous memory of a process, in bytes.
 pub fn memory_bytes(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
-/// Open descriptors of a process.
-pub fn descriptors(pid: u32) -> usize {
+/// The number of a process's open descriptors.
+pub fn count_descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-/// Connections that the server at this IPv4 address has open (proc_net_tcp(5): state 1 is established).
-pub fn connections(address: &str) -> usize {
+/// The number of open connections of the server at this IPv4 address. In /proc/net/tcp the state
+/// 01 is an established connection (proc_net_tcp(5)).
+pub fn count_connections(address: &str) -> usize {
     let port = address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).unwrap_or(0);
     let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    let is_ours = |line: &&str| {
+    let is_open = |line: &&str| {
         let mut fields = line.split_whitespace().skip(1);
         let local = fields.next().is_some_and(|local| local.ends_with(&format!(":{port:04X}")));
         local && fields.nth(1) == Some("01")
     };
-    table.lines().filter(is_ours).count()
+    table.lines().filter(is_open).count()
 }
 
-/// Names of the cgroups of sandboxes of the server with these data, in all hierarchies.
+/// The paths of the sandboxes' cgroups of the server with this data directory, in all hierarchies.
 pub fn cgroups(data: &Path) -> Vec<String> {
-    let prefix = prefix(data);
+    let prefix = cgroup_prefix(data);
     let mut found = vec![];
     walk(Path::new("/sys/fs/cgroup"), 6, &mut |folder| {
         if folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)) {
@@ -139,35 +144,37 @@ pub fn cgroups(data: &Path) -> Vec<String> {
     found
 }
 
-/// Of those the ones of sessions, dead supervisors' included: without the sandboxes that wait for one. A group is named after
-/// its supervisor's number; one that looks after a session has something open in the data.
+/// The cgroups of sessions, including those of dead supervisors, but not those of warm sandboxes.
+/// A cgroup's name contains the process number of its supervisor. Only a supervisor with a session
+/// has a file of the data directory open.
 pub fn session_cgroups(data: &Path) -> Vec<String> {
-    let prefix = prefix(data);
-    let waits = |group: &String| {
+    let prefix = cgroup_prefix(data);
+    let is_warm = |group: &String| {
         let name = group.rsplit('/').next().and_then(|name| name.strip_prefix(&prefix)).unwrap_or_default();
         let pid = name.split_once('-').and_then(|(pid, _)| pid.parse::<u32>().ok());
-        pid.is_some_and(|pid| is_alive(pid) && !has_open(pid, data))
+        pid.is_some_and(|pid| is_running(pid) && !has_open(pid, data))
     };
-    cgroups(data).into_iter().filter(|group| !waits(group)).collect()
+    cgroups(data).into_iter().filter(|group| !is_warm(group)).collect()
 }
 
-/// Removes what supervisors that were killed have left, as soon as nobody is in it.
+/// Removes the cgroups that killed supervisors have left, once they are empty.
 pub fn remove_cgroups(data: &Path) {
-    let until = std::time::Instant::now() + Duration::from_secs(2);
+    let deadline = std::time::Instant::now() + Duration::from_secs(2);
     loop {
         let groups = cgroups(data);
         for group in &groups {
-            let _ = fs::remove_dir(group); // somebody may be in it yet
+            let _ = fs::remove_dir(group); // fails as long as processes are in it
         }
-        if groups.is_empty() || std::time::Instant::now() > until {
+        if groups.is_empty() || std::time::Instant::now() > deadline {
             return;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// What the names of a data directory's groups begin with (FNV-1a of its device and inode).
-fn prefix(data: &Path) -> String {
+/// The prefix of a data directory's cgroup names: it contains the FNV-1a hash of the directory's
+/// device and inode.
+fn cgroup_prefix(data: &Path) -> String {
     let numbers = fs::metadata(data).map_or([0, 0], |metadata| [metadata.dev(), metadata.ino()]);
     let hash = numbers
         .iter()
@@ -176,6 +183,7 @@ fn prefix(data: &Path) -> String {
     format!("livecode-{hash:016x}-")
 }
 
+/// Calls `visit` with a folder and with the folders below it, up to `depth` levels.
 fn walk(folder: &Path, depth: u32, visit: &mut impl FnMut(&Path)) {
     visit(folder);
     if depth == 0 {
@@ -188,29 +196,29 @@ fn walk(folder: &Path, depth: u32, visit: &mut impl FnMut(&Path)) {
     }
 }
 
-/// Files and folders below a folder.
-pub fn files(folder: &Path) -> usize {
+/// The number of files and folders below a folder.
+pub fn count_files(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .map(|entry| {
-            1 + if entry.file_type().is_ok_and(|kind| kind.is_dir()) { files(&entry.path()) } else { 0 }
+            1 + if entry.file_type().is_ok_and(|kind| kind.is_dir()) { count_files(&entry.path()) } else { 0 }
         })
         .sum()
 }
 
-/// Mounts that this process sees.
-pub fn mounts() -> usize {
+/// The number of mounts in this process's mount namespace.
+pub fn count_mounts() -> usize {
     fs::read_to_string("/proc/self/mountinfo").map_or(0, |mounts| mounts.lines().count())
 }
 
-/// Whether a process has something open in a folder.
+/// Whether a process has a file of a folder open.
 pub fn has_open(pid: u32, folder: &Path) -> bool {
     let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     fds.into_iter().any(|fd| fs::read_link(fd.path()).is_ok_and(|target| target.starts_with(folder)))
 }
 
-/// Processes of livecode's on this machine that have something open in these data.
-pub fn processes(data: &Path) -> usize {
+/// The number of LiveCode's processes that have a file of this data directory open.
+pub fn count_processes(data: &Path) -> usize {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| is_livecode(*pid) && has_open(*pid, data)).count()

@@ -1,85 +1,76 @@
-//! Drives the real binary and breaks what surrounds it: connections, servers, supervisors, the disk, the clock of the
-//! machine's boots. What is left at the end must be what each program printed, once.
+//! Runs the real binary and injects faults around it: broken connections, killed servers and
+//! supervisors, full disks, reboots. At the end the output of each program must be there, exactly
+//! once.
 //!
-//! | module | what |
+//! | module | content |
 //! | --- | --- |
-//! | `run` | many sessions, cuts and kills at random; every byte accounted for |
-//! | `faults` | one fault at a time, what was expected of it and what was seen |
-//! | `soak` | sessions that come and go for long; nothing may grow |
-//! | `neighbours` | how long a small program takes beside greedy ones |
-//! | `server` | a server to be killed and started again |
-//! | `proxy` | connections that are cut at random bytes |
-//! | `client` | a client that comes back until it has everything |
-//! | `http` | requests and websockets |
-//! | `program` | the program that the sessions run, and what it prints |
-//! | `machine` | what is there on the machine |
+//! | `run` | many sessions with random cuts and kills; every byte is accounted for |
+//! | `faults` | one fault at a time, with its expected and its observed outcome |
+//! | `soak` | sessions that are created and ended for a long time; nothing may grow |
+//! | `neighbours` | the time of a small program beside fork, memory, disk and output bombs |
+//! | `server` | a server that is killed and restarted |
+//! | `proxy` | a proxy that cuts connections at random bytes |
+//! | `client` | a client that reconnects until it has everything |
+//! | `http` | HTTP requests and websockets |
+//! | `program` | the program that the sessions run, and its expected output |
+//! | `machine` | processes, cgroups, files and mounts of the machine |
+//! | `options` | the options that every subcommand has |
 
 mod client;
 mod faults;
 mod http;
 mod machine;
 mod neighbours;
+mod options;
 mod program;
 mod proxy;
 mod run;
 mod server;
 mod soak;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-/// Breaks things around a running livecode, and checks that nothing is lost.
+use crate::options::CommonOptions;
+
+/// Injects faults around a running LiveCode, and checks that nothing is lost.
 #[derive(Parser)]
 struct Command {
     #[command(flatten)]
-    common: Common,
+    common: CommonOptions,
     #[command(subcommand)]
-    what: What,
-}
-
-/// What every part needs.
-#[derive(Args, Clone)]
-struct Common {
-    /// The binary under test.
-    #[arg(long, global = true, default_value = "target/release/livecode")]
-    binary: PathBuf,
-    /// An older binary, whose supervisors the new server must get on with.
-    #[arg(long, global = true)]
-    older_binary: Option<PathBuf>,
-    /// What all chance is drawn from; a run prints its own, and can be made again with it.
-    #[arg(long, global = true)]
-    seed: Option<u64>,
+    suite: Suite,
 }
 
 #[derive(Subcommand)]
-enum What {
-    /// Many sessions, cuts and kills at random.
+enum Suite {
+    /// Runs many sessions with random cuts and kills, and accounts for every byte.
     Run(run::Options),
-    /// One fault at a time, as a table.
+    /// Injects one fault at a time, and prints a table of the outcomes.
     Faults {
-        /// Only those rows whose name contains this.
+        /// Runs only the faults whose names contain this text.
         only: Option<String>,
     },
-    /// Sessions that come and go for long.
+    /// Creates and ends sessions for a long time, and checks that nothing grows.
     Soak(soak::Options),
-    /// Small programs beside greedy ones.
+    /// Measures small programs beside fork, memory, disk and output bombs.
     Neighbours(neighbours::Options),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Command { common, what } = Command::parse();
+    let Command { common, suite } = Command::parse();
     let seed = common.seed.unwrap_or_else(|| fastrand::u64(..));
     fastrand::seed(seed);
     println!("seed {seed}");
-    let done = match what {
-        What::Run(options) => run::run(&common, &options, seed).await,
-        What::Faults { only } => faults::run(&common, only.as_deref()).await,
-        What::Soak(options) => soak::run(&common, &options).await,
-        What::Neighbours(options) => neighbours::run(&common, &options).await,
+    let result = match suite {
+        Suite::Run(options) => run::run(&common, &options, seed).await,
+        Suite::Faults { only } => faults::run(&common, only.as_deref()).await,
+        Suite::Soak(options) => soak::run(&common, &options).await,
+        Suite::Neighbours(options) => neighbours::run(&common, &options).await,
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("failed, with seed {seed}: {error:#}");

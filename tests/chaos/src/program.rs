@@ -1,5 +1,6 @@
-//! The program that the sessions run. What it prints follows from its arguments, so that it is known without it; it also
-//! says itself, at its end, what it printed and which inputs it was given.
+//! The program that the sessions run. Its output follows from its arguments, so the test can
+//! compute it. At its end the program also reports the hashes of its output and the inputs that it
+//! has read.
 
 use std::fmt::Write as _;
 
@@ -42,18 +43,18 @@ write(channel, (json.dumps({"msgtype": "printed", **sums}) + "\n").encode())
 sys.exit(status)
 "#;
 
-/// One session's program.
+/// The parameters of one session's program.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     pub index: usize,
     pub lines: usize,
-    /// How long it listens after each line, in milliseconds.
+    /// How long the program waits for input after each line, in milliseconds.
     pub pause_ms: u64,
     pub exitstatus: i64,
 }
 
 impl Program {
-    /// The request that creates it.
+    /// The request that creates the session.
     pub fn request(&self) -> Value {
         let pause_s = self.pause_ms as f64 / 1000.0;
         let args = [
@@ -65,12 +66,12 @@ impl Program {
         json!({"runtime": "python", "code": CODE, "args": args, "limits": {"cpu_ms": 60_000}})
     }
 
-    /// What it prints on standard output.
+    /// The program's standard output.
     pub fn stdout(&self) -> String {
         self.text("out", "é", 37, 60)
     }
 
-    /// What it prints on standard error.
+    /// The program's standard error.
     pub fn stderr(&self) -> String {
         self.text("err", "€", 53, 40)
     }

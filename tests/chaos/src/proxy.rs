@@ -1,4 +1,4 @@
-//! Between client and server: connections that end in the middle, at a byte that nobody chose.
+//! A TCP proxy between client and server that cuts connections at random bytes.
 
 use std::{
     sync::{
@@ -14,10 +14,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// How many bytes a connection passes on the average before it is cut.
+/// The mean number of bytes that a connection transfers before it is cut.
 const MEAN_BYTES: f64 = 12_000.0;
-/// How long the server may be away before a client is turned away too.
-const CONNECT_PATIENCE: Duration = Duration::from_millis(50);
+/// Timeout of the connection to the server. Afterwards the client's connection is closed.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// A proxy to one server.
 pub struct Proxy {
@@ -27,16 +27,16 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens, and cuts up to `cuts_max` connections.
-    pub async fn start(to: &str, cuts_max: u64) -> Result<Self> {
+    /// Starts a proxy to the server at `server_address` that cuts up to `cuts_max` connections.
+    pub async fn start(server_address: &str, cuts_max: u64) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
         let cuts = Arc::new(AtomicU64::new(0));
-        let (to, count) = (to.to_owned(), cuts.clone());
+        let (server_address, count) = (server_address.to_owned(), cuts.clone());
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let budget = (-fastrand::f64().max(1e-9).ln() * MEAN_BYTES) as u64;
-                tokio::spawn(pass(client, to.clone(), budget, count.clone(), cuts_max));
+                tokio::spawn(forward(client, server_address.clone(), budget, count.clone(), cuts_max));
             }
         });
         Ok(Self { address, cuts, task })
@@ -46,7 +46,7 @@ impl Proxy {
         &self.address
     }
 
-    /// How many connections were cut.
+    /// How many connections the proxy has cut.
     pub fn cuts(&self) -> u64 {
         self.cuts.load(Ordering::Relaxed)
     }
@@ -58,9 +58,17 @@ impl Drop for Proxy {
     }
 }
 
-/// Passes bytes both ways until one side ends, or the budget does.
-async fn pass(mut client: TcpStream, to: String, mut budget: u64, cuts: Arc<AtomicU64>, cuts_max: u64) {
-    let Ok(Ok(mut server)) = tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect(&to)).await else {
+/// Forwards bytes in both directions until one side ends. Cuts the connection after `budget`
+/// bytes.
+async fn forward(
+    mut client: TcpStream,
+    server_address: String,
+    mut budget: u64,
+    cuts: Arc<AtomicU64>,
+    cuts_max: u64,
+) {
+    let Ok(Ok(mut server)) = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&server_address)).await
+    else {
         return;
     };
     let (_, _) = (client.set_nodelay(true), server.set_nodelay(true));
@@ -71,7 +79,7 @@ async fn pass(mut client: TcpStream, to: String, mut budget: u64, cuts: Arc<Atom
             read = server.read(&mut down) => (false, read),
         };
         let Ok(length @ 1..) = read else { return };
-        let is_cut = length as u64 > budget && take_one(&cuts, cuts_max);
+        let is_cut = length as u64 > budget && count_cut(&cuts, cuts_max);
         let length = if is_cut { budget as usize } else { length };
         budget = budget.saturating_sub(length as u64);
         let written = match is_up {
@@ -79,7 +87,7 @@ async fn pass(mut client: TcpStream, to: String, mut budget: u64, cuts: Arc<Atom
             false => client.write_all(&down[..length]).await,
         };
         if is_cut && fastrand::bool() {
-            // Half of them in the rudest way: with a reset, which takes along what is still on its way.
+            // Half of the cuts are resets, which discard the bytes that are still in flight.
             let _ = (client.set_zero_linger(), server.set_zero_linger());
         }
         if is_cut || written.is_err() {
@@ -88,7 +96,8 @@ async fn pass(mut client: TcpStream, to: String, mut budget: u64, cuts: Arc<Atom
     }
 }
 
-fn take_one(cuts: &AtomicU64, max: u64) -> bool {
+/// Counts a cut. Returns `false`, without counting, once there were `max` cuts.
+fn count_cut(cuts: &AtomicU64, max: u64) -> bool {
     cuts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < max).then_some(count + 1))
         .is_ok()
 }

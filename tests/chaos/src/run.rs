@@ -1,4 +1,4 @@
-//! Many sessions, cuts and kills at random; at the end every byte is accounted for.
+//! Many sessions with random cuts and kills. At the end every byte is accounted for.
 
 use std::time::Duration;
 
@@ -13,42 +13,43 @@ use tokio::{
 };
 
 use crate::{
-    Common,
-    client::{self, Seen},
+    client::{self, ClientReport},
     http::read_all,
     machine,
+    options::CommonOptions,
     program::Program,
     proxy::Proxy,
-    server::{Options as ServerOptions, Server, signal_pid},
+    server::{Server, ServerOptions, send_signal},
 };
 
-/// Between two kills of the server, on the average.
+/// The mean interval between two kills of the server.
 const KILL_INTERVAL: Duration = Duration::from_millis(700);
-/// Sessions whose server loses the connection to their supervisor, and nothing else, before each kill.
+/// The number of sessions whose connection between server and supervisor is broken before each
+/// kill.
 const SUPERVISOR_CUTS: usize = 4;
-/// Sessions are begun in the course of this.
-const BEGIN_WITHIN: Duration = Duration::from_secs(8);
+/// The time over which the creation of the sessions is spread.
+const CREATION_SPREAD: Duration = Duration::from_secs(8);
 
 #[derive(Args)]
 pub struct Options {
-    /// How many sessions.
+    /// The number of sessions.
     #[arg(long, default_value_t = 200)]
     sessions: usize,
-    /// How many connections are cut by the proxy; those that end with a killed server come on top.
+    /// How many connections the proxy cuts. Connections that a killed server ends are not counted.
     #[arg(long, default_value_t = 1000)]
     cuts: u64,
-    /// How often the server is killed.
+    /// How often the server is killed and restarted.
     #[arg(long, default_value_t = 50)]
     kills: u64,
     /// How many supervisors are killed.
     #[arg(long, default_value_t = 5)]
     supervisor_kills: usize,
-    /// Inputs that each client sends.
+    /// How many inputs each client sends.
     #[arg(long, default_value_t = 10)]
     inputs: u64,
 }
 
-/// What was done, and what came of it.
+/// Counts of the faults and of their effects.
 #[derive(Default)]
 struct Tally {
     server_stops: u64,
@@ -58,8 +59,8 @@ struct Tally {
     connections: u64,
     bytes: u64,
     lost_bytes: u64,
-    doubled_bytes: u64,
-    wrong_sums: u64,
+    duplicated_bytes: u64,
+    wrong_checksums: u64,
     wrong_statuses: u64,
     inputs_sent: u64,
     inputs_delivered: u64,
@@ -67,83 +68,93 @@ struct Tally {
     lost_sessions: u64,
 }
 
-pub async fn run(common: &Common, options: &Options, seed: u64) -> Result<()> {
+pub async fn run(common: &CommonOptions, options: &Options, seed: u64) -> Result<()> {
     let began = Instant::now();
     let mut server = Server::start(ServerOptions::new(common))?;
     let proxy = Proxy::start(server.address(), options.cuts).await?;
-    // Programs print about until the last kill, and then wait for it.
-    let wall = KILL_INTERVAL * u32::try_from(options.kills)? + Duration::from_secs(4);
-    let programs: Vec<_> = (0..options.sessions).map(|index| program(index, wall)).collect();
-    let (over, is_over) = watch::channel(false);
-    let clients = begin_clients(&proxy, &programs, options, wall, seed, &is_over);
+    // The programs print until about the last kill, and then wait for the end of input.
+    let duration = KILL_INTERVAL * u32::try_from(options.kills)? + Duration::from_secs(4);
+    let programs: Vec<_> = (0..options.sessions).map(|index| program(index, duration)).collect();
+    let (end_sender, may_end) = watch::channel(false);
+    let clients = spawn_clients(&proxy, &programs, options, duration, seed, &may_end);
 
     let mut tally = Tally::default();
-    let killed_ids = break_things(&mut server, options, &mut tally).await?;
-    over.send_replace(true);
-    let mut seen = clients.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
-    seen.sort_by_key(|(index, _)| *index);
+    let killed_ids = inject_faults(&mut server, options, &mut tally).await?;
+    end_sender.send_replace(true);
+    let mut reports = clients.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
+    reports.sort_by_key(|(index, _)| *index);
 
-    for ((_, seen), program) in seen.iter().zip(&programs) {
-        check(program, seen, options, killed_ids.contains(&seen.id), &mut tally)?;
-        // Who comes when all is over gets the same.
-        let again = read_all(server.address(), &seen.id).await?;
+    for ((_, report), program) in reports.iter().zip(&programs) {
+        check(program, report, options, killed_ids.contains(&report.id), &mut tally)?;
+        // A client that connects after the end receives the same messages.
+        let again = read_all(server.address(), &report.id).await?;
         let same = (&again.stdout, &again.stderr, &again.messages, &again.exit)
-            == (&seen.whole.stdout, &seen.whole.stderr, &seen.whole.messages, &seen.whole.exit);
-        ensure!(same, "session {} reads otherwise when read again", seen.id);
+            == (
+                &report.transcript.stdout,
+                &report.transcript.stderr,
+                &report.transcript.messages,
+                &report.transcript.exit,
+            );
+        ensure!(same, "session {} differs when it is read again", report.id);
     }
     let sessions = crate::http::get(server.address(), "/sessions").await?.expect(200)?;
-    let made = sessions.as_array().map_or(0, Vec::len);
-    ensure!(made == options.sessions, "{made} sessions were made for {} keys", options.sessions);
-    report(options, &proxy, &tally, began.elapsed());
-    let wrong =
-        tally.lost_bytes + tally.doubled_bytes + tally.wrong_sums + tally.wrong_statuses + tally.inputs_wrong;
-    ensure!(wrong == 0, "something was lost, doubled or wrong; see above");
+    let created = sessions.as_array().map_or(0, Vec::len);
+    ensure!(created == options.sessions, "{created} sessions were created for {} keys", options.sessions);
+    print_report(options, &proxy, &tally, began.elapsed());
+    let failures = tally.lost_bytes
+        + tally.duplicated_bytes
+        + tally.wrong_checksums
+        + tally.wrong_statuses
+        + tally.inputs_wrong;
+    ensure!(failures == 0, "something was lost, duplicated or wrong; see the table");
     ensure!(
         tally.lost_sessions == killed_ids.len() as u64,
-        "{} sessions say lost, but {} supervisors were killed",
+        "{} sessions ended as lost, but {} supervisors were killed",
         tally.lost_sessions,
         killed_ids.len()
     );
     ensure!(tally.supervisor_cuts > 0 || options.kills == 0, "no connection to a supervisor could be cut");
     ensure!(
         proxy.cuts() == options.cuts,
-        "only {} connections could be cut: too little was sent",
+        "only {} connections were cut, because too few bytes were sent",
         proxy.cuts()
     );
     Ok(())
 }
 
-/// Each prints for about as long as things are broken, each at its own pace.
-fn program(index: usize, wall: Duration) -> Program {
+/// The program of one session. It prints for about `duration`, with a random pause between lines.
+fn program(index: usize, duration: Duration) -> Program {
     let pause_ms = fastrand::u64(20..80);
-    let lines = (wall.as_millis() as u64 / pause_ms) as usize;
+    let lines = (duration.as_millis() as u64 / pause_ms) as usize;
     Program { index, lines, pause_ms, exitstatus: (index % 100) as i64 }
 }
 
-fn begin_clients(
+/// Starts a task for each client, which creates a session and follows it to its end.
+fn spawn_clients(
     proxy: &Proxy,
     programs: &[Program],
     options: &Options,
-    wall: Duration,
+    duration: Duration,
     seed: u64,
-    is_over: &watch::Receiver<bool>,
-) -> JoinSet<Result<(usize, Seen)>> {
+    may_end: &watch::Receiver<bool>,
+) -> JoinSet<Result<(usize, ClientReport)>> {
     let mut clients = JoinSet::new();
-    let pause = BEGIN_WITHIN.min(wall) / u32::try_from(programs.len()).unwrap_or(1).max(1);
+    let pause = CREATION_SPREAD.min(duration) / u32::try_from(programs.len()).unwrap_or(1).max(1);
     for program in programs.iter().copied() {
-        let (address, inputs, is_over) = (proxy.address().to_owned(), options.inputs, is_over.clone());
+        let (address, inputs, may_end) = (proxy.address().to_owned(), options.inputs, may_end.clone());
         clients.spawn(async move {
             sleep(pause * program.index as u32).await;
             let id = client::create(&address, &program, &format!("{seed}-{}", program.index)).await?;
-            let seen = client::follow_until(&address, &id, inputs, wall.mul_f64(0.8), is_over).await?;
-            anyhow::Ok((program.index, seen))
+            let report = client::follow_until(&address, &id, inputs, duration.mul_f64(0.8), may_end).await?;
+            anyhow::Ok((program.index, report))
         });
     }
     clients
 }
 
-/// Kills and stops until it has done so often enough. Returns the sessions whose supervisors were killed.
-async fn break_things(server: &mut Server, options: &Options, tally: &mut Tally) -> Result<Vec<String>> {
+/// Kills the server as often as the options say, with stops and broken connections between the
+/// kills. Returns the sessions whose supervisors were killed.
+async fn inject_faults(server: &mut Server, options: &Options, tally: &mut Tally) -> Result<Vec<String>> {
     let mut killed = vec![];
     for _ in 0..options.kills {
         sleep(KILL_INTERVAL.mul_f64(fastrand::f64() * 2.0).max(Duration::from_millis(50))).await;
@@ -155,27 +166,27 @@ async fn break_things(server: &mut Server, options: &Options, tally: &mut Tally)
         }
         let mut running = running(server).await.unwrap_or_default();
         for (_, pid) in running.iter().take(SUPERVISOR_CUTS) {
-            tally.supervisor_cuts += machine::cut(*pid, server.pid()).unwrap_or(0) as u64;
+            tally.supervisor_cuts += machine::cut_connections(*pid, server.pid()).unwrap_or(0) as u64;
         }
         if let Some((id, pid)) = running.pop() {
             if killed.len() < options.supervisor_kills {
-                signal_pid(pid, Signal::KILL);
+                send_signal(pid, Signal::KILL);
                 killed.push(id);
             } else {
                 tally.supervisor_stops += 1;
-                signal_pid(pid, Signal::STOP);
+                send_signal(pid, Signal::STOP);
                 sleep(Duration::from_millis(fastrand::u64(20..200))).await;
-                signal_pid(pid, Signal::CONT);
+                send_signal(pid, Signal::CONT);
             }
         }
         server.kill();
-        let took = server.start_again()?;
+        let took = server.restart()?;
         tally.slowest_start = tally.slowest_start.max(took);
     }
     Ok(killed)
 }
 
-/// The sessions that run, in no order, and their supervisors.
+/// The running sessions in random order, with their supervisors.
 async fn running(server: &Server) -> Option<Vec<(String, u32)>> {
     let sessions = crate::http::get(server.address(), "/sessions").await.ok()?.expect(200).ok()?;
     let mut ids: Vec<_> = sessions
@@ -192,47 +203,47 @@ async fn running(server: &Server) -> Option<Vec<(String, u32)>> {
     Some(supervised.collect())
 }
 
-/// Compares what a client put together with what its program printed.
+/// Compares what a client received with what its program printed.
 fn check(
     program: &Program,
-    seen: &Seen,
+    report: &ClientReport,
     options: &Options,
     is_killed: bool,
     tally: &mut Tally,
 ) -> Result<()> {
-    let whole = &seen.whole;
-    tally.connections += seen.connections;
-    tally.inputs_sent += seen.inputs_sent;
-    tally.bytes += (whole.stdout.len() + whole.stderr.len()) as u64;
-    ensure!(whole.gaps == 0, "session {}: a gap of {} entries", seen.id, whole.gaps);
-    if is_killed && whole.reason() == Some("lost") {
-        // What its supervisor had read before it died is whole.
+    let transcript = &report.transcript;
+    tally.connections += report.connections;
+    tally.inputs_sent += report.inputs_sent;
+    tally.bytes += (transcript.stdout.len() + transcript.stderr.len()) as u64;
+    ensure!(transcript.gaps == 0, "session {}: a gap of {} entries", report.id, transcript.gaps);
+    if is_killed && transcript.reason() == Some("lost") {
+        // The entries that its supervisor wrote before it was killed are intact.
         tally.lost_sessions += 1;
-        let is_prefix =
-            program.stdout().starts_with(&whole.stdout) && program.stderr().starts_with(&whole.stderr);
-        tally.wrong_sums += u64::from(!is_prefix);
-        tally.wrong_statuses += u64::from(whole.exitstatus() != Some(255));
+        let is_prefix = program.stdout().starts_with(&transcript.stdout)
+            && program.stderr().starts_with(&transcript.stderr);
+        tally.wrong_checksums += u64::from(!is_prefix);
+        tally.wrong_statuses += u64::from(transcript.exitstatus() != Some(255));
         return Ok(());
     }
-    for (got, printed) in [(&whole.stdout, program.stdout()), (&whole.stderr, program.stderr())] {
+    for (got, printed) in [(&transcript.stdout, program.stdout()), (&transcript.stderr, program.stderr())] {
         tally.lost_bytes += (printed.len() as u64).saturating_sub(got.len() as u64);
-        tally.doubled_bytes += (got.len() as u64).saturating_sub(printed.len() as u64);
+        tally.duplicated_bytes += (got.len() as u64).saturating_sub(printed.len() as u64);
     }
-    let own = whole.messages.first().with_context(|| {
+    let own = transcript.messages.first().with_context(|| {
         format!(
-            "session {} did not say what it printed; it ended with {:?}: {}",
-            seen.id, whole.exit, whole.stderr
+            "the program of session {} did not report its output; it ended with {:?}: {}",
+            report.id, transcript.exit, transcript.stderr
         )
     })?;
     ensure!(
-        whole.messages.len() == 1,
-        "session {}: its one message came {} times",
-        seen.id,
-        whole.messages.len()
+        transcript.messages.len() == 1,
+        "session {}: its only message arrived {} times",
+        report.id,
+        transcript.messages.len()
     );
-    let sums = [sum(&whole.stdout), sum(&whole.stderr)];
-    tally.wrong_sums += u64::from(own["stdout"] != *sums[0]) + u64::from(own["stderr"] != *sums[1]);
-    tally.wrong_statuses += u64::from(whole.exitstatus() != Some(program.exitstatus));
+    let hashes = [hash(&transcript.stdout), hash(&transcript.stderr)];
+    tally.wrong_checksums += u64::from(own["stdout"] != *hashes[0]) + u64::from(own["stderr"] != *hashes[1]);
+    tally.wrong_statuses += u64::from(transcript.exitstatus() != Some(program.exitstatus));
     let got: Vec<_> =
         own["got"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64).collect();
     tally.inputs_delivered += got.len() as u64;
@@ -240,11 +251,13 @@ fn check(
     Ok(())
 }
 
-fn sum(text: &str) -> String {
+/// The SHA-256 of a text in hexadecimal digits.
+fn hash(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn report(options: &Options, proxy: &Proxy, tally: &Tally, took: Duration) {
+/// Prints the counts as a table.
+fn print_report(options: &Options, proxy: &Proxy, tally: &Tally, took: Duration) {
     let rows = [
         ("sessions", options.sessions as u64),
         ("server killed (kill -9)", options.kills),
@@ -256,16 +269,16 @@ fn report(options: &Options, proxy: &Proxy, tally: &Tally, took: Duration) {
         ("connections in all", tally.connections),
         ("bytes printed and received", tally.bytes),
         ("bytes lost", tally.lost_bytes),
-        ("bytes doubled", tally.doubled_bytes),
-        ("sha256 that differ", tally.wrong_sums),
+        ("bytes duplicated", tally.duplicated_bytes),
+        ("checksums that differ", tally.wrong_checksums),
         ("wrong exit statuses", tally.wrong_statuses),
-        ("inputs sent, again included", tally.inputs_sent),
+        ("inputs sent, with redeliveries", tally.inputs_sent),
         ("inputs delivered", tally.inputs_delivered),
-        ("sessions with inputs lost, doubled or out of order", tally.inputs_wrong),
+        ("sessions with inputs lost, repeated or reordered", tally.inputs_wrong),
     ];
     for (what, count) in rows {
         println!("{what:<52} {count:>12}");
     }
     println!("{:<52} {:>12}", "slowest start of the server, ms", tally.slowest_start.as_millis());
-    println!("{:<52} {:>12.1}", "took, s", took.as_secs_f64());
+    println!("{:<52} {:>12.1}", "duration, s", took.as_secs_f64());
 }

@@ -1,4 +1,4 @@
-//! A server to be killed and started again, with a data directory of its own.
+//! A server with a data directory of its own. Tests kill, stop and restart it.
 
 use std::{
     fs,
@@ -13,57 +13,63 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::Common;
+use crate::options::CommonOptions;
 
-/// How to start it.
+/// How the server is started.
 #[derive(Clone)]
-pub struct Options {
+pub struct ServerOptions {
     pub binary: PathBuf,
     /// Further arguments of `serve`.
     pub arguments: Vec<String>,
-    /// The most descriptors it may have.
+    /// The limit of the server's descriptors.
     pub descriptors_max: Option<u64>,
 }
 
-impl Options {
-    pub fn new(common: &Common) -> Self {
+impl ServerOptions {
+    pub fn new(common: &CommonOptions) -> Self {
         Self { binary: common.binary.clone(), arguments: vec![], descriptors_max: None }
     }
 
+    /// Adds arguments.
     pub fn with(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         self
     }
 }
 
+/// A server, running or not.
 pub struct Server {
-    options: Options,
+    options: ServerOptions,
     data: Data,
     address: String,
     child: Option<Child>,
 }
 
+/// The server's data directory.
 enum Data {
+    /// A temporary directory that is removed with the server.
     Own(tempfile::TempDir),
+    /// A directory that existed before.
     Given(PathBuf),
 }
 
 impl Server {
-    /// Starts a server on fresh data.
-    pub fn start(options: Options) -> Result<Self> {
+    /// Starts a server with an empty data directory.
+    pub fn start(options: ServerOptions) -> Result<Self> {
         Self::start_on(options, Data::Own(tempfile::tempdir()?))
     }
 
-    /// Starts a server on data that is there already.
-    pub fn start_in(options: Options, data: &Path) -> Result<Self> {
+    /// Starts a server with an existing data directory.
+    pub fn start_in(options: ServerOptions, data: &Path) -> Result<Self> {
         Self::start_on(options, Data::Given(data.to_owned()))
     }
 
-    fn start_on(options: Options, data: Data) -> Result<Self> {
-        // The port stays its own: nobody else on a test machine takes one that was just given out.
+    fn start_on(options: ServerOptions, data: Data) -> Result<Self> {
+        // The port is released here and used again below. The kernel does not assign it to others
+        // soon.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let mut server = Self { options, data, address, child: None };
-        server.start_again()?;
+        server.restart()?;
         Ok(server)
     }
 
@@ -82,8 +88,9 @@ impl Server {
         self.child.as_ref().map_or(0, Child::id)
     }
 
-    /// Starts it after it was killed or stopped, on the same data and address; returns how long it took until it served.
-    pub fn start_again(&mut self) -> Result<Duration> {
+    /// Starts the server with the same data directory and address as before. Returns the time
+    /// until it accepted connections.
+    pub fn restart(&mut self) -> Result<Duration> {
         let began = Instant::now();
         let mut command = match self.options.descriptors_max {
             None => Command::new(&self.options.binary),
@@ -98,21 +105,21 @@ impl Server {
             .arg(self.data())
             .args(&self.options.arguments);
         command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into()));
-        let mut child = command.stdout(Stdio::piped()).spawn().context("the binary does not start")?;
-        let stdout = child.stdout.take().context("no pipe")?;
+        let mut child = command.stdout(Stdio::piped()).spawn().context("start the binary")?;
+        let stdout = child.stdout.take().context("the server has no pipe")?;
         self.child = Some(child);
         match BufReader::new(stdout).lines().next() {
             Some(Ok(line)) if line.contains("listens on") => Ok(began.elapsed()),
-            other => bail!("the server does not say where it listens, but {other:?}"),
+            other => bail!("the server printed {other:?} instead of its address"),
         }
     }
 
-    /// Takes another binary from the next start on.
+    /// Sets the binary for the next start.
     pub fn set_binary(&mut self, binary: &Path) {
         self.options.binary = binary.to_owned();
     }
 
-    /// Kills it as a crash would, and waits until it is gone.
+    /// Kills the server, as a crash would, and waits until it has exited.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -120,21 +127,22 @@ impl Server {
         }
     }
 
-    /// Asks it to stop.
+    /// Asks the server to stop, with SIGTERM.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Waits until it has ended.
+    /// Waits until the server has exited.
     pub fn wait(&mut self) -> Result<ExitStatus> {
         Ok(self.child.take().context("the server does not run")?.wait()?)
     }
 
+    /// Sends a signal to the server.
     pub fn signal(&self, signal: Signal) {
-        signal_pid(self.pid(), signal);
+        send_signal(self.pid(), signal);
     }
 
-    /// The process that supervises a session.
+    /// The process number of a session's supervisor, from `state.json`.
     pub fn supervisor(&self, id: &str) -> Option<u32> {
         let state = fs::read(self.data().join("sessions").join(id).join("state.json")).ok()?;
         let state: Value = serde_json::from_slice(&state).ok()?;
@@ -142,19 +150,19 @@ impl Server {
     }
 }
 
-/// Sends a signal to a process; one that is gone needs none.
-pub fn signal_pid(pid: u32, signal: Signal) {
+/// Sends a signal to a process. The process may be gone already.
+pub fn send_signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
 }
 
-/// Ends what still runs: sessions outlive a server.
+/// Kills the server and the supervisors of its sessions, which outlive the server.
 impl Drop for Server {
     fn drop(&mut self) {
         self.signal(Signal::CONT);
-        for stopped in crate::machine::descendants(self.pid()) {
-            signal_pid(stopped, Signal::CONT);
+        for descendant in crate::machine::descendants(self.pid()) {
+            send_signal(descendant, Signal::CONT);
         }
         let sessions = fs::read_dir(self.data().join("sessions"));
         let ids: Vec<_> = sessions
@@ -168,8 +176,8 @@ impl Drop for Server {
             if let Some(pid) = self.supervisor(&id)
                 && crate::machine::has_open(pid, self.data())
             {
-                signal_pid(pid, Signal::CONT);
-                signal_pid(pid, Signal::KILL);
+                send_signal(pid, Signal::CONT);
+                send_signal(pid, Signal::KILL);
             }
         }
         crate::machine::remove_cgroups(self.data());

@@ -1,4 +1,4 @@
-//! Sessions that come and go for long; nothing may grow.
+//! Sessions that are created and ended for a long time. Nothing may grow.
 
 use std::time::Duration;
 
@@ -11,32 +11,34 @@ use tokio::{
 };
 
 use crate::{
-    Common,
     http::{Stream, create, delete, read_all},
     machine,
-    server::{Options as ServerOptions, Server},
+    options::CommonOptions,
+    server::{Server, ServerOptions},
 };
 
-/// How many clients come and go at once.
+/// How many clients create sessions at once.
 const CLIENTS: u32 = 4;
-/// Between two looks at the machine.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// Ended sessions are kept for this long, so that as many are there at the end as soon after the beginning.
+/// The interval between two samples of the machine's state.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
+/// How long ended sessions are kept, in milliseconds. It is short, so that their number is soon
+/// steady.
 const KEEP_MS: &str = "5000";
-/// How much more of something there may be in the end: by the share, or by the number, whichever allows more. Memory and
-/// ended sessions go up and down with the pace of the machine.
+/// How much a value may grow from the first to the last quarter, as a share of it.
+/// [`Sample::values`] also allows an absolute growth, and the larger of both counts. Memory and
+/// the number of ended sessions vary with the speed of the machine.
 const TOLERATED_SHARE: f64 = 0.10;
 
 #[derive(Args)]
 pub struct Options {
-    /// How long, in minutes.
+    /// The duration in minutes.
     #[arg(long, default_value_t = 20.0)]
     minutes: f64,
 }
 
-/// What is there at one moment.
+/// The state of the server and the machine at one moment.
 #[derive(Clone, Copy, Default)]
-struct Look {
+struct Sample {
     descriptors: f64,
     memory_bytes: f64,
     mounts: f64,
@@ -45,21 +47,22 @@ struct Look {
     files: f64,
 }
 
-impl Look {
-    fn take(server: &Server) -> Self {
+impl Sample {
+    fn collect(server: &Server) -> Self {
         let (pid, data) = (server.pid(), server.data());
         Self {
-            descriptors: machine::descriptors(pid) as f64,
+            descriptors: machine::count_descriptors(pid) as f64,
             memory_bytes: machine::memory_bytes(pid) as f64,
-            mounts: machine::mounts() as f64,
+            mounts: machine::count_mounts() as f64,
             cgroups: machine::cgroups(data).len() as f64,
-            processes: machine::processes(data) as f64,
-            files: machine::files(data) as f64,
+            processes: machine::count_processes(data) as f64,
+            files: machine::count_files(data) as f64,
         }
     }
 
-    fn parts(self) -> [(&'static str, f64, f64); 6] {
-        // Name, value, and by how much it may differ besides the share: what one session more or less at the moment makes.
+    /// The name of each value, the value, and its tolerated absolute growth.
+    fn values(self) -> [(&'static str, f64, f64); 6] {
+        // Counts may grow by what a few sessions more at that moment contribute.
         let per_client = f64::from(CLIENTS);
         [
             ("descriptors of the server", self.descriptors, 3.0 * per_client),
@@ -72,56 +75,59 @@ impl Look {
     }
 }
 
-fn mean(looks: &[Look]) -> Look {
-    let count = looks.len() as f64;
-    let mean = |part: fn(&Look) -> f64| looks.iter().map(part).sum::<f64>() / count;
-    Look {
-        descriptors: mean(|look| look.descriptors),
-        memory_bytes: mean(|look| look.memory_bytes),
-        mounts: mean(|look| look.mounts),
-        cgroups: mean(|look| look.cgroups),
-        processes: mean(|look| look.processes),
-        files: mean(|look| look.files),
+/// The mean of each value.
+fn mean(samples: &[Sample]) -> Sample {
+    let count = samples.len() as f64;
+    let mean = |part: fn(&Sample) -> f64| samples.iter().map(part).sum::<f64>() / count;
+    Sample {
+        descriptors: mean(|sample| sample.descriptors),
+        memory_bytes: mean(|sample| sample.memory_bytes),
+        mounts: mean(|sample| sample.mounts),
+        cgroups: mean(|sample| sample.cgroups),
+        processes: mean(|sample| sample.processes),
+        files: mean(|sample| sample.files),
     }
 }
 
-pub async fn run(common: &Common, options: &Options) -> Result<()> {
+/// Runs sessions for the given time, and prints the means of the first and the last quarter.
+/// Growth beyond the tolerance is an error.
+pub async fn run(common: &CommonOptions, options: &Options) -> Result<()> {
     let server = Server::start(ServerOptions::new(common).with(&["--keep-ms", KEEP_MS]))?;
     let began = Instant::now();
     let until = began + Duration::from_secs_f64(options.minutes * 60.0);
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
-        clients.spawn(come_and_go(server.address().to_owned(), until));
+        clients.spawn(run_sessions(server.address().to_owned(), until));
     }
-    let mut looks = vec![];
-    let mut at = began + LOOK_INTERVAL * 2; // when the first sessions have been forgotten
+    let mut samples = vec![];
+    let mut at = began + SAMPLE_INTERVAL * 2; // the first sessions have been removed by then
     while at < until {
         sleep_until(at).await;
-        looks.push(Look::take(&server));
-        at += LOOK_INTERVAL;
+        samples.push(Sample::collect(&server));
+        at += SAMPLE_INTERVAL;
     }
     let counts = clients.join_all().await.into_iter().collect::<Result<Vec<u64>>>()?;
-    // The first and the last five minutes of twenty.
-    let quarter = looks.len() / 4;
-    ensure!(quarter > 0, "that was too short to compare anything");
-    let (first, last) = (mean(&looks[..quarter]), mean(&looks[looks.len() - quarter..]));
+    let quarter = samples.len() / 4;
+    ensure!(quarter > 0, "the run was too short for a comparison");
+    let (first, last) = (mean(&samples[..quarter]), mean(&samples[samples.len() - quarter..]));
     println!("{} sessions in {:.1} minutes", counts.iter().sum::<u64>(), options.minutes);
     println!("{:<30} {:>14} {:>14}", "mean of", "first quarter", "last quarter");
     let mut grown = vec![];
-    for ((name, first, room), (_, last, _)) in first.parts().into_iter().zip(last.parts()) {
+    for ((name, first, tolerance), (_, last, _)) in first.values().into_iter().zip(last.values()) {
         println!("{name:<30} {first:>14.1} {last:>14.1}");
-        if last > first + room.max(first * TOLERATED_SHARE) {
+        if last > first + tolerance.max(first * TOLERATED_SHARE) {
             grown.push(name);
         }
     }
     if !grown.is_empty() {
-        bail!("grown: {}", grown.join(", "));
+        bail!("these values have grown: {}", grown.join(", "));
     }
     Ok(())
 }
 
-/// One session after another, in all the ways that sessions go. Returns how many.
-async fn come_and_go(address: String, until: Instant) -> Result<u64> {
+/// Creates one session after another until `until`, with different programs and clients. Returns
+/// their number.
+async fn run_sessions(address: String, until: Instant) -> Result<u64> {
     let mut count = 0;
     while Instant::now() < until {
         count += 1;
@@ -135,11 +141,11 @@ async fn come_and_go(address: String, until: Instant) -> Result<u64> {
         };
         let id = create(&address, &json!({"runtime": runtime, "code": code, "timeout": 3000})).await?;
         match fastrand::u8(..4) {
-            // Deleted in the middle.
+            // Deletes the session while it runs.
             0 => drop(delete(&address, &id).await?.expect(204)?),
-            // Left alone.
+            // Does nothing with the session.
             1 => {}
-            // Looked at for a moment, spoken to, and left.
+            // Sends an input, reads one message and disconnects.
             2 => {
                 let mut stream = Stream::connect(&address, &id, 0).await?;
                 stream.send(&json!({"msgtype": "input", "data": "hello\n"})).await;

@@ -1,4 +1,4 @@
-//! The limit of what can be streamed: a bare websocket server that sends bytes it has in memory.
+//! An upper bound of the streaming rate: a websocket server that sends bytes from its memory.
 
 use std::io::Write as _;
 
@@ -12,12 +12,15 @@ use axum::{
     routing::get,
 };
 
-/// The payload of a frame, in bytes.
+use crate::text::LINE;
+
+/// The length of a frame's payload, in bytes.
 const FRAME_BYTES: usize = 64 * 1024;
 
-/// Prints its address, and serves until it is killed.
+/// Prints the server's address, and serves until the process is killed. Each client is sent
+/// `bytes` bytes, rounded up to whole frames.
 pub fn serve(bytes: usize) -> Result<()> {
-    let text = Utf8Bytes::from(crate::rows::LINE.repeat(FRAME_BYTES.div_ceil(crate::rows::LINE.len())));
+    let text = Utf8Bytes::from(LINE.repeat(FRAME_BYTES.div_ceil(LINE.len())));
     let text = Utf8Bytes::from(&text.as_str()[..FRAME_BYTES]);
     let frames = bytes.div_ceil(FRAME_BYTES);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -34,10 +37,11 @@ pub fn serve(bytes: usize) -> Result<()> {
     })
 }
 
+/// Sends `frames` frames, and then a close frame.
 async fn send(mut websocket: WebSocket, text: Utf8Bytes, frames: usize) {
     for _ in 0..frames {
         if websocket.send(Message::Text(text.clone())).await.is_err() {
-            return; // the client has gone
+            return; // the client has disconnected
         }
     }
     let _ = websocket.send(Message::Close(None)).await;

@@ -1,54 +1,65 @@
-//! How long a key press takes to come back as output.
+//! The time from a key press until its echo arrives as output.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::Bench;
 use crate::{
-    client::{Connection, Creation, Websocket, contains},
-    reference::Cat,
-    server::{Server, Warm},
+    client::{Connection, CreateRequest, Websocket, contains},
+    options::BenchOptions,
+    reference::CatProcess,
+    server::{Server, WarmSandboxes},
     stats::{median, ms, percentile},
     table::{Row, Target, Unit},
 };
 
+/// The names of the rows.
 pub const NAMES: [&str; 2] = ["echo-p50", "echo-p99"];
 
+/// Sends a line to a program that copies its input, and waits for the copy.
 pub fn echo(websocket: &mut Websocket) -> Result<Duration> {
     let began = Instant::now();
     websocket.send(r#"{"msgtype":"input","data":"k\n"}"#)?;
     loop {
-        let message = websocket.next()?.context("the program ended")?;
+        let message = websocket.next_message()?.context("the program ended")?;
         if contains(message, br#""msgtype":"write""#) {
             return Ok(began.elapsed());
         }
     }
 }
 
-pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
-    let server = Server::start(&bench.binary, Warm::Default)?;
+/// The pause between two key presses.
+pub const TYPING_PAUSE: Duration = Duration::from_millis(1);
+
+/// The request for a session whose program copies its input to its output.
+pub fn cat_request() -> CreateRequest {
+    CreateRequest::new(&json!({"runtime": "bash", "command": ["cat"], "code": ""}))
+}
+
+/// Measures the echo of a session, beside a pipe to a bare program.
+pub fn measure(options: &BenchOptions) -> Result<Vec<Row>> {
+    let server = Server::start(&options.binary, WarmSandboxes::Default)?;
     let mut client = Connection::connect(server.address())?;
-    let id = client.create(&Creation::new(&json!({"runtime": "bash", "command": ["cat"], "code": ""})))?;
+    let id = client.create(&cat_request())?;
     let mut websocket = Websocket::open(server.address(), &format!("/sessions/{id}/stream"))?;
-    let mut cat = Cat::start()?;
+    let mut cat = CatProcess::start()?;
     let (mut ours, mut bare) = ([vec![], vec![]], [vec![], vec![]]);
-    let samples = bench.count(1000, 10);
-    let (mut there, mut back) = (vec![], vec![]);
-    for _ in 0..bench.count(7, 2) {
-        there.clear();
-        back.clear();
+    let samples = options.count(1000, 10);
+    let (mut session_samples, mut bare_samples) = (vec![], vec![]);
+    for _ in 0..options.count(7, 2) {
+        session_samples.clear();
+        bare_samples.clear();
         for _ in 0..samples {
-            there.push(ms(echo(&mut websocket)?));
-            // As somebody types: not before the last one is seen, and not at once.
-            std::thread::sleep(Duration::from_millis(1));
+            session_samples.push(ms(echo(&mut websocket)?));
+            // As a person types: after the last echo was seen, and not at once.
+            std::thread::sleep(TYPING_PAUSE);
         }
         for _ in 0..samples {
-            back.push(ms(cat.echo(b"k\n")?));
-            std::thread::sleep(Duration::from_millis(1));
+            bare_samples.push(ms(cat.echo(b"k\n")?));
+            std::thread::sleep(TYPING_PAUSE);
         }
-        for (rounds, samples) in [(&mut ours, &there), (&mut bare, &back)] {
+        for (rounds, samples) in [(&mut ours, &session_samples), (&mut bare, &bare_samples)] {
             rounds[0].push(median(samples));
             rounds[1].push(percentile(samples, 0.99));
         }
@@ -65,7 +76,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
         note: String::new(),
     };
     Ok(vec![
-        row(0, "keystroke echo: input to its write, p50", Target::AtMostOver(0.3)),
-        row(1, "the same, p99", Target::AtMostOver(2.0)),
+        row(0, "keystroke echo: input to its write, p50", Target::DifferenceAtMost(0.3)),
+        row(1, "the same, p99", Target::DifferenceAtMost(2.0)),
     ])
 }

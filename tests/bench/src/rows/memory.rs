@@ -1,4 +1,4 @@
-//! What sessions cost in memory.
+//! The memory that sessions cost.
 
 use std::{
     io::Read as _,
@@ -8,24 +8,25 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::Bench;
 use crate::{
-    client::{Connection, Creation, await_output},
+    client::{Connection, CreateRequest, wait_for_output},
     machine::{available_mib, pss_mib},
+    options::BenchOptions,
     reference::PYTHON,
-    server::{Server, Warm},
+    server::{Server, WarmSandboxes},
     table::{Row, Target, Unit},
 };
 
+/// The names of the rows.
 pub const NAMES: [&str; 2] = ["memory-pss", "memory-machine"];
 
-/// Says that it is up, and sleeps.
+/// A program that prints a line once it runs, and then sleeps.
 const SLEEPER: &str = "import time\nprint('up', flush=True)\ntime.sleep(3600)\n";
 
-/// Programs that run bare, and are killed when they are dropped.
-struct Bare(Vec<Child>);
+/// Sleeping programs without a sandbox. They are killed on drop.
+struct BareSleepers(Vec<Child>);
 
-impl Bare {
+impl BareSleepers {
     fn start(count: usize) -> Result<Self> {
         let mut all = Self(vec![]);
         for _ in 0..count {
@@ -40,7 +41,7 @@ impl Bare {
     }
 }
 
-impl Drop for Bare {
+impl Drop for BareSleepers {
     fn drop(&mut self) {
         for child in &mut self.0 {
             let _ = child.kill();
@@ -51,44 +52,46 @@ impl Drop for Bare {
     }
 }
 
-/// Starts sessions and waits until each program is up.
+/// Starts `count` sessions that sleep, and waits until each program runs.
 fn start_sleepers(server: &Server, client: &mut Connection, count: usize) -> Result<Vec<String>> {
-    let creation = Creation::new(&json!({"runtime": "python", "code": SLEEPER}));
-    let ids = (0..count).map(|_| client.create(&creation)).collect::<Result<Vec<_>>>()?;
-    ids.iter().try_for_each(|id| await_output(server.address(), id))?;
-    server.await_rest(count)?;
+    let request = CreateRequest::new(&json!({"runtime": "python", "code": SLEEPER}));
+    let ids = (0..count).map(|_| client.create(&request)).collect::<Result<Vec<_>>>()?;
+    ids.iter().try_for_each(|id| wait_for_output(server.address(), id))?;
+    server.wait_until_steady(count)?;
     Ok(ids)
 }
 
-fn end(server: &Server, client: &mut Connection, ids: &[String]) -> Result<()> {
+/// Deletes the sessions and waits until their processes are gone.
+fn end_sessions(server: &Server, client: &mut Connection, ids: &[String]) -> Result<()> {
     ids.iter().try_for_each(|id| client.delete(id))?;
-    server.await_rest(0)
+    server.wait_until_steady(0)
 }
 
-pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
-    // What waits for sessions to come is no part of one that runs.
-    let server = Server::start(&bench.binary, Warm::One)?;
+/// Measures the memory of sleeping sessions.
+pub fn measure(options: &BenchOptions) -> Result<Vec<Row>> {
+    // Warm sandboxes do not belong to a running session, so their number is fixed at one.
+    let server = Server::start(&options.binary, WarmSandboxes::One)?;
     let mut client = Connection::connect(server.address())?;
-    let count = bench.count(100, 4);
-    let available_mib = || available_mib(bench.count(40, 2));
+    let count = options.count(100, 4);
+    let available_mib = || available_mib(options.count(40, 2));
     let own_mib = || server.own_processes().into_iter().map(pss_mib).sum::<f64>();
-    // What is needed once is there before anything is counted.
+    // A first session makes the server allocate what it needs only once.
     let first = start_sleepers(&server, &mut client, 1)?;
-    end(&server, &mut client, &first)?;
+    end_sessions(&server, &mut client, &first)?;
     let (mut own, mut sessions, mut bare) = (vec![], vec![], vec![]);
-    for _ in 0..bench.count(5, 2) {
+    for _ in 0..options.count(5, 2) {
         let (own_before, available_before) = (own_mib(), available_mib()?);
         let ids = start_sleepers(&server, &mut client, count)?;
         sessions.push((available_before - available_mib()?) / count as f64);
         own.push((own_mib() - own_before) / count as f64);
-        end(&server, &mut client, &ids)?;
+        end_sessions(&server, &mut client, &ids)?;
 
         let available_before = available_mib()?;
-        let programs = Bare::start(count)?;
+        let programs = BareSleepers::start(count)?;
         bare.push((available_before - available_mib()?) / count as f64);
         drop(programs);
     }
-    let over: Vec<f64> = sessions.iter().zip(&bare).map(|(ours, bare)| ours - bare).collect();
+    let difference: Vec<f64> = sessions.iter().zip(&bare).map(|(ours, bare)| ours - bare).collect();
     let row = |name, what: &str, ours, target, note: &str| Row {
         name,
         what: what.to_owned(),
@@ -108,6 +111,12 @@ pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
             Target::AtMost(1.0),
             "proportional set size of server, spawner, supervisors and inits, over none",
         ),
-        row(NAMES[1], "the same as the machine sees it, MemAvailable", over, Target::AtMost(2.0), &machine),
+        row(
+            NAMES[1],
+            "the same as the machine sees it, MemAvailable",
+            difference,
+            Target::AtMost(2.0),
+            &machine,
+        ),
     ])
 }

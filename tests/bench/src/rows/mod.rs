@@ -1,4 +1,4 @@
-//! What is measured. Each group measures together the rows that belong together.
+//! The measured rows. Rows that are measured together form a group, with a file of its own.
 
 pub mod compiled;
 mod crowd;
@@ -8,19 +8,14 @@ pub mod rate;
 pub mod start;
 pub mod stream;
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result};
 
-use crate::table::Row;
+use crate::{options::BenchOptions, table::Row};
 
-/// A line of 80 bytes.
-pub const LINE: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefg\n";
-
-/// A group of rows, by their names, and what measures them.
+/// The names of a group's rows, and the function that measures them.
 struct Group {
     names: &'static [&'static str],
-    measure: fn(&Bench) -> Result<Vec<Row>>,
+    measure: fn(&BenchOptions) -> Result<Vec<Row>>,
 }
 
 const GROUPS: [Group; 8] = [
@@ -34,47 +29,19 @@ const GROUPS: [Group; 8] = [
     Group { names: &crowd::WATCHED_NAMES, measure: crowd::measure_watched },
 ];
 
-/// What is asked for.
-pub struct Bench {
-    pub binary: PathBuf,
-    quick: bool,
-    only: Vec<String>,
-}
-
-impl Bench {
-    pub fn new(binary: PathBuf, quick: bool, only: Vec<String>) -> Self {
-        Self { binary, quick, only }
-    }
-
-    /// A count, or the small one.
-    pub fn count(&self, full: usize, quick: usize) -> usize {
-        if self.quick { quick } else { full }
-    }
-
-    /// Whether a row is asked for.
-    pub fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| name.starts_with(only.as_str()))
-    }
-}
-
-/// Names of all rows.
+/// The names of all rows.
 pub fn names() -> Vec<&'static str> {
     GROUPS.iter().flat_map(|group| group.names.iter().copied()).collect()
 }
 
-/// Whether this names rows.
-pub fn is_known(only: &str) -> bool {
-    names().iter().any(|name| name.starts_with(only))
-}
-
-/// Measures what is asked for.
-pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
+/// Measures the selected rows.
+pub fn measure(options: &BenchOptions) -> Result<Vec<Row>> {
     let mut rows = vec![];
     for Group { names, measure } in GROUPS {
-        if names.iter().any(|name| bench.wants(name)) {
+        if names.iter().any(|name| options.selects(name)) {
             eprintln!("measuring {}", names.join(", "));
-            let measured = measure(bench).with_context(|| format!("measuring {}", names.join(", ")))?;
-            rows.extend(measured.into_iter().filter(|row| bench.wants(row.name)));
+            let measured = measure(options).with_context(|| format!("measure {}", names.join(", ")))?;
+            rows.extend(measured.into_iter().filter(|row| options.selects(row.name)));
         }
     }
     Ok(rows)

@@ -1,4 +1,4 @@
-//! How many small programs a second, eight at a time.
+//! How many small programs run per second, eight at a time.
 
 use std::{
     process::Command,
@@ -8,25 +8,26 @@ use std::{
 
 use anyhow::{Result, anyhow};
 
-use super::{
-    Bench,
-    start::{HELLO, hello},
-};
+use super::start::{HELLO, hello_request};
 use crate::{
     client::Connection,
+    options::BenchOptions,
     reference::{self, PYTHON, Program},
-    server::{Server, Warm},
+    server::{Server, WarmSandboxes},
     table::{Row, Target, Unit},
 };
 
+/// The names of the rows.
 pub const NAMES: [&str; 2] = ["rate", "rate-cold"];
 
+/// How many clients run programs at once.
 const CLIENTS: usize = 8;
 
-/// What each client does, made once for each.
+/// The action that one client repeats.
 pub type Client<'a> = Box<dyn FnMut() -> Result<()> + Send + 'a>;
 
-/// Does something again and again on `CLIENTS` threads for a while; says how often a second.
+/// Repeats an action on `CLIENTS` threads for `time`, and returns how often it was done per
+/// second. `client` makes the action of each thread.
 pub fn rate<'a>(time: Duration, client: impl Fn() -> Result<Client<'a>>) -> Result<f64> {
     let clients = (0..CLIENTS).map(|_| client()).collect::<Result<Vec<_>>>()?;
     let (done, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -54,27 +55,30 @@ pub fn rate<'a>(time: Duration, client: impl Fn() -> Result<Client<'a>>) -> Resu
     Ok(count as f64 / took.as_secs_f64())
 }
 
-pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
+/// Measures sessions per second with and without warm sandboxes, beside bare programs.
+pub fn measure(options: &BenchOptions) -> Result<Vec<Row>> {
     let program = Program::new("hello.py", HELLO)?;
-    let (warm, cold) =
-        (Server::start(&bench.binary, Warm::Default)?, Server::start(&bench.binary, Warm::Off)?);
-    let creation = hello();
+    let (warm, cold) = (
+        Server::start(&options.binary, WarmSandboxes::Default)?,
+        Server::start(&options.binary, WarmSandboxes::Off)?,
+    );
+    let request = hello_request();
     let ours = |server: &Server| {
         let mut client = Connection::connect(server.address())?;
-        let creation = &creation;
-        Ok(Box::new(move || client.run(creation).map(drop)) as Client<'_>)
+        let request = &request;
+        Ok(Box::new(move || client.run(request).map(drop)) as Client<'_>)
     };
     let bare = || {
         let path = &program.path;
         let run = move || reference::run(Command::new(PYTHON).arg(path)).map(drop);
         Ok(Box::new(run) as Client<'_>)
     };
-    let time = Duration::from_millis(bench.count(10_000, 300) as u64);
+    let time = Duration::from_millis(options.count(10_000, 300) as u64);
     let (mut warm_rates, mut bare_rates, mut cold_rates) = (vec![], vec![], vec![]);
-    for _ in 0..bench.count(3, 2) {
+    for _ in 0..options.count(3, 2) {
         warm_rates.push(rate(time, || ours(&warm))?);
         bare_rates.push(rate(time, bare)?);
-        if bench.wants("rate-cold") {
+        if options.selects("rate-cold") {
             cold_rates.push(rate(time, || ours(&cold))?);
         }
     }
@@ -89,7 +93,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
         note: String::new(),
     };
     Ok(vec![
-        row(NAMES[0], "sessions a second, 8 clients, 30 s", warm_rates, Target::AtLeastTimes(2.0)),
-        row(NAMES[1], "the same with warm starts off", cold_rates, Target::AtLeastTimes(0.7)),
+        row(NAMES[0], "sessions a second, 8 clients, 30 s", warm_rates, Target::RatioAtLeast(2.0)),
+        row(NAMES[1], "the same with warm starts off", cold_rates, Target::RatioAtLeast(0.7)),
     ])
 }

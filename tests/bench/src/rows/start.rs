@@ -1,25 +1,27 @@
-//! How long one small program takes from the request on, for one client.
+//! The time of one small program from its request on, for one client.
 
 use std::process::Command;
 
 use anyhow::Result;
 use serde_json::json;
 
-use super::Bench;
 use crate::{
-    client::{Connection, Creation, Run},
+    client::{Connection, CreateRequest, RunTimes},
+    options::BenchOptions,
     reference::{self, PYTHON, Program},
-    server::{Server, Warm},
+    server::{Server, WarmSandboxes},
     stats::{median, ms, percentile},
     table::{Row, Target, Unit},
 };
 
+/// The names of the rows.
 pub const NAMES: [&str; 6] =
     ["exit-p50", "exit-p99", "first-output-p50", "exit-cold-p50", "exit-bwrap-p50", "exit-docker-p50"];
 
+/// The small program.
 pub const HELLO: &str = "print('hello world')\n";
 
-/// What one way of running it took, round by round.
+/// The figures of one way to run the program, one figure per round.
 #[derive(Default)]
 struct Rounds {
     exit_p50: Vec<f64>,
@@ -28,8 +30,9 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn round(&mut self, samples: usize, mut run: impl FnMut() -> Result<Run>) -> Result<()> {
-        let runs = (0..samples).map(|_| run()).collect::<Result<Vec<Run>>>()?;
+    /// Takes `samples` samples and adds their percentiles.
+    fn measure_round(&mut self, samples: usize, mut run: impl FnMut() -> Result<RunTimes>) -> Result<()> {
+        let runs = (0..samples).map(|_| run()).collect::<Result<Vec<RunTimes>>>()?;
         let exits: Vec<f64> = runs.iter().map(|run| ms(run.exit)).collect();
         self.exit_p50.push(median(&exits));
         self.exit_p99.push(percentile(&exits, 0.99));
@@ -38,36 +41,37 @@ impl Rounds {
     }
 }
 
-/// The request that runs the small program.
-pub fn hello() -> Creation {
+/// The request that runs [`HELLO`].
+pub fn hello_request() -> CreateRequest {
     let files = json!([{"filename": "main.py", "contents": HELLO}]);
-    Creation::new(&json!({"runtime": "python", "files": files}))
+    CreateRequest::new(&json!({"runtime": "python", "files": files}))
 }
 
-pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
+/// Measures the program in a session, beside other ways to run it.
+pub fn measure(options: &BenchOptions) -> Result<Vec<Row>> {
     let program = Program::new("hello.py", HELLO)?;
-    let server = Server::start(&bench.binary, Warm::Default)?;
-    let cold_server = Server::start(&bench.binary, Warm::Off)?;
-    let (creation, mut client) = (hello(), Connection::connect(server.address())?);
+    let server = Server::start(&options.binary, WarmSandboxes::Default)?;
+    let cold_server = Server::start(&options.binary, WarmSandboxes::Off)?;
+    let (request, mut client) = (hello_request(), Connection::connect(server.address())?);
     let mut cold_client = Connection::connect(cold_server.address())?;
     let docker = reference::docker();
-    let samples = bench.count(200, 3);
+    let samples = options.count(200, 3);
     let (mut ours, mut bare, mut bwrap, mut cold) =
         (Rounds::default(), Rounds::default(), Rounds::default(), Rounds::default());
-    let mut docked = Rounds::default();
-    let mut once = || -> Result<()> {
-        ours.round(samples, || client.run(&creation))?;
-        bare.round(samples, || reference::run(Command::new(PYTHON).arg(&program.path)))?;
-        cold.round(samples, || cold_client.run(&creation))?;
-        if bench.wants("exit-bwrap-p50")
+    let mut docker_rounds = Rounds::default();
+    let mut measure_round = || -> Result<()> {
+        ours.measure_round(samples, || client.run(&request))?;
+        bare.measure_round(samples, || reference::run(Command::new(PYTHON).arg(&program.path)))?;
+        cold.measure_round(samples, || cold_client.run(&request))?;
+        if options.selects("exit-bwrap-p50")
             && let Some(mut command) = reference::bwrap(&program.path)
         {
-            bwrap.round(samples, || reference::run(&mut command))?;
+            bwrap.measure_round(samples, || reference::run(&mut command))?;
         }
-        if bench.wants("exit-docker-p50")
+        if options.selects("exit-docker-p50")
             && let Ok(docker) = &docker
         {
-            docked.round(samples.min(10), || {
+            docker_rounds.measure_round(samples.min(10), || {
                 reference::run(Command::new(docker).args([
                     "run",
                     "--rm",
@@ -80,16 +84,16 @@ pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
         }
         Ok(())
     };
-    for _ in 0..bench.count(7, 2) {
-        once()?;
+    for _ in 0..options.count(7, 2) {
+        measure_round()?;
     }
-    let row = |name, what: &str, ours: &[f64], (reference, is): (&[f64], &str), target| Row {
+    let row = |name, what: &str, ours: &[f64], (reference, reference_name): (&[f64], &str), target| Row {
         name,
         what: what.to_owned(),
         unit: Unit::Milliseconds,
         ours: ours.to_vec(),
         reference: reference.to_vec(),
-        reference_name: is.to_owned(),
+        reference_name: reference_name.to_owned(),
         target,
         note: String::new(),
     };
@@ -97,14 +101,14 @@ pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let exit = "POST to exitstatus, one client, p50";
     let bwrap_name = if bwrap.exit_p50.is_empty() { "no bwrap" } else { "bwrap, the same mounts" };
     Ok(vec![
-        row(NAMES[0], exit, &ours.exit_p50, (&bare.exit_p50, bare_name), Target::AtMostTimes(0.5)),
-        row(NAMES[1], "the same, p99", &ours.exit_p99, (&bare.exit_p99, bare_name), Target::AtMostTimes(1.0)),
+        row(NAMES[0], exit, &ours.exit_p50, (&bare.exit_p50, bare_name), Target::RatioAtMost(0.5)),
+        row(NAMES[1], "the same, p99", &ours.exit_p99, (&bare.exit_p99, bare_name), Target::RatioAtMost(1.0)),
         row(
             NAMES[2],
             "POST to first output, p50",
             &ours.first_output_p50,
             (&bare.first_output_p50, "bare, to first output"),
-            Target::AtMostTimes(0.4),
+            Target::RatioAtMost(0.4),
         ),
         row(
             NAMES[3],
@@ -118,7 +122,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
             NAMES[5],
             exit,
             &ours.exit_p50,
-            (&docked.exit_p50, docker.err().unwrap_or("docker run")),
+            (&docker_rounds.exit_p50, docker.err().unwrap_or("docker run")),
             Target::None,
         ),
     ])

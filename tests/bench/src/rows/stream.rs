@@ -1,38 +1,42 @@
-//! 100 MB of short lines, from a program to one websocket client that only counts bytes.
+//! The rate of 100 MB of short lines from a program to one websocket client that only counts
+//! bytes.
 
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::{Bench, LINE};
 use crate::{
-    client::{Connection, Creation, Websocket},
-    reference::{Listening, Program},
-    server::{Server, Warm},
+    client::{Connection, CreateRequest, Websocket},
+    options::BenchOptions,
+    reference::{Program, ReferenceServer},
+    server::{Server, WarmSandboxes},
     stats::median,
     table::{Row, Target, Unit},
+    text::LINE,
 };
 
+/// The names of the rows.
 pub const NAMES: [&str; 2] = ["stream-websocketd", "stream-memory"];
 
 const MEGABYTE: usize = 1_000_000;
 
-/// Megabytes a second of what `open` gives, from the request to the close. At least `least` bytes must arrive.
-fn rate(bytes: usize, least: usize, open: impl FnOnce() -> Result<Websocket>) -> Result<f64> {
+/// The rate of `bytes` bytes in megabytes per second, from before `open` until the close frame. At
+/// least `min_bytes` must arrive.
+fn rate(bytes: usize, min_bytes: usize, open: impl FnOnce() -> Result<Websocket>) -> Result<f64> {
     let began = Instant::now();
-    let counted = open()?.count()?;
+    let received = open()?.count_payload_bytes()?;
     let took = began.elapsed();
-    ensure!(counted >= least as u64, "of {bytes} bytes, as {least} at least, only {counted} arrived");
+    ensure!(received >= min_bytes as u64, "only {received} of at least {min_bytes} bytes arrived");
     Ok(bytes as f64 / MEGABYTE as f64 / took.as_secs_f64())
 }
 
-/// How many lines are printed.
-fn lines(bench: &Bench) -> usize {
-    bench.count(100 * MEGABYTE, MEGABYTE) / LINE.len()
+/// How many lines the program prints.
+fn lines(options: &BenchOptions) -> usize {
+    options.count(100 * MEGABYTE, MEGABYTE) / LINE.len()
 }
 
-/// A program that prints them, in large writes, so that the program is not what is measured.
+/// A program that prints the lines. Its writes are large, so that its own cost is small.
 fn source(bytes: usize) -> String {
     format!(
         "import os\nblock = {LINE:?}.encode() * 1000\nleft = {bytes}\n\
@@ -40,39 +44,41 @@ fn source(bytes: usize) -> String {
     )
 }
 
-/// The rate of one session that is made, watched to its end and deleted, in megabytes a second.
-pub fn run_once(bench: &Bench, client: &mut Connection, address: &str) -> Result<f64> {
-    let lines = lines(bench);
+/// Creates a session, reads its stream to the end and deletes it. Returns the rate in megabytes
+/// per second.
+pub fn measure_once(options: &BenchOptions, client: &mut Connection, address: &str) -> Result<f64> {
+    let lines = lines(options);
     let bytes = lines * LINE.len();
     let limits = json!({"output_bytes": 2 * bytes, "cpu_ms": 60_000});
-    let creation = Creation::new(&json!({"runtime": "python", "code": source(bytes), "limits": limits}));
+    let request = CreateRequest::new(&json!({"runtime": "python", "code": source(bytes), "limits": limits}));
     let mut id = String::new();
-    // The ends of lines are two characters each in JSON.
+    // A line feed takes two characters in JSON.
     let rate = rate(bytes, bytes + lines, || {
-        id = client.create(&creation)?;
+        id = client.create(&request)?;
         Websocket::open(address, &format!("/sessions/{id}/stream"))
     })?;
     client.delete(&id)?;
     Ok(rate)
 }
 
-pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
-    let lines = lines(bench);
+/// Measures the stream of a session, beside websocketd and a websocket server without a program.
+pub fn measure(options: &BenchOptions) -> Result<Vec<Row>> {
+    let lines = lines(options);
     let bytes = lines * LINE.len();
     let program = Program::new("lines.py", &source(bytes))?;
-    let server = Server::start(&bench.binary, Warm::Default)?;
+    let server = Server::start(&options.binary, WarmSandboxes::Default)?;
     let mut client = Connection::connect(server.address())?;
-    let (websocketd, memory) = (Listening::websocketd(&program.path)?, Listening::memory(bytes)?);
+    let (websocketd, memory) = (ReferenceServer::websocketd(&program.path)?, ReferenceServer::memory(bytes)?);
     let (mut ours, mut piped, mut limit) = (vec![], vec![], vec![]);
-    let times = bench.count(5, 1);
-    for _ in 0..bench.count(5, 2) {
+    let times = options.count(5, 1);
+    for _ in 0..options.count(5, 2) {
         let mut rates = vec![];
         for _ in 0..times {
-            rates.push(run_once(bench, &mut client, server.address())?);
+            rates.push(measure_once(options, &mut client, server.address())?);
         }
         ours.push(median(&rates));
-        if let Some(websocketd) = websocketd.as_ref().filter(|_| bench.wants(NAMES[0])) {
-            // It makes a message of each line, without its end.
+        if let Some(websocketd) = websocketd.as_ref().filter(|_| options.selects(NAMES[0])) {
+            // It sends each line as a message, without the line feed.
             piped.push(rate(bytes, bytes - lines, || Websocket::open(&websocketd.address, "/"))?);
         }
         let rates = (0..times).map(|_| rate(bytes, bytes, || Websocket::open(&memory.address, "/")));
@@ -91,13 +97,13 @@ pub fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let websocketd = if websocketd.is_some() { "websocketd" } else { "no websocketd" };
     let what = "100 MB of 80-byte lines to one websocket that counts bytes";
     Ok(vec![
-        row(NAMES[0], what, piped, websocketd, Target::AtLeastTimes(15.0)),
+        row(NAMES[0], what, piped, websocketd, Target::RatioAtLeast(15.0)),
         row(
             NAMES[1],
             "the same",
             limit,
             "axum websocket from memory, 64 KiB frames",
-            Target::AtLeastTimes(0.3),
+            Target::RatioAtLeast(0.3),
         ),
     ])
 }

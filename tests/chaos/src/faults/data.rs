@@ -1,4 +1,4 @@
-//! Faults of the data: a machine that died, and data that are too old or too large.
+//! Faults of the data directory: crashed machines, and data that is too old or too large.
 
 use std::{
     fs::{self, File},
@@ -12,31 +12,33 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::processes::{begun, counted, counter};
+use super::processes::{await_first_output, counter_code, counter_output};
 use crate::{
-    Common,
     http::{create, create_python, delete, get, read_all},
-    machine::is_alive,
-    server::{Options, Server},
+    machine::is_running,
+    options::CommonOptions,
+    server::{Server, ServerOptions},
 };
 
-pub async fn second_server(common: &Common) -> Result<String> {
-    let server = Server::start(Options::new(common))?;
+/// A second server is started with the data directory of a running server.
+pub async fn second_server(common: &CommonOptions) -> Result<String> {
+    let server = Server::start(ServerOptions::new(common))?;
     let second = Command::new(&common.binary)
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(server.data())
         .stdout(Stdio::null())
         .output()?;
     let error = String::from_utf8_lossy(&second.stderr);
-    ensure!(!second.status.success(), "it started");
+    ensure!(!second.status.success(), "the second server started");
     let names = [server.pid().to_string(), server.address().to_owned(), server.data().display().to_string()];
-    ensure!(names.iter().all(|name| error.contains(name.as_str())), "it says: {error}");
+    ensure!(names.iter().all(|name| error.contains(name.as_str())), "its error is: {error}");
     let id = create_python(server.address(), "print('fine')").await?;
-    ensure!(read_all(server.address(), &id).await?.stdout == "fine\n", "the first suffered");
-    Ok("refused, with the first one's process, address and directory".into())
+    ensure!(read_all(server.address(), &id).await?.stdout == "fine\n", "the first server is disturbed");
+    Ok("refused; the error names the first server's process, address and directory".into())
 }
 
-/// The files of a data directory as they are at this moment, as a machine that dies leaves them. No lock is copied.
+/// Copies the files of a data directory as a crash of the machine would leave them. Locks are not
+/// copied.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -51,58 +53,70 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-pub async fn torn_tail(common: &Common) -> Result<String> {
+/// Journals of running sessions are cut at random bytes, as a crash of the machine does.
+pub async fn torn_tail(common: &CommonOptions) -> Result<String> {
     const COPIES: usize = 12;
-    let server = Server::start(Options::new(common))?;
+    let server = Server::start(ServerOptions::new(common))?;
     let address = server.address();
-    let ended = create_python(address, &counter(20)).await?;
-    ensure!(read_all(address, &ended).await?.exitstatus() == Some(0), "no whole session to begin with");
+    let ended = create_python(address, &counter_code(20)).await?;
+    ensure!(read_all(address, &ended).await?.exitstatus() == Some(0), "the ended session is incomplete");
     let mut running = vec![];
     for _ in 0..4 {
-        running.push(create_python(address, &counter(3000)).await?);
+        running.push(create_python(address, &counter_code(3000)).await?);
     }
     for id in &running {
-        begun(address, id).await?;
+        await_first_output(address, id).await?;
     }
-    sleep(Duration::from_millis(500)).await; // so that there is something to tear
+    sleep(Duration::from_millis(500)).await; // so that the journals have several entries
     let (mut shortest, mut longest) = (usize::MAX, 0);
     for _ in 0..COPIES {
         let folder = tempfile::tempdir()?;
         copy(server.data(), folder.path())?;
-        let mut whole_entries = vec![];
+        let mut intact_entries = vec![];
         for id in &running {
             let path = folder.path().join("sessions").join(id).join("journal");
             let journal = File::options().write(true).open(&path)?;
             journal.set_len(fastrand::u64(..=journal.metadata()?.len()))?;
-            whole_entries.push(livecode_journal::intact_prefix(&path)?.1);
+            intact_entries.push(livecode_journal::intact_prefix(&path)?.1);
         }
-        let after = Server::start_in(Options::new(common), folder.path())?;
-        let whole = read_all(after.address(), &ended).await?;
+        let after = Server::start_in(ServerOptions::new(common), folder.path())?;
+        let transcript = read_all(after.address(), &ended).await?;
         ensure!(
-            whole.stdout == counted(20) && whole.exitstatus() == Some(0),
-            "an ended session suffered: {whole:?}"
+            transcript.stdout == counter_output(20) && transcript.exitstatus() == Some(0),
+            "an ended session was damaged: {transcript:?}"
         );
-        for (id, entries) in running.iter().zip(whole_entries) {
-            let whole = read_all(after.address(), id).await?;
+        for (id, entries) in running.iter().zip(intact_entries) {
+            let transcript = read_all(after.address(), id).await?;
             ensure!(
-                whole.after == entries + 1,
-                "{entries} entries were whole, {} are there",
-                whole.after - 1
+                transcript.after == entries + 1,
+                "{entries} entries are intact, but {} were read",
+                transcript.after - 1
             );
-            ensure!(whole.reason() == Some("lost") && whole.exitstatus() == Some(255), "{:?}", whole.exit);
-            ensure!(counted(3000).starts_with(&whole.stdout) && whole.gaps == 0, "{:?}", whole.stdout);
             ensure!(
-                whole.stdout.is_empty() || whole.stdout.ends_with('\n'),
-                "half an entry: {:?}",
-                whole.stdout
+                transcript.reason() == Some("lost") && transcript.exitstatus() == Some(255),
+                "{:?}",
+                transcript.exit
             );
-            shortest = shortest.min(whole.stdout.lines().count());
-            longest = longest.max(whole.stdout.lines().count());
+            ensure!(
+                counter_output(3000).starts_with(&transcript.stdout) && transcript.gaps == 0,
+                "{:?}",
+                transcript.stdout
+            );
+            ensure!(
+                transcript.stdout.is_empty() || transcript.stdout.ends_with('\n'),
+                "an incomplete entry: {:?}",
+                transcript.stdout
+            );
+            shortest = shortest.min(transcript.stdout.lines().count());
+            longest = longest.max(transcript.stdout.lines().count());
         }
     }
-    // Nobody touched the sessions that were copied.
+    // The original sessions continue.
     for id in &running {
-        ensure!(server.supervisor(id).is_some_and(is_alive), "a supervisor of the first machine died");
+        ensure!(
+            server.supervisor(id).is_some_and(is_running),
+            "a supervisor of an original session has exited"
+        );
     }
     Ok(format!(
         "{COPIES} copies, {} torn journals: prefixes of {shortest} to {longest} lines, then lost",
@@ -110,37 +124,42 @@ pub async fn torn_tail(common: &Common) -> Result<String> {
     ))
 }
 
-/// A stranger with a process number that once was a supervisor's.
-struct Stranger(Child);
+/// A process that has nothing to do with LiveCode. Its process number will be taken for a
+/// supervisor's.
+struct UnrelatedProcess(Child);
 
-impl Stranger {
+impl UnrelatedProcess {
     fn new() -> Result<Self> {
         Ok(Self(Command::new("sleep").arg("600").spawn()?))
     }
 
+    /// The start time in clock ticks after boot (proc_pid_stat(5), field 22).
     fn start_ticks(&self) -> Result<u64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
         stat.rsplit(')')
             .next()
             .and_then(|rest| rest.split_whitespace().nth(19)?.parse().ok())
-            .context("no start")
+            .context("the process has no start time")
     }
 }
 
-impl Drop for Stranger {
+impl Drop for UnrelatedProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-pub async fn another_boot(common: &Common) -> Result<String> {
-    let server = Server::start(Options::new(common))?;
-    let id = create_python(server.address(), &counter(3000)).await?;
-    begun(server.address(), &id).await?;
-    let stranger = Stranger::new()?;
-    let (pid, ticks) = (stranger.0.id(), stranger.start_ticks()?);
-    // The same number in another boot, and the same number in this boot, given to a later process.
+/// The supervisor identity of a session names an unrelated process: the same process number in
+/// another boot, or of a process that started later in this boot.
+pub async fn another_boot(common: &CommonOptions) -> Result<String> {
+    let server = Server::start(ServerOptions::new(common))?;
+    let id = create_python(server.address(), &counter_code(3000)).await?;
+    await_first_output(server.address(), &id).await?;
+    let unrelated = UnrelatedProcess::new()?;
+    let (pid, ticks) = (unrelated.0.id(), unrelated.start_ticks()?);
+    // The same process number in another boot, and the same number of another process in this
+    // boot.
     for (boot, ticks) in [(Some("11111111-2222-3333-4444-555555555555"), ticks), (None, ticks - 1)] {
         for is_locked in [false, true] {
             let folder = tempfile::tempdir()?;
@@ -156,42 +175,52 @@ pub async fn another_boot(common: &Common) -> Result<String> {
             fs::write(&state, document.to_string())?;
             let lock = File::open(session.join("journal"))?;
             if is_locked {
-                // As if a supervisor lived that does not answer: then it would be killed, if it were this process.
+                // A held lock means that a supervisor lives. The server kills a supervisor that
+                // does not answer, but only if its identity matches.
                 flock(&lock, FlockOperation::LockExclusive)?;
             }
-            let after = Server::start_in(Options::new(common), folder.path())?;
+            let after = Server::start_in(ServerOptions::new(common), folder.path())?;
             if is_locked {
                 let (address, id) = (after.address().to_owned(), id.clone());
                 let deleting =
                     tokio::spawn(async move { delete(&address, &id).await.map(|answer| answer.status) });
-                sleep(Duration::from_millis(5500)).await; // a supervisor that does not answer is killed after 5 s
+                // A supervisor that does not answer is killed after 5 s.
+                sleep(Duration::from_millis(5500)).await;
                 flock(&lock, FlockOperation::Unlock)?;
-                ensure!(deleting.await?? == 204, "it could not be deleted once its lock was free");
+                ensure!(
+                    deleting.await?? == 204,
+                    "the session could not be deleted once its lock was released"
+                );
             } else {
-                let whole = read_all(after.address(), &id).await?;
-                ensure!(whole.reason() == Some("lost"), "{:?}", whole.exit);
-                ensure!(delete(after.address(), &id).await?.status == 204, "it could not be deleted");
+                let transcript = read_all(after.address(), &id).await?;
+                ensure!(transcript.reason() == Some("lost"), "{:?}", transcript.exit);
+                ensure!(
+                    delete(after.address(), &id).await?.status == 204,
+                    "the session could not be deleted"
+                );
             }
-            ensure!(is_alive(pid), "a stranger was killed");
-            fs::write(&state, "{}").unwrap_or_default(); // the folder is gone, or else names nobody any more
+            ensure!(is_running(pid), "the unrelated process was killed");
+            // A session that is left must name no process.
+            fs::write(&state, "{}").unwrap_or_default();
         }
     }
-    ensure!(server.supervisor(&id).is_some_and(is_alive), "the true supervisor died");
-    Ok("lost in each of 4 cases, the stranger alive".into())
+    ensure!(server.supervisor(&id).is_some_and(is_running), "the real supervisor has exited");
+    Ok("lost in each of 4 cases, the unrelated process alive".into())
 }
 
-pub async fn retention(common: &Common) -> Result<String> {
+/// Ended sessions exceed the time or the size for which they are kept.
+pub async fn retention(common: &CommonOptions) -> Result<String> {
     let times = ["--keep-output-ms", "600", "--keep-ms", "2500"];
-    let server = Server::start(Options::new(common).with(&times))?;
+    let server = Server::start(ServerOptions::new(common).with(&times))?;
     let address = server.address();
-    let id = create_python(address, &counter(5)).await?;
-    ensure!(read_all(address, &id).await?.stdout == counted(5), "nothing to trim");
+    let id = create_python(address, &counter_code(5)).await?;
+    ensure!(read_all(address, &id).await?.stdout == counter_output(5), "the session is incomplete");
     let trimmed = loop {
-        let whole = read_all(address, &id).await?;
-        if whole.gaps > 0 {
-            break whole;
+        let transcript = read_all(address, &id).await?;
+        if transcript.gaps > 0 {
+            break transcript;
         }
-        ensure!(whole.stdout == counted(5), "{whole:?}");
+        ensure!(transcript.stdout == counter_output(5), "{transcript:?}");
         sleep(Duration::from_millis(20)).await;
     };
     ensure!(trimmed.stdout.is_empty() && trimmed.exitstatus() == Some(0), "{trimmed:?}");
@@ -199,9 +228,9 @@ pub async fn retention(common: &Common) -> Result<String> {
         sleep(Duration::from_millis(20)).await;
     }
 
-    // Three of about 200 KB where 500 KB may be kept.
+    // Three sessions of about 200 KB each, where 500 KB may be kept.
     let sizes = ["--keep-max-bytes", "500000", "--keep-ms", "800000", "--keep-output-ms", "800"];
-    let server = Server::start(Options::new(common).with(&sizes[..4]))?;
+    let server = Server::start(ServerOptions::new(common).with(&sizes[..4]))?;
     let mut ids = vec![];
     for _ in 0..3 {
         let id =
@@ -209,8 +238,8 @@ pub async fn retention(common: &Common) -> Result<String> {
         read_all(server.address(), &id).await?;
         ids.push(id);
     }
-    // Looked at when it starts, and every minute.
-    let (data, binary) = (server.data().to_owned(), Options::new(common));
+    // The server checks sizes at its start and once per minute, so it is restarted.
+    let (data, binary) = (server.data().to_owned(), ServerOptions::new(common));
     let kept = tempfile::tempdir()?;
     copy(&data, kept.path())?;
     drop(server);
@@ -219,7 +248,10 @@ pub async fn retention(common: &Common) -> Result<String> {
         sleep(Duration::from_millis(20)).await;
     }
     for id in &ids[1..] {
-        ensure!(read_all(server.address(), id).await?.stdout.len() == 200_001, "a newer one suffered");
+        ensure!(read_all(server.address(), id).await?.stdout.len() == 200_001, "a newer session was damaged");
     }
-    Ok(format!("a gap of {} entries, then 404; of three too large the oldest 404", trimmed.gaps))
+    Ok(format!(
+        "a gap of {} entries, then 404; of three sessions that are too large the oldest is 404",
+        trimmed.gaps
+    ))
 }

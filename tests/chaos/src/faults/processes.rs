@@ -1,144 +1,157 @@
-//! Faults of processes: server, spawner, supervisors.
+//! Faults of processes: the server, the spawner and supervisors.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    Common, client,
-    http::{Received, Stream, Whole, create, create_python, delete, get, read_all, request, session},
-    machine::{self, eventually, is_alive},
+    client,
+    http::{Received, Stream, Transcript, create, create_python, delete, get, read_all, request, session},
+    machine::{self, eventually, is_running},
+    options::CommonOptions,
     program::Program,
-    server::{Options, Server, signal_pid},
+    server::{Server, ServerOptions, send_signal},
 };
 
-/// A program that prints numbered lines for about `lines` / 100 seconds.
-pub fn counter(lines: usize) -> String {
+/// A Python program that prints numbered lines, about 100 per second.
+pub fn counter_code(lines: usize) -> String {
     format!("import time\nfor i in range({lines}):\n    print(i, flush=True)\n    time.sleep(0.01)\n")
 }
 
-pub fn counted(lines: usize) -> String {
+/// The output of [`counter_code`].
+pub fn counter_output(lines: usize) -> String {
     (0..lines).map(|i| format!("{i}\n")).collect()
 }
 
-/// Waits until a session runs, and has printed something.
-pub async fn begun(address: &str, id: &str) -> Result<()> {
+/// Waits for the first output of a session.
+pub async fn await_first_output(address: &str, id: &str) -> Result<()> {
     let mut stream = Stream::connect(address, id, 0).await?;
     loop {
         match stream.next().await {
             Received::Message(message) if message["msgtype"] == "write" => return Ok(()),
             Received::Message(_) => {}
-            other => bail!("{id} ended before it printed: {other:?}"),
+            other => bail!("{id} ended before its first output: {other:?}"),
         }
     }
 }
 
-/// Reads on from `whole` until the stream ends.
-pub async fn read_on(address: &str, id: &str, whole: &mut Whole) -> Result<Received> {
-    let mut stream = Stream::connect(address, id, whole.after).await?;
+/// Reads the stream from the end of `transcript` on, until the stream ends. Returns its last
+/// event.
+pub async fn read_until_closed(address: &str, id: &str, transcript: &mut Transcript) -> Result<Received> {
+    let mut stream = Stream::connect(address, id, transcript.after).await?;
     loop {
         match stream.next().await {
-            Received::Message(message) => whole.take(&message)?,
+            Received::Message(message) => transcript.add(&message)?,
             other => return Ok(other),
         }
     }
 }
 
-pub async fn server_killed(common: &Common) -> Result<String> {
-    let mut server = Server::start(Options::new(common))?;
-    let id = create_python(server.address(), &counter(150)).await?;
-    let mut whole = Whole::default();
+/// The server is killed and restarted every 300 ms while a client reads.
+pub async fn server_killed(common: &CommonOptions) -> Result<String> {
+    let mut server = Server::start(ServerOptions::new(common))?;
+    let id = create_python(server.address(), &counter_code(150)).await?;
+    let mut transcript = Transcript::default();
     let mut kills = 0;
-    while whole.exit.is_none() {
-        let read =
-            tokio::time::timeout(Duration::from_millis(300), read_on(server.address(), &id, &mut whole))
-                .await;
+    while transcript.exit.is_none() {
+        let read = tokio::time::timeout(
+            Duration::from_millis(300),
+            read_until_closed(server.address(), &id, &mut transcript),
+        )
+        .await;
         if read.is_err() {
             server.kill();
-            server.start_again()?;
+            server.restart()?;
             kills += 1;
         }
     }
-    ensure!(whole.stdout == counted(150), "the output differs: {:?}", whole.stdout);
-    ensure!(whole.exitstatus() == Some(0) && kills > 1, "{:?} after {kills} kills", whole.exit);
+    ensure!(transcript.stdout == counter_output(150), "the output differs: {:?}", transcript.stdout);
+    ensure!(transcript.exitstatus() == Some(0) && kills > 1, "{:?} after {kills} kills", transcript.exit);
     Ok(format!("150 of 150 lines over {kills} kills, exit status 0"))
 }
 
-pub async fn server_stopped(common: &Common) -> Result<String> {
-    let server = Server::start(Options::new(common))?;
-    let id = create_python(server.address(), &counter(100)).await?;
+/// The server is stopped with SIGSTOP, and then continued.
+pub async fn server_stopped(common: &CommonOptions) -> Result<String> {
+    let server = Server::start(ServerOptions::new(common))?;
+    let id = create_python(server.address(), &counter_code(100)).await?;
     let mut stream = Stream::connect(server.address(), &id, 0).await?;
-    let mut whole = Whole::default();
+    let mut transcript = Transcript::default();
     stream.next().await;
     server.signal(Signal::STOP);
-    sleep(Duration::from_millis(600)).await; // the fault itself: this is how long it lasts
+    sleep(Duration::from_millis(600)).await; // the duration of the fault
     server.signal(Signal::CONT);
     loop {
         match stream.next().await {
-            Received::Message(message) => whole.take(&message)?,
+            Received::Message(message) => transcript.add(&message)?,
             Received::Closed(1000) => break,
             other => bail!("{other:?}"),
         }
     }
-    ensure!(whole.stdout == counted(100), "{:?}", whole.stdout);
-    let elapsed = session(server.address(), &id).await?["elapsed"].as_f64().context("elapsed")?;
-    Ok(format!("100 of 100 lines on the same connection, program ran {elapsed:.1} s"))
+    ensure!(transcript.stdout == counter_output(100), "{:?}", transcript.stdout);
+    let elapsed = session(server.address(), &id).await?["elapsed"]
+        .as_f64()
+        .context("the session has no elapsed time")?;
+    Ok(format!("100 of 100 lines on the same connection; the program ran for {elapsed:.1} s"))
 }
 
-pub async fn server_asked_to_stop(common: &Common) -> Result<String> {
-    let mut server = Server::start(Options::new(common))?;
-    let id = create_python(server.address(), &counter(200)).await?;
+/// The server is asked to stop with SIGTERM while a client reads.
+pub async fn server_asked_to_stop(common: &CommonOptions) -> Result<String> {
+    let mut server = Server::start(ServerOptions::new(common))?;
+    let id = create_python(server.address(), &counter_code(200)).await?;
     let mut stream = Stream::connect(server.address(), &id, 0).await?;
-    let mut whole = Whole::default();
-    let mut asked = false;
+    let mut transcript = Transcript::default();
+    let mut is_asked = false;
     let code = loop {
         match stream.next().await {
-            Received::Message(message) => whole.take(&message)?,
+            Received::Message(message) => transcript.add(&message)?,
             Received::Closed(code) => break code,
-            Received::Cut => bail!("cut instead of closed"),
+            Received::Cut => bail!("the stream was cut instead of closed"),
         }
-        if !asked && whole.after > 3 {
-            asked = true;
+        if !is_asked && transcript.after > 3 {
+            is_asked = true;
             server.terminate();
         }
     };
     ensure!(code == 1012, "closed with {code}");
-    ensure!(server.wait()?.success(), "the server did not end well");
-    server.start_again()?;
-    while whole.exit.is_none() {
-        read_on(server.address(), &id, &mut whole).await?;
+    ensure!(server.wait()?.success(), "the server failed");
+    server.restart()?;
+    while transcript.exit.is_none() {
+        read_until_closed(server.address(), &id, &mut transcript).await?;
     }
-    ensure!(whole.stdout == counted(200) && whole.exitstatus() == Some(0), "{whole:?}");
+    ensure!(transcript.stdout == counter_output(200) && transcript.exitstatus() == Some(0), "{transcript:?}");
     Ok("closed with 1012, 200 of 200 lines after the restart".into())
 }
 
-pub async fn server_drained(common: &Common) -> Result<String> {
-    let mut server = Server::start(Options::new(common).with(&["--drain"]))?;
+/// The server is asked to stop with `--drain` while a session runs.
+pub async fn server_drained(common: &CommonOptions) -> Result<String> {
+    let mut server = Server::start(ServerOptions::new(common).with(&["--drain"]))?;
     let address = server.address().to_owned();
-    let id = create_python(&address, &counter(150)).await?;
-    begun(&address, &id).await?;
+    let id = create_python(&address, &counter_code(150)).await?;
+    await_first_output(&address, &id).await?;
     server.terminate();
     let refused = loop {
         let answer =
             request(&address, "POST", "/sessions", None, Some(&json!({"runtime": "python", "code": ""})))
                 .await?;
         if answer.status != 201 {
-            break answer.status; // the signal has arrived
+            break answer.status; // the server has received the signal
         }
     };
-    let whole = read_all(&address, &id).await?; // a new connection, while it drains
+    // This is a new connection while the server drains.
+    let transcript = read_all(&address, &id).await?;
     ensure!(refused == 503, "a new session was answered {refused}");
-    ensure!(whole.stdout == counted(150), "{:?}", whole.stdout);
-    ensure!(server.wait()?.success(), "the server did not end well");
-    Ok("503, all 150 lines, then the server ended".into())
+    ensure!(transcript.stdout == counter_output(150), "{:?}", transcript.stdout);
+    ensure!(server.wait()?.success(), "the server failed");
+    Ok("503, all 150 lines, then the server exited".into())
 }
 
-pub async fn killed_in_create(common: &Common) -> Result<String> {
+/// The server is killed repeatedly while clients create sessions.
+pub async fn killed_during_create(common: &CommonOptions) -> Result<String> {
     const SESSIONS: usize = 40;
-    let mut server = Server::start(Options::new(common))?;
+    let mut server = Server::start(ServerOptions::new(common))?;
     let address = server.address().to_owned();
     let mut creators = tokio::task::JoinSet::new();
     for index in 0..SESSIONS {
@@ -146,8 +159,12 @@ pub async fn killed_in_create(common: &Common) -> Result<String> {
         creators.spawn(async move {
             let program = Program { index, lines: 3, pause_ms: 0, exitstatus: 7 };
             let id = client::create(&address, &program, &format!("create-{index}")).await?;
-            let seen = client::follow(&address, &id, 0, Duration::ZERO).await?;
-            ensure!(seen.whole.stdout == program.stdout() && seen.whole.exitstatus() == Some(7), "{seen:?}");
+            let report = client::follow(&address, &id, 0, Duration::ZERO).await?;
+            let transcript = &report.transcript;
+            ensure!(
+                transcript.stdout == program.stdout() && transcript.exitstatus() == Some(7),
+                "{report:?}"
+            );
             Ok(id)
         });
     }
@@ -155,28 +172,29 @@ pub async fn killed_in_create(common: &Common) -> Result<String> {
     while !creators.is_empty() && kills < 12 {
         sleep(Duration::from_millis(fastrand::u64(1..60))).await;
         server.kill();
-        server.start_again()?;
+        server.restart()?;
         kills += 1;
     }
     let mut ids = creators.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
     ids.sort_unstable();
     ids.dedup();
     let listed = get(&address, "/sessions").await?.expect(200)?;
-    let there = listed.as_array().map_or(0, Vec::len);
-    ensure!(ids.len() == SESSIONS && there == SESSIONS, "{} ids, {there} sessions", ids.len());
-    Ok(format!("{SESSIONS} keys, {there} sessions, each whole, over {kills} kills"))
+    let listed_count = listed.as_array().map_or(0, Vec::len);
+    ensure!(ids.len() == SESSIONS && listed_count == SESSIONS, "{} ids, {listed_count} sessions", ids.len());
+    Ok(format!("{SESSIONS} keys, {listed_count} sessions, each complete, over {kills} kills"))
 }
 
-pub async fn killed_in_delete(common: &Common) -> Result<String> {
+/// The server is killed while clients delete sessions.
+pub async fn killed_during_delete(common: &CommonOptions) -> Result<String> {
     const SESSIONS: usize = 24;
-    let mut server = Server::start(Options::new(common))?;
+    let mut server = Server::start(ServerOptions::new(common))?;
     let address = server.address().to_owned();
     let mut ids = vec![];
     for _ in 0..SESSIONS {
         ids.push(create(&address, &json!({"runtime": "bash", "code": "echo up; sleep 600"})).await?);
     }
     for id in &ids {
-        begun(&address, id).await?;
+        await_first_output(&address, id).await?;
     }
     let deleting: Vec<_> = ids
         .iter()
@@ -188,13 +206,13 @@ pub async fn killed_in_delete(common: &Common) -> Result<String> {
             })
         })
         .collect();
-    sleep(Duration::from_millis(20)).await; // in the middle of them, as a rule
+    sleep(Duration::from_millis(20)).await; // usually in the middle of the deletions
     server.kill();
     let mut answered = 0;
     for deleting in deleting {
         answered += usize::from(matches!(deleting.await?, Ok(204)));
     }
-    server.start_again()?;
+    server.restart()?;
     let mut left = 0;
     for id in &ids {
         let answer = get(&address, &format!("/sessions/{id}")).await?;
@@ -205,77 +223,87 @@ pub async fn killed_in_delete(common: &Common) -> Result<String> {
         }
     }
     let data = server.data().to_owned();
-    eventually("everything of it gone", || {
-        let nothing = machine::session_cgroups(&data).is_empty()
-            && machine::files(&data.join("sessions")) + machine::files(&data.join("trash")) == 0
-            && machine::processes(&data) <= 2;
-        nothing.then_some(())
+    eventually("everything of the sessions is gone", || {
+        let is_all_gone = machine::session_cgroups(&data).is_empty()
+            && machine::count_files(&data.join("sessions")) + machine::count_files(&data.join("trash")) == 0
+            && machine::count_processes(&data) <= 2;
+        is_all_gone.then_some(())
     })
     .await?;
     Ok(format!(
-        "{answered} of {SESSIONS} answered before the kill, {left} still there and deleted again, nothing left"
+        "{answered} of {SESSIONS} answered before the kill, {left} left and deleted again, nothing left in the end"
     ))
 }
 
-pub async fn supervisor_killed(common: &Common) -> Result<String> {
-    let server = Server::start(Options::new(common))?;
+/// A supervisor is killed. Everything that its program had printed some time before is kept.
+pub async fn supervisor_killed(common: &CommonOptions) -> Result<String> {
+    let server = Server::start(ServerOptions::new(common))?;
     let address = server.address().to_owned();
-    // It says how far it is where this can be seen without its supervisor: in its process's name (prctl(2), PR_SET_NAME).
+    // The program shows its progress in its process name (prctl(2), PR_SET_NAME), where it can be
+    // read without the supervisor.
     let code = "import ctypes, time\nprctl = ctypes.CDLL(None).prctl\nfor i in range(10_000):\n    \
                 print(i, flush=True); prctl(15, str(i).encode(), 0, 0, 0); time.sleep(0.01)";
     let id = create_python(&address, code).await?;
-    begun(&address, &id).await?;
-    let supervisor = server.supervisor(&id).context("no state file")?;
+    await_first_output(&address, &id).await?;
+    let supervisor = server.supervisor(&id).context("the session has no state file")?;
     let printed = || {
-        let names = machine::sandbox(supervisor).into_iter().map(machine::name);
+        let names = machine::sandbox_processes(supervisor).into_iter().map(machine::process_name);
         names.filter_map(|name| name.parse::<usize>().ok()).max()
     };
     eventually("the program prints", || printed().filter(|number| *number > 20)).await?;
-    let below = machine::sandbox(supervisor);
-    ensure!(below.len() > 1, "its sandbox is not found");
+    let sandbox = machine::sandbox_processes(supervisor);
+    ensure!(sandbox.len() > 1, "its sandbox was not found");
     let has_groups = !machine::session_cgroups(server.data()).is_empty();
+    ensure!(has_groups || !rustix::process::geteuid().is_root(), "its cgroups were not found");
+    sandbox.iter().for_each(|pid| send_signal(*pid, Signal::STOP));
+    // The supervisor needs a small part of this time to write what it has read.
+    sleep(Duration::from_millis(200)).await;
+    let printed = printed().context("the supervisor has no program")?;
+    send_signal(supervisor, Signal::KILL);
+    let transcript = read_all(&address, &id).await?;
+    let kept = transcript.stdout.lines().count();
+    ensure!(kept > printed, "{} lines were printed, but {kept} were kept", printed + 1);
     ensure!(
-        has_groups || !rustix::process::geteuid().is_root(),
-        "its cgroups are not where they are looked for"
+        transcript.exitstatus() == Some(255) && transcript.reason() == Some("lost"),
+        "{:?}",
+        transcript.exit
     );
-    below.iter().for_each(|pid| signal_pid(*pid, Signal::STOP));
-    sleep(Duration::from_millis(200)).await; // many times what a supervisor needs to write down what it was given
-    let printed = printed().context("no program below the supervisor")?;
-    signal_pid(supervisor, Signal::KILL);
-    let whole = read_all(&address, &id).await?;
-    let kept = whole.stdout.lines().count();
-    ensure!(kept > printed, "{} lines were printed, and {kept} kept", printed + 1);
-    ensure!(whole.exitstatus() == Some(255) && whole.reason() == Some("lost"), "{:?}", whole.exit);
-    ensure!(counted(10_000).starts_with(&whole.stdout) && !whole.stdout.is_empty(), "{:?}", whole.stdout);
-    eventually("its processes dead", || below.iter().all(|pid| !is_alive(*pid)).then_some(())).await?;
+    ensure!(
+        counter_output(10_000).starts_with(&transcript.stdout) && !transcript.stdout.is_empty(),
+        "{:?}",
+        transcript.stdout
+    );
+    eventually("its processes have exited", || sandbox.iter().all(|pid| !is_running(*pid)).then_some(()))
+        .await?;
     let (data, groups) = (server.data().to_owned(), server.data().to_owned());
-    eventually("its cgroups gone", || machine::session_cgroups(&groups).is_empty().then_some(())).await?;
+    eventually("its cgroups are gone", || machine::session_cgroups(&groups).is_empty().then_some(())).await?;
     let folder = data.join("sessions").join(&id);
-    eventually("its socket gone", || (!folder.join("socket").exists()).then_some(())).await?;
+    eventually("its socket is gone", || (!folder.join("socket").exists()).then_some(())).await?;
     Ok(format!(
-        "255, lost, after {} whole lines; {} processes dead",
-        whole.stdout.lines().count(),
-        below.len()
+        "255, lost, after {} complete lines; {} processes killed",
+        transcript.stdout.lines().count(),
+        sandbox.len()
     ))
 }
 
-/// What has only come as far as the server is not acknowledged, and what is sent again comes once.
-pub async fn input_before_kill(common: &Common) -> Result<String> {
-    let mut server = Server::start(Options::new(common))?;
+/// The server is killed before the supervisor has read inputs. An input that only the server has
+/// received is not acknowledged, and a redelivered input arrives once.
+pub async fn input_before_kill(common: &CommonOptions) -> Result<String> {
+    let mut server = Server::start(ServerOptions::new(common))?;
     let address = server.address().to_owned();
     let code = "import sys\nprint('up', flush=True)\nfor line in sys.stdin: print(line, end='', flush=True)";
     let id = create_python(&address, code).await?;
-    begun(&address, &id).await?;
-    let supervisor = server.supervisor(&id).context("no state file")?;
-    signal_pid(supervisor, Signal::STOP);
+    await_first_output(&address, &id).await?;
+    let supervisor = server.supervisor(&id).context("the session has no state file")?;
+    send_signal(supervisor, Signal::STOP);
     let inputs: Vec<_> =
         (0..50).map(|n| json!({"msgtype": "input", "data": format!("{n}\n"), "id": n})).collect();
     let mut stream = Stream::connect(&address, &id, 0).await?;
     for input in &inputs {
         stream.send(input).await;
     }
-    // Everything that is answered is answered in this time, several times over.
-    let too_early = timeout(Duration::from_millis(300), async {
+    // An ack that is sent at all arrives well within this time.
+    let early_ack = timeout(Duration::from_millis(300), async {
         loop {
             match stream.next().await {
                 Received::Message(message) if message["msgtype"] == "ack" => return message,
@@ -284,104 +312,137 @@ pub async fn input_before_kill(common: &Common) -> Result<String> {
             }
         }
     });
-    if let Ok(early) = too_early.await {
-        bail!("its supervisor was stopped, and yet the server said {early}");
+    if let Ok(early) = early_ack.await {
+        bail!("the server sent {early} although the supervisor was stopped");
     }
     server.kill();
-    server.start_again()?;
-    signal_pid(supervisor, Signal::CONT);
+    server.restart()?;
+    send_signal(supervisor, Signal::CONT);
     let mut stream = Stream::connect(&address, &id, 0).await?;
     for input in &inputs {
         stream.send(input).await;
     }
     stream.send(&json!({"msgtype": "input", "data": "", "eof": true})).await;
     while let Received::Message(_) = stream.next().await {}
-    let whole = read_all(&address, &id).await?;
-    ensure!(whole.stdout == format!("up\n{}", counted(50)), "{:?}", whole.stdout);
-    Ok("no ack before the kill, 50 of 50 once after it".into())
+    let transcript = read_all(&address, &id).await?;
+    ensure!(transcript.stdout == format!("up\n{}", counter_output(50)), "{:?}", transcript.stdout);
+    Ok("no ack before the kill, 50 of 50 inputs delivered once after it".into())
 }
 
-pub async fn supervisor_stopped(common: &Common) -> Result<String> {
-    let server = Server::start(Options::new(common))?;
+/// A supervisor is stopped, and its session is deleted.
+pub async fn supervisor_stopped(common: &CommonOptions) -> Result<String> {
+    let server = Server::start(ServerOptions::new(common))?;
     let address = server.address().to_owned();
-    let id = create_python(&address, &counter(10_000)).await?;
-    let other = create_python(&address, &counter(30)).await?;
-    begun(&address, &id).await?;
-    let supervisor = server.supervisor(&id).context("no state file")?;
-    let below = machine::sandbox(supervisor);
-    ensure!(below.len() > 1, "its sandbox is not found");
-    signal_pid(supervisor, Signal::STOP);
+    let id = create_python(&address, &counter_code(10_000)).await?;
+    let other = create_python(&address, &counter_code(30)).await?;
+    await_first_output(&address, &id).await?;
+    let supervisor = server.supervisor(&id).context("the session has no state file")?;
+    let sandbox = machine::sandbox_processes(supervisor);
+    ensure!(sandbox.len() > 1, "its sandbox was not found");
+    send_signal(supervisor, Signal::STOP);
     let began = Instant::now();
     let answer = delete(&address, &id).await?;
     let took = began.elapsed();
     ensure!(answer.status == 204, "answered {}: {}", answer.status, answer.body);
     ensure!(took < Duration::from_secs(10), "took {took:?}");
-    ensure!(!is_alive(supervisor) && below.iter().all(|pid| !is_alive(*pid)), "something is alive");
-    ensure!(read_all(&address, &other).await?.stdout == counted(30), "the other session suffered");
+    ensure!(!is_running(supervisor) && sandbox.iter().all(|pid| !is_running(*pid)), "a process is alive");
+    ensure!(read_all(&address, &other).await?.stdout == counter_output(30), "the other session is damaged");
     let data = server.data().to_owned();
-    eventually("its cgroups gone", || {
-        let is_its = |group: &String| group.contains(&format!("/{supervisor}-"));
-        (!machine::cgroups(&data).iter().any(is_its)).then_some(())
+    eventually("its cgroups are gone", || {
+        let is_of_supervisor = |group: &String| group.contains(&format!("/{supervisor}-"));
+        (!machine::cgroups(&data).iter().any(is_of_supervisor)).then_some(())
     })
     .await?;
-    Ok(format!("204 after {:.1} s, nothing left, another session unharmed", took.as_secs_f64()))
+    Ok(format!("204 after {:.1} s, nothing left, another session undisturbed", took.as_secs_f64()))
 }
 
-/// The server's spawner.
+/// The process number of the server's first spawner.
 pub fn spawner(server: &Server) -> Result<u32> {
     let is_spawner = |pid: &u32| {
         std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"livecode\0spawner"))
     };
-    machine::descendants(server.pid()).into_iter().find(is_spawner).context("no spawner")
+    machine::descendants(server.pid()).into_iter().find(is_spawner).context("the server has no spawner")
 }
 
-pub async fn spawner_killed(common: &Common) -> Result<String> {
-    let server = Server::start(Options::new(common).with(&["--warm", "off"]))?;
+/// The spawner is killed while a session runs.
+pub async fn spawner_killed(common: &CommonOptions) -> Result<String> {
+    let server = Server::start(ServerOptions::new(common).with(&["--warm", "off"]))?;
     let address = server.address().to_owned();
-    let id = create_python(&address, &counter(60)).await?;
-    begun(&address, &id).await?;
-    signal_pid(spawner(&server)?, Signal::KILL);
+    let id = create_python(&address, &counter_code(60)).await?;
+    await_first_output(&address, &id).await?;
+    send_signal(spawner(&server)?, Signal::KILL);
     for _ in 0..5 {
         let id = create_python(&address, "print('made')").await?;
-        let whole = read_all(&address, &id).await?;
-        ensure!(whole.stdout == "made\n" && whole.exitstatus() == Some(0), "{whole:?}");
+        let transcript = read_all(&address, &id).await?;
+        ensure!(transcript.stdout == "made\n" && transcript.exitstatus() == Some(0), "{transcript:?}");
     }
-    ensure!(read_all(&address, &id).await?.stdout == counted(60), "the running session suffered");
-    Ok("the running session whole, 5 of 5 new ones".into())
+    ensure!(read_all(&address, &id).await?.stdout == counter_output(60), "the running session is damaged");
+    Ok("the running session complete, 5 of 5 new sessions".into())
 }
 
-pub async fn older_supervisor(common: &Common) -> Result<String> {
-    let older = common.older_binary.as_deref().context("--older-binary is needed")?;
-    let mut server = Server::start(Options::new(common))?;
+/// The server is replaced by a newer binary while supervisors of each older binary run.
+pub async fn older_supervisor(common: &CommonOptions) -> Result<String> {
+    ensure!(!common.older_binary.is_empty(), "--older-binary is missing");
+    let mut versions = vec![];
+    for older in &common.older_binary {
+        let version = upgrade(common, older).await.with_context(|| format!("from {}", older.display()))?;
+        versions.push(version.to_string());
+    }
+    Ok(format!(
+        "versions {}: complete, 5 inputs in order, exit status 5; other sessions cancelled, and still readable",
+        versions.join(" and ")
+    ))
+}
+
+/// Replaces the server of an `older` binary while it has an ended session and two that run. Returns
+/// the version of the protocol that the older supervisors speak.
+async fn upgrade(common: &CommonOptions, older: &Path) -> Result<Value> {
+    let mut server = Server::start(ServerOptions::new(common))?;
     server.kill();
     server.set_binary(older);
-    server.start_again()?;
+    server.restart()?;
     let address = server.address().to_owned();
+    let ended = create_python(&address, &counter_code(20)).await?;
+    let before = read_all(&address, &ended).await?;
     let program = Program { index: 1, lines: 120, pause_ms: 10, exitstatus: 5 };
     let id = client::create(&address, &program, "older").await?;
-    let cancelled = create_python(&address, &counter(10_000)).await?;
-    begun(&address, &id).await?;
-    begun(&address, &cancelled).await?;
-    let supervisor = server.supervisor(&cancelled).context("no state file")?;
-    let version = std::fs::read_to_string(server.data().join("sessions").join(&id).join("state.json"))?;
-    let version: serde_json::Value = serde_json::from_str(&version)?;
+    let cancelled = create_python(&address, &counter_code(10_000)).await?;
+    await_first_output(&address, &id).await?;
+    await_first_output(&address, &cancelled).await?;
+    let supervisor = server.supervisor(&cancelled).context("the session has no state file")?;
+    let state = std::fs::read_to_string(server.data().join("sessions").join(&id).join("state.json"))?;
+    let state: Value = serde_json::from_str(&state)?;
     server.kill();
     server.set_binary(&common.binary);
-    server.start_again()?;
+    server.restart()?;
     let answer = delete(&address, &cancelled).await?;
-    ensure!(answer.status == 204, "cancelling was answered {}", answer.status);
-    // It syncs its journal before it ends, which nobody waits for.
-    eventually("the cancelled session's supervisor gone", || (!is_alive(supervisor)).then_some(())).await?;
-    let seen = client::follow(&address, &id, 5, Duration::from_millis(500)).await?;
-    ensure!(seen.whole.stdout == program.stdout() && seen.whole.stderr == program.stderr(), "{seen:?}");
-    ensure!(seen.whole.exitstatus() == Some(5), "{:?}", seen.whole.exit);
-    ensure!(seen.whole.messages[0]["got"] == json!([0, 1, 2, 3, 4]), "{:?}", seen.whole.messages);
-    Ok(format!("version {}: whole, 5 inputs in order, exit status 5; another cancelled", version["version"]))
+    ensure!(answer.status == 204, "the cancellation was answered {}", answer.status);
+    // The supervisor syncs its journal before it exits; the deletion does not wait for that.
+    eventually("the cancelled session's supervisor has exited", || (!is_running(supervisor)).then_some(()))
+        .await?;
+    let report = client::follow(&address, &id, 5, Duration::from_millis(500)).await?;
+    ensure!(
+        report.transcript.stdout == program.stdout() && report.transcript.stderr == program.stderr(),
+        "{report:?}"
+    );
+    ensure!(report.transcript.exitstatus() == Some(5), "{:?}", report.transcript.exit);
+    ensure!(
+        report.transcript.messages[0]["got"] == json!([0, 1, 2, 3, 4]),
+        "{:?}",
+        report.transcript.messages
+    );
+    let after = read_all(&address, &ended).await?;
+    ensure!(
+        after.stdout == before.stdout && after.after == before.after && after.exit == before.exit,
+        "the ended session was {before:?}, and is {after:?} after the upgrade"
+    );
+    Ok(state["version"].clone())
 }
 
-pub async fn hundred_found(common: &Common) -> Result<String> {
+/// The server is killed and restarted while 100 sessions run.
+pub async fn hundred_recovered(common: &CommonOptions) -> Result<String> {
     const SESSIONS: usize = 100;
-    let mut server = Server::start(Options::new(common))?;
+    let mut server = Server::start(ServerOptions::new(common))?;
     let address = server.address().to_owned();
     let mut ids = vec![];
     for _ in 0..SESSIONS {
@@ -389,18 +450,18 @@ pub async fn hundred_found(common: &Common) -> Result<String> {
         ids.push(create(&address, &json!({"runtime": "bash", "code": code})).await?);
     }
     for id in &ids {
-        begun(&address, id).await?;
+        await_first_output(&address, id).await?;
     }
     server.kill();
     let began = Instant::now();
-    server.start_again()?;
+    server.restart()?;
     for id in &ids {
         let document = session(&address, id).await?;
         ensure!(document["state"] == "running", "{document}");
-        begun(&address, id).await?;
+        await_first_output(&address, id).await?;
     }
     let took = began.elapsed();
-    ensure!(took < Duration::from_secs(1), "it took {took:?}");
+    ensure!(took < Duration::from_secs(1), "the recovery took {took:?}");
     for id in &ids {
         let mut stream = Stream::connect(&address, id, 0).await?;
         stream.send(&json!({"msgtype": "input", "data": "on\n", "eof": true})).await;
@@ -411,7 +472,10 @@ pub async fn hundred_found(common: &Common) -> Result<String> {
                 other => bail!("{other:?}"),
             }
         }
-        ensure!(read_all(&address, id).await?.stdout == "up\non\n", "a session was not found whole");
+        ensure!(read_all(&address, id).await?.stdout == "up\non\n", "a session is incomplete");
     }
-    Ok(format!("{SESSIONS} found and read in {} ms from the start of the server's process", took.as_millis()))
+    Ok(format!(
+        "{SESSIONS} recovered and read within {} ms of the start of the server's process",
+        took.as_millis()
+    ))
 }

@@ -1,4 +1,4 @@
-//! Faults while sessions wait to begin.
+//! Faults while sessions are queued or start.
 
 use std::{fs, time::Duration};
 
@@ -7,159 +7,176 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use super::processes::{begun, counter, spawner};
+use super::processes::{await_first_output, counter_code, spawner};
 use crate::{
-    Common,
-    http::{Received, Stream, Whole, create, create_python, delete, get, read_all, session},
-    machine::{self, eventually, is_alive},
-    server::{Options, Server, signal_pid},
+    http::{Received, Stream, Transcript, create, create_python, delete, get, read_all, session},
+    machine::{self, eventually, is_running},
+    options::CommonOptions,
+    server::{Server, ServerOptions, send_signal},
 };
 
-pub async fn spawner_stopped(common: &Common) -> Result<String> {
-    let server = Server::start(Options::new(common).with(&["--warm", "off"]))?;
+/// The spawner is stopped while sessions are created, and then continued.
+pub async fn spawner_stopped(common: &CommonOptions) -> Result<String> {
+    let server = Server::start(ServerOptions::new(common).with(&["--warm", "off"]))?;
     let address = server.address().to_owned();
     let spawner = spawner(&server)?;
-    signal_pid(spawner, Signal::STOP);
-    let mut waiting = vec![];
+    send_signal(spawner, Signal::STOP);
+    let mut queued = vec![];
     for _ in 0..10 {
-        waiting.push(create_python(&address, "print('ran')").await?);
+        queued.push(create_python(&address, "print('ran')").await?);
     }
     let answered = timeout(Duration::from_secs(1), get(&address, "/healthz")).await;
-    ensure!(answered.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status == 200)), "the server hangs");
+    ensure!(
+        answered.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status == 200)),
+        "the server does not answer"
+    );
     let began = Instant::now();
-    let deleted = waiting.pop().unwrap_or_default();
-    ensure!(delete(&address, &deleted).await?.status == 204, "what waits could not be deleted");
+    let deleted = queued.pop().unwrap_or_default();
+    ensure!(delete(&address, &deleted).await?.status == 204, "a queued session could not be deleted");
     let took = began.elapsed();
-    signal_pid(spawner, Signal::CONT);
-    for id in &waiting {
-        let whole = read_all(&address, id).await?;
-        ensure!(whole.stdout == "ran\n" && whole.exitstatus() == Some(0), "{whole:?}");
+    send_signal(spawner, Signal::CONT);
+    for id in &queued {
+        let transcript = read_all(&address, id).await?;
+        ensure!(transcript.stdout == "ran\n" && transcript.exitstatus() == Some(0), "{transcript:?}");
     }
-    ensure!(!server.data().join("sessions").join(&deleted).exists(), "what was deleted came back");
+    ensure!(!server.data().join("sessions").join(&deleted).exists(), "the deleted session exists again");
     Ok(format!("10 created meanwhile, one deleted after {:.1} s, the other 9 ran", took.as_secs_f64()))
 }
 
-/// A template that hangs: those that wait ahead of their sessions serve as many, and the rest start without it.
-pub async fn template_hangs(common: &Common) -> Result<String> {
+/// The interpreter zygote hangs. Warm sandboxes serve the first sessions, and the others start
+/// cold.
+pub async fn zygote_hangs(common: &CommonOptions) -> Result<String> {
     const SESSIONS: usize = 30;
-    const PATIENCE: Duration = Duration::from_secs(40);
-    let server = Server::start(Options::new(common))?;
+    const RUN_TIMEOUT: Duration = Duration::from_secs(40);
+    let server = Server::start(ServerOptions::new(common))?;
     let address = server.address().to_owned();
-    let is_template = |pid: &u32| {
+    let is_zygote = |pid: &u32| {
         fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b"/code/main.py\0"))
     };
-    let find = || machine::children(server.pid()).into_iter().find(is_template);
-    let first = eventually("there is a template", find).await?;
-    // Its sessions find it up.
-    eventually("it forks", || (!machine::children(first).is_empty()).then_some(())).await?;
-    signal_pid(first, Signal::STOP);
+    let find = || machine::children(server.pid()).into_iter().find(is_zygote);
+    let first = eventually("there is an interpreter zygote", find).await?;
+    // A zygote with a child is ready for its sessions.
+    eventually("the zygote forks", || (!machine::children(first).is_empty()).then_some(())).await?;
+    send_signal(first, Signal::STOP);
     let began = Instant::now();
     let mut ids = vec![];
     for _ in 0..SESSIONS {
         ids.push(create_python(&address, "print('ran')").await?);
     }
     for id in &ids {
-        let whole = timeout(PATIENCE, read_all(&address, id)).await.context("what waited never ran")??;
-        ensure!(whole.stdout == "ran\n" && whole.exitstatus() == Some(0), "{whole:?}");
+        let transcript =
+            timeout(RUN_TIMEOUT, read_all(&address, id)).await.context("a queued session did not run")??;
+        ensure!(transcript.stdout == "ran\n" && transcript.exitstatus() == Some(0), "{transcript:?}");
     }
     let took = began.elapsed();
-    eventually("it is gone", || (!is_alive(first)).then_some(())).await?;
-    let next = create_python(&address, "print('ran')").await?; // which asks for it
-    ensure!(read_all(&address, &next).await?.stdout == "ran\n", "the next did not run");
-    eventually("there is another", || find().filter(|pid| *pid != first)).await?;
+    eventually("the zygote has exited", || (!is_running(first)).then_some(())).await?;
+    // This request makes the server start another zygote.
+    let next = create_python(&address, "print('ran')").await?;
+    ensure!(read_all(&address, &next).await?.stdout == "ran\n", "the next session did not run");
+    eventually("there is another zygote", || find().filter(|pid| *pid != first)).await?;
     Ok(format!(
-        "{SESSIONS} of {SESSIONS} ran within {:.1} s, and there is another template",
+        "{SESSIONS} of {SESSIONS} ran within {:.1} s, and there is another interpreter zygote",
         took.as_secs_f64()
     ))
 }
 
-/// First as few as its socket holds, so that only their silence shows that it hangs; then more than that holds, and more than
-/// the server has threads that may wait.
-pub async fn spawner_hangs(common: &Common) -> Result<String> {
+/// The spawner hangs. At first its socket holds all requests, so that only the missing answers
+/// show the fault. Later there are more requests than the socket holds, and more than the server
+/// has threads to block.
+pub async fn spawner_hangs(common: &CommonOptions) -> Result<String> {
     const SESSIONS: usize = 1000;
-    const PATIENCE: Duration = Duration::from_secs(30);
-    let most = ["--sessions-running-max", "2000", "--sessions-per-owner-max", "2000", "--warm", "off"];
-    let mut server = Server::start(Options::new(common).with(&most))?;
+    const RUN_TIMEOUT: Duration = Duration::from_secs(30);
+    let limits = ["--sessions-running-max", "2000", "--sessions-per-owner-max", "2000", "--warm", "off"];
+    let mut server = Server::start(ServerOptions::new(common).with(&limits))?;
     let address = server.address().to_owned();
     let first = spawner(&server)?;
-    signal_pid(first, Signal::STOP);
+    send_signal(first, Signal::STOP);
     let began = Instant::now();
-    let mut waiting = vec![];
+    let mut queued = vec![];
     for _ in 0..3 {
-        waiting.push(create_python(&address, "print('ran')").await?);
+        queued.push(create_python(&address, "print('ran')").await?);
     }
-    for id in &waiting {
-        let whole = timeout(PATIENCE, read_all(&address, id)).await.context("what waited never ran")??;
-        ensure!(whole.stdout == "ran\n" && whole.exitstatus() == Some(0), "{whole:?}");
+    for id in &queued {
+        let transcript =
+            timeout(RUN_TIMEOUT, read_all(&address, id)).await.context("a queued session did not run")??;
+        ensure!(transcript.stdout == "ran\n" && transcript.exitstatus() == Some(0), "{transcript:?}");
     }
     let took = began.elapsed();
-    eventually("the first spawner is gone", || (!is_alive(first)).then_some(())).await?;
+    eventually("the first spawner has exited", || (!is_running(first)).then_some(())).await?;
 
     let second = spawner(&server)?;
-    signal_pid(second, Signal::STOP);
+    send_signal(second, Signal::STOP);
     let request = json!({"runtime": "bash", "code": "true"});
-    for made in 0..SESSIONS {
+    for created in 0..SESSIONS {
         let create = create(&address, &request);
         timeout(Duration::from_secs(10), create)
             .await
-            .with_context(|| format!("it hangs after {made}"))??;
+            .with_context(|| format!("the server hangs after {created} sessions"))??;
     }
     server.kill();
-    signal_pid(second, Signal::KILL); // so that it need not start them all
-    Ok(format!("3 ran after {:.1} s on another; {SESSIONS} created while that one hung", took.as_secs_f64()))
+    send_signal(second, Signal::KILL); // so that it starts none of them
+    Ok(format!(
+        "3 ran after {:.1} s on another spawner; {SESSIONS} created while that one hung",
+        took.as_secs_f64()
+    ))
 }
 
-pub async fn killed_while_waiting(common: &Common) -> Result<String> {
-    let mut server = Server::start(Options::new(common).with(&["--sessions-running-max", "1"]))?;
+/// The server is killed and restarted while sessions are queued.
+pub async fn killed_while_queued(common: &CommonOptions) -> Result<String> {
+    let mut server = Server::start(ServerOptions::new(common).with(&["--sessions-running-max", "1"]))?;
     let address = server.address().to_owned();
-    let first = create_python(&address, &counter(60)).await?;
-    begun(&address, &first).await?;
-    let mut waiting = vec![];
+    let first = create_python(&address, &counter_code(60)).await?;
+    await_first_output(&address, &first).await?;
+    let mut queued = vec![];
     for _ in 0..4 {
-        waiting.push(create_python(&address, "print(input(), flush=True)").await?);
+        queued.push(create_python(&address, "print(input(), flush=True)").await?);
     }
     server.kill();
-    server.start_again()?;
+    server.restart()?;
     let mut streams = vec![];
-    for id in &waiting {
+    for id in &queued {
         let mut stream = Stream::connect(&address, id, 0).await?;
         stream.send(&json!({"msgtype": "input", "data": format!("{id}\n"), "id": 1})).await;
         streams.push(stream);
     }
-    let last = session(&address, &waiting[3]).await?;
-    ensure!(last["state"] == "queued", "it does not wait: {last}");
-    for (id, stream) in waiting.iter().zip(&mut streams) {
-        let mut whole = Whole::default();
+    let last = session(&address, &queued[3]).await?;
+    ensure!(last["state"] == "queued", "the session is not queued: {last}");
+    for (id, stream) in queued.iter().zip(&mut streams) {
+        let mut transcript = Transcript::default();
         while let Received::Message(message) = stream.next().await {
-            whole.take(&message)?;
+            transcript.add(&message)?;
         }
-        ensure!(whole.stdout == format!("{id}\n") && whole.exitstatus() == Some(0), "{whole:?}");
+        ensure!(
+            transcript.stdout == format!("{id}\n") && transcript.exitstatus() == Some(0),
+            "{transcript:?}"
+        );
     }
-    Ok("4 waited over the kill, each ran once with its own input".into())
+    Ok("4 were queued during the kill, and each ran once with its own input".into())
 }
 
-pub async fn deleted_while_waiting(common: &Common) -> Result<String> {
-    let server = Server::start(Options::new(common).with(&["--sessions-running-max", "1"]))?;
+/// A queued and a running session are deleted while a client follows them.
+pub async fn deleted_before_start(common: &CommonOptions) -> Result<String> {
+    let server = Server::start(ServerOptions::new(common).with(&["--sessions-running-max", "1"]))?;
     let address = server.address().to_owned();
     let first = create(&address, &json!({"runtime": "bash", "code": "echo up; sleep 600"})).await?;
-    begun(&address, &first).await?;
-    let waiting = create_python(&address, "print(1)").await?;
-    for id in [waiting, first] {
+    await_first_output(&address, &first).await?;
+    let queued = create_python(&address, "print(1)").await?;
+    for id in [queued, first] {
         let mut stream = Stream::connect(&address, &id, 0).await?;
-        ensure!(matches!(stream.next().await, Received::Message(_)), "no welcome");
-        ensure!(delete(&address, &id).await?.status == 204, "it could not be deleted");
-        let mut whole = Whole::default();
+        ensure!(matches!(stream.next().await, Received::Message(_)), "the stream has no welcome");
+        ensure!(delete(&address, &id).await?.status == 204, "the session could not be deleted");
+        let mut transcript = Transcript::default();
         let code = loop {
             match stream.next().await {
-                Received::Message(message) => whole.take(&message)?,
+                Received::Message(message) => transcript.add(&message)?,
                 other => break other,
             }
         };
         ensure!(
-            code == Received::Closed(1000) && whole.reason() == Some("cancelled"),
+            code == Received::Closed(1000) && transcript.reason() == Some("cancelled"),
             "{code:?}, {:?}",
-            whole.exit
+            transcript.exit
         );
     }
-    Ok("cancelled and 1000, before and after the program began".into())
+    Ok("cancelled and 1000, before and after the program started".into())
 }

@@ -1,4 +1,4 @@
-//! Faults of the machine's resources: descriptors, disk, and output that nobody reads.
+//! Exhausted resources: descriptors, disk space, and output without a reader.
 
 use std::{
     fs,
@@ -21,42 +21,45 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::processes::{begun, counted, counter, spawner};
+use super::processes::{await_first_output, counter_code, counter_output, spawner};
 use crate::{
-    Common,
-    http::{Received, Stream, Whole, create, create_python, delete, read_all, request, session, text},
+    http::{
+        Received, Stream, Transcript, create, create_python, delete, post_text, read_all, request, session,
+    },
     machine::{self, eventually},
-    server::{Options, Server, signal_pid},
+    options::CommonOptions,
+    server::{Server, ServerOptions, send_signal},
 };
 
 const MIB: u64 = 1024 * 1024;
 
-pub async fn out_of_descriptors(common: &Common) -> Result<String> {
-    let server = Server::start(Options { descriptors_max: Some(96), ..Options::new(common) })?;
+/// More clients connect than the server has descriptors.
+pub async fn out_of_descriptors(common: &CommonOptions) -> Result<String> {
+    let server = Server::start(ServerOptions { descriptors_max: Some(96), ..ServerOptions::new(common) })?;
     let address = server.address().to_owned();
     let mut ids = vec![];
     for _ in 0..5 {
-        ids.push(create_python(&address, &counter(250)).await?);
+        ids.push(create_python(&address, &counter_code(250)).await?);
     }
     for id in &ids {
-        begun(&address, id).await?;
+        await_first_output(&address, id).await?;
     }
-    // A stream that goes on through it all, and more clients than there are descriptors for.
-    let (watched, id) = (address.clone(), ids[0].clone());
-    let watching = tokio::spawn(async move { read_all(&watched, &id).await });
-    let mut crowd = vec![];
+    // One stream continues during the fault.
+    let (watched_address, id) = (address.clone(), ids[0].clone());
+    let watching = tokio::spawn(async move { read_all(&watched_address, &id).await });
+    let mut connections = vec![];
     for _ in 0..200 {
-        crowd.push(TcpStream::connect(&address).await?);
+        connections.push(TcpStream::connect(&address).await?);
     }
     let pid = server.pid();
-    let most = eventually("all descriptors taken", || {
-        let count = machine::descriptors(pid);
+    let used = eventually("all descriptors are used", || {
+        let count = machine::count_descriptors(pid);
         (count >= 90).then_some(count)
     })
     .await?;
-    sleep(Duration::from_millis(500)).await; // the fault itself: this is how long it lasts
-    drop(crowd);
-    let made = async {
+    sleep(Duration::from_millis(500)).await; // the duration of the fault
+    drop(connections);
+    let recovered = async {
         loop {
             match create_python(&address, "print('again')").await {
                 Ok(id) => return read_all(&address, &id).await,
@@ -64,26 +67,32 @@ pub async fn out_of_descriptors(common: &Common) -> Result<String> {
             }
         }
     };
-    let made = timeout(Duration::from_secs(20), made).await.context("the server does not recover")??;
-    ensure!(made.stdout == "again\n", "{made:?}");
-    ensure!(watching.await??.stdout == counted(250), "the watcher missed something");
+    let recovered =
+        timeout(Duration::from_secs(20), recovered).await.context("the server does not recover")??;
+    ensure!(recovered.stdout == "again\n", "{recovered:?}");
+    ensure!(watching.await??.stdout == counter_output(250), "the open stream missed output");
     for id in &ids {
-        let whole = read_all(&address, id).await?;
-        ensure!(whole.stdout == counted(250) && whole.exitstatus() == Some(0), "{:?} of {id}", whole.exit);
+        let transcript = read_all(&address, id).await?;
+        ensure!(
+            transcript.stdout == counter_output(250) && transcript.exitstatus() == Some(0),
+            "{:?} of {id}",
+            transcript.exit
+        );
     }
-    Ok(format!("{most} of 96 taken for half a second; 5 of 5 sessions whole, then a new one"))
+    Ok(format!("{used} of 96 used for half a second; 5 of 5 sessions complete, then a new session"))
 }
 
-/// A small file system of its own, unmounted on drop.
+/// A small file system, unmounted on drop.
 struct Disk(tempfile::TempDir);
 
 impl Disk {
+    /// Mounts a tmpfs of this size.
     fn new(bytes: u64) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let size = format!("size={bytes},mode=0700");
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status()?;
-        ensure!(mounted.success(), "a small disk can be mounted by root alone");
+        ensure!(mounted.success(), "only root can mount a small disk");
         Ok(Self(folder))
     }
 
@@ -91,7 +100,7 @@ impl Disk {
         self.0.path()
     }
 
-    /// Fills it until so many bytes are left.
+    /// Fills the disk until `left_bytes` bytes are free.
     fn fill(&self, left_bytes: u64) -> Result<()> {
         let disk = rustix::fs::statvfs(self.path())?;
         let size = (disk.f_bavail * disk.f_frsize).saturating_sub(left_bytes);
@@ -100,27 +109,30 @@ impl Disk {
     }
 }
 
-/// Somebody who takes every byte of a disk that is given back, until this is dropped.
-struct Hungry(Arc<AtomicBool>, Option<thread::JoinHandle<()>>);
+/// A thread that writes to a disk whenever space becomes free, until this is dropped.
+struct DiskHog {
+    is_stopped: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
 
-impl Hungry {
+impl DiskHog {
     fn new(disk: &Disk) -> Result<Self> {
         let mut filler = fs::File::options().append(true).create(true).open(disk.path().join("more"))?;
-        let is_fed = Arc::new(AtomicBool::new(false));
-        let until = is_fed.clone();
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let flag = is_stopped.clone();
         let fill = move || {
-            while !until.load(Ordering::Relaxed) {
-                let _ = filler.write(&[1; 4096]); // there is nothing left as a rule
+            while !flag.load(Ordering::Relaxed) {
+                let _ = filler.write(&[1; 4096]); // fails as long as the disk is full
             }
         };
-        Ok(Self(is_fed, Some(thread::spawn(fill))))
+        Ok(Self { is_stopped, thread: Some(thread::spawn(fill)) })
     }
 }
 
-impl Drop for Hungry {
+impl Drop for DiskHog {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-        let _ = self.1.take().map(thread::JoinHandle::join);
+        self.is_stopped.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(thread::JoinHandle::join);
     }
 }
 
@@ -130,15 +142,18 @@ impl Drop for Disk {
     }
 }
 
-pub async fn full_disk(common: &Common) -> Result<String> {
+/// The disk becomes full while a program prints.
+pub async fn full_disk(common: &CommonOptions) -> Result<String> {
     let disk = Disk::new(8 * MIB)?;
-    let server =
-        Server::start_in(Options::new(common).with(&["--disk-min-free-bytes", "1048576"]), disk.path())?;
+    let server = Server::start_in(
+        ServerOptions::new(common).with(&["--disk-min-free-bytes", "1048576"]),
+        disk.path(),
+    )?;
     let address = server.address().to_owned();
     let code = "import sys\nprint('before', flush=True)\ninput()\n\
                 for _ in range(400): print('x' * 8000)\nprint('after', flush=True)\nsys.exit(3)";
     let id = create_python(&address, code).await?;
-    begun(&address, &id).await?;
+    await_first_output(&address, &id).await?;
     disk.fill(0)?;
     let refused =
         request(&address, "POST", "/sessions", None, Some(&json!({"runtime": "python", "code": ""}))).await?;
@@ -146,18 +161,22 @@ pub async fn full_disk(common: &Common) -> Result<String> {
     let mut stream = Stream::connect(&address, &id, 0).await?;
     stream.send(&json!({"msgtype": "input", "data": "go\n"})).await;
     while let Received::Message(_) = stream.next().await {}
-    let whole = read_all(&address, &id).await?;
-    ensure!(whole.exitstatus() == Some(3) && whole.reason().is_none(), "{:?}", whole.exit);
-    ensure!(whole.stdout.starts_with("before\n") && whole.gaps > 0, "{} gaps", whole.gaps);
+    let transcript = read_all(&address, &id).await?;
+    ensure!(transcript.exitstatus() == Some(3) && transcript.reason().is_none(), "{:?}", transcript.exit);
+    ensure!(transcript.stdout.starts_with("before\n") && transcript.gaps > 0, "{} gaps", transcript.gaps);
     drop(server);
-    // Whoever finds it later finds the same.
-    let server = Server::start_in(Options::new(common), disk.path())?;
+    // Another server reads the same.
+    let server = Server::start_in(ServerOptions::new(common), disk.path())?;
     let again = read_all(server.address(), &id).await?;
-    ensure!((again.gaps, &again.exit) == (whole.gaps, &whole.exit), "it reads otherwise after a restart");
-    Ok(format!("exit status 3, a gap of {} entries, 507 for a new one", whole.gaps))
+    ensure!(
+        (again.gaps, &again.exit) == (transcript.gaps, &transcript.exit),
+        "the session differs after a restart"
+    );
+    Ok(format!("exit status 3, a gap of {} entries, 507 for a new session", transcript.gaps))
 }
 
-/// Of a program that waits for a signal: what it does then, its disk is full.
+/// Makes a request whose program waits for SIGUSR1. Fills the disk, sends the signal, and returns
+/// the response.
 async fn on_full_disk<T: Send + 'static>(
     server: &Server,
     disk: &Disk,
@@ -165,53 +184,55 @@ async fn on_full_disk<T: Send + 'static>(
 ) -> Result<T> {
     let answer = tokio::spawn(answer);
     let sessions = server.data().join("sessions");
-    let program = eventually("a program that waits", || {
+    let program = eventually("the program waits", || {
         let session = fs::read_dir(&sessions).ok()?.flatten().next()?;
-        machine::program(server.supervisor(session.file_name().to_str()?)?, Signal::USR1)
+        machine::program_handling(server.supervisor(session.file_name().to_str()?)?, Signal::USR1)
     })
     .await?;
     disk.fill(0)?;
-    signal_pid(program, Signal::USR1);
+    send_signal(program, Signal::USR1);
     let answer = answer.await?;
     fs::remove_file(disk.path().join("filler"))?;
-    eventually("its session gone", || {
+    eventually("its session is gone", || {
         fs::read_dir(&sessions).is_ok_and(|mut left| left.next().is_none()).then_some(())
     })
     .await?;
     answer
 }
 
-/// v0.1 has no word for a gap: where there is a standard error it is told there, and where a document would be broken there is
-/// none.
-pub async fn full_disk_v01(common: &Common) -> Result<String> {
+/// The disk becomes full for a client of v0.1, whose protocol has no gaps. A note on standard
+/// error reports the missing output. A response that is one document fails instead.
+pub async fn full_disk_v01(common: &CommonOptions) -> Result<String> {
     const WAIT: &str = "import signal\nprint('before', flush=True)\n\
                         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n\
                         signal.signal(signal.SIGUSR1, lambda *_: None)\nsignal.sigwait({signal.SIGUSR1})\n";
     const NOTE: &str = "livecode: output is missing here";
     let disk = Disk::new(8 * MIB)?;
-    let server =
-        Server::start_in(Options::new(common).with(&["--disk-min-free-bytes", "1048576"]), disk.path())?;
+    let server = Server::start_in(
+        ServerOptions::new(common).with(&["--disk-min-free-bytes", "1048576"]),
+        disk.path(),
+    )?;
     let address = server.address();
     let code = format!("{WAIT}for _ in range(400): print('x' * 8000)\nprint('after', flush=True)");
     let ask = |path: &'static str, headers: &'static [(&'static str, &'static str)], body: String| {
         let address = address.to_owned();
-        async move { text(&address, path, headers, body).await }
+        async move { post_text(&address, path, headers, body).await }
     };
     let exec = json!({"runtime": "python", "code": code});
     let (_, plain) = on_full_disk(&server, &disk, ask("/exec", &[], exec.to_string())).await?;
     ensure!(plain.starts_with("before\n") && plain.len() < 400 * 8000, "{} bytes", plain.len());
-    ensure!(plain.contains(NOTE), "/exec says nothing of what is missing");
+    ensure!(plain.contains(NOTE), "/exec does not report the missing output");
     let mut raw = exec.clone();
     raw["raw_output"] = json!(true);
     let (_, raw) = on_full_disk(&server, &disk, ask("/exec", &[], raw.to_string())).await?;
     let messages: Vec<Value> = raw.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let told = |message: &Value| {
+    let is_note = |message: &Value| {
         message["file"] == "stderr" && message["data"].as_str().is_some_and(|data| data.contains(NOTE))
     };
-    ensure!(messages.iter().any(told), "raw_output says nothing of what is missing");
-    ensure!(messages.iter().all(|message| message["msgtype"] != "gap"), "v0.1 knows no gap");
+    ensure!(messages.iter().any(is_note), "raw_output does not report the missing output");
+    ensure!(messages.iter().all(|message| message["msgtype"] != "gap"), "v0.1 has no gap message");
     let (status, run) = on_full_disk(&server, &disk, ask("/runtimes/python", &[], code)).await?;
-    ensure!(status == 200 && run.contains(NOTE), "/runtimes says nothing of what is missing: {status}");
+    ensure!(status == 200 && run.contains(NOTE), "/runtimes does not report the missing output: {status}");
     // The results of tests are one document.
     let long = "    raise Exception('x' * 300_000)\n";
     let test = format!("def test_it():\n    {}\n{long}", WAIT.trim_end().replace('\n', "\n    "));
@@ -221,90 +242,98 @@ pub async fn full_disk_v01(common: &Common) -> Result<String> {
         "runtime": "python", "mode": "test", "files": [{"filename": "test_it.py", "contents": test}],
     });
     let broken = on_full_disk(&server, &disk, ask("/exec", &[], is_test.to_string())).await;
-    ensure!(broken.is_err(), "half a document ends as if it were whole: {} bytes", broken?.1.len());
+    ensure!(broken.is_err(), "an incomplete document ends normally: {} bytes", broken?.1.len());
     const TEST: &[(&str, &str)] =
         &[("content-type", "multipart/form-data; boundary=XX"), ("x-falcon-mode", "test")];
     let (status, answer) = on_full_disk(&server, &disk, ask("/runtimes/python", TEST, parts)).await?;
-    ensure!(status == 507, "half a document was answered {status}: {answer}");
-    Ok("told on standard error by 3 of 3; results of tests broken off, or 507".into())
+    ensure!(status == 507, "an incomplete document was answered {status}: {answer}");
+    Ok("reported on standard error in 3 of 3 cases; results of tests broken off, or 507".into())
 }
 
-/// Not even the journal can be made, nor closed in the supervisor's place.
-pub async fn full_before_it_begins(common: &Common) -> Result<String> {
+/// The disk becomes full before a session starts. The supervisor cannot create the journal, and
+/// the server cannot write a closing entry in its place.
+pub async fn full_before_start(common: &CommonOptions) -> Result<String> {
     let disk = Disk::new(8 * MIB)?;
-    let options = Options::new(common).with(&["--disk-min-free-bytes", "1048576", "--warm", "off"]);
+    let options = ServerOptions::new(common).with(&["--disk-min-free-bytes", "1048576", "--warm", "off"]);
     let mut server = Server::start_in(options, disk.path())?;
     let address = server.address().to_owned();
     let spawner = spawner(&server)?;
-    signal_pid(spawner, Signal::STOP);
+    send_signal(spawner, Signal::STOP);
     let id = create_python(&address, "print(1)").await?;
     let mut stream = Stream::connect(&address, &id, 0).await?;
     disk.fill(0)?;
-    let hungry = Hungry::new(&disk)?;
-    signal_pid(spawner, Signal::CONT);
-    let mut seen = Whole::default();
+    let hog = DiskHog::new(&disk)?;
+    send_signal(spawner, Signal::CONT);
+    let mut followed = Transcript::default();
     while let Received::Message(message) = stream.next().await {
-        seen.take(&message)?;
+        followed.add(&message)?;
     }
-    ensure!(seen.reason() == Some("lost"), "its watcher was told {:?}", seen.exit);
+    ensure!(followed.reason() == Some("lost"), "the follower received {:?}", followed.exit);
     for _ in 0..6 {
-        let whole = read_all(&address, &id).await?;
-        ensure!((whole.reason(), whole.exitstatus()) == (Some("lost"), Some(255)), "{:?}", whole.exit);
+        let transcript = read_all(&address, &id).await?;
+        ensure!(
+            (transcript.reason(), transcript.exitstatus()) == (Some("lost"), Some(255)),
+            "{:?}",
+            transcript.exit
+        );
         server.kill();
-        server.start_again().context("no server can be had on a full disk")?;
+        server.restart().context("the server does not start on a full disk")?;
     }
-    ensure!(delete(&address, &id).await?.status == 204, "it could not be deleted");
-    drop(hungry);
-    Ok("lost, and said so to each watcher; 6 servers started on the full disk".into())
+    ensure!(delete(&address, &id).await?.status == 204, "the session could not be deleted");
+    drop(hog);
+    Ok("lost, as reported to each follower; 6 servers started on the full disk".into())
 }
 
-pub async fn nearly_full_disk(common: &Common) -> Result<String> {
+/// The disk has less free space than a new session needs.
+pub async fn nearly_full_disk(common: &CommonOptions) -> Result<String> {
     let disk = Disk::new(64 * MIB)?;
-    let server = Server::start_in(Options::new(common), disk.path())?;
+    let server = Server::start_in(ServerOptions::new(common), disk.path())?;
     let address = server.address().to_owned();
-    let id = create_python(&address, &counter(100)).await?;
-    begun(&address, &id).await?;
+    let id = create_python(&address, &counter_code(100)).await?;
+    await_first_output(&address, &id).await?;
     disk.fill(8 * MIB)?;
     let refused =
         request(&address, "POST", "/sessions", None, Some(&json!({"runtime": "python", "code": ""}))).await?;
     let reason = refused.body["detail"].as_str().unwrap_or_default();
     ensure!(refused.status == 507 && reason.contains("bytes left"), "{}: {reason}", refused.status);
-    let whole = read_all(&address, &id).await?;
-    ensure!(whole.stdout == counted(100) && whole.gaps == 0, "{whole:?}");
-    Ok("507, and the session whole without a gap".into())
+    let transcript = read_all(&address, &id).await?;
+    ensure!(transcript.stdout == counter_output(100) && transcript.gaps == 0, "{transcript:?}");
+    Ok("507, and the running session complete without a gap".into())
 }
 
-pub async fn flood_without_readers(common: &Common) -> Result<String> {
-    const CAP: u64 = 64 * MIB;
-    let server = Server::start(Options::new(common))?;
+/// A program prints as fast as it can, and no client reads.
+pub async fn flood_without_readers(common: &CommonOptions) -> Result<String> {
+    const LIMIT_BYTES: u64 = 64 * MIB;
+    let server = Server::start(ServerOptions::new(common))?;
     let address = server.address().to_owned();
     let before = machine::memory_bytes(server.pid());
     let began = Instant::now();
     let code = "while true; do cat /usr/bin/bash; done | base64 -w 79";
     let id =
-        create(&address, &json!({"runtime": "bash", "code": code, "limits": {"output_bytes": CAP}})).await?;
-    let mut most = 0;
+        create(&address, &json!({"runtime": "bash", "code": code, "limits": {"output_bytes": LIMIT_BYTES}}))
+            .await?;
+    let mut peak_bytes = 0;
     let document = loop {
-        most = most.max(machine::memory_bytes(server.pid()));
+        peak_bytes = peak_bytes.max(machine::memory_bytes(server.pid()));
         let document = session(&address, &id).await?;
         if document["state"] == "ended" {
             break document;
         }
         if began.elapsed() > Duration::from_secs(60) {
-            bail!("the program hangs");
+            bail!("the program does not end");
         }
         sleep(Duration::from_millis(10)).await;
     };
     let took = began.elapsed();
-    let grown = most.saturating_sub(before);
+    let grown = peak_bytes.saturating_sub(before);
     ensure!(document["outcome"] == "output" && document["exitstatus"] == 137, "{document}");
     ensure!(grown < 8 * MIB, "the server grew by {grown} bytes");
-    let whole = read_all(&address, &id).await?;
-    ensure!(whole.stdout.len() as u64 == CAP, "{} bytes", whole.stdout.len());
+    let transcript = read_all(&address, &id).await?;
+    ensure!(transcript.stdout.len() as u64 == LIMIT_BYTES, "{} bytes", transcript.stdout.len());
     Ok(format!(
-        "stopped at {CAP} bytes after {:.2} s ({:.0} MiB/s); memory grew by {:.1} MiB",
+        "ended at {LIMIT_BYTES} bytes after {:.2} s ({:.0} MiB/s); memory grew by {:.1} MiB",
         took.as_secs_f64(),
-        (CAP / MIB) as f64 / took.as_secs_f64(),
+        (LIMIT_BYTES / MIB) as f64 / took.as_secs_f64(),
         grown as f64 / MIB as f64
     ))
 }

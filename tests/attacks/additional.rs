@@ -1,0 +1,143 @@
+//! Attacks that are not in the table of known attacks.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::{
+    attack::{ADDITIONAL, Attack, Method, Verdict, attack},
+    common::{Run, id},
+    fixture::{Fixture, assert_held, ms, time_scale},
+    machine::{assert_gone, descriptors, mark, peak_kib, supervisor},
+};
+
+pub fn attacks() -> Vec<Attack> {
+    use Method::{Check, CheckAlone, Python};
+    vec![
+        attack(ADDITIONAL + 1, "500 processes with setsid, ended", CheckAlone(five_hundred_processes)),
+        attack(
+            ADDITIONAL + 2,
+            "run from memory; write to memory of files",
+            Python(include_str!("programs/x_memory_files.py")),
+        ),
+        attack(
+            ADDITIONAL + 3,
+            "type into a terminal (TIOCSTI)",
+            Python(include_str!("programs/x_terminal.py")),
+        ),
+        attack(
+            ADDITIONAL + 4,
+            "make devices; write to /usr (Landlock)",
+            Python(include_str!("programs/x_devices.py")),
+        ),
+        attack(
+            ADDITIONAL + 5,
+            "real-time scheduling, limits of others",
+            Python(include_str!("programs/x_scheduling.py")),
+        ),
+        attack(
+            ADDITIONAL + 6,
+            "personality, prctl, filters of one's own",
+            Python(include_str!("programs/x_personality.py")),
+        ),
+        attack(ADDITIONAL + 7, "descriptors passed to the supervisor", Check(passed_descriptors)),
+        attack(ADDITIONAL + 8, "flood on the message channel", Check(message_flood)),
+        attack(ADDITIONAL + 9, "inotify on what is shared", Check(inotify)),
+        attack(ADDITIONAL + 10, "close every descriptor", Check(close_all)),
+        attack(ADDITIONAL + 11, "change what is compiled for the next session", Check(change_compiled)),
+    ]
+}
+
+/// 500 processes are gone within 200 ms of the session's end, whether the program exits or is
+/// killed.
+fn five_hundred_processes(fixture: &Fixture) -> Verdict {
+    let code = include_str!("programs/r22_survivors.c");
+    let limits = json!({"processes": 600, "memory_bytes": 1 << 30, "cpu_ms": 60_000});
+    let mut times = vec![];
+    for _ in 0..3 {
+        let mark = mark();
+        let session = fixture.start("c", code, json!({"args": ["stay", "500", mark], "limits": limits}));
+        fixture.server.stream(&id(&session), "").read_until("ready 500\n");
+        let began = Instant::now();
+        assert_eq!(fixture.server.delete(&format!("/sessions/{}", id(&session))).status, 204);
+        times.push(began.elapsed());
+        assert_gone(&mark, Duration::ZERO);
+    }
+    let mark = mark();
+    let (run, _) = fixture.run("c", code, json!({"args": ["exit", "500", mark], "limits": limits}));
+    assert_eq!(run.stdout, "ready 500\n");
+    assert_gone(&mark, Duration::ZERO);
+    let worst = times.iter().max().expect("three times");
+    assert!(*worst < ms(200), "{times:?}");
+    let times: Vec<_> = times.iter().map(|time| format!("{} ms", time.as_millis())).collect();
+    Verdict::HoldsWith(format!("500 processes gone in {}", times.join(", ")))
+}
+
+/// Descriptors that a program sends on its message channel do not stay open in the supervisor.
+fn passed_descriptors(fixture: &Fixture) -> Verdict {
+    let session = fixture.start("python", include_str!("programs/x_messages.py"), json!({}));
+    let mut stream = fixture.server.stream(&id(&session), "");
+    let pid = supervisor(&fixture.server, &id(&session));
+    assert_eq!(stream.next_of("hello")["msgtype"], "hello");
+    assert!(descriptors(pid) < 40, "the supervisor has {} descriptors", descriptors(pid));
+    stream.send(&json!({"msgtype": "input", "data": "\n"}));
+    let run = Run::collect(stream);
+    assert_eq!((&*run.stdout, run.exitstatus), ("held\n", 0), "{run:?}");
+    Verdict::Holds
+}
+
+/// A flood on the message channel ends the session, and the supervisor's memory stays small.
+fn message_flood(fixture: &Fixture) -> Verdict {
+    // An endless line is discarded, so a time limit ends it. Short lines reach the output limit on
+    // any machine, however slow it is.
+    for (how, wall_ms, cpu_ms) in [("line", 3_000, 10_000), ("lines", 20_000, 60_000)] {
+        let limits = json!({"output_bytes": 4 << 20, "cpu_ms": cpu_ms});
+        let fields = json!({"env": {"HOW": how}, "limits": limits, "timeout": wall_ms * time_scale()});
+        let session = fixture.start("python", include_str!("programs/x_flood_messages.py"), fields);
+        let pid = supervisor(&fixture.server, &id(&session));
+        let mut stream = fixture.server.stream(&id(&session), "");
+        let mut peak = 0;
+        let mut last = json!(null);
+        while let Some(message) = stream.next() {
+            peak = peak.max(peak_kib(pid).unwrap_or(0));
+            last = message;
+        }
+        let reason = last["reason"].as_str().unwrap_or_default();
+        assert!(
+            reason == "output" || (how == "line" && ["timeout", "cpu"].contains(&reason)),
+            "{how}: {last}"
+        );
+        assert!(peak < 64 * 1024, "{how}: the supervisor had {peak} KiB");
+    }
+    Verdict::Holds
+}
+
+/// Watches on shared folders report nothing of other sessions.
+fn inotify(fixture: &Fixture) -> Verdict {
+    let session = fixture.start("python", include_str!("programs/x_inotify.py"), json!({}));
+    let mut stream = fixture.server.stream(&id(&session), "");
+    stream.read_until("ready");
+    assert_eq!(fixture.server.run_code("bash", "echo x > /tmp/x; ls /etc /proc").exitstatus, 0);
+    stream.send(&json!({"msgtype": "input", "data": "\n"}));
+    assert_held(&Run::collect(stream));
+    Verdict::Holds
+}
+
+/// A program without descriptors and without its folder ends like any other.
+fn close_all(fixture: &Fixture) -> Verdict {
+    let (run, session) = fixture.run("python", include_str!("programs/x_close.py"), json!({}));
+    assert_eq!((run.exitstatus, &session["outcome"]), (7, &json!("exited")), "{run:?}");
+    Verdict::Holds
+}
+
+/// A program tries to change the file that it runs from. The next session with the same source
+/// gets the original file.
+fn change_compiled(fixture: &Fixture) -> Verdict {
+    let code = include_str!("programs/x_change_compiled.c");
+    for expected in ["fresh", "cached", "cached"] {
+        let (run, session) = fixture.run("c", code, json!({}));
+        assert_held(&run);
+        assert_eq!(session["compiled"], expected, "{session}");
+    }
+    Verdict::Holds
+}
