@@ -1,5 +1,5 @@
-//! What ARCHITECTURE.md says of the sources: which crate may use which, that no two files of a crate
-//! import each other in a circle, where `unsafe` is, and that files and folders stay small.
+//! What ARCHITECTURE.md says of the sources: which crate may use which, that no two files of a
+//! crate import each other in a circle, where `unsafe` is, and that files and folders stay small.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,8 +24,8 @@ const MAY_USE: [(&str, &[&str]); 7] = [
 const MAX_LINES: usize = 600;
 const MAX_FOLDER_ENTRIES: usize = 16;
 
-/// The folder of the crates. The second run of these tests, as an ordinary user, has the same binary
-/// but no sources.
+/// The folder of the crates. The second run of these tests, as an ordinary user, has the same
+/// binary but no sources.
 fn crates() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     fs::read_dir(&folder).is_ok().then_some(folder)

@@ -4,7 +4,7 @@
 //! ```text
 //! attacks                           runs all rows and prints the table
 //! attacks run COLUMN FILE [ROW…]    runs all or some rows and writes their outcomes to a file
-//! attacks table FILE…               prints these files as a table; fails if a row fails or is absent
+//! attacks table FILE…               prints these files as a table; fails if a row is bad or absent
 //! attacks self-check                removes one isolation step at a time; its rows must then fail
 //! ```
 //!

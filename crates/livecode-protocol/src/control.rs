@@ -21,7 +21,7 @@ use crate::{
 /// | --- | --- |
 /// | 1 | the first version |
 /// | 2 | [`SupervisorNotice::Progress`] has the time of the last activity (`active_us`) |
-/// | 2 | the server closes the connection if it does not support the version in the `Hello` notice |
+/// | 2 | the server closes the connection if it does not support the version in `Hello` |
 pub const VERSION: u32 = 2;
 /// The oldest protocol version that this build supports.
 pub const OLDEST_VERSION: u32 = 1;

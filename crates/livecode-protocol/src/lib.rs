@@ -22,8 +22,10 @@ pub mod run_spec;
 pub mod session;
 pub mod session_folder;
 pub mod stream;
+mod time;
 pub mod warm;
 
 pub use error_code::{DeliveryRefused, ErrorCode};
 pub use file_name::FileName;
 pub use id::SessionId;
+pub use time::now_us;

@@ -14,7 +14,7 @@
 //! | [`runner`] | how a session is run: spawners, the session's driver, the supervisor client |
 //! | [`metrics`] | what is counted for Prometheus |
 //! | `http` | the routes, on top of all the others |
-//! | `hex`, `time`, `settings_macro` | small leaves that several modules use |
+//! | `hex`, `settings_macro` | small leaves that several modules use |
 //! | [`bench`] | what `benches/` measures |
 
 pub mod auth;
@@ -32,7 +32,6 @@ pub mod runner;
 pub mod sessions;
 mod settings_macro;
 pub mod spec;
-mod time;
 
 use std::{io, sync::Arc};
 

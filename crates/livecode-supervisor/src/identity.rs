@@ -16,7 +16,7 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use crate::time::timespec;
+use livecode_sandbox::timespec;
 
 /// How long to wait for the death of a process that is already dying.
 const DEATH_TIMEOUT: Duration = Duration::from_secs(5);

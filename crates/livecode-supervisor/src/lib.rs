@@ -10,7 +10,6 @@
 //! | `journal` | the writer within the session's output limit, and syncing to disk |
 //! | `compile_cache` | kept results of compile steps: looked up before, stored after compiling |
 //! | `identity` | which process a supervisor is, and the name of its sandbox's cgroup |
-//! | `time` | conversions of durations and times |
 //! | [`bench`] | what `benches/` measures |
 
 pub mod bench;
@@ -23,6 +22,5 @@ mod journal;
 mod limits;
 mod session;
 pub mod spawner;
-mod time;
 
 pub use livecode_sandbox::{ZygoteProgram, exit_now, fd_passing};

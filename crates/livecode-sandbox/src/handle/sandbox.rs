@@ -231,8 +231,8 @@ impl Sandbox {
     }
 
     /// Has init kill every other process inside and send the artefacts of the compile steps: any
-    /// number of [`InitEvent::Artefact`], then an [`InitEvent::ArtefactsSent`]. To be called between the
-    /// last compile step and the program.
+    /// number of [`InitEvent::Artefact`], then an [`InitEvent::ArtefactsSent`]. To be called
+    /// between the last compile step and the program.
     pub fn collect_artefacts(&mut self) {
         self.send_request(InitRequest::TakeArtefacts);
     }

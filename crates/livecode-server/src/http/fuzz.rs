@@ -77,8 +77,8 @@ pub fn multipart(data: &[u8]) {
     }
 }
 
-/// Checks that the request is either resolved into a spec that can be run, or refused with the name
-/// of a field.
+/// Checks that the request is either resolved into a spec that can be run, or refused with the
+/// name of a field.
 fn check_resolution(request: &CreateSession, catalogue: &Catalogue) {
     for refusal in check_request(request, catalogue) {
         check_refusal(refusal.into());

@@ -5,14 +5,13 @@ use std::{
     time::Instant,
 };
 
-use livecode_protocol::{SessionId, run_spec::RunSpec};
+use livecode_protocol::{SessionId, now_us, run_spec::RunSpec};
 use tracing::Instrument as _;
 
 use crate::lifecycle::{error::CreateError, registry::Registry};
 use crate::sessions::{
     IdempotencyKey, Session, SessionProgress, StoreError, blocking::blocking, record::SessionRecord,
 };
-use crate::time::now_us;
 use crate::{auth::Owner, runner::supervisor_client::DeliveryQueue, spec::ResolvedSpec};
 
 /// What a session is to be made of.

@@ -4,11 +4,11 @@
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use livecode_journal::TRIMMED_BYTES;
+use livecode_protocol::now_us;
 
 use crate::config::Config;
 use crate::lifecycle::registry::Registry;
 use crate::sessions::{Session, blocking::blocking, ended::ended_progress};
-use crate::time::now_us;
 
 /// The longest and the shortest interval between two passes. The interval is a quarter of the
 /// shortest retention period, within these bounds.

@@ -2,10 +2,9 @@
 
 use livecode_protocol::{
     control::ClosingEntry,
+    now_us,
     session::{Compiled, Outcome, Usage},
 };
-
-use crate::time::now_us;
 
 /// How far a session is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -6,12 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use livecode_protocol::{DeliveryRefused, ErrorCode, SessionId, control::Delivery, session::SessionState};
+use livecode_protocol::{
+    DeliveryRefused, ErrorCode, SessionId, control::Delivery, now_us, session::SessionState,
+};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::sessions::{progress::SessionProgress, record::SessionRecord};
-use crate::time::now_us;
 use crate::{auth::Owner, metrics::Metrics};
 
 /// Deliveries that wait for a session's driver. Further deliveries are refused.

@@ -23,6 +23,7 @@ use livecode_journal::{CloseResult, ReadError, RecoverError, close_abandoned};
 use livecode_protocol::{
     SessionId,
     control::{ClosingEntry, SupervisorIdentity},
+    now_us,
     run_spec::RunSpec,
     session::Outcome,
     session_folder::{self, IDENTITY_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SESSION_FILE, SOCKET_FILE},
@@ -33,7 +34,6 @@ use tokio::net::UnixStream;
 
 use crate::compile_cache::CompileCache;
 use crate::sessions::record::SessionRecord;
-use crate::time::now_us;
 
 /// The folder of all sessions.
 const SESSIONS_FOLDER: &str = "sessions";

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use livecode_journal::{Kind, WriteError, Writer};
 use livecode_protocol::control::{ClosingEntry, SupervisorNotice};
 
-use crate::{compile_cache::CompileResult, journal::sync::Syncer, time::now_us};
+use livecode_protocol::now_us;
+
+use crate::{compile_cache::CompileResult, journal::sync::Syncer};
 
 /// The least number of bytes that an entry counts against the limit: as many as its header takes
 /// in the journal. Otherwise the journal of a program that writes byte by byte would grow to many

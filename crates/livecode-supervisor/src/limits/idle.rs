@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::time::now_us;
+use livecode_protocol::now_us;
 
 /// CPU time between two checks, in milliseconds, that counts as activity. It is more than the
 /// housekeeping of a sleeping runtime uses.

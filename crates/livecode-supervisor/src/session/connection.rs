@@ -13,7 +13,7 @@ use std::{
 use livecode_protocol::control::{self, MAX_LINE_BYTES, StartKind, SupervisorNotice, SupervisorRequest};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::time::timespec;
+use livecode_sandbox::timespec;
 
 /// How long the end of a session waits for servers to send their greeting, and then again to read
 /// the last notices.

@@ -4,7 +4,9 @@ use std::{os::fd::BorrowedFd, time::Duration};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::{io::outputs::Readable, time::timespec};
+use livecode_sandbox::timespec;
+
+use crate::io::outputs::Readable;
 
 /// What a watched descriptor belongs to.
 #[derive(Clone, Copy)]

@@ -24,6 +24,7 @@ use std::{
 use livecode_protocol::{
     DeliveryRefused, ErrorCode,
     control::{Delivery, StartKind, SupervisorNotice, SupervisorRequest},
+    now_us,
     run_spec::{RunSpec, Step},
     session::Outcome,
     stream::{QUEUE_FULL, Signal},
@@ -47,7 +48,6 @@ use crate::{
         poll_set::{PollSet, ReadySources, Source},
         termination::Termination,
     },
-    time::now_us,
 };
 
 /// Connections at once. There is room for the living server, for one that takes over, and for one

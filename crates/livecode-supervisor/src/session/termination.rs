@@ -6,7 +6,7 @@ use livecode_protocol::{
 };
 use livecode_sandbox::{Sandbox, StepStatus};
 
-use crate::time::now_us;
+use livecode_protocol::now_us;
 
 /// The signal that the kernel sends to a process at its own CPU limit (setrlimit(2)). That limit
 /// applies where no cgroup counts the CPU time of all processes.

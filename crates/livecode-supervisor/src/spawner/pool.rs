@@ -22,19 +22,16 @@ use std::{
 };
 
 use livecode_protocol::control::SpawnerRequest;
-use livecode_sandbox::{Forked, ZygoteClient, fd_passing};
+use livecode_sandbox::{Forked, ZygoteClient, fd_passing, timespec};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     net::{RecvFlags, SocketType},
 };
 
-use crate::{
-    spawner::{
-        channels::{StatusUpdate, UnparkMessage, WorkerState, socket_pair},
-        requests::receive_request,
-        worker::{IDLE_WORKER_TIMEOUT, SpawnerContext, Worker},
-    },
-    time::timespec,
+use crate::spawner::{
+    channels::{StatusUpdate, UnparkMessage, WorkerState, socket_pair},
+    requests::receive_request,
+    worker::{IDLE_WORKER_TIMEOUT, SpawnerContext, Worker},
 };
 
 /// Idle workers that are kept however long there was no request.

@@ -15,7 +15,7 @@ use livecode_protocol::{
     session_folder,
     warm::SpawnerSettings,
 };
-use livecode_sandbox::{Cpus, Host, Sandbox, SetupError, ZygoteClient, fd_passing};
+use livecode_sandbox::{Cpus, Host, Sandbox, SetupError, ZygoteClient, fd_passing, timespec};
 use rustix::{
     event::{PollFd, PollFlags, epoll, poll},
     io::retry_on_intr,
@@ -30,7 +30,6 @@ use crate::{
         requests::receive_request,
         sweep::sweep_session,
     },
-    time::timespec,
 };
 
 /// Idle timeout of a warm worker. The pool gives none to the few workers that it always keeps.

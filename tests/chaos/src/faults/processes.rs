@@ -394,8 +394,8 @@ pub async fn older_supervisor(common: &CommonOptions) -> Result<String> {
     ))
 }
 
-/// Replaces the server of an `older` binary while it has an ended session and two that run. Returns
-/// the version of the protocol that the older supervisors speak.
+/// Replaces the server of an `older` binary while it has an ended session and two that run.
+/// Returns the version of the protocol that the older supervisors speak.
 async fn upgrade(common: &CommonOptions, older: &Path) -> Result<Value> {
     let mut server = Server::start(ServerOptions::new(common))?;
     server.kill();
