@@ -1,5 +1,6 @@
-//! What ARCHITECTURE.md says of the sources: which crate may use which, that no two files of a
-//! crate import each other in a circle, where `unsafe` is, and that files and folders stay small.
+//! Rules of the sources, from ARCHITECTURE.md and CONTRIBUTING.md: which crate may use which, that
+//! no two files of a crate import each other in a circle, where `unsafe` is, and that files and
+//! folders stay small.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -2,14 +2,17 @@
 //! for some additional rows, run against the real binary.
 //!
 //! ```text
-//! attacks                           runs all rows and prints the table
-//! attacks run COLUMN FILE [ROW…]    runs all or some rows and writes their outcomes to a file
-//! attacks table FILE…               prints these files as a table; fails if a row is bad or absent
-//! attacks self-check                removes one isolation step at a time; its rows must then fail
+//! attacks                           runs all rows and prints the table attacks run COLUMN FILE
+//! [ROW…]    runs all or some rows and writes their outcomes to a file attacks table FILE…
+//! prints these files as a table; fails if a row is bad or absent attacks self-check
+//! removes one isolation step at a time; its rows must then fail
 //! ```
 //!
-//! A row has one or more [`attack::Attack`]s. A program prints each thing that should not have
-//! happened, and `held` at its end. A check looks from outside. Rows that do not apply say why.
+//! Rows 1 to 57 are those of the table of known attacks. A new attack is added to the row of its
+//! subject, or becomes an additional row (`ADDITIONAL + n`). Programs are in `programs/`: `rNN_…`
+//! for row NN, `x_…` for an additional row. A row has one or more [`attack::Attack`]s. A program
+//! prints each thing that should not have happened, and `held` at its end. A check looks from
+//! outside. Rows that do not apply say why.
 //!
 //! | module | content |
 //! | --- | --- |

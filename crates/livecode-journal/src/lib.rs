@@ -17,7 +17,7 @@
 //! The last record of a closed journal has the kind exit and a length of exactly
 //! [`EXIT_RECORD_BYTES`] (its payload is padded with spaces), so that [`closing_entry`] finds it
 //! without a scan. The file header then says that the journal is closed. Missing numbers are a
-//! gap: the disk had no room for those entries.
+//! gap: the disk had no room for those entries, or they were trimmed.
 //!
 //! The writer holds a lock (flock(2)) on the file while it lives. Readers need no lock, because
 //! they never read beyond the length that the writer has announced.

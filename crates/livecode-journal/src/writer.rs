@@ -210,9 +210,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the pushed entries and the closing entry, and releases the lock. Returns the length
-    /// of the file. The unused part of the reserve is freed by [`release_reserve`], which may be
-    /// slow and is therefore called when nobody waits any more.
+    /// Writes the pushed entries and the closing entry, and closes this writer's descriptor. The
+    /// journal stays locked as long as a duplicate of it is open. Returns the length of the file.
+    /// The unused part of the reserve is freed by [`release_reserve`], which may be slow and is
+    /// therefore called when nobody waits any more.
     ///
     /// # Errors
     /// Fails if the closing entry could not be written. The journal is then left for recovery.

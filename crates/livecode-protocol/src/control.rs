@@ -20,8 +20,7 @@ use crate::{
 /// | version | change |
 /// | --- | --- |
 /// | 1 | the first version |
-/// | 2 | [`SupervisorNotice::Progress`] has the time of the last activity (`active_us`) |
-/// | 2 | the server closes the connection if it does not support the version in `Hello` |
+/// | 2 | [`SupervisorNotice::Progress`] has `active_us`; the server checks the version in `Hello` |
 pub const VERSION: u32 = 2;
 /// The oldest protocol version that this build supports.
 pub const OLDEST_VERSION: u32 = 1;
@@ -53,15 +52,15 @@ impl SupervisorIdentity {
     }
 }
 
-/// A request of the server to its spawner: one datagram with a socket attached. The end of
-/// that socket reports that the request is done.
+/// A request of the server to its spawner: one datagram with a socket attached. There is no reply.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SpawnerRequest {
-    /// Start a supervisor for the session; the socket becomes its first connection.
-    Start(SessionId),
+    /// Start a supervisor for the session. The socket becomes the supervisor's first connection;
+    /// if no supervisor can be started, the server reads end-of-file from it.
+    StartSupervisor(SessionId),
     /// Kill the processes that a dead supervisor has left in the session's sandbox, and remove its
-    /// cgroups.
+    /// cgroups. The server reads end-of-file from the socket when that is done.
     Sweep(SessionId),
 }
 
@@ -149,7 +148,7 @@ pub enum SupervisorNotice {
         entries: u64,
         /// Length of the journal's complete records, in bytes. Readers read up to this position.
         bytes: u64,
-        /// When the program started, in microseconds since the epoch; absent before that.
+        /// When the first step started, in microseconds since the epoch; absent before that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         started_us: Option<u64>,
         /// When the program last wrote something or a client last sent something, in microseconds
@@ -167,8 +166,9 @@ pub enum SupervisorNotice {
         /// Whether the last entry is the closing entry.
         ended: bool,
     },
-    /// The supervisor has accepted the delivery with this tag, or had already accepted one with
-    /// the same id, and will pass it on to the program.
+    /// The supervisor has taken the delivery with this tag, or had already taken one with the same
+    /// id. It passes the bytes on when the program reads them; they are lost if the program ends
+    /// before.
     Delivered {
         /// The tag of the delivery.
         tag: u64,
@@ -203,7 +203,7 @@ pub struct ClosingEntry {
     pub exitstatus: i32,
     /// The class of the end.
     pub outcome: Outcome,
-    /// When the program started, in microseconds since the epoch; 0 if it never started.
+    /// When the first step started, in microseconds since the epoch; 0 if none did.
     pub started_us: u64,
     /// When the session ended, in microseconds since the epoch.
     pub ended_us: u64,

@@ -106,7 +106,7 @@ pub enum ErrorCode {
     DeliveryUnknown,
     /// The message was refused for a reason without a code: the session is run by a supervisor of
     /// an older or newer version. A reader also gets this value for a code that it does not know.
-    // `serde(other)` keeps one side readable for a side that is newer and has more codes.
+    // `serde(other)` lets an older reader read the codes of a newer writer.
     #[default]
     #[serde(other)]
     Refused,

@@ -12,7 +12,7 @@ use crate::{
     },
     run_spec::RunSpec,
     stream::{
-        ClientMessage, ClientMessageError, MAX_CLIENT_MESSAGE_BYTES, MAX_ID_BYTES, ProgramInput,
+        ClientDelivery, ClientMessage, ClientMessageError, MAX_CLIENT_MESSAGE_BYTES, MAX_ID_BYTES,
         ServerMessage,
     },
 };
@@ -40,12 +40,12 @@ pub fn stream_message(data: &[u8]) {
         assert!((id.is_string() || id.is_number()) && id.to_string().len() <= MAX_ID_BYTES);
     }
     let item = match item {
-        ProgramInput::Input { data, eof } => {
+        ClientDelivery::Input { data, eof } => {
             data.clone().into_bytes().unwrap();
             Delivery::Input { data, eof }
         }
-        ProgramInput::Signal(signal) => Delivery::Signal { signal },
-        ProgramInput::Event { event, data } => {
+        ClientDelivery::Signal(signal) => Delivery::Signal { signal },
+        ClientDelivery::Event { event, data } => {
             let line = json!({"msgtype": "event", "event": event, "data": data}).to_string();
             assert!(!line.contains(['\n', '\r']));
             Delivery::Event { line }

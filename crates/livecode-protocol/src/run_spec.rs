@@ -21,7 +21,7 @@ pub struct RunSpec {
     pub compile: Vec<Step>,
     /// The command of the program.
     pub run: Step,
-    /// The program's whole environment, except for `LIVECODE_FD`, which the supervisor adds.
+    /// The program's whole environment, except for `LIVECODE_FD`, which init adds.
     pub env: Vec<(String, String)>,
     /// Files that are created in the working directory.
     pub files: Vec<RunFile>,
@@ -33,13 +33,13 @@ pub struct RunSpec {
     pub limits: SessionLimits,
     /// Where the results of the compile steps are found or stored; `None` if they are not cached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache: Option<CompileCacheSlot>,
+    pub cache: Option<CompileCacheEntry>,
 }
 
 /// The place in the compile cache where the artefacts of one session's compile steps are found or
 /// stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CompileCacheSlot {
+pub struct CompileCacheEntry {
     /// The folder of the whole cache, as an absolute path.
     pub folder: PathBuf,
     /// Name of this slot: a digest of everything that the compile steps can read.
@@ -147,8 +147,8 @@ pub struct SessionLimits {
     pub cpu_millicores: u32,
     /// Idle timeout, in milliseconds: a session in which for this time the program writes nothing
     /// and no client sends anything ends with outcome `timeout`. A client that only reads does not
-    /// count. The field is absent in run specs of version 1; then only the wall-clock limit
-    /// applies.
+    /// count. The field is absent in run specs of servers that did not know it; then only the
+    /// wall-clock limit applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_ms: Option<u64>,
 }

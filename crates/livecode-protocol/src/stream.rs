@@ -42,7 +42,8 @@ pub const MAX_PROGRAM_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The largest output in one `write`, in bytes.
 pub const MAX_WRITE_BYTES: usize = 64 * 1024;
 /// The end of an `error` text for a full queue: the client may send the same message again later.
-/// Clients decide by [`ErrorCode::QueueFull`]; only older ones decide by this text.
+/// Clients decide by [`ErrorCode::QueueFull`]. This text decides only between builds of which one
+/// is older than the codes.
 pub const QUEUE_FULL: &str = "send it again later";
 /// The longest `id` that a client may choose, in bytes of its JSON form.
 pub const MAX_ID_BYTES: usize = 256;
@@ -81,18 +82,18 @@ pub enum ServerMessage<'a> {
         /// The encoding of `data`; absent for text.
         #[serde(skip_serializing_if = "Option::is_none")]
         encoding: Option<Encoding>,
-        /// Number of the entry, where the client asked for numbers.
+        /// Number of the entry, if the client asked for numbers.
         #[serde(skip_serializing_if = "Option::is_none")]
         seq: Option<u64>,
     },
-    /// The session has ended. This is always its last message.
+    /// The session has ended. No entry of the session follows; acknowledgements may.
     Exitstatus {
         /// The exit code of the program, or the exit status of the outcome.
         exitstatus: i32,
         /// The outcome, unless it is [`Outcome::Exited`].
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<Outcome>,
-        /// Number of the entry, where the client asked for numbers.
+        /// Number of the entry, if the client asked for numbers.
         #[serde(skip_serializing_if = "Option::is_none")]
         seq: Option<u64>,
     },
@@ -106,7 +107,8 @@ pub enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<ErrorCode>,
     },
-    /// The supervisor has accepted the message with this id.
+    /// The supervisor has taken the message with this id, and passes it on when the program reads
+    /// it. It is lost if the program ends before.
     Ack {
         /// The id, as the client wrote it.
         id: Value,
@@ -143,16 +145,17 @@ pub enum ClientMessage {
     Exec(Map<String, Value>),
     /// Input, an event or a signal for the program.
     Deliver {
-        /// The id that the client chose, a string or a number. One id is delivered only once.
+        /// The id that the client chose, a string or a number. Only the first of several messages
+        /// with one id is passed on to the program.
         id: Option<Value>,
         /// The item to deliver.
-        item: ProgramInput,
+        item: ClientDelivery,
     },
 }
 
 /// Input, an event or a signal that a client sends to a program.
 #[derive(Clone, Debug, PartialEq)]
-pub enum ProgramInput {
+pub enum ClientDelivery {
     /// Bytes for the program's standard input.
     Input {
         /// The bytes: text, or base64 if the message has an `encoding`.
@@ -247,7 +250,7 @@ fn is_exact(number: &Number) -> bool {
     !number.is_f64() || number.as_f64().is_some_and(|number| number.abs() <= LARGEST)
 }
 
-fn input(fields: &Map<String, Value>) -> Result<ProgramInput, String> {
+fn input(fields: &Map<String, Value>) -> Result<ClientDelivery, String> {
     let eof = match present(fields, "eof") {
         None => false,
         Some(eof) => eof.as_bool().ok_or("\"eof\" must be true or false")?,
@@ -265,21 +268,24 @@ fn input(fields: &Map<String, Value>) -> Result<ProgramInput, String> {
         }
         Some(_) => return Err("\"encoding\" must be \"base64\", or be left out for text".into()),
     };
-    Ok(ProgramInput::Input { data, eof })
+    Ok(ClientDelivery::Input { data, eof })
 }
 
-fn event(fields: &Map<String, Value>) -> Result<ProgramInput, String> {
+fn event(fields: &Map<String, Value>) -> Result<ClientDelivery, String> {
     let event = present(fields, "event").ok_or("An event needs \"event\", its name")?;
     if !event.is_string() {
         return Err("\"event\" must be a string, the event's name".into());
     }
-    Ok(ProgramInput::Event { event: event.clone(), data: fields.get("data").cloned().unwrap_or(Value::Null) })
+    Ok(ClientDelivery::Event {
+        event: event.clone(),
+        data: fields.get("data").cloned().unwrap_or(Value::Null),
+    })
 }
 
-fn signal(fields: &Map<String, Value>) -> Result<ProgramInput, String> {
+fn signal(fields: &Map<String, Value>) -> Result<ClientDelivery, String> {
     let names = "\"signal\" must be \"interrupt\", \"terminate\" or \"kill\"";
     let name = present(fields, "signal").ok_or(names)?;
-    Signal::deserialize(name).map(ProgramInput::Signal).map_err(|_| names.into())
+    Signal::deserialize(name).map(ClientDelivery::Signal).map_err(|_| names.into())
 }
 
 #[cfg(test)]
@@ -331,12 +337,12 @@ mod tests {
             parse(r#"{"msgtype":"input","data":"a","eof":true,"id":7}"#),
             ClientMessage::Deliver {
                 id: Some(7.into()),
-                item: ProgramInput::Input { data: Contents::Text("a".into()), eof: true }
+                item: ClientDelivery::Input { data: Contents::Text("a".into()), eof: true }
             }
         );
         assert_eq!(
             parse(r#"{"msgtype":"signal","signal":"interrupt","id":null}"#),
-            ClientMessage::Deliver { id: None, item: ProgramInput::Signal(Signal::Interrupt) }
+            ClientMessage::Deliver { id: None, item: ClientDelivery::Signal(Signal::Interrupt) }
         );
     }
 

@@ -34,8 +34,8 @@ pub struct WarmPoolSettings {
     pub sandboxes_max: u32,
 }
 
-/// An interpreter that is started once, as a zygote. Clones of its process go on as the programs
-/// of sessions.
+/// An interpreter that is started once, as a zygote. Each clone of its process is init of one
+/// sandbox, and a fork of that init becomes the session's program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterpreterZygote {
     /// Path of the interpreter on the machine.
@@ -44,7 +44,8 @@ pub struct InterpreterZygote {
     pub source: String,
     /// How the command of a fitting program begins: the program and its arguments up to the file.
     pub argv: Vec<String>,
-    /// The environment that the interpreter was started with, sorted by name.
+    /// The environment of a fitting program, sorted by name. The interpreter was started with it,
+    /// but for `PYTHONPATH` and `LIVECODE_FD`.
     pub env: Vec<(String, String)>,
 }
 

@@ -4,16 +4,16 @@ use std::{io, os::fd::AsFd as _};
 
 use crate::{
     host::Host,
-    init::context::SandboxFds,
+    init::context::InitResources,
     kernel::{
         fault_switch::is_enabled,
         sys::{self, Cloned, Forked},
     },
 };
 
-/// Clones this process into fresh namespaces and, where there is a v2 cgroup, into that cgroup.
+/// Clones this process into fresh namespaces and, if there is a v2 cgroup, into that cgroup.
 /// The child is to become init of the sandbox ([`crate::init::run`]).
-pub(crate) fn clone_init(host: &Host, fds: &SandboxFds) -> io::Result<Forked<Cloned>> {
+pub(crate) fn clone_init(host: &Host, fds: &InitResources) -> io::Result<Forked<Cloned>> {
     let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWUTS;
     let namespaces =
         [("pid", libc::CLONE_NEWPID), ("ipc", libc::CLONE_NEWIPC), ("network", libc::CLONE_NEWNET)];

@@ -69,17 +69,17 @@ pub struct Host {
 impl Host {
     /// Detects what this machine and this user can do.
     ///
-    /// `staging` is an empty folder that exists as long as the result. `name` is a number of the
-    /// data directory, by which its cgroups and uids differ from those of other data directories
-    /// on the same machine.
-    pub fn new(staging: PathBuf, name: u64) -> Self {
+    /// `staging` is an empty folder that exists as long as the result. `data_dir_hash`
+    /// distinguishes the cgroups and uids of this data directory from those of others on the same
+    /// machine.
+    pub fn new(staging: PathBuf, data_dir_hash: u64) -> Self {
         // The ranges of all data directories end far below 2^32 - 1: there would be room for
         // twelve times as many.
-        let first_session_id = FIRST_SESSION_ID + (name % DATA_DIR_RANGES) as u32 * IDS_PER_DATA_DIR;
+        let first_session_id = FIRST_SESSION_ID + (data_dir_hash % DATA_DIR_RANGES) as u32 * IDS_PER_DATA_DIR;
         Self {
             staging,
             is_rootless: !rustix::process::geteuid().is_root() || !has_session_ids(first_session_id),
-            cgroups: CgroupHierarchies::find(format!("livecode-{name:016x}-")),
+            cgroups: CgroupHierarchies::find(format!("livecode-{data_dir_hash:016x}-")),
             seccomp_profile: SeccompProfile::compile(),
             has_landlock: is_enabled("landlock") && landlock::is_available(),
             mounts: HostMounts::find(),
@@ -91,9 +91,9 @@ impl Host {
     }
 
     /// The limits and protections that this machine cannot enforce, one sentence each. The list is
-    /// empty where all can be enforced.
+    /// empty if all can be enforced.
     pub fn unenforced(&self) -> Vec<String> {
-        let missing = self.cgroups.missing();
+        let missing = self.cgroups.unenforced();
         let sentences = [
             (
                 missing.memory,

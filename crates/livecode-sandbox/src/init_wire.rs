@@ -28,7 +28,7 @@ pub enum InitEvent {
     /// The sandbox is set up and waits for its run spec.
     Ready,
     /// The step with this index is about to be executed.
-    Started(usize),
+    StepStarted(usize),
     /// The step with this index has ended. The sandbox ends after a failed step and after the
     /// last.
     Ended(usize, StepStatus),
@@ -47,7 +47,7 @@ pub enum InitEvent {
         /// The file, open for reading.
         file: Option<OwnedFd>,
     },
-    /// The resources that all ended processes of the sandbox have used, sent where no cgroup
+    /// The resources that all ended processes of the sandbox have used, sent if no cgroup
     /// counts them. [`crate::Sandbox`] consumes this event and does not return it.
     Usage {
         /// CPU time, in milliseconds.
@@ -87,7 +87,7 @@ impl InitEvent {
         let errno = |error: &io::Error| error.raw_os_error().unwrap_or(0);
         let (tag, index, number, text) = match self {
             Self::Ready => (READY, 0, 0, ""),
-            Self::Started(index) => (STARTED, *index, 0, ""),
+            Self::StepStarted(index) => (STARTED, *index, 0, ""),
             Self::Ended(index, StepStatus::Exited(code)) => (EXITED, *index, *code, ""),
             Self::Ended(index, StepStatus::Signalled(signal)) => (SIGNALLED, *index, *signal, ""),
             Self::ExecFailed(index, error) => (EXEC_FAILED, *index, errno(error), ""),
@@ -111,7 +111,7 @@ impl InitEvent {
         let number = i32::from_le_bytes([head[2], head[3], head[4], head[5]]);
         Some(match head[0] {
             READY => Self::Ready,
-            STARTED => Self::Started(index),
+            STARTED => Self::StepStarted(index),
             EXITED => Self::Ended(index, StepStatus::Exited(number)),
             SIGNALLED => Self::Ended(index, StepStatus::Signalled(number)),
             EXEC_FAILED => Self::ExecFailed(index, io::Error::from_raw_os_error(number)),
@@ -142,7 +142,7 @@ pub(crate) enum InitRequest {
     /// first step.
     Begin,
     /// Start the step with this index.
-    Start(usize),
+    StartStep(usize),
     /// Send this signal to the process group of the running step.
     Signal(i32),
     /// Kill all other processes and send the files that the compile steps made.
@@ -153,7 +153,7 @@ impl InitRequest {
     pub(crate) fn encode(self) -> [u8; 2] {
         match self {
             Self::Begin => [BEGIN, 0],
-            Self::Start(index) => [START, index as u8],
+            Self::StartStep(index) => [START, index as u8],
             Self::Signal(signal) => [SIGNAL, signal as u8],
             Self::TakeArtefacts => [TAKE_ARTEFACTS, 0],
         }
@@ -166,7 +166,7 @@ impl InitRequest {
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         match *bytes {
-            [START, index] => Some(Self::Start(usize::from(index))),
+            [START, index] => Some(Self::StartStep(usize::from(index))),
             [BEGIN, _] => Some(Self::Begin),
             [SIGNAL, signal] => Some(Self::Signal(i32::from(signal))),
             [TAKE_ARTEFACTS, _] => Some(Self::TakeArtefacts),
@@ -187,7 +187,7 @@ mod tests {
         });
         for event in [
             InitEvent::Ready,
-            InitEvent::Started(0),
+            InitEvent::StepStarted(0),
             InitEvent::Ended(1, StepStatus::Exited(3)),
             InitEvent::Ended(0, StepStatus::Signalled(9)),
             InitEvent::ExecFailed(0, io::Error::from_raw_os_error(2)),
@@ -204,9 +204,12 @@ mod tests {
 
     #[test]
     fn decoding_an_encoded_request_returns_the_request() {
-        for request in
-            [InitRequest::Begin, InitRequest::Start(2), InitRequest::Signal(15), InitRequest::TakeArtefacts]
-        {
+        for request in [
+            InitRequest::Begin,
+            InitRequest::StartStep(2),
+            InitRequest::Signal(15),
+            InitRequest::TakeArtefacts,
+        ] {
             assert_eq!(InitRequest::decode(&request.encode()), Some(request));
         }
     }

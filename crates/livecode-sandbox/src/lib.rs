@@ -13,10 +13,10 @@
 //!  Sandbox::start ── run spec ─────────▶ becomes the session's user,
 //!                                        writes the session's files,
 //!                                        starts the first step (vfork) ─▶ fds, limits, exec
-//!  Sandbox::try_next_event ◀── control socket ── Started, Ended, SetupFailed, CannotRun
+//!  Sandbox::try_next_event ◀── control socket ── StepStarted, Ended, SetupFailed, ExecFailed
 //!  Sandbox::start_step ────────────────▶ starts the next step
 //!  Sandbox::collect_artefacts ────────────▶ kills all others, opens the artefacts
-//!  Sandbox::try_next_event ◀── descriptors ───── Artefact, …, Taken
+//!  Sandbox::try_next_event ◀── descriptors ───── Artefact, …, ArtefactsSent
 //!  Sandbox::signal ────────────────────▶ signals the step's process group
 //!  Sandbox::kill ── SIGKILL by pidfd ──▶ dies, and the kernel kills all other processes inside
 //! ```
@@ -62,7 +62,7 @@ pub mod zygote;
 
 pub use handle::{
     sample::SampleVerdict,
-    sandbox::{Pipes, Sandbox},
+    sandbox::{ProgramChannels, Sandbox},
 };
 pub use host::Host;
 pub use init::{artefacts, program::ZygoteProgram};

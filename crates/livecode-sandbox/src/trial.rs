@@ -54,7 +54,7 @@ pub(crate) fn try_program(host: &Host, argv: &[&str]) -> Result<Vec<u8>, TrialEr
     sandbox.start(&run_spec, run_spec_file(&run_spec)?.as_fd(), None)?;
     let ended = loop {
         match sandbox.wait_event() {
-            Some(InitEvent::Ready | InitEvent::Started(_)) => {}
+            Some(InitEvent::Ready | InitEvent::StepStarted(_)) => {}
             Some(InitEvent::Ended(_, StepStatus::Exited(0))) => break Ok(()),
             Some(InitEvent::SetupFailed(error)) => break Err(error.into()),
             Some(other) => break Err(TrialError::UnexpectedEnd(format!("{other:?}"))),

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use livecode_protocol::run_spec::{CompileCacheSlot, RunSpec};
+use livecode_protocol::run_spec::{CompileCacheEntry, RunSpec};
 
 use crate::{auth::Owner, config::Config, metrics::Metrics, spec::cache_key::CacheKeyInputs};
 
@@ -86,8 +86,8 @@ impl CompileCache {
         owner: &Owner,
         inputs: &CacheKeyInputs,
         run_spec: &RunSpec,
-    ) -> Option<CompileCacheSlot> {
-        Some(CompileCacheSlot {
+    ) -> Option<CompileCacheEntry> {
+        Some(CompileCacheEntry {
             folder: self.folder.clone(),
             key: inputs.key(owner, run_spec)?,
             artefacts: inputs.artefacts().to_vec(),

@@ -21,7 +21,8 @@ const RUN_BUCKETS_S: [f64; 12] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 10.
 /// The reason for closing the websocket of a client that sends too many messages.
 pub(crate) const MESSAGE_RATE: &str = "message_rate";
 
-/// The `reason` label of a refused request, by the status of the response.
+/// The `reason` label of a refused request, by the status of the response. The labels are older
+/// than the error codes, and dashboards use them.
 const REFUSAL_REASONS: [(u16, &str); 13] = [
     (400, "malformed"),
     (403, "forbidden"),
@@ -155,7 +156,10 @@ impl Default for Metrics {
                 "Time from the start of a session's first step to the end of the session.",
                 &RUN_BUCKETS_S,
             ),
-            followers: gauge("livecode_watchers", "Followers of sessions."),
+            followers: gauge(
+                "livecode_watchers",
+                "Followers of sessions, over websockets and plain HTTP, v0.1 included.",
+            ),
             sent_bytes: counter(
                 "livecode_stream_sent_bytes_total",
                 "Bytes of messages and output sent to followers of sessions.",

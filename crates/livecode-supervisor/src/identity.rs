@@ -35,7 +35,7 @@ pub(crate) fn boot_id() -> io::Result<&'static str> {
 /// The identity of this process as a supervisor. A forked child must ask again.
 ///
 /// # Errors
-/// Where /proc cannot be read.
+/// If /proc cannot be read.
 pub(crate) fn own_identity() -> io::Result<SupervisorIdentity> {
     Ok(SupervisorIdentity {
         version: control::VERSION,
@@ -62,7 +62,7 @@ impl From<&SupervisorIdentity> for ProcessIdentity {
 }
 
 impl ProcessIdentity {
-    /// The process after which a cgroup is named; `None` where the name has another form.
+    /// The process after which a cgroup is named; `None` if the name has another form.
     pub fn from_cgroup_name(name: &str) -> Option<Self> {
         let (pid, start_ticks) = name.split_once('-')?;
         Some(Self { pid: pid.parse().ok()?, start_ticks: start_ticks.parse().ok()? })
@@ -85,7 +85,7 @@ impl ProcessIdentity {
     pub fn await_death(self) -> bool {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
         let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        // The start time is compared after the pidfd was opened. Where it matches, the pidfd
+        // The start time is compared after the pidfd was opened. If it matches, the pidfd
         // refers to this process and not to a later one with the same pid.
         if self.is_dead() {
             return true;

@@ -1,8 +1,8 @@
 """Makes an interpreter zygote of the interpreter that starts with this file as `sitecustomize`.
 
 See `lib.rs` for the library's side. This file is run once, before the interpreter opens its
-program. The call into the library returns only in clones of the process, each of which becomes the
-program of one session. There this file gives the interpreter the values that it would have read
+program. A clone of this process is init of one sandbox, and init forks once. The call into the
+library returns only in that fork, which becomes the session's program. There this file gives the interpreter the values that it would have read
 from its command line and environment, and removes every trace of itself. Then the interpreter goes
 on and runs the program as usual.
 """
@@ -106,7 +106,7 @@ def install_early_exit(library):
 
 
 def become_zygote():
-    """Serves as a zygote, and returns only in clones that become the program of a session."""
+    """Serves as a zygote. Returns only in a fork of a clone, which becomes a session's program."""
     import sys
 
     known_modules, known_importers = set(sys.modules), set(sys.path_importer_cache)

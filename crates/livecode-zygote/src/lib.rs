@@ -1,6 +1,7 @@
 //! The zygote as a shared object. An interpreter that loads it becomes an interpreter zygote: the
-//! interpreter starts once, and each session's program is a clone of it, isolated like any other
-//! program, that goes on where the call into this library returns.
+//! interpreter starts once. A clone of it is init of one sandbox. Init forks once, and the fork,
+//! the session's program, continues where the call into this library returns. It is isolated like
+//! any other program.
 //!
 //! `hook.py` is the interpreter's side. Only numbers and one text pass between the two, so
 //! nothing here needs `unsafe` but the names under which the interpreter finds the functions.

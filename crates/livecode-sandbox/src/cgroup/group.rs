@@ -107,7 +107,7 @@ impl SandboxCgroup {
 
     /// Deprioritises the group, or ends that: the scheduler then runs its processes only when no
     /// other process wants the CPU, as with `SCHED_IDLE` (`cpu.idle`, Linux 5.15; sched(7)). Does
-    /// nothing where the kernel cannot do it.
+    /// nothing if the kernel cannot do it.
     pub fn set_deprioritized(&self, is_deprioritized: bool) {
         let folder = if self.has_v2_cpu { &self.unified } else { &self.cpu };
         let _ = write(folder.as_ref(), CPU_IDLE_FILE, u8::from(is_deprioritized));

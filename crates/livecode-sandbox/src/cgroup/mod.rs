@@ -31,7 +31,7 @@ use crate::{
     kernel::{
         fault_switch::is_enabled,
         mountinfo::{self, MountInfo},
-        rlimits::MissingLimits,
+        rlimits::UnenforcedLimits,
     },
     setup_error::SetupError,
 };
@@ -118,8 +118,8 @@ impl CgroupHierarchies {
     }
 
     /// Returns the limits that no cgroup of this host can enforce.
-    pub fn missing(&self) -> MissingLimits {
-        MissingLimits {
+    pub fn unenforced(&self) -> UnenforcedLimits {
+        UnenforcedLimits {
             memory: self.memory.is_none(),
             processes: self.pids.is_none(),
             cpu_share: self.cpu.is_none(),

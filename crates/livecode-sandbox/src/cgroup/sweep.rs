@@ -36,7 +36,7 @@ pub(super) fn sweep(mut groups: Vec<PathBuf>) -> bool {
     }
 }
 
-/// Kills every process of a group if the group exists: all at once where the kernel can
+/// Kills every process of a group if the group exists: all at once if the kernel can
 /// (`cgroup.kill`, v2, Linux 5.14), and one by one otherwise.
 fn kill_all(group: &Path) {
     // A deprioritised process would wait for the CPU before it dies. Most groups have no such

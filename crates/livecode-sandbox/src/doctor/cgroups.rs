@@ -121,7 +121,7 @@ struct DependentLimit {
 /// Reports how cgroups are mounted, and on each limit that depends on them.
 pub(super) fn findings(cgroups: &CgroupHierarchies, rootless: bool) -> Vec<Finding> {
     let setup = CgroupSetup::find(rootless);
-    let missing = cgroups.missing();
+    let missing = cgroups.unenforced();
     let limits = [
         DependentLimit {
             name: "memory",

@@ -1,4 +1,4 @@
-//! Examines what this machine can enforce, and suggests remedies where it cannot.
+//! Examines what this machine can enforce, and suggests remedies if it cannot.
 //!
 //! Whatever can be tried is tried, instead of being concluded from a version or a configuration:
 //! namespaces are made, the filters are installed, and a program is run in a sandbox.

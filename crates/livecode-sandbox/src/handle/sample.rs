@@ -1,5 +1,5 @@
 //! Samples of the memory and CPU time that the processes of a sandbox use together, taken from
-//! /proc where no cgroup counts them.
+//! /proc if no cgroup counts them.
 //!
 //! A sample shows only one moment, so a program may exceed its limit between two samples. Memory
 //! that several processes share is divided among them (`Pss` in proc_pid_smaps(5)), so that a
@@ -9,7 +9,7 @@ use std::fs;
 
 use livecode_protocol::run_spec::StepLimits;
 
-/// A limit on the number of processes that one sample visits. No session may have as many; where
+/// A limit on the number of processes that one sample visits. No session may have as many; if
 /// there are more, a part of them is enough.
 const MAX_PROCESSES: usize = 65_536;
 
@@ -19,7 +19,7 @@ pub(crate) struct SampledUsage {
     /// CPU time used, in milliseconds.
     pub cpu_ms: u64,
     /// CPU time that the previous sample showed, in milliseconds. It is less than
-    /// [`Self::cpu_ms`] where children have died that no process waited for.
+    /// [`Self::cpu_ms`] if children have died that no process waited for.
     pub last_cpu_ms: u64,
     /// The most memory held at once, in KiB. Memory that processes share counts for each of them.
     pub memory_peak_kib: u64,

@@ -25,7 +25,7 @@ use crate::{
     host::Host,
     init::{
         self,
-        context::{InitContext, SandboxFds},
+        context::{InitContext, InitResources},
     },
     init_wire::{InitEvent, InitRequest, MAX_EVENT_BYTES},
     kernel::{
@@ -36,9 +36,10 @@ use crate::{
     zygote::client::{CLONE_STEP, ZygoteClient},
 };
 
-/// The supervisor's ends of a program's pipes. It writes to `stdin` and reads the others. No end
-/// blocks.
-pub struct Pipes {
+/// The supervisor's ends of a program's channels: three pipes, and the message channel, which is a
+/// stream socket. It writes to `stdin`, reads `stdout` and `stderr`, and does both with
+/// `messages`. No end blocks.
+pub struct ProgramChannels {
     /// The program's standard input.
     pub stdin: OwnedFd,
     /// The program's standard output.
@@ -59,7 +60,7 @@ pub struct Sandbox {
     /// not wait for its children.
     is_init_own_child: bool,
     cgroup: SandboxCgroup,
-    memory_alarm: Option<OwnedFd>,
+    oom_notifier: Option<OwnedFd>,
     is_memory_sampled: bool,
     /// The usage that samples and init have shown, for what no cgroup counts.
     sampled: SampledUsage,
@@ -84,16 +85,16 @@ impl Sandbox {
         layout: &SandboxLayout,
         zygote: Option<&ZygoteClient>,
         excluded_cpu: Option<usize>,
-    ) -> Result<(Self, Pipes), SetupError> {
+    ) -> Result<(Self, ProgramChannels), SetupError> {
         let cgroup = host.cgroups.create(name)?;
-        let memory_alarm = cgroup.oom_notifier().context("watch for lack of memory")?;
+        let oom_notifier = cgroup.oom_notifier().context("watch for lack of memory")?;
         let cgroup_fd = cgroup.cgroup_fd().context("open the cgroup")?;
         let tasks_files = cgroup.tasks_files().context("open the cgroups")?;
         let (pipes, program_fds) = make_pipes().context("make pipes")?;
         let (control, init_end) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .context("make the control socket")?;
-        let fds = SandboxFds { control: init_end, program_fds, tasks_files, cgroup_fd, excluded_cpu };
+        let fds = InitResources { control: init_end, program_fds, tasks_files, cgroup_fd, excluded_cpu };
 
         let cloned = match zygote {
             Some(zygote) => zygote.make(layout, &fds).context(CLONE_STEP)?,
@@ -102,7 +103,7 @@ impl Sandbox {
                 Forked::Child => {
                     // These belong to the supervisor. Their destructors must not run in init: they
                     // would remove the cgroup, and close descriptors that init closes by number.
-                    std::mem::forget((cgroup, memory_alarm, pipes, control));
+                    std::mem::forget((cgroup, oom_notifier, pipes, control));
                     init::run(InitContext::new(host, layout, fds));
                     // `run` has exited by now: it returns only in a clone of an interpreter
                     // zygote.
@@ -116,8 +117,8 @@ impl Sandbox {
             init_pidfd: cloned.pidfd,
             is_init_own_child: zygote.is_none(),
             cgroup,
-            memory_alarm,
-            is_memory_sampled: host.cgroups.missing().memory,
+            oom_notifier,
+            is_memory_sampled: host.cgroups.unenforced().memory,
             sampled: SampledUsage::default(),
             is_deprioritized: false,
             is_reaped: false,
@@ -126,7 +127,7 @@ impl Sandbox {
     }
 
     /// Sets the limits of a step and the CPU share, in thousandths of a processor.
-    /// [`Self::start`] sets them too, and is faster where they are set already.
+    /// [`Self::start`] sets them too, and is faster if they are set already.
     ///
     /// # Errors
     /// The limit that could not be set.
@@ -137,10 +138,11 @@ impl Sandbox {
 
     /// Sends init the run spec, as its file, and has it start the first step. `cache_entry` holds
     /// the artefacts of an earlier session ([`crate::init::artefacts`]) and is positioned at its
-    /// first record. `run_spec` has no compile steps then, and init ignores those of the file.
+    /// first record. If it is given, the caller has removed the compile steps from `run_spec`, and
+    /// init removes them from what it reads.
     ///
     /// # Errors
-    /// The limit that could not be set, or the error of sendmsg(2) where init is dead.
+    /// The limit that could not be set, or the error of sendmsg(2) if init is dead.
     pub fn start(
         &mut self,
         run_spec: &RunSpec,
@@ -178,16 +180,16 @@ impl Sandbox {
     }
 
     /// A descriptor that is readable when memory ran out. The whole program must be killed then.
-    /// `None` where the kernel kills the whole program itself, or no cgroup limits memory.
+    /// `None` if the kernel kills the whole program itself, or no cgroup limits memory.
     pub fn oom_notifier(&self) -> Option<BorrowedFd<'_>> {
-        self.memory_alarm.as_ref().map(AsFd::as_fd)
+        self.oom_notifier.as_ref().map(AsFd::as_fd)
     }
 
     /// Receives the next event without waiting. Returns `None` once init is dead and all its
     /// events were received.
     ///
     /// # Errors
-    /// `WouldBlock` where there is no event yet; any other error of recvmsg(2) is permanent.
+    /// `WouldBlock` if there is no event yet; any other error of recvmsg(2) is permanent.
     pub fn try_next_event(&mut self) -> io::Result<Option<InitEvent>> {
         self.receive_event(RecvFlags::DONTWAIT)
     }
@@ -212,7 +214,7 @@ impl Sandbox {
         Ok(event)
     }
 
-    /// Notes the usage of dead processes, where it exceeds what samples have shown.
+    /// Notes the usage of dead processes, if it exceeds what samples have shown.
     fn add_usage(&mut self, cpu_ms: u64, largest_kib: u64) {
         self.sampled.cpu_ms = self.sampled.cpu_ms.max(cpu_ms);
         self.sampled.memory_peak_kib = self.sampled.memory_peak_kib.max(largest_kib);
@@ -226,7 +228,7 @@ impl Sandbox {
     /// The limit that could not be set.
     pub fn start_step(&mut self, index: usize, limits: &StepLimits) -> Result<(), SetupError> {
         self.cgroup.set_step_limits(limits)?;
-        self.send_request(InitRequest::Start(index));
+        self.send_request(InitRequest::StartStep(index));
         Ok(())
     }
 
@@ -299,14 +301,14 @@ impl Sandbox {
         })
     }
 
-    /// CPU time used so far, in milliseconds, where a cgroup counts it and a cgroup can
+    /// CPU time used so far, in milliseconds, if a cgroup counts it and a cgroup can
     /// deprioritise the sandbox.
     pub fn cgroup_cpu_ms(&self) -> Option<u64> {
         self.cgroup.cpu_ms().filter(|_| self.cgroup.has_cpu_share())
     }
 
     /// Deprioritises the sandbox on the CPU, so that every other process goes first, or restores
-    /// its priority. Does nothing where the kernel cannot: no limit rests on it.
+    /// its priority. Does nothing if the kernel cannot: no limit rests on it.
     pub fn set_deprioritized(&mut self, is_deprioritized: bool) {
         if std::mem::replace(&mut self.is_deprioritized, is_deprioritized) != is_deprioritized {
             self.cgroup.set_deprioritized(is_deprioritized);
@@ -326,8 +328,8 @@ impl Sandbox {
         self.cgroup.processes_peak().or_else(sampled)
     }
 
-    /// Whether no cgroup limits the memory of all processes together, so that [`Self::look`] must
-    /// be called again and again.
+    /// Whether no cgroup limits the memory of all processes together, so that [`Self::sample`]
+    /// must be called again and again.
     pub fn is_memory_sampled(&self) -> bool {
         self.is_memory_sampled
     }
@@ -352,9 +354,9 @@ impl Drop for Sandbox {
     }
 }
 
-/// Makes the program's pipes. Returns the supervisor's ends, and the program's ends in the order
-/// of [`SandboxFds::program_fds`].
-fn make_pipes() -> io::Result<(Pipes, [OwnedFd; 4])> {
+/// Makes the program's channels. Returns the supervisor's ends, and the program's ends in the
+/// order of [`InitResources::program_fds`].
+fn make_pipes() -> io::Result<(ProgramChannels, [OwnedFd; 4])> {
     let (program_stdin, stdin) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stdout, program_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stderr, program_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -364,5 +366,5 @@ fn make_pipes() -> io::Result<(Pipes, [OwnedFd; 4])> {
     let (messages, program_messages) = UnixStream::pair()?;
     messages.set_nonblocking(true)?;
     let program_fds = [program_stdin, program_stdout, program_stderr, program_messages.into()];
-    Ok((Pipes { stdin, stdout, stderr, messages }, program_fds))
+    Ok((ProgramChannels { stdin, stdout, stderr, messages }, program_fds))
 }

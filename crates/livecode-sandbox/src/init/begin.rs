@@ -22,11 +22,11 @@ pub(super) struct BeginRequest {
     /// The file that `run_spec` was read from.
     pub run_spec_file: File,
     /// The cache entry with the artefacts of an earlier session, positioned at its first record.
-    /// Where there is one, the compile steps were removed from `run_spec`.
+    /// If there is one, the compile steps were removed from `run_spec`.
     pub cache_entry: Option<File>,
 }
 
-/// Waits for the request on a socket. Returns `None` where the other end was closed.
+/// Waits for the request on a socket. Returns `None` if the other end was closed.
 pub(super) fn wait_for_begin(socket: BorrowedFd<'_>) -> Result<Option<BeginRequest>, SetupError> {
     let mut bytes = [0; MAX_REQUEST_BYTES];
     let (length, descriptors) =

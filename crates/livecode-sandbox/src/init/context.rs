@@ -18,11 +18,12 @@ use crate::{
 /// Descriptors below this number are the program's.
 const FIRST_OWN_FD: i32 = 10;
 
-/// The descriptors that init inherits from its supervisor or is sent by it.
-pub(crate) struct SandboxFds {
+/// What init inherits from its supervisor, or what it is sent through the zygote.
+pub(crate) struct InitResources {
     /// Init's end of the control socket.
     pub control: OwnedFd,
-    /// The program's ends of its pipes: standard input, output, error, and the message channel.
+    /// The program's ends of its channels: three pipes for standard input, output and error, and
+    /// the message channel, a stream socket.
     pub program_fds: [OwnedFd; 4],
     /// The `tasks` files of the v1 cgroups that init moves itself into.
     pub tasks_files: Vec<File>,
@@ -40,11 +41,11 @@ pub(crate) struct InitContext<'a> {
     pub interpreter_zygote: Option<&'a InterpreterZygote>,
     /// The pages of the zygote that a small program touches.
     pub working_set: &'a [PageRange],
-    pub fds: SandboxFds,
+    pub fds: InitResources,
 }
 
 impl<'a> InitContext<'a> {
-    pub fn new(host: &'a Host, layout: &'a SandboxLayout, fds: SandboxFds) -> Self {
+    pub fn new(host: &'a Host, layout: &'a SandboxLayout, fds: InitResources) -> Self {
         Self { host, layout, interpreter_zygote: None, working_set: &[], fds }
     }
 
@@ -63,7 +64,7 @@ pub(super) fn leak(fd: OwnedFd) -> StaticFd {
     fd.as_fd()
 }
 
-/// The program's ends of its pipes.
+/// The program's ends of its channels.
 #[derive(Clone, Copy)]
 pub(super) struct ProgramFds {
     pub stdin: StaticFd,

@@ -29,8 +29,8 @@ use crate::{
     setup_error::{SetupContext as _, SetupError},
 };
 
-/// Runs init. Returns only in a child of init that has become the program of an interpreter
-/// zygote.
+/// Runs init. Returns only in the pre-forked program, the child of init that has become the
+/// session's program.
 pub(crate) fn run(context: InitContext<'_>) -> ZygoteProgram {
     // No destructor may run in such a child: its descriptors were closed, and their numbers may be
     // in use again.

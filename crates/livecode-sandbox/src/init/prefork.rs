@@ -1,7 +1,8 @@
 //! The pre-forked program: a child of init that is forked from a clone of an interpreter zygote
 //! before there is a request, and becomes the session's program when there is one.
 //!
-//! It is forked ahead so that its copy of the interpreter's memory is already its own by then.
+//! It is forked ahead of the request so that the cost of the fork and of its copy-on-write faults
+//! is paid before the request arrives.
 
 use std::os::fd::OwnedFd;
 
@@ -68,6 +69,6 @@ pub(super) fn prefork_program(init: &InitProcess<'_>) -> Result<PreforkSide, Set
 fn become_program(init: &InitProcess<'_>, run_spec: &RunSpec) -> ZygoteProgram {
     let host = init.context.host;
     let program = setup::drop_privileges(host, run_spec)
-        .and_then(|()| program::become_zygote_program(host.cgroups.missing(), run_spec, init.program_fds));
+        .and_then(|()| program::become_zygote_program(host.cgroups.unenforced(), run_spec, init.program_fds));
     program.unwrap_or_else(|error| init.fail(error))
 }

@@ -18,7 +18,7 @@ use crate::{
     init::context::ProgramFds,
     kernel::{
         privileges,
-        rlimits::{self, MissingLimits},
+        rlimits::{self, UnenforcedLimits},
         sys,
     },
     setup_error::{SetupContext, SetupError},
@@ -46,7 +46,7 @@ pub struct ZygoteProgram {
 /// The command line and the environment are left to the interpreter. `missing` are the limits
 /// that no cgroup enforces.
 pub(super) fn become_zygote_program(
-    missing: MissingLimits,
+    missing: UnenforcedLimits,
     run_spec: &RunSpec,
     program_fds: ProgramFds,
 ) -> Result<ZygoteProgram, SetupError> {
@@ -89,7 +89,7 @@ impl Executable {
     /// cgroup enforces. Returns only on failure: the error of exec, or the setup step that failed.
     pub fn execute(
         &self,
-        missing: MissingLimits,
+        missing: UnenforcedLimits,
         limits: &StepLimits,
         program_fds: ProgramFds,
     ) -> Result<io::Error, SetupError> {
@@ -127,7 +127,7 @@ fn environment(run_spec: &RunSpec, is_program: bool) -> impl Iterator<Item = (&s
 /// Makes a fresh child of init a process of the step: gives it a session (setsid(2)), descriptors,
 /// limits and the default signal mask.
 fn prepare_child(
-    missing: MissingLimits,
+    missing: UnenforcedLimits,
     limits: &StepLimits,
     program_fds: ProgramFds,
     is_program: bool,

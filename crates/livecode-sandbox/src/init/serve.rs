@@ -93,13 +93,13 @@ impl Steps<'_> {
         self.running.is_some_and(|(index, _)| index == self.program_index)
     }
 
-    /// Makes the pre-forked program the running step where it fits the run spec, or ends it.
+    /// Makes the pre-forked program the running step if it fits the run spec, or ends it.
     fn use_preforked(&mut self, preforked: PreforkedProgram, run_spec_file: &File) -> Result<(), SetupError> {
         let zygote = self.init.context.interpreter_zygote;
         let fits = self.program_index == 0 && zygote.is_some_and(|zygote| zygote.fits(self.run_spec));
         let PreforkedProgram { pid, socket } = preforked;
         if fits {
-            self.init.report(&InitEvent::Started(0));
+            self.init.report(&InitEvent::StepStarted(0));
             self.running = Some((0, pid));
             self.next_index = None;
             return InitRequest::Begin
@@ -125,8 +125,8 @@ impl Steps<'_> {
             // the program.
             sys::kill_all_others().context("kill the processes that compile steps left")?;
         }
-        init.report(&InitEvent::Started(index));
-        let missing = init.context.host.cgroups.missing();
+        init.report(&InitEvent::StepStarted(index));
+        let missing = init.context.host.cgroups.unenforced();
         let child = || match executable.execute(missing, &step.limits, init.program_fds) {
             Ok(error) => {
                 let is_not_found = error.kind() == io::ErrorKind::NotFound;
@@ -149,7 +149,7 @@ impl Steps<'_> {
             Err(_) => return ControlFlow::Break(()),
         };
         match InitRequest::decode(&bytes[..length]) {
-            Some(InitRequest::Start(index)) => self.next_index = Some(index),
+            Some(InitRequest::StartStep(index)) => self.next_index = Some(index),
             Some(InitRequest::Signal(signal)) => signal_step(self.running, signal),
             Some(InitRequest::TakeArtefacts) => {
                 let wanted = self.run_spec.cache.as_ref().map_or(&[][..], |cache| &cache.artefacts);
@@ -176,11 +176,11 @@ impl Steps<'_> {
         ControlFlow::Continue(())
     }
 
-    /// Reports what all dead children used, where no cgroup counts it. Init reports it because
-    /// the usage of init and its children is lost where init's parent is a zygote: the kernel
+    /// Reports what all dead children used, if no cgroup counts it. Init reports it because
+    /// the usage of init and its children is lost if init's parent is a zygote: the kernel
     /// reaps the children of a zygote.
     fn report_usage(&self) {
-        let missing = self.init.context.host.cgroups.missing();
+        let missing = self.init.context.host.cgroups.unenforced();
         if missing.memory || missing.cpu_time {
             let ResourceUsage { cpu_ms, largest_kib, .. } = sys::children_usage();
             self.init.report(&InitEvent::Usage { cpu_ms, largest_kib });

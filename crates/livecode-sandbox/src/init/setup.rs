@@ -49,7 +49,7 @@ pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, Set
     }
     let account_files = mounts::enter_root(&host.staging, &host.mounts, layout)?;
     if is_enabled("limits") {
-        rlimits::set_session_limits(layout)?;
+        rlimits::set_sandbox_limits(layout)?;
     }
     if is_enabled("privileges") {
         privileges::prevent_gaining()?;
@@ -59,7 +59,7 @@ pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, Set
         landlock::confine().context("restrict files by Landlock")?;
     }
     if is_enabled("seccomp") {
-        let is_memory_sampled = host.cgroups.missing().memory;
+        let is_memory_sampled = host.cgroups.unenforced().memory;
         host.seccomp_profile.install(is_memory_sampled).context("install the seccomp filter")?;
     }
     Ok(account_files)

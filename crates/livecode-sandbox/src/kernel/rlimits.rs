@@ -20,9 +20,9 @@ const QUEUED_SIGNALS: u64 = 4096;
 const CORE_BYTES: u64 = 1;
 
 /// The limits that no cgroup of this host can enforce. Limits for each process stand in for them
-/// where there are any.
+/// if there are any.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct MissingLimits {
+pub(crate) struct UnenforcedLimits {
     pub memory: bool,
     pub processes: bool,
     pub cpu_share: bool,
@@ -50,8 +50,9 @@ fn set_soft_and_hard_limit(resource: Resource, name: &str, soft: u64, hard: u64)
         .context(format!("limit {name}"))
 }
 
-/// Sets the limits of all processes of a session.
-pub(crate) fn set_session_limits(layout: &SandboxLayout) -> Result<(), SetupError> {
+/// Sets the limits that are the same for every session with this layout. It runs before the
+/// session is known; limits that a request chooses belong in [`set_step_limits`].
+pub(crate) fn set_sandbox_limits(layout: &SandboxLayout) -> Result<(), SetupError> {
     // The seccomp filter keeps programs from changing this limit.
     set_limit(Resource::Core, "core dumps", CORE_BYTES)?;
     set_limit(Resource::Nofile, "open files", OPEN_FILES)?;
@@ -63,7 +64,7 @@ pub(crate) fn set_session_limits(layout: &SandboxLayout) -> Result<(), SetupErro
 }
 
 /// Sets the limits of each process of one step, in place of those that no cgroup enforces.
-pub(crate) fn set_step_limits(missing: MissingLimits, limits: &StepLimits) -> Result<(), SetupError> {
+pub(crate) fn set_step_limits(missing: UnenforcedLimits, limits: &StepLimits) -> Result<(), SetupError> {
     if missing.processes {
         // Processes are counted for each user namespace, so sessions do not take from each other.
         // Init is counted too, hence one more.

@@ -57,7 +57,7 @@ impl SeccompProfile {
     }
 
     /// Installs the filter for this process and all that it will start; it cannot be removed.
-    /// Where no cgroup limits memory and it is only sampled (`is_memory_sampled`), the filter also
+    /// If no cgroup limits memory and it is only sampled (`is_memory_sampled`), the filter also
     /// excludes [`UNCHARGED_MEMORY_CALLS`].
     pub(crate) fn install(&self, is_memory_sampled: bool) -> io::Result<()> {
         let filter = if is_memory_sampled { &self.filter_without_uncharged_memory } else { &self.filter };
@@ -167,7 +167,7 @@ fn socket_rule() -> Instructions {
 }
 
 /// Calls that allocate memory which is not mapped into any process, so that only a cgroup can
-/// limit it. They are not implemented where no cgroup does.
+/// limit it. They are not implemented if no cgroup does.
 const UNCHARGED_MEMORY_CALLS: &[i64] = &[c::SYS_memfd_create, c::SYS_shmget, c::SYS_msgget, c::SYS_semget];
 
 /// Calls that exist, and that no program here may use.

@@ -16,7 +16,7 @@ use rustix::{
 };
 
 use crate::{
-    init::context::SandboxFds,
+    init::context::InitResources,
     kernel::sys::{Cloned, PageRange},
     setup_error::SetupError,
     zygote::wire,
@@ -25,13 +25,13 @@ use crate::{
 /// The time a zygote has to reply to a request.
 pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The setup step that fails where a zygote is dead, hangs, or cannot clone itself.
+/// The setup step that fails if a zygote is dead, hangs, or cannot clone itself.
 pub(crate) const CLONE_STEP: &str = "have the zygote clone itself";
 
 /// A handle to a zygote.
 #[derive(Debug)]
 pub struct ZygoteClient {
-    /// The interpreter, where this is an interpreter zygote.
+    /// The interpreter, if this is an interpreter zygote.
     interpreter: Option<InterpreterZygote>,
     socket: OwnedFd,
     pidfd: OwnedFd,
@@ -44,7 +44,7 @@ impl ZygoteClient {
         Self { interpreter, socket, pidfd }
     }
 
-    /// Kills the zygote. Needed where it hangs and does not see that its socket was closed.
+    /// Kills the zygote. Needed if it hangs and does not see that its socket was closed.
     pub fn kill(&self) {
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL); // the process may be dead already
     }
@@ -68,7 +68,7 @@ impl ZygoteClient {
     }
 
     /// Has the zygote clone itself into the first process of a sandbox.
-    pub(crate) fn make(&self, layout: &SandboxLayout, fds: &SandboxFds) -> io::Result<Cloned> {
+    pub(crate) fn make(&self, layout: &SandboxLayout, fds: &InitResources) -> io::Result<Cloned> {
         let (own_end, zygote_end) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         set_socket_timeout(&own_end, Timeout::Recv, Some(REPLY_TIMEOUT))?;

@@ -4,7 +4,7 @@
 //! it holds the data of another session. A supervisor that serves one session after another could
 //! not promise that of its own clones. The pipes, the cgroups and the session itself belong to
 //! the process that sends the request. An interpreter zygote is a zygote inside a started
-//! interpreter; its clones go on as the program of their session.
+//! interpreter. Init, its clone, forks once, and that fork becomes the session's program.
 //!
 //! ```text
 //!  supervisor                             zygote                    in the sandbox

@@ -21,8 +21,9 @@ use crate::{
 };
 
 /// Serves requests until the process `spawner` (pidfd_open(2)) is dead, or the other end of
-/// `socket` is closed; returns `None` then. `interpreter` is given where this process is an
-/// interpreter zygote. In each clone that has become a session's program, returns that program.
+/// `socket` is closed; returns `None` then. `interpreter` is given if this process is an
+/// interpreter zygote. A clone is init of one sandbox and does not return from here. Only its
+/// child, the pre-forked program, returns: as the session's program.
 ///
 /// # Errors
 /// Waiting for requests failed (poll(2), recvmsg(2)).
@@ -63,9 +64,9 @@ pub fn serve(
                     }
                     // Closing the reply socket reports the failure.
                     Err(error) => eprintln!("livecode: cannot clone: {error}"),
-                    // An error means that the sender of the request is dead. Then the sandbox
-                    // ends too.
                     Ok(Forked::Parent(cloned)) => {
+                        // If this fails, the sender of the request is dead. Then the sandbox ends
+                        // too.
                         let _ = wire::send_reply(reply_socket.as_fd(), &cloned);
                     }
                 }

@@ -14,7 +14,7 @@ use livecode_protocol::run_spec::SandboxLayout;
 use rustix::net::{RecvFlags, SendFlags};
 
 use crate::{
-    init::context::SandboxFds,
+    init::context::InitResources,
     kernel::{
         fd_passing,
         sys::{Cloned, PageRange},
@@ -47,11 +47,11 @@ pub(super) struct CloneRequest {
     /// The socket that the reply is sent to.
     pub reply_socket: OwnedFd,
     pub layout: SandboxLayout,
-    pub fds: SandboxFds,
+    pub fds: InitResources,
 }
 
 impl ZygoteRequest {
-    /// Decodes a datagram with the descriptors that were attached to it. Returns `None` where it
+    /// Decodes a datagram with the descriptors that were attached to it. Returns `None` if it
     /// is not a valid request.
     pub fn decode(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<Self> {
         match *bytes {
@@ -74,7 +74,7 @@ fn decode_clone_request(kind: u8, body: &[u8], descriptors: Vec<OwnedFd>) -> Opt
     let cgroup_fd = if kind == CLONE_INTO_CGROUP { Some(next()?) } else { None };
     let tasks_files = descriptors.map(File::from).collect();
     let excluded_cpu = usize::try_from(excluded_cpu).ok().filter(|cpu| *cpu != ANY_CPU as usize);
-    let fds = SandboxFds { control, program_fds, tasks_files, cgroup_fd, excluded_cpu };
+    let fds = InitResources { control, program_fds, tasks_files, cgroup_fd, excluded_cpu };
     Some(CloneRequest { reply_socket, layout: serde_json::from_slice(layout).ok()?, fds })
 }
 
@@ -83,7 +83,7 @@ pub(super) fn send_clone_request(
     zygote: BorrowedFd<'_>,
     reply_socket: BorrowedFd<'_>,
     layout: &SandboxLayout,
-    fds: &SandboxFds,
+    fds: &InitResources,
 ) -> io::Result<()> {
     let mut descriptors = vec![reply_socket, fds.control.as_fd()];
     descriptors.extend(fds.program_fds.iter().map(AsFd::as_fd));
@@ -109,7 +109,7 @@ pub(super) fn send_reply(reply_socket: BorrowedFd<'_>, cloned: &Cloned) -> io::R
     fd_passing::send(reply_socket, &pid, &[cloned.pidfd.as_fd()], SendFlags::empty())
 }
 
-/// Receives the pid and the pidfd of a clone. The other end is closed without a reply where the
+/// Receives the pid and the pidfd of a clone. The other end is closed without a reply if the
 /// zygote could not clone itself, or has died.
 pub(super) fn receive_reply(socket: BorrowedFd<'_>) -> io::Result<Cloned> {
     let mut pid = [0; 4];

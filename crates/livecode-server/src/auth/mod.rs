@@ -1,4 +1,5 @@
-//! Decides who makes a request, and what this caller may do. No other code decides this.
+//! Decides who makes a request, and which sessions this caller may see, use and delete. Only the
+//! token of `/metrics` and the exemption of the local user from rate limits are decided elsewhere.
 //!
 //! There are no user accounts yet, but one *local user*: the caller who connects over loopback to
 //! a server that listens on loopback alone. A web page from elsewhere, loaded by a browser on this

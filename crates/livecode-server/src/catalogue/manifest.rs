@@ -57,7 +57,7 @@ pub struct Manifest {
     pub run: Vec<String>,
     /// The path of an interpreter that may be started once, as an interpreter zygote, and cloned
     /// for each program. Only Python's interpreter can be.
-    #[serde(rename = "template")]
+    #[serde(alias = "template")] // the older name of the key
     pub zygote_interpreter: Option<PathBuf>,
     /// The test mode, if the runtime has one.
     pub test: Option<TestMode>,
@@ -81,7 +81,7 @@ pub struct Manifest {
     pub mounts: Vec<MountSources>,
     /// Default limits that the runtime raises for the program.
     #[serde(default)]
-    pub limits: RunLimits,
+    pub limits: RaisedDefaults,
     /// Limits of the compile steps.
     #[serde(default)]
     pub compile_limits: CompileLimits,
@@ -107,7 +107,7 @@ pub struct TestMode {
 /// Default limits that a runtime raises for the program.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RunLimits {
+pub struct RaisedDefaults {
     /// CPU time, in milliseconds.
     pub cpu_ms: Option<u64>,
     /// Memory, in bytes.

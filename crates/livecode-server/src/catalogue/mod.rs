@@ -22,7 +22,7 @@ use std::{
 use livecode_protocol::run_spec::Mount;
 
 pub use error::CatalogueError;
-pub use manifest::{CompileLimits, Manifest, MountSources, RunLimits, TestMode};
+pub use manifest::{CompileLimits, Manifest, MountSources, RaisedDefaults, TestMode};
 pub use runtime::{Runtime, RuntimeInfo};
 
 /// The folder of the sandbox where the folder of the operator's runtimes is mounted.

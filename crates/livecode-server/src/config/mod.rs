@@ -6,7 +6,8 @@
 //! | `settings` | which settings there are, with their defaults and help |
 //! | `load` | how the sources are merged, and which values are refused |
 //!
-//! The limits of programs are settings too; `spec` declares them, where they are applied.
+//! The limits of programs are settings too. `spec/limits.rs` declares them, beside the code that
+//! resolves the limits of a request.
 
 mod load;
 mod settings;

@@ -49,8 +49,8 @@ fn first_in_list<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     header_text(headers, name)?.split(',').next().map(str::trim).filter(|value| !value.is_empty())
 }
 
-/// Middleware that runs before every handler: it identifies the caller and adds
-/// [`Caller`] and [`PublicAddress`] to it. A request for another host is refused here.
+/// Middleware that runs before every handler: it identifies the caller, and adds [`Caller`] and
+/// [`PublicAddress`] to the request's extensions. A request for another host is refused here.
 pub(crate) async fn identify_caller(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     match examine_request(&app, peer, &request) {

@@ -5,7 +5,7 @@
 //! | `app` | the state that every handler can reach |
 //! | `router` | all routes, and the OpenAPI document that describes them |
 //! | `caller` | the caller of a request, the address that it used, and the reading of its body |
-//! | `problem` | every error that a client can get, with its HTTP status |
+//! | `problem` | problem documents: the errors of other modules with their HTTP status and code |
 //! | `api::assets` | `/`, `/static/…`: the front page and the files of the browser client |
 //! | `api::info` | `/runtimes`, `/healthz` |
 //! | `api::metrics` | `/metrics` |

@@ -1,6 +1,5 @@
-//! Every error that a client can get, as an RFC 9457 problem document with its HTTP status.
-//!
-//! This is the only file that maps errors of other modules to HTTP.
+//! Problem documents (RFC 9457): the errors of other modules with their HTTP status and code. An
+//! error that only one handler has is written there, as an [`ApiError`].
 
 use axum::{
     Json,

@@ -1,8 +1,8 @@
 //! All sessions of a server: how they are created, found, recovered at start, deleted and
 //! retained.
 //!
-//! This room is above `runner`, which drives one session, and `sessions`, which holds its data. It
-//! knows nothing of HTTP.
+//! This module uses `runner`, which drives one session, and `sessions`, which holds its data. It
+//! does not depend on HTTP.
 //!
 //! | module | content |
 //! | --- | --- |

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::lifecycle::{
     error::{DeleteError, TEARDOWN_TIMEOUT},
-    table::{SessionLimits, SessionTable},
+    table::{SessionCountLimits, SessionTable},
 };
 use crate::sessions::{
     Follower, Session, SessionProgress, Store, StoreError, blocking::blocking, ended::ended_progress,
@@ -26,7 +26,7 @@ use crate::{
     config::Config,
     metrics::Metrics,
     runner::{
-        driver::{Driver, abandon},
+        driver::{Driver, give_up},
         spawner_set::SpawnerSet,
         supervisor_client::DeliveryQueue,
     },
@@ -44,7 +44,7 @@ pub struct Registry {
     pub(super) is_closed: AtomicBool,
     /// Read-locked while a session is created.
     pub(super) creation_lock: tokio::sync::RwLock<()>,
-    pub(super) limits: SessionLimits,
+    pub(super) limits: SessionCountLimits,
     pub(super) disk_min_free_bytes: u64,
 }
 
@@ -70,7 +70,10 @@ impl Registry {
             permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
             is_closed: AtomicBool::new(false),
             creation_lock: tokio::sync::RwLock::new(()),
-            limits: SessionLimits { per_owner: config.sessions_per_owner_max, total: config.sessions_max },
+            limits: SessionCountLimits {
+                per_owner: config.sessions_per_owner_max,
+                total: config.sessions_max,
+            },
             disk_min_free_bytes: config.disk_min_free_bytes,
         });
         // Running sessions acquire their permits first. Otherwise queued sessions would be started
@@ -130,8 +133,8 @@ impl Registry {
         }
     }
 
-    /// Runs the task that drives a session to its end. If the task panics, the session is
-    /// abandoned.
+    /// Runs the task that drives a session to its end. If the task panics, the driver
+    /// gives the session up: its supervisor is killed.
     pub(super) fn drive(
         self: &Arc<Self>,
         session: Arc<Session>,
@@ -140,8 +143,8 @@ impl Registry {
         let registry = self.clone();
         tokio::spawn(async move {
             if let Err(error) = tokio::spawn(task).await {
-                tracing::error!(id = %session.id, %error, "a session's task failed; it is abandoned");
-                abandon(&registry.store, &session);
+                tracing::error!(id = %session.id, %error, "a session's task failed; the session is given up");
+                give_up(&registry.store, &session);
             }
             registry.table().release_slot(session.slot);
             let _ = blocking(move || registry.store.make_spare_folder()).await;

@@ -10,7 +10,7 @@ use crate::sessions::{IdempotencyKey, Session};
 
 /// Limits on the number of sessions.
 #[derive(Clone, Copy)]
-pub(super) struct SessionLimits {
+pub(super) struct SessionCountLimits {
     /// Sessions of one owner, ended ones included.
     pub per_owner: u64,
     /// Sessions of the server, ended ones included.
@@ -76,7 +76,7 @@ impl SessionTable {
     }
 
     /// Counts a session to be created, and acquires its slot.
-    pub fn reserve(&mut self, owner: &Owner, limits: SessionLimits) -> Result<u32, CreateError> {
+    pub fn reserve(&mut self, owner: &Owner, limits: SessionCountLimits) -> Result<u32, CreateError> {
         let count = self.counts.get(owner).copied().unwrap_or(0);
         if count >= limits.per_owner {
             return Err(CreateError::TooMany(count));

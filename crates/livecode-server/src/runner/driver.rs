@@ -95,30 +95,31 @@ impl Driver {
         };
         drop(waiting);
         let _running = permit.is_some().then(|| GaugeGuard::new(&self.metrics.running));
-        let closed = async {
+        let serving = async {
             if permit.is_some() {
-                self.start(&mut queue).await;
+                self.start_and_serve(&mut queue).await;
             }
-            self.await_end(&mut queue).await
+            self.serve_until_closed(&mut queue).await
         };
-        self.run_to_end(closed).instrument(self.span()).await;
+        self.run_to_end(serving).instrument(self.span()).await;
     }
 
     /// Runs a session to its end that an earlier server started. The permit is held until then.
     pub async fn run_recovered(self, mut queue: DeliveryQueue, _permit: Option<OwnedSemaphorePermit>) {
         let _running = GaugeGuard::new(&self.metrics.running);
-        self.run_to_end(self.await_end(&mut queue)).instrument(self.span()).await;
+        self.run_to_end(self.serve_until_closed(&mut queue)).instrument(self.span()).await;
     }
 
-    /// Waits until the journal is `closed`, and forces that if the session is cancelled and does
-    /// not end. Then sweeps if the supervisor is dead, and publishes the session's end.
-    async fn run_to_end(&self, closed: impl Future<Output = ClosedBy>) {
+    /// Runs `serving` until the journal is closed. If the session is cancelled and does not end in
+    /// time, its supervisor is killed. Then sweeps if the supervisor is dead, and publishes the
+    /// session's end.
+    async fn run_to_end(&self, serving: impl Future<Output = ClosedBy>) {
         let cancel_timeout = async {
             self.session.cancelled().await;
             tokio::time::sleep(CANCEL_TIMEOUT).await;
         };
         let closed_by = tokio::select! {
-            closed_by = closed => closed_by,
+            closed_by = serving => closed_by,
             () = cancel_timeout => self.force_kill().await,
         };
         self.session.close_queue();
@@ -133,9 +134,10 @@ impl Driver {
         self.finalize(true).instrument(tracing::debug_span!("finalize")).await;
     }
 
-    /// Requests a supervisor and serves the connection to it. If the supervisor dies before it has
-    /// created the journal, usually together with its spawner, another is requested.
-    async fn start(&self, queue: &mut DeliveryQueue) {
+    /// Requests a supervisor and serves the connection to it, usually until the session's end. If
+    /// the supervisor dies before it has created the journal, usually together with its spawner,
+    /// another is requested.
+    async fn start_and_serve(&self, queue: &mut DeliveryQueue) {
         let mut backoff = Backoff::new();
         let mut tries = 0;
         // Only the first try uses an interpreter zygote, since the zygote may be the cause of a
@@ -189,8 +191,9 @@ impl Driver {
         }
     }
 
-    /// Connects to the supervisor as long as it lives. If it is dead, closes the journal.
-    async fn await_end(&self, queue: &mut DeliveryQueue) -> ClosedBy {
+    /// Connects to the supervisor and serves the connection, again and again, until the journal is
+    /// closed. If the supervisor is dead, closes the journal.
+    async fn serve_until_closed(&self, queue: &mut DeliveryQueue) -> ClosedBy {
         let mut backoff = Backoff::new();
         loop {
             match self.store.closing_entry(self.id()) {
@@ -330,7 +333,7 @@ async fn request_blocking<T: Send + 'static>(
 
 /// Gives a session up whose driver failed: kills the supervisor and ends the session as `lost` in
 /// this server's memory. The journal is closed by the next server.
-pub(crate) fn abandon(store: &Store, session: &Session) {
+pub(crate) fn give_up(store: &Store, session: &Session) {
     session.close_queue();
     if session.progress().ended.is_none() {
         kill_supervisor(store, session.id);

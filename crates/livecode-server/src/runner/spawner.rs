@@ -138,14 +138,14 @@ impl SpawnerClient {
     /// # Errors
     /// If no socket can be made, or if the spawner died or hangs and cannot be restarted.
     pub fn start_supervisor(&self, id: SessionId) -> io::Result<(UnixStream, Generation)> {
-        self.send_request(&SpawnerRequest::Start(id))
+        self.send_request(&SpawnerRequest::StartSupervisor(id))
     }
 
     /// As [`Self::start_supervisor`], but never blocks; `None` if the request would have to wait.
     pub fn try_start_supervisor(&self, id: SessionId) -> Option<(UnixStream, Generation)> {
         let _guard = self.request_lock.try_lock().ok()?;
         let current = self.current.try_lock().ok()?;
-        let request = serde_json::to_vec(&SpawnerRequest::Start(id)).ok()?;
+        let request = serde_json::to_vec(&SpawnerRequest::StartSupervisor(id)).ok()?;
         let (ours, theirs) = UnixStream::pair().ok()?;
         send(&current.process.socket, &request, &theirs, SendFlags::DONTWAIT).ok()?;
         Some((ours, current.generation))

@@ -13,7 +13,8 @@ pub struct SessionProgress {
     pub entries: u64,
     /// Length of the journal in bytes. Readers may read up to here.
     pub bytes: u64,
-    /// When the program started, in microseconds since the epoch.
+    /// When the first step (a compile step or the program) started, in microseconds since the
+    /// epoch.
     pub started_us: Option<u64>,
     /// When the program or a client was last active, in microseconds since the epoch.
     pub active_us: Option<u64>,

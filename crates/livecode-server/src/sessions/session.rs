@@ -35,7 +35,8 @@ pub struct Session {
     /// The key under which it was created, if the client sent one.
     pub(crate) idempotency_key: Option<Box<str>>,
     phase: Mutex<SessionPhase>,
-    /// When the request to create it arrived; `None` for a session found at start.
+    /// When the valid request to create it was passed to the registry; `None` for a session that
+    /// was found at the server's start.
     requested_at: Option<Instant>,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -45,7 +46,7 @@ enum SessionPhase {
     /// Something of the session may still change.
     Live(Box<LiveChannels>),
     /// The session is torn down.
-    Gone(SessionProgress),
+    TornDown(SessionProgress),
 }
 
 /// The channels that connect a live session's clients with its driver.
@@ -60,7 +61,7 @@ struct LiveChannels {
 impl SessionPhase {
     fn new(progress: SessionProgress) -> Self {
         if progress.is_torn_down {
-            return Self::Gone(progress);
+            return Self::TornDown(progress);
         }
         let (progress, cancelled) = (watch::Sender::new(progress), watch::Sender::new(false));
         Self::Live(Box::new(LiveChannels { progress, deliveries: None, cancelled }))
@@ -69,14 +70,14 @@ impl SessionPhase {
     fn progress(&self) -> SessionProgress {
         match self {
             Self::Live(channels) => *channels.progress.borrow(),
-            Self::Gone(progress) => *progress,
+            Self::TornDown(progress) => *progress,
         }
     }
 
     fn channels(&self) -> Option<&LiveChannels> {
         match self {
             Self::Live(channels) => Some(channels),
-            Self::Gone(_) => None,
+            Self::TornDown(_) => None,
         }
     }
 }
@@ -125,7 +126,7 @@ impl Session {
     pub fn watch(&self) -> watch::Receiver<SessionProgress> {
         match &*self.phase() {
             SessionPhase::Live(channels) => channels.progress.subscribe(),
-            SessionPhase::Gone(progress) => watch::channel(*progress).1,
+            SessionPhase::TornDown(progress) => watch::channel(*progress).1,
         }
     }
 
@@ -139,7 +140,7 @@ impl Session {
         }
     }
 
-    /// How long the program has run, or ran, in seconds.
+    /// How long the session has run, or ran, compile steps included, in seconds.
     pub fn elapsed_s(&self) -> f64 {
         let progress = self.progress();
         let until_us = progress.ended.map_or_else(now_us, |ended| ended.ended_us);
@@ -148,8 +149,8 @@ impl Session {
     }
 
     /// Queues a delivery to the program. Deliveries arrive in the order of these calls. The
-    /// returned channel yields `Ok` once the supervisor has the delivery, or the reason of a
-    /// refusal in words for the client.
+    /// returned channel yields `Ok` once the supervisor has the delivery, or why it
+    /// was refused.
     ///
     /// # Errors
     /// If the session has ended or its queue is full.
@@ -223,12 +224,12 @@ impl Session {
         self.update_metrics(&before, &after);
         match &mut *phase {
             SessionPhase::Live(channels) => drop(channels.progress.send_replace(after)),
-            SessionPhase::Gone(progress) => *progress = after,
+            SessionPhase::TornDown(progress) => *progress = after,
         }
         // This drops the sender. Watchers still receive the last value, and then the channel's
         // end.
         if after.is_torn_down && phase.channels().is_some() {
-            *phase = SessionPhase::Gone(after);
+            *phase = SessionPhase::TornDown(after);
         }
     }
 

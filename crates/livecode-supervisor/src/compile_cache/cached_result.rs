@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use livecode_protocol::{FileName, SessionId, run_spec::CompileCacheSlot};
+use livecode_protocol::{FileName, SessionId, run_spec::CompileCacheEntry};
 use livecode_sandbox::artefacts;
 use rustix::fs::{FileType, Timespec, Timestamps, UTIME_NOW, fstat, fstatvfs, futimens};
 
@@ -40,7 +40,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// artefact record, and the compiler output.
 ///
 /// # Errors
-/// `InvalidData` where the file is damaged, `NotFound` where there is none.
+/// `InvalidData` if the file is damaged, `NotFound` if there is none.
 pub(super) fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
     let damaged = || io::Error::from(io::ErrorKind::InvalidData);
     let mut file = File::open(path)?;
@@ -56,7 +56,7 @@ pub(super) fn open(path: &Path) -> io::Result<(File, Vec<u8>)> {
         if checksum_of_rest(&mut file)? != header.crc {
             return Err(damaged());
         }
-        // Where the boot id cannot be written, the next session verifies the checksum again.
+        // If the boot id cannot be written, the next session verifies the checksum again.
         let write = |id: [u8; BOOT_ID_BYTES]| {
             File::options().write(true).open(path)?.write_all_at(&id, BOOT_ID_OFFSET)
         };
@@ -95,7 +95,7 @@ struct Header {
 }
 
 impl Header {
-    /// Returns `None` where the header is damaged.
+    /// Returns `None` if the header is damaged.
     fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let rest = bytes.strip_prefix(MAGIC)?;
         let (crc, rest) = rest.split_first_chunk()?;
@@ -138,8 +138,8 @@ impl CachedResultWriter {
     /// Creates the file.
     ///
     /// # Errors
-    /// `StorageFull` where the disk has less free space than the slot asks for.
-    pub fn create(slot: &CompileCacheSlot, id: SessionId) -> io::Result<Self> {
+    /// `StorageFull` if the disk has less free space than the slot asks for.
+    pub fn create(slot: &CompileCacheEntry, id: SessionId) -> io::Result<Self> {
         // Session ids are never used twice, so no other supervisor uses this name. A file that a
         // dead supervisor left is removed by a server.
         let partial_path = slot.folder.join(format!(".new-{id}"));
@@ -164,10 +164,10 @@ impl CachedResultWriter {
     /// nothing but init runs there now, so the file does not change meanwhile.
     ///
     /// # Errors
-    /// `InvalidData` where the artefact is not one that the slot allows.
+    /// `InvalidData` if the artefact is not one that the slot allows.
     pub fn add(
         &mut self,
-        slot: &CompileCacheSlot,
+        slot: &CompileCacheEntry,
         name: &str,
         executable: bool,
         mut file: File,
@@ -202,7 +202,7 @@ impl CachedResultWriter {
 
     /// Completes the file and gives it its final name. Returns its size in bytes.
     /// `compiler_output` is no longer than [`MAX_COMPILER_OUTPUT_BYTES`].
-    pub fn finish(mut self, slot: &CompileCacheSlot, compiler_output: &[u8]) -> io::Result<u64> {
+    pub fn finish(mut self, slot: &CompileCacheEntry, compiler_output: &[u8]) -> io::Result<u64> {
         self.write(&artefacts::END_RECORD)?;
         let record_bytes = self.written_bytes;
         self.write(compiler_output)?;

@@ -18,7 +18,7 @@ use std::{
 use livecode_journal::Kind;
 use livecode_protocol::{
     SessionId,
-    run_spec::{CompileCacheSlot, RunSpec},
+    run_spec::{CompileCacheEntry, RunSpec},
     session::Compiled,
 };
 
@@ -48,13 +48,13 @@ enum Stage {
     /// Nothing is to be stored, or nothing any more.
     Idle,
     /// The compile steps run.
-    Compiling(CompileCacheSlot),
+    Compiling(CompileCacheEntry),
     /// The artefacts of the compile steps are being received from init.
-    Collecting(CompileCacheSlot, CachedResultWriter),
+    Collecting(CompileCacheEntry, CachedResultWriter),
 }
 
 impl SessionCompileCache {
-    /// Looks for a cached result. Where there is one, removes the compile steps from the run spec,
+    /// Looks for a cached result. If there is one, removes the compile steps from the run spec,
     /// and returns the file, positioned at its first artefact record.
     pub fn find(run_spec: &mut RunSpec) -> (Self, Option<File>) {
         let mut cache = Self {
@@ -91,7 +91,7 @@ impl SessionCompileCache {
         if data.is_empty() { vec![] } else { vec![PendingEntry { kind: Kind::Stderr, data: data.into() }] }
     }
 
-    /// Records an entry of the journal while there is something to store. Where compile steps
+    /// Records an entry of the journal while there is something to store. If compile steps
     /// print too much, or anything but standard error, nothing is stored.
     pub fn record_output(&mut self, kind: Kind, data: &[u8]) {
         if matches!(self.stage, Stage::Idle) {
@@ -123,7 +123,7 @@ impl SessionCompileCache {
         }
     }
 
-    /// Stores the cached result, where the artefacts received are complete.
+    /// Stores the cached result, if the artefacts received are complete.
     pub fn store(&mut self, is_complete: bool) {
         let Stage::Collecting(slot, writer) = std::mem::replace(&mut self.stage, Stage::Idle) else { return };
         if is_complete {

@@ -18,11 +18,12 @@ pub(crate) const EVENT_QUEUE_BYTES: usize = 1024 * 1024;
 /// Ids of deliveries that are remembered. The oldest ids are forgotten first.
 pub(crate) const REMEMBERED_IDS: usize = 4096;
 
-/// Bytes that wait to be written to one of the program's channels.
+/// Bytes that wait to be written to the program: to its standard input (a pipe), or to the message
+/// channel (a socket).
 pub(crate) struct InputQueue<W> {
-    /// The name of the channel, for errors.
-    channel: &'static str,
-    /// The supervisor's end of the channel; `None` once it is closed.
+    /// `standard input` or `message channel`, for errors.
+    target: &'static str,
+    /// The supervisor's end; `None` once it is closed.
     writer: Option<W>,
     waiting: VecDeque<u8>,
     /// The most bytes that [`Self::push`] lets wait.
@@ -32,8 +33,8 @@ pub(crate) struct InputQueue<W> {
 }
 
 impl<W: AsFd> InputQueue<W> {
-    pub fn new(channel: &'static str, writer: W, max_bytes: usize) -> Self {
-        Self { channel, writer: Some(writer), waiting: VecDeque::new(), max_bytes, closes_after: false }
+    pub fn new(target: &'static str, writer: W, max_bytes: usize) -> Self {
+        Self { target, writer: Some(writer), waiting: VecDeque::new(), max_bytes, closes_after: false }
     }
 
     /// Queues all input that the program will get, and closes the channel after it. The limit of
@@ -49,7 +50,7 @@ impl<W: AsFd> InputQueue<W> {
     /// Fails if the channel is closed or the queue is full. Nothing was queued then.
     pub fn push(&mut self, bytes: &[u8], closes_after: bool) -> Result<(), DeliveryRefused> {
         if self.writer.is_none() || self.closes_after {
-            let error = format!("the program's {} is closed", self.channel);
+            let error = format!("the program's {} is closed", self.target);
             return Err(DeliveryRefused::new(ErrorCode::InputClosed, error));
         }
         if self.waiting.len() + bytes.len() > self.max_bytes {

@@ -1,9 +1,9 @@
 //! Syncs the journal to the disk without blocking the loop that reads the pipes.
 //!
 //! The page cache outlives every process, so only a power failure can lose data that is not
-//! synced. No message is delayed for a sync: a separate thread syncs the file within 100 ms of
-//! the first write that is not on the disk yet. A session that ends before its first sync is due
-//! never starts that thread.
+//! synced. No message is delayed for a sync: a separate thread starts a sync 50 ms after the first
+//! write that is not on the disk yet, or as soon as the sync before it has ended. A session that
+//! ends before its first sync is due never starts that thread.
 
 use std::{
     fs::File,

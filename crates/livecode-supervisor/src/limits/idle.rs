@@ -16,7 +16,7 @@ const ACTIVE_CPU_MS: u64 = 50;
 pub(crate) struct IdleTimer {
     timeout: Option<Duration>,
     /// The time of the last activity.
-    active_since: Instant,
+    last_active_at: Instant,
     /// The time of the last output or delivery, in microseconds since the epoch.
     active_us: Option<u64>,
     /// CPU time of the session at the last check.
@@ -30,7 +30,7 @@ impl IdleTimer {
     pub fn new(timeout_ms: Option<u64>, now: Instant) -> Self {
         Self {
             timeout: timeout_ms.map(Duration::from_millis),
-            active_since: now,
+            last_active_at: now,
             active_us: None,
             cpu_ms: 0,
             sampled_cpu_ms: 0,
@@ -39,12 +39,12 @@ impl IdleTimer {
 
     /// Restarts the timer for a new step, because the program could not do anything before.
     pub fn start_step(&mut self) {
-        self.active_since = Instant::now();
+        self.last_active_at = Instant::now();
     }
 
     /// Records that there was output or a delivery just now.
     pub fn record_activity(&mut self) {
-        self.active_since = Instant::now();
+        self.last_active_at = Instant::now();
         self.active_us = Some(now_us());
     }
 
@@ -62,7 +62,7 @@ impl IdleTimer {
 
     /// The time at which [`Self::has_expired`] must be called next.
     pub fn due(&self) -> Option<Instant> {
-        self.active_since.checked_add(self.timeout?)
+        self.last_active_at.checked_add(self.timeout?)
     }
 
     /// Whether there was no activity for the whole timeout. `cpu_ms` returns the CPU time of the
@@ -76,7 +76,7 @@ impl IdleTimer {
         let is_active = total_ms >= self.cpu_ms + ACTIVE_CPU_MS || sampled_ms >= ACTIVE_CPU_MS;
         self.cpu_ms = total_ms;
         if is_active {
-            self.active_since = now;
+            self.last_active_at = now;
         }
         !is_active
     }
@@ -97,11 +97,11 @@ mod tests {
         assert!(!idle.has_expired(later(1999), || Some(ACTIVE_CPU_MS)));
         assert!(idle.has_expired(later(2000), || Some(ACTIVE_CPU_MS + 1)));
         idle.record_activity();
-        assert!(!idle.has_expired(idle.active_since + Duration::from_millis(999), || None));
+        assert!(!idle.has_expired(idle.last_active_at + Duration::from_millis(999), || None));
         idle.record_sampled_cpu(ACTIVE_CPU_MS);
         // A sample has shown CPU time.
-        assert!(!idle.has_expired(idle.active_since + Duration::from_millis(1000), || None));
-        assert!(idle.has_expired(idle.active_since + Duration::from_millis(1000), || None));
+        assert!(!idle.has_expired(idle.last_active_at + Duration::from_millis(1000), || None));
+        assert!(idle.has_expired(idle.last_active_at + Duration::from_millis(1000), || None));
         assert!(IdleTimer::new(None, started).due().is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Enforces the memory limit of a program by sampling its processes, where no cgroup enforces it.
+//! Enforces the memory limit of a program by sampling its processes, if no cgroup enforces it.
 
 use std::time::{Duration, Instant};
 

@@ -42,7 +42,7 @@ impl Connection {
     /// Accepts a connection of a process that runs as the same user.
     ///
     /// # Errors
-    /// `PermissionDenied` where it runs as another user.
+    /// `PermissionDenied` if it runs as another user.
     pub fn accept(stream: UnixStream) -> io::Result<Self> {
         let peer = rustix::net::sockopt::socket_peercred(&stream)?;
         if peer.uid != rustix::process::geteuid() {
@@ -72,7 +72,7 @@ impl Connection {
         self.outgoing.len() < MAX_UNSENT_BYTES
     }
 
-    /// Reads the requests that have come. Returns `None` where the server has closed the
+    /// Reads the requests that have come. Returns `None` if the server has closed the
     /// connection or violates the protocol.
     pub fn read(&mut self) -> Option<Vec<SupervisorRequest>> {
         if !self.may_read() {
@@ -108,7 +108,7 @@ impl Connection {
         }
     }
 
-    /// Writes as much as the socket takes now. Returns `false` where the server has closed the
+    /// Writes as much as the socket takes now. Returns `false` if the server has closed the
     /// connection.
     pub fn flush(&mut self) -> bool {
         while !self.outgoing.is_empty() {

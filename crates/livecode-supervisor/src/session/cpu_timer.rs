@@ -1,4 +1,4 @@
-//! When the CPU time of the running step is compared with its limit, where a cgroup or samples
+//! When the CPU time of the running step is compared with its limit, if a cgroup or samples
 //! count it.
 
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl CpuTimer {
         self.check_at = None;
     }
 
-    /// Returns whether the running step has used up its `limit_ms`, where the session has used
+    /// Returns whether the running step has used up its `limit_ms`, if the session has used
     /// `total_ms` so far. If not, plans the next check.
     ///
     /// That is not before the step can have used all that is left to it on `cpu_millicores`. While

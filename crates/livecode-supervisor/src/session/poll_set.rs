@@ -13,12 +13,12 @@ use crate::io::outputs::Readable;
 pub(crate) enum Source {
     /// The control socket of the sandbox's init.
     Init,
-    MemoryAlarm,
+    OomNotifier,
     Stdout,
     Stderr,
     Messages,
-    /// Standard input or the message channel, where bytes wait for the program to read them.
-    ProgramInput,
+    /// Standard input or the message channel, while bytes wait for the program to read them.
+    ProgramInputWritable,
     Listener,
     /// The connection with this index.
     Connection(usize),
@@ -29,7 +29,7 @@ pub(crate) enum Source {
 pub(crate) struct ReadySources {
     pub outputs: Readable,
     pub init: bool,
-    pub memory_alarm: bool,
+    pub oom_notifier: bool,
     pub listener: bool,
     /// Indices of connections, in ascending order.
     pub connections: Vec<usize>,
@@ -47,7 +47,7 @@ impl<'fd> PollSet<'fd> {
         Self { sources: Vec::with_capacity(12), fds: Vec::with_capacity(12) }
     }
 
-    /// Adds the descriptor of a source, where there is one.
+    /// Adds the descriptor of a source, if there is one.
     pub fn add(&mut self, source: Source, fd: Option<BorrowedFd<'fd>>, flags: PollFlags) {
         if let Some(fd) = fd {
             self.sources.push(source);
@@ -68,12 +68,12 @@ impl<'fd> PollSet<'fd> {
             }
             match *source {
                 Source::Init => ready.init = true,
-                Source::MemoryAlarm => ready.memory_alarm = true,
+                Source::OomNotifier => ready.oom_notifier = true,
                 Source::Stdout => ready.outputs.stdout = true,
                 Source::Stderr => ready.outputs.stderr = true,
                 Source::Messages => ready.outputs.messages = true,
                 // The supervisor tries to write to the program in each turn of its loop.
-                Source::ProgramInput => {}
+                Source::ProgramInputWritable => {}
                 Source::Listener => ready.listener = true,
                 Source::Connection(index) => ready.connections.push(index),
             }

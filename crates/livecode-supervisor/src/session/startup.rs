@@ -7,7 +7,7 @@ use livecode_protocol::{
     run_spec::{RunSpec, SandboxLayout},
     warm::InterpreterZygote,
 };
-use livecode_sandbox::{Host, Pipes, Sandbox, SetupError, ZygoteClient};
+use livecode_sandbox::{Host, ProgramChannels, Sandbox, SetupError, ZygoteClient};
 
 use crate::{
     compile_cache::{CompileResult, SessionCompileCache},
@@ -27,16 +27,16 @@ pub(crate) struct WarmSandbox {
     /// The interpreter that has started in it, if any.
     pub interpreter: Option<InterpreterZygote>,
     pub sandbox: Sandbox,
-    pub pipes: Pipes,
+    pub pipes: ProgramChannels,
 }
 
 /// A sandbox for one session, its pipes, and how much of it was made before the session.
-type SessionSandbox = (Sandbox, Pipes, StartKind);
+type SessionSandbox = (Sandbox, ProgramChannels, StartKind);
 
 /// Supervises the session in the folder `path` until its end. Its first connection is `server`.
 ///
-/// The program runs in the warm sandbox where that fits the run spec. Otherwise a sandbox is made,
-/// whose first process is cloned from `zygote`, or from this process where there is no zygote.
+/// The program runs in the warm sandbox if that fits the run spec. Otherwise a sandbox is made,
+/// whose first process is cloned from `zygote`, or from this process if there is no zygote.
 /// Returns the status for the process to exit with.
 pub(crate) fn supervise(
     host: &Host,
@@ -68,8 +68,8 @@ pub(crate) fn supervise(
 /// journal knows its writer, and can kill it wherever it hangs.
 ///
 /// # Errors
-/// What failed before the journal existed. A later failure to make the sandbox is written to the
-/// journal; then nothing is left to supervise, and `None` is returned.
+/// What failed before the supervisor could run. A failure to make the sandbox is written to the
+/// journal instead; then nothing is left to supervise, and `None` is returned.
 fn start<'h>(
     host: &'h Host,
     own: &SupervisorIdentity,
@@ -87,7 +87,7 @@ fn start<'h>(
     let cgroup_name = ProcessIdentity::from(own).cgroup_name();
     let made_sandbox = match (usable_sandbox(warm, &run_spec, &layout), zygote) {
         (Some(warm), _) => Some(warm),
-        // This comes before the journal, so that the server can ask another supervisor where the
+        // This comes before the journal, so that the server can ask another supervisor if the
         // zygote fails.
         (None, Some(zygote)) => {
             let made = Sandbox::create(host, &cgroup_name, &layout, Some(zygote), None);
@@ -130,7 +130,7 @@ fn start<'h>(
         Err(error @ SetupError { .. }) => {
             journal.write_note(&format!("{error}: {}", error.source));
             folder.remove_socket();
-            // Where this fails too, the server finds a journal without a closing entry, and writes
+            // If this fails too, the server finds a journal without a closing entry, and writes
             // one.
             let closing_entry = Termination::default().closing_entry(None, 0, None);
             let finished = journal.finish(&closing_entry, CompileResult::default());
@@ -139,7 +139,7 @@ fn start<'h>(
     }
 }
 
-/// The warm sandbox, where it fits the run spec and still lives.
+/// The warm sandbox, if it fits the run spec and still lives.
 fn usable_sandbox(
     warm: Option<WarmSandbox>,
     run_spec: &RunSpec,

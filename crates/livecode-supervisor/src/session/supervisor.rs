@@ -9,8 +9,8 @@
 //!                                                servers' sockets (progress, answers)
 //! ```
 //!
-//! Nothing here blocks on a server or on the program. What cannot be written at once waits in a
-//! bounded queue.
+//! The loop blocks neither on a server nor on the program. What cannot be written at once waits in
+//! a bounded queue. Only at the session's end the supervisor waits for servers, up to a timeout.
 
 use std::{
     io,
@@ -29,7 +29,7 @@ use livecode_protocol::{
     session::Outcome,
     stream::{QUEUE_FULL, Signal},
 };
-use livecode_sandbox::{Host, InitEvent, Pipes, SampleVerdict, Sandbox, StepStatus};
+use livecode_sandbox::{Host, InitEvent, ProgramChannels, SampleVerdict, Sandbox, StepStatus};
 use rustix::event::PollFlags;
 use serde_json::Value;
 
@@ -50,16 +50,17 @@ use crate::{
     },
 };
 
-/// Connections at once. There is room for the living server, for one that takes over, and for one
-/// whose end was not noticed yet.
+/// Connections at once. One server has one connection; the others are of servers that were
+/// replaced and whose end was not noticed yet.
 const MAX_CONNECTIONS: usize = 4;
 /// Signals that wait for the program to start. When more come, they are refused.
-const MAX_PENDING_SIGNALS: usize = 64;
-/// How long a session must last before its supervisor listens for other servers, while the server
-/// that started it is connected. Most sessions end before that, and making a socket costs as much
-/// as making a journal.
+const MAX_EARLY_SIGNALS: usize = 64;
+/// How long a session must last before its supervisor listens on the session's socket, while the
+/// server that started it is connected. A server connects there after it has lost its connection
+/// or was restarted. Most sessions end before that, and making a socket costs as much as making a
+/// journal.
 const LISTEN_DELAY: Duration = Duration::from_millis(100);
-/// How long until the supervisor tries to listen again, where that has failed.
+/// How long until the supervisor tries to listen again, if that has failed.
 const LISTEN_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long the whole loop sleeps after a connection could not be accepted.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(5);
@@ -72,10 +73,10 @@ pub(crate) struct StartedSession {
     pub journal: CappedJournal,
     pub connections: Vec<Connection>,
     pub sandbox: Sandbox,
-    pub pipes: Pipes,
+    pub pipes: ProgramChannels,
     /// How much of the sandbox was made before the session.
     pub start_kind: StartKind,
-    /// When the server requested the session. The wall clock limit counts from here.
+    /// When this process received the request. The wall clock limit counts from here.
     pub requested_at: Instant,
 }
 
@@ -85,7 +86,8 @@ pub(crate) struct Supervisor<'h> {
     run_spec: RunSpec,
     compile_cache: SessionCompileCache,
     journal: CappedJournal,
-    /// The socket on which other servers connect; `None` before it is made.
+    /// The socket on which a server connects again, or a restarted server connects; `None` before
+    /// it is made.
     listener: Option<UnixListener>,
     /// When to make the listener; `None` once it is made.
     listen_at: Option<Instant>,
@@ -100,7 +102,7 @@ pub(crate) struct Supervisor<'h> {
     /// Index of the step that runs, if any. The compile steps come first, then the program.
     step_index: Option<usize>,
     /// Signals that came before the program started.
-    pending_signals: Vec<Signal>,
+    early_signals: Vec<Signal>,
     /// When the first step started, in microseconds since the epoch.
     started_us: Option<u64>,
     wall_deadline: Option<Instant>,
@@ -112,7 +114,7 @@ pub(crate) struct Supervisor<'h> {
 
 impl<'h> Supervisor<'h> {
     /// # Errors
-    /// Where the standard input of the run spec cannot be decoded, or a descriptor cannot be
+    /// If the standard input of the run spec cannot be decoded, or a descriptor cannot be
     /// duplicated.
     pub fn new(host: &'h Host, session: StartedSession) -> Result<Self, StartError> {
         let StartedSession { run_spec, sandbox, pipes, requested_at, .. } = session;
@@ -138,7 +140,7 @@ impl<'h> Supervisor<'h> {
             delivery_ids: DeliveryIds::default(),
             termination: Termination::default(),
             step_index: None,
-            pending_signals: vec![],
+            early_signals: vec![],
             started_us: None,
             wall_deadline: requested_at.checked_add(Duration::from_millis(limits.wall_ms)),
             idle_timer: IdleTimer::new(limits.idle_ms, requested_at),
@@ -150,7 +152,8 @@ impl<'h> Supervisor<'h> {
         })
     }
 
-    /// Runs until init has ended, or until all that can be learnt from its end is known.
+    /// Runs until init has ended, or until the program has ended, its output is read and only init
+    /// is left.
     pub fn run(&mut self) {
         let compiler_output = self.compile_cache.take_cached_output();
         self.append(compiler_output);
@@ -164,7 +167,7 @@ impl<'h> Supervisor<'h> {
             let entries = self.outputs.read_ready(ready.outputs, now);
             self.append(entries);
             let is_init_alive = !ready.init || self.handle_init_events();
-            if ready.memory_alarm {
+            if ready.oom_notifier {
                 self.kill_for(Outcome::Memory);
             }
             self.check_timers(now);
@@ -202,14 +205,14 @@ impl<'h> Supervisor<'h> {
 
         let mut set = PollSet::new();
         set.add(Source::Init, Some(self.sandbox.control_fd()), PollFlags::IN);
-        let memory_alarm = self.sandbox.oom_notifier().filter(|_| !is_killed);
-        set.add(Source::MemoryAlarm, memory_alarm, PollFlags::IN);
+        let oom_notifier = self.sandbox.oom_notifier().filter(|_| !is_killed);
+        set.add(Source::OomNotifier, oom_notifier, PollFlags::IN);
         let [stdout, stderr, messages] = self.outputs.poll_fds();
         set.add(Source::Stdout, stdout, PollFlags::IN);
         set.add(Source::Stderr, stderr, PollFlags::IN);
         set.add(Source::Messages, messages, PollFlags::IN);
-        set.add(Source::ProgramInput, self.stdin.poll_fd(), PollFlags::OUT);
-        set.add(Source::ProgramInput, self.events.poll_fd(), PollFlags::OUT);
+        set.add(Source::ProgramInputWritable, self.stdin.poll_fd(), PollFlags::OUT);
+        set.add(Source::ProgramInputWritable, self.events.poll_fd(), PollFlags::OUT);
         let listener = self.listener.as_ref().filter(|_| self.connections.len() < MAX_CONNECTIONS);
         set.add(Source::Listener, listener.map(AsFd::as_fd), PollFlags::IN);
         for (index, connection) in self.connections.iter().enumerate() {
@@ -264,7 +267,7 @@ impl<'h> Supervisor<'h> {
         }
     }
 
-    /// Deprioritises the sandbox where its program computes for long, or restores its priority. A
+    /// Deprioritises the sandbox if its program computes for long, or restores its priority. A
     /// program that is ending is not deprioritised any more, so that it ends soon.
     fn update_priority(&mut self, now: Instant) {
         let change = self.cpu_deprioritizer.check(now, || cpu_time::used_ms(&self.sandbox));
@@ -314,7 +317,7 @@ impl<'h> Supervisor<'h> {
     fn handle_init_event(&mut self, event: InitEvent) {
         match event {
             InitEvent::Ready | InitEvent::Usage { .. } => {}
-            InitEvent::Started(index) => self.step_started(index),
+            InitEvent::StepStarted(index) => self.step_started(index),
             InitEvent::Ended(index, status) => self.step_ended(index, status),
             InitEvent::Artefact { name, executable, file } => {
                 self.compile_cache.add_artefact(&name, executable, file);
@@ -347,7 +350,7 @@ impl<'h> Supervisor<'h> {
             self.sandbox.set_deprioritized(false);
         }
         if index == self.program_index() {
-            for signal in std::mem::take(&mut self.pending_signals) {
+            for signal in std::mem::take(&mut self.early_signals) {
                 self.sandbox.signal(signal_number(signal));
             }
         }
@@ -356,7 +359,7 @@ impl<'h> Supervisor<'h> {
         }
     }
 
-    /// Starts the next step where this one has succeeded and is not the program. Before the
+    /// Starts the next step if this one has succeeded and is not the program. Before the
     /// program, the artefacts of the compile steps are collected if they are to be kept.
     fn step_ended(&mut self, index: usize, status: StepStatus) {
         self.step_index = None;
@@ -408,7 +411,7 @@ impl<'h> Supervisor<'h> {
         if let Some(listener) = self.listener.as_ref().filter(|_| ready.listener) {
             match listener.accept() {
                 Ok((stream, _)) => self.connections.extend(Connection::accept(stream)),
-                // Where the process has no descriptor left for the connection, the listener stays
+                // If the process has no descriptor left for the connection, the listener stays
                 // readable. Without a pause the loop would spin.
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => std::thread::sleep(ACCEPT_BACKOFF),
                 Err(_) => {}
@@ -416,7 +419,7 @@ impl<'h> Supervisor<'h> {
         }
     }
 
-    /// Listens for other servers when it is time to, or when no server is connected. After a
+    /// Listens on the session's socket when it is time to, or when no server is connected. After a
     /// failure it is time again after [`LISTEN_RETRY_DELAY`].
     fn listen_if_due(&mut self, now: Instant) {
         let is_due = self.connections.is_empty() || self.listen_at.is_some_and(|at| at <= now);
@@ -478,7 +481,7 @@ impl<'h> Supervisor<'h> {
             Delivery::Signal { signal } => self.deliver_signal(*signal)?,
         }
         self.idle_timer.record_activity();
-        self.outputs.refill_throttle();
+        self.outputs.refill_throttle(); // the client waits for the program's reply
         if let Some(id) = &id {
             self.delivery_ids.remember(id, &item);
         }
@@ -493,13 +496,13 @@ impl<'h> Supervisor<'h> {
             None if self.termination.status.is_some() => {
                 return Err(DeliveryRefused::new(ErrorCode::ProgramEnded, "the program has ended"));
             }
-            _ if self.pending_signals.len() >= MAX_PENDING_SIGNALS => {
+            _ if self.early_signals.len() >= MAX_EARLY_SIGNALS => {
                 let error = format!(
-                    "the queue is full: {MAX_PENDING_SIGNALS} signals wait for the program; {QUEUE_FULL}"
+                    "the queue is full: {MAX_EARLY_SIGNALS} signals wait for the program; {QUEUE_FULL}"
                 );
                 return Err(DeliveryRefused::new(ErrorCode::QueueFull, error));
             }
-            _ => self.pending_signals.push(signal),
+            _ => self.early_signals.push(signal),
         }
         Ok(())
     }
@@ -511,7 +514,7 @@ impl<'h> Supervisor<'h> {
         let progress = self.journal.progress(self.started_us, active_us, self.compile_cache.result);
         self.connections.retain_mut(|connection| {
             connection.has_unsent_progress |= has_written;
-            // Answers go first. Progress is sent only where nothing else waits, since a later
+            // Answers go first. Progress is sent only if nothing else waits, since a later
             // progress contains all that an earlier one did.
             if !connection.flush() {
                 return false;

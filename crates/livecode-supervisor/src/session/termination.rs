@@ -9,7 +9,7 @@ use livecode_sandbox::{Sandbox, StepStatus};
 use livecode_protocol::now_us;
 
 /// The signal that the kernel sends to a process at its own CPU limit (setrlimit(2)). That limit
-/// applies where no cgroup counts the CPU time of all processes.
+/// applies if no cgroup counts the CPU time of all processes.
 const SIGXCPU: i32 = 24;
 
 /// What a supervisor knows of its program's end.
@@ -41,8 +41,8 @@ impl Termination {
         }
     }
 
-    /// The closing entry of a session that ends now. `started_us` is 0 where the program never
-    /// started. Usage is given where there was a `sandbox`.
+    /// The closing entry of a session that ends now. `started_us` is 0 if the program never
+    /// started. Usage is given if there was a `sandbox`.
     pub fn closing_entry(
         &self,
         sandbox: Option<&Sandbox>,

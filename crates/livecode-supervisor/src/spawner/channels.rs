@@ -14,7 +14,7 @@ use std::{
 use livecode_sandbox::fd_passing;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 
-/// The worker waits for a request; where it prepares a sandbox, that is ready.
+/// The worker waits for a request. If it prepares a sandbox, the sandbox is ready.
 const STATUS_READY: u8 = b'r';
 /// The worker has taken a request. The next byte is the CPU that it ran on.
 const STATUS_TAKEN: u8 = b't';
@@ -43,7 +43,7 @@ pub(super) enum WorkerStatus {
 }
 
 impl WorkerStatus {
-    /// Sends the status to the pool. Where the spawner is gone, nothing happens.
+    /// Sends the status to the pool. If the spawner is gone, nothing happens.
     pub fn send(self, status_channel: &OwnedFd) {
         let _ = send(status_channel, &self.encode(), SendFlags::NOSIGNAL);
     }
@@ -81,7 +81,7 @@ pub(super) enum WorkerState {
 }
 
 impl StatusUpdate {
-    /// Reads what is there; `None` where there is nothing yet.
+    /// Reads what is there; `None` if there is nothing yet.
     pub fn receive(status_channel: &OwnedFd) -> Option<Self> {
         let mut bytes = [0; MAX_STATUS_BYTES];
         match recv(status_channel, &mut bytes[..], RecvFlags::DONTWAIT) {
@@ -122,7 +122,7 @@ impl UnparkMessage {
     /// Sends the message and the server's socket to a parked worker.
     ///
     /// # Errors
-    /// Where the worker has ended.
+    /// If the worker has ended.
     pub fn send(self, status_channel: &OwnedFd, server: &OwnedFd) -> io::Result<()> {
         fd_passing::send(status_channel, &self.encode(), &[server.as_fd()], SendFlags::empty())
     }

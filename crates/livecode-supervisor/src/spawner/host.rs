@@ -7,7 +7,7 @@ use livecode_sandbox::Host;
 /// Examines the machine that sandboxes of this data directory are made on.
 ///
 /// # Errors
-/// Where the data directory cannot be used.
+/// If the data directory cannot be used.
 pub(super) fn open_host(data_dir: &Path) -> Result<Host, Box<dyn std::error::Error>> {
     let staging = data_dir.join("mnt");
     fs::create_dir_all(&staging)?;

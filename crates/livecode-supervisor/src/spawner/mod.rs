@@ -3,10 +3,10 @@
 //! The server starts it as `livecode spawner`, with a sequenced-packet socket. The spawner first
 //! sends one datagram, a [`SpawnerReady`], which says what this machine cannot enforce, or why no
 //! sandbox can be made at all. After that, each datagram from the server is a
-//! [`livecode_protocol::control::SpawnerRequest`] with one end of a socket pair attached: either
-//! to start a supervisor, whose first connection that socket becomes, or to sweep up after a dead
-//! supervisor. There is no reply. The server notices by the end of the socket pair that a sweep is
-//! done, or that a fork has failed.
+//! [`livecode_protocol::control::SpawnerRequest`] with a socket attached: either to start a
+//! supervisor, whose first connection that socket becomes, or to sweep up after a dead supervisor.
+//! There is no reply. When a sweep is done, or a fork has failed, the spawner closes the socket,
+//! and the server reads end-of-file.
 //!
 //! Most requests are not received by the spawner itself, but by an idle worker of its [`Pool`],
 //! which has a warm sandbox already. The first processes of these sandboxes are cloned by a

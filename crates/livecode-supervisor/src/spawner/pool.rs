@@ -3,8 +3,8 @@
 //!
 //! The number of idle workers follows the demand. It doubles when a request was taken and no other
 //! worker was ready, and falls by one when a worker's idle timeout passes and the worker ends.
-//! Where no warm sandbox can be made, or none is to be made, the spawner receives each request
-//! itself and forks a worker for it.
+//! If no warm sandbox can be made, or none is to be made, the spawner receives each request itself
+//! and forks a worker for it.
 //!
 //! A worker whose session has ended parks itself for a short time, and makes the next warm sandbox
 //! if one is needed. Forking another worker instead would cost about as much in page faults as all
@@ -46,7 +46,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 /// The spawner's side of the pool.
 pub(super) struct Pool<'a> {
     context: &'a SpawnerContext<'a>,
-    /// The socket on which requests come from the server.
+    /// The spawner's socket to the server, on which requests arrive. Workers inherit it.
     server: OwnedFd,
     idle: Vec<IdleWorker>,
     /// The status channels of parked workers, in the order in which they were parked. The one that
@@ -69,7 +69,8 @@ pub(super) struct Pool<'a> {
     zygote_hangs: bool,
 }
 
-/// A worker that has not taken a request yet.
+/// A worker that has not reported that it has a request, including one that was forked for a
+/// request.
 struct IdleWorker {
     status_channel: OwnedFd,
     /// Whether the worker makes a sandbox before it takes a request.
@@ -89,7 +90,7 @@ enum PoolEvent {
 
 impl<'a> Pool<'a> {
     /// # Errors
-    /// Where the park channel cannot be made.
+    /// If the park channel cannot be made.
     pub fn new(context: &'a SpawnerContext<'a>, server: OwnedFd) -> io::Result<Self> {
         let max_idle = context.settings.warm.as_ref().map_or(0, |warm| warm.sandboxes_max as usize);
         let (park_receiver, park_sender) = socket_pair(SocketType::SEQPACKET)?;
@@ -171,19 +172,19 @@ impl<'a> Pool<'a> {
         self.busy_cpu.filter(|_| self.idle.iter().any(|worker| worker.is_ready))
     }
 
-    /// The idle timeout of the next worker; `None` where that is one of the [`MIN_IDLE_WORKERS`].
+    /// The idle timeout of the next worker; `None` if that is one of the [`MIN_IDLE_WORKERS`].
     fn idle_timeout(&self) -> Option<Duration> {
         (self.warm_count() >= MIN_IDLE_WORKERS).then_some(IDLE_WORKER_TIMEOUT)
     }
 
-    /// Lets a parked worker make a warm sandbox. Returns `false` where no worker is parked.
+    /// Lets a parked worker make a warm sandbox. Returns `false` if no worker is parked.
     fn unpark(&mut self) -> bool {
         while let Some(status_channel) = self.parked.pop() {
             let message = UnparkMessage {
                 excluded_cpu: self.excluded_cpu(),
                 has_idle_timeout: self.idle_timeout().is_some(),
             };
-            // The send fails where the worker has ended meanwhile.
+            // The send fails if the worker has ended meanwhile.
             if message.send(&status_channel, &self.server).is_ok() {
                 self.idle.push(IdleWorker { status_channel, prepares_sandbox: true, is_ready: false });
                 return true;
@@ -213,7 +214,7 @@ impl<'a> Pool<'a> {
     }
 
     /// Waits until a worker reports, or until a request comes that no idle worker will take.
-    /// Returns at once where `needs_worker`: then a worker is to be forked if nothing else is to
+    /// Returns at once if `needs_worker`: then a worker is to be forked if nothing else is to
     /// be done.
     fn wait(&mut self, needs_worker: bool) -> io::Result<PoolEvent> {
         // Idle workers with a warm sandbox receive requests themselves.

@@ -14,7 +14,7 @@ const MAX_REQUEST_BYTES: usize = 256;
 
 /// Tells the server whether the spawner is ready.
 pub(super) fn send_ready(server: &OwnedFd, ready: &SpawnerReady) {
-    // Where the server is gone, the next receive returns that.
+    // If the server is gone, the next receive returns that.
     let _ = send(server, &serde_json::to_vec(ready).unwrap_or_default(), SendFlags::NOSIGNAL);
 }
 
@@ -22,7 +22,7 @@ pub(super) fn send_ready(server: &OwnedFd, ready: &SpawnerReady) {
 /// the server has closed its end.
 ///
 /// # Errors
-/// `WouldBlock` where no request is there.
+/// `WouldBlock` if no request is there.
 pub(super) fn receive_request(server: &OwnedFd) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
     loop {
         let mut bytes = [0; MAX_REQUEST_BYTES];

@@ -39,7 +39,7 @@ fn is_leftover(host: &Host, data_dir: &Path, cgroup_name: &str) -> bool {
     !host.is_trial(id) && has_ended(&session_folder::path(data_dir, id))
 }
 
-/// The name of the cgroup of a session's supervisor, where that ran in this boot and is dead.
+/// The name of the cgroup of a session's supervisor, if that ran in this boot and is dead.
 fn cgroup_of_dead_supervisor(folder: &Path) -> Option<String> {
     let identity = fs::read(folder.join(IDENTITY_FILE)).ok()?;
     let identity: SupervisorIdentity = serde_json::from_slice(&identity).ok()?;
@@ -65,6 +65,6 @@ fn has_ended(folder: &Path) -> bool {
     if !folder.exists() {
         return true;
     }
-    // Where the lock cannot be tested, the cgroup is left for the next sweep.
+    // If the lock cannot be tested, the cgroup is left for the next sweep.
     !livecode_journal::is_locked(&folder.join(JOURNAL_FILE)).unwrap_or(true)
 }

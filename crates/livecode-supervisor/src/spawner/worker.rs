@@ -49,7 +49,7 @@ const END_EVENT: u64 = 1;
 pub(super) struct SpawnerContext<'a> {
     pub host: Host,
     pub settings: &'a SpawnerSettings,
-    /// The zygote of warm sandboxes; `None` where none are to be made.
+    /// The zygote of warm sandboxes; `None` if none are to be made.
     pub zygote: Option<ZygoteClient>,
 }
 
@@ -59,9 +59,9 @@ pub(super) struct Worker {
     pub prepares_sandbox: bool,
     /// The CPU that the sandbox being made stays off.
     pub excluded_cpu: Option<usize>,
-    /// The spawner's socket to the server, on which requests come. It is dropped once a request is
-    /// taken: the server notices by the end of this socket that a spawner has died, so a
-    /// supervisor must not hold it open.
+    /// The worker's copy of the spawner's socket to the server, on which requests arrive. It is
+    /// dropped once a request is taken: the server reads end-of-file when the spawner has died, so
+    /// a supervisor must not hold the socket open.
     pub server: Option<OwnedFd>,
     pub status_channel: OwnedFd,
     pub park_channel: OwnedFd,
@@ -122,7 +122,7 @@ impl Worker {
             Ok(warm) => warm,
             Err(error) => {
                 // The worker that is forked for the next request tries again, and reports to that
-                // session why it fails. Where the spawner has ended, its zygote has ended too, and
+                // session why it fails. If the spawner has ended, its zygote has ended too, and
                 // this failure means nothing.
                 if self.is_spawner_alive() {
                     eprintln!("livecode spawner: cannot make a warm sandbox: {error}: {}", error.source);
@@ -143,7 +143,7 @@ impl Worker {
         };
         self.report_taken();
         match request {
-            SpawnerRequest::Start(id) => {
+            SpawnerRequest::StartSupervisor(id) => {
                 let folder = session_folder::path(&context.settings.data_dir, id);
                 // The memory of a worker that has served a session holds what that session was
                 // told. Then no sandbox may be cloned from the worker itself.
@@ -161,7 +161,7 @@ impl Worker {
         }
     }
 
-    /// Makes a sandbox as the settings say, before there is a session for it. Returns `None` where
+    /// Makes a sandbox as the settings say, before there is a session for it. Returns `None` if
     /// this worker is to make none.
     fn make_warm_sandbox(
         &self,
@@ -185,11 +185,11 @@ impl Worker {
         Ok(Some(WarmSandbox { layout: warm.layout.clone(), interpreter, sandbox, pipes }))
     }
 
-    /// Waits for a request. Returns `None` where the worker is to end instead: the server or the
+    /// Waits for a request. Returns `None` if the worker is to end instead: the server or the
     /// spawner is gone, the warm sandbox has died, or the idle timeout has passed.
     ///
     /// # Errors
-    /// Where the server's socket fails.
+    /// If the server's socket fails.
     fn receive(&mut self, warm: Option<&WarmSandbox>) -> io::Result<Option<(SpawnerRequest, UnixStream)>> {
         if let Some(request) = self.request.take() {
             return Ok(Some(request));
@@ -238,11 +238,11 @@ impl Worker {
         poll(&mut status_channel, Some(&timespec(Duration::ZERO))) == Ok(0)
     }
 
-    /// Waits until the pool needs another warm sandbox. Returns `false` where it needs none, and
+    /// Waits until the pool needs another warm sandbox. Returns `false` if it needs none, and
     /// the worker is to end.
     fn park(&mut self) -> bool {
         let Ok((ours, theirs)) = socket_pair(SocketType::STREAM) else { return false };
-        // The send fails where the spawner is gone. Where it hangs and the channel is full, the
+        // The send fails if the spawner is gone. If it hangs and the channel is full, the
         // worker does not wait for it.
         if fd_passing::send(&self.park_channel, &[0], &[theirs.as_fd()], SendFlags::DONTWAIT).is_err() {
             return false;

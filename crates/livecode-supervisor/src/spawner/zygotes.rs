@@ -43,7 +43,7 @@ pub(super) fn fork_zygote(host: &Host) -> io::Result<ZygoteClient> {
 /// zygote a pidfd of this process, with which it is to end. Waits until the zygote is ready.
 ///
 /// # Errors
-/// Where the server sends something else, or the interpreter ends before it is a zygote.
+/// If the server sends something else, or the interpreter ends before it is a zygote.
 pub(super) fn connect_interpreter_zygote(server: &OwnedFd) -> io::Result<(OwnedFd, OwnedFd)> {
     let (_, mut descriptors) = fd_passing::receive(server, &mut [0], RecvFlags::empty())?;
     let (Some(process), Some(socket)) = (descriptors.pop(), descriptors.pop()) else {
@@ -65,7 +65,7 @@ pub(super) fn connect_interpreter_zygote(server: &OwnedFd) -> io::Result<(OwnedF
 /// is.
 ///
 /// # Errors
-/// Where the settings are not those of an interpreter, or the machine or the socket fails.
+/// If the settings are not those of an interpreter, or the machine or the socket fails.
 pub fn serve_interpreter_zygote(
     socket: &OwnedFd,
     settings: &SpawnerSettings,

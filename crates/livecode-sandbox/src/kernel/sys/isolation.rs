@@ -12,7 +12,7 @@ pub(crate) fn unshare_cgroup_namespace() -> io::Result<()> {
 }
 
 /// Calls unshare(2) without any flag, which has no effect and needs no privilege. It fails only
-/// where a filter refuses the system call.
+/// if a filter refuses the system call.
 pub(crate) fn unshare_nothing() -> io::Result<()> {
     // SAFETY: without a flag the call does nothing.
     check(libc::c_long::from(unsafe { libc::unshare(0) })).map(drop)

@@ -59,7 +59,7 @@ pub(crate) fn prefault(used: &[PageRange]) {
     const MADV_POPULATE_WRITE: i32 = 23;
     for PageRange { range, are_written } in used {
         let advice = if *are_written { MADV_POPULATE_WRITE } else { MADV_POPULATE_READ };
-        // SAFETY: the advice changes no contents, and fails where there is no such memory.
+        // SAFETY: the advice changes no contents, and fails if there is no such memory.
         unsafe { libc::madvise(range.start as *mut libc::c_void, range.len(), advice) };
     }
 }

@@ -113,7 +113,7 @@ fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotenc
             ("Location" = String, description = "URL of the session"),
             ("Idempotency-Replayed" = String, description = "`true` if an earlier request created the session"),
         )),
-        (status = 400, description = "The body is not well-formed JSON, or the Idempotency-Key is not valid", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not well-formed JSON, the Idempotency-Key is not valid, or a guest sent one without a token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "An earlier request with this key is still being processed", body = Problem, content_type = "application/problem+json"),

@@ -23,7 +23,7 @@ use crate::http::{
     app::App,
     encode::{Dialect, message_json},
     problem::ApiError,
-    websocket::socket::{MAX_FRAME_BYTES, Socket, serve_stream},
+    websocket::socket::{MAX_FRAME_BYTES, WebsocketConnection, serve_stream},
 };
 use crate::{
     auth::Caller,
@@ -97,7 +97,7 @@ pub(crate) async fn stream(
         let upgrade = upgrade.map_err(|error| ApiError::invalid_upgrade(error.to_string()))?;
         let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
         return Ok(upgrade.on_upgrade(move |websocket| async move {
-            serve_stream(Socket::new(websocket, &app, &caller), app, session, after).await;
+            serve_stream(WebsocketConnection::new(websocket, &app, &caller), app, session, after).await;
         }));
     }
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();

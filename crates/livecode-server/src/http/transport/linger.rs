@@ -35,9 +35,9 @@ const DISCARD_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Limits how many connections linger at once. Clones share the limit.
 #[derive(Clone)]
-pub(crate) struct LingerSlots(Arc<Semaphore>);
+pub(crate) struct LingerPermits(Arc<Semaphore>);
 
-impl LingerSlots {
+impl LingerPermits {
     pub fn new() -> Self {
         Self(Arc::new(Semaphore::new(MAX_LINGERING)))
     }
@@ -47,7 +47,7 @@ impl LingerSlots {
 pub(crate) struct LingeringStream {
     /// `None` only while `drop` runs.
     stream: Option<TcpStream>,
-    slots: LingerSlots,
+    slots: LingerPermits,
     /// Whether reading has come to its end: the client closed its side, or the connection broke.
     read_has_ended: bool,
     /// Runs while a write makes no progress.
@@ -56,7 +56,7 @@ pub(crate) struct LingeringStream {
 }
 
 impl LingeringStream {
-    pub fn new(stream: TcpStream, slots: LingerSlots, permit: OwnedSemaphorePermit) -> Self {
+    pub fn new(stream: TcpStream, slots: LingerPermits, permit: OwnedSemaphorePermit) -> Self {
         Self { stream: Some(stream), slots, read_has_ended: false, stall_timer: None, _permit: permit }
     }
 
@@ -160,7 +160,7 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let mut lingering = LingeringStream::new(stream, LingerSlots::new(), permit);
+        let mut lingering = LingeringStream::new(stream, LingerPermits::new(), permit);
         let began = tokio::time::Instant::now();
         let write_until_error = async {
             loop {

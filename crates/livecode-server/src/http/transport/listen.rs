@@ -19,7 +19,7 @@ use tower::Service as _;
 use crate::http::{
     app::App,
     router::router,
-    transport::linger::{LingerSlots, LingeringStream},
+    transport::linger::{LingerPermits, LingeringStream},
 };
 
 /// How long connections may stay open after the server was asked to stop.
@@ -40,7 +40,7 @@ pub(crate) async fn serve(app: App, listener: TcpListener) {
         builder: http1_builder(&app),
         router: router(app.clone()),
         app: app.clone(),
-        linger_slots: LingerSlots::new(),
+        linger_slots: LingerPermits::new(),
     };
     tokio::select! {
         () = accept(&listener, &permits, &server) => {}
@@ -96,7 +96,7 @@ struct ConnectionServer {
     builder: http1::Builder,
     router: Router,
     app: App,
-    linger_slots: LingerSlots,
+    linger_slots: LingerPermits,
 }
 
 impl ConnectionServer {

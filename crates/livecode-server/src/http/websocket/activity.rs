@@ -1,4 +1,5 @@
-//! The activity of a client, which both halves of its connection record and use.
+//! What the two halves of a websocket connection share: when the client was last active, and how
+//! many of its messages wait for an answer.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -8,7 +9,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 /// When the client was last active, and how many of its messages are not answered yet.
-pub(super) struct ConnectionActivity {
+pub(super) struct ConnectionState {
     began: Instant,
     /// When the client last sent something or accepted output, in milliseconds since `began`.
     last_active_ms: AtomicU64,
@@ -16,7 +17,7 @@ pub(super) struct ConnectionActivity {
     pub unanswered: watch::Sender<usize>,
 }
 
-impl ConnectionActivity {
+impl ConnectionState {
     /// A connection that begins now.
     pub fn new() -> Self {
         Self {

@@ -65,8 +65,9 @@ impl CloseReason {
     }
 
     /// The client sent a message that is larger than
-    /// [`MAX_CLIENT_MESSAGE_BYTES`](livecode_protocol::stream::MAX_CLIENT_MESSAGE_BYTES).
+    /// [`MAX_CLIENT_MESSAGE_BYTES`](livecode_protocol::stream::MAX_CLIENT_MESSAGE_BYTES), or as
+    /// the first message of v0.1 one that is larger than the setting `body_max_bytes`.
     pub fn message_too_large() -> Self {
-        Self::new(close_code::SIZE, "a message has at most 65536 bytes")
+        Self::new(close_code::SIZE, "the message is too large")
     }
 }

@@ -9,13 +9,13 @@ use futures_util::{
 use livecode_protocol::{
     DeliveryRefused, ErrorCode,
     control::Delivery,
-    stream::{ClientMessage, ClientMessageError, MAX_CLIENT_MESSAGE_BYTES, ProgramInput, ServerMessage},
+    stream::{ClientDelivery, ClientMessage, ClientMessageError, MAX_CLIENT_MESSAGE_BYTES, ServerMessage},
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{
-    activity::ConnectionActivity,
+    activity::ConnectionState,
     frame::{CloseReason, Disconnected, OutgoingFrame},
     rate_limit::TokenBucket,
 };
@@ -31,15 +31,15 @@ pub(super) async fn receive_loop(
     session: &Session,
     dialect: Dialect,
     frames: mpsc::Sender<OutgoingFrame>,
-    activity: &ConnectionActivity,
+    activity: &ConnectionState,
     rate_limit: &mut TokenBucket,
 ) -> Disconnected {
     let mut pending: FuturesUnordered<BoxFuture<'static, Option<OutgoingFrame>>> = FuturesUnordered::new();
     loop {
-        let mut is_pending_answer = false;
+        let mut answers_delivery = false;
         let frame = tokio::select! {
             Some(answer) = pending.next(), if !pending.is_empty() => {
-                is_pending_answer = true;
+                answers_delivery = true;
                 answer
             }
             received = stream.next(), if pending.len() < MAX_PENDING_DELIVERIES => {
@@ -66,7 +66,7 @@ pub(super) async fn receive_loop(
         {
             return Disconnected;
         }
-        if is_pending_answer {
+        if answers_delivery {
             // The count decreases only now: at zero all answers are in the queue of frames.
             activity.unanswered.send_modify(|count| *count -= 1);
         }
@@ -142,10 +142,10 @@ fn handle_message(text: &str, session: &Session, dialect: Dialect) -> Reply {
             let error = "A stream does not run programs: create a session with POST /sessions";
             refuse(ErrorCode::NotSupportedHere, error)
         }
-        Ok(ClientMessage::Deliver { item: ProgramInput::Input { .. }, .. }) if dialect == Dialect::V01 => {
+        Ok(ClientMessage::Deliver { item: ClientDelivery::Input { .. }, .. }) if dialect == Dialect::V01 => {
             refuse(ErrorCode::UnknownMessageType, "Unknown message type: input")
         }
-        Ok(ClientMessage::Deliver { item: ProgramInput::Signal(_), .. }) if dialect == Dialect::V01 => {
+        Ok(ClientMessage::Deliver { item: ClientDelivery::Signal(_), .. }) if dialect == Dialect::V01 => {
             refuse(ErrorCode::UnknownMessageType, "Unknown message type: signal")
         }
         Ok(ClientMessage::Deliver { id, item }) => {
@@ -172,11 +172,11 @@ fn handle_message(text: &str, session: &Session, dialect: Dialect) -> Reply {
 }
 
 /// A client's input in the form that the supervisor gets.
-fn delivery(item: ProgramInput) -> Delivery {
+fn delivery(item: ClientDelivery) -> Delivery {
     match item {
-        ProgramInput::Input { data, eof } => Delivery::Input { data, eof },
-        ProgramInput::Signal(signal) => Delivery::Signal { signal },
-        ProgramInput::Event { event, data } => {
+        ClientDelivery::Input { data, eof } => Delivery::Input { data, eof },
+        ClientDelivery::Signal(signal) => Delivery::Signal { signal },
+        ClientDelivery::Event { event, data } => {
             Delivery::Event { line: json!({"msgtype": "event", "event": event, "data": data}).to_string() }
         }
     }

@@ -14,7 +14,7 @@ use livecode_protocol::stream::{MAX_CLIENT_MESSAGE_BYTES, ServerMessage, WELCOME
 use tokio::sync::mpsc;
 
 use super::{
-    activity::ConnectionActivity,
+    activity::ConnectionState,
     frame::{CloseReason, Disconnected, OutgoingFrame},
     incoming::{ReceivedFrame, classify, receive_loop},
     outgoing::{MAX_UNANSWERED_PINGS, send_loop},
@@ -29,8 +29,8 @@ use crate::{
     sessions::{Follower, Session},
 };
 
-/// The largest frame that is received at all. A message that is too large, but not larger than
-/// this, is answered with a proper close frame (1009); a larger frame breaks the connection.
+/// The largest frame that is received as a whole, in bytes. A message that is too large is
+/// answered with a close frame (1009), a frame larger than this already after its header.
 pub(crate) const MAX_FRAME_BYTES: usize = 4 * MAX_CLIENT_MESSAGE_BYTES;
 /// How many answers may wait to be sent. While there are so many, nothing is read from the client.
 const OUTGOING_QUEUE_FRAMES: usize = 64;
@@ -41,7 +41,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 const CLOSE_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A websocket connection, split into its two directions.
-pub(crate) struct Socket {
+pub(crate) struct WebsocketConnection {
     sink: SplitSink<WebSocket, Message>,
     stream: SplitStream<WebSocket>,
     ping_interval: Duration,
@@ -50,7 +50,12 @@ pub(crate) struct Socket {
 
 /// Serves a stream of v0.2: `welcome`, then the entries after number `after`, each with its number
 /// if `after` is given.
-pub(crate) async fn serve_stream(mut socket: Socket, app: App, session: Arc<Session>, after: Option<u64>) {
+pub(crate) async fn serve_stream(
+    mut socket: WebsocketConnection,
+    app: App,
+    session: Arc<Session>,
+    after: Option<u64>,
+) {
     let dialect = Dialect::V02 { with_seq: after.is_some() };
     let follower = app.registry.follow(&session, after.unwrap_or(0));
     if socket.send(message_json(&ServerMessage::Welcome { message: WELCOME })).await.is_ok() {
@@ -58,7 +63,7 @@ pub(crate) async fn serve_stream(mut socket: Socket, app: App, session: Arc<Sess
     }
 }
 
-impl Socket {
+impl WebsocketConnection {
     pub fn new(websocket: WebSocket, app: &App, caller: &Caller) -> Self {
         let (sink, stream) = websocket.split();
         let ping_interval = Duration::from_millis(app.config.ping_interval_ms);
@@ -106,7 +111,7 @@ impl Socket {
     /// Sends a session's messages and delivers what the client sends, until the session ends, the
     /// client disconnects, or the server stops. Then closes the connection.
     pub async fn follow(mut self, app: &App, session: &Session, follower: Follower, dialect: Dialect) {
-        let activity = ConnectionActivity::new();
+        let activity = ConnectionState::new();
         let (sender, frames) = mpsc::channel(OUTGOING_QUEUE_FRAMES);
         let rate_limit = &mut self.rate_limit;
         let reason = tokio::select! {

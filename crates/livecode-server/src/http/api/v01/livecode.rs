@@ -20,7 +20,7 @@ use crate::http::{
     problem::ApiError,
     websocket::{
         frame::{CloseReason, Disconnected},
-        socket::{MAX_FRAME_BYTES, Socket},
+        socket::{MAX_FRAME_BYTES, WebsocketConnection},
     },
 };
 
@@ -43,14 +43,18 @@ pub(crate) async fn livecode(
     let max_bytes = usize::try_from(app.config.body_max_bytes).unwrap_or(usize::MAX).max(MAX_FRAME_BYTES);
     let upgrade = upgrade.max_message_size(max_bytes).max_frame_size(max_bytes);
     Ok(upgrade.on_upgrade(move |websocket| async move {
-        let socket = Socket::new(websocket, &app, &caller);
+        let socket = WebsocketConnection::new(websocket, &app, &caller);
         // An error only says that the client has disconnected.
         let _ = serve_connection(socket, app, caller).await;
     }))
 }
 
 /// Answers messages until the client sends a program, runs the program, and closes the connection.
-async fn serve_connection(mut socket: Socket, app: App, caller: Caller) -> Result<(), Disconnected> {
+async fn serve_connection(
+    mut socket: WebsocketConnection,
+    app: App,
+    caller: Caller,
+) -> Result<(), Disconnected> {
     socket.send(message_json(&ServerMessage::Welcome { message: WELCOME })).await?;
     let ephemeral = loop {
         let text = tokio::select! {
