@@ -20,7 +20,7 @@ use crate::{
 /// | version | change |
 /// | --- | --- |
 /// | 1 | the first version |
-/// | 2 | [`SupervisorNotice::Progress`] has `active_us`; the server checks the version in `Hello` |
+/// | 2 | [`SupervisorNotice::Progress`] has `active_us`; the server checks the `Hello` version |
 pub const VERSION: u32 = 2;
 /// The oldest protocol version that this build supports.
 pub const OLDEST_VERSION: u32 = 1;

@@ -43,7 +43,7 @@
 //! | `clone` | clones a process into a new sandbox |
 //! | `zygote` | the process that is cloned into each sandbox |
 //! | `handle` | the supervisor's handle to a sandbox |
-//! | `trial`, `working_set` | trial runs, and the pages that a small program touches |
+//! | `trial` | trial runs of small programs |
 //! | `doctor` | the check of a machine |
 
 mod cgroup;
@@ -57,7 +57,6 @@ mod kernel;
 mod rootfs;
 mod setup_error;
 mod trial;
-mod working_set;
 pub mod zygote;
 
 pub use handle::{
