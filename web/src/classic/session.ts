@@ -107,7 +107,7 @@ export class LiveCodeSession {
   constructor(options: ClassicOptions, isResuming = false) {
     this.options = options;
     this.onMessage = options.onMessage ?? null;
-    const place = {
+    const serverOptions = {
       server: serverOf(options),
       ...(options.resume ? { key: options.resume } : {}),
     };
@@ -117,8 +117,8 @@ export class LiveCodeSession {
       onError: (error: LiveCodeError) => this.#handleError(error),
     };
     this.#session = isResuming
-      ? pickUp({ ...place, key: options.resume ?? "" }, hooks)
-      : run({ ...asProgram(options), ...place }, hooks);
+      ? pickUp({ ...serverOptions, key: options.resume ?? "" }, hooks)
+      : run({ ...asProgram(options), ...serverOptions }, hooks);
     if (this.#session && !options.resume) endWithPage(this.#session);
   }
 
@@ -164,7 +164,8 @@ export class LiveCodeSession {
         : msgtype === "input"
           ? session.input(String(message.data ?? ""), { eof: message.eof === true })
           : session.signal(message.signal as "kill");
-    // A refusal is reported as an `error` message, so the rejection is ignored.
+    // A refusal by the server is reported as an `error` message. If the client itself rejects the
+    // message, e.g. because the session has ended, the page gets nothing.
     sent.catch(() => {});
   }
 

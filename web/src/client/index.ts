@@ -25,7 +25,10 @@ export { Session } from "./session.js";
 export type { Hooks, State } from "./session.js";
 export type { Environment } from "./environment.js";
 
-/** The server to use, and the identity of the caller. */
+/**
+ * The server's address and the options of the requests to it. Each function takes them together
+ * with its own options.
+ */
 export interface Place {
   /** The server's address, e.g. `https://live.example`. */
   server: string;
@@ -43,14 +46,15 @@ export interface Place {
 /** The key of the tab's store for a session that is remembered under `key`. */
 const storageKey = (key: string) => `livecode-session:${key}`;
 
-function resolvePlace({ server, token, environment = browser() }: Place) {
+/** The server and the environment that these options describe. */
+function createServer({ server, token, environment = browser() }: Place) {
   return { environment, server: new Server(server, environment, token) };
 }
 
 /** Creates a session, which runs the program. */
 export function run(options: Place & Program, hooks: Hooks = {}): Session {
   const { server: _server, token: _token, key, environment: _environment, ...program } = options;
-  const { environment, server } = resolvePlace(options);
+  const { environment, server } = createServer(options);
   if (key) environment.tab.removeItem(storageKey(key));
   const remember = ({ links }: SessionDocument) => {
     if (!key) return;
@@ -65,9 +69,9 @@ export function attach(
   options: Place & { id: string; after?: number },
   hooks: Hooks = {},
 ): Session {
-  const { environment, server } = resolvePlace(options);
-  const origin = { url: server.sessionUrl(options.id), after: options.after ?? 0 };
-  return new Session(server, origin, hooks, environment);
+  const { environment, server } = createServer(options);
+  const source = { url: server.sessionUrl(options.id), after: options.after ?? 0 };
+  return new Session(server, source, hooks, environment);
 }
 
 /**
@@ -75,7 +79,7 @@ export function attach(
  * Returns null if there is none.
  */
 export function pickUp(options: Place & { key: string }, hooks: Hooks = {}): Session | null {
-  const { environment, server } = resolvePlace(options);
+  const { environment, server } = createServer(options);
   const text = environment.tab.getItem(storageKey(options.key));
   if (!text) return null;
   const remembered = JSON.parse(text) as { server: string; self: string };

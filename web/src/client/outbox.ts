@@ -8,24 +8,24 @@ import { LiveCodeError, MAX_MESSAGE_BYTES } from "./messages.js";
 /** Messages that may wait for their acknowledgement at once. The others stay unsent meanwhile. */
 const MAX_IN_FLIGHT = 32;
 /**
- * Messages that the queue holds. A further message is rejected, so that a page that sends without
+ * Messages that the outbox holds. A further message is rejected, so that a page that sends without
  * end during a lost connection gets an error.
  */
-const MAX_PENDING = 10_000;
+const MAX_MESSAGES = 10_000;
 
-/** How a message relates to the other messages of the queue. */
-export interface DeliveryOptions {
+/** How a message relates to the other messages of the outbox. */
+export interface OutboxOptions {
   /**
    * Messages with the same ordering key are in flight one at a time. So none of them overtakes
    * another one that the server refused because a queue was full.
    */
   orderingKey?: string;
-  /** The message replaces the last message of the queue if that is unsent and has the same key. */
+  /** The message replaces the last message of the outbox if that is unsent and has the same key. */
   coalescingKey?: string;
 }
 
 /** A message that the server has not acknowledged. */
-interface PendingDelivery extends DeliveryOptions {
+interface OutboxMessage extends OutboxOptions {
   id: string;
   text: string;
   isSent: boolean;
@@ -34,38 +34,41 @@ interface PendingDelivery extends DeliveryOptions {
 }
 
 export class Outbox {
-  #pending: PendingDelivery[] = [];
+  /** In the order in which they were added. */
+  #messages: OutboxMessage[] = [];
   #lastNumber = 0;
 
   /** `clientId` makes the ids of this page's messages unique among all pages of the session. */
   constructor(private readonly clientId: string) {}
 
-  /** The number of messages that the server has not acknowledged. */
+  /** The number of messages that the server has not acknowledged, whether they were sent or not. */
   get size(): number {
-    return this.#pending.length;
+    return this.#messages.length;
   }
 
   /**
-   * Appends a message. The promise resolves once the server acknowledges the message, and rejects
-   * if the server refuses it or if it is too large or the queue is full.
+   * Appends a message. The promise resolves once the server acknowledges the message. It also
+   * resolves when a later message with the same coalescing key replaces the message, which is then
+   * not sent any more. It rejects if the server refuses the message, if the message is too large
+   * or the outbox is full, or if the session ends first.
    */
-  add(message: object, options: DeliveryOptions = {}): Promise<void> {
+  add(message: object, options: OutboxOptions = {}): Promise<void> {
     return new Promise((resolve, reject) => {
       const id = `${this.clientId}-${++this.#lastNumber}`;
       const text = JSON.stringify({ ...message, id });
       if (new TextEncoder().encode(text).length > MAX_MESSAGE_BYTES) {
         return reject(new LiveCodeError(`a message has at most ${MAX_MESSAGE_BYTES} bytes`));
       }
-      const last = this.#pending.at(-1);
+      const last = this.#messages.at(-1);
       const { coalescingKey } = options;
       if (coalescingKey && last && !last.isSent && last.coalescingKey === coalescingKey) {
-        this.#pending.pop();
+        this.#messages.pop();
         last.resolve();
       }
-      if (this.#pending.length >= MAX_PENDING) {
-        return reject(new LiveCodeError(`${MAX_PENDING} messages wait for the server already`));
+      if (this.#messages.length >= MAX_MESSAGES) {
+        return reject(new LiveCodeError(`${MAX_MESSAGES} messages wait for the server already`));
       }
-      this.#pending.push({ id, text, ...options, isSent: false, resolve, reject });
+      this.#messages.push({ id, text, ...options, isSent: false, resolve, reject });
     });
   }
 
@@ -73,23 +76,24 @@ export class Outbox {
   takeSendable(): string[] {
     const texts: string[] = [];
     const busyKeys = new Set<string>();
-    for (const delivery of this.#pending.slice(0, MAX_IN_FLIGHT)) {
-      const { orderingKey } = delivery;
+    for (const message of this.#messages.slice(0, MAX_IN_FLIGHT)) {
+      const { orderingKey } = message;
       if (orderingKey && busyKeys.has(orderingKey)) continue;
       if (orderingKey) busyKeys.add(orderingKey);
-      if (delivery.isSent) continue;
-      delivery.isSent = true;
-      texts.push(delivery.text);
+      if (message.isSent) continue;
+      message.isSent = true;
+      texts.push(message.text);
     }
     return texts;
   }
 
   /**
    * Marks every message as unsent after a lost connection, so that the next connection sends it
-   * again. The server delivers an id once, however often it is sent.
+   * again. The supervisor passes on only the first message with an id (it remembers the last 4,096
+   * ids), so a message that had arrived does not reach the program twice.
    */
   markAllUnsent(): void {
-    for (const delivery of this.#pending) delivery.isSent = false;
+    for (const message of this.#messages) message.isSent = false;
   }
 
   /** Removes a message that the server has acknowledged. */
@@ -103,23 +107,23 @@ export class Outbox {
   }
 
   /**
-   * Marks a message as unsent, because the server cannot accept it now. Returns false if the queue
-   * has no message with this id.
+   * Marks a message as unsent, because the server cannot accept it now. Returns false if the
+   * outbox has no message with this id.
    */
   markUnsent(id: unknown): boolean {
-    const delivery = this.#pending.find((delivery) => delivery.id === id);
-    if (delivery) delivery.isSent = false;
-    return delivery !== undefined;
+    const message = this.#messages.find((message) => message.id === id);
+    if (message) message.isSent = false;
+    return message !== undefined;
   }
 
   /** Rejects every message, because nothing more will be sent. */
   rejectAll(error: LiveCodeError): void {
-    for (const delivery of this.#pending.splice(0)) delivery.reject(error);
+    for (const message of this.#messages.splice(0)) message.reject(error);
   }
 
-  #remove(id: unknown): PendingDelivery | undefined {
-    const index = this.#pending.findIndex((delivery) => delivery.id === id);
-    return index < 0 ? undefined : this.#pending.splice(index, 1)[0];
+  #remove(id: unknown): OutboxMessage | undefined {
+    const index = this.#messages.findIndex((message) => message.id === id);
+    return index < 0 ? undefined : this.#messages.splice(index, 1)[0];
   }
 }
 

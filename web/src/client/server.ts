@@ -9,8 +9,9 @@ import { LiveCodeError, type Program, type SessionDocument } from "./messages.js
  */
 const REQUEST_TIMEOUT_MS = 60_000;
 
-/** The result of a request to create or find a session. */
-export type Located =
+/** The result of a request that creates a session or requests its document. */
+export type SessionResult =
+  /** The session exists, because it was created now or earlier. */
   | { kind: "found"; document: SessionDocument }
   /** The server has no sessions: it only speaks v0.1. */
   | { kind: "v0.1" }
@@ -52,8 +53,8 @@ export class Server {
   }
 
   /** Creates a session. Requests with the same idempotency key create one session. */
-  create(program: Program, idempotencyKey: string): Promise<Located> {
-    return this.#locate(`${this.base}/sessions`, {
+  create(program: Program, idempotencyKey: string): Promise<SessionResult> {
+    return this.#requestSession(`${this.base}/sessions`, {
       method: "POST",
       headers: { "Content-Type": "application/json", "Idempotency-Key": idempotencyKey },
       body: JSON.stringify(program),
@@ -61,8 +62,8 @@ export class Server {
   }
 
   /** Requests the document of the session at `url`. */
-  find(url: string): Promise<Located> {
-    return this.#locate(url, { method: "GET", headers: {} });
+  find(url: string): Promise<SessionResult> {
+    return this.#requestSession(url, { method: "GET", headers: {} });
   }
 
   /** The caller's sessions, or null if the server does not return them. */
@@ -107,7 +108,8 @@ export class Server {
     return this.environment.fetch(url, { ...init, headers, signal });
   }
 
-  async #locate(url: string, init: HttpRequest): Promise<Located> {
+  /** Sends a request whose response is a session's document. */
+  async #requestSession(url: string, init: HttpRequest): Promise<SessionResult> {
     let response: HttpResponse;
     let body: Record<string, unknown> = {};
     try {

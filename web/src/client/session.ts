@@ -2,20 +2,23 @@
  * One session, followed from its first message to its last, over as many connections as needed.
  *
  * ```text
- *   ┌───────── pause (backoff; skipped when the page wakes) ◀───────────┐
- *   ▼                                                                   │
- * locate: POST /sessions, later GET ──▶ connect: the stream, ?after=N ──┴ connection lost
- *                                         │ live
- *                                         ▼
- *                                       exitstatus: ended
+ *   ┌────────── pause (backoff; skipped when the page wakes) ◀─────────┐
+ *   ▼                                                                  │ connection lost
+ * create or find the session ──▶ connect to the stream, ?after=N ──────┘
+ *   POST /sessions, later GET      │ live
+ *                                  ▼
+ *                                `exitstatus`: ended
  * ```
+ *
+ * If the server is busy or unreachable, the request is repeated after such a pause, too. After the
+ * loss of a connection that was established, the request is skipped.
  */
 
 import { Backoff } from "./backoff.js";
 import type { Environment, Socket } from "./environment.js";
 import { LiveCodeError, type Message, type Program, type SessionDocument } from "./messages.js";
-import { type DeliveryOptions, Outbox, splitText } from "./outbox.js";
-import { type Located, Server } from "./server.js";
+import { Outbox, type OutboxOptions, splitText } from "./outbox.js";
+import { Server, type SessionResult } from "./server.js";
 
 /** The state of a session, as a page sees it. */
 export type State = "connecting" | "live" | "reconnecting" | "ended";
@@ -32,14 +35,15 @@ export interface Hooks {
    */
   onGap?: (from: number, to: number) => void;
   /**
-   * Called when the server refuses something. If the session cannot be followed any further, its
-   * state is `ended` afterwards.
+   * Called when the server refuses something, or when the session cannot be followed any further;
+   * its state is `ended` after the latter. A message that the client itself rejects, e.g. because
+   * too many messages wait, only rejects the promise that its call returned.
    */
   onError?: (error: LiveCodeError) => void;
 }
 
 /** The session to follow: a new one that runs a program, or an existing one. */
-export type Origin = { program: Program } | { url: string; after?: number };
+export type SessionSource = { program: Program } | { url: string; after?: number };
 
 /**
  * The silence of the server after which the client sends a ping, in milliseconds. It is below 60
@@ -55,7 +59,10 @@ const REPLY_TIMEOUT_MS = 10_000;
 const WAKE_REPLY_TIMEOUT_MS = 3_000;
 /** The time after `exitstatus` in which acknowledgements may still arrive, in milliseconds. */
 const DRAIN_TIMEOUT_MS = 3_000;
-/** The delay before messages that a full queue refused are sent again, in milliseconds. */
+/**
+ * Messages that a full queue refused are sent again on the same connection after this time at the
+ * latest, in milliseconds. An acknowledgement or a new message sends them again earlier.
+ */
 const QUEUE_FULL_RETRY_MS = 200;
 /** The number of successive `busy` results after which the session ends with an error. */
 const MAX_BUSY_RESULTS = 30;
@@ -83,8 +90,11 @@ export class Session {
   #receivedCount = 0;
   /** The number of successive `busy` results. */
   #busyCount = 0;
-  /** Cancels the session's only timer: of a pause, or of the liveness check of a connection. */
-  #cancelTimer = () => {};
+  /**
+   * Cancels the timer of the pause before a connection, or that of the check that a connection is
+   * alive. At most one of the two timers runs.
+   */
+  #cancelConnectionTimer = () => {};
   /** Ends the current pause at once. Undefined if there is no pause, or if it must not be cut. */
   #skipPause: (() => void) | undefined;
   #isRemoved = false;
@@ -103,13 +113,13 @@ export class Session {
 
   constructor(
     private readonly server: Server,
-    private readonly origin: Origin,
+    private readonly source: SessionSource,
     private readonly hooks: Hooks,
     private readonly environment: Environment,
     /** Called with the session's document when it is first known. */
-    private readonly onLocated: (document: SessionDocument) => void = () => {},
+    private readonly onFound: (document: SessionDocument) => void = () => {},
   ) {
-    this.#lastSeq = "after" in origin ? (origin.after ?? 0) : 0;
+    this.#lastSeq = "after" in source ? (source.after ?? 0) : 0;
     this.#idempotencyKey = environment.hex(16);
     this.#backoff = new Backoff(environment.random);
     this.#outbox = new Outbox(environment.hex(4));
@@ -121,7 +131,7 @@ export class Session {
     this.ended.catch(() => {});
     this.#stopListening = environment.onWake(() => this.#handleWake());
     // The first hook must not be called before the caller has the new object.
-    Promise.resolve().then(() => this.#locate());
+    Promise.resolve().then(() => this.#createOrFindAndConnect());
   }
 
   get state(): State {
@@ -138,37 +148,40 @@ export class Session {
     return this.#lastSeq;
   }
 
-  /** The number of sent messages that wait for the server. */
+  /**
+   * The number of messages that the server has not acknowledged, whether they were sent or not.
+   */
   get waiting(): number {
     return this.#outbox.size;
   }
 
   /**
-   * Sends text to standard input; with `eof`, standard input ends after it. The promise resolves
-   * once the program's supervisor has the text.
+   * Sends text to standard input; with `eof`, standard input ends after the text. The promise
+   * resolves once the program's supervisor has the whole text.
    */
   async input(text: string, options: { eof?: boolean } = {}): Promise<void> {
     const parts = [...splitText(text)];
-    const deliveries = parts.map((data, index) => {
+    const sent = parts.map((data, index) => {
       const isLast = index === parts.length - 1;
       const message = { msgtype: "input", data, ...(options.eof && isLast ? { eof: true } : {}) };
-      return this.#deliver(message, { orderingKey: "input" });
+      return this.#send(message, { orderingKey: "input" });
     });
-    await Promise.all(deliveries);
+    await Promise.all(sent);
   }
 
   /**
    * Sends an event to the program. With `coalesce` the event replaces the last unsent message if
-   * that is an event with the same name.
+   * that is an event with the same name, also sent with `coalesce`. The promise resolves once the
+   * program's supervisor has the event, or when another event replaces the event.
    */
   event(event: string, data: unknown = null, options: { coalesce?: boolean } = {}): Promise<void> {
     const message = { msgtype: "event", event, data };
-    return this.#deliver(message, options.coalesce ? { coalescingKey: event } : {});
+    return this.#send(message, options.coalesce ? { coalescingKey: event } : {});
   }
 
   /** Sends a signal to the program. */
   signal(signal: "interrupt" | "terminate" | "kill"): Promise<void> {
-    return this.#deliver({ msgtype: "signal", signal });
+    return this.#send({ msgtype: "signal", signal });
   }
 
   /** Kills the program. The session's `exitstatus` follows. */
@@ -190,7 +203,11 @@ export class Session {
     this.close();
   }
 
-  #deliver(message: Message, options: DeliveryOptions = {}): Promise<void> {
+  /**
+   * Adds a message to the outbox, and sends the messages that may be sent now. A server of v0.1
+   * gets the message without the outbox.
+   */
+  #send(message: Message, options: OutboxOptions = {}): Promise<void> {
     if (this.#state === "ended") return Promise.reject(new LiveCodeError("the session has ended"));
     if (this.#isV01Server) {
       // v0.1 accepts events only, and does not acknowledge them.
@@ -232,38 +249,41 @@ export class Session {
     }
   }
 
-  /** Creates or finds the session, and connects to its stream. */
-  async #locate(): Promise<void> {
+  /**
+   * Creates the session or requests its document, and connects to its stream. If the server is
+   * busy or unreachable, this is repeated after a pause.
+   */
+  async #createOrFindAndConnect(): Promise<void> {
     if (this.#state === "ended") return;
-    const { origin, server } = this;
-    let located: Located;
-    if (this.#document) located = await server.find(this.#document.links.self);
-    else if ("url" in origin) located = await server.find(origin.url);
+    const { source, server } = this;
+    let result: SessionResult;
+    if (this.#document) result = await server.find(this.#document.links.self);
+    else if ("url" in source) result = await server.find(source.url);
     else {
-      located = await server.create(origin.program, this.#idempotencyKey);
-      if (located.kind === "unreachable") located = await this.#probeV01Server(origin.program);
+      result = await server.create(source.program, this.#idempotencyKey);
+      if (result.kind === "unreachable") result = await this.#probeV01Server(source.program);
     }
-    if (this.#isRemoved && located.kind === "found") {
-      server.remove(located.document.links.self).catch(() => {});
+    if (this.#isRemoved && result.kind === "found") {
+      server.remove(result.document.links.self).catch(() => {});
     }
     // The page may have closed the session during the request.
     if ((this.#state as State) === "ended") return;
-    switch (located.kind) {
+    switch (result.kind) {
       case "found": {
         const isFirst = !this.#document;
-        this.#document = located.document;
+        this.#document = result.document;
         this.#busyCount = 0;
-        if (isFirst) this.#callHook(() => this.onLocated(located.document));
-        return this.#connect(server.streamUrl(located.document, this.#lastSeq));
+        if (isFirst) this.#callHook(() => this.onFound(result.document));
+        return this.#connect(server.streamUrl(result.document, this.#lastSeq));
       }
       case "v0.1":
         this.#isV01Server = true;
         return this.#connect(server.v01SocketUrl);
       case "refused":
-        return this.#endWithError(located.error);
+        return this.#endWithError(result.error);
       case "busy":
-        if (++this.#busyCount > MAX_BUSY_RESULTS) return this.#endWithError(located.error);
-        return this.#retryLater(located.retryAfterMs);
+        if (++this.#busyCount > MAX_BUSY_RESULTS) return this.#endWithError(result.error);
+        return this.#retryLater(result.retryAfterMs);
       case "unreachable":
         return this.#retryLater();
     }
@@ -274,7 +294,7 @@ export class Session {
    * pages of other origins request `/sessions`, and the browser reports that like a lost
    * connection. If v0.1's websocket responds, the request is repeated once to be sure.
    */
-  #probeV01Server(program: Program): Promise<Located> {
+  #probeV01Server(program: Program): Promise<SessionResult> {
     return new Promise((resolve) => {
       let socket: Socket;
       try {
@@ -282,16 +302,16 @@ export class Session {
       } catch {
         return resolve({ kind: "unreachable" });
       }
-      const cancelTimer = this.environment.later(REPLY_TIMEOUT_MS, () => socket.close());
+      const cancelTimeout = this.environment.later(REPLY_TIMEOUT_MS, () => socket.close());
       socket.onmessage = async () => {
         socket.onclose = socket.onmessage = null;
-        cancelTimer();
-        const located = await this.server.create(program, this.#idempotencyKey);
+        cancelTimeout();
+        const result = await this.server.create(program, this.#idempotencyKey);
         socket.close();
-        resolve(located.kind === "unreachable" ? { kind: "v0.1" } : located);
+        resolve(result.kind === "unreachable" ? { kind: "v0.1" } : result);
       };
       socket.onclose = () => {
-        cancelTimer();
+        cancelTimeout();
         resolve({ kind: "unreachable" });
       };
     });
@@ -326,13 +346,13 @@ export class Session {
   }
 
   /**
-   * Replaces the timer by one of `ms` milliseconds. Then, calls `onSilence` if no message has
-   * arrived meanwhile, and otherwise watches for the next silence.
+   * Replaces the connection's timer by one of `ms` milliseconds. When it fires, calls `onSilence`
+   * if no message has arrived meanwhile, and otherwise watches for the next silence.
    */
   #checkReceived(ms: number, onSilence: () => void): void {
     const countBefore = this.#receivedCount;
-    this.#cancelTimer();
-    this.#cancelTimer = this.environment.later(ms, () => {
+    this.#cancelConnectionTimer();
+    this.#cancelConnectionTimer = this.environment.later(ms, () => {
       if (this.#receivedCount === countBefore) onSilence();
       else this.#watchForSilence();
     });
@@ -356,7 +376,7 @@ export class Session {
   #handleMessage(message: Message): void {
     switch (message.msgtype) {
       case "welcome":
-        if (this.#isV01Server) this.#sendExec((this.origin as { program: Program }).program);
+        if (this.#isV01Server) this.#sendExec((this.source as { program: Program }).program);
         this.#setState("live");
         this.#watchForSilence();
         return this.#flush();
@@ -433,15 +453,16 @@ export class Session {
    * is not skipped when the page wakes.
    */
   #retryLater(minDelayMs = 0, document?: SessionDocument): void {
-    this.#cancelTimer();
+    this.#cancelConnectionTimer();
     const retry = () => {
-      this.#cancelTimer();
+      this.#cancelConnectionTimer();
       this.#skipPause = undefined;
       if (document) this.#connect(this.server.streamUrl(document, this.#lastSeq));
-      else void this.#locate();
+      else void this.#createOrFindAndConnect();
     };
     this.#skipPause = minDelayMs ? undefined : retry;
-    this.#cancelTimer = this.environment.later(minDelayMs + this.#backoff.nextDelayMs(), retry);
+    const delayMs = minDelayMs + this.#backoff.nextDelayMs();
+    this.#cancelConnectionTimer = this.environment.later(delayMs, retry);
   }
 
   /** The page or the network is back: retries at once, or checks the connection. */
@@ -451,12 +472,13 @@ export class Session {
   }
 
   /**
-   * Stops all timers and listeners and closes the connection. After an `exitstatus`, the
-   * connection first drains: it stays open for a short time for the acknowledgements that are
-   * still due.
+   * Cancels the connection's timer, stops listening for wake-ups and closes the connection. After
+   * an `exitstatus`, the connection first drains: it stays open for at most `DRAIN_TIMEOUT_MS` for
+   * the acknowledgements that are still due. The timer of a message that a full queue refused may
+   * still fire; it sends nothing, because the session is no longer live.
    */
   #release(isExit = false): void {
-    this.#cancelTimer();
+    this.#cancelConnectionTimer();
     this.#skipPause = undefined;
     this.#stopListening();
     const socket = this.#socket;

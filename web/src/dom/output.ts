@@ -29,7 +29,10 @@ function costOf(text: string): number {
   return cost;
 }
 
-/** Creates the node that shows a text. The page's style can tell standard error apart. */
+/**
+ * Creates the node that shows a text. If `file` is `stderr`, the node has the class `stderr`, so
+ * that the page's style can tell standard error apart.
+ */
 export function renderPlain(text: string, file: string): Node {
   if (file !== "stderr") return document.createTextNode(text);
   const span = document.createElement("span");
@@ -62,7 +65,10 @@ export class Output {
     private readonly onShown: () => void = () => {},
   ) {}
 
-  /** Adds text that was printed on `file`. It is shown with the browser's next frame. */
+  /**
+   * Adds text, which is shown with the browser's next frame. `file` is `stdout`, `stderr`, or
+   * `typed` for the user's input.
+   */
   write(text: string, file: string): void {
     for (let from = 0, to = 0; from < text.length; from = to) {
       to = from + MAX_CHUNK_LENGTH;

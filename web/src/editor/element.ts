@@ -133,7 +133,7 @@ export class LiveCode extends HTMLElement {
 
   /** Shows an existing session. With `watch`, nothing is sent to the session. */
   follow(id: string, { watch = false } = {}): void {
-    this.#follow((hooks) => attach({ ...this.#place(), id }, hooks), { isWatching: watch });
+    this.#follow((hooks) => attach({ ...this.#serverOptions(), id }, hooks), { isWatching: watch });
   }
 
   /** Runs the code as it is now. A program that is still running is ended. */
@@ -150,7 +150,7 @@ export class LiveCode extends HTMLElement {
       ...(files.length ? { files } : {}),
       ...(timeout ? { timeout } : {}),
     };
-    this.#follow((hooks) => run({ ...this.#place(), ...program }, hooks), { isNew: true });
+    this.#follow((hooks) => run({ ...this.#serverOptions(), ...program }, hooks), { isNew: true });
     this.#scrollIntoView();
   }
 
@@ -176,7 +176,8 @@ export class LiveCode extends HTMLElement {
     return this.hasAttribute("resume") || this.hasAttribute("keep");
   }
 
-  #place() {
+  /** The server's address, and the name under which the tab remembers the session. */
+  #serverOptions() {
     const key = this.getAttribute("resume");
     const server = this.getAttribute("server") ?? SCRIPT_SERVER;
     return { server, ...(key ? { key } : {}) };
@@ -223,7 +224,7 @@ export class LiveCode extends HTMLElement {
     });
     this.#createTabs();
     const key = this.getAttribute("resume");
-    if (key) this.#follow((hooks) => pickUp({ ...this.#place(), key }, hooks));
+    if (key) this.#follow((hooks) => pickUp({ ...this.#serverOptions(), key }, hooks));
   }
 
   /** Reads the files: children with `data-filename`, or else the text of the element. */
@@ -435,7 +436,8 @@ export class LiveCode extends HTMLElement {
     const session = this.#session;
     if (!session || session.state === "ended") return;
     this.#output.write(text, "typed");
-    // The hook `onError` shows a refusal.
+    // The hook `onError` shows a refusal by the server. If the client itself rejects the input,
+    // e.g. because the session has ended, nothing more is shown.
     session.input(text, { eof }).catch(() => {});
   }
 

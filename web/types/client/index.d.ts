@@ -21,7 +21,10 @@ export type { Message, Program, SessionDocument, SourceFile } from "./messages.j
 export { Session } from "./session.js";
 export type { Hooks, State } from "./session.js";
 export type { Environment } from "./environment.js";
-/** The server to use, and the identity of the caller. */
+/**
+ * The server's address and the options of the requests to it. Each function takes them together
+ * with its own options.
+ */
 export interface Place {
     /** The server's address, e.g. `https://live.example`. */
     server: string;

@@ -30,16 +30,23 @@ export interface Program {
     timeout?: number;
     limits?: {
         cpu_ms?: number;
+        /** Share of the machine's processors, in thousandths of one processor. */
+        cpu_millicores?: number;
         memory_bytes?: number;
         processes?: number;
         output_bytes?: number;
         disk_bytes?: number;
     };
 }
-/** One message of a session: one that the program sent, or `write`, `exitstatus` or `gap`. */
+/**
+ * A JSON message on a session's stream, from the server or to the server. The hook `onMessage`
+ * gets the session's entries (among them `write`, `exitstatus` and the program's own messages) and
+ * `gap`. It does not get `welcome`, `ack`, `error`, `pong` and `goodbye`, which concern only the
+ * connection.
+ */
 export interface Message {
     msgtype: string;
-    /** Number of the message's entry in the journal, from 1. */
+    /** Number of the entry in the journal, from 1, if the message is an entry. */
     seq?: number;
     [field: string]: unknown;
 }

@@ -1,8 +1,10 @@
 /** The HTTP requests to one server, and the addresses of its resources. */
 import type { Environment } from "./environment.js";
 import { LiveCodeError, type Program, type SessionDocument } from "./messages.js";
-/** The result of a request to create or find a session. */
-export type Located = {
+/** The result of a request that creates a session or requests its document. */
+export type SessionResult = 
+/** The session exists, because it was created now or earlier. */
+{
     kind: "found";
     document: SessionDocument;
 }
@@ -33,9 +35,9 @@ export declare class Server {
     /** `token` identifies the caller; without it the stored token for this server is used. */
     constructor(address: string, environment: Environment, token?: string);
     /** Creates a session. Requests with the same idempotency key create one session. */
-    create(program: Program, idempotencyKey: string): Promise<Located>;
+    create(program: Program, idempotencyKey: string): Promise<SessionResult>;
     /** Requests the document of the session at `url`. */
-    find(url: string): Promise<Located>;
+    find(url: string): Promise<SessionResult>;
     /** The caller's sessions, or null if the server does not return them. */
     list(): Promise<SessionDocument[] | null>;
     /** Deletes the session at `url`, which ends its program. The request outlives the page. */

@@ -2,13 +2,16 @@
  * One session, followed from its first message to its last, over as many connections as needed.
  *
  * ```text
- *   ┌───────── pause (backoff; skipped when the page wakes) ◀───────────┐
- *   ▼                                                                   │
- * locate: POST /sessions, later GET ──▶ connect: the stream, ?after=N ──┴ connection lost
- *                                         │ live
- *                                         ▼
- *                                       exitstatus: ended
+ *   ┌────────── pause (backoff; skipped when the page wakes) ◀─────────┐
+ *   ▼                                                                  │ connection lost
+ * create or find the session ──▶ connect to the stream, ?after=N ──────┘
+ *   POST /sessions, later GET      │ live
+ *                                  ▼
+ *                                `exitstatus`: ended
  * ```
+ *
+ * If the server is busy or unreachable, the request is repeated after such a pause, too. After the
+ * loss of a connection that was established, the request is skipped.
  */
 import type { Environment } from "./environment.js";
 import { LiveCodeError, type Message, type Program, type SessionDocument } from "./messages.js";
@@ -27,13 +30,14 @@ export interface Hooks {
      */
     onGap?: (from: number, to: number) => void;
     /**
-     * Called when the server refuses something. If the session cannot be followed any further, its
-     * state is `ended` afterwards.
+     * Called when the server refuses something, or when the session cannot be followed any further;
+     * its state is `ended` after the latter. A message that the client itself rejects, e.g. because
+     * too many messages wait, only rejects the promise that its call returned.
      */
     onError?: (error: LiveCodeError) => void;
 }
 /** The session to follow: a new one that runs a program, or an existing one. */
-export type Origin = {
+export type SessionSource = {
     program: Program;
 } | {
     url: string;
@@ -42,33 +46,36 @@ export type Origin = {
 export declare class Session {
     #private;
     private readonly server;
-    private readonly origin;
+    private readonly source;
     private readonly hooks;
     private readonly environment;
     /** Called with the session's document when it is first known. */
-    private readonly onLocated;
+    private readonly onFound;
     /** The `exitstatus` message. Rejects if the session cannot be followed to its end. */
     readonly ended: Promise<Message>;
-    constructor(server: Server, origin: Origin, hooks: Hooks, environment: Environment, 
+    constructor(server: Server, source: SessionSource, hooks: Hooks, environment: Environment, 
     /** Called with the session's document when it is first known. */
-    onLocated?: (document: SessionDocument) => void);
+    onFound?: (document: SessionDocument) => void);
     get state(): State;
     /** The session's id, once the server has sent it. */
     get id(): string | undefined;
     /** Number of the last entry that was received. */
     get seq(): number;
-    /** The number of sent messages that wait for the server. */
+    /**
+     * The number of messages that the server has not acknowledged, whether they were sent or not.
+     */
     get waiting(): number;
     /**
-     * Sends text to standard input; with `eof`, standard input ends after it. The promise resolves
-     * once the program's supervisor has the text.
+     * Sends text to standard input; with `eof`, standard input ends after the text. The promise
+     * resolves once the program's supervisor has the whole text.
      */
     input(text: string, options?: {
         eof?: boolean;
     }): Promise<void>;
     /**
      * Sends an event to the program. With `coalesce` the event replaces the last unsent message if
-     * that is an event with the same name.
+     * that is an event with the same name, also sent with `coalesce`. The promise resolves once the
+     * program's supervisor has the event, or when another event replaces the event.
      */
     event(event: string, data?: unknown, options?: {
         coalesce?: boolean;

@@ -2,7 +2,10 @@
  * Shows a program's output in an element: as text, never as markup, and only as much as the page
  * can hold while it stays responsive.
  */
-/** Creates the node that shows a text. The page's style can tell standard error apart. */
+/**
+ * Creates the node that shows a text. If `file` is `stderr`, the node has the class `stderr`, so
+ * that the page's style can tell standard error apart.
+ */
 export declare function renderPlain(text: string, file: string): Node;
 export declare class Output {
     #private;
@@ -13,7 +16,10 @@ export declare class Output {
     constructor(element: Element, render?: typeof renderPlain, 
     /** Called when something new is shown. */
     onShown?: () => void);
-    /** Adds text that was printed on `file`. It is shown with the browser's next frame. */
+    /**
+     * Adds text, which is shown with the browser's next frame. `file` is `stdout`, `stderr`, or
+     * `typed` for the user's input.
+     */
     write(text: string, file: string): void;
     /** Adds a picture in base64. Types that could execute something are ignored. */
     image(mimetype: unknown, data: unknown): void;

@@ -6,11 +6,11 @@ mod connection;
 mod escalation;
 mod input;
 mod output;
-mod pending_messages;
 mod resume;
 mod server_client;
 mod signals;
 mod status;
+mod unacknowledged;
 mod viewer;
 
 pub use server_client::ServerClient;

@@ -1,5 +1,7 @@
-//! Writes standard output and standard error in a separate thread, so that a slow reader delays
-//! the session's messages but neither Ctrl-C nor standard input.
+//! Writes standard output and standard error in a separate thread, so that a slow reader of the
+//! output does not delay the handling of Ctrl-C. The session's messages and standard input are
+//! delayed: while the queue of chunks is full, nothing is read from the server, so
+//! acknowledgements are not received, and at most one more message of standard input is sent.
 
 use std::{
     fs::File,

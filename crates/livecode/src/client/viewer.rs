@@ -1,10 +1,14 @@
-//! Follows one session and reconnects when the connection is lost. Each piece of output is printed
-//! once, and each piece of input is delivered once.
+//! Follows one session and reconnects when the connection is lost. Messages may be sent again
+//! then, but no output is printed twice and no input reaches the program twice.
 //!
 //! ```text
-//!   server ──messages──▶ ┌──────────────┐ ──chunks (bounded)──▶ output thread ──▶ stdout, stderr
-//!   server ◀──until ──── │ StreamViewer │ ◀──messages (bounded)── input thread ◀── stdin
-//!     acknowledged       └──────────────┘ ◀── Ctrl-C, SIGTERM
+//!            server
+//!             │  ▲
+//!    messages │  │ input, signals (sent again until acknowledged)
+//!             ▼  │
+//!      ┌──────────────┐ ── chunks (bounded) ────▶ output thread ──▶ stdout, stderr
+//!      │ StreamViewer │ ◀── messages (bounded) ── input thread ◀── stdin
+//!      └──────────────┘ ◀── SIGINT (Ctrl-C), SIGTERM
 //! ```
 
 use std::{
@@ -36,21 +40,23 @@ use super::{
     escalation::SignalAction,
     input,
     output::{Output, OutputEvent, OutputStream},
-    pending_messages::{PendingMessages, is_input, signal_message},
     resume::ResumePosition,
     server_client::ServerClient,
     signals::{ReceivedSignal, SignalListener},
     status::print_status,
+    unacknowledged::{UnacknowledgedMessages, is_input, signal_message},
 };
 use crate::failure::EXIT_BROKEN_PIPE;
 
-/// How long to wait before an input is sent again that was refused because the program's queue was
-/// full.
+/// An input that was refused because the program's queue was full is sent again on the same
+/// connection after this time.
 const INPUT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How long the final kill of the program may take to be acknowledged when the reader of our
 /// output has gone.
 const KILL_ACK_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection counts as lost after this time without a message; the server pings more often.
+/// A connection counts as lost after this time without a frame. With the default of the setting
+/// `ping_interval_ms`, 30 s, the server pings more often. If the setting is longer than this time,
+/// a connection to a silent program is replaced again and again.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(75);
 /// A connection that lasted this long counts as stable even without new entries: the backoff
 /// starts again with its initial delay.
@@ -83,7 +89,7 @@ pub struct StreamViewer {
     /// Whether no further input is read.
     has_input_ended: bool,
     /// Messages that the server has not acknowledged.
-    pending: PendingMessages,
+    unacknowledged: UnacknowledgedMessages,
     /// When to send an input again that the program's queue had no room for.
     retry_input_at: Option<tokio::time::Instant>,
     /// Whether the current connection has brought a new entry or an acknowledgement.
@@ -134,7 +140,7 @@ impl StreamViewer {
     }
 
     fn new(server: ServerClient, id: SessionId, options: ViewOptions) -> anyhow::Result<Self> {
-        let pending = PendingMessages::new()?;
+        let unacknowledged = UnacknowledgedMessages::new()?;
         let signals = SignalListener::new()?;
         let input = if options.with_input { input::start_reading() } else { mpsc::channel(1).1 };
         Ok(Self {
@@ -145,7 +151,7 @@ impl StreamViewer {
             signals,
             input,
             has_input_ended: !options.with_input,
-            pending,
+            unacknowledged,
             retry_input_at: None,
             has_progressed: false,
             has_signalled: false,
@@ -243,7 +249,7 @@ impl StreamViewer {
                 },
                 received = self.signals.next() => match self.signal_for_program(received) {
                     Some(signal) => {
-                        self.pending.add(signal_message(signal));
+                        self.unacknowledged.add(signal_message(signal));
                         print_status(format_args!(
                             "not connected; the signal is sent to the program after reconnecting"
                         ));
@@ -272,7 +278,7 @@ impl StreamViewer {
     /// Handles all events of one connection until it is lost or viewing ends.
     async fn use_connection(&mut self, socket: &mut Socket) -> anyhow::Result<Flow> {
         self.retry_input_at = None;
-        for message in self.pending.iter() {
+        for message in self.unacknowledged.iter() {
             if socket.send(text_frame(message)).await.is_err() {
                 return Ok(Flow::Reconnect);
             }
@@ -280,7 +286,7 @@ impl StreamViewer {
         loop {
             // Only one input is in flight at a time, so that none overtakes an input that must be
             // sent again.
-            let may_send_input = !self.has_input_ended && self.pending.first_input().is_none();
+            let may_send_input = !self.has_input_ended && self.unacknowledged.first_input().is_none();
             let has_room = self.output.has_room();
             let retry_at = self.retry_input_at;
             let flow = tokio::select! {
@@ -320,12 +326,12 @@ impl StreamViewer {
 
     /// Sends a message, and keeps it until the server acknowledges it.
     async fn send(&mut self, socket: &mut Socket, message: Value) -> Flow {
-        flow_after_send(socket.send(text_frame(self.pending.add(message))).await)
+        flow_after_send(socket.send(text_frame(self.unacknowledged.add(message))).await)
     }
 
     /// Sends the input again that was refused because the program's queue was full.
     async fn retry_input(&self, socket: &mut Socket) -> Flow {
-        match self.pending.first_input() {
+        match self.unacknowledged.first_input() {
             Some(message) => flow_after_send(socket.send(text_frame(message)).await),
             None => Flow::Continue,
         }
@@ -350,7 +356,7 @@ impl StreamViewer {
             "exitstatus" => return Ok(Flow::End(ViewEnd::Exited(message))),
             _ if !is_new => {}
             "write" => self.handle_write(&message)?,
-            "ack" => self.pending.remove(&message["id"]),
+            "ack" => self.unacknowledged.remove(&message["id"]),
             "error" => self.handle_refusal(&message),
             "gap" => self.handle_gap(&message),
             "welcome" | "pong" => {}
@@ -388,15 +394,15 @@ impl StreamViewer {
     /// Handles the refusal of a message that this command has sent.
     fn handle_refusal(&mut self, error: &Value) {
         let id = &error["msg"]["id"];
-        let Some(message) = self.pending.find(id) else { return };
+        let Some(message) = self.unacknowledged.find(id) else { return };
         let reason = error["error"].as_str().unwrap_or_default();
         let code = error_code(error);
         if !is_input(message) {
-            self.pending.remove(id);
+            self.unacknowledged.remove(id);
         } else if code == ErrorCode::QueueFull {
             self.retry_input_at = Some(tokio::time::Instant::now() + INPUT_RETRY_DELAY);
         } else {
-            self.pending.remove(id);
+            self.unacknowledged.remove(id);
             self.has_input_ended = true;
             // As with a pipe, a program that has closed its standard input or has ended is not
             // reported.
@@ -408,7 +414,7 @@ impl StreamViewer {
 
     /// Kills the program because the reader of its output has gone, as in `livecode run … | head`.
     async fn kill_program(&mut self, socket: &mut Socket) {
-        let message = self.pending.add(signal_message(Signal::Kill));
+        let message = self.unacknowledged.add(signal_message(Signal::Kill));
         let id = &message["id"];
         let killed = async {
             socket.send(text_frame(message)).await?;
@@ -439,8 +445,9 @@ fn flow_after_send(result: Result<(), tungstenite::Error>) -> Flow {
     }
 }
 
-/// The code of an `error` message. Older servers and supervisors send no code, or only `refused`;
-/// then the code follows from the text.
+/// The code of an `error` message. Only messages of servers and supervisors from before codes are
+/// judged by their text: such a server sends no code, and a newer server sends `refused` on behalf
+/// of such a supervisor. A code that this command does not know is read as `refused`, too.
 fn error_code(error: &Value) -> ErrorCode {
     let reason = error["error"].as_str().unwrap_or_default();
     match ErrorCode::deserialize(&error["code"]).unwrap_or_default() {

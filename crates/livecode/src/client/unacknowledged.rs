@@ -7,15 +7,16 @@ use livecode_protocol::{SessionId, stream::Signal};
 use serde_json::{Value, json};
 
 /// Keeps each message until the server acknowledges it, in the order of sending, so that a new
-/// connection can send it again. The server delivers a message id only once.
-pub struct PendingMessages {
+/// connection can send it again. The supervisor passes on only the first message with an id (it
+/// remembers the last 4,096 ids), so a message that had arrived does not reach the program twice.
+pub struct UnacknowledgedMessages {
     /// Distinguishes this client's message ids from those of other clients of the same session.
     id_prefix: String,
     last_id: u64,
     messages: VecDeque<Value>,
 }
 
-impl PendingMessages {
+impl UnacknowledgedMessages {
     /// An empty list with a random prefix for message ids.
     ///
     /// # Errors
@@ -72,13 +73,13 @@ mod tests {
 
     #[test]
     fn a_message_is_kept_until_it_is_removed() {
-        let mut pending = PendingMessages::new().unwrap();
-        let signal = pending.add(signal_message(Signal::Interrupt))["id"].clone();
-        let input = pending.add(json!({"msgtype": "input", "data": "a"}))["id"].clone();
+        let mut messages = UnacknowledgedMessages::new().unwrap();
+        let signal = messages.add(signal_message(Signal::Interrupt))["id"].clone();
+        let input = messages.add(json!({"msgtype": "input", "data": "a"}))["id"].clone();
         assert_ne!(signal, input);
-        assert_eq!(pending.first_input().map(|message| &message["id"]), Some(&input));
-        pending.remove(&input);
-        assert!(pending.first_input().is_none() && pending.find(&input).is_none());
-        assert_eq!(pending.iter().map(|message| &message["id"]).collect::<Vec<_>>(), [&signal]);
+        assert_eq!(messages.first_input().map(|message| &message["id"]), Some(&input));
+        messages.remove(&input);
+        assert!(messages.first_input().is_none() && messages.find(&input).is_none());
+        assert_eq!(messages.iter().map(|message| &message["id"]).collect::<Vec<_>>(), [&signal]);
     }
 }
