@@ -2,10 +2,10 @@
 //! for some additional rows, run against the real binary.
 //!
 //! ```text
-//! attacks                           runs all rows and prints the table attacks run COLUMN FILE
-//! [ROW…]    runs all or some rows and writes their outcomes to a file attacks table FILE…
-//! prints these files as a table; fails if a row is bad or absent attacks self-check
-//! removes one isolation step at a time; its rows must then fail
+//! attacks                           runs all rows and prints the table
+//! attacks run COLUMN FILE [ROW…]    runs all or some rows and writes their outcomes to a file
+//! attacks table FILE…               prints the table; fails if a row is bad or missing
+//! attacks self-check                removes one isolation step at a time; its rows must then fail
 //! ```
 //!
 //! Rows 1 to 57 are those of the table of known attacks. A new attack is added to the row of its

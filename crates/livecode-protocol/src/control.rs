@@ -1,9 +1,9 @@
-//! The messages between server and supervisor on the supervisor's socket, one JSON object per
-//! line, and those between server and spawner.
+//! The messages between server and supervisor on their socket, one JSON object per line, and those
+//! between server and spawner.
 //!
-//! The server sends [`SupervisorRequest::Hello`] first and the supervisor answers with
-//! [`SupervisorNotice::Hello`]. After that each side may send at any time. The program's output is
-//! not sent on the socket: it is in the journal, and [`SupervisorNotice::Progress`] reports the
+//! Each side first sends its `Hello` ([`SupervisorRequest::Hello`], [`SupervisorNotice::Hello`]).
+//! The server need not wait for the supervisor's before it sends more. The program's output is not
+//! sent on the socket: it is in the journal, and [`SupervisorNotice::Progress`] reports the
 //! journal's length.
 
 use serde::{Deserialize, Serialize};
@@ -167,8 +167,7 @@ pub enum SupervisorNotice {
         ended: bool,
     },
     /// The supervisor has taken the delivery with this tag, or had already taken one with the same
-    /// id. It passes the bytes on when the program reads them; they are lost if the program ends
-    /// before.
+    /// id. What the program does not read before it ends is lost.
     Delivered {
         /// The tag of the delivery.
         tag: u64,

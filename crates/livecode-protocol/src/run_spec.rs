@@ -42,7 +42,7 @@ pub struct RunSpec {
 pub struct CompileCacheEntry {
     /// The folder of the whole cache, as an absolute path.
     pub folder: PathBuf,
-    /// Name of this slot: a digest of everything that the compile steps can read.
+    /// Name of this entry: a digest of everything that the compile steps can read.
     pub key: String,
     /// Artefacts: files, or folders of files, that the compile steps create and the program needs.
     /// The paths are absolute and in a writable folder of the sandbox.

@@ -107,8 +107,8 @@ pub enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<ErrorCode>,
     },
-    /// The supervisor has taken the message with this id, and passes it on when the program reads
-    /// it. It is lost if the program ends before.
+    /// The supervisor has taken the message with this id. What the program does not read before it
+    /// ends is lost.
     Ack {
         /// The id, as the client wrote it.
         id: Value,

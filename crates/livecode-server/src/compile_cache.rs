@@ -79,9 +79,9 @@ impl CompileCache {
         (config.compile_cache_bytes > 0).then_some(cache)
     }
 
-    /// The slot in which the results of a run spec's compile steps are found or put; `None` if
+    /// The entry in which the results of a run spec's compile steps are found or put; `None` if
     /// they have no key.
-    pub fn slot(
+    pub fn entry_for(
         &self,
         owner: &Owner,
         inputs: &CacheKeyInputs,

@@ -130,7 +130,7 @@ pub async fn run(
     announce(address, spawner.degraded());
     let (stop, stopping) = watch::channel(None);
     let stopper = tokio::spawn(stop_when_asked(registry.clone(), phase, stop));
-    let app = http::App { registry, catalogue, config, policy, spawner, metrics, stopping };
+    let app = http::App { registry, catalogue, config, policy, default_spawner: spawner, metrics, stopping };
     http::serve(app, listener).await;
     stopper.abort();
     retention.abort();

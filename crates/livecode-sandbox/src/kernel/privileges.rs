@@ -9,7 +9,7 @@ use rustix::{
 };
 
 use crate::{
-    kernel::fault_switch::is_enabled,
+    kernel::fault_switch::takes_isolation_step,
     setup_error::{SetupContext, SetupError},
 };
 
@@ -41,8 +41,11 @@ pub(crate) fn drop_all(id: Option<u32>) -> Result<(), SetupError> {
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
         .context("drop capabilities")?;
     // This comes last, because a change of the uid resets it.
-    let behaviour =
-        if is_enabled("dumpable") { DumpableBehavior::NotDumpable } else { DumpableBehavior::Dumpable };
+    let behaviour = if takes_isolation_step("dumpable") {
+        DumpableBehavior::NotDumpable
+    } else {
+        DumpableBehavior::Dumpable
+    };
     set_dumpable_behavior(behaviour).context("become non-dumpable")
 }
 

@@ -1,4 +1,4 @@
-//! The zygote: a process that is cloned, on request, into the first process of each sandbox.
+//! The zygote: a process that is cloned, on request, into the first process of a sandbox.
 //!
 //! A zygote is sent descriptors and a sandbox layout, but nothing about a session, so no clone of
 //! it holds the data of another session. A supervisor that serves one session after another could

@@ -20,7 +20,7 @@ pub struct App {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) config: Arc<Config>,
     pub(crate) policy: Arc<Policy>,
-    pub(crate) spawner: Arc<SpawnerClient>,
+    pub(crate) default_spawner: Arc<SpawnerClient>,
     pub(crate) metrics: Arc<Metrics>,
     /// When the server was asked to stop; `None` while it serves.
     pub(crate) stopping: watch::Receiver<Option<Instant>>,
@@ -35,7 +35,7 @@ impl App {
 
     /// Waits until a reader of a session must be disconnected because the server stops. A reader
     /// of a session that has ended gets [`FINAL_READ_TIMEOUT`] more.
-    pub(crate) async fn reader_interrupted(&self, progress: watch::Receiver<SessionProgress>) {
+    pub(crate) async fn must_disconnect_reader(&self, progress: watch::Receiver<SessionProgress>) {
         self.stopped().await;
         let stopping = *self.stopping.borrow();
         if progress.borrow().ended.is_some() {

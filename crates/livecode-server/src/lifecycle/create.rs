@@ -125,7 +125,7 @@ impl Registry {
         let span = tracing::debug_span!("write", %id);
         let write = move || {
             run_spec.cache = cache_key_inputs
-                .and_then(|inputs| store.compile_cache()?.slot(&record.owner, &inputs, &run_spec));
+                .and_then(|inputs| store.compile_cache()?.entry_for(&record.owner, &inputs, &run_spec));
             store.create(&record, &run_spec).map(|()| record)
         };
         blocking(move || span.in_scope(write)).await.map_err(StoreError::Write)?

@@ -133,8 +133,8 @@ impl Registry {
         }
     }
 
-    /// Runs the task that drives a session to its end. If the task panics, the driver
-    /// gives the session up: its supervisor is killed.
+    /// Runs the task that drives a session to its end. If the task panics, the
+    /// session is given up: its supervisor is killed.
     pub(super) fn drive(
         self: &Arc<Self>,
         session: Arc<Session>,
@@ -161,7 +161,7 @@ impl Registry {
         }
     }
 
-    /// Adds a session. `requested_at` is when the request to create it arrived; `None` if an
+    /// Adds a session. `requested_at` is when the valid request came here; `None` if an
     /// earlier server created it.
     pub(super) fn insert(
         &self,

@@ -235,7 +235,7 @@ impl Driver {
         if let Err(error) = run.await {
             tracing::debug!(id = %self.id(), %error, "the connection to the supervisor broke");
         }
-        client.has_notice()
+        client.has_received_notice()
     }
 
     /// Closes the journal if the supervisor is dead. Returns `false` if the caller is to try

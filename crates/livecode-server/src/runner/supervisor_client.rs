@@ -61,7 +61,7 @@ pub(crate) struct SupervisorClient<'q> {
     /// Deliveries by tag. Tags increase, so this is also the order in which they were sent.
     unanswered: BTreeMap<u64, PendingDelivery>,
     next_tag: u64,
-    has_notice: bool,
+    has_received_notice: bool,
     queue: &'q mut DeliveryQueue,
 }
 
@@ -87,14 +87,14 @@ impl<'q> SupervisorClient<'q> {
             unsent: vec![],
             unanswered: BTreeMap::new(),
             next_tag: 0,
-            has_notice: false,
+            has_received_notice: false,
             queue,
         }
     }
 
     /// Whether the supervisor has sent at least one valid notice.
-    pub fn has_notice(&self) -> bool {
-        self.has_notice
+    pub fn has_received_notice(&self) -> bool {
+        self.has_received_notice
     }
 
     /// Exchanges messages with the supervisor until it closes the connection.
@@ -123,7 +123,7 @@ impl<'q> SupervisorClient<'q> {
                     let notice = serde_json::from_slice(&line)?;
                     line.clear();
                     self.handle_notice(notice, session, store)?;
-                    self.has_notice = true;
+                    self.has_received_notice = true;
                 }
                 Event::Written(length) => drop(self.unsent.drain(..length)),
                 Event::Delivery(delivery) => {
@@ -164,8 +164,8 @@ impl<'q> SupervisorClient<'q> {
                     );
                     return Err(io::ErrorKind::Unsupported.into());
                 }
-                // Only the connection by which this server started the supervisor comes before any
-                // progress is known. A start is counted once.
+                // A recovered session has progress already. So each start is counted once, by the
+                // server that started the supervisor.
                 if session.progress() == SessionProgress::default() {
                     session.metrics.count_start(start);
                 }
@@ -224,8 +224,8 @@ impl<'q> SupervisorClient<'q> {
     }
 }
 
-/// Counts the size of a new compile cache entry, which the supervisor reports from the notice on
-/// that first tells that the program was compiled. Only that notice counts.
+/// Counts the size of a new compile cache entry. The supervisor repeats the size in every notice
+/// once the program is compiled, so it is counted at the first of them.
 fn count_stored(session: &Session, store: &Store, stored_bytes: Option<u64>) {
     if let (Some(cache), Some(bytes), None) =
         (store.compile_cache(), stored_bytes, session.progress().compiled())

@@ -342,10 +342,10 @@ fn make_folder(path: &Path) -> io::Result<()> {
 /// Sets the attribute `T` of chattr(1), which tells ext4 that the subfolders of `folder` are
 /// unrelated and are to be placed in different block groups.
 ///
-/// Without a journal, ext4 looks for a new file's inode beyond all inodes that were freed in the
-/// same block group within the last minutes. Where sessions come and go there are thousands of
-/// these, and creating a file takes 0.4 ms instead of 0.01 ms. Other file systems refuse the
-/// attribute, and need none.
+/// On an ext4 file system that has no journal of its own, the kernel looks for a new file's inode
+/// beyond all inodes that were freed in the same block group within the last minutes. Where
+/// sessions come and go there are thousands of these, and creating a file takes 0.4 ms instead of
+/// 0.01 ms. Other file systems refuse the attribute, and need none.
 fn spread_subfolders_over_block_groups(folder: &Path) {
     let Ok(folder) = File::open(folder) else { return };
     if let Ok(flags) = ioctl_getflags(&folder) {

@@ -41,7 +41,8 @@ use crate::{
 /// A file with this name is standard input and not a file of the working directory.
 const STDIN_FILE: &str = "stdin";
 
-/// A request with every default filled in: a `RunSpec` without the id and the slot of the session.
+/// A request with every default filled in: what a `RunSpec` is made of, once the session has an id
+/// and a slot.
 #[derive(Debug)]
 pub struct ResolvedSpec {
     /// The name of the runtime, where the request may have given an alias.

@@ -1,4 +1,5 @@
-//! Input of the program: bounded queues to its pipes, and the ids of past deliveries.
+//! Input of the program: bounded queues to its standard input and message channel, and the ids of
+//! past deliveries.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -109,7 +109,8 @@ impl StatusUpdate {
 /// What a parked worker is told when it is to make a sandbox and to wait for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UnparkMessage {
-    /// The CPU that the sandbox being made stays off.
+    /// The CPU that init must not use while it sets up a sandbox: a session was just started on
+    /// it.
     pub excluded_cpu: Option<usize>,
     /// Whether the worker ends when no request has come for a while.
     pub has_idle_timeout: bool,

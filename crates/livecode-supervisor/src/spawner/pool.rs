@@ -8,9 +8,9 @@
 //!
 //! A worker whose session has ended parks itself for a short time, and makes the next warm sandbox
 //! if one is needed. Forking another worker instead would cost about as much in page faults as all
-//! else that a worker does for a session. A reused worker must not clone itself into a sandbox,
-//! since its memory holds what earlier sessions were told; the zygote is cloned instead
-//! (`livecode_sandbox::zygote`).
+//! else that a worker does for a session. Warm sandboxes are always cloned by the zygote
+//! (`livecode_sandbox::zygote`). A worker may clone itself only for a cold start and before it has
+//! served a session, since later its memory holds what earlier sessions were told.
 
 use std::{
     io,
@@ -165,9 +165,9 @@ impl<'a> Pool<'a> {
         self.idle.iter().filter(|worker| worker.prepares_sandbox).count()
     }
 
-    /// The CPU that the next sandbox being made stays off: the one on which the last request is
-    /// being served, unless no other worker is ready. In that case the next sandbox is needed as
-    /// soon as possible.
+    /// The CPU that init must not use while it sets up the next sandbox: the one on which the last
+    /// request is being served, unless no other worker is ready. In that case the next sandbox is
+    /// needed as soon as possible.
     fn excluded_cpu(&self) -> Option<usize> {
         self.busy_cpu.filter(|_| self.idle.iter().any(|worker| worker.is_ready))
     }

@@ -57,7 +57,8 @@ pub(super) struct SpawnerContext<'a> {
 pub(super) struct Worker {
     /// Whether the worker makes a sandbox before it takes a request.
     pub prepares_sandbox: bool,
-    /// The CPU that the sandbox being made stays off.
+    /// The CPU that init must not use while it sets up a sandbox: a session was just started on
+    /// it.
     pub excluded_cpu: Option<usize>,
     /// The worker's copy of the spawner's socket to the server, on which requests arrive. It is
     /// dropped once a request is taken: the server reads end-of-file when the spawner has died, so

@@ -130,7 +130,8 @@ impl ServerClient {
 }
 
 /// Whether a repeated request may be answered differently: the server still processes an earlier
-/// request with the same key, or a proxy reaches no server.
+/// request with the same key (409), is stopping or lacks resources (503), or a proxy reaches no
+/// server (502 to 504).
 fn is_transient(status: http::StatusCode) -> bool {
     matches!(status.as_u16(), 409 | 502..=504)
 }

@@ -28,7 +28,7 @@ pub(crate) struct Health {
     )
 )]
 pub(crate) async fn healthz(State(app): State<App>) -> Json<Health> {
-    let degraded = app.spawner.degraded().to_vec();
+    let degraded = app.default_spawner.degraded().to_vec();
     Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), degraded })
 }
 

@@ -54,7 +54,7 @@ fn session_document(app: &App, session: &Session, address: &PublicAddress) -> Se
         exitstatus: ended.map(|ended| ended.exitstatus),
         compiled: session.progress().compiled(),
         usage: ended.and_then(|ended| ended.usage),
-        degraded: app.spawner.degraded().to_vec(),
+        degraded: app.default_spawner.degraded().to_vec(),
         token: None,
         links: Links { self_: address.http(&path), stream: address.websocket(&format!("{path}/stream")) },
     }
@@ -121,6 +121,7 @@ fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotenc
         (status = 415, description = "The Content-Type is not `application/json`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong, or the key was used for a different request", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "The owner or the server has too many sessions", body = Problem, content_type = "application/problem+json"),
+        (status = 500, description = "The server failed, and has logged the cause", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The server is stopping, or has no file descriptors or memory left", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "There is no space left on the disk", body = Problem, content_type = "application/problem+json"),
     )

@@ -171,7 +171,7 @@ impl StreamFormat {
             () = tokio::time::sleep(HEARTBEAT), if self == Self::Events => {
                 return Some((Ok(":\n\n".into()), false));
             }
-            () = app.reader_interrupted(progress) => return Some((Ok(self.goodbye()), true)),
+            () = app.must_disconnect_reader(progress) => return Some((Ok(self.goodbye()), true)),
         };
         let items =
             items.inspect_err(|error| tracing::error!(%error, "cannot read a journal")).transpose()?;

@@ -43,7 +43,8 @@ impl LingerPermits {
     }
 }
 
-/// A client's connection, which lingers when it is dropped. It holds its permit to be open.
+/// A client's connection, which lingers when it is dropped. It holds its permit to be open until
+/// then; how many linger is limited apart from it.
 pub(crate) struct LingeringStream {
     /// `None` only while `drop` runs.
     stream: Option<TcpStream>,

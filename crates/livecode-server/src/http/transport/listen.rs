@@ -47,7 +47,7 @@ pub(crate) async fn serve(app: App, listener: TcpListener) {
         () = app.stopped() => {}
     }
     drop(listener);
-    // Each connection, websockets included, holds its permit until it is closed.
+    // Each connection, websockets included, holds its permit until it is closed or lingers.
     let all_closed = permits.acquire_many(max_connections);
     // An answer of v0.1 may take an hour. Its program ends when the timeout cuts the connection.
     let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, all_closed).await;

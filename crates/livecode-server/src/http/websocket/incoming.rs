@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{
-    activity::ConnectionState,
+    client_activity::ClientActivity,
     frame::{CloseReason, Disconnected, OutgoingFrame},
     rate_limit::TokenBucket,
 };
@@ -31,7 +31,7 @@ pub(super) async fn receive_loop(
     session: &Session,
     dialect: Dialect,
     frames: mpsc::Sender<OutgoingFrame>,
-    activity: &ConnectionState,
+    activity: &ClientActivity,
     rate_limit: &mut TokenBucket,
 ) -> Disconnected {
     let mut pending: FuturesUnordered<BoxFuture<'static, Option<OutgoingFrame>>> = FuturesUnordered::new();

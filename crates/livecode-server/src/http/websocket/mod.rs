@@ -17,10 +17,10 @@
 //! | `incoming` | the half that receives the client's messages |
 //! | `outgoing` | the half that sends the session's messages, answers and pings |
 //! | `frame` | frames besides the session's messages, and the reasons to close a connection |
-//! | `activity` | when the client was last active, shared by both halves |
+//! | `client_activity` | the time of the last activity, the count of unanswered messages |
 //! | `rate_limit` | the token bucket for a client's messages |
 
-mod activity;
+mod client_activity;
 pub(crate) mod frame;
 mod incoming;
 mod outgoing;

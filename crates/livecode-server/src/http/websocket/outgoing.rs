@@ -7,7 +7,7 @@ use futures_util::{SinkExt as _, stream::SplitSink};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    activity::ConnectionState,
+    client_activity::ClientActivity,
     frame::{CloseReason, OutgoingFrame},
 };
 use crate::http::{app::App, encode::Dialect};
@@ -30,7 +30,7 @@ pub(super) async fn send_loop(
     mut follower: Follower,
     dialect: Dialect,
     mut frames: mpsc::Receiver<OutgoingFrame>,
-    activity: &ConnectionState,
+    activity: &ClientActivity,
 ) -> Option<CloseReason> {
     let ping_interval = Duration::from_millis(app.config.ping_interval_ms);
     let mut pings = tokio::time::interval_at(Instant::now() + ping_interval, ping_interval);
@@ -65,7 +65,7 @@ pub(super) async fn send_loop(
                 }
                 vec![Message::Ping(Default::default())]
             }
-            () = app.reader_interrupted(progress) => return Some(CloseReason::server_restart()),
+            () = app.must_disconnect_reader(progress) => return Some(CloseReason::server_restart()),
         };
         let is_ping = matches!(&*messages, [Message::Ping(_)]);
         let send = async {
@@ -89,7 +89,7 @@ pub(super) async fn send_loop(
 async fn send_final_answers(
     sink: &mut SplitSink<WebSocket, Message>,
     frames: &mut mpsc::Receiver<OutgoingFrame>,
-    activity: &ConnectionState,
+    activity: &ClientActivity,
 ) -> Option<()> {
     let mut unanswered = activity.unanswered.subscribe();
     loop {

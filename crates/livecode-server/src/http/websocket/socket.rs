@@ -14,7 +14,7 @@ use livecode_protocol::stream::{MAX_CLIENT_MESSAGE_BYTES, ServerMessage, WELCOME
 use tokio::sync::mpsc;
 
 use super::{
-    activity::ConnectionState,
+    client_activity::ClientActivity,
     frame::{CloseReason, Disconnected, OutgoingFrame},
     incoming::{ReceivedFrame, classify, receive_loop},
     outgoing::{MAX_UNANSWERED_PINGS, send_loop},
@@ -111,7 +111,7 @@ impl WebsocketConnection {
     /// Sends a session's messages and delivers what the client sends, until the session ends, the
     /// client disconnects, or the server stops. Then closes the connection.
     pub async fn follow(mut self, app: &App, session: &Session, follower: Follower, dialect: Dialect) {
-        let activity = ConnectionState::new();
+        let activity = ClientActivity::new();
         let (sender, frames) = mpsc::channel(OUTGOING_QUEUE_FRAMES);
         let rate_limit = &mut self.rate_limit;
         let reason = tokio::select! {

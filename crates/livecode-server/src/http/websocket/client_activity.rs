@@ -9,7 +9,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 /// When the client was last active, and how many of its messages are not answered yet.
-pub(super) struct ConnectionState {
+pub(super) struct ClientActivity {
     began: Instant,
     /// When the client last sent something or accepted output, in milliseconds since `began`.
     last_active_ms: AtomicU64,
@@ -17,7 +17,7 @@ pub(super) struct ConnectionState {
     pub unanswered: watch::Sender<usize>,
 }
 
-impl ConnectionState {
+impl ClientActivity {
     /// A connection that begins now.
     pub fn new() -> Self {
         Self {
