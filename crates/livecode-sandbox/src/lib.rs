@@ -43,7 +43,7 @@
 //! | `clone` | clones a process into a new sandbox |
 //! | `zygote` | the process that is cloned into each sandbox |
 //! | `handle` | the supervisor's handle to a sandbox |
-//! | `trial` | trial runs of small programs |
+//! | `trial`, `working_set` | trial runs, and the pages that a small program touches |
 //! | `doctor` | the check of a machine |
 
 mod cgroup;
@@ -57,6 +57,7 @@ mod kernel;
 mod rootfs;
 mod setup_error;
 mod trial;
+mod working_set;
 pub mod zygote;
 
 pub use handle::{

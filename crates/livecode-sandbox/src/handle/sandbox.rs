@@ -30,7 +30,7 @@ use crate::{
     init_wire::{InitEvent, InitRequest, MAX_EVENT_BYTES},
     kernel::{
         fd_passing,
-        sys::{self, Forked},
+        sys::{self, Forked, PageRange},
     },
     setup_error::{SetupContext, SetupError},
     zygote::client::{CLONE_STEP, ZygoteClient},
@@ -284,6 +284,12 @@ impl Sandbox {
     /// The death of init would then add nothing to the usage.
     pub fn is_only_init_left(&self) -> bool {
         self.cgroup.counts_usage() && self.cgroup.process_count().is_some_and(|count| count <= 1)
+    }
+
+    /// The pages of its zygote that the sandbox's program has touched.
+    pub(crate) fn touched_pages(&self) -> Vec<PageRange> {
+        let program = sample::descendants(self.init_pid).first().copied();
+        program.map_or(vec![], sys::touched_pages)
     }
 
     /// CPU time used so far, in milliseconds: counted by a cgroup, or else sampled from each

@@ -11,7 +11,7 @@ use rustix::{io::fcntl_dupfd_cloexec, net::SendFlags};
 use crate::{
     host::Host,
     init_wire::InitEvent,
-    kernel::sys,
+    kernel::sys::{self, PageRange},
     setup_error::{SetupContext, SetupError},
 };
 
@@ -39,17 +39,19 @@ pub(crate) struct InitContext<'a> {
     pub layout: &'a SandboxLayout,
     /// The interpreter zygote that this process was cloned from, if it was.
     pub interpreter_zygote: Option<&'a InterpreterZygote>,
+    /// The pages of the zygote that a small program touches.
+    pub working_set: &'a [PageRange],
     pub fds: InitResources,
 }
 
 impl<'a> InitContext<'a> {
     pub fn new(host: &'a Host, layout: &'a SandboxLayout, fds: InitResources) -> Self {
-        Self { host, layout, interpreter_zygote: None, fds }
+        Self { host, layout, interpreter_zygote: None, working_set: &[], fds }
     }
 
-    /// Declares that this process is a clone of `zygote`.
-    pub fn cloned_from(self, zygote: &'a InterpreterZygote) -> Self {
-        Self { interpreter_zygote: Some(zygote), ..self }
+    /// Declares that this process is a clone of `zygote`, with the working set `working_set`.
+    pub fn cloned_from(self, zygote: &'a InterpreterZygote, working_set: &'a [PageRange]) -> Self {
+        Self { interpreter_zygote: Some(zygote), working_set, ..self }
     }
 }
 

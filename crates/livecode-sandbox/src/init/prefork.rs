@@ -47,6 +47,7 @@ pub(super) fn prefork_program(init: &InitProcess<'_>) -> Result<PreforkSide, Set
         Forked::Child => {
             drop(init_end);
             let socket = leak(program_end);
+            sys::prefault(init.context.working_set);
             init.context.host.cpus.use_all();
             match wait_for_begin(socket) {
                 Ok(Some(BeginRequest { mut run_spec, run_spec_file, cache_entry })) => {

@@ -15,7 +15,12 @@ use rustix::{
     process::{Signal, pidfd_send_signal},
 };
 
-use crate::{init::context::InitResources, kernel::sys::Cloned, setup_error::SetupError, zygote::wire};
+use crate::{
+    init::context::InitResources,
+    kernel::sys::{Cloned, PageRange},
+    setup_error::SetupError,
+    zygote::wire,
+};
 
 /// The time a zygote has to reply to a request.
 pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,5 +77,11 @@ impl ZygoteClient {
         // reply.
         drop(zygote_end);
         wire::receive_reply(own_end.as_fd())
+    }
+
+    /// Tells an interpreter zygote which of its pages a program touches, so that its clones
+    /// prefault them.
+    pub(crate) fn send_working_set(&self, pages: &[PageRange]) -> io::Result<()> {
+        wire::send_working_set(self.socket.as_fd(), pages)
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     host::Host,
     init::{self, context::InitContext, program::ZygoteProgram},
     kernel::{fd_passing, sys::Forked},
-    zygote::wire::{self, CloneRequest, MAX_REQUEST_BYTES},
+    zygote::wire::{self, CloneRequest, MAX_REQUEST_BYTES, ZygoteRequest},
 };
 
 /// Serves requests until the process `spawner` (pidfd_open(2)) is dead, or the other end of
@@ -33,6 +33,7 @@ pub fn serve(
     spawner: BorrowedFd<'_>,
     socket: BorrowedFd<'_>,
 ) -> io::Result<Option<ZygoteProgram>> {
+    let mut working_set = vec![]; // empty until it was measured and sent
     let mut bytes = vec![0; MAX_REQUEST_BYTES];
     loop {
         let mut fds = [PollFd::new(&spawner, PollFlags::IN), PollFd::new(&socket, PollFlags::IN)];
@@ -47,26 +48,28 @@ pub fn serve(
         if length == 0 {
             return Ok(None);
         }
-        let Some(CloneRequest { reply_socket, layout, fds }) =
-            CloneRequest::decode(&bytes[..length], descriptors)
-        else {
-            continue;
-        };
-        match clone_init(host, &fds) {
-            Ok(Forked::Child) => {
-                // Init closes all descriptors but its own by number.
-                std::mem::forget(reply_socket);
-                let context = InitContext::new(host, &layout, fds);
-                return Ok(Some(match interpreter {
-                    Some(zygote) => init::run(context.cloned_from(zygote)),
-                    None => init::run(context),
-                }));
-            }
-            // Closing the reply socket reports the failure.
-            Err(error) => eprintln!("livecode: cannot clone: {error}"),
-            Ok(Forked::Parent(cloned)) => {
-                // If this fails, the sender of the request is dead. Then the sandbox ends too.
-                let _ = wire::send_reply(reply_socket.as_fd(), &cloned);
+        match ZygoteRequest::decode(&bytes[..length], descriptors) {
+            None => {}
+            Some(ZygoteRequest::WorkingSet(pages)) => working_set = pages,
+            Some(ZygoteRequest::Clone(CloneRequest { reply_socket, layout, fds })) => {
+                match clone_init(host, &fds) {
+                    Ok(Forked::Child) => {
+                        // Init closes all descriptors but its own by number.
+                        std::mem::forget(reply_socket);
+                        let context = InitContext::new(host, &layout, fds);
+                        return Ok(Some(match interpreter {
+                            Some(zygote) => init::run(context.cloned_from(zygote, &working_set)),
+                            None => init::run(context),
+                        }));
+                    }
+                    // Closing the reply socket reports the failure.
+                    Err(error) => eprintln!("livecode: cannot clone: {error}"),
+                    Ok(Forked::Parent(cloned)) => {
+                        // If this fails, the sender of the request is dead. Then the sandbox ends
+                        // too.
+                        let _ = wire::send_reply(reply_socket.as_fd(), &cloned);
+                    }
+                }
             }
         }
     }

@@ -15,18 +15,32 @@ use rustix::net::{RecvFlags, SendFlags};
 
 use crate::{
     init::context::InitResources,
-    kernel::{fd_passing, sys::Cloned},
+    kernel::{
+        fd_passing,
+        sys::{Cloned, PageRange},
+    },
 };
 
-/// The longest request, in bytes.
+/// The longest request, in bytes. A request of this length holds a working set.
 pub(super) const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
 // Kinds of requests.
 const CLONE: u8 = 0;
 const CLONE_INTO_CGROUP: u8 = 1;
+const WORKING_SET: u8 = 2;
 
 /// Means that no CPU is excluded.
 const ANY_CPU: u32 = u32::MAX;
+
+/// Length of an encoded [`PageRange`], in bytes: start, end, and whether the pages are written.
+const PAGE_RANGE_BYTES: usize = 17;
+
+/// A request to a zygote.
+pub(super) enum ZygoteRequest {
+    Clone(CloneRequest),
+    /// The pages that a small program touches.
+    WorkingSet(Vec<PageRange>),
+}
 
 /// A request to clone the zygote into a new sandbox.
 pub(super) struct CloneRequest {
@@ -36,23 +50,32 @@ pub(super) struct CloneRequest {
     pub fds: InitResources,
 }
 
-impl CloneRequest {
-    /// Decodes a datagram with the descriptors that were attached to it. Returns `None` if it is
-    /// not a valid request.
+impl ZygoteRequest {
+    /// Decodes a datagram with the descriptors that were attached to it. Returns `None` if it
+    /// is not a valid request.
     pub fn decode(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<Self> {
-        let (&kind, body) = bytes.split_first()?;
-        let (excluded_cpu, layout) = body.split_first_chunk()?;
-        let excluded_cpu = u32::from_le_bytes(*excluded_cpu);
-        let mut descriptors = descriptors.into_iter();
-        let mut next = || descriptors.next();
-        let reply_socket = next()?;
-        let (control, program_fds) = (next()?, [next()?, next()?, next()?, next()?]);
-        let cgroup_fd = if kind == CLONE_INTO_CGROUP { Some(next()?) } else { None };
-        let tasks_files = descriptors.map(File::from).collect();
-        let excluded_cpu = usize::try_from(excluded_cpu).ok().filter(|cpu| *cpu != ANY_CPU as usize);
-        let fds = InitResources { control, program_fds, tasks_files, cgroup_fd, excluded_cpu };
-        Some(Self { reply_socket, layout: serde_json::from_slice(layout).ok()?, fds })
+        match *bytes {
+            [] => None,
+            [WORKING_SET, ref pages @ ..] => {
+                Some(Self::WorkingSet(pages.as_chunks().0.iter().filter_map(decode_page_range).collect()))
+            }
+            [kind, ref body @ ..] => decode_clone_request(kind, body, descriptors).map(Self::Clone),
+        }
     }
+}
+
+fn decode_clone_request(kind: u8, body: &[u8], descriptors: Vec<OwnedFd>) -> Option<CloneRequest> {
+    let (excluded_cpu, layout) = body.split_first_chunk()?;
+    let excluded_cpu = u32::from_le_bytes(*excluded_cpu);
+    let mut descriptors = descriptors.into_iter();
+    let mut next = || descriptors.next();
+    let reply_socket = next()?;
+    let (control, program_fds) = (next()?, [next()?, next()?, next()?, next()?]);
+    let cgroup_fd = if kind == CLONE_INTO_CGROUP { Some(next()?) } else { None };
+    let tasks_files = descriptors.map(File::from).collect();
+    let excluded_cpu = usize::try_from(excluded_cpu).ok().filter(|cpu| *cpu != ANY_CPU as usize);
+    let fds = InitResources { control, program_fds, tasks_files, cgroup_fd, excluded_cpu };
+    Some(CloneRequest { reply_socket, layout: serde_json::from_slice(layout).ok()?, fds })
 }
 
 /// Sends a request for a clone. The zygote sends its reply to `reply_socket`.
@@ -72,6 +95,14 @@ pub(super) fn send_clone_request(
     fd_passing::send(zygote, &bytes, &descriptors, SendFlags::empty())
 }
 
+/// Sends the pages that a small program touches. Pages beyond the longest request are left out.
+pub(super) fn send_working_set(zygote: BorrowedFd<'_>, pages: &[PageRange]) -> io::Result<()> {
+    let max_ranges = (MAX_REQUEST_BYTES - 1) / PAGE_RANGE_BYTES;
+    let pages = pages.iter().take(max_ranges).flat_map(encode_page_range);
+    let bytes: Vec<u8> = std::iter::once(WORKING_SET).chain(pages).collect();
+    fd_passing::send(zygote, &bytes, &[], SendFlags::empty())
+}
+
 /// Sends the pid and the pidfd of a clone.
 pub(super) fn send_reply(reply_socket: BorrowedFd<'_>, cloned: &Cloned) -> io::Result<()> {
     let pid = cloned.pid.to_le_bytes();
@@ -85,4 +116,15 @@ pub(super) fn receive_reply(socket: BorrowedFd<'_>) -> io::Result<Cloned> {
     let (_, mut descriptors) = fd_passing::receive(socket, &mut pid, RecvFlags::empty())?;
     let pidfd = descriptors.pop().ok_or_else(|| io::Error::other("the zygote did not clone itself"))?;
     Ok(Cloned { pid: i32::from_le_bytes(pid), pidfd })
+}
+
+fn encode_page_range(PageRange { range, are_written }: &PageRange) -> Vec<u8> {
+    [&range.start.to_le_bytes()[..], &range.end.to_le_bytes(), &[u8::from(*are_written)]].concat()
+}
+
+fn decode_page_range(bytes: &[u8; PAGE_RANGE_BYTES]) -> Option<PageRange> {
+    let (start, rest) = bytes.split_first_chunk()?;
+    let (end, rest) = rest.split_first_chunk()?;
+    let range = usize::from_le_bytes(*start)..usize::from_le_bytes(*end);
+    Some(PageRange { range, are_written: rest == [1] })
 }

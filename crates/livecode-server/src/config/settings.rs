@@ -97,7 +97,7 @@ settings! {
             /// them: `on` or `off`.
             warm: Switch = Switch::On,
             /// How many warm sandboxes of each kind may wait for a program. A sandbox takes about
-            /// 1 MiB, with an interpreter in it about 2 MiB.
+            /// 1 MiB, with an interpreter in it about 6 MiB.
             warm_sandboxes_max: u64 = 8,
         }
         /// Limits of programs.

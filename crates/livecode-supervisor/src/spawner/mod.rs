@@ -31,7 +31,7 @@ use livecode_sandbox::{Forked, Host, ZygoteClient};
 
 pub use crate::spawner::zygotes::serve_interpreter_zygote;
 use crate::{
-    identity,
+    identity::{self, ProcessIdentity},
     spawner::{host::open_host, pool::Pool, requests::send_ready, worker::SpawnerContext},
 };
 
@@ -48,8 +48,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
             return 1;
         }
     };
-    // The boot id is read once, here, for all workers that are forked later.
-    let _ = identity::boot_id();
+    profile_working_set(&host, interpreter_zygote.as_ref(), settings);
     // The kernel reaps the children of a process that ignores SIGCHLD (wait(2)).
     livecode_sandbox::reap_children_automatically(true);
     if settings.interpreter_zygote.is_none() {
@@ -90,6 +89,19 @@ fn prepare(
     let (socket, process) = zygotes::connect_interpreter_zygote(server)?;
     let zygote = ZygoteClient::new(Some(interpreter.clone()), socket, process);
     Ok((host, Some(zygote)))
+}
+
+/// Finds the working set of a small program of the interpreter zygote. Without that profile,
+/// programs only start more slowly.
+fn profile_working_set(host: &Host, zygote: Option<&ZygoteClient>, settings: &SpawnerSettings) {
+    // The call also reads the boot id, once for all workers that are forked later.
+    let own = identity::own_identity();
+    if let (Some(zygote), Some(warm), Ok(own)) = (zygote, &settings.warm, own) {
+        let cgroup_name = ProcessIdentity::from(&own).cgroup_name();
+        if let Err(error) = zygote.profile_working_set(host, &cgroup_name, &warm.layout, &warm.limits) {
+            eprintln!("livecode spawner: {error}: {}", error.source);
+        }
+    }
 }
 
 /// Sweeps up after all dead supervisors of the data directory. A child does that, so that workers

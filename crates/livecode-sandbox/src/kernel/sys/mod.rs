@@ -4,6 +4,7 @@
 mod descriptors;
 mod errno;
 mod isolation;
+mod memory;
 mod mounts;
 mod process;
 mod signals;
@@ -12,6 +13,7 @@ pub(crate) use descriptors::{close_all_except, duplicate_to};
 pub(crate) use isolation::{
     bring_loopback_up, install_filter, landlock_version, unshare_cgroup_namespace, unshare_nothing,
 };
+pub(crate) use memory::{PageRange, prefault, touched_pages};
 pub(crate) use mounts::{MountFlags, set_mount_flags};
 pub(crate) use process::{
     Cloned, ResourceUsage, children_usage, clone, execute, kill_all_others, reap_child, vfork,
