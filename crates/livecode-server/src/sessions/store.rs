@@ -28,7 +28,7 @@ use livecode_protocol::{
     session::Outcome,
     session_folder::{self, IDENTITY_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SESSION_FILE, SOCKET_FILE},
 };
-use rustix::fs::{FlockOperation, IFlags, flock, ioctl_getflags, ioctl_setflags};
+use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 use tokio::net::UnixStream;
 
@@ -91,7 +91,6 @@ impl Store {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
             made.map_err(|error| StoreError::Make(folder, error))?;
         }
-        spread_subfolders_over_block_groups(&data_dir.join(NEW_FOLDER));
         let path = data_dir.join("lock");
         let make = |error| StoreError::Make(path.clone(), error);
         let mut options = File::options();
@@ -337,20 +336,6 @@ impl Store {
 
 fn make_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)
-}
-
-/// Sets the attribute `T` of chattr(1), which tells ext4 that the subfolders of `folder` are
-/// unrelated and are to be placed in different block groups.
-///
-/// On an ext4 file system that has no journal of its own, the kernel looks for a new file's inode
-/// beyond all inodes that were freed in the same block group within the last minutes. Where
-/// sessions come and go there are thousands of these, and creating a file takes 0.4 ms instead of
-/// 0.01 ms. Other file systems refuse the attribute, and need none.
-fn spread_subfolders_over_block_groups(folder: &Path) {
-    let Ok(folder) = File::open(folder) else { return };
-    if let Ok(flags) = ioctl_getflags(&folder) {
-        let _ = ioctl_setflags(&folder, flags | IFlags::TOPDIR);
-    }
 }
 
 /// Reads the record in a session's folder.
