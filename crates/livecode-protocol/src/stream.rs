@@ -86,7 +86,8 @@ pub enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         seq: Option<u64>,
     },
-    /// The session has ended. No entry of the session follows; acknowledgements may.
+    /// The session has ended. No entry of the session follows; answers to the client's
+    /// messages may.
     Exitstatus {
         /// The exit code of the program, or the exit status of the outcome.
         exitstatus: i32,

@@ -1,5 +1,6 @@
 //! The metrics that `/metrics` serves to Prometheus. Each metric is updated where its event
-//! happens, so that a scrape does not have to walk through the sessions.
+//! happens, except `kept`, which a scrape sets from the registry's count. No scrape walks through
+//! the sessions.
 
 use std::time::Duration;
 
@@ -175,7 +176,7 @@ impl Default for Metrics {
             ),
             refused: labelled(
                 "livecode_requests_refused_total",
-                "Requests answered with an error, and websockets closed for what the client sent, by reason.",
+                "Requests answered with an error, and websockets closed for sending too many messages, by reason.",
                 "reason",
             ),
             compiled: labelled(

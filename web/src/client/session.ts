@@ -35,7 +35,7 @@ export interface Hooks {
    */
   onGap?: (from: number, to: number) => void;
   /**
-   * Called when the server refuses something, or when the session cannot be followed any further;
+   * Called when the server refuses something before `exitstatus`, or when the session cannot be followed any further;
    * its state is `ended` after the latter. A message that the client itself rejects, e.g. because
    * too many messages wait, only rejects the promise that its call returned.
    */
@@ -57,7 +57,7 @@ const REPLY_TIMEOUT_MS = 10_000;
  * connection may have been lost long ago.
  */
 const WAKE_REPLY_TIMEOUT_MS = 3_000;
-/** The time after `exitstatus` in which acknowledgements may still arrive, in milliseconds. */
+/** The time after `exitstatus` in which the client waits for acknowledgements, in milliseconds. */
 const DRAIN_TIMEOUT_MS = 3_000;
 /**
  * Messages that a full queue refused are sent again on the same connection after this time at the

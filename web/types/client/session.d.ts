@@ -30,7 +30,7 @@ export interface Hooks {
      */
     onGap?: (from: number, to: number) => void;
     /**
-     * Called when the server refuses something, or when the session cannot be followed any further;
+     * Called when the server refuses something before `exitstatus`, or when the session cannot be followed any further;
      * its state is `ended` after the latter. A message that the client itself rejects, e.g. because
      * too many messages wait, only rejects the promise that its call returned.
      */

@@ -109,7 +109,7 @@ impl Config {
         keys
     }
 
-    /// Checks the values that have a range. Every value of the others is valid.
+    /// Checks the values that have a range, and the token. Every value of the others is valid.
     fn check(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
         // Key, value and maximum; the minimum of each is 1.

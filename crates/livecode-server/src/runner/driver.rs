@@ -8,9 +8,9 @@
 //!                                        ──▶ progress (watch) ──▶ any number of followers
 //! ```
 //!
-//! The task ends when the journal is closed: by the supervisor, or by the server (`lost`) if the
-//! supervisor is provably dead. An operation that fails for lack of descriptors or memory proves
-//! nothing, and is retried.
+//! The task ends when the journal is closed: by the supervisor, or by the server (`lost`, or
+//! `cancelled` if a client wanted that) if the supervisor is provably dead. An operation that
+//! fails for lack of descriptors or memory proves nothing, and is retried.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -124,14 +124,14 @@ impl Driver {
         };
         self.session.close_queue();
         if closed_by == ClosedBy::Server {
-            self.finalize(false).await;
+            self.publish_end(false).await; // the sandbox is not torn down yet
             // A supervisor writes its identity before it creates anything outside the folder.
             // Without an identity there is nothing to sweep.
             if self.store.supervisor_identity(self.id()).is_some() {
                 self.sweep().await;
             }
         }
-        self.finalize(true).instrument(tracing::debug_span!("finalize")).await;
+        self.publish_end(true).instrument(tracing::debug_span!("finalize")).await;
     }
 
     /// Requests a supervisor and serves the connection to it, usually until the session's end. If
@@ -293,8 +293,9 @@ impl Driver {
         self.store.remove_leftovers(id);
     }
 
-    /// Reads how the session ended from its journal and publishes that as the session's progress.
-    async fn finalize(&self, is_torn_down: bool) {
+    /// Reads how the session ended from its journal and publishes that as the session's progress,
+    /// with whether its processes and its sandbox are gone.
+    async fn publish_end(&self, is_torn_down: bool) {
         let mut backoff = Backoff::new();
         let ended = loop {
             match ended_progress(&self.store, self.id()) {

@@ -204,7 +204,8 @@ impl Session {
         receiver
     }
 
-    /// Refuses all further deliveries.
+    /// Refuses deliveries from now on. Those in the queue fail when the driver drops its
+    /// `DeliveryQueue`.
     pub(crate) fn close_queue(&self) {
         self.set_queue(None);
     }

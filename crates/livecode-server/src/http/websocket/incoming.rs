@@ -158,7 +158,8 @@ fn handle_message(text: &str, session: &Session, dialect: Dialect) -> Reply {
                         match answer.await {
                             Ok(Ok(())) => id.map(|id| OutgoingFrame::message(&ServerMessage::Ack { id })),
                             Ok(Err(DeliveryRefused { code, error })) => Some(error_frame(code, &error, msg)),
-                            // The session's driver dropped the delivery at the end of the session.
+                            // The session has ended: its driver has returned, and has dropped its
+                            // `DeliveryQueue` with all unanswered deliveries.
                             Err(_) => {
                                 Some(error_frame(ErrorCode::ProgramEnded, "the program has ended", msg))
                             }
@@ -171,7 +172,7 @@ fn handle_message(text: &str, session: &Session, dialect: Dialect) -> Reply {
     }
 }
 
-/// A client's input in the form that the supervisor gets.
+/// A client's delivery in the form that the supervisor gets.
 fn delivery(item: ClientDelivery) -> Delivery {
     match item {
         ClientDelivery::Input { data, eof } => Delivery::Input { data, eof },

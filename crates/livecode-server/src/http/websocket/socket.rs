@@ -29,8 +29,10 @@ use crate::{
     sessions::{Follower, Session},
 };
 
-/// The largest frame that is received as a whole, in bytes. A message that is too large is
-/// answered with a close frame (1009), a frame larger than this already after its header.
+/// The largest frame of a stream that is read, in bytes; on `/livecode` it is `body_max_bytes` if
+/// that is larger. A message that is larger than [`MAX_CLIENT_MESSAGE_BYTES`] is read to its end,
+/// then answered with a close frame (1009). A frame that is larger than this is not read: the
+/// close frame is sent as soon as the frame's header has announced its length.
 pub(crate) const MAX_FRAME_BYTES: usize = 4 * MAX_CLIENT_MESSAGE_BYTES;
 /// How many answers may wait to be sent. While there are so many, nothing is read from the client.
 const OUTGOING_QUEUE_FRAMES: usize = 64;
