@@ -189,7 +189,8 @@ pub enum SupervisorNotice {
 pub struct SpawnerReady {
     /// The parts of the sandbox that this machine cannot enforce, one sentence each.
     pub degraded: Vec<String>,
-    /// Why no sandbox can be made on this machine at all. The spawner then exits.
+    /// Why this spawner can make no sandbox: the machine cannot, or the interpreter zygote did not
+    /// start. The spawner then exits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

@@ -7,7 +7,7 @@ use livecode_protocol::SessionId;
 
 use crate::{
     cgroup::CgroupHierarchies,
-    kernel::{cpus::Cpus, fault_switch::takes_isolation_step, landlock, rlimits, seccomp::SeccompProfile},
+    kernel::{cpus::Cpus, fault_switch::is_not_disabled_by_test, landlock, rlimits, seccomp::SeccompProfile},
     rootfs::mounts::HostMounts,
 };
 
@@ -81,7 +81,7 @@ impl Host {
             is_rootless: !rustix::process::geteuid().is_root() || !has_session_ids(first_session_id),
             cgroups: CgroupHierarchies::find(format!("livecode-{data_dir_hash:016x}-")),
             seccomp_profile: SeccompProfile::compile(),
-            has_landlock: takes_isolation_step("landlock") && landlock::is_available(),
+            has_landlock: is_not_disabled_by_test("landlock") && landlock::is_available(),
             mounts: HostMounts::find(),
             dumps_reach_handler: rlimits::core_dumps_reach_handler(),
             cpus: Cpus::all(),

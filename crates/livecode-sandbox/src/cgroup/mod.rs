@@ -29,7 +29,7 @@ use v2::Delegation;
 
 use crate::{
     kernel::{
-        fault_switch::takes_isolation_step,
+        fault_switch::is_not_disabled_by_test,
         mountinfo::{self, MountInfo},
         rlimits::UnenforcedLimits,
     },
@@ -68,7 +68,7 @@ impl CgroupHierarchies {
     /// of the groups will begin with `prefix`.
     pub fn find(prefix: String) -> Self {
         let mut found = Self { prefix, ..Self::default() };
-        if !takes_isolation_step("cgroups") {
+        if !is_not_disabled_by_test("cgroups") {
             return found;
         }
         let own_groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();

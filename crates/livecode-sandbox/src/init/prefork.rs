@@ -54,7 +54,7 @@ pub(super) fn prefork_program(init: &InitProcess<'_>) -> Result<PreforkSide, Set
                     // Closed now: `become_program` closes all descriptors of this process by
                     // number.
                     drop((run_spec_file, cache_entry));
-                    // Init sends the request when no compile step is left.
+                    // Init sends the request only if there is no compile step, or all were cached.
                     run_spec.compile.clear();
                     Ok(PreforkSide::Program(become_program(init, &run_spec)))
                 }

@@ -24,7 +24,7 @@ use crate::{
         artefacts,
         context::{InitContext, InitProcess},
     },
-    kernel::{fault_switch::takes_isolation_step, landlock, privileges, rlimits, sys},
+    kernel::{fault_switch::is_not_disabled_by_test, landlock, privileges, rlimits, sys},
     rootfs::{accounts::AccountFiles, mounts},
     setup_error::{SetupContext, SetupError},
 };
@@ -44,21 +44,21 @@ pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, Set
     }
     sys::unshare_cgroup_namespace().context("make a cgroup namespace")?;
     rustix::system::sethostname(b"livecode").context("set the host name")?;
-    if takes_isolation_step("network") {
+    if is_not_disabled_by_test("network") {
         sys::bring_loopback_up().context("bring the loopback device up")?;
     }
     let account_files = mounts::enter_root(&host.staging, &host.mounts, layout)?;
-    if takes_isolation_step("limits") {
+    if is_not_disabled_by_test("limits") {
         rlimits::set_sandbox_limits(layout)?;
     }
-    if takes_isolation_step("privileges") {
+    if is_not_disabled_by_test("privileges") {
         privileges::prevent_gaining()?;
     }
     rustix::process::chdir(WORKING_DIRECTORY).context("enter the working directory")?;
     if host.has_landlock {
         landlock::confine().context("restrict files by Landlock")?;
     }
-    if takes_isolation_step("seccomp") {
+    if is_not_disabled_by_test("seccomp") {
         let is_memory_sampled = host.cgroups.unenforced().memory;
         host.seccomp_profile.install(is_memory_sampled).context("install the seccomp filter")?;
     }
@@ -89,7 +89,7 @@ pub(super) fn set_up_session(
 /// Becomes the session's user and drops every privilege.
 pub(super) fn drop_privileges(host: &Host, run_spec: &RunSpec) -> Result<(), SetupError> {
     let id = (!host.is_rootless).then_some(host.inner_id(run_spec.slot));
-    if takes_isolation_step("privileges") { privileges::drop_all(id) } else { Ok(()) }
+    if is_not_disabled_by_test("privileges") { privileges::drop_all(id) } else { Ok(()) }
 }
 
 /// Maps `inner`, the only uid and gid of this user namespace, to the uid and gid outside

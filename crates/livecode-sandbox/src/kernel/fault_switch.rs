@@ -5,12 +5,12 @@
 /// Whether the isolation step of this name is to be taken. Only the variable of a debug build can
 /// switch it off.
 #[cfg(debug_assertions)]
-pub(crate) fn takes_isolation_step(step: &str) -> bool {
+pub(crate) fn is_not_disabled_by_test(step: &str) -> bool {
     !std::env::var("LIVECODE_TEST_WITHOUT").is_ok_and(|names| names.split(',').any(|name| name == step))
 }
 
 /// Returns true: a release build takes every isolation step.
 #[cfg(not(debug_assertions))]
-pub(crate) const fn takes_isolation_step(_: &str) -> bool {
+pub(crate) const fn is_not_disabled_by_test(_: &str) -> bool {
     true
 }

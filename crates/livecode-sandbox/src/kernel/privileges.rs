@@ -9,7 +9,7 @@ use rustix::{
 };
 
 use crate::{
-    kernel::fault_switch::takes_isolation_step,
+    kernel::fault_switch::is_not_disabled_by_test,
     setup_error::{SetupContext, SetupError},
 };
 
@@ -41,7 +41,7 @@ pub(crate) fn drop_all(id: Option<u32>) -> Result<(), SetupError> {
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
         .context("drop capabilities")?;
     // This comes last, because a change of the uid resets it.
-    let behaviour = if takes_isolation_step("dumpable") {
+    let behaviour = if is_not_disabled_by_test("dumpable") {
         DumpableBehavior::NotDumpable
     } else {
         DumpableBehavior::Dumpable

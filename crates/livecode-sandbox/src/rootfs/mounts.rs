@@ -29,7 +29,7 @@ use rustix::{
 
 use crate::{
     kernel::{
-        fault_switch::takes_isolation_step,
+        fault_switch::is_not_disabled_by_test,
         sys::{MountFlags, set_mount_flags},
     },
     rootfs::accounts::{AccountFiles, WRITABLE_FOLDERS},
@@ -212,7 +212,7 @@ fn bind(source: &Path, inside: &Path, flags: MountFlags, mount_point: MountPoint
 fn mount_proc() -> Result<(), SetupError> {
     let flags = NewMountFlags::NOSUID | NewMountFlags::NODEV | NewMountFlags::NOEXEC;
     mount("proc", "proc", "proc", flags, None).context("mount /proc")?;
-    if !takes_isolation_step("masks") {
+    if !is_not_disabled_by_test("masks") {
         return Ok(());
     }
     // This is looked up for each sandbox, because loading a kernel module can add entries.

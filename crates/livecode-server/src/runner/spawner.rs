@@ -28,8 +28,8 @@ use rustix::{
 
 use crate::metrics::Metrics;
 
-/// How long a spawner may take to accept a request. Its socket buffers a few requests, and each
-/// takes the spawner one fork.
+/// How long a spawner may take to accept a request. Its socket buffers a few requests. A worker
+/// takes each, or the spawner forks once for it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a spawner may take from its start until it has tried to make a sandbox.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,8 +69,8 @@ pub enum SpawnerError {
     /// The process could not be started, or ended before it was ready.
     #[error("the spawner did not start")]
     Start(#[source] io::Error),
-    /// The process started, but no sandbox can be made on this machine.
-    #[error("no sandbox can be made on this machine; `livecode doctor` says what to do about it: {0}")]
+    /// The process started, but it can make no sandbox, or its interpreter zygote did not start.
+    #[error("the spawner can make no sandbox; `livecode doctor` says what to do about it: {0}")]
     NoSandbox(String),
 }
 

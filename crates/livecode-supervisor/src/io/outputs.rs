@@ -165,6 +165,8 @@ impl OutputPipe {
         self.add_entries(pieces, entries);
     }
 
+    /// Adds the pieces of an output as entries. A line of standard output that begins with
+    /// `--MSG-- ` is a message.
     fn add_entries(&self, pieces: Vec<Piece>, entries: &mut Vec<PendingEntry>) {
         entries.extend(pieces.into_iter().map(|piece| match piece {
             Piece::Output(data) => PendingEntry { kind: self.kind, data },

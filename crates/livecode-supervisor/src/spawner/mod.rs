@@ -58,7 +58,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
         (None, Some(_)) => match zygotes::fork_zygote(&host) {
             Ok(zygote) => Some(zygote),
             Err(error) => {
-                eprintln!("livecode spawner: cannot make warm sandboxes: {error}");
+                eprintln!("livecode spawner: cannot fork a zygote, so no worker is reused: {error}");
                 None
             }
         },

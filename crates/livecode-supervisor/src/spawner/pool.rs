@@ -8,8 +8,8 @@
 //!
 //! A worker whose session has ended parks itself for a short time, and makes the next warm sandbox
 //! if one is needed. Forking another worker instead would cost about as much in page faults as all
-//! else that a worker does for a session. Warm sandboxes are always cloned by the zygote
-//! (`livecode_sandbox::zygote`). A worker may clone itself only for a cold start and before it has
+//! else that a worker does for a session. Warm sandboxes are cloned by the zygote
+//! (`livecode_sandbox::zygote`) if there is one. A worker may clone itself only before it has
 //! served a session, since later its memory holds what earlier sessions were told.
 
 use std::{

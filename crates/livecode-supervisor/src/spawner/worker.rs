@@ -49,7 +49,8 @@ const END_EVENT: u64 = 1;
 pub(super) struct SpawnerContext<'a> {
     pub host: Host,
     pub settings: &'a SpawnerSettings,
-    /// The zygote of warm sandboxes; `None` if none are to be made.
+    /// The zygote; `None` without warm starts, or if it could not be forked. Then each sandbox is
+    /// cloned from a worker that has served no session.
     pub zygote: Option<ZygoteClient>,
 }
 
@@ -146,8 +147,9 @@ impl Worker {
         match request {
             SpawnerRequest::StartSupervisor(id) => {
                 let folder = session_folder::path(&context.settings.data_dir, id);
-                // The memory of a worker that has served a session holds what that session was
-                // told. Then no sandbox may be cloned from the worker itself.
+                // For a cold start, a worker that has served no session clones itself, which needs
+                // no zygote. The memory of any other worker holds what earlier sessions were told,
+                // so the zygote is cloned.
                 let zygote = context.zygote.as_ref().filter(|_| has_served);
                 match supervise(&context.host, own, zygote, folder, stream, warm) {
                     0 => Served::Session,

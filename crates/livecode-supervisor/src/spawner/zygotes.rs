@@ -59,7 +59,7 @@ pub(super) fn connect_interpreter_zygote(server: &OwnedFd) -> io::Result<(OwnedF
 }
 
 /// Runs an interpreter zygote: clones the first processes of sandboxes for the spawner at the
-/// other end of `socket`. The sandboxes' programs are forks of this process.
+/// other end of `socket`. A fork of such a first process becomes the session's program.
 ///
 /// Returns `None` when the spawner is gone. Also returns in each program, with what that program
 /// is.
