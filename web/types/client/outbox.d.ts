@@ -23,8 +23,8 @@ export declare class Outbox {
     /**
      * Appends a message. The promise resolves once the server acknowledges the message. It also
      * resolves when a later message with the same coalescing key replaces the message, which is then
-     * not sent any more. It rejects if the server refuses the message, if the message is too large
-     * or the outbox is full, or if the session ends first.
+     * not sent any more. It rejects if the server refuses the message for another reason than a full
+     * queue, if the message is too large or the outbox is full, or if the session ends first.
      */
     add(message: object, options?: OutboxOptions): Promise<void>;
     /** The messages to send now, as JSON and in order. They count as sent from now on. */

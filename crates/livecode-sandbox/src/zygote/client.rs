@@ -73,8 +73,7 @@ impl ZygoteClient {
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         set_socket_timeout(&own_end, Timeout::Recv, Some(REPLY_TIMEOUT))?;
         wire::send_clone_request(self.socket.as_fd(), zygote_end.as_fd(), layout, fds)?;
-        // Without this copy of the zygote's end, the death of the zygote ends the wait for its
-        // reply.
+        // Dropped so that the zygote has the only copy: if it dies, the wait below ends at once.
         drop(zygote_end);
         wire::receive_reply(own_end.as_fd())
     }

@@ -46,8 +46,8 @@ const INITIAL_BACKOFF: Duration = Duration::from_millis(20);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// How long a supervisor may take to end its session after a cancellation. Then it is killed.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long it may take from the request for a supervisor until the journal exists. An
-/// idle worker has only files to write, and a spawner only to fork.
+/// How long it may take from the request for a supervisor until the journal exists. That
+/// includes a fork of the spawner or a sandbox, if none was ready.
 const JOURNAL_START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a sweep may take.
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(10);

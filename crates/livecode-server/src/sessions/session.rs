@@ -45,7 +45,7 @@ pub struct Session {
 enum SessionPhase {
     /// Something of the session may still change.
     Live(Box<LiveChannels>),
-    /// The session is torn down.
+    /// The session has ended, and its supervisor, processes and sandbox are gone.
     TornDown(SessionProgress),
 }
 
@@ -174,7 +174,7 @@ impl Session {
         }
     }
 
-    /// Ends the program, or removes the session from the queue if it does not run yet.
+    /// Ends the program. A session that still waits for its permit ends without having run.
     pub fn cancel(&self) {
         if let Some(channels) = self.phase().channels() {
             channels.cancelled.send_replace(true);

@@ -165,8 +165,8 @@ impl OutputPipe {
         self.add_entries(pieces, entries);
     }
 
-    /// Adds the pieces of an output as entries. A line of standard output that begins with
-    /// `--MSG-- ` is a message.
+    /// Adds the pieces of an output as entries. A line `--MSG-- {…}` with a valid message is a
+    /// piece of its own.
     fn add_entries(&self, pieces: Vec<Piece>, entries: &mut Vec<PendingEntry>) {
         entries.extend(pieces.into_iter().map(|piece| match piece {
             Piece::Output(data) => PendingEntry { kind: self.kind, data },

@@ -10,8 +10,9 @@
 //!
 //! Most requests are not received by the spawner itself, but by an idle worker of its [`Pool`],
 //! which has a warm sandbox already. The first processes of these sandboxes are cloned by a
-//! zygote. It is either forked from the spawner, or it is an interpreter zygote. Then the first
-//! thing that the server sends to the spawner is a socket to that zygote, and its pidfd.
+//! zygote. It is either forked from the spawner, or it is an interpreter zygote. In the second
+//! case the server first sends the spawner a socket to that zygote, and its pidfd; the spawner
+//! waits for them before it sends [`SpawnerReady`].
 //!
 //! The spawner ends when the server closes the socket. Supervisors keep running: each is the
 //! leader of a session of its own (setsid(2)), and the kernel reaps it.

@@ -18,7 +18,7 @@ use rustix::{
 
 use crate::spawner::host::open_host;
 
-/// How long an interpreter may take to become a zygote, from when its spawner has greeted it.
+/// How long an interpreter may take to become a zygote, from when its spawner has sent it a pidfd.
 const ZYGOTE_START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Forks a zygote from this process, with which it also ends.
