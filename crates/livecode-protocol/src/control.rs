@@ -116,7 +116,7 @@ pub enum Delivery {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StartKind {
-    /// Nothing was prepared.
+    /// The sandbox was made on request.
     #[default]
     Cold,
     /// The sandbox was warm.

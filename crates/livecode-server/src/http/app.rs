@@ -35,7 +35,7 @@ impl App {
 
     /// Waits until a reader of a session must be disconnected because the server stops. A reader
     /// of a session that has ended gets [`FINAL_READ_TIMEOUT`] more.
-    pub(crate) async fn must_disconnect_reader(&self, progress: watch::Receiver<SessionProgress>) {
+    pub(crate) async fn stopped_for_reader(&self, progress: watch::Receiver<SessionProgress>) {
         self.stopped().await;
         let stopping = *self.stopping.borrow();
         if progress.borrow().ended.is_some() {

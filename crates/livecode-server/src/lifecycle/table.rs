@@ -97,7 +97,8 @@ impl SessionTable {
         self.creating -= 1;
     }
 
-    /// Ends a reservation whose session was inserted.
+    /// Notes that a session under creation is in the table now. Its slot and its place in the
+    /// owner's count, which were reserved for it, stay its own.
     pub fn complete_reservation(&mut self) {
         self.creating -= 1;
     }

@@ -197,7 +197,8 @@ impl Session {
         }
     }
 
-    /// Opens the queue of deliveries. Until then deliveries are refused.
+    /// Opens the queue of deliveries, before the session's driver starts. Deliveries wait in it for
+    /// the supervisor.
     pub(crate) fn open_queue(&self) -> mpsc::Receiver<PendingDelivery> {
         let (sender, receiver) = mpsc::channel(MAX_QUEUED_DELIVERIES);
         self.set_queue(Some(sender));

@@ -18,7 +18,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 const STATUS_READY: u8 = b'r';
 /// The worker has taken a request. The next byte is the CPU that it ran on.
 const STATUS_TAKEN: u8 = b't';
-/// The zygote is gone or hangs.
+/// The zygote hangs.
 const STATUS_ZYGOTE_HANGS: u8 = b'h';
 /// The most bytes that a worker sends before the pool closes its status channel.
 const MAX_STATUS_BYTES: usize = 4;
@@ -38,7 +38,7 @@ pub(super) enum WorkerStatus {
     Ready,
     /// It has taken a request, while it ran on this CPU.
     Taken { cpu: usize },
-    /// The zygote is gone or hangs: another is needed.
+    /// The zygote hangs: another is needed.
     ZygoteHangs,
 }
 
@@ -74,7 +74,7 @@ pub(super) enum WorkerState {
     Idle,
     /// It has taken a request, on this CPU.
     Taken { cpu: Option<usize> },
-    /// It found that the zygote is gone or hangs.
+    /// It found that the zygote hangs.
     ZygoteHangs,
     /// It has closed its end of the channel: it has ended.
     Ended,

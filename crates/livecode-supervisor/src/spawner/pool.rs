@@ -219,6 +219,7 @@ impl<'a> Pool<'a> {
     fn wait(&mut self, needs_worker: bool) -> io::Result<PoolEvent> {
         // Idle workers with a warm sandbox receive requests themselves.
         let server_events = if self.warm_count() == 0 { PollFlags::IN } else { PollFlags::empty() };
+        // Without a zygote the server's socket takes its place, so that the indices below are fixed.
         let zygote = self.context.zygote.as_ref().map_or(self.server.as_fd(), |zygote| zygote.socket());
         let mut fds = vec![
             PollFd::new(&self.server, server_events),

@@ -171,7 +171,7 @@ impl StreamFormat {
             () = tokio::time::sleep(HEARTBEAT), if self == Self::Events => {
                 return Some((Ok(":\n\n".into()), false));
             }
-            () = app.must_disconnect_reader(progress) => return Some((Ok(self.goodbye()), true)),
+            () = app.stopped_for_reader(progress) => return Some((Ok(self.goodbye()), true)),
         };
         let items =
             items.inspect_err(|error| tracing::error!(%error, "cannot read a journal")).transpose()?;

@@ -67,7 +67,8 @@ pub(super) async fn receive_loop(
             return Disconnected;
         }
         if answers_delivery {
-            // The count decreases only now: at zero all answers are in the queue of frames.
+            // The count decreases only now, since `send_final_answers` closes the connection at zero:
+            // then every answer must be in the queue of frames.
             activity.unanswered.send_modify(|count| *count -= 1);
         }
         if is_close {

@@ -65,7 +65,7 @@ pub(super) async fn send_loop(
                 }
                 vec![Message::Ping(Default::default())]
             }
-            () = app.must_disconnect_reader(progress) => return Some(CloseReason::server_restart()),
+            () = app.stopped_for_reader(progress) => return Some(CloseReason::server_restart()),
         };
         let is_ping = matches!(&*messages, [Message::Ping(_)]);
         let send = async {
