@@ -26,8 +26,8 @@ use crate::sessions::{
     store::Store,
 };
 
-/// Bytes that wait for the supervisor to read them. While more wait, no delivery is taken from the
-/// queue.
+/// Bytes that are not yet written to the supervisor's socket. While more wait, no delivery is
+/// taken from the queue.
 const MAX_UNSENT_BYTES: usize = 256 * 1024;
 
 /// What is to be delivered to a session. The queue outlives each connection.
@@ -100,7 +100,8 @@ impl<'q> SupervisorClient<'q> {
     /// Exchanges messages with the supervisor until it closes the connection.
     ///
     /// # Errors
-    /// If the connection breaks, or if the supervisor's version is not supported.
+    /// If the connection breaks, a notice is not valid, or the supervisor's version is not
+    /// supported.
     pub async fn run(&mut self, session: &Session, store: &Store) -> io::Result<()> {
         let mut line = vec![];
         let mut cancel_sent = false;

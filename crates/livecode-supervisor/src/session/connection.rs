@@ -30,7 +30,7 @@ pub(crate) struct Connection {
     stream: UnixStream,
     /// Bytes read that are not a whole line yet.
     incoming: Vec<u8>,
-    /// Notices that the server has not read yet.
+    /// Notices that are not yet written to the socket.
     outgoing: Vec<u8>,
     /// Whether the server has sent its greeting, and the answer was queued.
     pub has_greeted: bool,
@@ -76,7 +76,8 @@ impl Connection {
     /// connection or violates the protocol.
     pub fn read(&mut self) -> Option<Vec<SupervisorRequest>> {
         if !self.may_read() {
-            // The connection is ready because notices can be sent. They go first.
+            // The connection was polled for writing only: its notices are sent at the end of this
+            // turn of the loop, and requests are read afterwards.
             return Some(vec![]);
         }
         let mut buffer = [0; READ_BYTES];
