@@ -389,7 +389,7 @@ pub async fn older_supervisor(common: &CommonOptions) -> Result<String> {
         versions.push(version.to_string());
     }
     Ok(format!(
-        "versions {}: complete, 5 inputs in order, exit status 5; other sessions cancelled, and still readable",
+        "versions {}: complete, 5 inputs in order, exit status 5; one more cancelled, an ended one still readable",
         versions.join(" and ")
     ))
 }
