@@ -16,7 +16,7 @@ pub const SESSIONS_FOLDER: &str = "sessions";
 pub const JOURNAL_FILE: &str = "journal";
 /// The Unix socket on which the supervisor accepts servers.
 pub const SOCKET_FILE: &str = "socket";
-/// What the server remembers of the session: its owner, runtime and time of creation.
+/// The server's record of the session: its owner, runtime and time of creation.
 pub const SESSION_FILE: &str = "session.json";
 /// The [run spec](crate::run_spec::RunSpec): what the supervisor is to run.
 pub const RUN_SPEC_FILE: &str = "order.json";

@@ -112,9 +112,9 @@ struct DependentLimit {
     name: &'static str,
     controller: &'static str,
     is_missing: bool,
-    /// What is found if the limit is enforced.
+    /// The finding if the limit is enforced.
     with_cgroup: &'static str,
-    /// What is found if it is not.
+    /// The finding if it is not.
     without_cgroup: &'static str,
 }
 

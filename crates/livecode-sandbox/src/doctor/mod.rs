@@ -42,7 +42,7 @@ pub struct DoctorReport {
     pub findings: Vec<Finding>,
     /// Whether a program can be run in a sandbox.
     pub can_run: bool,
-    /// What cannot be enforced, in the words of `/healthz`.
+    /// The limits that cannot be enforced, in the words of `/healthz`.
     pub degraded: Vec<String>,
 }
 

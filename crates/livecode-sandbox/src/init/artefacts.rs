@@ -52,7 +52,7 @@ pub fn record_header(name: &FileName, executable: bool, bytes: u64) -> Vec<u8> {
     head
 }
 
-/// What follows the last record.
+/// The bytes that follow the last record.
 pub const END_RECORD: [u8; 1] = [END];
 
 /// Writes the files of a cache entry below `/`. The entry is positioned at its first record.

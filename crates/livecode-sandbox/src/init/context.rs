@@ -18,7 +18,7 @@ use crate::{
 /// Descriptors below this number are the program's.
 const FIRST_OWN_FD: i32 = 10;
 
-/// What init inherits from its supervisor, or what it is sent through the zygote.
+/// The resources that init inherits from its supervisor or receives through the zygote.
 pub(crate) struct InitResources {
     /// Init's end of the control socket.
     pub control: OwnedFd,

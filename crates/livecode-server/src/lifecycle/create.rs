@@ -14,11 +14,11 @@ use crate::sessions::{
 };
 use crate::{auth::Owner, runner::supervisor_client::DeliveryQueue, spec::ResolvedSpec};
 
-/// What a session is to be made of.
+/// The parts that a new session is made of.
 pub struct SessionSpec {
     /// The owner.
     pub owner: Owner,
-    /// What the session runs, with every default filled in.
+    /// The resolved request: all that the session runs.
     pub resolved: ResolvedSpec,
     /// Whether the session is for a single response of a v0.1 endpoint.
     pub is_ephemeral: bool,
