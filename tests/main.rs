@@ -26,6 +26,7 @@ mod races;
 mod runtimes;
 mod sandbox;
 mod sessions;
+mod strangers;
 mod stream;
 mod turtle;
 mod v01;

@@ -8,12 +8,14 @@
 //! session of any guest if it knows the id, and list the sessions that were made with its token.
 
 mod bearer;
+mod payer;
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use bearer::bearer_token;
+pub use payer::Payer;
 
 use crate::hex::sha256_hex;
 

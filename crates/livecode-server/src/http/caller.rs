@@ -1,6 +1,9 @@
 //! The caller of a request, the address of the server that it used, and the reading of its body.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -13,7 +16,7 @@ use livecode_protocol::{ErrorCode, SessionId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::auth::{Caller, RequestFacts, bearer_token};
+use crate::auth::{Caller, Payer, RequestFacts, bearer_token};
 use crate::http::{app::App, problem::ApiError};
 
 /// The headers that proxies add. A request with any of them does not come from the local user.
@@ -49,12 +52,30 @@ fn first_in_list<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     header_text(headers, name)?.split(',').next().map(str::trim).filter(|value| !value.is_empty())
 }
 
-/// Middleware that runs before every handler: it identifies the caller, and adds [`Caller`] and
-/// [`PublicAddress`] to the request's extensions. A request for another host is refused here.
+/// The address of the client: the other end of the connection, or, behind a trusted proxy, the last
+/// address of `X-Forwarded-For` that is not a trusted proxy itself. A client can send such a header
+/// too, but each proxy adds the address that it sees behind what the client sent.
+fn client_address(app: &App, peer: Option<SocketAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+    let is_trusted = |address: &IpAddr| app.config.trusted_proxies.contains(address);
+    let peer = peer?.ip().to_canonical();
+    if !is_trusted(&peer) {
+        return Some(peer);
+    }
+    let values = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let listed: Vec<_> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let mut addresses = listed.iter().rev().map_while(|text| text.parse::<IpAddr>().ok());
+    Some(addresses.find(|address| !is_trusted(&address.to_canonical())).unwrap_or(peer))
+}
+
+/// Middleware that runs before every handler: it identifies the caller, and adds [`Caller`],
+/// [`Payer`] and [`PublicAddress`] to the request's extensions. A request for another host is
+/// refused here.
 pub(crate) async fn identify_caller(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     match examine_request(&app, peer, &request) {
         Ok((caller, address)) => {
+            let client = client_address(&app, peer, request.headers());
+            request.extensions_mut().insert(Payer::of(&caller, client));
             request.extensions_mut().insert(caller);
             request.extensions_mut().insert(address);
             next.run(request).await

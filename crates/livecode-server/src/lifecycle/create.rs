@@ -12,12 +12,18 @@ use crate::lifecycle::{error::CreateError, registry::Registry};
 use crate::sessions::{
     IdempotencyKey, Session, SessionProgress, StoreError, blocking::blocking, record::SessionRecord,
 };
-use crate::{auth::Owner, runner::supervisor_client::DeliveryQueue, spec::ResolvedSpec};
+use crate::{
+    auth::{Owner, Payer},
+    runner::supervisor_client::DeliveryQueue,
+    spec::ResolvedSpec,
+};
 
 /// The parts that a new session is made of.
 pub struct SessionSpec {
     /// The owner.
     pub owner: Owner,
+    /// Who is charged for the session.
+    pub payer: Payer,
     /// The resolved request: all that the session runs.
     pub resolved: ResolvedSpec,
     /// Whether the session is for a single response of a v0.1 endpoint.
@@ -105,7 +111,7 @@ impl Registry {
 
     /// Writes the session's folder.
     async fn write(&self, spec: SessionSpec, id: SessionId, slot: u32) -> Result<SessionRecord, StoreError> {
-        let SessionSpec { owner, resolved, is_ephemeral, idempotency } = spec;
+        let SessionSpec { owner, payer, resolved, is_ephemeral, idempotency } = spec;
         let ResolvedSpec {
             runtime,
             compile,
@@ -120,7 +126,8 @@ impl Registry {
         } = resolved;
         let mut run_spec = RunSpec { id, slot, compile, run, env, files, stdin, mounts, limits, cache: None };
         let created_us = now_us();
-        let record = SessionRecord { id, owner, runtime, created_us, is_ephemeral, slot, idempotency };
+        let payer = Some(payer);
+        let record = SessionRecord { id, owner, payer, runtime, created_us, is_ephemeral, slot, idempotency };
         let store = self.store.clone();
         let span = tracing::debug_span!("write", %id);
         let write = move || {

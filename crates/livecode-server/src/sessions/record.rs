@@ -3,13 +3,16 @@
 use livecode_protocol::SessionId;
 use serde::{Deserialize, Serialize};
 
-use crate::auth::Owner;
+use crate::auth::{Owner, Payer};
 
 /// The content of `session.json`. It is written when the session is created and never changes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SessionRecord {
     pub id: SessionId,
     pub owner: Owner,
+    /// Who is charged for the session; `None` in records of servers that did not know payers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payer: Option<Payer>,
     /// The name of the session's runtime.
     pub runtime: String,
     /// When the session was created, in microseconds since the epoch.

@@ -13,7 +13,10 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::sessions::{progress::SessionProgress, record::SessionRecord};
-use crate::{auth::Owner, metrics::Metrics};
+use crate::{
+    auth::{Owner, Payer},
+    metrics::Metrics,
+};
 
 /// Deliveries that wait for a session's driver. Further deliveries are refused.
 const MAX_QUEUED_DELIVERIES: usize = 256;
@@ -24,6 +27,8 @@ pub struct Session {
     pub id: SessionId,
     /// The owner.
     pub owner: Owner,
+    /// Who is charged for it.
+    pub payer: Payer,
     /// The name of its runtime.
     pub runtime: Arc<str>,
     /// When it was created, in microseconds since the epoch.
@@ -101,6 +106,7 @@ impl Session {
         Self {
             id: record.id,
             owner: record.owner.clone(),
+            payer: record.payer.unwrap_or_else(|| Payer::of_old_record(&record.owner)),
             runtime,
             created_us: record.created_us,
             is_ephemeral: record.is_ephemeral,

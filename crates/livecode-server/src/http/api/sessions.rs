@@ -20,7 +20,7 @@ use crate::http::{
     problem::ApiError,
 };
 use crate::{
-    auth::{Caller, Owner},
+    auth::{Caller, Owner, Payer},
     hex::{hex, sha256_hex},
     lifecycle::{CreateError, SessionSpec},
     sessions::{IdempotencyKey, Session},
@@ -129,6 +129,7 @@ fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotenc
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Extension(payer): Extension<Payer>,
     Extension(address): Extension<PublicAddress>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
@@ -148,7 +149,7 @@ pub(crate) async fn create(
         return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::TokenRequired, detail));
     }
     let (owner, token) = owner_of_new_session(&caller)?;
-    let spec = SessionSpec { owner, resolved, is_ephemeral: false, idempotency };
+    let spec = SessionSpec { owner, payer, resolved, is_ephemeral: false, idempotency };
     let (session, is_new) = app.registry.create(spec).await?;
 
     let document = SessionDocument { token, ..session_document(&app, &session, &address) };

@@ -9,7 +9,7 @@ use livecode_protocol::{
     session::{CreateSession, Mode},
 };
 
-use crate::auth::Caller;
+use crate::auth::{Caller, Payer};
 use crate::http::{api::sessions::owner_of_new_session, app::App, encode::GAP_NOTE, problem::ApiError};
 use crate::{
     lifecycle::{Registry, SessionSpec},
@@ -50,11 +50,16 @@ impl EphemeralSession {
     ///
     /// # Errors
     /// 422 if a field is wrong, or why no session can be created at the moment.
-    pub async fn create(app: &App, caller: &Caller, request: &CreateSession) -> Result<Self, ApiError> {
+    pub async fn create(
+        app: &App,
+        caller: &Caller,
+        payer: Payer,
+        request: &CreateSession,
+    ) -> Result<Self, ApiError> {
         let resolved = resolve(request, &app.catalogue, &app.config.limits, Endpoint::V01)?;
         let (owner, _) = owner_of_new_session(caller)?;
         let mode = resolved.mode;
-        let spec = SessionSpec { owner, resolved, is_ephemeral: true, idempotency: None };
+        let spec = SessionSpec { owner, payer, resolved, is_ephemeral: true, idempotency: None };
         let (session, _) = app.registry.create(spec).await?;
         Ok(Self { registry: app.registry.clone(), session, mode })
     }

@@ -14,7 +14,7 @@ use super::{
     ephemeral::{EphemeralSession, PLAIN_TEXT},
     request::ExecRequest,
 };
-use crate::auth::Caller;
+use crate::auth::{Caller, Payer};
 use crate::http::{
     app::App,
     caller::{parse_json, read_body},
@@ -42,13 +42,14 @@ use crate::sessions::Item;
 pub(crate) async fn exec(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Extension(payer): Extension<Payer>,
     request: Request,
 ) -> Result<Response, ApiError> {
     // The first server accepted JSON with any Content-Type, and pages rely on that.
     let body = read_body(&app, request.into_body()).await?;
     let exec: ExecRequest = parse_json(&body)?;
     let is_raw = exec.raw_output.unwrap_or(false);
-    let ephemeral = EphemeralSession::create(&app, &caller, &exec.into()).await?;
+    let ephemeral = EphemeralSession::create(&app, &caller, payer, &exec.into()).await?;
     let follower = ephemeral.follow();
     // The session moves into the body: it is deleted when the body ends or the client disconnects.
     let body = stream::unfold((follower, ephemeral), move |(mut follower, ephemeral)| async move {

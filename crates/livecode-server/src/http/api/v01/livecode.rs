@@ -12,7 +12,7 @@ use livecode_protocol::{
 use serde_json::{Map, Value};
 
 use super::{ephemeral::EphemeralSession, request::ExecRequest};
-use crate::auth::Caller;
+use crate::auth::{Caller, Payer};
 use crate::http::{
     app::App,
     caller::parse_json,
@@ -36,6 +36,7 @@ use crate::http::{
 pub(crate) async fn livecode(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Extension(payer): Extension<Payer>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let upgrade = upgrade.map_err(|error| ApiError::invalid_upgrade(error.to_string()))?;
@@ -45,7 +46,7 @@ pub(crate) async fn livecode(
     Ok(upgrade.on_upgrade(move |websocket| async move {
         let socket = WebsocketConnection::new(websocket, &app, &caller);
         // An error only says that the client has disconnected.
-        let _ = serve_connection(socket, app, caller).await;
+        let _ = serve_connection(socket, app, caller, payer).await;
     }))
 }
 
@@ -54,6 +55,7 @@ async fn serve_connection(
     mut socket: WebsocketConnection,
     app: App,
     caller: Caller,
+    payer: Payer,
 ) -> Result<(), Disconnected> {
     socket.send(message_json(&ServerMessage::Welcome { message: WELCOME })).await?;
     let ephemeral = loop {
@@ -65,10 +67,12 @@ async fn serve_connection(
             }
         };
         let (error, msg) = match ClientMessage::parse(&text) {
-            Ok(ClientMessage::Exec(fields)) => match create_session(&app, &caller, fields.clone()).await {
-                Ok(ephemeral) => break ephemeral,
-                Err(error) => (error.to_string(), Value::Object(fields)),
-            },
+            Ok(ClientMessage::Exec(fields)) => {
+                match create_session(&app, &caller, payer, fields.clone()).await {
+                    Ok(ephemeral) => break ephemeral,
+                    Err(error) => (error.to_string(), Value::Object(fields)),
+                }
+            }
             Ok(ClientMessage::Ping) => {
                 socket.send(message_json(&ServerMessage::Pong)).await?;
                 continue;
@@ -98,11 +102,12 @@ async fn serve_connection(
 async fn create_session(
     app: &App,
     caller: &Caller,
+    payer: Payer,
     mut fields: Map<String, Value>,
 ) -> Result<EphemeralSession, ApiError> {
     fields.remove("msgtype");
     let bytes =
         serde_json::to_vec(&fields).map_err(|error| ApiError::malformed_request(error.to_string()))?;
     let exec: ExecRequest = parse_json(&bytes)?;
-    EphemeralSession::create(app, caller, &exec.into()).await
+    EphemeralSession::create(app, caller, payer, &exec.into()).await
 }

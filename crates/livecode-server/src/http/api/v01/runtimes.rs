@@ -16,7 +16,7 @@ use super::{
     ephemeral::{EphemeralSession, PLAIN_TEXT},
     request::{arguments, environment, files_from_body, mode},
 };
-use crate::auth::Caller;
+use crate::auth::{Caller, Payer};
 use crate::http::{app::App, encode::exit_status_and_outcome, problem::ApiError};
 use crate::sessions::Item;
 
@@ -53,6 +53,7 @@ const TIME_TAKEN: HeaderName = HeaderName::from_static("x-falcon-time-taken");
 pub(crate) async fn run(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Extension(payer): Extension<Payer>,
     name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -71,7 +72,7 @@ pub(crate) async fn run(
         files: Some(files_from_body(&app, request, runtime.manifest.file.as_str()).await?),
         ..CreateSession::default()
     };
-    let ephemeral = EphemeralSession::create(&app, &caller, &create).await?;
+    let ephemeral = EphemeralSession::create(&app, &caller, payer, &create).await?;
     let mut follower = ephemeral.follow();
     let (mut output, mut exitstatus) = (vec![], Outcome::Lost.exitstatus().unwrap_or(255));
     while let Some(items) = follower.next().await? {

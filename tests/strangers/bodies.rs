@@ -1,0 +1,1 @@
+//! What strangers send is held within one budget, parsed without excess, and given up in time.

@@ -1,0 +1,1 @@
+//! Readers of long journals cost little, and delay nobody.

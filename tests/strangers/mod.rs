@@ -1,0 +1,8 @@
+//! One stranger cannot take the server away from the others.
+
+mod bodies;
+mod followers;
+mod payers;
+mod programs;
+mod sandboxes;
+mod starts;

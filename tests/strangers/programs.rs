@@ -1,0 +1,1 @@
+//! What the server and a supervisor do for a program is charged to that program.

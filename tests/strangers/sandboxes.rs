@@ -1,0 +1,1 @@
+//! Limits of a session hold for what the kernel keeps for it.
