@@ -39,6 +39,10 @@ pub const WELCOME: &str = "welcome to livecode";
 pub const MAX_CLIENT_MESSAGE_BYTES: usize = 64 * 1024;
 /// The largest message that a program may send, in bytes.
 pub const MAX_PROGRAM_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// The most arrays and objects in each other that a program's message may have, the message
+/// itself included. Many parsers of JSON call themselves for each level and stop at about 128
+/// levels or 1,000, and some exhaust their stack.
+pub const MAX_PROGRAM_MESSAGE_DEPTH: usize = 100;
 /// The largest output in one `write`, in bytes.
 pub const MAX_WRITE_BYTES: usize = 64 * 1024;
 /// The end of an `error` text for a full queue: the client may send the same message again later.

@@ -1,8 +1,11 @@
 //! Messages from the program: the lines of its message channel, and which of them are valid.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
-use livecode_protocol::stream::{MAX_PROGRAM_MESSAGE_BYTES, RESERVED};
+use livecode_protocol::stream::{MAX_PROGRAM_MESSAGE_BYTES, MAX_PROGRAM_MESSAGE_DEPTH, RESERVED};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
@@ -14,6 +17,8 @@ use serde_json::value::RawValue;
 pub(crate) enum MessageError {
     #[error("it is longer than {MAX_PROGRAM_MESSAGE_BYTES} bytes")]
     TooLong,
+    #[error("its arrays and objects are nested more than {MAX_PROGRAM_MESSAGE_DEPTH} levels deep")]
+    TooDeep,
     #[error("it is not a JSON object with a string \"msgtype\" on one line ({0})")]
     Malformed(String),
     #[error("\"{0}\" is reserved for the server's own messages")]
@@ -74,6 +79,9 @@ pub(crate) fn validate(line: &[u8]) -> Result<Cow<'_, [u8]>, MessageError> {
     if !text.starts_with('{') {
         return Err(malformed(&"it does not start with '{'"));
     }
+    if is_too_deep(text.as_bytes()) {
+        return Err(MessageError::TooDeep);
+    }
     let fields: CheckedFields<'_> = serde_json::from_str(text).map_err(|e| malformed(&e))?;
     if RESERVED.contains(&&*fields.msgtype) {
         return Err(MessageError::Reserved(fields.msgtype.into_owned()));
@@ -88,6 +96,35 @@ pub(crate) fn validate(line: &[u8]) -> Result<Cow<'_, [u8]>, MessageError> {
         json.to_mut().iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b' ');
     }
     Ok(json)
+}
+
+/// Whether arrays and objects are nested deeper than [`MAX_PROGRAM_MESSAGE_DEPTH`]. For a text
+/// that is not JSON the answer means nothing; the parser refuses such a text.
+fn is_too_deep(json: &[u8]) -> bool {
+    let mut depth = 0_usize;
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'[' | b'{' | b']' | b'}')) {
+        let byte = rest[at];
+        rest = &rest[at + 1..];
+        match byte {
+            b'"' => rest = after_string(rest),
+            b'[' | b'{' if depth == MAX_PROGRAM_MESSAGE_DEPTH => return true,
+            b'[' | b'{' => depth += 1,
+            _ => depth = depth.saturating_sub(1),
+        }
+    }
+    false
+}
+
+/// The part of a JSON text that follows the string whose first byte is the first of `rest`.
+fn after_string(mut rest: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        if rest[at] == b'"' {
+            return &rest[at + 1..];
+        }
+        rest = rest.get(at + 2..).unwrap_or_default(); // a backslash and the byte that it escapes
+    }
+    &[]
 }
 
 /// Returns the object without its `seq`. The other values are copied as they were written:
@@ -118,11 +155,20 @@ impl MessageLines {
     /// Adds bytes that were read, and calls `each` for every line that ends in them: with the
     /// message, or with the error and the beginning of the line.
     pub fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(Result<&[u8], (MessageError, &[u8])>)) {
-        while let Some(end) = memchr::memchr(b'\n', bytes) {
+        loop {
+            if self.partial_line.is_empty() {
+                // This skips any number of blank lines at once.
+                bytes = bytes.trim_ascii_start();
+            }
+            let Some(end) = memchr::memchr(b'\n', bytes) else { break };
             let (line, rest) = bytes.split_at(end);
             bytes = &rest[1..];
-            self.extend_line(line);
-            self.finish(&mut each);
+            if self.partial_line.is_empty() {
+                check_line(line, &mut each);
+            } else {
+                self.extend_line(line);
+                self.finish(&mut each);
+            }
         }
         self.extend_line(bytes);
     }
@@ -131,13 +177,9 @@ impl MessageLines {
     /// `each` for it as [`Self::push`] does, unless the line is blank.
     pub fn finish(&mut self, mut each: impl FnMut(Result<&[u8], (MessageError, &[u8])>)) {
         let line = std::mem::take(&mut self.partial_line);
-        match (std::mem::take(&mut self.is_too_long), line.trim_ascii().is_empty()) {
-            (true, _) => each(Err((MessageError::TooLong, &line))),
-            (false, true) => {}
-            (false, false) => match validate(&line) {
-                Ok(message) => each(Ok(&message)),
-                Err(why) => each(Err((why, &line))),
-            },
+        match std::mem::take(&mut self.is_too_long) {
+            true => each(Err((MessageError::TooLong, &line))),
+            false => check_line(&line, &mut each),
         }
     }
 
@@ -148,12 +190,72 @@ impl MessageLines {
     }
 }
 
+/// Calls `each` for a whole line, unless the line is blank.
+fn check_line(line: &[u8], each: &mut impl FnMut(Result<&[u8], (MessageError, &[u8])>)) {
+    if line.trim_ascii().is_empty() {
+        return;
+    }
+    match validate(line) {
+        Ok(message) => each(Ok(&message)),
+        Err(why) => each(Err((why, line))),
+    }
+}
+
 /// Returns the line that tells the program on its standard error why a message was not sent.
 pub(crate) fn rejection_note(why: &MessageError, line: &[u8]) -> Vec<u8> {
     const SHOWN_BYTES: usize = 200;
     let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]);
     let more = if line.len() > SHOWN_BYTES { "…" } else { "" };
     format!("livecode: a message was not sent: {why}: {}{more}\n", shown.trim_end()).into_bytes()
+}
+
+/// Bucket size: refused lines that a program is told of one after the other.
+const NOTE_BURST: u32 = 100;
+/// Time in which the bucket gets one note back.
+const NOTE_REFILL: Duration = Duration::from_millis(10);
+
+/// The notes on a program's standard error about lines that it may not send as messages. Beyond a
+/// rate they are only counted, since a note is much longer than the shortest refused line.
+pub(crate) struct RejectionNotes {
+    tokens: u32,
+    refilled_at: Instant,
+    /// Refused lines since the last note, of which the program has not been told.
+    untold_count: u64,
+}
+
+impl RejectionNotes {
+    pub fn new(now: Instant) -> Self {
+        Self { tokens: NOTE_BURST, refilled_at: now, untold_count: 0 }
+    }
+
+    /// Adds to the bucket what it has got back until `now`.
+    pub fn refill(&mut self, now: Instant) {
+        let elapsed = now.duration_since(self.refilled_at);
+        let refilled = u32::try_from(elapsed.as_millis() / NOTE_REFILL.as_millis()).unwrap_or(NOTE_BURST);
+        if refilled > 0 {
+            self.tokens = self.tokens.saturating_add(refilled).min(NOTE_BURST);
+            self.refilled_at = now;
+        }
+    }
+
+    /// Records a refused line. Returns what the program is to be told, if the bucket allows a
+    /// note: first how many lines were refused untold, and then why this one was refused.
+    pub fn record(&mut self, why: &MessageError, line: &[u8]) -> Option<Vec<u8>> {
+        let Some(tokens) = self.tokens.checked_sub(1) else {
+            self.untold_count += 1;
+            return None;
+        };
+        self.tokens = tokens;
+        let mut text = self.take_count().unwrap_or_default();
+        text.extend(rejection_note(why, line));
+        Some(text)
+    }
+
+    /// The note about the refused lines of which the program has not been told, if there are any.
+    pub fn take_count(&mut self) -> Option<Vec<u8>> {
+        let count = std::mem::take(&mut self.untold_count);
+        (count > 0).then(|| format!("livecode: {count} more messages were not sent\n").into_bytes())
+    }
 }
 
 #[cfg(test)]
@@ -263,5 +365,50 @@ mod tests {
             };
             assert_eq!(results, expected);
         }
+    }
+
+    #[test]
+    fn the_depth_of_a_message_is_bounded() {
+        let nested = |levels: usize| {
+            let (open, close) = ("[".repeat(levels - 1), "]".repeat(levels - 1));
+            format!(r#"{{"msgtype":"a","text":"[{{\"[[","x":{open}{close},"y":[{{}},[]]}}"#)
+        };
+        assert!(validate(nested(MAX_PROGRAM_MESSAGE_DEPTH).as_bytes()).is_ok());
+        for levels in [MAX_PROGRAM_MESSAGE_DEPTH + 1, 100_000] {
+            let line = nested(levels);
+            assert!(matches!(validate(line.as_bytes()), Err(MessageError::TooDeep)), "{levels}");
+        }
+        // Many arrays beside each other are not deep.
+        let wide = format!(r#"{{"msgtype":"a","rows":[{}[]]}}"#, "[],".repeat(10_000));
+        assert!(validate(wide.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn blank_lines_are_skipped_and_lines_are_joined() {
+        let mut lines = MessageLines::default();
+        let mut messages = vec![];
+        for read in ["\n\n \r\n{\"msgtype\"", ":\"a\"}", "\n\n", "\t", "{\"msgtype\":\"b\"}\n  \n{"] {
+            lines.push(read.as_bytes(), |line| messages.push(line.unwrap().to_vec()));
+        }
+        assert_eq!(messages, [br#"{"msgtype":"a"}"#, br#"{"msgtype":"b"}"#]);
+        let mut refused = 0;
+        lines.finish(|line| refused += usize::from(line.is_err()));
+        lines.finish(|_| unreachable!("nothing is left"));
+        assert_eq!(refused, 1);
+    }
+
+    #[test]
+    fn notes_beyond_a_rate_are_counted() {
+        let now = Instant::now();
+        let mut notes = RejectionNotes::new(now);
+        let record = |notes: &mut RejectionNotes| notes.record(&MessageError::TooLong, b"x");
+        assert!((0..NOTE_BURST).all(|_| record(&mut notes).is_some()));
+        assert!((0..7).all(|_| record(&mut notes).is_none()));
+        notes.refill(now + NOTE_REFILL);
+        let note = String::from_utf8(record(&mut notes).unwrap()).unwrap();
+        assert!(note.starts_with("livecode: 7 more messages were not sent\nlivecode: a message"), "{note}");
+        assert!(record(&mut notes).is_none());
+        assert_eq!(notes.take_count().unwrap(), b"livecode: 1 more messages were not sent\n");
+        assert_eq!(notes.take_count(), None);
     }
 }

@@ -17,7 +17,7 @@ use rustix::{
 
 use crate::{
     io::{
-        messages::{MessageError, MessageLines, rejection_note},
+        messages::{MessageError, MessageLines, RejectionNotes},
         read_throttle::ReadThrottle,
         splitter::{Piece, Splitter},
     },
@@ -182,6 +182,7 @@ pub(crate) struct Outputs {
     /// The message channel; `None` once the program has closed its end.
     messages: Option<UnixStream>,
     message_lines: MessageLines,
+    rejection_notes: RejectionNotes,
     buffers: BufferPool,
     throttle: ReadThrottle,
 }
@@ -194,6 +195,13 @@ pub(crate) struct Readable {
     pub messages: bool,
 }
 
+impl Readable {
+    /// Whether any channel has bytes to read.
+    pub fn any(self) -> bool {
+        self.stdout || self.stderr || self.messages
+    }
+}
+
 impl Outputs {
     /// Takes the supervisor's ends of the channels. `cpu_millicores` is the program's CPU share,
     /// in thousandths of a processor.
@@ -203,6 +211,7 @@ impl Outputs {
             stderr: OutputPipe::new(Kind::Stderr, stderr),
             messages: Some(messages),
             message_lines: MessageLines::default(),
+            rejection_notes: RejectionNotes::new(Instant::now()),
             buffers: BufferPool::default(),
             throttle: ReadThrottle::new(cpu_millicores, own_cpu_time()),
         }
@@ -247,6 +256,7 @@ impl Outputs {
         let mut entries = vec![];
         self.buffers.reclaim();
         self.throttle.clear_expired_pause(now);
+        self.rejection_notes.refill(now);
         let messages = if readable.messages { self.read_messages(TURN_BYTES) } else { vec![] };
         let has_messages = !messages.is_empty();
         let Self { stdout, stderr, buffers, .. } = self;
@@ -262,7 +272,7 @@ impl Outputs {
             }
         }
         entries.extend(messages);
-        if readable.stdout || readable.stderr || readable.messages {
+        if readable.any() {
             let read_bytes = entries.iter().map(|entry| entry.data.len()).sum::<usize>();
             self.throttle.record_read(read_bytes >= READ_BYTES, now, own_cpu_time());
         }
@@ -294,10 +304,13 @@ impl Outputs {
         entries
     }
 
-    /// Returns the entry for a last line without a newline, if there is one.
+    /// Returns the entry for a last line without a newline, if there is one, and the note about
+    /// refused lines of which the program has not been told.
     fn finish_message_lines(&mut self) -> Vec<PendingEntry> {
         let mut entries = vec![];
-        self.message_lines.finish(|line| entries.push(entry_of_line(line)));
+        let notes = &mut self.rejection_notes;
+        self.message_lines.finish(|line| entries.extend(entry_of_line(line, notes)));
+        entries.extend(notes.take_count().map(note_entry));
         entries
     }
 
@@ -313,7 +326,8 @@ impl Outputs {
                 Ok(0) => self.messages = None,
                 Ok(length) => {
                     total += length;
-                    self.message_lines.push(&buffer, |line| entries.push(entry_of_line(line)));
+                    let notes = &mut self.rejection_notes;
+                    self.message_lines.push(&buffer, |line| entries.extend(entry_of_line(line, notes)));
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
@@ -329,12 +343,19 @@ impl Outputs {
 }
 
 /// Makes the entry for a line of the message channel: the message, or a note on standard error
-/// that the message was not sent.
-fn entry_of_line(line: Result<&[u8], (MessageError, &[u8])>) -> PendingEntry {
+/// that the message was not sent, unless `notes` only counts it.
+fn entry_of_line(
+    line: Result<&[u8], (MessageError, &[u8])>,
+    notes: &mut RejectionNotes,
+) -> Option<PendingEntry> {
     match line {
-        Ok(message) => PendingEntry { kind: Kind::Message, data: Bytes::copy_from_slice(message) },
-        Err((why, line)) => PendingEntry { kind: Kind::Stderr, data: rejection_note(&why, line).into() },
+        Ok(message) => Some(PendingEntry { kind: Kind::Message, data: Bytes::copy_from_slice(message) }),
+        Err((why, line)) => notes.record(&why, line).map(note_entry),
     }
+}
+
+fn note_entry(text: Vec<u8>) -> PendingEntry {
+    PendingEntry { kind: Kind::Stderr, data: text.into() }
 }
 
 #[cfg(test)]

@@ -46,8 +46,8 @@ impl CpuTimer {
     /// Returns whether the running step has used up its `limit_ms`, if the session has used
     /// `total_ms` so far. If not, plans the next check.
     ///
-    /// That is not before the step can have used all that is left to it on `cpu_millicores`. While
-    /// the step uses nothing, the checks become rarer.
+    /// That is not before the step can have used all that is left to it on `cpu_millicores`, and its
+    /// supervisor on one more processor. While the step uses nothing, the checks become rarer.
     pub fn is_limit_reached(
         &mut self,
         now: Instant,
@@ -60,7 +60,7 @@ impl CpuTimer {
             self.check_at = None;
             return true;
         }
-        let cores = u64::from(cpu_millicores).div_ceil(1000).max(1);
+        let cores = u64::from(cpu_millicores).div_ceil(1000).max(1) + 1;
         let is_unused = total_ms == std::mem::replace(&mut self.last_ms, total_ms);
         let min_interval =
             if is_unused { (self.interval * 2).min(MAX_CHECK_INTERVAL) } else { MIN_CHECK_INTERVAL };

@@ -40,7 +40,10 @@ use crate::{
         outputs::{Outputs, PendingEntry},
     },
     journal::capped_journal::CappedJournal,
-    limits::{cpu_deprioritizer::CpuDeprioritizer, cpu_time, idle::IdleTimer, memory::MemorySampler},
+    limits::{
+        cpu_deprioritizer::CpuDeprioritizer, cpu_time, idle::IdleTimer, memory::MemorySampler,
+        output_cost::OutputCost,
+    },
     session::{
         connection::{Connection, await_greetings, send_final_progress},
         cpu_timer::CpuTimer,
@@ -108,6 +111,7 @@ pub(crate) struct Supervisor<'h> {
     wall_deadline: Option<Instant>,
     idle_timer: IdleTimer,
     cpu_timer: CpuTimer,
+    output_cost: OutputCost,
     memory_sampler: MemorySampler,
     cpu_deprioritizer: CpuDeprioritizer,
 }
@@ -145,6 +149,7 @@ impl<'h> Supervisor<'h> {
             wall_deadline: requested_at.checked_add(Duration::from_millis(limits.wall_ms)),
             idle_timer: IdleTimer::new(limits.idle_ms, requested_at),
             cpu_timer: CpuTimer::default(),
+            output_cost: OutputCost::new(cpu_time::own_cpu_time()),
             memory_sampler: MemorySampler::new(&sandbox, requested_at),
             cpu_deprioritizer: CpuDeprioritizer::default(),
             sandbox,
@@ -173,6 +178,7 @@ impl<'h> Supervisor<'h> {
             self.check_timers(now);
             self.publish();
             self.journal.syncer.sync_if_due(now);
+            self.output_cost.end_turn(ready.outputs.any(), cpu_time::own_cpu_time());
             if !is_init_alive || self.is_over() {
                 return;
             }
@@ -280,7 +286,7 @@ impl<'h> Supervisor<'h> {
     /// Compares the CPU time of the running step with its limit.
     fn check_cpu(&mut self, now: Instant) {
         let limit_ms = self.running_step().map(|step| step.limits.cpu_ms);
-        let (Some(limit_ms), Some(total_ms)) = (limit_ms, self.sandbox.cpu_ms()) else {
+        let (Some(limit_ms), Some(total_ms)) = (limit_ms, self.charged_cpu_ms()) else {
             self.cpu_timer.stop();
             return;
         };
@@ -288,6 +294,12 @@ impl<'h> Supervisor<'h> {
         if self.cpu_timer.is_limit_reached(now, total_ms, limit_ms, cpu_millicores) {
             self.kill_for(Outcome::Cpu);
         }
+    }
+
+    /// The CPU time that counts as the program's so far, in milliseconds: its own, and what its
+    /// output has cost the supervisor. `None` if nothing counts its own.
+    fn charged_cpu_ms(&self) -> Option<u64> {
+        Some(self.sandbox.cpu_ms()? + self.output_cost.charged_ms())
     }
 
     fn step(&self, index: usize) -> &Step {
@@ -340,11 +352,12 @@ impl<'h> Supervisor<'h> {
         self.step_index = Some(index);
         self.idle_timer.start_step();
         self.started_us.get_or_insert_with(now_us);
-        let base_ms = if index == 0 { 0 } else { self.sandbox.cpu_ms().unwrap_or(0) };
+        let base_ms = if index == 0 { 0 } else { self.charged_cpu_ms().unwrap_or(0) };
         self.cpu_timer.set_base(base_ms);
         let now = Instant::now();
         self.check_cpu(now);
-        let used_ms = self.cpu_timer.last_ms() + cpu_time::own_cpu_time().as_millis() as u64;
+        let own_ms = cpu_time::own_cpu_time().as_millis() as u64;
+        let used_ms = self.cpu_timer.last_ms().saturating_sub(self.output_cost.charged_ms()) + own_ms;
         let was_deprioritized = self.cpu_deprioritizer.start_step(now, used_ms);
         if was_deprioritized {
             self.sandbox.set_deprioritized(false);
@@ -536,6 +549,7 @@ impl<'h> Supervisor<'h> {
         let entries = self.outputs.drain_all();
         self.append(entries);
         self.termination.is_out_of_memory = self.sandbox.has_oom_kills();
+        self.termination.output_cost_ms = self.output_cost.charged_ms();
         let result = self.compile_cache.result;
         let started_us = self.started_us.unwrap_or(0);
         let closing_entry = self.termination.closing_entry(Some(&self.sandbox), started_us, result.compiled);

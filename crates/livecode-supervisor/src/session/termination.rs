@@ -21,6 +21,8 @@ pub(crate) struct Termination {
     pub status: Option<StepStatus>,
     /// Whether the kernel killed a process because memory had run out.
     pub is_out_of_memory: bool,
+    /// The CPU time of the supervisor that is charged to the program, in milliseconds.
+    pub output_cost_ms: u64,
 }
 
 impl Termination {
@@ -53,7 +55,7 @@ impl Termination {
         let ended_us = now_us();
         let usage = sandbox.map(|sandbox| Usage {
             wall_ms: if started_us == 0 { 0 } else { ended_us.saturating_sub(started_us) / 1000 },
-            cpu_ms: sandbox.cpu_ms(),
+            cpu_ms: sandbox.cpu_ms().map(|ms| ms + self.output_cost_ms),
             memory_peak_bytes: sandbox.memory_peak_bytes(),
             processes_peak: sandbox.processes_peak(),
         });
@@ -68,7 +70,7 @@ mod tests {
     #[test]
     fn each_end_has_its_documented_outcome_and_status() {
         let outcome = |kill_reason, status, is_out_of_memory| {
-            Termination { kill_reason, status, is_out_of_memory }.outcome()
+            Termination { kill_reason, status, is_out_of_memory, output_cost_ms: 0 }.outcome()
         };
         assert_eq!(outcome(None, Some(StepStatus::Exited(3)), false), (Outcome::Exited, 3));
         assert_eq!(outcome(None, Some(StepStatus::Signalled(11)), false), (Outcome::Signalled, 139));
