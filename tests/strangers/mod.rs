@@ -4,5 +4,6 @@ mod bodies;
 mod followers;
 mod payers;
 mod programs;
+mod rootless;
 mod sandboxes;
 mod starts;

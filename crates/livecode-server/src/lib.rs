@@ -65,6 +65,9 @@ pub enum ServeError {
     /// The server cannot listen on the address.
     #[error("cannot listen on {0}")]
     Listen(std::net::SocketAddr, #[source] io::Error),
+    /// What the server makes ahead of the first connection cannot be made.
+    #[error("cannot prepare for connections")]
+    Prepare(#[source] io::Error),
     /// Strangers may reach the address, and this machine cannot enforce every limit.
     #[error(
         "the server does not listen on {address}, because other machines may reach it and this \
@@ -131,10 +134,10 @@ pub async fn run(
     let (stop, stopping) = watch::channel(None);
     let stopper = tokio::spawn(stop_when_asked(registry.clone(), phase, stop));
     let app = http::App { registry, catalogue, config, policy, default_spawner: spawner, metrics, stopping };
-    http::serve(app, listener).await;
+    let served = http::serve(app, listener).await;
     stopper.abort();
     retention.abort();
-    Ok(())
+    served.map_err(ServeError::Prepare)
 }
 
 /// Waits until the server is asked to stop and, if it is draining, until no session runs any more.

@@ -19,7 +19,11 @@ use tower::Service as _;
 use crate::http::{
     app::App,
     router::router,
-    transport::linger::{LingerPermits, LingeringStream},
+    transport::{
+        acceptor::{Accepted, Acceptor},
+        emergency::EmergencyThreads,
+        linger::{LingerPermits, LingeringStream},
+    },
 };
 
 /// How long connections may stay open after the server was asked to stop.
@@ -33,24 +37,27 @@ const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the server is asked to stop, then closes the open connections. Programs go on
 /// running.
-pub(crate) async fn serve(app: App, listener: TcpListener) {
+///
+/// # Errors
+/// If what is made ahead of connections cannot be made.
+pub(crate) async fn serve(app: App, listener: TcpListener) -> io::Result<()> {
     let max_connections = u32::try_from(app.config.connections_max).unwrap_or(u32::MAX);
     let permits = Arc::new(Semaphore::new(max_connections as usize));
-    let server = ConnectionServer {
-        builder: http1_builder(&app),
-        router: router(app.clone()),
-        app: app.clone(),
-        linger_slots: LingerPermits::new(),
-    };
+    let (builder, router) = (http1_builder(&app), router(app.clone()));
+    let emergency_threads = EmergencyThreads::start(&builder, &router)?;
+    let linger_slots = LingerPermits::new();
+    let server = ConnectionServer { builder, router, app: app.clone(), linger_slots, emergency_threads };
+    let acceptor = Acceptor::new(listener)?;
     tokio::select! {
-        () = accept(&listener, &permits, &server) => {}
+        () = accept(&acceptor, &permits, &server) => {}
         () = app.stopped() => {}
     }
-    drop(listener);
+    drop(acceptor);
     // Each connection, websockets included, holds its permit until it is closed or lingers.
     let all_closed = permits.acquire_many(max_connections);
     // An answer of v0.1 may take an hour. Its program ends when the timeout cuts the connection.
     let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, all_closed).await;
+    Ok(())
 }
 
 /// HTTP/1.1 only. To tell other versions apart, hyper would have to wait for the first bytes of a
@@ -62,10 +69,13 @@ fn http1_builder(app: &App) -> http1::Builder {
     builder
 }
 
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>, server: &ConnectionServer) {
+async fn accept(acceptor: &Acceptor, permits: &Arc<Semaphore>, server: &ConnectionServer) {
     while let Ok(permit) = permits.clone().acquire_owned().await {
-        match listener.accept().await {
-            Ok((stream, peer)) => server.serve(stream, peer, permit),
+        match acceptor.accept().await {
+            Ok((Accepted::Registered(stream), peer)) => server.serve(stream, peer, permit),
+            Ok((Accepted::Unregistered(stream), peer)) => {
+                server.emergency_threads.serve(stream, peer, permit);
+            }
             Err(error) if is_single_connection_error(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "cannot accept connections at the moment");
@@ -97,6 +107,7 @@ struct ConnectionServer {
     router: Router,
     app: App,
     linger_slots: LingerPermits,
+    emergency_threads: EmergencyThreads,
 }
 
 impl ConnectionServer {

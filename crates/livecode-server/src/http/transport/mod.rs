@@ -1,4 +1,6 @@
 //! Connections: accepted, limited, and closed without losing what the client has not read yet.
 
+mod acceptor;
+mod emergency;
 pub(crate) mod linger;
 pub(crate) mod listen;
