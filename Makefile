@@ -2,7 +2,7 @@
 
 BINARY := target/release/livecode
 
-.PHONY: run build web test chaos faults soak neighbours attacks test-vm fuzz bench lint fmt setup-build setup-run setup-web setup-test setup-vm setup-bench clean help
+.PHONY: run build web test chaos faults soak neighbours siege attacks test-vm fuzz bench lint fmt setup-build setup-run setup-web setup-test setup-vm setup-bench clean help
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ soak: setup-run build ## Check that no resource grows within MINUTES=20 (as root
 
 neighbours: setup-run build ## Measure small programs beside hostile ones (as root)
 	$(CHAOS) neighbours
+
+siege: setup-run build ## Attack the server as strangers would, beside a user whose times are measured (as root); SEED=n, ONLY=row,…
+	cargo run --release --locked --quiet --package livecode-siege -- $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 attacks: setup-test build ## Run the known attacks against the release binary, and print a table
 	scripts/attacks

@@ -1,0 +1,218 @@
+//! A server under test, with a data directory of its own. When it is stopped, its sessions are
+//! deleted and nothing of it is left on the machine.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use rustix::{
+    mount::{MountFlags, UnmountFlags, mount, unmount},
+    process::{Pid, Signal, kill_process},
+};
+use serde_json::Value;
+
+use crate::{client::Caller, machine};
+
+/// How long a stopped server may take to exit before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a server is started.
+#[derive(Clone, Debug, Default)]
+pub struct ServerOptions {
+    pub binary: PathBuf,
+    /// Settings, as environment variables without their prefix. A binary that does not know one
+    /// only warns of it.
+    pub settings: Vec<(&'static str, String)>,
+    /// The size of a disk of its own for the data directory.
+    pub disk_bytes: Option<u64>,
+}
+
+/// A running server.
+pub struct Server {
+    options: ServerOptions,
+    child: Child,
+    address: SocketAddr,
+    data: DataFolder,
+}
+
+/// A data directory, with a tmpfs mounted on it if it has a disk of its own.
+struct DataFolder {
+    folder: tempfile::TempDir,
+    is_mounted: bool,
+}
+
+impl DataFolder {
+    fn create(disk_bytes: Option<u64>) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        if let Some(bytes) = disk_bytes {
+            let options = std::ffi::CString::new(format!("size={bytes},mode=0700"))?;
+            mount("tmpfs", folder.path(), "tmpfs", MountFlags::empty(), &*options)
+                .context("mount a tmpfs; this needs root")?;
+        }
+        Ok(Self { folder, is_mounted: disk_bytes.is_some() })
+    }
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        if self.is_mounted {
+            let _ = unmount(self.folder.path(), UnmountFlags::DETACH);
+        }
+    }
+}
+
+impl Server {
+    /// Starts a server with an empty data directory.
+    pub fn start(options: &ServerOptions) -> Result<Self> {
+        let data = DataFolder::create(options.disk_bytes)?;
+        let (child, address) = spawn(options, data.folder.path())?;
+        Ok(Self { options: options.clone(), child, address, data })
+    }
+
+    /// Starts the server again on its data.
+    pub fn restart(&mut self) -> Result<()> {
+        self.terminate();
+        (self.child, self.address) = spawn(&self.options, self.data.folder.path())?;
+        Ok(())
+    }
+
+    /// Stops the server and leaves its sessions as they are.
+    pub fn terminate(&mut self) {
+        signal(self.pid(), Signal::TERM);
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while !matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn data(&self) -> &Path {
+        self.data.folder.path()
+    }
+
+    /// The process number of a session's supervisor, from `state.json`.
+    pub fn supervisor(&self, id: &str) -> Option<u32> {
+        let state = fs::read(self.data().join("sessions").join(id).join("state.json")).ok()?;
+        let state: Value = serde_json::from_slice(&state).ok()?;
+        u32::try_from(state["pid"].as_u64()?).ok()
+    }
+
+    /// The sessions that have not ended, as the local user sees them.
+    pub async fn living_sessions(&self) -> Result<Vec<String>> {
+        let (_, body) = Caller::local(self.address).send("GET", "/sessions", &[]).await?;
+        let sessions: Vec<Value> = serde_json::from_slice(&body)?;
+        let living = sessions.iter().filter(|session| session["state"] != "ended");
+        Ok(living.filter_map(|session| session["id"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// Reads a figure of `/metrics`; `None` if the server does not have it.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let (_, body) = Caller::local(self.address).send("GET", "/metrics", &[]).await.ok()?;
+        let text = String::from_utf8(body).ok()?;
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+    }
+
+    /// Deletes all sessions that have not ended, then stops the server.
+    pub async fn stop(self) {
+        let local = Caller::local(self.address);
+        let mut deletions = tokio::task::JoinSet::new();
+        for id in self.living_sessions().await.unwrap_or_default() {
+            let local = local.clone();
+            deletions.spawn(async move { local.send("DELETE", &format!("/sessions/{id}"), &[]).await });
+            if deletions.len() >= 32 {
+                let _ = deletions.join_next().await;
+            }
+        }
+        while deletions.join_next().await.is_some() {}
+        drop(self);
+    }
+}
+
+fn spawn(options: &ServerOptions, data: &Path) -> Result<(Child, SocketAddr)> {
+    let mut command = Command::new(&options.binary);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+    command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into()));
+    for (name, value) in &options.settings {
+        command.env(format!("LIVECODE_{name}"), value);
+    }
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {}; `make build` builds it", options.binary.display()))?;
+    let stdout = child.stdout.take().context("the server has no pipe")?;
+    let line = BufReader::new(stdout).lines().next().and_then(Result::ok).unwrap_or_default();
+    let address = line.split_once("http://").and_then(|(_, address)| address.trim().parse().ok());
+    if address.is_none() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    Ok((child, address.with_context(|| format!("the server printed {line:?} and not its address"))?))
+}
+
+/// Sends a signal to a process, which may be gone already.
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Stops the server, kills the supervisors that outlive it, and removes what these leave.
+impl Drop for Server {
+    fn drop(&mut self) {
+        let descendants = machine::descendants(self.pid());
+        self.terminate();
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        let is_left = |pid: &u32| {
+            fs::read_link(format!("/proc/{pid}/exe"))
+                .is_ok_and(|exe| self.options.binary.canonicalize().is_ok_and(|binary| exe == binary))
+        };
+        for pid in descendants.iter().filter(|pid| is_left(pid)) {
+            signal(*pid, Signal::KILL);
+        }
+        while !remove_cgroups(self.data.folder.path()) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Removes the empty cgroups of this data directory's sandboxes. Returns whether none is left.
+fn remove_cgroups(data: &Path) -> bool {
+    // The name begins with the FNV-1a hash of the directory's device and inode.
+    let numbers = fs::metadata(data).map_or([0, 0], |metadata| [metadata.dev(), metadata.ino()]);
+    let bytes = numbers.iter().flat_map(|number| number.to_le_bytes());
+    let hash = bytes
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let prefix = format!("livecode-{hash:016x}-");
+    let mut is_clean = true;
+    let mut folders = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            if !entry.file_name().to_string_lossy().starts_with(&prefix) {
+                folders.push(entry.path());
+            } else if fs::remove_dir(entry.path()).is_err() {
+                is_clean = false; // processes are still in it
+            }
+        }
+    }
+    is_clean
+}
