@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     attack::{ADDITIONAL, Attack, Method, Verdict, attack},
     common::{Run, id},
-    fixture::{Fixture, assert_held, ms, time_scale},
+    fixture::{Fixture, assert_held, ms, request, time_scale},
     machine::{assert_gone, descriptors, mark, peak_kib, supervisor},
 };
 
@@ -45,6 +45,13 @@ pub fn attacks() -> Vec<Attack> {
         attack(ADDITIONAL + 9, "inotify on what is shared", Check(inotify)),
         attack(ADDITIONAL + 10, "close every descriptor", Check(close_all)),
         attack(ADDITIONAL + 11, "change what is compiled for the next session", Check(change_compiled)),
+        attack(ADDITIONAL + 12, "limit, slow down or end process 1", Check(hamper_init)),
+        attack(
+            ADDITIONAL + 13,
+            "take what the machine has once: aio, huge pages, …",
+            Python(include_str!("programs/x_supplies.py")),
+        ),
+        attack(ADDITIONAL + 14, "read of the outside in /proc/1", Check(outside_in_proc)),
     ]
 }
 
@@ -138,6 +145,34 @@ fn change_compiled(fixture: &Fixture) -> Verdict {
         let (run, session) = fixture.run("c", code, json!({}));
         assert_held(&run);
         assert_eq!(session["compiled"], expected, "{session}");
+    }
+    Verdict::Holds
+}
+
+/// A program tries to limit, slow down or end init. The session ends as the program does.
+fn hamper_init(fixture: &Fixture) -> Verdict {
+    let args: &[&str] = if fixture.column.is_root { &["root"] } else { &[] };
+    let code = include_str!("programs/x_init.py");
+    // The second source has another name, so it is executed instead of forked.
+    for filename in ["main.py", "other.py"] {
+        let fields = json!({"args": args, "code_filename": filename});
+        let (run, session) = fixture.run("python", code, fields);
+        assert_held(&run);
+        assert_eq!(session["outcome"], "exited", "{session}");
+    }
+    Verdict::Holds
+}
+
+/// Nothing in /proc/1 and in the program's own folder shows the data directory or the address of
+/// the server, whether the program is forked or executed.
+fn outside_in_proc(fixture: &Fixture) -> Verdict {
+    let code = include_str!("programs/x_proc_init.py");
+    let outside = format!("{}\nspawner\n{}", fixture.server.data().display(), fixture.server.address());
+    for filename in ["main.py", "other.py"] {
+        let mut request = request("python", code, json!({"code_filename": filename}));
+        let files = request["files"].as_array_mut().expect("a list");
+        files.push(json!({"filename": "outside", "contents": outside}));
+        assert_held(&fixture.server.run(&request));
     }
     Verdict::Holds
 }

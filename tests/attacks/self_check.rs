@@ -10,7 +10,7 @@ use crate::{attack::ADDITIONAL, fixture::Column, runner};
 /// Isolation steps, and the rows that must fail without them. Some names stand for several steps
 /// that back each other up.
 const STEPS: [(&str, &[&str]); 10] = [
-    ("seccomp", &["12", "13", "14", "15"]),
+    ("seccomp", &["12", "13", "14", "15", "+13"]),
     ("landlock", &["+4"]),
     ("network", &["7", "18"]),
     ("ipc", &["18"]),
@@ -18,7 +18,7 @@ const STEPS: [(&str, &[&str]); 10] = [
     ("cgroups", &["21", "24"]),
     ("limits", &["32", "33"]),
     ("privileges", &["15"]),
-    ("masks", &["11"]),
+    ("masks", &["11", "+14"]),
     ("dumpable", &["10"]),
 ];
 

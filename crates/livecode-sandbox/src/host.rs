@@ -7,7 +7,10 @@ use livecode_protocol::SessionId;
 
 use crate::{
     cgroup::CgroupHierarchies,
-    kernel::{cpus::Cpus, fault_switch::is_not_disabled_by_test, landlock, rlimits, seccomp::SeccompProfile},
+    kernel::{
+        cpus::Cpus, fault_switch::is_not_disabled_by_test, landlock, privileges::SessionIds, rlimits,
+        seccomp::SeccompProfile,
+    },
     rootfs::mounts::HostMounts,
 };
 
@@ -22,6 +25,10 @@ const IDS_PER_DATA_DIR: u32 = 0x1_0000;
 /// The number of data directories that get uid ranges of their own.
 const DATA_DIR_RANGES: u64 = 4096;
 
+/// Distance from the uid of a session's program to that of its init in root mode. It is the number
+/// of uids of all data directories together.
+const INIT_ID_DISTANCE: u32 = DATA_DIR_RANGES as u32 * IDS_PER_DATA_DIR;
+
 /// The slot of a trial run, with the last uid of the range. The slots of sessions are lower.
 pub(crate) const TRIAL_SLOT: u32 = IDS_PER_DATA_DIR - 1;
 
@@ -30,14 +37,16 @@ pub(crate) fn trial_id() -> SessionId {
     SessionId::from_random([0; 16])
 }
 
-/// Whether the uids and gids from `first_id` on exist in this user namespace. Root of a container
-/// may have a user namespace with only a few ids; such a root is treated as an ordinary user.
+/// Whether the uids and gids of sessions and of their inits exist in this user namespace. Root of
+/// a container may have a user namespace with only a few ids; such a root is treated as an
+/// ordinary user.
 fn has_session_ids(first_id: u32) -> bool {
+    let last_id = first_id + INIT_ID_DISTANCE + (IDS_PER_DATA_DIR - 1);
     let covers = |line: &str| {
         let mut numbers = line.split_whitespace().map(|number| number.parse::<u64>().unwrap_or(0));
         let (start, _, length) = (numbers.next(), numbers.next(), numbers.next());
         let (start, length) = (start.unwrap_or(0), length.unwrap_or(0));
-        start <= u64::from(first_id) && u64::from(first_id + (IDS_PER_DATA_DIR - 1)) < start + length
+        start <= u64::from(first_id) && u64::from(last_id) < start + length
     };
     ["uid_map", "gid_map"].iter().all(|name| {
         let map = std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
@@ -73,8 +82,7 @@ impl Host {
     /// distinguishes the cgroups and uids of this data directory from those of others on the same
     /// machine.
     pub fn new(staging: PathBuf, data_dir_hash: u64) -> Self {
-        // The ranges of all data directories end far below 2^32 - 1: there would be room for
-        // twelve times as many.
+        // The ranges of all data directories, and those of their inits, end far below 2^32 - 1.
         let first_session_id = FIRST_SESSION_ID + (data_dir_hash % DATA_DIR_RANGES) as u32 * IDS_PER_DATA_DIR;
         Self {
             staging,
@@ -143,5 +151,13 @@ impl Host {
     /// The uid and gid of a session's processes, as those processes see them.
     pub(crate) fn inner_id(&self, slot: u32) -> u32 {
         if self.is_rootless { ROOTLESS_ID } else { self.first_session_id + slot % IDS_PER_DATA_DIR }
+    }
+
+    /// The uids of a session's program and of its init in root mode. In rootless mode there is only
+    /// one uid.
+    pub(crate) fn session_ids(&self, slot: u32) -> Option<SessionIds> {
+        let program = self.inner_id(slot);
+        let ids = SessionIds { program, init: program + INIT_ID_DISTANCE };
+        (!self.is_rootless && is_not_disabled_by_test("privileges")).then_some(ids)
     }
 }

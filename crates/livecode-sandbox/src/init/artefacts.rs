@@ -97,21 +97,22 @@ fn write_file(name: &FileName, mode: u32, mut contents: io::Take<&File>, bytes: 
 /// Returns whether all of them were sent.
 pub(crate) fn send_all(control: BorrowedFd<'_>, wanted: &[PathBuf]) -> bool {
     // Without a pid namespace of its own, this process would kill processes outside the sandbox.
-    if !getpid().is_init() || sys::kill_all_others().is_err() || !reap_all() {
+    if !getpid().is_init() || kill_and_reap_others().is_err() {
         return false;
     }
     let mut count = 0;
     wanted.iter().all(|path| send_artefact(control, path, &mut count).is_ok())
 }
 
-/// Reaps children until this process has none. Every orphan inside is a child of this process, so
-/// no other process is left then.
-fn reap_all() -> bool {
+/// Kills every process inside but this one, and waits until all are gone. Every orphan inside is a
+/// child of this process, so no other process is left when this process has no child.
+pub(super) fn kill_and_reap_others() -> io::Result<()> {
+    sys::kill_all_others()?;
     loop {
         match wait(WaitOptions::empty()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::CHILD) => return true,
-            Err(_) => return false,
+            Err(rustix::io::Errno::CHILD) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
         }
     }
 }

@@ -5,7 +5,8 @@
 //! closed because the supervisor died. All other processes of the sandbox end with it. By the
 //! time the first step starts, init has no privilege left and is non-dumpable, so it cannot be
 //! traced or inspected. Since it is process 1 of its pid namespace, no signal from inside reaches
-//! it.
+//! it. In root mode it has a uid of its own, so no process inside may change its limits, its
+//! priority or its processors; the seccomp filter refuses that in both modes.
 
 pub mod artefacts;
 mod begin;

@@ -68,7 +68,7 @@ pub(super) fn prefork_program(init: &InitProcess<'_>) -> Result<PreforkSide, Set
 /// Turns this process, a pre-forked program, into the session's program.
 fn become_program(init: &InitProcess<'_>, run_spec: &RunSpec) -> ZygoteProgram {
     let host = init.context.host;
-    let program = setup::drop_privileges(host, run_spec)
+    let program = setup::become_user(host, run_spec)
         .and_then(|()| program::become_zygote_program(host.cgroups.unenforced(), run_spec, init.program_fds));
     program.unwrap_or_else(|error| init.fail(error))
 }

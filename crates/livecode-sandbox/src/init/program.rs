@@ -17,7 +17,7 @@ use crate::{
     MESSAGE_FD,
     init::context::ProgramFds,
     kernel::{
-        privileges,
+        privileges::{self, SessionIds},
         rlimits::{self, UnenforcedLimits},
         sys,
     },
@@ -68,6 +68,8 @@ pub(super) fn become_zygote_program(
 /// the memory of this process.
 pub(super) struct Executable {
     is_program: bool,
+    /// The uids of the session in root mode.
+    ids: Option<SessionIds>,
     exec_arguments: io::Result<ExecArguments>,
 }
 
@@ -80,9 +82,9 @@ struct ExecArguments {
 }
 
 impl Executable {
-    pub fn new(run_spec: &RunSpec, step: &Step, is_program: bool) -> Self {
+    pub fn new(ids: Option<SessionIds>, run_spec: &RunSpec, step: &Step, is_program: bool) -> Self {
         let exec_arguments = exec_arguments(run_spec, step, is_program).map_err(io::Error::other);
-        Self { is_program, exec_arguments }
+        Self { is_program, ids, exec_arguments }
     }
 
     /// Executes the step in this process, a fresh child of init. `missing` are the limits that no
@@ -93,6 +95,7 @@ impl Executable {
         limits: &StepLimits,
         program_fds: ProgramFds,
     ) -> Result<io::Error, SetupError> {
+        self.ids.map_or(Ok(()), SessionIds::become_program)?;
         prepare_child(missing, limits, program_fds, self.is_program)?;
         Ok(match &self.exec_arguments {
             Ok(ExecArguments { candidate_paths, argv, env }) => sys::execute(candidate_paths, argv, env),

@@ -18,7 +18,10 @@ use crate::{
         program::Executable,
     },
     init_wire::{InitEvent, InitRequest, MAX_REQUEST_BYTES, StepStatus},
-    kernel::sys::{self, ResourceUsage},
+    kernel::{
+        privileges::{SessionIds, act_as_program},
+        sys::{self, ResourceUsage},
+    },
     setup_error::{SetupContext, SetupError},
 };
 
@@ -39,6 +42,7 @@ pub(super) fn serve(
     let mut steps = Steps {
         init,
         run_spec,
+        ids: init.context.host.session_ids(run_spec.slot),
         program_index: run_spec.compile.len(),
         child_signals,
         running: None,
@@ -79,6 +83,8 @@ pub(super) fn serve(
 struct Steps<'a> {
     init: &'a InitProcess<'a>,
     run_spec: &'a RunSpec,
+    /// The uids of the session in root mode.
+    ids: Option<SessionIds>,
     /// The index of the program; the compile steps have lower indices.
     program_index: usize,
     child_signals: StaticFd,
@@ -119,11 +125,12 @@ impl Steps<'_> {
         let Self { init, run_spec, program_index, .. } = *self;
         let is_program = index == program_index;
         let step: &Step = run_spec.compile.get(index).unwrap_or(&run_spec.run);
-        let executable = Executable::new(run_spec, step, is_program);
+        let executable = Executable::new(self.ids, run_spec, step, is_program);
         if is_program && index > 0 {
             // Processes that compile steps left must not reach a child that has not yet executed
-            // the program.
-            sys::kill_all_others().context("kill the processes that compile steps left")?;
+            // the program, and must not count towards its limit of processes.
+            let killed = act_as_program(self.ids, artefacts::kill_and_reap_others)?;
+            killed.context("kill the processes that compile steps left")?;
         }
         init.report(&InitEvent::StepStarted(index));
         let missing = init.context.host.cgroups.unenforced();
@@ -150,10 +157,13 @@ impl Steps<'_> {
         };
         match InitRequest::decode(&bytes[..length]) {
             Some(InitRequest::StartStep(index)) => self.next_index = Some(index),
-            Some(InitRequest::Signal(signal)) => signal_step(self.running, signal),
+            Some(InitRequest::Signal(signal)) => {
+                let _ = act_as_program(self.ids, || signal_step(self.running, signal));
+            }
             Some(InitRequest::TakeArtefacts) => {
                 let wanted = self.run_spec.cache.as_ref().map_or(&[][..], |cache| &cache.artefacts);
-                let is_complete = artefacts::send_all(control, wanted);
+                let sent = act_as_program(self.ids, || artefacts::send_all(control, wanted));
+                let is_complete = sent.unwrap_or(false);
                 self.init.report(&InitEvent::ArtefactsSent(is_complete));
             }
             Some(InitRequest::Begin) | None => {}

@@ -24,7 +24,12 @@ use crate::{
         artefacts,
         context::{InitContext, InitProcess},
     },
-    kernel::{fault_switch::is_not_disabled_by_test, landlock, privileges, rlimits, sys},
+    kernel::{
+        fault_switch::is_not_disabled_by_test,
+        landlock,
+        privileges::{self, SessionIds},
+        rlimits, sys,
+    },
     rootfs::{accounts::AccountFiles, mounts},
     setup_error::{SetupContext, SetupError},
 };
@@ -34,6 +39,10 @@ use crate::{
 pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, SetupError> {
     let InitContext { host, layout, fds, .. } = init.context;
     sys::reset_signals();
+    if is_not_disabled_by_test("masks") {
+        // What this process was cloned from has the server's settings in its command line.
+        sys::replace_command_line(c"init").context("replace the command line")?;
+    }
     // The session's user must be able to read what is created here, whatever umask the server has.
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     if host.is_rootless {
@@ -65,8 +74,8 @@ pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, Set
     Ok(account_files)
 }
 
-/// Does the setup steps that depend on the session: becomes the session's user, writes the
-/// session's files, and unpacks the artefacts of `cache_entry`.
+/// Does the setup steps that depend on the session: gives up all privileges, writes the session's
+/// files, and unpacks the artefacts of `cache_entry`. In root mode init then has a uid of its own.
 pub(super) fn set_up_session(
     host: &Host,
     run_spec: &RunSpec,
@@ -74,7 +83,11 @@ pub(super) fn set_up_session(
     account_files: AccountFiles,
 ) -> Result<(), SetupError> {
     account_files.assign_to(host.inner_id(run_spec.slot))?;
-    drop_privileges(host, run_spec)?;
+    let ids = host.session_ids(run_spec.slot);
+    match ids {
+        Some(ids) => ids.drop_all_as_init()?,
+        None => drop_capabilities()?,
+    }
     for RunFile { name, contents } in &run_spec.files {
         let bytes =
             contents.clone().into_bytes().map_err(io::Error::other).context(format!("decode {name}"))?;
@@ -83,13 +96,19 @@ pub(super) fn set_up_session(
     if let Some(entry) = cache_entry {
         artefacts::unpack(&entry).context("write the cached artefacts")?;
     }
-    Ok(())
+    ids.map_or(Ok(()), SessionIds::take_init_uid)
 }
 
-/// Becomes the session's user and drops every privilege.
-pub(super) fn drop_privileges(host: &Host, run_spec: &RunSpec) -> Result<(), SetupError> {
-    let id = (!host.is_rootless).then_some(host.inner_id(run_spec.slot));
-    if is_not_disabled_by_test("privileges") { privileges::drop_all(id) } else { Ok(()) }
+/// Becomes the session's user and drops every privilege, in a pre-forked program.
+pub(super) fn become_user(host: &Host, run_spec: &RunSpec) -> Result<(), SetupError> {
+    match host.session_ids(run_spec.slot) {
+        Some(ids) => ids.drop_all_as_program(),
+        None => drop_capabilities(),
+    }
+}
+
+fn drop_capabilities() -> Result<(), SetupError> {
+    if is_not_disabled_by_test("privileges") { privileges::drop_capabilities() } else { Ok(()) }
 }
 
 /// Maps `inner`, the only uid and gid of this user namespace, to the uid and gid outside

@@ -108,8 +108,12 @@ fn branch(
     otherwise: &[sock_filter],
 ) -> Instructions {
     // A comparison jumps at most 255 instructions, an unconditional jump any distance.
-    block.push(sock_filter { code: comparison, jt: 0, jf: 1, k: value });
-    block.push(instruction(JUMP, otherwise.len() as u32));
+    if let Ok(jt) = u8::try_from(otherwise.len()) {
+        block.push(sock_filter { code: comparison, jt, jf: 0, k: value });
+    } else {
+        block.push(sock_filter { code: comparison, jt: 0, jf: 1, k: value });
+        block.push(instruction(JUMP, otherwise.len() as u32));
+    }
     block.extend_from_slice(otherwise);
     block.extend_from_slice(then);
     block

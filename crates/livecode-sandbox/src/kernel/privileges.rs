@@ -27,20 +27,81 @@ pub(crate) fn prevent_gaining() -> Result<(), SetupError> {
     set_no_new_privs(true).context("no_new_privs")
 }
 
-/// Drops all capabilities and supplementary groups, and becomes the user and group `id` if that is
-/// given. It is given in root mode only: in rootless mode the user namespace has already made this
+/// The uids of a session in root mode, as which its program and its init run.
+///
+/// Init has a uid of its own so that the kernel lets no program change its limits, its priority or
+/// its processors. Init's saved uid is that of the program: with it init may become the program's
+/// user, without any capability (setresuid(2)).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionIds {
+    pub program: u32,
+    pub init: u32,
+}
+
+/// Drops all capabilities, in rootless mode. There the user namespace has already made this
 /// process an ordinary user.
-pub(crate) fn drop_all(id: Option<u32>) -> Result<(), SetupError> {
-    if let Some(id) = id {
-        let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
-        set_thread_groups(&[]).context("setgroups")?;
-        set_thread_res_gid(gid, gid, gid).context("setresgid")?;
-        set_thread_res_uid(uid, uid, uid).context("setresuid")?;
-    }
+pub(crate) fn drop_capabilities() -> Result<(), SetupError> {
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
         .context("drop capabilities")?;
-    // This comes last, because a change of the uid resets it.
+    become_non_dumpable()
+}
+
+impl SessionIds {
+    /// Drops all capabilities and supplementary groups, and becomes init of the session. As long as
+    /// [`Self::take_init_uid`] is not called, the effective uid is that of the program, which owns
+    /// what this process creates.
+    pub fn drop_all_as_init(self) -> Result<(), SetupError> {
+        self.drop_groups()?;
+        set_uids(self.init, self.program, self.program)?;
+        drop_capabilities()
+    }
+
+    /// Changes the effective uid to that of init.
+    pub fn take_init_uid(self) -> Result<(), SetupError> {
+        set_uids(self.init, self.init, self.program)?;
+        become_non_dumpable()
+    }
+
+    /// Drops all capabilities and supplementary groups, and becomes the program's user for good.
+    pub fn drop_all_as_program(self) -> Result<(), SetupError> {
+        self.drop_groups()?;
+        set_uids(self.program, self.program, self.program)?;
+        drop_capabilities()
+    }
+
+    /// Becomes the program's user for good, in a child of init that is to execute a step.
+    pub fn become_program(self) -> Result<(), SetupError> {
+        set_uids(self.program, self.program, self.program)?;
+        // The child shares the memory of init, and with it whether init is dumpable.
+        become_non_dumpable()
+    }
+
+    fn drop_groups(self) -> Result<(), SetupError> {
+        let gid = Gid::from_raw(self.program);
+        set_thread_groups(&[]).context("setgroups")?;
+        set_thread_res_gid(gid, gid, gid).context("setresgid")
+    }
+}
+
+/// Runs `act` in init with the effective uid of the program, which may signal the program and read
+/// its files. `ids` is `None` in rootless mode, in which init always has that uid.
+pub(crate) fn act_as_program<T>(ids: Option<SessionIds>, act: impl FnOnce() -> T) -> Result<T, SetupError> {
+    let Some(ids) = ids else { return Ok(act()) };
+    set_uids(ids.init, ids.program, ids.program)?;
+    become_non_dumpable()?;
+    let result = act();
+    ids.take_init_uid()?;
+    Ok(result)
+}
+
+fn set_uids(real: u32, effective: u32, saved: u32) -> Result<(), SetupError> {
+    let [real, effective, saved] = [real, effective, saved].map(Uid::from_raw);
+    set_thread_res_uid(real, effective, saved).context("setresuid")
+}
+
+/// Makes this process non-dumpable. To be called after each change of a uid, which resets it.
+fn become_non_dumpable() -> Result<(), SetupError> {
     let behaviour = if is_not_disabled_by_test("dumpable") {
         DumpableBehavior::NotDumpable
     } else {

@@ -7,8 +7,14 @@
 //!    arguments.
 //! 2. **Denied**: calls that exist but that no program here may use fail with `EPERM`, so that the
 //!    program can report it.
-//! 3. Every other call, whether it exists or not, fails with `ENOSYS`, on which C libraries fall
+//! 3. **Skipped**: calls that would do nothing useful in a sandbox, and that would delay the whole
+//!    machine, succeed without being made.
+//! 4. Every other call, whether it exists or not, fails with `ENOSYS`, on which C libraries fall
 //!    back to other calls. A call of a foreign architecture kills the process.
+//!
+//! An allowed call must not take a resource that the kernel counts for the whole machine, or for a
+//! user that sessions share, unless another limit bounds it. [`ALLOWED`] leaves such calls out, or
+//! names the limit; [`rules_by_arguments`] denies the arguments that would take one.
 //!
 //! The lists are modelled on the default profile of Docker (its allow-list, its rules for `clone`,
 //! `clone3`, `personality` and `socket`), without what only a privileged container can use. The
@@ -43,6 +49,8 @@ const AUDIT_ARCHITECTURE: u32 = 0xc000_00b7;
 const ALLOW: u32 = c::SECCOMP_RET_ALLOW;
 const KILL: u32 = c::SECCOMP_RET_KILL_PROCESS;
 const DENY: u32 = c::SECCOMP_RET_ERRNO | c::EPERM as u32;
+const SKIP: u32 = c::SECCOMP_RET_ERRNO; // the errno 0 is success
+const NO_MEMORY: u32 = c::SECCOMP_RET_ERRNO | c::ENOMEM as u32;
 const NOT_IMPLEMENTED: u32 = c::SECCOMP_RET_ERRNO | c::ENOSYS as u32;
 
 impl SeccompProfile {
@@ -69,7 +77,8 @@ impl SeccompProfile {
 fn rules() -> BTreeMap<i64, Instructions> {
     let allowed = ALLOWED.iter().map(|call| (*call, return_action(ALLOW)));
     let denied = DENIED.iter().map(|call| (*call, return_action(DENY)));
-    allowed.chain(denied).chain(rules_by_arguments()).collect()
+    let skipped = SKIPPED.iter().map(|call| (*call, return_action(SKIP)));
+    allowed.chain(denied).chain(skipped).chain(rules_by_arguments()).collect()
 }
 
 /// Compiles rules to a filter. Neighbouring numbers with the same rule become one range.
@@ -124,9 +133,21 @@ const SOCKETS: [(i32, &[i32], &[i32]); 4] = [
 /// The bits of a socket's type that are not flags.
 const SOCKET_TYPE_MASK: u32 = 0xf;
 
+/// The pid of init in its own pid namespace, the only one that a program can name.
+const INIT_PID: u32 = 1;
+/// Values of the first argument of `setpriority` and `ioprio_set` that stand for all processes of
+/// a user, init among them if it has the program's uid.
+const PRIO_USER: u32 = c::PRIO_USER;
+const IOPRIO_WHO_USER: u32 = 3;
+
+// Flags that take pages from the machine's pool of huge pages, which no limit of a session counts.
+const MFD_HUGETLB: u32 = c::MFD_HUGETLB;
+const SHM_HUGETLB: u32 = c::SHM_HUGETLB as u32;
+const MAP_HUGETLB: u32 = c::MAP_HUGETLB as u32;
+
 /// Rules of the calls whose arguments decide. For an argument that is 32 bits wide, the kernel
 /// ignores the high half, and so does the filter.
-fn rules_by_arguments() -> [(i64, Instructions); 5] {
+fn rules_by_arguments() -> Vec<(i64, Instructions)> {
     let (allow, deny) = (return_action(ALLOW), return_action(DENY));
     let personality = PERSONALITIES.iter().fold(return_action(NOT_IMPLEMENTED), |otherwise, persona| {
         if_equal(Word::Low(0), u32::MAX, *persona, &allow, &otherwise)
@@ -139,12 +160,30 @@ fn rules_by_arguments() -> [(i64, Instructions); 5] {
     // null.
     let deny_change = if_any_bit(Word::High(2), u32::MAX, &deny, &allow);
     let deny_change = if_any_bit(Word::Low(2), u32::MAX, &deny, &deny_change);
-    [
+    // A process may change only its own limits. In rootless mode init has the program's uid, so
+    // the kernel would let the program change those of init.
+    let prlimit = if_any_bit(Word::Low(0), u32::MAX, &deny_change, &if_core_limit(1, &deny_change));
+    let unless_init =
+        |argument: u32, then: &Instructions| if_equal(Word::Low(argument), u32::MAX, INIT_PID, &deny, then);
+    let unless_user = |user: u32| if_equal(Word::Low(0), u32::MAX, user, &deny, &unless_init(1, &allow));
+    let no_memory = return_action(NO_MEMORY);
+    let unless_huge_pages =
+        |argument: u32, flag: u32| if_any_bit(Word::Low(argument), flag, &no_memory, &allow);
+    vec![
         (c::SYS_clone, if_any_bit(Word::Low(0), NAMESPACE_FLAGS, &deny, &allow)),
         (c::SYS_personality, personality),
         (c::SYS_socket, socket_rule()),
         (c::SYS_setrlimit, if_core_limit(0, &deny)),
-        (c::SYS_prlimit64, if_core_limit(1, &deny_change)),
+        (c::SYS_prlimit64, unless_init(0, &prlimit)),
+        (c::SYS_setpriority, unless_user(PRIO_USER)),
+        (c::SYS_ioprio_set, unless_user(IOPRIO_WHO_USER)),
+        (c::SYS_sched_setaffinity, unless_init(0, &allow)),
+        (c::SYS_sched_setparam, unless_init(0, &allow)),
+        (c::SYS_sched_setscheduler, unless_init(0, &allow)),
+        (c::SYS_sched_setattr, unless_init(0, &allow)),
+        (c::SYS_mmap, unless_huge_pages(3, MAP_HUGETLB)),
+        (c::SYS_memfd_create, unless_huge_pages(1, MFD_HUGETLB)),
+        (c::SYS_shmget, unless_huge_pages(2, SHM_HUGETLB)),
     ]
 }
 
@@ -199,16 +238,21 @@ const DENIED: &[i64] = &[
     #[cfg(target_arch = "x86_64")] c::SYS__sysctl,
 ];
 
+/// Calls that write all that the machine has cached to its disks. The folders that a program may
+/// write to are in memory, so it loses nothing.
+const SKIPPED: &[i64] = &[c::SYS_sync, c::SYS_syncfs];
+
 /// Calls that ordinary programs use, with any arguments. The rules of [`rules_by_arguments`] take
 /// precedence over this list. `clone3` is left out, because its flags are in memory that a filter
-/// cannot read; C libraries fall back to `clone`.
+/// cannot read; C libraries fall back to `clone`. Asynchronous I/O (`io_setup` and the others) is
+/// left out, because the kernel has one supply of its requests for all users (`fs.aio-max-nr`).
 #[rustfmt::skip]
 const ALLOWED: &[i64] = &[
     // files by descriptor
     c::SYS_read, c::SYS_write, c::SYS_readv, c::SYS_writev, c::SYS_pread64, c::SYS_pwrite64, c::SYS_preadv,
     c::SYS_pwritev, c::SYS_preadv2, c::SYS_pwritev2, c::SYS_lseek, c::SYS_close, c::SYS_close_range, c::SYS_dup,
     c::SYS_dup3, c::SYS_fcntl, c::SYS_flock, c::SYS_ioctl, c::SYS_fsync, c::SYS_fdatasync, c::SYS_sync_file_range,
-    c::SYS_syncfs, c::SYS_ftruncate, c::SYS_fallocate, c::SYS_fadvise64, c::SYS_readahead, c::SYS_sendfile, c::SYS_splice,
+    c::SYS_ftruncate, c::SYS_fallocate, c::SYS_fadvise64, c::SYS_readahead, c::SYS_sendfile, c::SYS_splice,
     c::SYS_tee, c::SYS_vmsplice, c::SYS_copy_file_range, c::SYS_fstat, c::SYS_fstatfs, c::SYS_fchmod, c::SYS_fchown,
     c::SYS_fchdir, c::SYS_getdents64,
     // files by name
@@ -219,17 +263,16 @@ const ALLOWED: &[i64] = &[
     c::SYS_llistxattr, c::SYS_flistxattr, c::SYS_setxattr, c::SYS_lsetxattr, c::SYS_fsetxattr, c::SYS_removexattr,
     c::SYS_lremovexattr, c::SYS_fremovexattr, c::SYS_inotify_init1, c::SYS_inotify_add_watch, c::SYS_inotify_rm_watch,
     // memory
-    c::SYS_mmap, c::SYS_munmap, c::SYS_mprotect, c::SYS_mremap, c::SYS_madvise, c::SYS_mincore, c::SYS_msync, c::SYS_brk,
-    c::SYS_mlock, c::SYS_mlock2, c::SYS_munlock, c::SYS_mlockall, c::SYS_munlockall, c::SYS_memfd_create, c::SYS_membarrier,
+    c::SYS_munmap, c::SYS_mprotect, c::SYS_mremap, c::SYS_madvise, c::SYS_mincore, c::SYS_msync, c::SYS_brk,
+    c::SYS_mlock, c::SYS_mlock2, c::SYS_munlock, c::SYS_mlockall, c::SYS_munlockall, c::SYS_membarrier,
     c::SYS_pkey_alloc, c::SYS_pkey_free, c::SYS_pkey_mprotect, c::SYS_get_mempolicy, c::SYS_remap_file_pages,
     // processes and threads
     c::SYS_execve, c::SYS_execveat, c::SYS_exit, c::SYS_exit_group, c::SYS_wait4, c::SYS_waitid, c::SYS_kill, c::SYS_tkill,
     c::SYS_tgkill, c::SYS_pidfd_open, c::SYS_pidfd_send_signal, c::SYS_getpid, c::SYS_getppid, c::SYS_gettid, c::SYS_getpgid,
     c::SYS_setpgid, c::SYS_getsid, c::SYS_setsid, c::SYS_set_tid_address, c::SYS_set_robust_list, c::SYS_get_robust_list,
-    c::SYS_futex, c::SYS_futex_waitv, c::SYS_rseq, c::SYS_prctl, c::SYS_getrlimit, c::SYS_setrlimit, c::SYS_prlimit64,
-    c::SYS_getrusage, c::SYS_times, c::SYS_getpriority, c::SYS_setpriority, c::SYS_ioprio_get, c::SYS_ioprio_set,
-    c::SYS_sched_yield, c::SYS_sched_getaffinity, c::SYS_sched_setaffinity, c::SYS_sched_getparam, c::SYS_sched_setparam,
-    c::SYS_sched_getscheduler, c::SYS_sched_setscheduler, c::SYS_sched_getattr, c::SYS_sched_setattr,
+    c::SYS_futex, c::SYS_futex_waitv, c::SYS_rseq, c::SYS_prctl, c::SYS_getrlimit,
+    c::SYS_getrusage, c::SYS_times, c::SYS_getpriority, c::SYS_ioprio_get, c::SYS_sched_yield, c::SYS_sched_getaffinity,
+    c::SYS_sched_getparam, c::SYS_sched_getscheduler, c::SYS_sched_getattr,
     c::SYS_sched_get_priority_max, c::SYS_sched_get_priority_min, c::SYS_sched_rr_get_interval, c::SYS_getcpu,
     c::SYS_restart_syscall, c::SYS_seccomp,
     c::SYS_landlock_create_ruleset, c::SYS_landlock_add_rule, c::SYS_landlock_restrict_self,
@@ -247,18 +290,17 @@ const ALLOWED: &[i64] = &[
     c::SYS_timer_getoverrun, c::SYS_timer_delete, c::SYS_timerfd_create, c::SYS_timerfd_settime, c::SYS_timerfd_gettime,
     // waiting
     c::SYS_ppoll, c::SYS_pselect6, c::SYS_epoll_create1, c::SYS_epoll_ctl, c::SYS_epoll_pwait, c::SYS_epoll_pwait2,
-    c::SYS_eventfd2, c::SYS_pipe2, c::SYS_io_setup, c::SYS_io_submit, c::SYS_io_getevents,
-    c::SYS_io_cancel, c::SYS_io_destroy,
+    c::SYS_eventfd2, c::SYS_pipe2,
     // sockets, inside the session's own network namespace
     c::SYS_socketpair, c::SYS_bind, c::SYS_listen, c::SYS_accept, c::SYS_accept4, c::SYS_connect, c::SYS_shutdown,
     c::SYS_getsockname, c::SYS_getpeername, c::SYS_getsockopt, c::SYS_setsockopt, c::SYS_sendto, c::SYS_sendmsg,
     c::SYS_sendmmsg, c::SYS_recvfrom, c::SYS_recvmsg, c::SYS_recvmmsg,
     // System V IPC and message queues, inside the session's own IPC namespace
-    c::SYS_shmget, c::SYS_shmat, c::SYS_shmdt, c::SYS_shmctl, c::SYS_semget, c::SYS_semop, c::SYS_semtimedop, c::SYS_semctl,
+    c::SYS_shmat, c::SYS_shmdt, c::SYS_shmctl, c::SYS_semget, c::SYS_semop, c::SYS_semtimedop, c::SYS_semctl,
     c::SYS_msgget, c::SYS_msgsnd, c::SYS_msgrcv, c::SYS_msgctl, c::SYS_mq_open, c::SYS_mq_unlink, c::SYS_mq_timedsend,
     c::SYS_mq_timedreceive, c::SYS_mq_notify, c::SYS_mq_getsetattr,
     // the machine (read-only)
-    c::SYS_uname, c::SYS_sysinfo, c::SYS_getrandom, c::SYS_sync,
+    c::SYS_uname, c::SYS_sysinfo, c::SYS_getrandom,
     #[cfg(target_arch = "x86_64")] c::SYS_open,
     #[cfg(target_arch = "x86_64")] c::SYS_creat,
     #[cfg(target_arch = "x86_64")] c::SYS_stat,
@@ -303,9 +345,12 @@ mod tests {
     use crate::kernel::bpf::tests::run_filter;
 
     #[test]
-    fn no_call_is_both_allowed_and_denied() {
-        let both: Vec<_> = DENIED.iter().filter(|call| ALLOWED.contains(call)).collect();
-        assert!(both.is_empty(), "{both:?}");
+    fn no_call_has_two_rules() {
+        let by_arguments = rules_by_arguments().into_iter().map(|(call, _)| call);
+        let all: Vec<_> = DENIED.iter().chain(ALLOWED).chain(SKIPPED).copied().chain(by_arguments).collect();
+        let twice: Vec<_> =
+            all.iter().filter(|call| all.iter().filter(|other| other == call).count() > 1).collect();
+        assert!(twice.is_empty(), "{twice:?}");
     }
 
     fn action(number: i64, arguments: [u64; 6]) -> u32 {
@@ -320,6 +365,7 @@ mod tests {
             let expected = match number {
                 _ if DENIED.contains(&number) => DENY,
                 _ if ALLOWED.contains(&number) => ALLOW,
+                _ if SKIPPED.contains(&number) => SKIP,
                 _ => NOT_IMPLEMENTED,
             };
             assert_eq!(
@@ -391,5 +437,49 @@ mod tests {
         for new in [1, 1 << 32, u64::MAX] {
             assert_eq!(action(c::SYS_prlimit64, [0, core, new, 1, 0, 0]), DENY);
         }
+    }
+
+    #[test]
+    fn only_the_limits_of_the_caller_can_be_changed() {
+        let files = u64::from(c::RLIMIT_NOFILE);
+        assert_eq!(action(c::SYS_prlimit64, [1, files, 0, 1, 0, 0]), DENY);
+        assert_eq!(action(c::SYS_prlimit64, [7, files, 0, 1, 0, 0]), ALLOW);
+        for pid in [1, 7, 1 << 31] {
+            assert_eq!(action(c::SYS_prlimit64, [pid, files, 1 << 40, 0, 0, 0]), DENY);
+        }
+    }
+
+    #[test]
+    fn the_priorities_and_processors_of_init_cannot_be_changed() {
+        let by_pid = [
+            c::SYS_sched_setaffinity,
+            c::SYS_sched_setparam,
+            c::SYS_sched_setscheduler,
+            c::SYS_sched_setattr,
+        ];
+        for call in by_pid {
+            assert_eq!(action(call, [1, 0, 0, 0, 0, 0]), DENY, "{call}");
+            assert_eq!(action(call, [1 << 32 | 1, 0, 0, 0, 0, 0]), DENY, "{call}");
+            for pid in [0, 2, 11] {
+                assert_eq!(action(call, [pid, 0, 0, 0, 0, 0]), ALLOW, "{call} {pid}");
+            }
+        }
+        for (call, user) in [(c::SYS_setpriority, 2), (c::SYS_ioprio_set, 3)] {
+            for (which, who, expected) in [(0, 0, ALLOW), (1, 12, ALLOW), (0, 1, DENY), (user, 0, DENY)] {
+                assert_eq!(action(call, [which, who, 0, 0, 0, 0]), expected, "{call} {which} {who}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_huge_pages_are_taken_from_the_machine() {
+        let flags = c::MAP_PRIVATE | c::MAP_ANONYMOUS;
+        assert_eq!(action(c::SYS_mmap, [0, 4096, 3, flags as u64, 0, 0]), ALLOW);
+        let huge = flags | c::MAP_HUGETLB;
+        assert_eq!(action(c::SYS_mmap, [0, 4096, 3, huge as u64, 0, 0]), NO_MEMORY);
+        assert_eq!(action(c::SYS_memfd_create, [0, 1, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(action(c::SYS_memfd_create, [0, 5, 0, 0, 0, 0]), NO_MEMORY);
+        assert_eq!(action(c::SYS_shmget, [0, 4096, 0o1600, 0, 0, 0]), ALLOW);
+        assert_eq!(action(c::SYS_shmget, [0, 4096, 0o5600, 0, 0, 0]), NO_MEMORY);
     }
 }

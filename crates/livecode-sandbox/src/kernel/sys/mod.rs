@@ -16,7 +16,8 @@ pub(crate) use isolation::{
 pub(crate) use memory::{PageRange, prefault, touched_pages};
 pub(crate) use mounts::{MountFlags, set_mount_flags};
 pub(crate) use process::{
-    Cloned, ResourceUsage, children_usage, clone, execute, kill_all_others, reap_child, vfork,
+    Cloned, ResourceUsage, children_usage, clone, execute, kill_all_others, reap_child, replace_command_line,
+    vfork,
 };
 pub use process::{Forked, exit_now, fork, has_one_thread};
 pub use signals::reap_children_automatically;

@@ -189,6 +189,34 @@ pub(crate) fn kill_all_others() -> io::Result<()> {
     }
 }
 
+/// Replaces the command line of this process, which all processes that see it can read, by `name`.
+///
+/// The kernel keeps the command line in the process's own memory. It normally shows the whole
+/// area; if the area does not end with a NUL, it shows the text up to the first NUL
+/// (/proc/PID/cmdline in proc(5)). So the length of the old command line is not shown either.
+pub(crate) fn replace_command_line(name: &CStr) -> io::Result<()> {
+    /// Indices of the area's two ends among the fields that follow the name of the process.
+    const AREA_FIELDS: [usize; 2] = [45, 46];
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ends = AREA_FIELDS.map(|index| fields.get(index).and_then(|field| field.parse::<usize>().ok()));
+    let [Some(start), Some(end)] = ends else { return Err(io::ErrorKind::InvalidData.into()) };
+    let name = name.to_bytes_with_nul();
+    if start == 0 || end.saturating_sub(start) <= name.len() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let area: *mut u8 = std::ptr::with_exposed_provenance_mut(start);
+    // SAFETY: the kernel says that the area is from `start` to `end`, on the stack of the main
+    // thread above all frames, and it is longer than `name`. No reference to it exists: the
+    // arguments of this process were copied when it began.
+    unsafe {
+        std::ptr::write_bytes(area, 0, end - start);
+        std::ptr::copy_nonoverlapping(name.as_ptr(), area, name.len());
+        area.add(end - start - 1).write(b' ');
+    }
+    Ok(())
+}
+
 /// Ends this process at once, without running destructors or exit handlers, and without flushing
 /// buffers that the parent also holds.
 pub fn exit_now(code: i32) -> ! {
