@@ -4,6 +4,7 @@
 //! the server at its end.
 
 pub mod cgroups;
+pub mod guest;
 mod http;
 mod stream;
 

@@ -70,6 +70,9 @@ pub enum ErrorCode {
     /// 503: the server is stopping and creates no sessions. The same request succeeds once a
     /// server runs again.
     ServerStopping,
+    /// 503: the session would have to wait until it may run, and the queue has no place left for
+    /// this client, or in all. The same request succeeds once others have ended.
+    RunQueueFull,
     /// 503: the server has no file descriptors or memory left. The same request may succeed in a
     /// moment.
     OutOfResources,
@@ -139,6 +142,7 @@ impl ErrorCode {
             Self::JournalUnreadable => "journal_unreadable",
             Self::SessionStillRunning => "session_still_running",
             Self::ServerStopping => "server_stopping",
+            Self::RunQueueFull => "run_queue_full",
             Self::OutOfResources => "out_of_resources",
             Self::DiskFull => "disk_full",
             Self::ResultsIncomplete => "results_incomplete",

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use livecode_protocol::{
+    ErrorCode,
     control::StartKind,
     session::{Compiled, Outcome},
 };
@@ -39,6 +40,8 @@ const REFUSAL_REASONS: [(u16, &str); 13] = [
     (503, "unavailable"),
     (507, "no_room"),
 ];
+/// The `reason` label of a refused request whose error has a label of its own.
+const CODE_REASONS: [(ErrorCode, &str); 1] = [(ErrorCode::RunQueueFull, "queue_full")];
 /// The label of a value that has none of its own.
 const OTHER: &str = "other";
 
@@ -210,7 +213,9 @@ impl Default for Metrics {
         for (_, from) in COMPILED {
             metrics.compiled.with_label_values(&[from]);
         }
-        for reason in REFUSAL_REASONS.iter().map(|(_, reason)| *reason).chain([MESSAGE_RATE, OTHER]) {
+        let by_code = CODE_REASONS.iter().map(|(_, reason)| *reason);
+        let by_status = REFUSAL_REASONS.iter().map(|(_, reason)| *reason);
+        for reason in by_status.chain(by_code).chain([MESSAGE_RATE, OTHER]) {
             metrics.refused.with_label_values(&[reason]);
         }
         metrics
@@ -281,11 +286,15 @@ impl Metrics {
         self.refused.with_label_values(&[reason]).inc();
     }
 
-    /// Counts a response as a refusal if its status is an error.
-    pub(crate) fn count_response(&self, status: u16) {
+    /// Counts a response as a refusal if its status is an error; `code` is that of its problem
+    /// document.
+    pub(crate) fn count_response(&self, status: u16, code: Option<ErrorCode>) {
         if status >= 400 {
-            let reason = REFUSAL_REASONS.iter().find(|(known, _)| *known == status);
-            self.count_refusal(reason.map_or(OTHER, |(_, reason)| reason));
+            let by_code = CODE_REASONS.iter().find(|(known, _)| Some(*known) == code);
+            let by_status =
+                || REFUSAL_REASONS.iter().find(|(known, _)| *known == status).map(|(_, reason)| reason);
+            let reason = by_code.map(|(_, reason)| reason).or_else(by_status);
+            self.count_refusal(reason.copied().unwrap_or(OTHER));
         }
     }
 }
@@ -300,9 +309,10 @@ mod tests {
         let guard = GaugeGuard::new(&metrics.running);
         metrics.count_end(Outcome::Timeout, Some(Duration::from_millis(15)));
         metrics.count_end(Outcome::Cancelled, None);
-        metrics.count_response(429);
-        metrics.count_response(418);
-        metrics.count_response(201);
+        metrics.count_response(429, None);
+        metrics.count_response(418, None);
+        metrics.count_response(503, Some(ErrorCode::RunQueueFull));
+        metrics.count_response(201, None);
         metrics.count_sent(2, 100);
         let (media_type, text) = metrics.render();
         assert_eq!(media_type, "text/plain; version=0.0.4");
@@ -316,6 +326,8 @@ mod tests {
             "livecode_session_run_seconds_count 1",
             "livecode_requests_refused_total{reason=\"too_many_sessions\"} 1",
             "livecode_requests_refused_total{reason=\"other\"} 1",
+            "livecode_requests_refused_total{reason=\"queue_full\"} 1",
+            "livecode_requests_refused_total{reason=\"unavailable\"} 0",
             "livecode_stream_sent_bytes_total 100",
         ] {
             assert!(text.lines().any(|rendered| rendered == line), "{line} is not in\n{text}");

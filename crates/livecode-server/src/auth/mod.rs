@@ -9,6 +9,7 @@
 
 mod bearer;
 mod payer;
+mod shares;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use bearer::bearer_token;
 pub use payer::Payer;
+pub use shares::{ShareLimits, Shares};
 
 use crate::hex::sha256_hex;
 

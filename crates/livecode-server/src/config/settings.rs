@@ -53,6 +53,14 @@ settings! {
             body_max_bytes: u64 = 16 * MIB,
             /// Number of sessions that run at once; further sessions are queued.
             sessions_running_max: u64 = 1024,
+            /// Number of sessions that the guests of one address run at once. They may never run
+            /// more than there are permits left for others.
+            sessions_running_per_address_max: u64 = 512,
+            /// Number of sessions that wait in the queue to run; further ones are refused with 503.
+            sessions_queued_max: u64 = 10_000,
+            /// Number of sessions of the guests of one address that wait in the queue to run. They
+            /// may never have more places than are left for others.
+            sessions_queued_per_address_max: u64 = 1_000,
             /// Number of sessions that the server may have at once, ended ones included.
             sessions_max: u64 = 200_000,
             /// Number of sessions that one owner may have at once, ended ones included.

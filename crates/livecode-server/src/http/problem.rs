@@ -87,6 +87,7 @@ impl IntoResponse for ApiError {
             field: self.field,
         };
         let mut response = (self.status, Json(problem)).into_response();
+        response.extensions_mut().insert(self.code);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.extend(self.header);
@@ -114,6 +115,9 @@ impl From<CreateError> for ApiError {
                 (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManySessions, Some("60"))
             }
             CreateError::Full => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::ServerFull, Some("60")),
+            CreateError::QueueFull(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::RunQueueFull, Some("5"))
+            }
             CreateError::KeyReused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::IdempotencyKeyReused, None)
             }
@@ -189,6 +193,7 @@ mod tests {
     use std::io;
 
     use super::*;
+    use crate::runner::run_queue::RunQueueFull;
 
     #[test]
     fn every_reason_against_a_new_session_has_its_status_and_code() {
@@ -197,6 +202,7 @@ mod tests {
         let cases = [
             (CreateError::TooMany(7), 429, "too_many_sessions"),
             (CreateError::Full, 429, "server_full"),
+            (CreateError::QueueFull(RunQueueFull), 503, "run_queue_full"),
             (CreateError::KeyReused, 422, "idempotency_key_reused"),
             (CreateError::InProgress, 409, "idempotency_in_progress"),
             (CreateError::Closed, 503, "server_stopping"),

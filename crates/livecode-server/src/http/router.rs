@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
-use livecode_protocol::session::Problem;
+use livecode_protocol::{ErrorCode, session::Problem};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use utoipa::OpenApi;
 
@@ -90,7 +90,8 @@ pub(crate) fn router(app: App) -> Router {
 
 /// Adds the headers that every response has, and counts the response in the metrics.
 async fn finish_response(State(app): State<App>, mut response: Response) -> Response {
-    app.metrics.count_response(response.status().as_u16());
+    let code = response.extensions().get::<ErrorCode>().copied();
+    app.metrics.count_response(response.status().as_u16(), code);
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

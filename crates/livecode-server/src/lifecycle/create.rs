@@ -92,6 +92,7 @@ impl Registry {
         getrandom::fill(&mut random).map_err(CreateError::Random)?;
         let id = SessionId::from_random(random);
         let owner = spec.owner.clone();
+        let turn = self.run_queue.enter(id, spec.payer, &owner)?;
         let slot = self.table().reserve(&owner, self.limits)?;
         let record = match self.write(spec, id, slot).await {
             Ok(record) => record,
@@ -105,7 +106,7 @@ impl Registry {
         self.table().complete_reservation();
         let driver = self.driver(&session);
         let queue = DeliveryQueue::new(session.open_queue());
-        self.drive(session.clone(), driver.run_new(queue));
+        self.drive(session.clone(), driver.run_new(queue, turn));
         Ok(session)
     }
 

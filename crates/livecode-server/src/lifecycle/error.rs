@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::runner::run_queue::RunQueueFull;
 use crate::sessions::StoreError;
 
 /// How long a deletion waits until everything of the session is torn down.
@@ -16,6 +17,9 @@ pub enum CreateError {
     /// The server has `sessions_max` sessions, or no slot is free.
     #[error("the server has as many sessions as it may have; try again later")]
     Full,
+    /// The session would have to wait until it may run, and the queue has no place for it.
+    #[error("{0}; try again in a moment")]
+    QueueFull(#[from] RunQueueFull),
     /// Another request was made under the same idempotency key.
     #[error("another request was made under this Idempotency-Key; use a new key for a new request")]
     KeyReused,

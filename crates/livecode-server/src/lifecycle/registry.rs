@@ -9,8 +9,7 @@ use std::{
     time::Instant,
 };
 
-use livecode_protocol::SessionId;
-use tokio::sync::Semaphore;
+use livecode_protocol::{SessionId, session::SessionState};
 
 use crate::lifecycle::{
     error::{DeleteError, TEARDOWN_TIMEOUT},
@@ -21,12 +20,13 @@ use crate::sessions::{
     record::SessionRecord,
 };
 use crate::{
-    auth::Owner,
+    auth::{Owner, ShareLimits},
     compile_cache::CompileCache,
     config::Config,
     metrics::Metrics,
     runner::{
         driver::{Driver, give_up},
+        run_queue::{RunQueue, RunQueueLimits},
         spawner_set::SpawnerSet,
         supervisor_client::DeliveryQueue,
     },
@@ -38,8 +38,8 @@ pub struct Registry {
     pub(super) store: Arc<Store>,
     spawners: Arc<SpawnerSet>,
     pub(super) metrics: Arc<Metrics>,
-    /// One permit for each session that may run now.
-    permits: Arc<Semaphore>,
+    /// The permits to run, and the sessions that wait for one.
+    pub(super) run_queue: Arc<RunQueue>,
     /// Set when the server is about to stop; no session is created from then on.
     pub(super) is_closed: AtomicBool,
     /// Read-locked while a session is created.
@@ -61,13 +61,12 @@ impl Registry {
     ) -> Result<Arc<Self>, StoreError> {
         let cache = CompileCache::open(config, metrics.clone());
         let store = Arc::new(store.with_compile_cache(cache));
-        let permits = usize::try_from(config.sessions_running_max).unwrap_or(Semaphore::MAX_PERMITS);
         let registry = Arc::new(Self {
             table: Mutex::default(),
             store,
             spawners: Arc::new(spawners),
             metrics,
-            permits: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            run_queue: RunQueue::new(run_queue_limits(config)),
             is_closed: AtomicBool::new(false),
             creation_lock: tokio::sync::RwLock::new(()),
             limits: SessionCountLimits {
@@ -76,8 +75,8 @@ impl Registry {
             },
             disk_min_free_bytes: config.disk_min_free_bytes,
         });
-        // Running sessions acquire their permits first. Otherwise queued sessions would be started
-        // beside them. Queued sessions keep their order.
+        // Running sessions get their permits first. Otherwise queued sessions would be started
+        // beside them. The queued sessions of an owner keep their order.
         let mut records: Vec<_> = registry
             .store
             .scan()?
@@ -115,17 +114,15 @@ impl Registry {
         if !has_ended {
             let driver = self.driver(&session);
             let queue = DeliveryQueue::new(session.open_queue());
-            // A running session takes a permit if there is one, and goes on without if the limit
-            // was lowered.
-            let permit = has_journal.then(|| self.permits.clone().try_acquire_owned().ok()).flatten();
-            self.drive(session, async move {
-                if has_journal {
-                    driver.run_recovered(queue, permit).await;
-                } else {
-                    // The last server died before it had a supervisor started.
-                    driver.run_new(queue).await;
-                }
-            });
+            let payer = session.payer;
+            if has_journal {
+                let permit = self.run_queue.permit_of_running(id, payer, &session.owner);
+                self.drive(session, driver.run_recovered(queue, permit));
+            } else {
+                // The last server died before it had a supervisor started.
+                let turn = self.run_queue.reenter(id, payer, &session.owner);
+                self.drive(session, driver.run_new(queue, turn));
+            }
         }
         if is_ephemeral {
             // The connection to its client ended with the last server.
@@ -156,7 +153,6 @@ impl Registry {
             session: session.clone(),
             store: self.store.clone(),
             spawners: self.spawners.clone(),
-            permits: self.permits.clone(),
             metrics: self.metrics.clone(),
         }
     }
@@ -199,6 +195,14 @@ impl Registry {
     /// The session with this id.
     pub fn get(&self, id: SessionId) -> Option<Arc<Session>> {
         self.table().get(id)
+    }
+
+    /// The place of a session in the queue of those that wait for a permit to run, from 1; `None`
+    /// if it does not wait.
+    pub fn queue_position(&self, session: &Session) -> Option<u64> {
+        (session.state() == SessionState::Queued)
+            .then(|| self.run_queue.position(session.id, &session.payer, &session.owner))
+            .flatten()
     }
 
     /// The sessions whose owner `is_listed`, the newest first. Sessions for a single response of a
@@ -262,5 +266,16 @@ impl Registry {
                 tracing::warn!(%id, %error, "a session could not be deleted");
             }
         });
+    }
+}
+
+/// How many sessions may run, wait and start at once, and which part of that one payer may have.
+fn run_queue_limits(config: &Config) -> RunQueueLimits {
+    let has_local_user = config.listen.ip().is_loopback();
+    let shares = |total, per_address| ShareLimits::new(total, per_address, has_local_user);
+    RunQueueLimits {
+        running: shares(config.sessions_running_max, config.sessions_running_per_address_max),
+        queued: shares(config.sessions_queued_max, config.sessions_queued_per_address_max),
+        starting: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
     }
 }

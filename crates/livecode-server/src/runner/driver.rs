@@ -15,16 +15,13 @@
 use std::{io, sync::Arc, time::Duration};
 
 use livecode_protocol::{SessionId, session::Outcome};
-use tokio::{
-    io::AsyncReadExt as _,
-    net::UnixStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use tokio::{io::AsyncReadExt as _, net::UnixStream};
 use tracing::Instrument as _;
 
 use crate::metrics::{GaugeGuard, Metrics};
 use crate::runner::{
     process,
+    run_queue::RunTurn,
     spawner::{Generation, SpawnerClient},
     spawner_set::SpawnerSet,
     supervisor_client::{DeliveryQueue, SupervisorClient},
@@ -49,6 +46,12 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may take from the request for a supervisor until the journal exists. That
 /// includes a fork of the spawner or a sandbox, if none was ready.
 const JOURNAL_START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a session that was granted its permit counts as one that starts, at the longest. A start
+/// that hangs does not keep others from starting.
+const MAX_STARTING: Duration = Duration::from_secs(1);
+/// How long a session counts as one that starts after its first step has started. Many programs
+/// end within this time, so their ends count too.
+const STARTED_PAUSE: Duration = Duration::from_millis(20);
 /// How long a sweep may take.
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -65,8 +68,6 @@ pub(crate) struct Driver {
     pub session: Arc<Session>,
     pub store: Arc<Store>,
     pub spawners: Arc<SpawnerSet>,
-    /// One permit for each session that may run now.
-    pub permits: Arc<Semaphore>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -85,27 +86,45 @@ impl Backoff {
 }
 
 impl Driver {
-    /// Runs a new session to its end.
-    pub async fn run_new(self, mut queue: DeliveryQueue) {
-        let permits = self.permits.clone();
+    /// Runs a new session to its end. The permit is held until then.
+    pub async fn run_new(self, mut queue: DeliveryQueue, mut turn: RunTurn) {
         let waiting = GaugeGuard::new(&self.metrics.waiting);
-        let permit = tokio::select! {
-            permit = permits.acquire_owned() => permit.ok(),
-            () = self.session.cancelled() => None,
+        let may_run = tokio::select! {
+            () = turn.granted() => true,
+            () = self.session.cancelled() => false,
         };
         drop(waiting);
-        let _running = permit.is_some().then(|| GaugeGuard::new(&self.metrics.running));
+        // A cancelled session leaves the queue at once.
+        let mut turn = may_run.then_some(turn);
+        let _running = may_run.then(|| GaugeGuard::new(&self.metrics.running));
         let serving = async {
-            if permit.is_some() {
+            if may_run {
                 self.start_and_serve(&mut queue).await;
             }
             self.serve_until_closed(&mut queue).await
         };
-        self.run_to_end(serving).instrument(self.span()).await;
+        let run = self.run_to_end(serving).instrument(self.span());
+        tokio::select! {
+            () = run => {}
+            () = self.report_start(turn.as_mut()) => {}
+        }
+    }
+
+    /// Tells the run queue when the session has started, so that another may start. This never
+    /// completes.
+    async fn report_start(&self, turn: Option<&mut RunTurn>) {
+        if let Some(turn) = turn {
+            let mut progress = self.session.watch();
+            let is_running = progress.wait_for(|progress| progress.started_us.is_some());
+            let _ = tokio::time::timeout(MAX_STARTING, is_running).await;
+            tokio::time::sleep(STARTED_PAUSE).await;
+            turn.has_started();
+        }
+        std::future::pending().await
     }
 
     /// Runs a session to its end that an earlier server started. The permit is held until then.
-    pub async fn run_recovered(self, mut queue: DeliveryQueue, _permit: Option<OwnedSemaphorePermit>) {
+    pub async fn run_recovered(self, mut queue: DeliveryQueue, _permit: RunTurn) {
         let _running = GaugeGuard::new(&self.metrics.running);
         self.run_to_end(self.serve_until_closed(&mut queue)).instrument(self.span()).await;
     }

@@ -6,11 +6,15 @@
 //! | `spawner` | the client of one spawner process, which is restarted if it dies or hangs |
 //! | `spawner_set` | all spawners: the default one, and one for each interpreter zygote |
 //! | `driver` | the task that drives one session from its creation to its end |
+//! | `run_queue` | the queue in which new sessions wait for a permit to run |
+//! | `turns` | queues that are served in turn |
 //! | `supervisor_client` | one connection to a session's supervisor |
 //! | `process` | the supervisor as a process that can be killed |
 
 pub(crate) mod driver;
 mod process;
+pub(crate) mod run_queue;
 pub mod spawner;
 pub mod spawner_set;
 pub(crate) mod supervisor_client;
+mod turns;

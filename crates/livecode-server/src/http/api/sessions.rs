@@ -50,6 +50,7 @@ fn session_document(app: &App, session: &Session, address: &PublicAddress) -> Se
         runtime: session.runtime.to_string(),
         active: session.progress().active_us.map(rfc3339),
         state: session.state(),
+        queue_position: app.registry.queue_position(session),
         outcome: ended.map(|ended| ended.outcome),
         exitstatus: ended.map(|ended| ended.exitstatus),
         compiled: session.progress().compiled(),
@@ -122,7 +123,7 @@ fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotenc
         (status = 422, description = "A field is wrong, or the key was used for a different request", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "The owner or the server has too many sessions", body = Problem, content_type = "application/problem+json"),
         (status = 500, description = "The server failed, and has logged the cause", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is stopping, or has no file descriptors or memory left", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is stopping, the queue of sessions that wait to run is full, or the server has no file descriptors or memory left", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "There is no space left on the disk", body = Problem, content_type = "application/problem+json"),
     )
 )]

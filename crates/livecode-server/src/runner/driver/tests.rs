@@ -16,7 +16,8 @@ use rustix::{
 use serde_json::json;
 
 use super::*;
-use crate::auth::Owner;
+use crate::auth::{Owner, ShareLimits};
+use crate::runner::run_queue::{RunQueue, RunQueueLimits};
 use crate::runner::spawner::SpawnerProcess;
 use crate::sessions::{SessionProgress, record::SessionRecord};
 
@@ -83,11 +84,12 @@ async fn a_panic_in_a_spawner_request_ends_the_session_as_lost() {
     let PanickingSpawner { client, mut first, launches } = panicking_spawner();
     let session = new_session();
     let queue = DeliveryQueue::new(session.open_queue());
-    let permits = Arc::new(Semaphore::new(1));
+    let one = ShareLimits { total: 1, per_address: 1, reserved: 0 };
+    let run_queue = RunQueue::new(RunQueueLimits { running: one, queued: one, starting: 1 });
+    let turn = run_queue.enter(session.id, session.payer, &session.owner).unwrap();
     let spawners = Arc::new(SpawnerSet::with_default_only(client));
-    let driver =
-        Driver { session: session.clone(), store: store.clone(), spawners, permits, metrics: Arc::default() };
-    let run = tokio::spawn(driver.run_new(queue));
+    let driver = Driver { session: session.clone(), store: store.clone(), spawners, metrics: Arc::default() };
+    let run = tokio::spawn(driver.run_new(queue, turn));
     tokio::time::timeout(TIMEOUT, run).await.expect("the driver never ends").expect("the driver panicked");
     let progress = session.progress();
     assert_eq!(progress.ended.map(|ended| ended.outcome), Some(Outcome::Lost));

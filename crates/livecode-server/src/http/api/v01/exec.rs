@@ -35,7 +35,7 @@ use crate::sessions::Item;
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "The owner or the server has too many sessions", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is stopping, or has no file descriptors or memory left", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is stopping, the queue of sessions that wait to run is full, or the server has no file descriptors or memory left", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "There is no space left on the disk", body = Problem, content_type = "application/problem+json"),
     )
 )]

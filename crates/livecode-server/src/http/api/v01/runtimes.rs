@@ -46,7 +46,7 @@ const TIME_TAKEN: HeaderName = HeaderName::from_static("x-falcon-time-taken");
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A header or the name of a file is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "The owner or the server has too many sessions", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is stopping, or has no file descriptors or memory left", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is stopping, the queue of sessions that wait to run is full, or the server has no file descriptors or memory left", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "There is no space left on the disk, or part of the results could not be kept", body = Problem, content_type = "application/problem+json"),
     )
 )]

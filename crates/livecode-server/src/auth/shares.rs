@@ -1,0 +1,133 @@
+//! How something of which there is a limited number is divided among payers.
+
+use std::collections::HashMap;
+
+use super::Payer;
+
+/// The part of a limited number that is kept for the local user: one sixteenth, rounded up, but
+/// never all of it.
+const RESERVED_DIVISOR: u64 = 16;
+
+/// The limits of one kind of thing, for example of running sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct ShareLimits {
+    /// How many there are in all.
+    pub total: u64,
+    /// The most that the guests of one address may hold.
+    pub per_address: u64,
+    /// How many guests may never hold, because they are kept for the local user.
+    pub reserved: u64,
+}
+
+impl ShareLimits {
+    /// Limits with a part that is kept for the local user, if there is one.
+    pub fn new(total: u64, per_address: u64, has_local_user: bool) -> Self {
+        let reserved = total.div_ceil(RESERVED_DIVISOR).min(total.saturating_sub(1));
+        Self { total, per_address, reserved: if has_local_user { reserved } else { 0 } }
+    }
+}
+
+/// What each payer holds of something of which there is a limited number.
+///
+/// A newcomer must get something at once, whatever the others hold. So the guests of an address
+/// may take one more only while they hold fewer than are free. One address alone gets half of
+/// all, two get a third each, and n of them leave one part of n + 1 parts free (the dynamic
+/// thresholds of shared-memory switches, Choudhury and Hahne 1998). No clock and no knowledge of
+/// who else may come is needed for this.
+///
+/// The local user may take whatever is free.
+#[derive(Debug)]
+pub struct Shares {
+    limits: ShareLimits,
+    held: HashMap<Payer, u64>,
+    total: u64,
+}
+
+impl Shares {
+    /// Shares of which nobody holds any.
+    pub fn new(limits: ShareLimits) -> Self {
+        Self { limits, held: HashMap::new(), total: 0 }
+    }
+
+    /// Whether `payer` may take one more.
+    pub fn may_take(&self, payer: &Payer) -> bool {
+        match payer {
+            Payer::Local => self.free() > 0,
+            Payer::Address(_) => {
+                let held = self.held.get(payer).copied().unwrap_or(0);
+                self.may_guests_take() && held < self.limits.per_address.min(self.free())
+            }
+        }
+    }
+
+    /// Whether a guest that holds nothing may take one.
+    pub fn may_guests_take(&self) -> bool {
+        let guests = self.total - self.held.get(&Payer::Local).copied().unwrap_or(0);
+        self.free() > 0
+            && self.limits.per_address > 0
+            && guests < self.limits.total.saturating_sub(self.limits.reserved)
+    }
+
+    /// Gives one to `payer`, whether or not it may take it.
+    pub fn take(&mut self, payer: &Payer) {
+        *self.held.entry(*payer).or_default() += 1;
+        self.total += 1;
+    }
+
+    /// Takes one back from `payer`. Nothing happens if it holds none.
+    pub fn give_back(&mut self, payer: &Payer) {
+        let Some(held) = self.held.get_mut(payer) else { return };
+        *held -= 1;
+        if *held == 0 {
+            self.held.remove(payer);
+        }
+        self.total -= 1;
+    }
+
+    fn free(&self) -> u64 {
+        self.limits.total.saturating_sub(self.total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(number: u8) -> Payer {
+        Payer::Address(std::net::IpAddr::from([192, 0, 2, number]))
+    }
+
+    /// Takes as many as `payer` may have; returns how many those were.
+    fn take_all(shares: &mut Shares, payer: Payer) -> u64 {
+        std::iter::from_fn(|| shares.may_take(&payer).then(|| shares.take(&payer))).count() as u64
+    }
+
+    #[test]
+    fn every_newcomer_gets_a_part() {
+        let mut shares = Shares::new(ShareLimits::new(1024, 512, true));
+        assert_eq!(take_all(&mut shares, address(1)), 512, "a class of 500 has one address");
+        assert_eq!(take_all(&mut shares, address(2)), 256);
+        assert_eq!(take_all(&mut shares, address(3)), 128);
+        assert_eq!(take_all(&mut shares, address(4)), 64);
+        assert_eq!(take_all(&mut shares, address(5)), 0, "the rest is the local user's");
+        assert_eq!(take_all(&mut shares, Payer::Local), 64);
+        for _ in 0..512 {
+            shares.give_back(&address(1));
+        }
+        assert_eq!(take_all(&mut shares, address(5)), 256);
+    }
+
+    #[test]
+    fn small_numbers_are_shared_too() {
+        for (total, first, second, local) in
+            [(1, 1, 0, 0), (2, 1, 0, 1), (3, 2, 0, 1), (8, 4, 2, 2), (0, 0, 0, 0)]
+        {
+            let mut shares = Shares::new(ShareLimits::new(total, 100, true));
+            let taken = [address(1), address(2), Payer::Local].map(|payer| take_all(&mut shares, payer));
+            assert_eq!(taken, [first, second, local], "of {total}");
+        }
+        let mut shares = Shares::new(ShareLimits::new(8, 3, false));
+        assert_eq!(take_all(&mut shares, address(1)), 3, "a server beyond loopback reserves nothing");
+        assert_eq!([2, 3].map(|number| take_all(&mut shares, address(number))), [3, 1]);
+    }
+}

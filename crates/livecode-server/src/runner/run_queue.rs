@@ -1,0 +1,212 @@
+//! The queue in which new sessions wait for a permit to run.
+//!
+//! Payers have their turns one after the other, and the owners of one payer likewise, so that a
+//! session of somebody who has none yet does not wait for all those of somebody who has thousands.
+//! The sessions of one owner keep their order. The queue is bounded, for each payer and in all; a
+//! session that would have to wait beyond the bound is refused before anything of it is written.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use livecode_protocol::SessionId;
+use tokio::sync::oneshot;
+
+use super::turns::{Queue as _, Turns};
+use crate::auth::{Owner, Payer, ShareLimits, Shares};
+
+/// The limits of a run queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunQueueLimits {
+    /// Sessions that run at once, those included that start.
+    pub running: ShareLimits,
+    /// Sessions that wait.
+    pub queued: ShareLimits,
+    /// Sessions of guests that start at once. A start costs mostly CPU time: more of them at once
+    /// than there are processors only delay each other, and everybody else's.
+    pub starting: u64,
+}
+
+/// The queue of sessions that wait to run has no place left for a payer, or in all.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many sessions wait to run, from your address or in all")]
+pub struct RunQueueFull;
+
+/// Permits to run, and the queue of sessions that wait for one.
+pub(crate) struct RunQueue(Mutex<RunQueueState>);
+
+struct RunQueueState {
+    running: Shares,
+    queued: Shares,
+    /// Guests' sessions that have a permit and have not started.
+    starting: Shares,
+    turns: Turns<Payer, Turns<Owner, VecDeque<Waiter>>>,
+}
+
+/// A session that waits.
+struct Waiter {
+    id: SessionId,
+    payer: Payer,
+    /// Receives the permit.
+    granted: oneshot::Sender<()>,
+}
+
+/// A session's place in the queue and, once that is granted, its permit to run. Dropping it frees
+/// either.
+pub(crate) struct RunTurn {
+    queue: Arc<RunQueue>,
+    id: SessionId,
+    payer: Payer,
+    owner: Owner,
+    /// `None` once the permit was granted.
+    granted: Option<oneshot::Receiver<()>>,
+    /// Whether the session, if it has a permit, counts among those that start.
+    is_starting: bool,
+}
+
+impl RunQueue {
+    pub fn new(limits: RunQueueLimits) -> Arc<Self> {
+        let RunQueueLimits { running, queued, starting } = limits;
+        let starting = ShareLimits { total: starting, per_address: u64::MAX, reserved: 0 };
+        Arc::new(Self(Mutex::new(RunQueueState {
+            running: Shares::new(running),
+            queued: Shares::new(queued),
+            starting: Shares::new(starting),
+            turns: Turns::default(),
+        })))
+    }
+
+    /// Queues a session, which gets its permit at once if there is one for its payer.
+    ///
+    /// # Errors
+    /// The session would have to wait, and there is no place for it.
+    pub fn enter(
+        self: &Arc<Self>,
+        id: SessionId,
+        payer: Payer,
+        owner: &Owner,
+    ) -> Result<RunTurn, RunQueueFull> {
+        let has_place = self.state().queued.may_take(&payer);
+        let turn = self.reenter(id, payer, owner);
+        // Dropping the turn gives the place back.
+        if has_place || self.position(id, &payer, owner).is_none() { Ok(turn) } else { Err(RunQueueFull) }
+    }
+
+    /// Queues a session that an earlier server has accepted, beyond the bound if need be.
+    pub fn reenter(self: &Arc<Self>, id: SessionId, payer: Payer, owner: &Owner) -> RunTurn {
+        let (granted, receiver) = oneshot::channel();
+        let mut state = self.state();
+        state.queued.take(&payer);
+        let waiter = Waiter { id, payer, granted };
+        state.turns.push(&payer, |owners| owners.push(owner, |waiters| waiters.push_back(waiter)));
+        state.grant();
+        drop(state);
+        self.turn(id, payer, owner, Some(receiver))
+    }
+
+    /// A permit for a session that runs already. It counts, even beyond the limit.
+    pub fn permit_of_running(self: &Arc<Self>, id: SessionId, payer: Payer, owner: &Owner) -> RunTurn {
+        self.state().running.take(&payer);
+        self.turn(id, payer, owner, None)
+    }
+
+    fn turn(
+        self: &Arc<Self>,
+        id: SessionId,
+        payer: Payer,
+        owner: &Owner,
+        granted: Option<oneshot::Receiver<()>>,
+    ) -> RunTurn {
+        let is_starting = granted.is_some();
+        RunTurn { queue: self.clone(), id, payer, owner: owner.clone(), granted, is_starting }
+    }
+
+    /// The place of a session in the queue, from 1, if every payer has its turn; `None` if the
+    /// session does not wait.
+    pub fn position(&self, id: SessionId, payer: &Payer, owner: &Owner) -> Option<u64> {
+        let state = self.state();
+        let owners = state.turns.get(payer)?;
+        let index = owners.get(owner)?.iter().position(|waiter| waiter.id == id)?;
+        Some(state.turns.count_before(payer, owners.count_before(owner, index)) as u64 + 1)
+    }
+
+    fn state(&self) -> MutexGuard<'_, RunQueueState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RunQueueState {
+    /// Grants permits to all waiting sessions that may have one now.
+    fn grant(&mut self) {
+        loop {
+            let Self { running, queued, starting, turns } = self;
+            // Without this question a full server would look at every payer that waits.
+            let may_guests = running.may_guests_take() && starting.may_guests_take();
+            let waiter = if may_guests {
+                turns.pop_where(|payer| running.may_take(payer) && is_local_or(payer, starting))
+            } else if running.may_take(&Payer::Local) {
+                turns.remove(&Payer::Local, Turns::pop)
+            } else {
+                None
+            };
+            let Some(Waiter { payer, granted, .. }) = waiter else { return };
+            queued.give_back(&payer);
+            running.take(&payer);
+            if payer != Payer::Local {
+                starting.take(&payer);
+            }
+            // The receiver exists: a turn that is dropped leaves the queue first.
+            let _ = granted.send(());
+        }
+    }
+}
+
+/// Whether `payer` is the local user, or a guest that may start one more session.
+fn is_local_or(payer: &Payer, starting: &Shares) -> bool {
+    *payer == Payer::Local || starting.may_take(payer)
+}
+
+impl RunTurn {
+    /// Waits until the session may run.
+    pub async fn granted(&mut self) {
+        if let Some(granted) = &mut self.granted {
+            // The sender is dropped unused only if the queue is gone, and the turn holds the queue.
+            let _ = granted.await;
+            self.granted = None;
+        }
+    }
+
+    /// Lets others start: this session has started. It keeps its permit.
+    pub fn has_started(&mut self) {
+        if std::mem::take(&mut self.is_starting) && self.payer != Payer::Local {
+            let mut state = self.queue.state();
+            state.starting.give_back(&self.payer);
+            state.grant();
+        }
+    }
+}
+
+impl Drop for RunTurn {
+    fn drop(&mut self) {
+        let mut state = self.queue.state();
+        let waiter = state.turns.remove(&self.payer, |owners| {
+            owners.remove(&self.owner, |waiters| {
+                let index = waiters.iter().position(|waiter| waiter.id == self.id)?;
+                waiters.remove(index)
+            })
+        });
+        if waiter.is_some() {
+            state.queued.give_back(&self.payer);
+            return;
+        }
+        state.running.give_back(&self.payer);
+        if self.is_starting && self.payer != Payer::Local {
+            state.starting.give_back(&self.payer);
+        }
+        state.grant();
+    }
+}
+
+#[cfg(test)]
+mod tests;
