@@ -1,10 +1,13 @@
 //! What the server and a supervisor do for a program is charged to that program.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use crate::common::{Server, eventually, id};
+use crate::common::{Run, Server, eventually, id, is_root};
+
+const MIB: u64 = 1024 * 1024;
 
 /// The head of a Python program that writes to its message channel with `send`.
 const SEND: &str = "import os, sys\ndef send(data):\n    while data: data = data[os.write(3, data):]\n";
@@ -92,4 +95,136 @@ fn the_depth_of_a_message_is_bounded() {
     assert_eq!(run.stderr.matches("nested more than 100 levels deep").count(), 1, "{}", run.stderr);
     // A line on standard output that is no valid message is output.
     assert!(run.stdout.starts_with("--MSG-- {\"msgtype\":\"printed\",\"x\":[[["), "{}", run.stdout.len());
+}
+
+/// The resident size of a process and its peak, in bytes (proc_pid_status(5)).
+fn resident_bytes(pid: u32) -> [u64; 2] {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
+    ["VmRSS:", "VmHWM:"].map(|name| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    })
+}
+
+/// A file that the program does not read, and 15 MiB of input.
+#[test]
+fn a_supervisor_and_init_hold_nothing_of_a_large_request() {
+    const LARGE: u64 = 15 * MIB;
+    let server = Server::start();
+    let large = || "x".repeat(LARGE as usize);
+    let start = |fields: Value| {
+        let code = "print('up', flush=True)\nopen(3).readline()";
+        let mut request = json!({"runtime": "python", "code": code, "limits": {"memory_bytes": 48 * MIB}});
+        request.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        let session = id(&server.create(&request));
+        let mut stream = server.stream(&session, "");
+        assert_eq!(stream.next_of("write")["data"], "up\n");
+        let bytes = resident_bytes(supervisor(&server, &session));
+        stream.send(&json!({"msgtype": "event", "event": "go"}));
+        assert_eq!(Run::collect(stream).exitstatus, 0);
+        let document = server.get(&format!("/sessions/{session}")).json();
+        assert_eq!(document["outcome"], "exited", "{document}");
+        // Nothing else has a use for the stored contents.
+        assert!(!session_folder(&server, &session).join("contents").exists());
+        (bytes, document["usage"]["memory_peak_bytes"].as_u64())
+    };
+    let (small, small_peak) = start(json!({}));
+    let files = json!([{"filename": "large", "contents": large()}]);
+    for (fields, file_bytes) in [(json!({"files": files}), LARGE), (json!({"stdin": large()}), 0)] {
+        let (bytes, peak) = start(fields);
+        for (bytes, small) in bytes.into_iter().zip(small) {
+            assert!(bytes <= small + 2 * MIB, "{bytes} bytes instead of {small}");
+        }
+        // What init holds is counted as memory of the session, and so are the files themselves.
+        if let (true, Some(peak), Some(small_peak)) = (is_root(), peak, small_peak) {
+            assert!(peak <= small_peak + file_bytes + 2 * MIB, "{peak} bytes instead of {small_peak}");
+        }
+    }
+}
+
+fn session_folder(server: &Server, session: &str) -> PathBuf {
+    server.data().join("sessions").join(session)
+}
+
+/// A program that prints digests of its files and of its input, the request for it, and what
+/// it prints.
+fn digests(filler: &str) -> (Value, String) {
+    let binary: Vec<u8> = (0..200_000_u32).map(|n| (n * 7 / 3) as u8).collect();
+    let text = filler.repeat(100_000);
+    let stdin = "line\n".repeat(50_000);
+    let code = "import sys\n\
+                def show(data): print(len(data), sum(n * byte for n, byte in enumerate(data, 1)))\n\
+                for name in ('binary', 'folder/text', 'empty'): show(open(name, 'rb').read())\n\
+                show(sys.stdin.buffer.read())\n";
+    let request = json!({"runtime": "python", "code": code, "stdin": stdin, "files": [
+        {"filename": "binary", "contents": BASE64_STANDARD.encode(&binary), "encoding": "base64"},
+        {"filename": "folder/text", "contents": text},
+        {"filename": "empty", "contents": ""},
+    ]});
+    let shown = [&binary, text.as_bytes(), b"", stdin.as_bytes()];
+    let shown = shown.map(|data| format!("{} {}\n", data.len(), weighted_sum(data)));
+    (request, shown.concat())
+}
+
+fn weighted_sum(data: &[u8]) -> u64 {
+    (1..).zip(data).map(|(n, byte)| n * u64::from(*byte)).sum()
+}
+
+/// A queued session has not been read by a supervisor when its server dies. Servers of earlier
+/// builds wrote all contents into `order.json`.
+#[test]
+fn large_requests_survive_a_restart_while_they_are_queued() {
+    let mut server = Server::start_with(&["--sessions-running-max", "1"]);
+    let (request, expected) = digests("ä€");
+    assert_eq!(server.run(&request).stdout, expected);
+
+    let waits = json!({"runtime": "python", "code": "open(3).readline()", "timeout": 60_000});
+    let first = id(&server.create(&waits));
+    let [stored, inline] = [(); 2].map(|()| id(&server.create(&request)));
+    server.kill();
+    let order_path = session_folder(&server, &inline).join("order.json");
+    let mut order: Value = serde_json::from_slice(&fs::read(&order_path).expect("a run spec")).expect("JSON");
+    let contents_path = session_folder(&server, &inline).join("contents");
+    let contents = fs::read(&contents_path).expect("stored contents");
+    assert!(fs::metadata(&order_path).expect("a run spec").len() < 4096);
+    let as_inline = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(text) => json!({"text": text}),
+        Err(_) => json!({"base64": BASE64_STANDARD.encode(bytes)}),
+    };
+    let described = order.as_object_mut().expect("an object").remove("stored").expect("stored contents");
+    let mut rest = &contents[..];
+    let mut files = vec![];
+    for file in described["files"].as_array().expect("a list") {
+        let (bytes, after) = rest.split_at(file["bytes"].as_u64().expect("a length") as usize);
+        files.push(json!({"name": file["name"], "contents": as_inline(bytes)}));
+        rest = after;
+    }
+    assert_eq!(described["stdin_bytes"], rest.len());
+    (order["files"], order["stdin"]) = (json!(files), as_inline(rest));
+    fs::write(&order_path, order.to_string()).expect("the run spec is replaced");
+    fs::remove_file(&contents_path).expect("the contents are removed");
+
+    server.start_again();
+    server.stream(&first, "").send(&json!({"msgtype": "event", "event": "go"}));
+    for session in [stored, inline] {
+        let run = Run::collect(server.stream(&session, ""));
+        assert_eq!(run.stdout, expected, "{}", run.stderr);
+        assert!(!session_folder(&server, &session).join("contents").exists());
+    }
+}
+
+/// Init is given the contents of the files and the cached artefacts at once.
+#[test]
+fn a_large_compiled_program_runs_fresh_and_cached() {
+    let server = Server::start();
+    let code = "#include <stdio.h>\nint main(void) { FILE *f = fopen(\"large\", \"r\"); fseek(f, 0, SEEK_END);\n\
+                printf(\"%ld\\n\", ftell(f)); }";
+    let large = "y".repeat(300_000);
+    let request = json!({"runtime": "c", "code": code, "files": [{"filename": "large", "contents": large}]});
+    for compiled in ["fresh", "cached"] {
+        let session = id(&server.create(&request));
+        let run = Run::collect(server.stream(&session, ""));
+        assert_eq!(run.stdout, "300000\n", "{compiled}: {}", run.stderr);
+        assert_eq!(server.get(&format!("/sessions/{session}")).json()["compiled"], compiled);
+    }
 }

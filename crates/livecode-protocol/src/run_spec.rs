@@ -25,8 +25,12 @@ pub struct RunSpec {
     pub env: Vec<(String, String)>,
     /// Files that are created in the working directory.
     pub files: Vec<RunFile>,
-    /// The whole standard input, or `None` if input arrives later as messages.
+    /// The whole standard input. `None` if input arrives later as messages, or is stored.
     pub stdin: Option<Contents>,
+    /// Files and standard input that are too large for this document. If it is present, `files`
+    /// is empty and `stdin` is `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<StoredContents>,
     /// Read-only directories of the machine that the program sees besides `/usr`.
     pub mounts: Vec<Mount>,
     /// Limits of the session as a whole, from its start to its end.
@@ -65,7 +69,69 @@ pub struct SandboxLayout {
     pub disk_files: u64,
 }
 
+/// What stands in the session's [contents file](crate::session_folder::CONTENTS_FILE): the bytes
+/// of each file, one after the other without anything between them, and then standard input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredContents {
+    /// The files, in the order in which their contents stand there.
+    pub files: Vec<StoredFile>,
+    /// The length of the whole standard input, in bytes; `None` if input arrives later as
+    /// messages.
+    pub stdin_bytes: Option<u64>,
+}
+
+/// A file whose contents are stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFile {
+    /// Its path, relative to the working directory.
+    pub name: FileName,
+    /// Its length, in bytes.
+    pub bytes: u64,
+}
+
+impl StoredContents {
+    /// Where standard input begins in the contents file.
+    pub fn stdin_offset(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// The most bytes of files and standard input together that stand in the run spec itself. Several
+/// processes parse the run spec, and each would hold its contents. A second file costs more than
+/// parsing so few bytes.
+const MAX_INLINE_BYTES: usize = 64 * 1024;
+
 impl RunSpec {
+    /// Moves the files and standard input out of this run spec if they are large. Returns the
+    /// bytes of the contents file, in pieces, or `None` if nothing was moved.
+    ///
+    /// # Errors
+    /// If the base64 of a file is malformed, which it never is in what a server has checked.
+    pub fn detach_contents(&mut self) -> Result<Option<Vec<Vec<u8>>>, base64::DecodeError> {
+        let contents = self.files.iter().map(|file| &file.contents).chain(&self.stdin);
+        if contents.map(Contents::encoded_bytes).sum::<usize>() <= MAX_INLINE_BYTES {
+            return Ok(None);
+        }
+        let mut pieces = vec![];
+        let mut files = vec![];
+        for RunFile { name, contents } in std::mem::take(&mut self.files) {
+            let bytes = contents.into_bytes()?;
+            files.push(StoredFile { name, bytes: bytes.len() as u64 });
+            pieces.push(bytes);
+        }
+        let stdin = self.stdin.take().map(Contents::into_bytes).transpose()?;
+        let stdin_bytes = stdin.as_ref().map(|bytes| bytes.len() as u64);
+        pieces.extend(stdin);
+        self.stored = Some(StoredContents { files, stdin_bytes });
+        Ok(Some(pieces))
+    }
+
+    /// The names of all files, wherever their contents are.
+    pub fn file_names(&self) -> impl Iterator<Item = &FileName> {
+        let stored = self.stored.iter().flat_map(|stored| &stored.files).map(|file| &file.name);
+        self.files.iter().map(|file| &file.name).chain(stored)
+    }
+
     /// The layout that the sandbox of this session must have.
     pub fn layout(&self) -> SandboxLayout {
         self.limits.layout(&self.mounts)
@@ -115,6 +181,13 @@ impl Contents {
     pub fn new(bytes: Vec<u8>) -> Self {
         String::from_utf8(bytes)
             .map_or_else(|e| Self::Base64(BASE64_STANDARD.encode(e.as_bytes())), Self::Text)
+    }
+
+    /// The length of the text that represents the bytes.
+    fn encoded_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Base64(text) => text.len(),
+        }
     }
 
     /// The bytes.

@@ -1,7 +1,7 @@
 //! The names of the files in a session's folder, and where that folder is.
 //!
-//! The server makes the folder with [`SESSION_FILE`] and [`RUN_SPEC_FILE`] in it. The supervisor
-//! adds [`IDENTITY_FILE`], then [`JOURNAL_FILE`], and [`SOCKET_FILE`] when it listens. The names
+//! The server makes the folder with [`SESSION_FILE`] and [`RUN_SPEC_FILE`] in it, and with
+//! [`CONTENTS_FILE`] if the request is large. The supervisor adds [`IDENTITY_FILE`], then [`JOURNAL_FILE`], and [`SOCKET_FILE`] when it listens. The names
 //! `order.json` and `state.json` are older than the terms of the code, and stay for the data
 //! directories that exist.
 
@@ -20,6 +20,10 @@ pub const SOCKET_FILE: &str = "socket";
 pub const SESSION_FILE: &str = "session.json";
 /// The [run spec](crate::run_spec::RunSpec): what the supervisor is to run.
 pub const RUN_SPEC_FILE: &str = "order.json";
+/// The contents of the session's files and its standard input, if they are too large for the run
+/// spec ([`StoredContents`](crate::run_spec::StoredContents)). The supervisor removes it when the
+/// sandbox has its copy.
+pub const CONTENTS_FILE: &str = "contents";
 /// The [identity](crate::control::SupervisorIdentity) of the session's supervisor.
 pub const IDENTITY_FILE: &str = "state.json";
 

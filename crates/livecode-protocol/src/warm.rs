@@ -64,7 +64,7 @@ impl InterpreterZygote {
     /// of the interpreter have the same values.
     pub fn fits(&self, run_spec: &RunSpec) -> bool {
         run_spec.run.argv.starts_with(&self.argv)
-            && run_spec.files.iter().any(|file| file.name.as_str() == self.source)
+            && run_spec.file_names().any(|name| name.as_str() == self.source)
             && startup_variables(&run_spec.env).eq(startup_variables(&self.env))
     }
 }

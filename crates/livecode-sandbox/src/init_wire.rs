@@ -138,9 +138,10 @@ impl InitEvent {
 /// A request of the supervisor to init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InitRequest {
-    /// Read the attached run spec, unpack the attached cache entry if there is one, and start the
-    /// first step.
-    Begin,
+    /// Read the attached run spec, write the session's files, unpack the attached cache entry if
+    /// there is one, and start the first step. Attached are the run spec, then the contents file
+    /// if `has_contents`, then the cache entry.
+    Begin { has_contents: bool },
     /// Start the step with this index.
     StartStep(usize),
     /// Send this signal to the process group of the running step.
@@ -152,7 +153,7 @@ pub(crate) enum InitRequest {
 impl InitRequest {
     pub(crate) fn encode(self) -> [u8; 2] {
         match self {
-            Self::Begin => [BEGIN, 0],
+            Self::Begin { has_contents } => [BEGIN, u8::from(has_contents)],
             Self::StartStep(index) => [START, index as u8],
             Self::Signal(signal) => [SIGNAL, signal as u8],
             Self::TakeArtefacts => [TAKE_ARTEFACTS, 0],
@@ -167,7 +168,7 @@ impl InitRequest {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         match *bytes {
             [START, index] => Some(Self::StartStep(usize::from(index))),
-            [BEGIN, _] => Some(Self::Begin),
+            [BEGIN, has_contents] => Some(Self::Begin { has_contents: has_contents != 0 }),
             [SIGNAL, signal] => Some(Self::Signal(i32::from(signal))),
             [TAKE_ARTEFACTS, _] => Some(Self::TakeArtefacts),
             _ => None,
@@ -205,7 +206,8 @@ mod tests {
     #[test]
     fn decoding_an_encoded_request_returns_the_request() {
         for request in [
-            InitRequest::Begin,
+            InitRequest::Begin { has_contents: false },
+            InitRequest::Begin { has_contents: true },
             InitRequest::StartStep(2),
             InitRequest::Signal(15),
             InitRequest::TakeArtefacts,

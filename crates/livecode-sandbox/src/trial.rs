@@ -51,7 +51,7 @@ pub(crate) fn try_program(host: &Host, argv: &[&str]) -> Result<Vec<u8>, TrialEr
     run_spec.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
     let (mut sandbox, pipes) =
         Sandbox::create(host, &run_spec.id.to_string(), &run_spec.layout(), None, None)?;
-    sandbox.start(&run_spec, run_spec_file(&run_spec)?.as_fd(), None)?;
+    sandbox.start(&run_spec, run_spec_file(&run_spec)?.as_fd(), None, None)?;
     let ended = loop {
         match sandbox.wait_event() {
             Some(InitEvent::Ready | InitEvent::StepStarted(_)) => {}
@@ -80,6 +80,7 @@ pub(crate) fn trial_run_spec(run: Step) -> RunSpec {
         env: vec![],
         files: vec![],
         stdin: None,
+        stored: None,
         mounts: vec![],
         cache: None,
         limits: SessionLimits {

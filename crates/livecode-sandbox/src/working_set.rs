@@ -51,7 +51,7 @@ impl ZygoteClient {
             interpreter.source.parse::<FileName>().map_err(io::Error::other).context("name the program")?;
         let contents = Contents::new(PROFILED_PROGRAM.into());
         run_spec.files = vec![RunFile { name: file_name, contents }];
-        sandbox.start(&run_spec, trial::run_spec_file(&run_spec)?.as_fd(), None)?;
+        sandbox.start(&run_spec, trial::run_spec_file(&run_spec)?.as_fd(), None, None)?;
         // The program's output shows that it is about to end and waits.
         let timeout = timespec(REPLY_TIMEOUT);
         let mut fds = [PollFd::new(&pipes.stdout, PollFlags::IN)];

@@ -136,7 +136,9 @@ impl Sandbox {
         self.cgroup.set_step_limits(limits)
     }
 
-    /// Sends init the run spec, as its file, and has it start the first step. `cache_entry` holds
+    /// Sends init the run spec, as its file, and has it start the first step. `contents_file` holds
+    /// the session's files if the run spec does not. Init reads it from the start, with the file
+    /// offset that it shares with the caller. `cache_entry` holds
     /// the artefacts of an earlier session ([`crate::init::artefacts`]) and is positioned at its
     /// first record. If it is given, the caller has removed the compile steps from `run_spec`, and
     /// init removes them from what it reads.
@@ -147,12 +149,15 @@ impl Sandbox {
         &mut self,
         run_spec: &RunSpec,
         run_spec_file: BorrowedFd<'_>,
+        contents_file: Option<&File>,
         cache_entry: Option<&File>,
     ) -> Result<(), SetupError> {
         let first_step = run_spec.compile.first().unwrap_or(&run_spec.run);
         self.set_limits(&first_step.limits, run_spec.limits.cpu_millicores)?;
-        let files: Vec<_> = std::iter::once(run_spec_file).chain(cache_entry.map(AsFd::as_fd)).collect();
-        InitRequest::Begin.send_with(&self.control, &files).context("send the run spec")
+        let others = contents_file.into_iter().chain(cache_entry).map(AsFd::as_fd);
+        let files: Vec<_> = std::iter::once(run_spec_file).chain(others).collect();
+        let request = InitRequest::Begin { has_contents: contents_file.is_some() };
+        request.send_with(&self.control, &files).context("send the run spec")
     }
 
     /// Waits until the setup is done.

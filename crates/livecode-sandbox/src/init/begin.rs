@@ -21,6 +21,8 @@ pub(super) struct BeginRequest {
     pub run_spec: RunSpec,
     /// The file that `run_spec` was read from.
     pub run_spec_file: File,
+    /// The contents file, if the run spec has stored contents.
+    pub contents_file: Option<File>,
     /// The cache entry with the artefacts of an earlier session, positioned at its first record.
     /// If there is one, the compile steps were removed from `run_spec`.
     pub cache_entry: Option<File>,
@@ -32,8 +34,10 @@ pub(super) fn wait_for_begin(socket: BorrowedFd<'_>) -> Result<Option<BeginReque
     let (length, descriptors) =
         fd_passing::receive(socket, &mut bytes, RecvFlags::empty()).context("wait for the run spec")?;
     let mut files = descriptors.into_iter().map(File::from);
-    match (InitRequest::decode(&bytes[..length]), files.next(), files.next()) {
-        (Some(InitRequest::Begin), Some(mut run_spec_file), cache_entry) => {
+    match (InitRequest::decode(&bytes[..length]), files.next()) {
+        (Some(InitRequest::Begin { has_contents }), Some(mut run_spec_file)) => {
+            let contents_file = if has_contents { files.next() } else { None };
+            let cache_entry = files.next();
             let mut text = vec![];
             // The sender shares the file offset and may have read the file before.
             run_spec_file.rewind().context("read the run spec")?;
@@ -43,7 +47,7 @@ pub(super) fn wait_for_begin(socket: BorrowedFd<'_>) -> Result<Option<BeginReque
             if cache_entry.is_some() {
                 run_spec.compile.clear();
             }
-            Ok(Some(BeginRequest { run_spec, run_spec_file, cache_entry }))
+            Ok(Some(BeginRequest { run_spec, run_spec_file, contents_file, cache_entry }))
         }
         _ => Ok(None),
     }

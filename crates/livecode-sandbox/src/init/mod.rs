@@ -84,8 +84,8 @@ fn set_up_and_serve(init: &InitProcess<'_>) -> Result<Option<ZygoteProgram>, Set
     init.report(&InitEvent::Ready);
     // Without a request the supervisor is dead.
     let Some(begin) = wait_for_begin(init.control)? else { return Ok(None) };
-    let BeginRequest { run_spec, run_spec_file, cache_entry } = begin;
-    setup::set_up_session(host, &run_spec, cache_entry, account_files)?;
+    let BeginRequest { mut run_spec, run_spec_file, contents_file, cache_entry } = begin;
+    setup::set_up_session(host, &mut run_spec, contents_file, cache_entry, account_files)?;
     serve::serve(init, &run_spec, run_spec_file, child_signals, preforked)?;
     Ok(None)
 }

@@ -50,10 +50,10 @@ pub(super) fn prefork_program(init: &InitProcess<'_>) -> Result<PreforkSide, Set
             sys::prefault(init.context.working_set);
             init.context.host.cpus.use_all();
             match wait_for_begin(socket) {
-                Ok(Some(BeginRequest { mut run_spec, run_spec_file, cache_entry })) => {
+                Ok(Some(BeginRequest { mut run_spec, run_spec_file, contents_file, cache_entry })) => {
                     // Closed now: `become_program` closes all descriptors of this process by
                     // number.
-                    drop((run_spec_file, cache_entry));
+                    drop((run_spec_file, contents_file, cache_entry));
                     // Init sends the request only if there is no compile step, or all were cached.
                     run_spec.compile.clear();
                     Ok(PreforkSide::Program(become_program(init, &run_spec)))

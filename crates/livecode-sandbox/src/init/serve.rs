@@ -108,7 +108,7 @@ impl Steps<'_> {
             self.init.report(&InitEvent::StepStarted(0));
             self.running = Some((0, pid));
             self.next_index = None;
-            return InitRequest::Begin
+            return InitRequest::Begin { has_contents: false }
                 .send_with(&socket, &[run_spec_file.as_fd()])
                 .context("send the run spec to the pre-forked program");
         }
@@ -166,7 +166,7 @@ impl Steps<'_> {
                 let is_complete = sent.unwrap_or(false);
                 self.init.report(&InitEvent::ArtefactsSent(is_complete));
             }
-            Some(InitRequest::Begin) | None => {}
+            Some(InitRequest::Begin { .. }) | None => {}
         }
         ControlFlow::Continue(())
     }

@@ -6,14 +6,14 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
 use livecode_protocol::{
     FileName,
-    run_spec::{RunFile, RunSpec},
+    run_spec::{Contents, RunSpec, StoredFile},
 };
 use rustix::fs::Mode;
 
@@ -76,9 +76,11 @@ pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, Set
 
 /// Does the setup steps that depend on the session: gives up all privileges, writes the session's
 /// files, and unpacks the artefacts of `cache_entry`. In root mode init then has a uid of its own.
+/// The contents of files that `run_spec` holds are taken from it.
 pub(super) fn set_up_session(
     host: &Host,
-    run_spec: &RunSpec,
+    run_spec: &mut RunSpec,
+    contents_file: Option<File>,
     cache_entry: Option<File>,
     account_files: AccountFiles,
 ) -> Result<(), SetupError> {
@@ -88,10 +90,14 @@ pub(super) fn set_up_session(
         Some(ids) => ids.drop_all_as_init()?,
         None => drop_capabilities()?,
     }
-    for RunFile { name, contents } in &run_spec.files {
-        let bytes =
-            contents.clone().into_bytes().map_err(io::Error::other).context(format!("decode {name}"))?;
-        write_file(name, &bytes).context(format!("write {name}"))?;
+    for file in &mut run_spec.files {
+        let name = &file.name;
+        let contents = std::mem::replace(&mut file.contents, Contents::Text(String::new()));
+        let bytes = contents.into_bytes().map_err(io::Error::other).context(format!("decode {name}"))?;
+        create_file(name).and_then(|mut file| file.write_all(&bytes)).context(format!("write {name}"))?;
+    }
+    if let (Some(stored), Some(contents_file)) = (&run_spec.stored, contents_file) {
+        write_stored_files(&stored.files, contents_file)?;
     }
     if let Some(entry) = cache_entry {
         artefacts::unpack(&entry).context("write the cached artefacts")?;
@@ -119,15 +125,28 @@ pub(crate) fn map_ids(inner: u32, (uid, gid): (u32, u32)) -> Result<(), SetupErr
     fs::write("/proc/self/gid_map", format!("{inner} {gid} 1")).context("map the group")
 }
 
+/// Creates the files whose contents stand in the contents file, one after the other. The kernel
+/// copies the bytes, so that this process holds none of them.
+fn write_stored_files(files: &[StoredFile], mut contents: File) -> Result<(), SetupError> {
+    contents.rewind().context("read the contents of files")?;
+    for StoredFile { name, bytes } in files {
+        let copy = |mut file: File| io::copy(&mut (&contents).take(*bytes), &mut file);
+        let copied = create_file(name).and_then(copy).context(format!("write {name}"))?;
+        if copied != *bytes {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof)).context(format!("read {name}"));
+        }
+    }
+    Ok(())
+}
+
 /// Creates a file and its parent folders in the working directory. No program has run in this
 /// folder, so it holds no links, and the name was checked: the path cannot lead outside.
-fn write_file(name: &FileName, bytes: &[u8]) -> io::Result<()> {
+fn create_file(name: &FileName) -> io::Result<File> {
     for parent in name.parents() {
         match fs::create_dir(parent) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
     }
-    let mut file = File::options().write(true).create_new(true).mode(0o644).open(Path::new(name.as_str()))?;
-    file.write_all(bytes)
+    File::options().write(true).create_new(true).mode(0o644).open(Path::new(name.as_str()))
 }

@@ -125,7 +125,9 @@ impl Registry {
             mode: _,
             cache_key_inputs,
         } = resolved;
-        let mut run_spec = RunSpec { id, slot, compile, run, env, files, stdin, mounts, limits, cache: None };
+        let (stored, cache) = (None, None);
+        let mut run_spec =
+            RunSpec { id, slot, compile, run, env, files, stdin, stored, mounts, limits, cache };
         let created_us = now_us();
         let payer = Some(payer);
         let record = SessionRecord { id, owner, payer, runtime, created_us, is_ephemeral, slot, idempotency };
@@ -134,7 +136,7 @@ impl Registry {
         let write = move || {
             run_spec.cache = cache_key_inputs
                 .and_then(|inputs| store.compile_cache()?.entry_for(&record.owner, &inputs, &run_spec));
-            store.create(&record, &run_spec).map(|()| record)
+            store.create(&record, run_spec).map(|()| record)
         };
         blocking(move || span.in_scope(write)).await.map_err(StoreError::Write)?
     }

@@ -9,7 +9,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _, Seek as _, Write as _},
+    io::{self, BufWriter, Read as _, Seek as _, Write as _},
     net::SocketAddr,
     os::{
         fd::AsRawFd,
@@ -26,7 +26,9 @@ use livecode_protocol::{
     now_us,
     run_spec::RunSpec,
     session::Outcome,
-    session_folder::{self, IDENTITY_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SESSION_FILE, SOCKET_FILE},
+    session_folder::{
+        self, CONTENTS_FILE, IDENTITY_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SESSION_FILE, SOCKET_FILE,
+    },
 };
 use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
@@ -170,18 +172,22 @@ impl Store {
     }
 
     /// Writes a new session. Its folder appears in `sessions` by a rename(2), so that the folder
-    /// is complete or missing whenever the server dies.
-    pub(crate) fn create(&self, record: &SessionRecord, run_spec: &RunSpec) -> Result<(), StoreError> {
+    /// is complete or missing whenever the server dies. Large contents of files are written as they
+    /// are, without another copy of them in memory.
+    pub(crate) fn create(&self, record: &SessionRecord, mut run_spec: RunSpec) -> Result<(), StoreError> {
         // A spare folder may be gone if somebody has cleaned up the data directory by hand.
         let spare = self.spare_folders().pop().filter(|folder| folder.is_dir());
         let is_made = spare.is_some();
         let folder = spare.unwrap_or_else(|| self.unfinished_folder(record.id));
-        let write = || -> io::Result<()> {
+        let mut write = || -> io::Result<()> {
             if !is_made {
                 make_folder(&folder)?;
             }
+            if let Some(pieces) = run_spec.detach_contents().map_err(io::Error::other)? {
+                write_pieces(&folder.join(CONTENTS_FILE), pieces)?;
+            }
             write_json(&folder.join(SESSION_FILE), record)?;
-            write_json(&folder.join(RUN_SPEC_FILE), run_spec)?;
+            write_json(&folder.join(RUN_SPEC_FILE), &run_spec)?;
             fs::rename(&folder, self.folder(record.id))
         };
         write().map_err(|error| {
@@ -251,8 +257,8 @@ impl Store {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Removes what only a killed supervisor leaves in the session's folder: its socket, and files
-    /// that it was writing.
+    /// Removes what only a killed supervisor leaves in the session's folder: its socket, files that
+    /// it was writing, and the contents file.
     pub(crate) fn remove_leftovers(&self, id: SessionId) {
         let kept = [SESSION_FILE, RUN_SPEC_FILE, IDENTITY_FILE, JOURNAL_FILE];
         for entry in fs::read_dir(self.folder(id)).into_iter().flatten().flatten() {
@@ -270,7 +276,8 @@ impl Store {
     /// Disk space that a session takes, in bytes. This is an estimate: `session.json`,
     /// `state.json` and the folder itself are counted as one block each.
     pub(crate) fn disk_bytes(&self, id: SessionId) -> u64 {
-        self.journal_bytes(id) + file_bytes(&self.folder(id).join(RUN_SPEC_FILE)) + 3 * BLOCK_BYTES
+        let files = [RUN_SPEC_FILE, CONTENTS_FILE].map(|name| file_bytes(&self.folder(id).join(name)));
+        self.journal_bytes(id) + files.iter().sum::<u64>() + 3 * BLOCK_BYTES
     }
 
     /// Closes a session's journal with `outcome` if the supervisor is dead, and creates the
@@ -351,8 +358,18 @@ fn read_record(folder: &Path) -> io::Result<SessionRecord> {
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(&serde_json::to_vec(value)?)
+    new_file(path)?.write_all(&serde_json::to_vec(value)?)
+}
+
+/// Writes pieces one after the other into a new file. Each is freed once it is written.
+fn write_pieces(path: &Path, pieces: Vec<Vec<u8>>) -> io::Result<()> {
+    let mut file = BufWriter::new(new_file(path)?);
+    pieces.into_iter().try_for_each(|piece| file.write_all(&piece))?;
+    file.flush()
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Length of a file in bytes; 0 if it cannot be found.

@@ -64,7 +64,7 @@ fn check_resolved(resolved: ResolvedSpec, settings: &LimitSettings) {
         stdin.clone().into_bytes().unwrap();
     }
     // The supervisor reads the same run spec that the server writes.
-    let run_spec = RunSpec {
+    let mut run_spec = RunSpec {
         id: SessionId::from_random([7; 16]),
         slot: 0,
         compile,
@@ -72,10 +72,18 @@ fn check_resolved(resolved: ResolvedSpec, settings: &LimitSettings) {
         env,
         files,
         stdin,
+        stored: None,
         mounts,
         limits,
         cache: None,
     };
+    let names: Vec<_> = run_spec.file_names().cloned().collect();
+    if let Some(pieces) = run_spec.detach_contents().unwrap() {
+        let stored = run_spec.stored.as_ref().unwrap();
+        let lengths = stored.files.iter().map(|file| file.bytes).chain(stored.stdin_bytes);
+        assert!(lengths.eq(pieces.iter().map(|piece| piece.len() as u64)));
+        assert!(run_spec.file_names().eq(&names) && run_spec.files.is_empty() && run_spec.stdin.is_none());
+    }
     let written = serde_json::to_vec(&run_spec).unwrap();
     let read: RunSpec = serde_json::from_slice(&written).unwrap();
     assert!(serde_json::to_vec(&read).unwrap() == written);

@@ -3,19 +3,28 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    fs::File,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    os::fd::{AsFd, BorrowedFd},
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::FileExt as _,
+    },
 };
 
-use livecode_protocol::{DeliveryRefused, ErrorCode, control::Delivery, stream::QUEUE_FULL};
+use livecode_protocol::{
+    DeliveryRefused, ErrorCode, control::Delivery, run_spec::RunSpec, stream::QUEUE_FULL,
+};
 use serde_json::Value;
 
 /// Bytes that may wait for the program to read its standard input, in addition to those in the
 /// pipe. If more would wait, input is refused.
-pub(crate) const INPUT_QUEUE_BYTES: usize = 1024 * 1024;
+const INPUT_QUEUE_BYTES: usize = 1024 * 1024;
 /// Bytes of events that may wait for the program to read its message channel. If more would wait,
 /// events are refused.
 pub(crate) const EVENT_QUEUE_BYTES: usize = 1024 * 1024;
+/// Bytes of stored input that are held at once: as many as a pipe takes (pipe(7)).
+const STORED_PIECE_BYTES: u64 = 64 * 1024;
 /// Ids of deliveries that are remembered. The oldest ids are forgotten first.
 pub(crate) const REMEMBERED_IDS: usize = 4096;
 
@@ -27,21 +36,61 @@ pub(crate) struct InputQueue<W> {
     /// The supervisor's end; `None` once it is closed.
     writer: Option<W>,
     waiting: VecDeque<u8>,
+    /// Input that comes after the bytes that wait, if it is stored in a file.
+    stored: Option<StoredInput>,
     /// The most bytes that [`Self::push`] lets wait.
     max_bytes: usize,
     /// Whether the channel is to be closed after the bytes that wait.
     closes_after: bool,
 }
 
+impl InputQueue<OwnedFd> {
+    /// The queue to standard input, with the input that the run spec gives, if any. That is taken
+    /// from the run spec, or read from the contents file.
+    ///
+    /// # Errors
+    /// If the input is malformed, which it never is in a run spec that a server has written.
+    pub fn standard_input(
+        pipe: OwnedFd,
+        run_spec: &mut RunSpec,
+        contents_file: Option<File>,
+    ) -> io::Result<Self> {
+        let mut queue = Self::new("standard input", pipe, INPUT_QUEUE_BYTES);
+        if let Some(contents) = run_spec.stdin.take() {
+            queue.fill_and_close(contents.into_bytes().map_err(io::Error::other)?);
+        }
+        if let Some((contents_file, stored)) = contents_file.zip(run_spec.stored.as_ref())
+            && let Some(bytes) = stored.stdin_bytes
+        {
+            queue.stream_and_close(StoredInput::new(contents_file, stored.stdin_offset(), bytes));
+        }
+        Ok(queue)
+    }
+}
+
 impl<W: AsFd> InputQueue<W> {
     pub fn new(target: &'static str, writer: W, max_bytes: usize) -> Self {
-        Self { target, writer: Some(writer), waiting: VecDeque::new(), max_bytes, closes_after: false }
+        Self {
+            target,
+            writer: Some(writer),
+            waiting: VecDeque::new(),
+            stored: None,
+            max_bytes,
+            closes_after: false,
+        }
     }
 
     /// Queues all input that the program will get, and closes the channel after it. The limit of
     /// the queue does not apply.
-    pub fn fill_and_close(&mut self, bytes: Vec<u8>) {
+    fn fill_and_close(&mut self, bytes: Vec<u8>) {
         self.waiting = bytes.into();
+        self.closes_after = true;
+    }
+
+    /// Writes all input that the program will get, as the program reads it, and closes the channel
+    /// after it.
+    fn stream_and_close(&mut self, stored: StoredInput) {
+        self.stored = Some(stored);
         self.closes_after = true;
     }
 
@@ -69,10 +118,21 @@ impl<W: AsFd> InputQueue<W> {
     /// Writes as many bytes as the channel accepts without blocking.
     pub fn pump(&mut self) {
         while let Some(writer) = &self.writer {
+            if self.waiting.is_empty()
+                && let Some(stored) = &mut self.stored
+            {
+                let mut buffer: Vec<u8> = std::mem::take(&mut self.waiting).into();
+                stored.read_into(&mut buffer);
+                if buffer.is_empty() {
+                    self.stored = None;
+                }
+                self.waiting = buffer.into();
+            }
             let (front, _) = self.waiting.as_slices();
             if front.is_empty() {
                 if self.closes_after {
                     self.writer = None;
+                    self.waiting = VecDeque::new();
                 }
                 return;
             }
@@ -83,7 +143,8 @@ impl<W: AsFd> InputQueue<W> {
                 // The program has closed its end or has ended.
                 Err(_) => {
                     self.writer = None;
-                    self.waiting.clear();
+                    self.waiting = VecDeque::new();
+                    self.stored = None;
                 }
             }
         }
@@ -91,7 +152,37 @@ impl<W: AsFd> InputQueue<W> {
 
     /// The descriptor to poll for writing, if bytes wait.
     pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.writer.as_ref().filter(|_| !self.waiting.is_empty()).map(AsFd::as_fd)
+        let has_bytes = !self.waiting.is_empty() || self.stored.is_some();
+        self.writer.as_ref().filter(|_| has_bytes).map(AsFd::as_fd)
+    }
+}
+
+/// Standard input that stands in a file and is read piece by piece.
+struct StoredInput {
+    file: File,
+    /// Where the next piece begins in the file.
+    offset: u64,
+    /// Bytes that were not read yet.
+    left_bytes: u64,
+}
+
+impl StoredInput {
+    /// The part of `file` with this offset and length. The file's own offset is not used, since
+    /// init shares it.
+    fn new(file: File, offset: u64, bytes: u64) -> Self {
+        Self { file, offset, left_bytes: bytes }
+    }
+
+    /// Replaces the content of `buffer` by the next piece, which is empty at the end.
+    fn read_into(&mut self, buffer: &mut Vec<u8>) {
+        buffer.resize(self.left_bytes.min(STORED_PIECE_BYTES) as usize, 0);
+        let length = self.file.read_at(buffer, self.offset).unwrap_or_else(|error| {
+            eprintln!("livecode supervisor: cannot read the program's standard input: {error}");
+            0
+        });
+        buffer.truncate(length);
+        self.offset += length as u64;
+        self.left_bytes -= length as u64;
     }
 }
 
@@ -162,6 +253,30 @@ mod tests {
         assert_eq!(rustix::io::read(&read, &mut bytes[..]).unwrap(), 10);
         assert_eq!(&bytes[..10], b"helloworld");
         assert_eq!(rustix::io::read(&read, &mut bytes[..]).unwrap(), 0);
+        assert!(queue.poll_fd().is_none());
+    }
+
+    #[test]
+    fn stored_input_is_written_as_the_program_reads_it() {
+        const PIECES: usize = 5;
+        let stored: Vec<u8> = (0..PIECES * STORED_PIECE_BYTES as usize).map(|n| (n / 1000) as u8).collect();
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&stored, 7).unwrap();
+        let (read, write) = pipe_with(PipeFlags::NONBLOCK).unwrap();
+        let mut queue = InputQueue::new("standard input", write, 10);
+        queue.stream_and_close(StoredInput::new(file, 7, stored.len() as u64));
+        assert_eq!(queue.push(b"x", false).unwrap_err().code, ErrorCode::InputClosed);
+        let mut received: Vec<u8> = vec![];
+        let mut buffer = vec![0; 10_000];
+        loop {
+            queue.pump();
+            assert!(queue.waiting.len() <= STORED_PIECE_BYTES as usize);
+            match rustix::io::read(&read, &mut *buffer).unwrap() {
+                0 => break,
+                length => received.extend(&buffer[..length]),
+            }
+        }
+        assert!(received == stored);
         assert!(queue.poll_fd().is_none());
     }
 

@@ -11,7 +11,7 @@ use livecode_journal::Writer;
 use livecode_protocol::{
     control::SupervisorIdentity,
     run_spec::RunSpec,
-    session_folder::{IDENTITY_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SOCKET_FILE},
+    session_folder::{CONTENTS_FILE, IDENTITY_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SOCKET_FILE},
 };
 use livecode_sandbox::SetupError;
 use rustix::fs::{FlockOperation, flock};
@@ -29,6 +29,8 @@ pub(crate) enum StartError {
     ReadRunSpec(#[source] io::Error),
     #[error("{RUN_SPEC_FILE} is not in a form that this version understands")]
     ParseRunSpec(#[source] serde_json::Error),
+    #[error("cannot open {CONTENTS_FILE}")]
+    OpenContents(#[source] io::Error),
     #[error(transparent)]
     MakeSandbox(SetupError),
     #[error("cannot create the journal")]
@@ -72,6 +74,17 @@ impl SessionFolder {
         let mut bytes = vec![];
         file.read_to_end(&mut bytes).map_err(StartError::ReadRunSpec)?;
         Ok((serde_json::from_slice(&bytes).map_err(StartError::ParseRunSpec)?, file))
+    }
+
+    /// Opens the contents file, if the run spec has stored contents.
+    pub fn open_contents(&self, run_spec: &RunSpec) -> Result<Option<File>, StartError> {
+        let open = |_| File::open(self.path.join(CONTENTS_FILE)).map_err(StartError::OpenContents);
+        run_spec.stored.as_ref().map(open).transpose()
+    }
+
+    /// Removes the contents file. To be called when no other supervisor can start the session.
+    pub fn remove_contents(&self) {
+        let _ = fs::remove_file(self.path.join(CONTENTS_FILE));
     }
 
     /// Creates the journal and takes its lock. The lock shows that the session has a supervisor,

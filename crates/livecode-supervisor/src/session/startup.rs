@@ -83,6 +83,7 @@ fn start<'h>(
     folder.lock()?;
     folder.write_identity(own)?;
     let (mut run_spec, run_spec_file) = folder.read_run_spec()?;
+    let contents_file = folder.open_contents(&run_spec)?;
     let layout = run_spec.layout();
     let cgroup_name = ProcessIdentity::from(own).cgroup_name();
     let made_sandbox = match (usable_sandbox(warm, &run_spec, &layout), zygote) {
@@ -108,15 +109,17 @@ fn start<'h>(
                 (sandbox, pipes, StartKind::Cold)
             }
         };
-        sandbox.start(&run_spec, run_spec_file.as_fd(), cached_result.as_ref())?;
+        sandbox.start(&run_spec, run_spec_file.as_fd(), contents_file.as_ref(), cached_result.as_ref())?;
         Ok((sandbox, pipes, start_kind))
     };
     match start_program() {
         Ok((sandbox, pipes, start_kind)) => {
             let connections = Connection::accept(server).into_iter().collect();
+            run_spec.files = vec![]; // init reads them from the file
             let started = StartedSession {
                 folder,
                 run_spec,
+                contents_file,
                 compile_cache,
                 journal,
                 connections,
@@ -130,6 +133,7 @@ fn start<'h>(
         Err(error @ SetupError { .. }) => {
             journal.write_note(&format!("{error}: {}", error.source));
             folder.remove_socket();
+            folder.remove_contents();
             // If this fails too, the server finds a journal without a closing entry, and writes
             // one.
             let closing_entry = Termination::default().closing_entry(None, 0, None);

@@ -13,6 +13,7 @@
 //! a bounded queue. Only at the session's end the supervisor waits for servers, up to a timeout.
 
 use std::{
+    fs::File,
     io,
     os::{
         fd::{AsFd, OwnedFd},
@@ -36,7 +37,7 @@ use serde_json::Value;
 use crate::{
     compile_cache::SessionCompileCache,
     io::{
-        input::{DeliveryCheck, DeliveryIds, EVENT_QUEUE_BYTES, INPUT_QUEUE_BYTES, InputQueue},
+        input::{DeliveryCheck, DeliveryIds, EVENT_QUEUE_BYTES, InputQueue},
         outputs::{Outputs, PendingEntry},
     },
     journal::capped_journal::CappedJournal,
@@ -72,6 +73,8 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(5);
 pub(crate) struct StartedSession {
     pub folder: SessionFolder,
     pub run_spec: RunSpec,
+    /// The contents file, if the run spec has stored contents.
+    pub contents_file: Option<File>,
     pub compile_cache: SessionCompileCache,
     pub journal: CappedJournal,
     pub connections: Vec<Connection>,
@@ -121,12 +124,9 @@ impl<'h> Supervisor<'h> {
     /// If the standard input of the run spec cannot be decoded, or a descriptor cannot be
     /// duplicated.
     pub fn new(host: &'h Host, session: StartedSession) -> Result<Self, StartError> {
-        let StartedSession { run_spec, sandbox, pipes, requested_at, .. } = session;
-        let mut stdin = InputQueue::new("standard input", pipes.stdin, INPUT_QUEUE_BYTES);
-        if let Some(contents) = run_spec.stdin.clone() {
-            let bytes = contents.into_bytes();
-            stdin.fill_and_close(bytes.map_err(|error| StartError::ReadRunSpec(io::Error::other(error)))?);
-        }
+        let StartedSession { mut run_spec, contents_file, sandbox, pipes, requested_at, .. } = session;
+        let stdin = InputQueue::standard_input(pipes.stdin, &mut run_spec, contents_file)
+            .map_err(StartError::ReadRunSpec)?;
         let messages = pipes.messages.try_clone().map_err(StartError::DuplicateDescriptor)?;
         let limits = run_spec.limits;
         Ok(Self {
@@ -351,7 +351,13 @@ impl<'h> Supervisor<'h> {
     fn step_started(&mut self, index: usize) {
         self.step_index = Some(index);
         self.idle_timer.start_step();
-        self.started_us.get_or_insert_with(now_us);
+        if self.started_us.is_none() {
+            self.started_us = Some(now_us());
+            // The sandbox has its own copy of the files by now.
+            if self.run_spec.stored.is_some() {
+                self.folder.remove_contents();
+            }
+        }
         let base_ms = if index == 0 { 0 } else { self.charged_cpu_ms().unwrap_or(0) };
         self.cpu_timer.set_base(base_ms);
         let now = Instant::now();

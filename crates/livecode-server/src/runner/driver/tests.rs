@@ -80,7 +80,7 @@ fn run_spec() -> RunSpec {
 async fn a_panic_in_a_spawner_request_ends_the_session_as_lost() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(Store::open(folder.path(), ([127, 0, 0, 1], 0).into()).unwrap());
-    store.create(&record(), &run_spec()).unwrap();
+    store.create(&record(), run_spec()).unwrap();
     let PanickingSpawner { client, mut first, launches } = panicking_spawner();
     let session = new_session();
     let queue = DeliveryQueue::new(session.open_queue());

@@ -16,6 +16,7 @@ fn run_spec(toolchain: &Path) -> RunSpec {
         env: vec![("LANG".into(), "C".into()), ("PATH".into(), "/opt/cc/bin:/usr/bin".into())],
         files: vec![RunFile { name: "main.c".parse().unwrap(), contents: Contents::Text("x".into()) }],
         stdin: None,
+        stored: None,
         mounts: vec![
             Mount { source: toolchain.to_owned(), target: "/opt/cc".into() },
             Mount { source: toolchain.join("runtimes"), target: OPERATOR_RUNTIMES.into() },
