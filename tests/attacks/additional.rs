@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     attack::{ADDITIONAL, Attack, Method, Verdict, attack},
-    common::{Run, id},
+    common::{Run, binary, eventually, id},
     fixture::{Fixture, assert_held, ms, request, time_scale},
     machine::{assert_gone, descriptors, mark, peak_kib, supervisor},
 };
@@ -52,6 +52,8 @@ pub fn attacks() -> Vec<Attack> {
             Python(include_str!("programs/x_supplies.py")),
         ),
         attack(ADDITIONAL + 14, "read of the outside in /proc/1", Check(outside_in_proc)),
+        attack(ADDITIONAL + 15, "hold memory in the buffers of sockets", Check(socket_buffers)),
+        attack(ADDITIONAL + 16, "connect to a socket in a toolchain", Check(toolchain_socket)),
     ]
 }
 
@@ -175,4 +177,59 @@ fn outside_in_proc(fixture: &Fixture) -> Verdict {
         assert_held(&fixture.server.run(&request));
     }
     Verdict::Holds
+}
+
+/// The buffers of a session's sockets hold no more than its limit and a quarter, or the session
+/// ends for its memory.
+fn socket_buffers(fixture: &Fixture) -> Verdict {
+    const LIMIT_MIB: u64 = 64;
+    let mut details = vec![];
+    for way in ["udp", "udp held back", "udp errors", "netlink", "unix", "tcp"] {
+        let limits = json!({"memory_bytes": LIMIT_MIB << 20, "cpu_ms": 60_000});
+        let fields = json!({"args": [way], "limits": limits, "timeout": 60_000});
+        let session = fixture.start("python", include_str!("programs/x_sockets.py"), fields);
+        let path = format!("/sessions/{}", id(&session));
+        let mut stream = fixture.server.stream(&id(&session), "");
+        let mut holds = None;
+        while let Some(message) = stream.next() {
+            let words = message["data"].as_str().unwrap_or_default();
+            holds = words.strip_prefix("holds ").and_then(|mib| mib.trim().parse::<u64>().ok());
+            if holds.is_some() {
+                break;
+            }
+        }
+        if holds.is_none_or(|mib| mib > LIMIT_MIB * 5 / 4) {
+            let ended = eventually(&format!("{way}: a session that holds {holds:?} MiB ends"), || {
+                let session = fixture.server.get(&path).json();
+                (session["state"] == "ended").then_some(session)
+            });
+            assert_eq!(ended["outcome"], "memory", "{way}: {ended}");
+        }
+        details.push(holds.map_or(format!("{way} ended"), |mib| format!("{way} {mib} MiB")));
+        fixture.server.delete(&path);
+    }
+    Verdict::HoldsWith(details.join(", "))
+}
+
+/// A program may connect to a socket that a service keeps in a folder that programs see. No kernel
+/// facility prevents it, so `livecode doctor` names such sockets.
+fn toolchain_socket(_: &Fixture) -> Verdict {
+    let runtimes = tempfile::tempdir().expect("a temporary folder is created");
+    let folder = runtimes.path().join("tool");
+    std::fs::create_dir_all(folder.join("files/run")).expect("the folder is new");
+    let manifest = "title = 'Tool'\nfile = 'main.sh'\neditor_mode = 'sh'\nrun = ['bash', '{source}']\ninstall = 'none'\n\
+                    [[mounts]]\ntarget = '/opt/tool'\nsources = ['files']\n";
+    std::fs::write(folder.join("runtime.toml"), manifest).expect("the folder is writable");
+    let socket = folder.join("files/run/socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("the folder is writable");
+    let mut doctor = std::process::Command::new(binary());
+    doctor.args(["doctor", "--json", "--runtimes-dir"]).arg(runtimes.path());
+    let output = doctor.output().expect("the command runs");
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a document");
+    let findings = document["findings"].as_array().expect("a list");
+    let finding = findings.iter().find(|finding| finding["name"] == "unix sockets").expect("a finding");
+    assert_eq!(finding["verdict"], "degraded", "{finding}");
+    let socket = socket.display().to_string();
+    assert!(finding["found"].as_str().is_some_and(|found| found.contains(&socket)), "{finding}");
+    Verdict::HoldsWith("`livecode doctor` names the socket".to_owned())
 }

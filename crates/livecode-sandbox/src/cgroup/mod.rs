@@ -22,7 +22,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use group::{SandboxCgroup, join_v1_group};
+pub(crate) use group::{SOCKET_SHARE, SandboxCgroup, join_v1_group};
 
 use group::{CgroupFolder, can_create_in};
 use v2::Delegation;

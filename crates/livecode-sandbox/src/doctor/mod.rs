@@ -6,6 +6,7 @@
 
 mod cgroups;
 mod finding;
+mod sockets;
 
 use std::{fs, io, path::PathBuf, time::Instant};
 
@@ -46,9 +47,10 @@ pub struct DoctorReport {
     pub degraded: Vec<String>,
 }
 
-/// Examines this machine as the current user. `staging` is an empty folder, and this process must
-/// have a single thread. Everything that is made for the examination is removed again.
-pub fn probe(staging: PathBuf) -> DoctorReport {
+/// Examines this machine as the current user. `staging` is an empty folder, `toolchains` are the
+/// folders that programs see besides /usr, and this process must have a single thread. Everything
+/// that is made for the examination is removed again.
+pub fn probe(staging: PathBuf, mut toolchains: Vec<PathBuf>) -> DoctorReport {
     let mut host = Host::new(staging, u64::from(std::process::id()) | PROBE_NAME);
     let rootless = host.is_rootless;
     let mut findings = vec![kernel(), user(rootless), user_namespaces(rootless)];
@@ -58,6 +60,8 @@ pub fn probe(staging: PathBuf) -> DoctorReport {
     findings.extend(cgroups::findings(&host.cgroups, rootless));
     findings.push(core_dumps());
     findings.push(open_files());
+    toolchains.push("/usr".into());
+    findings.push(sockets::finding(&toolchains));
     let sandbox = sandbox(&host);
     let can_run = sandbox.verdict != Verdict::Missing;
     findings.push(sandbox);

@@ -2,3 +2,4 @@
 
 pub(crate) mod sample;
 pub(crate) mod sandbox;
+pub(crate) mod uncharged;

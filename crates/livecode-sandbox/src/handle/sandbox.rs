@@ -19,9 +19,12 @@ use rustix::{
 };
 
 use crate::{
-    cgroup::SandboxCgroup,
+    cgroup::{SOCKET_SHARE, SandboxCgroup},
     clone::clone_init,
-    handle::sample::{self, SampleVerdict, SampledUsage},
+    handle::{
+        sample::{self, SampleVerdict, SampledUsage},
+        uncharged,
+    },
     host::Host,
     init::{
         self,
@@ -345,6 +348,12 @@ impl Sandbox {
             return SampleVerdict::Idle;
         }
         sample::sample(self.init_pid, limits, &mut self.sampled)
+    }
+
+    /// Whether the buffers of sockets hold more than they may of what no cgroup charges, if
+    /// `memory_bytes` is the limit of all other memory.
+    pub fn has_too_much_in_sockets(&self, memory_bytes: u64) -> bool {
+        !self.is_reaped && uncharged::socket_bytes(self.init_pid) > memory_bytes / SOCKET_SHARE
     }
 
     /// Whether the kernel has killed any process inside for lack of memory.

@@ -51,6 +51,7 @@ const KILL: u32 = c::SECCOMP_RET_KILL_PROCESS;
 const DENY: u32 = c::SECCOMP_RET_ERRNO | c::EPERM as u32;
 const SKIP: u32 = c::SECCOMP_RET_ERRNO; // the errno 0 is success
 const NO_MEMORY: u32 = c::SECCOMP_RET_ERRNO | c::ENOMEM as u32;
+const NO_OPTION: u32 = c::SECCOMP_RET_ERRNO | c::ENOPROTOOPT as u32;
 const NOT_IMPLEMENTED: u32 = c::SECCOMP_RET_ERRNO | c::ENOSYS as u32;
 
 impl SeccompProfile {
@@ -145,6 +146,45 @@ const MFD_HUGETLB: u32 = c::MFD_HUGETLB;
 const SHM_HUGETLB: u32 = c::SHM_HUGETLB as u32;
 const MAP_HUGETLB: u32 = c::MAP_HUGETLB as u32;
 
+/// Options of sockets by which a program would hold memory that the kernel charges to nobody, or
+/// take a part of what the whole machine has for filters (`net.core.bpf_jit_limit`). They are in
+/// order of their level; each has its name, and the action if a program sets it.
+const SOCKET_OPTIONS: [(i32, &[(i32, u32)]); 3] = [
+    // The queues of errors and times are not charged. The resolver of the C library asks for
+    // errors, and fails if it cannot.
+    (c::SOL_IP, &[(c::IP_RECVERR, SKIP)]),
+    (
+        c::SOL_IPV6,
+        &[
+            (c::IPV6_RECVERR, SKIP),
+            // A socket may have thousands of memberships.
+            (c::IPV6_ADD_MEMBERSHIP, NO_OPTION),
+            (IPV6_JOIN_ANYCAST, NO_OPTION),
+            (MCAST_JOIN_GROUP, NO_OPTION),
+            (MCAST_JOIN_SOURCE_GROUP, NO_OPTION),
+        ],
+    ),
+    (
+        c::SOL_SOCKET,
+        &[
+            (c::SO_TIMESTAMPING, NO_OPTION),
+            (SO_TIMESTAMPING_NEW, NO_OPTION),
+            (c::SO_ZEROCOPY, NO_OPTION),
+            (c::SO_TXTIME, NO_OPTION),
+            (c::SO_ATTACH_FILTER, NO_OPTION),
+            (c::SO_ATTACH_BPF, NO_OPTION),
+            (c::SO_ATTACH_REUSEPORT_CBPF, NO_OPTION),
+            (c::SO_ATTACH_REUSEPORT_EBPF, NO_OPTION),
+        ],
+    ),
+];
+
+// Names of options that the libc crate does not have (linux/in.h, linux/in6.h, asm/socket.h).
+const MCAST_JOIN_GROUP: i32 = 42;
+const MCAST_JOIN_SOURCE_GROUP: i32 = 46;
+const IPV6_JOIN_ANYCAST: i32 = 27;
+const SO_TIMESTAMPING_NEW: i32 = 65;
+
 /// Rules of the calls whose arguments decide. For an argument that is 32 bits wide, the kernel
 /// ignores the high half, and so does the filter.
 fn rules_by_arguments() -> Vec<(i64, Instructions)> {
@@ -184,7 +224,19 @@ fn rules_by_arguments() -> Vec<(i64, Instructions)> {
         (c::SYS_mmap, unless_huge_pages(3, MAP_HUGETLB)),
         (c::SYS_memfd_create, unless_huge_pages(1, MFD_HUGETLB)),
         (c::SYS_shmget, unless_huge_pages(2, SHM_HUGETLB)),
+        (c::SYS_setsockopt, socket_option_rule()),
     ]
+}
+
+/// The rule of `setsockopt`, from [`SOCKET_OPTIONS`].
+fn socket_option_rule() -> Instructions {
+    let allow = return_action(ALLOW);
+    SOCKET_OPTIONS.iter().fold(allow.clone(), |otherwise, (level, options)| {
+        let of_level = options.iter().fold(allow.clone(), |otherwise, (name, action)| {
+            if_equal(Word::Low(2), u32::MAX, *name as u32, &return_action(*action), &otherwise)
+        });
+        if_equal(Word::Low(1), u32::MAX, *level as u32, &of_level, &otherwise)
+    })
 }
 
 /// The rule of `socket`, from [`SOCKETS`].
@@ -293,7 +345,7 @@ const ALLOWED: &[i64] = &[
     c::SYS_eventfd2, c::SYS_pipe2,
     // sockets, inside the session's own network namespace
     c::SYS_socketpair, c::SYS_bind, c::SYS_listen, c::SYS_accept, c::SYS_accept4, c::SYS_connect, c::SYS_shutdown,
-    c::SYS_getsockname, c::SYS_getpeername, c::SYS_getsockopt, c::SYS_setsockopt, c::SYS_sendto, c::SYS_sendmsg,
+    c::SYS_getsockname, c::SYS_getpeername, c::SYS_getsockopt, c::SYS_sendto, c::SYS_sendmsg,
     c::SYS_sendmmsg, c::SYS_recvfrom, c::SYS_recvmsg, c::SYS_recvmmsg,
     // System V IPC and message queues, inside the session's own IPC namespace
     c::SYS_shmat, c::SYS_shmdt, c::SYS_shmctl, c::SYS_semget, c::SYS_semop, c::SYS_semtimedop, c::SYS_semctl,
@@ -481,5 +533,25 @@ mod tests {
         assert_eq!(action(c::SYS_memfd_create, [0, 5, 0, 0, 0, 0]), NO_MEMORY);
         assert_eq!(action(c::SYS_shmget, [0, 4096, 0o1600, 0, 0, 0]), ALLOW);
         assert_eq!(action(c::SYS_shmget, [0, 4096, 0o5600, 0, 0, 0]), NO_MEMORY);
+    }
+
+    #[test]
+    fn options_of_sockets_hold_no_memory_that_is_not_charged() {
+        let option =
+            |level: i32, name: i32| action(c::SYS_setsockopt, [3, level as u64, name as u64, 0, 0, 0]);
+        for (level, name) in [
+            (c::SOL_SOCKET, c::SO_RCVBUF),
+            (c::SOL_SOCKET, c::SO_REUSEADDR),
+            (c::IPPROTO_TCP, c::TCP_NODELAY),
+            (c::SOL_IP, c::IP_ADD_MEMBERSHIP),
+            (c::SOL_IPV6, c::IPV6_V6ONLY),
+        ] {
+            assert_eq!(option(level, name), ALLOW, "{level} {name}");
+        }
+        for (level, options) in SOCKET_OPTIONS {
+            for (name, expected) in options {
+                assert_eq!(option(level, *name), *expected, "{level} {name}");
+            }
+        }
     }
 }

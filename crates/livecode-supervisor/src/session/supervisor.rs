@@ -264,8 +264,12 @@ impl<'h> Supervisor<'h> {
         if self.idle_timer.has_expired(now, || self.sandbox.cpu_ms()) {
             self.kill_for(Outcome::Timeout);
         }
-        self.update_priority(now);
         let limits = self.running_step().map(|step| step.limits);
+        let is_due = self.cpu_deprioritizer.due().is_some_and(|due| due <= now);
+        self.update_priority(now);
+        if is_due && limits.is_some_and(|limits| self.sandbox.has_too_much_in_sockets(limits.memory_bytes)) {
+            self.kill_for(Outcome::Memory);
+        }
         match self.memory_sampler.sample(&mut self.sandbox, limits, now) {
             Some(SampleVerdict::OverMemoryLimit) => self.kill_for(Outcome::Memory),
             Some(SampleVerdict::Busy(ms)) => self.idle_timer.record_sampled_cpu(ms),

@@ -1,13 +1,16 @@
 //! `livecode doctor`.
 
 use std::{
+    collections::BTreeSet,
     io::{self, IsTerminal as _, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Context as _;
 use clap::Args;
 use livecode_sandbox::doctor::{DoctorReport, Finding, Verdict, probe};
+use livecode_server::catalogue::Catalogue;
 use serde_json::{Value, json};
 
 use crate::failure::CommandFailure;
@@ -37,13 +40,19 @@ pub struct DoctorCommand {
     /// Print the findings as JSON.
     #[arg(long)]
     json: bool,
+    /// Folder of additional runtimes, as for `livecode serve`. Their toolchains are examined, too.
+    #[arg(long, value_name = "RUNTIMES_DIR")]
+    runtimes_dir: Option<PathBuf>,
 }
 
 impl DoctorCommand {
     pub fn run(self) -> Result<ExitCode, CommandFailure> {
         let failed = |error: anyhow::Error| CommandFailure { error, exit_code: EXIT_CANNOT_RUN };
         let staging = tempfile::tempdir().context("cannot create a temporary folder").map_err(failed)?;
-        let report = probe(staging.path().to_owned());
+        let runtimes_dir =
+            self.runtimes_dir.or_else(|| std::env::var_os("LIVECODE_RUNTIMES_DIR").map(PathBuf::from));
+        let toolchains = toolchains(runtimes_dir.as_deref()).map_err(failed)?;
+        let report = probe(staging.path().to_owned(), toolchains);
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&json_document(&report))?)?;
@@ -70,6 +79,15 @@ impl DoctorCommand {
             _ => EXIT_NOT_ALL_ENFORCED,
         }))
     }
+}
+
+/// The folders of the machine that the sandboxes of some runtime have, besides those that all have.
+fn toolchains(runtimes_dir: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
+    let unpacked = tempfile::tempdir().context("cannot create a temporary folder")?;
+    let catalogue = Catalogue::load(unpacked.path(), runtimes_dir).context("cannot read the runtimes")?;
+    let sources = catalogue.iter().flat_map(|runtime| &runtime.mounts).map(|mount| mount.source.clone());
+    let sources: BTreeSet<PathBuf> = sources.filter(|source| !source.starts_with(unpacked.path())).collect();
+    Ok(sources.into_iter().collect())
 }
 
 fn worst_verdict(report: &DoctorReport) -> Verdict {
