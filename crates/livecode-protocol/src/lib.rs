@@ -9,6 +9,7 @@
 //! | [`run_spec`] | the server and a supervisor, in a file | what to run, and its limits |
 //! | [`control`] | the server and a supervisor, on a socket | input, and the session's progress |
 //! | [`session_folder`] | server and supervisor, on disk | the files in a session's folder |
+//! | [`printable`] | all processes and their logs | text without control characters |
 //!
 //! This crate does no I/O, and it does not depend on how programs are run.
 
@@ -18,6 +19,7 @@ pub mod file_name;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod id;
+pub mod printable;
 pub mod run_spec;
 pub mod session;
 pub mod session_folder;
@@ -28,4 +30,5 @@ pub mod warm;
 pub use error_code::{DeliveryRefused, ErrorCode};
 pub use file_name::FileName;
 pub use id::SessionId;
+pub use printable::Printable;
 pub use time::now_us;

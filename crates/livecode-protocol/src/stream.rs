@@ -139,6 +139,17 @@ pub enum Signal {
     Kill,
 }
 
+impl Signal {
+    /// The signal's number in Linux (signal(7)).
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Interrupt => 2,
+            Self::Terminate => 15,
+            Self::Kill => 9,
+        }
+    }
+}
+
 /// A message of a client, parsed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientMessage {

@@ -5,6 +5,7 @@
 //! (proc_pid_stat(5)). Across reboots the boot id is compared, too.
 //!
 //! A sandbox may be made before its session is known, so its cgroup is named after its supervisor.
+//! A supervisor has a second sandbox for a while if the first does not fit its session.
 //! As long as that process lives, nobody else removes the cgroup, and no other process ever has
 //! the same name.
 
@@ -18,6 +19,8 @@ use rustix::{
 
 use livecode_sandbox::timespec;
 
+/// What distinguishes the name of a supervisor's second cgroup.
+const SECOND_SUFFIX: &str = "-second";
 /// How long to wait for the death of a process that is already dying.
 const DEATH_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -64,6 +67,7 @@ impl From<&SupervisorIdentity> for ProcessIdentity {
 impl ProcessIdentity {
     /// The process after which a cgroup is named; `None` if the name has another form.
     pub fn from_cgroup_name(name: &str) -> Option<Self> {
+        let name = name.strip_suffix(SECOND_SUFFIX).unwrap_or(name);
         let (pid, start_ticks) = name.split_once('-')?;
         Some(Self { pid: pid.parse().ok()?, start_ticks: start_ticks.parse().ok()? })
     }
@@ -71,6 +75,11 @@ impl ProcessIdentity {
     /// The name of the cgroup of this process's sandbox.
     pub fn cgroup_name(self) -> String {
         format!("{}-{}", self.pid, self.start_ticks)
+    }
+
+    /// The name of the cgroup of a sandbox that this process makes while its first sandbox exists.
+    pub fn second_cgroup_name(self) -> String {
+        self.cgroup_name() + SECOND_SUFFIX
     }
 
     /// Whether the process is dead. A zombie counts as dead, since it looks after nothing any
@@ -104,6 +113,7 @@ mod tests {
         let own = ProcessIdentity::from(&own_identity().unwrap());
         assert!(!own.is_dead());
         assert_eq!(ProcessIdentity::from_cgroup_name(&own.cgroup_name()), Some(own));
+        assert_eq!(ProcessIdentity::from_cgroup_name(&own.second_cgroup_name()), Some(own));
         let earlier_process_with_this_pid = ProcessIdentity { pid: std::process::id(), start_ticks: 1 };
         assert!(earlier_process_with_this_pid.is_dead());
         assert_eq!(ProcessIdentity::from_cgroup_name("0000000000000000000000000g"), None);

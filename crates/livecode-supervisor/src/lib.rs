@@ -12,6 +12,15 @@
 //! | `identity` | which process a supervisor is, and the name of its sandbox's cgroup |
 //! | [`bench`] | what `benches/` measures |
 
+/// Prints a line of the log to standard error, as the macro of the standard library does, but with
+/// every control character escaped. The macro has the same name, so that no line of this crate is
+/// printed otherwise.
+macro_rules! eprintln {
+    ($($part:tt)*) => {
+        std::eprintln!("{}", livecode_protocol::Printable(format_args!($($part)*)))
+    };
+}
+
 pub mod bench;
 mod compile_cache;
 #[cfg(any(test, fuzzing))]

@@ -4,6 +4,7 @@
 mod client;
 mod commands;
 mod failure;
+mod log_writer;
 mod scope;
 mod start;
 

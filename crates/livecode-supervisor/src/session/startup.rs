@@ -18,6 +18,7 @@ use crate::{
         folder::{SessionFolder, StartError},
         supervisor::{StartedSession, Supervisor},
         termination::Termination,
+        unfit_sandbox::UnfitSandbox,
     },
 };
 
@@ -85,8 +86,11 @@ fn start<'h>(
     let (mut run_spec, run_spec_file) = folder.read_run_spec()?;
     let contents_file = folder.open_contents(&run_spec)?;
     let layout = run_spec.layout();
-    let cgroup_name = ProcessIdentity::from(own).cgroup_name();
-    let made_sandbox = match (usable_sandbox(warm, &run_spec, &layout), zygote) {
+    let (warm, unfit) = usable_sandbox(warm, &run_spec, &layout);
+    let unfit_sandbox = UnfitSandbox::new(unfit, requested_at);
+    let own = ProcessIdentity::from(own);
+    let cgroup_name = if unfit_sandbox.exists() { own.second_cgroup_name() } else { own.cgroup_name() };
+    let made_sandbox = match (warm, zygote) {
         (Some(warm), _) => Some(warm),
         // This comes before the journal, so that the server can ask another supervisor if the
         // zygote fails.
@@ -125,6 +129,7 @@ fn start<'h>(
                 connections,
                 sandbox,
                 pipes,
+                unfit_sandbox,
                 start_kind,
                 requested_at,
             };
@@ -143,14 +148,18 @@ fn start<'h>(
     }
 }
 
-/// The warm sandbox, if it fits the run spec and still lives.
+/// Returns the warm sandbox as the session's if it fits the run spec and still lives, and
+/// otherwise as one that does not fit.
 fn usable_sandbox(
     warm: Option<WarmSandbox>,
     run_spec: &RunSpec,
     layout: &SandboxLayout,
-) -> Option<SessionSandbox> {
-    let warm = warm.filter(|warm| warm.layout == *layout && warm.sandbox.is_alive())?;
+) -> (Option<SessionSandbox>, Option<Sandbox>) {
+    let Some(warm) = warm else { return (None, None) };
+    if warm.layout != *layout || !warm.sandbox.is_alive() {
+        return (None, Some(warm.sandbox));
+    }
     let has_interpreter = warm.interpreter.is_some_and(|interpreter| interpreter.fits(run_spec));
     let start_kind = if has_interpreter { StartKind::Interpreter } else { StartKind::Sandbox };
-    Some((warm.sandbox, warm.pipes, start_kind))
+    (Some((warm.sandbox, warm.pipes, start_kind)), None)
 }

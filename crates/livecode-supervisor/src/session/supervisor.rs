@@ -51,6 +51,7 @@ use crate::{
         folder::{SessionFolder, StartError},
         poll_set::{PollSet, ReadySources, Source},
         termination::Termination,
+        unfit_sandbox::UnfitSandbox,
     },
 };
 
@@ -80,6 +81,7 @@ pub(crate) struct StartedSession {
     pub connections: Vec<Connection>,
     pub sandbox: Sandbox,
     pub pipes: ProgramChannels,
+    pub unfit_sandbox: UnfitSandbox,
     /// How much of the sandbox was made before the session.
     pub start_kind: StartKind,
     /// When this process received the request. The wall clock limit counts from here.
@@ -100,6 +102,7 @@ pub(crate) struct Supervisor<'h> {
     connections: Vec<Connection>,
     start_kind: StartKind,
     sandbox: Sandbox,
+    unfit_sandbox: UnfitSandbox,
     outputs: Outputs,
     stdin: InputQueue<OwnedFd>,
     events: InputQueue<OwnedFd>,
@@ -153,6 +156,7 @@ impl<'h> Supervisor<'h> {
             memory_sampler: MemorySampler::new(&sandbox, requested_at),
             cpu_deprioritizer: CpuDeprioritizer::default(),
             sandbox,
+            unfit_sandbox: session.unfit_sandbox,
             run_spec,
         })
     }
@@ -176,6 +180,7 @@ impl<'h> Supervisor<'h> {
                 self.kill_for(Outcome::Memory);
             }
             self.check_timers(now);
+            self.unfit_sandbox.tear_down_if_due(now);
             self.publish();
             self.journal.syncer.sync_if_due(now);
             self.output_cost.end_turn(ready.outputs.any(), cpu_time::own_cpu_time());
@@ -205,7 +210,8 @@ impl<'h> Supervisor<'h> {
             self.cpu_deprioritizer.due(),
         ];
         let limit_timers = if is_killed { [None; 5] } else { limit_timers };
-        let other_timers = [self.outputs.due(), self.journal.syncer.due(), self.listen_at];
+        let unfit_due = self.unfit_sandbox.due();
+        let other_timers = [self.outputs.due(), self.journal.syncer.due(), self.listen_at, unfit_due];
         let due = limit_timers.into_iter().chain(other_timers).flatten().min();
         let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
 
@@ -374,7 +380,7 @@ impl<'h> Supervisor<'h> {
         }
         if index == self.program_index() {
             for signal in std::mem::take(&mut self.early_signals) {
-                self.sandbox.signal(signal_number(signal));
+                self.sandbox.signal(signal.number());
             }
         }
         for connection in &mut self.connections {
@@ -515,7 +521,7 @@ impl<'h> Supervisor<'h> {
     /// that.
     fn deliver_signal(&mut self, signal: Signal) -> Result<(), DeliveryRefused> {
         match self.step_index {
-            Some(index) if index == self.program_index() => self.sandbox.signal(signal_number(signal)),
+            Some(index) if index == self.program_index() => self.sandbox.signal(signal.number()),
             None if self.termination.status.is_some() => {
                 return Err(DeliveryRefused::new(ErrorCode::ProgramEnded, "the program has ended"));
             }
@@ -571,7 +577,7 @@ impl<'h> Supervisor<'h> {
         }
         // The connections are closed last: their end tells the servers that nothing of the
         // sandbox, nor its cgroups, is left.
-        drop(self.sandbox);
+        drop((self.sandbox, self.unfit_sandbox));
         drop(self.connections);
         match finished {
             Ok((_, syncer)) => {
@@ -583,13 +589,5 @@ impl<'h> Supervisor<'h> {
                 1
             }
         }
-    }
-}
-
-fn signal_number(signal: Signal) -> i32 {
-    match signal {
-        Signal::Interrupt => 2,
-        Signal::Terminate => 15,
-        Signal::Kill => 9,
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn sweep_all(host: &Host, data_dir: &Path) {
 /// Sweeps up after the dead supervisor of one session.
 pub(super) fn sweep_session(host: &Host, data_dir: &Path, id: SessionId) {
     let mut names = vec![id.to_string()];
-    names.extend(cgroup_of_dead_supervisor(&session_folder::path(data_dir, id)));
+    names.extend(cgroups_of_dead_supervisor(&session_folder::path(data_dir, id)));
     remove_cgroups(host, &names);
 }
 
@@ -39,18 +39,19 @@ fn is_leftover(host: &Host, data_dir: &Path, cgroup_name: &str) -> bool {
     !host.is_trial(id) && has_ended(&session_folder::path(data_dir, id))
 }
 
-/// The name of the cgroup of a session's supervisor, if that ran in this boot and is dead.
-fn cgroup_of_dead_supervisor(folder: &Path) -> Option<String> {
-    let identity = fs::read(folder.join(IDENTITY_FILE)).ok()?;
-    let identity: SupervisorIdentity = serde_json::from_slice(&identity).ok()?;
+/// The names of the cgroups of a session's supervisor, if that ran in this boot and is dead.
+fn cgroups_of_dead_supervisor(folder: &Path) -> Vec<String> {
+    let identity = fs::read(folder.join(IDENTITY_FILE)).ok();
+    let identity = identity.and_then(|json| serde_json::from_slice::<SupervisorIdentity>(&json).ok());
     // A cgroup does not outlive the boot, and the pid may be that of any process by now.
-    if identity.boot_id != boot_id().unwrap_or_default() {
-        return None;
-    }
+    let Some(identity) = identity.filter(|identity| identity.boot_id == boot_id().unwrap_or_default()) else {
+        return vec![];
+    };
     // The supervisor is known to have released its journal's lock. It does that a moment before it
     // is dead.
     let supervisor = ProcessIdentity::from(&identity);
-    supervisor.await_death().then(|| supervisor.cgroup_name())
+    let names = || vec![supervisor.cgroup_name(), supervisor.second_cgroup_name()];
+    if supervisor.await_death() { names() } else { vec![] }
 }
 
 fn remove_cgroups(host: &Host, names: &[String]) {

@@ -19,6 +19,7 @@ use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
 use crate::{
     failure::{CommandFailure, EXIT_USAGE},
+    log_writer::LogWriter,
     scope, start,
 };
 
@@ -47,7 +48,8 @@ impl ServeCommand {
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_span_events(FmtSpan::CLOSE)
-            .with_writer(io::stderr)
+            .with_writer(|| LogWriter)
+            .with_ansi(false)
             .with_target(false)
             .init();
         raise_descriptor_limit();
