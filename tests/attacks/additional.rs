@@ -186,7 +186,7 @@ fn socket_buffers(fixture: &Fixture) -> Verdict {
     let mut details = vec![];
     for way in ["udp", "udp held back", "udp errors", "netlink", "unix", "tcp"] {
         let limits = json!({"memory_bytes": LIMIT_MIB << 20, "cpu_ms": 60_000});
-        let fields = json!({"args": [way], "limits": limits, "timeout": 60_000});
+        let fields = json!({"args": [way], "limits": limits, "timeout": 30_000 * time_scale()});
         let session = fixture.start("python", include_str!("programs/x_sockets.py"), fields);
         let path = format!("/sessions/{}", id(&session));
         let mut stream = fixture.server.stream(&id(&session), "");

@@ -42,10 +42,10 @@ if sys.argv[1:] == ["root"]:
 # Signals do not reach init, and processes without a parent do not stop it.
 libc.kill(1, 9)
 for number in (4, 6, 11, 15, 17, 19, 20, 34, 64):
-    for _ in range(200):
+    for _ in range(20):
         libc.kill(1, number)
         libc.sigqueue(1, number, None)
-for _ in range(300):
+for _ in range(50):
     if os.fork() == 0:
         if os.fork() == 0:
             os.setsid()

@@ -1,4 +1,4 @@
-import ctypes, errno, mmap, os, resource
+import ctypes, fcntl, resource
 from attack import *
 
 # A program must not take what the kernel has once for all users: requests of asynchronous I/O,
@@ -20,6 +20,10 @@ refused("perf", call("perf_event_open", ctypes.create_string_buffer(128), 0, -1,
 want("locked memory", resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] <= 64 << 10, True)
 want("queued signals", resource.getrlimit(resource.RLIMIT_SIGPENDING)[1] <= 4096, True)
 want("message queues", resource.getrlimit(resource.RLIMIT_MSGQUEUE)[1], 0)
+# A lease on a file would delay others that write to it. Root's files refuse it, too.
+with open("/usr/bin/env") as shared, open("own", "w") as own:
+    refused("lease on a shared file", attempt(fcntl.fcntl, shared, fcntl.F_SETLEASE, fcntl.F_RDLCK))
+    refused("lease", attempt(fcntl.fcntl, own, fcntl.F_SETLEASE, fcntl.F_WRLCK))
 # sync(2) succeeds, and writes nothing: all that a program writes is in memory.
 want("sync", call(162), "done")
 timers, timer = 0, ctypes.c_long()

@@ -225,6 +225,9 @@ fn rules_by_arguments() -> Vec<(i64, Instructions)> {
         (c::SYS_memfd_create, unless_huge_pages(1, MFD_HUGETLB)),
         (c::SYS_shmget, unless_huge_pages(2, SHM_HUGETLB)),
         (c::SYS_setsockopt, socket_option_rule()),
+        // In rootless mode a program may own shared files. A lease on one would keep others
+        // waiting that write to it (`/proc/sys/fs/lease-break-time`).
+        (c::SYS_fcntl, if_equal(Word::Low(1), u32::MAX, c::F_SETLEASE as u32, &deny, &allow)),
     ]
 }
 
@@ -303,7 +306,7 @@ const ALLOWED: &[i64] = &[
     // files by descriptor
     c::SYS_read, c::SYS_write, c::SYS_readv, c::SYS_writev, c::SYS_pread64, c::SYS_pwrite64, c::SYS_preadv,
     c::SYS_pwritev, c::SYS_preadv2, c::SYS_pwritev2, c::SYS_lseek, c::SYS_close, c::SYS_close_range, c::SYS_dup,
-    c::SYS_dup3, c::SYS_fcntl, c::SYS_flock, c::SYS_ioctl, c::SYS_fsync, c::SYS_fdatasync, c::SYS_sync_file_range,
+    c::SYS_dup3, c::SYS_flock, c::SYS_ioctl, c::SYS_fsync, c::SYS_fdatasync, c::SYS_sync_file_range,
     c::SYS_ftruncate, c::SYS_fallocate, c::SYS_fadvise64, c::SYS_readahead, c::SYS_sendfile, c::SYS_splice,
     c::SYS_tee, c::SYS_vmsplice, c::SYS_copy_file_range, c::SYS_fstat, c::SYS_fstatfs, c::SYS_fchmod, c::SYS_fchown,
     c::SYS_fchdir, c::SYS_getdents64,
