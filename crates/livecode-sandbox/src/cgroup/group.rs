@@ -19,6 +19,8 @@ const CPU_PERIOD_US: u64 = 100_000;
 /// The part of a session's memory limit that data in the buffers of its sockets may take in
 /// addition, where the kernel does not count it with the rest of the memory: one over this number.
 pub(crate) const SOCKET_SHARE: u64 = 4;
+/// The file with the limit of the buffers of TCP and UDP sockets in a v1 group.
+pub(super) const SOCKET_LIMIT_FILE: &str = "memory.kmem.tcp.limit_in_bytes";
 /// The file that says whether a group is deprioritised.
 pub(super) const CPU_IDLE_FILE: &str = "cpu.idle";
 /// Pauses between attempts to remove a folder, in milliseconds. A process that is dead but not yet
@@ -89,7 +91,7 @@ impl SandboxCgroup {
         let _ = write(self.memory.as_ref(), MEMORY_AND_SWAP_LIMIT, bytes);
         // v1 counts what is in the buffers of TCP and UDP sockets apart, and only once this limit
         // is set. At the limit, UDP drops packets, and TCP makes the sender wait.
-        let _ = write(self.memory.as_ref(), "memory.kmem.tcp.limit_in_bytes", bytes / SOCKET_SHARE);
+        let _ = write(self.memory.as_ref(), SOCKET_LIMIT_FILE, bytes / SOCKET_SHARE);
         Ok(())
     }
 

@@ -24,7 +24,7 @@ use std::{
 
 pub(crate) use group::{SOCKET_SHARE, SandboxCgroup, join_v1_group};
 
-use group::{CgroupFolder, can_create_in};
+use group::{CgroupFolder, SOCKET_LIMIT_FILE, can_create_in};
 use v2::Delegation;
 
 use crate::{
@@ -124,6 +124,21 @@ impl CgroupHierarchies {
             processes: self.pids.is_none(),
             cpu_share: self.cpu.is_none(),
             cpu_time: self.unified.is_none() && self.cpuacct.is_none(),
+        }
+    }
+
+    /// Whether the memory limit of a group covers the buffers of its sockets. v1 has a limit of
+    /// their own; v2 charges them unless the kernel was started with `cgroup.memory=nosocket`.
+    pub fn are_socket_buffers_limited(&self) -> bool {
+        match &self.memory {
+            Some(Controller::V1(folder)) => folder.join(SOCKET_LIMIT_FILE).exists(),
+            Some(Controller::V2) => {
+                let parameters = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+                let mut values =
+                    parameters.split_whitespace().filter_map(|word| word.strip_prefix("cgroup.memory="));
+                !values.any(|value| value.split(',').any(|part| part == "nosocket"))
+            }
+            None => false,
         }
     }
 

@@ -160,6 +160,9 @@ pub(super) fn findings(cgroups: &CgroupHierarchies, rootless: bool) -> Vec<Findi
             Finding::ok(name, with_cgroup)
         });
     }
+    if !missing.memory {
+        findings.push(socket_buffers(cgroups.are_socket_buffers_limited()));
+    }
     let kill = if cgroups.has_group_kill() {
         "the kernel kills a whole group at once"
     } else {
@@ -167,4 +170,17 @@ pub(super) fn findings(cgroups: &CgroupHierarchies, rootless: bool) -> Vec<Findi
     };
     findings.push(Finding::ok("killing", kill));
     findings
+}
+
+/// Reports on the memory that data in the buffers of sockets takes.
+fn socket_buffers(are_limited: bool) -> Finding {
+    const NAME: &str = "socket buffers";
+    if are_limited {
+        return Finding::ok(NAME, "limited for each session as a whole");
+    }
+    Finding::new(NAME, Verdict::Degraded, "data in TCP and UDP sockets does not count as memory of a session")
+        .with_remedy(
+            "remove cgroup.memory=nosocket from the kernel's boot parameters; if it is not there, boot with cgroup v2",
+            "cat /proc/cmdline",
+        )
 }
