@@ -183,6 +183,21 @@ impl SandboxCgroup {
         count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
     }
 
+    /// Whether memory ran out in this v1 group itself. The kernel also notifies the groups below one
+    /// without memory left, such as that of the whole server, although they are within their limits.
+    pub fn is_out_of_memory(&self) -> bool {
+        /// The kernel charges memory in batches, which fail while less than a batch is left.
+        const CHARGE_BATCH_BYTES: u64 = 512 * 1024;
+        let Some(folder) = &self.memory else { return false };
+        let read = |file: String| fs::read_to_string(folder.0.join(file)).ok()?.trim().parse::<u64>().ok();
+        let is_full = |counter: &str| {
+            let usage_bytes = read(format!("{counter}.usage_in_bytes"));
+            let limit_bytes = read(format!("{counter}.limit_in_bytes"));
+            usage_bytes.zip(limit_bytes).is_some_and(|(usage, limit)| usage + CHARGE_BATCH_BYTES >= limit)
+        };
+        is_full("memory") || is_full("memory.memsw") || self.oom_kills() > 0
+    }
+
     /// Makes a descriptor that becomes readable when memory runs out in the v1 group (the kernel's
     /// admin-guide/cgroup-v1/memory, "OOM Control"). A v2 group needs none: there the kernel kills
     /// the whole group (`memory.oom.group`).

@@ -356,6 +356,15 @@ impl Sandbox {
         !self.is_reaped && uncharged::socket_bytes(self.init_pid) > memory_bytes / SOCKET_SHARE
     }
 
+    /// Whether memory ran out inside. Called when [`Self::oom_notifier`] is readable; makes it
+    /// readable anew only at the next notification.
+    pub fn is_out_of_memory(&self) -> bool {
+        if let Some(notifier) = &self.oom_notifier {
+            let _ = rustix::io::read(notifier, &mut [0; 8]); // resets the counter (eventfd(2))
+        }
+        self.cgroup.is_out_of_memory()
+    }
+
     /// Whether the kernel has killed any process inside for lack of memory.
     pub fn has_oom_kills(&self) -> bool {
         self.cgroup.oom_kills() > 0

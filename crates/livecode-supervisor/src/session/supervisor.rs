@@ -176,7 +176,7 @@ impl<'h> Supervisor<'h> {
             let entries = self.outputs.read_ready(ready.outputs, now);
             self.append(entries);
             let is_init_alive = !ready.init || self.handle_init_events();
-            if ready.oom_notifier {
+            if ready.oom_notifier && self.sandbox.is_out_of_memory() {
                 self.kill_for(Outcome::Memory);
             }
             self.check_timers(now);
