@@ -2,7 +2,7 @@
 
 BINARY := target/release/livecode
 
-.PHONY: run build web test chaos faults soak neighbours siege attacks test-vm fuzz bench lint fmt setup-build setup-run setup-web setup-test setup-vm setup-bench clean help
+.PHONY: run build web test chaos faults soak neighbours siege siege-costs attacks test-vm fuzz bench lint fmt setup-build setup-run setup-web setup-test setup-vm setup-bench clean help
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,7 @@ web: setup-web ## Build the browser's files into web/dist
 test: setup-test ## Set up what the tests need, and run all tests
 	scripts/test
 
+SIEGE = cargo run --release --locked --quiet --package livecode-siege --
 CHAOS = cargo run --release --locked --quiet --package livecode-chaos --
 
 chaos: setup-run build ## Run 200 sessions under random faults (as root); SEED=n repeats a run
@@ -33,8 +34,11 @@ soak: setup-run build ## Check that no resource grows within MINUTES=20 (as root
 neighbours: setup-run build ## Measure small programs beside hostile ones (as root)
 	$(CHAOS) neighbours
 
-siege: setup-run build ## Attack the server as strangers would, beside a user whose times are measured (as root); SEED=n, ONLY=row,…
-	cargo run --release --locked --quiet --package livecode-siege -- $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+siege: setup-run build ## Attack the server beside a user whose times are measured (as root); SEED=n, ONLY=row,…
+	$(SIEGE) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+
+siege-costs: setup-run build ## Print what each thing that the server holds costs (as root)
+	$(SIEGE) costs
 
 attacks: setup-test build ## Run the known attacks against the release binary, and print a table
 	scripts/attacks

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::{cgroup::HalfCore, client::Caller, rows};
+use crate::{cgroup::Group, client::Caller, rows};
 
 /// The longest life of an attacker, in case that the bench dies or hangs.
 const LIFE_MAX: Duration = Duration::from_secs(120);
@@ -127,13 +127,7 @@ pub struct AttackerProcess(Child);
 
 impl AttackerProcess {
     /// Starts the attack of a row.
-    pub fn start(
-        cgroup: &HalfCore,
-        row: &str,
-        server: SocketAddr,
-        seed: u64,
-        prepared: &Value,
-    ) -> Result<Self> {
+    pub fn start(cgroup: &Group, row: &str, server: SocketAddr, seed: u64, prepared: &Value) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["attack", row, &server.to_string(), &seed.to_string(), &prepared.to_string()]);
         let child =

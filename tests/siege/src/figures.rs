@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     attacker::AttackerProcess,
     attacks::streams::{first_message, make_journal},
-    cgroup::HalfCore,
+    cgroup::Group,
     client::Caller,
     machine,
     neighbour::{Kind, Neighbour, Operation},
@@ -26,10 +26,13 @@ pub const NAMES: [&str; 3] = ["skip-length", "skip-crowd", "supervisor-files"];
 const FILES_ALLOWANCE_BYTES: u64 = 2 * MIB;
 
 /// Measures and prints one figure. Returns whether it is within its bound.
-pub async fn measure(name: &str, options: &SiegeOptions, cgroup: &HalfCore) -> Result<bool> {
+pub async fn measure(name: &str, options: &SiegeOptions, cgroup: &Group) -> Result<bool> {
     let settings = vec![("DISK_MIN_FREE_BYTES", (16 * MIB).to_string())];
-    let server =
-        Server::start(&ServerOptions { binary: options.binary.clone(), settings, disk_bytes: None })?;
+    let server = Server::start(&ServerOptions {
+        binary: options.binary.clone(),
+        settings,
+        ..ServerOptions::default()
+    })?;
     let measured = match name {
         "skip-length" => skip_length(&server, options).await,
         "skip-crowd" => skip_crowd(&server, options, cgroup).await,
@@ -64,7 +67,7 @@ async fn skip_length(server: &Server, options: &SiegeOptions) -> Result<(String,
 }
 
 /// The echo of a neighbour while a thousand watchers read on near the end of a long journal.
-async fn skip_crowd(server: &Server, options: &SiegeOptions, cgroup: &HalfCore) -> Result<(String, bool)> {
+async fn skip_crowd(server: &Server, options: &SiegeOptions, cgroup: &Group) -> Result<(String, bool)> {
     let caller = Caller::guest(server.address(), std::net::Ipv4Addr::new(127, 0, 0, 2)).with_token(1);
     let (id, last) = make_journal(&caller, options.size.pick(1000, 16) * MIB).await?;
     let neighbour = Neighbour::start(server, Kind::Guest).await?;

@@ -24,7 +24,6 @@ pub fn memory_bytes(pid: u32) -> u64 {
 
 /// The proportional set size of a process in bytes: shared pages count in proportion to their
 /// users. Zero if the process is gone.
-#[allow(dead_code)]
 pub fn pss_bytes(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
@@ -67,17 +66,6 @@ pub fn children(pid: u32) -> Vec<u32> {
 /// The process numbers of all descendants of a process.
 pub fn descendants(pid: u32) -> Vec<u32> {
     children(pid).iter().flat_map(|child| [vec![*child], descendants(*child)].concat()).collect()
-}
-
-/// The machine's memory in bytes, and what of it is available.
-#[allow(dead_code)]
-pub fn machine_memory_bytes() -> (u64, u64) {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let field = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
-    };
-    (field("MemTotal:"), field("MemAvailable:"))
 }
 
 /// Watches a process's memory in a thread of its own.

@@ -32,7 +32,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    cgroup::HalfCore,
+    cgroup::Group,
     rows::{ROWS, SHORT, Size},
     siege::SiegeOptions,
 };
@@ -127,7 +127,7 @@ async fn measure(command: &Command) -> Result<bool> {
     })?;
     let seed = command.seed.unwrap_or_else(|| fastrand::u64(..));
     let options = SiegeOptions { binary, seed, size: Size { is_short: command.short } };
-    let cgroup = HalfCore::create()?;
+    let cgroup = Group::of_half_a_core()?;
     println!("seed {seed}");
     println!("p50 / p99 with the attack, as multiples of those without it\n");
     println!("{}", report::head());

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::{neighbour::Operation, siege::RowResult};
+use crate::{
+    neighbour::Operation,
+    siege::{BUDGET_BYTES, RowResult},
+};
 
 /// The width of each column but the last.
 const WIDTHS: [usize; 8] = [20, 13, 13, 13, 13, 7, 12, 7];
@@ -24,7 +27,7 @@ pub fn row(result: &RowResult, broken: &[String]) -> String {
     };
     let [create, list, first_output, echo] = Operation::ALL.map(ratio);
     let losses: u64 = result.losses.values().sum();
-    let memory = format!("{} / {}", result.peak_bytes >> 20, result.budget_bytes >> 20);
+    let memory = format!("{} / {}", result.peak_bytes >> 20, BUDGET_BYTES >> 20);
     let recovery = result.recovery.map_or("no".to_owned(), |took| format!("{:.1}", took.as_secs_f64()));
     let cells =
         [result.name.to_owned(), create, list, first_output, echo, losses.to_string(), memory, recovery];

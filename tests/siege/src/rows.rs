@@ -36,6 +36,8 @@ pub struct Row {
     pub settings: &'static [(&'static str, u64)],
     /// The size of the disk that the server has for itself.
     pub disk_bytes: Option<u64>,
+    /// The memory that the server has together with its programs.
+    pub memory_bytes: Option<u64>,
     pub neighbour: Kind,
     /// Makes what the attack needs.
     pub prepare: for<'s> fn(&'s mut Server, Size) -> Work<'s, Result<Value>>,
@@ -50,6 +52,7 @@ const fn row(name: &'static str, what: &'static str, attack: fn(Arc<Attacker>) -
         what,
         settings: &[],
         disk_bytes: None,
+        memory_bytes: None,
         neighbour: Kind::Guest,
         prepare: prepare_nothing,
         attack,
@@ -174,19 +177,17 @@ pub const ROWS: &[Row] = &[
             Box::pin(programs::fill_disk(attacker))
         })
     },
+    Row {
+        memory_bytes: Some(2048 * MIB),
+        ..row("memory", "32 programs with 240 MiB each on a machine of 2 GiB", |attacker| {
+            Box::pin(programs::hold_memory(attacker))
+        })
+    },
 ];
 
-/// The rows of the short run: those that hold memory or places, or fill the disk.
-pub const SHORT: [&str; 8] = [
-    "skips",
-    "unfinished-messages",
-    "json-bombs",
-    "creations",
-    "idle-livecode",
-    "message-floods",
-    "newlines",
-    "disk",
-];
+/// The rows of the short run: those that hold memory or fill the disk.
+pub const SHORT: [&str; 7] =
+    ["skips", "slow-watchers", "unfinished-messages", "json-bombs", "creations", "message-floods", "disk"];
 
 /// The crowd of one of the figures. It is prepared there.
 pub const CROWD: &Row = &row("skip-crowd", "1,000 watchers near the end of a long journal", |attacker| {

@@ -18,7 +18,7 @@ use rustix::{
 };
 use serde_json::Value;
 
-use crate::{client::Caller, machine};
+use crate::{cgroup::Group, client::Caller, machine};
 
 /// How long a stopped server may take to exit before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +32,8 @@ pub struct ServerOptions {
     pub settings: Vec<(&'static str, String)>,
     /// The size of a disk of its own for the data directory.
     pub disk_bytes: Option<u64>,
+    /// The memory that the server and its programs have together, as if the machine had no more.
+    pub memory_bytes: Option<u64>,
 }
 
 /// A running server.
@@ -40,6 +42,7 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     data: DataFolder,
+    memory: Option<Group>,
 }
 
 /// A data directory, with a tmpfs mounted on it if it has a disk of its own.
@@ -72,14 +75,15 @@ impl Server {
     /// Starts a server with an empty data directory.
     pub fn start(options: &ServerOptions) -> Result<Self> {
         let data = DataFolder::create(options.disk_bytes)?;
-        let (child, address) = spawn(options, data.folder.path())?;
-        Ok(Self { options: options.clone(), child, address, data })
+        let memory = options.memory_bytes.map(Group::with_memory).transpose()?;
+        let (child, address) = spawn(options, data.folder.path(), memory.as_ref())?;
+        Ok(Self { options: options.clone(), child, address, data, memory })
     }
 
     /// Starts the server again on its data.
     pub fn restart(&mut self) -> Result<()> {
         self.terminate();
-        (self.child, self.address) = spawn(&self.options, self.data.folder.path())?;
+        (self.child, self.address) = spawn(&self.options, self.data.folder.path(), self.memory.as_ref())?;
         Ok(())
     }
 
@@ -145,8 +149,17 @@ impl Server {
     }
 }
 
-fn spawn(options: &ServerOptions, data: &Path) -> Result<(Child, SocketAddr)> {
-    let mut command = Command::new(&options.binary);
+fn spawn(options: &ServerOptions, data: &Path, memory: Option<&Group>) -> Result<(Child, SocketAddr)> {
+    let mut command = match memory {
+        None => Command::new(&options.binary),
+        // The server enters the group before it starts any process of its own.
+        Some(group) => {
+            let mut command = Command::new("sh");
+            command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(group.processes_file());
+            command.arg(&options.binary);
+            command
+        }
+    };
     command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
     command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into()));
     for (name, value) in &options.settings {

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     attacker::AttackerProcess,
-    cgroup::HalfCore,
+    cgroup::Group,
     machine::{self, MemoryWatch},
     neighbour::{Figures, Neighbour, Operation},
     rows::{Row, Size},
@@ -30,8 +30,8 @@ pub const RECOVERY_TIMEOUT: Duration = Duration::from_secs(10);
 const ROW_TIMEOUT: Duration = Duration::from_secs(180);
 /// The server's memory at which an attack is ended, so that the machine survives.
 const MEMORY_STOP_BYTES: u64 = 3072 * MIB;
-/// The byte budget of a server that does not tell its own.
-const DEFAULT_BUDGET_BYTES: u64 = 256 * MIB;
+/// The byte budget of the servers under test (`held_bytes_max`): that of a machine with 2 GiB.
+pub const BUDGET_BYTES: u64 = 128 * MIB;
 /// What the server may hold beyond its byte budget.
 const MEMORY_ALLOWANCE_BYTES: u64 = 64 * MIB;
 
@@ -117,7 +117,6 @@ pub struct RowResult {
     pub with: Vec<Figures>,
     pub losses: BTreeMap<String, u64>,
     pub peak_bytes: u64,
-    pub budget_bytes: u64,
     /// How long it took until all was as before, at most; `None` if it was not in time.
     pub recovery: Option<Duration>,
     /// What was not as before in time.
@@ -137,7 +136,6 @@ impl RowResult {
             with: vec![],
             losses: BTreeMap::new(),
             peak_bytes: 0,
-            budget_bytes: DEFAULT_BUDGET_BYTES,
             recovery: Some(Duration::ZERO),
             growth: vec![],
             done: BTreeMap::new(),
@@ -176,11 +174,11 @@ impl RowResult {
             }
         }
         broken.extend(self.losses.iter().map(|(what, count)| format!("lost {count}: {what}")));
-        if self.peak_bytes > self.budget_bytes + MEMORY_ALLOWANCE_BYTES {
+        if self.peak_bytes > BUDGET_BYTES + MEMORY_ALLOWANCE_BYTES {
             broken.push(format!(
                 "memory {} MiB (at most {} + {} MiB)",
                 self.peak_bytes / MIB,
-                self.budget_bytes / MIB,
+                BUDGET_BYTES / MIB,
                 MEMORY_ALLOWANCE_BYTES / MIB
             ));
         }
@@ -197,11 +195,16 @@ fn exceeds(ratio: f64, max: f64) -> bool {
 }
 
 /// Measures one row.
-pub async fn measure(row: &Row, options: &SiegeOptions, cgroup: &HalfCore) -> RowResult {
+pub async fn measure(row: &Row, options: &SiegeOptions, cgroup: &Group) -> RowResult {
     let mut result = RowResult::new(row);
-    let settings = row.settings.iter().map(|(name, value)| (*name, value.to_string())).collect();
-    let server_options =
-        ServerOptions { binary: options.binary.clone(), settings, disk_bytes: row.disk_bytes };
+    let settings = row.settings.iter().chain([&("HELD_BYTES_MAX", BUDGET_BYTES)]);
+    let settings = settings.map(|(name, value)| (*name, value.to_string())).collect();
+    let server_options = ServerOptions {
+        binary: options.binary.clone(),
+        settings,
+        disk_bytes: row.disk_bytes,
+        memory_bytes: row.memory_bytes,
+    };
     let mut server = match Server::start(&server_options) {
         Ok(server) => server,
         Err(error) => {
@@ -223,13 +226,10 @@ async fn measure_on(
     server: &mut Server,
     row: &Row,
     options: &SiegeOptions,
-    cgroup: &HalfCore,
+    cgroup: &Group,
     result: &mut RowResult,
 ) -> Result<()> {
     let prepared = (row.prepare)(server, options.size).await.context("prepare the attack")?;
-    if let Some(budget) = server.metric("livecode_held_bytes_max").await {
-        result.budget_bytes = budget as u64;
-    }
     let neighbour = Neighbour::start(server, row.neighbour).await.context("start the neighbour")?;
     neighbour.work(Duration::from_secs(1)).await; // warms up caches and pools
     let memory = MemoryWatch::start(server.pid());
@@ -299,7 +299,7 @@ mod tests {
         assert!(!result().broken(false).is_empty(), "without samples nothing is met");
         let losses = BTreeMap::from([("echo: closed".to_owned(), 2)]);
         assert_eq!(RowResult { losses, ..result() }.broken(true), ["lost 2: echo: closed"]);
-        let peak_bytes = DEFAULT_BUDGET_BYTES + MEMORY_ALLOWANCE_BYTES + 1;
+        let peak_bytes = BUDGET_BYTES + MEMORY_ALLOWANCE_BYTES + 1;
         assert_eq!(RowResult { peak_bytes, ..result() }.broken(true).len(), 1);
         assert_eq!(RowResult { recovery: None, ..result() }.broken(true).len(), 1);
     }
