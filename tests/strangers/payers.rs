@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::common::{Server, guest::Guest, id};
+use crate::common::{Server, eventually, guest::Guest, id};
 
 /// A program that tells that it runs, and goes on until its input ends.
 const WAITS: &str = "echo up; cat";
@@ -107,4 +107,153 @@ fn sessions_beyond_the_queue_are_refused_and_leave_nothing() {
         |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u32>().ok());
     assert_eq!(count("livecode_sessions_waiting "), Some(6));
     assert_eq!(count("livecode_requests_refused_total{reason=\"queue_full\"} "), Some(3));
+}
+
+/// Creates a session of a guest and waits until it has ended and is torn down; returns its id.
+fn run_to_end(server: &Server, guest: &Guest, code: &str) -> String {
+    let session = id(&guest.create(server, code));
+    server.stream(&session, "").rest();
+    session
+}
+
+fn status(server: &Server, session: &str) -> u16 {
+    server.get(&format!("/sessions/{session}")).status
+}
+
+#[test]
+fn retention_takes_the_sessions_of_the_payer_who_keeps_the_most() {
+    let sizes = ["--keep-max-bytes", "500000", "--keep-ms", "800000", "--keep-output-ms", "800000"];
+    let server = Server::start_with(&sizes);
+    let oldest = run_to_end(&server, &Guest::at(2), "echo small");
+    let large: Vec<_> =
+        (0..6).map(|_| run_to_end(&server, &Guest::at(3), "head -c 150000 /dev/zero | tr '\\0' x")).collect();
+    eventually("the sessions take no more than they may", || {
+        (status(&server, &large[2]) == 404).then_some(())
+    });
+    assert_eq!(status(&server, &oldest), 200, "the oldest session of all is not that of the greediest payer");
+    assert_eq!(status(&server, &large[5]), 200, "the newest session is kept");
+}
+
+#[test]
+fn a_server_that_keeps_all_sessions_that_it_may_forgets_those_of_the_greediest() {
+    let server = Server::start_with(&["--sessions-max", "6", "--sessions-per-address-max", "5"]);
+    let oldest = run_to_end(&server, &Guest::at(2), "true");
+    let others: Vec<_> = (0..9).map(|_| run_to_end(&server, &Guest::at(3), "true")).collect();
+    assert_eq!(status(&server, &oldest), 200);
+    assert_eq!((status(&server, &others[3]), status(&server, &others[8])), (404, 200));
+    let newer = run_to_end(&server, &Guest::at(2), "true");
+    run_to_end(&server, &Guest::at(2), "true");
+    assert_eq!(
+        (status(&server, &oldest), status(&server, &newer), status(&server, &others[5])),
+        (200, 200, 404)
+    );
+}
+
+#[test]
+fn a_list_is_read_page_by_page() {
+    let server = Server::start();
+    let (guest, other) = (Guest::at(2).with_token('1'), Guest::at(2).with_token('2'));
+    let mut newest_first: Vec<_> = (0..5).map(|_| run_to_end(&server, &guest, "true")).collect();
+    run_to_end(&server, &other, "true");
+    newest_first.reverse();
+    let mut found = vec![];
+    let mut sizes = vec![];
+    let mut path = Some("/sessions?limit=2".to_owned());
+    while let Some(at) = path {
+        let page = guest.request(&server, "GET", &at, b"");
+        assert_eq!(page.status, 200);
+        let documents = page.json();
+        let documents = documents.as_array().expect("a list");
+        sizes.push(documents.len());
+        found.extend(documents.iter().map(id));
+        path = page.header("link").map(|link| {
+            let (url, relation) = link.split_once('>').expect("a link");
+            assert_eq!(relation, "; rel=\"next\"");
+            url.trim_start_matches("<http://127.0.0.1").to_owned()
+        });
+    }
+    assert_eq!((found, sizes), (newest_first.clone(), vec![2, 2, 1]));
+    let whole = guest.request(&server, "GET", "/sessions", b"");
+    assert_eq!(whole.header("link"), None);
+    let whole = whole.json();
+    assert_eq!(whole.as_array().expect("a list").iter().map(id).collect::<Vec<_>>(), newest_first);
+    for query in ["limit=0", "limit=x", "limit=2&cursor=1", "cursor=x-y"] {
+        let refused = guest.request(&server, "GET", &format!("/sessions?{query}"), b"");
+        assert_eq!((refused.status, &refused.json()["code"]), (422, &json!("invalid_field")), "{query}");
+    }
+}
+
+/// Puts `count` copies of an ended session into the data directory of a server that is stopped.
+fn copy_session(server: &Server, session: &str, count: u32) {
+    let sessions = server.data().join("sessions");
+    let from = sessions.join(session);
+    let record: Value =
+        serde_json::from_slice(&fs::read(from.join("session.json")).expect("a record")).expect("JSON");
+    for number in 0..count {
+        let copy = format!("{number:032x}");
+        let to = sessions.join(&copy);
+        fs::create_dir(&to).expect("the folder is new");
+        let mut record = record.clone();
+        record["id"] = json!(copy);
+        fs::write(to.join("session.json"), record.to_string()).expect("the record is written");
+        for file in ["journal", "order.json"] {
+            fs::copy(from.join(file), to.join(file)).expect("the file is copied");
+        }
+    }
+}
+
+/// CPU time of the server, in clock ticks.
+fn cpu_ticks(server: &Server) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).expect("the server runs");
+    let fields: Vec<_> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
+    fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+}
+
+/// Resident memory of the server, in KiB.
+fn resident_kib(server: &Server) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("the server runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+fn a_list_costs_nothing_for_the_sessions_of_others() {
+    const SESSIONS: u32 = 6_000;
+    const REQUESTS: usize = 200;
+    const UNREAD: usize = 24;
+    let mut server = Server::start();
+    let session = run_to_end(&server, &Guest::at(2).with_token('1'), "true");
+    server.stop();
+    copy_session(&server, &session, SESSIONS);
+    server.start_again();
+    let stranger = Guest::at(3).with_token('2');
+    let stream = stranger.connect(&server);
+    let ticks_of = |path: &str| {
+        let before = cpu_ticks(&server);
+        for _ in 0..REQUESTS {
+            assert_eq!(stranger.request_on(&stream, "GET", path, b"").status, 200);
+        }
+        cpu_ticks(&server) - before
+    };
+    let (of_healthz, of_list) = (ticks_of("/healthz"), ticks_of("/sessions"));
+    // Ticks are hundredths of a second, so small numbers of them vary.
+    assert!(of_list <= 3 * of_healthz + 20, "{of_list} ticks for lists, {of_healthz} for /healthz");
+
+    // The whole list is still one array, and costs little while nobody reads it.
+    let listed = server.get("/sessions").json();
+    assert_eq!(listed.as_array().expect("a list").len(), SESSIONS as usize + 1);
+    let before = resident_kib(&server);
+    let unread: Vec<_> = (0..UNREAD)
+        .map(|_| {
+            let mut stream = Guest::at(4).connect(&server);
+            std::io::Write::write_all(&mut stream, b"GET /sessions HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                .expect("the request is sent");
+            // The first byte comes when the list is being written.
+            stream.peek(&mut [0]).expect("an answer");
+            stream
+        })
+        .collect();
+    let grown = resident_kib(&server).saturating_sub(before);
+    assert!(grown < 16 * 1024, "{} lists that nobody reads take {grown} KiB", unread.len());
+    server.kill(); // nothing runs, and thousands of deletions would take long
 }

@@ -133,12 +133,6 @@ impl Owner {
 }
 
 impl Caller {
-    /// Whether the caller's list has the sessions of `owner`. The local user's list has all
-    /// sessions.
-    pub fn lists(&self, owner: &Owner) -> bool {
-        *self == Self::Local || self.owner().as_ref() == Some(owner)
-    }
-
     /// The owner of the sessions that this caller creates; `None` for a guest without a token,
     /// which owns no session yet.
     pub fn owner(&self) -> Option<Owner> {
@@ -239,7 +233,5 @@ mod tests {
         assert!(!Caller::Guest(Some("t".into())).may_use(&Owner::Local));
         assert_eq!(Caller::Guest(Some("t".into())).owner().as_ref(), Some(&guest));
         assert_eq!(Caller::Guest(None).owner(), None);
-        assert!(Caller::Local.lists(&guest) && Caller::Guest(Some("t".into())).lists(&guest));
-        assert!(!Caller::Guest(None).lists(&guest) && !Caller::Guest(Some("u".into())).lists(&guest));
     }
 }

@@ -65,9 +65,13 @@ settings! {
             sessions_max: u64 = 200_000,
             /// Number of sessions that one owner may have at once, ended ones included.
             sessions_per_owner_max: u64 = 100_000,
+            /// Number of sessions that the guests of one address may have at once, ended ones
+            /// included; beyond it their oldest ended session is removed for each new one.
+            sessions_per_address_max: u64 = 100_000,
             /// How long an ended session is kept, in milliseconds.
             keep_ms: u64 = DAY_MS,
-            /// Disk space for all ended sessions together, in bytes; the oldest are removed first.
+            /// Disk space for all ended sessions together, in bytes; beyond it the oldest of the payer
+            /// whose sessions take the most are removed.
             keep_max_bytes: u64 = 10 * 1024 * MIB,
             /// How long the output of an ended session is kept, in milliseconds; after that only
             /// its closing entry is left.
@@ -77,6 +81,10 @@ settings! {
             compile_cache_bytes: u64 = 1024 * MIB,
             /// The largest result of one program's compile steps that is kept, in bytes.
             compile_cache_entry_bytes: u64 = 64 * MIB,
+            /// Free space on the disk of the sessions below which ended sessions are removed, in bytes:
+            /// the oldest of the payer whose sessions take the most. On a small disk it is at most a
+            /// sixteenth of the disk.
+            disk_keep_free_bytes: u64 = 256 * MIB,
             /// Free space that the disk of the sessions must have for a new session, in bytes.
             disk_min_free_bytes: u64 = 16 * MIB,
             /// Number of connections that the server has open at once; further connections wait to

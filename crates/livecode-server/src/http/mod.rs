@@ -9,6 +9,7 @@
 //! | `api::assets` | `/`, `/static/…`: the front page and the files of the browser client |
 //! | `api::info` | `/runtimes`, `/healthz` |
 //! | `api::metrics` | `/metrics` |
+//! | `api::session_list` | `GET /sessions` |
 //! | `api::sessions` | `/sessions`, `/sessions/{id}` |
 //! | `api::stream` | `/sessions/{id}/stream`: websocket, server-sent events, NDJSON |
 //! | `api::v01` | `/livecode`, `/exec`, `/runtimes/{runtime}` |

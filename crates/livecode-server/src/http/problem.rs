@@ -111,7 +111,7 @@ impl From<WrongHost> for ApiError {
 impl From<CreateError> for ApiError {
     fn from(error: CreateError) -> Self {
         let (status, code, retry_after_s) = match &error {
-            CreateError::TooMany(_) => {
+            CreateError::TooMany(_) | CreateError::AddressFull => {
                 (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManySessions, Some("60"))
             }
             CreateError::Full => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::ServerFull, Some("60")),
@@ -201,6 +201,7 @@ mod tests {
         let out_of_descriptors = io::Error::from(rustix::io::Errno::MFILE);
         let cases = [
             (CreateError::TooMany(7), 429, "too_many_sessions"),
+            (CreateError::AddressFull, 429, "too_many_sessions"),
             (CreateError::Full, 429, "server_full"),
             (CreateError::QueueFull(RunQueueFull), 503, "run_queue_full"),
             (CreateError::KeyReused, 422, "idempotency_key_reused"),

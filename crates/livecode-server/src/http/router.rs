@@ -13,7 +13,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use utoipa::OpenApi;
 
 use crate::http::{
-    api::{assets, info, metrics, sessions, stream, v01},
+    api::{assets, info, metrics, session_list, sessions, stream, v01},
     app::App,
     caller, problem,
 };
@@ -29,7 +29,7 @@ use crate::http::{
     ),
     paths(
         assets::front_page, info::healthz, info::runtimes, openapi, metrics::metrics, assets::asset,
-        sessions::create, sessions::list, sessions::show, sessions::delete,
+        sessions::create, session_list::list, sessions::show, sessions::delete,
         stream::stream, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
     ),
     components(schemas(Problem)),
@@ -55,8 +55,14 @@ async fn openapi() -> impl IntoResponse {
 }
 
 /// Response headers that pages of other origins may read (CORS).
-const EXPOSED_HEADERS: [&str; 5] =
-    ["location", "retry-after", "idempotency-replayed", "x-falcon-exit-status", "x-falcon-time-taken"];
+const EXPOSED_HEADERS: [&str; 6] = [
+    "link",
+    "location",
+    "retry-after",
+    "idempotency-replayed",
+    "x-falcon-exit-status",
+    "x-falcon-time-taken",
+];
 
 /// Builds the router with all routes and layers.
 pub(crate) fn router(app: App) -> Router {
@@ -75,7 +81,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/runtimes/{runtime}", post(v01::runtimes::run))
         .route("/exec", post(v01::exec::exec))
         .route("/livecode", get(v01::livecode::livecode))
-        .route("/sessions", get(sessions::list).post(sessions::create))
+        .route("/sessions", get(session_list::list).post(sessions::create))
         .route("/sessions/{id}", get(sessions::show).delete(sessions::delete))
         .route("/sessions/{id}/stream", get(stream::stream))
         .fallback(any(problem::not_found))

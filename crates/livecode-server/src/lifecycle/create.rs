@@ -8,7 +8,7 @@ use std::{
 use livecode_protocol::{SessionId, now_us, run_spec::RunSpec};
 use tracing::Instrument as _;
 
-use crate::lifecycle::{error::CreateError, registry::Registry};
+use crate::lifecycle::{error::CreateError, registry::Registry, table::NoRoom};
 use crate::sessions::{
     IdempotencyKey, Session, SessionProgress, StoreError, blocking::blocking, record::SessionRecord,
 };
@@ -17,6 +17,9 @@ use crate::{
     runner::supervisor_client::DeliveryQueue,
     spec::ResolvedSpec,
 };
+
+/// How many old sessions are removed at most to make room for one new session.
+const MAX_EVICTIONS: usize = 8;
 
 /// The parts that a new session is made of.
 pub struct SessionSpec {
@@ -84,7 +87,7 @@ impl Registry {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(CreateError::Closed);
         }
-        let (free_bytes, needed_bytes) = (self.store.free_bytes()?, self.disk_min_free_bytes);
+        let (free_bytes, needed_bytes) = (self.store.disk_space()?.free_bytes, self.disk_min_free_bytes);
         if free_bytes < needed_bytes {
             return Err(CreateError::NoRoom { free_bytes, needed_bytes });
         }
@@ -93,11 +96,12 @@ impl Registry {
         let id = SessionId::from_random(random);
         let owner = spec.owner.clone();
         let turn = self.run_queue.enter(id, spec.payer, &owner)?;
-        let slot = self.table().reserve(&owner, self.limits)?;
+        let payer = spec.payer;
+        let slot = self.reserve(&owner, &payer).await?;
         let record = match self.write(spec, id, slot).await {
             Ok(record) => record,
             Err(error) => {
-                self.table().cancel_reservation(&owner, slot);
+                self.table().cancel_reservation(&owner, &payer, slot);
                 return Err(error.into());
             }
         };
@@ -108,6 +112,37 @@ impl Registry {
         let queue = DeliveryQueue::new(session.open_queue());
         self.drive(session.clone(), driver.run_new(queue, turn));
         Ok(session)
+    }
+
+    /// Counts a session to be created, and acquires its slot. If the server has as many sessions as
+    /// it may have, the oldest of the payer who keeps the most is removed; if the address has,
+    /// its own oldest.
+    async fn reserve(self: &Arc<Self>, owner: &Owner, payer: &Payer) -> Result<u32, CreateError> {
+        let mut evictions = 0;
+        loop {
+            let (no_room, oldest) = {
+                let mut table = self.table();
+                let no_room = match table.reserve(owner, payer, self.limits) {
+                    Ok(slot) => return Ok(slot),
+                    Err(no_room) => no_room,
+                };
+                let oldest = match no_room {
+                    NoRoom::Owner(_) | NoRoom::Slots => None,
+                    NoRoom::Address => table.kept.oldest_of(payer),
+                    NoRoom::Server => table.kept.oldest_of_most(),
+                };
+                (no_room, oldest.and_then(|id| table.get(id)))
+            };
+            // Other creations may take the room that was made.
+            let Some(oldest) = oldest.filter(|_| evictions < MAX_EVICTIONS) else {
+                return Err(no_room.into());
+            };
+            evictions += 1;
+            if let Err(error) = self.delete(&oldest).await {
+                tracing::warn!(id = %oldest.id, %error, "an old session could not be deleted");
+                return Err(no_room.into());
+            }
+        }
     }
 
     /// Writes the session's folder.

@@ -14,7 +14,10 @@ pub enum CreateError {
     /// The owner has `sessions_per_owner_max` sessions.
     #[error("you have {0} sessions, as many as one owner may have; delete one first")]
     TooMany(u64),
-    /// The server has `sessions_max` sessions, or no slot is free.
+    /// The guests of the address have `sessions_per_address_max` sessions, and none of them has ended.
+    #[error("your address has as many sessions as one address may have; end one first")]
+    AddressFull,
+    /// The server has `sessions_max` sessions, of which none has ended, or no slot is free.
     #[error("the server has as many sessions as it may have; try again later")]
     Full,
     /// The session would have to wait until it may run, and the queue has no place for it.

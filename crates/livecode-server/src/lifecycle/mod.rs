@@ -10,11 +10,15 @@
 //! | `create` | the creation of a session, once per idempotency key |
 //! | `retention` | when ended sessions are trimmed and deleted |
 //! | `table` | the maps and counters of the registry, behind one lock |
+//! | `lists` | the lists of sessions, newest first |
+//! | `kept` | ended sessions, by age and by who is charged for them |
 //! | `slots` | numbers unique among living sessions |
 //! | `error` | why a session could not be created or deleted |
 
 mod create;
 mod error;
+mod kept;
+mod lists;
 mod registry;
 mod retention;
 mod slots;
@@ -22,6 +26,7 @@ mod table;
 
 pub use create::SessionSpec;
 pub use error::{CreateError, DeleteError};
+pub use lists::{ListKey, ListScope};
 pub use registry::Registry;
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! All sessions of a server.
 
 use std::{
-    cmp::Reverse,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -13,6 +12,8 @@ use livecode_protocol::{SessionId, session::SessionState};
 
 use crate::lifecycle::{
     error::{DeleteError, TEARDOWN_TIMEOUT},
+    lists::{ListKey, ListScope},
+    retention::RetentionLimits,
     table::{SessionCountLimits, SessionTable},
 };
 use crate::sessions::{
@@ -20,7 +21,7 @@ use crate::sessions::{
     record::SessionRecord,
 };
 use crate::{
-    auth::{Owner, ShareLimits},
+    auth::ShareLimits,
     compile_cache::CompileCache,
     config::Config,
     metrics::Metrics,
@@ -46,6 +47,7 @@ pub struct Registry {
     pub(super) creation_lock: tokio::sync::RwLock<()>,
     pub(super) limits: SessionCountLimits,
     pub(super) disk_min_free_bytes: u64,
+    pub(super) retention: RetentionLimits,
 }
 
 impl Registry {
@@ -71,9 +73,11 @@ impl Registry {
             creation_lock: tokio::sync::RwLock::new(()),
             limits: SessionCountLimits {
                 per_owner: config.sessions_per_owner_max,
+                per_address: config.sessions_per_address_max,
                 total: config.sessions_max,
             },
             disk_min_free_bytes: config.disk_min_free_bytes,
+            retention: RetentionLimits::new(config),
         });
         // Running sessions get their permits first. Otherwise queued sessions would be started
         // beside them. The queued sessions of an owner keep their order.
@@ -105,8 +109,11 @@ impl Registry {
         };
         let progress = ended_progress(&self.store, id).unwrap_or_else(|_| not_ended());
         let has_ended = progress.ended.is_some();
-        self.table().increment_count(&record.owner);
         let session = self.insert(&record, progress, None);
+        self.table().count(&session.owner, &session.payer);
+        if has_ended {
+            self.note_end(&session);
+        }
         let SessionRecord { owner, is_ephemeral, idempotency, .. } = record;
         if let Some(key) = idempotency {
             self.table().insert_key(owner, key, id);
@@ -144,7 +151,11 @@ impl Registry {
                 give_up(&registry.store, &session);
             }
             registry.table().release_slot(session.slot);
-            let _ = blocking(move || registry.store.make_spare_folder()).await;
+            let finish = move || {
+                registry.note_end_and_check(&session);
+                registry.store.make_spare_folder();
+            };
+            let _ = blocking(finish).await;
         });
     }
 
@@ -205,22 +216,11 @@ impl Registry {
             .flatten()
     }
 
-    /// The sessions whose owner `is_listed`, the newest first. Sessions for a single response of a
-    /// v0.1 endpoint are not listed.
-    pub fn list(&self, is_listed: impl Fn(&Owner) -> bool) -> Vec<Arc<Session>> {
-        let mut sessions: Vec<_> = self
-            .table()
-            .iter()
-            .filter(|session| !session.is_ephemeral && is_listed(&session.owner))
-            .cloned()
-            .collect();
-        sessions.sort_by_key(|session| Reverse((session.created_us, session.id)));
-        sessions
-    }
-
-    /// Every session that has ended.
-    pub(super) fn ended_sessions(&self) -> Vec<Arc<Session>> {
-        self.table().iter().filter(|session| session.progress().ended.is_some()).cloned().collect()
+    /// At most `max` sessions of a list, the newest first; with `after` those that follow it in the
+    /// list. Sessions for a single response of a v0.1 endpoint are not listed. The time that this
+    /// takes depends on `max`, not on the number of sessions.
+    pub fn page(&self, scope: &ListScope, after: Option<ListKey>, max: usize) -> Vec<Arc<Session>> {
+        self.table().page(scope, after, max)
     }
 
     /// The server's metrics.

@@ -1,94 +1,169 @@
 //! When ended sessions are trimmed and deleted: the output after `keep_output_ms`, the session
-//! after `keep_ms`, and the oldest sessions while all together take more than `keep_max_bytes`.
+//! after `keep_ms`, and earlier while all together take more than `keep_max_bytes`, or the disk has
+//! less than `disk_keep_free_bytes` left. Then the oldest session of the payer goes whose sessions
+//! take the most disk space.
 
-use std::{cmp::Reverse, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use livecode_journal::TRIMMED_BYTES;
-use livecode_protocol::now_us;
+use livecode_protocol::{SessionId, now_us};
+use tokio::sync::Notify;
 
 use crate::config::Config;
-use crate::lifecycle::registry::Registry;
-use crate::sessions::{Session, blocking::blocking, ended::ended_progress};
+use crate::lifecycle::{registry::Registry, table::SessionTable};
+use crate::sessions::{Session, Store, blocking::blocking, ended::ended_progress};
 
 /// The longest and the shortest interval between two passes. The interval is a quarter of the
-/// shortest retention period, within these bounds.
+/// shortest retention period, within these bounds. A pass also begins when an ended session takes
+/// more disk space than is left for ended sessions.
 const MAX_INTERVAL: Duration = Duration::from_secs(60);
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
+/// The time between two passes while the limits are exceeded and nothing may be removed yet.
+const EXCEEDED_INTERVAL: Duration = Duration::from_secs(1);
+/// How long an ended session is kept although the disk lacks free space, so that its clients can
+/// read the end.
+const KEEP_ENDED: Duration = Duration::from_secs(20);
+/// The free space that is kept is at most this part of the disk, so that a small disk is of use.
+const KEEP_FREE_DIVISOR: u64 = 16;
 
-/// An ended session, with what decides about its retention.
-struct RetentionCandidate {
-    session: Arc<Session>,
-    ended_us: u64,
-    disk_bytes: u64,
+/// How much disk space ended sessions may take.
+pub(super) struct RetentionLimits {
+    keep_max_bytes: u64,
+    keep_free_bytes: u64,
+    min_free_bytes: u64,
+    /// Notified when a session has ended and the limits are exceeded.
+    is_exceeded: Notify,
+}
+
+impl RetentionLimits {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            keep_max_bytes: config.keep_max_bytes,
+            keep_free_bytes: config.disk_keep_free_bytes,
+            min_free_bytes: config.disk_min_free_bytes,
+            is_exceeded: Notify::new(),
+        }
+    }
+
+    /// Whether the disk has less free space than is to be kept.
+    fn lacks_space(&self, store: &Store) -> bool {
+        store.disk_space().is_ok_and(|disk| {
+            let wanted_bytes = self.keep_free_bytes.min(disk.total_bytes / KEEP_FREE_DIVISOR);
+            disk.free_bytes < wanted_bytes.max(self.min_free_bytes)
+        })
+    }
 }
 
 impl Registry {
-    /// Trims and deletes old sessions at intervals. This never returns.
+    /// Trims and deletes old sessions at intervals, and when there are too many. This never
+    /// returns.
     pub async fn retain(self: Arc<Self>, config: Arc<Config>) {
         let shortest = Duration::from_millis(config.keep_ms.min(config.keep_output_ms) / 4);
         let mut interval = tokio::time::interval(shortest.clamp(MIN_INTERVAL, MAX_INTERVAL));
+        let mut is_exceeded = false;
         loop {
-            interval.tick().await;
-            let candidates = self.find_candidates().await;
-            self.apply_retention(&candidates, &config).await;
+            tokio::select! {
+                _ = interval.tick() => {
+                    let registry = self.clone();
+                    let _ = blocking(move || registry.store.empty_trash()).await;
+                }
+                () = self.retention.is_exceeded.notified() => {}
+                () = tokio::time::sleep(EXCEEDED_INTERVAL), if is_exceeded => {}
+            }
+            is_exceeded = self.apply_retention(&config).await;
         }
     }
 
-    /// All ended sessions, the newest first. The trash is emptied too. The disk is read on a
-    /// thread for blocking work.
-    async fn find_candidates(self: &Arc<Self>) -> Vec<RetentionCandidate> {
-        let registry = self.clone();
-        let find = move || {
-            registry.store.empty_trash();
-            let sessions = registry.ended_sessions().into_iter();
-            let mut candidates: Vec<_> = sessions
-                .map(|session| RetentionCandidate {
-                    ended_us: session.progress().ended.map_or(0, |ended| ended.ended_us),
-                    disk_bytes: registry.store.disk_bytes(session.id),
-                    session,
-                })
-                .collect();
-            candidates.sort_by_key(|candidate| Reverse(candidate.ended_us));
-            candidates
-        };
-        let found = blocking(find).await;
-        found
-            .inspect_err(|error| tracing::error!(%error, "the search for old sessions failed"))
-            .unwrap_or_default()
+    /// As [`Self::note_end`]; a pass begins if the limits are exceeded now.
+    pub(super) fn note_end_and_check(&self, session: &Session) {
+        self.note_end(session);
+        let kept_bytes = self.table().kept.total_bytes();
+        if kept_bytes > self.retention.keep_max_bytes || self.retention.lacks_space(&self.store) {
+            self.retention.is_exceeded.notify_one();
+        }
     }
 
-    /// Deletes sessions that ended more than `keep_ms` ago, and of the rest the oldest beyond
-    /// `keep_max_bytes`. Trims sessions that ended more than `keep_output_ms` ago.
-    async fn apply_retention(self: &Arc<Self>, newest_first: &[RetentionCandidate], config: &Config) {
+    /// Deletes sessions that ended more than `keep_ms` ago, and others while the limits are
+    /// exceeded. Trims sessions that ended more than `keep_output_ms` ago. Returns whether the
+    /// limits are still exceeded.
+    async fn apply_retention(self: &Arc<Self>, config: &Config) -> bool {
         let ms_ago_us = |ms: u64| now_us().saturating_sub(ms.saturating_mul(1000));
         let (oldest_us, oldest_output_us) = (ms_ago_us(config.keep_ms), ms_ago_us(config.keep_output_ms));
-        let mut total_bytes = 0u64;
-        for RetentionCandidate { session, ended_us, disk_bytes } in newest_first {
-            total_bytes = total_bytes.saturating_add(*disk_bytes);
-            if *ended_us < oldest_us || total_bytes > config.keep_max_bytes {
-                if let Err(error) = self.delete(session).await {
-                    tracing::warn!(id = %session.id, %error, "an old session could not be deleted");
-                }
-            } else if *ended_us < oldest_output_us {
-                self.trim(session).await;
+        let mut failed = vec![];
+        while let Some(session) = self.find_kept(|table| table.kept.ended_before(oldest_us)) {
+            self.delete_kept(session, &mut failed).await;
+        }
+        while let Some(session) = self.find_kept(|table| table.kept.with_output_before(oldest_output_us)) {
+            self.trim(session, &mut failed).await;
+        }
+        let mut is_exceeded = false;
+        while let Some(session) = self.find_excess().await {
+            let ended_us = session.progress().ended.map_or(0, |ended| ended.ended_us);
+            let is_recent = now_us().saturating_sub(ended_us) < KEEP_ENDED.as_micros() as u64;
+            is_exceeded = is_recent && self.table().kept.total_bytes() <= config.keep_max_bytes;
+            if is_exceeded {
+                break;
             }
+            self.delete_kept(session, &mut failed).await;
+        }
+        // The next pass tries again.
+        let registry = self.clone();
+        let keep_failed = move || failed.iter().for_each(|session| registry.note_end(session));
+        let _ = blocking(keep_failed).await;
+        is_exceeded
+    }
+
+    fn find_kept(&self, find: impl FnOnce(&SessionTable) -> Option<SessionId>) -> Option<Arc<Session>> {
+        let table = self.table();
+        find(&table).and_then(|id| table.get(id))
+    }
+
+    /// The session to be removed next if ended sessions take too much of the disk.
+    async fn find_excess(self: &Arc<Self>) -> Option<Arc<Session>> {
+        let registry = self.clone();
+        let find = move || {
+            let kept_bytes = registry.table().kept.total_bytes();
+            let retention = &registry.retention;
+            let is_exceeded = kept_bytes > retention.keep_max_bytes || retention.lacks_space(&registry.store);
+            is_exceeded.then(|| registry.find_kept(|table| table.kept.oldest_of_largest())).flatten()
+        };
+        blocking(find).await.ok().flatten()
+    }
+
+    /// Notes that a session has ended, with the disk space that it takes. This reads the disk.
+    pub(super) fn note_end(&self, session: &Session) {
+        let bytes = self.store.disk_bytes(session.id);
+        self.table().keep(session, bytes, session.progress().bytes > TRIMMED_BYTES);
+    }
+
+    async fn delete_kept(self: &Arc<Self>, session: Arc<Session>, failed: &mut Vec<Arc<Session>>) {
+        if let Err(error) = self.delete(&session).await {
+            tracing::warn!(id = %session.id, %error, "an old session could not be deleted");
+            self.table().overlook(&session);
+            failed.push(session);
         }
     }
 
-    /// Removes a session's output from its journal, unless that was done before.
-    async fn trim(self: &Arc<Self>, session: &Arc<Session>) {
-        if session.progress().bytes <= TRIMMED_BYTES {
-            return;
-        }
-        let (store, id) = (self.store.clone(), session.id);
-        let trim = move || store.trim_journal(id).map(|()| ended_progress(&store, id));
+    /// Removes a session's output from its journal.
+    async fn trim(self: &Arc<Self>, session: Arc<Session>, failed: &mut Vec<Arc<Session>>) {
+        let (registry, id) = (self.clone(), session.id);
+        let trim = move || {
+            let store = &registry.store;
+            store.trim_journal(id).map(|()| (ended_progress(store, id), store.disk_bytes(id)))
+        };
         match blocking(trim).await {
-            Ok(Ok(Ok(trimmed))) => session.set_progress(|progress| progress.bytes = trimmed.bytes),
-            Ok(Ok(Err(error))) => tracing::warn!(%id, %error, "a trimmed journal cannot be read"),
+            Ok(Ok((Ok(trimmed), disk_bytes))) => {
+                session.set_progress(|progress| progress.bytes = trimmed.bytes);
+                self.table().keep(&session, disk_bytes, false);
+                return;
+            }
+            Ok(Ok((Err(error), _))) => tracing::warn!(%id, %error, "a trimmed journal cannot be read"),
             Ok(Err(error)) => {
                 tracing::warn!(%id, %error, "the output of an old session could not be removed")
             }
             Err(error) => tracing::error!(%id, %error, "the task that trims a journal failed"),
         }
+        self.table().overlook(&session);
+        failed.push(session);
     }
 }

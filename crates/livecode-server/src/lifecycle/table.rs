@@ -1,11 +1,16 @@
 //! The maps and counters of the registry. They change together, behind one lock.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, hash::Hash, sync::Arc};
 
 use livecode_protocol::SessionId;
 
-use crate::auth::Owner;
-use crate::lifecycle::{error::CreateError, slots::SlotPool};
+use crate::auth::{Owner, Payer};
+use crate::lifecycle::{
+    error::CreateError,
+    kept::{KeptSession, KeptSessions},
+    lists::{ListKey, ListScope, Lists},
+    slots::SlotPool,
+};
 use crate::sessions::{IdempotencyKey, Session};
 
 /// Limits on the number of sessions.
@@ -13,6 +18,8 @@ use crate::sessions::{IdempotencyKey, Session};
 pub(super) struct SessionCountLimits {
     /// Sessions of one owner, ended ones included.
     pub per_owner: u64,
+    /// Sessions of the guests of one address, ended ones included.
+    pub per_address: u64,
     /// Sessions of the server, ended ones included.
     pub total: u64,
 }
@@ -20,8 +27,11 @@ pub(super) struct SessionCountLimits {
 #[derive(Default)]
 pub(super) struct SessionTable {
     sessions: HashMap<SessionId, Arc<Session>>,
-    /// The number of sessions by owner, sessions under creation included.
-    counts: HashMap<Owner, u64>,
+    lists: Lists,
+    pub kept: KeptSessions,
+    /// The number of sessions by owner and by payer, sessions under creation included.
+    owner_counts: HashMap<Owner, u64>,
+    payer_counts: HashMap<Payer, u64>,
     keys: HashMap<(Owner, String), KeyUse>,
     /// The names of runtimes, shared by all sessions of a runtime.
     runtime_names: HashMap<String, Arc<str>>,
@@ -37,13 +47,58 @@ struct KeyUse {
     id: Option<SessionId>,
 }
 
+/// Why there is no room for another session.
+pub(super) enum NoRoom {
+    /// The owner has as many as an owner may have: this many.
+    Owner(u64),
+    /// The guests of the address have as many as an address may have.
+    Address,
+    /// The server has as many as it may have.
+    Server,
+    /// As many sessions live as the server has slots.
+    Slots,
+}
+
+impl From<NoRoom> for CreateError {
+    fn from(no_room: NoRoom) -> Self {
+        match no_room {
+            NoRoom::Owner(count) => Self::TooMany(count),
+            NoRoom::Address => Self::AddressFull,
+            NoRoom::Server | NoRoom::Slots => Self::Full,
+        }
+    }
+}
+
 impl SessionTable {
     /// Adds a session, and marks its slot as used unless the session has ended.
     pub fn insert(&mut self, session: Arc<Session>) {
         if session.progress().ended.is_none() {
             self.slots.mark_used(session.slot);
         }
+        if !session.is_ephemeral {
+            self.lists.insert(&session);
+        }
         self.sessions.insert(session.id, session);
+    }
+
+    /// Notes that a session has ended and takes `bytes` of disk space from now on. Nothing happens
+    /// if it was removed meanwhile.
+    pub fn keep(&mut self, session: &Session, bytes: u64, has_output: bool) {
+        if let Some(kept) = kept(session).filter(|_| self.sessions.contains_key(&session.id)) {
+            self.kept.add(kept, bytes, has_output);
+        }
+    }
+
+    /// Has retention overlook an ended session until [`Self::keep`] is called for it again.
+    pub fn overlook(&mut self, session: &Session) {
+        if let Some(kept) = kept(session) {
+            self.kept.remove(kept);
+        }
+    }
+
+    /// At most `max` sessions of a list, the newest first; with `after` those that follow it.
+    pub fn page(&self, scope: &ListScope, after: Option<ListKey>, max: usize) -> Vec<Arc<Session>> {
+        self.lists.page(scope, after, max)
     }
 
     /// Removes a session, and its key if it has one. Nothing happens if the session is removed
@@ -52,7 +107,9 @@ impl SessionTable {
         if self.sessions.remove(&session.id).is_none() {
             return;
         }
-        self.decrement_count(&session.owner);
+        self.lists.remove(session);
+        self.overlook(session);
+        self.uncount(&session.owner, &session.payer);
         if let Some(key) = &session.idempotency_key {
             self.keys.remove(&(session.owner.clone(), key.to_string()));
         }
@@ -76,24 +133,33 @@ impl SessionTable {
     }
 
     /// Counts a session to be created, and acquires its slot.
-    pub fn reserve(&mut self, owner: &Owner, limits: SessionCountLimits) -> Result<u32, CreateError> {
-        let count = self.counts.get(owner).copied().unwrap_or(0);
+    pub fn reserve(
+        &mut self,
+        owner: &Owner,
+        payer: &Payer,
+        limits: SessionCountLimits,
+    ) -> Result<u32, NoRoom> {
+        let count = self.owner_counts.get(owner).copied().unwrap_or(0);
         if count >= limits.per_owner {
-            return Err(CreateError::TooMany(count));
+            return Err(NoRoom::Owner(count));
+        }
+        let payer_count = self.payer_counts.get(payer).copied().unwrap_or(0);
+        if *payer != Payer::Local && payer_count >= limits.per_address {
+            return Err(NoRoom::Address);
         }
         if self.sessions.len() as u64 + self.creating >= limits.total {
-            return Err(CreateError::Full);
+            return Err(NoRoom::Server);
         }
-        let slot = self.slots.acquire().ok_or(CreateError::Full)?;
+        let slot = self.slots.acquire().ok_or(NoRoom::Slots)?;
         self.creating += 1;
-        self.increment_count(owner);
+        self.count(owner, payer);
         Ok(slot)
     }
 
     /// Undoes [`Self::reserve`] after the creation failed.
-    pub fn cancel_reservation(&mut self, owner: &Owner, slot: u32) {
+    pub fn cancel_reservation(&mut self, owner: &Owner, payer: &Payer, slot: u32) {
         self.release_slot(slot);
-        self.decrement_count(owner);
+        self.uncount(owner, payer);
         self.creating -= 1;
     }
 
@@ -108,18 +174,15 @@ impl SessionTable {
         self.slots.release(slot);
     }
 
-    /// Counts a session of `owner`.
-    pub fn increment_count(&mut self, owner: &Owner) {
-        *self.counts.entry(owner.clone()).or_default() += 1;
+    /// Counts a session.
+    pub fn count(&mut self, owner: &Owner, payer: &Payer) {
+        *self.owner_counts.entry(owner.clone()).or_default() += 1;
+        *self.payer_counts.entry(*payer).or_default() += 1;
     }
 
-    fn decrement_count(&mut self, owner: &Owner) {
-        if let Some(count) = self.counts.get_mut(owner) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(owner);
-            }
-        }
+    fn uncount(&mut self, owner: &Owner, payer: &Payer) {
+        decrement(&mut self.owner_counts, owner);
+        decrement(&mut self.payer_counts, payer);
     }
 
     /// Claims an idempotency key for a session to be created, or returns the session that was
@@ -160,4 +223,20 @@ impl SessionTable {
         let IdempotencyKey { key, body_sha256 } = key;
         self.keys.insert((owner, key), KeyUse { body_sha256, id: Some(id) });
     }
+}
+
+/// Counts one less, and removes a count that becomes 0.
+fn decrement<K: Eq + Hash>(counts: &mut HashMap<K, u64>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// What retention knows of a session; `None` before its end.
+fn kept(session: &Session) -> Option<KeptSession> {
+    let ended_us = session.progress().ended?.ended_us;
+    Some(KeptSession { id: session.id, payer: session.payer, ended_us })
 }

@@ -81,6 +81,14 @@ pub struct Store {
     _lock: File,
 }
 
+/// Space on a disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DiskSpace {
+    pub total_bytes: u64,
+    /// Space left for the user of this process.
+    pub free_bytes: u64,
+}
+
 impl Store {
     /// Locks a data directory for the server that listens on `listen`, and creates the directory
     /// if it is missing.
@@ -145,14 +153,15 @@ impl Store {
         }
     }
 
-    /// Space left on the disk for the user of this process, in bytes.
+    /// Space on the disk of the sessions.
     ///
     /// # Errors
     /// If statvfs(3) fails for the data directory.
-    pub(crate) fn free_bytes(&self) -> Result<u64, StoreError> {
+    pub(crate) fn disk_space(&self) -> Result<DiskSpace, StoreError> {
         let disk = rustix::fs::statvfs(&self.data_dir);
         let disk = disk.map_err(|error| StoreError::Read(self.data_dir.clone(), error.into()))?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        Ok(DiskSpace { total_bytes: bytes(disk.f_blocks), free_bytes: bytes(disk.f_bavail) })
     }
 
     /// The folder of a session.

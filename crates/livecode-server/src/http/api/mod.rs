@@ -3,6 +3,7 @@
 pub(crate) mod assets;
 pub(crate) mod info;
 pub(crate) mod metrics;
+pub(crate) mod session_list;
 pub(crate) mod sessions;
 pub(crate) mod stream;
 pub(crate) mod v01;

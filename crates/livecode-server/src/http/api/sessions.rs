@@ -40,7 +40,7 @@ fn rfc3339(us: u64) -> String {
 }
 
 /// The document that describes a session.
-fn session_document(app: &App, session: &Session, address: &PublicAddress) -> SessionDocument {
+pub(super) fn session_document(app: &App, session: &Session, address: &PublicAddress) -> SessionDocument {
     let path = format!("/sessions/{}", session.id);
     let ended = session.progress().ended;
     SessionDocument {
@@ -162,23 +162,6 @@ pub(crate) async fn create(
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
-}
-
-/// Lists the caller's own sessions, newest first.
-#[utoipa::path(
-    get, path = "/sessions", tag = "sessions",
-    responses(
-        (status = 200, description = "The sessions", body = [SessionDocument]),
-        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(crate) async fn list(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    Extension(address): Extension<PublicAddress>,
-) -> Json<Vec<SessionDocument>> {
-    let sessions = app.registry.list(|owner| caller.lists(owner));
-    Json(sessions.iter().map(|session| session_document(&app, session, &address)).collect())
 }
 
 /// Describes a session.
