@@ -1,6 +1,10 @@
 //! Each payer has its share of sessions, places in queues, connections and disk space.
 
-use std::fs;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+};
 
 use serde_json::{Value, json};
 
@@ -218,8 +222,8 @@ fn resident_kib(server: &Server) -> u64 {
 
 #[test]
 fn a_list_costs_nothing_for_the_sessions_of_others() {
-    const SESSIONS: u32 = 6_000;
-    const REQUESTS: usize = 200;
+    const SESSIONS: u32 = 1_500;
+    const REQUESTS: usize = 600;
     const UNREAD: usize = 24;
     let mut server = Server::start();
     let session = run_to_end(&server, &Guest::at(2).with_token('1'), "true");
@@ -246,7 +250,8 @@ fn a_list_costs_nothing_for_the_sessions_of_others() {
     let unread: Vec<_> = (0..UNREAD)
         .map(|_| {
             let mut stream = Guest::at(4).connect(&server);
-            std::io::Write::write_all(&mut stream, b"GET /sessions HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            stream
+                .write_all(b"GET /sessions HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
                 .expect("the request is sent");
             // The first byte comes when the list is being written.
             stream.peek(&mut [0]).expect("an answer");
@@ -254,6 +259,88 @@ fn a_list_costs_nothing_for_the_sessions_of_others() {
         })
         .collect();
     let grown = resident_kib(&server).saturating_sub(before);
-    assert!(grown < 16 * 1024, "{} lists that nobody reads take {grown} KiB", unread.len());
+    assert!(grown < 12 * 1024, "{} lists that nobody reads take {grown} KiB", unread.len());
     server.kill(); // nothing runs, and thousands of deletions would take long
+}
+
+/// Opens a websocket on `/livecode` as a guest; returns the status of the answer.
+fn open_livecode(server: &Server, guest: &Guest, headers: &str) -> (u16, TcpStream) {
+    let mut stream = guest.connect(server);
+    let head = guest.head("GET", "/livecode");
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+    let _ = stream.write_all(format!("{head}{headers}{upgrade}\r\n").as_bytes());
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("the server answers at once");
+    let status = String::from_utf8_lossy(&answer[9..]).parse().expect("a status");
+    (status, stream)
+}
+
+#[test]
+fn idle_sockets_of_one_address_leave_connections_for_others() {
+    let server = Server::start_with(&["--connections-max", "30"]);
+    // The first address is also that of the local user.
+    for address in [1, 2] {
+        let sockets: Vec<_> = (0..32).map(|_| open_livecode(&server, &Guest::at(address), "")).collect();
+        let open = sockets.iter().filter(|(status, _)| *status == 101).count();
+        let refused = sockets.iter().filter(|(status, _)| *status == 503).count();
+        assert_eq!((open, refused), (15, 17), "127.0.0.{address}");
+        assert_eq!(server.get("/healthz").status, 200);
+        assert_eq!(Guest::at(3).request(&server, "GET", "/healthz", b"").status, 200);
+        let refused = Guest::at(address).request(&server, "GET", "/healthz", b"");
+        assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("too_many_connections")));
+        assert_eq!(refused.header("retry-after"), Some("5"));
+        drop(sockets);
+        eventually("the closed connections no longer count", || {
+            (Guest::at(address).request(&server, "GET", "/healthz", b"").status == 200).then_some(())
+        });
+    }
+}
+
+#[test]
+fn the_clients_of_a_proxy_have_their_own_connections() {
+    let server = Server::start_with(&["--connections-max", "16", "--trusted-proxy", "127.0.0.2"]);
+    let proxy = Guest::at(2);
+    let open = |client: &str| open_livecode(&server, &proxy, &format!("X-Forwarded-For: {client}\r\n"));
+    let one: Vec<_> = (0..9).map(|_| open("192.0.2.1")).collect();
+    assert_eq!(
+        one.iter().map(|(status, _)| *status).collect::<Vec<_>>(),
+        [[101; 8].as_slice(), &[503]].concat()
+    );
+    assert_eq!(open("192.0.2.2").0, 101);
+    let network = [open("2001:db8::1"), open("2001:db8::2"), open("2001:db8::3")];
+    assert!(network.iter().all(|(status, _)| *status == 101), "{network:?}");
+}
+
+#[test]
+fn a_websocket_without_a_program_is_closed() {
+    let server = Server::start_with(&["--exec-timeout-ms", "300"]);
+    let mut socket = server.websocket("/livecode");
+    socket.next_of("welcome");
+    socket.send(&json!({"msgtype": "ping"}));
+    socket.next_of("pong");
+    assert_eq!(socket.next(), None);
+    assert_eq!(socket.close_code(), Some(1008));
+    // A program that was sent in time is not affected.
+    let mut socket = server.websocket("/livecode");
+    socket.send(&json!({"msgtype": "exec", "runtime": "bash", "code": "sleep 1; echo done"}));
+    socket.read_until("done");
+}
+
+#[test]
+fn a_connection_without_a_further_request_is_closed() {
+    let timeouts = ["--keep-alive-timeout-ms", "300", "--header-timeout-ms", "300"];
+    let server = Server::start_with(&timeouts);
+    let mut stream = Guest::at(2).connect(&server);
+    assert_eq!(Guest::at(2).request_on(&stream, "GET", "/healthz", b"").status, 200);
+    assert_eq!(stream.read(&mut [0]).expect("the server closes the connection"), 0);
+    // A response that takes longer is not cut.
+    let session = server.create_id("bash", "sleep 1; echo done");
+    let lines = server.lines(
+        "GET",
+        &format!("/sessions/{session}/stream"),
+        &[("accept", "application/x-ndjson")],
+        b"",
+    );
+    assert!(lines.last().is_some_and(|line| line.contains("exitstatus")));
 }

@@ -73,6 +73,9 @@ pub enum ErrorCode {
     /// 503: the session would have to wait until it may run, and the queue has no place left for
     /// this client, or in all. The same request succeeds once others have ended.
     RunQueueFull,
+    /// 503: the address of this client has as many connections as one address may have. The same
+    /// request succeeds once some are closed.
+    TooManyConnections,
     /// 503: the server has no file descriptors or memory left. The same request may succeed in a
     /// moment.
     OutOfResources,
@@ -143,6 +146,7 @@ impl ErrorCode {
             Self::SessionStillRunning => "session_still_running",
             Self::ServerStopping => "server_stopping",
             Self::RunQueueFull => "run_queue_full",
+            Self::TooManyConnections => "too_many_connections",
             Self::OutOfResources => "out_of_resources",
             Self::DiskFull => "disk_full",
             Self::ResultsIncomplete => "results_incomplete",

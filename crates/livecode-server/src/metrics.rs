@@ -23,6 +23,9 @@ const RUN_BUCKETS_S: [f64; 12] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 10.
 /// The reason for closing the websocket of a client that sends too many messages.
 pub(crate) const MESSAGE_RATE: &str = "message_rate";
 
+/// The reason for refusing a connection of an address that has too many.
+pub(crate) const CONNECTIONS: &str = "connections";
+
 /// The `reason` label of a refused request, by the status of the response. The labels are older
 /// than the error codes, and dashboards use them.
 const REFUSAL_REASONS: [(u16, &str); 13] = [
@@ -41,7 +44,8 @@ const REFUSAL_REASONS: [(u16, &str); 13] = [
     (507, "no_room"),
 ];
 /// The `reason` label of a refused request whose error has a label of its own.
-const CODE_REASONS: [(ErrorCode, &str); 1] = [(ErrorCode::RunQueueFull, "queue_full")];
+const CODE_REASONS: [(ErrorCode, &str); 2] =
+    [(ErrorCode::RunQueueFull, "queue_full"), (ErrorCode::TooManyConnections, CONNECTIONS)];
 /// The label of a value that has none of its own.
 const OTHER: &str = "other";
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use bearer::bearer_token;
 pub use payer::Payer;
-pub use shares::{ShareLimits, Shares};
+pub use shares::{Share, ShareLimits, SharePool, Shares};
 
 use crate::hex::sha256_hex;
 

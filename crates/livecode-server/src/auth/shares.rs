@@ -1,6 +1,9 @@
 //! How something of which there is a limited number is divided among payers.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use super::Payer;
 
@@ -89,6 +92,64 @@ impl Shares {
     }
 }
 
+/// Shares that are given back by themselves.
+#[derive(Debug)]
+pub struct SharePool(Mutex<Shares>);
+
+/// One of something of which there is a limited number. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Share {
+    pool: Arc<SharePool>,
+    payer: Payer,
+}
+
+impl SharePool {
+    /// A pool from which nothing is taken.
+    pub fn new(limits: ShareLimits) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Shares::new(limits))))
+    }
+
+    /// Takes one for `payer`; `None` if it has as many as it may.
+    pub fn try_take(self: &Arc<Self>, payer: Payer) -> Option<Share> {
+        let mut shares = self.shares();
+        shares.may_take(&payer).then(|| shares.take(&payer))?;
+        Some(Share { pool: self.clone(), payer })
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Share {
+    /// The payer that it counts for.
+    pub fn payer(&self) -> Payer {
+        self.payer
+    }
+
+    /// Lets it count for another payer from now on. Returns `false`, and changes nothing, if that
+    /// payer has as many as it may.
+    pub fn transfer(&mut self, payer: Payer) -> bool {
+        if self.payer == payer {
+            return true;
+        }
+        let mut shares = self.pool.shares();
+        shares.give_back(&self.payer);
+        let may_take = shares.may_take(&payer);
+        if may_take {
+            self.payer = payer;
+        }
+        shares.take(&self.payer);
+        may_take
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.pool.shares().give_back(&self.payer);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +176,21 @@ mod tests {
             shares.give_back(&address(1));
         }
         assert_eq!(take_all(&mut shares, address(5)), 256);
+    }
+
+    #[test]
+    fn a_share_counts_for_one_payer_at_a_time() {
+        let pool = SharePool::new(ShareLimits::new(4, 4, true));
+        let mut own = pool.try_take(Payer::Local).unwrap();
+        let others = [1, 2].map(|number| pool.try_take(address(number)).unwrap());
+        assert!(own.transfer(address(3)) && own.transfer(address(3)), "three of four may be guests'");
+        assert!(pool.try_take(address(4)).is_none());
+        let mut last = pool.try_take(Payer::Local).unwrap();
+        assert!(!last.transfer(address(4)) && last.payer() == Payer::Local);
+        drop(others);
+        assert!(last.transfer(address(4)));
+        drop((own, last));
+        assert_eq!(take_all(&mut pool.shares(), Payer::Local), 4);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::auth::{Caller, Payer, RequestFacts, bearer_token};
-use crate::http::{app::App, problem::ApiError};
+use crate::http::{app::App, problem::ApiError, transport::connections::ConnectionPermit};
 
 /// The headers that proxies add. A request with any of them does not come from the local user.
 const FORWARDING_HEADERS: [&str; 6] =
@@ -74,14 +74,25 @@ pub(crate) async fn identify_caller(State(app): State<App>, mut request: Request
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     match examine_request(&app, peer, &request) {
         Ok((caller, address)) => {
-            let client = client_address(&app, peer, request.headers());
-            request.extensions_mut().insert(Payer::of(&caller, client));
+            let payer = Payer::of(&caller, client_address(&app, peer, request.headers()));
+            let permit = request.extensions().get::<ConnectionPermit>();
+            if permit.is_some_and(|permit| !permit.charge(payer)) {
+                return too_many_connections().into_response();
+            }
+            request.extensions_mut().insert(payer);
             request.extensions_mut().insert(caller);
             request.extensions_mut().insert(address);
             next.run(request).await
         }
         Err(error) => error.into_response(),
     }
+}
+
+fn too_many_connections() -> ApiError {
+    let detail = "your address has as many connections as one may have; close some first";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::TooManyConnections, detail)
+        .with_header(header::RETRY_AFTER, "5")
+        .with_header(header::CONNECTION, "close")
 }
 
 fn examine_request(

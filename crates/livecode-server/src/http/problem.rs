@@ -23,14 +23,14 @@ pub(crate) struct ApiError {
     code: ErrorCode,
     detail: String,
     field: Option<String>,
-    header: Option<(header::HeaderName, HeaderValue)>,
+    headers: Vec<(header::HeaderName, HeaderValue)>,
 }
 
 impl ApiError {
     /// An error with a status, a code, and a sentence that says what was wrong and what would be
     /// right.
     pub fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), field: None, header: None }
+        Self { status, code, detail: detail.into(), field: None, headers: vec![] }
     }
 
     /// 400: the request is malformed.
@@ -61,7 +61,7 @@ impl ApiError {
 
     /// The same error with one more header in its response.
     pub fn with_header(mut self, name: header::HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+        self.headers.push((name, HeaderValue::from_static(value)));
         self
     }
 }
@@ -90,7 +90,7 @@ impl IntoResponse for ApiError {
         response.extensions_mut().insert(self.code);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.extend(self.header);
+        headers.extend(self.headers);
         response
     }
 }
@@ -215,7 +215,7 @@ mod tests {
         for (error, status, code) in cases {
             let error = ApiError::from(error);
             assert_eq!((error.status.as_u16(), error.code.as_str()), (status, code), "{error}");
-            assert_eq!(error.header.is_some(), [429, 503].contains(&status), "Retry-After of {code}");
+            assert_eq!(!error.headers.is_empty(), [429, 503].contains(&status), "Retry-After of {code}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use livecode_protocol::{SessionId, now_us, run_spec::RunSpec};
@@ -20,6 +20,10 @@ use crate::{
 
 /// How many old sessions are removed at most to make room for one new session.
 const MAX_EVICTIONS: usize = 8;
+
+/// How long a client waits for the answer that the queue is full. A client that tries again at once,
+/// as often as it can, so costs little.
+const REFUSAL_DELAY: Duration = Duration::from_millis(200);
 
 /// The parts that a new session is made of.
 pub struct SessionSpec {
@@ -49,6 +53,10 @@ impl Registry {
         let registry = self.clone();
         let create = async move { registry.create_once(spec, requested_at).await };
         match tokio::spawn(create.instrument(tracing::debug_span!("create"))).await {
+            Ok(Err(error @ CreateError::QueueFull(_))) => {
+                tokio::time::sleep(REFUSAL_DELAY).await;
+                Err(error)
+            }
             Ok(result) => result,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
@@ -98,7 +106,11 @@ impl Registry {
         let turn = self.run_queue.enter(id, spec.payer, &owner)?;
         let payer = spec.payer;
         let slot = self.reserve(&owner, &payer).await?;
-        let record = match self.write(spec, id, slot).await {
+        let written = {
+            let _turn = self.disk_turns.acquire(payer).await;
+            self.write(spec, id, slot).await
+        };
+        let record = match written {
             Ok(record) => record,
             Err(error) => {
                 self.table().cancel_reservation(&owner, &payer, slot);

@@ -10,12 +10,14 @@
 //! | `create` | the creation of a session, once per idempotency key |
 //! | `retention` | when ended sessions are trimmed and deleted |
 //! | `table` | the maps and counters of the registry, behind one lock |
+//! | `disk_turns` | how many files of one payer's sessions are written at once |
 //! | `lists` | the lists of sessions, newest first |
 //! | `kept` | ended sessions, by age and by who is charged for them |
 //! | `slots` | numbers unique among living sessions |
 //! | `error` | why a session could not be created or deleted |
 
 mod create;
+mod disk_turns;
 mod error;
 mod kept;
 mod lists;

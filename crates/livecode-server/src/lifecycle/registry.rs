@@ -11,6 +11,7 @@ use std::{
 use livecode_protocol::{SessionId, session::SessionState};
 
 use crate::lifecycle::{
+    disk_turns::DiskTurns,
     error::{DeleteError, TEARDOWN_TIMEOUT},
     lists::{ListKey, ListScope},
     retention::RetentionLimits,
@@ -48,6 +49,7 @@ pub struct Registry {
     pub(super) limits: SessionCountLimits,
     pub(super) disk_min_free_bytes: u64,
     pub(super) retention: RetentionLimits,
+    pub(super) disk_turns: DiskTurns,
 }
 
 impl Registry {
@@ -78,6 +80,7 @@ impl Registry {
             },
             disk_min_free_bytes: config.disk_min_free_bytes,
             retention: RetentionLimits::new(config),
+            disk_turns: DiskTurns::default(),
         });
         // Running sessions get their permits first. Otherwise queued sessions would be started
         // beside them. The queued sessions of an owner keep their order.
@@ -244,6 +247,7 @@ impl Registry {
         if tokio::time::timeout(TEARDOWN_TIMEOUT, torn_down).await.is_err() {
             return Err(DeleteError::Alive);
         }
+        let _turn = self.disk_turns.acquire(session.payer).await;
         let (store, id) = (self.store.clone(), session.id);
         // The session leaves the table only after its folder is gone. If the removal fails, the
         // session can still be found and deleted again.

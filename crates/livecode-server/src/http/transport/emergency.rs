@@ -31,13 +31,10 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use livecode_protocol::ErrorCode;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::OwnedSemaphorePermit,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower::Service as _;
 
-use crate::http::problem::ApiError;
+use crate::http::{problem::ApiError, transport::connections::ConnectionPermit};
 
 /// Threads, and so connections that are served at once in this way.
 const THREADS: usize = 8;
@@ -54,7 +51,7 @@ struct Job {
     stream: TcpStream,
     peer: SocketAddr,
     /// Held until the connection is closed.
-    _permit: OwnedSemaphorePermit,
+    _permit: ConnectionPermit,
 }
 
 /// The threads that serve connections in an emergency. They end when this is dropped.
@@ -87,7 +84,7 @@ impl EmergencyThreads {
 
     /// Has a thread serve `stream`, whose operations must not block. Closes it if too many
     /// connections wait already.
-    pub fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    pub fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: ConnectionPermit) {
         if self.0.try_send(Job { stream, peer, _permit: permit }).is_err() {
             tracing::warn!(%peer, "too many connections wait for a thread; one was closed");
         }
@@ -230,7 +227,7 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, peer) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
-        let permit = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
+        let permit = crate::http::transport::connections::tests::permit();
         threads.serve(stream, peer, permit);
         let request = request.to_owned();
         let exchange = move || {

@@ -8,7 +8,6 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -16,49 +15,37 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
+
+use crate::{auth::Share, http::transport::connections::ConnectionPermit};
 
 /// How long a closed connection lingers while its client goes on sending.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many bytes a lingering connection reads and discards. A well-behaved client has no more
 /// than this on its way; a flood is cut off.
 const MAX_LINGER_BYTES: u64 = 16 * 1024 * 1024;
-/// How many connections may linger at once; further ones are reset.
-const MAX_LINGERING: usize = 256;
 /// How long a write may make no progress. A client that does not read occupies one of the limited
 /// connections, so the write fails after this time.
 const STALL_TIMEOUT: Duration = Duration::from_secs(300);
 /// Size of the buffer for discarded bytes.
 const DISCARD_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Limits how many connections linger at once. Clones share the limit.
-#[derive(Clone)]
-pub(crate) struct LingerPermits(Arc<Semaphore>);
-
-impl LingerPermits {
-    pub fn new() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_LINGERING)))
-    }
-}
-
 /// A client's connection, which lingers when it is dropped. It holds its permit to be open until
 /// then; how many linger is limited apart from it.
 pub(crate) struct LingeringStream {
     /// `None` only while `drop` runs.
     stream: Option<TcpStream>,
-    slots: LingerPermits,
     /// Whether reading has come to its end: the client closed its side, or the connection broke.
     read_has_ended: bool,
     /// Runs while a write makes no progress.
     stall_timer: Option<Pin<Box<Sleep>>>,
-    _permit: OwnedSemaphorePermit,
+    permit: ConnectionPermit,
 }
 
 impl LingeringStream {
-    pub fn new(stream: TcpStream, slots: LingerPermits, permit: OwnedSemaphorePermit) -> Self {
-        Self { stream: Some(stream), slots, read_has_ended: false, stall_timer: None, _permit: permit }
+    pub fn new(stream: TcpStream, permit: ConnectionPermit) -> Self {
+        Self { stream: Some(stream), read_has_ended: false, stall_timer: None, permit }
     }
 
     /// Makes a write fail with `TimedOut` once writes have made no progress for [`STALL_TIMEOUT`].
@@ -82,24 +69,25 @@ impl LingeringStream {
 
 impl Drop for LingeringStream {
     fn drop(&mut self) {
-        let (Some(mut stream), false) = (self.stream.take(), self.read_has_ended) else { return };
-        let (Ok(slot), Ok(runtime)) =
-            (self.slots.0.clone().try_acquire_owned(), tokio::runtime::Handle::try_current())
-        else {
-            return;
-        };
-        runtime.spawn(async move {
-            let _slot = slot;
-            let linger = async {
-                stream.shutdown().await?;
-                let mut buffer = vec![0; DISCARD_BUFFER_BYTES];
-                let mut rest = stream.take(MAX_LINGER_BYTES);
-                while rest.read(&mut buffer).await? > 0 {}
-                io::Result::Ok(())
-            };
-            let _ = tokio::time::timeout(LINGER_TIMEOUT, linger).await;
-        });
+        let (Some(stream), false) = (self.stream.take(), self.read_has_ended) else { return };
+        linger(stream, self.permit.linger());
     }
+}
+
+/// Closes a connection, with the right `share` to linger; without it the connection is reset.
+pub(super) fn linger(mut stream: TcpStream, share: Option<Share>) {
+    let (Some(share), Ok(runtime)) = (share, tokio::runtime::Handle::try_current()) else { return };
+    runtime.spawn(async move {
+        let _share = share;
+        let linger = async {
+            stream.shutdown().await?;
+            let mut buffer = vec![0; DISCARD_BUFFER_BYTES];
+            let mut rest = stream.take(MAX_LINGER_BYTES);
+            while rest.read(&mut buffer).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let _ = tokio::time::timeout(LINGER_TIMEOUT, linger).await;
+    });
 }
 
 impl AsyncRead for LingeringStream {
@@ -160,8 +148,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let mut lingering = LingeringStream::new(stream, LingerPermits::new(), permit);
+        let permit = crate::http::transport::connections::tests::permit();
+        let mut lingering = LingeringStream::new(stream, permit);
         let began = tokio::time::Instant::now();
         let write_until_error = async {
             loop {

@@ -1,7 +1,7 @@
 //! Accepts connections and serves each of them, within the limits that apply to connections
 //! rather than to single requests.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, time::Duration};
 
 use axum::{
     Router,
@@ -10,10 +10,8 @@ use axum::{
 };
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use rustix::net::SendFlags;
+use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
 
 use crate::http::{
@@ -21,10 +19,13 @@ use crate::http::{
     router::router,
     transport::{
         acceptor::{Accepted, Acceptor},
+        connections::{ConnectionPermit, Connections},
         emergency::EmergencyThreads,
-        linger::{LingerPermits, LingeringStream},
+        in_flight::InFlight,
+        linger::{LingeringStream, linger},
     },
 };
+use crate::metrics::CONNECTIONS;
 
 /// How long connections may stay open after the server was asked to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,28 +36,32 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// The pause after a failed accept, for example because there are no descriptors left.
 const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// The body of the response on a connection that is refused. It is the problem document of
+/// [`ErrorCode::TooManyConnections`](livecode_protocol::ErrorCode), written out because there is no
+/// request to answer.
+const REFUSAL: &str = "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
+    \"code\":\"too_many_connections\",\
+    \"detail\":\"your address has as many connections as one may have; close some first\"}";
+
 /// Serves until the server is asked to stop, then closes the open connections. Programs go on
 /// running.
 ///
 /// # Errors
 /// If what is made ahead of connections cannot be made.
 pub(crate) async fn serve(app: App, listener: TcpListener) -> io::Result<()> {
-    let max_connections = u32::try_from(app.config.connections_max).unwrap_or(u32::MAX);
-    let permits = Arc::new(Semaphore::new(max_connections as usize));
+    let connections = Connections::new(&app.config, app.policy.is_loopback);
     let (builder, router) = (http1_builder(&app), router(app.clone()));
     let emergency_threads = EmergencyThreads::start(&builder, &router)?;
-    let linger_slots = LingerPermits::new();
-    let server = ConnectionServer { builder, router, app: app.clone(), linger_slots, emergency_threads };
+    let server = ConnectionServer { builder, router, app: app.clone(), connections, emergency_threads };
     let acceptor = Acceptor::new(listener)?;
     tokio::select! {
-        () = accept(&acceptor, &permits, &server) => {}
+        () = accept(&acceptor, &server) => {}
         () = app.stopped() => {}
     }
     drop(acceptor);
     // Each connection, websockets included, holds its permit until it is closed or lingers.
-    let all_closed = permits.acquire_many(max_connections);
     // An answer of v0.1 may take an hour. Its program ends when the timeout cuts the connection.
-    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, all_closed).await;
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, server.connections.all_closed()).await;
     Ok(())
 }
 
@@ -69,13 +74,17 @@ fn http1_builder(app: &App) -> http1::Builder {
     builder
 }
 
-async fn accept(acceptor: &Acceptor, permits: &Arc<Semaphore>, server: &ConnectionServer) {
-    while let Ok(permit) = permits.clone().acquire_owned().await {
+async fn accept(acceptor: &Acceptor, server: &ConnectionServer) {
+    while let Some(permit) = server.connections.acquire().await {
         match acceptor.accept().await {
-            Ok((Accepted::Registered(stream), peer)) => server.serve(stream, peer, permit),
-            Ok((Accepted::Unregistered(stream), peer)) => {
-                server.emergency_threads.serve(stream, peer, permit);
-            }
+            Ok((accepted, peer)) => match (accepted, server.connections.admit(peer.ip(), permit)) {
+                (Accepted::Registered(stream), Some(permit)) => server.serve(stream, peer, permit),
+                (Accepted::Registered(stream), None) => server.refuse(stream, peer),
+                (Accepted::Unregistered(stream), Some(permit)) => {
+                    server.emergency_threads.serve(stream, peer, permit);
+                }
+                (Accepted::Unregistered(_), None) => {}
+            },
             Err(error) if is_single_connection_error(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "cannot accept connections at the moment");
@@ -106,30 +115,43 @@ struct ConnectionServer {
     builder: http1::Builder,
     router: Router,
     app: App,
-    linger_slots: LingerPermits,
+    connections: Connections,
     emergency_threads: EmergencyThreads,
 }
 
 impl ConnectionServer {
     /// Serves a connection in a task of its own.
-    fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: ConnectionPermit) {
         // Without Nagle's algorithm a message is sent at once, not when more bytes have gathered.
         let _ = stream.set_nodelay(true);
         enable_keepalive(&stream);
-        let router = self.router.clone();
+        let (router, connection_permit) = (self.router.clone(), permit.clone());
+        let in_flight = InFlight::default();
+        let requests = in_flight.clone();
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+            let in_flight = requests.begin();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
-            router.clone().call(request)
+            request.extensions_mut().insert(connection_permit.clone());
+            let answer = router.clone().call(request);
+            async move { answer.await.map(|response| in_flight.hold(response)) }
         });
-        let stream = LingeringStream::new(stream, self.linger_slots.clone(), permit);
+        let stream = LingeringStream::new(stream, permit);
         let connection = self.builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let app = self.app.clone();
+        let config = &app.config;
+        let keep_alive = Duration::from_millis(config.keep_alive_timeout_ms.max(config.header_timeout_ms));
         tokio::spawn(async move {
             let mut connection = pin!(connection);
+            let has_to_end = async {
+                tokio::select! {
+                    () = app.stopped() => {}
+                    () = in_flight.idle(keep_alive) => {}
+                }
+            };
             let result = tokio::select! {
                 result = connection.as_mut() => result,
-                () = app.stopped() => {
+                () = has_to_end => {
                     // Requests that are being answered are answered to the end.
                     connection.as_mut().graceful_shutdown();
                     connection.await
@@ -139,5 +161,18 @@ impl ConnectionServer {
                 tracing::debug!(%peer, %error, "a connection ended with an error");
             }
         });
+    }
+
+    /// Closes a connection whose address has too many, and says so. Its request is not read.
+    fn refuse(&self, stream: TcpStream, peer: SocketAddr) {
+        self.app.metrics.count_refusal(CONNECTIONS);
+        let response = format!(
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 5\r\n\
+             Connection: close\r\nContent-Length: {}\r\n\r\n{REFUSAL}",
+            REFUSAL.len()
+        );
+        // A new socket has room for this response, so the write does not wait.
+        let _ = rustix::net::send(&stream, response.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        linger(stream, self.connections.linger(peer.ip()));
     }
 }

@@ -1,6 +1,8 @@
 //! Connections: accepted, limited, and closed without losing what the client has not read yet.
 
 mod acceptor;
+pub(crate) mod connections;
 mod emergency;
+mod in_flight;
 pub(crate) mod linger;
 pub(crate) mod listen;

@@ -59,6 +59,11 @@ impl CloseReason {
         Self::new(close_code::ERROR, "the journal cannot be read")
     }
 
+    /// The client of `/livecode` has sent no program within the time that it has for that.
+    pub fn no_program() -> Self {
+        Self::new(close_code::POLICY, "no program was sent in time; connect again to run one")
+    }
+
     /// The client sends more messages than it may.
     pub fn message_rate() -> Self {
         Self::new(close_code::POLICY, "too many messages a second")

@@ -1,5 +1,7 @@
 //! `GET /livecode`: a websocket that runs one program.
 
+use std::time::Duration;
+
 use axum::{
     Extension,
     extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
@@ -10,6 +12,7 @@ use livecode_protocol::{
     stream::{ClientMessage, ClientMessageError, ServerMessage, WELCOME},
 };
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::{ephemeral::EphemeralSession, request::ExecRequest};
 use crate::auth::{Caller, Payer};
@@ -57,12 +60,17 @@ async fn serve_connection(
     caller: Caller,
     payer: Payer,
 ) -> Result<(), Disconnected> {
+    let program_deadline = Instant::now() + Duration::from_millis(app.config.exec_timeout_ms);
     socket.send(message_json(&ServerMessage::Welcome { message: WELCOME })).await?;
     let ephemeral = loop {
         let text = tokio::select! {
             text = socket.receive_any_size(Dialect::V01) => text?,
             () = app.stopped() => {
                 socket.close(CloseReason::server_restart()).await;
+                return Ok(());
+            }
+            () = tokio::time::sleep_until(program_deadline) => {
+                socket.close(CloseReason::no_program()).await;
                 return Ok(());
             }
         };

@@ -1,0 +1,140 @@
+//! How many connections are open, and for whom each of them counts.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    auth::{Caller, Payer, Share, ShareLimits, SharePool},
+    config::Config,
+};
+
+/// How many closed connections may linger at once; further ones are reset.
+const MAX_LINGERING: u64 = 256;
+
+/// The connections of a server.
+pub(crate) struct Connections {
+    /// One permit for each connection. The listener accepts no connection while there is none.
+    permits: Arc<Semaphore>,
+    max: u32,
+    open: Arc<SharePool>,
+    lingering: Arc<SharePool>,
+    /// Whether the server listens on loopback alone, and so has a local user.
+    has_local_user: bool,
+    trusted_proxies: Vec<IpAddr>,
+}
+
+/// A connection's right to be open, and the payer for whom it counts. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct ConnectionPermit(Arc<PermitState>);
+
+struct PermitState {
+    share: Mutex<Share>,
+    lingering: Arc<SharePool>,
+    /// Given back after `share`, because the server stops when all permits are back.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connections {
+    pub fn new(config: &Config, has_local_user: bool) -> Self {
+        let max = u32::try_from(config.connections_max).unwrap_or(u32::MAX);
+        let limits = |total, per_address| ShareLimits::new(total, per_address, has_local_user);
+        Self {
+            permits: Arc::new(Semaphore::new(max as usize)),
+            max,
+            open: SharePool::new(limits(u64::from(max), config.connections_per_address_max)),
+            lingering: SharePool::new(limits(MAX_LINGERING, MAX_LINGERING)),
+            has_local_user,
+            trusted_proxies: config.trusted_proxies.clone(),
+        }
+    }
+
+    /// Waits until another connection may be open.
+    pub async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
+        self.permits.clone().acquire_owned().await.ok()
+    }
+
+    /// Waits until all connections are closed.
+    pub async fn all_closed(&self) {
+        let _ = self.permits.acquire_many(self.max).await;
+    }
+
+    /// Lets a connection of `peer` be open; `None` if its address has as many as it may.
+    ///
+    /// Whose connection it is shows only when a request comes ([`ConnectionPermit::charge`]). Until
+    /// then it counts for the address of the other end. A trusted proxy has the connections of many
+    /// clients, so it counts for nobody in particular, as the local user does. The local user's own
+    /// address may have connections that it could not have as a guest.
+    pub fn admit(&self, peer: IpAddr, permit: OwnedSemaphorePermit) -> Option<ConnectionPermit> {
+        let peer = peer.to_canonical();
+        let is_own_address = peer == Ipv4Addr::LOCALHOST || peer == Ipv6Addr::LOCALHOST;
+        let share = if self.trusted_proxies.contains(&peer) {
+            self.open.try_take(Payer::Local)
+        } else {
+            let as_guest = self.open.try_take(Payer::of(&Caller::Guest(None), Some(peer)));
+            let as_local = || self.open.try_take(Payer::Local);
+            as_guest.or_else(|| (self.has_local_user && is_own_address).then(as_local).flatten())
+        };
+        let (share, lingering) = (Mutex::new(share?), self.lingering.clone());
+        Some(ConnectionPermit(Arc::new(PermitState { share, lingering, _permit: permit })))
+    }
+
+    /// The right of a refused connection of `peer` to linger.
+    pub fn linger(&self, peer: IpAddr) -> Option<Share> {
+        self.lingering.try_take(Payer::of(&Caller::Guest(None), Some(peer)))
+    }
+}
+
+impl ConnectionPermit {
+    /// Lets the connection count for the payer of the request that has come on it. Returns `false`
+    /// if that payer has as many connections as it may.
+    pub fn charge(&self, payer: Payer) -> bool {
+        self.share().transfer(payer)
+    }
+
+    /// The right to linger after the connection is closed; `None` if its payer has too many
+    /// connections that linger.
+    pub fn linger(&self) -> Option<Share> {
+        let payer = self.share().payer();
+        self.0.lingering.try_take(payer)
+    }
+
+    fn share(&self) -> MutexGuard<'_, Share> {
+        self.0.share.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A permit for tests that need one.
+    pub(crate) fn permit() -> ConnectionPermit {
+        let connections = Connections::new(&Config::default(), true);
+        let permit = connections.permits.clone().try_acquire_owned().unwrap();
+        connections.admit(Ipv4Addr::LOCALHOST.into(), permit).unwrap()
+    }
+
+    #[test]
+    fn guests_on_the_local_users_address_leave_it_some() {
+        let proxy = IpAddr::from([192, 0, 2, 1]);
+        let config = Config { connections_max: 8, trusted_proxies: vec![proxy], ..Config::default() };
+        let connections = Connections::new(&config, true);
+        let open =
+            |peer: IpAddr| connections.admit(peer, connections.permits.clone().try_acquire_owned().ok()?);
+        let (own, other) = (IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from([127, 0, 0, 2]));
+        let of_own = Payer::of(&Caller::Guest(None), Some(own));
+        let guests: Vec<_> = (0..4).map(|_| open(own).unwrap()).collect();
+        assert!(guests.iter().all(|guest| guest.charge(of_own)));
+        let unknown = open(own).unwrap();
+        assert!(!unknown.charge(of_own), "half of all is taken");
+        assert!(unknown.charge(Payer::Local));
+        let others = [open(other), open(other)];
+        assert_eq!(others.map(|other| other.is_some()), [true, true]);
+        let of_proxy = open(proxy).unwrap();
+        assert!(of_proxy.charge(Payer::of(&Caller::Guest(None), Some(other))));
+    }
+}
