@@ -10,6 +10,7 @@
 //! | `create` | the creation of a session, once per idempotency key |
 //! | `retention` | when ended sessions are trimmed and deleted |
 //! | `table` | the maps and counters of the registry, behind one lock |
+//! | `disk_limits` | how much of the disk ended sessions may take |
 //! | `disk_turns` | how many files of one payer's sessions are written at once |
 //! | `lists` | the lists of sessions, newest first |
 //! | `kept` | ended sessions, by age and by who is charged for them |
@@ -17,6 +18,7 @@
 //! | `error` | why a session could not be created or deleted |
 
 mod create;
+mod disk_limits;
 mod disk_turns;
 mod error;
 mod kept;

@@ -11,10 +11,10 @@ use std::{
 use livecode_protocol::{SessionId, session::SessionState};
 
 use crate::lifecycle::{
+    disk_limits::DiskLimits,
     disk_turns::DiskTurns,
     error::{DeleteError, TEARDOWN_TIMEOUT},
     lists::{ListKey, ListScope},
-    retention::RetentionLimits,
     table::{SessionCountLimits, SessionTable},
 };
 use crate::sessions::{
@@ -48,7 +48,7 @@ pub struct Registry {
     pub(super) creation_lock: tokio::sync::RwLock<()>,
     pub(super) limits: SessionCountLimits,
     pub(super) disk_min_free_bytes: u64,
-    pub(super) retention: RetentionLimits,
+    pub(super) disk_limits: DiskLimits,
     pub(super) disk_turns: DiskTurns,
 }
 
@@ -79,7 +79,7 @@ impl Registry {
                 total: config.sessions_max,
             },
             disk_min_free_bytes: config.disk_min_free_bytes,
-            retention: RetentionLimits::new(config),
+            disk_limits: DiskLimits::new(config),
             disk_turns: DiskTurns::default(),
         });
         // Running sessions get their permits first. Otherwise queued sessions would be started

@@ -7,11 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use livecode_journal::TRIMMED_BYTES;
 use livecode_protocol::{SessionId, now_us};
-use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::lifecycle::{registry::Registry, table::SessionTable};
-use crate::sessions::{Session, Store, blocking::blocking, ended::ended_progress};
+use crate::sessions::{Session, blocking::blocking, ended::ended_progress};
 
 /// The longest and the shortest interval between two passes. The interval is a quarter of the
 /// shortest retention period, within these bounds. A pass also begins when an ended session takes
@@ -23,36 +22,6 @@ const EXCEEDED_INTERVAL: Duration = Duration::from_secs(1);
 /// How long an ended session is kept although the disk lacks free space, so that its clients can
 /// read the end.
 const KEEP_ENDED: Duration = Duration::from_secs(20);
-/// The free space that is kept is at most this part of the disk, so that a small disk is of use.
-const KEEP_FREE_DIVISOR: u64 = 16;
-
-/// How much disk space ended sessions may take.
-pub(super) struct RetentionLimits {
-    keep_max_bytes: u64,
-    keep_free_bytes: u64,
-    min_free_bytes: u64,
-    /// Notified when a session has ended and the limits are exceeded.
-    is_exceeded: Notify,
-}
-
-impl RetentionLimits {
-    pub fn new(config: &Config) -> Self {
-        Self {
-            keep_max_bytes: config.keep_max_bytes,
-            keep_free_bytes: config.disk_keep_free_bytes,
-            min_free_bytes: config.disk_min_free_bytes,
-            is_exceeded: Notify::new(),
-        }
-    }
-
-    /// Whether the disk has less free space than is to be kept.
-    fn lacks_space(&self, store: &Store) -> bool {
-        store.disk_space().is_ok_and(|disk| {
-            let wanted_bytes = self.keep_free_bytes.min(disk.total_bytes / KEEP_FREE_DIVISOR);
-            disk.free_bytes < wanted_bytes.max(self.min_free_bytes)
-        })
-    }
-}
 
 impl Registry {
     /// Trims and deletes old sessions at intervals, and when there are too many. This never
@@ -67,7 +36,7 @@ impl Registry {
                     let registry = self.clone();
                     let _ = blocking(move || registry.store.empty_trash()).await;
                 }
-                () = self.retention.is_exceeded.notified() => {}
+                () = self.disk_limits.is_exceeded.notified() => {}
                 () = tokio::time::sleep(EXCEEDED_INTERVAL), if is_exceeded => {}
             }
             is_exceeded = self.apply_retention(&config).await;
@@ -78,8 +47,8 @@ impl Registry {
     pub(super) fn note_end_and_check(&self, session: &Session) {
         self.note_end(session);
         let kept_bytes = self.table().kept.total_bytes();
-        if kept_bytes > self.retention.keep_max_bytes || self.retention.lacks_space(&self.store) {
-            self.retention.is_exceeded.notify_one();
+        if kept_bytes > self.disk_limits.keep_max_bytes || self.disk_limits.lacks_space(&self.store) {
+            self.disk_limits.is_exceeded.notify_one();
         }
     }
 
@@ -123,8 +92,8 @@ impl Registry {
         let registry = self.clone();
         let find = move || {
             let kept_bytes = registry.table().kept.total_bytes();
-            let retention = &registry.retention;
-            let is_exceeded = kept_bytes > retention.keep_max_bytes || retention.lacks_space(&registry.store);
+            let limits = &registry.disk_limits;
+            let is_exceeded = kept_bytes > limits.keep_max_bytes || limits.lacks_space(&registry.store);
             is_exceeded.then(|| registry.find_kept(|table| table.kept.oldest_of_largest())).flatten()
         };
         blocking(find).await.ok().flatten()
