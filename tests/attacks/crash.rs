@@ -122,7 +122,7 @@ fn disk_full(fixture: &Fixture) -> Verdict {
     let drop = if fixture.column.is_root { "" } else { "setpriv --ambient-caps -all --inh-caps -all" };
     let script = format!("mount -t tmpfs -o size=3M,mode=0700 none \"$6\" && exec {drop} \"$@\"");
     let wrapper: Vec<&str> = unshare.iter().copied().chain(["sh", "-c", &script, "sh"]).collect();
-    let server = Server::start_by(&wrapper, &["--disk-min-free-bytes", "1"]);
+    let server = Server::start_by(&wrapper, &["--disk-min-free-bytes", "0"]);
     let code =
         "import sys\nfor n in range(80_000): print('line', n, 'x' * 40)\nprint('drained', file=sys.stderr)";
     let session = server.create(&json!({"runtime": "python", "code": code, "limits": {"cpu_ms": 60_000}}));

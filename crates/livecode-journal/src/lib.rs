@@ -35,5 +35,5 @@ pub use format::{
 };
 pub use reader::{ReadError, Reader, closing_entry};
 pub use record::{Entry, Kind};
-pub use recover::{CloseResult, RecoverError, close_abandoned, intact_prefix, is_locked};
+pub use recover::{CloseResult, RecoverError, close_abandoned, close_existing, intact_prefix, is_locked};
 pub use writer::{FlushResult, WriteError, Writer, release_reserve, trim};

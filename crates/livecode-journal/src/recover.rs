@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io,
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -51,6 +51,8 @@ impl RecoverError {
 pub enum CloseResult {
     /// A living writer holds the lock. The journal was not touched.
     WriterAlive,
+    /// There is no journal, and none was to be created.
+    Missing,
     /// The journal had its closing entry already. At most the mark in its header was missing,
     /// which has been added.
     AlreadyClosed,
@@ -114,14 +116,41 @@ fn scan(path: &Path) -> Result<Prefix, ReadError> {
 /// # Errors
 /// Fails if the file cannot be opened, read or written.
 pub fn close_abandoned(path: &Path, time_us: u64, closing_json: &[u8]) -> Result<CloseResult, RecoverError> {
+    close(path, time_us, closing_json, true)
+}
+
+/// As [`close_abandoned`], but leaves a missing file missing. A writer may remove a journal to which
+/// it has written nothing, while it holds the lock.
+///
+/// # Errors
+/// Fails if the file cannot be opened, read or written.
+pub fn close_existing(path: &Path, time_us: u64, closing_json: &[u8]) -> Result<CloseResult, RecoverError> {
+    close(path, time_us, closing_json, false)
+}
+
+fn close(
+    path: &Path,
+    time_us: u64,
+    closing_json: &[u8],
+    may_create: bool,
+) -> Result<CloseResult, RecoverError> {
     let open = |error: io::Error| RecoverError::Open(path.to_owned(), error);
     let mut options = File::options();
-    let file =
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(open)?;
+    options.read(true).write(true).create(may_create).truncate(false).mode(0o600);
+    let file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !may_create => {
+            return Ok(CloseResult::Missing);
+        }
+        opened => opened.map_err(open)?,
+    };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Ok(CloseResult::WriterAlive),
         Err(error) => return Err(open(error.into())),
+    }
+    // The writer has removed the file after it was opened here.
+    if file.metadata().map_err(open)?.nlink() == 0 {
+        return Ok(CloseResult::Missing);
     }
     // A valid closing entry stays, even if an entry before it may be damaged.
     if closing_entry(path)?.is_some() {

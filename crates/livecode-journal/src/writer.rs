@@ -55,6 +55,16 @@ pub enum WriteError {
     ClosingEntryTooLong(usize),
 }
 
+impl WriteError {
+    /// The error of the operating system, or one of the kind `InvalidInput`.
+    pub fn into_io(self) -> io::Error {
+        match self {
+            Self::Create(_, error) | Self::Lock(_, error) | Self::Finish(error) => error,
+            Self::ClosingEntryTooLong(_) => io::ErrorKind::InvalidInput.into(),
+        }
+    }
+}
+
 /// The result of one [`Writer::flush`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]

@@ -87,6 +87,10 @@ pub enum SupervisorRequest {
     /// Kill the program, whose outcome becomes `cancelled`. The answer is the closing entry of the
     /// journal.
     Cancel,
+    /// The server knows that the session has ended, and will not kill this process for it any more.
+    /// Only a supervisor that was released serves another session. Supervisors of older versions do
+    /// not read it.
+    Release,
 }
 
 /// Something that is delivered to a program.
@@ -165,6 +169,14 @@ pub enum SupervisorNotice {
         stored_bytes: Option<u64>,
         /// Whether the last entry is the closing entry.
         ended: bool,
+    },
+    /// The program could not be started. Nothing of it has run, the session has no journal, and
+    /// another supervisor may start it. This is the last notice.
+    StartFailed {
+        /// The step that failed, and its error.
+        error: String,
+        /// Whether the step failed for want of a resource, such as processes or memory.
+        is_transient: bool,
     },
     /// The supervisor has taken the delivery with this tag, or had already taken one with the same
     /// id. What the program does not read before it ends is lost.

@@ -224,6 +224,12 @@ pub struct SessionLimits {
     /// wall-clock limit applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_ms: Option<u64>,
+    /// Free space on the journal's disk that this session leaves to others, in bytes. A session
+    /// whose journal grows beyond the free space above this reserve ends with outcome `output`.
+    /// The field is absent in run specs of servers that did not know it; then the disk may be
+    /// filled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_reserve_bytes: Option<u64>,
 }
 
 impl SessionLimits {

@@ -77,22 +77,22 @@ pub enum Mode {
 #[serde(default, deny_unknown_fields)]
 pub struct RequestedLimits {
     /// CPU time of the program, in milliseconds.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 10)]
     pub cpu_ms: Option<u64>,
     /// Share of the machine's processors, in thousandths of one processor.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 10)]
     pub cpu_millicores: Option<u64>,
     /// Memory, in bytes.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 2097152)]
     pub memory_bytes: Option<u64>,
     /// Number of processes and threads that exist at once.
     #[schema(minimum = 1)]
     pub processes: Option<u64>,
     /// Output that is kept, in bytes. A program that writes more is killed.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 32)]
     pub output_bytes: Option<u64>,
     /// Size of the working directory, in bytes.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 16384)]
     pub disk_bytes: Option<u64>,
 }
 

@@ -69,6 +69,7 @@ pub use init::{artefacts, program::ZygoteProgram};
 pub use init_wire::{InitEvent, StepStatus};
 pub use kernel::{
     cpus::Cpus,
+    errno::is_transient,
     fd_passing,
     sys::{Forked, exit_now, fork, has_one_thread, reap_children_automatically},
     time::timespec,

@@ -90,6 +90,7 @@ pub(crate) fn trial_run_spec(run: Step) -> RunSpec {
             disk_files: 64,
             cpu_millicores: 1000,
             idle_ms: None,
+            disk_reserve_bytes: None,
         },
     }
 }

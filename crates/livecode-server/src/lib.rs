@@ -129,6 +129,7 @@ pub async fn run(
 
     let policy = Arc::new(Policy { is_loopback: address.ip().is_loopback(), hosts: config.hosts.clone() });
     let config = Arc::new(config);
+    let thread_keeper = sessions::blocking::keep_thread().await;
     let retention = tokio::spawn(registry.clone().retain(config.clone()));
     announce(address, spawner.degraded());
     let (stop, stopping) = watch::channel(None);
@@ -137,6 +138,7 @@ pub async fn run(
     let served = http::serve(app, listener).await;
     stopper.abort();
     retention.abort();
+    thread_keeper.abort();
     served.map_err(ServeError::Prepare)
 }
 

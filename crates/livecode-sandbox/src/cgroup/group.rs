@@ -12,7 +12,7 @@ use std::{
 use livecode_protocol::run_spec::StepLimits;
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::setup_error::{SetupContext, SetupError};
+use crate::setup_error::{MEMORY_LIMIT_STEP, SetupContext, SetupError};
 
 /// Length of a period of the CPU bandwidth controller, in microseconds.
 const CPU_PERIOD_US: u64 = 100_000;
@@ -52,7 +52,7 @@ impl SandboxCgroup {
     /// Sets the limits of the next step. A limit that already has its value is not written again.
     pub fn set_step_limits(&mut self, limits: &StepLimits) -> Result<(), SetupError> {
         if self.memory_bytes != Some(limits.memory_bytes) {
-            self.write_memory_limit(limits.memory_bytes).context("limit memory")?;
+            self.write_memory_limit(limits.memory_bytes).context(MEMORY_LIMIT_STEP)?;
             self.memory_bytes = Some(limits.memory_bytes);
         }
         if self.processes != Some(limits.processes) {

@@ -35,8 +35,8 @@ use crate::{
         fd_passing,
         sys::{self, Forked, PageRange},
     },
-    setup_error::{SetupContext, SetupError},
-    zygote::client::{CLONE_STEP, ZygoteClient},
+    setup_error::{CLONE_STEP, SetupContext, SetupError},
+    zygote::client::ZygoteClient,
 };
 
 /// The supervisor's ends of a program's channels: three pipes, and the message channel, which is a

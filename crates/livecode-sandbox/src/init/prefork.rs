@@ -19,6 +19,7 @@ use crate::{
         program::{self, ZygoteProgram},
         setup,
     },
+    init_wire::InitEvent,
     kernel::sys::{self, Forked},
     setup_error::{SetupContext, SetupError},
 };
@@ -68,7 +69,9 @@ pub(super) fn prefork_program(init: &InitProcess<'_>) -> Result<PreforkSide, Set
 /// Turns this process, a pre-forked program, into the session's program.
 fn become_program(init: &InitProcess<'_>, run_spec: &RunSpec) -> ZygoteProgram {
     let host = init.context.host;
-    let program = setup::become_user(host, run_spec)
-        .and_then(|()| program::become_zygote_program(host.cgroups.unenforced(), run_spec, init.program_fds));
+    let report_start = || init.report(&InitEvent::StepStarted(0));
+    let program = setup::become_user(host, run_spec).and_then(|()| {
+        program::become_zygote_program(host.cgroups.unenforced(), run_spec, init.program_fds, report_start)
+    });
     program.unwrap_or_else(|error| init.fail(error))
 }

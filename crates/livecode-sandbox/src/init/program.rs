@@ -44,13 +44,16 @@ pub struct ZygoteProgram {
 
 /// Turns this process, a pre-forked program, into the program of a run spec that fits its zygote.
 /// The command line and the environment are left to the interpreter. `missing` are the limits
-/// that no cgroup enforces.
+/// that no cgroup enforces. Calls `report_start` when nothing is left to do that could fail for want
+/// of a resource.
 pub(super) fn become_zygote_program(
     missing: UnenforcedLimits,
     run_spec: &RunSpec,
     program_fds: ProgramFds,
+    report_start: impl FnOnce(),
 ) -> Result<ZygoteProgram, SetupError> {
     prepare_child(missing, &run_spec.run.limits, program_fds, true)?;
+    report_start();
     // The rest is what exec would do.
     privileges::become_dumpable()?;
     sys::close_all_except(MESSAGE_FD + 1, &[]).context("close descriptors")?;
@@ -88,15 +91,18 @@ impl Executable {
     }
 
     /// Executes the step in this process, a fresh child of init. `missing` are the limits that no
-    /// cgroup enforces. Returns only on failure: the error of exec, or the setup step that failed.
+    /// cgroup enforces. Calls `report_start` when only exec is left to do. Returns only on failure:
+    /// the error of exec, or the setup step that failed.
     pub fn execute(
         &self,
         missing: UnenforcedLimits,
         limits: &StepLimits,
         program_fds: ProgramFds,
+        report_start: impl FnOnce(),
     ) -> Result<io::Error, SetupError> {
         self.ids.map_or(Ok(()), SessionIds::become_program)?;
         prepare_child(missing, limits, program_fds, self.is_program)?;
+        report_start();
         Ok(match &self.exec_arguments {
             Ok(ExecArguments { candidate_paths, argv, env }) => sys::execute(candidate_paths, argv, env),
             Err(error) => io::Error::new(error.kind(), error.to_string()),

@@ -105,7 +105,6 @@ impl Steps<'_> {
         let fits = self.program_index == 0 && zygote.is_some_and(|zygote| zygote.fits(self.run_spec));
         let PreforkedProgram { pid, socket } = preforked;
         if fits {
-            self.init.report(&InitEvent::StepStarted(0));
             self.running = Some((0, pid));
             self.next_index = None;
             return InitRequest::Begin { has_contents: false }
@@ -132,9 +131,10 @@ impl Steps<'_> {
             let killed = act_as_program(self.ids, artefacts::kill_and_reap_others)?;
             killed.context("kill the processes that compile steps left")?;
         }
-        init.report(&InitEvent::StepStarted(index));
         let missing = init.context.host.cgroups.unenforced();
-        let child = || match executable.execute(missing, &step.limits, init.program_fds) {
+        // A step that could not be set up has not started. The session may then start again.
+        let report_start = || init.report(&InitEvent::StepStarted(index));
+        let child = || match executable.execute(missing, &step.limits, init.program_fds, report_start) {
             Ok(error) => {
                 let is_not_found = error.kind() == io::ErrorKind::NotFound;
                 init.report(&InitEvent::ExecFailed(index, error));

@@ -2,6 +2,7 @@
 
 pub(crate) mod bpf;
 pub(crate) mod cpus;
+pub(crate) mod errno;
 pub(crate) mod fault_switch;
 pub mod fd_passing;
 pub(crate) mod landlock;

@@ -18,15 +18,12 @@ use rustix::{
 use crate::{
     init::context::InitResources,
     kernel::sys::{Cloned, PageRange},
-    setup_error::SetupError,
+    setup_error::{CLONE_STEP, SetupError},
     zygote::wire,
 };
 
 /// The time a zygote has to reply to a request.
 pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The setup step that fails if a zygote is dead, hangs, or cannot clone itself.
-pub(crate) const CLONE_STEP: &str = "have the zygote clone itself";
 
 /// A handle to a zygote.
 #[derive(Debug)]

@@ -62,8 +62,11 @@ pub fn serve(
                             None => init::run(context),
                         }));
                     }
-                    // Closing the reply socket reports the failure.
-                    Err(error) => eprintln!("livecode: cannot clone: {error}"),
+                    Err(error) => {
+                        eprintln!("livecode: cannot clone: {error}");
+                        // If this fails, closing the reply socket reports the failure.
+                        let _ = wire::send_failure(reply_socket.as_fd(), &error);
+                    }
                     Ok(Forked::Parent(cloned)) => {
                         // If this fails, the sender of the request is dead. Then the sandbox ends
                         // too.

@@ -109,13 +109,27 @@ pub(super) fn send_reply(reply_socket: BorrowedFd<'_>, cloned: &Cloned) -> io::R
     fd_passing::send(reply_socket, &pid, &[cloned.pidfd.as_fd()], SendFlags::empty())
 }
 
-/// Receives the pid and the pidfd of a clone. The other end is closed without a reply if the
-/// zygote could not clone itself, or has died.
+/// Sends the reason for which there is no clone: the error's number, negated, in place of a pid.
+pub(super) fn send_failure(reply_socket: BorrowedFd<'_>, error: &io::Error) -> io::Result<()> {
+    let errno = error.raw_os_error().unwrap_or(0);
+    fd_passing::send(reply_socket, &(-errno).to_le_bytes(), &[], SendFlags::empty())
+}
+
+/// Receives the pid and the pidfd of a clone, or why there is none. The other end is closed without
+/// a reply if the zygote has died.
 pub(super) fn receive_reply(socket: BorrowedFd<'_>) -> io::Result<Cloned> {
-    let mut pid = [0; 4];
-    let (_, mut descriptors) = fd_passing::receive(socket, &mut pid, RecvFlags::empty())?;
-    let pidfd = descriptors.pop().ok_or_else(|| io::Error::other("the zygote did not clone itself"))?;
-    Ok(Cloned { pid: i32::from_le_bytes(pid), pidfd })
+    let mut number = [0; 4];
+    let (_, mut descriptors) = fd_passing::receive(socket, &mut number, RecvFlags::empty())?;
+    match (i32::from_le_bytes(number), descriptors.pop()) {
+        (pid, Some(pidfd)) => Ok(Cloned { pid, pidfd }),
+        // The number is put into words, since an error `EAGAIN` of this socket would mean that the
+        // zygote hangs.
+        (failure, None) if failure < 0 => {
+            let error = io::Error::from_raw_os_error(-failure);
+            Err(io::Error::other(format!("the zygote did not clone itself: {error}")))
+        }
+        (_, None) => Err(io::Error::other("the zygote did not clone itself")),
+    }
 }
 
 fn encode_page_range(PageRange { range, are_written }: &PageRange) -> Vec<u8> {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::{
     config::settings::{Config, ServerFlags},
-    spec::{LimitFlags, LimitSettings},
+    spec::{LimitFlags, LimitSettings, floor},
 };
 
 /// Prefix of each setting's name in the environment.
@@ -112,36 +112,42 @@ impl Config {
     /// Checks the values that have a range, and the token. Every value of the others is valid.
     fn check(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
-        // Key, value and maximum; the minimum of each is 1.
+        // Key, value, minimum and maximum.
         let ranges = [
-            ("wall_ms", limits.wall_ms, limits.wall_max_ms),
-            ("v01_wall_ms", limits.v01_wall_ms, limits.wall_max_ms),
-            ("idle_ms", limits.idle_ms, u64::MAX),
-            ("cpu_ms", limits.cpu_ms, limits.cpu_max_ms),
-            ("memory_bytes", limits.memory_bytes, limits.memory_max_bytes),
-            ("processes", limits.processes, limits.processes_max),
-            ("output_bytes", limits.output_bytes, limits.output_max_bytes),
-            ("disk_bytes", limits.disk_bytes, limits.disk_max_bytes),
-            ("disk_files", limits.disk_files, 1 << 24),
-            ("cpu_millicores", limits.cpu_millicores, limits.cpu_max_millicores),
-            ("cpu_max_millicores", limits.cpu_max_millicores, 1 << 20),
-            ("processes_max", limits.processes_max, 1 << 22),
-            ("body_max_bytes", self.body_max_bytes, 1 << 32),
-            ("sessions_running_max", self.sessions_running_max, 50_000),
-            ("connections_max", self.connections_max, 1 << 20),
-            ("header_timeout_ms", self.header_timeout_ms, 3_600_000),
-            ("body_timeout_ms", self.body_timeout_ms, 3_600_000),
-            ("ping_interval_ms", self.ping_interval_ms, 3_600_000),
-            ("messages_per_s", self.messages_per_s, 1_000_000),
-            ("warm_sandboxes_max", self.warm_sandboxes_max, 1024),
-            ("sessions_max", self.sessions_max, u64::MAX),
-            ("sessions_per_owner_max", self.sessions_per_owner_max, u64::MAX),
+            ("wall_max_ms", limits.wall_max_ms, floor::WALL_MS, u64::MAX),
+            ("wall_ms", limits.wall_ms, floor::WALL_MS, limits.wall_max_ms),
+            ("v01_wall_ms", limits.v01_wall_ms, floor::WALL_MS, limits.wall_max_ms),
+            ("idle_ms", limits.idle_ms, floor::WALL_MS, u64::MAX),
+            ("cpu_max_ms", limits.cpu_max_ms, floor::CPU_MS, u64::MAX),
+            ("cpu_ms", limits.cpu_ms, floor::CPU_MS, limits.cpu_max_ms),
+            ("memory_max_bytes", limits.memory_max_bytes, floor::MEMORY_BYTES, u64::MAX),
+            ("memory_bytes", limits.memory_bytes, floor::MEMORY_BYTES, limits.memory_max_bytes),
+            ("processes_max", limits.processes_max, floor::PROCESSES, 1 << 22),
+            ("processes", limits.processes, floor::PROCESSES, limits.processes_max),
+            ("output_max_bytes", limits.output_max_bytes, floor::OUTPUT_BYTES, u64::MAX),
+            ("output_bytes", limits.output_bytes, floor::OUTPUT_BYTES, limits.output_max_bytes),
+            ("disk_max_bytes", limits.disk_max_bytes, floor::DISK_BYTES, u64::MAX),
+            ("disk_bytes", limits.disk_bytes, floor::DISK_BYTES, limits.disk_max_bytes),
+            ("disk_files", limits.disk_files, floor::DISK_FILES, 1 << 24),
+            ("cpu_max_millicores", limits.cpu_max_millicores, floor::MILLICORES, 1 << 20),
+            ("cpu_millicores", limits.cpu_millicores, floor::MILLICORES, limits.cpu_max_millicores),
+            ("body_max_bytes", self.body_max_bytes, 1, 1 << 32),
+            ("start_timeout_ms", self.start_timeout_ms, 1, 86_400_000),
+            ("sessions_running_max", self.sessions_running_max, 1, 50_000),
+            ("connections_max", self.connections_max, 1, 1 << 20),
+            ("header_timeout_ms", self.header_timeout_ms, 1, 3_600_000),
+            ("body_timeout_ms", self.body_timeout_ms, 1, 3_600_000),
+            ("ping_interval_ms", self.ping_interval_ms, 1, 3_600_000),
+            ("messages_per_s", self.messages_per_s, 1, 1_000_000),
+            ("warm_sandboxes_max", self.warm_sandboxes_max, 1, 1024),
+            ("sessions_max", self.sessions_max, 1, u64::MAX),
+            ("sessions_per_owner_max", self.sessions_per_owner_max, 1, u64::MAX),
         ];
-        for (key, value, max) in ranges {
-            if value == 0 || value > max {
+        for (key, value, min, max) in ranges {
+            if value < min || value > max {
                 return Err(ConfigError::InvalidValue {
                     key,
-                    detail: format!("{value} is not between 1 and {max}"),
+                    detail: format!("{value} is not between {min} and {max}"),
                 });
             }
         }

@@ -61,6 +61,10 @@ settings! {
             /// Number of sessions of the guests of one address that wait in the queue to run. They
             /// may never have more places than are left for others.
             sessions_queued_per_address_max: u64 = 1_000,
+            /// How long the start of a session is tried again while processes, memory, descriptors or
+            /// disk space are missing, in milliseconds. The session is queued meanwhile; after that it
+            /// ends with outcome `timeout`.
+            start_timeout_ms: u64 = 600_000,
             /// Number of sessions that the server may have at once, ended ones included.
             sessions_max: u64 = 200_000,
             /// Number of sessions that one owner may have at once, ended ones included.

@@ -10,7 +10,8 @@
 //!
 //! The task ends when the journal is closed: by the supervisor, or by the server (`lost`, or
 //! `cancelled` if a client wanted that) if the supervisor is provably dead. An operation that
-//! fails for lack of descriptors or memory proves nothing, and is retried.
+//! fails for lack of descriptors or memory proves nothing, and is retried. So is a start that
+//! fails before the program's first step; meanwhile the session is `queued`.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -20,27 +21,23 @@ use tracing::Instrument as _;
 
 use crate::metrics::{GaugeGuard, Metrics};
 use crate::runner::{
+    backoff::Backoff,
     process,
     run_queue::RunTurn,
     spawner::{Generation, SpawnerClient},
     spawner_set::SpawnerSet,
-    supervisor_client::{DeliveryQueue, SupervisorClient},
+    start_attempts::{StartAttempts, StartFailure},
+    supervisor_client::{ConnectionEnd, DeliveryQueue, SupervisorClient},
 };
 use crate::sessions::{
     blocking::{blocking, is_panic},
     ended::ended_progress,
-    exhausted::is_exhausted,
+    exhausted::{is_disk_full, is_exhausted},
+    progress::SessionProgress,
     session::Session,
     store::Store,
 };
 
-/// How many supervisors are requested for a session if each dies before it has created the
-/// journal.
-const MAX_START_TRIES: u32 = 3;
-/// The first and the longest pause between two tries, for example to connect to a supervisor that
-/// lives but does not listen.
-const INITIAL_BACKOFF: Duration = Duration::from_millis(20);
-const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// How long a supervisor may take to end its session after a cancellation. Then it is killed.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may take from the request for a supervisor until the journal exists. That
@@ -71,20 +68,6 @@ pub(crate) struct Driver {
     pub metrics: Arc<Metrics>,
 }
 
-/// Pauses between tries. Each is twice as long as the one before, up to [`MAX_BACKOFF`].
-struct Backoff(Duration);
-
-impl Backoff {
-    fn new() -> Self {
-        Self(INITIAL_BACKOFF)
-    }
-
-    async fn wait(&mut self) {
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(MAX_BACKOFF);
-    }
-}
-
 impl Driver {
     /// Runs a new session to its end. The permit is held until then.
     pub async fn run_new(self, mut queue: DeliveryQueue, mut turn: RunTurn) {
@@ -97,12 +80,7 @@ impl Driver {
         // A cancelled session leaves the queue at once.
         let mut turn = may_run.then_some(turn);
         let _running = may_run.then(|| GaugeGuard::new(&self.metrics.running));
-        let serving = async {
-            if may_run {
-                self.start_and_serve(&mut queue).await;
-            }
-            self.serve_until_closed(&mut queue).await
-        };
+        let serving = self.serve_until_closed(&mut queue);
         let run = self.run_to_end(serving).instrument(self.span());
         tokio::select! {
             () = run => {}
@@ -154,34 +132,42 @@ impl Driver {
     }
 
     /// Requests a supervisor and serves the connection to it, usually until the session's end. If
-    /// the supervisor dies before it has created the journal, usually together with its spawner,
-    /// another is requested.
-    async fn start_and_serve(&self, queue: &mut DeliveryQueue) {
-        let mut backoff = Backoff::new();
-        let mut tries = 0;
-        // Only the first try uses an interpreter zygote, since the zygote may be the cause of a
+    /// the program is not started, waits until the next attempt is due. Returns whether the session
+    /// was given up and its journal is closed.
+    async fn start_and_serve(&self, attempts: &mut StartAttempts, queue: &mut DeliveryQueue) -> bool {
+        // Only the first attempt uses an interpreter zygote, since the zygote may be the cause of a
         // failure.
-        let mut spawner = self.spawners.spawner_for(&self.session.runtime);
-        while tries < MAX_START_TRIES && !self.session.is_cancelled() && !self.store.has_journal(self.id()) {
-            match self.start_supervisor(spawner).await {
-                Ok((stream, generation)) => {
-                    tries += 1;
-                    tokio::select! {
-                        _ = self.serve_connection(stream, queue) => {}
-                        () = self.journal_timeout() => self.replace_spawner(spawner, generation).await,
-                    }
+        let spawner = match attempts.is_first() {
+            true => self.spawners.spawner_for(&self.session.runtime),
+            false => self.spawners.default_spawner(),
+        };
+        let failure = match self.start_supervisor(spawner).await {
+            Ok((stream, generation)) => tokio::select! {
+                end = self.serve_connection(stream, queue) => end.start_failure,
+                () = self.journal_timeout() => {
+                    kill_supervisor(&self.store, &self.session);
+                    self.replace_spawner(spawner, generation).await;
+                    None
                 }
-                Err(error) => {
-                    tries += u32::from(is_panic(&error));
-                    tracing::error!(id = %self.id(), %error, "no supervisor can be started; retrying");
-                    tokio::select! {
-                        () = backoff.wait() => {}
-                        () = self.session.cancelled() => {}
-                    }
-                }
-            }
-            spawner = self.spawners.default_spawner();
+            },
+            Err(error) => Some(StartFailure { is_transient: !is_panic(&error), error: error.to_string() }),
+        };
+        if self.store.has_journal(self.id()) || self.session.is_cancelled() {
+            return false;
         }
+        let failure = failure.unwrap_or_else(StartFailure::without_notice);
+        tracing::warn!(id = %self.id(), error = failure.error, "a session could not be started");
+        self.session.set_progress(|progress| *progress = SessionProgress::default());
+        if let Some(outcome) = attempts.record(&failure)
+            && self.close_unstarted(outcome, &failure).await
+        {
+            return true;
+        }
+        tokio::select! {
+            () = attempts.backoff.wait() => {}
+            () = self.session.cancelled() => {}
+        }
+        false
     }
 
     /// Completes after [`JOURNAL_START_TIMEOUT`] if there is no journal then, and otherwise never.
@@ -210,9 +196,10 @@ impl Driver {
         }
     }
 
-    /// Connects to the supervisor and serves the connection, again and again, until the journal is
-    /// closed. If the supervisor is dead, closes the journal.
+    /// Starts the session if it has no journal, and serves connections to its supervisor, again and
+    /// again, until the journal is closed. If the supervisor is dead, closes the journal.
     async fn serve_until_closed(&self, queue: &mut DeliveryQueue) -> ClosedBy {
+        let mut attempts = StartAttempts::new(self.spawners.start_timeout());
         let mut backoff = Backoff::new();
         loop {
             match self.store.closing_entry(self.id()) {
@@ -220,11 +207,17 @@ impl Driver {
                 Ok(None) => {}
                 Err(error) => tracing::warn!(id = %self.id(), %error, "a journal cannot be read now"),
             }
+            if !self.session.is_cancelled() && !self.store.has_journal(self.id()) {
+                if self.start_and_serve(&mut attempts, queue).await {
+                    return ClosedBy::Server;
+                }
+                continue;
+            }
             match self.store.connect(self.id()).await {
                 // After a connection with a valid notice the supervisor is ready, and the next
                 // connection needs no long pause.
                 Ok(stream) => {
-                    if self.serve_connection(stream, queue).await {
+                    if self.serve_connection(stream, queue).await.has_received_notice {
                         backoff = Backoff::new();
                     }
                 }
@@ -247,14 +240,30 @@ impl Driver {
         }
     }
 
-    /// Serves one connection to its end. Returns whether the supervisor has sent a valid notice.
-    async fn serve_connection(&self, stream: UnixStream, queue: &mut DeliveryQueue) -> bool {
+    /// Serves one connection to its end.
+    async fn serve_connection(&self, stream: UnixStream, queue: &mut DeliveryQueue) -> ConnectionEnd {
         let mut client = SupervisorClient::new(stream, queue);
         let run = client.run(&self.session, &self.store).instrument(tracing::debug_span!("connection"));
         if let Err(error) = run.await {
             tracing::debug!(id = %self.id(), %error, "the connection to the supervisor broke");
         }
-        client.has_received_notice()
+        client.end()
+    }
+
+    /// Ends a session whose program has not begun, and notes the reason for its readers. Returns
+    /// `false` if the caller is to try again to start it: there is a journal now, or no room for one.
+    async fn close_unstarted(&self, outcome: Outcome, failure: &StartFailure) -> bool {
+        let (store, id) = (self.store.clone(), self.id());
+        let note = format!("livecode: the program could not be started: {}\n", failure.error);
+        let closed = blocking(move || store.close_unstarted(id, outcome, &note)).await;
+        match closed.and_then(|closed| closed) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => {
+                tracing::error!(%id, %error, "a session that cannot be started cannot be ended either");
+                !is_exhausted(&error) && !is_disk_full(&error)
+            }
+        }
     }
 
     /// Closes the journal if the supervisor is dead. Returns `false` if the caller is to try
@@ -286,7 +295,7 @@ impl Driver {
             if has_ended(&self.store, self.id()) {
                 return ClosedBy::Supervisor;
             }
-            kill_supervisor(&self.store, self.id());
+            kill_supervisor(&self.store, &self.session);
             if self.close_journal(Outcome::Cancelled).await {
                 return ClosedBy::Server;
             }
@@ -355,9 +364,7 @@ async fn request_blocking<T: Send + 'static>(
 /// this server's memory. The journal is closed by the next server.
 pub(crate) fn give_up(store: &Store, session: &Session) {
     session.close_queue();
-    if session.progress().ended.is_none() {
-        kill_supervisor(store, session.id);
-    }
+    kill_supervisor(store, session);
     session.set_progress(|progress| progress.finalize(None, true));
 }
 
@@ -366,10 +373,15 @@ fn has_ended(store: &Store, id: SessionId) -> bool {
     matches!(store.closing_entry(id), Ok(Some(_)))
 }
 
-/// Kills a session's supervisor unless the session has ended: the process may be parked then, or
-/// serve another session.
-fn kill_supervisor(store: &Store, id: SessionId) {
-    if let Some(identity) = store.supervisor_identity(id).filter(|_| !has_ended(store, id))
+/// Kills a session's supervisor unless the session has ended. The process is never one that serves
+/// another session by now: it does so only after this server has released it, and the server does
+/// that only when it has published the session's end.
+fn kill_supervisor(store: &Store, session: &Session) {
+    let id = session.id;
+    if session.progress().ended.is_some() || has_ended(store, id) {
+        return;
+    }
+    if let Some(identity) = store.supervisor_identity(id)
         && let Err(error) = process::kill(&identity)
     {
         tracing::error!(%id, %error, "the supervisor cannot be killed");

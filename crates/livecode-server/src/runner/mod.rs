@@ -8,13 +8,17 @@
 //! | `driver` | the task that drives one session from its creation to its end |
 //! | `run_queue` | the queue in which new sessions wait for a permit to run |
 //! | `turns` | queues that are served in turn |
+//! | `start_attempts` | the attempts to start a session, and when to give up |
+//! | `backoff` | pauses between tries |
 //! | `supervisor_client` | one connection to a session's supervisor |
 //! | `process` | the supervisor as a process that can be killed |
 
+mod backoff;
 pub(crate) mod driver;
 mod process;
 pub(crate) mod run_queue;
 pub mod spawner;
 pub mod spawner_set;
+mod start_attempts;
 pub(crate) mod supervisor_client;
 mod turns;

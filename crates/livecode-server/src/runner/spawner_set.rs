@@ -7,6 +7,7 @@ use std::{
     error::Error as _,
     sync::{Arc, OnceLock},
     thread,
+    time::Duration,
 };
 
 use livecode_protocol::{
@@ -28,6 +29,8 @@ pub struct SpawnerSet {
     /// The spawners with an interpreter zygote, by runtime. Each is set once its interpreter has
     /// started.
     zygote_spawners: HashMap<String, Arc<OnceLock<Arc<SpawnerClient>>>>,
+    /// How long a session is tried to be started while a resource is missing.
+    start_timeout: Duration,
 }
 
 impl SpawnerSet {
@@ -86,12 +89,18 @@ impl SpawnerSet {
                 }
             });
         }
-        Ok(Self { default_spawner: Arc::new(default_spawner), zygote_spawners })
+        let start_timeout = Duration::from_millis(config.start_timeout_ms);
+        Ok(Self { default_spawner: Arc::new(default_spawner), zygote_spawners, start_timeout })
     }
 
     /// A set that consists of the default spawner alone.
     pub fn with_default_only(default_spawner: Arc<SpawnerClient>) -> Self {
-        Self { default_spawner, zygote_spawners: HashMap::new() }
+        Self { default_spawner, zygote_spawners: HashMap::new(), start_timeout: Duration::ZERO }
+    }
+
+    /// How long a session is tried to be started while a resource is missing.
+    pub fn start_timeout(&self) -> Duration {
+        self.start_timeout
     }
 
     /// The spawner that serves every runtime.

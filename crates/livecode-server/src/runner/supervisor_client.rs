@@ -7,7 +7,7 @@ use std::{
 
 use livecode_protocol::{
     DeliveryRefused, ErrorCode,
-    control::{self, SupervisorNotice, SupervisorRequest},
+    control::{self, StartKind, SupervisorNotice, SupervisorRequest},
     stream::QUEUE_FULL,
 };
 use tokio::{
@@ -19,6 +19,7 @@ use tokio::{
     sync::mpsc,
 };
 
+use crate::runner::start_attempts::StartFailure;
 use crate::sessions::{
     SessionProgress,
     ended::ended_progress,
@@ -61,8 +62,22 @@ pub(crate) struct SupervisorClient<'q> {
     /// Deliveries by tag. Tags increase, so this is also the order in which they were sent.
     unanswered: BTreeMap<u64, PendingDelivery>,
     next_tag: u64,
-    has_received_notice: bool,
+    end: ConnectionEnd,
+    /// Whether the first step has started. Before that, nothing is taken from the queue: if the
+    /// start fails, another supervisor has to deliver it.
+    has_started: bool,
+    /// How much was prepared before this session, until its start is counted.
+    uncounted_start: Option<StartKind>,
     queue: &'q mut DeliveryQueue,
+}
+
+/// What is known after the end of a connection.
+#[derive(Default)]
+pub(super) struct ConnectionEnd {
+    /// Whether the supervisor has sent at least one valid notice.
+    pub has_received_notice: bool,
+    /// Why the supervisor has not started the program, if it said so.
+    pub start_failure: Option<StartFailure>,
 }
 
 /// What happens next on the connection.
@@ -87,14 +102,16 @@ impl<'q> SupervisorClient<'q> {
             unsent: vec![],
             unanswered: BTreeMap::new(),
             next_tag: 0,
-            has_received_notice: false,
+            end: ConnectionEnd::default(),
+            has_started: false,
+            uncounted_start: None,
             queue,
         }
     }
 
-    /// Whether the supervisor has sent at least one valid notice.
-    pub fn has_received_notice(&self) -> bool {
-        self.has_received_notice
+    /// What is known after [`Self::run`].
+    pub(super) fn end(&mut self) -> ConnectionEnd {
+        std::mem::take(&mut self.end)
     }
 
     /// Exchanges messages with the supervisor until it closes the connection.
@@ -107,7 +124,7 @@ impl<'q> SupervisorClient<'q> {
         let mut cancel_sent = false;
         self.send(&SupervisorRequest::Hello { version: control::VERSION })?;
         loop {
-            let may_take = self.unsent.len() < MAX_UNSENT_BYTES;
+            let may_take = self.has_started && self.unsent.len() < MAX_UNSENT_BYTES;
             let room = (control::MAX_LINE_BYTES + 1).saturating_sub(line.len()) as u64;
             let mut reader = (&mut self.reader).take(room);
             let event = tokio::select! {
@@ -124,7 +141,7 @@ impl<'q> SupervisorClient<'q> {
                     let notice = serde_json::from_slice(&line)?;
                     line.clear();
                     self.handle_notice(notice, session, store)?;
-                    self.has_received_notice = true;
+                    self.end.has_received_notice = true;
                 }
                 Event::Written(length) => drop(self.unsent.drain(..length)),
                 Event::Delivery(delivery) => {
@@ -166,9 +183,9 @@ impl<'q> SupervisorClient<'q> {
                     return Err(io::ErrorKind::Unsupported.into());
                 }
                 // A recovered session has progress already. So each start is counted once, by the
-                // server that started the supervisor.
+                // server that started the supervisor, and only if the program has begun.
                 if session.progress() == SessionProgress::default() {
-                    session.metrics.count_start(start);
+                    self.uncounted_start = Some(start);
                 }
             }
             SupervisorNotice::Progress {
@@ -181,6 +198,7 @@ impl<'q> SupervisorClient<'q> {
                 ended: false,
             } => {
                 count_stored(session, store, stored_bytes);
+                self.note_start(started_us, session);
                 let (ended, is_torn_down) = (None, false);
                 session.set_progress(|progress| {
                     *progress = SessionProgress {
@@ -196,6 +214,7 @@ impl<'q> SupervisorClient<'q> {
             }
             SupervisorNotice::Progress { started_us, stored_bytes, ended: true, .. } => {
                 count_stored(session, store, stored_bytes);
+                self.note_start(started_us, session);
                 // If the journal cannot be read now, the driver reads it after the connection's
                 // end.
                 if let Ok(ended) = ended_progress(store, session.id) {
@@ -204,7 +223,13 @@ impl<'q> SupervisorClient<'q> {
                     session.set_progress(|progress| {
                         *progress = SessionProgress { started_us, is_torn_down: false, ..ended };
                     });
+                    // From now on the supervisor is never killed for this session, and may serve
+                    // another.
+                    self.send(&SupervisorRequest::Release)?;
                 }
+            }
+            SupervisorNotice::StartFailed { error, is_transient } => {
+                self.end.start_failure = Some(StartFailure { error, is_transient });
             }
             SupervisorNotice::Delivered { tag } => self.answer(tag, Ok(())),
             SupervisorNotice::Refused { tag, error, code } => {
@@ -216,6 +241,16 @@ impl<'q> SupervisorClient<'q> {
             }
         }
         Ok(())
+    }
+
+    /// Notes that the first step has started, if it has.
+    fn note_start(&mut self, started_us: Option<u64>, session: &Session) {
+        if started_us.is_some() {
+            self.has_started = true;
+            if let Some(start) = self.uncounted_start.take() {
+                session.metrics.count_start(start);
+            }
+        }
     }
 
     fn answer(&mut self, tag: u64, result: Result<(), DeliveryRefused>) {

@@ -1,6 +1,26 @@
 //! Work that may block on a disk or on another process.
 
-use std::io;
+use std::{io, time::Duration};
+
+use tokio::task::JoinHandle;
+
+/// How often a thread for blocking work is used. The runtime ends threads that were not used for ten
+/// seconds.
+const KEEP_THREAD_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Keeps one thread for blocking work alive. While there is one, work is queued if the machine has
+/// no room for another thread; with none, the runtime would panic. Returns once there is a thread,
+/// with the task that keeps it.
+pub(crate) async fn keep_thread() -> JoinHandle<()> {
+    let _ = blocking(|| {}).await;
+    tokio::spawn(async {
+        let mut interval = tokio::time::interval(KEEP_THREAD_INTERVAL);
+        loop {
+            interval.tick().await;
+            let _ = blocking(|| {}).await;
+        }
+    })
+}
 
 /// Runs `work` on a thread for blocking work, away from the threads that serve.
 ///

@@ -19,7 +19,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use livecode_journal::{CloseResult, ReadError, RecoverError, close_abandoned};
+use livecode_journal::{
+    CloseResult, Kind, ReadError, RecoverError, WriteError, Writer, close_abandoned, close_existing,
+    release_reserve,
+};
 use livecode_protocol::{
     SessionId,
     control::{ClosingEntry, SupervisorIdentity},
@@ -290,17 +293,33 @@ impl Store {
     }
 
     /// Closes a session's journal with `outcome` if the supervisor is dead, and creates the
-    /// journal if it is missing. `false` if the supervisor lives.
+    /// journal if it is missing. `false` if the supervisor lives, or if the journal is missing and
+    /// the outcome is `lost`: without a journal, nothing of the program has run, and nothing is lost.
     ///
     /// # Errors
     /// If the journal cannot be opened, read or written.
     pub(crate) fn close_journal(&self, id: SessionId, outcome: Outcome) -> Result<bool, RecoverError> {
-        let ended_us = now_us();
-        let exitstatus = outcome.exitstatus().unwrap_or(255);
-        let closing_entry =
-            ClosingEntry { exitstatus, outcome, started_us: 0, ended_us, usage: None, compiled: None };
-        let json = serde_json::to_vec(&closing_entry).unwrap_or_default();
-        Ok(close_abandoned(&self.journal(id), ended_us, &json)? != CloseResult::WriterAlive)
+        let (ended_us, json) = closing_json(outcome);
+        let path = self.journal(id);
+        let closed = match outcome {
+            Outcome::Lost => close_existing(&path, ended_us, &json)?,
+            _ => close_abandoned(&path, ended_us, &json)?,
+        };
+        Ok(!matches!(closed, CloseResult::WriterAlive | CloseResult::Missing))
+    }
+
+    /// Creates the closed journal of a session whose program was not started, with a note of the
+    /// reason on standard error.
+    ///
+    /// # Errors
+    /// If the journal exists (`AlreadyExists`), or cannot be written.
+    pub(crate) fn close_unstarted(&self, id: SessionId, outcome: Outcome, note: &str) -> io::Result<()> {
+        let (path, (ended_us, json)) = (self.journal(id), closing_json(outcome));
+        let mut writer = Writer::create(&path).map_err(WriteError::into_io)?;
+        writer.push(Kind::Stderr, ended_us, note.as_bytes());
+        writer.finish(ended_us, &json).map_err(WriteError::into_io)?;
+        let _ = File::options().write(true).open(path).and_then(|file| release_reserve(&file));
+        Ok(())
     }
 
     /// Removes all entries of an ended session's journal except the closing entry.
@@ -348,6 +367,14 @@ impl Store {
     fn trash(&self) -> PathBuf {
         self.data_dir.join(TRASH_FOLDER)
     }
+}
+
+/// The closing entry, as of now, of a session that the server ends, with the time in it.
+fn closing_json(outcome: Outcome) -> (u64, Vec<u8>) {
+    let (ended_us, exitstatus) = (now_us(), outcome.exitstatus().unwrap_or(255));
+    let closing_entry =
+        ClosingEntry { exitstatus, outcome, started_us: 0, ended_us, usage: None, compiled: None };
+    (ended_us, serde_json::to_vec(&closing_entry).unwrap_or_default())
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

@@ -29,6 +29,7 @@ use crate::{
     auth::Owner,
     catalogue::{OPERATOR_RUNTIMES, Runtime},
     hex::hex,
+    spec::environment,
 };
 
 /// The version of the key's format. It has to change when the meaning of a cache entry does.
@@ -64,6 +65,8 @@ pub struct CacheKeyInputs {
     runtime: String,
     artefacts: Vec<PathBuf>,
     requires: Vec<String>,
+    /// The runtime's own `PATH`, in which its compilers are found.
+    search_path: String,
 }
 
 impl CacheKeyInputs {
@@ -75,6 +78,7 @@ impl CacheKeyInputs {
             runtime: runtime.name.clone(),
             artefacts: manifest.artefacts.clone(),
             requires: manifest.requires.clone(),
+            search_path: environment::search_path(runtime),
         };
         (!manifest.artefacts.is_empty()).then(inputs)
     }
@@ -84,9 +88,15 @@ impl CacheKeyInputs {
         &self.artefacts
     }
 
-    /// The key for a run spec, in hexadecimal; `None` if too many files would have to be
-    /// inspected.
+    /// The key for a run spec, in hexadecimal; `None` if nothing can be cached, since too many files
+    /// would have to be inspected, or since the request has brought a `PATH` of its own. A path of a
+    /// request is never looked up on the machine: from the answer a stranger could learn which files
+    /// exist there.
     pub(crate) fn key(&self, owner: &Owner, run_spec: &RunSpec) -> Option<String> {
+        let search_path = run_spec.env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value);
+        if search_path != self.search_path {
+            return None;
+        }
         let mut hasher = KeyHasher(Sha256::new());
         hasher.add(VERSION);
         hasher.add(match owner {
@@ -131,12 +141,11 @@ impl CacheKeyInputs {
                 add_tree(&source.join(&self.runtime), max_paths, &mut paths)?;
             }
         }
-        let search_path = run_spec.env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value);
         let absolute_words =
             run_spec.compile.iter().flat_map(|step| &step.argv).filter(|word| word.starts_with('/'));
         let commands = run_spec.compile.iter().filter_map(|step| step.argv.first());
         for command in commands.chain(&self.requires).chain(absolute_words) {
-            for folder in search_path.split(':') {
+            for folder in self.search_path.split(':') {
                 paths.extend(host_path(&run_spec.mounts, &Path::new(folder).join(command)));
                 if command.starts_with('/') {
                     break; // `join` with an absolute path gives that path, whatever the folder is

@@ -75,6 +75,12 @@ fn unescape(field: &str, value: &str) -> Result<String, BadField> {
     })
 }
 
+/// The `PATH` of a runtime's programs, if the request sets none.
+pub(super) fn search_path(runtime: &Runtime) -> String {
+    let variables = build(runtime, BTreeMap::new());
+    variables.into_iter().find(|(name, _)| name == "PATH").map_or_else(String::new, |(_, value)| value)
+}
+
 /// Builds the whole environment of a program from LiveCode's variables, the runtime's and the
 /// request's; a later one replaces an earlier one of the same name. Only the search paths of the
 /// runtime, such as `PATH`, are joined instead: the folders of the request come first.

@@ -1,5 +1,7 @@
 //! The limits of a session, from the server's defaults and maxima, the runtime and the request.
 
+use std::ops::RangeInclusive;
+
 use livecode_protocol::{
     run_spec::{SessionLimits, StepLimits},
     session::CreateSession,
@@ -61,9 +63,30 @@ settings! {
 /// The default share of the processors: one processor.
 const DEFAULT_MILLICORES: u64 = 1000;
 
-/// The smallest share of the processors, in thousandths of a processor: the kernel refuses a quota
-/// below one millisecond (`cpu.cfs_quota_us`), and a period has 100 ms.
-const MIN_MILLICORES: u64 = 10;
+/// The smallest value of each limit that a request or a setting may ask for. With all of them a
+/// program that prints a line still runs in C and in Bash, once it is compiled. A larger program
+/// ends with the outcome of the limit that it reaches; below these values the sandbox itself could
+/// not be set up.
+pub(crate) mod floor {
+    /// Wall clock time and idle timeout, in milliseconds: a start takes a few of them.
+    pub(crate) const WALL_MS: u64 = 10;
+    /// CPU time, in milliseconds: Bash needs about 3 to print a line.
+    pub(crate) const CPU_MS: u64 = 10;
+    /// The share of the processors, in thousandths of a processor: the kernel refuses a quota below
+    /// one millisecond (`cpu.cfs_quota_us`), and a period has 100 ms.
+    pub(crate) const MILLICORES: u64 = 10;
+    /// Memory, in bytes: a sandbox with Bash in it holds about 0.9 MiB.
+    pub(crate) const MEMORY_BYTES: u64 = 2 * super::MIB;
+    /// Processes and threads: the program itself.
+    pub(crate) const PROCESSES: u64 = 1;
+    /// Output, in bytes: an entry of the journal counts at least 32.
+    pub(crate) const OUTPUT_BYTES: u64 = 32;
+    /// Size of the working directory, in bytes, which is also the largest size of a file: a small
+    /// program that a linker has written has 16 KiB.
+    pub(crate) const DISK_BYTES: u64 = 16 * 1024;
+    /// Number of files and folders: a compiler makes a few temporary ones.
+    pub(crate) const DISK_FILES: u64 = 16;
+}
 
 /// All processors of this machine, in thousandths of a processor. At least the default share.
 fn all_millicores() -> u64 {
@@ -101,63 +124,69 @@ pub(super) fn resolve(
         "limits.processes",
         requested.processes,
         raise_default(settings.processes, raised.processes, settings.processes_max),
-        settings.processes_max,
+        floor::PROCESSES..=settings.processes_max,
     )?;
     let run = StepLimits {
         cpu_ms: requested_or_default(
             "limits.cpu_ms",
             requested.cpu_ms,
             raise_default(settings.cpu_ms, raised.cpu_ms, settings.cpu_max_ms),
-            settings.cpu_max_ms,
+            floor::CPU_MS..=settings.cpu_max_ms,
         )?,
         memory_bytes: requested_or_default(
             "limits.memory_bytes",
             requested.memory_bytes,
             raise_default(settings.memory_bytes, raised.memory_bytes, settings.memory_max_bytes),
-            settings.memory_max_bytes,
+            floor::MEMORY_BYTES..=settings.memory_max_bytes,
         )?,
         processes: saturating_u32(processes),
     };
-    let cpu_millicores = match requested.cpu_millicores {
-        Some(share) if share < MIN_MILLICORES => {
-            return Err(BadField::new("limits.cpu_millicores", format!("must be at least {MIN_MILLICORES}")));
-        }
-        share => requested_or_default(
-            "limits.cpu_millicores",
-            share,
-            settings.cpu_millicores,
-            settings.cpu_max_millicores,
-        )?,
-    };
+    let cpu_millicores = requested_or_default(
+        "limits.cpu_millicores",
+        requested.cpu_millicores,
+        settings.cpu_millicores,
+        floor::MILLICORES..=settings.cpu_max_millicores,
+    )?;
     let session = SessionLimits {
-        wall_ms: requested_or_default("timeout", request.timeout, default_wall_ms, settings.wall_max_ms)?,
+        wall_ms: requested_or_default(
+            "timeout",
+            request.timeout,
+            default_wall_ms,
+            floor::WALL_MS..=settings.wall_max_ms,
+        )?,
         output_bytes: requested_or_default(
             "limits.output_bytes",
             requested.output_bytes,
             raise_default(settings.output_bytes, raised.output_bytes, settings.output_max_bytes),
-            settings.output_max_bytes,
+            floor::OUTPUT_BYTES..=settings.output_max_bytes,
         )?,
         disk_bytes: requested_or_default(
             "limits.disk_bytes",
             requested.disk_bytes,
             raise_default(settings.disk_bytes, raised.disk_bytes, settings.disk_max_bytes),
-            settings.disk_max_bytes,
+            floor::DISK_BYTES..=settings.disk_max_bytes,
         )?,
         disk_files: settings.disk_files,
         cpu_millicores: saturating_u32(cpu_millicores),
         idle_ms: Some(settings.idle_ms),
+        disk_reserve_bytes: None,
     };
     Ok(ResolvedLimits { session, compile: compile_limits(runtime, settings), run })
 }
 
-/// The limits of each compile step of a runtime.
+/// The limits of each compile step of a runtime. The floors and the maxima apply to them too.
 fn compile_limits(runtime: &Runtime, settings: &LimitSettings) -> StepLimits {
     let own = runtime.manifest.compile_limits;
     let default = DEFAULT_COMPILE_LIMITS;
+    let processes = u64::from(own.processes.unwrap_or(default.processes));
     StepLimits {
-        cpu_ms: own.cpu_ms.unwrap_or(default.cpu_ms).min(settings.cpu_max_ms),
-        memory_bytes: own.memory_bytes.unwrap_or(default.memory_bytes).min(settings.memory_max_bytes),
-        processes: own.processes.unwrap_or(default.processes).min(saturating_u32(settings.processes_max)),
+        cpu_ms: own.cpu_ms.unwrap_or(default.cpu_ms).max(floor::CPU_MS).min(settings.cpu_max_ms),
+        memory_bytes: own
+            .memory_bytes
+            .unwrap_or(default.memory_bytes)
+            .max(floor::MEMORY_BYTES)
+            .min(settings.memory_max_bytes),
+        processes: saturating_u32(processes.max(floor::PROCESSES).min(settings.processes_max)),
     }
 }
 
@@ -166,17 +195,21 @@ fn raise_default(default: u64, raised: Option<u64>, max: u64) -> u64 {
     default.max(raised.unwrap_or(0)).min(max)
 }
 
-/// The value that a request asks for, or else the default. A value of 0 or above `max` is refused.
+/// The value that a request asks for, or else the default. A value outside `allowed` is refused.
 fn requested_or_default(
     field: &str,
     requested: Option<u64>,
     default: u64,
-    max: u64,
+    allowed: RangeInclusive<u64>,
 ) -> Result<u64, BadField> {
+    let (min, max) = (allowed.start(), allowed.end());
     match requested {
         None => Ok(default),
-        Some(0) => Err(BadField::new(field, format!("must be at least 1, and at most {max}"))),
-        Some(value) if value > max => {
+        Some(value) if value < *min => Err(BadField::new(
+            field,
+            format!("{value} is too small: it must be at least {min}, and at most {max}"),
+        )),
+        Some(value) if value > *max => {
             Err(BadField::new(field, format!("{value} is above the maximum of {max}")))
         }
         Some(value) => Ok(value),

@@ -27,6 +27,7 @@ use livecode_protocol::{
 
 pub use bad_field::BadField;
 pub use endpoint::Endpoint;
+pub(crate) use limits::floor;
 pub use limits::{LimitFlags, LimitSettings};
 
 use crate::{

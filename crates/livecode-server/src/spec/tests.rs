@@ -118,7 +118,8 @@ fn an_error_names_the_wrong_field() {
         (json!({"runtime": "python", "code": "", "timeout": 0}), "timeout"),
         (json!({"runtime": "python", "code": "", "timeout": 3_600_001}), "timeout"),
         (json!({"runtime": "python", "code": "", "limits": {"cpu_ms": u64::MAX}}), "limits.cpu_ms"),
-        (json!({"runtime": "python", "code": "xxx", "limits": {"disk_bytes": 2}}), "code"),
+        (json!({"runtime": "python", "code": "xxx", "limits": {"disk_bytes": 2}}), "limits.disk_bytes"),
+        (json!({"runtime": "python", "code": "x".repeat(17_000), "limits": {"disk_bytes": 16_384}}), "code"),
         (json!({"runtime": "python", "code": "", "command": ["a\u{0}b"]}), "command"),
         (json!({"runtime": "python", "files": deep}), "files"),
     ];

@@ -85,8 +85,12 @@ impl SessionCompileCache {
         }
     }
 
-    /// Takes what the compile steps printed when the cached result was made, for the journal.
+    /// Takes what the compile steps printed when the cached result was made, for the journal. What
+    /// they print now is not taken.
     pub fn take_cached_output(&mut self) -> Vec<PendingEntry> {
+        if self.result.compiled != Some(Compiled::Cached) {
+            return vec![];
+        }
         let data = std::mem::take(&mut self.compiler_output);
         if data.is_empty() { vec![] } else { vec![PendingEntry { kind: Kind::Stderr, data: data.into() }] }
     }

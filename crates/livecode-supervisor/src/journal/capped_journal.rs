@@ -1,19 +1,27 @@
 //! Writes entries to the journal within the output limit of the session.
 
-use std::io;
-
 use bytes::Bytes;
 use livecode_journal::{Kind, WriteError, Writer};
-use livecode_protocol::control::{ClosingEntry, SupervisorNotice};
+use livecode_protocol::{
+    control::{ClosingEntry, SupervisorNotice},
+    run_spec::SessionLimits,
+};
 
 use livecode_protocol::now_us;
 
-use crate::{compile_cache::CompileResult, journal::sync::Syncer};
+use crate::{
+    compile_cache::CompileResult,
+    journal::{disk_share::DiskShare, sync::Syncer},
+};
 
 /// The least number of bytes that an entry counts against the limit: as many as its header takes
 /// in the journal. Otherwise the journal of a program that writes byte by byte would grow to many
 /// times the limit.
 const MIN_CHARGE_BYTES: usize = livecode_journal::RECORD_HEADER_BYTES;
+
+/// The reason that a reader finds at the end of an output that took too much of the disk.
+const DISK_SHARE_NOTE: &str =
+    "the program was stopped: its output takes more than its share of the disk, which is nearly full";
 
 /// The journal's writer within the output limit of the session.
 pub(crate) struct CappedJournal {
@@ -22,15 +30,32 @@ pub(crate) struct CappedJournal {
     pub syncer: Syncer,
     used_bytes: u64,
     max_bytes: u64,
+    disk_share: DiskShare,
     /// Whether there are entries that are not flushed yet.
     has_pending: bool,
 }
 
 impl CappedJournal {
-    /// Limits the payloads in `journal` to `max_bytes` in total.
-    pub fn new(journal: Writer, max_bytes: u64) -> io::Result<Self> {
-        let syncer = Syncer::new(journal.file())?;
-        Ok(Self { journal, syncer, used_bytes: 0, max_bytes, has_pending: false })
+    /// Limits the payloads in `journal` to `output_bytes` of these limits in total, and the file to
+    /// its share of the disk.
+    pub fn new(journal: Writer, syncer: Syncer, limits: &SessionLimits) -> Self {
+        let (max_bytes, disk_share) = (limits.output_bytes, DiskShare::new(limits.disk_reserve_bytes));
+        Self { journal, syncer, used_bytes: 0, max_bytes, disk_share, has_pending: false }
+    }
+
+    /// Whether nothing was written to the journal.
+    pub fn is_empty(&self) -> bool {
+        self.journal.last_seq() == 0
+    }
+
+    /// Whether the journal has grown beyond its share of the disk. The first call that says so
+    /// notes the reason for the reader.
+    pub fn exceeds_disk_share(&mut self) -> bool {
+        let is_exceeded = self.disk_share.is_exceeded(self.journal.file(), self.journal.written_bytes());
+        if is_exceeded {
+            self.write_note(DISK_SHARE_NOTE);
+        }
+        is_exceeded
     }
 
     /// Appends an entry. Returns `false` if the entry exceeds the limit. In that case, output is

@@ -151,11 +151,41 @@ pub(crate) fn await_greetings(
     }
 }
 
+/// Waits until a server has released this process: it knows that the session has ended. Returns
+/// `false` if none does so within [`FINAL_NOTICE_TIMEOUT`]. Then a server may be about to kill this
+/// process, which must not serve another session.
+pub(crate) fn await_release(connections: &mut Vec<Connection>) -> bool {
+    let deadline = Instant::now() + FINAL_NOTICE_TIMEOUT;
+    while !connections.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut fds: Vec<_> = connections
+            .iter()
+            .map(|connection| PollFd::from_borrowed_fd(connection.stream(), PollFlags::IN))
+            .collect();
+        let polled = poll(&mut fds, Some(&timespec(left)));
+        if polled == Ok(0) || left.is_zero() {
+            return false;
+        }
+        let is_ready: Vec<_> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        for index in (0..is_ready.len()).rev().filter(|index| is_ready[*index]) {
+            match connections[index].read() {
+                Some(requests) => {
+                    if requests.iter().any(|request| matches!(request, SupervisorRequest::Release)) {
+                        return true;
+                    }
+                }
+                None => drop(connections.remove(index)),
+            }
+        }
+    }
+    false
+}
+
 /// Sends the last notice to every server, and gives them [`FINAL_NOTICE_TIMEOUT`] to read it. The
 /// connections stay open; their end is to tell the servers that nothing of the sandbox is left.
-pub(crate) fn send_final_progress(connections: &mut Vec<Connection>, progress: &SupervisorNotice) {
+pub(crate) fn send_final_notice(connections: &mut Vec<Connection>, notice: &SupervisorNotice) {
     let deadline = Instant::now() + FINAL_NOTICE_TIMEOUT;
-    connections.iter_mut().for_each(|connection| connection.send(progress));
+    connections.iter_mut().for_each(|connection| connection.send(notice));
     loop {
         connections.retain_mut(Connection::flush);
         let unsent = connections.iter().filter(|connection| connection.has_unsent());

@@ -7,14 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use livecode_journal::Writer;
+use livecode_journal::{WriteError, Writer};
 use livecode_protocol::{
-    control::SupervisorIdentity,
-    run_spec::RunSpec,
+    control::{SupervisorIdentity, SupervisorNotice},
+    run_spec::{RunSpec, SessionLimits},
     session_folder::{CONTENTS_FILE, IDENTITY_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SOCKET_FILE},
 };
-use livecode_sandbox::SetupError;
+use livecode_sandbox::{SetupError, is_transient};
 use rustix::fs::{FlockOperation, flock};
+
+use crate::journal::{capped_journal::CappedJournal, sync::Syncer};
 
 /// Why a supervisor cannot start its session.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +36,40 @@ pub(crate) enum StartError {
     #[error(transparent)]
     MakeSandbox(SetupError),
     #[error("cannot create the journal")]
-    CreateJournal(#[source] livecode_journal::WriteError),
-    #[error("cannot finish the journal")]
-    FinishJournal(#[source] livecode_journal::WriteError),
+    CreateJournal(#[source] WriteError),
+    #[error("the sandbox has ended before the program began")]
+    InitDied,
     #[error("cannot duplicate a descriptor")]
     DuplicateDescriptor(#[source] io::Error),
+}
+
+impl StartError {
+    /// The notice that tells a server why the session was not started.
+    pub fn notice(&self) -> SupervisorNotice {
+        let (mut text, mut cause) = (self.to_string(), std::error::Error::source(self));
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        eprintln!("livecode supervisor: {text}");
+        SupervisorNotice::StartFailed { error: text, is_transient: self.is_transient() }
+    }
+
+    /// Whether the start failed for want of a resource, and may succeed later. Another supervisor
+    /// that holds the folder is about to end.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::MakeSandbox(error) => error.is_transient(),
+            Self::LockFolder(_) | Self::InitDied => true,
+            Self::CreateJournal(WriteError::Create(_, error) | WriteError::Lock(_, error))
+            | Self::OpenFolder(_, error)
+            | Self::WriteIdentity(error)
+            | Self::ReadRunSpec(error)
+            | Self::OpenContents(error)
+            | Self::DuplicateDescriptor(error) => is_transient(error),
+            Self::CreateJournal(_) | Self::ParseRunSpec(_) => false,
+        }
+    }
 }
 
 pub(crate) struct SessionFolder {
@@ -88,9 +119,26 @@ impl SessionFolder {
     }
 
     /// Creates the journal and takes its lock. The lock shows that the session has a supervisor,
-    /// so [`Self::write_identity`] must come first.
-    pub fn create_journal(&self) -> Result<Writer, StartError> {
-        Writer::create(&self.path.join(JOURNAL_FILE)).map_err(StartError::CreateJournal)
+    /// so [`Self::write_identity`] must come first. If the program does not start after all,
+    /// [`Self::discard_journal`] must be called.
+    pub fn create_journal(&self, limits: &SessionLimits) -> Result<CappedJournal, StartError> {
+        let path = self.path.join(JOURNAL_FILE);
+        let writer = Writer::create(&path).map_err(StartError::CreateJournal)?;
+        match Syncer::new(writer.file()) {
+            Ok(syncer) => Ok(CappedJournal::new(writer, syncer, limits)),
+            Err(error) => {
+                let _ = fs::remove_file(path); // `writer` still holds the lock
+                Err(StartError::DuplicateDescriptor(error))
+            }
+        }
+    }
+
+    /// Removes the journal of a session whose program has not begun, so that another supervisor can
+    /// start it. The caller still holds `journal`, whose lock shows until now that the session has a
+    /// living supervisor: no server ever finds an empty journal that nobody holds.
+    pub fn discard_journal(&self, journal: CappedJournal) {
+        debug_assert!(journal.is_empty());
+        let _ = fs::remove_file(self.path.join(JOURNAL_FILE));
     }
 
     /// Listens on the session's socket. The path that is bound leads through /proc/self/fd, since

@@ -1,23 +1,21 @@
 //! The start of a session: its folder, its journal, and a sandbox for its run spec.
 
-use std::{os::fd::AsFd as _, os::unix::net::UnixStream, path::PathBuf, time::Instant};
+use std::{fs::File, os::unix::net::UnixStream, path::PathBuf, time::Instant};
 
 use livecode_protocol::{
     control::{StartKind, SupervisorIdentity},
     run_spec::{RunSpec, SandboxLayout},
     warm::InterpreterZygote,
 };
-use livecode_sandbox::{Host, ProgramChannels, Sandbox, SetupError, ZygoteClient};
+use livecode_sandbox::{Host, ProgramChannels, Sandbox, ZygoteClient};
 
 use crate::{
-    compile_cache::{CompileResult, SessionCompileCache},
+    compile_cache::SessionCompileCache,
     identity::ProcessIdentity,
-    journal::capped_journal::CappedJournal,
     session::{
         connection::Connection,
         folder::{SessionFolder, StartError},
-        supervisor::{StartedSession, Supervisor},
-        termination::Termination,
+        supervisor::{StartedSession, Supervisor, end::SupervisedEnd},
         unfit_sandbox::UnfitSandbox,
     },
 };
@@ -38,7 +36,6 @@ type SessionSandbox = (Sandbox, ProgramChannels, StartKind);
 ///
 /// The program runs in the warm sandbox if that fits the run spec. Otherwise a sandbox is made,
 /// whose first process is cloned from `zygote`, or from this process if there is no zygote.
-/// Returns the status for the process to exit with.
 pub(crate) fn supervise(
     host: &Host,
     own: &SupervisorIdentity,
@@ -46,40 +43,45 @@ pub(crate) fn supervise(
     path: PathBuf,
     server: UnixStream,
     warm: Option<WarmSandbox>,
-) -> i32 {
+) -> SupervisedEnd {
     let requested_at = Instant::now();
-    match start(host, own, zygote, path, server, warm, requested_at) {
-        Ok(None) => 0,
-        Ok(Some(mut supervisor)) => {
+    match start(host, own, zygote, path, warm, requested_at) {
+        Ok(mut supervisor) => {
+            supervisor.connect(server);
             supervisor.run();
             supervisor.finish()
         }
         Err(error) => {
-            let cause =
-                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            eprintln!("livecode supervisor: {error}{cause}");
-            1
+            report_failure(server, &error);
+            SupervisedEnd::Exit(1)
         }
     }
+}
+
+/// Tells the server why the program was not started. Nothing of the session's sandbox, its journal
+/// or its lock is left by now.
+fn report_failure(server: UnixStream, error: &StartError) {
+    let Ok(mut connection) = Connection::accept(server) else { return };
+    connection.send(&error.notice());
+    connection.flush(); // a new socket has room for it
 }
 
 /// Starts the program.
 ///
 /// The supervisor's identity is written before the journal is created. So a server that finds the
-/// journal knows its writer, and can kill it wherever it hangs.
+/// journal knows its writer, and can kill it wherever it hangs. All that may fail for want of a
+/// resource comes before the journal, as far as possible.
 ///
 /// # Errors
-/// What failed before the supervisor could run. A failure to make the sandbox is written to the
-/// journal instead; then nothing is left to supervise, and `None` is returned.
+/// What failed. Then the session has no journal, unless it had one before.
 fn start<'h>(
     host: &'h Host,
     own: &SupervisorIdentity,
     zygote: Option<&ZygoteClient>,
     path: PathBuf,
-    server: UnixStream,
     warm: Option<WarmSandbox>,
     requested_at: Instant,
-) -> Result<Option<Supervisor<'h>>, StartError> {
+) -> Result<Supervisor<'h>, StartError> {
     let folder = SessionFolder::open(path)?;
     folder.lock()?;
     folder.write_identity(own)?;
@@ -88,62 +90,40 @@ fn start<'h>(
     let layout = run_spec.layout();
     let (warm, unfit) = usable_sandbox(warm, &run_spec, &layout);
     let unfit_sandbox = UnfitSandbox::new(unfit, requested_at);
-    let own = ProcessIdentity::from(own);
-    let cgroup_name = if unfit_sandbox.exists() { own.second_cgroup_name() } else { own.cgroup_name() };
-    let made_sandbox = match (warm, zygote) {
-        (Some(warm), _) => Some(warm),
-        // This comes before the journal, so that the server can ask another supervisor if the
-        // zygote fails.
-        (None, Some(zygote)) => {
-            let made = Sandbox::create(host, &cgroup_name, &layout, Some(zygote), None);
+    let (sandbox, pipes, start_kind) = match warm {
+        Some(warm) => warm,
+        None => {
+            let own = ProcessIdentity::from(own);
+            let cgroup_name =
+                if unfit_sandbox.exists() { own.second_cgroup_name() } else { own.cgroup_name() };
+            let made = Sandbox::create(host, &cgroup_name, &layout, zygote, None);
             let (sandbox, pipes) = made.map_err(StartError::MakeSandbox)?;
-            Some((sandbox, pipes, StartKind::Cold))
+            (sandbox, pipes, StartKind::Cold)
         }
-        (None, None) => None,
     };
-    let writer = folder.create_journal()?;
     let (compile_cache, cached_result) = SessionCompileCache::find(&mut run_spec);
-    let mut journal =
-        CappedJournal::new(writer, run_spec.limits.output_bytes).map_err(StartError::DuplicateDescriptor)?;
-    let start_program = || {
-        let (mut sandbox, pipes, start_kind) = match made_sandbox {
-            Some(made) => made,
-            None => {
-                let (sandbox, pipes) = Sandbox::create(host, &cgroup_name, &layout, None, None)?;
-                (sandbox, pipes, StartKind::Cold)
-            }
-        };
-        sandbox.start(&run_spec, run_spec_file.as_fd(), contents_file.as_ref(), cached_result.as_ref())?;
-        Ok((sandbox, pipes, start_kind))
+    let stdin_file = contents_file.as_ref().map(File::try_clone).transpose();
+    let stdin_file = stdin_file.map_err(StartError::DuplicateDescriptor)?;
+    let journal = folder.create_journal(&run_spec.limits)?;
+    run_spec.files = vec![]; // init reads them from the file
+    let started = StartedSession {
+        folder,
+        run_spec,
+        contents_file: stdin_file,
+        compile_cache,
+        journal,
+        sandbox,
+        pipes,
+        unfit_sandbox,
+        start_kind,
+        requested_at,
     };
-    match start_program() {
-        Ok((sandbox, pipes, start_kind)) => {
-            let connections = Connection::accept(server).into_iter().collect();
-            run_spec.files = vec![]; // init reads them from the file
-            let started = StartedSession {
-                folder,
-                run_spec,
-                contents_file,
-                compile_cache,
-                journal,
-                connections,
-                sandbox,
-                pipes,
-                unfit_sandbox,
-                start_kind,
-                requested_at,
-            };
-            Supervisor::new(host, started).map(Some)
-        }
-        Err(error @ SetupError { .. }) => {
-            journal.write_note(&format!("{error}: {}", error.source));
-            folder.remove_socket();
-            folder.remove_contents();
-            // If this fails too, the server finds a journal without a closing entry, and writes
-            // one.
-            let closing_entry = Termination::default().closing_entry(None, 0, None);
-            let finished = journal.finish(&closing_entry, CompileResult::default());
-            finished.map(|_| None).map_err(StartError::FinishJournal)
+    let mut supervisor = Supervisor::new(host, started)?;
+    match supervisor.begin(&run_spec_file, contents_file.as_ref(), cached_result.as_ref()) {
+        Ok(()) => Ok(supervisor),
+        Err(error) => {
+            supervisor.discard();
+            Err(StartError::MakeSandbox(error))
         }
     }
 }

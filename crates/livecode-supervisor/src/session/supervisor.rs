@@ -17,7 +17,7 @@ use std::{
     io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::net::UnixListener,
+        unix::net::{UnixListener, UnixStream},
     },
     time::{Duration, Instant},
 };
@@ -34,6 +34,9 @@ use livecode_sandbox::{Host, InitEvent, ProgramChannels, SampleVerdict, Sandbox,
 use rustix::event::PollFlags;
 use serde_json::Value;
 
+mod begin;
+pub(crate) mod end;
+
 use crate::{
     compile_cache::SessionCompileCache,
     io::{
@@ -46,7 +49,7 @@ use crate::{
         output_cost::OutputCost,
     },
     session::{
-        connection::{Connection, await_greetings, send_final_progress},
+        connection::Connection,
         cpu_timer::CpuTimer,
         folder::{SessionFolder, StartError},
         poll_set::{PollSet, ReadySources, Source},
@@ -78,7 +81,6 @@ pub(crate) struct StartedSession {
     pub contents_file: Option<File>,
     pub compile_cache: SessionCompileCache,
     pub journal: CappedJournal,
-    pub connections: Vec<Connection>,
     pub sandbox: Sandbox,
     pub pipes: ProgramChannels,
     pub unfit_sandbox: UnfitSandbox,
@@ -114,6 +116,8 @@ pub(crate) struct Supervisor<'h> {
     early_signals: Vec<Signal>,
     /// When the first step started, in microseconds since the epoch.
     started_us: Option<u64>,
+    /// Why the sandbox could not be set up, if the first step has not started.
+    start_error: Option<StartError>,
     wall_deadline: Option<Instant>,
     idle_timer: IdleTimer,
     cpu_timer: CpuTimer,
@@ -125,12 +129,20 @@ pub(crate) struct Supervisor<'h> {
 impl<'h> Supervisor<'h> {
     /// # Errors
     /// If the standard input of the run spec cannot be decoded, or a descriptor cannot be
-    /// duplicated.
+    /// duplicated. Then the journal is discarded.
     pub fn new(host: &'h Host, session: StartedSession) -> Result<Self, StartError> {
         let StartedSession { mut run_spec, contents_file, sandbox, pipes, requested_at, .. } = session;
-        let stdin = InputQueue::standard_input(pipes.stdin, &mut run_spec, contents_file)
-            .map_err(StartError::ReadRunSpec)?;
-        let messages = pipes.messages.try_clone().map_err(StartError::DuplicateDescriptor)?;
+        let stdin = InputQueue::standard_input(pipes.stdin, &mut run_spec, contents_file);
+        let messages = pipes.messages.try_clone();
+        let (stdin, messages) = match (stdin, messages) {
+            (Ok(stdin), Ok(messages)) => (stdin, messages),
+            (stdin, messages) => {
+                session.folder.discard_journal(session.journal);
+                let error = stdin.err().map(StartError::ReadRunSpec);
+                let error = error.or_else(|| messages.err().map(StartError::DuplicateDescriptor));
+                return Err(error.unwrap_or(StartError::InitDied));
+            }
+        };
         let limits = run_spec.limits;
         Ok(Self {
             host,
@@ -139,7 +151,7 @@ impl<'h> Supervisor<'h> {
             journal: session.journal,
             listener: None,
             listen_at: Some(requested_at + LISTEN_DELAY),
-            connections: session.connections,
+            connections: vec![],
             start_kind: session.start_kind,
             outputs: Outputs::new(pipes.stdout, pipes.stderr, pipes.messages, limits.cpu_millicores),
             stdin,
@@ -149,6 +161,7 @@ impl<'h> Supervisor<'h> {
             step_index: None,
             early_signals: vec![],
             started_us: None,
+            start_error: None,
             wall_deadline: requested_at.checked_add(Duration::from_millis(limits.wall_ms)),
             idle_timer: IdleTimer::new(limits.idle_ms, requested_at),
             cpu_timer: CpuTimer::default(),
@@ -164,8 +177,6 @@ impl<'h> Supervisor<'h> {
     /// Runs until init has ended, or until the program has ended, its output is read and only init
     /// is left.
     pub fn run(&mut self) {
-        let compiler_output = self.compile_cache.take_cached_output();
-        self.append(compiler_output);
         loop {
             let ready = self.wait();
             let now = Instant::now();
@@ -236,12 +247,17 @@ impl<'h> Supervisor<'h> {
         set.wait(timeout)
     }
 
-    /// Appends entries to the journal. Kills the program when that reaches the output limit.
+    /// Appends entries to the journal. Kills the program when that reaches the output limit. What
+    /// the compile steps printed when their result was cached comes before the program's first
+    /// entry, and not before the program has started: until then the journal stays empty, since
+    /// another supervisor may have to start the session.
     fn append(&mut self, entries: Vec<PendingEntry>) {
-        if !entries.is_empty() {
-            self.idle_timer.record_activity();
+        if entries.is_empty() {
+            return;
         }
-        for PendingEntry { kind, data } in entries {
+        self.idle_timer.record_activity();
+        let cached_output = self.compile_cache.take_cached_output();
+        for PendingEntry { kind, data } in cached_output.into_iter().chain(entries) {
             self.compile_cache.record_output(kind, &data);
             if self.termination.kill_reason == Some(Outcome::Output) {
                 return;
@@ -354,6 +370,10 @@ impl<'h> Supervisor<'h> {
                 let text = format!("cannot run {}: {error}", self.step(index).argv[0]);
                 self.journal.write_note(&text);
             }
+            InitEvent::SetupFailed(error) if self.started_us.is_none() => {
+                self.start_error.get_or_insert(StartError::MakeSandbox(error));
+                self.sandbox.kill();
+            }
             InitEvent::SetupFailed(error) => self.fail(&format!("{error}: {}", error.source)),
         }
     }
@@ -367,6 +387,8 @@ impl<'h> Supervisor<'h> {
             if self.run_spec.stored.is_some() {
                 self.folder.remove_contents();
             }
+            let cached_output = self.compile_cache.take_cached_output();
+            self.append(cached_output);
         }
         let base_ms = if index == 0 { 0 } else { self.charged_cpu_ms().unwrap_or(0) };
         self.cpu_timer.set_base(base_ms);
@@ -439,7 +461,7 @@ impl<'h> Supervisor<'h> {
         }
         if let Some(listener) = self.listener.as_ref().filter(|_| ready.listener) {
             match listener.accept() {
-                Ok((stream, _)) => self.connections.extend(Connection::accept(stream)),
+                Ok((stream, _)) => self.connect(stream),
                 // If the process has no descriptor left for the connection, the listener stays
                 // readable. Without a pause the loop would spin.
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => std::thread::sleep(ACCEPT_BACKOFF),
@@ -464,12 +486,18 @@ impl<'h> Supervisor<'h> {
         }
     }
 
+    /// Adds a server's connection.
+    pub fn connect(&mut self, stream: UnixStream) {
+        self.connections.extend(Connection::accept(stream));
+    }
+
     fn handle_request(&mut self, index: usize, request: SupervisorRequest) {
         let notice = match request {
             SupervisorRequest::Hello { version } => {
                 return self.connections[index].greet(version, self.host.unenforced(), self.start_kind);
             }
             SupervisorRequest::Cancel => return self.kill_for(Outcome::Cancelled),
+            SupervisorRequest::Release => return, // only the end of the session is followed by it
             SupervisorRequest::Deliver { tag, id, item } => match self.deliver(id, item) {
                 Ok(()) => SupervisorNotice::Delivered { tag },
                 Err(DeliveryRefused { code, error }) => {
@@ -539,6 +567,10 @@ impl<'h> Supervisor<'h> {
     /// Writes appended entries to the journal file and sends progress to the servers.
     fn publish(&mut self) {
         let has_written = self.journal.flush();
+        let is_killed = self.termination.kill_reason.is_some();
+        if has_written && !is_killed && self.journal.exceeds_disk_share() {
+            self.kill_for(Outcome::Output);
+        }
         let active_us = self.idle_timer.active_us();
         let progress = self.journal.progress(self.started_us, active_us, self.compile_cache.result);
         self.connections.retain_mut(|connection| {
@@ -554,40 +586,5 @@ impl<'h> Supervisor<'h> {
             }
             connection.flush()
         });
-    }
-
-    /// Ends the session: reaps the sandbox, writes the closing entry, tells the servers, and
-    /// removes what is left of the sandbox. Returns the status for the process to exit with.
-    pub fn finish(mut self) -> i32 {
-        if !self.is_over() {
-            self.sandbox.reap();
-        }
-        let entries = self.outputs.drain_all();
-        self.append(entries);
-        self.termination.is_out_of_memory = self.sandbox.has_oom_kills();
-        self.termination.output_cost_ms = self.output_cost.charged_ms();
-        let result = self.compile_cache.result;
-        let started_us = self.started_us.unwrap_or(0);
-        let closing_entry = self.termination.closing_entry(Some(&self.sandbox), started_us, result.compiled);
-        self.folder.remove_socket();
-        let finished = self.journal.finish(&closing_entry, result);
-        await_greetings(&mut self.connections, || self.host.unenforced(), self.start_kind);
-        if let Ok((progress, _)) = &finished {
-            send_final_progress(&mut self.connections, progress);
-        }
-        // The connections are closed last: their end tells the servers that nothing of the
-        // sandbox, nor its cgroups, is left.
-        drop((self.sandbox, self.unfit_sandbox));
-        drop(self.connections);
-        match finished {
-            Ok((_, syncer)) => {
-                syncer.finish();
-                0
-            }
-            Err(error) => {
-                eprintln!("livecode supervisor: {error}");
-                1
-            }
-        }
     }
 }

@@ -24,7 +24,10 @@ use rustix::{
 
 use crate::{
     identity::{ProcessIdentity, own_identity},
-    session::startup::{WarmSandbox, supervise},
+    session::{
+        startup::{WarmSandbox, supervise},
+        supervisor::end::SupervisedEnd,
+    },
     spawner::{
         channels::{UnparkMessage, WorkerStatus, socket_pair},
         requests::receive_request,
@@ -75,7 +78,7 @@ pub(super) struct Worker {
 
 /// How a worker has dealt with one request.
 enum Served {
-    /// It supervised a session, which has ended well.
+    /// It supervised a session, which has ended well, and was released by the server.
     Session,
     /// The worker is to end with this status.
     End(i32),
@@ -152,8 +155,8 @@ impl Worker {
                 // so the zygote is cloned.
                 let zygote = context.zygote.as_ref().filter(|_| has_served);
                 match supervise(&context.host, own, zygote, folder, stream, warm) {
-                    0 => Served::Session,
-                    status => Served::End(status),
+                    SupervisedEnd::Released => Served::Session,
+                    SupervisedEnd::Exit(status) => Served::End(status),
                 }
             }
             SpawnerRequest::Sweep(id) => {

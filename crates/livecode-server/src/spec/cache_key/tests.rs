@@ -28,6 +28,7 @@ fn run_spec(toolchain: &Path) -> RunSpec {
             disk_files: 1,
             cpu_millicores: 1,
             idle_ms: None,
+            disk_reserve_bytes: None,
         },
         cache: None,
     }
@@ -38,6 +39,7 @@ fn inputs() -> CacheKeyInputs {
         runtime: "c".into(),
         artefacts: vec!["/tmp/program".into()],
         requires: vec!["cc".into()],
+        search_path: "/opt/cc/bin:/usr/bin".into(),
     }
 }
 
@@ -106,6 +108,14 @@ fn inputs_of_the_program_alone_do_not_change_the_key() {
     other.run.limits.memory_bytes = 100;
     let guest = |token: &str| Owner::Guest(token.into());
     assert_eq!(inputs().key(&guest("a"), &first), inputs().key(&guest("b"), &other));
+}
+
+#[test]
+fn a_search_path_of_the_request_is_not_looked_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = run_spec(folder.path());
+    first.env[1].1 = format!("/usr/..{}:/opt/cc/bin:/usr/bin", folder.path().display());
+    assert_eq!(inputs().key(&Owner::Local, &first), None);
 }
 
 #[test]
