@@ -31,6 +31,60 @@ impl LonelyServer {
     }
 }
 
+/// A server that is an ordinary user. Nothing else has this user if the tests run as root.
+fn ordinary_server(number: u32) -> Server {
+    if is_root() { LonelyServer::start(number).server } else { Server::start() }
+}
+
+/// Memory that is not in the pages of a process counts against the limit of its session.
+#[test]
+fn memory_counts_wherever_a_program_hides_it() {
+    let server = ordinary_server(1);
+    let limits = json!({"memory_bytes": 64 << 20, "disk_bytes": 512 << 20, "cpu_ms": 30_000});
+    let hoards = include_str!("programs/hoards.py");
+    let ways = ["tmpfs", "unix", "unix_closed", "tcp", "udp", "shared_in_secret"];
+    let mut sessions: Vec<_> = ways
+        .map(|way| (way, json!({"runtime": "python", "code": hoards, "args": [way], "limits": limits})))
+        .into();
+    let page_tables = include_str!("programs/page_tables.c");
+    sessions.push(("page tables", json!({"runtime": "c", "code": page_tables, "limits": limits})));
+    let mut unlimited = vec![];
+    for (way, request) in sessions {
+        let session = id(&server.create(&request));
+        let mut stream = server.stream(&session, "");
+        let mut output = String::new();
+        while let Some(message) = stream.next() {
+            output += message["data"].as_str().unwrap_or_default();
+            if output.contains("taken") {
+                break;
+            }
+        }
+        // The next sample is due within half a second. The program itself would wait much longer.
+        let ended = (0..200).find_map(|_| {
+            std::thread::park_timeout(std::time::Duration::from_millis(10));
+            let session = server.get(&format!("/sessions/{session}")).json();
+            (session["state"] == "ended").then_some(session)
+        });
+        if ended.as_ref().is_none_or(|session| session["outcome"] != "memory") {
+            unlimited.push(format!("{way}: {:?} {output}", ended.map(|session| session["outcome"].clone())));
+        }
+        server.delete(&format!("/sessions/{session}"));
+    }
+    assert!(unlimited.is_empty(), "{unlimited:#?}");
+}
+
+/// One session cannot use up the inotify instances that the user of the server has.
+#[test]
+fn inotify_instances_are_limited_for_each_session() {
+    let server = ordinary_server(2);
+    let code = "import ctypes, time\nlibc = ctypes.CDLL(None)\nn = 0\nwhile n < 1000 and libc.inotify_init1(0) >= 0: n += 1\n\
+                print('instances', n, flush=True)\ntime.sleep(60)";
+    for _ in 0..3 {
+        let session = server.create_id("python", code);
+        assert_eq!(server.stream(&session, "").read_until("\n"), "instances 16\n");
+    }
+}
+
 /// Uses up the epoll watches of a user. They are free again when the result is dropped.
 fn use_up_epoll_watches(uid: u32) -> Vec<OwnedFd> {
     let event = eventfd(0, EventfdFlags::CLOEXEC).expect("an eventfd");

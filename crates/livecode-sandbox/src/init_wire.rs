@@ -55,6 +55,9 @@ pub enum InitEvent {
         /// Peak memory of the largest single process, in KiB.
         largest_kib: u64,
     },
+    /// The descriptors by which the supervisor measures kernel memory are attached, sent if no
+    /// cgroup charges it. [`crate::Sandbox`] consumes this event and does not return it.
+    KernelMemoryProbe,
     /// The last artefact was sent. The flag tells whether all requested artefacts could be taken.
     /// No process but init runs inside now.
     ArtefactsSent(bool),
@@ -75,6 +78,7 @@ const READY: u8 = 6;
 const ARTEFACT: u8 = 7;
 const ARTEFACTS_SENT: u8 = 8;
 const USAGE: u8 = 9;
+const KERNEL_MEMORY_PROBE: u8 = 10;
 
 // Tags of requests.
 const START: u8 = 1;
@@ -95,6 +99,7 @@ impl InitEvent {
             Self::Artefact { name, executable, .. } => (ARTEFACT, 0, i32::from(*executable), name.as_str()),
             Self::ArtefactsSent(is_complete) => (ARTEFACTS_SENT, 0, i32::from(*is_complete), ""),
             Self::Usage { .. } => (USAGE, 0, 0, ""),
+            Self::KernelMemoryProbe => (KERNEL_MEMORY_PROBE, 0, 0, ""),
         };
         let mut bytes = vec![tag, index as u8];
         bytes.extend(number.to_le_bytes());
@@ -124,6 +129,7 @@ impl InitEvent {
                 executable: number != 0,
                 file: None,
             },
+            KERNEL_MEMORY_PROBE => Self::KernelMemoryProbe,
             ARTEFACTS_SENT => Self::ArtefactsSent(number != 0),
             USAGE => {
                 let ([cpu_ms, largest_kib], []) = text.as_chunks::<8>() else { return None };
@@ -194,13 +200,14 @@ mod tests {
             InitEvent::ExecFailed(0, io::Error::from_raw_os_error(2)),
             InitEvent::Artefact { name: "tmp/program".into(), executable: true, file: None },
             InitEvent::ArtefactsSent(true),
+            InitEvent::KernelMemoryProbe,
             InitEvent::Usage { cpu_ms: 7, largest_kib: 1 << 40 },
             failed,
         ] {
             let decoded = InitEvent::decode(&event.encode()).unwrap();
             assert_eq!(format!("{event:?}"), format!("{decoded:?}"));
         }
-        assert!(InitEvent::decode(b"").is_none() && InitEvent::decode(b"\x0a\0\0\0\0\0").is_none());
+        assert!(InitEvent::decode(b"").is_none() && InitEvent::decode(b"\x0b\0\0\0\0\0").is_none());
     }
 
     #[test]

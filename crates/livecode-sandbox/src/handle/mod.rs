@@ -1,5 +1,6 @@
 //! The supervisor's handle to a sandbox.
 
+pub(crate) mod kernel_memory;
 pub(crate) mod sample;
 pub(crate) mod sandbox;
 pub(crate) mod uncharged;

@@ -3,11 +3,14 @@
 //!
 //! A sample shows only one moment, so a program may exceed its limit between two samples. Memory
 //! that several processes share is divided among them (`Pss` in proc_pid_smaps(5)), so that a
-//! fork costs only what it copies.
+//! fork costs only what it copies. Page tables and the memory that belongs to no process
+//! ([`super::kernel_memory`]) count too, as they do in a cgroup.
 
 use std::fs;
 
 use livecode_protocol::run_spec::StepLimits;
+
+use crate::handle::kernel_memory::KernelMemoryProbe;
 
 /// A limit on the number of processes that one sample visits. No session may have as many; if
 /// there are more, a part of them is enough.
@@ -40,28 +43,41 @@ pub enum SampleVerdict {
     OverMemoryLimit,
 }
 
-/// Samples all processes below the process `init`, and adds the result to `usage`. `init` itself
-/// is counted only for CPU time.
-pub(crate) fn sample(init: i32, limits: &StepLimits, usage: &mut SampledUsage) -> SampleVerdict {
+/// Samples all processes below the process `init`, and what `kernel_memory` measures, and adds the
+/// result to `usage`. `init` itself is counted only for CPU time.
+pub(crate) fn sample(
+    init: i32,
+    kernel_memory: Option<&KernelMemoryProbe>,
+    limits: &StepLimits,
+    usage: &mut SampledUsage,
+) -> SampleVerdict {
     let limit_kib = limits.memory_bytes / 1024;
     let processes = descendants(init);
-    let (mut resident_kib, mut threads) = (0, 0);
+    let mut threads = 0;
+    let mut resident = Vec::with_capacity(processes.len());
+    let mut kernel_kib = kernel_memory.map_or(0, |probe| probe.tmpfs_kib() + probe.sockets_kib(init));
     for pid in &processes {
         let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
         // The resident size is cheap to read, and never less than the proportional size.
-        resident_kib += sum_fields(&status, &["RssAnon:", "RssShmem:", "VmSwap:"]);
+        resident.push((*pid, sum_fields(&status, &["RssAnon:", "RssShmem:", "VmSwap:"])));
+        kernel_kib += sum_fields(&status, &["VmPTE:"]);
         threads += sum_fields(&status, &["Threads:"]);
     }
+    let total_kib = kernel_kib + resident.iter().map(|(_, kib)| kib).sum::<u64>();
     let cpu_ms = cpu_ms_of(init, &processes);
     let cpu_change_ms = cpu_ms.abs_diff(usage.last_cpu_ms);
     usage.last_cpu_ms = cpu_ms;
     usage.cpu_ms = usage.cpu_ms.max(cpu_ms);
-    usage.memory_peak_kib = usage.memory_peak_kib.max(resident_kib);
+    usage.memory_peak_kib = usage.memory_peak_kib.max(total_kib);
     usage.processes_peak = usage.processes_peak.max(threads);
-    if resident_kib > limit_kib
-        && processes.iter().filter_map(|pid| proportional_kib(*pid)).sum::<u64>() > limit_kib
-    {
-        return SampleVerdict::OverMemoryLimit;
+    if total_kib > limit_kib {
+        // A program can close its memory to inspection; it then counts in full.
+        let exact = |(pid, resident_kib): &(i32, u64)| {
+            proportional_kib(*pid, kernel_memory.map(KernelMemoryProbe::device)).unwrap_or(*resident_kib)
+        };
+        if kernel_kib + resident.iter().map(exact).sum::<u64>() > limit_kib {
+            return SampleVerdict::OverMemoryLimit;
+        }
     }
     if cpu_change_ms == 0 { SampleVerdict::Idle } else { SampleVerdict::Busy(cpu_change_ms) }
 }
@@ -110,11 +126,33 @@ pub(crate) fn descendants(init: i32) -> Vec<i32> {
     found
 }
 
-/// Anonymous and shared memory of one process, in KiB. Shared memory is divided among the
-/// processes that share it.
-fn proportional_kib(pid: i32) -> Option<u64> {
+/// Anonymous and shared memory of one process, in KiB, without the files of the tmpfs with the
+/// number `tmpfs_device`. Shared memory is divided among the processes that share it. `None` if the
+/// process is dead or its memory cannot be inspected.
+fn proportional_kib(pid: i32, tmpfs_device: Option<&str>) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    Some(sum_fields(&text, &["Pss_Anon:", "Pss_Shmem:", "SwapPss:"]))
+    let private_kib = sum_fields(&text, &["Pss_Anon:", "SwapPss:"]);
+    let shared_kib = sum_fields(&text, &["Pss_Shmem:"]);
+    let Some(device) = tmpfs_device.filter(|_| shared_kib > 0) else { return Some(private_kib + shared_kib) };
+    let mappings = fs::read_to_string(format!("/proc/{pid}/smaps")).ok()?;
+    Some(private_kib + shared_kib.saturating_sub(shared_of_device_kib(&mappings, device)))
+}
+
+/// Shared memory of the mappings of a device's files in a text of `/proc/<pid>/smaps`, in KiB.
+fn shared_of_device_kib(mappings: &str, device: &str) -> u64 {
+    let mut is_of_device = false;
+    let (mut proportional_kib, mut private_kib) = (0, 0);
+    for line in mappings.lines() {
+        // A mapping begins with a line `START-END FLAGS OFFSET DEVICE INODE PATH`.
+        let mut words = line.split_ascii_whitespace();
+        if words.next().is_some_and(|word| !word.ends_with(':')) {
+            is_of_device = words.nth(2) == Some(device);
+        } else if is_of_device {
+            proportional_kib += sum_fields(line, &["Pss:"]);
+            private_kib += sum_fields(line, &["Anonymous:"]);
+        }
+    }
+    proportional_kib.saturating_sub(private_kib)
 }
 
 /// The sum of the values of the lines `NAME: N` or `NAME: N kB` with these names.
@@ -138,6 +176,14 @@ mod tests {
     }
 
     #[test]
+    fn files_of_the_tmpfs_are_told_from_other_shared_memory() {
+        let text = "7f00-7f01 rw-s 00000000 00:01 7      /dev/zero (deleted)\nPss:  100 kB\nAnonymous: 0 kB\n\
+                    7f01-7f02 rw-p 00000000 00:31 8      /tmp/x\nPss: 30 kB\nAnonymous: 10 kB\n\
+                    7f02-7f03 rw-s 00000000 00:31 9      /tmp/y\nPss: 5 kB\nAnonymous: 0 kB\n";
+        assert_eq!(shared_of_device_kib(text, "00:31"), 25);
+    }
+
+    #[test]
     fn all_descendants_are_sampled() {
         let mut child = std::process::Command::new("sh")
             .args(["-c", "sleep 60 & sleep 60 & while :; do :; done"])
@@ -151,13 +197,13 @@ mod tests {
         let limits = StepLimits { cpu_ms: 1, memory_bytes: 1 << 40, processes: 1 };
         let mut usage = SampledUsage::default();
         // The shell computes without end, so some sample shows it.
-        while !matches!(sample(pid, &limits, &mut usage), SampleVerdict::Busy(_)) {
+        while !matches!(sample(pid, None, &limits, &mut usage), SampleVerdict::Busy(_)) {
             std::thread::yield_now();
         }
         assert_eq!(usage.processes_peak, 2);
         assert!(usage.cpu_ms > 0 && usage.memory_peak_kib > 0, "{usage:?}");
         assert_eq!(
-            sample(pid, &StepLimits { memory_bytes: 0, ..limits }, &mut usage),
+            sample(pid, None, &StepLimits { memory_bytes: 0, ..limits }, &mut usage),
             SampleVerdict::OverMemoryLimit
         );
         for pid in descendants(pid) {

@@ -22,6 +22,7 @@ use crate::{
     cgroup::{SOCKET_SHARE, SandboxCgroup},
     clone::clone_init,
     handle::{
+        kernel_memory::KernelMemoryProbe,
         sample::{self, SampleVerdict, SampledUsage},
         uncharged,
     },
@@ -65,6 +66,8 @@ pub struct Sandbox {
     cgroup: SandboxCgroup,
     oom_notifier: Option<OwnedFd>,
     is_memory_sampled: bool,
+    /// Measures kernel memory, if memory is sampled.
+    kernel_memory: Option<KernelMemoryProbe>,
     /// The usage that samples and init have shown, for what no cgroup counts.
     sampled: SampledUsage,
     /// Whether other processes have priority over this sandbox on the CPU.
@@ -122,6 +125,7 @@ impl Sandbox {
             cgroup,
             oom_notifier,
             is_memory_sampled: host.cgroups.unenforced().memory,
+            kernel_memory: None,
             sampled: SampledUsage::default(),
             is_deprioritized: false,
             is_reaped: false,
@@ -216,6 +220,10 @@ impl Sandbox {
             self.add_usage(cpu_ms, largest_kib);
             return self.receive_event(flags);
         }
+        if let Some(InitEvent::KernelMemoryProbe) = event {
+            self.kernel_memory = KernelMemoryProbe::from_descriptors(descriptors);
+            return self.receive_event(flags);
+        }
         if let Some(InitEvent::Artefact { file, .. }) = &mut event {
             *file = descriptors.into_iter().next();
         }
@@ -286,6 +294,7 @@ impl Sandbox {
             self.add_usage(usage.cpu_ms, usage.largest_kib);
         }
         self.is_reaped = true;
+        self.kernel_memory = None; // it keeps the tmpfs in memory
     }
 
     /// Whether init is the only process inside, and cgroups have counted the usage of the others.
@@ -347,7 +356,7 @@ impl Sandbox {
         if self.is_reaped {
             return SampleVerdict::Idle;
         }
-        sample::sample(self.init_pid, limits, &mut self.sampled)
+        sample::sample(self.init_pid, self.kernel_memory.as_ref(), limits, &mut self.sampled)
     }
 
     /// Whether the buffers of sockets hold more than they may of what no cgroup charges, if

@@ -7,7 +7,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _, Seek as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::{fd::AsFd, unix::fs::OpenOptionsExt as _},
     path::Path,
 };
 
@@ -15,18 +15,20 @@ use livecode_protocol::{
     FileName,
     run_spec::{Contents, RunSpec, StoredFile},
 };
-use rustix::fs::Mode;
+use rustix::{fs::Mode, net::SendFlags};
 
 use crate::{
     WORKING_DIRECTORY, cgroup,
+    handle::kernel_memory::KernelMemoryProbe,
     host::Host,
     init::{
         artefacts,
         context::{InitContext, InitProcess},
     },
+    init_wire::InitEvent,
     kernel::{
         fault_switch::is_not_disabled_by_test,
-        landlock,
+        fd_passing, landlock, namespace_limits,
         privileges::{self, SessionIds},
         rlimits, sys,
     },
@@ -52,11 +54,22 @@ pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, Set
         cgroup::join_v1_group(tasks_file).context("enter the cgroup")?;
     }
     sys::unshare_cgroup_namespace().context("make a cgroup namespace")?;
+    if host.is_rootless && is_not_disabled_by_test("limits") {
+        namespace_limits::lower();
+    }
     rustix::system::sethostname(b"livecode").context("set the host name")?;
     if is_not_disabled_by_test("network") {
         sys::bring_loopback_up().context("bring the loopback device up")?;
     }
     let account_files = mounts::enter_root(&host.staging, &host.mounts, layout)?;
+    let is_memory_sampled = host.cgroups.unenforced().memory;
+    if is_memory_sampled {
+        let probe = KernelMemoryProbe::open().context("open what measures kernel memory")?;
+        let descriptors: Vec<_> = probe.iter().map(AsFd::as_fd).collect();
+        let event = InitEvent::KernelMemoryProbe.encode();
+        fd_passing::send(init.control, &event, &descriptors, SendFlags::empty())
+            .context("send what measures kernel memory")?;
+    }
     if is_not_disabled_by_test("limits") {
         rlimits::set_sandbox_limits(layout)?;
     }
@@ -68,7 +81,6 @@ pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, Set
         landlock::confine().context("restrict files by Landlock")?;
     }
     if is_not_disabled_by_test("seccomp") {
-        let is_memory_sampled = host.cgroups.unenforced().memory;
         host.seccomp_profile.install(is_memory_sampled).context("install the seccomp filter")?;
     }
     Ok(account_files)

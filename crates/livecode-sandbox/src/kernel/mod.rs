@@ -7,6 +7,7 @@ pub(crate) mod fault_switch;
 pub mod fd_passing;
 pub(crate) mod landlock;
 pub(crate) mod mountinfo;
+pub(crate) mod namespace_limits;
 pub(crate) mod privileges;
 pub(crate) mod rlimits;
 pub(crate) mod seccomp;

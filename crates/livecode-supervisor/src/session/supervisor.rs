@@ -354,7 +354,7 @@ impl<'h> Supervisor<'h> {
 
     fn handle_init_event(&mut self, event: InitEvent) {
         match event {
-            InitEvent::Ready | InitEvent::Usage { .. } => {}
+            InitEvent::Ready | InitEvent::Usage { .. } | InitEvent::KernelMemoryProbe => {}
             InitEvent::StepStarted(index) => self.step_started(index),
             InitEvent::Ended(index, status) => self.step_ended(index, status),
             InitEvent::Artefact { name, executable, file } => {
