@@ -19,6 +19,7 @@
 //! | `attack` | one attack, and how it can end |
 //! | `fixture` | the server that is attacked, and what the attacks share |
 //! | `files`, `network`, `kernel`, `resources` | attacks by programs, by subject |
+//! | `user_limits` | attacks on what sessions of one user share |
 //! | `http`, `crash`, `additional` | attacks on the server, crashes, additional attacks |
 //! | `rows` | the list of all attacks |
 //! | `runner` | runs attacks and collects their outcomes |
@@ -44,6 +45,7 @@ mod rows;
 mod runner;
 mod self_check;
 mod table;
+mod user_limits;
 
 use std::process::ExitCode;
 

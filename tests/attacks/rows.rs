@@ -1,6 +1,6 @@
 //! The list of all attacks.
 
-use crate::{additional, attack::Attack, crash, files, http, kernel, network, resources};
+use crate::{additional, attack::Attack, crash, files, http, kernel, network, resources, user_limits};
 
 /// All attacks, in the order of their rows.
 pub fn attacks() -> Vec<Attack> {
@@ -12,6 +12,7 @@ pub fn attacks() -> Vec<Attack> {
         http::attacks(),
         crash::attacks(),
         additional::attacks(),
+        user_limits::attacks(),
     ]
     .into_iter()
     .flatten()

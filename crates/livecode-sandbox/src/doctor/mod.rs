@@ -62,6 +62,7 @@ pub fn probe(staging: PathBuf, mut toolchains: Vec<PathBuf>) -> DoctorReport {
     findings.push(open_files());
     toolchains.push("/usr".into());
     findings.push(sockets::finding(&toolchains));
+    findings.push(limits_of_the_user(&host));
     let sandbox = sandbox(&host);
     let can_run = sandbox.verdict != Verdict::Missing;
     findings.push(sandbox);
@@ -318,6 +319,18 @@ fn open_files() -> Finding {
         "with so few, the server soon refuses connections and sessions; in the systemd unit, set LimitNOFILE=65536; in a shell, as root",
         "ulimit -n 65536",
     )
+}
+
+/// What the kernel counts for a user as a whole, however many sessions the user has.
+fn limits_of_the_user(host: &Host) -> Finding {
+    const NAME: &str = "limits of the user";
+    if !host.is_rootless {
+        return Finding::ok(NAME, "each session has its own, since it has a uid of its own");
+    }
+    let found = "sessions share the epoll watches, pipe pages and descriptors in flight of the server's user; while a program uses them up, the server answers requests, but opens no stream";
+    let verdict = if host.cgroups.unenforced().memory { Verdict::Degraded } else { Verdict::Ok };
+    Finding::new(NAME, verdict, found)
+        .with_remedy("let only people whom you trust send programs, or run the server as root", "")
 }
 
 /// Runs a program in a sandbox and checks the privileges that it reports of itself.

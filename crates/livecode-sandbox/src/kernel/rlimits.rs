@@ -6,7 +6,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::setup_error::{SetupContext, SetupError};
 
-/// Open descriptors of one process.
+/// Open descriptors of one process, if the server may open at least twice as many.
+///
+/// The kernel also limits descriptors that are in flight between processes (`SCM_RIGHTS`): all
+/// those of one user together against the limit of the process that sends more. Since programs have
+/// half of the server's limit, those of an ordinary user's server cannot keep it from sending.
 const OPEN_FILES: u64 = 1024;
 /// Locked memory of one process, in bytes.
 const LOCKED_BYTES: u64 = 64 * 1024;
@@ -55,7 +59,8 @@ fn set_soft_and_hard_limit(resource: Resource, name: &str, soft: u64, hard: u64)
 pub(crate) fn set_sandbox_limits(layout: &SandboxLayout) -> Result<(), SetupError> {
     // The seccomp filter keeps programs from changing this limit.
     set_limit(Resource::Core, "core dumps", CORE_BYTES)?;
-    set_limit(Resource::Nofile, "open files", OPEN_FILES)?;
+    let half = getrlimit(Resource::Nofile).maximum.map_or(OPEN_FILES, |hard| hard / 2);
+    set_limit(Resource::Nofile, "open files", OPEN_FILES.min(half))?;
     set_limit(Resource::Fsize, "file size", layout.disk_bytes)?;
     set_limit(Resource::Memlock, "locked memory", LOCKED_BYTES)?;
     set_limit(Resource::Sigpending, "queued signals", QUEUED_SIGNALS)?;

@@ -5,7 +5,11 @@
 //! as the same user, and a program can use up the limit. A connection that cannot be registered is
 //! therefore not closed, but handed to [`super::emergency`].
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use rustix::io::Errno;
 use tokio::{
@@ -15,7 +19,11 @@ use tokio::{
 
 /// The server's listener. It is registered when the server starts, so that later accepts need
 /// nothing from the limit of epoll.
-pub(super) struct Acceptor(AsyncFd<std::net::TcpListener>);
+pub(super) struct Acceptor {
+    listener: AsyncFd<std::net::TcpListener>,
+    /// Whether the last connection could not be registered.
+    is_emergency: AtomicBool,
+}
 
 /// A connection that a client has made.
 pub(super) enum Accepted {
@@ -31,7 +39,7 @@ impl Acceptor {
     pub fn new(listener: TcpListener) -> io::Result<Self> {
         #[expect(deprecated, reason = "it is unsound only for types that do not own their descriptor")]
         let listener = AsyncFd::with_interest(listener.into_std()?, Interest::READABLE)?;
-        Ok(Self(listener))
+        Ok(Self { listener, is_emergency: AtomicBool::new(false) })
     }
 
     /// Waits for the next connection. Returns it and the client's address.
@@ -39,7 +47,8 @@ impl Acceptor {
     /// # Errors
     /// If accept(2) failed, or descriptors or memory ran out.
     pub async fn accept(&self) -> io::Result<(Accepted, SocketAddr)> {
-        let (stream, peer) = self.0.async_io(Interest::READABLE, std::net::TcpListener::accept).await?;
+        let (stream, peer) =
+            self.listener.async_io(Interest::READABLE, std::net::TcpListener::accept).await?;
         stream.set_nonblocking(true)?;
         // A registration that fails closes its stream. This duplicate keeps the connection open.
         let spare = stream.try_clone();
@@ -48,7 +57,20 @@ impl Acceptor {
             (Err(error), Ok(spare)) if is_out_of_watches(&error) => Accepted::Unregistered(spare),
             (Err(error), _) => return Err(error),
         };
+        self.report_change(matches!(accepted, Accepted::Unregistered(_)));
         Ok((accepted, peer))
+    }
+
+    /// Logs when an emergency begins or ends.
+    fn report_change(&self, is_emergency: bool) {
+        match (self.is_emergency.swap(is_emergency, Ordering::Relaxed), is_emergency) {
+            (false, true) => tracing::error!(
+                "new connections cannot be watched: the server's user has no epoll watch left; a \
+                 session may use them up"
+            ),
+            (true, false) => tracing::warn!("connections can be watched again"),
+            _ => {}
+        }
     }
 }
 
