@@ -63,7 +63,7 @@ fn shared_supplies(fixture: &Fixture) -> Verdict {
 /// The server answers while a program uses up the watches of the server's user, and can end that
 /// program. Afterwards everything works as before.
 fn watches(fixture: &Fixture) -> Verdict {
-    let limits = json!({"cpu_ms": 300_000, "processes": 64, "memory_bytes": 256 * MIB});
+    let limits = json!({"cpu_ms": 60_000, "processes": 64, "memory_bytes": 256 * MIB});
     let fields = json!({"limits": limits, "timeout": 120_000 * time_scale()});
     let session = fixture.start("c", include_str!("programs/x_watches.c"), fields);
     let path = format!("/sessions/{}", id(&session));

@@ -4,13 +4,17 @@
 use livecode_protocol::run_spec::{SandboxLayout, StepLimits};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::setup_error::{SetupContext, SetupError};
+use crate::{
+    kernel::fault_switch::is_not_disabled_by_test,
+    setup_error::{SetupContext, SetupError},
+};
 
 /// Open descriptors of one process, if the server may open at least twice as many.
 ///
 /// The kernel also limits descriptors that are in flight between processes (`SCM_RIGHTS`): all
 /// those of one user together against the limit of the process that sends more. Since programs have
-/// half of the server's limit, those of an ordinary user's server cannot keep it from sending.
+/// at most half of the limit that the server's processes and init have, the programs of an ordinary
+/// user's server cannot keep these from sending.
 const OPEN_FILES: u64 = 1024;
 /// Locked memory of one process, in bytes.
 const LOCKED_BYTES: u64 = 64 * 1024;
@@ -59,8 +63,6 @@ fn set_soft_and_hard_limit(resource: Resource, name: &str, soft: u64, hard: u64)
 pub(crate) fn set_sandbox_limits(layout: &SandboxLayout) -> Result<(), SetupError> {
     // The seccomp filter keeps programs from changing this limit.
     set_limit(Resource::Core, "core dumps", CORE_BYTES)?;
-    let half = getrlimit(Resource::Nofile).maximum.map_or(OPEN_FILES, |hard| hard / 2);
-    set_limit(Resource::Nofile, "open files", OPEN_FILES.min(half))?;
     set_limit(Resource::Fsize, "file size", layout.disk_bytes)?;
     set_limit(Resource::Memlock, "locked memory", LOCKED_BYTES)?;
     set_limit(Resource::Sigpending, "queued signals", QUEUED_SIGNALS)?;
@@ -68,8 +70,13 @@ pub(crate) fn set_sandbox_limits(layout: &SandboxLayout) -> Result<(), SetupErro
     set_limit(Resource::Stack, "stack", STACK_BYTES)
 }
 
-/// Sets the limits of each process of one step, in place of those that no cgroup enforces.
+/// Sets the limits of each process of one step: its open files, and those that stand in for what no
+/// cgroup enforces.
 pub(crate) fn set_step_limits(missing: UnenforcedLimits, limits: &StepLimits) -> Result<(), SetupError> {
+    if is_not_disabled_by_test("limits") {
+        let half = getrlimit(Resource::Nofile).maximum.map_or(OPEN_FILES, |hard| hard / 2);
+        set_limit(Resource::Nofile, "open files", OPEN_FILES.min(half))?;
+    }
     if missing.processes {
         // Processes are counted for each user namespace, so sessions do not take from each other.
         // Init is counted too, hence one more.
