@@ -14,6 +14,9 @@ pub const TRIMMED_BYTES: u64 = HEADER_BYTES + EXIT_RECORD_BYTES as u64;
 pub const RESERVE_BYTES: u64 = 64 * 1024;
 /// The largest payload: a message of 4 MiB and some room to spare.
 pub const MAX_PAYLOAD_BYTES: usize = 4 * 1024 * 1024 + 64 * 1024;
+/// The least distance in bytes between two places that the index names. A reader that starts at
+/// such a place skips about so many bytes to any entry.
+pub const INDEX_INTERVAL_BYTES: u64 = 256 * 1024;
 
 /// File header of an open journal, format version 1.
 pub(crate) const HEADER: [u8; HEADER_BYTES as usize] = *b"LCJOURNL\x01\0\0\0\0\0\0\0";

@@ -19,21 +19,27 @@
 //! without a scan. The file header then says that the journal is closed. Missing numbers are a
 //! gap: the disk had no room for those entries, or they were trimmed.
 //!
+//! An index beside the journal names places at which records start ([`INDEX_INTERVAL_BYTES`]), so
+//! that a reader need not read a long journal from its start. Nothing depends on it but time.
+//!
 //! The writer holds a lock (flock(2)) on the file while it lives. Readers need no lock, because
 //! they never read beyond the length that the writer has announced.
 
 mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod index;
 mod reader;
 mod record;
 mod recover;
 mod writer;
 
 pub use format::{
-    EXIT_RECORD_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES, RESERVE_BYTES, TRIMMED_BYTES,
+    EXIT_RECORD_BYTES, HEADER_BYTES, INDEX_INTERVAL_BYTES, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES,
+    RESERVE_BYTES, TRIMMED_BYTES,
 };
-pub use reader::{ReadError, Reader, closing_entry};
+pub use index::IndexPoint;
+pub use reader::{LargeMessage, ReadError, Reader, closing_entry};
 pub use record::{Entry, Kind};
 pub use recover::{CloseResult, RecoverError, close_abandoned, close_existing, intact_prefix, is_locked};
 pub use writer::{FlushResult, WriteError, Writer, release_reserve, trim};

@@ -41,6 +41,7 @@ pub struct Entry {
 /// has not been verified yet.
 pub(crate) struct RecordHeader {
     pub seq: u64,
+    pub kind: Kind,
     pub payload_bytes: usize,
 }
 
@@ -64,8 +65,34 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 fn checksum(header: &[u8], payload: &[u8]) -> u32 {
-    let checksum = crc32c::crc32c_append(crc32c::crc32c(&header[..4]), &header[8..RECORD_HEADER_BYTES]);
-    crc32c::crc32c_append(checksum, payload)
+    crc32c::crc32c_append(header_checksum(header), payload)
+}
+
+fn header_checksum(header: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&header[..4]), &header[8..RECORD_HEADER_BYTES])
+}
+
+/// Verifies a record whose payload comes in pieces.
+pub(crate) struct PieceVerifier {
+    expected: u32,
+    checksum: u32,
+}
+
+impl PieceVerifier {
+    /// `header` holds at least [`RECORD_HEADER_BYTES`].
+    pub fn new(header: &[u8]) -> Self {
+        Self { expected: u32_at(header, 4), checksum: header_checksum(header) }
+    }
+
+    /// Takes the next bytes of the payload.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.checksum = crc32c::crc32c_append(self.checksum, piece);
+    }
+
+    /// Whether the checksum of the record is right.
+    pub fn is_valid(&self) -> bool {
+        self.checksum == self.expected
+    }
 }
 
 /// Appends a record to `buffer`. The payload has at most [`MAX_PAYLOAD_BYTES`].
@@ -89,10 +116,11 @@ pub(crate) fn encode_header(seq: u64, time_us: u64, kind: Kind, payload: &[u8]) 
 /// Parses the record header at the start of `bytes`, which hold at least [`RECORD_HEADER_BYTES`].
 /// Returns `None` if no valid record starts with these bytes.
 pub(crate) fn parse_header(bytes: &[u8]) -> Option<RecordHeader> {
-    let header = RecordHeader { seq: u64_at(bytes, 8), payload_bytes: u32_at(bytes, 0) as usize };
+    let kind = Kind::from_byte(bytes[24])?;
+    let header = RecordHeader { seq: u64_at(bytes, 8), kind, payload_bytes: u32_at(bytes, 0) as usize };
     // Numbers start at 1. The closing entry is found from the end of the file, so its record has a
     // fixed length. Every other entry must leave a number for the closing entry after it.
-    let (is_length_valid, max_seq) = match Kind::from_byte(bytes[24])? {
+    let (is_length_valid, max_seq) = match kind {
         Kind::Exit => (header.record_bytes() == EXIT_RECORD_BYTES, u64::MAX - 1),
         _ => (header.payload_bytes <= MAX_PAYLOAD_BYTES, u64::MAX - 2),
     };

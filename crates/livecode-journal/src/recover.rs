@@ -13,7 +13,7 @@ use rustix::{
 };
 
 use crate::{
-    format::{CLOSED_HEADER, HEADER, HEADER_BYTES},
+    format::{HEADER, HEADER_BYTES},
     reader::{ReadError, Reader, closing_entry},
     record::Kind,
     writer::{WriteError, encode_exit_record, release_reserve, write_end},
@@ -53,8 +53,8 @@ pub enum CloseResult {
     WriterAlive,
     /// There is no journal, and none was to be created.
     Missing,
-    /// The journal had its closing entry already. At most the mark in its header was missing,
-    /// which has been added.
+    /// The journal had its closing entry already. At most there were other bytes behind it, which
+    /// have been cut off.
     AlreadyClosed,
     /// The journal was cut after its last whole record and got the given closing entry.
     ClosedNow,
@@ -73,8 +73,9 @@ pub fn is_locked(path: &Path) -> io::Result<bool> {
 }
 
 /// Finds the longest prefix of a journal that consists of whole records. Returns its length in
-/// bytes and the number of its last entry. The prefix of a file that is not a journal is empty. No
-/// process may be writing to the journal.
+/// bytes and the number of its last entry. The prefix of a file that is not a journal is empty, and
+/// an exit record belongs to it only if the header says that the journal is closed. No process may
+/// be writing to the journal.
 ///
 /// # Errors
 /// Fails if the file cannot be read.
@@ -92,22 +93,33 @@ struct Prefix {
     has_exit_record: bool,
 }
 
+/// Reads whole records from the start on. In a file whose header does not say `DONE`, the scan stops
+/// before an exit record: on a file system that cannot allocate ahead, a write that failed half-way
+/// leaves bytes of the program behind the last record, and they may look like an exit record.
 fn scan(path: &Path) -> Result<Prefix, ReadError> {
     let mut reader = match Reader::open(path) {
         Err(ReadError::Corrupt { .. }) => return Ok(Prefix::default()),
         other => other?,
     };
     let length = std::fs::metadata(path).map_err(|error| ReadError::Io(path.to_owned(), error))?.len();
-    let mut has_exit_record = false;
-    while !has_exit_record {
+    let is_closed = reader.closed_bytes()?.is_some();
+    let mut prefix = Prefix { bytes: reader.offset(), ..Prefix::default() };
+    while !prefix.has_exit_record {
         match reader.read(length, 1) {
             Ok(entries) if entries.is_empty() => break,
-            Ok(entries) => has_exit_record = entries.iter().any(|entry| entry.kind == Kind::Exit),
+            Ok(entries) => {
+                let is_exit = entries.iter().any(|entry| entry.kind == Kind::Exit);
+                if is_exit && !is_closed {
+                    break;
+                }
+                let (bytes, last_seq) = (reader.offset(), reader.last_seq());
+                prefix = Prefix { bytes, last_seq, has_exit_record: is_exit };
+            }
             Err(ReadError::Corrupt { .. }) => break,
             Err(error) => return Err(error),
         }
     }
-    Ok(Prefix { bytes: reader.offset(), last_seq: reader.last_seq(), has_exit_record })
+    Ok(prefix)
 }
 
 /// Closes the journal at `path` if its writer is dead, with `closing_json` as the payload of the
@@ -159,7 +171,7 @@ fn close(
     let Prefix { bytes, last_seq, has_exit_record } = scan(path)?;
     let write = |error| RecoverError::Write(path.to_owned(), error);
     if has_exit_record {
-        file.set_len(bytes).and_then(|()| file.write_all_at(&CLOSED_HEADER, 0)).map_err(write)?;
+        file.set_len(bytes).map_err(write)?;
         return Ok(CloseResult::AlreadyClosed);
     }
     let record = encode_exit_record(last_seq + 1, time_us, closing_json)?;

@@ -18,6 +18,7 @@ use crate::{
         CLOSED_HEADER, EXIT_RECORD_BYTES, HEADER, HEADER_BYTES, MAX_PAYLOAD_BYTES, RECORD_HEADER_BYTES,
         RESERVE_BYTES,
     },
+    index::{IndexPoint, IndexWriter, index_path},
     reader::closing_entry,
     record::{self, Kind},
 };
@@ -97,6 +98,7 @@ pub struct Writer {
     /// Length up to which the disk has allocated room; `None` if the file system cannot allocate
     /// ahead.
     allocated_bytes: Option<u64>,
+    index: IndexWriter,
 }
 
 impl Writer {
@@ -121,6 +123,7 @@ impl Writer {
             last_seq: 0,
             written_bytes: HEADER_BYTES,
             allocated_bytes: Some(0),
+            index: IndexWriter::new(path),
         };
         writer.allocate(RESERVE_BYTES + FIRST_ALLOCATION_BYTES).map_err(create)?;
         writer.file.write_all_at(&HEADER, 0).map_err(create)?;
@@ -159,7 +162,11 @@ impl Writer {
         let shared_payloads = std::mem::take(&mut self.shared_payloads);
         let written = match buffer.is_empty() {
             true => Ok(()),
-            false => self.write(&buffer, &shared_payloads),
+            false => {
+                let point = IndexPoint { seq: from, offset: self.written_bytes };
+                let written = self.write(&buffer, &shared_payloads);
+                written.map(|()| self.index.note(&self.file, point))
+            }
         };
         // Keep the buffer of an ordinary batch for the next one, but free an exceptionally large
         // buffer.
@@ -173,9 +180,10 @@ impl Writer {
         }
     }
 
-    /// Writes whole records at the end of the journal and keeps the reserve behind them. A write
-    /// that fails half-way leaves a torn record beyond the end, and the next write covers it.
-    /// Truncating the file instead would give up the reserve too.
+    /// Writes whole records at the end of the journal and keeps the reserve behind them. With a
+    /// reserve, the room is there before the first byte is written. Without one, a write may fail
+    /// half-way for want of room. What it left is cut off: part of it would stay behind a shorter
+    /// record that is written later, and a program could have chosen those bytes.
     fn write(&mut self, buffer: &[u8], shared_payloads: &[(usize, Bytes)]) -> io::Result<()> {
         let bytes = buffer.len() + shared_payloads.iter().map(|(_, data)| data.len()).sum::<usize>();
         let end = self.written_bytes + bytes as u64;
@@ -187,7 +195,11 @@ impl Writer {
             from = *at;
         }
         slices.push(IoSlice::new(&buffer[from..]));
-        write_all_slices_at(&self.file, &mut slices, self.written_bytes)?;
+        let written = write_all_slices_at(&self.file, &mut slices, self.written_bytes);
+        if written.is_err() && self.allocated_bytes.is_none() {
+            let _ = self.file.set_len(self.written_bytes);
+        }
+        written?;
         self.written_bytes = end;
         Ok(())
     }
@@ -251,7 +263,7 @@ impl Writer {
 
 /// Drops all entries of the closed journal at `path` but the closing entry, which keeps its
 /// number. The dropped entries become a gap. The journal is replaced by a new file: readers that
-/// have the old file open go on reading it.
+/// have the old file open go on reading it. The index is removed.
 ///
 /// # Errors
 /// Fails if the journal is not closed (`InvalidInput`), or if it cannot be read or replaced.
@@ -262,7 +274,9 @@ pub fn trim(path: &Path) -> io::Result<()> {
     let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary.0)?;
     write_end(&file, &record, HEADER_BYTES)?;
     file.sync_data()?;
-    fs::rename(&temporary.0, path)
+    fs::rename(&temporary.0, path)?;
+    let _ = fs::remove_file(index_path(path)); // an index of another file is not valid anyhow
+    Ok(())
 }
 
 fn write_all_slices_at(file: &File, mut slices: &mut [IoSlice<'_>], mut at: u64) -> io::Result<()> {

@@ -14,6 +14,8 @@ pub const SESSIONS_FOLDER: &str = "sessions";
 
 /// The journal: the numbered entries of the session.
 pub const JOURNAL_FILE: &str = "journal";
+/// The index of the journal: where in it some of the entries are. Only long journals have one.
+pub const JOURNAL_INDEX_FILE: &str = "journal.index";
 /// The Unix socket on which the supervisor accepts servers.
 pub const SOCKET_FILE: &str = "socket";
 /// The server's record of the session: its owner, runtime and time of creation.

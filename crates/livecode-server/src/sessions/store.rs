@@ -30,7 +30,8 @@ use livecode_protocol::{
     run_spec::RunSpec,
     session::Outcome,
     session_folder::{
-        self, CONTENTS_FILE, IDENTITY_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SESSION_FILE, SOCKET_FILE,
+        self, CONTENTS_FILE, IDENTITY_FILE, JOURNAL_FILE, JOURNAL_INDEX_FILE, RUN_SPEC_FILE, SESSION_FILE,
+        SOCKET_FILE,
     },
 };
 use rustix::fs::{FlockOperation, flock};
@@ -272,7 +273,7 @@ impl Store {
     /// Removes what only a killed supervisor leaves in the session's folder: its socket, files that
     /// it was writing, and the contents file.
     pub(crate) fn remove_leftovers(&self, id: SessionId) {
-        let kept = [SESSION_FILE, RUN_SPEC_FILE, IDENTITY_FILE, JOURNAL_FILE];
+        let kept = [SESSION_FILE, RUN_SPEC_FILE, IDENTITY_FILE, JOURNAL_FILE, JOURNAL_INDEX_FILE];
         for entry in fs::read_dir(self.folder(id)).into_iter().flatten().flatten() {
             if !kept.iter().any(|name| entry.file_name() == *name) {
                 let _ = fs::remove_file(entry.path());
