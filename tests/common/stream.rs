@@ -73,6 +73,12 @@ impl Stream {
         }
     }
 
+    /// Reads until a message of one of these types arrives. `None` if the connection is closed first.
+    pub fn next_of_any(&mut self, msgtypes: &[&str]) -> Option<Value> {
+        std::iter::from_fn(|| self.next())
+            .find(|message| message["msgtype"].as_str().is_some_and(|msgtype| msgtypes.contains(&msgtype)))
+    }
+
     /// Reads until a message of this type arrives, and returns it.
     pub fn next_of(&mut self, msgtype: &str) -> Value {
         while let Some(message) = self.next() {

@@ -19,7 +19,7 @@ use crate::lifecycle::{
 };
 use crate::sessions::{
     Follower, Session, SessionProgress, Store, StoreError, blocking::blocking, ended::ended_progress,
-    record::SessionRecord,
+    record::SessionRecord, skip::SkipTurns,
 };
 use crate::{
     auth::ShareLimits,
@@ -42,6 +42,8 @@ pub struct Registry {
     pub(super) metrics: Arc<Metrics>,
     /// The permits to run, and the sessions that wait for one.
     pub(super) run_queue: Arc<RunQueue>,
+    /// Turns of the followers that skip much of a long journal.
+    skip_turns: SkipTurns,
     /// Set when the server is about to stop; no session is created from then on.
     pub(super) is_closed: AtomicBool,
     /// Read-locked while a session is created.
@@ -71,6 +73,7 @@ impl Registry {
             spawners: Arc::new(spawners),
             metrics,
             run_queue: RunQueue::new(run_queue_limits(config)),
+            skip_turns: SkipTurns::default(),
             is_closed: AtomicBool::new(false),
             creation_lock: tokio::sync::RwLock::new(()),
             limits: SessionCountLimits {
@@ -233,7 +236,7 @@ impl Registry {
 
     /// A reader of a session's journal that begins after the entry with number `after`.
     pub fn follow(&self, session: &Arc<Session>, after: u64) -> Follower {
-        Follower::new(session, self.store.journal(session.id), after)
+        Follower::new(session, self.store.journal(session.id), after, self.skip_turns.clone())
     }
 
     /// Cancels a session, waits until it is torn down, and removes it from disk and from memory.

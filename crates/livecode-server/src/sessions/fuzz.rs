@@ -17,8 +17,9 @@ use livecode_protocol::{
 
 use crate::sessions::{
     ended::ended_progress,
-    follower::{Follower, Item},
+    follower::{Batch, Follower, Item},
     session::Session,
+    skip::SkipTurns,
     store::Store,
 };
 
@@ -89,13 +90,21 @@ pub fn session_folder(data_dir: &Path, data: &[u8]) {
 fn follow(session: &Arc<Session>, store: &Store, after: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        let mut follower = Follower::new(session, store.journal(session.id), after);
+        let mut follower = Follower::new(session, store.journal(session.id), after, SkipTurns::default());
         let mut last = None;
         let mut seq = after.min(session.progress().entries.saturating_sub(1));
         // The follower of an ended session has no reason to wait. The timeout ends the check if it
         // waits all the same.
         let timeout = Duration::from_millis(20);
-        while let Ok(Ok(Some(items))) = tokio::time::timeout(timeout, follower.next()).await {
+        while let Ok(Ok(Some(batch))) = tokio::time::timeout(timeout, follower.next()).await {
+            let items = match batch {
+                Batch::Items(items) => items,
+                Batch::LargeMessage(message) => {
+                    assert_eq!(message.seq, seq + 1);
+                    (seq, last) = (message.seq, Some(Kind::Message));
+                    continue;
+                }
+            };
             for item in items {
                 assert_ne!(last, Some(Kind::Exit));
                 match item {

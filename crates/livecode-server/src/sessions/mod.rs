@@ -11,6 +11,8 @@
 //! | `store` | the data directory |
 //! | `ended` | the progress of an ended session, read from its journal |
 //! | `follower` | a reader of one session's journal |
+//! | `skip` | a follower's way to a late entry of a long journal |
+//! | `seen_points` | places in a journal without an index that skips have seen |
 //! | `blocking` | work that may block, off the threads that serve |
 //! | `exhausted` | errors that mean a lack of resources |
 
@@ -22,11 +24,13 @@ mod follower;
 pub(crate) mod fuzz;
 pub(crate) mod progress;
 pub(crate) mod record;
+pub(crate) mod seen_points;
 pub(crate) mod session;
+pub(crate) mod skip;
 pub(crate) mod store;
 
 pub(crate) use exhausted::is_exhausted;
-pub use follower::{FollowError, Follower, Item};
+pub use follower::{Batch, FollowError, Follower, Item};
 pub use progress::{SessionEnd, SessionProgress};
 pub use record::IdempotencyKey;
 pub use session::Session;

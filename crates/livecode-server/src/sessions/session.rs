@@ -12,7 +12,7 @@ use livecode_protocol::{
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::sessions::{progress::SessionProgress, record::SessionRecord};
+use crate::sessions::{progress::SessionProgress, record::SessionRecord, seen_points::SeenPoints};
 use crate::{
     auth::{Owner, Payer},
     metrics::Metrics,
@@ -44,6 +44,8 @@ pub struct Session {
     /// was found at the server's start.
     requested_at: Option<Instant>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Where readers have been in its journal, if that has no index.
+    pub(crate) seen_points: SeenPoints,
 }
 
 /// Most sessions that a server holds are ended, and of those only the last progress is kept.
@@ -115,6 +117,7 @@ impl Session {
             phase: Mutex::new(SessionPhase::new(progress)),
             requested_at,
             metrics,
+            seen_points: SeenPoints::default(),
         }
     }
 

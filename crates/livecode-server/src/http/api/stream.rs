@@ -7,9 +7,8 @@ use axum::{
     Extension,
     body::{Body, Bytes},
     extract::{
-        Path, Query, State, WebSocketUpgrade,
+        Path, Query, State,
         rejection::{PathRejection, QueryRejection},
-        ws::rejection::WebSocketUpgradeRejection,
     },
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -21,13 +20,16 @@ use serde::Deserialize;
 use crate::http::{
     api::sessions::find_session,
     app::App,
-    encode::{Dialect, message_json},
+    encode::{Dialect, message_json, pieces::MessagePieces},
     problem::ApiError,
-    websocket::socket::{MAX_FRAME_BYTES, WebsocketConnection, serve_stream},
+    websocket::{
+        socket::{MAX_FRAME_BYTES, WebsocketConnection, serve_stream},
+        upgrade::WebsocketUpgrade,
+    },
 };
 use crate::{
     auth::Caller,
-    sessions::{FollowError, Follower, Item, Session},
+    sessions::{Batch, Follower, Item, Session},
 };
 
 /// The time without messages after which a stream of events sends a comment. Many proxies close a
@@ -86,7 +88,7 @@ pub(crate) async fn stream(
     id: Result<Path<String>, PathRejection>,
     query: Result<Query<StreamQuery>, QueryRejection>,
     headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<WebsocketUpgrade, ApiError>,
 ) -> Result<Response, ApiError> {
     let session = find_session(&app, &caller, id)?;
     let Query(query) = query.map_err(|error| ApiError::field("after", error.body_text()))?;
@@ -94,9 +96,7 @@ pub(crate) async fn stream(
     // Some clients ask for an upgrade to HTTP/2. They are served without an upgrade.
     let protocol = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if protocol.eq_ignore_ascii_case("websocket") {
-        let upgrade = upgrade.map_err(|error| ApiError::invalid_upgrade(error.to_string()))?;
-        let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
-        return Ok(upgrade.on_upgrade(move |websocket| async move {
+        return Ok(upgrade?.on_upgrade(MAX_FRAME_BYTES, move |websocket| async move {
             serve_stream(WebsocketConnection::new(websocket, &app, &caller), app, session, after).await;
         }));
     }
@@ -127,6 +127,19 @@ fn has_seen_all(session: &Arc<Session>, last: u64) -> bool {
     progress.ended.is_some() && last >= progress.entries
 }
 
+/// The state of a body that is being sent.
+struct BodyState {
+    follower: Follower,
+    /// The rest of a large message, which is sent before the follower is asked again.
+    pieces: Option<MessagePieces>,
+    app: App,
+    is_over: bool,
+}
+
+fn log_unreadable(error: &impl std::error::Error) {
+    tracing::error!(%error, "cannot read a journal");
+}
+
 /// The form of a stream over plain HTTP.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum StreamFormat {
@@ -139,13 +152,12 @@ enum StreamFormat {
 impl StreamFormat {
     /// A response whose body goes on until the session ends or the server stops.
     fn response(self, follower: Follower, dialect: Dialect, app: App) -> Response {
-        let body = stream::unfold((follower, app, false), move |(mut follower, app, is_over)| async move {
-            if is_over {
-                return None;
-            }
+        let state = BodyState { follower, pieces: None, app, is_over: false };
+        let body = stream::unfold(state, move |mut state| async move {
             // After an error the body is broken off. A proper end would claim that it is complete.
-            let (chunk, is_last) = self.next(&mut follower, &app, dialect).await?;
-            Some((chunk.map(Bytes::from), (follower, app, is_last)))
+            let chunk = self.next(&mut state, dialect).await.transpose()?;
+            state.is_over |= chunk.is_err();
+            Some((chunk.map(Bytes::from), state))
         });
         let body = Body::from_stream(body);
         let content_type = if self == Self::Events { EVENT_STREAM } else { NDJSON };
@@ -158,29 +170,48 @@ impl StreamFormat {
         (headers, body).into_response()
     }
 
-    /// The next chunk of the body, and whether it is the last; `None` after the last entry.
-    async fn next(
-        self,
-        follower: &mut Follower,
-        app: &App,
-        dialect: Dialect,
-    ) -> Option<(Result<String, FollowError>, bool)> {
-        let progress = follower.watch();
-        let items = tokio::select! {
-            items = follower.next() => items,
-            () = tokio::time::sleep(HEARTBEAT), if self == Self::Events => {
-                return Some((Ok(":\n\n".into()), false));
+    /// The next chunk of the body; `None` after the last.
+    async fn next(self, state: &mut BodyState, dialect: Dialect) -> Result<Option<String>, axum::Error> {
+        let BodyState { follower, pieces, app, is_over } = state;
+        if let Some(large) = pieces {
+            if let Some(piece) = large.next().inspect_err(log_unreadable).map_err(axum::Error::new)? {
+                app.metrics.count_sent(piece.is_last.into(), piece.text.len());
+                return Ok(Some(piece.text));
             }
-            () = app.stopped_for_reader(progress) => return Some((Ok(self.goodbye()), true)),
+            *pieces = None;
+        }
+        if *is_over {
+            return Ok(None);
+        }
+        let progress = follower.watch();
+        let batch = tokio::select! {
+            batch = follower.next() => batch.inspect_err(log_unreadable).map_err(axum::Error::new)?,
+            () = tokio::time::sleep(HEARTBEAT), if self == Self::Events => return Ok(Some(":\n\n".into())),
+            () = app.stopped_for_reader(progress) => {
+                *is_over = true;
+                return Ok(Some(self.goodbye()));
+            }
         };
-        let items =
-            items.inspect_err(|error| tracing::error!(%error, "cannot read a journal")).transpose()?;
-        let encode = |items: Vec<Item>| {
-            let chunk = self.chunk(&items, dialect);
-            app.metrics.count_sent(items.len(), chunk.len());
-            chunk
-        };
-        Some((items.map(encode), false))
+        match batch {
+            None => Ok(None),
+            Some(Batch::Items(items)) => {
+                let chunk = self.chunk(&items, dialect);
+                app.metrics.count_sent(items.len(), chunk.len());
+                Ok(Some(chunk))
+            }
+            Some(Batch::LargeMessage(message)) => {
+                let (prefix, suffix) = match self {
+                    Self::Events => (format!("id: {}\ndata: ", message.seq), "\n\n"),
+                    Self::Lines => (String::new(), "\n"),
+                };
+                let mut large = MessagePieces::new(message, dialect, prefix, suffix);
+                let first = large.next().inspect_err(log_unreadable).map_err(axum::Error::new)?;
+                let first = first.map(|piece| piece.text).unwrap_or_default();
+                app.metrics.count_sent(0, first.len());
+                *pieces = Some(large);
+                Ok(Some(first))
+            }
+        }
     }
 
     /// The last message of a stream that ends because the server stops. Its session may go on:

@@ -1,6 +1,7 @@
 //! Encodes journal entries as the messages of a stream.
 
 mod escape;
+pub(crate) mod pieces;
 
 use std::{borrow::Cow, fmt::Write as _};
 

@@ -71,6 +71,7 @@ fn http1_builder(app: &App) -> http1::Builder {
     let mut builder = http1::Builder::new();
     let header_timeout = Duration::from_millis(app.config.header_timeout_ms);
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    builder.max_buf_size(MAX_BUFFER_BYTES);
     builder
 }
 
@@ -109,6 +110,10 @@ fn enable_keepalive(stream: &TcpStream) {
     let _ = sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL);
     let _ = sockopt::set_socket_keepalive(stream, true);
 }
+
+/// Bytes of an answer that one connection holds before its body is asked for more, and the most that
+/// the headers of a request may have.
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Everything that is needed to serve one connection.
 struct ConnectionServer {

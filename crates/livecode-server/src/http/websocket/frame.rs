@@ -1,7 +1,7 @@
 //! Frames that are sent besides a session's messages, and the reasons to close a connection.
 
-use axum::extract::ws::close_code;
 use livecode_protocol::stream::ServerMessage;
+use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::http::encode::message_json;
 
@@ -21,7 +21,7 @@ pub(crate) struct CloseReason {
     /// A message that is sent before the close frame.
     pub last_text: Option<String>,
     /// The status code of the close frame.
-    pub code: u16,
+    pub code: CloseCode,
     /// The reason in the close frame; empty if the code needs no explanation.
     pub reason: &'static str,
 }
@@ -34,45 +34,45 @@ impl OutgoingFrame {
 }
 
 impl CloseReason {
-    fn new(code: u16, reason: &'static str) -> Self {
+    fn new(code: CloseCode, reason: &'static str) -> Self {
         Self { last_text: None, code, reason }
     }
 
     /// The session has ended and everything was sent.
     pub fn session_ended() -> Self {
-        Self::new(close_code::NORMAL, "")
+        Self::new(CloseCode::Normal, "")
     }
 
     /// The client sent `quit`; it gets a `goodbye`.
     pub fn goodbye() -> Self {
         let last_text = Some(message_json(&ServerMessage::Goodbye));
-        Self { last_text, ..Self::new(close_code::NORMAL, "") }
+        Self { last_text, ..Self::new(CloseCode::Normal, "") }
     }
 
     /// The server stops. The client may reconnect to the next one.
     pub fn server_restart() -> Self {
-        Self::new(close_code::RESTART, "the server restarts; come back")
+        Self::new(CloseCode::Restart, "the server restarts; come back")
     }
 
     /// The session's journal cannot be read.
     pub fn unreadable_journal() -> Self {
-        Self::new(close_code::ERROR, "the journal cannot be read")
+        Self::new(CloseCode::Error, "the journal cannot be read")
     }
 
     /// The client of `/livecode` has sent no program within the time that it has for that.
     pub fn no_program() -> Self {
-        Self::new(close_code::POLICY, "no program was sent in time; connect again to run one")
+        Self::new(CloseCode::Policy, "no program was sent in time; connect again to run one")
     }
 
     /// The client sends more messages than it may.
     pub fn message_rate() -> Self {
-        Self::new(close_code::POLICY, "too many messages a second")
+        Self::new(CloseCode::Policy, "too many messages a second")
     }
 
     /// The client sent a message that is larger than
     /// [`MAX_CLIENT_MESSAGE_BYTES`](livecode_protocol::stream::MAX_CLIENT_MESSAGE_BYTES), or as
     /// the first message of v0.1 one that is larger than the setting `body_max_bytes`.
     pub fn message_too_large() -> Self {
-        Self::new(close_code::SIZE, "the message is too large")
+        Self::new(CloseCode::Size, "the message is too large")
     }
 }

@@ -1,6 +1,5 @@
 //! The half of a connection that receives: it reads the client's messages and handles each.
 
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use futures_util::{
     FutureExt as _, StreamExt as _,
     future::BoxFuture,
@@ -13,11 +12,13 @@ use livecode_protocol::{
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tungstenite::{Message, Utf8Bytes};
 
 use super::{
     client_activity::ClientActivity,
     frame::{CloseReason, Disconnected, OutgoingFrame},
     rate_limit::TokenBucket,
+    upgrade::Websocket,
 };
 use crate::{http::encode::Dialect, sessions::Session};
 
@@ -27,7 +28,7 @@ const MAX_PENDING_DELIVERIES: usize = 256;
 
 /// Receives and handles messages until the client disconnects. Answers go into `frames`.
 pub(super) async fn receive_loop(
-    stream: &mut SplitStream<WebSocket>,
+    stream: &mut SplitStream<Websocket>,
     session: &Session,
     dialect: Dialect,
     frames: mpsc::Sender<OutgoingFrame>,
@@ -94,7 +95,7 @@ pub(super) enum ReceivedFrame {
 /// Classifies a received item. A text of more than `max_bytes` is invalid. The answer to an
 /// invalid frame is in `dialect`.
 pub(super) fn classify(
-    received: Option<Result<Message, axum::Error>>,
+    received: Option<Result<Message, tungstenite::Error>>,
     max_bytes: usize,
     dialect: Dialect,
 ) -> ReceivedFrame {
@@ -107,15 +108,10 @@ pub(super) fn classify(
             let message = dialect.error(ErrorCode::MalformedMessage, error, Value::Null);
             ReceivedFrame::Invalid(OutgoingFrame::Text(message))
         }
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => ReceivedFrame::Ignored,
-        Some(Ok(Message::Close(_))) | None => ReceivedFrame::Disconnected,
-        Some(Err(error)) => {
-            let cause = error.into_inner();
-            match cause.downcast_ref() {
-                Some(tungstenite::Error::Capacity(_)) => too_large(),
-                _ => ReceivedFrame::Disconnected,
-            }
-        }
+        // The connection joins the frames of a message, so a `Frame` is never received.
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => ReceivedFrame::Ignored,
+        Some(Err(tungstenite::Error::Capacity(_))) => too_large(),
+        Some(Ok(Message::Close(_)) | Err(_)) | None => ReceivedFrame::Disconnected,
     }
 }
 

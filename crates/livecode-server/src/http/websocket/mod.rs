@@ -13,6 +13,7 @@
 //!
 //! | module | content |
 //! | --- | --- |
+//! | `upgrade` | the opening handshake |
 //! | `socket` | the connection: send, receive, follow a session, close |
 //! | `incoming` | the half that receives the client's messages |
 //! | `outgoing` | the half that sends the session's messages, answers and pings |
@@ -26,3 +27,4 @@ mod incoming;
 mod outgoing;
 mod rate_limit;
 pub(crate) mod socket;
+pub(crate) mod upgrade;

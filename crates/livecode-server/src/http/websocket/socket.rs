@@ -2,16 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    body::Bytes,
-    extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
-};
+use axum::body::Bytes;
 use futures_util::{
     SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
 use livecode_protocol::stream::{MAX_CLIENT_MESSAGE_BYTES, ServerMessage, WELCOME};
 use tokio::sync::mpsc;
+use tungstenite::{Message, Utf8Bytes, protocol::CloseFrame};
 
 use super::{
     client_activity::ClientActivity,
@@ -19,6 +17,7 @@ use super::{
     incoming::{ReceivedFrame, classify, receive_loop},
     outgoing::{MAX_UNANSWERED_PINGS, send_loop},
     rate_limit::TokenBucket,
+    upgrade::Websocket,
 };
 use crate::http::{
     app::App,
@@ -44,8 +43,8 @@ const CLOSE_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A websocket connection, split into its two directions.
 pub(crate) struct WebsocketConnection {
-    sink: SplitSink<WebSocket, Message>,
-    stream: SplitStream<WebSocket>,
+    sink: SplitSink<Websocket, Message>,
+    stream: SplitStream<Websocket>,
     ping_interval: Duration,
     rate_limit: TokenBucket,
 }
@@ -66,7 +65,7 @@ pub(crate) async fn serve_stream(
 }
 
 impl WebsocketConnection {
-    pub fn new(websocket: WebSocket, app: &App, caller: &Caller) -> Self {
+    pub fn new(websocket: Websocket, app: &App, caller: &Caller) -> Self {
         let (sink, stream) = websocket.split();
         let ping_interval = Duration::from_millis(app.config.ping_interval_ms);
         let rate_limit = TokenBucket::new(&app.config, app.metrics.clone(), caller);

@@ -18,10 +18,10 @@ use crate::auth::{Caller, Payer};
 use crate::http::{
     app::App,
     caller::{parse_json, read_body},
-    encode::Dialect,
+    encode::{Dialect, pieces::MessagePieces},
     problem::ApiError,
 };
-use crate::sessions::Item;
+use crate::sessions::{Batch, Follower, Item};
 
 /// Runs a program and answers its output while it runs.
 #[utoipa::path(
@@ -52,23 +52,53 @@ pub(crate) async fn exec(
     let ephemeral = EphemeralSession::create(&app, &caller, payer, &exec.into()).await?;
     let follower = ephemeral.follow();
     // The session moves into the body: it is deleted when the body ends or the client disconnects.
-    let body = stream::unfold((follower, ephemeral), move |(mut follower, ephemeral)| async move {
-        let items =
-            follower.next().await.inspect_err(|error| tracing::error!(%error, "cannot read a journal"));
-        let items = items.transpose()?;
-        let count = items.as_ref().map_or(0, Vec::len);
-        let chunk = match items {
-            Ok(items) if is_raw => Ok(message_lines(&items)),
-            Ok(items) => ephemeral.plain_output(&items).map_err(axum::Error::new),
-            Err(error) => Err(axum::Error::new(error)),
-        };
-        if let Ok(chunk) = &chunk {
-            ephemeral.registry.metrics().count_sent(count, chunk.len());
-        }
+    let state = BodyState { follower, pieces: None, ephemeral };
+    let body = stream::unfold(state, move |mut state| async move {
         // After an error the body is broken off. A proper end would claim that it is complete.
-        Some((chunk.map(Bytes::from), (follower, ephemeral)))
+        let chunk = state.next(is_raw).await.transpose()?;
+        Some((chunk.map(Bytes::from), state))
     });
     Ok(([(header::CONTENT_TYPE, PLAIN_TEXT)], Body::from_stream(body)).into_response())
+}
+
+/// The state of an answer that is being sent.
+struct BodyState {
+    follower: Follower,
+    /// The rest of a large message, which is sent before the follower is asked again.
+    pieces: Option<MessagePieces>,
+    ephemeral: EphemeralSession,
+}
+
+impl BodyState {
+    /// The next chunk of the body; `None` after the last.
+    async fn next(&mut self, is_raw: bool) -> Result<Option<Vec<u8>>, axum::Error> {
+        let metrics = self.ephemeral.registry.metrics();
+        if let Some(pieces) = &mut self.pieces {
+            if let Some(piece) = pieces.next().map_err(axum::Error::new)? {
+                metrics.count_sent(piece.is_last.into(), piece.text.len());
+                return Ok(Some(piece.text.into_bytes()));
+            }
+            self.pieces = None;
+        }
+        let batch = self.follower.next().await;
+        let batch = batch.inspect_err(|error| tracing::error!(%error, "cannot read a journal"));
+        let (chunk, count) = match batch.map_err(axum::Error::new)? {
+            None => return Ok(None),
+            Some(Batch::Items(items)) if is_raw => (message_lines(&items), items.len()),
+            Some(Batch::Items(items)) => {
+                (self.ephemeral.plain_output(&items).map_err(axum::Error::new)?, items.len())
+            }
+            Some(Batch::LargeMessage(message)) => {
+                if is_raw {
+                    let pieces = MessagePieces::new(message, Dialect::V01, String::new(), "\n");
+                    self.pieces = Some(pieces);
+                }
+                (vec![], 0)
+            }
+        };
+        metrics.count_sent(count, chunk.len());
+        Ok(Some(chunk))
+    }
 }
 
 /// Items as messages of v0.1, one on each line.

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{
-    Extension,
-    extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
-    response::Response,
-};
+use axum::{Extension, extract::State, response::Response};
 use livecode_protocol::{
     session::Problem,
     stream::{ClientMessage, ClientMessageError, ServerMessage, WELCOME},
@@ -24,6 +20,7 @@ use crate::http::{
     websocket::{
         frame::{CloseReason, Disconnected},
         socket::{MAX_FRAME_BYTES, WebsocketConnection},
+        upgrade::WebsocketUpgrade,
     },
 };
 
@@ -40,13 +37,11 @@ pub(crate) async fn livecode(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(payer): Extension<Payer>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<WebsocketUpgrade, ApiError>,
 ) -> Result<Response, ApiError> {
-    let upgrade = upgrade.map_err(|error| ApiError::invalid_upgrade(error.to_string()))?;
     // One message carries a program with all its files, so it may be as large as a body.
     let max_bytes = usize::try_from(app.config.body_max_bytes).unwrap_or(usize::MAX).max(MAX_FRAME_BYTES);
-    let upgrade = upgrade.max_message_size(max_bytes).max_frame_size(max_bytes);
-    Ok(upgrade.on_upgrade(move |websocket| async move {
+    Ok(upgrade?.on_upgrade(max_bytes, move |websocket| async move {
         let socket = WebsocketConnection::new(websocket, &app, &caller);
         // An error only says that the client has disconnected.
         let _ = serve_connection(socket, app, caller, payer).await;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::auth::{Caller, Payer};
 use crate::http::{app::App, encode::exit_status_and_outcome, problem::ApiError};
-use crate::sessions::Item;
+use crate::sessions::{Batch, Item};
 
 const EXIT_STATUS: HeaderName = HeaderName::from_static("x-falcon-exit-status");
 const TIME_TAKEN: HeaderName = HeaderName::from_static("x-falcon-time-taken");
@@ -75,7 +75,8 @@ pub(crate) async fn run(
     let ephemeral = EphemeralSession::create(&app, &caller, payer, &create).await?;
     let mut follower = ephemeral.follow();
     let (mut output, mut exitstatus) = (vec![], Outcome::Lost.exitstatus().unwrap_or(255));
-    while let Some(items) = follower.next().await? {
+    while let Some(batch) = follower.next().await? {
+        let Batch::Items(items) = batch else { continue }; // messages are no output
         let before = output.len();
         output.extend_from_slice(&ephemeral.plain_output(&items)?);
         app.metrics.count_sent(items.len(), output.len() - before);
