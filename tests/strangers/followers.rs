@@ -168,7 +168,7 @@ fn bytes_of_a_watcher(server: &Server, request: &str) -> u64 {
 }
 
 /// The most that a client which does not read may cost, in the memory of the server.
-const WATCHER_MAX_BYTES: u64 = 512 * 1024;
+const WATCHER_MAX_BYTES: u64 = 256 * 1024;
 
 fn check_idle_watchers(headers: &str) {
     let server = Server::start();

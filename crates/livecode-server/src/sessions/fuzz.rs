@@ -12,7 +12,7 @@ use livecode_journal::Kind;
 use livecode_protocol::{
     SessionId,
     session::Outcome,
-    session_folder::{IDENTITY_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SESSION_FILE},
+    session_folder::{IDENTITY_FILE, JOURNAL_FILE, JOURNAL_INDEX_FILE, RUN_SPEC_FILE, SESSION_FILE},
 };
 
 use crate::sessions::{
@@ -55,7 +55,7 @@ pub fn session_folder(data_dir: &Path, data: &[u8]) {
         }
     }
     for (name, contents) in files {
-        if let Some(name) = [SESSION_FILE, IDENTITY_FILE, RUN_SPEC_FILE, JOURNAL_FILE]
+        if let Some(name) = [SESSION_FILE, IDENTITY_FILE, RUN_SPEC_FILE, JOURNAL_FILE, JOURNAL_INDEX_FILE]
             .into_iter()
             .find(|known| known.as_bytes() == name)
         {

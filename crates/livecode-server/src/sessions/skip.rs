@@ -84,3 +84,57 @@ async fn skip(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use livecode_journal::{Kind, Writer};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{auth::Owner, sessions::progress::SessionProgress};
+
+    fn session() -> Arc<Session> {
+        let record = json!({
+            "id": "00112233445566778899aabbccddeeff", "owner": Owner::of_token("somebody"), "runtime": "bash", "created_us": 1,
+            "ephemeral": false, "slot": 1,
+        });
+        let record = serde_json::from_value(record).unwrap();
+        Arc::new(Session::new(&record, "bash".into(), SessionProgress::default(), None, Arc::default()))
+    }
+
+    #[tokio::test]
+    async fn a_skip_ends_with_its_follower_and_others_go_on_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut writer = Writer::create(&path).unwrap();
+        for seq in 0..10 * SLICE_BYTES / (1 << 20) {
+            writer.push(Kind::Stdout, seq, &[0; 1 << 20]);
+            let _ = writer.flush();
+        }
+        let until_bytes = writer.written_bytes();
+        let (session, turns) = (session(), SkipTurns::default());
+        let start = || {
+            let reader = Reader::open(&path).unwrap();
+            Skip::start(reader, session.clone(), path.clone(), u64::MAX, until_bytes, turns.clone())
+        };
+        let farthest = || session.seen_points.last_before(u64::MAX).map_or(0, |point| point.offset);
+
+        let mut skip = start();
+        tokio::select! {
+            biased;
+            _ = skip.finished() => panic!("the skip took no time"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(skip);
+        // All turns are free once the slice that was being read has ended.
+        drop(turns.0.acquire_many(MAX_READING_SKIPS as u32).await);
+        tokio::task::yield_now().await;
+        assert_eq!(turns.0.available_permits(), MAX_READING_SKIPS);
+        assert!(farthest() <= 2 * SLICE_BYTES, "the skip went on to byte {}", farthest());
+
+        let mut reader = start().finished().await.unwrap();
+        assert_eq!(reader.remaining_bytes(until_bytes), 0);
+        assert!(farthest() > until_bytes - SLICE_BYTES, "later skips begin at byte {}", farthest());
+        assert!(reader.read(until_bytes, 1).unwrap().is_empty());
+    }
+}
