@@ -179,6 +179,39 @@ fn the_example_settings_are_accepted() {
 }
 
 #[test]
+fn the_settings_for_machines_of_two_sizes_are_accepted_and_fit() {
+    let text = document("docs/capacity.md");
+    let examples = blocks(&text, "toml");
+    assert_eq!(examples.len(), 2);
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
+    let path = folder.path().join("livecode.toml");
+    for example in &examples {
+        std::fs::write(&path, example).expect("the file can be written");
+        Server::start_with(&["--config", path.to_str().expect("a path in UTF-8")]);
+    }
+    // The rows of a worked example are `| what | count | each, KiB | MiB |`; the last is the sum.
+    let mut sum_mib = 0;
+    let mut machines = 0;
+    for line in text.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let number = |index: usize| cells.get(index)?.replace(',', "").parse::<f64>().ok();
+        match (cells.get(1), number(2), number(3), number(4)) {
+            (Some(&"together"), _, _, Some(mib)) => {
+                assert_eq!(mib as u64, sum_mib, "{line}");
+                (sum_mib, machines) = (0, machines + 1);
+            }
+            (_, Some(count), Some(each_kib), Some(mib)) => {
+                let product = (count * each_kib / 1024.0).ceil();
+                assert!((product - mib).abs() < 1.0, "{line} should have {product}");
+                sum_mib += mib as u64;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(machines, 2);
+}
+
+#[test]
 fn the_example_of_an_operators_runtime_runs() {
     let folder = tempfile::tempdir().expect("a temporary folder is created");
     let perl = folder.path().join("perl");

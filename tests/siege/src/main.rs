@@ -106,7 +106,15 @@ fn block_on(work: impl Future<Output = Result<bool>>) -> Result<bool> {
         })
         .enable_all()
         .build()?;
-    runtime.block_on(work)
+    runtime.block_on(async {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        // What is dropped here stops its server and attackers and removes its cgroups.
+        tokio::select! {
+            result = work => result,
+            _ = terminate.recv() => bail!("terminated"),
+            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        }
+    })
 }
 
 /// Runs the selected rows and figures. Returns whether all are within their bounds.
