@@ -102,6 +102,8 @@ impl Registry {
         }
         let (free_bytes, needed_bytes) = (self.store.disk_space()?.free_bytes, self.disk_min_free_bytes);
         if free_bytes < needed_bytes {
+            // Ended sessions may be removed, so a later request may succeed.
+            self.disk_limits.is_exceeded.notify_one();
             return Err(CreateError::NoRoom { free_bytes, needed_bytes });
         }
         let mut random = [0; 16];

@@ -12,7 +12,8 @@ pub(super) struct DiskLimits {
     pub keep_max_bytes: u64,
     keep_free_bytes: u64,
     min_free_bytes: u64,
-    /// Notified when a session has ended and the limits are exceeded.
+    /// Notified when a session has ended and the limits are exceeded, and when a new session finds
+    /// too little free space.
     pub is_exceeded: Notify,
 }
 
