@@ -5,6 +5,7 @@ mod data;
 mod processes;
 mod queue;
 mod resources;
+mod starts;
 mod supervisors;
 
 use std::{
@@ -62,7 +63,10 @@ pub async fn run(common: &CommonOptions, only: Option<&str>) -> Result<()> {
         resources::out_of_descriptors: "no descriptors left (EMFILE)" => "nothing is lost; the server answers again once clients have left",
         resources::full_disk: "full disk (ENOSPC)" => "the program ends, its exit status is kept, a gap is reported; 507 for new sessions",
         resources::full_disk_v01: "full disk, for a client of v0.1" => "the client is told that output is missing",
-        resources::full_before_start: "full disk before a session starts" => "lost, and every follower is told",
+        resources::full_before_start: "full disk before a session starts" => "it stays queued, also for servers that are started then, and runs once there is room",
+        starts::out_of_processes: "no process can be forked during a start (EAGAIN)" => "the session stays queued, then runs once, whichever fork failed",
+        starts::out_of_descriptors: "no descriptors left during a start (EMFILE)" => "the session stays queued, then runs once, whichever step failed",
+        starts::out_of_disk_space: "no room on the disk during a start (ENOSPC)" => "the session stays queued, then runs once, whichever file had no room",
         resources::nearly_full_disk: "nearly full disk" => "507 with a reason; running sessions continue",
         resources::flood_without_readers: "output flood without a reader" => "it ends at its output limit; the server's memory does not grow",
         clients::slow_reader: "a client that does not read" => "other clients get everything meanwhile; memory does not grow",
