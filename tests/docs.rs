@@ -194,6 +194,9 @@ fn the_settings_for_machines_of_two_sizes_are_accepted_and_fit() {
     let mut machines = 0;
     for line in text.lines() {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        if cells.len() != 6 {
+            continue; // another table
+        }
         let number = |index: usize| cells.get(index)?.replace(',', "").parse::<f64>().ok();
         match (cells.get(1), number(2), number(3), number(4)) {
             (Some(&"together"), _, _, Some(mib)) => {
