@@ -16,7 +16,7 @@ use crate::common::{Server, Stream, eventually, id, is_root};
 
 const MIB: u64 = 1024 * 1024;
 /// Length of the long journals of these tests.
-const JOURNAL_BYTES: u64 = 64 * MIB;
+const JOURNAL_BYTES: u64 = 32 * MIB;
 /// No journal has so many entries.
 const AFTER_ALL: &str = "?after=1000000000";
 
@@ -173,12 +173,12 @@ const WATCHER_MAX_BYTES: u64 = 256 * 1024;
 fn check_idle_watchers(headers: &str) {
     let server = Server::start();
     let request = json!({
-        "runtime": "python", "code": large_messages(12), "limits": {"output_bytes": 64 * MIB},
+        "runtime": "python", "code": large_messages(5), "limits": {"output_bytes": 64 * MIB},
     });
     let id = id(&server.create(&request));
     wait_for_end(&server, &id);
     // What the server needs for any client at all is not measured.
-    assert_eq!(server.stream(&id, "?after=12").rest().len(), 2);
+    assert_eq!(server.stream(&id, "?after=5").rest().len(), 2);
     let request =
         format!("GET /sessions/{id}/stream HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", server.address());
     let bytes = bytes_of_a_watcher(&server, &request);
