@@ -1,6 +1,8 @@
 //! One stranger cannot take the server away from the others.
 
 mod bodies;
+#[allow(dead_code)] // not every test uses every part
+mod connection;
 mod followers;
 mod payers;
 mod programs;

@@ -79,6 +79,9 @@ pub enum ErrorCode {
     /// 503: the server has no file descriptors or memory left, or cannot keep a websocket open now.
     /// The same request may succeed in a moment.
     OutOfResources,
+    /// 503: the server holds as many bytes of bodies, messages and answers as it may, in all or for
+    /// the address of this caller. The same request may succeed in a moment.
+    HeldBytesFull,
     /// 507: the disk of the server is full or nearly full. A request succeeds after space was
     /// freed, for example by deleting sessions.
     DiskFull,
@@ -148,6 +151,7 @@ impl ErrorCode {
             Self::RunQueueFull => "run_queue_full",
             Self::TooManyConnections => "too_many_connections",
             Self::OutOfResources => "out_of_resources",
+            Self::HeldBytesFull => "held_bytes_full",
             Self::DiskFull => "disk_full",
             Self::ResultsIncomplete => "results_incomplete",
             Self::MalformedMessage => "malformed_message",

@@ -8,6 +8,7 @@
 //! | [`warm`] | the server and its spawners | what is prepared before a session exists |
 //! | [`run_spec`] | the server and a supervisor, in a file | what to run, and its limits |
 //! | [`control`] | the server and a supervisor, on a socket | input, and the session's progress |
+//! | [`json`] | all of these | parsing JSON without a tree of values |
 //! | [`session_folder`] | server and supervisor, on disk | the files in a session's folder |
 //! | [`printable`] | all processes and their logs | text without control characters |
 //!
@@ -19,6 +20,7 @@ pub mod file_name;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod id;
+pub mod json;
 pub mod printable;
 pub mod run_spec;
 pub mod session;

@@ -5,7 +5,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{ErrorCode, SessionId};
+use crate::{
+    ErrorCode, SessionId,
+    json::{optional_list, optional_object, optional_objects, optional_texts},
+};
+
+/// The largest number of files in one request.
+pub const MAX_FILES: usize = 1000;
+/// The largest number of arguments, and of environment variables, that is read. The server allows
+/// 64 KiB for all of either together, so no request that it accepts has more.
+pub const MAX_WORDS: usize = 64 * 1024;
 
 /// Body of `POST /sessions`. A field that is `null` is absent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -21,12 +30,16 @@ pub struct CreateSession {
     pub code_filename: Option<String>,
     /// Further files of the working directory. A file named `stdin` becomes the program's standard
     /// input instead.
+    #[serde(deserialize_with = "optional_objects::<_, _, MAX_FILES>")]
     pub files: Option<Vec<SourceFile>>,
     /// Command that is run instead of the runtime's own: program and arguments.
+    #[serde(deserialize_with = "optional_list::<_, _, MAX_WORDS>")]
     pub command: Option<Vec<String>>,
     /// Arguments that are appended to the command.
+    #[serde(deserialize_with = "optional_list::<_, _, MAX_WORDS>")]
     pub args: Option<Vec<String>>,
     /// Environment variables of the program.
+    #[serde(deserialize_with = "optional_texts::<_, MAX_WORDS>")]
     pub env: Option<BTreeMap<String, String>>,
     /// The whole standard input. Without this field and without a file named `stdin`, input comes
     /// from the clients of the stream.
@@ -36,6 +49,7 @@ pub struct CreateSession {
     /// Wall-clock limit, in milliseconds.
     pub timeout: Option<u64>,
     /// Further limits. None may be higher than the server's maximum.
+    #[serde(deserialize_with = "optional_object")]
     pub limits: Option<RequestedLimits>,
 }
 

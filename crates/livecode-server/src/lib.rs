@@ -12,6 +12,7 @@
 //! | [`sessions`] | one session: its folder, its state and its followers |
 //! | [`lifecycle`] | all sessions: created, found, recovered, deleted, retained |
 //! | [`runner`] | how a session is run: spawners, the session's driver, the supervisor client |
+//! | `held_bytes` | how many bytes are held in memory for clients, in all and for each payer |
 //! | [`metrics`] | what is counted for Prometheus |
 //! | `http` | the routes, on top of all the others |
 //! | `hex`, `settings_macro` | small leaves that several modules use |
@@ -24,6 +25,7 @@ mod compile_cache;
 pub mod config;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod held_bytes;
 mod hex;
 mod http;
 pub mod lifecycle;
@@ -41,6 +43,7 @@ use crate::{
     auth::Policy,
     catalogue::{Catalogue, CatalogueError},
     config::Config,
+    held_bytes::ByteBudget,
     lifecycle::Registry,
     metrics::Metrics,
     runner::{
@@ -134,7 +137,18 @@ pub async fn run(
     announce(address, spawner.degraded());
     let (stop, stopping) = watch::channel(None);
     let stopper = tokio::spawn(stop_when_asked(registry.clone(), phase, stop));
-    let app = http::App { registry, catalogue, config, policy, default_spawner: spawner, metrics, stopping };
+    let held_bytes = ByteBudget::new(&config, metrics.clone());
+    let app = http::App {
+        registry,
+        catalogue,
+        config,
+        policy,
+        default_spawner: spawner,
+        metrics,
+        held_bytes,
+        parse_permits: http::ParsePermits::default(),
+        stopping,
+    };
     let served = http::serve(app, listener).await;
     stopper.abort();
     retention.abort();

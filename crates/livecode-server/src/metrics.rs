@@ -105,6 +105,10 @@ pub struct Metrics {
     pub(crate) compile_cache_evicted: IntCounter,
     /// Bytes written to journals.
     pub(crate) journal_bytes: IntCounter,
+    /// Bytes that are held for clients, by the byte budget.
+    pub(crate) held_bytes: IntGauge,
+    /// Requests and messages that did not fit into the byte budget.
+    pub(crate) held_bytes_refused: IntCounter,
     /// Spawners started in place of a spawner that had died.
     pub(crate) spawner_restarts: IntCounter,
 }
@@ -199,6 +203,14 @@ impl Default for Metrics {
             journal_bytes: counter(
                 "livecode_journal_written_bytes_total",
                 "Bytes written to the journals of sessions.",
+            ),
+            held_bytes: gauge(
+                "livecode_held_bytes",
+                "Bytes of bodies and messages that the server holds in memory for its clients.",
+            ),
+            held_bytes_refused: counter(
+                "livecode_held_bytes_refused_total",
+                "Bodies, messages and answers that did not fit into the byte budget.",
             ),
             spawner_restarts: counter(
                 "livecode_spawner_restarts_total",

@@ -132,6 +132,8 @@ impl Config {
             ("cpu_max_millicores", limits.cpu_max_millicores, floor::MILLICORES, 1 << 20),
             ("cpu_millicores", limits.cpu_millicores, floor::MILLICORES, limits.cpu_max_millicores),
             ("body_max_bytes", self.body_max_bytes, 1, 1 << 32),
+            ("held_bytes_max", self.held_bytes_max, 1, u64::MAX),
+            ("held_bytes_per_address_percent", self.held_bytes_per_address_percent, 1, 100),
             ("start_timeout_ms", self.start_timeout_ms, 1, 86_400_000),
             ("sessions_running_max", self.sessions_running_max, 1, 50_000),
             ("connections_max", self.connections_max, 1, 1 << 20),

@@ -4,12 +4,14 @@
 //! | file | what it decides |
 //! | --- | --- |
 //! | `settings` | which settings there are, with their defaults and help |
+//! | `machine` | the memory of this machine, from which defaults are derived |
 //! | `load` | how the sources are merged, and which values are refused |
 //!
 //! The limits of programs are settings too. `spec/limits.rs` declares them, beside the code that
 //! resolves the limits of a request.
 
 mod load;
+mod machine;
 mod settings;
 
 pub use load::{ConfigError, Flags};

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{settings_macro::settings, spec::LimitSettings};
+use crate::{config::machine::memory_bytes, settings_macro::settings, spec::LimitSettings};
 
 const MIB: u64 = 1024 * 1024;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -51,6 +51,11 @@ settings! {
         with_default {
             /// The largest request body, in bytes.
             body_max_bytes: u64 = 16 * MIB,
+            /// Memory for bodies and messages that the server holds for its clients, in bytes. By
+            /// default a sixteenth of the machine's memory, from 128 MiB to 1 GiB.
+            held_bytes_max: u64 = default_held_bytes_max(),
+            /// The part of held_bytes_max that the guests of one address may use, in percent.
+            held_bytes_per_address_percent: u64 = 25,
             /// Number of sessions that run at once; further sessions are queued.
             sessions_running_max: u64 = 1024,
             /// Number of sessions that the guests of one address run at once. They may never run
@@ -132,6 +137,11 @@ settings! {
         /// Limits of programs.
         nested limits: LimitSettings,
     }
+}
+
+/// The default of `held_bytes_max`.
+fn default_held_bytes_max() -> u64 {
+    (memory_bytes() / 16).clamp(128 * MIB, 1024 * MIB)
 }
 
 /// A setting that is `on` or `off`.

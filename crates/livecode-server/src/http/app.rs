@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
+use crate::http::body::ParsePermits;
 use crate::{
-    auth::Policy, catalogue::Catalogue, config::Config, lifecycle::Registry, metrics::Metrics,
-    runner::spawner::SpawnerClient, sessions::SessionProgress,
+    auth::Policy, catalogue::Catalogue, config::Config, held_bytes::ByteBudget, lifecycle::Registry,
+    metrics::Metrics, runner::spawner::SpawnerClient, sessions::SessionProgress,
 };
 
 /// How long a reader of an ended session may go on reading after the server was asked to stop.
@@ -22,6 +23,8 @@ pub struct App {
     pub(crate) policy: Arc<Policy>,
     pub(crate) default_spawner: Arc<SpawnerClient>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) held_bytes: Arc<ByteBudget>,
+    pub(crate) parse_permits: ParsePermits,
     /// When the server was asked to stop; `None` while it serves.
     pub(crate) stopping: watch::Receiver<Option<Instant>>,
 }

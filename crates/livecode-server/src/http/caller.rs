@@ -1,20 +1,14 @@
-//! The caller of a request, the address of the server that it used, and the reading of its body.
+//! The caller of a request, and the address of the server that it used.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::net::{IpAddr, SocketAddr};
 
 use axum::{
-    body::{Body, Bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use livecode_protocol::{ErrorCode, SessionId};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use livecode_protocol::SessionId;
 
 use crate::auth::{Caller, Payer, RequestFacts, bearer_token};
 use crate::http::{app::App, problem::ApiError, transport::connections::ConnectionPermit};
@@ -101,6 +95,10 @@ fn examine_request(
     request: &Request,
 ) -> Result<(Caller, PublicAddress), ApiError> {
     let headers = request.headers();
+    if headers.get_all(header::HOST).iter().nth(1).is_some() {
+        // A proxy and the server could each go by another one (RFC 9112, section 3.2).
+        return Err(ApiError::malformed_request("a request must have one Host header, not several"));
+    }
     let is_trusted = peer.is_some_and(|peer| app.config.trusted_proxies.contains(&peer.ip().to_canonical()));
     let forwarded = |name| is_trusted.then(|| first_in_list(headers, name)).flatten();
     let own_host = header_text(headers, "host")
@@ -122,76 +120,8 @@ fn examine_request(
     Ok((caller, PublicAddress { is_secure, host: host.unwrap_or_default().to_owned() }))
 }
 
-/// Runs a future that reads a body, with the configured `body_timeout_ms`.
-///
-/// # Errors
-/// The error of the future, or 408 if the body is not complete in time.
-pub(crate) async fn with_body_timeout<T>(
-    app: &App,
-    reading: impl Future<Output = Result<T, ApiError>>,
-) -> Result<T, ApiError> {
-    let timeout = Duration::from_millis(app.config.body_timeout_ms);
-    tokio::time::timeout(timeout, reading).await.unwrap_or_else(|_| {
-        let detail = format!("the body did not arrive within {} ms", app.config.body_timeout_ms);
-        let error = ApiError::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BodyTimeout, detail);
-        Err(error.with_header(header::CONNECTION, "close"))
-    })
-}
-
-/// Reads a whole body.
-///
-/// # Errors
-/// 413 if the body is larger than configured, 408 if it takes longer than configured, and 400 if
-/// the connection breaks or the body's framing is wrong.
-pub(crate) async fn read_body(app: &App, body: Body) -> Result<Bytes, ApiError> {
-    let max_bytes = app.config.body_max_bytes;
-    let bytes = axum::body::to_bytes(body, usize::try_from(max_bytes).unwrap_or(usize::MAX));
-    let reading = async {
-        bytes.await.map_err(|error| {
-            let is_too_large = std::error::Error::source(&error)
-                .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
-            if is_too_large {
-                ApiError::body_too_large(format!("the body is larger than {max_bytes} bytes"))
-            } else {
-                ApiError::malformed_request(format!("the body could not be read: {error}"))
-            }
-        })
-    };
-    with_body_timeout(app, reading).await
-}
-
 /// The media type in a request's `Content-Type`, in lower case and without parameters.
 pub(crate) fn media_type(parts: &Parts) -> Option<String> {
     let value = header_text(&parts.headers, header::CONTENT_TYPE.as_str())?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
-}
-
-/// Parses a JSON document.
-///
-/// # Errors
-/// 400 if the bytes are not JSON, and 422 with the name of the field if a field is wrong.
-pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
-        ApiError::malformed_request(format!("the body is not one well-formed JSON document: {error}"))
-    })?;
-    require_objects(&value)?;
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let field = error.path().to_string();
-        ApiError::field(if field == "." { String::new() } else { field }, error.into_inner().to_string())
-    })
-}
-
-/// Refuses arrays in place of objects. serde accepts an array for a struct and takes its items as
-/// the fields in their order; no client may come to rely on that order.
-fn require_objects(value: &Value) -> Result<(), ApiError> {
-    let require = |field: String, value: &Value| match value {
-        Value::Object(_) | Value::Null => Ok(()),
-        _ => Err(ApiError::field(field, "must be a JSON object")),
-    };
-    if !value.is_object() {
-        return Err(ApiError::field("", "the body must be a JSON object"));
-    }
-    require("limits".into(), &value["limits"])?;
-    let mut files = value["files"].as_array().into_iter().flatten().enumerate();
-    files.try_for_each(|(index, file)| require(format!("files[{index}]"), file))
 }

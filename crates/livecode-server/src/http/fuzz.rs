@@ -2,7 +2,7 @@
 //! fuzz seeds check them.
 #![allow(clippy::unwrap_used, missing_docs)] // a panic reports that a property does not hold
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     body::Body,
@@ -13,13 +13,18 @@ use axum::{
 use futures_util::stream;
 use livecode_protocol::session::{CreateSession, SourceFile};
 
-use crate::catalogue::{Catalogue, fuzz::catalogue};
 use crate::http::{
     api::v01::request::{ExecRequest, arguments, environment, files_from_parts, mode},
-    caller::parse_json,
+    body::parse_json,
     problem::ApiError,
 };
 use crate::spec::fuzz::check_request;
+use crate::{
+    auth::Payer,
+    catalogue::{Catalogue, fuzz::catalogue},
+    config::Config,
+    held_bytes::ByteBudget,
+};
 
 /// The largest body in this test, in bytes. It is small so that the fuzzer exceeds it often.
 const MAX_BODY_BYTES: usize = 2048;
@@ -99,9 +104,10 @@ fn parse_parts(headers: &HeaderMap, body: &[u8], chunk_bytes: usize) -> Result<V
     request
         .headers_mut()
         .extend(headers.get(header::CONTENT_TYPE).map(|value| (header::CONTENT_TYPE, value.clone())));
+    let budget = ByteBudget::new(&Config::default(), Arc::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    match runtime.block_on(files_from_parts(request, MAX_BODY_BYTES)) {
-        Ok(files) => {
+    match runtime.block_on(files_from_parts(request, MAX_BODY_BYTES, budget.hold(Payer::Local))) {
+        Ok((files, _)) => {
             let bytes: usize =
                 files.iter().map(|file| file.filename.len() + file.contents.len() * 3 / 4).sum();
             assert!(bytes <= body.len(), "the files are larger than the body");

@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `app` | the state that every handler can reach |
 //! | `router` | all routes, and the OpenAPI document that describes them |
-//! | `caller` | the caller of a request, the address that it used, and the reading of its body |
+//! | `caller` | the caller of a request, and the address that it used |
+//! | `body` | the bodies of requests: read within limits, charged, parsed |
 //! | `problem` | problem documents: the errors of other modules with their HTTP status and code |
 //! | `api::assets` | `/`, `/static/…`: the front page and the files of the browser client |
 //! | `api::info` | `/runtimes`, `/healthz` |
@@ -19,6 +20,7 @@
 
 mod api;
 mod app;
+mod body;
 mod caller;
 mod encode;
 #[cfg(any(test, fuzzing))]
@@ -29,5 +31,6 @@ mod transport;
 mod websocket;
 
 pub(crate) use app::App;
+pub(crate) use body::ParsePermits;
 pub(crate) use encode::entry_message;
 pub(crate) use transport::listen::serve;

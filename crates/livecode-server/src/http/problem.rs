@@ -11,6 +11,7 @@ use livecode_protocol::{ErrorCode, session::Problem};
 
 use crate::{
     auth::WrongHost,
+    held_bytes::OverBudget,
     lifecycle::{CreateError, DeleteError},
     sessions::{FollowError, StoreError, is_exhausted},
     spec::BadField,
@@ -46,6 +47,13 @@ impl ApiError {
     /// 413: the body is too large.
     pub fn body_too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::BodyTooLarge, detail)
+    }
+
+    /// 500: a part of the server failed. The cause is logged.
+    pub fn internal(cause: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %cause, "a request failed");
+        let detail = "the server failed, and has logged the cause";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, detail)
     }
 
     /// 404: the session does not exist, or the caller may not use it.
@@ -99,6 +107,14 @@ impl From<BadField> for ApiError {
     fn from(BadField { field, detail }: BadField) -> Self {
         let error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidField, detail);
         Self { field: Some(field), ..error }
+    }
+}
+
+impl From<OverBudget> for ApiError {
+    fn from(error: OverBudget) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let error = Self::new(status, ErrorCode::HeldBytesFull, error.to_string());
+        error.with_header(header::RETRY_AFTER, "1")
     }
 }
 

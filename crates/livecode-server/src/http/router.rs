@@ -86,7 +86,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/sessions/{id}/stream", get(stream::stream))
         .fallback(any(problem::not_found))
         .method_not_allowed_fallback(problem::method_not_allowed)
-        // `caller::read_body` reads the bodies and enforces the configured limit.
+        // `body::read_body` reads the bodies and enforces the configured limit.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(app.clone(), caller::identify_caller))
         .layer(cors)

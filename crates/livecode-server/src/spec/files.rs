@@ -7,13 +7,11 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use livecode_protocol::{
     FileName,
     run_spec::{Contents, SessionLimits},
-    session::{CreateSession, Encoding, SourceFile},
+    session::{CreateSession, Encoding, MAX_FILES, SourceFile},
 };
 
 use crate::{catalogue::Runtime, spec::bad_field::BadField};
 
-/// The largest number of files in one request.
-const MAX_FILES: usize = 1000;
 /// The space that a file takes in a tmpfs is a multiple of this.
 const PAGE_BYTES: u64 = 4096;
 

@@ -16,7 +16,8 @@ use livecode_protocol::{
 
 use crate::http::{
     app::App,
-    caller::{PublicAddress, media_type, parse_json, read_body},
+    body::{parse_json, read_body},
+    caller::{PublicAddress, media_type},
     problem::ApiError,
 };
 use crate::{
@@ -123,7 +124,7 @@ fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotenc
         (status = 422, description = "A field is wrong, or the key was used for a different request", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "The owner or the server has too many sessions", body = Problem, content_type = "application/problem+json"),
         (status = 500, description = "The server failed, and has logged the cause", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is stopping, the queue of sessions that wait to run is full, or the server has no file descriptors or memory left", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is stopping, the queue of sessions that wait to run is full, the server has no file descriptors or memory left, or it holds as many bytes as it may", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "There is no space left on the disk", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -141,10 +142,15 @@ pub(crate) async fn create(
         return Err(ApiError::new(status, ErrorCode::UnsupportedMediaType, detail)
             .with_header(header::ACCEPT, "application/json"));
     }
-    let body = read_body(&app, body).await?;
-    let request: CreateSession = parse_json(&body)?;
-    let resolved = resolve(&request, &app.catalogue, &app.config.limits, Endpoint::Sessions)?;
-    let idempotency = idempotency_key(&parts.headers, &body)?;
+    let body = read_body(&app, payer, body).await?;
+    let (catalogue, config) = (app.catalogue.clone(), app.config.clone());
+    let resolve_body = move |bytes: &[u8]| {
+        let request: CreateSession = parse_json(bytes)?;
+        let resolved = resolve(&request, &catalogue, &config.limits, Endpoint::Sessions)?;
+        Ok((resolved, idempotency_key(&parts.headers, bytes)?))
+    };
+    // The bytes are charged until the session is on disk.
+    let ((resolved, idempotency), _held) = body.process(&app, resolve_body).await?;
     if idempotency.is_some() && caller.owner().is_none() {
         let detail = "an Idempotency-Key needs an owner: send a bearer token too, 32 random hexadecimal digits of your own";
         return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::TokenRequired, detail));

@@ -17,7 +17,7 @@ use super::{
 use crate::auth::{Caller, Payer};
 use crate::http::{
     app::App,
-    caller::{parse_json, read_body},
+    body::{parse_json, read_body},
     encode::{Dialect, pieces::MessagePieces},
     problem::ApiError,
 };
@@ -35,7 +35,7 @@ use crate::sessions::{Batch, Follower, Item};
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "The owner or the server has too many sessions", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is stopping, the queue of sessions that wait to run is full, or the server has no file descriptors or memory left", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is stopping, the queue of sessions that wait to run is full, the server has no file descriptors or memory left, or it holds as many bytes as it may", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "There is no space left on the disk", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -46,10 +46,11 @@ pub(crate) async fn exec(
     request: Request,
 ) -> Result<Response, ApiError> {
     // The first server accepted JSON with any Content-Type, and pages rely on that.
-    let body = read_body(&app, request.into_body()).await?;
-    let exec: ExecRequest = parse_json(&body)?;
+    let body = read_body(&app, payer, request.into_body()).await?;
+    let (exec, held) = body.process(&app, |bytes| parse_json::<ExecRequest>(bytes)).await?;
     let is_raw = exec.raw_output.unwrap_or(false);
     let ephemeral = EphemeralSession::create(&app, &caller, payer, &exec.into()).await?;
+    drop(held);
     let follower = ephemeral.follow();
     // The session moves into the body: it is deleted when the body ends or the client disconnects.
     let state = BodyState { follower, pieces: None, ephemeral };

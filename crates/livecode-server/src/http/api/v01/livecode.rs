@@ -14,7 +14,7 @@ use super::{ephemeral::EphemeralSession, request::ExecRequest};
 use crate::auth::{Caller, Payer};
 use crate::http::{
     app::App,
-    caller::parse_json,
+    body::parse_json,
     encode::{Dialect, message_json},
     problem::ApiError,
     websocket::{

@@ -46,7 +46,7 @@ const TIME_TAKEN: HeaderName = HeaderName::from_static("x-falcon-time-taken");
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A header or the name of a file is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "The owner or the server has too many sessions", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The server is stopping, the queue of sessions that wait to run is full, or the server has no file descriptors or memory left", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is stopping, the queue of sessions that wait to run is full, the server has no file descriptors or memory left, or it holds as many bytes as it may", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "There is no space left on the disk, or part of the results could not be kept", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -69,10 +69,13 @@ pub(crate) async fn run(
         mode: mode(request.headers())?,
         args: arguments(request.headers())?,
         env: environment(request.headers())?,
-        files: Some(files_from_body(&app, request, runtime.manifest.file.as_str()).await?),
         ..CreateSession::default()
     };
+    let source_name = runtime.manifest.file.as_str();
+    let (files, held) = files_from_body(&app, payer, request, source_name).await?;
+    let create = CreateSession { files: Some(files), ..create };
     let ephemeral = EphemeralSession::create(&app, &caller, payer, &create).await?;
+    drop((create, held));
     let mut follower = ephemeral.follow();
     let (mut output, mut exitstatus) = (vec![], Outcome::Lost.exitstatus().unwrap_or(255));
     while let Some(batch) = follower.next().await? {

@@ -1,0 +1,167 @@
+//! The bodies of requests: read within the limits of size, time and held bytes, then worked on
+//! without delaying other clients.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes, HttpBody as _},
+    http::{StatusCode, header},
+};
+use futures_util::StreamExt as _;
+use livecode_protocol::{
+    ErrorCode,
+    json::{self, Object},
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+
+use crate::{
+    auth::Payer,
+    held_bytes::HeldBytes,
+    http::{app::App, problem::ApiError},
+};
+
+/// The largest body that is parsed at once by the task that has read it, in bytes. A larger one
+/// takes milliseconds, for which other clients of the same thread would have to wait.
+const MAX_INLINE_BYTES: usize = 64 * 1024;
+
+/// Limits how many large bodies are parsed at once: one for each processor. Further ones wait in
+/// the order in which they are complete.
+#[derive(Clone)]
+pub(crate) struct ParsePermits(Arc<Semaphore>);
+
+impl Default for ParsePermits {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self(Arc::new(Semaphore::new(processors)))
+    }
+}
+
+/// A whole body or message, charged to its payer.
+pub(crate) struct HeldBody {
+    bytes: Bytes,
+    held: HeldBytes,
+}
+
+/// Reads a whole body.
+///
+/// # Errors
+/// 413 if the body is larger than configured, 408 if it takes longer than configured, 503 if the
+/// byte budget has no room for it, and 400 if the connection breaks or the body's framing is wrong.
+pub(crate) async fn read_body(app: &App, payer: Payer, body: Body) -> Result<HeldBody, ApiError> {
+    with_body_timeout(app, read(app, payer, body)).await
+}
+
+async fn read(app: &App, payer: Payer, body: Body) -> Result<HeldBody, ApiError> {
+    let max_bytes = app.config.body_max_bytes;
+    let too_large = || ApiError::body_too_large(format!("the body is larger than {max_bytes} bytes"));
+    let announced_bytes = body.size_hint().lower();
+    if announced_bytes > max_bytes {
+        return Err(too_large());
+    }
+    let mut held = app.held_bytes.hold(payer);
+    let mut chunks = body.into_data_stream();
+    // A small body usually comes in one chunk, which is then not copied.
+    let (mut first, mut all) = (Bytes::new(), Vec::new());
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(unreadable)?;
+        held.grow(chunk.len() as u64)?;
+        if (all.len() + first.len() + chunk.len()) as u64 > max_bytes {
+            return Err(too_large());
+        }
+        if first.is_empty() && all.is_empty() {
+            first = chunk;
+            continue;
+        }
+        if all.is_empty() {
+            // Memory that is only reserved is not used until the bytes come.
+            all.reserve_exact(usize::try_from(announced_bytes).unwrap_or(0).max(first.len() + chunk.len()));
+            all.extend_from_slice(&std::mem::take(&mut first));
+        }
+        all.extend_from_slice(&chunk);
+    }
+    let bytes = if all.is_empty() { first } else { all.into() };
+    Ok(HeldBody { bytes, held })
+}
+
+fn unreadable(error: axum::Error) -> ApiError {
+    ApiError::malformed_request(format!("the body could not be read: {error}"))
+}
+
+/// The chunks of a body, charged to its payer as they come. The charge ends when `held` and the
+/// body are dropped.
+pub(crate) fn charged(body: Body, held: Arc<std::sync::Mutex<HeldBytes>>) -> Body {
+    let chunks = body.into_data_stream().map(move |chunk| {
+        let chunk = chunk?;
+        let mut held = held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        held.grow(chunk.len() as u64).map_err(axum::Error::new)?;
+        Ok::<_, axum::Error>(chunk)
+    });
+    Body::from_stream(chunks)
+}
+
+/// Runs a future that reads a body, with the configured `body_timeout_ms`.
+///
+/// # Errors
+/// The error of the future, or 408 if the body is not complete in time.
+pub(crate) async fn with_body_timeout<T>(
+    app: &App,
+    reading: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    let timeout = Duration::from_millis(app.config.body_timeout_ms);
+    tokio::time::timeout(timeout, reading).await.unwrap_or_else(|_| {
+        let detail = format!("the body did not arrive within {} ms", app.config.body_timeout_ms);
+        let error = ApiError::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BodyTimeout, detail);
+        Err(error.with_header(header::CONNECTION, "close"))
+    })
+}
+
+impl HeldBody {
+    /// Works on the bytes, which are gone afterwards. The result has at most their size; its charge
+    /// is returned with it. Large bodies are worked on by other threads, a few at once.
+    ///
+    /// # Errors
+    /// The error of `work`, or 503 if the byte budget has no room for the result.
+    pub async fn process<T: Send + 'static>(
+        self,
+        app: &App,
+        work: impl FnOnce(&[u8]) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<(T, HeldBytes), ApiError> {
+        let Self { bytes, mut held } = self;
+        held.grow(bytes.len() as u64)?;
+        let length = bytes.len();
+        let result = if length <= MAX_INLINE_BYTES {
+            work(&bytes)
+        } else {
+            // The semaphore is never closed.
+            let _permit = app.parse_permits.0.acquire().await;
+            let worked = tokio::task::spawn_blocking(move || work(&bytes)).await;
+            worked.unwrap_or_else(|error| Err(ApiError::internal(&error)))
+        };
+        held.shrink(length as u64);
+        Ok((result?, held))
+    }
+}
+
+/// Parses a JSON document.
+///
+/// # Errors
+/// 400 if the bytes are not JSON, and 422 with the name of the field if a field is wrong.
+pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // Fields that are not known are skipped by the second pass without a check.
+    json::check(bytes).map_err(|error| {
+        ApiError::malformed_request(format!("the body is not one well-formed JSON document: {error}"))
+    })?;
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ApiError::field("", "the body must be a JSON object"));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    serde_path_to_error::deserialize(&mut deserializer).map(|Object(document)| document).map_err(|error| {
+        let field = error.path().to_string();
+        let error = error.into_inner();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let text = error.to_string();
+        let detail = text.strip_suffix(&place).unwrap_or(&text);
+        ApiError::field(if field == "." { String::new() } else { field }, detail)
+    })
+}
