@@ -1,7 +1,11 @@
 //! What strangers send is held within one budget, parsed without excess, and given up in time.
 
-use super::connection::{Connection, memory, metric, reset_memory_peak};
-use crate::common::{Server, eventually};
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+
+use super::connection::{CONTINUATION, Connection, PONG, TEXT, frame, memory, metric, reset_memory_peak};
+use crate::common::{Server, eventually, id};
 
 const MIB: usize = 1024 * 1024;
 
@@ -106,4 +110,163 @@ fn a_request_with_two_hosts_is_refused() {
         let response = response.expect("an answer");
         assert_eq!((response.status, response.code().as_str()), (400, "malformed_request"));
     }
+}
+
+/// A websocket with the first fragment of a message, `length` bytes of it.
+fn unfinished_message(server: &Server, last: u8, path: &str, length: usize) -> Connection {
+    let mut connection = Connection::websocket(server, last, path);
+    connection.send_frame(TEXT, false, &vec![b' '; length]).expect("the server reads");
+    connection
+}
+
+#[test]
+fn unfinished_messages_are_bounded_for_each_address_and_in_all() {
+    let server = small_budget();
+    let is_held = |bytes: usize| {
+        eventually("it is held", || (metric(&server, "livecode_held_bytes") >= bytes as u64).then_some(()));
+    };
+    let length = MIB - 1000;
+    let mut held = vec![];
+    for last in 2..5 {
+        for _ in 0..3 {
+            held.push(unfinished_message(&server, last, "/livecode", length));
+            is_held(held.len() * length);
+        }
+        let (code, reason) =
+            unfinished_message(&server, last, "/livecode", length).close_frame().expect("a close frame");
+        assert!(code == 1008 && reason.contains("your address"), "{code} {reason}");
+    }
+    let (code, reason) =
+        unfinished_message(&server, 5, "/livecode", length).close_frame().expect("a close frame");
+    assert!(code == 1008 && reason.contains("all clients"), "{code} {reason}");
+    assert_eq!(server.run_code("bash", "echo local").stdout, "local\n");
+    // A message that is completed is answered, and gives its bytes back.
+    held.truncate(1);
+    eventually("one is held", || (metric(&server, "livecode_held_bytes") < 2 * length as u64).then_some(()));
+    held[0].send_frame(CONTINUATION, true, b"{\"msgtype\":\"ping\"}").expect("the server reads");
+    let pong = std::iter::from_fn(|| held[0].next_frame()).find(|(_, text)| text.ends_with(b"\"pong\"}"));
+    assert!(pong.is_some());
+    nothing_is_held(&server);
+    held[0].send_frame(TEXT, true, b"{\"msgtype\":\"ping\"}").expect("the connection is open");
+    assert!(held[0].next_frame().is_some_and(|(_, text)| text.ends_with(b"\"pong\"}")));
+}
+
+/// A stranger that answers pings, or sends a byte now and then, is not silent. Its message takes
+/// too long all the same.
+#[test]
+fn a_message_that_takes_too_long_is_given_up() {
+    let server = Server::start_with_environment(&[("LIVECODE_BODY_TIMEOUT_MS", "700")]);
+    let session = server.create(&json!({"runtime": "bash", "code": "sleep 60"}));
+    let stream = format!("/sessions/{}/stream", id(&session));
+    let guests = json!({"runtime": "bash", "code": "sleep 60"}).to_string();
+    let headers = format!("content-type: application/json\r\ncontent-length: {}\r\n", guests.len());
+    let created = Connection::request(&server, 2, "POST /sessions", &headers, guests.as_bytes()).response();
+    let created: Value = serde_json::from_slice(&created.expect("an answer").body).expect("JSON");
+    let guests_stream = format!("/sessions/{}/stream", id(&created));
+    assert_ne!(stream, guests_stream);
+    for path in ["/livecode", guests_stream.as_str()] {
+        for start in [
+            frame(TEXT, false, 10, b"0123456789"), // a fragment
+            frame(TEXT, true, 1000, b"012"),       // a frame of which the rest is missing
+            vec![0x81],                            // the first byte of a frame
+        ] {
+            let is_complete_frame = start.len() == 16;
+            let mut connection = Connection::websocket(&server, 2, path);
+            connection.send(&start).expect("the server reads");
+            let mut tcp = connection.tcp.try_clone().expect("a socket");
+            let pongs = std::thread::spawn(move || {
+                let more = if is_complete_frame { frame(PONG, true, 0, b"") } else { vec![] };
+                // Ends when the server closes the connection.
+                while !more.is_empty() && tcp.write_all(&more).is_ok() {
+                    std::thread::park_timeout(std::time::Duration::from_millis(20));
+                }
+            });
+            let (code, reason) = connection.close_frame().expect("a close frame");
+            assert!(code == 1008 && reason.contains("in time"), "{path} {code} {reason}");
+            drop(connection.tcp.shutdown(std::net::Shutdown::Both));
+            pongs.join().expect("no panic");
+        }
+    }
+}
+
+/// Sends frames until the connection breaks. Returns how many bytes that took, at most `max`.
+fn flood(connection: &mut Connection, max: usize) -> usize {
+    let frames = frame(TEXT, true, 0, b"").repeat(10_000);
+    let mut sent = 0;
+    while sent < max && connection.send(&frames).is_ok() {
+        sent += frames.len();
+    }
+    sent
+}
+
+#[test]
+fn after_a_close_frame_little_is_read() {
+    let server = Server::start();
+    const MAX_BYTES: usize = 128 * MIB;
+    for last_words in [&b""[..], br#"{"msgtype":"quit"}"#, &[b' '; 300 * 1024]] {
+        let mut connection = Connection::websocket(&server, 2, "/livecode");
+        if !last_words.is_empty() {
+            connection.send_frame(TEXT, true, last_words).expect("the server reads");
+        }
+        let sent = flood(&mut connection, MAX_BYTES);
+        assert!(sent < MAX_BYTES, "{:.20}: {sent} bytes were read", String::from_utf8_lossy(last_words));
+    }
+}
+
+/// The numbers of an event would take thirty times its text as a tree of values.
+#[test]
+fn messages_for_sessions_that_have_not_begun_are_bounded() {
+    let server = Server::start_with_environment(&[("LIVECODE_SESSIONS_RUNNING_MAX", "1")]);
+    let running = server.create_id("bash", "sleep 60");
+    let queued: Vec<_> = (0..4).map(|_| server.create_id("bash", "sleep 60")).collect();
+    let numbers = "1,".repeat(30_000);
+    reset_memory_peak(&server);
+    let before = memory(&server, "VmRSS");
+    let mut streams = vec![];
+    let mut accepted = 0;
+    for session in &queued {
+        let mut stream = server.stream(session, "");
+        let mut refused = 0;
+        for number in 0..100 {
+            stream.send_text(&format!(
+                r#"{{"msgtype":"event","event":"e","data":[{numbers}1],"id":{number}}}"#
+            ));
+        }
+        stream.send(&json!({"msgtype": "ping"}));
+        while let Some(message) = stream.next().filter(|message| message["msgtype"] != "pong") {
+            if message["msgtype"] == "error" {
+                assert_eq!(message["code"], "queue_full");
+                refused += 1;
+            }
+        }
+        assert!((50..100).contains(&refused), "{refused}");
+        accepted += 100 - refused;
+        streams.push(stream);
+    }
+    let taken = memory(&server, "VmHWM").saturating_sub(before) as usize;
+    assert!(taken < 32 * MIB, "{taken} bytes for {accepted} messages of {}", numbers.len());
+    drop(streams);
+    for session in queued.iter().chain([&running]) {
+        server.delete(&format!("/sessions/{session}"));
+    }
+    nothing_is_held(&server);
+}
+
+#[test]
+fn an_answer_that_is_not_read_takes_no_memory() {
+    let server = Server::start();
+    let code = "head -c 12000000 /dev/zero | tr '\\0' x";
+    let headers = format!("content-length: {}\r\n", code.len());
+    let post = |last| Connection::request(&server, last, "POST /runtimes/bash", &headers, code.as_bytes());
+    let whole = post(2).response().expect("an answer");
+    assert_eq!((whole.status, whole.body.len()), (200, 12_000_000));
+    assert!(whole.body.iter().all(|byte| *byte == b'x'));
+    let before = memory(&server, "VmRSS");
+    let unread: Vec<_> = (0..10).map(|_| post(2)).collect();
+    for connection in &unread {
+        let mut first = [0];
+        assert_eq!(connection.tcp.peek(&mut first).expect("an answer"), 1);
+    }
+    let taken = memory(&server, "VmRSS").saturating_sub(before) as usize;
+    assert!(taken < 40 * MIB, "{taken} bytes for ten answers");
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)] // a panic reports a violated property
 
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     control::{
@@ -13,7 +13,7 @@ use crate::{
     run_spec::RunSpec,
     stream::{
         ClientDelivery, ClientMessage, ClientMessageError, MAX_CLIENT_MESSAGE_BYTES, MAX_ID_BYTES,
-        ServerMessage,
+        ServerMessage, echo, event_line,
     },
 };
 
@@ -21,16 +21,17 @@ use crate::{
 pub fn stream_message(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (id, item) = match ClientMessage::parse(text) {
-        Err(ClientMessageError { error, msg, code }) => {
+        Err(ClientMessageError { error, code }) => {
             assert!(!error.is_empty());
             // The error contains the message as JSON if it is JSON, otherwise as text.
             let value = serde_json::from_str::<Value>(text).unwrap_or_else(|_| text.into());
-            assert_eq!(msg, value);
+            let msg = echo(text);
+            assert_eq!(serde_json::from_str::<Value>(msg.get()).unwrap(), value);
             serde_json::to_string(&ServerMessage::Error { error, msg, code: Some(code) }).unwrap();
             return;
         }
-        Ok(ClientMessage::Exec(fields)) => {
-            assert_eq!(fields["msgtype"], "exec");
+        Ok(ClientMessage::Exec) => {
+            assert_eq!(serde_json::from_str::<Value>(text).unwrap()["msgtype"], "exec");
             return;
         }
         Ok(ClientMessage::Deliver { id, item }) => (id, item),
@@ -46,8 +47,10 @@ pub fn stream_message(data: &[u8]) {
         }
         ClientDelivery::Signal(signal) => Delivery::Signal { signal },
         ClientDelivery::Event { event, data } => {
-            let line = json!({"msgtype": "event", "event": event, "data": data}).to_string();
+            let line = event_line(event, data);
             assert!(!line.contains(['\n', '\r']));
+            let message: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(message["data"], serde_json::from_str::<Value>(data).unwrap());
             Delivery::Event { line }
         }
     };

@@ -17,6 +17,22 @@ pub fn check(text: &[u8]) -> serde_json::Result<()> {
     serde_json::from_slice::<WellFormed>(text).map(|_| ())
 }
 
+/// A JSON document without the whitespace between its tokens, and so on one line.
+pub fn compact(document: &str) -> String {
+    let mut compact = String::with_capacity(document.len());
+    let (mut is_in_string, mut is_escaped) = (false, false);
+    // A line break inside a string is always escaped, so every other one is between tokens.
+    compact.extend(document.chars().filter(|letter| {
+        match (is_in_string, is_escaped, letter) {
+            (true, false, '\\') => is_escaped = true,
+            (_, false, '"') => is_in_string = !is_in_string,
+            _ => is_escaped = false,
+        }
+        is_in_string || !matches!(letter, ' ' | '\t' | '\n' | '\r')
+    }));
+    compact
+}
+
 /// Any JSON value, read to its end. Unlike [`IgnoredAny`], it checks what it reads.
 struct WellFormed;
 
@@ -229,6 +245,18 @@ mod tests {
         ] {
             let value = serde_json::from_str::<Value>(text).map(|_| ()).map_err(|error| error.to_string());
             assert_eq!(check(text.as_bytes()).map_err(|error| error.to_string()), value, "{text:.80}");
+        }
+    }
+
+    #[test]
+    fn only_whitespace_between_tokens_is_left_out() {
+        for (document, expected) in [
+            ("{ \"a\" :\r\n [1 ,\t2.50] }", "{\"a\":[1,2.50]}"),
+            (r#"[" \" ", "\\" , " \\\" "]"#, r#"[" \" ","\\"," \\\" "]"#),
+        ] {
+            assert_eq!(compact(document), expected);
+            let value: Value = serde_json::from_str(document).unwrap();
+            assert_eq!(serde_json::from_str::<Value>(expected).unwrap(), value);
         }
     }
 

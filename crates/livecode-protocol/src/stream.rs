@@ -1,12 +1,18 @@
 //! The messages of a stream, in protocol v0.1 and v0.2.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Number, Value};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{
+    Number, Value,
+    value::{RawValue, to_raw_value},
+};
 
 use crate::{
-    ErrorCode,
+    ErrorCode, json,
     run_spec::Contents,
     session::{Encoding, Outcome},
 };
@@ -106,8 +112,8 @@ pub enum ServerMessage<'a> {
     Error {
         /// A sentence that says what was wrong with the message.
         error: String,
-        /// The message itself: the JSON value, or a string if it is not JSON.
-        msg: Value,
+        /// The message itself: the JSON text, or a string if it is not JSON.
+        msg: Box<RawValue>,
         /// The code of the error. Absent in v0.1, whose clients know no codes.
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<ErrorCode>,
@@ -150,28 +156,28 @@ impl Signal {
     }
 }
 
-/// A message of a client, parsed.
+/// A message of a client, parsed. Parts that can be large are borrowed from the text.
 #[derive(Clone, Debug, PartialEq)]
-pub enum ClientMessage {
+pub enum ClientMessage<'m> {
     /// A request for a `pong`.
     Ping,
     /// A request to close this connection.
     Quit,
-    /// A request to run a program (v0.1 only), with all fields of the message.
-    Exec(Map<String, Value>),
+    /// A request to run a program (v0.1 only). The other fields of the message describe it.
+    Exec,
     /// Input, an event or a signal for the program.
     Deliver {
         /// The id that the client chose, a string or a number. Only the first of several messages
         /// with one id is passed on to the program.
         id: Option<Value>,
         /// The item to deliver.
-        item: ClientDelivery,
+        item: ClientDelivery<'m>,
     },
 }
 
 /// Input, an event or a signal that a client sends to a program.
 #[derive(Clone, Debug, PartialEq)]
-pub enum ClientDelivery {
+pub enum ClientDelivery<'m> {
     /// Bytes for the program's standard input.
     Input {
         /// The bytes: text, or base64 if the message has an `encoding`.
@@ -181,81 +187,164 @@ pub enum ClientDelivery {
     },
     /// An event for the program's message channel.
     Event {
-        /// The name of the event, e.g. `mousemove`.
-        event: Value,
+        /// The name of the event, e.g. `"mousemove"`, as JSON.
+        event: &'m str,
         /// The data of the event, any JSON value.
-        data: Value,
+        data: &'m str,
     },
     /// A signal for the program.
     Signal(Signal),
 }
 
+/// The line that a program gets for an event. Both arguments are JSON, and their tokens are passed
+/// on as they are.
+pub fn event_line(event: &str, data: &str) -> String {
+    let data = json::compact(data);
+    format!(r#"{{"msgtype":"event","event":{event},"data":{data}}}"#)
+}
+
 /// The reason why a client's message cannot be parsed, as the parts of the `error` that answers
-/// it.
+/// it. [`echo`] gives the message itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientMessageError {
     /// A sentence that says what is wrong with the message and what would be right.
     pub error: String,
-    /// The message: the JSON value, or a string if it is not JSON.
-    pub msg: Value,
     /// The code of the error.
     pub code: ErrorCode,
 }
 
-impl ClientMessage {
+/// A client's message as an `error` repeats it: as it is, if it is JSON, otherwise as a string.
+pub fn echo(text: &str) -> Box<RawValue> {
+    let as_string = || to_raw_value(text).unwrap_or_else(|_| RawValue::NULL.to_owned());
+    match json::check(text.as_bytes()) {
+        Ok(()) => RawValue::from_string(json::compact(text)).unwrap_or_else(|_| as_string()),
+        Err(_) => as_string(),
+    }
+}
+
+impl<'m> ClientMessage<'m> {
     /// Parses one message of a client.
     ///
     /// # Errors
     /// If the text is not a JSON object, has no known `msgtype`, or has a field of the wrong type.
-    pub fn parse(text: &str) -> Result<Self, ClientMessageError> {
-        let value: Value = serde_json::from_str(text).map_err(|e| ClientMessageError {
-            error: format!("A message must be a JSON object with a \"msgtype\": {e}"),
-            msg: Value::String(text.to_owned()),
-            code: ErrorCode::MalformedMessage,
-        })?;
-        Self::from_value(&value).map_err(|(code, error)| ClientMessageError { error, msg: value, code })
+    pub fn parse(text: &'m str) -> Result<Self, ClientMessageError> {
+        Self::parse_fields(text).map_err(|(code, error)| ClientMessageError { error, code })
     }
 
-    fn from_value(value: &Value) -> Result<Self, (ErrorCode, String)> {
+    fn parse_fields(text: &'m str) -> Result<Self, (ErrorCode, String)> {
+        const NO_OBJECT: &str = "A message must be a JSON object with a \"msgtype\"";
         let malformed = |error: &str| (ErrorCode::MalformedMessage, error.to_owned());
         let invalid = |error| (ErrorCode::InvalidMessage, error);
-        let fields = value
-            .as_object()
-            .ok_or_else(|| malformed("A message must be a JSON object with a \"msgtype\""))?;
-        let msgtype = fields.get("msgtype").ok_or_else(|| malformed("The message has no \"msgtype\""))?;
-        let msgtype = msgtype.as_str().ok_or_else(|| malformed("\"msgtype\" must be a string"))?;
-        let item = match msgtype {
+        let not_json = |error| malformed(&format!("{NO_OBJECT}: {error}"));
+        // Fields that are not known are skipped below without a check.
+        json::check(text.as_bytes()).map_err(not_json)?;
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(malformed(NO_OBJECT));
+        }
+        let fields: Fields<'_> = serde_json::from_str(text).map_err(not_json)?;
+        let msgtype = fields.msgtype.ok_or_else(|| malformed("The message has no \"msgtype\""))?;
+        let msgtype = string(msgtype).ok_or_else(|| malformed("\"msgtype\" must be a string"))?;
+        let item = match msgtype.as_str() {
             "ping" => return Ok(Self::Ping),
             "quit" => return Ok(Self::Quit),
-            "exec" => return Ok(Self::Exec(fields.clone())),
-            "input" => input(fields),
-            "event" => event(fields),
-            "signal" => signal(fields),
+            "exec" => return Ok(Self::Exec),
+            "input" => input(&fields),
+            "event" => event(&fields),
+            "signal" => signal(&fields),
             other => {
                 return Err((ErrorCode::UnknownMessageType, format!("Unknown message type: {other}")));
             }
         };
         let item = item.map_err(invalid)?;
-        Ok(Self::Deliver { id: client_id(fields).map_err(invalid)?, item })
+        Ok(Self::Deliver { id: client_id(&fields).map_err(invalid)?, item })
     }
 }
 
+/// The fields that any message may have, as their JSON. Of several fields with one name the last
+/// counts.
+#[derive(Default)]
+struct Fields<'m> {
+    msgtype: Option<&'m str>,
+    id: Option<&'m str>,
+    data: Option<&'m str>,
+    eof: Option<&'m str>,
+    encoding: Option<&'m str>,
+    event: Option<&'m str>,
+    signal: Option<&'m str>,
+}
+
+impl<'m> Deserialize<'m> for Fields<'m> {
+    fn deserialize<D: Deserializer<'m>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'m> Visitor<'m> for FieldsVisitor {
+    type Value = Fields<'m>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'m>>(self, mut map: A) -> Result<Fields<'m>, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(field_identifier, rename_all = "lowercase")]
+        enum Name {
+            Msgtype,
+            Id,
+            Data,
+            Eof,
+            Encoding,
+            Event,
+            Signal,
+            #[serde(other)]
+            Other,
+        }
+        let mut fields = Fields::default();
+        while let Some(name) = map.next_key()? {
+            let field = match name {
+                Name::Msgtype => &mut fields.msgtype,
+                Name::Id => &mut fields.id,
+                Name::Data => &mut fields.data,
+                Name::Eof => &mut fields.eof,
+                Name::Encoding => &mut fields.encoding,
+                Name::Event => &mut fields.event,
+                Name::Signal => &mut fields.signal,
+                Name::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *field = Some(map.next_value::<&RawValue>()?.get());
+        }
+        Ok(fields)
+    }
+}
+
+/// The text of a JSON string; `None` for any other value.
+fn string(json: &str) -> Option<String> {
+    json.starts_with('"').then(|| serde_json::from_str(json).ok())?
+}
+
 /// The value of a field. A field that is `null` counts as absent.
-fn present<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    fields.get(name).filter(|value| !value.is_null())
+fn present(field: Option<&str>) -> Option<&str> {
+    field.filter(|json| *json != "null")
 }
 
 /// The `id` of a message.
-fn client_id(fields: &Map<String, Value>) -> Result<Option<Value>, String> {
-    match present(fields, "id") {
-        None => Ok(None),
-        Some(Value::Number(number)) if !is_exact(number) => {
+fn client_id(fields: &Fields<'_>) -> Result<Option<Value>, String> {
+    let Some(json) = present(fields.id) else { return Ok(None) };
+    let is_scalar = json.starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit());
+    match serde_json::from_str(json) {
+        Ok(Value::Number(number)) if is_scalar && !is_exact(&number) => {
             Err("\"id\" is a number that 64 bits do not hold exactly; give it as a string".into())
         }
-        Some(id @ (Value::String(_) | Value::Number(_))) if id.to_string().len() <= MAX_ID_BYTES => {
-            Ok(Some(id.clone()))
+        Ok(id @ (Value::String(_) | Value::Number(_))) if id.to_string().len() <= MAX_ID_BYTES => {
+            Ok(Some(id))
         }
-        Some(_) => Err(format!("\"id\" must be a string or a number of at most {MAX_ID_BYTES} bytes")),
+        _ => Err(format!("\"id\" must be a string or a number of at most {MAX_ID_BYTES} bytes")),
     }
 }
 
@@ -266,19 +355,20 @@ fn is_exact(number: &Number) -> bool {
     !number.is_f64() || number.as_f64().is_some_and(|number| number.abs() <= LARGEST)
 }
 
-fn input(fields: &Map<String, Value>) -> Result<ClientDelivery, String> {
-    let eof = match present(fields, "eof") {
-        None => false,
-        Some(eof) => eof.as_bool().ok_or("\"eof\" must be true or false")?,
+fn input(fields: &Fields<'_>) -> Result<ClientDelivery<'static>, String> {
+    let eof = match present(fields.eof) {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err("\"eof\" must be true or false".into()),
     };
-    let data = match present(fields, "data") {
+    let data = match present(fields.data) {
         None if eof => String::new(),
         None => return Err("An input needs \"data\", a string, or \"eof\": true".into()),
-        Some(data) => data.as_str().ok_or("\"data\" of an input must be a string")?.to_owned(),
+        Some(data) => string(data).ok_or("\"data\" of an input must be a string")?,
     };
-    let data = match present(fields, "encoding") {
+    let data = match present(fields.encoding).map(string) {
         None => Contents::Text(data),
-        Some(encoding) if encoding == "base64" => {
+        Some(Some(encoding)) if encoding == "base64" => {
             let bytes = Contents::Base64(data).into_bytes();
             Contents::new(bytes.map_err(|error| format!("\"data\" is not base64: {error}"))?)
         }
@@ -287,21 +377,16 @@ fn input(fields: &Map<String, Value>) -> Result<ClientDelivery, String> {
     Ok(ClientDelivery::Input { data, eof })
 }
 
-fn event(fields: &Map<String, Value>) -> Result<ClientDelivery, String> {
-    let event = present(fields, "event").ok_or("An event needs \"event\", its name")?;
-    if !event.is_string() {
-        return Err("\"event\" must be a string, the event's name".into());
-    }
-    Ok(ClientDelivery::Event {
-        event: event.clone(),
-        data: fields.get("data").cloned().unwrap_or(Value::Null),
-    })
+fn event<'m>(fields: &Fields<'m>) -> Result<ClientDelivery<'m>, String> {
+    let event = fields.event.filter(|event| event.starts_with('"'));
+    let event = event.ok_or("An event needs an \"event\", the name of the event as a string")?;
+    Ok(ClientDelivery::Event { event, data: fields.data.unwrap_or("null") })
 }
 
-fn signal(fields: &Map<String, Value>) -> Result<ClientDelivery, String> {
+fn signal(fields: &Fields<'_>) -> Result<ClientDelivery<'static>, String> {
     let names = "\"signal\" must be \"interrupt\", \"terminate\" or \"kill\"";
-    let name = present(fields, "signal").ok_or(names)?;
-    Signal::deserialize(name).map(ClientDelivery::Signal).map_err(|_| names.into())
+    let name = present(fields.signal).ok_or(names)?;
+    serde_json::from_str(name).map(ClientDelivery::Signal).map_err(|_| names.into())
 }
 
 #[cfg(test)]
@@ -332,9 +417,10 @@ mod tests {
 
     #[test]
     fn an_error_has_the_documented_form() {
-        let wrong = ClientMessage::parse(r#"{"msgtype":"qiut"}"#).unwrap_err();
+        let text = r#"{"msgtype":"qiut"}"#;
+        let wrong = ClientMessage::parse(text).unwrap_err();
         let message =
-            |code| json(&ServerMessage::Error { error: wrong.error.clone(), msg: wrong.msg.clone(), code });
+            |code| json(&ServerMessage::Error { error: wrong.error.clone(), msg: echo(text), code });
         assert_eq!(
             message(None),
             r#"{"msgtype":"error","error":"Unknown message type: qiut","msg":{"msgtype":"qiut"}}"#
@@ -385,19 +471,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_event_is_passed_on_as_it_came_on_one_line() {
+        let text =
+            "{\"msgtype\":\"event\",\"event\":\"x\",\n\"data\":[1.50,\r\n{\"a\":\"\\n\"}],\"data\":[2,\n3]}";
+        let Ok(ClientMessage::Deliver { item: ClientDelivery::Event { event, data }, .. }) =
+            ClientMessage::parse(text)
+        else {
+            panic!("{text}")
+        };
+        assert_eq!(event_line(event, data), r#"{"msgtype":"event","event":"x","data":[2,3]}"#);
+        let line = event_line("\"x\"", "[1.50,\r\n{\"a\":\"\\n\"}]");
+        assert_eq!(line, r#"{"msgtype":"event","event":"x","data":[1.50,{"a":"\n"}]}"#);
+    }
+
+    #[test]
+    fn an_error_repeats_what_is_not_json_as_a_string() {
+        assert_eq!(echo("{\"a\": [1]}").get(), "{\"a\":[1]}");
+        assert_eq!(echo("no \"json\"").get(), r#""no \"json\"""#);
+        assert_eq!(echo(&"[".repeat(1000)).get().len(), 1002);
+    }
+
     /// A client recognises its answer by the id, so the id must come back as the same number.
     /// Pages use `Math.random()` as an id.
     #[test]
     fn an_id_is_kept_exactly_or_refused() {
-        let parse =
-            |id: &str| ClientMessage::parse(&format!(r#"{{"msgtype":"input","data":"a","id":{id}}}"#));
+        let parse = |id: &str| {
+            let text = format!(r#"{{"msgtype":"input","data":"a","id":{id}}}"#);
+            match ClientMessage::parse(&text) {
+                Ok(ClientMessage::Deliver { id, .. }) => Ok(id),
+                Ok(other) => panic!("{other:?}"),
+                Err(ClientMessageError { error, .. }) => Err(error),
+            }
+        };
         let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
         for _ in 0..10_000 {
             bits = bits.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             let id = (bits >> 11) as f64 / (1_u64 << 53) as f64;
-            let Ok(ClientMessage::Deliver { id: Some(read), .. }) = parse(&id.to_string()) else {
-                panic!("{id}")
-            };
+            let Ok(Some(read)) = parse(&id.to_string()) else { panic!("{id}") };
             assert_eq!(read.to_string().parse(), Ok(id));
         }
         for id in ["0", "-9223372036854775808", "18446744073709551615", "9007199254740992.0"] {
@@ -405,7 +516,7 @@ mod tests {
         }
         // Each of these would be read as the same number as its neighbours.
         for id in ["18446744073709551616", "-9223372036854775809", "1e300", "9007199254740993.0e1"] {
-            assert!(parse(id).unwrap_err().error.contains("id"), "{id}");
+            assert!(parse(id).unwrap_err().contains("\"id\""), "{id}");
         }
     }
 }

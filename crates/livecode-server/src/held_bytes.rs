@@ -27,7 +27,7 @@ const SMALL_THINGS_BYTES: u64 = 1024 * 1024;
 
 /// The reason for refusing bytes that do not fit into the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum OverBudget {
+pub enum OverBudget {
     /// The guests of this address hold their share.
     #[error(
         "the server holds as many bytes for your address as it may (the setting \
@@ -43,7 +43,7 @@ pub(crate) enum OverBudget {
 }
 
 /// The budget of one server.
-pub(crate) struct ByteBudget {
+pub struct ByteBudget {
     max_bytes: u64,
     guests_max_bytes: u64,
     per_address_max_bytes: u64,
@@ -60,7 +60,7 @@ struct Charges {
 }
 
 /// Bytes that are charged to a payer until this value is dropped.
-pub(crate) struct HeldBytes {
+pub struct HeldBytes {
     budget: Arc<ByteBudget>,
     payer: Payer,
     bytes: u64,
@@ -154,6 +154,28 @@ impl HeldBytes {
         Ok(())
     }
 
+    /// How many bytes are charged.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// A further charge of so many bytes to the same payer.
+    ///
+    /// # Errors
+    /// If the budget has no room for them.
+    pub fn another(&self, bytes: u64) -> Result<Self, OverBudget> {
+        let mut another = self.budget.hold(self.payer);
+        another.grow(bytes)?;
+        Ok(another)
+    }
+
+    /// Keeps so many bytes, and splits off the charge for the others.
+    pub fn split_off(&mut self, kept_bytes: u64) -> Self {
+        let bytes = self.bytes.saturating_sub(kept_bytes);
+        self.bytes -= bytes;
+        Self { budget: self.budget.clone(), payer: self.payer, bytes }
+    }
+
     /// Gives up to so many bytes back.
     pub fn shrink(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
@@ -218,8 +240,7 @@ mod tests {
         let budget = budget();
         let mut held = budget.hold(guest(1));
         held.grow(10).unwrap();
-        let mut another = budget.hold(guest(2));
-        another.grow(5).unwrap();
+        let another = held.another(5).unwrap();
         held.shrink(4);
         assert_eq!(budget.charges().total, 11);
         drop(held);

@@ -12,7 +12,7 @@
 //! | [`sessions`] | one session: its folder, its state and its followers |
 //! | [`lifecycle`] | all sessions: created, found, recovered, deleted, retained |
 //! | [`runner`] | how a session is run: spawners, the session's driver, the supervisor client |
-//! | `held_bytes` | how many bytes are held in memory for clients, in all and for each payer |
+//! | [`held_bytes`] | how many bytes are held in memory for clients, in all and for each payer |
 //! | [`metrics`] | what is counted for Prometheus |
 //! | `http` | the routes, on top of all the others |
 //! | `hex`, `settings_macro` | small leaves that several modules use |
@@ -25,7 +25,7 @@ mod compile_cache;
 pub mod config;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod held_bytes;
+pub mod held_bytes;
 mod hex;
 mod http;
 pub mod lifecycle;

@@ -1,13 +1,22 @@
 //! The bodies of requests: read within the limits of size, time and held bytes, then worked on
-//! without delaying other clients.
+//! without delaying other clients. The bodies of large answers are charged as well.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
-    body::{Body, Bytes, HttpBody as _},
+    body::{Body, Bytes, HttpBody},
+    extract::{Request, State},
     http::{StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
 };
 use futures_util::StreamExt as _;
+use hyper::body::{Frame, SizeHint};
 use livecode_protocol::{
     ErrorCode,
     json::{self, Object},
@@ -117,6 +126,11 @@ pub(crate) async fn with_body_timeout<T>(
 }
 
 impl HeldBody {
+    /// A message that is complete, with its charge.
+    pub fn new(bytes: Bytes, held: HeldBytes) -> Self {
+        Self { bytes, held }
+    }
+
     /// Works on the bytes, which are gone afterwards. The result has at most their size; its charge
     /// is returned with it. Large bodies are worked on by other threads, a few at once.
     ///
@@ -127,19 +141,63 @@ impl HeldBody {
         app: &App,
         work: impl FnOnce(&[u8]) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<(T, HeldBytes), ApiError> {
-        let Self { bytes, mut held } = self;
-        held.grow(bytes.len() as u64)?;
-        let length = bytes.len();
-        let result = if length <= MAX_INLINE_BYTES {
+        let Self { bytes, held } = self;
+        let held_for_result = held.another(bytes.len() as u64)?;
+        if bytes.len() <= MAX_INLINE_BYTES {
+            return Ok((work(&bytes)?, held_for_result));
+        }
+        // The semaphore is never closed.
+        let permit = app.parse_permits.0.clone().acquire_owned().await;
+        let worked = tokio::task::spawn_blocking(move || {
+            let _released_last = (permit, held);
             work(&bytes)
-        } else {
-            // The semaphore is never closed.
-            let _permit = app.parse_permits.0.acquire().await;
-            let worked = tokio::task::spawn_blocking(move || work(&bytes)).await;
-            worked.unwrap_or_else(|error| Err(ApiError::internal(&error)))
-        };
-        held.shrink(length as u64);
-        Ok((result?, held))
+        });
+        let result = worked.await.unwrap_or_else(|error| Err(ApiError::internal(&error)));
+        Ok((result?, held_for_result))
+    }
+}
+
+/// The largest answer that is not charged, in bytes. The kernel takes about as much at once, even
+/// if the client does not read.
+const MAX_FREE_ANSWER_BYTES: u64 = 64 * 1024;
+
+/// Middleware for routes whose answers are whole in memory and can be large: charges the answer to
+/// the payer until it is sent.
+pub(crate) async fn charge_answer(State(app): State<App>, request: Request, next: Next) -> Response {
+    let payer = request.extensions().get::<Payer>().copied();
+    let response = next.run(request).await;
+    let bytes = response.body().size_hint().exact().filter(|bytes| *bytes > MAX_FREE_ANSWER_BYTES);
+    let (Some(payer), Some(bytes)) = (payer, bytes) else { return response };
+    let mut held = app.held_bytes.hold(payer);
+    match held.grow(bytes) {
+        Ok(()) => response.map(|body| Body::new(HeldAnswer { body, _held: held })),
+        Err(over_budget) => ApiError::from(over_budget).into_response(),
+    }
+}
+
+/// The body of an answer, with its charge.
+struct HeldAnswer {
+    body: Body,
+    _held: HeldBytes,
+}
+
+impl HttpBody for HeldAnswer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -15,7 +15,7 @@ use utoipa::OpenApi;
 use crate::http::{
     api::{assets, info, metrics, session_list, sessions, stream, v01},
     app::App,
-    caller, problem,
+    body, caller, problem,
 };
 
 /// The OpenAPI document of the whole interface.
@@ -81,7 +81,12 @@ pub(crate) fn router(app: App) -> Router {
         .route("/runtimes/{runtime}", post(v01::runtimes::run))
         .route("/exec", post(v01::exec::exec))
         .route("/livecode", get(v01::livecode::livecode))
-        .route("/sessions", get(session_list::list).post(sessions::create))
+        .route(
+            "/sessions",
+            get(session_list::list)
+                .layer(middleware::from_fn_with_state(app.clone(), body::charge_answer))
+                .post(sessions::create),
+        )
         .route("/sessions/{id}", get(sessions::show).delete(sessions::delete))
         .route("/sessions/{id}/stream", get(stream::stream))
         .fallback(any(problem::not_found))

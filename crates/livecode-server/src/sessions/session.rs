@@ -2,12 +2,16 @@
 //! driver itself is in `runner`.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use livecode_protocol::{
     DeliveryRefused, ErrorCode, SessionId, control::Delivery, now_us, session::SessionState,
+    stream::QUEUE_FULL,
 };
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -15,11 +19,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::sessions::{progress::SessionProgress, record::SessionRecord, seen_points::SeenPoints};
 use crate::{
     auth::{Owner, Payer},
+    held_bytes::HeldBytes,
     metrics::Metrics,
 };
 
 /// Deliveries that wait for a session's driver. Further deliveries are refused.
 const MAX_QUEUED_DELIVERIES: usize = 256;
+/// Memory of all deliveries to one session that are not answered yet, in bytes. Further deliveries
+/// are refused.
+const MAX_UNANSWERED_BYTES: u64 = 2 * 1024 * 1024;
 
 /// One session.
 pub struct Session {
@@ -61,6 +69,8 @@ struct LiveChannels {
     progress: watch::Sender<SessionProgress>,
     /// `None` before the queue is opened and after it is closed.
     deliveries: Option<mpsc::Sender<PendingDelivery>>,
+    /// Memory of the deliveries that are not answered yet, in bytes.
+    unanswered_bytes: Arc<AtomicU64>,
     /// Becomes true when the session is to be ended.
     cancelled: watch::Sender<bool>,
 }
@@ -71,7 +81,8 @@ impl SessionPhase {
             return Self::TornDown(progress);
         }
         let (progress, cancelled) = (watch::Sender::new(progress), watch::Sender::new(false));
-        Self::Live(Box::new(LiveChannels { progress, deliveries: None, cancelled }))
+        let unanswered_bytes = Arc::default();
+        Self::Live(Box::new(LiveChannels { progress, deliveries: None, unanswered_bytes, cancelled }))
     }
 
     fn progress(&self) -> SessionProgress {
@@ -95,6 +106,28 @@ pub(crate) struct PendingDelivery {
     pub id: Option<Value>,
     pub item: Delivery,
     pub answer: oneshot::Sender<Result<(), DeliveryRefused>>,
+    _charge: DeliveryCharge,
+}
+
+/// The charge for a delivery until it is answered: to the client's payer and to the session.
+struct DeliveryCharge {
+    held: HeldBytes,
+    unanswered_bytes: Arc<AtomicU64>,
+}
+
+impl DeliveryCharge {
+    /// `None` if the session has too many bytes already. A single delivery always fits.
+    fn new(held: HeldBytes, unanswered_bytes: &Arc<AtomicU64>) -> Option<Self> {
+        let before = unanswered_bytes.fetch_add(held.bytes(), Ordering::Relaxed);
+        let charge = Self { held, unanswered_bytes: unanswered_bytes.clone() };
+        (before == 0 || before + charge.held.bytes() <= MAX_UNANSWERED_BYTES).then_some(charge)
+    }
+}
+
+impl Drop for DeliveryCharge {
+    fn drop(&mut self) {
+        self.unanswered_bytes.fetch_sub(self.held.bytes(), Ordering::Relaxed);
+    }
 }
 
 impl Session {
@@ -159,27 +192,30 @@ impl Session {
 
     /// Queues a delivery to the program. Deliveries arrive in the order of these calls. The
     /// returned channel yields `Ok` once the supervisor has the delivery, or why it
-    /// was refused.
+    /// was refused. `held` is the charge for the delivery's memory, which ends with the answer.
     ///
     /// # Errors
-    /// If the session has ended or its queue is full.
+    /// If the session has ended or its queue is full, by number or by bytes.
     pub fn deliver(
         &self,
         id: Option<Value>,
         item: Delivery,
+        held: HeldBytes,
     ) -> Result<oneshot::Receiver<Result<(), DeliveryRefused>>, DeliveryRefused> {
+        let full = || {
+            let error = format!("too much is on its way already; {QUEUE_FULL}");
+            DeliveryRefused::new(ErrorCode::QueueFull, error)
+        };
+        let ended = || DeliveryRefused::new(ErrorCode::ProgramEnded, "the program has ended");
         let phase = self.phase();
-        let queue = phase.channels().and_then(|channels| channels.deliveries.as_ref());
+        let channels = phase.channels().ok_or_else(ended)?;
+        let queue = channels.deliveries.as_ref().ok_or_else(ended)?;
+        let charge = DeliveryCharge::new(held, &channels.unanswered_bytes).ok_or_else(full)?;
         let (answer, answered) = oneshot::channel();
-        match queue.map(|queue| queue.try_send(PendingDelivery { id, item, answer })) {
-            Some(Ok(())) => Ok(answered),
-            Some(Err(mpsc::error::TrySendError::Full(_))) => {
-                let error = "too much is on its way already; send it again later";
-                Err(DeliveryRefused::new(ErrorCode::QueueFull, error))
-            }
-            Some(Err(mpsc::error::TrySendError::Closed(_))) | None => {
-                Err(DeliveryRefused::new(ErrorCode::ProgramEnded, "the program has ended"))
-            }
+        match queue.try_send(PendingDelivery { id, item, answer, _charge: charge }) {
+            Ok(()) => Ok(answered),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(full()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(ended()),
         }
     }
 

@@ -28,7 +28,7 @@ use crate::http::{
     },
 };
 use crate::{
-    auth::Caller,
+    auth::{Caller, Payer},
     sessions::{Batch, Follower, Item, Session},
 };
 
@@ -85,6 +85,7 @@ impl StreamQuery {
 pub(crate) async fn stream(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Extension(payer): Extension<Payer>,
     id: Result<Path<String>, PathRejection>,
     query: Result<Query<StreamQuery>, QueryRejection>,
     headers: HeaderMap,
@@ -96,9 +97,15 @@ pub(crate) async fn stream(
     // Some clients ask for an upgrade to HTTP/2. They are served without an upgrade.
     let protocol = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if protocol.eq_ignore_ascii_case("websocket") {
-        return Ok(upgrade?.on_upgrade(MAX_FRAME_BYTES, move |websocket| async move {
-            serve_stream(WebsocketConnection::new(websocket, &app, &caller), app, session, after).await;
-        }));
+        return Ok(upgrade?.on_upgrade(
+            &app.clone(),
+            payer,
+            MAX_FRAME_BYTES,
+            move |websocket, meter| async move {
+                let socket = WebsocketConnection::new(websocket, meter, &app, &caller, payer);
+                serve_stream(socket, app, session, after).await;
+            },
+        ));
     }
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = if accept.contains(EVENT_STREAM) {

@@ -13,7 +13,7 @@ use livecode_protocol::{
     session::{Encoding, Outcome},
     stream::{Output, ServerMessage},
 };
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::sessions::Item;
 
@@ -55,7 +55,7 @@ impl Dialect {
     }
 
     /// An `error` message. `msg` is the client's message that could not be processed.
-    pub fn error(self, code: ErrorCode, error: impl Into<String>, msg: Value) -> String {
+    pub fn error(self, code: ErrorCode, error: impl Into<String>, msg: Box<RawValue>) -> String {
         let code = (self != Self::V01).then_some(code); // clients of v0.1 know no codes
         message_json(&ServerMessage::Error { error: error.into(), msg, code })
     }
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn an_error_has_a_code_in_v0_2_only() {
-        let error = |dialect: Dialect| dialect.error(ErrorCode::QueueFull, "full", Value::Null);
+        let error = |dialect: Dialect| dialect.error(ErrorCode::QueueFull, "full", RawValue::NULL.to_owned());
         assert_eq!(error(Dialect::V01), r#"{"msgtype":"error","error":"full","msg":null}"#);
         for with_seq in [false, true] {
             assert_eq!(

@@ -3,7 +3,11 @@
 use livecode_protocol::stream::ServerMessage;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::http::encode::message_json;
+use super::metered::MessageRefused;
+use crate::{
+    held_bytes::{HeldBytes, OverBudget},
+    http::encode::message_json,
+};
 
 /// The other side has disconnected, or the connection is broken.
 pub(crate) struct Disconnected;
@@ -12,6 +16,8 @@ pub(crate) struct Disconnected;
 pub(crate) enum OutgoingFrame {
     /// A message.
     Text(String),
+    /// An error that repeats the client's message, with its charge.
+    Error { text: String, _held: HeldBytes },
     /// The end of the connection.
     Close(CloseReason),
 }
@@ -24,6 +30,9 @@ pub(crate) struct CloseReason {
     pub code: CloseCode,
     /// The reason in the close frame; empty if the code needs no explanation.
     pub reason: &'static str,
+    /// Whether the client has behaved, so that it gets the time to read all that was sent before
+    /// the close frame.
+    pub is_patient: bool,
 }
 
 impl OutgoingFrame {
@@ -35,7 +44,12 @@ impl OutgoingFrame {
 
 impl CloseReason {
     fn new(code: CloseCode, reason: &'static str) -> Self {
-        Self { last_text: None, code, reason }
+        Self { last_text: None, code, reason, is_patient: true }
+    }
+
+    /// A reason that the client is to blame for.
+    fn misbehaviour(code: CloseCode, reason: &'static str) -> Self {
+        Self { is_patient: false, ..Self::new(code, reason) }
     }
 
     /// The session has ended and everything was sent.
@@ -66,13 +80,33 @@ impl CloseReason {
 
     /// The client sends more messages than it may.
     pub fn message_rate() -> Self {
-        Self::new(CloseCode::Policy, "too many messages a second")
+        Self::misbehaviour(CloseCode::Policy, "too many messages a second")
     }
 
     /// The client sent a message that is larger than
     /// [`MAX_CLIENT_MESSAGE_BYTES`](livecode_protocol::stream::MAX_CLIENT_MESSAGE_BYTES), or as
     /// the first message of v0.1 one that is larger than the setting `body_max_bytes`.
     pub fn message_too_large() -> Self {
-        Self::new(CloseCode::Size, "the message is too large")
+        Self::misbehaviour(CloseCode::Size, "the message is too large")
+    }
+
+    /// The byte budget has no room for the answer to a message.
+    pub fn over_budget() -> Self {
+        Self::misbehaviour(CloseCode::Policy, "too many bytes are held; try again in a moment")
+    }
+
+    /// A message of the client is not read to its end.
+    pub(super) fn message_refused(refused: MessageRefused) -> Self {
+        let reason = match refused {
+            MessageRefused::OverBudget(OverBudget::Address) => {
+                "too many bytes are held for your address; try again in a moment"
+            }
+            MessageRefused::OverBudget(OverBudget::Server) => {
+                "too many bytes are held for all clients; try again in a moment"
+            }
+            MessageRefused::TooSlow => "the message did not arrive in time",
+            MessageRefused::TooManyFrames => "the message has too many frames",
+        };
+        Self::misbehaviour(CloseCode::Policy, reason)
     }
 }

@@ -14,6 +14,8 @@
 //! | module | content |
 //! | --- | --- |
 //! | `upgrade` | the opening handshake |
+//! | `metered` | the client's bytes: charged, given up in time, discarded after the close |
+//! | `frame_scanner` | which message the client's bytes belong to |
 //! | `socket` | the connection: send, receive, follow a session, close |
 //! | `incoming` | the half that receives the client's messages |
 //! | `outgoing` | the half that sends the session's messages, answers and pings |
@@ -23,7 +25,9 @@
 
 mod client_activity;
 pub(crate) mod frame;
+mod frame_scanner;
 mod incoming;
+mod metered;
 mod outgoing;
 mod rate_limit;
 pub(crate) mod socket;

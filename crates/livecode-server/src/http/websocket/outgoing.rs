@@ -81,7 +81,9 @@ pub(super) async fn send_loop(
                 }
             },
             Some(frame) = frames.recv() => match frame {
-                OutgoingFrame::Text(text) => Outgoing::Message(Message::text(text)),
+                OutgoingFrame::Text(text) | OutgoingFrame::Error { text, .. } => {
+                    Outgoing::Message(Message::text(text))
+                }
                 OutgoingFrame::Close(reason) => return Some(reason),
             },
             _ = pings.tick() => {
@@ -171,7 +173,9 @@ async fn send_final_answers(
         tokio::select! {
             biased;
             Some(frame) = frames.recv() => match frame {
-                OutgoingFrame::Text(text) => sink.feed(Message::text(text)).await.ok()?,
+                OutgoingFrame::Text(text) | OutgoingFrame::Error { text, .. } => {
+                    sink.feed(Message::text(text)).await.ok()?;
+                }
                 OutgoingFrame::Close(..) => return Some(()),
             },
             () = all_answered => return Some(()),

@@ -14,7 +14,8 @@ use tungstenite::{Message, Utf8Bytes, protocol::CloseFrame};
 use super::{
     client_activity::ClientActivity,
     frame::{CloseReason, Disconnected, OutgoingFrame},
-    incoming::{ReceivedFrame, classify, receive_loop},
+    incoming::{ReceivedFrame, Receiver, classify},
+    metered::MessageMeter,
     outgoing::{MAX_UNANSWERED_PINGS, send_loop},
     rate_limit::TokenBucket,
     upgrade::Websocket,
@@ -24,7 +25,8 @@ use crate::http::{
     encode::{Dialect, message_json},
 };
 use crate::{
-    auth::Caller,
+    auth::{Caller, Payer},
+    held_bytes::HeldBytes,
     sessions::{Follower, Session},
 };
 
@@ -35,8 +37,9 @@ use crate::{
 pub(crate) const MAX_FRAME_BYTES: usize = 4 * MAX_CLIENT_MESSAGE_BYTES;
 /// How many answers may wait to be sent. While there are so many, nothing is read from the client.
 const OUTGOING_QUEUE_FRAMES: usize = 64;
-/// How long the other side has to answer our close frame. It may have to read megabytes before it
-/// gets to the frame, and dropping the connection earlier would discard them.
+/// How long the client has to read our close frame and close its side. It may have to read
+/// megabytes before it gets to the frame, and dropping the connection earlier would discard them.
+/// What it sends in this time is not parsed. A client that has misbehaved does not get this time.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long it may take to send our answer to the client's close frame.
 const CLOSE_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -47,6 +50,8 @@ pub(crate) struct WebsocketConnection {
     stream: SplitStream<Websocket>,
     ping_interval: Duration,
     rate_limit: TokenBucket,
+    meter: MessageMeter,
+    payer: Payer,
 }
 
 /// Serves a stream of v0.2: `welcome`, then the entries after number `after`, each with its number
@@ -65,11 +70,11 @@ pub(crate) async fn serve_stream(
 }
 
 impl WebsocketConnection {
-    pub fn new(websocket: Websocket, app: &App, caller: &Caller) -> Self {
+    pub fn new(websocket: Websocket, meter: MessageMeter, app: &App, caller: &Caller, payer: Payer) -> Self {
         let (sink, stream) = websocket.split();
         let ping_interval = Duration::from_millis(app.config.ping_interval_ms);
         let rate_limit = TokenBucket::new(&app.config, app.metrics.clone(), caller);
-        Self { sink, stream, ping_interval, rate_limit }
+        Self { sink, stream, ping_interval, rate_limit, meter, payer }
     }
 
     /// Sends one message.
@@ -77,9 +82,12 @@ impl WebsocketConnection {
         self.sink.send(Message::text(text)).await.map_err(|_| Disconnected)
     }
 
-    /// Receives the next text of the client. Only the connection itself limits its length. Frames
-    /// of other kinds are answered here, in `dialect`.
-    pub async fn receive_any_size(&mut self, dialect: Dialect) -> Result<Utf8Bytes, Disconnected> {
+    /// Receives the next text of the client, with its charge. Only the connection itself limits its
+    /// length. Frames of other kinds are answered here, in `dialect`.
+    pub async fn receive_any_size(
+        &mut self,
+        dialect: Dialect,
+    ) -> Result<(Utf8Bytes, HeldBytes), Disconnected> {
         let mut unanswered_pings = 0;
         loop {
             let Ok(received) = tokio::time::timeout(self.ping_interval, self.stream.next()).await else {
@@ -91,14 +99,17 @@ impl WebsocketConnection {
                 continue;
             };
             unanswered_pings = 0;
+            let held = self.meter.take_complete();
             let received = classify(received, usize::MAX, dialect);
             if !matches!(received, ReceivedFrame::Disconnected) && !self.rate_limit.try_take() {
                 self.close(CloseReason::message_rate()).await;
                 return Err(Disconnected);
             }
             match received {
-                ReceivedFrame::Text(text) => return Ok(text),
-                ReceivedFrame::Invalid(OutgoingFrame::Text(text)) => self.send(text).await?,
+                ReceivedFrame::Text(text) => return Ok((text, held)),
+                ReceivedFrame::Invalid(OutgoingFrame::Text(text) | OutgoingFrame::Error { text, .. }) => {
+                    self.send(text).await?;
+                }
                 ReceivedFrame::Invalid(OutgoingFrame::Close(reason)) => {
                     self.close(reason).await;
                     return Err(Disconnected);
@@ -114,11 +125,19 @@ impl WebsocketConnection {
     pub async fn follow(mut self, app: &App, session: &Session, follower: Follower, dialect: Dialect) {
         let activity = ClientActivity::new();
         let (sender, frames) = mpsc::channel(OUTGOING_QUEUE_FRAMES);
-        let rate_limit = &mut self.rate_limit;
+        let receiver = Receiver {
+            session,
+            dialect,
+            frames: sender,
+            activity: &activity,
+            rate_limit: &mut self.rate_limit,
+            meter: &self.meter,
+            held_bytes: &app.held_bytes,
+            payer: self.payer,
+        };
         let reason = tokio::select! {
             reason = send_loop(&mut self.sink, app, follower, dialect, frames, &activity) => reason,
-            Disconnected =
-                receive_loop(&mut self.stream, session, dialect, sender, &activity, rate_limit) => None,
+            Disconnected = receiver.run(&mut self.stream) => None,
         };
         match reason {
             Some(reason) => self.close(reason).await,
@@ -128,11 +147,12 @@ impl WebsocketConnection {
         }
     }
 
-    /// Closes the connection properly: sends a last message and the close frame, then waits up to
-    /// [`CLOSE_TIMEOUT`] for the client's close frame, so that a reset discards nothing that the
-    /// client has not read yet.
+    /// Closes the connection properly: sends a last message and the close frame, then gives a
+    /// client that has behaved up to [`CLOSE_TIMEOUT`] to read them, so that a reset discards
+    /// nothing that it has not read yet. Nothing that the client sends is parsed any more. A client
+    /// that has misbehaved gets the few seconds in which a dropped connection lingers.
     pub async fn close(&mut self, reason: CloseReason) {
-        let CloseReason { last_text, code, reason } = reason;
+        let CloseReason { last_text, code, reason, is_patient } = reason;
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
         let send = async {
             if let Some(text) = last_text {
@@ -140,9 +160,9 @@ impl WebsocketConnection {
             }
             self.sink.send(Message::Close(Some(frame))).await
         };
-        if send.await.is_ok() {
-            let client_closed = async { while let Some(Ok(_)) = self.stream.next().await {} };
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, client_closed).await;
+        if send.await.is_ok() && is_patient {
+            self.meter.discard_for(CLOSE_TIMEOUT);
+            while let Some(Ok(_)) = self.stream.next().await {}
         }
     }
 }

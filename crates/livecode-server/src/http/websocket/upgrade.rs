@@ -1,7 +1,9 @@
 //! The opening handshake of a websocket (RFC 6455, section 4.2).
 //!
-//! axum has an extractor for it, too, but its connection sends whole messages only. A large message
-//! is sent in fragments.
+//! axum has an extractor for it, too, but its connection sends whole messages only, and hides the
+//! bytes of the client. A large message is sent in fragments, and incoming bytes are charged.
+
+use std::time::Duration;
 
 use axum::{
     body::Body,
@@ -16,7 +18,11 @@ use tungstenite::{
     protocol::{Role, WebSocketConfig},
 };
 
-use crate::http::problem::ApiError;
+use super::metered::{MessageMeter, MeteredStream};
+use crate::{
+    auth::Payer,
+    http::{app::App, problem::ApiError},
+};
 
 /// Bytes that one read from a client asks for. Each connection holds a buffer of this length.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
@@ -24,7 +30,7 @@ const READ_BUFFER_BYTES: usize = 8 * 1024;
 const WRITE_BUFFER_BYTES: usize = 32 * 1024;
 
 /// The connection to a client after the handshake.
-pub(crate) type Websocket = WebSocketStream<TokioIo<Upgraded>>;
+pub(crate) type Websocket = WebSocketStream<MeteredStream<TokioIo<Upgraded>>>;
 
 /// A request to become a websocket, which has been found to be valid.
 pub(crate) struct WebsocketUpgrade {
@@ -51,11 +57,13 @@ impl<S: Send + Sync> FromRequestParts<S> for WebsocketUpgrade {
 
 impl WebsocketUpgrade {
     /// The answer to the request. After it was sent, `serve` gets the connection. A message or frame
-    /// of the client may have `max_message_bytes`.
+    /// of the client may have `max_message_bytes`; its bytes are charged to `payer`.
     pub fn on_upgrade<F>(
         self,
+        app: &App,
+        payer: Payer,
         max_message_bytes: usize,
-        serve: impl FnOnce(Websocket) -> F + Send + 'static,
+        serve: impl FnOnce(Websocket, MessageMeter) -> F + Send + 'static,
     ) -> Response<Body>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -65,11 +73,14 @@ impl WebsocketUpgrade {
             .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_message_size(Some(max_message_bytes))
             .max_frame_size(Some(max_message_bytes));
+        let meter = MessageMeter::new(app.held_bytes.hold(payer));
+        let timeout = Duration::from_millis(app.config.body_timeout_ms);
         tokio::spawn(async move {
             // An error means that the client disconnected before it got the answer.
             let Ok(upgraded) = self.on_upgrade.await else { return };
-            let connection = TokioIo::new(upgraded);
-            serve(WebSocketStream::from_raw_socket(connection, Role::Server, Some(config)).await).await;
+            let stream = MeteredStream::new(TokioIo::new(upgraded), meter.clone(), timeout);
+            let websocket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+            serve(websocket, meter).await;
         });
         self.response.map(|()| Body::empty())
     }

@@ -47,19 +47,24 @@ pub(crate) async fn exec(
 ) -> Result<Response, ApiError> {
     // The first server accepted JSON with any Content-Type, and pages rely on that.
     let body = read_body(&app, payer, request.into_body()).await?;
-    let (exec, held) = body.process(&app, |bytes| parse_json::<ExecRequest>(bytes)).await?;
+    let (exec, held) = body.process(&app, parse_json::<ExecRequest>).await?;
     let is_raw = exec.raw_output.unwrap_or(false);
     let ephemeral = EphemeralSession::create(&app, &caller, payer, &exec.into()).await?;
     drop(held);
     let follower = ephemeral.follow();
-    // The session moves into the body: it is deleted when the body ends or the client disconnects.
+    let body = output_body(ephemeral, follower, is_raw);
+    Ok(([(header::CONTENT_TYPE, PLAIN_TEXT)], body).into_response())
+}
+
+/// A body with the output that `follower` yields: plain, or as messages. The session moves into the
+/// body: it is deleted when the body ends or the client disconnects.
+pub(super) fn output_body(ephemeral: EphemeralSession, follower: Follower, is_raw: bool) -> Body {
     let state = BodyState { follower, pieces: None, ephemeral };
-    let body = stream::unfold(state, move |mut state| async move {
+    Body::from_stream(stream::unfold(state, move |mut state| async move {
         // After an error the body is broken off. A proper end would claim that it is complete.
         let chunk = state.next(is_raw).await.transpose()?;
         Some((chunk.map(Bytes::from), state))
-    });
-    Ok(([(header::CONTENT_TYPE, PLAIN_TEXT)], Body::from_stream(body)).into_response())
+    }))
 }
 
 /// The state of an answer that is being sent.

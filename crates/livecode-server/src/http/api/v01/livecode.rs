@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use axum::{Extension, extract::State, response::Response};
+use axum::{Extension, body::Bytes, extract::State, response::Response};
 use livecode_protocol::{
-    session::Problem,
-    stream::{ClientMessage, ClientMessageError, ServerMessage, WELCOME},
+    session::{CreateSession, Problem},
+    stream::{ClientDelivery, ClientMessage, ClientMessageError, ServerMessage, WELCOME, echo},
 };
-use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::{ephemeral::EphemeralSession, request::ExecRequest};
 use crate::auth::{Caller, Payer};
 use crate::http::{
     app::App,
-    body::parse_json,
+    body::{HeldBody, parse_json},
     encode::{Dialect, message_json},
     problem::ApiError,
     websocket::{
@@ -23,6 +22,10 @@ use crate::http::{
         upgrade::WebsocketUpgrade,
     },
 };
+
+/// How often an `error` is held on its way to the client: with its message, as text, and in the
+/// buffer of the connection.
+const COPIES_OF_AN_ERROR: u64 = 2;
 
 /// Opens a websocket on which a client runs one program.
 #[utoipa::path(
@@ -41,8 +44,8 @@ pub(crate) async fn livecode(
 ) -> Result<Response, ApiError> {
     // One message carries a program with all its files, so it may be as large as a body.
     let max_bytes = usize::try_from(app.config.body_max_bytes).unwrap_or(usize::MAX).max(MAX_FRAME_BYTES);
-    Ok(upgrade?.on_upgrade(max_bytes, move |websocket| async move {
-        let socket = WebsocketConnection::new(websocket, &app, &caller);
+    Ok(upgrade?.on_upgrade(&app.clone(), payer, max_bytes, move |websocket, meter| async move {
+        let socket = WebsocketConnection::new(websocket, meter, &app, &caller, payer);
         // An error only says that the client has disconnected.
         let _ = serve_connection(socket, app, caller, payer).await;
     }))
@@ -58,7 +61,7 @@ async fn serve_connection(
     let program_deadline = Instant::now() + Duration::from_millis(app.config.exec_timeout_ms);
     socket.send(message_json(&ServerMessage::Welcome { message: WELCOME })).await?;
     let ephemeral = loop {
-        let text = tokio::select! {
+        let (text, held) = tokio::select! {
             text = socket.receive_any_size(Dialect::V01) => text?,
             () = app.stopped() => {
                 socket.close(CloseReason::server_restart()).await;
@@ -69,48 +72,79 @@ async fn serve_connection(
                 return Ok(());
             }
         };
-        let (error, msg) = match ClientMessage::parse(&text) {
-            Ok(ClientMessage::Exec(fields)) => {
-                match create_session(&app, &caller, payer, fields.clone()).await {
-                    Ok(ephemeral) => break ephemeral,
-                    Err(error) => (error.to_string(), Value::Object(fields)),
-                }
-            }
-            Ok(ClientMessage::Ping) => {
+        let text = Bytes::from(text);
+        // The text is kept until the message is answered, because an error repeats it.
+        let body = HeldBody::new(text.clone(), app.held_bytes.hold(payer));
+        let refused = match body.process(&app, |bytes| Ok(FirstMessage::parse(bytes))).await {
+            Ok((FirstMessage::Ping, _)) => {
                 socket.send(message_json(&ServerMessage::Pong)).await?;
                 continue;
             }
-            Ok(ClientMessage::Quit) => {
+            Ok((FirstMessage::Quit, _)) => {
                 socket.close(CloseReason::goodbye()).await;
                 return Ok(());
             }
-            Ok(ClientMessage::Deliver { .. }) => {
-                let msg: Value = serde_json::from_str(&text).unwrap_or_default();
-                let error = match msg["msgtype"].as_str() {
-                    Some("event") => "No program runs yet: send an exec first".to_owned(),
-                    other => format!("Unknown message type: {}", other.unwrap_or_default()),
-                };
-                (error, msg)
+            Ok((FirstMessage::Exec(request), _held)) => {
+                match EphemeralSession::create(&app, &caller, payer, &request).await {
+                    Ok(ephemeral) => break ephemeral,
+                    Err(error) => error.to_string(),
+                }
             }
-            Err(ClientMessageError { error, msg, code: _ }) => (error, msg),
+            Ok((FirstMessage::Refused(error), _)) => error,
+            Err(error) => error.to_string(),
         };
-        socket.send(message_json(&ServerMessage::Error { error, msg, code: None })).await?;
+        // An error is copied on its way to the client as often as this.
+        let Ok(answer) = held.another(COPIES_OF_AN_ERROR * text.len() as u64) else {
+            socket.close(CloseReason::over_budget()).await;
+            return Ok(());
+        };
+        let encode = move |bytes: &[u8]| {
+            let msg = echo(std::str::from_utf8(bytes).unwrap_or_default());
+            Ok(message_json(&ServerMessage::Error { error: refused, msg, code: None }))
+        };
+        let Ok((message, _held)) = HeldBody::new(text, answer).process(&app, encode).await else {
+            socket.close(CloseReason::over_budget()).await;
+            return Ok(());
+        };
+        socket.send(message).await?;
     };
     let follower = ephemeral.follow();
     socket.follow(&app, &ephemeral.session, follower, Dialect::V01).await;
     Ok(())
 }
 
-/// Creates the session that an `exec` message asks for.
-async fn create_session(
-    app: &App,
-    caller: &Caller,
-    payer: Payer,
-    mut fields: Map<String, Value>,
-) -> Result<EphemeralSession, ApiError> {
-    fields.remove("msgtype");
-    let bytes =
-        serde_json::to_vec(&fields).map_err(|error| ApiError::malformed_request(error.to_string()))?;
-    let exec: ExecRequest = parse_json(&bytes)?;
-    EphemeralSession::create(app, caller, payer, &exec.into()).await
+/// A message before there is a program.
+enum FirstMessage {
+    Ping,
+    Quit,
+    /// A request to run a program.
+    Exec(Box<CreateSession>),
+    /// A message that is answered with this error.
+    Refused(String),
+}
+
+impl FirstMessage {
+    fn parse(bytes: &[u8]) -> Self {
+        // The text of a websocket is always UTF-8.
+        let message = match ClientMessage::parse(std::str::from_utf8(bytes).unwrap_or_default()) {
+            Ok(message) => message,
+            Err(ClientMessageError { error, code: _ }) => return Self::Refused(error),
+        };
+        let item = match message {
+            ClientMessage::Ping => return Self::Ping,
+            ClientMessage::Quit => return Self::Quit,
+            ClientMessage::Exec => {
+                return match parse_json::<ExecRequest>(bytes) {
+                    Ok(exec) => Self::Exec(Box::new(exec.into())),
+                    Err(error) => Self::Refused(error.to_string()),
+                };
+            }
+            ClientMessage::Deliver { item, .. } => item,
+        };
+        Self::Refused(match item {
+            ClientDelivery::Event { .. } => "No program runs yet: send an exec first".to_owned(),
+            ClientDelivery::Input { .. } => "Unknown message type: input".to_owned(),
+            ClientDelivery::Signal(_) => "Unknown message type: signal".to_owned(),
+        })
+    }
 }

@@ -2,6 +2,7 @@
 
 use axum::{
     Extension,
+    body::Body,
     extract::{Path, Request, State, rejection::PathRejection},
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -14,6 +15,7 @@ use livecode_protocol::{
 
 use super::{
     ephemeral::{EphemeralSession, PLAIN_TEXT},
+    exec::output_body,
     request::{arguments, environment, files_from_body, mode},
 };
 use crate::auth::{Caller, Payer};
@@ -22,6 +24,10 @@ use crate::sessions::{Batch, Item};
 
 const EXIT_STATUS: HeaderName = HeaderName::from_static("x-falcon-exit-status");
 const TIME_TAKEN: HeaderName = HeaderName::from_static("x-falcon-time-taken");
+
+/// The largest output that is kept in memory until the program has ended. A larger one is read from
+/// the journal twice: for its length, and while it is sent.
+const MAX_HELD_OUTPUT_BYTES: usize = 64 * 1024;
 
 /// Runs the program in the body and answers its output when it has ended. The body is the source,
 /// or a multipart body with one file in each part.
@@ -77,12 +83,17 @@ pub(crate) async fn run(
     let ephemeral = EphemeralSession::create(&app, &caller, payer, &create).await?;
     drop((create, held));
     let mut follower = ephemeral.follow();
-    let (mut output, mut exitstatus) = (vec![], Outcome::Lost.exitstatus().unwrap_or(255));
+    let (mut output, mut output_bytes, mut entries) = (Some(vec![]), 0, 0);
+    let mut exitstatus = Outcome::Lost.exitstatus().unwrap_or(255);
     while let Some(batch) = follower.next().await? {
         let Batch::Items(items) = batch else { continue }; // messages are no output
-        let before = output.len();
-        output.extend_from_slice(&ephemeral.plain_output(&items)?);
-        app.metrics.count_sent(items.len(), output.len() - before);
+        let plain = ephemeral.plain_output(&items)?;
+        output_bytes += plain.len();
+        entries += items.len();
+        output = output.filter(|_| output_bytes <= MAX_HELD_OUTPUT_BYTES);
+        if let Some(output) = &mut output {
+            output.extend_from_slice(&plain);
+        }
         // The status is taken from the journal, because the session's own state may be updated a
         // moment later.
         if let Some(Item::Entry(entry)) = items.last()
@@ -91,9 +102,22 @@ pub(crate) async fn run(
             (exitstatus, _) = exit_status_and_outcome(&entry.data);
         }
     }
-    let mut response = ([(header::CONTENT_TYPE, PLAIN_TEXT)], output).into_response();
+    let time_taken = format!("{:.3}", ephemeral.session.elapsed_s());
+    let body = match output {
+        Some(output) => {
+            app.metrics.count_sent(entries, output_bytes);
+            Body::from(output)
+        }
+        // The journal has it all, and is read again at the pace of the client.
+        None => {
+            let follower = ephemeral.follow();
+            output_body(ephemeral, follower, false)
+        }
+    };
+    let mut response = ([(header::CONTENT_TYPE, PLAIN_TEXT)], body).into_response();
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(output_bytes));
     response.headers_mut().insert(EXIT_STATUS, HeaderValue::from(exitstatus));
-    if let Ok(time) = HeaderValue::try_from(format!("{:.3}", ephemeral.session.elapsed_s())) {
+    if let Ok(time) = HeaderValue::try_from(time_taken) {
         response.headers_mut().insert(TIME_TAKEN, time);
     }
     Ok(response)
