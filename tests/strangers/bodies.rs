@@ -270,3 +270,31 @@ fn an_answer_that_is_not_read_takes_no_memory() {
     let taken = memory(&server, "VmRSS").saturating_sub(before) as usize;
     assert!(taken < 40 * MIB, "{taken} bytes for ten answers");
 }
+
+/// A stranger who has gone away leaves nothing behind, however large its bodies were.
+#[test]
+fn the_memory_of_large_bodies_is_given_back() {
+    let server = Server::start();
+    let multipart = "content-type: multipart/form-data; boundary=b\r\n";
+    let start = "--b\r\ncontent-disposition: form-data; name=a\r\n\r\n";
+    let headers = format!("{multipart}content-length: {}\r\n", 16 * MIB);
+    let body = format!("{start}{}", " ".repeat(15 * MIB));
+    let upload = || {
+        let mut connection =
+            Connection::request(&server, 2, "POST /runtimes/bash", &headers, body.as_bytes());
+        // All of it has been read when the connection is closed.
+        drop(connection.tcp.shutdown(std::net::Shutdown::Write));
+        connection.response()
+    };
+    upload(); // whatever the server sets up at the first request is there now
+    let before = memory(&server, "VmRSS");
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| (0..3).for_each(|_| drop(upload())));
+        }
+    });
+    nothing_is_held(&server);
+    eventually("the memory is given back", || {
+        (memory(&server, "VmRSS") < before + 16 * MIB as u64).then_some(())
+    });
+}

@@ -71,7 +71,7 @@ pub use kernel::{
     cpus::Cpus,
     errno::is_transient,
     fd_passing,
-    sys::{Forked, exit_now, fork, has_one_thread, reap_children_automatically},
+    sys::{Forked, exit_now, fork, has_one_thread, reap_children_automatically, return_large_blocks},
     time::timespec,
 };
 pub use setup_error::SetupError;

@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use livecode_protocol::SessionId;
+use livecode_protocol::{ErrorCode, SessionId};
 
 use crate::auth::{Caller, Payer, RequestFacts, bearer_token};
 use crate::http::{app::App, problem::ApiError, transport::connections::ConnectionPermit};

@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::Args;
+use livecode_sandbox::return_large_blocks;
 use livecode_server::{
     Phase,
     config::{Config, Flags},
@@ -53,6 +54,7 @@ impl ServeCommand {
             .with_target(false)
             .init();
         raise_descriptor_limit();
+        return_large_blocks();
         let (config, unknown) = Config::load(&self.flags).map_err(usage_failure)?;
         for name in unknown {
             tracing::warn!("{name} is set, but there is no such setting");

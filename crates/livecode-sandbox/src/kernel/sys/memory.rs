@@ -1,4 +1,5 @@
-//! The pages that a forked process uses, and giving them to another fork at once.
+//! The pages that a forked process uses, and giving them to another fork at once; and the memory of
+//! large blocks, given back to the kernel.
 
 use std::{ops::Range, os::unix::fs::FileExt as _};
 
@@ -61,5 +62,22 @@ pub(crate) fn prefault(used: &[PageRange]) {
         let advice = if *are_written { MADV_POPULATE_WRITE } else { MADV_POPULATE_READ };
         // SAFETY: the advice changes no contents, and fails if there is no such memory.
         unsafe { libc::madvise(range.start as *mut libc::c_void, range.len(), advice) };
+    }
+}
+
+/// Blocks of at least this size have a mapping of their own, in bytes: glibc's first threshold.
+#[cfg(target_env = "gnu")]
+const LARGE_BLOCK_BYTES: i32 = 128 * 1024;
+
+/// Makes the allocator give the memory of each large block back to the kernel when the block is
+/// freed. By itself glibc raises its threshold with each such block that is freed, up to 32 MiB
+/// (mallopt(3), `M_MMAP_THRESHOLD`). Further large blocks then come from heaps that it keeps: a
+/// server that has held 300 MiB of bodies has kept that much for ever. Call this before other
+/// threads exist.
+pub fn return_large_blocks() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call changes a number in the allocator. If it fails, more memory is kept.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES);
     }
 }
