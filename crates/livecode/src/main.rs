@@ -10,7 +10,7 @@ mod start;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use client::print_status;
 use failure::EXIT_BROKEN_PIPE;
 
@@ -40,6 +40,8 @@ enum Command {
     Rm(commands::rm::RmCommand),
     Runtimes(commands::runtimes::RuntimesCommand),
     Doctor(commands::doctor::DoctorCommand),
+    Completions(commands::completions::CompletionsCommand),
+    Man(commands::man::ManCommand),
     #[command(hide = true)]
     Spawner(commands::spawner::SpawnerCommand),
 }
@@ -53,6 +55,8 @@ fn main() -> ExitCode {
         Command::Rm(command) => command.run(),
         Command::Runtimes(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Doctor(command) => command.run(),
+        Command::Completions(command) => command.run(Cli::command()).map(|()| ExitCode::SUCCESS),
+        Command::Man(command) => command.run(Cli::command()).map(|()| ExitCode::SUCCESS),
         Command::Spawner(command) => Ok(command.run()),
     };
     result.unwrap_or_else(|failure| {

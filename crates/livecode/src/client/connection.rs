@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use livecode_protocol::{SessionId, session::Problem};
+use livecode_protocol::SessionId;
 use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite};
-use tungstenite::http::{Response, StatusCode};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config, tungstenite,
+};
+use tungstenite::{
+    client::IntoClientRequest as _,
+    http::{HeaderValue, StatusCode, header},
+};
 
-use super::server_client::ServerClient;
+use super::server::{ServerClient, refusal};
 
 /// How long it may take to open a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,57 +31,43 @@ pub enum ConnectError {
 
 /// Opens the stream of session `id` after the entry with number `after`.
 pub async fn connect(server: &ServerClient, id: SessionId, after: u64) -> Result<Socket, ConnectError> {
-    let url = server.stream_url(id, after).map_err(ConnectError::Permanent)?;
-    let no_answer = |error: anyhow::Error| {
-        ConnectError::Transient(
-            error.context(format!("no server answers at {url}; start one with `livecode serve`")),
-        )
-    };
-    match timeout(CONNECT_TIMEOUT, connect_async(&url)).await {
+    let url = server.stream_url(id, after);
+    let mut request = url.as_str().into_client_request().map_err(permanent)?;
+    if let Some(authorization) = server.authorization().map_err(ConnectError::Permanent)? {
+        let value = HeaderValue::try_from(authorization).map_err(permanent)?;
+        request.headers_mut().insert(header::AUTHORIZATION, value);
+    }
+    let connector = server.tls_config().map_err(ConnectError::Permanent)?.map(Connector::Rustls);
+    // Small messages, such as a key, are sent at once.
+    let has_no_delay = true;
+    let connecting = connect_async_tls_with_config(request, None, has_no_delay, connector);
+    let no_answer = |error: anyhow::Error| ConnectError::Transient(server.connect_error(error));
+    match timeout(CONNECT_TIMEOUT, connecting).await {
         Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(tungstenite::Error::Http(response))) => Err(match response.status() {
-            StatusCode::NOT_FOUND => ConnectError::Permanent(anyhow!(
-                "there is no session {id}; it may have been deleted or have expired"
-            )),
-            status if status.is_client_error() => ConnectError::Permanent(refusal(&response, &url)),
-            _ => ConnectError::Transient(refusal(&response, &url)),
-        }),
-        Ok(Err(error @ tungstenite::Error::Io(_))) => Err(no_answer(error.into())),
-        Ok(Err(error)) => {
-            let context = format!("cannot open a websocket at {url}");
-            Err(ConnectError::Transient(anyhow::Error::from(error).context(context)))
+        Ok(Err(tungstenite::Error::Http(response))) => {
+            let status = response.status();
+            let body = response.body().as_deref().unwrap_or_default();
+            let refusal = refusal(server.url(), status, response.headers(), body);
+            Err(match status {
+                StatusCode::NOT_FOUND => ConnectError::Permanent(anyhow!(
+                    "there is no session {id}; it may have been deleted or have expired"
+                )),
+                status if status.is_client_error() || status.is_redirection() => {
+                    ConnectError::Permanent(refusal.error)
+                }
+                _ => ConnectError::Transient(refusal.error),
+            })
         }
+        Ok(Err(error @ (tungstenite::Error::Io(_) | tungstenite::Error::Tls(_)))) => {
+            Err(no_answer(error.into()))
+        }
+        Ok(Err(error)) => Err(ConnectError::Transient(
+            anyhow::Error::from(error).context(format!("cannot open a websocket at {url}")),
+        )),
         Err(elapsed) => Err(no_answer(elapsed.into())),
     }
 }
 
-/// The error for an HTTP response in place of a websocket. It includes the detail of the problem
-/// document if the whole document arrived together with the response's head; the rest of a body is
-/// not read.
-fn refusal(response: &Response<Option<Vec<u8>>>, url: &str) -> anyhow::Error {
-    let status = response.status();
-    let body = response.body().as_deref().unwrap_or_default();
-    match serde_json::from_slice::<Problem>(body) {
-        Ok(Problem { detail, .. }) => anyhow!("the server answered {status} at {url}: {detail}"),
-        Err(_) => anyhow!("the server answered {status} at {url}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_without_a_websocket_is_reported_with_its_status_and_detail() {
-        let url = "ws://127.0.0.1:8000/sessions/0/stream?after=0";
-        let mut response = Response::new(None);
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        let status_only = format!("the server answered 503 Service Unavailable at {url}");
-        assert_eq!(refusal(&response, url).to_string(), status_only);
-        *response.body_mut() = Some(br#"{"type":"about:blank","title":"Serv"#.to_vec());
-        assert_eq!(refusal(&response, url).to_string(), status_only, "half a document");
-        let problem = r#"{"type":"about:blank","title":"Service Unavailable","status":503,"code":"server_stopping","detail":"the server stops"}"#;
-        *response.body_mut() = Some(problem.into());
-        assert_eq!(refusal(&response, url).to_string(), format!("{status_only}: the server stops"));
-    }
+fn permanent(error: impl Into<anyhow::Error>) -> ConnectError {
+    ConnectError::Permanent(error.into())
 }

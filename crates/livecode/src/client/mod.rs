@@ -6,13 +6,14 @@ mod connection;
 mod escalation;
 mod input;
 mod output;
+mod reconnection;
 mod resume;
-mod server_client;
+mod server;
 mod signals;
 mod status;
 mod unacknowledged;
 mod viewer;
 
-pub use server_client::ServerClient;
-pub use status::print_status;
+pub use server::{ServerClient, SessionRef};
+pub use status::{print_note, print_status, silence_notes};
 pub use viewer::{StreamViewer, ViewOptions};

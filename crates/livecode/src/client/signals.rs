@@ -7,25 +7,43 @@ use tokio::signal::unix::{self, SignalKind, signal};
 
 use super::escalation::{SignalAction, SignalEscalation};
 
-/// Exit code of the command if Ctrl-C ends it: 128 plus SIGINT.
-const EXIT_INTERRUPTED: u8 = 130;
-/// Exit code of the command if SIGTERM ends it: 128 plus SIGTERM.
-const EXIT_TERMINATED: u8 = 143;
+/// What a signal added to 128 makes the exit code of a command that the signal ends.
+const EXIT_SIGNAL_BASE: u8 = 128;
 
 /// A signal that this process has received.
 #[derive(Clone, Copy)]
 pub struct ReceivedSignal {
-    /// The signal that the program gets if it is passed on.
-    pub signal: Signal,
+    /// The signal that the program gets if it is passed on; `None` for SIGHUP, which says that
+    /// the terminal is gone. The session stays then.
+    pub signal: Option<Signal>,
     /// The exit code of the command if the signal ends it.
     pub exit_code: u8,
 }
 
-/// Receives SIGINT and SIGTERM, and decides what repeated signals mean.
+/// Receives SIGINT, SIGTERM and SIGHUP, and decides what repeated signals mean.
 pub struct SignalListener {
-    interrupt: unix::Signal,
-    terminate: unix::Signal,
+    interrupt: Listener,
+    terminate: Listener,
+    hangup: Listener,
     escalation: SignalEscalation,
+}
+
+/// Receives one signal; `None` if this process was started with the signal ignored, as nohup(1)
+/// does, and it stays ignored.
+struct Listener(Option<unix::Signal>);
+
+impl Listener {
+    fn new(kind: SignalKind, ignored: u64) -> io::Result<Self> {
+        let is_ignored = ignored & (1 << (kind.as_raw_value() - 1)) != 0;
+        Ok(Self(if is_ignored { None } else { Some(signal(kind)?) }))
+    }
+
+    async fn recv(&mut self) {
+        match &mut self.0 {
+            Some(signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl SignalListener {
@@ -34,28 +52,40 @@ impl SignalListener {
     /// # Errors
     /// If a handler cannot be installed.
     pub fn new() -> io::Result<Self> {
+        let ignored = ignored_signals();
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
+            interrupt: Listener::new(SignalKind::interrupt(), ignored)?,
+            terminate: Listener::new(SignalKind::terminate(), ignored)?,
+            hangup: Listener::new(SignalKind::hangup(), ignored)?,
             escalation: SignalEscalation::default(),
         })
     }
 
     /// Waits for the next signal. The future can be dropped without losing one.
     pub async fn next(&mut self) -> ReceivedSignal {
-        tokio::select! {
-            _ = self.interrupt.recv() => {
-                ReceivedSignal { signal: Signal::Interrupt, exit_code: EXIT_INTERRUPTED }
-            }
-            _ = self.terminate.recv() => {
-                ReceivedSignal { signal: Signal::Terminate, exit_code: EXIT_TERMINATED }
-            }
-        }
+        let (signal, kind) = tokio::select! {
+            () = self.interrupt.recv() => (Some(Signal::Interrupt), SignalKind::interrupt()),
+            () = self.terminate.recv() => (Some(Signal::Terminate), SignalKind::terminate()),
+            () = self.hangup.recv() => (None, SignalKind::hangup()),
+        };
+        let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
+        ReceivedSignal { signal, exit_code: EXIT_SIGNAL_BASE + number }
     }
 
     /// What a signal that was received just now makes the command do, if the command owns the
     /// program.
     pub fn escalate(&mut self, received: ReceivedSignal) -> SignalAction {
-        self.escalation.next_action(received.signal, Instant::now())
+        match received.signal {
+            Some(signal) => self.escalation.next_action(signal, Instant::now()),
+            None => SignalAction::Detach,
+        }
     }
+}
+
+/// The set of ignored signals (`SigIgn` in proc(5)): bit n stands for signal n + 1. Empty if /proc
+/// cannot be read.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or_default()
 }

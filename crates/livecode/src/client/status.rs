@@ -3,10 +3,26 @@
 use std::{
     fmt,
     io::{self, Write as _},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
-/// Prints a message for the user on standard error. Errors are ignored, since standard error may
+/// Whether the user wants no notes.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Prints an error for the user on standard error. Failures are ignored, since standard error may
 /// be closed.
 pub fn print_status(message: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "livecode: {message}");
+}
+
+/// Prints a note that is no error, such as a lost connection. `--quiet` silences notes.
+pub fn print_note(message: fmt::Arguments<'_>) {
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        print_status(message);
+    }
+}
+
+/// Prints no notes from now on.
+pub fn silence_notes() {
+    IS_QUIET.store(true, Ordering::Relaxed);
 }

@@ -36,6 +36,16 @@ impl UnacknowledgedMessages {
         &self.messages[self.messages.len() - 1]
     }
 
+    /// Whether a message was ever added.
+    pub fn has_sent_any(&self) -> bool {
+        self.last_id > 0
+    }
+
+    /// Whether the server has acknowledged every message.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     /// All messages in the order of sending.
     pub fn iter(&self) -> impl Iterator<Item = &Value> {
         self.messages.iter()

@@ -8,7 +8,7 @@
 //!             ▼  │
 //!      ┌──────────────┐ ── chunks (bounded) ────▶ output thread ──▶ stdout, stderr
 //!      │ StreamViewer │ ◀── messages (bounded) ── input thread ◀── stdin
-//!      └──────────────┘ ◀── SIGINT (Ctrl-C), SIGTERM
+//!      └──────────────┘ ◀── SIGINT (Ctrl-C), SIGTERM, SIGHUP
 //! ```
 
 use std::{
@@ -40,13 +40,14 @@ use super::{
     escalation::SignalAction,
     input,
     output::{Output, OutputEvent, OutputStream},
+    reconnection::Reconnection,
     resume::ResumePosition,
-    server_client::ServerClient,
+    server::ServerClient,
     signals::{ReceivedSignal, SignalListener},
-    status::print_status,
+    status::{print_note, print_status},
     unacknowledged::{UnacknowledgedMessages, is_input, signal_message},
 };
-use crate::failure::EXIT_BROKEN_PIPE;
+use crate::failure::{EXIT_BROKEN_PIPE, EXIT_NOT_RUN};
 
 /// An input that was refused because the program's queue was full is sent again on the same
 /// connection after this time.
@@ -62,6 +63,9 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(75);
 /// starts again with its initial delay.
 const STABLE_CONNECTION_TIME: Duration = Duration::from_secs(10);
 
+/// A number that no entry reaches: a stream after it has nothing but the end of the session.
+const AFTER_EVERY_ENTRY: u64 = u64::MAX >> 11;
+
 /// How a session is viewed.
 pub struct ViewOptions {
     /// Whether standard input is sent to the program.
@@ -74,6 +78,24 @@ pub struct ViewOptions {
     pub owns_program: bool,
     /// Number of the entry after which the view starts.
     pub after: u64,
+    /// Whether to leave as soon as the server has all of standard input, without any output.
+    pub only_input: bool,
+    /// How long the server may be out of reach; `None` without a limit.
+    pub reconnect_timeout: Option<Duration>,
+}
+
+impl ViewOptions {
+    /// Options to pass standard input to a program and leave it.
+    pub fn for_input(reconnect_timeout: Option<Duration>) -> Self {
+        Self {
+            with_input: true,
+            with_messages: false,
+            owns_program: false,
+            after: AFTER_EVERY_ENTRY,
+            only_input: true,
+            reconnect_timeout,
+        }
+    }
 }
 
 /// Views one session.
@@ -117,6 +139,10 @@ enum ViewEnd {
     Detached(u8),
     /// Standard output cannot be written to.
     OutputFailed(io::Error),
+    /// The server has all of standard input, and nothing else was wanted.
+    InputPassed,
+    /// The server was out of reach for [`ViewOptions::reconnect_timeout`].
+    OutOfReach,
 }
 
 /// The fields of a message that are read before its kind is known.
@@ -165,17 +191,17 @@ impl StreamViewer {
         // A session that this command has just created is known to exist, so a failed first
         // connection is retried.
         let mut is_known_to_exist = self.options.owns_program;
-        let mut is_loss_reported = false;
+        let mut reconnection = Reconnection::new(self.options.reconnect_timeout);
         let server = self.server.clone();
         let end = loop {
             let result = tokio::select! {
                 result = connect(&server, self.id, self.position.after()) => result,
-                end = self.handle_events_while_disconnected() => break end,
+                end = self.handle_events_while_disconnected(reconnection.is_ongoing()) => break end,
             };
             match result {
                 Ok(mut socket) => {
                     is_known_to_exist = true;
-                    is_loss_reported = false;
+                    reconnection.succeeded();
                     self.has_progressed = false;
                     let connected_at = Instant::now();
                     if let Flow::End(end) = self.use_connection(&mut socket).await? {
@@ -192,15 +218,15 @@ impl StreamViewer {
                 Err(ConnectError::Permanent(error)) => return Err(error),
                 Err(ConnectError::Transient(error)) if !is_known_to_exist => return Err(error),
                 Err(ConnectError::Transient(error)) => {
-                    if !is_loss_reported {
-                        print_status(format_args!("the connection is lost; reconnecting: {error:#}"));
-                        is_loss_reported = true;
+                    reconnection.report_failure(&error);
+                    if reconnection.is_over() {
+                        break ViewEnd::OutOfReach;
                     }
                 }
             }
             tokio::select! {
-                () = sleep(backoff.next_delay()) => {}
-                end = self.handle_events_while_disconnected() => break end,
+                () = sleep(reconnection.shorten(backoff.next_delay())) => {}
+                end = self.handle_events_while_disconnected(true) => break end,
             }
         };
         self.finish(end).await
@@ -212,12 +238,14 @@ impl StreamViewer {
         let failed = match end {
             ViewEnd::Detached(code) => {
                 if self.options.owns_program {
-                    print_status(format_args!(
-                        "detached; the program may still run: livecode attach {}",
-                        self.id
-                    ));
+                    print_note(format_args!("detached; {}", self.how_to_attach()));
                 }
                 return Ok(code);
+            }
+            ViewEnd::InputPassed => return Ok(0),
+            ViewEnd::OutOfReach => {
+                print_status(format_args!("the server is out of reach; {}", self.how_to_attach()));
+                return Ok(EXIT_NOT_RUN);
             }
             ViewEnd::OutputFailed(error) => Err(error),
             ViewEnd::Exited(message) => {
@@ -225,6 +253,9 @@ impl StreamViewer {
                     written = self.output.finish() => written,
                     received = self.signals.next() => return Ok(received.exit_code),
                 };
+                if self.options.only_input {
+                    return Ok(0);
+                }
                 if written.is_ok() {
                     return Ok(exit_code(&message, self.has_signalled));
                 }
@@ -239,22 +270,24 @@ impl StreamViewer {
         }
     }
 
-    /// Handles signals and output failures while there is no connection. Signals for the program
-    /// are kept for the next connection. Returns when viewing ends.
-    async fn handle_events_while_disconnected(&mut self) -> ViewEnd {
+    /// The words that tell how to come back to a program that may still run.
+    fn how_to_attach(&self) -> String {
+        format!("the program may still run: livecode attach --server {} {}", self.server.url(), self.id)
+    }
+
+    /// Handles signals and output failures while there is no connection. If the server is away,
+    /// every signal ends the command: the program cannot be reached, and goes on. Otherwise a
+    /// connection is about to be made, and takes the first signal to the program. Returns when
+    /// viewing ends.
+    async fn handle_events_while_disconnected(&mut self, is_server_away: bool) -> ViewEnd {
         loop {
             tokio::select! {
                 event = self.output.next_event() => if let OutputEvent::Failed(error) = event {
                     return ViewEnd::OutputFailed(error);
                 },
                 received = self.signals.next() => match self.signal_for_program(received) {
-                    Some(signal) => {
-                        self.unacknowledged.add(signal_message(signal));
-                        print_status(format_args!(
-                            "not connected; the signal is sent to the program after reconnecting"
-                        ));
-                    }
-                    None => return ViewEnd::Detached(received.exit_code),
+                    Some(signal) if !is_server_away => drop(self.unacknowledged.add(signal_message(signal))),
+                    Some(_) | None => return ViewEnd::Detached(received.exit_code),
                 },
             }
         }
@@ -284,6 +317,9 @@ impl StreamViewer {
             }
         }
         loop {
+            if self.options.only_input && self.has_input_ended && self.unacknowledged.is_empty() {
+                return Ok(Flow::End(ViewEnd::InputPassed));
+            }
             // Only one input is in flight at a time, so that none overtakes an input that must be
             // sent again.
             let may_send_input = !self.has_input_ended && self.unacknowledged.first_input().is_none();
@@ -300,6 +336,13 @@ impl StreamViewer {
                     Ok(Some(Ok(_))) => Flow::Continue,
                 },
                 message = self.input.recv(), if may_send_input => match message {
+                    // Empty input is not passed: the program may get its input later.
+                    Some(message) if self.options.only_input
+                        && !self.unacknowledged.has_sent_any()
+                        && is_empty_input(&message) => {
+                        self.has_input_ended = true;
+                        Flow::Continue
+                    }
                     Some(message) => {
                         self.has_input_ended = message["eof"] == true;
                         self.send(socket, message).await
@@ -355,7 +398,7 @@ impl StreamViewer {
             // receives the exit status again, under its own number.
             "exitstatus" => return Ok(Flow::End(ViewEnd::Exited(message))),
             _ if !is_new => {}
-            "write" => self.handle_write(&message)?,
+            "write" if !self.options.only_input => self.handle_write(&message)?,
             "ack" => self.unacknowledged.remove(&message["id"]),
             "error" => self.handle_refusal(&message),
             "gap" => self.handle_gap(&message),
@@ -430,6 +473,11 @@ impl StreamViewer {
         // If the signal does not arrive, the program's own limits end it.
         let _ = timeout(KILL_ACK_TIMEOUT, killed).await;
     }
+}
+
+/// Whether a message is the end of the input, and carries no bytes.
+fn is_empty_input(message: &Value) -> bool {
+    message["eof"] == true && message["data"] == ""
 }
 
 /// The websocket message for a JSON document.

@@ -1,12 +1,11 @@
 //! `livecode attach`.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
-use livecode_protocol::SessionId;
 
 use crate::{
-    client::{ServerClient, StreamViewer, ViewOptions},
+    client::{ServerClient, SessionRef, StreamViewer, ViewOptions, silence_notes},
     failure::{CommandFailure, EXIT_NOT_RUN},
 };
 
@@ -26,19 +25,32 @@ pub struct AttachCommand {
     /// Also print the program's own messages, each as a line of JSON between its output.
     #[arg(long)]
     messages: bool,
-    /// Id of the session.
-    id: SessionId,
+    /// How long the server may be out of reach before this command gives up, in milliseconds;
+    /// without a limit by default.
+    #[arg(long, value_name = "MS")]
+    reconnect_timeout: Option<u64>,
+    /// Print no notes about the connection.
+    #[arg(long, short)]
+    quiet: bool,
+    /// Id of the session, or its first digits if no other id begins with them.
+    id: SessionRef,
 }
 
 impl AttachCommand {
     pub fn run(self) -> Result<ExitCode, CommandFailure> {
+        if self.quiet {
+            silence_notes();
+        }
+        let not_run = |error| CommandFailure { error, exit_code: EXIT_NOT_RUN };
+        let id = self.server.find_id(&self.id).map_err(not_run)?;
         let options = ViewOptions {
             with_input: self.input,
             with_messages: self.messages,
             owns_program: false,
             after: self.after,
+            only_input: false,
+            reconnect_timeout: self.reconnect_timeout.map(Duration::from_millis),
         };
-        StreamViewer::run(self.server, self.id, options)
-            .map_err(|error| CommandFailure { error, exit_code: EXIT_NOT_RUN })
+        StreamViewer::run(self.server, id, options).map_err(not_run)
     }
 }

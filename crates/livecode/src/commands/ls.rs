@@ -14,8 +14,11 @@ pub struct LsCommand {
     #[command(flatten)]
     server: ServerClient,
     /// Print the sessions' documents as JSON.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "quiet")]
     json: bool,
+    /// Print only the sessions' ids, one on each line.
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 impl LsCommand {
@@ -23,6 +26,12 @@ impl LsCommand {
         let sessions = self.server.sessions()?;
         if self.json {
             return Ok(writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&sessions)?)?);
+        }
+        if self.quiet {
+            for session in sessions {
+                writeln!(io::stdout(), "{}", session.id)?;
+            }
+            return Ok(());
         }
         let rows = sessions.into_iter().map(|session| {
             let state = match (session.state, session.outcome, session.exitstatus) {

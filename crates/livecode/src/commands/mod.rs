@@ -1,8 +1,10 @@
 //! The commands of `livecode`, each in a file of its own.
 
 pub mod attach;
+pub mod completions;
 pub mod doctor;
 pub mod ls;
+pub mod man;
 pub mod rm;
 pub mod run;
 pub mod runtimes;

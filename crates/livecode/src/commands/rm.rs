@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use livecode_protocol::SessionId;
 
 use crate::{
-    client::{ServerClient, print_status},
+    client::{ServerClient, SessionRef, print_status},
     failure::CommandFailure,
 };
 
@@ -15,16 +14,16 @@ use crate::{
 pub struct RmCommand {
     #[command(flatten)]
     server: ServerClient,
-    /// Ids of the sessions.
+    /// Ids of the sessions, or their first digits if no other id begins with them.
     #[arg(required = true)]
-    ids: Vec<SessionId>,
+    ids: Vec<SessionRef>,
 }
 
 impl RmCommand {
     pub fn run(self) -> Result<ExitCode, CommandFailure> {
         let mut code = ExitCode::SUCCESS;
         for id in self.ids {
-            if let Err(error) = self.server.delete(id) {
+            if let Err(error) = self.server.find_id(&id).and_then(|id| self.server.delete(id)) {
                 print_status(format_args!("{id}: {error:#}"));
                 code = ExitCode::FAILURE;
             }

@@ -1,0 +1,10 @@
+//! The server that a command uses: its URL, the credentials for it, requests and their answers.
+
+mod answer;
+mod requests;
+mod tls;
+mod tokens;
+mod url;
+
+pub use answer::refusal;
+pub use requests::{ServerClient, SessionRef};

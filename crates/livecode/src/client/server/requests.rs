@@ -1,0 +1,247 @@
+//! HTTP requests to a server.
+
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+
+use anyhow::{anyhow, bail};
+use clap::Args;
+use livecode_protocol::{
+    ErrorCode, SessionId,
+    session::{CreateSession, SessionDocument},
+};
+use livecode_server::catalogue::RuntimeInfo;
+use rustls::ClientConfig;
+use serde::de::DeserializeOwned;
+use ureq::{
+    Agent, Body, http,
+    tls::{Certificate, RootCerts, TlsConfig},
+};
+
+use super::{
+    answer::{into_success, parse_json},
+    tls, tokens,
+    url::ServerUrl,
+};
+use crate::client::backoff::Backoff;
+
+/// How long a request may take. A deletion waits until the session's processes are dead.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many times the creation of a session is attempted if the connection fails or an earlier
+/// attempt is still being processed. The idempotency key ensures that only one session is created.
+const MAX_CREATE_ATTEMPTS: u32 = 5;
+
+/// The server that a command sends its requests to.
+#[derive(Args, Clone)]
+pub struct ServerClient {
+    /// URL of the server; it may hold a user's name and password for a proxy in front of it.
+    #[arg(
+        id = "server_url",
+        long = "server",
+        env = "LIVECODE_SERVER",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8000",
+        value_name = "URL"
+    )]
+    url: ServerUrl,
+    /// File of further certificates in PEM form that are trusted, besides those of this machine
+    /// (or of SSL_CERT_FILE).
+    #[arg(long, env = "LIVECODE_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+/// A session as the user names it: by its id, or by a beginning of the id.
+#[derive(Clone, Debug)]
+pub struct SessionRef(String);
+
+impl FromStr for SessionRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match text.len() {
+            1..=32 if is_hex => Ok(Self(text.to_ascii_lowercase())),
+            _ => Err("an id has 32 hexadecimal digits, of which the first few may be enough".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for SessionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl ServerClient {
+    /// The URL without credentials, for messages.
+    pub fn url(&self) -> &ServerUrl {
+        &self.url
+    }
+
+    /// The documents of all sessions.
+    pub fn sessions(&self) -> anyhow::Result<Vec<SessionDocument>> {
+        self.get_json("/sessions")
+    }
+
+    /// The documents of all runtimes.
+    pub fn runtimes(&self) -> anyhow::Result<Vec<RuntimeInfo>> {
+        self.get_json("/runtimes")
+    }
+
+    /// The id of the session that the user names.
+    ///
+    /// # Errors
+    /// If no session or several sessions in the user's list begin with these digits.
+    pub fn find_id(&self, session: &SessionRef) -> anyhow::Result<SessionId> {
+        if let Ok(id) = session.0.parse() {
+            return Ok(id);
+        }
+        let ids: Vec<_> = self
+            .sessions()?
+            .into_iter()
+            .map(|document| document.id)
+            .filter(|id| id.to_string().starts_with(&session.0))
+            .collect();
+        match &*ids {
+            [] => bail!("there is no session whose id begins with {session}; `livecode ls` lists yours"),
+            [id] => Ok(*id),
+            several => {
+                let shown: Vec<_> = several.iter().take(3).map(SessionId::to_string).collect();
+                let (count, shown) = (several.len(), shown.join(", "));
+                bail!("{count} sessions begin with {session}; give more digits ({shown}, …)")
+            }
+        }
+    }
+
+    /// Ends a session if it still runs, and deletes it.
+    pub fn delete(&self, id: SessionId) -> anyhow::Result<()> {
+        let response = self.send("DELETE", &format!("/sessions/{id}"), None, None)?;
+        into_success(&self.url, response).map(drop).map_err(|refusal| refusal.error)
+    }
+
+    /// Creates a session. Retries after failed connections create no second session.
+    ///
+    /// A server that takes guests keeps a session for its owner, who is known by a token. The token
+    /// is made at the first such answer, and kept for later commands.
+    pub fn create(&self, request: &CreateSession) -> anyhow::Result<SessionId> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| anyhow!("cannot generate a random key: {error}"))?;
+        let key = SessionId::from_random(random).to_string();
+        let mut key = Some(key.as_str());
+        let body = serde_json::to_vec(request)?;
+        let mut backoff = Backoff::default();
+        let mut attempts = 1;
+        let mut has_token = false;
+        loop {
+            match self.send("POST", "/sessions", key, Some(&body)) {
+                Ok(response) if attempts == MAX_CREATE_ATTEMPTS || !is_transient(response.status()) => {
+                    match into_success(&self.url, response) {
+                        Ok(response) => return Ok(parse_json::<SessionDocument>(&self.url, response)?.id),
+                        Err(refusal) if refusal.code == Some(ErrorCode::TokenRequired) && !has_token => {
+                            has_token = true;
+                            match self.url.basic_credentials() {
+                                // The header for a token carries the password of a proxy already.
+                                Some(_) => key = None,
+                                None => drop(tokens::find_or_create(&self.url.to_string())?),
+                            }
+                            continue;
+                        }
+                        Err(refusal) => return Err(refusal.error),
+                    }
+                }
+                // Without a key, a repeated request could create a second session.
+                Err(error) if attempts == MAX_CREATE_ATTEMPTS || key.is_none() => return Err(error),
+                Ok(_) | Err(_) => std::thread::sleep(backoff.next_delay()),
+            }
+            attempts += 1;
+        }
+    }
+
+    /// The websocket URL of a session's stream, which starts after the entry with number `after`.
+    pub fn stream_url(&self, id: SessionId, after: u64) -> String {
+        self.url.websocket(&format!("/sessions/{id}/stream?after={after}"))
+    }
+
+    /// The value of the `Authorization` header that every request carries: the credentials of the
+    /// URL, or the token that is kept for this server.
+    pub fn authorization(&self) -> anyhow::Result<Option<String>> {
+        if let Some(credentials) = self.url.basic_credentials() {
+            return Ok(Some(credentials.to_owned()));
+        }
+        Ok(tokens::find(&self.url.to_string())?.map(|token| format!("Bearer {token}")))
+    }
+
+    /// The TLS settings for a websocket; `None` if the URL has no TLS.
+    pub fn tls_config(&self) -> anyhow::Result<Option<Arc<ClientConfig>>> {
+        if !self.url.is_tls() {
+            return Ok(None);
+        }
+        tls::client_config(tls::trusted_certificates(self.ca_file.as_deref())?).map(Some)
+    }
+
+    /// The error for a connection that could not be made.
+    pub fn connect_error(&self, error: anyhow::Error) -> anyhow::Error {
+        let url = &self.url;
+        match tls::explain(error.as_ref()) {
+            Some(explanation) => error.context(format!("cannot connect to {url}: {explanation}")),
+            None => error.context(format!(
+                "no server answers at {url}; start one with `livecode serve` or choose another with --server"
+            )),
+        }
+    }
+
+    fn get_json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let response = into_success(&self.url, self.send("GET", path, None, None)?);
+        parse_json(&self.url, response.map_err(|refusal| refusal.error)?)
+    }
+
+    /// Sends one request. `key` is the idempotency key.
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Option<&[u8]>,
+    ) -> anyhow::Result<http::Response<Body>> {
+        let mut request = http::Request::builder().method(method).uri(self.url.http(path));
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        if let Some(authorization) = self.authorization()? {
+            request = request.header("authorization", authorization);
+        }
+        let agent = self.agent()?;
+        let result = match body {
+            Some(body) => agent.run(request.header("content-type", "application/json").body(body)?),
+            None => agent.run(request.body(())?),
+        };
+        result.map_err(|error| self.connect_error(error.into()))
+    }
+
+    /// An HTTP client. Redirections are not followed, because a redirected POST becomes a GET, and
+    /// proxies of the environment are not used, because a stream could not use them.
+    fn agent(&self) -> anyhow::Result<Agent> {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .timeout_global(Some(REQUEST_TIMEOUT));
+        let config = match self.url.is_tls() {
+            false => config,
+            true => {
+                let trusted = tls::trusted_certificates(self.ca_file.as_deref())?;
+                let certificates: Vec<_> =
+                    trusted.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+                let roots = RootCerts::new_with_certs(&certificates);
+                config.tls_config(TlsConfig::builder().root_certs(roots).build())
+            }
+        };
+        Ok(config.build().into())
+    }
+}
+
+/// Whether a repeated request may be answered differently: the server still processes an earlier
+/// request with the same key (409), is stopping or lacks resources (503), or a proxy reaches no
+/// server (502 to 504).
+fn is_transient(status: http::StatusCode) -> bool {
+    matches!(status.as_u16(), 409 | 502..=504)
+}
