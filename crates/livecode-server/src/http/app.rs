@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
-use crate::http::body::ParsePermits;
+use crate::http::parse_permits::ParsePermits;
 use crate::{
     auth::Policy, catalogue::Catalogue, config::Config, held_bytes::ByteBudget, lifecycle::Registry,
     metrics::Metrics, runner::spawner::SpawnerClient, sessions::SessionProgress,

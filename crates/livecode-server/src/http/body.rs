@@ -22,7 +22,6 @@ use livecode_protocol::{
     json::{self, Object},
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
 
 use crate::{
     auth::Payer,
@@ -33,18 +32,6 @@ use crate::{
 /// The largest body that is parsed at once by the task that has read it, in bytes. A larger one
 /// takes milliseconds, for which other clients of the same thread would have to wait.
 const MAX_INLINE_BYTES: usize = 64 * 1024;
-
-/// Limits how many large bodies are parsed at once: one for each processor. Further ones wait in
-/// the order in which they are complete.
-#[derive(Clone)]
-pub(crate) struct ParsePermits(Arc<Semaphore>);
-
-impl Default for ParsePermits {
-    fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Semaphore::new(processors)))
-    }
-}
 
 /// A whole body or message, charged to its payer.
 pub(crate) struct HeldBody {
@@ -146,8 +133,7 @@ impl HeldBody {
         if bytes.len() <= MAX_INLINE_BYTES {
             return Ok((work(&bytes)?, held_for_result));
         }
-        // The semaphore is never closed.
-        let permit = app.parse_permits.0.clone().acquire_owned().await;
+        let permit = app.parse_permits.acquire().await;
         let worked = tokio::task::spawn_blocking(move || {
             let _released_last = (permit, held);
             work(&bytes)

@@ -6,6 +6,7 @@
 //! | `router` | all routes, and the OpenAPI document that describes them |
 //! | `caller` | the caller of a request, and the address that it used |
 //! | `body` | the bodies of requests: read within limits, charged, parsed |
+//! | `parse_permits` | how many large bodies are parsed at once |
 //! | `problem` | problem documents: the errors of other modules with their HTTP status and code |
 //! | `api::assets` | `/`, `/static/…`: the front page and the files of the browser client |
 //! | `api::info` | `/runtimes`, `/healthz` |
@@ -25,12 +26,13 @@ mod caller;
 mod encode;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod parse_permits;
 mod problem;
 mod router;
 mod transport;
 mod websocket;
 
 pub(crate) use app::App;
-pub(crate) use body::ParsePermits;
 pub(crate) use encode::entry_message;
+pub(crate) use parse_permits::ParsePermits;
 pub(crate) use transport::listen::serve;
