@@ -20,6 +20,10 @@ use crate::{
     zygote::wire::{self, CloneRequest, MAX_REQUEST_BYTES, ZygoteRequest},
 };
 
+/// The `oom_score_adj` (proc(5)) of everything in a sandbox: when the whole machine has no memory
+/// left, the kernel kills a program, the largest first, and not the server or a supervisor.
+const OOM_SCORE_ADJ: &str = "600";
+
 /// Serves requests until the process `spawner` (pidfd_open(2)) is dead, or the other end of
 /// `socket` is closed; returns `None` then. `interpreter` is given if this process is an
 /// interpreter zygote. A clone is init of one sandbox and does not return from here. Only its
@@ -33,6 +37,10 @@ pub fn serve(
     spawner: BorrowedFd<'_>,
     socket: BorrowedFd<'_>,
 ) -> io::Result<Option<ZygoteProgram>> {
+    // All that this process is cloned into inherits the value. A program cannot lower it.
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ) {
+        eprintln!("livecode: programs are not the first to be killed without memory: {error}");
+    }
     let mut working_set = vec![]; // empty until it was measured and sent
     let mut bytes = vec![0; MAX_REQUEST_BYTES];
     loop {

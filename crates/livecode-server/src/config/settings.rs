@@ -56,8 +56,10 @@ settings! {
             held_bytes_max: u64 = default_held_bytes_max(),
             /// The part of held_bytes_max that the guests of one address may use, in percent.
             held_bytes_per_address_percent: u64 = 25,
-            /// Number of sessions that run at once; further sessions are queued.
-            sessions_running_max: u64 = 1024,
+            /// Number of sessions that run at once; further sessions are queued. By default one for
+            /// each 20 MiB of the machine's memory, from 16 to 1,024: more than a small program takes,
+            /// and less than it may take.
+            sessions_running_max: u64 = default_sessions_running_max(),
             /// Number of sessions that the guests of one address run at once. They may never run
             /// more than there are permits left for others.
             sessions_running_per_address_max: u64 = 512,
@@ -65,7 +67,7 @@ settings! {
             sessions_queued_max: u64 = 10_000,
             /// Number of sessions of the guests of one address that wait in the queue to run. They
             /// may never have more places than are left for others.
-            sessions_queued_per_address_max: u64 = 1_000,
+            sessions_queued_per_address_max: u64 = 500,
             /// How long the start of a session is tried again while processes, memory, descriptors or
             /// disk space are missing, in milliseconds. The session is queued meanwhile; after that it
             /// ends with outcome `timeout`.
@@ -137,6 +139,11 @@ settings! {
         /// Limits of programs.
         nested limits: LimitSettings,
     }
+}
+
+/// The default of `sessions_running_max`.
+fn default_sessions_running_max() -> u64 {
+    (memory_bytes() / (20 * MIB)).clamp(16, 1024)
 }
 
 /// The default of `held_bytes_max`.

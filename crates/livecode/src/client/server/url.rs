@@ -40,7 +40,6 @@ impl FromStr for ServerUrl {
         let is_tls = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
             "https" => true,
-            "ws" | "wss" => return Err(BadServerUrl::OtherScheme(scheme.to_owned())),
             _ => return Err(BadServerUrl::OtherScheme(scheme.to_owned())),
         };
         if let Some(found) = rest.chars().find(|c| matches!(c, '?' | '#')) {
@@ -55,7 +54,9 @@ impl FromStr for ServerUrl {
         let without_credentials = format!("{scheme}://{authority}{path}");
         let malformed = || BadServerUrl::Malformed(without_credentials.clone());
         let uri: Uri = without_credentials.parse().map_err(|_| malformed())?;
-        if uri.host().is_none_or(str::is_empty) || (authority.ends_with(':')) {
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(malformed)?;
+        let has_bad_port = authority.len() > host.len() && uri.port_u16().is_none();
+        if has_bad_port {
             return Err(malformed());
         }
         Ok(Self {
