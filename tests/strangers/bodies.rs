@@ -53,17 +53,22 @@ fn unfinished_bodies_are_bounded_for_each_address_and_in_all() {
     ];
     for kind in kinds {
         let mut held = vec![];
-        for last in 2..5 {
-            for _ in 0..3 {
-                held.push(unfinished_body(&server, last, kind));
-                let bytes = (held.len() * (MIB - 1)) as u64;
-                eventually("it is held", || (metric(&server, "livecode_held_bytes") >= bytes).then_some(()));
-            }
+        let mut hold = |last: u8| {
+            held.push(unfinished_body(&server, last, kind));
+            let bytes = (held.len() * (MIB - 1)) as u64;
+            eventually("it is held", || (metric(&server, "livecode_held_bytes") >= bytes).then_some(()));
+        };
+        for last in [2, 3] {
+            (0..3).for_each(|_| hold(last));
             // Three fit into the share of an address.
             refused(&mut unfinished_body(&server, last, kind));
         }
-        // Three addresses have taken the guests' part, but not that of the local user.
-        refused(&mut unfinished_body(&server, 5, kind));
+        // The rest of the guests' part is for those who hold little.
+        hold(4);
+        refused(&mut unfinished_body(&server, 4, kind));
+        [5, 6].into_iter().for_each(hold);
+        // The guests' part is taken, but not that of the local user.
+        refused(&mut unfinished_body(&server, 7, kind));
         let run = server.run_code("bash", &format!("echo local # {}", " ".repeat(MIB / 2)));
         assert_eq!(run.stdout, "local\n");
         drop(held);
@@ -127,18 +132,24 @@ fn unfinished_messages_are_bounded_for_each_address_and_in_all() {
     };
     let length = MIB - 1000;
     let mut held = vec![];
-    for last in 2..5 {
-        for _ in 0..3 {
-            held.push(unfinished_message(&server, last, "/livecode", length));
-            is_held(held.len() * length);
-        }
+    let mut hold = |last: u8| {
+        held.push(unfinished_message(&server, last, "/livecode", length));
+        is_held(held.len() * length);
+    };
+    let refused = |last: u8, words: &str| {
         let (code, reason) =
             unfinished_message(&server, last, "/livecode", length).close_frame().expect("a close frame");
-        assert!(code == 1008 && reason.contains("your address"), "{code} {reason}");
+        assert!(code == 1008 && reason.contains(words), "{code} {reason}");
+    };
+    for last in [2, 3] {
+        (0..3).for_each(|_| hold(last));
+        refused(last, "your address");
     }
-    let (code, reason) =
-        unfinished_message(&server, 5, "/livecode", length).close_frame().expect("a close frame");
-    assert!(code == 1008 && reason.contains("all clients"), "{code} {reason}");
+    // The rest of the guests' part is for those who hold little.
+    hold(4);
+    refused(4, "all clients");
+    [5, 6].into_iter().for_each(hold);
+    refused(7, "all clients");
     assert_eq!(server.run_code("bash", "echo local").stdout, "local\n");
     // A message that is completed is answered, and gives its bytes back.
     held.truncate(1);

@@ -329,7 +329,7 @@ fn a_websocket_without_a_program_is_closed() {
 
 #[test]
 fn a_connection_without_a_further_request_is_closed() {
-    let timeouts = ["--keep-alive-timeout-ms", "300", "--header-timeout-ms", "300"];
+    let timeouts = ["--header-timeout-ms", "300"];
     let server = Server::start_with(&timeouts);
     let mut stream = Guest::at(2).connect(&server);
     assert_eq!(Guest::at(2).request_on(&stream, "GET", "/healthz", b"").status, 200);
@@ -343,4 +343,30 @@ fn a_connection_without_a_further_request_is_closed() {
         b"",
     );
     assert!(lines.last().is_some_and(|line| line.contains("exitstatus")));
+}
+
+#[test]
+fn a_client_that_leaves_during_a_creation_leaves_no_program() {
+    let server = Server::start();
+    let guest = Guest::at(2).with_token('a');
+    let body = json!({"runtime": "bash", "code": "sleep 50", "raw_output": true}).to_string();
+    for _ in 0..30 {
+        let stream = guest.connect(&server);
+        let mut writer = &stream;
+        let head = guest.head("POST", "/exec");
+        let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+        writer.write_all(request.as_bytes()).expect("the server reads");
+        // The connection is closed here, at another moment of the creation each time.
+        drop(stream);
+    }
+    eventually("no program is left", || {
+        let metrics = server.get("/metrics").text();
+        let value = |name: &str| {
+            let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.and_then(|number| number.parse::<f64>().ok()).expect("the metric")
+        };
+        let is_done = value("livecode_sessions_running") + value("livecode_sessions_waiting") == 0.0
+            && value("livecode_sessions_kept") == 0.0;
+        is_done.then_some(())
+    });
 }

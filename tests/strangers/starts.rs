@@ -246,3 +246,14 @@ fn a_search_path_of_a_request_is_not_looked_up() {
     let with = compiled(&path, "hidden");
     assert_eq!(with, without[1], "the server has looked into {}", folder.path().display());
 }
+
+#[test]
+fn a_program_that_may_have_less_than_its_compiler_left_ends_for_memory() {
+    let server = Server::start();
+    // The compiled program, which lies in memory, is larger than the limit.
+    let code = "char a[24 << 20] = {1}; int main(void) { return a[1]; }";
+    for _ in 0..2 {
+        let run = server.run(&json!({"runtime": "c", "code": code, "limits": {"memory_bytes": 8 << 20}}));
+        assert_ne!(run.reason.as_deref(), Some("lost"), "{run:?}");
+    }
+}

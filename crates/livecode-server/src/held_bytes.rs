@@ -7,8 +7,11 @@
 //! | party | may hold together |
 //! | --- | --- |
 //! | the local user | the whole budget |
-//! | all guests | the budget less [`LOCAL_RESERVE_PERCENT`] |
+//! | all guests | the budget less [`LOCAL_RESERVE_PERCENT`]; of that an eighth only for those who hold little |
 //! | the guests of one address | `held_bytes_per_address_percent` of the budget |
+//!
+//! Deliveries that wait for a program may be held for hours. They are charged only while less than
+//! half of each limit is held.
 
 use std::{
     collections::HashMap,
@@ -22,6 +25,9 @@ const LOCAL_RESERVE_PERCENT: u64 = 25;
 /// How often a body is held while it is worked on: as the bytes that came, and as the fields that
 /// are parsed from them.
 pub(crate) const COPIES_OF_A_BODY: u64 = 2;
+/// The part of what guests may hold that is kept for those who hold at most [`SMALL_THINGS_BYTES`],
+/// so that a newcomer finds room.
+const NEWCOMERS_PART: u64 = 8;
 /// What one address may hold besides one body of the largest size, whatever its share is.
 const SMALL_THINGS_BYTES: u64 = 1024 * 1024;
 
@@ -77,7 +83,9 @@ impl ByteBudget {
         Arc::new(Self {
             max_bytes,
             guests_max_bytes,
-            per_address_max_bytes: share.max(one_body).min(guests_max_bytes),
+            per_address_max_bytes: share
+                .max(one_body)
+                .min(guests_max_bytes - guests_max_bytes / NEWCOMERS_PART),
             charges: Mutex::default(),
             metrics,
         })
@@ -92,16 +100,18 @@ impl ByteBudget {
         self.charges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn charge(&self, payer: Payer, bytes: u64) -> Result<(), OverBudget> {
+    /// Charges bytes while no more than one `part`th of each limit is held with them.
+    fn charge(&self, payer: Payer, bytes: u64, part: u64) -> Result<(), OverBudget> {
         let mut charges = self.charges();
-        let fits = |held: u64, max: u64| held.saturating_add(bytes) <= max;
+        let fits = |held: u64, max: u64| held.saturating_add(bytes) <= max / part;
+        let is_small = charges.of(payer).saturating_add(bytes) <= SMALL_THINGS_BYTES;
+        let kept_bytes = if is_small { 0 } else { self.guests_max_bytes / NEWCOMERS_PART };
+        let guests_max_bytes = self.guests_max_bytes - kept_bytes;
         let refusal = match payer {
             Payer::Address(_) if !fits(charges.of(payer), self.per_address_max_bytes) => {
                 Some(OverBudget::Address)
             }
-            Payer::Address(_) if !fits(charges.of_guests(), self.guests_max_bytes) => {
-                Some(OverBudget::Server)
-            }
+            Payer::Address(_) if !fits(charges.of_guests(), guests_max_bytes) => Some(OverBudget::Server),
             _ if !fits(charges.total, self.max_bytes) => Some(OverBudget::Server),
             _ => None,
         };
@@ -149,7 +159,18 @@ impl HeldBytes {
     /// # Errors
     /// If the budget has no room for them. The charge is then unchanged.
     pub fn grow(&mut self, bytes: u64) -> Result<(), OverBudget> {
-        self.budget.charge(self.payer, bytes)?;
+        self.budget.charge(self.payer, bytes, 1)?;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Like [`Self::grow`], for bytes that may be held for hours: they are charged only while less
+    /// than half of each limit is held.
+    ///
+    /// # Errors
+    /// If half of a limit is held. The charge is then unchanged.
+    pub fn grow_for_long(&mut self, bytes: u64) -> Result<(), OverBudget> {
+        self.budget.charge(self.payer, bytes, 2)?;
         self.bytes += bytes;
         Ok(())
     }

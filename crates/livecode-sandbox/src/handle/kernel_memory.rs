@@ -8,10 +8,11 @@
 
 use std::{
     collections::HashSet,
-    fs, io,
+    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
+use super::socket_list;
 use rustix::{
     fs::{CWD, Mode, OFlags, fstat, fstatvfs, major, minor, openat},
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with},
@@ -22,6 +23,9 @@ const INODE_KIB: u64 = 1;
 /// Assumed contents of a socket that the kernel does not list, in KiB. It is the default limit of
 /// a unix socket (`net.core.wmem_default`), rounded up.
 const UNLISTED_SOCKET_KIB: u64 = 256;
+
+/// Sockets that may be in no list because they are not bound yet, and hold nothing.
+const MAX_IDLE_SOCKETS: u64 = 64;
 
 // Constants of linux/netlink.h, linux/sock_diag.h and linux/unix_diag.h.
 const NLMSG_ERROR: u16 = 2;
@@ -90,8 +94,7 @@ impl KernelMemoryProbe {
 
     /// Memory of the data that waits in sockets of the sandbox with this init, in KiB.
     pub fn sockets_kib(&self, init: i32) -> u64 {
-        let read = |name: &str| fs::read_to_string(format!("/proc/{init}/net/{name}")).unwrap_or_default();
-        let counts = read("sockstat");
+        let counts = socket_list::read(init, "sockstat");
         let own = self.sockets.iter().count() as u64;
         let used = number_after(&counts, "sockets: used").saturating_sub(own);
         let has_tcp = number_after(&counts, "TCP: inuse") > 0;
@@ -104,9 +107,10 @@ impl KernelMemoryProbe {
             let _ = add_unix_sockets(socket.as_fd(), &mut listed);
         }
         for name in ["tcp", "tcp6", "udp", "udp6"] {
-            add_inet_sockets(&read(name), &mut listed);
+            add_inet_sockets(&socket_list::read(init, name), &mut listed);
         }
-        listed.bytes / 1024 + used.saturating_sub(listed.sockets) * UNLISTED_SOCKET_KIB
+        let unlisted = used.saturating_sub(listed.sockets + MAX_IDLE_SOCKETS);
+        listed.bytes / 1024 + unlisted * UNLISTED_SOCKET_KIB
     }
 }
 

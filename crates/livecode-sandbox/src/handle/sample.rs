@@ -6,7 +6,10 @@
 //! fork costs only what it copies. Page tables and the memory that belongs to no process
 //! ([`super::kernel_memory`]) count too, as they do in a cgroup.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use livecode_protocol::run_spec::StepLimits;
 
@@ -15,6 +18,8 @@ use crate::handle::kernel_memory::KernelMemoryProbe;
 /// A limit on the number of processes that one sample visits. No session may have as many; if
 /// there are more, a part of them is enough.
 const MAX_PROCESSES: usize = 65_536;
+/// How long the memory of processes is inspected exactly in one sample.
+const INSPECTION_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The usage of one sandbox, as far as samples have shown it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,8 +76,13 @@ pub(crate) fn sample(
     usage.memory_peak_kib = usage.memory_peak_kib.max(total_kib);
     usage.processes_peak = usage.processes_peak.max(threads);
     if total_kib > limit_kib {
-        // A program can close its memory to inspection; it then counts in full.
+        // A program can close its memory to inspection, or make the inspection slow; it then counts
+        // in full.
+        let give_up_at = Instant::now() + INSPECTION_TIMEOUT;
         let exact = |(pid, resident_kib): &(i32, u64)| {
+            if Instant::now() > give_up_at {
+                return *resident_kib;
+            }
             proportional_kib(*pid, kernel_memory.map(KernelMemoryProbe::device)).unwrap_or(*resident_kib)
         };
         if kernel_kib + resident.iter().map(exact).sum::<u64>() > limit_kib {

@@ -2,16 +2,31 @@
 //! limits its memory: answers that wait in netlink sockets, and UDP data that a program holds back
 //! (`MSG_MORE` in send(2)). The kernel bounds it for each socket only.
 
-use std::fs;
+use super::socket_list::{is_cut, read};
+
+/// What a socket is assumed to hold, in bytes, if there are so many that they are not all listed.
+const UNLISTED_SOCKET_BYTES: u64 = 16 * 1024;
 
 /// Memory in the buffers of the sandbox with this init, in bytes.
 pub(crate) fn socket_bytes(init: i32) -> u64 {
-    let read = |name: &str| fs::read_to_string(format!("/proc/{init}/net/{name}")).unwrap_or_default();
-    if has_no_socket(&read("sockstat")) {
+    let counts = read(init, "sockstat");
+    if has_no_socket(&counts) {
         return 0; // as most sandboxes
     }
-    let held_back = ["udp", "udp6"].map(|name| held_back_bytes(&read(name)));
-    netlink_bytes(&read("netlink")) + held_back.iter().sum::<u64>()
+    let [udp, udp6, netlink] = ["udp", "udp6", "netlink"].map(|name| read(init, name));
+    let listed_bytes = held_back_bytes(&udp) + held_back_bytes(&udp6) + netlink_bytes(&netlink);
+    let lists = [udp, udp6, netlink];
+    if !lists.iter().any(|list| is_cut(list)) {
+        return listed_bytes;
+    }
+    let listed: usize = lists.iter().map(|list| list.lines().count()).sum();
+    listed_bytes + used_sockets(&counts).saturating_sub(listed as u64) * UNLISTED_SOCKET_BYTES
+}
+
+/// The number of sockets of all kinds in the text of `/proc/net/sockstat`.
+fn used_sockets(text: &str) -> u64 {
+    let used = text.lines().find_map(|line| line.strip_prefix("sockets: used ")?.trim().parse().ok());
+    used.unwrap_or(0)
 }
 
 /// Whether the text of `/proc/net/sockstat` shows no socket.

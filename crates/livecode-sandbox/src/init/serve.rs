@@ -125,11 +125,11 @@ impl Steps<'_> {
         let is_program = index == program_index;
         let step: &Step = run_spec.compile.get(index).unwrap_or(&run_spec.run);
         let executable = Executable::new(self.ids, run_spec, step, is_program);
-        if is_program && index > 0 {
-            // Processes that compile steps left must not reach a child that has not yet executed
-            // the program, and must not count towards its limit of processes.
+        if index > 0 {
+            // Processes that earlier steps left must not reach a child that has not yet executed
+            // its step, and must not count towards its limit of processes.
             let killed = act_as_program(self.ids, artefacts::kill_and_reap_others)?;
-            killed.context("kill the processes that compile steps left")?;
+            killed.context("kill the processes that earlier steps left")?;
         }
         let missing = init.context.host.cgroups.unenforced();
         // A step that could not be set up has not started. The session may then start again.

@@ -104,9 +104,6 @@ settings! {
             /// Number of connections that one address other than the local user has open at once.
             /// It may never have more than are left for others. Further ones are refused with 503.
             connections_per_address_max: u64 = 4_000,
-            /// How long a connection may stay open after a response without another request, in
-            /// milliseconds, but at least `header_timeout_ms`.
-            keep_alive_timeout_ms: u64 = 75_000,
             /// How long a client of `/livecode` may take to send its program, in milliseconds; then
             /// its websocket is closed with code 1008.
             exec_timeout_ms: u64 = 600_000,

@@ -137,9 +137,9 @@ impl From<CreateError> for ApiError {
             CreateError::KeyReused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::IdempotencyKeyReused, None)
             }
-            CreateError::InProgress => (StatusCode::CONFLICT, ErrorCode::IdempotencyInProgress, None),
+            CreateError::InProgress => (StatusCode::CONFLICT, ErrorCode::IdempotencyInProgress, Some("1")),
             CreateError::Closed => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ServerStopping, Some("2")),
-            CreateError::NoRoom { .. } => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::DiskFull, None),
+            CreateError::NoRoom { .. } => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::DiskFull, Some("20")),
             CreateError::Store(StoreError::Write(cause)) if is_disk_full(cause) => {
                 (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::DiskFull, None)
             }
@@ -169,7 +169,11 @@ impl From<DeleteError> for ApiError {
             DeleteError::Alive => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::SessionStillRunning),
             DeleteError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal),
         };
-        Self::new(status, code, with_cause(&error))
+        let problem = Self::new(status, code, with_cause(&error));
+        match error {
+            DeleteError::Alive => problem.with_header(header::RETRY_AFTER, "5"),
+            DeleteError::Store(_) => problem,
+        }
     }
 }
 

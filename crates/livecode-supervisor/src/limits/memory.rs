@@ -11,8 +11,8 @@ const INTERVAL: Duration = Duration::from_millis(25);
 /// The longest interval between two samples of a program that waits, so that a thousand waiting
 /// programs cost next to nothing.
 const MAX_INTERVAL: Duration = Duration::from_millis(400);
-/// The pause after a sample is at least so many times as long as the sample took. So sampling a
-/// program with many processes takes at most about a twentieth of a processor.
+/// The pause after a sample is at least so many times as long as the sample took, up to
+/// [`MAX_INTERVAL`]. So sampling a program with many processes takes about a twentieth of a processor.
 const MIN_PAUSE_FACTOR: u32 = 20;
 
 /// Decides when to sample one session, and samples it.
@@ -50,7 +50,8 @@ impl MemorySampler {
             Some(SampleVerdict::Idle) => (self.interval * 2).min(MAX_INTERVAL),
             _ => INTERVAL,
         };
-        let pause = self.interval.max(started.elapsed() * MIN_PAUSE_FACTOR);
+        // A program that makes its samples slow does not escape them.
+        let pause = self.interval.max((started.elapsed() * MIN_PAUSE_FACTOR).min(MAX_INTERVAL));
         self.due = (verdict != Some(SampleVerdict::OverMemoryLimit)).then(|| Instant::now() + pause);
         verdict
     }

@@ -436,6 +436,10 @@ impl<'h> Supervisor<'h> {
         }
         let limits = self.step(index).limits;
         if let Err(error) = self.sandbox.start_step(index, &limits) {
+            // The steps before have left more in memory than this step may have.
+            if error.is_over_memory_limit() {
+                return self.kill_for(Outcome::Memory);
+            }
             self.fail(&format!("{error}: {}", error.source));
         }
     }

@@ -51,7 +51,8 @@ pub(super) fn session_document(app: &App, session: &Session, address: &PublicAdd
         runtime: session.runtime.to_string(),
         active: session.progress().active_us.map(rfc3339),
         state: session.state(),
-        queue_position: app.registry.queue_position(session),
+        // Finding the position takes a step for each payer that waits, so lists do without.
+        queue_position: None,
         outcome: ended.map(|ended| ended.outcome),
         exitstatus: ended.map(|ended| ended.exitstatus),
         compiled: session.progress().compiled(),
@@ -159,7 +160,8 @@ pub(crate) async fn create(
     let spec = SessionSpec { owner, payer, resolved, is_ephemeral: false, idempotency };
     let (session, is_new) = app.registry.create(spec).await?;
 
-    let document = SessionDocument { token, ..session_document(&app, &session, &address) };
+    let queue_position = app.registry.queue_position(&session);
+    let document = SessionDocument { token, queue_position, ..session_document(&app, &session, &address) };
     let location = HeaderValue::try_from(&document.links.self_)
         .map_err(|_| ApiError::malformed_request("the Host header is not valid in a URL"))?;
     let mut response = (StatusCode::CREATED, Json(document)).into_response();
@@ -187,7 +189,8 @@ pub(crate) async fn show(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<SessionDocument>, ApiError> {
     let session = find_session(&app, &caller, id)?;
-    Ok(Json(session_document(&app, &session, &address)))
+    let queue_position = app.registry.queue_position(&session);
+    Ok(Json(SessionDocument { queue_position, ..session_document(&app, &session, &address) }))
 }
 
 /// Ends a session if it still runs, and deletes it. The answer comes when every process of the

@@ -21,7 +21,6 @@ use crate::http::{
         acceptor::{Accepted, Acceptor},
         connections::{ConnectionPermit, Connections},
         emergency::EmergencyThreads,
-        in_flight::InFlight,
         linger::{LingeringStream, linger},
     },
 };
@@ -70,6 +69,8 @@ pub(crate) async fn serve(app: App, listener: TcpListener) -> io::Result<()> {
 fn http1_builder(app: &App) -> http1::Builder {
     let mut builder = http1::Builder::new();
     let header_timeout = Duration::from_millis(app.config.header_timeout_ms);
+    // The time begins when the connection is open or the last request was answered, so an idle
+    // connection is closed after it too.
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
     builder.max_buf_size(MAX_BUFFER_BYTES);
     builder
@@ -131,32 +132,20 @@ impl ConnectionServer {
         let _ = stream.set_nodelay(true);
         enable_keepalive(&stream);
         let (router, connection_permit) = (self.router.clone(), permit.clone());
-        let in_flight = InFlight::default();
-        let requests = in_flight.clone();
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-            let in_flight = requests.begin();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(connection_permit.clone());
-            let answer = router.clone().call(request);
-            async move { answer.await.map(|response| in_flight.hold(response)) }
+            router.clone().call(request)
         });
         let stream = LingeringStream::new(stream, permit);
         let connection = self.builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let app = self.app.clone();
-        let config = &app.config;
-        let keep_alive = Duration::from_millis(config.keep_alive_timeout_ms.max(config.header_timeout_ms));
         tokio::spawn(async move {
             let mut connection = pin!(connection);
-            let has_to_end = async {
-                tokio::select! {
-                    () = app.stopped() => {}
-                    () = in_flight.idle(keep_alive) => {}
-                }
-            };
             let result = tokio::select! {
                 result = connection.as_mut() => result,
-                () = has_to_end => {
+                () = app.stopped() => {
                     // Requests that are being answered are answered to the end.
                     connection.as_mut().graceful_shutdown();
                     connection.await

@@ -3,6 +3,5 @@
 mod acceptor;
 pub(crate) mod connections;
 mod emergency;
-mod in_flight;
 pub(crate) mod linger;
 pub(crate) mod listen;

@@ -151,7 +151,7 @@ impl Receiver<'_> {
         let dialect = self.dialect;
         let id = id.filter(|_| dialect != Dialect::V01);
         let mut held = self.held_bytes.hold(self.payer);
-        held.grow(DELIVERY_BYTES + 2 * text.len() as u64).map_err(|over_budget| {
+        held.grow_for_long(DELIVERY_BYTES + 2 * text.len() as u64).map_err(|over_budget| {
             let error = format!("{over_budget}: {QUEUE_FULL}");
             DeliveryRefused::new(ErrorCode::QueueFull, error)
         })?;

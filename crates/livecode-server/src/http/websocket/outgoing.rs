@@ -33,7 +33,7 @@ use crate::sessions::{Batch, Follower};
 pub(super) const MAX_UNANSWERED_PINGS: u32 = 3;
 /// How long it may take to send one batch of messages, or one piece of a large message, to a client
 /// that reads slowly.
-const SEND_TIMEOUT: Duration = Duration::from_secs(300);
+pub(super) const SEND_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a connection waits, after its session has ended, for the answers to the client's last
 /// messages.
 const FINAL_ACK_TIMEOUT: Duration = Duration::from_secs(1);

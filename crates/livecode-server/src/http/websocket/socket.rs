@@ -16,7 +16,7 @@ use super::{
     frame::{CloseReason, Disconnected, OutgoingFrame},
     incoming::{ReceivedFrame, Receiver, classify},
     metered::MessageMeter,
-    outgoing::{MAX_UNANSWERED_PINGS, send_loop},
+    outgoing::{MAX_UNANSWERED_PINGS, SEND_TIMEOUT, send_loop},
     rate_limit::TokenBucket,
     upgrade::Websocket,
 };
@@ -160,7 +160,8 @@ impl WebsocketConnection {
             }
             self.sink.send(Message::Close(Some(frame))).await
         };
-        if send.await.is_ok() && is_patient {
+        let time = if is_patient { SEND_TIMEOUT } else { CLOSE_REPLY_TIMEOUT };
+        if matches!(tokio::time::timeout(time, send).await, Ok(Ok(()))) && is_patient {
             self.meter.discard_for(CLOSE_TIMEOUT);
             while let Some(Ok(_)) = self.stream.next().await {}
         }

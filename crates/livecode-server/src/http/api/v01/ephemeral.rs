@@ -11,6 +11,7 @@ use livecode_protocol::{
 
 use crate::auth::{Caller, Payer};
 use crate::http::{api::sessions::owner_of_new_session, app::App, encode::GAP_NOTE, problem::ApiError};
+use crate::lifecycle::CreateError;
 use crate::{
     lifecycle::{Registry, SessionSpec},
     sessions::{Follower, Item, Session},
@@ -60,8 +61,17 @@ impl EphemeralSession {
         let (owner, _) = owner_of_new_session(caller)?;
         let mode = resolved.mode;
         let spec = SessionSpec { owner, payer, resolved, is_ephemeral: true, idempotency: None };
-        let (session, _) = app.registry.create(spec).await?;
-        Ok(Self { registry: app.registry.clone(), session, mode })
+        let registry = app.registry.clone();
+        // The client may leave while its session is created. Then the result of this task is
+        // dropped, and the session is deleted.
+        let create = tokio::spawn(async move {
+            let (session, _) = registry.create(spec).await?;
+            Ok::<_, CreateError>(Self { registry, session, mode })
+        });
+        match create.await {
+            Ok(created) => Ok(created?),
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
     }
 
     /// A follower from the first entry on.

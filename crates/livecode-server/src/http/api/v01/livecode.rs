@@ -5,8 +5,12 @@ use std::time::Duration;
 use axum::{Extension, body::Bytes, extract::State, response::Response};
 use livecode_protocol::{
     session::{CreateSession, Problem},
-    stream::{ClientDelivery, ClientMessage, ClientMessageError, ServerMessage, WELCOME, echo},
+    stream::{
+        ClientDelivery, ClientMessage, ClientMessageError, MAX_CLIENT_MESSAGE_BYTES, ServerMessage, WELCOME,
+        echo,
+    },
 };
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::{ephemeral::EphemeralSession, request::ExecRequest};
@@ -93,6 +97,12 @@ async fn serve_connection(
             Ok((FirstMessage::Refused(error), _)) => error,
             Err(error) => error.to_string(),
         };
+        if text.len() > MAX_CLIENT_MESSAGE_BYTES {
+            // A large message is not repeated in the answer.
+            let msg = RawValue::NULL.to_owned();
+            socket.send(message_json(&ServerMessage::Error { error: refused, msg, code: None })).await?;
+            continue;
+        }
         // An error is copied on its way to the client as often as this.
         let Ok(answer) = held.another(COPIES_OF_AN_ERROR * text.len() as u64) else {
             socket.close(CloseReason::over_budget()).await;
