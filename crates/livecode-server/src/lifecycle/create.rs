@@ -8,7 +8,7 @@ use std::{
 use livecode_protocol::{SessionId, now_us, run_spec::RunSpec};
 use tracing::Instrument as _;
 
-use crate::lifecycle::{error::CreateError, registry::Registry, table::NoRoom};
+use crate::lifecycle::{disk_limits::RESERVE_FACTOR, error::CreateError, registry::Registry, table::NoRoom};
 use crate::sessions::{
     IdempotencyKey, Session, SessionProgress, StoreError, blocking::blocking, record::SessionRecord,
 };
@@ -24,11 +24,6 @@ const MAX_EVICTIONS: usize = 8;
 /// How long a client waits for the answer that the queue is full. A client that tries again at once,
 /// as often as it can, so costs little.
 const REFUSAL_DELAY: Duration = Duration::from_millis(200);
-
-/// The free space that the journals of running sessions leave on the disk, as a multiple of
-/// `disk_min_free_bytes`. It is more than a new session needs, so that sessions can be created while
-/// others are stopped for their output. With a `disk_min_free_bytes` of 0 the disk may be filled.
-const DISK_RESERVE_FACTOR: u64 = 4;
 
 /// The parts that a new session is made of.
 pub struct SessionSpec {
@@ -182,7 +177,7 @@ impl Registry {
         let (stored, cache) = (None, None);
         let mut run_spec =
             RunSpec { id, slot, compile, run, env, files, stdin, stored, mounts, limits, cache };
-        let reserve_bytes = self.disk_min_free_bytes.saturating_mul(DISK_RESERVE_FACTOR);
+        let reserve_bytes = self.disk_min_free_bytes.saturating_mul(RESERVE_FACTOR);
         run_spec.limits.disk_reserve_bytes = (reserve_bytes > 0).then_some(reserve_bytes);
         let created_us = now_us();
         let payer = Some(payer);

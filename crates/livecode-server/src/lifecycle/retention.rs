@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use livecode_journal::TRIMMED_BYTES;
 use livecode_protocol::{SessionId, now_us};
 
+use crate::auth::Payer;
 use crate::config::Config;
 use crate::lifecycle::{registry::Registry, table::SessionTable};
 use crate::sessions::{Session, blocking::blocking, ended::ended_progress};
@@ -22,6 +23,9 @@ const EXCEEDED_INTERVAL: Duration = Duration::from_secs(1);
 /// How long an ended session is kept although the disk lacks free space, so that its clients can
 /// read the end.
 const KEEP_ENDED: Duration = Duration::from_secs(20);
+/// The same time for the guests of the address whose sessions take the most, when free space is so
+/// scarce that a creation of somebody else may find none.
+const KEEP_ENDED_IF_SCARCE: Duration = Duration::from_secs(1);
 
 impl Registry {
     /// Trims and deletes old sessions at intervals, and when there are too many. This never
@@ -68,7 +72,9 @@ impl Registry {
         let mut is_exceeded = false;
         while let Some(session) = self.find_excess().await {
             let ended_us = session.progress().ended.map_or(0, |ended| ended.ended_us);
-            let is_recent = now_us().saturating_sub(ended_us) < KEEP_ENDED.as_micros() as u64;
+            let is_scarce = session.payer != Payer::Local && self.disk_limits.is_scarce(&self.store);
+            let keep_ended = if is_scarce { KEEP_ENDED_IF_SCARCE } else { KEEP_ENDED };
+            let is_recent = now_us().saturating_sub(ended_us) < keep_ended.as_micros() as u64;
             is_exceeded = is_recent && self.table().kept.total_bytes() <= config.keep_max_bytes;
             if is_exceeded {
                 break;

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write as _},
     sync::Arc,
+    time::Duration,
 };
 
 use clap::Args;
@@ -23,6 +24,9 @@ use crate::{
     log_writer::LogWriter,
     scope, start,
 };
+
+/// How long an idle thread for blocking work stays.
+const BLOCKING_THREAD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts the server.
 ///
@@ -63,7 +67,10 @@ impl ServeCommand {
             scope::enter_if_possible();
         }
         let drain = self.drain;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_keep_alive(BLOCKING_THREAD_TIMEOUT)
+            .build()?;
         runtime.block_on(async {
             let (phase_sender, phase) = watch::channel(Phase::Serving);
             let mut terminate = signal(SignalKind::terminate())?;
