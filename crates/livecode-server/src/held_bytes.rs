@@ -246,8 +246,16 @@ mod tests {
         held[0].grow(30 * MIB).unwrap();
         assert!(budget.hold(guest(1)).grow(1).is_err(), "another request of the same address");
         held[1].grow(30 * MIB).unwrap();
-        held[2].grow(15 * MIB).unwrap();
-        assert_eq!(held[3].grow(1), Err(OverBudget::Server));
+        // An eighth of the guests' part is for those who hold little.
+        assert_eq!(held[2].grow(6 * MIB), Err(OverBudget::Server));
+        held[2].grow(5 * MIB).unwrap();
+        held[3].grow(MIB).unwrap();
+        assert_eq!(held[3].grow(MIB), Err(OverBudget::Server));
+        for last in 5..14 {
+            held.push(budget.hold(guest(last)));
+            held.last_mut().unwrap().grow(MIB).unwrap();
+        }
+        assert_eq!(budget.hold(guest(20)).grow(MIB), Err(OverBudget::Server));
         let mut local = budget.hold(Payer::Local);
         local.grow(25 * MIB).unwrap();
         assert_eq!(local.grow(1), Err(OverBudget::Server));

@@ -141,7 +141,7 @@ impl From<CreateError> for ApiError {
             CreateError::Closed => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ServerStopping, Some("2")),
             CreateError::NoRoom { .. } => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::DiskFull, Some("20")),
             CreateError::Store(StoreError::Write(cause)) if is_disk_full(cause) => {
-                (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::DiskFull, None)
+                (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::DiskFull, Some("20"))
             }
             CreateError::Store(StoreError::Write(cause)) if is_exhausted(cause) => {
                 (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::OutOfResources, Some("2"))
@@ -235,7 +235,11 @@ mod tests {
         for (error, status, code) in cases {
             let error = ApiError::from(error);
             assert_eq!((error.status.as_u16(), error.code.as_str()), (status, code), "{error}");
-            assert_eq!(!error.headers.is_empty(), [429, 503].contains(&status), "Retry-After of {code}");
+            assert_eq!(
+                !error.headers.is_empty(),
+                [409, 429, 503, 507].contains(&status),
+                "Retry-After of {code}"
+            );
         }
     }
 }

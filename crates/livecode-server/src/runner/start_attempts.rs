@@ -12,6 +12,9 @@ use crate::runner::backoff::Backoff;
 /// How often a session is started if each attempt fails for another reason than the want of a
 /// resource.
 const MAX_PERMANENT_FAILURES: u32 = 3;
+/// How long such attempts go on at least. A want of resources may show as another error: init has
+/// ended, and its supervisor finds its socket closed.
+const PERMANENT_FAILURES_TIME: Duration = Duration::from_secs(2);
 
 /// Why an attempt has failed.
 pub(super) struct StartFailure {
@@ -57,7 +60,9 @@ impl StartAttempts {
             return (now.duration_since(failed_at) >= self.timeout).then_some(Outcome::Timeout);
         }
         self.permanent_failures += 1;
-        (self.permanent_failures >= MAX_PERMANENT_FAILURES).then_some(Outcome::Lost)
+        let is_last = self.permanent_failures >= MAX_PERMANENT_FAILURES
+            && now.duration_since(failed_at) >= PERMANENT_FAILURES_TIME;
+        is_last.then_some(Outcome::Lost)
     }
 }
 
@@ -70,9 +75,12 @@ mod tests {
         let failure = |is_transient| StartFailure { error: String::new(), is_transient };
         let mut patient = StartAttempts::new(Duration::from_secs(3600));
         assert!((0..1000).all(|_| patient.record(&failure(true)).is_none()));
-        assert_eq!(patient.record(&failure(false)), None);
-        assert_eq!(patient.record(&failure(false)), None);
+        assert!((0..10).all(|_| patient.record(&failure(false)).is_none()), "too soon");
+        patient.failed_at = Instant::now().checked_sub(PERMANENT_FAILURES_TIME);
         assert_eq!(patient.record(&failure(false)), Some(Outcome::Lost));
+        let mut late = StartAttempts { failed_at: patient.failed_at, ..StartAttempts::new(Duration::ZERO) };
+        assert_eq!([(); 2].map(|()| late.record(&failure(false))), [None; 2], "too few");
+        assert_eq!(late.record(&failure(false)), Some(Outcome::Lost));
         let mut impatient = StartAttempts::new(Duration::ZERO);
         assert_eq!(impatient.record(&failure(true)), Some(Outcome::Timeout));
     }

@@ -28,14 +28,18 @@ pub struct SignalListener {
     escalation: SignalEscalation,
 }
 
-/// Receives one signal; `None` if this process was started with the signal ignored, as nohup(1)
-/// does, and it stays ignored.
+/// Receives one signal; `None` if the signal stays ignored.
 struct Listener(Option<unix::Signal>);
 
 impl Listener {
-    fn new(kind: SignalKind, ignored: u64) -> io::Result<Self> {
-        let is_ignored = ignored & (1 << (kind.as_raw_value() - 1)) != 0;
-        Ok(Self(if is_ignored { None } else { Some(signal(kind)?) }))
+    fn new(kind: SignalKind) -> io::Result<Self> {
+        signal(kind).map(|signal| Self(Some(signal)))
+    }
+
+    /// The signal stays ignored if this process was started so, as nohup(1) does.
+    fn new_unless_ignored(kind: SignalKind) -> io::Result<Self> {
+        let is_ignored = ignored_signals() & (1 << (kind.as_raw_value() - 1)) != 0;
+        if is_ignored { Ok(Self(None)) } else { Self::new(kind) }
     }
 
     async fn recv(&mut self) {
@@ -52,11 +56,10 @@ impl SignalListener {
     /// # Errors
     /// If a handler cannot be installed.
     pub fn new() -> io::Result<Self> {
-        let ignored = ignored_signals();
         Ok(Self {
-            interrupt: Listener::new(SignalKind::interrupt(), ignored)?,
-            terminate: Listener::new(SignalKind::terminate(), ignored)?,
-            hangup: Listener::new(SignalKind::hangup(), ignored)?,
+            interrupt: Listener::new(SignalKind::interrupt())?,
+            terminate: Listener::new(SignalKind::terminate())?,
+            hangup: Listener::new_unless_ignored(SignalKind::hangup())?,
             escalation: SignalEscalation::default(),
         })
     }

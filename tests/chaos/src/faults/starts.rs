@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::Signal;
+use rustix::{io::Errno, process::Signal};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -63,7 +63,11 @@ impl PidsGroup {
         fs::create_dir(&path)?;
         let group = Self(path);
         for pid in machine::descendants(server.pid()).into_iter().chain([server.pid()]) {
-            fs::write(group.0.join("cgroup.procs"), pid.to_string())?;
+            match fs::write(group.0.join("cgroup.procs"), pid.to_string()) {
+                // The process has ended meanwhile.
+                Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
+                moved => moved?,
+            }
         }
         Ok(group)
     }

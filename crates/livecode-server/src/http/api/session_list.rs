@@ -124,8 +124,11 @@ pub(crate) async fn list(
 }
 
 fn parse_limit(text: &str) -> Result<u64, ApiError> {
-    let limit = text.parse().ok().filter(|limit| *limit > 0);
-    limit.ok_or_else(|| ApiError::field("limit", format!("{text:?} is not a positive whole number")))
+    // The OpenAPI document's integers are of 64 bits with a sign.
+    let limit = text.parse::<i64>().ok().and_then(|limit| u64::try_from(limit).ok());
+    limit
+        .filter(|limit| *limit > 0)
+        .ok_or_else(|| ApiError::field("limit", format!("{text:?} is not a positive whole number")))
 }
 
 fn parse_cursor(text: &str) -> Result<ListKey, ApiError> {
