@@ -116,7 +116,14 @@ def become_zygote():
 
     hook_folder = os.path.dirname(__file__)
 
-    library = ctypes.PyDLL(os.path.join(hook_folder, "livecode_zygote.so"))
+    # The library is loaded from memory: no program sees in /proc/self/maps where its file lies.
+    memory = os.memfd_create("livecode_zygote", os.MFD_CLOEXEC)
+    with open(os.path.join(hook_folder, "livecode_zygote.so"), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        while os.lseek(memory, 0, os.SEEK_CUR) < size:
+            os.sendfile(memory, file.fileno(), None, size)
+    library = ctypes.PyDLL(f"/proc/self/fd/{memory}")
+    os.close(memory)
     library.livecode_zygote.restype = ctypes.c_size_t
     library.livecode_zygote_text.restype = ctypes.c_void_p
     install_early_exit(library)

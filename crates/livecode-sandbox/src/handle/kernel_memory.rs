@@ -12,7 +12,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use super::socket_list;
+use super::{socket_list, uncharged::netlink_bytes};
 use rustix::{
     fs::{CWD, Mode, OFlags, fstat, fstatvfs, major, minor, openat},
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with},
@@ -109,6 +109,9 @@ impl KernelMemoryProbe {
         for name in ["tcp", "tcp6", "udp", "udp6"] {
             add_inet_sockets(&socket_list::read(init, name), &mut listed);
         }
+        let netlink = socket_list::read(init, "netlink");
+        listed.sockets += netlink.lines().skip(1).count() as u64;
+        listed.bytes += netlink_bytes(&netlink);
         let unlisted = used.saturating_sub(listed.sockets + MAX_IDLE_SOCKETS);
         listed.bytes / 1024 + unlisted * UNLISTED_SOCKET_KIB
     }

@@ -36,7 +36,7 @@ fn has_no_socket(text: &str) -> bool {
 
 /// Sums the receive and send buffers in the text of `/proc/net/netlink`, its fifth and sixth
 /// columns.
-fn netlink_bytes(text: &str) -> u64 {
+pub(super) fn netlink_bytes(text: &str) -> u64 {
     let columns = text.lines().flat_map(|line| line.split_whitespace().skip(4).take(2));
     columns.filter_map(|column| column.parse::<u64>().ok()).sum()
 }
