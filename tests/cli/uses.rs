@@ -15,8 +15,8 @@ use crate::common::{
     proxy::{Authority, Proxy, free_port},
 };
 
-/// A use: its name, the script for bash, the exit status, the exact standard output, and texts that
-/// standard error must contain.
+/// A use: its name, the script for bash, the exit status, the exact standard output, and texts
+/// that standard error must contain.
 ///
 /// In a script `lc` is the binary. The working folder has the files of [`prepare`].
 type Use = (&'static str, &'static str, i32, &'static str, &'static [&'static str]);

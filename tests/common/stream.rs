@@ -73,7 +73,8 @@ impl Stream {
         }
     }
 
-    /// Reads until a message of one of these types arrives. `None` if the connection is closed first.
+    /// Reads until a message of one of these types arrives. `None` if the connection is closed
+    /// first.
     pub fn next_of_any(&mut self, msgtypes: &[&str]) -> Option<Value> {
         std::iter::from_fn(|| self.next())
             .find(|message| message["msgtype"].as_str().is_some_and(|msgtype| msgtypes.contains(&msgtype)))

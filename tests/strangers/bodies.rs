@@ -1,4 +1,5 @@
-//! What strangers send is held within one budget, parsed without excess, and given up in time.
+//! Bytes that strangers send are held within one budget, parsed without excess, and given up in
+//! time.
 
 use std::io::Write as _;
 

@@ -52,8 +52,8 @@ fn long_session(server: &Server) -> (String, u64) {
     (id, last)
 }
 
-/// Such a session as one of an older build, whose journals have no index, in a server that does not
-/// know its journal yet.
+/// Such a session as one of an older build, whose journals have no index, in a server that does
+/// not know its journal yet.
 fn long_session_without_index(server: &mut Server) -> String {
     let (id, _) = long_session(server);
     server.kill();
@@ -177,7 +177,7 @@ fn check_idle_watchers(headers: &str) {
     });
     let id = id(&server.create(&request));
     wait_for_end(&server, &id);
-    // What the server needs for any client at all is not measured.
+    // Memory that the server needs for any client at all is not measured.
     assert_eq!(server.stream(&id, "?after=5").rest().len(), 2);
     let request =
         format!("GET /sessions/{id}/stream HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", server.address());

@@ -1,4 +1,4 @@
-//! What the server and a supervisor do for a program is charged to that program.
+//! Work that the server and a supervisor do for a program is charged to that program.
 
 use std::{fs, path::PathBuf};
 
@@ -56,7 +56,7 @@ fn the_cost_of_output_counts_as_cpu_time_of_the_program() {
         });
         let (outcome, charged_ms) = outcome(&server, &session);
         assert_eq!(outcome, "cpu", "{lines}: {charged_ms} ms charged, {spent_ms} ms of the supervisor");
-        // What is not charged is a small part of the limit.
+        // The part that is not charged is a small part of the limit.
         assert!(charged_ms + 100 >= spent_ms, "{lines}: {charged_ms} of {spent_ms} ms");
     }
 }
@@ -135,7 +135,8 @@ fn a_supervisor_and_init_hold_nothing_of_a_large_request() {
         for (bytes, small) in bytes.into_iter().zip(small) {
             assert!(bytes <= small + 2 * MIB, "{bytes} bytes instead of {small}");
         }
-        // What init holds is counted as memory of the session, and so are the files themselves.
+        // Memory that init holds is counted as memory of the session, and so are the files
+        // themselves.
         if let (true, Some(peak), Some(small_peak)) = (is_root(), peak, small_peak) {
             assert!(peak <= small_peak + file_bytes + 2 * MIB, "{peak} bytes instead of {small_peak}");
         }

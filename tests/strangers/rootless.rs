@@ -1,5 +1,5 @@
-//! A server that is an ordinary user shares that user's limits with its sessions, and has no cgroup
-//! for their memory if none is delegated to it.
+//! A server that is an ordinary user shares that user's limits with its sessions, and has no
+//! cgroup for their memory if none is delegated to it.
 
 use serde_json::json;
 

@@ -9,8 +9,8 @@ use crate::common::{Run, Server, eventually, id, is_root};
 /// Makes the caller a guest.
 const GUEST: (&str, &str) = ("origin", "https://elsewhere.example");
 
-/// A group of cgroup v1 that limits the number of processes. It is removed on drop, when the server
-/// and its processes are gone.
+/// A group of cgroup v1 that limits the number of processes. It is removed on drop, when the
+/// server and its processes are gone.
 struct PidsGroup(PathBuf);
 
 impl PidsGroup {

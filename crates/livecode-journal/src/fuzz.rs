@@ -1,5 +1,5 @@
-//! Properties of a journal that hold for every sequence of bytes in its file and in its index. The fuzz targets in
-//! `fuzz/` check them, and so does a test with the seeds of the fuzz targets.
+//! Properties of a journal that hold for every sequence of bytes in its file and in its index. The
+//! fuzz targets in `fuzz/` check them, and so does a test with the seeds of the fuzz targets.
 #![allow(clippy::unwrap_used, missing_docs)] // a panic reports a property that does not hold
 
 use std::{fs, path::Path};

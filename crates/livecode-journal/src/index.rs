@@ -17,8 +17,8 @@ use std::{
 
 use crate::format::{HEADER_BYTES, INDEX_INTERVAL_BYTES, RECORD_HEADER_BYTES};
 
-/// Length of an entry: number of the record (u64), its position in the journal (u64), CRC32C (u32),
-/// zero (u32), little-endian.
+/// Length of an entry: number of the record (u64), its position in the journal (u64), CRC32C
+/// (u32), zero (u32), little-endian.
 pub(crate) const INDEX_ENTRY_BYTES: usize = 24;
 
 /// A place at which a record starts.

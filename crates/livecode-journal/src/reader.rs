@@ -19,8 +19,8 @@ use crate::{
     record::{self, Entry, Kind, PieceVerifier, RecordHeader},
 };
 
-/// Bytes that one read of the file asks for: two records of the largest output and a little more. A
-/// reader whose client does not read holds so many bytes.
+/// Bytes that one read of the file asks for: two records of the largest output and a little more.
+/// A reader whose client does not read holds so many bytes.
 const READ_CHUNK_BYTES: usize = 136 * 1024;
 /// Bytes of a longer record that are in memory at once while it is verified.
 const VERIFY_PIECE_BYTES: usize = 64 * 1024;
@@ -123,8 +123,8 @@ impl Reader {
         Ok(true)
     }
 
-    /// Moves forward to a place from which few bytes must be skipped to the first entry after number
-    /// `after`, if the index beside the journal knows one. The record there is verified.
+    /// Moves forward to a place from which few bytes must be skipped to the first entry after
+    /// number `after`, if the index beside the journal knows one. The record there is verified.
     ///
     /// # Errors
     /// Fails if the journal cannot be read. An index that cannot be read counts as missing.
@@ -205,8 +205,8 @@ impl Reader {
         Ok(entries)
     }
 
-    /// The next entry, if it is a message of more than `max_message_bytes`. Its record is verified,
-    /// and its payload stays in the file.
+    /// The next entry, if it is a message of more than `max_message_bytes`. Its record is
+    /// verified, and its payload stays in the file.
     ///
     /// # Errors
     /// Fails for the same reasons as [`Self::read`].

@@ -73,9 +73,9 @@ pub fn is_locked(path: &Path) -> io::Result<bool> {
 }
 
 /// Finds the longest prefix of a journal that consists of whole records. Returns its length in
-/// bytes and the number of its last entry. The prefix of a file that is not a journal is empty, and
-/// an exit record belongs to it only if the header says that the journal is closed. No process may
-/// be writing to the journal.
+/// bytes and the number of its last entry. The prefix of a file that is not a journal is empty,
+/// and an exit record belongs to it only if the header says that the journal is closed. No process
+/// may be writing to the journal.
 ///
 /// # Errors
 /// Fails if the file cannot be read.
@@ -93,9 +93,10 @@ struct Prefix {
     has_exit_record: bool,
 }
 
-/// Reads whole records from the start on. In a file whose header does not say `DONE`, the scan stops
-/// before an exit record: on a file system that cannot allocate ahead, a write that failed half-way
-/// leaves bytes of the program behind the last record, and they may look like an exit record.
+/// Reads whole records from the start on. In a file whose header does not say `DONE`, the scan
+/// stops before an exit record: on a file system that cannot allocate ahead, a write that failed
+/// half-way leaves bytes of the program behind the last record, and they may look like an exit
+/// record.
 fn scan(path: &Path) -> Result<Prefix, ReadError> {
     let mut reader = match Reader::open(path) {
         Err(ReadError::Corrupt { .. }) => return Ok(Prefix::default()),
@@ -131,8 +132,8 @@ pub fn close_abandoned(path: &Path, time_us: u64, closing_json: &[u8]) -> Result
     close(path, time_us, closing_json, true)
 }
 
-/// As [`close_abandoned`], but leaves a missing file missing. A writer may remove a journal to which
-/// it has written nothing, while it holds the lock.
+/// As [`close_abandoned`], but leaves a missing file missing. A writer may remove a journal to
+/// which it has written nothing, while it holds the lock.
 ///
 /// # Errors
 /// Fails if the file cannot be opened, read or written.

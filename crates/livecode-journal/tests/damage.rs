@@ -344,8 +344,8 @@ fn impossible_records_are_not_read() {
 }
 
 /// Where a file system cannot allocate ahead, a write may fail half-way, and a shorter record then
-/// covers only a part of what it left. The rest is output of the program, and may look like an exit
-/// record. Recovery must not take it for one.
+/// covers only a part of what it left. The rest is output of the program, and may look like an
+/// exit record. Recovery must not take it for one.
 #[test]
 fn an_exit_record_behind_the_last_record_is_not_trusted() {
     let journal = TempJournal::new();

@@ -87,9 +87,9 @@ pub enum SupervisorRequest {
     /// Kill the program, whose outcome becomes `cancelled`. The answer is the closing entry of the
     /// journal.
     Cancel,
-    /// The server knows that the session has ended, and will not kill this process for it any more.
-    /// Only a supervisor that was released serves another session. Supervisors of older versions do
-    /// not read it.
+    /// The server knows that the session has ended, and will not kill this process for it any
+    /// more. Only a supervisor that was released serves another session. Supervisors of older
+    /// versions do not read it.
     Release,
 }
 

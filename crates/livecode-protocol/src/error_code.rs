@@ -76,11 +76,11 @@ pub enum ErrorCode {
     /// 503: the address of this client has as many connections as one address may have. The same
     /// request succeeds once some are closed.
     TooManyConnections,
-    /// 503: the server has no file descriptors or memory left, or cannot keep a websocket open now.
-    /// The same request may succeed in a moment.
+    /// 503: the server has no file descriptors or memory left, or cannot keep a websocket open
+    /// now. The same request may succeed in a moment.
     OutOfResources,
-    /// 503: the server holds as many bytes of bodies, messages and answers as it may, in all or for
-    /// the address of this caller. The same request may succeed in a moment.
+    /// 503: the server holds as many bytes of bodies, messages and answers as it may, in all or
+    /// for the address of this caller. The same request may succeed in a moment.
     HeldBytesFull,
     /// 507: the disk of the server is full or nearly full. A request succeeds after space was
     /// freed, for example by deleting sessions.

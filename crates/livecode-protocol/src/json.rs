@@ -159,8 +159,8 @@ where
     Ok(texts.map(|Bounded(texts)| texts))
 }
 
-/// A collection of at most `MAX` items. A larger one is refused at the first item that is too many,
-/// before the rest is read.
+/// A collection of at most `MAX` items. A larger one is refused at the first item that is too
+/// many, before the rest is read.
 struct Bounded<C, const MAX: usize>(C);
 
 struct BoundedVisitor<C, const MAX: usize>(PhantomData<C>);

@@ -69,7 +69,7 @@ pub struct SandboxLayout {
     pub disk_files: u64,
 }
 
-/// What stands in the session's [contents file](crate::session_folder::CONTENTS_FILE): the bytes
+/// The content of the session's [contents file](crate::session_folder::CONTENTS_FILE): the bytes
 /// of each file, one after the other without anything between them, and then standard input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredContents {

@@ -132,9 +132,9 @@ pub struct SessionDocument {
     pub active: Option<String>,
     /// State of the session.
     pub state: SessionState,
-    /// Place in the queue of sessions that wait to run, from 1. Present while the session waits. The
-    /// users of the server have their turns one after the other, so the place can grow when another
-    /// user comes.
+    /// Place in the queue of sessions that wait to run, from 1. Present while the session waits.
+    /// The users of the server have their turns one after the other, so the place can grow when
+    /// another user comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1)]
     pub queue_position: Option<u64>,

@@ -1,9 +1,9 @@
 //! The names of the files in a session's folder, and where that folder is.
 //!
 //! The server makes the folder with [`SESSION_FILE`] and [`RUN_SPEC_FILE`] in it, and with
-//! [`CONTENTS_FILE`] if the request is large. The supervisor adds [`IDENTITY_FILE`], then [`JOURNAL_FILE`], and [`SOCKET_FILE`] when it listens. The names
-//! `order.json` and `state.json` are older than the terms of the code, and stay for the data
-//! directories that exist.
+//! [`CONTENTS_FILE`] if the request is large. The supervisor adds [`IDENTITY_FILE`], then
+//! [`JOURNAL_FILE`], and [`SOCKET_FILE`] when it listens. The names `order.json` and `state.json`
+//! are older than the terms of the code, and stay for the data directories that exist.
 
 use std::path::{Path, PathBuf};
 

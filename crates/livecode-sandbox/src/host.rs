@@ -153,8 +153,8 @@ impl Host {
         if self.is_rootless { ROOTLESS_ID } else { self.first_session_id + slot % IDS_PER_DATA_DIR }
     }
 
-    /// The uids of a session's program and of its init in root mode. In rootless mode there is only
-    /// one uid.
+    /// The uids of a session's program and of its init in root mode. In rootless mode there is
+    /// only one uid.
     pub(crate) fn session_ids(&self, slot: u32) -> Option<SessionIds> {
         let program = self.inner_id(slot);
         // Each of the two steps alone keeps a program from the files of init in /proc.

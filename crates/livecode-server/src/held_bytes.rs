@@ -25,10 +25,10 @@ const LOCAL_RESERVE_PERCENT: u64 = 25;
 /// How often a body is held while it is worked on: as the bytes that came, and as the fields that
 /// are parsed from them.
 pub(crate) const COPIES_OF_A_BODY: u64 = 2;
-/// The part of what guests may hold that is kept for those who hold at most [`SMALL_THINGS_BYTES`],
-/// so that a newcomer finds room.
+/// The part of what guests may hold that is kept for those who hold at most
+/// [`SMALL_THINGS_BYTES`], so that a newcomer finds room.
 const NEWCOMERS_PART: u64 = 8;
-/// What one address may hold besides one body of the largest size, whatever its share is.
+/// Bytes that one address may hold besides one body of the largest size, whatever its share is.
 const SMALL_THINGS_BYTES: u64 = 1024 * 1024;
 
 /// The reason for refusing bytes that do not fit into the budget.

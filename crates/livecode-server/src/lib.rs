@@ -68,7 +68,7 @@ pub enum ServeError {
     /// The server cannot listen on the address.
     #[error("cannot listen on {0}")]
     Listen(std::net::SocketAddr, #[source] io::Error),
-    /// What the server makes ahead of the first connection cannot be made.
+    /// A thread or descriptor that must exist before the first connection cannot be made.
     #[error("cannot prepare for connections")]
     Prepare(#[source] io::Error),
     /// Strangers may reach the address, and this machine cannot enforce every limit.

@@ -19,7 +19,7 @@ use rustix::{
 
 use livecode_sandbox::timespec;
 
-/// What distinguishes the name of a supervisor's second cgroup.
+/// The suffix that distinguishes the name of a supervisor's second cgroup.
 const SECOND_SUFFIX: &str = "-second";
 /// How long to wait for the death of a process that is already dying.
 const DEATH_TIMEOUT: Duration = Duration::from_secs(5);

@@ -25,7 +25,7 @@ refused("memory of init", call("process_madvise", os.pidfd_open(1), ctypes.creat
 refused("pages of init", call("migrate_pages", 1, 0, 0, 0), "EINVAL")
 refused("trace init", call("ptrace", 16, 1, 0, 0))
 
-# What a program may do to itself, threads and children included, still works.
+# Calls by which a program changes itself, its threads and its children still work.
 want("own limit", attempt(resource.prlimit, 0, resource.RLIMIT_NOFILE, (512, 1024)), "done")
 want("own processors", attempt(os.sched_setaffinity, 0, os.sched_getaffinity(0)), "done")
 want("own priority", attempt(os.setpriority, os.PRIO_PROCESS, 0, 19), "done")

@@ -1,5 +1,5 @@
-# Takes what the kernel counts for the user and not for the process: descriptors in flight, pages of
-# pipes, queued signals, inotify instances. Then waits.
+# Takes what the kernel counts for the user and not for the process: descriptors in flight, pages
+# of pipes, queued signals, inotify instances. Then waits.
 import array, ctypes, os, signal, socket, sys
 
 libc = ctypes.CDLL(None)

@@ -25,10 +25,10 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A future that an attack or its preparation is.
 pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What an attack knows.
+/// The facts that an attack needs.
 pub struct Attacker {
     pub server: SocketAddr,
-    /// What the preparation of the row has returned, such as the id of a session.
+    /// The result of the row's preparation, such as the id of a session.
     pub prepared: Value,
     random: Mutex<fastrand::Rng>,
     counts: Mutex<BTreeMap<String, u64>>,

@@ -1,5 +1,5 @@
-//! What each thing that the server holds costs: memory of the server, memory of other processes of
-//! LiveCode, descriptors of the server, room on the disk. Many of a kind are made at once; the
+//! The cost of each thing that the server holds: memory of the server, memory of other processes
+//! of LiveCode, descriptors of the server, room on the disk. Many of a kind are made at once; the
 //! growth is divided by their number.
 
 use std::{fs, net::Ipv4Addr, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
@@ -22,7 +22,7 @@ const MIB: u64 = 1024 * 1024;
 /// How long the server may take until its figures no longer change.
 const STEADY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What one thing costs. A part that was not measured is absent.
+/// The cost of one thing. A part that was not measured is absent.
 #[derive(Default)]
 struct Cost {
     what: &'static str,

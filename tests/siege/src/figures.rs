@@ -22,7 +22,7 @@ const MIB: u64 = 1024 * 1024;
 /// The names of the figures.
 pub const NAMES: [&str; 3] = ["skip-length", "skip-crowd", "supervisor-files"];
 
-/// What the supervisor of a session with large files may hold beyond that of one without.
+/// Bytes that the supervisor of a session with large files may hold beyond that of one without.
 const FILES_ALLOWANCE_BYTES: u64 = 2 * MIB;
 
 /// Measures and prints one figure. Returns whether it is within its bound.

@@ -49,8 +49,8 @@ pub fn cpu_ms(pid: u32) -> u64 {
         .flat_map(str::split_whitespace)
         .map(|field| field.parse().unwrap_or(0))
         .collect();
-    // The fields utime and stime are the 12th and 13th after the name (proc_pid_stat(5)); a tick is
-    // 10 ms on every system that Linux supports today (sysconf(3), _SC_CLK_TCK).
+    // The fields utime and stime are the 12th and 13th after the name (proc_pid_stat(5)); a tick
+    // is 10 ms on every system that Linux supports today (sysconf(3), _SC_CLK_TCK).
     fields.get(11..13).map_or(0, |times| times.iter().sum::<u64>() * 10)
 }
 

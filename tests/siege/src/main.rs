@@ -1,4 +1,5 @@
-//! Attacks the real binary as strangers would, and measures what a well-behaved user notices of it.
+//! Attacks the real binary as strangers would, and measures what a well-behaved user notices of
+//! it.
 //!
 //! | module | content |
 //! | --- | --- |
@@ -37,8 +38,8 @@ use crate::{
     siege::SiegeOptions,
 };
 
-/// The niceness of the threads in which the neighbour works. It stands for a user with a machine of
-/// their own, whose clients do not wait for a core.
+/// The niceness of the threads in which the neighbour works. It stands for a user with a machine
+/// of their own, whose clients do not wait for a core.
 const NEIGHBOUR_NICENESS: i32 = -10;
 
 /// Attacks a LiveCode server as strangers would, and measures what its other users notice.
@@ -108,7 +109,7 @@ fn block_on(work: impl Future<Output = Result<bool>>) -> Result<bool> {
         .build()?;
     runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        // What is dropped here stops its server and attackers and removes its cgroups.
+        // The value that is dropped here stops its server and attackers and removes its cgroups.
         tokio::select! {
             result = work => result,
             _ = terminate.recv() => bail!("terminated"),

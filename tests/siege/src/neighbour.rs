@@ -38,7 +38,7 @@ while not select.select([sys.stdin], [], [], 0.02)[0]:
 print('end', n)
 ";
 
-/// What is measured.
+/// The kinds of request that are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// From `POST /sessions` to 201.
@@ -73,7 +73,7 @@ impl Figures {
     }
 }
 
-/// Who the neighbour is.
+/// The neighbour's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A guest with an address of its own.

@@ -34,7 +34,8 @@ pub fn row(result: &RowResult, broken: &[String]) -> String {
     line(&cells, if broken.is_empty() { "yes" } else { "NO" })
 }
 
-/// What is behind a line: the times without the attack, what the attackers did, what is broken.
+/// The details behind a line: the times without the attack, what the attackers did, what is
+/// broken.
 pub fn details(result: &RowResult, broken: &[String]) -> String {
     let mut text = format!("{}: {}\n", result.name, result.what);
     let times = |phases: &[crate::neighbour::Figures], operation| {

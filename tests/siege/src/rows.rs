@@ -30,7 +30,7 @@ impl Size {
 /// One attack.
 pub struct Row {
     pub name: &'static str,
-    /// What the stranger does.
+    /// The action of the stranger.
     pub what: &'static str,
     /// Settings of the server that differ from the defaults.
     pub settings: &'static [(&'static str, u64)],

@@ -32,14 +32,14 @@ const ROW_TIMEOUT: Duration = Duration::from_secs(180);
 const MEMORY_STOP_BYTES: u64 = 3072 * MIB;
 /// The byte budget of the servers under test (`held_bytes_max`): that of a machine with 2 GiB.
 pub const BUDGET_BYTES: u64 = 128 * MIB;
-/// What the server may hold beyond its byte budget.
+/// Bytes that the server may hold beyond its byte budget.
 const MEMORY_ALLOWANCE_BYTES: u64 = 64 * MIB;
 
 /// The largest allowed ratios of a time with the attack to the same without.
 pub const P50_RATIO_MAX: f64 = 1.3;
 pub const P99_RATIO_MAX: f64 = 2.0;
 
-/// What a run measures.
+/// The measurements of a run.
 pub struct SiegeOptions {
     pub binary: PathBuf,
     pub seed: u64,
@@ -58,7 +58,7 @@ impl SiegeOptions {
     }
 }
 
-/// What can be seen of the server from outside.
+/// The server's state, as it can be seen from outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
     pub memory_bytes: u64,
@@ -90,8 +90,8 @@ impl State {
         }
     }
 
-    /// What is more than before, in words. Empty if all is as before. The allowances are what an
-    /// allocator, a pool of threads and warm sandboxes keep for a while.
+    /// The values that are higher than before, in words. Empty if all is as before. The allowances
+    /// are what an allocator, a pool of threads and warm sandboxes keep for a while.
     fn growth_since(&self, before: &Self) -> Vec<String> {
         let mut growth = vec![];
         let mut check = |what: &str, now: u64, before: u64, allowance: u64, unit: u64| {
@@ -119,9 +119,9 @@ pub struct RowResult {
     pub peak_bytes: u64,
     /// How long it took until all was as before, at most; `None` if it was not in time.
     pub recovery: Option<Duration>,
-    /// What was not as before in time.
+    /// The values that were not as before in time.
     pub growth: Vec<String>,
-    /// What the attackers say that they did.
+    /// The attackers' own report of what they did.
     pub done: BTreeMap<String, u64>,
     /// Why the row could not be measured to its end.
     pub failure: Option<String>,

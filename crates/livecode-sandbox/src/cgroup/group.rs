@@ -183,8 +183,9 @@ impl SandboxCgroup {
         count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
     }
 
-    /// Whether memory ran out in this v1 group itself. The kernel also notifies the groups below one
-    /// without memory left, such as that of the whole server, although they are within their limits.
+    /// Whether memory ran out in this v1 group itself. The kernel also notifies the groups below
+    /// one without memory left, such as that of the whole server, although they are within their
+    /// limits.
     pub fn is_out_of_memory(&self) -> bool {
         /// The kernel charges memory in batches, which fail while less than a batch is left.
         const CHARGE_BATCH_BYTES: u64 = 512 * 1024;

@@ -321,7 +321,8 @@ fn open_files() -> Finding {
     )
 }
 
-/// What the kernel counts for a user as a whole, however many sessions the user has.
+/// Reports the resources that the kernel counts for a user as a whole, however many sessions the
+/// user has.
 fn limits_of_the_user(host: &Host) -> Finding {
     const NAME: &str = "limits of the user";
     if !host.is_rootless {

@@ -117,7 +117,7 @@ impl KernelMemoryProbe {
     }
 }
 
-/// What a list of sockets says in sum.
+/// The totals of a list of sockets.
 #[derive(Debug, Default, PartialEq)]
 struct SocketTotals {
     sockets: u64,
@@ -148,7 +148,7 @@ fn add_inet_sockets(text: &str, totals: &mut SocketTotals) {
     }
 }
 
-/// What the kernel says of one unix socket.
+/// One unix socket, as the kernel describes it.
 #[derive(Debug, Default, PartialEq)]
 struct UnixSocket {
     inode: u32,

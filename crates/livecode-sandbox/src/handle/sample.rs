@@ -76,8 +76,8 @@ pub(crate) fn sample(
     usage.memory_peak_kib = usage.memory_peak_kib.max(total_kib);
     usage.processes_peak = usage.processes_peak.max(threads);
     if total_kib > limit_kib {
-        // A program can close its memory to inspection, or make the inspection slow; it then counts
-        // in full.
+        // A program can close its memory to inspection, or make the inspection slow; it then
+        // counts in full.
         let give_up_at = Instant::now() + INSPECTION_TIMEOUT;
         let exact = |(pid, resident_kib): &(i32, u64)| {
             if Instant::now() > give_up_at {
@@ -137,8 +137,8 @@ pub(crate) fn descendants(init: i32) -> Vec<i32> {
 }
 
 /// Anonymous and shared memory of one process, in KiB, without the files of the tmpfs with the
-/// number `tmpfs_device`. Shared memory is divided among the processes that share it. `None` if the
-/// process is dead or its memory cannot be inspected.
+/// number `tmpfs_device`. Shared memory is divided among the processes that share it. `None` if
+/// the process is dead or its memory cannot be inspected.
 fn proportional_kib(pid: i32, tmpfs_device: Option<&str>) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let private_kib = sum_fields(&text, &["Pss_Anon:", "SwapPss:"]);

@@ -143,12 +143,12 @@ impl Sandbox {
         self.cgroup.set_step_limits(limits)
     }
 
-    /// Sends init the run spec, as its file, and has it start the first step. `contents_file` holds
-    /// the session's files if the run spec does not. Init reads it from the start, with the file
-    /// offset that it shares with the caller. `cache_entry` holds
-    /// the artefacts of an earlier session ([`crate::init::artefacts`]) and is positioned at its
-    /// first record. If it is given, the caller has removed the compile steps from `run_spec`, and
-    /// init removes them from what it reads.
+    /// Sends init the run spec, as its file, and has it start the first step. `contents_file`
+    /// holds the session's files if the run spec does not. Init reads it from the start, with the
+    /// file offset that it shares with the caller. `cache_entry` holds the artefacts of an earlier
+    /// session ([`crate::init::artefacts`]) and is positioned at its first record. If it is given,
+    /// the caller has removed the compile steps from `run_spec`, and init removes them from what
+    /// it reads.
     ///
     /// # Errors
     /// The limit that could not be set, or the error of sendmsg(2) if init is dead.

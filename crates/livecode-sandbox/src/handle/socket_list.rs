@@ -2,8 +2,8 @@
 
 use std::{fs::File, io::Read as _};
 
-/// The most that is read of one list, in bytes: about 500 sockets. The kernel walks a list anew for
-/// each page, so reading a long list to its end costs the square of its length.
+/// The most that is read of one list, in bytes: about 500 sockets. The kernel walks a list anew
+/// for each page, so reading a long list to its end costs the square of its length.
 const MAX_LIST_BYTES: usize = 64 * 1024;
 /// The longest line of a list, in bytes.
 const MAX_LINE_BYTES: usize = 512;

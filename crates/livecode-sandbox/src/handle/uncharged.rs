@@ -4,7 +4,7 @@
 
 use super::socket_list::{is_cut, read};
 
-/// What a socket is assumed to hold, in bytes, if there are so many that they are not all listed.
+/// The assumed contents of a socket, in bytes, if there are too many sockets to list them all.
 const UNLISTED_SOCKET_BYTES: u64 = 16 * 1024;
 
 /// Memory in the buffers of the sandbox with this init, in bytes.

@@ -43,9 +43,9 @@ pub struct ZygoteProgram {
 }
 
 /// Turns this process, a pre-forked program, into the program of a run spec that fits its zygote.
-/// The command line and the environment are left to the interpreter. `missing` are the limits
-/// that no cgroup enforces. Calls `report_start` when nothing is left to do that could fail for want
-/// of a resource.
+/// The command line and the environment are left to the interpreter. `missing` are the limits that
+/// no cgroup enforces. Calls `report_start` when nothing is left to do that could fail for want of
+/// a resource.
 pub(super) fn become_zygote_program(
     missing: UnenforcedLimits,
     run_spec: &RunSpec,
@@ -91,8 +91,8 @@ impl Executable {
     }
 
     /// Executes the step in this process, a fresh child of init. `missing` are the limits that no
-    /// cgroup enforces. Calls `report_start` when only exec is left to do. Returns only on failure:
-    /// the error of exec, or the setup step that failed.
+    /// cgroup enforces. Calls `report_start` when only exec is left to do. Returns only on
+    /// failure: the error of exec, or the setup step that failed.
     pub fn execute(
         &self,
         missing: UnenforcedLimits,

@@ -42,7 +42,7 @@ pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, Set
     let InitContext { host, layout, fds, .. } = init.context;
     sys::reset_signals();
     if is_not_disabled_by_test("masks") {
-        // What this process was cloned from has the server's settings in its command line.
+        // The process that was cloned into this one has the server's settings in its command line.
         sys::replace_command_line(c"init").context("replace the command line")?;
     }
     // The session's user must be able to read what is created here, whatever umask the server has.

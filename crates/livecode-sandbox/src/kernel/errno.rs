@@ -4,8 +4,8 @@ use std::io;
 
 use rustix::io::Errno;
 
-/// Errors that mean that the machine, or a limit of the server's user, has no more of something for
-/// now: processes, memory, room on a disk or in a table of the kernel, descriptors.
+/// Errors that mean that the machine, or a limit of the server's user, has no more of something
+/// for now: processes, memory, room on a disk or in a table of the kernel, descriptors.
 const TRANSIENT: [Errno; 9] = [
     Errno::AGAIN,
     Errno::NOMEM,

@@ -8,8 +8,8 @@
 use std::fs;
 
 /// The limits of a session's user namespace. Seccomp refuses to make namespaces, too. Mount
-/// namespaces have no limit here, since the setup that follows uses detached mounts, and the kernel
-/// counts each of them as a mount namespace.
+/// namespaces have no limit here, since the setup that follows uses detached mounts, and the
+/// kernel counts each of them as a mount namespace.
 const LIMITS: [(&str, u32); 11] = [
     ("max_inotify_instances", 16),
     ("max_inotify_watches", 2048),
@@ -24,9 +24,9 @@ const LIMITS: [(&str, u32); 11] = [
     ("max_cgroup_namespaces", 0),
 ];
 
-/// Lowers the limits of the user namespace of this process, which must be privileged there. A limit
-/// that cannot be set is left as it is: older kernels lack some of them, and a container may have
-/// made /proc/sys read-only.
+/// Lowers the limits of the user namespace of this process, which must be privileged there. A
+/// limit that cannot be set is left as it is: older kernels lack some of them, and a container may
+/// have made /proc/sys read-only.
 pub(crate) fn lower() {
     for (name, value) in LIMITS {
         let _ = fs::write(format!("/proc/sys/user/{name}"), value.to_string());

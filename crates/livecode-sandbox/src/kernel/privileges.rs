@@ -48,9 +48,9 @@ pub(crate) fn drop_capabilities() -> Result<(), SetupError> {
 }
 
 impl SessionIds {
-    /// Drops all capabilities and supplementary groups, and becomes init of the session. As long as
-    /// [`Self::take_init_uid`] is not called, the effective uid is that of the program, which owns
-    /// what this process creates.
+    /// Drops all capabilities and supplementary groups, and becomes init of the session. As long
+    /// as [`Self::take_init_uid`] is not called, the effective uid is that of the program, which
+    /// owns what this process creates.
     pub fn drop_all_as_init(self) -> Result<(), SetupError> {
         self.drop_groups()?;
         set_uids(self.init, self.program, self.program)?;

@@ -12,9 +12,9 @@ use crate::{
 /// Open descriptors of one process, if the server may open at least twice as many.
 ///
 /// The kernel also limits descriptors that are in flight between processes (`SCM_RIGHTS`): all
-/// those of one user together against the limit of the process that sends more. Since programs have
-/// at most half of the limit that the server's processes and init have, the programs of an ordinary
-/// user's server cannot keep these from sending.
+/// those of one user together against the limit of the process that sends more. Since programs
+/// have at most half of the limit that the server's processes and init have, the programs of an
+/// ordinary user's server cannot keep these from sending.
 const OPEN_FILES: u64 = 1024;
 /// Locked memory of one process, in bytes.
 const LOCKED_BYTES: u64 = 64 * 1024;
@@ -70,8 +70,8 @@ pub(crate) fn set_sandbox_limits(layout: &SandboxLayout) -> Result<(), SetupErro
     set_limit(Resource::Stack, "stack", STACK_BYTES)
 }
 
-/// Sets the limits of each process of one step: its open files, and those that stand in for what no
-/// cgroup enforces.
+/// Sets the limits of each process of one step: its open files, and those that stand in for what
+/// no cgroup enforces.
 pub(crate) fn set_step_limits(missing: UnenforcedLimits, limits: &StepLimits) -> Result<(), SetupError> {
     if is_not_disabled_by_test("limits") {
         let half = getrlimit(Resource::Nofile).maximum.map_or(OPEN_FILES, |hard| hard / 2);

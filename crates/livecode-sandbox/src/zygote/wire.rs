@@ -115,8 +115,8 @@ pub(super) fn send_failure(reply_socket: BorrowedFd<'_>, error: &io::Error) -> i
     fd_passing::send(reply_socket, &(-errno).to_le_bytes(), &[], SendFlags::empty())
 }
 
-/// Receives the pid and the pidfd of a clone, or why there is none. The other end is closed without
-/// a reply if the zygote has died.
+/// Receives the pid and the pidfd of a clone, or why there is none. The other end is closed
+/// without a reply if the zygote has died.
 pub(super) fn receive_reply(socket: BorrowedFd<'_>) -> io::Result<Cloned> {
     let mut number = [0; 4];
     let (_, mut descriptors) = fd_passing::receive(socket, &mut number, RecvFlags::empty())?;

@@ -1,4 +1,4 @@
-//! Who is charged for what a request makes the server hold and do.
+//! The payer: the party that is charged for what a request makes the server hold and do.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,7 +9,8 @@ use super::{Caller, Owner};
 /// The party to which the server charges memory, places in queues, slots and disk space.
 ///
 /// A guest chooses its own token, so the address of a guest is charged and not its token. The
-/// tokens behind one address share what that address may have: a whole school may have one address.
+/// tokens behind one address share what that address may have: a whole school may have one
+/// address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Payer {

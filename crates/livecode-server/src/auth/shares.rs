@@ -30,7 +30,7 @@ impl ShareLimits {
     }
 }
 
-/// What each payer holds of something of which there is a limited number.
+/// The number of items that each payer holds, of a limited number of them.
 ///
 /// A newcomer must get something at once, whatever the others hold. So the guests of an address
 /// may take one more only while they hold fewer than are free. One address alone gets half of

@@ -56,21 +56,22 @@ settings! {
             held_bytes_max: u64 = default_held_bytes_max(),
             /// The part of held_bytes_max that the guests of one address may use, in percent.
             held_bytes_per_address_percent: u64 = 25,
-            /// Number of sessions that run at once; further sessions are queued. By default one for
-            /// each 20 MiB of the machine's memory, from 16 to 1,024: more than a small program takes,
-            /// and less than it may take.
+            /// Number of sessions that run at once; further sessions are queued. By default one
+            /// for each 20 MiB of the machine's memory, from 16 to 1,024: more than a small
+            /// program takes, and less than it may take.
             sessions_running_max: u64 = default_sessions_running_max(),
             /// Number of sessions that the guests of one address run at once. They may never run
             /// more than there are permits left for others.
             sessions_running_per_address_max: u64 = 512,
-            /// Number of sessions that wait in the queue to run; further ones are refused with 503.
+            /// Number of sessions that wait in the queue to run; further ones are refused with
+            /// 503.
             sessions_queued_max: u64 = 10_000,
             /// Number of sessions of the guests of one address that wait in the queue to run. They
             /// may never have more places than are left for others.
             sessions_queued_per_address_max: u64 = 500,
-            /// How long the start of a session is tried again while processes, memory, descriptors or
-            /// disk space are missing, in milliseconds. The session is queued meanwhile; after that it
-            /// ends with outcome `timeout`.
+            /// How long the start of a session is tried again while processes, memory, descriptors
+            /// or disk space are missing, in milliseconds. The session is queued meanwhile; after
+            /// that it ends with outcome `timeout`.
             start_timeout_ms: u64 = 600_000,
             /// Number of sessions that the server may have at once, ended ones included.
             sessions_max: u64 = 200_000,
@@ -81,8 +82,8 @@ settings! {
             sessions_per_address_max: u64 = 100_000,
             /// How long an ended session is kept, in milliseconds.
             keep_ms: u64 = DAY_MS,
-            /// Disk space for all ended sessions together, in bytes; beyond it the oldest of the payer
-            /// whose sessions take the most are removed.
+            /// Disk space for all ended sessions together, in bytes; beyond it the oldest of the
+            /// payer whose sessions take the most are removed.
             keep_max_bytes: u64 = 10 * 1024 * MIB,
             /// How long the output of an ended session is kept, in milliseconds; after that only
             /// its closing entry is left.
@@ -92,9 +93,9 @@ settings! {
             compile_cache_bytes: u64 = 1024 * MIB,
             /// The largest result of one program's compile steps that is kept, in bytes.
             compile_cache_entry_bytes: u64 = 64 * MIB,
-            /// Free space on the disk of the sessions below which ended sessions are removed, in bytes:
-            /// the oldest of the payer whose sessions take the most. On a small disk it is at most a
-            /// sixteenth of the disk.
+            /// Free space on the disk of the sessions below which ended sessions are removed, in
+            /// bytes: the oldest of the payer whose sessions take the most. On a small disk it is
+            /// at most a sixteenth of the disk.
             disk_keep_free_bytes: u64 = 256 * MIB,
             /// Free space that the disk of the sessions must have for a new session, in bytes.
             disk_min_free_bytes: u64 = 16 * MIB,
@@ -104,8 +105,8 @@ settings! {
             /// Number of connections that one address other than the local user has open at once.
             /// It may never have more than are left for others. Further ones are refused with 503.
             connections_per_address_max: u64 = 4_000,
-            /// How long a client of `/livecode` may take to send its program, in milliseconds; then
-            /// its websocket is closed with code 1008.
+            /// How long a client of `/livecode` may take to send its program, in milliseconds;
+            /// then its websocket is closed with code 1008.
             exec_timeout_ms: u64 = 600_000,
             /// How long a client may take to send the head of a request, in milliseconds.
             header_timeout_ms: u64 = 10_000,

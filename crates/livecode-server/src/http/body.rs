@@ -43,7 +43,8 @@ pub(crate) struct HeldBody {
 ///
 /// # Errors
 /// 413 if the body is larger than configured, 408 if it takes longer than configured, 503 if the
-/// byte budget has no room for it, and 400 if the connection breaks or the body's framing is wrong.
+/// byte budget has no room for it, and 400 if the connection breaks or the body's framing is
+/// wrong.
 pub(crate) async fn read_body(app: &App, payer: Payer, body: Body) -> Result<HeldBody, ApiError> {
     with_body_timeout(app, read(app, payer, body)).await
 }
@@ -118,8 +119,8 @@ impl HeldBody {
         Self { bytes, held }
     }
 
-    /// Works on the bytes, which are gone afterwards. The result has at most their size; its charge
-    /// is returned with it. Large bodies are worked on by other threads, a few at once.
+    /// Works on the bytes, which are gone afterwards. The result has at most their size; its
+    /// charge is returned with it. Large bodies are worked on by other threads, a few at once.
     ///
     /// # Errors
     /// The error of `work`, or 503 if the byte budget has no room for the result.

@@ -21,15 +21,15 @@ use crate::{
 /// How many old sessions are removed at most to make room for one new session.
 const MAX_EVICTIONS: usize = 8;
 
-/// How long a client waits for the answer that the queue is full. A client that tries again at once,
-/// as often as it can, so costs little.
+/// How long a client waits for the answer that the queue is full. A client that tries again at
+/// once, as often as it can, so costs little.
 const REFUSAL_DELAY: Duration = Duration::from_millis(200);
 
 /// The parts that a new session is made of.
 pub struct SessionSpec {
     /// The owner.
     pub owner: Owner,
-    /// Who is charged for the session.
+    /// The payer that is charged for the session.
     pub payer: Payer,
     /// The resolved request: all that the session runs.
     pub resolved: ResolvedSpec,
@@ -128,8 +128,8 @@ impl Registry {
         Ok(session)
     }
 
-    /// Counts a session to be created, and acquires its slot. If the server has as many sessions as
-    /// it may have, the oldest of the payer who keeps the most is removed; if the address has,
+    /// Counts a session to be created, and acquires its slot. If the server has as many sessions
+    /// as it may have, the oldest of the payer who keeps the most is removed; if the address has,
     /// its own oldest.
     async fn reserve(self: &Arc<Self>, owner: &Owner, payer: &Payer) -> Result<u32, CreateError> {
         let mut evictions = 0;

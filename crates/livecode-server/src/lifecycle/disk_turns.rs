@@ -9,8 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::auth::Payer;
 
-/// How many creations and deletions of one payer use the disk at once. The threads for blocking work
-/// are many more, so somebody who creates and deletes without end leaves threads for the others.
+/// How many creations and deletions of one payer use the disk at once. The threads for blocking
+/// work are many more, so somebody who creates and deletes without end leaves threads for the
+/// others.
 const MAX_AT_ONCE: usize = 8;
 
 /// The creations and deletions that use the disk, by payer. Those of one payer have their turns in

@@ -14,7 +14,8 @@ pub enum CreateError {
     /// The owner has `sessions_per_owner_max` sessions.
     #[error("you have {0} sessions, as many as one owner may have; delete one first")]
     TooMany(u64),
-    /// The guests of the address have `sessions_per_address_max` sessions, and none of them has ended.
+    /// The guests of the address have `sessions_per_address_max` sessions, and none of them has
+    /// ended.
     #[error("your address has as many sessions as one address may have; end one first")]
     AddressFull,
     /// The server has `sessions_max` sessions, of which none has ended, or no slot is free.

@@ -222,9 +222,9 @@ impl Registry {
             .flatten()
     }
 
-    /// At most `max` sessions of a list, the newest first; with `after` those that follow it in the
-    /// list. Sessions for a single response of a v0.1 endpoint are not listed. The time that this
-    /// takes depends on `max`, not on the number of sessions.
+    /// At most `max` sessions of a list, the newest first; with `after` those that follow it in
+    /// the list. Sessions for a single response of a v0.1 endpoint are not listed. The time that
+    /// this takes depends on `max`, not on the number of sessions.
     pub fn page(&self, scope: &ListScope, after: Option<ListKey>, max: usize) -> Vec<Arc<Session>> {
         self.table().page(scope, after, max)
     }

@@ -1,7 +1,7 @@
 //! When ended sessions are trimmed and deleted: the output after `keep_output_ms`, the session
-//! after `keep_ms`, and earlier while all together take more than `keep_max_bytes`, or the disk has
-//! less than `disk_keep_free_bytes` left. Then the oldest session of the payer goes whose sessions
-//! take the most disk space.
+//! after `keep_ms`, and earlier while all together take more than `keep_max_bytes`, or the disk
+//! has less than `disk_keep_free_bytes` left. Then the oldest session of the payer goes whose
+//! sessions take the most disk space.
 
 use std::{sync::Arc, time::Duration};
 

@@ -235,7 +235,7 @@ fn decrement<K: Eq + Hash>(counts: &mut HashMap<K, u64>, key: &K) {
     }
 }
 
-/// What retention knows of a session; `None` before its end.
+/// The facts about a session that retention needs; `None` before its end.
 fn kept(session: &Session) -> Option<KeptSession> {
     let ended_us = session.progress().ended?.ended_us;
     Some(KeptSession { id: session.id, payer: session.payer, ended_us })

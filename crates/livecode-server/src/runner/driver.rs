@@ -43,8 +43,8 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may take from the request for a supervisor until the journal exists. That
 /// includes a fork of the spawner or a sandbox, if none was ready.
 const JOURNAL_START_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a session that was granted its permit counts as one that starts, at the longest. A start
-/// that hangs does not keep others from starting.
+/// How long a session that was granted its permit counts as one that starts, at the longest. A
+/// start that hangs does not keep others from starting.
 const MAX_STARTING: Duration = Duration::from_secs(1);
 /// How long a session counts as one that starts after its first step has started. Many programs
 /// end within this time, so their ends count too.
@@ -132,11 +132,11 @@ impl Driver {
     }
 
     /// Requests a supervisor and serves the connection to it, usually until the session's end. If
-    /// the program is not started, waits until the next attempt is due. Returns whether the session
-    /// was given up and its journal is closed.
+    /// the program is not started, waits until the next attempt is due. Returns whether the
+    /// session was given up and its journal is closed.
     async fn start_and_serve(&self, attempts: &mut StartAttempts, queue: &mut DeliveryQueue) -> bool {
-        // Only the first attempt uses an interpreter zygote, since the zygote may be the cause of a
-        // failure.
+        // Only the first attempt uses an interpreter zygote, since the zygote may be the cause of
+        // a failure.
         let spawner = match attempts.is_first() {
             true => self.spawners.spawner_for(&self.session.runtime),
             false => self.spawners.default_spawner(),
@@ -196,8 +196,8 @@ impl Driver {
         }
     }
 
-    /// Starts the session if it has no journal, and serves connections to its supervisor, again and
-    /// again, until the journal is closed. If the supervisor is dead, closes the journal.
+    /// Starts the session if it has no journal, and serves connections to its supervisor, again
+    /// and again, until the journal is closed. If the supervisor is dead, closes the journal.
     async fn serve_until_closed(&self, queue: &mut DeliveryQueue) -> ClosedBy {
         let mut attempts = StartAttempts::new(self.spawners.start_timeout());
         let mut backoff = Backoff::new();
@@ -251,7 +251,8 @@ impl Driver {
     }
 
     /// Ends a session whose program has not begun, and notes the reason for its readers. Returns
-    /// `false` if the caller is to try again to start it: there is a journal now, or no room for one.
+    /// `false` if the caller is to try again to start it: there is a journal now, or no room for
+    /// one.
     async fn close_unstarted(&self, outcome: Outcome, failure: &StartFailure) -> bool {
         let (store, id) = (self.store.clone(), self.id());
         let note = format!("livecode: the program could not be started: {}\n", failure.error);

@@ -171,7 +171,8 @@ impl RunTurn {
     /// Waits until the session may run.
     pub async fn granted(&mut self) {
         if let Some(granted) = &mut self.granted {
-            // The sender is dropped unused only if the queue is gone, and the turn holds the queue.
+            // The sender is dropped unused only if the queue is gone, and the turn holds the
+            // queue.
             let _ = granted.await;
             self.granted = None;
         }

@@ -25,8 +25,8 @@ pub(super) struct StartFailure {
 }
 
 impl StartFailure {
-    /// The failure of a supervisor that has ended without a word and without a journal: it could not
-    /// be forked, or was killed.
+    /// The failure of a supervisor that has ended without a word and without a journal: it could
+    /// not be forked, or was killed.
     pub fn without_notice() -> Self {
         Self { error: "its supervisor ended before the program began".into(), is_transient: true }
     }

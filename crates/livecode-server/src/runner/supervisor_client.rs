@@ -71,7 +71,7 @@ pub(crate) struct SupervisorClient<'q> {
     queue: &'q mut DeliveryQueue,
 }
 
-/// What is known after the end of a connection.
+/// The facts that are known after the end of a connection.
 #[derive(Default)]
 pub(super) struct ConnectionEnd {
     /// Whether the supervisor has sent at least one valid notice.
@@ -109,7 +109,7 @@ impl<'q> SupervisorClient<'q> {
         }
     }
 
-    /// What is known after [`Self::run`].
+    /// The facts that are known after [`Self::run`].
     pub(super) fn end(&mut self) -> ConnectionEnd {
         std::mem::take(&mut self.end)
     }

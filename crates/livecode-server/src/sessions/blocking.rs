@@ -4,8 +4,8 @@ use std::{io, time::Duration};
 
 use tokio::task::JoinHandle;
 
-/// How often a thread for blocking work is used. The runtime ends threads that were not used for ten
-/// seconds.
+/// How often a thread for blocking work is used. The runtime ends threads that were not used for
+/// ten seconds.
 const KEEP_THREAD_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Keeps one thread for blocking work alive. While there is one, work is queued if the machine has

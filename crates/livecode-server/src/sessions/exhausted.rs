@@ -4,7 +4,8 @@ use std::io;
 
 use rustix::io::Errno;
 
-/// Whether an operation failed because there is no room on the disk, or in this user's share of it.
+/// Whether an operation failed because there is no room on the disk, or in this user's share of
+/// it.
 pub(crate) fn is_disk_full(error: &io::Error) -> bool {
     [Errno::NOSPC, Errno::DQUOT].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

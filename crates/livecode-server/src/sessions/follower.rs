@@ -20,13 +20,13 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// from there in pieces.
 const MAX_WHOLE_MESSAGE_BYTES: usize = 64 * 1024;
 /// Bytes that may be skipped on the calling thread. It is about as long as reading them; the index
-/// of a journal makes nearly all skips shorter. The others take their [turns](SkipTurns) on threads
-/// for blocking work.
+/// of a journal makes nearly all skips shorter. The others take their [turns](SkipTurns) on
+/// threads for blocking work.
 const MAX_INLINE_SKIP_BYTES: u64 = 512 * 1024;
 /// Pause before the next attempt when there are no descriptors left to open a journal.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a follower returns at once.
+/// The items that a follower returns at once.
 pub enum Batch {
     /// Some items in their order.
     Items(Vec<Item>),
@@ -71,8 +71,8 @@ pub struct Follower {
     progress: watch::Receiver<SessionProgress>,
     /// `None` until there is an entry to read, and while a skip is under way.
     reader: Option<Reader>,
-    /// The skip that has the reader. It is here, and not in the future of [`Self::next`], so that it
-    /// goes on when a client's ping drops that future.
+    /// The skip that has the reader. It is here, and not in the future of [`Self::next`], so that
+    /// it goes on when a client's ping drops that future.
     skip: Option<Skip>,
     turns: SkipTurns,
     /// Number of the last entry that was returned or skipped.

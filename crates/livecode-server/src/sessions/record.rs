@@ -10,7 +10,8 @@ use crate::auth::{Owner, Payer};
 pub(crate) struct SessionRecord {
     pub id: SessionId,
     pub owner: Owner,
-    /// Who is charged for the session; `None` in records of servers that did not know payers.
+    /// The payer that is charged for the session; `None` in records of servers that did not know
+    /// payers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payer: Option<Payer>,
     /// The name of the session's runtime.

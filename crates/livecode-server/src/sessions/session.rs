@@ -35,7 +35,7 @@ pub struct Session {
     pub id: SessionId,
     /// The owner.
     pub owner: Owner,
-    /// Who is charged for it.
+    /// The payer that is charged for it.
     pub payer: Payer,
     /// The name of its runtime.
     pub runtime: Arc<str>,
@@ -242,8 +242,8 @@ impl Session {
         }
     }
 
-    /// Opens the queue of deliveries, before the session's driver starts. Deliveries wait in it for
-    /// the supervisor.
+    /// Opens the queue of deliveries, before the session's driver starts. Deliveries wait in it
+    /// for the supervisor.
     pub(crate) fn open_queue(&self) -> mpsc::Receiver<PendingDelivery> {
         let (sender, receiver) = mpsc::channel(MAX_QUEUED_DELIVERIES);
         self.set_queue(Some(sender));

@@ -23,8 +23,8 @@ impl Default for SkipTurns {
     }
 }
 
-/// A skip under way. It goes on while its follower is not polled, and ends at the next slice when it
-/// is dropped.
+/// A skip under way. It goes on while its follower is not polled, and ends at the next slice when
+/// it is dropped.
 pub(super) struct Skip(JoinHandle<Result<Reader, ReadError>>);
 
 impl Skip {

@@ -185,8 +185,8 @@ impl Store {
     }
 
     /// Writes a new session. Its folder appears in `sessions` by a rename(2), so that the folder
-    /// is complete or missing whenever the server dies. Large contents of files are written as they
-    /// are, without another copy of them in memory.
+    /// is complete or missing whenever the server dies. Large contents of files are written as
+    /// they are, without another copy of them in memory.
     pub(crate) fn create(&self, record: &SessionRecord, mut run_spec: RunSpec) -> Result<(), StoreError> {
         // A spare folder may be gone if somebody has cleaned up the data directory by hand.
         let spare = self.spare_folders().pop().filter(|folder| folder.is_dir());
@@ -270,8 +270,8 @@ impl Store {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Removes what only a killed supervisor leaves in the session's folder: its socket, files that
-    /// it was writing, and the contents file.
+    /// Removes what only a killed supervisor leaves in the session's folder: its socket, files
+    /// that it was writing, and the contents file.
     pub(crate) fn remove_leftovers(&self, id: SessionId) {
         let kept = [SESSION_FILE, RUN_SPEC_FILE, IDENTITY_FILE, JOURNAL_FILE, JOURNAL_INDEX_FILE];
         for entry in fs::read_dir(self.folder(id)).into_iter().flatten().flatten() {
@@ -295,7 +295,8 @@ impl Store {
 
     /// Closes a session's journal with `outcome` if the supervisor is dead, and creates the
     /// journal if it is missing. `false` if the supervisor lives, or if the journal is missing and
-    /// the outcome is `lost`: without a journal, nothing of the program has run, and nothing is lost.
+    /// the outcome is `lost`: without a journal, nothing of the program has run, and nothing is
+    /// lost.
     ///
     /// # Errors
     /// If the journal cannot be opened, read or written.

@@ -88,10 +88,10 @@ impl CacheKeyInputs {
         &self.artefacts
     }
 
-    /// The key for a run spec, in hexadecimal; `None` if nothing can be cached, since too many files
-    /// would have to be inspected, or since the request has brought a `PATH` of its own. A path of a
-    /// request is never looked up on the machine: from the answer a stranger could learn which files
-    /// exist there.
+    /// The key for a run spec, in hexadecimal; `None` if nothing can be cached, since too many
+    /// files would have to be inspected, or since the request has brought a `PATH` of its own. A
+    /// path of a request is never looked up on the machine: from the answer a stranger could learn
+    /// which files exist there.
     pub(crate) fn key(&self, owner: &Owner, run_spec: &RunSpec) -> Option<String> {
         let search_path = run_spec.env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value);
         if search_path != self.search_path {

@@ -72,8 +72,8 @@ pub(crate) mod floor {
     pub(crate) const WALL_MS: u64 = 10;
     /// CPU time, in milliseconds: Bash needs about 3 to print a line.
     pub(crate) const CPU_MS: u64 = 10;
-    /// The share of the processors, in thousandths of a processor: the kernel refuses a quota below
-    /// one millisecond (`cpu.cfs_quota_us`), and a period has 100 ms.
+    /// The share of the processors, in thousandths of a processor: the kernel refuses a quota
+    /// below one millisecond (`cpu.cfs_quota_us`), and a period has 100 ms.
     pub(crate) const MILLICORES: u64 = 10;
     /// Memory, in bytes: a sandbox with Bash in it holds about 0.9 MiB.
     pub(crate) const MEMORY_BYTES: u64 = 2 * super::MIB;

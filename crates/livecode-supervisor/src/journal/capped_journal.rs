@@ -36,8 +36,8 @@ pub(crate) struct CappedJournal {
 }
 
 impl CappedJournal {
-    /// Limits the payloads in `journal` to `output_bytes` of these limits in total, and the file to
-    /// its share of the disk.
+    /// Limits the payloads in `journal` to `output_bytes` of these limits in total, and the file
+    /// to its share of the disk.
     pub fn new(journal: Writer, syncer: Syncer, limits: &SessionLimits) -> Self {
         let (max_bytes, disk_share) = (limits.output_bytes, DiskShare::new(limits.disk_reserve_bytes));
         Self { journal, syncer, used_bytes: 0, max_bytes, disk_share, has_pending: false }

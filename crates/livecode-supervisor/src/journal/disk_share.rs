@@ -3,14 +3,14 @@
 //! The share is not negotiated: a journal may be as large as the space that is still free above a
 //! reserve. This is the dynamic threshold by which switches share the memory of their queues. One
 //! session that writes without end gets half of the space above the reserve, two get a third each,
-//! and whoever asks for more is stopped while its neighbours go on. The rule needs no word of other
-//! sessions, so it holds while the server is down, too.
+//! and whoever asks for more is stopped while its neighbours go on. The rule needs no word of
+//! other sessions, so it holds while the server is down, too.
 
 use std::{fs::File, io};
 
 use rustix::fs::fstatvfs;
 
-/// What a journal may take from the reserve, however little is free.
+/// Bytes that a journal may take from the reserve, however little is free.
 const MIN_SHARE_BYTES: u64 = 1024 * 1024;
 /// Bytes by which a journal grows between two looks at the disk.
 const CHECK_INTERVAL_BYTES: u64 = 256 * 1024;

@@ -12,7 +12,8 @@ const INTERVAL: Duration = Duration::from_millis(25);
 /// programs cost next to nothing.
 const MAX_INTERVAL: Duration = Duration::from_millis(400);
 /// The pause after a sample is at least so many times as long as the sample took, up to
-/// [`MAX_INTERVAL`]. So sampling a program with many processes takes about a twentieth of a processor.
+/// [`MAX_INTERVAL`]. So sampling a program with many processes takes about a twentieth of a
+/// processor.
 const MIN_PAUSE_FACTOR: u32 = 20;
 
 /// Decides when to sample one session, and samples it.

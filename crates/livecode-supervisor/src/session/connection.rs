@@ -152,8 +152,8 @@ pub(crate) fn await_greetings(
 }
 
 /// Waits until a server has released this process: it knows that the session has ended. Returns
-/// `false` if none does so within [`FINAL_NOTICE_TIMEOUT`]. Then a server may be about to kill this
-/// process, which must not serve another session.
+/// `false` if none does so within [`FINAL_NOTICE_TIMEOUT`]. Then a server may be about to kill
+/// this process, which must not serve another session.
 pub(crate) fn await_release(connections: &mut Vec<Connection>) -> bool {
     let deadline = Instant::now() + FINAL_NOTICE_TIMEOUT;
     while !connections.is_empty() {

@@ -46,8 +46,9 @@ impl CpuTimer {
     /// Returns whether the running step has used up its `limit_ms`, if the session has used
     /// `total_ms` so far. If not, plans the next check.
     ///
-    /// That is not before the step can have used all that is left to it on `cpu_millicores`, and its
-    /// supervisor on one more processor. While the step uses nothing, the checks become rarer.
+    /// The time is not before the step can have used all that is left to it on `cpu_millicores`,
+    /// and its supervisor on one more processor. While the step uses nothing, the checks become
+    /// rarer.
     pub fn is_limit_reached(
         &mut self,
         now: Instant,

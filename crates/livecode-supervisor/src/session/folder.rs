@@ -133,9 +133,9 @@ impl SessionFolder {
         }
     }
 
-    /// Removes the journal of a session whose program has not begun, so that another supervisor can
-    /// start it. The caller still holds `journal`, whose lock shows until now that the session has a
-    /// living supervisor: no server ever finds an empty journal that nobody holds.
+    /// Removes the journal of a session whose program has not begun, so that another supervisor
+    /// can start it. The caller still holds `journal`, whose lock shows until now that the session
+    /// has a living supervisor: no server ever finds an empty journal that nobody holds.
     pub fn discard_journal(&self, journal: CappedJournal) {
         debug_assert!(journal.is_empty());
         let _ = fs::remove_file(self.path.join(JOURNAL_FILE));

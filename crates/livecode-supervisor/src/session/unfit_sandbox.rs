@@ -1,5 +1,6 @@
-//! A warm sandbox that does not fit its session. It is torn down later, since the session's program
-//! would wait for that: the kernel takes longer to end a sandbox than to write a session's files.
+//! A warm sandbox that does not fit its session. It is torn down later, since the session's
+//! program would wait for that: the kernel takes longer to end a sandbox than to write a session's
+//! files.
 
 use std::time::{Duration, Instant};
 

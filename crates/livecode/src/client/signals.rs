@@ -7,7 +7,7 @@ use tokio::signal::unix::{self, SignalKind, signal};
 
 use super::escalation::{SignalAction, SignalEscalation};
 
-/// What a signal added to 128 makes the exit code of a command that the signal ends.
+/// The base of the exit code of a command that a signal ends; the signal's number is added.
 const EXIT_SIGNAL_BASE: u8 = 128;
 
 /// A signal that this process has received.

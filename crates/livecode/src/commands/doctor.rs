@@ -81,7 +81,8 @@ impl DoctorCommand {
     }
 }
 
-/// The folders of the machine that the sandboxes of some runtime have, besides those that all have.
+/// The folders of the machine that the sandboxes of some runtime have, besides those that all
+/// have.
 fn toolchains(runtimes_dir: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
     let unpacked = tempfile::tempdir().context("cannot create a temporary folder")?;
     let catalogue = Catalogue::load(unpacked.path(), runtimes_dir).context("cannot read the runtimes")?;

@@ -26,8 +26,8 @@ struct Starts {
 }
 
 impl Starts {
-    /// Ends a fault during which session `id` was created, after a moment. The session must then run
-    /// once, whatever it had waited for.
+    /// Ends a fault during which session `id` was created, after a moment. The session must then
+    /// run once, whatever it had waited for.
     async fn end_fault(&mut self, address: &str, id: &str, end: impl FnOnce() -> Result<()>) -> Result<()> {
         sleep(FAULT).await;
         self.all += 1;
@@ -103,8 +103,8 @@ pub async fn out_of_processes(common: &CommonOptions) -> Result<String> {
     starts.report()
 }
 
-/// The spawner and its workers have few descriptors left (EMFILE): with each number of them, another
-/// step of the start fails.
+/// The spawner and its workers have few descriptors left (EMFILE): with each number of them,
+/// another step of the start fails.
 pub async fn out_of_descriptors(common: &CommonOptions) -> Result<String> {
     let server = Server::start(ServerOptions::new(common).with(&["--warm", "off"]))?;
     let address = server.address().to_owned();

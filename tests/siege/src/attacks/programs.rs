@@ -18,7 +18,8 @@ async fn keep_running(attacker: Arc<Attacker>, code: &str, wall_ms: u64) -> anyh
     Ok(())
 }
 
-/// Writes newlines on the message channel: lines that are no messages and cost the program nothing.
+/// Writes newlines on the message channel: lines that are no messages and cost the program
+/// nothing.
 pub async fn write_newlines(attacker: Arc<Attacker>) {
     const CODE: &str = "\
 import os

@@ -1,5 +1,5 @@
-//! The pages that a forked process uses, and giving them to another fork at once; and the memory of
-//! large blocks, given back to the kernel.
+//! The pages that a forked process uses, and giving them to another fork at once; and the memory
+//! of large blocks, given back to the kernel.
 
 use std::{ops::Range, os::unix::fs::FileExt as _};
 

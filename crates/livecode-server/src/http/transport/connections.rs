@@ -64,10 +64,10 @@ impl Connections {
 
     /// Lets a connection of `peer` be open; `None` if its address has as many as it may.
     ///
-    /// Whose connection it is shows only when a request comes ([`ConnectionPermit::charge`]). Until
-    /// then it counts for the address of the other end. A trusted proxy has the connections of many
-    /// clients, so it counts for nobody in particular, as the local user does. The local user's own
-    /// address may have connections that it could not have as a guest.
+    /// Whose connection it is shows only when a request comes ([`ConnectionPermit::charge`]).
+    /// Until then it counts for the address of the other end. A trusted proxy has the connections
+    /// of many clients, so it counts for nobody in particular, as the local user does. The local
+    /// user's own address may have connections that it could not have as a guest.
     pub fn admit(&self, peer: IpAddr, permit: OwnedSemaphorePermit) -> Option<ConnectionPermit> {
         let peer = peer.to_canonical();
         let is_own_address = peer == Ipv4Addr::LOCALHOST || peer == Ipv6Addr::LOCALHOST;

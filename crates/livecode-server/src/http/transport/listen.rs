@@ -36,8 +36,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// The body of the response on a connection that is refused. It is the problem document of
-/// [`ErrorCode::TooManyConnections`](livecode_protocol::ErrorCode), written out because there is no
-/// request to answer.
+/// [`ErrorCode::TooManyConnections`](livecode_protocol::ErrorCode), written out because there is
+/// no request to answer.
 const REFUSAL: &str = "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
     \"code\":\"too_many_connections\",\
     \"detail\":\"your address has as many connections as one may have; close some first\"}";
@@ -112,8 +112,8 @@ fn enable_keepalive(stream: &TcpStream) {
     let _ = sockopt::set_socket_keepalive(stream, true);
 }
 
-/// Bytes of an answer that one connection holds before its body is asked for more, and the most that
-/// the headers of a request may have.
+/// Bytes of an answer that one connection holds before its body is asked for more, and the most
+/// that the headers of a request may have.
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Everything that is needed to serve one connection.

@@ -22,7 +22,7 @@ pub(super) struct FrameScanner {
     message: Option<(u64, u32)>,
 }
 
-/// What some bytes contained.
+/// The frames that some bytes contained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Scanned {
     /// Bytes of messages.

@@ -37,8 +37,8 @@ use crate::{
 /// many, nothing is read from the client.
 const MAX_PENDING_DELIVERIES: usize = 256;
 
-/// Memory that a delivery takes besides two copies of its message: one for the program, and one for
-/// an error that repeats it.
+/// Memory that a delivery takes besides two copies of its message: one for the program, and one
+/// for an error that repeats it.
 const DELIVERY_BYTES: u64 = 512;
 
 /// The half of a connection that receives.
@@ -51,7 +51,7 @@ pub(super) struct Receiver<'c> {
     pub rate_limit: &'c mut TokenBucket,
     pub meter: &'c MessageMeter,
     pub held_bytes: &'c Arc<ByteBudget>,
-    /// Who is charged for deliveries that wait.
+    /// The payer that is charged for deliveries that wait.
     pub payer: Payer,
 }
 
@@ -96,13 +96,13 @@ impl Receiver<'_> {
                 return Disconnected;
             }
             if answers_delivery {
-                // The count decreases only now, since `send_final_answers` closes the connection at
-                // zero: then every answer must be in the queue of frames.
+                // The count decreases only now, since `send_final_answers` closes the connection
+                // at zero: then every answer must be in the queue of frames.
                 self.activity.unanswered.send_modify(|count| *count -= 1);
             }
             if is_close {
-                // The outgoing half closes the connection. Until then nothing more is read, not even
-                // the client's own close.
+                // The outgoing half closes the connection. Until then nothing more is read, not
+                // even the client's own close.
                 std::future::pending::<()>().await;
             }
         }
@@ -228,8 +228,8 @@ enum Reply {
     Pending(BoxFuture<'static, Option<OutgoingFrame>>),
 }
 
-/// The frame with an error that repeats the client's message. Such frames wait for a client that does
-/// not read, so they are charged; if there is no room for this one, the connection is closed.
+/// The frame with an error that repeats the client's message. Such frames wait for a client that
+/// does not read, so they are charged; if there is no room for this one, the connection is closed.
 fn error_frame(error: String, mut held: HeldBytes) -> OutgoingFrame {
     match held.grow(error.len() as u64) {
         Ok(()) => OutgoingFrame::Error { text: error, _held: held },

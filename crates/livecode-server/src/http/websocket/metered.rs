@@ -1,6 +1,6 @@
 //! The bytes that a client sends on a websocket: charged to its payer while a message is not
-//! complete or not handled, given up when a message takes too long, and discarded unparsed once the
-//! connection is being closed.
+//! complete or not handled, given up when a message takes too long, and discarded unparsed once
+//! the connection is being closed.
 
 use std::{
     io,
@@ -39,7 +39,7 @@ pub(super) enum MessageRefused {
     TooManyFrames,
 }
 
-/// What the stream and the code that handles its messages share.
+/// The state that the stream shares with the code that handles its messages.
 struct Shared {
     held: HeldBytes,
     /// The part of `held` that belongs to a message that is not complete.

@@ -31,14 +31,14 @@ use crate::sessions::{Batch, Follower};
 
 /// How many pings a client may leave unanswered before it counts as disconnected.
 pub(super) const MAX_UNANSWERED_PINGS: u32 = 3;
-/// How long it may take to send one batch of messages, or one piece of a large message, to a client
-/// that reads slowly.
+/// How long it may take to send one batch of messages, or one piece of a large message, to a
+/// client that reads slowly.
 pub(super) const SEND_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a connection waits, after its session has ended, for the answers to the client's last
 /// messages.
 const FINAL_ACK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is to be sent next.
+/// The next thing to send.
 enum Outgoing {
     Batch(Batch),
     Message(Message),
@@ -125,8 +125,8 @@ async fn in_time(send: impl Future<Output = tungstenite::Result<()>>) -> Result<
     }
 }
 
-/// Sends what a follower has read. Each message is encoded when the connection takes it, so a client
-/// that does not read holds one encoded message at most, and of a large one a piece.
+/// Sends what a follower has read. Each message is encoded when the connection takes it, so a
+/// client that does not read holds one encoded message at most, and of a large one a piece.
 async fn send_batch(
     sink: &mut SplitSink<Websocket, Message>,
     batch: Batch,

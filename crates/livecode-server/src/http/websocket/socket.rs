@@ -39,7 +39,8 @@ pub(crate) const MAX_FRAME_BYTES: usize = 4 * MAX_CLIENT_MESSAGE_BYTES;
 const OUTGOING_QUEUE_FRAMES: usize = 64;
 /// How long the client has to read our close frame and close its side. It may have to read
 /// megabytes before it gets to the frame, and dropping the connection earlier would discard them.
-/// What it sends in this time is not parsed. A client that has misbehaved does not get this time.
+/// Nothing that the client sends in this time is parsed. A client that has misbehaved does not get
+/// this time.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long it may take to send our answer to the client's close frame.
 const CLOSE_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -82,8 +83,8 @@ impl WebsocketConnection {
         self.sink.send(Message::text(text)).await.map_err(|_| Disconnected)
     }
 
-    /// Receives the next text of the client, with its charge. Only the connection itself limits its
-    /// length. Frames of other kinds are answered here, in `dialect`.
+    /// Receives the next text of the client, with its charge. Only the connection itself limits
+    /// its length. Frames of other kinds are answered here, in `dialect`.
     pub async fn receive_any_size(
         &mut self,
         dialect: Dialect,
@@ -149,8 +150,8 @@ impl WebsocketConnection {
 
     /// Closes the connection properly: sends a last message and the close frame, then gives a
     /// client that has behaved up to [`CLOSE_TIMEOUT`] to read them, so that a reset discards
-    /// nothing that it has not read yet. Nothing that the client sends is parsed any more. A client
-    /// that has misbehaved gets the few seconds in which a dropped connection lingers.
+    /// nothing that it has not read yet. Nothing that the client sends is parsed any more. A
+    /// client that has misbehaved gets the few seconds in which a dropped connection lingers.
     pub async fn close(&mut self, reason: CloseReason) {
         let CloseReason { last_text, code, reason, is_patient } = reason;
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };

@@ -56,8 +56,8 @@ impl<S: Send + Sync> FromRequestParts<S> for WebsocketUpgrade {
 }
 
 impl WebsocketUpgrade {
-    /// The answer to the request. After it was sent, `serve` gets the connection. A message or frame
-    /// of the client may have `max_message_bytes`; its bytes are charged to `payer`.
+    /// The answer to the request. After it was sent, `serve` gets the connection. A message or
+    /// frame of the client may have `max_message_bytes`; its bytes are charged to `payer`.
     pub fn on_upgrade<F>(
         self,
         app: &App,

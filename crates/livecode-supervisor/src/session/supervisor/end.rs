@@ -18,8 +18,8 @@ pub(crate) enum SupervisedEnd {
 
 impl Supervisor<'_> {
     /// Ends the session: reaps the sandbox, writes the closing entry, tells the servers, and
-    /// removes what is left of the sandbox. A session whose program has not begun is left as it was
-    /// before, so that another supervisor can start it.
+    /// removes what is left of the sandbox. A session whose program has not begun is left as it
+    /// was before, so that another supervisor can start it.
     pub fn finish(mut self) -> SupervisedEnd {
         if !self.is_over() {
             self.sandbox.reap();

@@ -119,8 +119,8 @@ impl ServerClient {
 
     /// Creates a session. Retries after failed connections create no second session.
     ///
-    /// A server that takes guests keeps a session for its owner, who is known by a token. The token
-    /// is made at the first such answer, and kept for later commands.
+    /// A server that takes guests keeps a session for its owner, who is known by a token. The
+    /// token is made at the first such answer, and kept for later commands.
     pub fn create(&self, request: &CreateSession) -> anyhow::Result<SessionId> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| anyhow!("cannot generate a random key: {error}"))?;

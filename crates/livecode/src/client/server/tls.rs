@@ -1,4 +1,5 @@
-//! Certificates: those that this machine trusts, those of a file, and what is wrong with a server's.
+//! Certificates: those that this machine trusts, those of a file, and what is wrong with a
+//! server's.
 
 use std::{error::Error, io, path::Path, sync::Arc};
 
@@ -41,8 +42,8 @@ pub fn client_config(certificates: Vec<CertificateDer<'static>>) -> anyhow::Resu
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// What is wrong if TLS is the cause of `error`, and what would be right; `None` if the cause is
-/// another one.
+/// Explains what is wrong if TLS is the cause of `error`, and what would be right; `None` if the
+/// cause is another one.
 pub fn explain(error: &(dyn Error + 'static)) -> Option<String> {
     let mut cause = error;
     let problem = loop {
@@ -73,8 +74,8 @@ pub fn explain(error: &(dyn Error + 'static)) -> Option<String> {
     })
 }
 
-/// The error of TLS that `cause` is, or that it wraps. The HTTP client does not report an I/O error
-/// that it wraps as its source.
+/// The error of TLS that `cause` is, or that it wraps. The HTTP client does not report an I/O
+/// error that it wraps as its source.
 fn tls_error<'e>(cause: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     let io_error = match cause.downcast_ref() {
         Some(ureq::Error::Io(error)) => Some(error),

@@ -21,9 +21,10 @@ const MAX_BYTES: usize = 12 * 1024 * 1024;
 
 /// Reads a folder: the program, and the name of its runtime.
 ///
-/// Hidden files and files that .gitignore names are left out; links are not followed. The main file
-/// is the file that the runtime runs, at the top of the folder. If the user names no runtime, the
-/// folder must have such a file of exactly one runtime, or only one file with a known extension.
+/// Hidden files and files that .gitignore names are left out; links are not followed. The main
+/// file is the file that the runtime runs, at the top of the folder. If the user names no runtime,
+/// the folder must have such a file of exactly one runtime, or only one file with a known
+/// extension.
 pub fn read(
     folder: &Path,
     runtime: Option<&str>,

@@ -77,7 +77,8 @@ pub struct RunCommand {
     #[arg(long, short, conflicts_with = "verbose")]
     quiet: bool,
     /// File of the program, or a folder that holds it (its main file is the one that the runtime
-    /// runs, such as main.py; files that .gitignore names are left out), or `-` for standard input.
+    /// runs, such as main.py; files that .gitignore names are left out), or `-` for standard
+    /// input.
     program: PathBuf,
     /// Arguments for the program.
     #[arg(last = true)]
@@ -114,8 +115,8 @@ impl RunCommand {
     /// The request for the session.
     ///
     /// # Errors
-    /// With [`EXIT_USAGE`] if the command line or a file is wrong, and with [`EXIT_NOT_RUN`] if the
-    /// server cannot be asked for its runtimes.
+    /// With [`EXIT_USAGE`] if the command line or a file is wrong, and with [`EXIT_NOT_RUN`] if
+    /// the server cannot be asked for its runtimes.
     fn request(&self) -> Result<CreateSession, CommandFailure> {
         let usage = |error| CommandFailure { error, exit_code: EXIT_USAGE };
         let ask_runtimes =

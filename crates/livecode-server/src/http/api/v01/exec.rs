@@ -56,8 +56,8 @@ pub(crate) async fn exec(
     Ok(([(header::CONTENT_TYPE, PLAIN_TEXT)], body).into_response())
 }
 
-/// A body with the output that `follower` yields: plain, or as messages. The session moves into the
-/// body: it is deleted when the body ends or the client disconnects.
+/// A body with the output that `follower` yields: plain, or as messages. The session moves into
+/// the body: it is deleted when the body ends or the client disconnects.
 pub(super) fn output_body(ephemeral: EphemeralSession, follower: Follower, is_raw: bool) -> Body {
     let state = BodyState { follower, pieces: None, ephemeral };
     Body::from_stream(stream::unfold(state, move |mut state| async move {

@@ -25,8 +25,8 @@ use crate::sessions::{Batch, Item};
 const EXIT_STATUS: HeaderName = HeaderName::from_static("x-falcon-exit-status");
 const TIME_TAKEN: HeaderName = HeaderName::from_static("x-falcon-time-taken");
 
-/// The largest output that is kept in memory until the program has ended. A larger one is read from
-/// the journal twice: for its length, and while it is sent.
+/// The largest output that is kept in memory until the program has ended. A larger one is read
+/// from the journal twice: for its length, and while it is sent.
 const MAX_HELD_OUTPUT_BYTES: usize = 64 * 1024;
 
 /// Runs the program in the body and answers its output when it has ended. The body is the source,
