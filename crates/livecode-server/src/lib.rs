@@ -37,6 +37,7 @@ pub mod spec;
 
 use std::{io, sync::Arc};
 
+pub use sessions::blocking::BLOCKING_THREAD_TIMEOUT;
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 
 use crate::{

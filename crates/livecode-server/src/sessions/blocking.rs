@@ -4,9 +4,12 @@ use std::{io, time::Duration};
 
 use tokio::task::JoinHandle;
 
-/// How often a thread for blocking work is used. The runtime ends threads that were not used for
-/// ten seconds.
-const KEEP_THREAD_INTERVAL: Duration = Duration::from_secs(3);
+/// How long a thread for blocking work stays without work. The runtime that serves must be built
+/// with this time.
+pub const BLOCKING_THREAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a thread for blocking work is used. It is much shorter than the time after which an
+/// idle thread ends, so that one is always there.
+const KEEP_THREAD_INTERVAL: Duration = Duration::from_millis(BLOCKING_THREAD_TIMEOUT.as_millis() as u64 / 8);
 
 /// Keeps one thread for blocking work alive. While there is one, work is queued if the machine has
 /// no room for another thread; with none, the runtime would panic. Returns once there is a thread,

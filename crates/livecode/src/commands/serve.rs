@@ -3,7 +3,6 @@
 use std::{
     io::{self, Write as _},
     sync::Arc,
-    time::Duration,
 };
 
 use clap::Args;
@@ -24,9 +23,6 @@ use crate::{
     log_writer::LogWriter,
     scope, start,
 };
-
-/// How long an idle thread for blocking work stays.
-const BLOCKING_THREAD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts the server.
 ///
@@ -69,7 +65,7 @@ impl ServeCommand {
         let drain = self.drain;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
-            .thread_keep_alive(BLOCKING_THREAD_TIMEOUT)
+            .thread_keep_alive(livecode_server::BLOCKING_THREAD_TIMEOUT)
             .build()?;
         runtime.block_on(async {
             let (phase_sender, phase) = watch::channel(Phase::Serving);
