@@ -13,6 +13,7 @@
 //! | [`lifecycle`] | all sessions: created, found, recovered, deleted, retained |
 //! | [`runner`] | how a session is run: spawners, the session's driver, the supervisor client |
 //! | [`held_bytes`] | how many bytes are held in memory for clients, in all and for each payer |
+//! | `serving_time` | whose connection the server's threads work for next |
 //! | [`metrics`] | what is counted for Prometheus |
 //! | `http` | the routes, on top of all the others |
 //! | `hex`, `settings_macro` | small leaves that several modules use |
@@ -31,6 +32,7 @@ mod http;
 pub mod lifecycle;
 pub mod metrics;
 pub mod runner;
+mod serving_time;
 pub mod sessions;
 mod settings_macro;
 pub mod spec;
@@ -51,6 +53,7 @@ use crate::{
         spawner::{SpawnerError, SpawnerLauncher},
         spawner_set::SpawnerSet,
     },
+    serving_time::ServingTime,
     sessions::{Store, StoreError},
 };
 
@@ -139,6 +142,7 @@ pub async fn run(
     let (stop, stopping) = watch::channel(None);
     let stopper = tokio::spawn(stop_when_asked(registry.clone(), phase, stop));
     let held_bytes = ByteBudget::new(&config, metrics.clone());
+    let serving_time = ServingTime::new(&config);
     let app = http::App {
         registry,
         catalogue,
@@ -147,6 +151,7 @@ pub async fn run(
         default_spawner: spawner,
         metrics,
         held_bytes,
+        serving_time,
         parse_permits: http::ParsePermits::default(),
         stopping,
     };

@@ -134,6 +134,7 @@ impl Config {
             ("body_max_bytes", self.body_max_bytes, 1, 1 << 32),
             ("held_bytes_max", self.held_bytes_max, 1, u64::MAX),
             ("held_bytes_per_address_percent", self.held_bytes_per_address_percent, 1, 100),
+            ("guest_serving_percent", self.guest_serving_percent, 1, 100),
             ("start_timeout_ms", self.start_timeout_ms, 1, 86_400_000),
             ("sessions_running_max", self.sessions_running_max, 1, 50_000),
             ("connections_max", self.connections_max, 1, 1 << 20),

@@ -56,6 +56,9 @@ settings! {
             held_bytes_max: u64 = default_held_bytes_max(),
             /// The part of held_bytes_max that the guests of one address may use, in percent.
             held_bytes_per_address_percent: u64 = 25,
+            /// The part of the processors' time that the server works for guests' connections while
+            /// several payers use it, in percent. Programs and the local user have the rest.
+            guest_serving_percent: u64 = 12,
             /// Number of sessions that run at once; further sessions are queued. By default one
             /// for each 20 MiB of the machine's memory, from 16 to 1,024: more than a small
             /// program takes, and less than it may take.

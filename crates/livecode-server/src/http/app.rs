@@ -7,7 +7,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::http::parse_permits::ParsePermits;
 use crate::{
     auth::Policy, catalogue::Catalogue, config::Config, held_bytes::ByteBudget, lifecycle::Registry,
-    metrics::Metrics, runner::spawner::SpawnerClient, sessions::SessionProgress,
+    metrics::Metrics, runner::spawner::SpawnerClient, serving_time::ServingTime, sessions::SessionProgress,
 };
 
 /// How long a reader of an ended session may go on reading after the server was asked to stop.
@@ -24,6 +24,7 @@ pub struct App {
     pub(crate) default_spawner: Arc<SpawnerClient>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) held_bytes: Arc<ByteBudget>,
+    pub(crate) serving_time: Arc<ServingTime>,
     pub(crate) parse_permits: ParsePermits,
     /// When the server was asked to stop; `None` while it serves.
     pub(crate) stopping: watch::Receiver<Option<Instant>>,

@@ -27,6 +27,7 @@ use crate::{
     auth::Payer,
     held_bytes::HeldBytes,
     http::{app::App, problem::ApiError},
+    sessions::blocking::blocking,
 };
 
 /// The largest body that is parsed at once by the task that has read it, in bytes. A larger one
@@ -135,7 +136,7 @@ impl HeldBody {
             return Ok((work(&bytes)?, held_for_result));
         }
         let permit = app.parse_permits.acquire().await;
-        let worked = tokio::task::spawn_blocking(move || {
+        let worked = blocking(move || {
             let _released_last = (permit, held);
             work(&bytes)
         });

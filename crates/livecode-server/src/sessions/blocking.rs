@@ -4,12 +4,14 @@ use std::{io, time::Duration};
 
 use tokio::task::JoinHandle;
 
+use crate::serving_time;
+
 /// How long a thread for blocking work stays without work. The runtime that serves must be built
 /// with this time.
-pub const BLOCKING_THREAD_TIMEOUT: Duration = Duration::from_secs(2);
+pub const BLOCKING_THREAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a thread for blocking work is used. It is much shorter than the time after which an
 /// idle thread ends, so that one is always there.
-const KEEP_THREAD_INTERVAL: Duration = Duration::from_millis(BLOCKING_THREAD_TIMEOUT.as_millis() as u64 / 8);
+const KEEP_THREAD_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Keeps one thread for blocking work alive. While there is one, work is queued if the machine has
 /// no room for another thread; with none, the runtime would panic. Returns once there is a thread,
@@ -25,13 +27,14 @@ pub(crate) async fn keep_thread() -> JoinHandle<()> {
     })
 }
 
-/// Runs `work` on a thread for blocking work, away from the threads that serve.
+/// Runs `work` on a thread for blocking work, away from the threads that serve. Its time is charged
+/// to the payer whose connection asked for it.
 ///
 /// # Errors
 /// If `work` panics. The panic becomes an error so that it does not end the task that drives a
 /// session and has to finalize it.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+    tokio::task::spawn_blocking(serving_time::charged(work)).await.map_err(io::Error::other)
 }
 
 /// Whether `error` comes from [`blocking`] work that panicked. Retrying such work forever does not

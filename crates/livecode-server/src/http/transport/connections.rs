@@ -95,11 +95,15 @@ impl ConnectionPermit {
         self.share().transfer(payer)
     }
 
+    /// The payer for whom the connection counts at present.
+    pub fn payer(&self) -> Payer {
+        self.share().payer()
+    }
+
     /// The right to linger after the connection is closed; `None` if its payer has too many
     /// connections that linger.
     pub fn linger(&self) -> Option<Share> {
-        let payer = self.share().payer();
-        self.0.lingering.try_take(payer)
+        self.0.lingering.try_take(self.payer())
     }
 
     fn share(&self) -> MutexGuard<'_, Share> {

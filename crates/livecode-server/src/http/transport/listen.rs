@@ -132,6 +132,7 @@ impl ConnectionServer {
         let _ = stream.set_nodelay(true);
         enable_keepalive(&stream);
         let (router, connection_permit) = (self.router.clone(), permit.clone());
+        let charged_permit = permit.clone();
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
@@ -141,7 +142,8 @@ impl ConnectionServer {
         let stream = LingeringStream::new(stream, permit);
         let connection = self.builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let app = self.app.clone();
-        tokio::spawn(async move {
+        let serving_time = app.serving_time.clone();
+        let work = async move {
             let mut connection = pin!(connection);
             let result = tokio::select! {
                 result = connection.as_mut() => result,
@@ -154,7 +156,8 @@ impl ConnectionServer {
             if let Err(error) = result {
                 tracing::debug!(%peer, %error, "a connection ended with an error");
             }
-        });
+        };
+        tokio::spawn(serving_time.serve(move || charged_permit.payer(), work));
     }
 
     /// Closes a connection whose address has too many, and says so. Its request is not read.

@@ -75,13 +75,14 @@ impl WebsocketUpgrade {
             .max_frame_size(Some(max_message_bytes));
         let meter = MessageMeter::new(app.held_bytes.hold(payer));
         let timeout = Duration::from_millis(app.config.body_timeout_ms);
-        tokio::spawn(async move {
+        let work = async move {
             // An error means that the client disconnected before it got the answer.
             let Ok(upgraded) = self.on_upgrade.await else { return };
             let stream = MeteredStream::new(TokioIo::new(upgraded), meter.clone(), timeout);
             let websocket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
             serve(websocket, meter).await;
-        });
+        };
+        tokio::spawn(app.serving_time.clone().serve(move || payer, work));
         self.response.map(|()| Body::empty())
     }
 }

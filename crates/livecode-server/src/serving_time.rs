@@ -1,0 +1,416 @@
+//! How the time for which the server's threads work is divided among payers.
+//!
+//! The work for a connection is done in short steps: the polls of its task. While several payers
+//! use the server, the steps for guests take at most a part of the processors' time
+//! (`guest_serving_percent`), so that programs and the local user have the rest. When guests ask for more,
+//! their steps are put in order by start-time fair queueing (Goyal, Vin and Cheng 1996). A payer
+//! that uses less than its fair share does not wait; the others wait for each other.
+//!
+//! The local user never waits, and a payer that is alone may use all processors.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::{Notify, oneshot};
+
+use crate::{auth::Payer, config::Config};
+
+/// Time that guests may use at once after the server was idle, in nanoseconds of one processor.
+const BURST_NS: i64 = 20_000_000;
+/// How far a payer may be ahead of its fair share without waiting, in nanoseconds. It covers what a
+/// few requests at once take.
+const AHEAD_NS: u64 = 10_000_000;
+/// The expected duration of a connection's first step, in nanoseconds. For later steps, the
+/// duration of the last step is expected.
+const FIRST_STEP_NS: i64 = 50_000;
+/// How long a payer counts as one that uses the server after its last step.
+const ACTIVE_TIME: Duration = Duration::from_secs(1);
+/// So many waiting steps are kept without looking whether their connections have been closed.
+const WAITING_MIN: usize = 64;
+/// The pause between two looks at waiting steps. It is the resolution of the runtime's timer.
+const RELEASE_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Decides which step of whose connection is done next.
+#[derive(Debug)]
+pub(crate) struct ServingTime {
+    schedule: Mutex<Schedule>,
+    /// Is notified when a step begins to wait.
+    waits: Notify,
+}
+
+#[derive(Debug)]
+struct Schedule {
+    /// Nanoseconds that guests may use in a second while several payers use the server.
+    guest_ns_per_second: f64,
+    /// Nanoseconds that guests may use now. It is negative after they have used more.
+    credit_ns: i64,
+    credited: Instant,
+    /// The start tag of the latest step that did not begin before its turn.
+    virtual_ns: u64,
+    accounts: HashMap<Payer, Account>,
+    /// Waiting steps, ordered by start tag and then by arrival.
+    waiting: BinaryHeap<Reverse<WaitingStep>>,
+    /// Number of steps that have waited.
+    arrivals: u64,
+    /// The number of waiting steps at which those of closed connections are removed.
+    waiting_max: usize,
+    pruned: Instant,
+}
+
+#[derive(Debug)]
+struct Account {
+    /// The finish tag of the payer's latest step: its start tag and the time that it took.
+    finish_ns: u64,
+    used: Instant,
+    /// The number of the payer's steps that wait.
+    waiting: usize,
+}
+
+#[derive(Debug)]
+struct WaitingStep {
+    payer: Payer,
+    start_ns: u64,
+    arrival: u64,
+    expected_ns: i64,
+    turn: oneshot::Sender<()>,
+}
+
+impl PartialEq for WaitingStep {
+    fn eq(&self, other: &Self) -> bool {
+        self.arrival == other.arrival
+    }
+}
+
+impl Eq for WaitingStep {}
+
+impl PartialOrd for WaitingStep {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for WaitingStep {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.start_ns, self.arrival).cmp(&(other.start_ns, other.arrival))
+    }
+}
+
+impl Schedule {
+    fn new(guest_ns_per_second: f64, now: Instant) -> Self {
+        Self {
+            guest_ns_per_second,
+            credit_ns: BURST_NS,
+            credited: now,
+            virtual_ns: 0,
+            accounts: HashMap::new(),
+            waiting: BinaryHeap::new(),
+            arrivals: 0,
+            waiting_max: WAITING_MIN,
+            pruned: now,
+        }
+    }
+
+    /// Begins a step that is expected to take `expected_ns`. Returns `None` if it may be done now,
+    /// and otherwise what tells when it may.
+    fn begin(&mut self, payer: Payer, expected_ns: i64, now: Instant) -> Option<oneshot::Receiver<()>> {
+        self.update(now);
+        let virtual_ns = self.virtual_ns;
+        let account =
+            self.accounts.entry(payer).or_insert(Account { finish_ns: virtual_ns, used: now, waiting: 0 });
+        account.used = now;
+        let is_near_share = account.finish_ns <= virtual_ns + AHEAD_NS;
+        let start_ns = account.finish_ns.max(virtual_ns);
+        account.finish_ns = start_ns.saturating_add_signed(expected_ns);
+        let must_wait =
+            payer != Payer::Local && !is_near_share && (self.credit_ns < 0 || !self.waiting.is_empty());
+        if !must_wait {
+            if self.credit_ns >= 0 && self.waiting.is_empty() {
+                self.virtual_ns = self.virtual_ns.max(start_ns);
+            }
+            self.spend(payer, expected_ns);
+            return None;
+        }
+        account.waiting += 1;
+        let (turn, receiver) = oneshot::channel();
+        self.arrivals += 1;
+        let step = WaitingStep { payer, start_ns, arrival: self.arrivals, expected_ns, turn };
+        self.waiting.push(Reverse(step));
+        if self.waiting.len() > self.waiting_max {
+            self.remove_closed();
+        }
+        Some(receiver)
+    }
+
+    /// Removes the steps of connections that were closed while they waited.
+    fn remove_closed(&mut self) {
+        let accounts = &mut self.accounts;
+        self.waiting.retain(|Reverse(step)| {
+            let is_closed = step.turn.is_closed();
+            if is_closed && let Some(account) = accounts.get_mut(&step.payer) {
+                account.waiting -= 1;
+            }
+            !is_closed
+        });
+        self.waiting_max = WAITING_MIN.max(2 * self.waiting.len());
+    }
+
+    /// Charges a payer for time beyond what was expected of its step. A negative time is given
+    /// back.
+    fn charge(&mut self, payer: Payer, time_ns: i64) {
+        self.spend(payer, time_ns);
+        if let Some(account) = self.accounts.get_mut(&payer) {
+            account.finish_ns = account.finish_ns.saturating_add_signed(time_ns);
+        }
+    }
+
+    fn spend(&mut self, payer: Payer, time_ns: i64) {
+        if payer != Payer::Local {
+            self.credit_ns = self.credit_ns.saturating_sub(time_ns);
+        }
+    }
+
+    /// Lets waiting steps begin, as many as there is time for. Returns whether others still wait.
+    fn release(&mut self, now: Instant) -> bool {
+        self.update(now);
+        while self.credit_ns >= 0
+            && let Some(Reverse(step)) = self.waiting.pop()
+        {
+            self.virtual_ns = self.virtual_ns.max(step.start_ns);
+            if let Some(account) = self.accounts.get_mut(&step.payer) {
+                account.waiting -= 1;
+                account.used = now;
+            }
+            // The connection may have been closed.
+            if step.turn.send(()).is_ok() {
+                self.credit_ns = self.credit_ns.saturating_sub(step.expected_ns);
+            }
+        }
+        !self.waiting.is_empty()
+    }
+
+    /// Adds the credit of the time that has passed, and forgets payers that do not use the server.
+    fn update(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.credited);
+        self.credited = now;
+        let credit_ns = (passed.as_secs_f64() * self.guest_ns_per_second) as i64;
+        self.credit_ns = self.credit_ns.saturating_add(credit_ns).min(BURST_NS);
+        if self.accounts.len() < 2 {
+            self.credit_ns = BURST_NS;
+        }
+        if now.saturating_duration_since(self.pruned) >= ACTIVE_TIME / 4 {
+            self.pruned = now;
+            self.accounts.retain(|_, account| {
+                account.waiting > 0 || now.saturating_duration_since(account.used) < ACTIVE_TIME
+            });
+        }
+    }
+}
+
+impl ServingTime {
+    /// The time of a server that nobody has used yet. To be called on the async runtime, on which a
+    /// task lets waiting steps begin.
+    pub fn new(config: &Config) -> Arc<Self> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let guest_ns_per_second = processors as f64 * config.guest_serving_percent as f64 * 1e7;
+        let serving_time = Arc::new(Self {
+            schedule: Mutex::new(Schedule::new(guest_ns_per_second, Instant::now())),
+            waits: Notify::new(),
+        });
+        tokio::spawn(release_steps(serving_time.clone()));
+        serving_time
+    }
+
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does the work of a connection step by step, each step when it is its payer's turn. `payer`
+    /// is asked before each step.
+    pub async fn serve<F: Future>(self: Arc<Self>, payer: impl Fn() -> Payer, work: F) -> F::Output {
+        let mut work = pin!(work);
+        let mut expected_ns = FIRST_STEP_NS;
+        loop {
+            let served = Served { serving_time: self.clone(), payer: payer() };
+            let turn = self.schedule().begin(served.payer, expected_ns, Instant::now());
+            if let Some(turn) = turn {
+                self.waits.notify_one();
+                // An error means that the server stops.
+                let _ = turn.await;
+            }
+            let payer = served.payer;
+            let step = std::future::poll_fn(|context| {
+                let begin_ns = thread_time_ns();
+                let polled = SERVED.sync_scope(served.clone(), || work.as_mut().poll(context));
+                Poll::Ready((polled, thread_time_ns() - begin_ns))
+            });
+            let (polled, taken_ns) = step.await;
+            self.schedule().charge(payer, taken_ns - expected_ns);
+            expected_ns = taken_ns;
+            match polled {
+                Poll::Ready(output) => return output,
+                Poll::Pending => woken().await,
+            }
+        }
+    }
+}
+
+/// The time for which a processor has worked for this thread, in nanoseconds.
+fn thread_time_ns() -> i64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+/// Waits until the task is woken. Its wakers have been given away before.
+async fn woken() {
+    let mut is_woken = false;
+    std::future::poll_fn(|_| match std::mem::replace(&mut is_woken, true) {
+        false => Poll::Pending,
+        true => Poll::Ready(()),
+    })
+    .await;
+}
+
+/// Lets waiting steps begin when their time has come.
+async fn release_steps(serving_time: Arc<ServingTime>) {
+    loop {
+        serving_time.waits.notified().await;
+        while serving_time.schedule().release(Instant::now()) {
+            tokio::time::sleep(RELEASE_INTERVAL).await;
+        }
+    }
+}
+
+/// For whom the current step is done.
+#[derive(Clone)]
+struct Served {
+    serving_time: Arc<ServingTime>,
+    payer: Payer,
+}
+
+tokio::task_local! {
+    static SERVED: Served;
+}
+
+/// Wraps work that another thread does for the current step, so that its payer is charged.
+pub(crate) fn charged<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let served = SERVED.try_with(Clone::clone).ok();
+    move || {
+        let begin_ns = thread_time_ns();
+        let result = work();
+        if let Some(Served { serving_time, payer }) = served {
+            serving_time.schedule().charge(payer, thread_time_ns() - begin_ns);
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP_NS: i64 = 500_000;
+
+    fn address(number: u8) -> Payer {
+        Payer::Address(std::net::IpAddr::from([192, 0, 2, number]))
+    }
+
+    /// Payers that each have some connections, which always have work.
+    struct Load {
+        schedule: Schedule,
+        now: Instant,
+        /// For each connection its payer, and its turn if it waits.
+        connections: Vec<(Payer, Option<oneshot::Receiver<()>>)>,
+    }
+
+    impl Load {
+        fn new(guest_ns_per_second: f64, counts: &[(Payer, usize)]) -> Self {
+            let now = Instant::now();
+            let connections = counts.iter().flat_map(|(payer, count)| vec![*payer; *count]);
+            Self {
+                schedule: Schedule::new(guest_ns_per_second, now),
+                now,
+                connections: connections.map(|payer| (payer, None)).collect(),
+            }
+        }
+
+        /// Lets a tenth of a millisecond pass in each round, in which a connection does at most
+        /// one step. Returns the number of steps that each payer has done.
+        fn run(&mut self, rounds: u32) -> HashMap<Payer, u32> {
+            let mut done = HashMap::new();
+            for _ in 0..rounds {
+                self.now += Duration::from_micros(100);
+                self.schedule.release(self.now);
+                for (payer, turn) in &mut self.connections {
+                    let may_begin = match turn {
+                        Some(receiver) => receiver.try_recv().is_ok(),
+                        None => {
+                            *turn = self.schedule.begin(*payer, STEP_NS, self.now);
+                            turn.is_none()
+                        }
+                    };
+                    if may_begin {
+                        *turn = None;
+                        *done.entry(*payer).or_default() += 1;
+                    }
+                }
+            }
+            done
+        }
+    }
+
+    #[test]
+    fn guests_share_their_part_however_many_connections_they_have() {
+        let mut load = Load::new(1e9, &[(address(1), 1), (address(2), 10), (address(3), 100)]);
+        let done = load.run(100_000);
+        let total: u32 = done.values().sum();
+        // Ten seconds with room for 2,000 steps each, and what may be used ahead.
+        assert!((20_000..20_200).contains(&total), "{done:?}");
+        assert!(done.values().all(|steps| (6_500..6_900).contains(steps)), "{done:?}");
+    }
+
+    #[test]
+    fn a_payer_below_its_share_never_waits() {
+        let mut load = Load::new(1e9, &[(address(1), 50)]);
+        for round in 0..2_000 {
+            load.run(100);
+            // Two steps in ten milliseconds are a fifth of what guests may use.
+            for _ in 0..2 {
+                let turn = load.schedule.begin(address(2), STEP_NS, load.now);
+                assert!(turn.is_none(), "in round {round}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_local_user_and_a_payer_that_is_alone_never_wait() {
+        let mut load = Load::new(1e6, &[(address(1), 3)]);
+        assert_eq!(load.run(1_000)[&address(1)], 3_000);
+        let mut load = Load::new(1e6, &[(Payer::Local, 3), (address(1), 3)]);
+        let done = load.run(10_000);
+        assert_eq!(done[&Payer::Local], 30_000);
+        assert!(done[&address(1)] < 70, "{done:?}");
+        // The guest is alone again a second after the local user's last step.
+        load.connections.retain(|(payer, _)| *payer != Payer::Local);
+        load.run(20_000);
+        assert_eq!(load.run(1_000)[&address(1)], 3_000);
+    }
+
+    #[test]
+    fn a_closed_connection_that_waits_costs_nothing() {
+        let mut load = Load::new(1e9, &[(address(1), 1), (address(2), 1)]);
+        load.run(1_000);
+        for _ in 0..1_000 {
+            drop(load.schedule.begin(address(3), STEP_NS, load.now));
+        }
+        let done = load.run(10_000);
+        assert!(done[&address(1)] + done[&address(2)] >= 1_900, "{done:?}");
+        assert!(load.schedule.waiting.len() <= WAITING_MIN);
+    }
+}
