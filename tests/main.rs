@@ -16,6 +16,7 @@ mod idle;
 mod leftovers;
 mod limits;
 mod liveness;
+mod local_user;
 mod messages;
 mod metrics;
 mod modules;

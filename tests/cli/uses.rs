@@ -364,6 +364,7 @@ fn a_guests_token_is_kept_for_its_server() {
     let damaged = run_script(folder.path(), &proxy.url(""), Some(&authority), "lc ls");
     assert!(String::from_utf8_lossy(&damaged.stderr).contains("tokens.json is damaged"), "{damaged:?}");
     // The local user has no token, and needs none.
+    let server = Server::start();
     let local = run_script(
         folder.path(),
         &server.url(""),

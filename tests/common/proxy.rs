@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::eventually;
+use super::{eventually, is_root};
 
 /// A private authority, and certificates that it has signed.
 pub struct Authority {
@@ -54,6 +54,7 @@ impl Authority {
 pub struct Proxy {
     child: Child,
     port: u16,
+    scheme: &'static str,
     _folder: tempfile::TempDir,
 }
 
@@ -70,9 +71,25 @@ impl Proxy {
             .replace("/etc/ssl/live.example.org.pem", &text(&authority.path(&format!("{name}.pem"))))
             .replace("/etc/ssl/live.example.org.key", &text(&authority.path(&format!("{name}.key"))))
             .replace("127.0.0.1:8000", upstream);
+        Self::start_nginx(&site, port, "https", folder)
+    }
+
+    /// Starts nginx without TLS and with no other directive for the proxy than `directives`. If it
+    /// is root, its workers are those of another user, as usual.
+    pub fn bare_nginx(upstream: &str, directives: &str) -> Self {
+        let port = free_port();
+        let folder = tempfile::tempdir().expect("a temporary folder is created");
+        let site = format!(
+            "server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{upstream}; {directives} }} }}"
+        );
+        Self::start_nginx(&site, port, "http", folder)
+    }
+
+    fn start_nginx(site: &str, port: u16, scheme: &'static str, folder: tempfile::TempDir) -> Self {
         let own = text(folder.path());
+        let user = if is_root() { "user www-data;" } else { "" };
         let configuration = format!(
-            "daemon off; worker_processes 1; pid {own}/pid; error_log {own}/error.log;\n\
+            "{user} daemon off; worker_processes 1; pid {own}/pid; error_log {own}/error.log;\n\
              events {{ worker_connections 512; }}\n\
              http {{ access_log off; client_body_temp_path {own}/a; proxy_temp_path {own}/b; \
              fastcgi_temp_path {own}/c; uwsgi_temp_path {own}/d; scgi_temp_path {own}/e;\n{site}\n}}\n"
@@ -87,10 +104,10 @@ impl Proxy {
             .arg(folder.path())
             .arg("-c")
             .arg(&path);
-        Self::start(command, port, folder)
+        Self::start(command, port, scheme, folder)
     }
 
-    fn start(mut command: Command, port: u16, folder: tempfile::TempDir) -> Self {
+    fn start(mut command: Command, port: u16, scheme: &'static str, folder: tempfile::TempDir) -> Self {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let mut child = child.expect("the proxy is installed");
         eventually("the proxy listens", || {
@@ -100,12 +117,12 @@ impl Proxy {
             });
             TcpStream::connect(("127.0.0.1", port)).ok()
         });
-        Self { child, port, _folder: folder }
+        Self { child, port, scheme, _folder: folder }
     }
 
     /// The URL of a path, by address.
     pub fn url(&self, path: &str) -> String {
-        format!("https://127.0.0.1:{}{path}", self.port)
+        format!("{}://127.0.0.1:{}{path}", self.scheme, self.port)
     }
 }
 

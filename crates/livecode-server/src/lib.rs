@@ -43,7 +43,7 @@ pub use sessions::blocking::BLOCKING_THREAD_TIMEOUT;
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 
 use crate::{
-    auth::Policy,
+    auth::{PeerUsers, Policy},
     catalogue::{Catalogue, CatalogueError},
     config::Config,
     held_bytes::ByteBudget,
@@ -134,7 +134,9 @@ pub async fn run(
     }
     let registry = Registry::open(&config, store, spawners, metrics.clone())?;
 
-    let policy = Arc::new(Policy { is_loopback: address.ip().is_loopback(), hosts: config.hosts.clone() });
+    let policy = Arc::new(Policy::new(&config));
+    let peer_users = policy.asks_for_user(address).then(|| Arc::new(PeerUsers::prepare()));
+    policy.log();
     let config = Arc::new(config);
     let thread_keeper = sessions::blocking::keep_thread().await;
     let retention = tokio::spawn(registry.clone().retain(config.clone()));
@@ -148,6 +150,7 @@ pub async fn run(
         catalogue,
         config,
         policy,
+        peer_users,
         default_spawner: spawner,
         metrics,
         held_bytes,

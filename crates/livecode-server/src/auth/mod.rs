@@ -1,15 +1,19 @@
 //! Decides who makes a request, and which sessions this caller may see, use and delete. Only the
 //! token of `/metrics` and the exemption of the local user from rate limits are decided elsewhere.
 //!
-//! There are no user accounts yet, but one *local user*: the caller who connects over loopback to
-//! a server that listens on loopback alone. A web page from elsewhere, loaded by a browser on this
-//! machine, also connects over loopback, but is never the local user. It is a *guest*, and so is
-//! every caller from another machine or through a proxy. A guest may create sessions, use a
-//! session of any guest if it knows the id, and list the sessions that were made with its token.
+//! There are no user accounts yet, but one *local user*: the caller whose process belongs to the
+//! server's user or to root, and connects over loopback to a server that neither other machines
+//! nor proxies use ([`Policy`]). A web page from elsewhere, loaded by a browser on this machine,
+//! also connects over loopback, but is never the local user. It is a *guest*, and so is every
+//! caller from another machine, of another user or through a proxy. A guest may create sessions,
+//! use a session of any guest if it knows the id, and list the sessions that were made with its
+//! token.
 
 mod bearer;
 mod payer;
+mod peer;
 mod shares;
+mod sock_diag;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,9 +21,13 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use bearer::bearer_token;
 pub use payer::Payer;
+pub use peer::{Peer, PeerUsers, try_peer_users};
 pub use shares::{Share, ShareLimits, SharePool, Shares};
 
-use crate::hex::sha256_hex;
+use crate::{
+    config::{Config, LocalUser},
+    hex::sha256_hex,
+};
 
 /// The owner of a session, as written in the session's record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,15 +51,15 @@ pub enum Caller {
 /// The facts about a request from which the caller is derived.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestFacts<'r> {
-    /// The address of the other end of the connection.
-    pub peer: Option<SocketAddr>,
+    /// The other end of the connection.
+    pub peer: Option<Peer>,
     /// The `Host` header.
     pub host: Option<&'r str>,
     /// The `Origin` header; `Some("")` if its value is not text.
     pub origin: Option<&'r str>,
     /// The `Sec-Fetch-Site` header, which a page cannot set itself.
     pub fetch_site: Option<&'r str>,
-    /// Whether the request has any header that a proxy adds when it forwards a request.
+    /// Whether the request bears a sign of a proxy, such as a header that proxies add.
     pub is_forwarded: bool,
     /// The bearer token.
     pub token: Option<&'r str>,
@@ -60,10 +68,13 @@ pub struct RequestFacts<'r> {
 /// The part of the server's configuration that decides who a caller is.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    local_user: LocalUser,
     /// Whether the server listens on loopback alone.
-    pub is_loopback: bool,
+    is_loopback: bool,
     /// Host names of the server, besides those of loopback.
-    pub hosts: Vec<String>,
+    hosts: Vec<String>,
+    /// Whether the settings name a proxy or a host name, by which others reach the server.
+    is_public: bool,
 }
 
 /// The `Host` header is not one of this server's names.
@@ -75,6 +86,44 @@ pub struct Policy {
 pub struct WrongHost(pub String);
 
 impl Policy {
+    /// The policy of a server with these settings.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            local_user: config.local_user,
+            is_loopback: config.listen.ip().is_loopback(),
+            hosts: config.hosts.clone(),
+            is_public: !config.hosts.is_empty() || !config.trusted_proxies.is_empty(),
+        }
+    }
+
+    /// Whether any caller can be the local user.
+    pub fn has_local_user(&self) -> bool {
+        match self.local_user {
+            LocalUser::Auto => self.is_loopback && !self.is_public,
+            LocalUser::All => true,
+            LocalUser::None => false,
+        }
+    }
+
+    /// Logs what an operator should know about the local user.
+    pub fn log(&self) {
+        match self.local_user {
+            LocalUser::All => tracing::warn!(
+                "STRANGERS ARE LOCAL: local_user is \"all\", so everybody who reaches this server may use, end and \
+                 delete all sessions, and has no limits of guests"
+            ),
+            LocalUser::Auto if self.is_loopback && self.is_public => tracing::info!(
+                "nobody is the local user: hosts or trusted_proxies are set, so a proxy may pass strangers on"
+            ),
+            LocalUser::Auto | LocalUser::None => {}
+        }
+    }
+
+    /// Whether it matters which user has the other end of a connection from `address`.
+    pub fn asks_for_user(&self, address: SocketAddr) -> bool {
+        self.local_user == LocalUser::Auto && self.has_local_user() && is_loopback(address.ip())
+    }
+
     /// Decides who makes a request.
     ///
     /// # Errors
@@ -94,15 +143,25 @@ impl Policy {
         }
         let is_same_origin = facts.origin.is_none_or(|origin| origin_matches(origin, host));
         let is_same_site = facts.fetch_site.is_none_or(|site| site == "same-origin" || site == "none");
-        let is_from_loopback = facts.peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-        let is_local_user = self.is_loopback
-            && is_local_name
-            && is_from_loopback
-            && is_same_origin
+        // A page of another origin is never the local user, not even where all callers are.
+        let is_local_user = is_same_origin
             && is_same_site
-            && !facts.is_forwarded;
+            && match self.local_user {
+                LocalUser::Auto => {
+                    self.has_local_user()
+                        && is_local_name
+                        && !facts.is_forwarded
+                        && facts.peer.is_some_and(|peer| is_loopback(peer.address.ip()) && peer.is_own_user)
+                }
+                LocalUser::All => true,
+                LocalUser::None => false,
+            };
         Ok(if is_local_user { Caller::Local } else { Caller::Guest(facts.token.map(str::to_owned)) })
     }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 /// Removes the port from the value of a `Host` header.
@@ -158,7 +217,7 @@ mod tests {
     use super::*;
 
     const LOCAL: RequestFacts<'_> = RequestFacts {
-        peer: Some(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5)),
+        peer: Some(peer([127, 0, 0, 1], true)),
         host: Some("127.0.0.1:8000"),
         origin: None,
         fetch_site: None,
@@ -166,14 +225,29 @@ mod tests {
         token: None,
     };
 
-    fn policy(is_loopback: bool) -> Policy {
-        Policy { is_loopback, hosts: vec!["live.example".into()] }
+    const fn peer(address: [u8; 4], is_own_user: bool) -> Peer {
+        let [a, b, c, d] = address;
+        let address = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(a, b, c, d)), 5);
+        Peer { address, is_own_user }
+    }
+
+    fn policy(change: impl FnOnce(&mut Config)) -> Policy {
+        let mut config = Config::default();
+        change(&mut config);
+        Policy::new(&config)
+    }
+
+    fn beyond_loopback(config: &mut Config) {
+        config.listen = SocketAddr::from(([0, 0, 0, 0], 8000));
+    }
+
+    fn with_host(config: &mut Config) {
+        config.hosts = vec!["live.example".into()];
     }
 
     #[test]
     fn only_loopback_callers_are_the_local_user() {
         let guest = Caller::Guest(None);
-        let remote = "10.0.0.1:9".parse().ok();
         let cases = [
             ("curl", LOCAL, Caller::Local),
             ("another loopback name", RequestFacts { host: Some("LocalHost:8000"), ..LOCAL }, Caller::Local),
@@ -195,9 +269,18 @@ mod tests {
                 RequestFacts { fetch_site: Some("cross-site"), ..LOCAL },
                 guest.clone(),
             ),
-            ("another machine", RequestFacts { peer: remote, ..LOCAL }, guest.clone()),
+            (
+                "another machine",
+                RequestFacts { peer: Some(peer([10, 0, 0, 1], true)), ..LOCAL },
+                guest.clone(),
+            ),
+            (
+                "another user",
+                RequestFacts { peer: Some(peer([127, 0, 0, 1], false)), ..LOCAL },
+                guest.clone(),
+            ),
+            ("unknown peer", RequestFacts { peer: None, ..LOCAL }, guest.clone()),
             ("through a proxy", RequestFacts { is_forwarded: true, ..LOCAL }, guest.clone()),
-            ("configured host", RequestFacts { host: Some("live.example"), ..LOCAL }, guest.clone()),
             (
                 "with a token",
                 RequestFacts { token: Some("t"), is_forwarded: true, ..LOCAL },
@@ -205,9 +288,37 @@ mod tests {
             ),
         ];
         for (name, facts, expected) in cases {
-            assert_eq!(policy(true).caller(&facts), Ok(expected), "{name}");
+            assert_eq!(policy(|_| ()).caller(&facts), Ok(expected), "{name}");
         }
-        assert_eq!(policy(false).caller(&LOCAL), Ok(guest), "a server beyond loopback has no local user");
+    }
+
+    #[test]
+    fn settings_decide_whether_there_is_a_local_user() {
+        let guest = Caller::Guest(None);
+        let with_proxy = |config: &mut Config| config.trusted_proxies = vec![[127, 0, 0, 1].into()];
+        let settings: [(fn(&mut Config), _); 3] =
+            [(beyond_loopback, "beyond loopback"), (with_host, "a host"), (with_proxy, "a proxy")];
+        for (change, name) in settings {
+            let policy = policy(change);
+            assert_eq!(policy.caller(&LOCAL), Ok(guest.clone()), "{name}");
+            assert!(!policy.has_local_user() && !policy.asks_for_user(LOCAL.peer.unwrap().address));
+        }
+        let stranger = RequestFacts { peer: Some(peer([10, 0, 0, 1], false)), is_forwarded: true, ..LOCAL };
+        let page = RequestFacts { origin: Some("https://elsewhere.example"), ..LOCAL };
+        let of_all = policy(|config| {
+            beyond_loopback(config);
+            with_host(config);
+            config.local_user = LocalUser::All;
+        });
+        assert_eq!(of_all.caller(&stranger), Ok(Caller::Local));
+        assert_eq!(
+            of_all.caller(&RequestFacts { host: Some("live.example"), ..stranger }),
+            Ok(Caller::Local)
+        );
+        assert_eq!(of_all.caller(&page), Ok(guest.clone()));
+        assert!(of_all.caller(&RequestFacts { host: Some("attacker.example"), ..LOCAL }).is_err());
+        let of_none = policy(|config| config.local_user = LocalUser::None);
+        assert_eq!(of_none.caller(&LOCAL), Ok(guest));
     }
 
     #[test]
@@ -219,10 +330,12 @@ mod tests {
             None,
             Some("10.0.0.1"),
         ] {
-            assert!(policy(true).caller(&RequestFacts { host, ..LOCAL }).is_err(), "{host:?}");
+            assert!(policy(|_| ()).caller(&RequestFacts { host, ..LOCAL }).is_err(), "{host:?}");
         }
         let by_address = RequestFacts { host: Some("10.0.0.1:8000"), ..LOCAL };
-        assert!(policy(false).caller(&by_address).is_ok());
+        assert!(policy(beyond_loopback).caller(&by_address).is_ok());
+        let by_name = RequestFacts { host: Some("Live.example:80"), ..LOCAL };
+        assert_eq!(policy(with_host).caller(&by_name), Ok(Caller::Guest(None)));
     }
 
     #[test]

@@ -15,4 +15,4 @@ mod machine;
 mod settings;
 
 pub use load::{ConfigError, Flags};
-pub use settings::{Config, ServerFlags, Switch};
+pub use settings::{Config, LocalUser, ServerFlags, Switch};

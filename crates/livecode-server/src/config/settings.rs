@@ -40,6 +40,11 @@ settings! {
         with_default {
             /// Address to listen on.
             listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8000)),
+            /// Callers that are the local user, who may use all sessions and has no limits of
+            /// guests: `auto` (processes of the server's user and of root on this machine, unless
+            /// a proxy or another machine may stand behind them), `all` (everybody who reaches the
+            /// server), or `none`.
+            local_user: LocalUser = LocalUser::Auto,
             /// Folder in which the server keeps its sessions.
             data_dir: PathBuf = default_data_dir(),
         }
@@ -150,6 +155,19 @@ fn default_sessions_running_max() -> u64 {
 /// The default of `held_bytes_max`.
 fn default_held_bytes_max() -> u64 {
     (memory_bytes() / 16).clamp(128 * MIB, 1024 * MIB)
+}
+
+/// The callers that are the local user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LocalUser {
+    /// Processes of the server's user and of root, where the server listens on loopback and has
+    /// neither `hosts` nor `trusted_proxies`, if their requests bear no sign of a proxy.
+    Auto,
+    /// All callers except pages of other origins.
+    All,
+    /// No caller.
+    None,
 }
 
 /// A setting that is `on` or `off`.

@@ -1,13 +1,20 @@
 //! The state that every request handler can reach.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
 use crate::http::parse_permits::ParsePermits;
 use crate::{
-    auth::Policy, catalogue::Catalogue, config::Config, held_bytes::ByteBudget, lifecycle::Registry,
-    metrics::Metrics, runner::spawner::SpawnerClient, serving_time::ServingTime, sessions::SessionProgress,
+    auth::{Peer, PeerUsers, Policy},
+    catalogue::Catalogue,
+    config::Config,
+    held_bytes::ByteBudget,
+    lifecycle::Registry,
+    metrics::Metrics,
+    runner::spawner::SpawnerClient,
+    serving_time::ServingTime,
+    sessions::SessionProgress,
 };
 
 /// How long a reader of an ended session may go on reading after the server was asked to stop.
@@ -21,6 +28,8 @@ pub struct App {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) config: Arc<Config>,
     pub(crate) policy: Arc<Policy>,
+    /// `None` if nobody needs to know the users of connections.
+    pub(crate) peer_users: Option<Arc<PeerUsers>>,
     pub(crate) default_spawner: Arc<SpawnerClient>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) held_bytes: Arc<ByteBudget>,
@@ -31,6 +40,13 @@ pub struct App {
 }
 
 impl App {
+    /// The other end of a connection that was accepted from `address`.
+    pub(crate) fn peer(&self, stream: &impl AsFd, address: SocketAddr) -> Peer {
+        let asks = self.policy.asks_for_user(address);
+        let users = self.peer_users.as_ref().filter(|_| asks);
+        Peer { address, is_own_user: users.is_some_and(|users| users.is_own(stream)) }
+    }
+
     /// Waits until the server is asked to stop.
     pub(crate) async fn stopped(&self) {
         // An error means that the sender was dropped, which also happens only at the end.

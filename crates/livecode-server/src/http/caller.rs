@@ -1,21 +1,30 @@
 //! The caller of a request, and the address of the server that it used.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, Version, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use livecode_protocol::{ErrorCode, SessionId};
 
-use crate::auth::{Caller, Payer, RequestFacts, bearer_token};
+use crate::auth::{Caller, Payer, Peer, RequestFacts, bearer_token};
 use crate::http::{app::App, problem::ApiError, transport::connections::ConnectionPermit};
 
-/// The headers that proxies add. A request with any of them does not come from the local user.
-const FORWARDING_HEADERS: [&str; 6] =
-    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
+/// The headers that proxies add, besides those that begin with [`FORWARDING_PREFIX`].
+const FORWARDING_HEADERS: [&str; 3] = ["forwarded", "x-real-ip", "via"];
+const FORWARDING_PREFIX: &str = "x-forwarded-";
+
+/// Whether a request bears a sign of a proxy, by which it does not come from the local user.
+/// HTTP/1.0 is such a sign: nginx speaks it to a server unless it is told otherwise, and no
+/// current client does.
+fn is_forwarded(request: &Request) -> bool {
+    let is_forwarding =
+        |name: &str| FORWARDING_HEADERS.contains(&name) || name.starts_with(FORWARDING_PREFIX);
+    request.version() == Version::HTTP_10 || request.headers().keys().any(|name| is_forwarding(name.as_str()))
+}
 
 /// The scheme and host by which a client reached the server; links in answers use them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,9 +58,9 @@ fn first_in_list<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 /// The address of the client: the other end of the connection, or, behind a trusted proxy, the
 /// last address of `X-Forwarded-For` that is not a trusted proxy itself. A client can send such a
 /// header too, but each proxy adds the address that it sees behind what the client sent.
-fn client_address(app: &App, peer: Option<SocketAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+fn client_address(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Option<IpAddr> {
     let is_trusted = |address: &IpAddr| app.config.trusted_proxies.contains(address);
-    let peer = peer?.ip().to_canonical();
+    let peer = peer?.address.ip().to_canonical();
     if !is_trusted(&peer) {
         return Some(peer);
     }
@@ -65,7 +74,7 @@ fn client_address(app: &App, peer: Option<SocketAddr>, headers: &HeaderMap) -> O
 /// [`Payer`] and [`PublicAddress`] to the request's extensions. A request for another host is
 /// refused here.
 pub(crate) async fn identify_caller(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let peer = request.extensions().get::<Peer>().copied();
     match examine_request(&app, peer, &request) {
         Ok((caller, address)) => {
             let payer = Payer::of(&caller, client_address(&app, peer, request.headers()));
@@ -91,7 +100,7 @@ fn too_many_connections() -> ApiError {
 
 fn examine_request(
     app: &App,
-    peer: Option<SocketAddr>,
+    peer: Option<Peer>,
     request: &Request,
 ) -> Result<(Caller, PublicAddress), ApiError> {
     let headers = request.headers();
@@ -99,7 +108,8 @@ fn examine_request(
         // A proxy and the server could each go by another one (RFC 9112, section 3.2).
         return Err(ApiError::malformed_request("a request must have one Host header, not several"));
     }
-    let is_trusted = peer.is_some_and(|peer| app.config.trusted_proxies.contains(&peer.ip().to_canonical()));
+    let is_trusted =
+        peer.is_some_and(|peer| app.config.trusted_proxies.contains(&peer.address.ip().to_canonical()));
     let forwarded = |name| is_trusted.then(|| first_in_list(headers, name)).flatten();
     let own_host = header_text(headers, "host")
         .or_else(|| request.uri().authority().map(|authority| authority.as_str()));
@@ -109,7 +119,7 @@ fn examine_request(
         host,
         origin: header_text(headers, "origin"),
         fetch_site: header_text(headers, "sec-fetch-site"),
-        is_forwarded: FORWARDING_HEADERS.iter().any(|name| headers.contains_key(*name)),
+        is_forwarded: is_forwarded(request),
         token: bearer_token(headers)
             // Only tokens of our form count. A faulty page may send a constant such as
             // "undefined"; its users must not all become one owner.

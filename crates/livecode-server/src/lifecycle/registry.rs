@@ -22,7 +22,7 @@ use crate::sessions::{
     record::SessionRecord, skip::SkipTurns,
 };
 use crate::{
-    auth::ShareLimits,
+    auth::{Policy, ShareLimits},
     compile_cache::CompileCache,
     config::Config,
     metrics::Metrics,
@@ -278,7 +278,7 @@ impl Registry {
 
 /// How many sessions may run, wait and start at once, and which part of that one payer may have.
 fn run_queue_limits(config: &Config) -> RunQueueLimits {
-    let has_local_user = config.listen.ip().is_loopback();
+    let has_local_user = Policy::new(config).has_local_user();
     let shares = |total, per_address| ShareLimits::new(total, per_address, has_local_user);
     RunQueueLimits {
         running: shares(config.sessions_running_max, config.sessions_running_per_address_max),

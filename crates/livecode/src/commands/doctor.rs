@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use livecode_sandbox::doctor::{DoctorReport, Finding, Verdict, probe};
+use livecode_sandbox::doctor::{DoctorReport, Finding, Remedy, Verdict, probe};
 use livecode_server::catalogue::Catalogue;
 use serde_json::{Value, json};
 
@@ -52,7 +52,8 @@ impl DoctorCommand {
         let runtimes_dir =
             self.runtimes_dir.or_else(|| std::env::var_os("LIVECODE_RUNTIMES_DIR").map(PathBuf::from));
         let toolchains = toolchains(runtimes_dir.as_deref()).map_err(failed)?;
-        let report = probe(staging.path().to_owned(), toolchains);
+        let mut report = probe(staging.path().to_owned(), toolchains);
+        report.findings.push(local_user());
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&json_document(&report))?)?;
@@ -89,6 +90,33 @@ fn toolchains(runtimes_dir: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
     let sources = catalogue.iter().flat_map(|runtime| &runtime.mounts).map(|mount| mount.source.clone());
     let sources: BTreeSet<PathBuf> = sources.filter(|source| !source.starts_with(unpacked.path())).collect();
     Ok(sources.into_iter().collect())
+}
+
+/// Whether a server could know its local user (`livecode_server::auth`).
+fn local_user() -> Finding {
+    let name = "local user";
+    let Err(error) = livecode_server::auth::try_peer_users() else {
+        let found = "the kernel tells to which user a connection from this machine belongs".to_owned();
+        return Finding { name, verdict: Verdict::Ok, found, remedies: vec![] };
+    };
+    let remedy = |what: &str, command: Option<&str>| Remedy {
+        what: what.to_owned(),
+        command: command.map(str::to_owned),
+    };
+    Finding {
+        name,
+        verdict: Verdict::Degraded,
+        found: format!(
+            "nobody: the kernel does not tell to which user a connection from this machine belongs: {error}"
+        ),
+        remedies: vec![
+            remedy("the kernel's module tcp_diag answers this; load it", Some("sudo modprobe tcp_diag")),
+            remedy(
+                "or, where everybody who reaches the server may use all sessions",
+                Some("livecode serve --local-user all"),
+            ),
+        ],
+    }
 }
 
 fn worst_verdict(report: &DoctorReport) -> Verdict {

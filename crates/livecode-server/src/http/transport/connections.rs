@@ -22,7 +22,7 @@ pub(crate) struct Connections {
     max: u32,
     open: Arc<SharePool>,
     lingering: Arc<SharePool>,
-    /// Whether the server listens on loopback alone, and so has a local user.
+    /// Whether a caller can be the local user.
     has_local_user: bool,
     trusted_proxies: Vec<IpAddr>,
 }

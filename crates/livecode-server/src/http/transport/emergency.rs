@@ -8,7 +8,7 @@
 use std::{
     cell::Cell,
     io::{self, Read as _, Write as _},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{Shutdown, TcpStream},
     os::fd::OwnedFd,
     pin::{Pin, pin},
     rc::Rc,
@@ -23,7 +23,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, Request},
+    extract::Request,
     http::{StatusCode, header},
     response::IntoResponse as _,
 };
@@ -34,7 +34,10 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower::Service as _;
 
-use crate::http::{problem::ApiError, transport::connections::ConnectionPermit};
+use crate::{
+    auth::Peer,
+    http::{problem::ApiError, transport::connections::ConnectionPermit},
+};
 
 /// Threads, and so connections that are served at once in this way.
 const THREADS: usize = 8;
@@ -49,7 +52,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection to serve.
 struct Job {
     stream: TcpStream,
-    peer: SocketAddr,
+    peer: Peer,
     /// Held until the connection is closed.
     _permit: ConnectionPermit,
 }
@@ -84,7 +87,7 @@ impl EmergencyThreads {
 
     /// Has a thread serve `stream`, whose operations must not block. Closes it if too many
     /// connections wait already.
-    pub fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: ConnectionPermit) {
+    pub fn serve(&self, stream: TcpStream, peer: Peer, permit: ConnectionPermit) {
         if self.0.try_send(Job { stream, peer, _permit: permit }).is_err() {
             tracing::warn!(%peer, "too many connections wait for a thread; one was closed");
         }
@@ -101,7 +104,7 @@ fn serve(job: Job, builder: &http1::Builder, router: &Router, alarm: &Arc<Alarm>
     let peer = job.peer;
     let service = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(peer);
         let mut router = router.clone();
         async move {
             if request.headers().contains_key(header::UPGRADE) {
@@ -225,10 +228,10 @@ mod tests {
         let threads = EmergencyThreads::start(&builder, &router).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (stream, peer) = listener.accept().unwrap();
+        let (stream, address) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
         let permit = crate::http::transport::connections::tests::permit();
-        threads.serve(stream, peer, permit);
+        threads.serve(stream, Peer { address, is_own_user: false }, permit);
         let request = request.to_owned();
         let exchange = move || {
             client.write_all(request.as_bytes()).unwrap();

@@ -3,11 +3,7 @@
 
 use std::{io, net::SocketAddr, pin::pin, time::Duration};
 
-use axum::{
-    Router,
-    body::Body,
-    extract::{ConnectInfo, Request},
-};
+use axum::{Router, body::Body, extract::Request};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::SendFlags;
@@ -48,7 +44,7 @@ const REFUSAL: &str = "{\"type\":\"about:blank\",\"title\":\"Service Unavailable
 /// # Errors
 /// If what is made ahead of connections cannot be made.
 pub(crate) async fn serve(app: App, listener: TcpListener) -> io::Result<()> {
-    let connections = Connections::new(&app.config, app.policy.is_loopback);
+    let connections = Connections::new(&app.config, app.policy.has_local_user());
     let (builder, router) = (http1_builder(&app), router(app.clone()));
     let emergency_threads = EmergencyThreads::start(&builder, &router)?;
     let server = ConnectionServer { builder, router, app: app.clone(), connections, emergency_threads };
@@ -79,10 +75,11 @@ fn http1_builder(app: &App) -> http1::Builder {
 async fn accept(acceptor: &Acceptor, server: &ConnectionServer) {
     while let Some(permit) = server.connections.acquire().await {
         match acceptor.accept().await {
-            Ok((accepted, peer)) => match (accepted, server.connections.admit(peer.ip(), permit)) {
-                (Accepted::Registered(stream), Some(permit)) => server.serve(stream, peer, permit),
-                (Accepted::Registered(stream), None) => server.refuse(stream, peer),
+            Ok((accepted, address)) => match (accepted, server.connections.admit(address.ip(), permit)) {
+                (Accepted::Registered(stream), Some(permit)) => server.serve(stream, address, permit),
+                (Accepted::Registered(stream), None) => server.refuse(stream, address),
                 (Accepted::Unregistered(stream), Some(permit)) => {
+                    let peer = server.app.peer(&stream, address);
                     server.emergency_threads.serve(stream, peer, permit);
                 }
                 (Accepted::Unregistered(_), None) => {}
@@ -127,24 +124,24 @@ struct ConnectionServer {
 
 impl ConnectionServer {
     /// Serves a connection in a task of its own.
-    fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: ConnectionPermit) {
+    fn serve(&self, stream: TcpStream, address: SocketAddr, permit: ConnectionPermit) {
         // Without Nagle's algorithm a message is sent at once, not when more bytes have gathered.
         let _ = stream.set_nodelay(true);
         enable_keepalive(&stream);
-        let (router, connection_permit) = (self.router.clone(), permit.clone());
-        let charged_permit = permit.clone();
-        let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request.extensions_mut().insert(connection_permit.clone());
-            router.clone().call(request)
-        });
-        let stream = LingeringStream::new(stream, permit);
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-        let app = self.app.clone();
-        let serving_time = app.serving_time.clone();
+        let (app, builder, router) = (self.app.clone(), self.builder.clone(), self.router.clone());
+        let (serving_time, charged_permit) = (app.serving_time.clone(), permit.clone());
         let work = async move {
-            let mut connection = pin!(connection);
+            let peer = app.peer(&stream, address);
+            let connection_permit = permit.clone();
+            let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(peer);
+                request.extensions_mut().insert(connection_permit.clone());
+                router.clone().call(request)
+            });
+            let stream = LingeringStream::new(stream, permit);
+            let mut connection =
+                pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
             let result = tokio::select! {
                 result = connection.as_mut() => result,
                 () = app.stopped() => {
@@ -161,7 +158,7 @@ impl ConnectionServer {
     }
 
     /// Closes a connection whose address has too many, and says so. Its request is not read.
-    fn refuse(&self, stream: TcpStream, peer: SocketAddr) {
+    fn refuse(&self, stream: TcpStream, address: SocketAddr) {
         self.app.metrics.count_refusal(CONNECTIONS);
         let response = format!(
             "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 5\r\n\
@@ -170,6 +167,6 @@ impl ConnectionServer {
         );
         // A new socket has room for this response, so the write does not wait.
         let _ = rustix::net::send(&stream, response.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-        linger(stream, self.connections.linger(peer.ip()));
+        linger(stream, self.connections.linger(address.ip()));
     }
 }

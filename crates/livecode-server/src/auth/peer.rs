@@ -1,0 +1,82 @@
+//! The other end of a connection, and whether its user can be the local user.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    os::fd::AsFd,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use rustix::process::geteuid;
+
+use super::sock_diag::SockDiag;
+
+/// The uid that the kernel gives in place of one that this user namespace does not have
+/// (`/proc/sys/kernel/overflowuid`, user_namespaces(7)). It stands for many users, so it is never
+/// the server's own.
+const OVERFLOW_UID: u32 = 65534;
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The network address.
+    pub address: SocketAddr,
+    /// Whether the kernel says that the connection belongs to a process of the server's user or of
+    /// root. `false` also if nobody asked the kernel.
+    pub is_own_user: bool,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+/// Finds out to which users the connections inside this machine belong.
+#[derive(Debug)]
+pub struct PeerUsers {
+    sock_diag: Option<SockDiag>,
+    has_reported_failure: AtomicBool,
+}
+
+impl PeerUsers {
+    /// Prepares to ask the kernel. Where it does not answer, nobody is the server's own user, and
+    /// the log says so.
+    pub fn prepare() -> Self {
+        let sock_diag = SockDiag::open().map_err(|error| {
+            tracing::warn!(
+                "the kernel does not tell which user has the other end of a connection ({error}), so nobody is the \
+                 local user; see `livecode doctor`"
+            );
+        });
+        Self { sock_diag: sock_diag.ok(), has_reported_failure: AtomicBool::new(false) }
+    }
+
+    /// Whether the other end of a TCP connection inside this machine belongs to the server's user
+    /// or to root. `false` if that cannot be known.
+    pub fn is_own(&self, stream: &impl AsFd) -> bool {
+        let Some(sock_diag) = &self.sock_diag else { return false };
+        match sock_diag.peer_uid(stream) {
+            Ok(uid) => uid.is_some_and(is_own_uid),
+            Err(error) => {
+                if !self.has_reported_failure.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "cannot find out whose a connection is, so it is a guest's");
+                }
+                false
+            }
+        }
+    }
+}
+
+/// Whether a process of this user may do what the server's user may.
+fn is_own_uid(uid: u32) -> bool {
+    uid == 0 || (uid == geteuid().as_raw() && uid != OVERFLOW_UID)
+}
+
+/// Tries whether the kernel tells to which users connections inside this machine belong.
+///
+/// # Errors
+/// If it does not.
+pub fn try_peer_users() -> io::Result<()> {
+    SockDiag::open().map(drop)
+}
