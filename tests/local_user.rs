@@ -16,8 +16,8 @@ use crate::common::{
 };
 
 /// Two ordinary users.
-const NOBODY: u32 = 65534;
-const OTHER: u32 = 12345;
+pub const NOBODY: u32 = 65534;
+pub const OTHER: u32 = 12345;
 
 /// A program of another user that passes connections to a TCP port on, byte for byte.
 const FORWARDER: &str = "
@@ -58,14 +58,14 @@ impl Drop for Killed {
 }
 
 /// A command that another user executes.
-fn as_user(uid: u32, program: &str) -> Command {
+pub fn as_user(uid: u32, program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args([&format!("--reuid={uid}"), &format!("--regid={uid}"), "--clear-groups", program]);
     command
 }
 
 /// The status of an answer to `curl` by a command that executes it.
-fn curl(mut command: Command, arguments: &[&str]) -> u16 {
+pub fn curl(mut command: Command, arguments: &[&str]) -> u16 {
     let output = command
         .args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}"])
         .args(["--noproxy", "*", "--max-time", "25"])

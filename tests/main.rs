@@ -30,5 +30,6 @@ mod sessions;
 mod strangers;
 mod stream;
 mod turtle;
+mod unix_socket;
 mod v01;
 mod warm;

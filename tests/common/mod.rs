@@ -291,7 +291,8 @@ fn launch(data: &Path, listen: &str, options: &LaunchOptions) -> (Child, String)
     let stdout = child.stdout.take().expect("standard output is piped");
     let line =
         BufReader::new(stdout).lines().next().expect("the server prints its address").expect("valid UTF-8");
-    let address = line.split("http://").nth(1).unwrap_or_else(|| panic!("no address in {line:?}"));
+    let address = line.split_once("http://").map_or("", |(_, rest)| rest);
+    let address = address.split(' ').next().unwrap_or_default(); // empty if it has only a unix socket
     (child, address.trim_end_matches('/').to_owned())
 }
 

@@ -40,12 +40,12 @@ pub mod spec;
 use std::{io, sync::Arc};
 
 pub use sessions::blocking::BLOCKING_THREAD_TIMEOUT;
-use tokio::{net::TcpListener, sync::watch, time::Instant};
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     auth::{PeerUsers, Policy},
     catalogue::{Catalogue, CatalogueError},
-    config::Config,
+    config::{Config, ListenAddress},
     held_bytes::ByteBudget,
     lifecycle::Registry,
     metrics::Metrics,
@@ -69,9 +69,9 @@ pub enum ServeError {
     /// No spawner can be started, or no sandbox can be made.
     #[error(transparent)]
     Spawner(#[from] SpawnerError),
-    /// The server cannot listen on the address.
-    #[error("cannot listen on {0}")]
-    Listen(std::net::SocketAddr, #[source] io::Error),
+    /// The server cannot listen on an address.
+    #[error(transparent)]
+    Listen(#[from] http::ListenError),
     /// A thread or descriptor that must exist before the first connection cannot be made.
     #[error("cannot prepare for connections")]
     Prepare(#[source] io::Error),
@@ -106,8 +106,8 @@ pub enum Phase {
     Stopping,
 }
 
-/// Serves requests until `phase` asks the server to stop. Calls `announce` with the address and
-/// the limits that cannot be enforced, just before requests are answered.
+/// Serves requests until `phase` asks the server to stop. Calls `announce` with the addresses
+/// and the limits that cannot be enforced, just before requests are answered.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -115,32 +115,38 @@ pub async fn run(
     config: Config,
     start_spawner: SpawnerLauncher,
     phase: watch::Receiver<Phase>,
-    announce: impl FnOnce(std::net::SocketAddr, &[String]),
+    announce: impl FnOnce(&[ListenAddress], &[String]),
 ) -> Result<(), ServeError> {
-    let listen_error = |error| ServeError::Listen(config.listen, error);
-    let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
-    let address = listener.local_addr().map_err(listen_error)?;
+    let (listeners, addresses) = http::Listeners::bind(&config).await?;
+    let listed = addresses.iter().map(ListenAddress::to_string).collect::<Vec<_>>().join(" and ");
     // The data directory is locked before anything is written into it.
-    let store = Store::open(&config.data_dir, address)?;
+    let store = Store::open(&config.data_dir, &listed)?;
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
     let metrics = Arc::new(Metrics::default());
     let spawners =
         tokio::task::block_in_place(|| SpawnerSet::new(&start_spawner, &catalogue, &config, &metrics))?;
     let spawner = spawners.default_spawner().clone();
-    if !address.ip().is_loopback() && !spawner.degraded().is_empty() && !config.allow_degraded {
+    let public = config.listen.iter().find_map(|address| match address {
+        ListenAddress::Tcp(tcp) if !address.is_local() => Some(*tcp),
+        _ => None,
+    });
+    if let Some(address) = public
+        && !spawner.degraded().is_empty()
+        && !config.allow_degraded
+    {
         // The error names the configured address and not that of the listener: with port 0 the
         // latter is another one at the next start.
-        return Err(ServeError::Degraded { address: config.listen, degraded: spawner.degraded().to_vec() });
+        return Err(ServeError::Degraded { address, degraded: spawner.degraded().to_vec() });
     }
     let registry = Registry::open(&config, store, spawners, metrics.clone())?;
 
     let policy = Arc::new(Policy::new(&config));
-    let peer_users = policy.asks_for_user(address).then(|| Arc::new(PeerUsers::prepare()));
+    let peer_users = policy.asks_for_users().then(|| Arc::new(PeerUsers::prepare()));
     policy.log();
     let config = Arc::new(config);
     let thread_keeper = sessions::blocking::keep_thread().await;
     let retention = tokio::spawn(registry.clone().retain(config.clone()));
-    announce(address, spawner.degraded());
+    announce(&addresses, spawner.degraded());
     let (stop, stopping) = watch::channel(None);
     let stopper = tokio::spawn(stop_when_asked(registry.clone(), phase, stop));
     let held_bytes = ByteBudget::new(&config, metrics.clone());
@@ -158,7 +164,7 @@ pub async fn run(
         parse_permits: http::ParsePermits::default(),
         stopping,
     };
-    let served = http::serve(app, listener).await;
+    let served = http::serve(app, listeners).await;
     stopper.abort();
     retention.abort();
     thread_keeper.abort();

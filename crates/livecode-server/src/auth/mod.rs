@@ -15,17 +15,17 @@ mod peer;
 mod shares;
 mod sock_diag;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use bearer::bearer_token;
 pub use payer::Payer;
-pub use peer::{Peer, PeerUsers, try_peer_users};
+pub use peer::{Peer, PeerUsers, is_own_unix_peer, try_peer_users};
 pub use shares::{Share, ShareLimits, SharePool, Shares};
 
 use crate::{
-    config::{Config, LocalUser},
+    config::{Config, ListenAddress, LocalUser},
     hex::sha256_hex,
 };
 
@@ -71,6 +71,8 @@ pub struct Policy {
     local_user: LocalUser,
     /// Whether the server listens on loopback alone.
     is_loopback: bool,
+    /// Whether the server listens on a unix socket.
+    has_unix_socket: bool,
     /// Host names of the server, besides those of loopback.
     hosts: Vec<String>,
     /// Whether the settings name a proxy or a host name, by which others reach the server.
@@ -90,7 +92,8 @@ impl Policy {
     pub fn new(config: &Config) -> Self {
         Self {
             local_user: config.local_user,
-            is_loopback: config.listen.ip().is_loopback(),
+            is_loopback: config.listen.iter().all(ListenAddress::is_local),
+            has_unix_socket: config.listen.iter().any(|address| matches!(address, ListenAddress::Unix(_))),
             hosts: config.hosts.clone(),
             is_public: !config.hosts.is_empty() || !config.trusted_proxies.is_empty(),
         }
@@ -99,10 +102,14 @@ impl Policy {
     /// Whether any caller can be the local user.
     pub fn has_local_user(&self) -> bool {
         match self.local_user {
-            LocalUser::Auto => self.is_loopback && !self.is_public,
+            LocalUser::Auto => self.has_unix_socket || self.has_local_user_over_tcp(),
             LocalUser::All => true,
             LocalUser::None => false,
         }
+    }
+
+    fn has_local_user_over_tcp(&self) -> bool {
+        self.is_loopback && !self.is_public
     }
 
     /// Logs what an operator should know about the local user.
@@ -113,15 +120,15 @@ impl Policy {
                  delete all sessions, and has no limits of guests"
             ),
             LocalUser::Auto if self.is_loopback && self.is_public => tracing::info!(
-                "nobody is the local user: hosts or trusted_proxies are set, so a proxy may pass strangers on"
+                "nobody is the local user over TCP: hosts or trusted_proxies are set, so a proxy may pass strangers on"
             ),
             LocalUser::Auto | LocalUser::None => {}
         }
     }
 
-    /// Whether it matters which user has the other end of a connection from `address`.
-    pub fn asks_for_user(&self, address: SocketAddr) -> bool {
-        self.local_user == LocalUser::Auto && self.has_local_user() && is_loopback(address.ip())
+    /// Whether it matters which user has the other end of a TCP connection of this machine.
+    pub fn asks_for_users(&self) -> bool {
+        self.local_user == LocalUser::Auto && self.has_local_user_over_tcp()
     }
 
     /// Decides who makes a request.
@@ -148,10 +155,13 @@ impl Policy {
             && is_same_site
             && match self.local_user {
                 LocalUser::Auto => {
-                    self.has_local_user()
-                        && is_local_name
+                    let may_be_local = |peer: Peer| match peer.address {
+                        Some(address) => self.has_local_user_over_tcp() && is_loopback(address.ip()),
+                        None => true,
+                    };
+                    is_local_name
                         && !facts.is_forwarded
-                        && facts.peer.is_some_and(|peer| is_loopback(peer.address.ip()) && peer.is_own_user)
+                        && facts.peer.is_some_and(|peer| peer.is_own_user && may_be_local(peer))
                 }
                 LocalUser::All => true,
                 LocalUser::None => false,
@@ -160,7 +170,8 @@ impl Policy {
     }
 }
 
-fn is_loopback(address: IpAddr) -> bool {
+/// Whether a connection from `address` comes from this machine.
+pub fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
@@ -215,6 +226,9 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
+
+    use crate::config::TrustedProxy;
 
     const LOCAL: RequestFacts<'_> = RequestFacts {
         peer: Some(peer([127, 0, 0, 1], true)),
@@ -228,7 +242,7 @@ mod tests {
     const fn peer(address: [u8; 4], is_own_user: bool) -> Peer {
         let [a, b, c, d] = address;
         let address = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(a, b, c, d)), 5);
-        Peer { address, is_own_user }
+        Peer { address: Some(address), is_own_user }
     }
 
     fn policy(change: impl FnOnce(&mut Config)) -> Policy {
@@ -238,7 +252,7 @@ mod tests {
     }
 
     fn beyond_loopback(config: &mut Config) {
-        config.listen = SocketAddr::from(([0, 0, 0, 0], 8000));
+        config.listen = vec![ListenAddress::Tcp(SocketAddr::from(([0, 0, 0, 0], 8000)))];
     }
 
     fn with_host(config: &mut Config) {
@@ -295,13 +309,13 @@ mod tests {
     #[test]
     fn settings_decide_whether_there_is_a_local_user() {
         let guest = Caller::Guest(None);
-        let with_proxy = |config: &mut Config| config.trusted_proxies = vec![[127, 0, 0, 1].into()];
+        let with_proxy = |config: &mut Config| config.trusted_proxies = vec![TrustedProxy::UnixSocket];
         let settings: [(fn(&mut Config), _); 3] =
             [(beyond_loopback, "beyond loopback"), (with_host, "a host"), (with_proxy, "a proxy")];
         for (change, name) in settings {
             let policy = policy(change);
             assert_eq!(policy.caller(&LOCAL), Ok(guest.clone()), "{name}");
-            assert!(!policy.has_local_user() && !policy.asks_for_user(LOCAL.peer.unwrap().address));
+            assert!(!policy.has_local_user() && !policy.asks_for_users());
         }
         let stranger = RequestFacts { peer: Some(peer([10, 0, 0, 1], false)), is_forwarded: true, ..LOCAL };
         let page = RequestFacts { origin: Some("https://elsewhere.example"), ..LOCAL };
@@ -319,6 +333,24 @@ mod tests {
         assert!(of_all.caller(&RequestFacts { host: Some("attacker.example"), ..LOCAL }).is_err());
         let of_none = policy(|config| config.local_user = LocalUser::None);
         assert_eq!(of_none.caller(&LOCAL), Ok(guest));
+    }
+
+    #[test]
+    fn a_unix_socket_has_a_local_user_behind_any_proxy() {
+        let of_socket = policy(|config| {
+            with_host(config);
+            config.listen = vec!["unix:/run/livecode.sock".parse().unwrap(), "0.0.0.0:80".parse().unwrap()];
+            config.trusted_proxies = vec![TrustedProxy::UnixSocket];
+        });
+        let own = RequestFacts { peer: Some(Peer { address: None, is_own_user: true }), ..LOCAL };
+        let other = RequestFacts { peer: Some(Peer { address: None, is_own_user: false }), ..LOCAL };
+        let guest = Caller::Guest(None);
+        assert!(of_socket.has_local_user() && !of_socket.asks_for_users());
+        assert_eq!(of_socket.caller(&own), Ok(Caller::Local));
+        assert_eq!(of_socket.caller(&other), Ok(guest.clone()));
+        assert_eq!(of_socket.caller(&RequestFacts { is_forwarded: true, ..own }), Ok(guest.clone()));
+        assert_eq!(of_socket.caller(&RequestFacts { host: Some("live.example"), ..own }), Ok(guest.clone()));
+        assert_eq!(of_socket.caller(&LOCAL), Ok(guest), "by TCP");
     }
 
     #[test]

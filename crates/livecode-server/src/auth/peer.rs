@@ -19,8 +19,8 @@ const OVERFLOW_UID: u32 = 65534;
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
-    /// The network address.
-    pub address: SocketAddr,
+    /// The network address; `None` if the client uses the server's unix socket.
+    pub address: Option<SocketAddr>,
     /// Whether the kernel says that the connection belongs to a process of the server's user or of
     /// root. `false` also if nobody asked the kernel.
     pub is_own_user: bool,
@@ -28,7 +28,10 @@ pub struct Peer {
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
+        match self.address {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unix socket"),
+        }
     }
 }
 
@@ -66,6 +69,12 @@ impl PeerUsers {
             }
         }
     }
+}
+
+/// Whether a process of the server's user or of root has connected to the server's unix socket
+/// (`SO_PEERCRED`).
+pub fn is_own_unix_peer(stream: &impl AsFd) -> bool {
+    rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| is_own_uid(peer.uid.as_raw()))
 }
 
 /// Whether a process of this user may do what the server's user may.

@@ -10,7 +10,7 @@ use figment::{
 use serde::Serialize;
 
 use crate::{
-    config::settings::{Config, ServerFlags},
+    config::settings::{Config, ServerFlags, default_listen},
     spec::{LimitFlags, LimitSettings, floor},
 };
 
@@ -88,7 +88,10 @@ impl Config {
         // names of flattened fields, and an error has to tell them.
         let wrong_value = |error| ConfigError::Value(Box::new(error));
         let limits = figment.extract().map_err(wrong_value)?;
-        let config = Self { limits, ..figment.extract().map_err(wrong_value)? };
+        let mut config = Self { limits, ..figment.extract().map_err(wrong_value)? };
+        if config.listen.is_empty() {
+            config.listen = default_listen();
+        }
         config.check()?;
         let is_unknown = |name: &String| {
             name.strip_prefix(ENV_PREFIX)

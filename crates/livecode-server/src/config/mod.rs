@@ -4,15 +4,18 @@
 //! | file | what it decides |
 //! | --- | --- |
 //! | `settings` | which settings there are, with their defaults and help |
+//! | `addresses` | where the server listens, and which proxies it trusts |
 //! | `machine` | the memory of this machine, from which defaults are derived |
 //! | `load` | how the sources are merged, and which values are refused |
 //!
 //! The limits of programs are settings too. `spec/limits.rs` declares them, beside the code that
 //! resolves the limits of a request.
 
+mod addresses;
 mod load;
 mod machine;
 mod settings;
 
+pub use addresses::{ListenAddress, SocketAccess, TrustedProxy};
 pub use load::{ConfigError, Flags};
 pub use settings::{Config, LocalUser, ServerFlags, Switch};

@@ -1,13 +1,17 @@
 //! The list of the server's settings.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{config::machine::memory_bytes, settings_macro::settings, spec::LimitSettings};
+use crate::{
+    config::{
+        addresses::{ListenAddress, SocketAccess, TrustedProxy},
+        machine::memory_bytes,
+    },
+    settings_macro::settings,
+    spec::LimitSettings,
+};
 
 const MIB: u64 = 1024 * 1024;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -21,11 +25,16 @@ settings! {
             #[arg(long = "host", value_name = "NAME")]
             #[serde(deserialize_with = "list")]
             hosts: Vec<String>,
-            /// Address of a proxy whose X-Forwarded-Proto and X-Forwarded-Host headers are
-            /// trusted; may be given several times.
+            /// Address of a proxy whose X-Forwarded-… headers are trusted, or `unix` for whoever
+            /// connects to the unix socket; may be given several times.
             #[arg(long = "trusted-proxy", value_name = "ADDRESS")]
             #[serde(deserialize_with = "list")]
-            trusted_proxies: Vec<IpAddr>,
+            trusted_proxies: Vec<TrustedProxy>,
+            /// Address to listen on, such as 0.0.0.0:8000 or unix:/run/livecode.sock; may be given
+            /// several times. By default 127.0.0.1:8000.
+            #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+            #[serde(deserialize_with = "list")]
+            listen: Vec<ListenAddress>,
             /// Listen beyond loopback even if this machine cannot enforce every limit (`livecode
             /// doctor` lists those that it cannot).
             #[arg(long)]
@@ -38,8 +47,10 @@ settings! {
             no_systemd_scope: bool,
         }
         with_default {
-            /// Address to listen on.
-            listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8000)),
+            /// Users of the machine who may connect to a unix socket: `owner` (the server's user
+            /// and root, mode 0600), `group` (the file's group, too, mode 0660) or `all` (mode
+            /// 0666).
+            socket_access: SocketAccess = SocketAccess::Owner,
             /// Callers that are the local user, who may use all sessions and has no limits of
             /// guests: `auto` (processes of the server's user and of root on this machine, unless
             /// a proxy or another machine may stand behind them), `all` (everybody who reaches the
@@ -145,6 +156,11 @@ settings! {
         /// Limits of programs.
         nested limits: LimitSettings,
     }
+}
+
+/// The default of `listen`.
+pub(super) fn default_listen() -> Vec<ListenAddress> {
+    vec![ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 8000)))]
 }
 
 /// The default of `sessions_running_max`.

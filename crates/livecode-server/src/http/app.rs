@@ -6,7 +6,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::http::parse_permits::ParsePermits;
 use crate::{
-    auth::{Peer, PeerUsers, Policy},
+    auth::{Peer, PeerUsers, Policy, is_loopback, is_own_unix_peer},
     catalogue::Catalogue,
     config::Config,
     held_bytes::ByteBudget,
@@ -40,11 +40,15 @@ pub struct App {
 }
 
 impl App {
-    /// The other end of a connection that was accepted from `address`.
-    pub(crate) fn peer(&self, stream: &impl AsFd, address: SocketAddr) -> Peer {
-        let asks = self.policy.asks_for_user(address);
-        let users = self.peer_users.as_ref().filter(|_| asks);
-        Peer { address, is_own_user: users.is_some_and(|users| users.is_own(stream)) }
+    /// The other end of a connection that was accepted from `address`, which is `None` for a unix
+    /// socket.
+    pub(crate) fn peer(&self, stream: &impl AsFd, address: Option<SocketAddr>) -> Peer {
+        let is_own_user = match (address, &self.peer_users) {
+            (None, _) => is_own_unix_peer(stream),
+            (Some(address), Some(users)) => is_loopback(address.ip()) && users.is_own(stream),
+            (Some(_), None) => false,
+        };
+        Peer { address, is_own_user }
     }
 
     /// Waits until the server is asked to stop.

@@ -55,19 +55,19 @@ fn first_in_list<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     header_text(headers, name)?.split(',').next().map(str::trim).filter(|value| !value.is_empty())
 }
 
-/// The address of the client: the other end of the connection, or, behind a trusted proxy, the
+/// The address of the client, `None` if it is unknown: the other end of the connection, or, behind a trusted proxy, the
 /// last address of `X-Forwarded-For` that is not a trusted proxy itself. A client can send such a
 /// header too, but each proxy adds the address that it sees behind what the client sent.
 fn client_address(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Option<IpAddr> {
-    let is_trusted = |address: &IpAddr| app.config.trusted_proxies.contains(address);
-    let peer = peer?.address.ip().to_canonical();
-    if !is_trusted(&peer) {
-        return Some(peer);
+    let is_trusted = |address| app.config.trusted_proxies.iter().any(|proxy| proxy.is_at(address));
+    let peer = peer?.address.map(|address| address.ip().to_canonical());
+    if !is_trusted(peer) {
+        return peer;
     }
     let values = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let listed: Vec<_> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
     let mut addresses = listed.iter().rev().map_while(|text| text.parse::<IpAddr>().ok());
-    Some(addresses.find(|address| !is_trusted(&address.to_canonical())).unwrap_or(peer))
+    addresses.find(|address| !is_trusted(Some(*address))).or(peer)
 }
 
 /// Middleware that runs before every handler: it identifies the caller, and adds [`Caller`],
@@ -108,8 +108,10 @@ fn examine_request(
         // A proxy and the server could each go by another one (RFC 9112, section 3.2).
         return Err(ApiError::malformed_request("a request must have one Host header, not several"));
     }
-    let is_trusted =
-        peer.is_some_and(|peer| app.config.trusted_proxies.contains(&peer.address.ip().to_canonical()));
+    let is_trusted = peer.is_some_and(|peer| {
+        let address = peer.address.map(|address| address.ip());
+        app.config.trusted_proxies.iter().any(|proxy| proxy.is_at(address))
+    });
     let forwarded = |name| is_trusted.then(|| first_in_list(headers, name)).flatten();
     let own_host = header_text(headers, "host")
         .or_else(|| request.uri().authority().map(|authority| authority.as_str()));

@@ -35,4 +35,5 @@ mod websocket;
 pub(crate) use app::App;
 pub(crate) use encode::entry_message;
 pub(crate) use parse_permits::ParsePermits;
-pub(crate) use transport::listen::serve;
+pub use transport::listeners::ListenError;
+pub(crate) use transport::{listen::serve, listeners::Listeners};

@@ -11,7 +11,7 @@ use crate::sessions::Store;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_of_the_driving_task_ends_the_session_as_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), ([127, 0, 0, 1], 0).into()).unwrap();
+    let store = Store::open(folder.path(), "127.0.0.1:0").unwrap();
     let PanickingSpawner { client, mut first, .. } = panicking_spawner();
     let spawners = SpawnerSet::with_default_only(client);
     let registry = Registry::open(&Config::default(), store, spawners, Default::default()).unwrap();

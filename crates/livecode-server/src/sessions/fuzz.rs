@@ -31,7 +31,7 @@ fn store(data_dir: &Path) -> Arc<Store> {
     match &*store {
         Some((path, store)) if path == data_dir => store.clone(),
         _ => {
-            let opened = Arc::new(Store::open(data_dir, ([127, 0, 0, 1], 0).into()).unwrap());
+            let opened = Arc::new(Store::open(data_dir, "127.0.0.1:0").unwrap());
             *store = Some((data_dir.to_owned(), opened.clone()));
             opened
         }

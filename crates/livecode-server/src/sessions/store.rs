@@ -10,7 +10,6 @@
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Read as _, Seek as _, Write as _},
-    net::SocketAddr,
     os::{
         fd::AsRawFd,
         unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -99,7 +98,7 @@ impl Store {
     ///
     /// # Errors
     /// If the directory cannot be created or locked, or if another server uses it.
-    pub fn open(data_dir: &Path, listen: SocketAddr) -> Result<Self, StoreError> {
+    pub fn open(data_dir: &Path, listen: &str) -> Result<Self, StoreError> {
         let folders = [SESSIONS_FOLDER, NEW_FOLDER, TRASH_FOLDER, "mnt"].map(|name| data_dir.join(name));
         for folder in std::iter::once(data_dir.to_owned()).chain(folders) {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);

@@ -9,7 +9,7 @@ use clap::Args;
 use livecode_sandbox::return_large_blocks;
 use livecode_server::{
     Phase,
-    config::{Config, Flags},
+    config::{Config, Flags, ListenAddress},
 };
 use rustix::process::{Resource, Rlimit};
 use tokio::{
@@ -109,9 +109,9 @@ fn usage_failure(error: impl Into<anyhow::Error>) -> CommandFailure {
     CommandFailure { error: error.into(), exit_code: EXIT_USAGE }
 }
 
-/// Prints the server's address once it listens, after a warning for each limit that this machine
+/// Prints the server's addresses once it listens, after a warning for each limit that this machine
 /// cannot enforce.
-fn announce(address: std::net::SocketAddr, degraded: &[String]) {
+fn announce(addresses: &[ListenAddress], degraded: &[String]) {
     for sentence in degraded {
         tracing::warn!("DEGRADED: {sentence}");
     }
@@ -120,6 +120,7 @@ fn announce(address: std::net::SocketAddr, degraded: &[String]) {
             "DEGRADED: not every limit of a session is enforced; `livecode doctor` explains how to change that"
         );
     }
+    let urls: Vec<_> = addresses.iter().map(ListenAddress::url).collect();
     // Standard output may be closed; the server runs all the same.
-    let _ = writeln!(io::stdout(), "LiveCode listens on http://{address}");
+    let _ = writeln!(io::stdout(), "LiveCode listens on {}", urls.join(" and "));
 }

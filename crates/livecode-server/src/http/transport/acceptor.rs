@@ -8,19 +8,25 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::atomic::{AtomicBool, Ordering},
+    os::fd::OwnedFd,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use futures_util::future::select_all;
 use rustix::io::Errno;
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    net::{TcpListener, TcpStream},
+use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::http::transport::{
+    listeners::{Listener, Listeners},
+    stream::ClientStream,
 };
 
-/// The server's listener. It is registered when the server starts, so that later accepts need
+/// The server's listeners. They are registered when the server starts, so that later accepts need
 /// nothing from the limit of epoll.
 pub(super) struct Acceptor {
-    listener: AsyncFd<std::net::TcpListener>,
+    listeners: Vec<AsyncFd<Listener>>,
+    /// The listener that is asked first. Each has its turn, so that none starves.
+    first: AtomicUsize,
     /// Whether the last connection could not be registered.
     is_emergency: AtomicBool,
 }
@@ -28,31 +34,39 @@ pub(super) struct Acceptor {
 /// A connection that a client has made.
 pub(super) enum Accepted {
     /// The async runtime watches the connection.
-    Registered(TcpStream),
+    Registered(ClientStream),
     /// The async runtime cannot watch the connection. Its operations do not block.
-    Unregistered(std::net::TcpStream),
+    Unregistered(OwnedFd),
 }
 
 impl Acceptor {
     /// # Errors
     /// If the listener cannot be registered.
-    pub fn new(listener: TcpListener) -> io::Result<Self> {
+    pub fn new(listeners: Listeners) -> io::Result<Self> {
         #[expect(deprecated, reason = "it is unsound only for types that do not own their descriptor")]
-        let listener = AsyncFd::with_interest(listener.into_std()?, Interest::READABLE)?;
-        Ok(Self { listener, is_emergency: AtomicBool::new(false) })
+        let register = |listener| AsyncFd::with_interest(listener, Interest::READABLE);
+        let listeners = listeners.0.into_iter().map(register).collect::<io::Result<_>>()?;
+        Ok(Self { listeners, first: AtomicUsize::new(0), is_emergency: AtomicBool::new(false) })
     }
 
-    /// Waits for the next connection. Returns it and the client's address.
+    /// Waits for the next connection. Returns it and the client's address, which is `None` for a
+    /// unix socket.
     ///
     /// # Errors
     /// If accept(2) failed, or descriptors or memory ran out.
-    pub async fn accept(&self) -> io::Result<(Accepted, SocketAddr)> {
-        let (stream, peer) =
-            self.listener.async_io(Interest::READABLE, std::net::TcpListener::accept).await?;
-        stream.set_nonblocking(true)?;
+    pub async fn accept(&self) -> io::Result<(Accepted, Option<SocketAddr>)> {
+        let first = self.first.load(Ordering::Relaxed);
+        let (before, after) = self.listeners.split_at(first);
+        let accept = |listener| {
+            let listener: &AsyncFd<Listener> = listener;
+            Box::pin(listener.async_io(Interest::READABLE, Listener::accept))
+        };
+        let (accepted, index, _) = select_all(after.iter().chain(before).map(accept)).await;
+        self.first.store((first + index + 1) % self.listeners.len(), Ordering::Relaxed);
+        let (stream, peer) = accepted?;
         // A registration that fails closes its stream. This duplicate keeps the connection open.
         let spare = stream.try_clone();
-        let accepted = match (TcpStream::from_std(stream), spare) {
+        let accepted = match (ClientStream::register(stream, peer), spare) {
             (Ok(stream), _) => Accepted::Registered(stream),
             (Err(error), Ok(spare)) if is_out_of_watches(&error) => Accepted::Unregistered(spare),
             (Err(error), _) => return Err(error),

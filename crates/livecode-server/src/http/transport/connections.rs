@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     auth::{Caller, Payer, Share, ShareLimits, SharePool},
-    config::Config,
+    config::{Config, TrustedProxy},
 };
 
 /// How many closed connections may linger at once; further ones are reset.
@@ -24,7 +24,7 @@ pub(crate) struct Connections {
     lingering: Arc<SharePool>,
     /// Whether a caller can be the local user.
     has_local_user: bool,
-    trusted_proxies: Vec<IpAddr>,
+    trusted_proxies: Vec<TrustedProxy>,
 }
 
 /// A connection's right to be open, and the payer for whom it counts. Clones are the same.
@@ -62,19 +62,21 @@ impl Connections {
         let _ = self.permits.acquire_many(self.max).await;
     }
 
-    /// Lets a connection of `peer` be open; `None` if its address has as many as it may.
+    /// Lets a connection of `peer` (`None` for a unix socket) be open; `None` if its address has as
+    /// many as it may.
     ///
     /// Whose connection it is shows only when a request comes ([`ConnectionPermit::charge`]).
     /// Until then it counts for the address of the other end. A trusted proxy has the connections
     /// of many clients, so it counts for nobody in particular, as the local user does. The local
     /// user's own address may have connections that it could not have as a guest.
-    pub fn admit(&self, peer: IpAddr, permit: OwnedSemaphorePermit) -> Option<ConnectionPermit> {
-        let peer = peer.to_canonical();
-        let is_own_address = peer == Ipv4Addr::LOCALHOST || peer == Ipv6Addr::LOCALHOST;
-        let share = if self.trusted_proxies.contains(&peer) {
+    pub fn admit(&self, peer: Option<IpAddr>, permit: OwnedSemaphorePermit) -> Option<ConnectionPermit> {
+        let peer = peer.map(|peer| peer.to_canonical());
+        let is_own_address =
+            peer.is_none_or(|peer| peer == Ipv4Addr::LOCALHOST || peer == Ipv6Addr::LOCALHOST);
+        let share = if self.trusted_proxies.iter().any(|proxy| proxy.is_at(peer)) {
             self.open.try_take(Payer::Local)
         } else {
-            let as_guest = self.open.try_take(Payer::of(&Caller::Guest(None), Some(peer)));
+            let as_guest = self.open.try_take(Payer::of(&Caller::Guest(None), peer));
             let as_local = || self.open.try_take(Payer::Local);
             as_guest.or_else(|| (self.has_local_user && is_own_address).then(as_local).flatten())
         };
@@ -83,8 +85,8 @@ impl Connections {
     }
 
     /// The right of a refused connection of `peer` to linger.
-    pub fn linger(&self, peer: IpAddr) -> Option<Share> {
-        self.lingering.try_take(Payer::of(&Caller::Guest(None), Some(peer)))
+    pub fn linger(&self, peer: Option<IpAddr>) -> Option<Share> {
+        self.lingering.try_take(Payer::of(&Caller::Guest(None), peer))
     }
 }
 
@@ -119,16 +121,21 @@ pub(crate) mod tests {
     pub(crate) fn permit() -> ConnectionPermit {
         let connections = Connections::new(&Config::default(), true);
         let permit = connections.permits.clone().try_acquire_owned().unwrap();
-        connections.admit(Ipv4Addr::LOCALHOST.into(), permit).unwrap()
+        connections.admit(Some(Ipv4Addr::LOCALHOST.into()), permit).unwrap()
     }
 
     #[test]
     fn guests_on_the_local_users_address_leave_it_some() {
         let proxy = IpAddr::from([192, 0, 2, 1]);
-        let config = Config { connections_max: 8, trusted_proxies: vec![proxy], ..Config::default() };
+        let config = Config {
+            connections_max: 8,
+            trusted_proxies: vec![TrustedProxy::Address(proxy)],
+            ..Config::default()
+        };
         let connections = Connections::new(&config, true);
-        let open =
-            |peer: IpAddr| connections.admit(peer, connections.permits.clone().try_acquire_owned().ok()?);
+        let open = |peer: IpAddr| {
+            connections.admit(Some(peer), connections.permits.clone().try_acquire_owned().ok()?)
+        };
         let (own, other) = (IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from([127, 0, 0, 2]));
         let of_own = Payer::of(&Caller::Guest(None), Some(own));
         let guests: Vec<_> = (0..4).map(|_| open(own).unwrap()).collect();

@@ -7,8 +7,7 @@
 
 use std::{
     cell::Cell,
-    io::{self, Read as _, Write as _},
-    net::{Shutdown, TcpStream},
+    io,
     os::fd::OwnedFd,
     pin::{Pin, pin},
     rc::Rc,
@@ -31,6 +30,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use livecode_protocol::ErrorCode;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::net::{SendFlags, Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower::Service as _;
 
@@ -51,7 +51,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection to serve.
 struct Job {
-    stream: TcpStream,
+    stream: OwnedFd,
     peer: Peer,
     /// Held until the connection is closed.
     _permit: ConnectionPermit,
@@ -87,7 +87,7 @@ impl EmergencyThreads {
 
     /// Has a thread serve `stream`, whose operations must not block. Closes it if too many
     /// connections wait already.
-    pub fn serve(&self, stream: TcpStream, peer: Peer, permit: ConnectionPermit) {
+    pub fn serve(&self, stream: OwnedFd, peer: Peer, permit: ConnectionPermit) {
         if self.0.try_send(Job { stream, peer, _permit: permit }).is_err() {
             tracing::warn!(%peer, "too many connections wait for a thread; one was closed");
         }
@@ -133,7 +133,7 @@ fn websockets_unavailable() -> ApiError {
 /// Returns `None` after [`CONNECTION_TIMEOUT`].
 fn drive<F: Future>(
     future: F,
-    stream: &TcpStream,
+    stream: &OwnedFd,
     interest: &Cell<PollFlags>,
     alarm: &Arc<Alarm>,
 ) -> Option<F::Output> {
@@ -177,7 +177,7 @@ impl Wake for Alarm {
 
 /// A stream that tells [`drive`] what it waits for.
 struct PolledStream<'s> {
-    stream: &'s TcpStream,
+    stream: &'s OwnedFd,
     interest: Rc<Cell<PollFlags>>,
 }
 
@@ -196,16 +196,15 @@ impl PolledStream<'_> {
 
 impl AsyncRead for PolledStream<'_> {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut stream = self.stream;
-        let result = stream.read(buf.initialize_unfilled());
+        let result = rustix::io::read(self.stream, buf.initialize_unfilled()).map_err(io::Error::from);
         self.or_wait(result, PollFlags::IN).map_ok(|length| buf.advance(length))
     }
 }
 
 impl AsyncWrite for PolledStream<'_> {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut stream = self.stream;
-        self.or_wait(stream.write(bytes), PollFlags::OUT)
+        let result = rustix::net::send(self.stream, bytes, SendFlags::NOSIGNAL);
+        self.or_wait(result.map_err(io::Error::from), PollFlags::OUT)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -213,12 +212,17 @@ impl AsyncWrite for PolledStream<'_> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.stream.shutdown(Shutdown::Write))
+        Poll::Ready(shutdown(self.stream, Shutdown::Write).map_err(io::Error::from))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpStream,
+    };
+
     use super::*;
 
     /// Sends `request` on a connection that an emergency thread serves. Returns the response.
@@ -231,7 +235,7 @@ mod tests {
         let (stream, address) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
         let permit = crate::http::transport::connections::tests::permit();
-        threads.serve(stream, Peer { address, is_own_user: false }, permit);
+        threads.serve(stream.into(), Peer { address: Some(address), is_own_user: false }, permit);
         let request = request.to_owned();
         let exchange = move || {
             client.write_all(request.as_bytes()).unwrap();

@@ -14,11 +14,13 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    net::TcpStream,
     time::{Sleep, sleep},
 };
 
-use crate::{auth::Share, http::transport::connections::ConnectionPermit};
+use crate::{
+    auth::Share,
+    http::transport::{connections::ConnectionPermit, stream::ClientStream},
+};
 
 /// How long a closed connection lingers while its client goes on sending.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,7 +37,7 @@ const DISCARD_BUFFER_BYTES: usize = 64 * 1024;
 /// then; how many linger is limited apart from it.
 pub(crate) struct LingeringStream {
     /// `None` only while `drop` runs.
-    stream: Option<TcpStream>,
+    stream: Option<ClientStream>,
     /// Whether reading has come to its end: the client closed its side, or the connection broke.
     read_has_ended: bool,
     /// Runs while a write makes no progress.
@@ -44,7 +46,7 @@ pub(crate) struct LingeringStream {
 }
 
 impl LingeringStream {
-    pub fn new(stream: TcpStream, permit: ConnectionPermit) -> Self {
+    pub fn new(stream: ClientStream, permit: ConnectionPermit) -> Self {
         Self { stream: Some(stream), read_has_ended: false, stall_timer: None, permit }
     }
 
@@ -62,7 +64,7 @@ impl LingeringStream {
         timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+    fn stream(&mut self) -> io::Result<Pin<&mut ClientStream>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
@@ -75,7 +77,7 @@ impl Drop for LingeringStream {
 }
 
 /// Closes a connection, with the right `share` to linger; without it the connection is reset.
-pub(super) fn linger(mut stream: TcpStream, share: Option<Share>) {
+pub(super) fn linger(mut stream: ClientStream, share: Option<Share>) {
     let (Some(share), Ok(runtime)) = (share, tokio::runtime::Handle::try_current()) else { return };
     runtime.spawn(async move {
         let _share = share;
@@ -146,10 +148,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_to_a_client_that_does_not_read_times_out() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let permit = crate::http::transport::connections::tests::permit();
-        let mut lingering = LingeringStream::new(stream, permit);
+        let mut lingering = LingeringStream::new(ClientStream::Tcp(stream), permit);
         let began = tokio::time::Instant::now();
         let write_until_error = async {
             loop {

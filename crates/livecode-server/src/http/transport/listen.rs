@@ -1,13 +1,18 @@
 //! Accepts connections and serves each of them, within the limits that apply to connections
 //! rather than to single requests.
 
-use std::{io, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::AsFd,
+    pin::pin,
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::Request};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::SendFlags;
-use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
 
 use crate::http::{
@@ -18,6 +23,8 @@ use crate::http::{
         connections::{ConnectionPermit, Connections},
         emergency::EmergencyThreads,
         linger::{LingeringStream, linger},
+        listeners::Listeners,
+        stream::ClientStream,
     },
 };
 use crate::metrics::CONNECTIONS;
@@ -43,12 +50,12 @@ const REFUSAL: &str = "{\"type\":\"about:blank\",\"title\":\"Service Unavailable
 ///
 /// # Errors
 /// If what is made ahead of connections cannot be made.
-pub(crate) async fn serve(app: App, listener: TcpListener) -> io::Result<()> {
+pub(crate) async fn serve(app: App, listeners: Listeners) -> io::Result<()> {
     let connections = Connections::new(&app.config, app.policy.has_local_user());
     let (builder, router) = (http1_builder(&app), router(app.clone()));
     let emergency_threads = EmergencyThreads::start(&builder, &router)?;
     let server = ConnectionServer { builder, router, app: app.clone(), connections, emergency_threads };
-    let acceptor = Acceptor::new(listener)?;
+    let acceptor = Acceptor::new(listeners)?;
     tokio::select! {
         () = accept(&acceptor, &server) => {}
         () = app.stopped() => {}
@@ -75,7 +82,7 @@ fn http1_builder(app: &App) -> http1::Builder {
 async fn accept(acceptor: &Acceptor, server: &ConnectionServer) {
     while let Some(permit) = server.connections.acquire().await {
         match acceptor.accept().await {
-            Ok((accepted, address)) => match (accepted, server.connections.admit(address.ip(), permit)) {
+            Ok((accepted, address)) => match (accepted, server.connections.admit(ip(address), permit)) {
                 (Accepted::Registered(stream), Some(permit)) => server.serve(stream, address, permit),
                 (Accepted::Registered(stream), None) => server.refuse(stream, address),
                 (Accepted::Unregistered(stream), Some(permit)) => {
@@ -93,6 +100,10 @@ async fn accept(acceptor: &Acceptor, server: &ConnectionServer) {
     }
 }
 
+fn ip(address: Option<SocketAddr>) -> Option<IpAddr> {
+    address.map(|address| address.ip())
+}
+
 /// Whether accept(2) failed only because one client disconnected before it was accepted.
 fn is_single_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
@@ -101,7 +112,7 @@ fn is_single_connection_error(error: &io::Error) -> bool {
 
 /// Turns on TCP keepalive, so that the kernel notices a client that has vanished. A stream over
 /// plain HTTP sends nothing while its program prints nothing, so a write may never fail.
-fn enable_keepalive(stream: &TcpStream) {
+fn enable_keepalive(stream: &impl AsFd) {
     use rustix::net::sockopt;
     // Errors are ignored: the connection works without keepalive too.
     let _ = sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE);
@@ -124,10 +135,13 @@ struct ConnectionServer {
 
 impl ConnectionServer {
     /// Serves a connection in a task of its own.
-    fn serve(&self, stream: TcpStream, address: SocketAddr, permit: ConnectionPermit) {
-        // Without Nagle's algorithm a message is sent at once, not when more bytes have gathered.
-        let _ = stream.set_nodelay(true);
-        enable_keepalive(&stream);
+    fn serve(&self, stream: ClientStream, address: Option<SocketAddr>, permit: ConnectionPermit) {
+        if let ClientStream::Tcp(stream) = &stream {
+            // Without Nagle's algorithm a message is sent at once, not when more bytes have
+            // gathered.
+            let _ = stream.set_nodelay(true);
+            enable_keepalive(stream);
+        }
         let (app, builder, router) = (self.app.clone(), self.builder.clone(), self.router.clone());
         let (serving_time, charged_permit) = (app.serving_time.clone(), permit.clone());
         let work = async move {
@@ -158,7 +172,7 @@ impl ConnectionServer {
     }
 
     /// Closes a connection whose address has too many, and says so. Its request is not read.
-    fn refuse(&self, stream: TcpStream, address: SocketAddr) {
+    fn refuse(&self, stream: ClientStream, address: Option<SocketAddr>) {
         self.app.metrics.count_refusal(CONNECTIONS);
         let response = format!(
             "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 5\r\n\
@@ -167,6 +181,6 @@ impl ConnectionServer {
         );
         // A new socket has room for this response, so the write does not wait.
         let _ = rustix::net::send(&stream, response.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-        linger(stream, self.connections.linger(address.ip()));
+        linger(stream, self.connections.linger(ip(address)));
     }
 }

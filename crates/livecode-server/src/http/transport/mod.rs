@@ -5,3 +5,6 @@ pub(crate) mod connections;
 mod emergency;
 pub(crate) mod linger;
 pub(crate) mod listen;
+pub(crate) mod listeners;
+mod stream;
+pub(crate) mod unix_socket;

@@ -79,7 +79,7 @@ fn run_spec() -> RunSpec {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_a_spawner_request_ends_the_session_as_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Store::open(folder.path(), ([127, 0, 0, 1], 0).into()).unwrap());
+    let store = Arc::new(Store::open(folder.path(), "127.0.0.1:0").unwrap());
     store.create(&record(), run_spec()).unwrap();
     let PanickingSpawner { client, mut first, launches } = panicking_spawner();
     let session = new_session();
