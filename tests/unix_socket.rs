@@ -146,3 +146,24 @@ fn wrong_addresses_stop_the_start() {
         assert!(output.contains(expected), "{listen}: {output}");
     }
 }
+
+#[test]
+fn the_command_line_uses_the_socket() {
+    let (folder, path) = socket_folder();
+    let listen = format!("{},127.0.0.1:0", address(&path));
+    let server = Server::listen_on(&listen, &["--host", "live.example"]);
+    fs::write(folder.path().join("cat.sh"), "cat; echo done").expect("our folder");
+    let script = "printf 1 | \"$0\" run cat.sh && \"$0\" ls --quiet | wc -l";
+    let livecode = |script: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(binary()).current_dir(folder.path());
+        command.env("LIVECODE_SERVER", address(&path)).env("XDG_CONFIG_HOME", folder.path());
+        command.stdin(Stdio::null()).output().expect("sh runs")
+    };
+    let output = livecode(script);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1done\n1\n", "{output:?}");
+    assert!(!folder.path().join("livecode").exists(), "the local user needs no token");
+    drop(server);
+    let output = livecode("\"$0\" ls");
+    assert!(words(&output).contains(&format!("no server answers at {}", address(&path))), "{output:?}");
+}

@@ -1,16 +1,20 @@
 //! Opens the websocket of a session's stream.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use anyhow::anyhow;
 use livecode_protocol::SessionId;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
 use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config, tungstenite,
+    Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config, tungstenite,
 };
 use tungstenite::{
     client::IntoClientRequest as _,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, Uri, header},
 };
 
 use super::server::{ServerClient, refusal};
@@ -19,7 +23,12 @@ use super::server::{ServerClient, refusal};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An open websocket.
-pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub type Socket = WebSocketStream<MaybeTlsStream<Box<dyn ByteStream>>>;
+
+/// A connection, over TCP or a unix socket.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 /// Why no connection could be opened.
 pub enum ConnectError {
@@ -38,9 +47,10 @@ pub async fn connect(server: &ServerClient, id: SessionId, after: u64) -> Result
         request.headers_mut().insert(header::AUTHORIZATION, value);
     }
     let connector = server.tls_config().map_err(ConnectError::Permanent)?.map(Connector::Rustls);
-    // Small messages, such as a key, are sent at once.
-    let has_no_delay = true;
-    let connecting = connect_async_tls_with_config(request, None, has_no_delay, connector);
+    let connecting = async {
+        let stream = open_stream(server, request.uri()).await?;
+        client_async_tls_with_config(request, stream, None, connector).await
+    };
     let no_answer = |error: anyhow::Error| ConnectError::Transient(server.connect_error(error));
     match timeout(CONNECT_TIMEOUT, connecting).await {
         Ok(Ok((socket, _))) => Ok(socket),
@@ -66,6 +76,19 @@ pub async fn connect(server: &ServerClient, id: SessionId, after: u64) -> Result
         )),
         Err(elapsed) => Err(no_answer(elapsed.into())),
     }
+}
+
+/// Connects to the server's socket, or to the host and port of a websocket's URL.
+async fn open_stream(server: &ServerClient, url: &Uri) -> io::Result<Box<dyn ByteStream>> {
+    if let Some(path) = server.url().socket() {
+        return Ok(Box::new(UnixStream::connect(path).await?));
+    }
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let default_port = if url.scheme_str() == Some("wss") { 443 } else { 80 };
+    let stream = TcpStream::connect((host, url.port_u16().unwrap_or(default_port))).await?;
+    // Small messages, such as a key, are sent at once.
+    stream.set_nodelay(true)?;
+    Ok(Box::new(stream))
 }
 
 fn permanent(error: impl Into<anyhow::Error>) -> ConnectError {

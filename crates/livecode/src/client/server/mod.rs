@@ -4,6 +4,7 @@ mod answer;
 mod requests;
 mod tls;
 mod tokens;
+mod unix;
 mod url;
 
 pub use answer::refusal;

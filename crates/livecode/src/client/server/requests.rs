@@ -19,6 +19,7 @@ use ureq::{
 use super::{
     answer::{into_success, parse_json},
     tls, tokens,
+    unix::{NoResolver, UnixConnector},
     url::ServerUrl,
 };
 use crate::client::backoff::Backoff;
@@ -32,7 +33,8 @@ const MAX_CREATE_ATTEMPTS: u32 = 5;
 /// The server that a command sends its requests to.
 #[derive(Args, Clone)]
 pub struct ServerClient {
-    /// URL of the server; it may hold a user's name and password for a proxy in front of it.
+    /// URL of the server; it may hold a user's name and password for a proxy in front of it. A
+    /// server on a unix socket is unix: and the path, as in unix:/run/livecode.sock.
     #[arg(
         id = "server_url",
         long = "server",
@@ -235,7 +237,10 @@ impl ServerClient {
                 config.tls_config(TlsConfig::builder().root_certs(roots).build())
             }
         };
-        Ok(config.build().into())
+        Ok(match self.url.socket() {
+            Some(path) => Agent::with_parts(config.build(), UnixConnector(path.to_owned()), NoResolver),
+            None => config.build().into(),
+        })
     }
 }
 

@@ -1,16 +1,22 @@
 //! The URL of a server, as the user gives it.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use percent_encoding::percent_decode_str;
 use ureq::http::Uri;
 
-/// The URL of a server: its scheme, host and port, the path below which a proxy serves it, and the
+/// The URL of a server: its unix socket, or its scheme, host and port, the path below which a proxy serves it, and the
 /// credentials for that proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerUrl {
     is_tls: bool,
+    /// The unix socket on which the server listens; `None` if it is reached over TCP.
+    socket: Option<PathBuf>,
     /// Host and port, as in the URL.
     authority: String,
     /// Empty, or a path that starts with a slash and does not end with one.
@@ -24,6 +30,10 @@ pub struct ServerUrl {
 pub enum BadServerUrl {
     #[error("{0:?} has no scheme; did you mean http://{0} or https://{0}?")]
     NoScheme(String),
+    #[error(
+        "unix: needs a path that begins with a slash, as in unix:/run/livecode.sock; there are no abstract sockets"
+    )]
+    NoSocketPath,
     #[error("a server is reached by http:// or https://, not by {0}://")]
     OtherScheme(String),
     #[error("a server's URL has no query and no fragment; leave out everything from {0:?} on")]
@@ -36,6 +46,19 @@ impl FromStr for ServerUrl {
     type Err = BadServerUrl;
 
     fn from_str(text: &str) -> Result<Self, BadServerUrl> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if !path.starts_with('/') || path.contains('\0') {
+                return Err(BadServerUrl::NoSocketPath);
+            }
+            return Ok(Self {
+                is_tls: false,
+                socket: Some(path.into()),
+                authority: "localhost".to_owned(),
+                path: String::new(),
+                basic_credentials: None,
+            });
+        }
         let (scheme, rest) = text.split_once("://").ok_or_else(|| BadServerUrl::NoScheme(text.to_owned()))?;
         let is_tls = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
@@ -61,6 +84,7 @@ impl FromStr for ServerUrl {
         }
         Ok(Self {
             is_tls,
+            socket: None,
             authority: authority.to_owned(),
             path: path.to_owned(),
             basic_credentials: credentials.map(basic_credentials),
@@ -79,8 +103,10 @@ fn basic_credentials(credentials: &str) -> String {
 /// The URL without its credentials.
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.is_tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}{}", self.authority, self.path)
+        match &self.socket {
+            Some(socket) => write!(f, "unix:{}", socket.display()),
+            None => f.write_str(&self.http("")),
+        }
     }
 }
 
@@ -90,6 +116,11 @@ impl ServerUrl {
         self.is_tls
     }
 
+    /// The unix socket on which the server listens.
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
     /// The value of the `Authorization` header for the URL's credentials.
     pub fn basic_credentials(&self) -> Option<&str> {
         self.basic_credentials.as_deref()
@@ -97,7 +128,8 @@ impl ServerUrl {
 
     /// The URL of a path on the server.
     pub fn http(&self, path: &str) -> String {
-        format!("{self}{path}")
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}{}{path}", self.authority, self.path)
     }
 
     /// The websocket URL of a path on the server.
@@ -118,6 +150,17 @@ mod tests {
         assert_eq!(url.websocket("/sessions/x"), "wss://live.example:8443/course/sessions/x");
         assert_eq!(url.basic_credentials(), Some("Basic cHVwaWw6YUBi"), "pupil:a@b");
         assert_eq!("HTTP://[::1]:8000".parse::<ServerUrl>().unwrap().http("/x"), "http://[::1]:8000/x");
+    }
+
+    #[test]
+    fn a_unix_socket_is_a_server() {
+        let url: ServerUrl = "unix:/run/livecode.sock".parse().unwrap();
+        assert_eq!(url.to_string(), "unix:/run/livecode.sock");
+        assert_eq!(url.socket(), Some(Path::new("/run/livecode.sock")));
+        assert_eq!(url.http("/sessions"), "http://localhost/sessions");
+        for text in ["unix:", "unix:@x", "unix:x.sock"] {
+            assert_eq!(text.parse::<ServerUrl>().map(|_| ()), Err(BadServerUrl::NoSocketPath), "{text}");
+        }
     }
 
     #[test]
