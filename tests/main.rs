@@ -12,6 +12,7 @@ mod compiled;
 mod docs;
 mod doctor;
 mod errors;
+mod health;
 mod idle;
 mod leftovers;
 mod limits;

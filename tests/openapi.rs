@@ -15,6 +15,7 @@ fn the_document_describes_every_route() {
         "/exec",
         "/healthz",
         "/livecode",
+        "/livez",
         "/metrics",
         "/openapi.json",
         "/runtimes",

@@ -6,6 +6,7 @@
 pub mod cgroups;
 pub mod guest;
 mod http;
+pub mod logged;
 pub mod proxy;
 mod stream;
 

@@ -122,7 +122,8 @@ pub async fn run(
     // The data directory is locked before anything is written into it.
     let store = Store::open(&config.data_dir, &listed)?;
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
-    let metrics = Arc::new(Metrics::default());
+    let names = catalogue.iter().map(|runtime| runtime.name.clone());
+    let metrics = Arc::new(Metrics::new(names.collect()));
     let spawners =
         tokio::task::block_in_place(|| SpawnerSet::new(&start_spawner, &catalogue, &config, &metrics))?;
     let spawner = spawners.default_spawner().clone();
@@ -146,6 +147,10 @@ pub async fn run(
     let config = Arc::new(config);
     let thread_keeper = sessions::blocking::keep_thread().await;
     let retention = tokio::spawn(registry.clone().retain(config.clone()));
+    let refusal_log = tokio::spawn({
+        let registry = registry.clone();
+        async move { registry.log_refusals().await }
+    });
     announce(&addresses, spawner.degraded());
     let (stop, stopping) = watch::channel(None);
     let stopper = tokio::spawn(stop_when_asked(registry.clone(), phase, stop));
@@ -167,6 +172,7 @@ pub async fn run(
     let served = http::serve(app, listeners).await;
     stopper.abort();
     retention.abort();
+    refusal_log.abort();
     thread_keeper.abort();
     served.map_err(ServeError::Prepare)
 }

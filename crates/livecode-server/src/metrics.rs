@@ -46,6 +46,18 @@ const REFUSAL_REASONS: [(u16, &str); 13] = [
 /// The `reason` label of a refused request whose error has a label of its own.
 const CODE_REASONS: [(ErrorCode, &str); 2] =
     [(ErrorCode::RunQueueFull, "queue_full"), (ErrorCode::TooManyConnections, CONNECTIONS)];
+/// The `reason` label of a refused creation (`CreateError::code`).
+const REFUSED_SESSION_CODES: [ErrorCode; 9] = [
+    ErrorCode::TooManySessions,
+    ErrorCode::ServerFull,
+    ErrorCode::RunQueueFull,
+    ErrorCode::IdempotencyKeyReused,
+    ErrorCode::IdempotencyInProgress,
+    ErrorCode::ServerStopping,
+    ErrorCode::DiskFull,
+    ErrorCode::OutOfResources,
+    ErrorCode::Internal,
+];
 /// The label of a value that has none of its own.
 const OTHER: &str = "other";
 
@@ -71,8 +83,14 @@ const COMPILED: [(Compiled, &str); 2] = [(Compiled::Fresh, "compiler"), (Compile
 /// All metrics of one server.
 pub struct Metrics {
     registry: Registry,
+    /// The names of the runtimes, which are the values of the label `runtime`.
+    runtimes: Vec<String>,
     /// Sessions that were created.
-    pub(crate) created: IntCounter,
+    created: IntCounter,
+    /// Sessions that were created, by runtime.
+    created_by_runtime: IntCounterVec,
+    /// Creations that were refused, by the code of the error.
+    refused_sessions: IntCounterVec,
     /// Sessions that ended, by outcome.
     ended: IntCounterVec,
     /// Sessions that started, by what was ready for them.
@@ -80,7 +98,9 @@ pub struct Metrics {
     /// Sessions that wait for a permit to run.
     pub(crate) waiting: IntGauge,
     /// Sessions that hold a permit and have not ended.
-    pub(crate) running: IntGauge,
+    running: IntGauge,
+    /// The same, by runtime.
+    running_by_runtime: IntGaugeVec,
     /// Sessions that can be found, ended ones included.
     pub(crate) kept: IntGauge,
     /// Time from the request for a session until its first step starts, in seconds.
@@ -105,6 +125,8 @@ pub struct Metrics {
     pub(crate) compile_cache_evicted: IntCounter,
     /// Bytes written to journals.
     pub(crate) journal_bytes: IntCounter,
+    /// Free space on the disk of the sessions; set by a scrape.
+    pub(crate) disk_free_bytes: IntGauge,
     /// Bytes that are held for clients, by the byte budget.
     pub(crate) held_bytes: IntGauge,
     /// Requests and messages that did not fit into the byte budget.
@@ -132,6 +154,13 @@ impl Drop for GaugeGuard {
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::new(vec![])
+    }
+}
+
+impl Metrics {
+    /// The metrics of a server that has the runtimes of these names.
+    pub fn new(runtimes: Vec<String>) -> Self {
         let registry = Registry::new();
         let build = IntGaugeVec::new(
             Opts::new("livecode_build_info", "Always 1; the label is the version of the server."),
@@ -148,10 +177,27 @@ impl Default for Metrics {
             register(&registry, Histogram::with_opts(options))
         };
         let metrics = Self {
+            created_by_runtime: labelled(
+                "livecode_runtime_sessions_created_total",
+                "Sessions created, by runtime.",
+                "runtime",
+            ),
+            refused_sessions: labelled(
+                "livecode_sessions_refused_total",
+                "New sessions that were refused, by the code of the error.",
+                "reason",
+            ),
             created: counter("livecode_sessions_created_total", "Sessions created."),
             ended: labelled("livecode_sessions_ended_total", "Sessions that ended, by outcome.", "outcome"),
             waiting: gauge("livecode_sessions_waiting", "Sessions that wait for a permit to run."),
             running: gauge("livecode_sessions_running", "Sessions that run."),
+            running_by_runtime: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new("livecode_runtime_sessions_running", "Sessions that run, by runtime."),
+                    &["runtime"],
+                ),
+            ),
             kept: gauge("livecode_sessions_kept", "Sessions that can be found, ended ones included."),
             start_s: histogram(
                 "livecode_session_start_seconds",
@@ -204,6 +250,7 @@ impl Default for Metrics {
                 "livecode_journal_written_bytes_total",
                 "Bytes written to the journals of sessions.",
             ),
+            disk_free_bytes: gauge("livecode_disk_free_bytes", "Free space on the disk of the sessions."),
             held_bytes: gauge(
                 "livecode_held_bytes",
                 "Bytes of bodies and messages that the server holds in memory for its clients.",
@@ -216,6 +263,7 @@ impl Default for Metrics {
                 "livecode_spawner_restarts_total",
                 "Spawners started in place of a spawner that had died.",
             ),
+            runtimes,
             registry,
         };
         // Every label value starts at 0, because Prometheus cannot compute the rate of a series
@@ -228,6 +276,13 @@ impl Default for Metrics {
         }
         for (_, from) in COMPILED {
             metrics.compiled.with_label_values(&[from]);
+        }
+        for code in REFUSED_SESSION_CODES {
+            metrics.refused_sessions.with_label_values(&[code.as_str()]);
+        }
+        for runtime in metrics.runtimes.iter().map(String::as_str).chain([OTHER]) {
+            metrics.created_by_runtime.with_label_values(&[runtime]);
+            metrics.running_by_runtime.with_label_values(&[runtime]);
         }
         let by_code = CODE_REASONS.iter().map(|(_, reason)| *reason);
         let by_status = REFUSAL_REASONS.iter().map(|(_, reason)| *reason);
@@ -257,6 +312,30 @@ impl Metrics {
         // Encoding well-formed metrics into memory does not fail.
         let _ = encoder.encode(&self.registry.gather(), &mut text);
         (encoder.format_type().to_owned(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// The label of a runtime. A session that an earlier server created may have a runtime that
+    /// the catalogue has no more.
+    fn runtime_label<'l>(&'l self, runtime: &str) -> &'l str {
+        self.runtimes.iter().find(|known| *known == runtime).map_or(OTHER, String::as_str)
+    }
+
+    /// Counts a new session.
+    pub(crate) fn count_created(&self, runtime: &str) {
+        self.created.inc();
+        self.created_by_runtime.with_label_values(&[self.runtime_label(runtime)]).inc();
+    }
+
+    /// Counts a new session that was refused.
+    pub(crate) fn count_refused_session(&self, code: ErrorCode) {
+        let label = if REFUSED_SESSION_CODES.contains(&code) { code.as_str() } else { OTHER };
+        self.refused_sessions.with_label_values(&[label]).inc();
+    }
+
+    /// Counts a session as running until the result is dropped.
+    pub(crate) fn running_session(&self, runtime: &str) -> [GaugeGuard; 2] {
+        let by_runtime = self.running_by_runtime.with_label_values(&[self.runtime_label(runtime)]);
+        [GaugeGuard::new(&self.running), GaugeGuard::new(&by_runtime)]
     }
 
     /// Counts the start of a session, by what was ready for it.

@@ -87,6 +87,16 @@ impl Shares {
         self.total -= 1;
     }
 
+    /// How many are held by all payers together.
+    pub fn total_held(&self) -> u64 {
+        self.total
+    }
+
+    /// How many there are in all.
+    pub fn total_max(&self) -> u64 {
+        self.limits.total
+    }
+
     fn free(&self) -> u64 {
         self.limits.total.saturating_sub(self.total)
     }

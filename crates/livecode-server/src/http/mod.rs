@@ -9,7 +9,8 @@
 //! | `parse_permits` | how many large bodies are parsed at once |
 //! | `problem` | problem documents: the errors of other modules with their HTTP status and code |
 //! | `api::assets` | `/`, `/static/…`: the front page and the files of the browser client |
-//! | `api::info` | `/runtimes`, `/healthz` |
+//! | `api::health` | `/healthz`, `/livez` |
+//! | `api::info` | `/runtimes` |
 //! | `api::metrics` | `/metrics` |
 //! | `api::session_list` | `GET /sessions` |
 //! | `api::sessions` | `/sessions`, `/sessions/{id}` |

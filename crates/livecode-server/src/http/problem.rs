@@ -13,7 +13,7 @@ use crate::{
     auth::WrongHost,
     held_bytes::OverBudget,
     lifecycle::{CreateError, DeleteError},
-    sessions::{FollowError, StoreError, is_exhausted},
+    sessions::FollowError,
     spec::BadField,
 };
 
@@ -126,29 +126,17 @@ impl From<WrongHost> for ApiError {
 
 impl From<CreateError> for ApiError {
     fn from(error: CreateError) -> Self {
-        let (status, code, retry_after_s) = match &error {
-            CreateError::TooMany(_) | CreateError::AddressFull => {
-                (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManySessions, Some("60"))
+        let code = error.code();
+        let (status, retry_after_s) = match code {
+            ErrorCode::TooManySessions | ErrorCode::ServerFull => (StatusCode::TOO_MANY_REQUESTS, Some("60")),
+            ErrorCode::RunQueueFull => (StatusCode::SERVICE_UNAVAILABLE, Some("5")),
+            ErrorCode::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, None),
+            ErrorCode::IdempotencyInProgress => (StatusCode::CONFLICT, Some("1")),
+            ErrorCode::ServerStopping | ErrorCode::OutOfResources => {
+                (StatusCode::SERVICE_UNAVAILABLE, Some("2"))
             }
-            CreateError::Full => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::ServerFull, Some("60")),
-            CreateError::QueueFull(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::RunQueueFull, Some("5"))
-            }
-            CreateError::KeyReused => {
-                (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::IdempotencyKeyReused, None)
-            }
-            CreateError::InProgress => (StatusCode::CONFLICT, ErrorCode::IdempotencyInProgress, Some("1")),
-            CreateError::Closed => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ServerStopping, Some("2")),
-            CreateError::NoRoom { .. } => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::DiskFull, Some("20")),
-            CreateError::Store(StoreError::Write(cause)) if is_disk_full(cause) => {
-                (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::DiskFull, Some("20"))
-            }
-            CreateError::Store(StoreError::Write(cause)) if is_exhausted(cause) => {
-                (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::OutOfResources, Some("2"))
-            }
-            CreateError::Store(_) | CreateError::Random(_) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, None)
-            }
+            ErrorCode::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, Some("20")),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, None),
         };
         let error = Self::new(status, code, with_cause(&error));
         match retry_after_s {
@@ -156,11 +144,6 @@ impl From<CreateError> for ApiError {
             None => error,
         }
     }
-}
-
-/// Whether a write failed because the disk or the quota is full.
-fn is_disk_full(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 impl From<DeleteError> for ApiError {
@@ -213,7 +196,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::runner::run_queue::RunQueueFull;
+    use crate::{runner::run_queue::RunQueueFull, sessions::StoreError};
 
     #[test]
     fn every_reason_against_a_new_session_has_its_status_and_code() {
@@ -228,7 +211,7 @@ mod tests {
             (CreateError::InProgress, 409, "idempotency_in_progress"),
             (CreateError::Closed, 503, "server_stopping"),
             (CreateError::NoRoom { free_bytes: 1, needed_bytes: 2 }, 507, "disk_full"),
-            (write(io::ErrorKind::StorageFull), 507, "disk_full"),
+            (CreateError::Store(StoreError::Write(rustix::io::Errno::NOSPC.into())), 507, "disk_full"),
             (CreateError::Store(StoreError::Write(out_of_descriptors)), 503, "out_of_resources"),
             (write(io::ErrorKind::PermissionDenied), 500, "internal"),
         ];

@@ -13,9 +13,11 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use utoipa::OpenApi;
 
 use crate::http::{
-    api::{assets, info, metrics, session_list, sessions, stream, v01},
+    api::{assets, health, info, metrics, session_list, sessions, stream, v01},
     app::App,
-    body, caller, problem,
+    body,
+    caller::{self, LIVENESS_PATH},
+    problem,
 };
 
 /// The OpenAPI document of the whole interface.
@@ -28,7 +30,7 @@ use crate::http::{
         license(name = "MIT", identifier = "MIT")
     ),
     paths(
-        assets::front_page, info::healthz, info::runtimes, openapi, metrics::metrics, assets::asset,
+        assets::front_page, health::healthz, health::livez, info::runtimes, openapi, metrics::metrics, assets::asset,
         sessions::create, session_list::list, sessions::show, sessions::delete,
         stream::stream, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
     ),
@@ -73,7 +75,8 @@ pub(crate) fn router(app: App) -> Router {
         .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static));
     Router::new()
         .route("/", get(assets::front_page))
-        .route("/healthz", get(info::healthz))
+        .route("/healthz", get(health::healthz))
+        .route(LIVENESS_PATH, get(health::livez))
         .route("/openapi.json", get(openapi))
         .route("/metrics", get(metrics::metrics))
         .route("/static/{file}", get(assets::asset))
@@ -102,7 +105,10 @@ pub(crate) fn router(app: App) -> Router {
 /// Adds the headers that every response has, and counts the response in the metrics.
 async fn finish_response(State(app): State<App>, mut response: Response) -> Response {
     let code = response.extensions().get::<ErrorCode>().copied();
-    app.metrics.count_response(response.status().as_u16(), code);
+    // A bad health is an answer, and not the refusal of a request.
+    if response.extensions().get::<health::HealthStatus>().is_none() {
+        app.metrics.count_response(response.status().as_u16(), code);
+    }
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

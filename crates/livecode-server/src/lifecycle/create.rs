@@ -52,7 +52,11 @@ impl Registry {
         // future. A creation cancelled half-way would leave a claimed key or an unknown folder.
         let registry = self.clone();
         let create = async move { registry.create_once(spec, requested_at).await };
-        match tokio::spawn(create.instrument(tracing::debug_span!("create"))).await {
+        let created = tokio::spawn(create.instrument(tracing::debug_span!("create"))).await;
+        if let Ok(Err(error)) = &created {
+            self.refusals.note(error, &self.metrics);
+        }
+        match created {
             Ok(Err(error @ CreateError::QueueFull(_))) => {
                 tokio::time::sleep(REFUSAL_DELAY).await;
                 Err(error)
@@ -120,7 +124,7 @@ impl Registry {
             }
         };
         let session = self.insert(&record, SessionProgress::default(), Some(requested_at));
-        self.metrics.created.inc();
+        self.metrics.count_created(&session.runtime);
         self.table().complete_reservation();
         let driver = self.driver(&session);
         let queue = DeliveryQueue::new(session.open_queue());

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use livecode_protocol::ErrorCode;
+
 use crate::runner::run_queue::RunQueueFull;
-use crate::sessions::StoreError;
+use crate::sessions::{StoreError, is_disk_full, is_exhausted};
 
 /// How long a deletion waits until everything of the session is torn down.
 pub(super) const TEARDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,6 +52,24 @@ pub enum CreateError {
     /// The system returned no random bytes.
     #[error("no random id could be drawn: {0}")]
     Random(getrandom::Error),
+}
+
+impl CreateError {
+    /// The code of the refusal.
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            Self::TooMany(_) | Self::AddressFull => ErrorCode::TooManySessions,
+            Self::Full => ErrorCode::ServerFull,
+            Self::QueueFull(_) => ErrorCode::RunQueueFull,
+            Self::KeyReused => ErrorCode::IdempotencyKeyReused,
+            Self::InProgress => ErrorCode::IdempotencyInProgress,
+            Self::Closed => ErrorCode::ServerStopping,
+            Self::NoRoom { .. } => ErrorCode::DiskFull,
+            Self::Store(StoreError::Write(cause)) if is_disk_full(cause) => ErrorCode::DiskFull,
+            Self::Store(StoreError::Write(cause)) if is_exhausted(cause) => ErrorCode::OutOfResources,
+            Self::Store(_) | Self::Random(_) => ErrorCode::Internal,
+        }
+    }
 }
 
 /// Why a session could not be deleted.

@@ -7,6 +7,7 @@
 //! | module | content |
 //! | --- | --- |
 //! | `registry` | all sessions: find, list, recover, delete |
+//! | `admission` | whether new sessions are taken now |
 //! | `create` | the creation of a session, once per idempotency key |
 //! | `retention` | when ended sessions are trimmed and deleted |
 //! | `table` | the maps and counters of the registry, behind one lock |
@@ -15,19 +16,23 @@
 //! | `lists` | the lists of sessions, newest first |
 //! | `kept` | ended sessions, by age and by who is charged for them |
 //! | `slots` | numbers unique among living sessions |
+//! | `refusals` | the log of refused creations |
 //! | `error` | why a session could not be created or deleted |
 
+mod admission;
 mod create;
 mod disk_limits;
 mod disk_turns;
 mod error;
 mod kept;
 mod lists;
+mod refusals;
 mod registry;
 mod retention;
 mod slots;
 mod table;
 
+pub(crate) use admission::{HealthCode, HealthReason};
 pub use create::SessionSpec;
 pub use error::{CreateError, DeleteError};
 pub use lists::{ListKey, ListScope};

@@ -15,6 +15,7 @@ use crate::lifecycle::{
     disk_turns::DiskTurns,
     error::{DeleteError, TEARDOWN_TIMEOUT},
     lists::{ListKey, ListScope},
+    refusals::RefusalCounts,
     table::{SessionCountLimits, SessionTable},
 };
 use crate::sessions::{
@@ -52,6 +53,7 @@ pub struct Registry {
     pub(super) disk_min_free_bytes: u64,
     pub(super) disk_limits: DiskLimits,
     pub(super) disk_turns: DiskTurns,
+    pub(super) refusals: RefusalCounts,
 }
 
 impl Registry {
@@ -84,6 +86,7 @@ impl Registry {
             disk_min_free_bytes: config.disk_min_free_bytes,
             disk_limits: DiskLimits::new(config),
             disk_turns: DiskTurns::default(),
+            refusals: RefusalCounts::default(),
         });
         // Running sessions get their permits first. Otherwise queued sessions would be started
         // beside them. The queued sessions of an owner keep their order.
@@ -227,6 +230,11 @@ impl Registry {
     /// this takes depends on `max`, not on the number of sessions.
     pub fn page(&self, scope: &ListScope, after: Option<ListKey>, max: usize) -> Vec<Arc<Session>> {
         self.table().page(scope, after, max)
+    }
+
+    /// Logs the numbers of refused creations at intervals. This never returns.
+    pub async fn log_refusals(&self) {
+        self.refusals.log().await;
     }
 
     /// The server's metrics.

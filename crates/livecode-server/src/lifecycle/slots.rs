@@ -17,7 +17,7 @@ impl SlotPool {
 
     /// Takes a free slot; `None` if all are used.
     pub fn acquire(&mut self) -> Option<u32> {
-        if self.used.len() >= Self::COUNT as usize {
+        if self.is_exhausted() {
             return None;
         }
         while !self.used.insert(self.next) {
@@ -26,6 +26,11 @@ impl SlotPool {
         let slot = self.next;
         self.next = (self.next + 1) % Self::COUNT;
         Some(slot)
+    }
+
+    /// Whether all slots are used.
+    pub fn is_exhausted(&self) -> bool {
+        self.used.len() >= Self::COUNT as usize
     }
 
     /// Marks the slot of a session that has one already as used.

@@ -156,6 +156,13 @@ impl SessionTable {
         Ok(slot)
     }
 
+    /// Whether nobody can create a session, because there are as many as there may be and none of
+    /// them has ended, or because no slot is free.
+    pub fn is_full(&self, limits: SessionCountLimits) -> bool {
+        let has_all = self.sessions.len() as u64 + self.creating >= limits.total;
+        self.slots.is_exhausted() || (has_all && self.kept.oldest_of_most().is_none())
+    }
+
     /// Undoes [`Self::reserve`] after the creation failed.
     pub fn cancel_reservation(&mut self, owner: &Owner, payer: &Payer, slot: u32) {
         self.release_slot(slot);

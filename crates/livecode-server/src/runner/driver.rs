@@ -79,7 +79,7 @@ impl Driver {
         drop(waiting);
         // A cancelled session leaves the queue at once.
         let mut turn = may_run.then_some(turn);
-        let _running = may_run.then(|| GaugeGuard::new(&self.metrics.running));
+        let _running = may_run.then(|| self.metrics.running_session(&self.session.runtime));
         let serving = self.serve_until_closed(&mut queue);
         let run = self.run_to_end(serving).instrument(self.span());
         tokio::select! {
@@ -103,7 +103,7 @@ impl Driver {
 
     /// Runs a session to its end that an earlier server started. The permit is held until then.
     pub async fn run_recovered(self, mut queue: DeliveryQueue, _permit: RunTurn) {
-        let _running = GaugeGuard::new(&self.metrics.running);
+        let _running = self.metrics.running_session(&self.session.runtime);
         self.run_to_end(self.serve_until_closed(&mut queue)).instrument(self.span()).await;
     }
 

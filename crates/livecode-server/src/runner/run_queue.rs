@@ -28,6 +28,17 @@ pub(crate) struct RunQueueLimits {
     pub starting: u64,
 }
 
+/// How long the run queue is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueLength {
+    /// Sessions that wait.
+    pub waiting: u64,
+    /// Sessions that may wait.
+    pub max: u64,
+    /// Whether a guest that has no session yet would neither run nor wait.
+    pub is_full: bool,
+}
+
 /// The queue of sessions that wait to run has no place left for a payer, or in all.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many sessions wait to run, from your address or in all")]
@@ -129,6 +140,16 @@ impl RunQueue {
         let owners = state.turns.get(payer)?;
         let index = owners.get(owner)?.iter().position(|waiter| waiter.id == id)?;
         Some(state.turns.count_before(payer, owners.count_before(owner, index)) as u64 + 1)
+    }
+
+    /// How long the queue is now.
+    pub fn length(&self) -> QueueLength {
+        let state = self.state();
+        QueueLength {
+            waiting: state.queued.total_held(),
+            max: state.queued.total_max(),
+            is_full: !state.queued.may_guests_take() && !state.running.may_guests_take(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, RunQueueState> {

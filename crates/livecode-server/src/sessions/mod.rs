@@ -29,7 +29,7 @@ pub(crate) mod session;
 pub(crate) mod skip;
 pub(crate) mod store;
 
-pub(crate) use exhausted::is_exhausted;
+pub(crate) use exhausted::{is_disk_full, is_exhausted};
 pub use follower::{Batch, FollowError, Follower, Item};
 pub use progress::{SessionEnd, SessionProgress};
 pub use record::IdempotencyKey;

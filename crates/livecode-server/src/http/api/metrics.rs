@@ -33,6 +33,9 @@ pub(crate) async fn metrics(
         return Err(ApiError::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, detail));
     }
     app.metrics.kept.set(i64::try_from(app.registry.count()).unwrap_or(i64::MAX));
+    if let Some(bytes) = app.registry.free_disk_bytes() {
+        app.metrics.disk_free_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
     let (media_type, text) = app.metrics.render();
     Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
 }
