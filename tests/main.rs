@@ -18,6 +18,7 @@ mod leftovers;
 mod limits;
 mod liveness;
 mod local_user;
+mod logs;
 mod messages;
 mod metrics;
 mod modules;

@@ -293,7 +293,7 @@ fn launch(data: &Path, listen: &str, options: &LaunchOptions) -> (Child, String)
     let line =
         BufReader::new(stdout).lines().next().expect("the server prints its address").expect("valid UTF-8");
     let address = line.split_once("http://").map_or("", |(_, rest)| rest);
-    let address = address.split(' ').next().unwrap_or_default(); // empty if it has only a unix socket
+    let address = address.split([' ', '"']).next().unwrap_or_default(); // empty if it has only a unix socket
     (child, address.trim_end_matches('/').to_owned())
 }
 

@@ -20,6 +20,20 @@ impl SessionId {
     pub fn from_random(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
+
+    /// The first twelve digits, for logs: they find the session, and do not suffice to use it.
+    pub fn short(self) -> impl fmt::Display {
+        ShortId(self)
+    }
+}
+
+/// Displays the beginning of an id.
+struct ShortId(SessionId);
+
+impl fmt::Display for ShortId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.0[..6].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// A text that cannot be the id of any session.

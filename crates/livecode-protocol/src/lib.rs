@@ -32,5 +32,5 @@ pub mod warm;
 pub use error_code::{DeliveryRefused, ErrorCode};
 pub use file_name::FileName;
 pub use id::SessionId;
-pub use printable::Printable;
+pub use printable::{Printable, PrintableJson};
 pub use time::now_us;

@@ -227,6 +227,20 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The outcome as it is written in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exited => "exited",
+            Self::Signalled => "signalled",
+            Self::Timeout => "timeout",
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Output => "output",
+            Self::Cancelled => "cancelled",
+            Self::Lost => "lost",
+        }
+    }
+
     /// The exit status that belongs to an outcome. `Exited` and `Signalled` have none of their
     /// own: their exit status follows from the program's exit code or signal.
     pub fn exitstatus(self) -> Option<i32> {
@@ -258,6 +272,11 @@ pub struct Usage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub processes_peak: Option<u64>,
+    /// Output, in bytes, as it counts against the limit; absent if the session ended before its
+    /// supervisor counted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub output_bytes: Option<u64>,
 }
 
 /// An error, as an RFC 9457 problem document.

@@ -17,6 +17,9 @@ pub struct SpawnerSettings {
     /// The interpreter zygote that makes the spawner's sandboxes; `None` if the spawner's own
     /// zygote makes them. The interpreter zygote is a separate process beside the spawner.
     pub interpreter_zygote: Option<InterpreterZygote>,
+    /// Whether the lines of the log are JSON.
+    #[serde(default)]
+    pub is_log_json: bool,
 }
 
 /// How a spawner's pool of warm sandboxes is set up.

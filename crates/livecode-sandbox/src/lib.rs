@@ -34,6 +34,7 @@
 //!
 //! | file or folder | content |
 //! | --- | --- |
+//! | `report` | lines of the log |
 //! | `setup_error` | the error that names a setup step |
 //! | `kernel` | facilities of the kernel |
 //! | `init_wire` | messages between init and the supervisor |
@@ -54,6 +55,7 @@ mod host;
 mod init;
 mod init_wire;
 mod kernel;
+pub mod report;
 mod rootfs;
 mod setup_error;
 mod trial;

@@ -12,12 +12,12 @@
 //! | `identity` | which process a supervisor is, and the name of its sandbox's cgroup |
 //! | [`bench`] | what `benches/` measures |
 
-/// Prints a line of the log to standard error, as the macro of the standard library does, but with
-/// every control character escaped. The macro has the same name, so that no line of this crate is
-/// printed otherwise.
+/// Prints a line of the log to standard error, as the macro of the standard library does, but in
+/// the form of the server's log and with every control character escaped. The macro has the same
+/// name, so that no line of this crate is printed otherwise.
 macro_rules! eprintln {
     ($($part:tt)*) => {
-        std::eprintln!("{}", livecode_protocol::Printable(format_args!($($part)*)))
+        livecode_sandbox::report::report(format_args!($($part)*))
     };
 }
 
@@ -32,4 +32,4 @@ mod limits;
 mod session;
 pub mod spawner;
 
-pub use livecode_sandbox::{ZygoteProgram, exit_now, fd_passing};
+pub use livecode_sandbox::{ZygoteProgram, exit_now, fd_passing, report};

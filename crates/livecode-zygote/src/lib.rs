@@ -9,7 +9,7 @@
 use std::{io, os::fd::OwnedFd, sync::OnceLock};
 
 use livecode_protocol::warm::SpawnerSettings;
-use livecode_supervisor::{ZygoteProgram, fd_passing, spawner};
+use livecode_supervisor::{ZygoteProgram, fd_passing, report, spawner};
 use rustix::{io::fcntl_dupfd_cloexec, net::RecvFlags, pipe::pipe, stdio};
 
 /// The longest settings, in bytes.
@@ -30,7 +30,7 @@ pub extern "C" fn livecode_zygote() -> usize {
         Ok(Some(program)) => PROGRAM_TEXT.get_or_init(|| encode(&program)).len(),
         Ok(None) => livecode_supervisor::exit_now(0),
         Err(error) => {
-            eprintln!("livecode interpreter zygote: {error}");
+            report::report(format_args!("livecode interpreter zygote: {error}"));
             livecode_supervisor::exit_now(1)
         }
     }

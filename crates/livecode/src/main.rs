@@ -4,7 +4,7 @@
 mod client;
 mod commands;
 mod failure;
-mod log_writer;
+mod log;
 mod scope;
 mod start;
 
@@ -48,7 +48,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Serve(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Serve(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Attach(command) => command.run(),
         Command::Ls(command) => command.run().map(|()| ExitCode::SUCCESS),

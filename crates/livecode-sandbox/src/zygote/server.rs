@@ -17,6 +17,7 @@ use crate::{
     host::Host,
     init::{self, context::InitContext, program::ZygoteProgram},
     kernel::{fd_passing, sys::Forked},
+    report::report,
     zygote::wire::{self, CloneRequest, MAX_REQUEST_BYTES, ZygoteRequest},
 };
 
@@ -39,7 +40,7 @@ pub fn serve(
 ) -> io::Result<Option<ZygoteProgram>> {
     // All that this process is cloned into inherits the value. A program cannot lower it.
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ) {
-        eprintln!("livecode: programs are not the first to be killed without memory: {error}");
+        report(format_args!("livecode: programs are not the first to be killed without memory: {error}"));
     }
     let mut working_set = vec![]; // empty until it was measured and sent
     let mut bytes = vec![0; MAX_REQUEST_BYTES];
@@ -71,7 +72,7 @@ pub fn serve(
                         }));
                     }
                     Err(error) => {
-                        eprintln!("livecode: cannot clone: {error}");
+                        report(format_args!("livecode: cannot clone: {error}"));
                         // If this fails, closing the reply socket reports the failure.
                         let _ = wire::send_failure(reply_socket.as_fd(), &error);
                     }

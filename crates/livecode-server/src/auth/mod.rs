@@ -29,6 +29,9 @@ use crate::{
     hex::sha256_hex,
 };
 
+/// How many digits of a token's digest a log has.
+const OWNER_DIGITS: usize = 12;
+
 /// The owner of a session, as written in the session's record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -193,6 +196,16 @@ fn is_loopback_name(name: &str) -> bool {
 fn origin_matches(origin: &str, host: &str) -> bool {
     let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+}
+
+/// The owner as logs name it: `local`, or `guest:` and the first digits of the token's digest.
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+            Self::Guest(digest) => write!(f, "guest:{}", digest.get(..OWNER_DIGITS).unwrap_or(digest)),
+        }
+    }
 }
 
 impl Owner {

@@ -18,4 +18,4 @@ mod settings;
 
 pub use addresses::{ListenAddress, SocketAccess, TrustedProxy};
 pub use load::{ConfigError, Flags};
-pub use settings::{Config, LocalUser, ServerFlags, Switch};
+pub use settings::{Config, LocalUser, LogFormat, ServerFlags, Switch};

@@ -146,6 +146,9 @@ settings! {
             metrics_token: Option<String>,
         }
         with_default {
+            /// Form of the log on standard error: `text`, or `json` with one document on each
+            /// line. RUST_LOG decides what is logged.
+            log_format: LogFormat = LogFormat::Text,
             /// Whether sandboxes, and interpreters in them, are made before there is a program for
             /// them: `on` or `off`.
             warm: Switch = Switch::On,
@@ -194,6 +197,16 @@ pub enum Switch {
     On,
     /// Off.
     Off,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text for people.
+    Text,
+    /// One JSON document on each line.
+    Json,
 }
 
 /// The default of `data_dir`: `livecode` in the user's state directory, as the XDG Base Directory

@@ -49,6 +49,10 @@ impl PublicAddress {
     }
 }
 
+/// The address of the client that a request comes from, if it is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress(pub Option<IpAddr>);
+
 /// The value of a header; an empty text if the value is not visible ASCII.
 fn header_text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).map(|value| value.to_str().unwrap_or_default())
@@ -75,7 +79,7 @@ fn client_address(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Option<
 }
 
 /// Middleware that runs before every handler: it identifies the caller, and adds [`Caller`],
-/// [`Payer`] and [`PublicAddress`] to the request's extensions. A request for another host is
+/// [`Payer`], [`ClientAddress`] and [`PublicAddress`] to the request's extensions. A request for another host is
 /// refused here, unless it asks whether the server lives.
 pub(crate) async fn identify_caller(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
@@ -87,12 +91,14 @@ pub(crate) async fn identify_caller(State(app): State<App>, mut request: Request
     };
     match examined {
         Ok((caller, address)) => {
-            let payer = Payer::of(&caller, client_address(&app, peer, request.headers()));
+            let client = client_address(&app, peer, request.headers());
+            let payer = Payer::of(&caller, client);
             let permit = request.extensions().get::<ConnectionPermit>();
             if permit.is_some_and(|permit| !permit.charge(payer)) {
                 return too_many_connections().into_response();
             }
             request.extensions_mut().insert(payer);
+            request.extensions_mut().insert(ClientAddress(client));
             request.extensions_mut().insert(caller);
             request.extensions_mut().insert(address);
             next.run(request).await

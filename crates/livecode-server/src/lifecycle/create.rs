@@ -1,6 +1,7 @@
 //! The creation of a session, once per idempotency key.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -8,7 +9,10 @@ use std::{
 use livecode_protocol::{SessionId, now_us, run_spec::RunSpec};
 use tracing::Instrument as _;
 
-use crate::lifecycle::{disk_limits::RESERVE_FACTOR, error::CreateError, registry::Registry, table::NoRoom};
+use crate::lifecycle::{
+    disk_limits::RESERVE_FACTOR, error::CreateError, registry::Registry, session_log::log_creation,
+    table::NoRoom,
+};
 use crate::sessions::{
     IdempotencyKey, Session, SessionProgress, StoreError, blocking::blocking, record::SessionRecord,
 };
@@ -31,6 +35,8 @@ pub struct SessionSpec {
     pub owner: Owner,
     /// The payer that is charged for the session.
     pub payer: Payer,
+    /// The address of the client, if it is known.
+    pub client: Option<IpAddr>,
     /// The resolved request: all that the session runs.
     pub resolved: ResolvedSpec,
     /// Whether the session is for a single response of a v0.1 endpoint.
@@ -125,6 +131,7 @@ impl Registry {
         };
         let session = self.insert(&record, SessionProgress::default(), Some(requested_at));
         self.metrics.count_created(&session.runtime);
+        log_creation(&session);
         self.table().complete_reservation();
         let driver = self.driver(&session);
         let queue = DeliveryQueue::new(session.open_queue());
@@ -157,7 +164,7 @@ impl Registry {
             };
             evictions += 1;
             if let Err(error) = self.delete(&oldest).await {
-                tracing::warn!(id = %oldest.id, %error, "an old session could not be deleted");
+                tracing::warn!(id = %oldest.id.short(), %error, "an old session could not be deleted");
                 return Err(no_room.into());
             }
         }
@@ -165,7 +172,7 @@ impl Registry {
 
     /// Writes the session's folder.
     async fn write(&self, spec: SessionSpec, id: SessionId, slot: u32) -> Result<SessionRecord, StoreError> {
-        let SessionSpec { owner, payer, resolved, is_ephemeral, idempotency } = spec;
+        let SessionSpec { owner, payer, client, resolved, is_ephemeral, idempotency } = spec;
         let ResolvedSpec {
             runtime,
             compile,
@@ -185,9 +192,10 @@ impl Registry {
         run_spec.limits.disk_reserve_bytes = (reserve_bytes > 0).then_some(reserve_bytes);
         let created_us = now_us();
         let payer = Some(payer);
-        let record = SessionRecord { id, owner, payer, runtime, created_us, is_ephemeral, slot, idempotency };
+        let record =
+            SessionRecord { id, owner, payer, client, runtime, created_us, is_ephemeral, slot, idempotency };
         let store = self.store.clone();
-        let span = tracing::debug_span!("write", %id);
+        let span = tracing::debug_span!("write", id = %id.short());
         let write = move || {
             run_spec.cache = cache_key_inputs
                 .and_then(|inputs| store.compile_cache()?.entry_for(&record.owner, &inputs, &run_spec));

@@ -15,6 +15,7 @@
 //! | `disk_turns` | how many files of one payer's sessions are written at once |
 //! | `lists` | the lists of sessions, newest first |
 //! | `kept` | ended sessions, by age and by who is charged for them |
+//! | `session_log` | the lines of the log for each session |
 //! | `slots` | numbers unique among living sessions |
 //! | `refusals` | the log of refused creations |
 //! | `error` | why a session could not be created or deleted |
@@ -29,6 +30,7 @@ mod lists;
 mod refusals;
 mod registry;
 mod retention;
+mod session_log;
 mod slots;
 mod table;
 

@@ -16,6 +16,7 @@ use crate::lifecycle::{
     error::{DeleteError, TEARDOWN_TIMEOUT},
     lists::{ListKey, ListScope},
     refusals::RefusalCounts,
+    session_log::log_end,
     table::{SessionCountLimits, SessionTable},
 };
 use crate::sessions::{
@@ -122,6 +123,11 @@ impl Registry {
         self.table().count(&session.owner, &session.payer);
         if has_ended {
             self.note_end(&session);
+            // Servers that did not write the address did not log ends either, and there may be
+            // many such sessions.
+            if session.client.is_some() {
+                log_end(&self.store, &session);
+            }
         }
         let SessionRecord { owner, is_ephemeral, idempotency, .. } = record;
         if let Some(key) = idempotency {
@@ -156,11 +162,12 @@ impl Registry {
         let registry = self.clone();
         tokio::spawn(async move {
             if let Err(error) = tokio::spawn(task).await {
-                tracing::error!(id = %session.id, %error, "a session's task failed; the session is given up");
+                tracing::error!(id = %session.id.short(), %error, "a session's task failed; the session is given up");
                 give_up(&registry.store, &session);
             }
             registry.table().release_slot(session.slot);
             let finish = move || {
+                log_end(&registry.store, &session);
                 registry.note_end_and_check(&session);
                 registry.store.make_spare_folder();
             };
@@ -267,7 +274,7 @@ impl Registry {
         let store = self.store.clone();
         let removed = blocking(move || store.remove_from_trash(id)).await;
         if let Err(error) = removed.and_then(|removed| removed) {
-            tracing::warn!(%id, %error, "files of a deleted session are left; their removal is retried");
+            tracing::warn!(id = %id.short(), %error, "files of a deleted session are left; their removal is retried");
         }
         Ok(())
     }
@@ -278,7 +285,7 @@ impl Registry {
         let registry = self.clone();
         tokio::spawn(async move {
             if let Err(error) = registry.delete(&session).await {
-                tracing::warn!(%id, %error, "a session could not be deleted");
+                tracing::warn!(id = %id.short(), %error, "a session could not be deleted");
             }
         });
     }

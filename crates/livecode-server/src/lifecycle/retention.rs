@@ -113,7 +113,7 @@ impl Registry {
 
     async fn delete_kept(self: &Arc<Self>, session: Arc<Session>, failed: &mut Vec<Arc<Session>>) {
         if let Err(error) = self.delete(&session).await {
-            tracing::warn!(id = %session.id, %error, "an old session could not be deleted");
+            tracing::warn!(id = %session.id.short(), %error, "an old session could not be deleted");
             self.table().overlook(&session);
             failed.push(session);
         }
@@ -132,11 +132,13 @@ impl Registry {
                 self.table().keep(&session, disk_bytes, false);
                 return;
             }
-            Ok(Ok((Err(error), _))) => tracing::warn!(%id, %error, "a trimmed journal cannot be read"),
-            Ok(Err(error)) => {
-                tracing::warn!(%id, %error, "the output of an old session could not be removed")
+            Ok(Ok((Err(error), _))) => {
+                tracing::warn!(id = %id.short(), %error, "a trimmed journal cannot be read")
             }
-            Err(error) => tracing::error!(%id, %error, "the task that trims a journal failed"),
+            Ok(Err(error)) => {
+                tracing::warn!(id = %id.short(), %error, "the output of an old session could not be removed")
+            }
+            Err(error) => tracing::error!(id = %id.short(), %error, "the task that trims a journal failed"),
         }
         self.table().overlook(&session);
         failed.push(session);

@@ -156,7 +156,7 @@ impl Driver {
             return false;
         }
         let failure = failure.unwrap_or_else(StartFailure::without_notice);
-        tracing::warn!(id = %self.id(), error = failure.error, "a session could not be started");
+        tracing::warn!(id = %self.id().short(), error = failure.error, "a session could not be started");
         self.session.set_progress(|progress| *progress = SessionProgress::default());
         if let Some(outcome) = attempts.record(&failure)
             && self.close_unstarted(outcome, &failure).await
@@ -192,7 +192,7 @@ impl Driver {
 
     async fn replace_spawner(&self, spawner: &Arc<SpawnerClient>, generation: Generation) {
         if let Err(error) = request_blocking(spawner, move |spawner| spawner.replace(generation)).await {
-            tracing::error!(id = %self.id(), %error, "no spawner can be started now");
+            tracing::error!(id = %self.id().short(), %error, "no spawner can be started now");
         }
     }
 
@@ -205,7 +205,7 @@ impl Driver {
             match self.store.closing_entry(self.id()) {
                 Ok(Some(_)) => return ClosedBy::Supervisor,
                 Ok(None) => {}
-                Err(error) => tracing::warn!(id = %self.id(), %error, "a journal cannot be read now"),
+                Err(error) => tracing::warn!(id = %self.id().short(), %error, "a journal cannot be read now"),
             }
             if !self.session.is_cancelled() && !self.store.has_journal(self.id()) {
                 if self.start_and_serve(&mut attempts, queue).await {
@@ -222,7 +222,7 @@ impl Driver {
                     }
                 }
                 Err(error) if is_exhausted(&error) => {
-                    tracing::warn!(id = %self.id(), %error, "a supervisor cannot be connected to now");
+                    tracing::warn!(id = %self.id().short(), %error, "a supervisor cannot be connected to now");
                 }
                 Err(_) => {
                     let outcome =
@@ -245,7 +245,7 @@ impl Driver {
         let mut client = SupervisorClient::new(stream, queue);
         let run = client.run(&self.session, &self.store).instrument(tracing::debug_span!("connection"));
         if let Err(error) = run.await {
-            tracing::debug!(id = %self.id(), %error, "the connection to the supervisor broke");
+            tracing::debug!(id = %self.id().short(), %error, "the connection to the supervisor broke");
         }
         client.end()
     }
@@ -261,7 +261,7 @@ impl Driver {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(error) => {
-                tracing::error!(%id, %error, "a session that cannot be started cannot be ended either");
+                tracing::error!(id = %id.short(), %error, "a session that cannot be started cannot be ended either");
                 !is_exhausted(&error) && !is_disk_full(&error)
             }
         }
@@ -276,11 +276,11 @@ impl Driver {
             // After the errors below the journal has no closing entry, but the session ends for
             // its clients all the same.
             Err(error) => {
-                tracing::error!(%id, %error, "the task that closes a journal failed");
+                tracing::error!(id = %id.short(), %error, "the task that closes a journal failed");
                 true
             }
             Ok(Err(error)) => {
-                tracing::error!(%id, %error, "a journal cannot be closed");
+                tracing::error!(id = %id.short(), %error, "a journal cannot be closed");
                 // A full disk may stay full for long, so only a lack of other resources is
                 // retried.
                 !error.cause().is_some_and(is_exhausted)
@@ -290,7 +290,7 @@ impl Driver {
 
     /// Kills a supervisor that does not end its session, and closes the journal in its place.
     async fn force_kill(&self) -> ClosedBy {
-        tracing::warn!(id = %self.id(), "the supervisor does not end its session; it is killed");
+        tracing::warn!(id = %self.id().short(), "the supervisor does not end its session; it is killed");
         let mut backoff = Backoff::new();
         loop {
             if has_ended(&self.store, self.id()) {
@@ -317,7 +317,7 @@ impl Driver {
             io::Result::Ok(())
         };
         if let Err(error) = swept.await {
-            tracing::warn!(%id, %error, "the sweep after a dead supervisor failed; the next spawner retries");
+            tracing::warn!(id = %id.short(), %error, "the sweep after a dead supervisor failed; the next spawner retries");
         }
         self.store.remove_leftovers(id);
     }
@@ -341,7 +341,7 @@ impl Driver {
 
     /// The tracing span of everything that is done for the session.
     fn span(&self) -> tracing::Span {
-        tracing::debug_span!("session", id = %self.id(), runtime = %self.session.runtime)
+        tracing::debug_span!("session", id = %self.id().short(), runtime = %self.session.runtime)
     }
 }
 
@@ -385,7 +385,7 @@ fn kill_supervisor(store: &Store, session: &Session) {
     if let Some(identity) = store.supervisor_identity(id)
         && let Err(error) = process::kill(&identity)
     {
-        tracing::error!(%id, %error, "the supervisor cannot be killed");
+        tracing::error!(id = %id.short(), %error, "the supervisor cannot be killed");
     }
 }
 

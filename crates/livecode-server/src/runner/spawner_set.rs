@@ -17,7 +17,7 @@ use livecode_protocol::{
 
 use crate::{
     catalogue::{Catalogue, Runtime},
-    config::{Config, Switch},
+    config::{Config, LogFormat, Switch},
     metrics::Metrics,
     runner::spawner::{SpawnerClient, SpawnerError, SpawnerLauncher},
     spec::{self, Endpoint, ResolvedSpec},
@@ -51,9 +51,13 @@ impl SpawnerSet {
             .filter(|runtime| is_warm && runtime.needs.is_none())
             .filter_map(|runtime| Some((runtime, minimal_spec(runtime, catalogue, config)?)))
             .collect();
-        let settings = |warm: Option<WarmPoolSettings>, interpreter_zygote: Option<InterpreterZygote>| {
-            SpawnerSettings { data_dir: config.data_dir.clone(), warm, interpreter_zygote }
-        };
+        let settings =
+            |warm: Option<WarmPoolSettings>, interpreter_zygote: Option<InterpreterZygote>| SpawnerSettings {
+                data_dir: config.data_dir.clone(),
+                warm,
+                interpreter_zygote,
+                is_log_json: config.log_format == LogFormat::Json,
+            };
         let without_zygote =
             warm_runtimes.iter().filter(|(runtime, _)| runtime.manifest.zygote_interpreter.is_none());
         let pools = without_zygote.map(|(_, resolved)| warm_pool_settings(resolved, config)).collect();

@@ -176,7 +176,7 @@ impl<'q> SupervisorClient<'q> {
                 if !supported.contains(&version) {
                     let (oldest, newest) = (supported.start(), supported.end());
                     tracing::error!(
-                        id = %session.id,
+                        id = %session.id.short(),
                         version,
                         "the supervisor's version is not one from {oldest} to {newest}"
                     );

@@ -1,5 +1,7 @@
 //! What the server stores of a session in the session's folder, as `session.json`.
 
+use std::net::IpAddr;
+
 use livecode_protocol::SessionId;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,10 @@ pub(crate) struct SessionRecord {
     /// payers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payer: Option<Payer>,
+    /// The address of the client that created the session; `None` if it is not known, and in
+    /// records of servers that did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<IpAddr>,
     /// The name of the session's runtime.
     pub runtime: String,
     /// When the session was created, in microseconds since the epoch.

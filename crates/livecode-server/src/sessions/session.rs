@@ -2,6 +2,7 @@
 //! driver itself is in `runner`.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -37,6 +38,8 @@ pub struct Session {
     pub owner: Owner,
     /// The payer that is charged for it.
     pub payer: Payer,
+    /// The address of the client that created it, if it is known.
+    pub client: Option<IpAddr>,
     /// The name of its runtime.
     pub runtime: Arc<str>,
     /// When it was created, in microseconds since the epoch.
@@ -142,6 +145,7 @@ impl Session {
             id: record.id,
             owner: record.owner.clone(),
             payer: record.payer.unwrap_or_else(|| Payer::of_old_record(&record.owner)),
+            client: record.client,
             runtime,
             created_us: record.created_us,
             is_ephemeral: record.is_ephemeral,

@@ -12,7 +12,7 @@ use std::{
     io::{self, BufWriter, Read as _, Seek as _, Write as _},
     os::{
         fd::AsRawFd,
-        unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+        unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -49,6 +49,8 @@ const TRASH_FOLDER: &str = "trash";
 /// Empty folders kept for sessions to come. Creating a folder takes as long as writing everything
 /// else of a new session.
 const MAX_SPARE_FOLDERS: usize = 8;
+/// The mode of a session's record once the end of the session is in the log.
+const RECORD_MODE_AFTER_END: u32 = 0o400;
 /// The block size that estimates of disk use assume.
 const BLOCK_BYTES: u64 = 4096;
 
@@ -206,6 +208,19 @@ impl Store {
             let _ = fs::remove_dir_all(&folder);
             StoreError::Write(error)
         })
+    }
+
+    /// Remembers that the end of a session is in the log: its record is made read-only. That costs
+    /// one system call. If it fails, the next server logs the end again.
+    pub(crate) fn mark_end_logged(&self, id: SessionId) {
+        let record = self.folder(id).join(SESSION_FILE);
+        let _ = fs::set_permissions(record, fs::Permissions::from_mode(RECORD_MODE_AFTER_END));
+    }
+
+    /// Whether [`Self::mark_end_logged`] was called for the session.
+    pub(crate) fn is_end_logged(&self, id: SessionId) -> bool {
+        let record = fs::metadata(self.folder(id).join(SESSION_FILE));
+        record.is_ok_and(|record| record.permissions().mode() & 0o777 == RECORD_MODE_AFTER_END)
     }
 
     /// Creates one spare folder for a session to come, unless there are enough.

@@ -43,6 +43,11 @@ impl CappedJournal {
         Self { journal, syncer, used_bytes: 0, max_bytes, disk_share, has_pending: false }
     }
 
+    /// The output so far, in bytes, as it counts against the limit.
+    pub fn used_bytes(&self) -> u64 {
+        self.used_bytes
+    }
+
     /// Whether nothing was written to the journal.
     pub fn is_empty(&self) -> bool {
         self.journal.last_seq() == 0

@@ -44,11 +44,12 @@ impl Termination {
     }
 
     /// The closing entry of a session that ends now. `started_us` is 0 if the program never
-    /// started. Usage is given if there was a `sandbox`.
+    /// started. Usage is given if there was a `sandbox`; `output_bytes` is a part of it.
     pub fn closing_entry(
         &self,
         sandbox: Option<&Sandbox>,
         started_us: u64,
+        output_bytes: u64,
         compiled: Option<Compiled>,
     ) -> ClosingEntry {
         let (outcome, exitstatus) = self.outcome();
@@ -58,6 +59,7 @@ impl Termination {
             cpu_ms: sandbox.cpu_ms().map(|ms| ms + self.output_cost_ms),
             memory_peak_bytes: sandbox.memory_peak_bytes(),
             processes_peak: sandbox.processes_peak(),
+            output_bytes: Some(output_bytes),
         });
         ClosingEntry { exitstatus, outcome, started_us, ended_us, usage, compiled }
     }

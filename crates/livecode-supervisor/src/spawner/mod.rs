@@ -42,6 +42,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
     // In a session of its own the spawner receives no signals of the server's terminal. It ends
     // when the server does.
     let _ = rustix::process::setsid();
+    livecode_sandbox::report::set_up(settings.is_log_json);
     let (host, interpreter_zygote) = match prepare(&server, settings) {
         Ok(prepared) => prepared,
         Err(error) => {

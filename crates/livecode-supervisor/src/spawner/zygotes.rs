@@ -71,6 +71,7 @@ pub fn serve_interpreter_zygote(
     settings: &SpawnerSettings,
 ) -> Result<Option<ZygoteProgram>, Box<dyn std::error::Error>> {
     let _ = rustix::process::setsid();
+    livecode_sandbox::report::set_up(settings.is_log_json);
     let Some(interpreter) = &settings.interpreter_zygote else {
         return Err("the settings name no interpreter".into());
     };

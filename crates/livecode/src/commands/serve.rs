@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write as _},
+    process::ExitCode,
     sync::Arc,
 };
 
@@ -9,19 +10,17 @@ use clap::Args;
 use livecode_sandbox::return_large_blocks;
 use livecode_server::{
     Phase,
-    config::{Config, Flags, ListenAddress},
+    config::{Config, Flags, ListenAddress, LogFormat},
 };
 use rustix::process::{Resource, Rlimit};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
-use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
 use crate::{
     failure::{CommandFailure, EXIT_USAGE},
-    log_writer::LogWriter,
-    scope, start,
+    log, scope, start,
 };
 
 /// Starts the server.
@@ -43,25 +42,31 @@ pub struct ServeCommand {
 }
 
 impl ServeCommand {
-    pub fn run(self) -> Result<(), CommandFailure> {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-        // Each span that is logged also logs its duration when it ends.
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_span_events(FmtSpan::CLOSE)
-            .with_writer(|| LogWriter)
-            .with_ansi(false)
-            .with_target(false)
-            .init();
-        raise_descriptor_limit();
-        return_large_blocks();
+    pub fn run(self) -> Result<ExitCode, CommandFailure> {
         let (config, unknown) = Config::load(&self.flags).map_err(usage_failure)?;
+        let format = config.log_format;
+        log::init(format);
         for name in unknown {
             tracing::warn!("{name} is set, but there is no such setting");
         }
+        match self.serve(config) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(failure) if format == LogFormat::Json => {
+                tracing::error!("{:#}", failure.error);
+                Ok(ExitCode::from(failure.exit_code))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn serve(self, config: Config) -> Result<(), CommandFailure> {
+        raise_descriptor_limit();
+        return_large_blocks();
         if !config.no_systemd_scope {
             scope::enter_if_possible();
         }
+        let format = config.log_format;
+        let announce = move |address, degraded: &[String]| announce(format, address, degraded);
         let drain = self.drain;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -111,7 +116,7 @@ fn usage_failure(error: impl Into<anyhow::Error>) -> CommandFailure {
 
 /// Prints the server's addresses once it listens, after a warning for each limit that this machine
 /// cannot enforce.
-fn announce(addresses: &[ListenAddress], degraded: &[String]) {
+fn announce(format: LogFormat, addresses: &[ListenAddress], degraded: &[String]) {
     for sentence in degraded {
         tracing::warn!("DEGRADED: {sentence}");
     }
@@ -121,6 +126,13 @@ fn announce(addresses: &[ListenAddress], degraded: &[String]) {
         );
     }
     let urls: Vec<_> = addresses.iter().map(ListenAddress::url).collect();
+    let line = match format {
+        LogFormat::Text => format!("LiveCode listens on {}", urls.join(" and ")),
+        // systemd and containers put both streams into one log.
+        LogFormat::Json => {
+            serde_json::json!({"level": "INFO", "message": "LiveCode listens", "urls": urls}).to_string()
+        }
+    };
     // Standard output may be closed; the server runs all the same.
-    let _ = writeln!(io::stdout(), "LiveCode listens on {}", urls.join(" and "));
+    let _ = writeln!(io::stdout(), "{line}");
 }

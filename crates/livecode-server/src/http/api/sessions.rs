@@ -17,7 +17,7 @@ use livecode_protocol::{
 use crate::http::{
     app::App,
     body::{parse_json, read_body},
-    caller::{PublicAddress, media_type},
+    caller::{ClientAddress, PublicAddress, media_type},
     problem::ApiError,
 };
 use crate::{
@@ -133,6 +133,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(payer): Extension<Payer>,
+    Extension(ClientAddress(client)): Extension<ClientAddress>,
     Extension(address): Extension<PublicAddress>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
@@ -157,7 +158,7 @@ pub(crate) async fn create(
         return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::TokenRequired, detail));
     }
     let (owner, token) = owner_of_new_session(&caller)?;
-    let spec = SessionSpec { owner, payer, resolved, is_ephemeral: false, idempotency };
+    let spec = SessionSpec { owner, payer, client, resolved, is_ephemeral: false, idempotency };
     let (session, is_new) = app.registry.create(spec).await?;
 
     let queue_position = app.registry.queue_position(&session);

@@ -48,7 +48,8 @@ pub(crate) fn panicking_spawner() -> PanickingSpawner {
         *child.lock().unwrap() = Some(process);
         Ok(SpawnerProcess { socket: ours, pidfd, zygote_pidfd: None })
     };
-    let settings = SpawnerSettings { data_dir: "/".into(), warm: None, interpreter_zygote: None };
+    let settings =
+        SpawnerSettings { data_dir: "/".into(), warm: None, interpreter_zygote: None, is_log_json: false };
     let client = Arc::new(SpawnerClient::launch(Arc::new(launcher), settings, Arc::default()).unwrap());
     let first = first.lock().unwrap().take().unwrap();
     PanickingSpawner { client, first, launches }

@@ -10,7 +10,9 @@ use livecode_protocol::{
 };
 
 use crate::auth::{Caller, Payer};
-use crate::http::{api::sessions::owner_of_new_session, app::App, encode::GAP_NOTE, problem::ApiError};
+use crate::http::{
+    api::sessions::owner_of_new_session, app::App, caller::ClientAddress, encode::GAP_NOTE, problem::ApiError,
+};
 use crate::lifecycle::CreateError;
 use crate::{
     lifecycle::{Registry, SessionSpec},
@@ -55,12 +57,14 @@ impl EphemeralSession {
         app: &App,
         caller: &Caller,
         payer: Payer,
+        client: ClientAddress,
         request: &CreateSession,
     ) -> Result<Self, ApiError> {
         let resolved = resolve(request, &app.catalogue, &app.config.limits, Endpoint::V01)?;
         let (owner, _) = owner_of_new_session(caller)?;
         let mode = resolved.mode;
-        let spec = SessionSpec { owner, payer, resolved, is_ephemeral: true, idempotency: None };
+        let spec =
+            SessionSpec { owner, payer, client: client.0, resolved, is_ephemeral: true, idempotency: None };
         let registry = app.registry.clone();
         // The client may leave while its session is created. Then the result of this task is
         // dropped, and the session is deleted.

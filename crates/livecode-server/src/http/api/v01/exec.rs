@@ -18,6 +18,7 @@ use crate::auth::{Caller, Payer};
 use crate::http::{
     app::App,
     body::{parse_json, read_body},
+    caller::ClientAddress,
     encode::{Dialect, pieces::MessagePieces},
     problem::ApiError,
 };
@@ -43,13 +44,14 @@ pub(crate) async fn exec(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(payer): Extension<Payer>,
+    Extension(client): Extension<ClientAddress>,
     request: Request,
 ) -> Result<Response, ApiError> {
     // The first server accepted JSON with any Content-Type, and pages rely on that.
     let body = read_body(&app, payer, request.into_body()).await?;
     let (exec, held) = body.process(&app, parse_json::<ExecRequest>).await?;
     let is_raw = exec.raw_output.unwrap_or(false);
-    let ephemeral = EphemeralSession::create(&app, &caller, payer, &exec.into()).await?;
+    let ephemeral = EphemeralSession::create(&app, &caller, payer, client, &exec.into()).await?;
     drop(held);
     let follower = ephemeral.follow();
     let body = output_body(ephemeral, follower, is_raw);

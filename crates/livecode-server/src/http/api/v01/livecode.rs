@@ -18,6 +18,7 @@ use crate::auth::{Caller, Payer};
 use crate::http::{
     app::App,
     body::{HeldBody, parse_json},
+    caller::ClientAddress,
     encode::{Dialect, message_json},
     problem::ApiError,
     websocket::{
@@ -44,6 +45,7 @@ pub(crate) async fn livecode(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(payer): Extension<Payer>,
+    Extension(client): Extension<ClientAddress>,
     upgrade: Result<WebsocketUpgrade, ApiError>,
 ) -> Result<Response, ApiError> {
     // One message carries a program with all its files, so it may be as large as a body.
@@ -51,7 +53,7 @@ pub(crate) async fn livecode(
     Ok(upgrade?.on_upgrade(&app.clone(), payer, max_bytes, move |websocket, meter| async move {
         let socket = WebsocketConnection::new(websocket, meter, &app, &caller, payer);
         // An error only says that the client has disconnected.
-        let _ = serve_connection(socket, app, caller, payer).await;
+        let _ = serve_connection(socket, app, caller, payer, client).await;
     }))
 }
 
@@ -61,6 +63,7 @@ async fn serve_connection(
     app: App,
     caller: Caller,
     payer: Payer,
+    client: ClientAddress,
 ) -> Result<(), Disconnected> {
     let program_deadline = Instant::now() + Duration::from_millis(app.config.exec_timeout_ms);
     socket.send(message_json(&ServerMessage::Welcome { message: WELCOME })).await?;
@@ -89,7 +92,7 @@ async fn serve_connection(
                 return Ok(());
             }
             Ok((FirstMessage::Exec(request), _held)) => {
-                match EphemeralSession::create(&app, &caller, payer, &request).await {
+                match EphemeralSession::create(&app, &caller, payer, client, &request).await {
                     Ok(ephemeral) => break ephemeral,
                     Err(error) => error.to_string(),
                 }

@@ -19,7 +19,7 @@ use super::{
     request::{arguments, environment, files_from_body, mode},
 };
 use crate::auth::{Caller, Payer};
-use crate::http::{app::App, encode::exit_status_and_outcome, problem::ApiError};
+use crate::http::{app::App, caller::ClientAddress, encode::exit_status_and_outcome, problem::ApiError};
 use crate::sessions::{Batch, Item};
 
 const EXIT_STATUS: HeaderName = HeaderName::from_static("x-falcon-exit-status");
@@ -60,6 +60,7 @@ pub(crate) async fn run(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(payer): Extension<Payer>,
+    Extension(client): Extension<ClientAddress>,
     name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -80,7 +81,7 @@ pub(crate) async fn run(
     let source_name = runtime.manifest.file.as_str();
     let (files, held) = files_from_body(&app, payer, request, source_name).await?;
     let create = CreateSession { files: Some(files), ..create };
-    let ephemeral = EphemeralSession::create(&app, &caller, payer, &create).await?;
+    let ephemeral = EphemeralSession::create(&app, &caller, payer, client, &create).await?;
     drop((create, held));
     let mut follower = ephemeral.follow();
     let (mut output, mut output_bytes, mut entries) = (Some(vec![]), 0, 0);
