@@ -29,6 +29,7 @@ mod races;
 mod runtimes;
 mod sandbox;
 mod sessions;
+mod settings;
 mod strangers;
 mod stream;
 mod turtle;

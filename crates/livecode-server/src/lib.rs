@@ -66,6 +66,19 @@ pub enum ServeError {
     /// The runtimes cannot be read.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+    /// The disk of the sessions can never have as much free space as a new session needs.
+    #[error(
+        "a setting is wrong: disk_min_free_bytes: {min_free_bytes} is more than the whole disk of \
+         {data_dir} has, which is {total_bytes}: no session could ever be created"
+    )]
+    DiskTooSmall {
+        /// The data directory.
+        data_dir: std::path::PathBuf,
+        /// The setting.
+        min_free_bytes: u64,
+        /// The size of the disk.
+        total_bytes: u64,
+    },
     /// No spawner can be started, or no sandbox can be made.
     #[error(transparent)]
     Spawner(#[from] SpawnerError),
@@ -121,7 +134,11 @@ pub async fn run(
     let listed = addresses.iter().map(ListenAddress::to_string).collect::<Vec<_>>().join(" and ");
     // The data directory is locked before anything is written into it.
     let store = Store::open(&config.data_dir, &listed)?;
+    check_disk(&config, &store)?;
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
+    for warning in config.warnings().iter().chain(catalogue.warnings()) {
+        tracing::warn!("{warning}");
+    }
     let names = catalogue.iter().map(|runtime| runtime.name.clone());
     let metrics = Arc::new(Metrics::new(names.collect()));
     let spawners =
@@ -175,6 +192,25 @@ pub async fn run(
     refusal_log.abort();
     thread_keeper.abort();
     served.map_err(ServeError::Prepare)
+}
+
+/// Refuses a disk on which no session could ever be created, and warns of one on which none can be
+/// created now.
+fn check_disk(config: &Config, store: &Store) -> Result<(), ServeError> {
+    let (disk, min_free_bytes) = (store.disk_space()?, config.disk_min_free_bytes);
+    // Some file systems do not tell their size.
+    if disk.total_bytes > 0 && min_free_bytes > disk.total_bytes {
+        let (data_dir, total_bytes) = (config.data_dir.clone(), disk.total_bytes);
+        return Err(ServeError::DiskTooSmall { data_dir, min_free_bytes, total_bytes });
+    }
+    if disk.free_bytes < min_free_bytes {
+        tracing::warn!(
+            free_bytes = disk.free_bytes,
+            disk_min_free_bytes = min_free_bytes,
+            "the disk of the sessions is too full, so new sessions are refused until it has room"
+        );
+    }
+    Ok(())
 }
 
 /// Waits until the server is asked to stop and, if it is draining, until no session runs any more.

@@ -20,11 +20,41 @@ pub enum CatalogueError {
         error: String,
     },
     /// Two runtimes have the same name or alias.
-    #[error("{path} takes the name \"{name}\", which another runtime has")]
+    #[error("{path} takes the name \"{name}\", which {other} has; rename the folder, or take out the alias")]
     DuplicateName {
-        /// The file that was read later.
+        /// The operator's file, or the one that was read later.
         path: PathBuf,
         /// The name or alias.
         name: String,
+        /// The other runtime.
+        other: String,
+    },
+    /// The operator's folder cannot be read.
+    #[error("runtimes_dir: {0} cannot be read")]
+    OperatorFolder(PathBuf, #[source] io::Error),
+    /// The operator's folder is a file.
+    #[error("runtimes_dir: {0} is not a folder; it must be one that has a folder for each runtime")]
+    NoFolder(PathBuf),
+    /// The operator's folder is that of a single runtime.
+    #[error("runtimes_dir: {path} is itself a runtime; the folder above it, {parent}, has the runtimes")]
+    IsRuntime {
+        /// The folder.
+        path: PathBuf,
+        /// The folder above it.
+        parent: PathBuf,
+    },
+    /// The operator's folder has other things than runtimes.
+    #[error("runtimes_dir: {0} has no runtime: no folder in it has a runtime.toml that the server may read")]
+    NoRuntime(PathBuf),
+    /// The users of the sandboxes cannot read a folder of the operator.
+    #[error(
+        "runtimes_dir: other users may not read {path} (mode {mode:04o}), so programs could not, \
+         since each session has a user of its own: chmod -R o+rX {path}"
+    )]
+    Private {
+        /// The folder.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
 }

@@ -38,7 +38,8 @@ pub fn runtime_toml(folder: &Path, data: &[u8]) {
     };
     serde_json::to_string(&runtime.info()).unwrap();
     let name = runtime.name.clone();
-    let catalogue = Catalogue { by_name: [(name.clone(), 0)].into(), runtimes: vec![runtime] };
+    let catalogue =
+        Catalogue { by_name: [(name.clone(), 0)].into(), runtimes: vec![runtime], warnings: vec![] };
     for mode in [Mode::Exec, Mode::Test] {
         let request = CreateSession {
             runtime: Some(name.clone()),

@@ -5,17 +5,20 @@
 //! | --- | --- |
 //! | `manifest` | what a `runtime.toml` may contain |
 //! | `runtime` | what a runtime needs of this machine, and whether the machine has it |
+//! | `operator_folder` | whether the operator's folder can be used |
 //! | `unpack` | how the built-in runtimes get into the data directory |
 
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod manifest;
+mod operator_folder;
 mod runtime;
 mod unpack;
 
 use std::{
     collections::HashMap,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -36,6 +39,8 @@ pub struct Catalogue {
     runtimes: Vec<Runtime>,
     /// Index in `runtimes` by name and by alias.
     by_name: HashMap<String, usize>,
+    /// What an operator should know though it stops nothing, a sentence each.
+    warnings: Vec<String>,
 }
 
 impl Catalogue {
@@ -48,24 +53,28 @@ impl Catalogue {
         let support = unpack::unpack(&data_dir.join("support"))?;
         let support_mount = Mount { source: support.clone(), target: unpack::SUPPORT.into() };
         let mut runtimes = read_runtimes(&support, std::slice::from_ref(&support_mount))?;
+        let built_in_count = runtimes.len();
+        let mut warnings = vec![];
         if let Some(folder) = operator_folder {
-            let folder =
-                folder.canonicalize().map_err(|error| CatalogueError::Read(folder.to_owned(), error))?;
+            let folder = operator_folder::check(folder)?;
             let operator_mount = Mount { source: folder.clone(), target: OPERATOR_RUNTIMES.into() };
-            runtimes.extend(read_runtimes(&folder, &[support_mount, operator_mount])?);
+            let own = read_runtimes(&folder, &[support_mount, operator_mount])?;
+            warnings.extend(operator_folder::check_runtimes(&folder, &own)?);
+            runtimes.extend(own);
         }
+        check_names(&runtimes, built_in_count)?;
         runtimes.sort_by_key(|(_, runtime)| (runtime.name != FIRST_RUNTIME, runtime.name.clone()));
+        let runtimes: Vec<_> = runtimes.into_iter().map(|(_, runtime)| runtime).collect();
+        let names = runtimes
+            .iter()
+            .enumerate()
+            .flat_map(|(index, runtime)| names_of(runtime).map(move |name| (name.clone(), index)));
+        Ok(Self { by_name: names.collect(), runtimes, warnings })
+    }
 
-        let mut catalogue = Self { runtimes: vec![], by_name: HashMap::new() };
-        for (path, runtime) in runtimes {
-            for name in std::iter::once(&runtime.name).chain(&runtime.manifest.aliases) {
-                if catalogue.by_name.insert(name.clone(), catalogue.runtimes.len()).is_some() {
-                    return Err(CatalogueError::DuplicateName { path, name: name.clone() });
-                }
-            }
-            catalogue.runtimes.push(runtime);
-        }
-        Ok(catalogue)
+    /// What an operator should know though it stops nothing, a sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The runtime with this name or alias.
@@ -79,16 +88,44 @@ impl Catalogue {
     }
 }
 
+/// The name and the aliases of a runtime.
+fn names_of(runtime: &Runtime) -> impl Iterator<Item = &String> {
+    std::iter::once(&runtime.name).chain(&runtime.manifest.aliases)
+}
+
+/// Refuses a name that two runtimes have. The first `built_in_count` are the built-in ones.
+fn check_names(runtimes: &[(PathBuf, Runtime)], built_in_count: usize) -> Result<(), CatalogueError> {
+    let mut taken: HashMap<&String, usize> = HashMap::new();
+    for (index, (path, runtime)) in runtimes.iter().enumerate() {
+        for name in names_of(runtime) {
+            let Some(before) = taken.insert(name, index) else { continue };
+            let (other_path, other) = &runtimes[before];
+            let other = match before < built_in_count {
+                true => format!("the built-in runtime \"{}\"", other.name),
+                false => other_path.display().to_string(),
+            };
+            return Err(CatalogueError::DuplicateName { path: path.clone(), name: name.clone(), other });
+        }
+    }
+    Ok(())
+}
+
 /// Reads the runtime in every folder below `parent` that has a `runtime.toml`. `shared_mounts` are
 /// mounted in the sandboxes of all of them. Returns each with the path of its `runtime.toml`.
 fn read_runtimes(parent: &Path, shared_mounts: &[Mount]) -> Result<Vec<(PathBuf, Runtime)>, CatalogueError> {
     let read_error = |error| CatalogueError::Read(parent.to_owned(), error);
     let mut runtimes = vec![];
+    let mut unreadable = None;
     for entry in std::fs::read_dir(parent).map_err(read_error)? {
         let folder = entry.map_err(read_error)?.path();
         let path = folder.join("runtime.toml");
-        if !path.is_file() {
-            continue; // a folder of files that several runtimes share
+        match path.metadata() {
+            Ok(file) if file.is_file() => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                unreadable.get_or_insert((path, error));
+                continue;
+            }
+            _ => continue, // a folder of files that several runtimes share
         }
         let text =
             std::fs::read_to_string(&path).map_err(|error| CatalogueError::Read(path.clone(), error))?;
@@ -98,7 +135,11 @@ fn read_runtimes(parent: &Path, shared_mounts: &[Mount]) -> Result<Vec<(PathBuf,
             Err(error) => return Err(CatalogueError::Manifest { path, error }),
         }
     }
-    Ok(runtimes)
+    // Where there is no runtime at all, as in /etc, the folder itself is the mistake.
+    match unreadable.filter(|_| !runtimes.is_empty()) {
+        Some((path, error)) => Err(CatalogueError::Read(path, error)),
+        None => Ok(runtimes),
+    }
 }
 
 #[cfg(test)]

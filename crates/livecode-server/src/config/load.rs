@@ -58,10 +58,12 @@ pub enum ConfigError {
         key: String,
     },
     /// A value has the right type, but is not one of the allowed values.
-    #[error("a setting is wrong: {key}: {detail}")]
+    #[error("a setting is wrong: {key}{place}: {detail}")]
     InvalidValue {
         /// The key.
         key: &'static str,
+        /// The place where the value is set, after a space.
+        place: String,
         /// The value, and which values are allowed.
         detail: String,
     },
@@ -92,7 +94,11 @@ impl Config {
         if config.listen.is_empty() {
             config.listen = default_listen();
         }
-        config.check()?;
+        config.check().map_err(|(key, detail)| ConfigError::InvalidValue {
+            key,
+            place: place_of(&figment, key),
+            detail,
+        })?;
         let is_unknown = |name: &String| {
             name.strip_prefix(ENV_PREFIX)
                 .is_some_and(|key| !keys.contains(&key.to_lowercase()) && !NOT_SETTINGS.contains(&key))
@@ -112,28 +118,60 @@ impl Config {
         keys
     }
 
-    /// Checks the values that have a range, and the token. Every value of the others is valid.
-    fn check(&self) -> Result<(), ConfigError> {
+    /// Checks the values that have a range, and the token. Every value of the others is valid. An
+    /// error is the key, and what is wrong with its value.
+    fn check(&self) -> Result<(), (&'static str, String)> {
         let limits = &self.limits;
+        // A server with a smaller limit could run no program at all. Key, value and minimum.
+        let floors = [
+            ("wall_max_ms", limits.wall_max_ms, floor::WALL_MS),
+            ("wall_ms", limits.wall_ms, floor::WALL_MS),
+            ("v01_wall_ms", limits.v01_wall_ms, floor::WALL_MS),
+            ("idle_ms", limits.idle_ms, floor::WALL_MS),
+            ("cpu_max_ms", limits.cpu_max_ms, floor::CPU_MS),
+            ("cpu_ms", limits.cpu_ms, floor::CPU_MS),
+            ("memory_max_bytes", limits.memory_max_bytes, floor::MEMORY_BYTES),
+            ("memory_bytes", limits.memory_bytes, floor::MEMORY_BYTES),
+            ("processes_max", limits.processes_max, floor::PROCESSES),
+            ("processes", limits.processes, floor::PROCESSES),
+            ("output_max_bytes", limits.output_max_bytes, floor::OUTPUT_BYTES),
+            ("output_bytes", limits.output_bytes, floor::OUTPUT_BYTES),
+            ("disk_max_bytes", limits.disk_max_bytes, floor::DISK_BYTES),
+            ("disk_bytes", limits.disk_bytes, floor::DISK_BYTES),
+            ("disk_files", limits.disk_files, floor::DISK_FILES),
+            ("cpu_max_millicores", limits.cpu_max_millicores, floor::MILLICORES),
+            ("cpu_millicores", limits.cpu_millicores, floor::MILLICORES),
+        ];
+        for (key, value, min) in floors {
+            if value < min {
+                let detail = format!("{value} is too small: no program can run with less than {min}");
+                return Err((key, detail));
+            }
+        }
+        // Key and value of a default, and those of the most that a request may ask for.
+        let defaults = [
+            ("wall_ms", limits.wall_ms, "wall_max_ms", limits.wall_max_ms),
+            ("v01_wall_ms", limits.v01_wall_ms, "wall_max_ms", limits.wall_max_ms),
+            ("cpu_ms", limits.cpu_ms, "cpu_max_ms", limits.cpu_max_ms),
+            ("memory_bytes", limits.memory_bytes, "memory_max_bytes", limits.memory_max_bytes),
+            ("processes", limits.processes, "processes_max", limits.processes_max),
+            ("output_bytes", limits.output_bytes, "output_max_bytes", limits.output_max_bytes),
+            ("disk_bytes", limits.disk_bytes, "disk_max_bytes", limits.disk_max_bytes),
+            ("cpu_millicores", limits.cpu_millicores, "cpu_max_millicores", limits.cpu_max_millicores),
+        ];
+        for (key, value, max_key, max) in defaults {
+            if value > max {
+                return Err((
+                    key,
+                    format!("{value} is more than {max_key}, which is {max}; change one of them"),
+                ));
+            }
+        }
         // Key, value, minimum and maximum.
         let ranges = [
-            ("wall_max_ms", limits.wall_max_ms, floor::WALL_MS, u64::MAX),
-            ("wall_ms", limits.wall_ms, floor::WALL_MS, limits.wall_max_ms),
-            ("v01_wall_ms", limits.v01_wall_ms, floor::WALL_MS, limits.wall_max_ms),
-            ("idle_ms", limits.idle_ms, floor::WALL_MS, u64::MAX),
-            ("cpu_max_ms", limits.cpu_max_ms, floor::CPU_MS, u64::MAX),
-            ("cpu_ms", limits.cpu_ms, floor::CPU_MS, limits.cpu_max_ms),
-            ("memory_max_bytes", limits.memory_max_bytes, floor::MEMORY_BYTES, u64::MAX),
-            ("memory_bytes", limits.memory_bytes, floor::MEMORY_BYTES, limits.memory_max_bytes),
-            ("processes_max", limits.processes_max, floor::PROCESSES, 1 << 22),
-            ("processes", limits.processes, floor::PROCESSES, limits.processes_max),
-            ("output_max_bytes", limits.output_max_bytes, floor::OUTPUT_BYTES, u64::MAX),
-            ("output_bytes", limits.output_bytes, floor::OUTPUT_BYTES, limits.output_max_bytes),
-            ("disk_max_bytes", limits.disk_max_bytes, floor::DISK_BYTES, u64::MAX),
-            ("disk_bytes", limits.disk_bytes, floor::DISK_BYTES, limits.disk_max_bytes),
-            ("disk_files", limits.disk_files, floor::DISK_FILES, 1 << 24),
-            ("cpu_max_millicores", limits.cpu_max_millicores, floor::MILLICORES, 1 << 20),
-            ("cpu_millicores", limits.cpu_millicores, floor::MILLICORES, limits.cpu_max_millicores),
+            ("processes_max", limits.processes_max, 1, 1 << 22),
+            ("disk_files", limits.disk_files, 1, 1 << 24),
+            ("cpu_max_millicores", limits.cpu_max_millicores, 1, 1 << 20),
             ("body_max_bytes", self.body_max_bytes, 1, 1 << 32),
             ("held_bytes_max", self.held_bytes_max, 1, u64::MAX),
             ("held_bytes_per_address_percent", self.held_bytes_per_address_percent, 1, 100),
@@ -148,25 +186,61 @@ impl Config {
             ("warm_sandboxes_max", self.warm_sandboxes_max, 1, 1024),
             ("sessions_max", self.sessions_max, 1, u64::MAX),
             ("sessions_per_owner_max", self.sessions_per_owner_max, 1, u64::MAX),
+            ("sessions_per_address_max", self.sessions_per_address_max, 1, u64::MAX),
+            ("sessions_running_per_address_max", self.sessions_running_per_address_max, 1, u64::MAX),
+            ("connections_per_address_max", self.connections_per_address_max, 1, u64::MAX),
+            ("exec_timeout_ms", self.exec_timeout_ms, 1, u64::MAX),
         ];
         for (key, value, min, max) in ranges {
+            let wanted = match max {
+                u64::MAX => format!("at least {min}"),
+                max => format!("between {min} and {max}"),
+            };
             if value < min || value > max {
-                return Err(ConfigError::InvalidValue {
-                    key,
-                    detail: format!("{value} is not between {min} and {max}"),
-                });
+                return Err((key, format!("{value} cannot work: it must be {wanted}")));
             }
         }
         let is_token = |token: &String| {
             token.len() >= MIN_TOKEN_BYTES && token.bytes().all(|byte| byte.is_ascii_graphic())
         };
         if self.metrics_token.as_ref().is_some_and(|token| !is_token(token)) {
-            return Err(ConfigError::InvalidValue {
-                key: "metrics_token",
-                detail: format!("a token has at least {MIN_TOKEN_BYTES} visible ASCII characters"),
-            });
+            let detail = format!("a token has at least {MIN_TOKEN_BYTES} visible ASCII characters");
+            return Err(("metrics_token", detail));
         }
         Ok(())
+    }
+
+    /// Values that are allowed and that hardly anybody wants, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let removed_at_once =
+            "each session is removed as soon as it has ended, often before its client has read the end";
+        let cases = [
+            ("keep_ms", self.keep_ms, removed_at_once),
+            ("keep_max_bytes", self.keep_max_bytes, removed_at_once),
+            (
+                "keep_output_ms",
+                self.keep_output_ms,
+                "output is removed as soon as a session has ended, often before its client has read it",
+            ),
+            ("compile_cache_entry_bytes", self.compile_cache_entry_bytes, "the compile cache stays empty"),
+        ];
+        let is_none = |(key, value, _): &(&str, u64, &str)| {
+            *value == 0 && (*key != "compile_cache_entry_bytes" || self.compile_cache_bytes > 0)
+        };
+        cases.into_iter().filter(is_none).map(|(key, _, what)| format!("{key} is 0: {what}")).collect()
+    }
+}
+
+/// The place where a setting is set, after a space; empty if it has its default.
+fn place_of(figment: &Figment, key: &str) -> String {
+    let Some(metadata) = figment.find_metadata(key) else { return String::new() };
+    match &metadata.source {
+        Some(figment::Source::File(path)) => format!(" (in {})", path.display()),
+        _ if metadata.name.contains("environment") => {
+            format!(" (in the environment, {ENV_PREFIX}{})", key.to_uppercase())
+        }
+        _ if metadata.name.ends_with("Flags") => " (on the command line)".into(),
+        _ => String::new(),
     }
 }
 
@@ -204,6 +278,40 @@ mod tests {
         assert_eq!(config.hosts, ["a.example"]);
         assert_eq!(config.trusted_proxies.len(), 2);
         assert_eq!(config.limits.processes, 64);
+    }
+
+    /// Settings whose value may be 0.
+    const ZERO_WORKS: [&str; 9] = [
+        "compile_cache_bytes",
+        "compile_cache_entry_bytes",
+        "disk_keep_free_bytes",
+        "disk_min_free_bytes",
+        "keep_max_bytes",
+        "keep_ms",
+        "keep_output_ms",
+        "sessions_queued_max",
+        "sessions_queued_per_address_max",
+    ];
+
+    #[test]
+    fn every_number_has_a_range_or_may_be_0() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("livecode.toml");
+        let settings = [
+            serde_json::to_value(Config::default()).unwrap(),
+            serde_json::to_value(LimitSettings::default()).unwrap(),
+        ];
+        let fields = settings.iter().flat_map(|settings| settings.as_object().unwrap());
+        let mut may_be_0 = vec![];
+        for (key, _) in fields.filter(|(_, value)| value.is_number()) {
+            std::fs::write(&path, format!("{key} = 0\n")).unwrap();
+            match Config::load(&Flags { config: Some(path.clone()), ..Flags::default() }) {
+                Ok(_) => may_be_0.push(key.as_str()),
+                Err(error) => assert!(error.to_string().contains(&format!("{key} (in ")), "{error}"),
+            }
+        }
+        may_be_0.sort_unstable();
+        assert_eq!(may_be_0, ZERO_WORKS);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use livecode_sandbox::doctor::{DoctorReport, Finding, Remedy, Verdict, probe};
 use livecode_server::catalogue::Catalogue;
 use serde_json::{Value, json};
 
-use crate::failure::CommandFailure;
+use crate::{client::print_status, failure::CommandFailure};
 
 /// Width of the column with the verdict, in characters, with the gap after it.
 const VERDICT_WIDTH: usize = 10;
@@ -87,6 +87,9 @@ impl DoctorCommand {
 fn toolchains(runtimes_dir: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
     let unpacked = tempfile::tempdir().context("cannot create a temporary folder")?;
     let catalogue = Catalogue::load(unpacked.path(), runtimes_dir).context("cannot read the runtimes")?;
+    for warning in catalogue.warnings() {
+        print_status(format_args!("{warning}"));
+    }
     let sources = catalogue.iter().flat_map(|runtime| &runtime.mounts).map(|mount| mount.source.clone());
     let sources: BTreeSet<PathBuf> = sources.filter(|source| !source.starts_with(unpacked.path())).collect();
     Ok(sources.into_iter().collect())
