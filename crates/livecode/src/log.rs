@@ -1,5 +1,5 @@
-//! The server's log: one line for each event on standard error, as text or as JSON, without control
-//! characters and colours.
+//! The server's log: one line for each event on standard error, as text or as JSON, without colours
+//! and control characters.
 
 use std::{
     fmt,

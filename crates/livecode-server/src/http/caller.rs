@@ -79,8 +79,8 @@ fn client_address(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Option<
 }
 
 /// Middleware that runs before every handler: it identifies the caller, and adds [`Caller`],
-/// [`Payer`], [`ClientAddress`] and [`PublicAddress`] to the request's extensions. A request for another host is
-/// refused here, unless it asks whether the server lives.
+/// [`Payer`], [`ClientAddress`] and [`PublicAddress`] to the request's extensions. A request for
+/// another host is refused here, unless it asks whether the server lives.
 pub(crate) async fn identify_caller(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     let examined = match examine_request(&app, peer, &request) {
