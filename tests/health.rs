@@ -8,7 +8,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::common::{Run, Server, eventually, logged::LoggedServer};
+use crate::{
+    common::{Run, Server, eventually, logged::LoggedServer},
+    docs::document,
+};
 
 const SLEEPER: &str = "import time\ntime.sleep(600)";
 
@@ -130,6 +133,22 @@ fn the_first_refusal_of_a_kind_is_logged() {
     assert!(lines[0].contains(" WARN ") && lines[0].contains("reason=\"server_full\""), "{lines:?}");
     assert_eq!(server.delete(&format!("/sessions/{id}")).status, 204);
     expect(server, 200, "ok", &[]);
+}
+
+/// The table in the document has exactly the codes that the server may answer.
+#[test]
+fn every_code_is_documented() {
+    let server = Server::start();
+    let schema = server.get("/openapi.json").json()["components"]["schemas"]["HealthCode"].clone();
+    let known = schema["enum"].as_array().expect("a list").iter();
+    let mut known: Vec<_> = known.filter_map(|code| code.as_str().map(str::to_owned)).collect();
+    let text = document("docs/operating.md");
+    let section = text.split("\n## ").find(|section| section.starts_with("Health\n")).expect("the section");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let mut documented: Vec<_> = rows.map(|(code, _)| code.to_owned()).collect();
+    known.sort();
+    documented.sort();
+    assert_eq!(documented, known);
 }
 
 #[test]
