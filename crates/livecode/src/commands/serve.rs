@@ -66,7 +66,8 @@ impl ServeCommand {
             scope::enter_if_possible();
         }
         let format = config.log_format;
-        let announce = move |address, degraded: &[String]| announce(format, address, degraded);
+        let announce =
+            move |addresses: &[ListenAddress], degraded: &[String]| announce(format, addresses, degraded);
         let drain = self.drain;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
