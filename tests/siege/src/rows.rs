@@ -118,8 +118,9 @@ pub const ROWS: &[Row] = &[
         })
     },
     Row {
-        settings: &[("SESSIONS_RUNNING_MAX", 64)],
-        ..row("tokens", "sessions that wait, each with a new token, until no slot is left", |attacker| {
+        // A queue that is worked off within the time for recovery.
+        settings: &[("SESSIONS_RUNNING_MAX", 64), ("SESSIONS_QUEUED_PER_ADDRESS_MAX", 64)],
+        ..row("tokens", "sessions that wait, each with a new token, until no place is left", |attacker| {
             Box::pin(creations::create_with_new_tokens(attacker))
         })
     },
