@@ -145,10 +145,11 @@ impl Drop for Disk {
 /// The disk becomes full while a program prints.
 pub async fn full_disk(common: &CommonOptions) -> Result<String> {
     let disk = Disk::new(8 * MIB)?;
-    let server = Server::start_in(
-        ServerOptions::new(common).with(&["--disk-min-free-bytes", "1048576"]),
-        disk.path(),
-    )?;
+    let start = || {
+        let options = ServerOptions::new(common).with(&["--disk-min-free-bytes", "1048576"]);
+        Server::start_in(options, disk.path())
+    };
+    let server = start()?;
     let address = server.address().to_owned();
     let code = "import sys\nprint('before', flush=True)\ninput()\n\
                 for _ in range(400): print('x' * 8000)\nprint('after', flush=True)\nsys.exit(3)";
@@ -166,7 +167,7 @@ pub async fn full_disk(common: &CommonOptions) -> Result<String> {
     ensure!(transcript.stdout.starts_with("before\n") && transcript.gaps > 0, "{} gaps", transcript.gaps);
     drop(server);
     // Another server reads the same.
-    let server = Server::start_in(ServerOptions::new(common), disk.path())?;
+    let server = start()?;
     let again = read_all(server.address(), &id).await?;
     ensure!(
         (again.gaps, &again.exit) == (transcript.gaps, &transcript.exit),
