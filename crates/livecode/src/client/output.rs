@@ -79,14 +79,15 @@ impl Output {
         let _ = self.queue.try_send((stream, bytes));
     }
 
-    /// Waits for a failure, or for room if the queue is full.
-    pub async fn next_event(&mut self) -> OutputEvent {
-        let is_full = !self.has_room();
+    /// Waits for a failure and, if `wants_room`, for room. The caller decides this by the value of
+    /// [`Self::has_room`] by which it also decides whether to read from the server: the output
+    /// thread may make room at any time, and with two different values nothing would be awaited.
+    pub async fn next_event(&mut self, wants_room: bool) -> OutputEvent {
         tokio::select! {
             result = &mut self.result => {
                 OutputEvent::Failed(result.unwrap_or(Ok(())).err().unwrap_or_else(thread_ended))
             }
-            Ok(_) = self.queue.reserve(), if is_full => OutputEvent::HasRoom,
+            Ok(_) = self.queue.reserve(), if wants_room => OutputEvent::HasRoom,
         }
     }
 

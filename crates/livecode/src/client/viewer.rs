@@ -282,7 +282,7 @@ impl StreamViewer {
     async fn handle_events_while_disconnected(&mut self, is_server_away: bool) -> ViewEnd {
         loop {
             tokio::select! {
-                event = self.output.next_event() => if let OutputEvent::Failed(error) = event {
+                event = self.output.next_event(false) => if let OutputEvent::Failed(error) = event {
                     return ViewEnd::OutputFailed(error);
                 },
                 received = self.signals.next() => match self.signal_for_program(received) {
@@ -326,7 +326,7 @@ impl StreamViewer {
             let has_room = self.output.has_room();
             let retry_at = self.retry_input_at;
             let flow = tokio::select! {
-                event = self.output.next_event() => match event {
+                event = self.output.next_event(!has_room) => match event {
                     OutputEvent::HasRoom => Flow::Continue,
                     OutputEvent::Failed(error) => Flow::End(ViewEnd::OutputFailed(error)),
                 },
