@@ -25,6 +25,7 @@ mod modules;
 mod openapi;
 mod packaging;
 mod programs;
+mod proxies;
 mod races;
 mod runtimes;
 mod sandbox;

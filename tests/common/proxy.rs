@@ -5,9 +5,19 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    pki_types::{CertificateDer, pem::PemObject as _},
 };
 
 use super::{eventually, is_root};
+
+/// A TLS connection.
+pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A private authority, and certificates that it has signed.
 pub struct Authority {
@@ -62,9 +72,24 @@ impl Proxy {
     /// Starts nginx with the configuration of docs/operating.md, with TLS by the certificate
     /// `name` of the authority.
     pub fn nginx(upstream: &str, authority: &Authority, name: &str) -> Self {
+        Self::nginx_changed(upstream, authority, name, &[])
+    }
+
+    /// Like [`Self::nginx`], with each first text of `changes` replaced by the second.
+    pub fn nginx_changed(
+        upstream: &str,
+        authority: &Authority,
+        name: &str,
+        changes: &[(&str, &str)],
+    ) -> Self {
         let port = free_port();
         let folder = tempfile::tempdir().expect("a temporary folder is created");
-        let site = example("nginx")
+        let mut site = example("nginx");
+        for (old, new) in changes {
+            assert!(site.contains(old), "docs/operating.md contains {old:?}");
+            site = site.replace(old, new);
+        }
+        let site = site
             .replace("listen 443 ssl;", &format!("listen 127.0.0.1:{port} ssl;"))
             .replace("listen [::]:443 ssl;", "")
             .replace("server_name live.example.org;", "server_name localhost 127.0.0.1;")
@@ -103,12 +128,56 @@ impl Proxy {
             .arg("-p")
             .arg(folder.path())
             .arg("-c")
-            .arg(&path);
+            .arg(&path)
+            .stderr(Stdio::null());
         Self::start(command, port, scheme, folder)
     }
 
+    /// Starts Caddy with the configuration of docs/operating.md, with TLS by the certificate `name`
+    /// of the authority.
+    pub fn caddy(upstream: &str, authority: &Authority, name: &str) -> Self {
+        let port = free_port();
+        let folder = tempfile::tempdir().expect("a temporary folder is created");
+        let site = example("caddy")
+            .replace(
+                "live.example.org {",
+                &format!("https://127.0.0.1:{port}, https://localhost:{port} {{\n    bind 127.0.0.1"),
+            )
+            .replace("/etc/ssl/live.example.org.pem", &text(&authority.path(&format!("{name}.pem"))))
+            .replace("/etc/ssl/live.example.org.key", &text(&authority.path(&format!("{name}.key"))))
+            .replace("127.0.0.1:8000", upstream);
+        let options = "{\n    admin off\n    auto_https disable_redirects\n}\n";
+        let path = folder.path().join("Caddyfile");
+        fs::write(&path, format!("{options}{site}")).expect("the file can be written");
+        let errors = fs::File::create(folder.path().join("error.log")).expect("the file can be created");
+        let mut command = Command::new("caddy");
+        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&path).stderr(errors);
+        for variable in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
+            command.env(variable, folder.path());
+        }
+        Self::start(command, port, "https", folder)
+    }
+
+    /// Opens a TLS connection to the proxy. A read that takes longer than `read_timeout` fails.
+    pub fn connect(&self, authority: &Authority, read_timeout: Duration) -> TlsStream {
+        let mut roots = RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_file(authority.certificate()).expect("a certificate");
+        roots.add(certificate).expect("a valid certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider supports the versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = "localhost".try_into().expect("a host name");
+        let tls = ClientConnection::new(Arc::new(config), name).expect("a valid configuration");
+        let tcp = TcpStream::connect(("127.0.0.1", self.port)).expect("the proxy listens");
+        tcp.set_read_timeout(Some(read_timeout)).expect("a positive duration");
+        StreamOwned::new(tls, tcp)
+    }
+
     fn start(mut command: Command, port: u16, scheme: &'static str, folder: tempfile::TempDir) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let mut child = child.expect("the proxy is installed");
         eventually("the proxy listens", || {
             let status = child.try_wait().expect("the proxy is a child");

@@ -32,8 +32,8 @@ use crate::{
     sessions::{Batch, Follower, Item, Session},
 };
 
-/// The time without messages after which a stream of events sends a comment. Many proxies close a
-/// connection that is silent for a minute.
+/// The time without messages after which a stream over plain HTTP sends a keep-alive. Many proxies
+/// close a connection that is silent for a minute.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const EVENT_STREAM: &str = "text/event-stream";
 const NDJSON: &str = "application/x-ndjson";
@@ -70,7 +70,7 @@ impl StreamQuery {
     ),
     responses(
         (status = 101, description = "A websocket"),
-        (status = 200, description = "Server-sent events, or lines of JSON", content(
+        (status = 200, description = "Server-sent events, or lines of JSON; after 15 seconds without a message, a comment or an empty line", content(
             (String = "text/event-stream"),
             (String = "application/x-ndjson"),
         )),
@@ -193,7 +193,7 @@ impl StreamFormat {
         let progress = follower.watch();
         let batch = tokio::select! {
             batch = follower.next() => batch.inspect_err(log_unreadable).map_err(axum::Error::new)?,
-            () = tokio::time::sleep(HEARTBEAT), if self == Self::Events => return Ok(Some(":\n\n".into())),
+            () = tokio::time::sleep(HEARTBEAT) => return Ok(Some(self.keep_alive().into())),
             () = app.stopped_for_reader(progress) => {
                 *is_over = true;
                 return Ok(Some(self.goodbye()));
@@ -218,6 +218,14 @@ impl StreamFormat {
                 *pieces = Some(large);
                 Ok(Some(first))
             }
+        }
+    }
+
+    /// Bytes that carry no message: a comment among events, an empty line among lines of JSON.
+    fn keep_alive(self) -> &'static str {
+        match self {
+            Self::Events => ":\n\n",
+            Self::Lines => "\n",
         }
     }
 
