@@ -1,10 +1,13 @@
 //! The other end of a connection, and whether its user can be the local user.
 
 use std::{
-    fmt, io,
+    fmt, fs, io,
     net::SocketAddr,
     os::fd::AsFd,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rustix::process::geteuid;
@@ -12,9 +15,15 @@ use rustix::process::geteuid;
 use super::sock_diag::SockDiag;
 
 /// The uid that the kernel gives in place of one that this user namespace does not have
-/// (`/proc/sys/kernel/overflowuid`, user_namespaces(7)). It stands for many users, so it is never
-/// the server's own.
+/// (`/proc/sys/kernel/overflowuid`, user_namespaces(7)). It may stand for many users, and is then
+/// never the server's own.
 const OVERFLOW_UID: u32 = 65534;
+
+/// Whether this user namespace has all uids, so that the kernel shows each as it is.
+static HAS_ALL_UIDS: LazyLock<bool> = LazyLock::new(|| {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+});
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +88,7 @@ pub fn is_own_unix_peer(stream: &impl AsFd) -> bool {
 
 /// Whether a process of this user may do what the server's user may.
 fn is_own_uid(uid: u32) -> bool {
-    uid == 0 || (uid == geteuid().as_raw() && uid != OVERFLOW_UID)
+    uid == 0 || (uid == geteuid().as_raw() && (uid != OVERFLOW_UID || *HAS_ALL_UIDS))
 }
 
 /// Tries whether the kernel tells to which users connections inside this machine belong.
