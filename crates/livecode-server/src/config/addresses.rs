@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What the address of a unix socket begins with.
+/// The beginning of the address of a unix socket.
 const UNIX_PREFIX: &str = "unix:";
 /// The longest path of a unix socket, in bytes. The kernel has room for 107 (unix(7)), and the
 /// socket is made under a name with four more.

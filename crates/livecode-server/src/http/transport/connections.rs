@@ -2,7 +2,10 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -33,6 +36,8 @@ pub(crate) struct ConnectionPermit(Arc<PermitState>);
 
 struct PermitState {
     share: Mutex<Share>,
+    /// Whether a request has shown for which payer the connection counts.
+    is_charged: AtomicBool,
     lingering: Arc<SharePool>,
     /// Given back after `share`, because the server stops when all permits are back.
     _permit: OwnedSemaphorePermit,
@@ -81,7 +86,8 @@ impl Connections {
             as_guest.or_else(|| (self.has_local_user && is_own_address).then(as_local).flatten())
         };
         let (share, lingering) = (Mutex::new(share?), self.lingering.clone());
-        Some(ConnectionPermit(Arc::new(PermitState { share, lingering, _permit: permit })))
+        let is_charged = AtomicBool::new(false);
+        Some(ConnectionPermit(Arc::new(PermitState { share, is_charged, lingering, _permit: permit })))
     }
 
     /// The right of a refused connection of `peer` to linger.
@@ -94,7 +100,13 @@ impl ConnectionPermit {
     /// Lets the connection count for the payer of the request that has come on it. Returns `false`
     /// if that payer has as many connections as it may.
     pub fn charge(&self, payer: Payer) -> bool {
+        self.0.is_charged.store(true, Ordering::Relaxed);
         self.share().transfer(payer)
+    }
+
+    /// Whether a request has shown for which payer the connection counts.
+    pub fn is_charged(&self) -> bool {
+        self.0.is_charged.load(Ordering::Relaxed)
     }
 
     /// The payer for whom the connection counts at present.

@@ -27,7 +27,7 @@ use crate::http::{
         stream::ClientStream,
     },
 };
-use crate::metrics::CONNECTIONS;
+use crate::{auth::Payer, metrics::CONNECTIONS};
 
 /// How long connections may stay open after the server was asked to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -144,8 +144,13 @@ impl ConnectionServer {
         }
         let (app, builder, router) = (self.app.clone(), self.builder.clone(), self.router.clone());
         let (serving_time, charged_permit) = (app.serving_time.clone(), permit.clone());
+        let peer = app.peer(&stream, address);
+        // The local user does not wait for guests of its own address.
+        let payer = move || match peer.is_own_user && !charged_permit.is_charged() {
+            true => Payer::Local,
+            false => charged_permit.payer(),
+        };
         let work = async move {
-            let peer = app.peer(&stream, address);
             let connection_permit = permit.clone();
             let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
                 let mut request = request.map(Body::new);
@@ -168,7 +173,7 @@ impl ConnectionServer {
                 tracing::debug!(%peer, %error, "a connection ended with an error");
             }
         };
-        tokio::spawn(serving_time.serve(move || charged_permit.payer(), work));
+        tokio::spawn(serving_time.serve(payer, work));
     }
 
     /// Closes a connection whose address has too many, and says so. Its request is not read.

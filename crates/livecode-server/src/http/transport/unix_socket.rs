@@ -60,6 +60,7 @@ pub(super) fn bind_socket(path: &Path, mode: u32) -> Result<(UnixListener, Socke
     let cannot_bind = |error: io::Error| UnixSocketError::Bind(path.to_owned(), error);
     check_is_free(path)?;
     let new_path = with_suffix(path, ".new");
+    check_is_free(&new_path)?;
     match fs::remove_file(&new_path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot_bind(error)),
         _ => {}
@@ -75,8 +76,8 @@ fn take_lock(path: &Path) -> Result<File, UnixSocketError> {
     let cannot_lock = |error| UnixSocketError::Lock(path.to_owned(), error);
     let mut options = File::options();
     options.write(true).create(true).truncate(false).mode(0o600);
-    // A link that another user put there must not be followed.
-    options.custom_flags(OFlags::NOFOLLOW.bits() as i32);
+    // A link that another user put there must not be followed, and a FIFO not be waited for.
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
     let lock = options.open(lock_path(path)).map_err(cannot_lock)?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
