@@ -1,4 +1,4 @@
-//! Who is the local user: nobody whom a proxy or a forwarder brings, and no other user of the
+//! The local user is nobody whom a proxy or a forwarder brings, and no other user of the
 //! machine. The figures of `/metrics` are for the local user alone, so they tell who a caller is.
 
 use std::{

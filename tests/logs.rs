@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Run, Server, eventually, guest::Guest, id, logged::LoggedServer, processes};
 
-/// What programs print and contain, and what must not be in the log.
+/// Text that programs print and contain, which must not be in the log.
 const SECRET: &str = "XyzzyPlugh";
 
 /// The lines of sessions in a log, by a field that both forms write.
@@ -139,7 +139,7 @@ fn each_line_of_a_json_log_is_a_document() {
     assert_only_sessions(&lines, ids.len());
 }
 
-/// What other processes than the server report is JSON, too.
+/// Reports of other processes than the server are JSON, too.
 #[test]
 fn spawners_and_supervisors_log_in_the_same_form() {
     let logged = LoggedServer::start(&["--log-format", "json", "--warm", "off"]);

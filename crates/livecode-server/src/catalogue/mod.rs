@@ -39,7 +39,7 @@ pub struct Catalogue {
     runtimes: Vec<Runtime>,
     /// Index in `runtimes` by name and by alias.
     by_name: HashMap<String, usize>,
-    /// What an operator should know though it stops nothing, a sentence each.
+    /// Warnings for the operator that do not stop the start, a sentence each.
     warnings: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ impl Catalogue {
         Ok(Self { by_name: names.collect(), runtimes, warnings })
     }
 
-    /// What an operator should know though it stops nothing, a sentence each.
+    /// Warnings for the operator that do not stop the start, a sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

@@ -98,7 +98,7 @@ impl Serialize for ListenAddress {
 pub enum TrustedProxy {
     /// The proxy with this address.
     Address(IpAddr),
-    /// Whoever connects to the server's unix socket.
+    /// Every client of the server's unix socket.
     UnixSocket,
 }
 

@@ -64,7 +64,7 @@ impl HealthReason {
 }
 
 impl Registry {
-    /// What stands against new sessions now, or may soon. This calls statvfs(3).
+    /// The reasons against new sessions, now or soon. This calls statvfs(3).
     pub(crate) fn health(&self) -> Vec<HealthReason> {
         let mut reasons = vec![];
         if self.is_closed.load(Ordering::Acquire) {

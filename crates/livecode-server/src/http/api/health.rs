@@ -78,7 +78,7 @@ pub(crate) async fn healthz(State(app): State<App>) -> Response {
     response
 }
 
-/// That the process lives.
+/// Says that the process lives.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Liveness {
     /// `alive`.
