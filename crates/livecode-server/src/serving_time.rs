@@ -1,10 +1,11 @@
 //! How the time for which the server's threads work is divided among payers.
 //!
-//! The work for a connection is done in short steps: the polls of its task. While several payers
-//! use the server, the steps for guests take at most a part of the processors' time
-//! (`guest_serving_percent`), so that programs and the local user have the rest. When guests ask for more,
-//! their steps are put in order by start-time fair queueing (Goyal, Vin and Cheng 1996). A payer
-//! that uses less than its fair share does not wait; the others wait for each other.
+//! The work for a connection is done in slices of time: the polls of its task. While several
+//! payers use the server, the slices for guests take at most a part of the processors' time
+//! (`guest_serving_percent`), so that programs and the local user have the rest. When guests ask
+//! for more, their slices are put in order by start-time fair queueing (Goyal, Vin and Cheng
+//! 1996). A payer that uses less than its fair share does not wait; the others wait for each
+//! other.
 //!
 //! The local user never waits, and a payer that is alone may use all processors.
 
@@ -24,27 +25,27 @@ use crate::{auth::Payer, config::Config};
 
 /// Time that guests may use at once after the server was idle, in nanoseconds of one processor.
 const BURST_NS: i64 = 20_000_000;
-/// How far a payer may be ahead of its fair share without waiting, in nanoseconds. It covers what a
-/// few requests at once take.
+/// How far a payer may be ahead of its fair share without waiting, in nanoseconds. It covers what
+/// a few requests at once take.
 const AHEAD_NS: u64 = 10_000_000;
-/// The expected duration of a connection's first step, in nanoseconds. For later steps, the
-/// duration of the last step is expected.
-const FIRST_STEP_NS: i64 = 50_000;
-/// How long a payer counts as one that uses the server after its last step.
+/// The expected duration of a connection's first slice, in nanoseconds. For later slices, the
+/// duration of the last slice is expected.
+const FIRST_SLICE_NS: i64 = 50_000;
+/// How long a payer counts as one that uses the server after its last slice.
 const ACTIVE_TIME: Duration = Duration::from_secs(1);
-/// So many waiting steps are kept without looking whether their connections have been closed.
+/// Waiting slices of closed connections are looked for only when more slices than this wait.
 const WAITING_MIN: usize = 64;
-/// The longest pause between two steps that are let begin while steps wait, even if guests have
+/// The longest pause between two slices that are let begin while slices wait, even if guests have
 /// used more than their part.
 const MAX_RELEASE_PAUSE: Duration = Duration::from_millis(20);
-/// The pause between two looks at waiting steps. It is the resolution of the runtime's timer.
+/// The pause between two looks at waiting slices. It is the resolution of the runtime's timer.
 const RELEASE_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Decides which step of whose connection is done next.
+/// Decides which slice of whose connection is done next.
 #[derive(Debug)]
 pub(crate) struct ServingTime {
     schedule: Mutex<Schedule>,
-    /// Is notified when a step begins to wait.
+    /// Is notified when a slice begins to wait.
     waits: Notify,
 }
 
@@ -55,31 +56,31 @@ struct Schedule {
     /// Nanoseconds that guests may use now. It is negative after they have used more.
     credit_ns: i64,
     credited: Instant,
-    /// The start tag of the latest step that did not begin before its turn.
+    /// The start tag of the latest slice that did not begin before its turn.
     virtual_ns: u64,
     accounts: HashMap<Payer, Account>,
-    /// Waiting steps, ordered by start tag and then by arrival.
-    waiting: BinaryHeap<Reverse<WaitingStep>>,
-    /// Number of steps that have waited.
+    /// Waiting slices, ordered by start tag and then by arrival.
+    waiting: BinaryHeap<Reverse<WaitingSlice>>,
+    /// Number of slices that have waited.
     arrivals: u64,
-    /// The number of waiting steps at which those of closed connections are removed.
+    /// The number of waiting slices at which those of closed connections are removed.
     waiting_max: usize,
     pruned: Instant,
-    /// When a waiting step was last let begin.
+    /// When a waiting slice was last let begin.
     released: Instant,
 }
 
 #[derive(Debug)]
 struct Account {
-    /// The finish tag of the payer's latest step: its start tag and the time that it took.
+    /// The finish tag of the payer's latest slice: its start tag and the time that it took.
     finish_ns: u64,
     used: Instant,
-    /// The number of the payer's steps that wait.
+    /// The number of the payer's slices that wait.
     waiting: usize,
 }
 
 #[derive(Debug)]
-struct WaitingStep {
+struct WaitingSlice {
     payer: Payer,
     start_ns: u64,
     arrival: u64,
@@ -87,21 +88,21 @@ struct WaitingStep {
     turn: oneshot::Sender<()>,
 }
 
-impl PartialEq for WaitingStep {
+impl PartialEq for WaitingSlice {
     fn eq(&self, other: &Self) -> bool {
         self.arrival == other.arrival
     }
 }
 
-impl Eq for WaitingStep {}
+impl Eq for WaitingSlice {}
 
-impl PartialOrd for WaitingStep {
+impl PartialOrd for WaitingSlice {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for WaitingStep {
+impl Ord for WaitingSlice {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.start_ns, self.arrival).cmp(&(other.start_ns, other.arrival))
     }
@@ -123,8 +124,8 @@ impl Schedule {
         }
     }
 
-    /// Begins a step that is expected to take `expected_ns`. Returns `None` if it may be done now,
-    /// and otherwise what tells when it may.
+    /// Begins a slice that is expected to take `expected_ns`. Returns `None` if it may be done
+    /// now, and otherwise what tells when it may.
     fn begin(&mut self, payer: Payer, expected_ns: i64, now: Instant) -> Option<oneshot::Receiver<()>> {
         self.update(now);
         let virtual_ns = self.virtual_ns;
@@ -146,20 +147,20 @@ impl Schedule {
         account.waiting += 1;
         let (turn, receiver) = oneshot::channel();
         self.arrivals += 1;
-        let step = WaitingStep { payer, start_ns, arrival: self.arrivals, expected_ns, turn };
-        self.waiting.push(Reverse(step));
+        let slice = WaitingSlice { payer, start_ns, arrival: self.arrivals, expected_ns, turn };
+        self.waiting.push(Reverse(slice));
         if self.waiting.len() > self.waiting_max {
             self.remove_closed();
         }
         Some(receiver)
     }
 
-    /// Removes the steps of connections that were closed while they waited.
+    /// Removes the slices of connections that were closed while they waited.
     fn remove_closed(&mut self) {
         let accounts = &mut self.accounts;
-        self.waiting.retain(|Reverse(step)| {
-            let is_closed = step.turn.is_closed();
-            if is_closed && let Some(account) = accounts.get_mut(&step.payer) {
+        self.waiting.retain(|Reverse(slice)| {
+            let is_closed = slice.turn.is_closed();
+            if is_closed && let Some(account) = accounts.get_mut(&slice.payer) {
                 account.waiting -= 1;
             }
             !is_closed
@@ -167,8 +168,8 @@ impl Schedule {
         self.waiting_max = WAITING_MIN.max(2 * self.waiting.len());
     }
 
-    /// Corrects the books after a step. A request may have shown only in the step for which payer
-    /// it was done.
+    /// Corrects the books after a slice. A request may have shown only in the slice for which
+    /// payer it was done.
     fn settle(&mut self, expected: Payer, actual: Payer, expected_ns: i64, taken_ns: i64) {
         if expected == actual {
             return self.charge(expected, taken_ns - expected_ns);
@@ -193,26 +194,26 @@ impl Schedule {
         }
     }
 
-    /// Lets waiting steps begin, as many as there is time for. Returns whether others still wait.
+    /// Lets waiting slices begin, as many as there is time for. Returns whether others still wait.
     fn release(&mut self, now: Instant) -> bool {
         self.update(now);
         let mut is_overdue = now.saturating_duration_since(self.released) >= MAX_RELEASE_PAUSE;
         while (self.credit_ns >= 0 || is_overdue)
-            && let Some(Reverse(step)) = self.waiting.pop()
+            && let Some(Reverse(slice)) = self.waiting.pop()
         {
             self.released = now;
-            // A payer whose step begins without credit is still ahead of its share, so that its next
-            // step waits, too.
+            // A payer whose slice begins without credit is still ahead of its share, so that its
+            // next slice waits, too.
             let ahead_ns = if self.credit_ns < 0 { AHEAD_NS } else { 0 };
-            self.virtual_ns = self.virtual_ns.max(step.start_ns.saturating_sub(ahead_ns));
-            if let Some(account) = self.accounts.get_mut(&step.payer) {
+            self.virtual_ns = self.virtual_ns.max(slice.start_ns.saturating_sub(ahead_ns));
+            if let Some(account) = self.accounts.get_mut(&slice.payer) {
                 account.waiting -= 1;
                 account.used = now;
             }
             // The connection may have been closed.
-            if step.turn.send(()).is_ok() {
+            if slice.turn.send(()).is_ok() {
                 is_overdue = false;
-                self.spend(step.payer, step.expected_ns);
+                self.spend(slice.payer, slice.expected_ns);
             }
         }
         !self.waiting.is_empty()
@@ -237,8 +238,8 @@ impl Schedule {
 }
 
 impl ServingTime {
-    /// The time of a server that nobody has used yet. To be called on the async runtime, on which a
-    /// task lets waiting steps begin.
+    /// The time of a server that nobody has used yet. To be called on the async runtime, on which
+    /// a task lets waiting slices begin.
     pub fn new(config: &Config) -> Arc<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let guest_ns_per_second = processors as f64 * config.guest_serving_percent as f64 * 1e7;
@@ -246,7 +247,7 @@ impl ServingTime {
             schedule: Mutex::new(Schedule::new(guest_ns_per_second, Instant::now())),
             waits: Notify::new(),
         });
-        tokio::spawn(release_steps(serving_time.clone()));
+        tokio::spawn(release_slices(serving_time.clone()));
         serving_time
     }
 
@@ -254,11 +255,11 @@ impl ServingTime {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does the work of a connection step by step, each step when it is its payer's turn. `payer`
-    /// is asked before each step.
+    /// Does the work of a connection slice by slice, each when it is its payer's turn. `payer`
+    /// is asked before and after each slice.
     pub async fn serve<F: Future>(self: Arc<Self>, payer: impl Fn() -> Payer, work: F) -> F::Output {
         let mut work = pin!(work);
-        let mut expected_ns = FIRST_STEP_NS;
+        let mut expected_ns = FIRST_SLICE_NS;
         loop {
             let served = Served { serving_time: self.clone(), payer: payer() };
             let turn = self.schedule().begin(served.payer, expected_ns, Instant::now());
@@ -267,12 +268,12 @@ impl ServingTime {
                 // An error means that the server stops.
                 let _ = turn.await;
             }
-            let step = std::future::poll_fn(|context| {
+            let slice = std::future::poll_fn(|context| {
                 let begin_ns = thread_time_ns();
                 let polled = SERVED.sync_scope(served.clone(), || work.as_mut().poll(context));
                 Poll::Ready((polled, thread_time_ns() - begin_ns))
             });
-            let (polled, taken_ns) = step.await;
+            let (polled, taken_ns) = slice.await;
             self.schedule().settle(served.payer, payer(), expected_ns, taken_ns);
             expected_ns = taken_ns;
             match polled {
@@ -289,7 +290,7 @@ fn thread_time_ns() -> i64 {
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
-/// Waits until the task is woken. Its wakers have been given away before.
+/// Waits until the task is woken. The work has registered the task's waker before.
 async fn woken() {
     let mut is_woken = false;
     std::future::poll_fn(|_| match std::mem::replace(&mut is_woken, true) {
@@ -299,8 +300,8 @@ async fn woken() {
     .await;
 }
 
-/// Lets waiting steps begin when their time has come.
-async fn release_steps(serving_time: Arc<ServingTime>) {
+/// Lets waiting slices begin when their time has come.
+async fn release_slices(serving_time: Arc<ServingTime>) {
     loop {
         serving_time.waits.notified().await;
         while serving_time.schedule().release(Instant::now()) {
@@ -309,7 +310,7 @@ async fn release_steps(serving_time: Arc<ServingTime>) {
     }
 }
 
-/// For whom the current step is done.
+/// For whom the current slice is done.
 #[derive(Clone)]
 struct Served {
     serving_time: Arc<ServingTime>,
@@ -320,7 +321,7 @@ tokio::task_local! {
     static SERVED: Served;
 }
 
-/// Wraps work that another thread does for the current step, so that its payer is charged.
+/// Wraps work that another thread does for the current slice, so that its payer is charged.
 pub(crate) fn charged<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     let served = SERVED.try_with(Clone::clone).ok();
     move || {
@@ -337,7 +338,7 @@ pub(crate) fn charged<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
 mod tests {
     use super::*;
 
-    const STEP_NS: i64 = 500_000;
+    const SLICE_NS: i64 = 500_000;
 
     fn address(number: u8) -> Payer {
         Payer::Address(std::net::IpAddr::from([192, 0, 2, number]))
@@ -363,7 +364,7 @@ mod tests {
         }
 
         /// Lets a tenth of a millisecond pass in each round, in which a connection does at most
-        /// one step. Returns the number of steps that each payer has done.
+        /// one slice. Returns the number of slices that each payer has done.
         fn run(&mut self, rounds: u32) -> HashMap<Payer, u32> {
             let mut done = HashMap::new();
             for _ in 0..rounds {
@@ -373,7 +374,7 @@ mod tests {
                     let may_begin = match turn {
                         Some(receiver) => receiver.try_recv().is_ok(),
                         None => {
-                            *turn = self.schedule.begin(*payer, STEP_NS, self.now);
+                            *turn = self.schedule.begin(*payer, SLICE_NS, self.now);
                             turn.is_none()
                         }
                     };
@@ -392,9 +393,9 @@ mod tests {
         let mut load = Load::new(1e9, &[(address(1), 1), (address(2), 10), (address(3), 100)]);
         let done = load.run(100_000);
         let total: u32 = done.values().sum();
-        // Ten seconds with room for 2,000 steps each, and what may be used ahead.
+        // Ten seconds with room for 2,000 slices each, and what may be used ahead.
         assert!((20_000..20_200).contains(&total), "{done:?}");
-        assert!(done.values().all(|steps| (6_500..6_900).contains(steps)), "{done:?}");
+        assert!(done.values().all(|slices| (6_500..6_900).contains(slices)), "{done:?}");
     }
 
     #[test]
@@ -402,9 +403,9 @@ mod tests {
         let mut load = Load::new(1e9, &[(address(1), 50)]);
         for round in 0..2_000 {
             load.run(100);
-            // Two steps in ten milliseconds are a fifth of what guests may use.
+            // Two slices in ten milliseconds are a fifth of what guests may use.
             for _ in 0..2 {
-                let turn = load.schedule.begin(address(2), STEP_NS, load.now);
+                let turn = load.schedule.begin(address(2), SLICE_NS, load.now);
                 assert!(turn.is_none(), "in round {round}");
             }
         }
@@ -425,10 +426,10 @@ mod tests {
     fn a_request_is_charged_to_the_payer_that_it_shows() {
         let mut schedule = Schedule::new(1e9, Instant::now());
         let now = schedule.credited;
-        assert!(schedule.begin(Payer::Local, STEP_NS, now).is_none());
-        schedule.settle(Payer::Local, address(1), STEP_NS, 100 * STEP_NS);
-        assert!(schedule.begin(address(1), STEP_NS, now).is_some(), "it is 50 ms ahead");
-        assert!(schedule.begin(Payer::Local, STEP_NS, now).is_none());
+        assert!(schedule.begin(Payer::Local, SLICE_NS, now).is_none());
+        schedule.settle(Payer::Local, address(1), SLICE_NS, 100 * SLICE_NS);
+        assert!(schedule.begin(address(1), SLICE_NS, now).is_some(), "it is 50 ms ahead");
+        assert!(schedule.begin(Payer::Local, SLICE_NS, now).is_none());
     }
 
     #[test]
@@ -438,9 +439,9 @@ mod tests {
         let mut load = Load::new(1e6, &[(Payer::Local, 3), (address(1), 3)]);
         let done = load.run(10_000);
         assert_eq!(done[&Payer::Local], 30_000);
-        // One step in 20 ms, and what may be used ahead.
+        // One slice in 20 ms, and what may be used ahead.
         assert!(done[&address(1)] < 120, "{done:?}");
-        // The guest is alone again a second after the local user's last step.
+        // The guest is alone again a second after the local user's last slice.
         load.connections.retain(|(payer, _)| *payer != Payer::Local);
         load.run(20_000);
         assert_eq!(load.run(1_000)[&address(1)], 3_000);
@@ -451,7 +452,7 @@ mod tests {
         let mut load = Load::new(1e9, &[(address(1), 1), (address(2), 1)]);
         load.run(1_000);
         for _ in 0..1_000 {
-            drop(load.schedule.begin(address(3), STEP_NS, load.now));
+            drop(load.schedule.begin(address(3), SLICE_NS, load.now));
         }
         let done = load.run(10_000);
         assert!(done[&address(1)] + done[&address(2)] >= 1_900, "{done:?}");
