@@ -194,6 +194,25 @@ pub async fn run(
     served.map_err(ServeError::Prepare)
 }
 
+/// Ends every session of a data directory that no server uses, without serving it. Their journals
+/// are kept. Returns the number of sessions that had not ended.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn end_sessions(config: Config, start_spawner: SpawnerLauncher) -> Result<usize, ServeError> {
+    // No program is going to run, so no sandbox is made ahead.
+    let config = Config { warm: config::Switch::Off, ..config };
+    let store = Store::open(&config.data_dir, "no address, to end its sessions")?;
+    let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
+    let names = catalogue.iter().map(|runtime| runtime.name.clone());
+    let metrics = Arc::new(Metrics::new(names.collect()));
+    let spawners =
+        tokio::task::block_in_place(|| SpawnerSet::new(&start_spawner, &catalogue, &config, &metrics))?;
+    let registry = Registry::open(&config, store, spawners, metrics)?;
+    registry.close();
+    Ok(registry.end_all().await)
+}
+
 /// Refuses a disk on which no session could ever be created, and warns of one on which none can be
 /// created now.
 fn check_disk(config: &Config, store: &Store) -> Result<(), ServeError> {

@@ -5,6 +5,7 @@ mod client;
 mod commands;
 mod failure;
 mod log;
+mod readiness;
 mod scope;
 mod start;
 
@@ -40,6 +41,7 @@ enum Command {
     Rm(commands::rm::RmCommand),
     Runtimes(commands::runtimes::RuntimesCommand),
     Doctor(commands::doctor::DoctorCommand),
+    Config(commands::config::ConfigCommand),
     Completions(commands::completions::CompletionsCommand),
     Man(commands::man::ManCommand),
     #[command(hide = true)]
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Rm(command) => command.run(),
         Command::Runtimes(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Doctor(command) => command.run(),
+        Command::Config(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Completions(command) => command.run(Cli::command()).map(|()| ExitCode::SUCCESS),
         Command::Man(command) => command.run(Cli::command()).map(|()| ExitCode::SUCCESS),
         Command::Spawner(command) => Ok(command.run()),

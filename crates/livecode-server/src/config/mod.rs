@@ -7,11 +7,13 @@
 //! | `addresses` | where the server listens, and which proxies it trusts |
 //! | `machine` | the memory of this machine, from which defaults are derived |
 //! | `load` | how the sources are merged, and which values are refused |
+//! | `example` | the configuration file with every setting as a comment |
 //!
 //! The limits of programs are settings too. `spec/limits.rs` declares them, beside the code that
 //! resolves the limits of a request.
 
 mod addresses;
+mod example;
 mod load;
 mod machine;
 mod settings;

@@ -209,10 +209,17 @@ pub enum LogFormat {
     Json,
 }
 
-/// The default of `data_dir`: `livecode` in the user's state directory, as the XDG Base Directory
-/// Specification defines it, or `/var/lib/livecode` for a system service without a home.
+/// The default of `data_dir`: the state directory that systemd gives a service (`StateDirectory=`),
+/// `livecode` in the user's state directory, as the XDG Base Directory Specification defines it, or
+/// `/var/lib/livecode` for a system service without a home.
 fn default_data_dir() -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    // A service may have several state directories; none of them is then known to be LiveCode's.
+    let of_service =
+        variable("STATE_DIRECTORY").filter(|path| !path.as_os_str().as_encoded_bytes().contains(&b':'));
+    if let Some(path) = of_service.filter(|path| path.is_absolute()) {
+        return path;
+    }
     variable("XDG_STATE_HOME")
         .or_else(|| Some(variable("HOME")?.join(".local/state")))
         .map_or_else(|| PathBuf::from("/var/lib/livecode"), |state_home| state_home.join("livecode"))

@@ -214,6 +214,20 @@ impl Registry {
         }
     }
 
+    /// Cancels every session, and waits until none is left of which something runs. The caller calls
+    /// [`Self::close`] first. Returns the number of sessions that had not ended.
+    pub async fn end_all(&self) -> usize {
+        drop(self.creation_lock.write().await);
+        let mut sessions: Vec<_> = self.table().iter().cloned().collect();
+        sessions.retain(|session| !session.progress().is_torn_down);
+        sessions.iter().for_each(|session| session.cancel());
+        for session in &sessions {
+            // The channel stays open while `session` is held, so the wait does not end early.
+            let _ = session.watch().wait_for(|progress| progress.is_torn_down).await;
+        }
+        sessions.len()
+    }
+
     /// The number of sessions that can be found.
     pub fn count(&self) -> usize {
         self.table().len()

@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod completions;
+pub mod config;
 pub mod doctor;
 pub mod ls;
 pub mod man;

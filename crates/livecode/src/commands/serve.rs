@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     failure::{CommandFailure, EXIT_USAGE},
-    log, scope, start,
+    log, readiness, scope, start,
 };
 
 /// Starts the server.
@@ -37,6 +37,10 @@ pub struct ServeCommand {
     /// ended; on the second signal, stop at once.
     #[arg(long)]
     drain: bool,
+    /// Instead of serving, end all sessions that a stopped server has left running, and exit. What
+    /// they have written is kept.
+    #[arg(long, conflicts_with = "drain")]
+    end_sessions: bool,
     #[command(flatten)]
     flags: Flags,
 }
@@ -73,6 +77,11 @@ impl ServeCommand {
             .enable_all()
             .thread_keep_alive(livecode_server::BLOCKING_THREAD_TIMEOUT)
             .build()?;
+        if self.end_sessions {
+            let count = runtime.block_on(livecode_server::end_sessions(config, Arc::new(start::spawner)))?;
+            let _ = writeln!(io::stdout(), "{count} sessions ended");
+            return Ok(());
+        }
         runtime.block_on(async {
             let (phase_sender, phase) = watch::channel(Phase::Serving);
             let mut terminate = signal(SignalKind::terminate())?;
@@ -115,7 +124,7 @@ fn usage_failure(error: impl Into<anyhow::Error>) -> CommandFailure {
     CommandFailure { error: error.into(), exit_code: EXIT_USAGE }
 }
 
-/// Prints the server's addresses once it listens, after a warning for each limit that this machine
+/// Prints the server's addresses once it listens, and tells systemd, after a warning for each limit that this machine
 /// cannot enforce.
 fn announce(format: LogFormat, addresses: &[ListenAddress], degraded: &[String]) {
     for sentence in degraded {
@@ -136,4 +145,5 @@ fn announce(format: LogFormat, addresses: &[ListenAddress], degraded: &[String])
     };
     // Standard output may be closed; the server runs all the same.
     let _ = writeln!(io::stdout(), "{line}");
+    readiness::notify();
 }
