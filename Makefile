@@ -2,7 +2,7 @@
 
 BINARY := target/release/livecode
 
-.PHONY: run build web test chaos faults soak neighbours siege siege-costs attacks test-vm fuzz bench lint fmt setup-build setup-run setup-web setup-test setup-vm setup-bench clean help
+.PHONY: run build web test deb chaos faults soak neighbours siege siege-costs attacks test-vm fuzz bench lint fmt setup-build setup-run setup-web setup-package setup-test setup-vm setup-bench clean help
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ web: setup-web ## Build the browser's files into web/dist
 
 test: setup-test ## Set up what the tests need, and run all tests
 	scripts/test
+
+deb: setup-package build ## Make the Debian package in target/debian
+	scripts/deb
 
 SIEGE = cargo run --release --locked --quiet --package livecode-siege --
 CHAOS = cargo run --release --locked --quiet --package livecode-chaos --
@@ -63,6 +66,9 @@ setup-build:
 
 setup-web:
 	@scripts/setup web
+
+setup-package:
+	@scripts/setup build package
 
 setup-run:
 	@scripts/setup build run
