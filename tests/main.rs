@@ -11,6 +11,7 @@ mod cli;
 mod compiled;
 mod docs;
 mod doctor;
+mod doctor_url;
 mod errors;
 mod health;
 mod idle;

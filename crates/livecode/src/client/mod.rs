@@ -14,6 +14,8 @@ mod status;
 mod unacknowledged;
 mod viewer;
 
-pub use server::{ServerClient, SessionRef};
+pub use connection::{ConnectError, connect};
+pub use server::{HttpRequest, ServerClient, ServerUrl, SessionRef, explain_tls, into_success};
+pub use signals::SignalListener;
 pub use status::{print_note, print_status, silence_notes};
 pub use viewer::{StreamViewer, ViewOptions};

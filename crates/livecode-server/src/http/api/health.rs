@@ -39,6 +39,8 @@ pub(crate) struct Health {
     reasons: Vec<HealthReason>,
     /// The parts of the sandbox that this machine cannot enforce, one sentence each.
     degraded: Vec<String>,
+    /// The largest body of a request that the server takes, in bytes. A proxy must let it pass.
+    body_max_bytes: u64,
 }
 
 /// Answers whether new sessions are taken. If they are not, streams and other requests are still
@@ -68,7 +70,13 @@ pub(crate) async fn healthz(State(app): State<App>) -> Response {
         (false, false) => HealthStatus::Degraded,
         (false, true) => HealthStatus::Ok,
     };
-    let health = Json(Health { status, version: env!("CARGO_PKG_VERSION"), reasons, degraded });
+    let health = Json(Health {
+        status,
+        version: env!("CARGO_PKG_VERSION"),
+        reasons,
+        degraded,
+        body_max_bytes: app.config.body_max_bytes,
+    });
     let mut response = health.into_response();
     if refuses_sessions {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

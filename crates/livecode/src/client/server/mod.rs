@@ -7,5 +7,7 @@ mod tokens;
 mod unix;
 mod url;
 
-pub use answer::refusal;
-pub use requests::{ServerClient, SessionRef};
+pub use answer::{into_success, refusal};
+pub use requests::{HttpRequest, ServerClient, SessionRef};
+pub use tls::explain as explain_tls;
+pub use url::ServerUrl;

@@ -50,6 +50,27 @@ pub struct ServerClient {
     ca_file: Option<PathBuf>,
 }
 
+/// A request to the server. Credentials and the type of the body are added when it is sent.
+pub struct HttpRequest<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The path and query, without the path of the server's URL.
+    pub path: &'a str,
+    /// Further headers, as names and values.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The body, which is JSON.
+    pub body: Option<&'a [u8]>,
+    /// How long the request and its answer may take, in all.
+    pub timeout: Duration,
+}
+
+impl<'a> HttpRequest<'a> {
+    /// A request without further headers and body.
+    pub fn new(method: &'a str, path: &'a str) -> Self {
+        Self { method, path, headers: &[], body: None, timeout: REQUEST_TIMEOUT }
+    }
+}
+
 /// A session as the user names it: by its id, or by a beginning of the id.
 #[derive(Clone, Debug)]
 pub struct SessionRef(String);
@@ -73,6 +94,11 @@ impl fmt::Display for SessionRef {
 }
 
 impl ServerClient {
+    /// A client of the server at `url` that also trusts the certificates in `ca_file`.
+    pub fn new(url: ServerUrl, ca_file: Option<PathBuf>) -> Self {
+        Self { url, ca_file }
+    }
+
     /// The URL without credentials, for messages.
     pub fn url(&self) -> &ServerUrl {
         &self.url
@@ -115,7 +141,7 @@ impl ServerClient {
 
     /// Ends a session if it still runs, and deletes it.
     pub fn delete(&self, id: SessionId) -> anyhow::Result<()> {
-        let response = self.send("DELETE", &format!("/sessions/{id}"), None, None)?;
+        let response = self.send(&HttpRequest::new("DELETE", &format!("/sessions/{id}")))?;
         into_success(&self.url, response).map(drop).map_err(|refusal| refusal.error)
     }
 
@@ -123,7 +149,7 @@ impl ServerClient {
     ///
     /// A server that takes guests keeps a session for its owner, who is known by a token. The
     /// token is made at the first such answer, and kept for later commands.
-    pub fn create(&self, request: &CreateSession) -> anyhow::Result<SessionId> {
+    pub fn create(&self, request: &CreateSession) -> anyhow::Result<SessionDocument> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| anyhow!("cannot generate a random key: {error}"))?;
         let key = SessionId::from_random(random).to_string();
@@ -133,10 +159,16 @@ impl ServerClient {
         let mut attempts = 1;
         let mut has_token = false;
         loop {
-            match self.send("POST", "/sessions", key, Some(&body)) {
+            let headers = key.map(|key| ("idempotency-key", key));
+            let request = HttpRequest {
+                headers: headers.as_slice(),
+                body: Some(&body),
+                ..HttpRequest::new("POST", "/sessions")
+            };
+            match self.send(&request) {
                 Ok(response) if attempts == MAX_CREATE_ATTEMPTS || !is_transient(response.status()) => {
                     match into_success(&self.url, response) {
-                        Ok(response) => return Ok(parse_json::<SessionDocument>(&self.url, response)?.id),
+                        Ok(response) => return parse_json(&self.url, response),
                         Err(refusal) if refusal.code == Some(ErrorCode::TokenRequired) && !has_token => {
                             has_token = true;
                             match self.url.basic_credentials() {
@@ -190,43 +222,44 @@ impl ServerClient {
         }
     }
 
-    fn get_json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let response = into_success(&self.url, self.send("GET", path, None, None)?);
+    /// The JSON document at a path.
+    ///
+    /// # Errors
+    /// If there is no connection, the answer is no success, or its body is not of this type.
+    pub fn get_json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let response = into_success(&self.url, self.send(&HttpRequest::new("GET", path))?);
         parse_json(&self.url, response.map_err(|refusal| refusal.error)?)
     }
 
-    /// Sends one request. `key` is the idempotency key.
-    fn send(
-        &self,
-        method: &str,
-        path: &str,
-        key: Option<&str>,
-        body: Option<&[u8]>,
-    ) -> anyhow::Result<http::Response<Body>> {
-        let mut request = http::Request::builder().method(method).uri(self.url.http(path));
-        if let Some(key) = key {
-            request = request.header("idempotency-key", key);
+    /// Sends one request, and returns the answer, whatever its status.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub fn send(&self, request: &HttpRequest<'_>) -> anyhow::Result<http::Response<Body>> {
+        let mut builder = http::Request::builder().method(request.method).uri(self.url.http(request.path));
+        for (name, value) in request.headers {
+            builder = builder.header(*name, *value);
         }
         if let Some(authorization) = self.authorization()? {
-            request = request.header("authorization", authorization);
+            builder = builder.header("authorization", authorization);
         }
-        let agent = self.agent()?;
-        let result = match body {
-            Some(body) => agent.run(request.header("content-type", "application/json").body(body)?),
-            None => agent.run(request.body(())?),
+        let agent = self.agent(request.timeout)?;
+        let result = match request.body {
+            Some(body) => agent.run(builder.header("content-type", "application/json").body(body)?),
+            None => agent.run(builder.body(())?),
         };
         result.map_err(|error| self.connect_error(error.into()))
     }
 
     /// An HTTP client. Redirections are not followed, because a redirected POST becomes a GET, and
     /// proxies of the environment are not used, because a stream could not use them.
-    fn agent(&self) -> anyhow::Result<Agent> {
+    fn agent(&self, timeout: Duration) -> anyhow::Result<Agent> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)
-            .timeout_global(Some(REQUEST_TIMEOUT));
+            .timeout_global(Some(timeout));
         let config = match self.url.is_tls() {
             false => config,
             true => {

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -121,6 +122,14 @@ impl ServerUrl {
         self.socket.as_deref()
     }
 
+    /// Whether requests do not leave this machine: the server is on a unix socket or on loopback.
+    pub fn is_on_this_machine(&self) -> bool {
+        let host = self.authority.parse().ok().and_then(|uri: Uri| uri.host().map(str::to_ascii_lowercase));
+        let host = host.unwrap_or_default();
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        self.socket.is_some() || host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
+
     /// The value of the `Authorization` header for the URL's credentials.
     pub fn basic_credentials(&self) -> Option<&str> {
         self.basic_credentials.as_deref()
@@ -150,6 +159,17 @@ mod tests {
         assert_eq!(url.websocket("/sessions/x"), "wss://live.example:8443/course/sessions/x");
         assert_eq!(url.basic_credentials(), Some("Basic cHVwaWw6YUBi"), "pupil:a@b");
         assert_eq!("HTTP://[::1]:8000".parse::<ServerUrl>().unwrap().http("/x"), "http://[::1]:8000/x");
+    }
+
+    #[test]
+    fn loopback_and_unix_sockets_are_on_this_machine() {
+        let is_here = |text: &str| text.parse::<ServerUrl>().unwrap().is_on_this_machine();
+        for text in ["http://localhost:1", "http://127.8.9.1", "https://[::1]:8000/x", "unix:/s"] {
+            assert!(is_here(text), "{text}");
+        }
+        for text in ["http://live.example", "http://10.0.0.1:8000", "http://[2001:db8::1]"] {
+            assert!(!is_here(text), "{text}");
+        }
     }
 
     #[test]

@@ -101,6 +101,15 @@ impl<W: Write> Printer<W> {
         Ok(())
     }
 
+    /// Prints a line about something that was not examined.
+    ///
+    /// # Errors
+    /// If the output cannot be written to.
+    pub fn print_not_tried(&mut self, name: &str, why: &str) -> io::Result<()> {
+        write!(self.out, "{:VERDICT_WIDTH$}{name:NAME_WIDTH$}", "not tried")?;
+        self.style.print_wrapped(&mut self.out, why, VERDICT_WIDTH + NAME_WIDTH)
+    }
+
     /// Prints the sentence that sums the findings up.
     ///
     /// # Errors

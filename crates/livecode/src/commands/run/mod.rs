@@ -92,7 +92,7 @@ impl RunCommand {
             silence_notes();
         }
         let request = self.request()?;
-        let id = self.server.create(&request).map_err(not_run)?;
+        let id = self.server.create(&request).map_err(not_run)?.id;
         let reconnect_timeout = self.reconnect_timeout.map(Duration::from_millis);
         if self.detach {
             writeln!(io::stdout(), "{id}")?;
