@@ -8,6 +8,7 @@ use std::{
     thread,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::common::{
@@ -63,10 +64,15 @@ fn program() -> Value {
     json!({"runtime": "python", "code": SILENT, "source": SILENT})
 }
 
-/// Creates a session as a guest; returns its id, and the header line with the guest's token.
+/// Creates a session of the silent program as a guest; returns its id, and the header line with
+/// the guest's token.
 fn create(proxy: &Proxy, authority: &Authority) -> (String, String) {
+    create_session(proxy, authority, "python", SILENT)
+}
+
+fn create_session(proxy: &Proxy, authority: &Authority, runtime: &str, code: &str) -> (String, String) {
     let token = format!("Authorization: Bearer {}\r\n", "a".repeat(32));
-    let body = json!({"runtime": "python", "code": SILENT});
+    let body = json!({"runtime": runtime, "code": code});
     let response = post(proxy, authority, "/sessions", &token, &body);
     let (_, id) = response.split_once("\"id\":\"").unwrap_or_else(|| panic!("no session: {response}"));
     (id.chars().take_while(|&character| character != '"').collect(), token)
@@ -153,6 +159,40 @@ fn a_silent_program_keeps_every_kind_of_stream_through_proxies() {
             }
         }
     });
+}
+
+/// The status and the body of a request as the guest of [`create`].
+fn get(proxy: &Proxy, authority: &Authority, path: &str, token: &str) -> (String, String) {
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{token}Connection: close\r\n\r\n");
+    let response = exchange(proxy, authority, &head);
+    (response.split(' ').nth(1).unwrap_or_default().to_owned(), response)
+}
+
+/// The documented health check of a proxy does not keep clients from sessions that still run.
+#[test]
+fn sessions_of_a_draining_server_are_reached_through_proxies() {
+    let authority = Authority::new();
+    let start_nginx = |upstream: &str| Proxy::nginx(upstream, &authority, "server");
+    let start_caddy = |upstream: &str| Proxy::caddy(upstream, &authority, "server");
+    for start in [&start_nginx as &dyn Fn(&str) -> Proxy, &start_caddy] {
+        let server = Server::start_with(&["--trusted-proxy", "127.0.0.1", "--drain"]);
+        let proxy = start(server.address());
+        // A program that runs on keeps the server from ending; the other one runs for some of the
+        // health check's intervals.
+        create_session(&proxy, &authority, "bash", "read line");
+        let (id, token) = create_session(&proxy, &authority, "bash", "sleep 7");
+        let pid = Pid::from_raw(server.pid() as i32).expect("a valid pid");
+        kill_process(pid, Signal::TERM).expect("the server runs");
+        eventually("the server drains", || {
+            (get(&proxy, &authority, "/healthz", "").0 == "503").then_some(())
+        });
+        eventually("the program ends", || {
+            let (status, response) = get(&proxy, &authority, &format!("/sessions/{id}"), &token);
+            assert_eq!(status, "200", "{response}");
+            assert_eq!(get(&proxy, &authority, "/livez", "").0, "200");
+            response.contains("\"outcome\":\"exited\"").then_some(())
+        });
+    }
 }
 
 /// Number of clients that run programs while the server is killed.
