@@ -185,7 +185,7 @@ fn doctor_explains_why_no_sandbox_can_be_made() {
         .arg(home.path("data"));
     let (document, code) = doctor(command.args(["doctor", "--json"]));
     assert_eq!((document["verdict"].as_str(), code), (Some("missing"), Some(2)), "{document}");
-    assert_eq!(verdict(&document, "sandbox"), "missing");
+    assert_eq!(verdict(&document, "user namespaces"), "missing");
     let findings = document["findings"].as_array().expect("a list");
     let namespaces = findings.iter().find(|finding| finding["name"] == "user namespaces").expect("a finding");
     let command = namespaces["remedies"][0]["command"].as_str().expect("a command");

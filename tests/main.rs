@@ -9,6 +9,7 @@ mod assets;
 mod canvas;
 mod cli;
 mod compiled;
+mod containers;
 mod docs;
 mod doctor;
 mod doctor_url;

@@ -120,7 +120,7 @@ impl Host {
                 self.dumps_reach_handler,
                 "crashes reach this machine's handler of core dumps: the core dump limit of the server's user is zero",
             ),
-            (!self.has_landlock, "files are not restricted a second time: this kernel has no Landlock"),
+            (!self.has_landlock, "files are not restricted a second time: Landlock cannot be used"),
         ];
         sentences.into_iter().filter(|(is_missing, _)| *is_missing).map(|(_, text)| text.to_owned()).collect()
     }

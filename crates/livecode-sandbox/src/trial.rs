@@ -51,6 +51,8 @@ pub(crate) fn try_program(host: &Host, argv: &[&str]) -> Result<Vec<u8>, TrialEr
     run_spec.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
     let (mut sandbox, pipes) =
         Sandbox::create(host, &run_spec.id.to_string(), &run_spec.layout(), None, None)?;
+    // The failure of a step is known only once it was waited for.
+    sandbox.wait_ready()?;
     sandbox.start(&run_spec, run_spec_file(&run_spec)?.as_fd(), None, None)?;
     let ended = loop {
         match sandbox.wait_event() {

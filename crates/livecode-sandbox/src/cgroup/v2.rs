@@ -33,8 +33,11 @@ pub(super) fn delegate(top: &Path, own: &Path, prefix: &str) -> Delegation {
     let own = if own.ends_with(LEAF) { own.parent().unwrap_or(own) } else { own };
     let leaf = own.join(LEAF);
     let is_new_leaf = !leaf.exists();
-    let is_emptied =
-        own != top && controller_count(own, "cgroup.controllers") > 0 && move_processes(own, &leaf).is_ok();
+    // The root of the whole tree may have processes and children with controllers; it alone has no
+    // type. The root that a container sees is a group like any other.
+    let is_emptied = own.join("cgroup.type").exists()
+        && controller_count(own, "cgroup.controllers") > 0
+        && move_processes(own, &leaf).is_ok();
     let mut best: Option<(usize, &Path)> = None;
     for folder in [own, top] {
         enable_controllers(folder);

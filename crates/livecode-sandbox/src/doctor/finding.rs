@@ -34,6 +34,19 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The finding and its first remedy in one sentence, for the error of a server that cannot
+    /// start.
+    pub fn sentence(&self) -> String {
+        let mut sentence = format!("{}: {}", self.name, self.found);
+        if let Some(Remedy { what, command }) = self.remedies.first() {
+            sentence += &format!("; {what}");
+            if let Some(command) = command {
+                sentence += &format!(": {command}");
+            }
+        }
+        sentence
+    }
+
     pub(super) fn new(name: &'static str, verdict: Verdict, found: impl Into<String>) -> Self {
         Self { name, verdict, found: found.into(), remedies: vec![] }
     }

@@ -4,27 +4,27 @@
 //! namespaces are made, the filters are installed, and a program is run in a sandbox.
 //! Configuration only explains a failure.
 
+mod attempt;
 mod cgroups;
+mod container;
 mod finding;
+mod namespaces;
+mod place;
+mod rights;
 mod sockets;
 
-use std::{fs, io, path::PathBuf, time::Instant};
+use std::{io, path::PathBuf, time::Instant};
 
-use rustix::{
-    mount::{MountPropagationFlags, mount_change},
-    process::{Resource, getrlimit},
-};
+use rustix::process::{Resource, getrlimit};
 
 pub use finding::{Finding, Remedy, Verdict};
 
+use container::Container;
+
 use crate::{
     host::Host,
-    init,
-    kernel::{
-        rlimits,
-        sys::{self, Forked},
-    },
-    setup_error::{SetupContext, SetupError},
+    kernel::{rlimits, sys},
+    setup_error::SetupContext as _,
     trial::{self, TrialError},
 };
 
@@ -32,6 +32,8 @@ use crate::{
 const RECOMMENDED_OPEN_FILES: u64 = 4096;
 /// The first kernel with everything that a sandbox needs; mount_setattr(2) was added last.
 const OLDEST_KERNEL: (u32, u32) = (5, 12);
+/// The first kernel with Landlock.
+const LANDLOCK_KERNEL: (u32, u32) = (5, 13);
 /// Begins the name of a host that is made only to be examined. A server's name is a hash of the
 /// device and inode of its data directory.
 const PROBE_NAME: u64 = 0xd0c7_0000_0000_0000;
@@ -51,38 +53,91 @@ pub struct DoctorReport {
 /// folders that programs see besides /usr, and this process must have a single thread. Everything
 /// that is made for the examination is removed again.
 pub fn probe(staging: PathBuf, mut toolchains: Vec<PathBuf>) -> DoctorReport {
+    let proc = place::proc();
+    if proc.verdict == Verdict::Missing {
+        // Every other finding would only be a consequence.
+        let findings = [vec![kernel()], unfit_place()].concat();
+        return DoctorReport { findings, can_run: false, degraded: vec![] };
+    }
     let mut host = Host::new(staging, u64::from(std::process::id()) | PROBE_NAME);
     let rootless = host.is_rootless;
-    let mut findings = vec![kernel(), user(rootless), user_namespaces(rootless)];
-    findings.extend(namespaces(rootless));
+    let container = Container::find();
+    let mut findings = vec![kernel(), proc, user(rootless)];
+    findings.extend(needs(container, rootless));
+    let is_impossible = findings.iter().any(|finding| finding.verdict == Verdict::Missing);
+    if !is_impossible {
+        findings.extend(namespaces::namespaces(rootless));
+    }
     findings.push(seccomp(&host));
-    findings.push(landlock(&host));
-    findings.extend(cgroups::findings(&host.cgroups, rootless));
+    findings.push(landlock(&host, container));
+    findings.extend(cgroups::findings(&host.cgroups, container, rootless));
     findings.push(core_dumps());
     findings.push(open_files());
     toolchains.push("/usr".into());
     findings.push(sockets::finding(&toolchains));
-    findings.push(limits_of_the_user(&host));
-    let sandbox = sandbox(&host);
-    let can_run = sandbox.verdict != Verdict::Missing;
-    findings.push(sandbox);
+    findings.push(limits_of_the_user(&host, container));
+    // A sandbox that cannot be made would only fail at the first thing that is missing.
+    let sandbox = (!is_impossible).then(|| sandbox(&host));
+    let can_run = sandbox.as_ref().is_some_and(|sandbox| sandbox.verdict != Verdict::Missing);
+    findings.extend(sandbox);
     let degraded = host.unenforced();
     host.dissolve();
     DoctorReport { findings, can_run, degraded }
 }
 
-/// Reads a file without the white space around its text; `None` if it cannot be read.
-fn read_trimmed(path: &str) -> Option<String> {
-    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+/// Finds out what keeps a server from starting here, without a privilege and without a new
+/// process: a /proc or a root folder that is missing.
+pub fn unfit_place() -> Vec<Finding> {
+    let is_root = rustix::process::geteuid().is_root();
+    let mut findings = vec![place::proc(), place::root_folder(!is_root)];
+    findings.retain(|finding| finding.verdict == Verdict::Missing);
+    findings
+}
+
+/// Finds out why no sandbox can be made on `host`: everything that is missing. This process must
+/// have a single thread. The list is empty if the reason is not known.
+pub fn obstacles(host: &Host) -> Vec<Finding> {
+    let mut findings = needs(Container::find(), host.is_rootless);
+    findings.retain(|finding| finding.verdict == Verdict::Missing);
+    findings
+}
+
+/// Examines what every sandbox needs, the cause before its consequences, which are left out.
+fn needs(container: Container, rootless: bool) -> Vec<Finding> {
+    let is_missing = |finding: &Finding| finding.verdict == Verdict::Missing;
+    let root_folder = place::root_folder(rootless);
+    let (has_root, mut findings) = (!is_missing(&root_folder), vec![root_folder]);
+    if rootless {
+        if has_root {
+            findings.push(namespaces::user_namespaces(container, true));
+        }
+    } else {
+        findings.push(rights::capabilities_of_root(container));
+        findings.push(namespaces::user_namespaces(container, false));
+    }
+    let is_privileged = !findings[1..].iter().any(is_missing);
+    if is_privileged && (has_root || !rootless) {
+        findings.push(rights::system_calls(container, rootless));
+    }
+    if is_privileged && has_root {
+        let can_mount = !findings.iter().any(is_missing);
+        findings.extend(rights::new_proc(container, rootless, can_mount));
+    }
+    findings
+}
+
+/// The first two numbers of the kernel's version.
+fn kernel_version() -> (u32, u32) {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn kernel() -> Finding {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let verdict = if version >= OLDEST_KERNEL { Verdict::Ok } else { Verdict::Missing };
+    let verdict = if kernel_version() >= OLDEST_KERNEL { Verdict::Ok } else { Verdict::Missing };
     let (major, minor) = OLDEST_KERNEL;
-    Finding::new("kernel", verdict, format!("Linux {release}"))
+    let found = format!("Linux {}", rustix::system::uname().release().to_string_lossy());
+    Finding::new("kernel", verdict, found)
         .with_remedy(&format!("a sandbox needs Linux {major}.{minor} or later"), "")
 }
 
@@ -100,167 +155,10 @@ fn user(rootless: bool) -> Finding {
     )
 }
 
-/// Runs `act` in a new process in the namespaces of `flags` (`CLONE_NEW…`), and in a user
-/// namespace too if `rootless`.
-fn try_in_namespaces(
-    rootless: bool,
-    flags: i32,
-    act: impl FnOnce() -> Result<(), SetupError>,
-) -> Result<(), SetupError> {
-    let outer_ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let flags = if rootless { flags | libc::CLONE_NEWUSER } else { flags };
-    match sys::clone(flags, None).context("clone")? {
-        Forked::Child => {
-            let mapped = if rootless { init::setup::map_ids(0, outer_ids) } else { Ok(()) };
-            // The exit code carries the errno to the parent.
-            let errno = match mapped.and_then(|()| act()) {
-                Ok(()) => 0,
-                Err(error) => error.source.raw_os_error().unwrap_or(libc::EIO),
-            };
-            sys::exit_now(errno)
-        }
-        Forked::Parent(child) => match sys::reap_child(child.pid).context("wait")?.exit_code {
-            Some(0) => Ok(()),
-            Some(errno) => Err(io::Error::from_raw_os_error(errno)).context("use"),
-            None => Err(io::Error::from_raw_os_error(libc::EIO)).context("use"),
-        },
-    }
-}
-
-fn set_host_name() -> Result<(), SetupError> {
-    rustix::system::sethostname(b"livecode").context("set the host name")
-}
-
-fn user_namespaces(rootless: bool) -> Finding {
-    const NAME: &str = "user namespaces";
-    if !rootless {
-        return Finding::ok(NAME, "not needed by root");
-    }
-    // A user namespace is useful only if it gives privileges over the namespaces inside it.
-    // AppArmor can let it be made without giving any, so the trial uses a privilege.
-    let Err(error) = try_in_namespaces(true, libc::CLONE_NEWUTS, set_host_name) else {
-        return Finding::ok(NAME, "can be made");
-    };
-    let finding = Finding::new(NAME, Verdict::Missing, format!("cannot be used: {}", error.source));
-    let is_set = |path: &str, value: &str| read_trimmed(path).is_some_and(|found| found == value);
-    if is_set("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
-        return finding
-            .with_remedy(
-                "AppArmor restricts them; permit them for LiveCode by the profile packaging/livecode.apparmor",
-                "sudo cp packaging/livecode.apparmor /etc/apparmor.d/livecode && sudo apparmor_parser -r /etc/apparmor.d/livecode",
-            )
-            .with_remedy(
-                "or lift the restriction for all programs",
-                "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
-            );
-    }
-    if is_set("/proc/sys/kernel/unprivileged_userns_clone", "0") {
-        return finding.with_remedy(
-            "this kernel reserves them for root; permit them for all users",
-            "sudo sysctl kernel.unprivileged_userns_clone=1",
-        );
-    }
-    if is_exhausted(&error) {
-        return finding.with_remedy(
-            "the limit on their number is reached; raise it",
-            "sudo sysctl user.max_user_namespaces=15000",
-        );
-    }
-    finding.with_remedy(
-        "in a container, use seccomp and AppArmor profiles that permit them",
-        "docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined …",
-    )
-}
-
-/// Whether the limit on the number of namespaces was reached (namespaces(7)).
-fn is_exhausted(error: &SetupError) -> bool {
-    error.source.raw_os_error() == Some(libc::ENOSPC)
-}
-
-/// A kind of namespace, and a trial that needs it.
-struct NamespaceTrial {
-    name: &'static str,
-    /// The file in /proc/sys/user with the limit on their number.
-    limit_file: &'static str,
-    /// The `CLONE_NEW…` flag; 0 if the trial makes the namespace itself.
-    flag: i32,
-    /// What the namespace gives to a session.
-    purpose: &'static str,
-    act: fn() -> Result<(), SetupError>,
-}
-
-const NAMESPACE_TRIALS: [NamespaceTrial; 6] = [
-    NamespaceTrial {
-        name: "mount namespace",
-        limit_file: "max_mnt_namespaces",
-        flag: libc::CLONE_NEWNS,
-        purpose: "each session has its own root; of the machine's files it sees little but /usr",
-        act: || {
-            let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-            mount_change("/", flags).context("make mounts private")
-        },
-    },
-    NamespaceTrial {
-        name: "pid namespace",
-        limit_file: "max_pid_namespaces",
-        flag: libc::CLONE_NEWPID,
-        purpose: "a session sees and signals only its own processes, which all die together",
-        act: || Ok(()),
-    },
-    NamespaceTrial {
-        name: "net namespace",
-        limit_file: "max_net_namespaces",
-        flag: libc::CLONE_NEWNET,
-        purpose: "a session has no network except its own loopback device",
-        act: || sys::bring_loopback_up().context("bring the loopback device up"),
-    },
-    NamespaceTrial {
-        name: "ipc namespace",
-        limit_file: "max_ipc_namespaces",
-        flag: libc::CLONE_NEWIPC,
-        purpose: "a session shares no IPC objects with other processes",
-        act: || Ok(()),
-    },
-    NamespaceTrial {
-        name: "uts namespace",
-        limit_file: "max_uts_namespaces",
-        flag: libc::CLONE_NEWUTS,
-        purpose: "each session has its own host name",
-        act: set_host_name,
-    },
-    NamespaceTrial {
-        name: "cgroup namespace",
-        limit_file: "max_cgroup_namespaces",
-        flag: 0,
-        purpose: "each session has its own view of cgroups",
-        act: || sys::unshare_cgroup_namespace().context("make a cgroup namespace"),
-    },
-];
-
-fn namespaces(rootless: bool) -> Vec<Finding> {
-    let examine = |NamespaceTrial { name, limit_file, flag, purpose, act }| {
-        let Err(error) = try_in_namespaces(rootless, flag, act) else { return Finding::ok(name, purpose) };
-        let finding = Finding::new(name, Verdict::Missing, format!("cannot be used: {}", error.source));
-        let limit = read_trimmed(&format!("/proc/sys/user/{limit_file}"));
-        if is_exhausted(&error) && limit.as_deref() == Some("0") {
-            let command = format!("sudo sysctl user.{limit_file}=15000");
-            finding.with_remedy("the limit on their number is 0; raise it", &command)
-        } else if rootless {
-            finding.with_remedy("an ordinary user makes it inside a user namespace; see above", "")
-        } else {
-            finding.with_remedy(
-                "root lacks CAP_SYS_ADMIN here, or a filter refuses the call; in a container",
-                "docker run --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined …",
-            )
-        }
-    };
-    NAMESPACE_TRIALS.map(examine).into()
-}
-
 /// Installs the filter in a new process and checks that a system call, which succeeds before, is
 /// then denied.
 fn seccomp(host: &Host) -> Finding {
-    let tried = try_in_namespaces(false, 0, || {
+    let tried = attempt::try_in_namespaces(false, 0, || {
         rustix::thread::set_no_new_privs(true).context("no_new_privs")?;
         sys::unshare_nothing().context("try a system call")?;
         host.seccomp_profile.install(false).context("install the seccomp filter")?;
@@ -279,22 +177,32 @@ fn seccomp(host: &Host) -> Finding {
     }
 }
 
-fn landlock(host: &Host) -> Finding {
+fn landlock(host: &Host, container: Container) -> Finding {
     const NAME: &str = "Landlock";
+    const CALLS: [&str; 3] = ["landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"];
     if host.has_landlock {
         let version = sys::landlock_version().unwrap_or(0);
         return Finding::ok(NAME, format!("files are restricted a second time (version {version})"));
     }
-    Finding::new(NAME, Verdict::Degraded, "this kernel has none, so files are restricted by mounts alone")
-        .with_remedy(
-            "Linux 5.13 or later has it; if it is disabled at boot, add landlock to the list of the kernel parameter lsm=",
-            "cat /sys/kernel/security/lsm",
-        )
+    let degraded = |found| Finding::new(NAME, Verdict::Degraded, found);
+    // A kernel that has Landlock disabled says so, which no filter does.
+    let errno = sys::landlock_version().err().and_then(|error| error.raw_os_error());
+    if attempt::is_filtered() && kernel_version() >= LANDLOCK_KERNEL && errno != Some(libc::EOPNOTSUPP) {
+        let finding = degraded(
+            "a filter of system calls keeps it from being used, so files are restricted by mounts alone",
+        );
+        let command = container.with_system_calls(&CALLS);
+        return finding.with_remedy("let the filter permit its calls", &command);
+    }
+    degraded("this kernel has none, so files are restricted by mounts alone").with_remedy(
+        "Linux 5.13 or later has it; if it is disabled at boot, add landlock to the list of the kernel parameter lsm=",
+        "cat /sys/kernel/security/lsm",
+    )
 }
 
 fn core_dumps() -> Finding {
     const NAME: &str = "core dumps";
-    let pattern = read_trimmed("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    let pattern = attempt::read_trimmed("/proc/sys/kernel/core_pattern").unwrap_or_default();
     if rlimits::core_dumps_reach_handler() {
         let found = "the machine's handler of core dumps is called when a program crashes";
         return Finding::new(NAME, Verdict::Degraded, found).with_remedy(
@@ -323,15 +231,22 @@ fn open_files() -> Finding {
 
 /// Reports the resources that the kernel counts for a user as a whole, however many sessions the
 /// user has.
-fn limits_of_the_user(host: &Host) -> Finding {
+fn limits_of_the_user(host: &Host, container: Container) -> Finding {
     const NAME: &str = "limits of the user";
     if !host.is_rootless {
         return Finding::ok(NAME, "each session has its own, since it has a uid of its own");
     }
     let found = "sessions share the epoll watches, pipe pages and descriptors in flight of the server's user; while a program uses them up, the server answers requests, but opens no stream";
     let verdict = if host.cgroups.unenforced().memory { Verdict::Degraded } else { Verdict::Ok };
-    Finding::new(NAME, verdict, found)
-        .with_remedy("let only people whom you trust send programs, or run the server as root", "")
+    let finding = Finding::new(NAME, verdict, found);
+    if rustix::process::geteuid().is_root() {
+        // This root has a user namespace with few uids, which every kind of container can have.
+        return finding.with_remedy(
+            "let only people whom you trust send programs, or have root of the machine run the container, without a user namespace",
+            &container.as_root(),
+        );
+    }
+    finding.with_remedy("let only people whom you trust send programs, or run the server as root", "")
 }
 
 /// Runs a program in a sandbox and checks the privileges that it reports of itself.
@@ -371,15 +286,8 @@ fn sandbox(host: &Host) -> Finding {
 
 fn sandbox_failure(name: &'static str, error: &TrialError) -> Finding {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    let finding = Finding::new(name, Verdict::Missing, format!("no program can be run: {error}{cause}"));
-    match error {
-        TrialError::Setup(error) if error.step == "mount /proc" => finding.with_remedy(
-            "parts of /proc are hidden here, as in a container, so the kernel permits no new mount of it",
-            "docker run --security-opt systempaths=unconfined …",
-        ),
-        _ => finding.with_remedy(
-            "a finding above with another verdict than ok explains it; if there is none, please report it",
-            "",
-        ),
-    }
+    Finding::new(name, Verdict::Missing, format!("no program can be run: {error}{cause}")).with_remedy(
+        "a finding above with another verdict than ok explains it; if there is none, please report it",
+        "",
+    )
 }

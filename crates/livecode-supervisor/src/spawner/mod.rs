@@ -28,7 +28,7 @@ mod zygotes;
 use std::os::fd::OwnedFd;
 
 use livecode_protocol::{control::SpawnerReady, warm::SpawnerSettings};
-use livecode_sandbox::{Forked, Host, ZygoteClient};
+use livecode_sandbox::{Forked, Host, TrialError, ZygoteClient, doctor::Finding};
 
 pub use crate::spawner::zygotes::serve_interpreter_zygote;
 use crate::{
@@ -85,12 +85,18 @@ fn prepare(
     let host = open_host(&settings.data_dir)?;
     let Some(interpreter) = &settings.interpreter_zygote else {
         // Only the default spawner tries whether sandboxes can be made; the others rely on that.
-        livecode_sandbox::try_sandbox(&host)?;
+        livecode_sandbox::try_sandbox(&host).map_err(|error| why_no_sandbox(&host, &error))?;
         return Ok((host, None));
     };
     let (socket, process) = zygotes::connect_interpreter_zygote(server)?;
     let zygote = ZygoteClient::new(Some(interpreter.clone()), socket, process);
     Ok((host, Some(zygote)))
+}
+
+/// Explains why no sandbox can be made, in the words of `livecode doctor`.
+fn why_no_sandbox(host: &Host, error: &TrialError) -> String {
+    let obstacles: Vec<_> = livecode_sandbox::doctor::obstacles(host).iter().map(Finding::sentence).collect();
+    if obstacles.is_empty() { with_causes(error) } else { obstacles.join("\n") }
 }
 
 /// Finds the working set of a small program of the interpreter zygote. Without that profile,

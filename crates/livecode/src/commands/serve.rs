@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use livecode_sandbox::return_large_blocks;
+use livecode_sandbox::{doctor::Finding, return_large_blocks};
 use livecode_server::{
     Phase,
     config::{Config, Flags, ListenAddress, LogFormat},
@@ -64,6 +64,11 @@ impl ServeCommand {
     }
 
     fn serve(self, config: Config) -> Result<(), CommandFailure> {
+        let missing = livecode_sandbox::doctor::unfit_place();
+        if !missing.is_empty() {
+            let sentences: Vec<_> = missing.iter().map(Finding::sentence).collect();
+            return Err(anyhow::anyhow!("no program can be run here:\n{}", sentences.join("\n")).into());
+        }
         raise_descriptor_limit();
         return_large_blocks();
         if !config.no_systemd_scope {

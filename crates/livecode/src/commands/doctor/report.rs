@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// Width of the column with the verdict, in characters, with the gap after it.
 const VERDICT_WIDTH: usize = 10;
 /// Width of the column with the finding's name, in characters, with the gap after it.
-const NAME_WIDTH: usize = 18;
+const NAME_WIDTH: usize = 20;
 /// Smallest width at which lines are wrapped, in characters; a narrower terminal wraps them
 /// itself.
 const MIN_WIDTH: usize = 60;
@@ -205,9 +205,9 @@ mod tests {
         let plain = printed(&Style { has_colours: false, width: None }, Verdict::Degraded);
         assert_eq!(
             plain,
-            "degraded  memory            one two three four\n          do this:\n              a  long   command\n"
+            "degraded  memory              one two three four\n          do this:\n              a  long   command\n"
         );
-        let narrow = printed(&Style { has_colours: true, width: Some(36) }, Verdict::Missing);
+        let narrow = printed(&Style { has_colours: true, width: Some(38) }, Verdict::Missing);
         let indent = " ".repeat(VERDICT_WIDTH + NAME_WIDTH);
         assert!(narrow.contains(&format!("one two\n{indent}three\n{indent}four\n")), "{narrow}");
         assert!(narrow.starts_with("\x1b[31mmissing   \x1b[0mmemory"), "{narrow:?}");
