@@ -1,6 +1,8 @@
 //! The server's log: one line for the creation of each session and one for its end, in text and in
 //! JSON, whatever a program is called or prints, and nothing of the program itself.
 
+use std::io::{BufRead as _, BufReader};
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -243,4 +245,32 @@ fn a_json_log_has_the_reason_why_the_server_does_not_start() {
     let last: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("a document");
     assert_eq!(last["level"], "ERROR", "{text}");
     assert!(last["message"].as_str().expect("a text").contains("cannot listen"), "{text}");
+}
+
+/// The line that a server prints once it listens is a document like those of the log, since systemd
+/// and containers put both into one stream.
+#[test]
+fn the_first_line_of_a_json_server_is_like_its_log() {
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
+    let mut child = std::process::Command::new(crate::common::binary())
+        .args(["serve", "--log-format", "json", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut line = String::new();
+    let read = BufReader::new(child.stdout.take().expect("the stream is piped")).read_line(&mut line);
+    child.kill().expect("the server runs");
+    let log = child.wait_with_output().expect("the child has not been reaped").stderr;
+    read.expect("the line is UTF-8");
+    let document: Value = serde_json::from_str(&line).expect("a document");
+    assert!(document["urls"][0].as_str().expect("a text").starts_with("http://127.0.0.1:"), "{document}");
+    for line in String::from_utf8(log).expect("the log is UTF-8").lines().chain([line.trim_end()]) {
+        let document: Value = serde_json::from_str(line).expect("a document");
+        let timestamp = document["timestamp"].as_str().unwrap_or_else(|| panic!("no timestamp: {document}"));
+        // 2026-01-01T00:00:00.000000Z
+        assert!(timestamp.len() == 27 && timestamp.ends_with('Z'), "{document}");
+        assert!(document["level"].is_string() && document["message"].is_string(), "{document}");
+    }
 }

@@ -84,12 +84,7 @@ impl Proxy {
     ) -> Self {
         let port = free_port();
         let folder = tempfile::tempdir().expect("a temporary folder is created");
-        let mut site = example("nginx");
-        for (old, new) in changes {
-            assert!(site.contains(old), "docs/operating.md contains {old:?}");
-            site = site.replace(old, new);
-        }
-        let site = site
+        let site = changed(example("nginx"), changes)
             .replace("listen 443 ssl;", &format!("listen 127.0.0.1:{port} ssl;"))
             .replace("listen [::]:443 ssl;", "")
             .replace("server_name live.example.org;", "server_name localhost 127.0.0.1;")
@@ -136,9 +131,19 @@ impl Proxy {
     /// Starts Caddy with the configuration of docs/operating.md, with TLS by the certificate `name`
     /// of the authority.
     pub fn caddy(upstream: &str, authority: &Authority, name: &str) -> Self {
+        Self::caddy_changed(upstream, authority, name, &[])
+    }
+
+    /// Like [`Self::caddy`], with each first text of `changes` replaced by the second.
+    pub fn caddy_changed(
+        upstream: &str,
+        authority: &Authority,
+        name: &str,
+        changes: &[(&str, &str)],
+    ) -> Self {
         let port = free_port();
         let folder = tempfile::tempdir().expect("a temporary folder is created");
-        let site = example("caddy")
+        let site = changed(example("caddy"), changes)
             .replace(
                 "live.example.org {",
                 &format!("https://127.0.0.1:{port}, https://localhost:{port} {{\n    bind 127.0.0.1"),
@@ -218,6 +223,15 @@ fn example(language: &str) -> String {
     let begin = format!("```{language}\n");
     let found = page.split_once(&begin).and_then(|(_, rest)| rest.split_once("```"));
     found.unwrap_or_else(|| panic!("docs/operating.md has an example in {language}")).0.to_owned()
+}
+
+/// An example with each first text of `changes` replaced by the second.
+fn changed(mut example: String, changes: &[(&str, &str)]) -> String {
+    for (old, new) in changes {
+        assert!(example.contains(old), "docs/operating.md contains {old:?}");
+        example = example.replace(old, new);
+    }
+    example
 }
 
 fn text(path: &Path) -> String {

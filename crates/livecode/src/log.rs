@@ -9,7 +9,13 @@ use std::{
 use livecode_protocol::{Printable, PrintableJson};
 use livecode_sandbox::report::describe_panic;
 use livecode_server::config::LogFormat;
-use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{
+        format::{FmtSpan, Writer as FormatWriter},
+        time::{FormatTime as _, SystemTime},
+    },
+};
 
 /// Sets up the log of this process. `RUST_LOG` decides what is logged. Panics are logged, too.
 pub fn init(format: LogFormat) {
@@ -26,6 +32,14 @@ pub fn init(format: LogFormat) {
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).init(),
     }
     std::panic::set_hook(Box::new(|info| tracing::error!("{}", describe_panic(info))));
+}
+
+/// The time now, as the log writes it.
+pub fn timestamp() -> String {
+    let mut text = String::new();
+    // Writing into a text does not fail.
+    let _ = SystemTime.format_time(&mut FormatWriter::new(&mut text));
+    text
 }
 
 /// Writes events of the log. Each call of `write` gets one whole event, which becomes one line.

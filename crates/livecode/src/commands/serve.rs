@@ -145,7 +145,9 @@ fn announce(format: LogFormat, addresses: &[ListenAddress], degraded: &[String])
         LogFormat::Text => format!("LiveCode listens on {}", urls.join(" and ")),
         // systemd and containers put both streams into one log.
         LogFormat::Json => {
-            serde_json::json!({"level": "INFO", "message": "LiveCode listens", "urls": urls}).to_string()
+            let now = log::timestamp();
+            serde_json::json!({"timestamp": now, "level": "INFO", "message": "LiveCode listens", "urls": urls})
+                .to_string()
         }
     };
     // Standard output may be closed; the server runs all the same.

@@ -14,8 +14,8 @@ use crate::{
     failure::CommandFailure,
 };
 
-/// Reports which parts of the sandbox this machine can enforce, or whether a server can be used
-/// through its proxy, and how to enable the others.
+/// Reports which parts of the sandbox this machine can enforce, or what works of a server through
+/// its proxy (--url), and how to mend the rest.
 ///
 /// The command probes with the rights of the calling user: it creates namespaces, cgroups and a
 /// sandbox, and removes them again. Exit status: 0 if everything is enforced, 1 if something is

@@ -63,9 +63,8 @@ pub fn upgrade() -> Vec<Remedy> {
             "in nginx, with proxy_http_version 1.1 and the map of docs/operating.md",
             "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;",
         ),
-        remedy(
-            "Caddy passes websockets on by itself, unless header_up changes Upgrade or Connection; it needs no more than",
-            "reverse_proxy 127.0.0.1:8000",
+        advice(
+            "Caddy passes websockets on by itself; remove the header_up that changes Upgrade or Connection",
         ),
     ]
 }
@@ -74,7 +73,10 @@ pub fn upgrade() -> Vec<Remedy> {
 pub fn buffering() -> Vec<Remedy> {
     vec![
         remedy("in nginx", "proxy_buffering off;"),
-        remedy("in Caddy, in the block of reverse_proxy", "flush_interval -1"),
+        remedy(
+            "in Caddy, in the block of reverse_proxy, in place of buffer_responses or response_buffers",
+            "flush_interval -1",
+        ),
     ]
 }
 
@@ -103,10 +105,7 @@ pub fn body_size(bytes: u64) -> Vec<Remedy> {
 pub fn forwarded_scheme() -> Vec<Remedy> {
     vec![
         remedy("in nginx", "proxy_set_header X-Forwarded-Proto $scheme;"),
-        remedy(
-            "Caddy sends this header by itself, unless header_up changes it",
-            "reverse_proxy 127.0.0.1:8000",
-        ),
+        advice("Caddy sends this header by itself; remove the header_up that changes it"),
         trusted_proxies(),
     ]
 }
@@ -115,10 +114,7 @@ pub fn forwarded_scheme() -> Vec<Remedy> {
 pub fn forwarded_host() -> Vec<Remedy> {
     vec![
         remedy("in nginx", "proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Host $http_host;"),
-        remedy(
-            "Caddy sends these headers by itself, unless header_up changes them",
-            "reverse_proxy 127.0.0.1:8000",
-        ),
+        advice("Caddy sends these headers by itself; remove the header_up that changes them"),
         trusted_proxies(),
     ]
 }

@@ -152,7 +152,7 @@ impl Reader {
             let mut socket = match connect(server, id, 0).await {
                 Ok(socket) => socket,
                 Err(ConnectError::Permanent(error) | ConnectError::Transient(error)) => {
-                    return StreamEnd::Refused(words(&error));
+                    return StreamEnd::Refused(error.root_cause().to_string());
                 }
             };
             self.send(StreamEvent::Opened);
