@@ -12,6 +12,7 @@ use std::{
 use futures_util::StreamExt as _;
 use livecode_protocol::SessionId;
 use serde_json::Value;
+use tokio::time::error::Elapsed;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
@@ -56,6 +57,8 @@ impl fmt::Display for StreamKind {
 pub enum StreamEnd {
     /// The stream was not opened, for this reason.
     Refused(String),
+    /// There was no answer to the request for a websocket.
+    NoAnswer,
     /// The server has ended the stream, with the reason if that was not the end of the program.
     Finished(Option<String>),
     /// The connection has ended before the stream, for this reason.
@@ -152,7 +155,11 @@ impl Reader {
             let mut socket = match connect(server, id, 0).await {
                 Ok(socket) => socket,
                 Err(ConnectError::Permanent(error) | ConnectError::Transient(error)) => {
-                    return StreamEnd::Refused(error.root_cause().to_string());
+                    let cause = error.root_cause();
+                    return match cause.is::<Elapsed>() {
+                        true => StreamEnd::NoAnswer,
+                        false => StreamEnd::Refused(cause.to_string()),
+                    };
                 }
             };
             self.send(StreamEvent::Opened);

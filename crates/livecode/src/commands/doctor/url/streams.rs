@@ -47,6 +47,11 @@ impl Stream {
         Self { kind, is_open: false, first_line_at: None, has_last_line: false, end: None }
     }
 
+    /// Whether the stream has carried nothing, and has not ended either.
+    fn is_held_back(&self) -> bool {
+        self.first_line_at.is_none() && self.end.is_none()
+    }
+
     /// Whether this is a websocket that was not opened, which is a finding of its own.
     fn is_refused_websocket(&self) -> bool {
         self.kind == StreamKind::Websocket && !self.is_open
@@ -77,18 +82,24 @@ impl Streams {
 
     /// Whether a connection is upgraded to a websocket.
     pub fn websocket(&self) -> Outcome {
-        let websocket = self.streams.iter().find(|stream| stream.kind == StreamKind::Websocket);
-        match websocket {
-            Some(stream) if stream.is_open => Outcome::ok(WEBSOCKET, "connections are upgraded"),
-            stream => {
-                let reason = match stream.and_then(|stream| stream.end.as_ref()) {
-                    Some((_, StreamEnd::Refused(reason) | StreamEnd::Cut(reason))) => reason,
-                    _ => "there was no answer",
-                };
-                let found = format!("a connection is not upgraded: {reason}");
-                Outcome::missing(WEBSOCKET, found, remedies::upgrade())
+        let find = |wanted: fn(&Stream) -> bool| self.streams.iter().find(|stream| wanted(stream));
+        let end = match find(|stream| stream.kind == StreamKind::Websocket) {
+            Some(stream) if stream.is_open => return Outcome::ok(WEBSOCKET, "connections are upgraded"),
+            stream => stream.and_then(|stream| Some(&stream.end.as_ref()?.1)),
+        };
+        let reason = match end {
+            Some(StreamEnd::Refused(reason) | StreamEnd::Cut(reason)) => reason,
+            // A proxy that holds all answers back also holds the one to this request back.
+            Some(StreamEnd::NoAnswer) if find(Stream::is_held_back).is_some() => {
+                return Outcome::not_tried(
+                    WEBSOCKET,
+                    "there was no answer, nor to requests for other streams",
+                );
             }
-        }
+            _ => "there was no answer",
+        };
+        let found = format!("a connection is not upgraded: {reason}");
+        Outcome::missing(WEBSOCKET, found, remedies::upgrade())
     }
 
     /// Whether output arrives while the program runs.
@@ -100,6 +111,7 @@ impl Streams {
                 let what = match &stream.end {
                     None => "the output of a running program is held back".to_owned(),
                     Some((_, StreamEnd::Refused(reason))) => format!("no answer: {reason}"),
+                    Some((_, StreamEnd::NoAnswer)) => "no answer".to_owned(),
                     Some((_, StreamEnd::Cut(reason))) => format!("cut before the first line: {reason}"),
                     Some((_, StreamEnd::Finished(_))) => "ended without the program's output".to_owned(),
                 };
@@ -126,7 +138,9 @@ impl Streams {
         for (stream, first_line_at) in &tried {
             match &stream.end {
                 _ if stream.has_last_line => {}
-                None => problems.push((stream.kind, "nothing arrives after a silence".to_owned())),
+                None | Some((_, StreamEnd::NoAnswer)) => {
+                    problems.push((stream.kind, "nothing arrives after a silence".to_owned()));
+                }
                 Some((at, StreamEnd::Cut(reason) | StreamEnd::Refused(reason))) => {
                     let seconds = at.duration_since(*first_line_at).as_secs_f64();
                     let what = format!("cut off after {seconds:.0} s of silence ({reason})");
