@@ -29,7 +29,7 @@ shift 3
 # Whatever is left of a server's groups is then below this one.
 for tasks in /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/*/cgroup.procs; do
     hierarchy=${tasks%/*}
-    [ ! -e "$tasks" ] || { mkdir "$hierarchy/$group" && echo $$ > "$hierarchy/$group/cgroup.procs" || true; } 2>/dev/null
+    [ ! -e "$tasks" ] || { mkdir -p "$hierarchy/$group" && echo $$ > "$hierarchy/$group/cgroup.procs" || true; } 2>/dev/null
 done
 mount -t overlay overlay -o "lowerdir=$tree,upperdir=$folder/upper,workdir=$folder/work" "$folder/machine"
 touch "$folder/machine/root/run/.containerenv" # where podman mounts a file of its own
@@ -41,13 +41,14 @@ exec "$@"
 "#;
 
 /// Stands in front of podman and adds what this machine asks for, which has neither systemd nor a
-/// registry: a storage of the test's own, groups without systemd, and limits that root may set.
+/// registry: a storage of the test's own, groups without systemd, and limits that root may set. Groups
+/// without controllers have no limit of processes.
 const PODMAN: &str = r#"#!/bin/sh
 shift # run
 [ "$(id -u)" -ne 0 ] || set -- --cgroup-parent GROUP "$@"
 exec /usr/bin/podman --root "$HOME/storage" --runroot "$HOME/run" --tmpdir "$HOME/tmp" \
     --storage-driver vfs --cgroup-manager cgroupfs --events-backend none --runtime runc \
-    run --rm --network none --ulimit nofile=4096:4096 --ulimit nproc=1000:1000 "$@"
+    run --rm --network none --pids-limit -1 --ulimit nofile=4096:4096 --ulimit nproc=1000:1000 "$@"
 "#;
 
 /// Stands in front of systemd-nspawn, and leaves out what only systemd could do.
@@ -55,18 +56,25 @@ const NSPAWN: &str = r#"#!/bin/sh
 exec /usr/bin/systemd-nspawn --quiet --pipe --register=no --keep-unit "$@"
 "#;
 
-/// In the shell, `sh -c "$SESSION"` starts a server, runs a program on it, and stops it. The exit status is that of the program, or
-/// that of the server if it does not start.
+/// In the shell, `sh -c "$SESSION"` starts a server, runs a program on it and one that must be
+/// killed, and stops it. The exit status is that of the first program, or of the server if it does
+/// not start, or 3 if the second program is not killed.
 const SESSION: &str = r#"
-export HOME=/tmp
-mkfifo /tmp/log
-livecode serve --listen 127.0.0.1:0 --data-dir /tmp/data > /tmp/log &
-read -r line < /tmp/log || { wait $!; exit; }
-echo 'print(6 * 7)' > /tmp/answer.py
-livecode run --server "${line##* }" /tmp/answer.py
+HOME=$(mktemp -d)
+export HOME
+mkfifo "$HOME/log"
+livecode serve --listen 127.0.0.1:0 --data-dir "$HOME/data" > "$HOME/log" &
+read -r line < "$HOME/log" || { wait $!; exit; }
+export LIVECODE_SERVER="${line##* }"
+echo 'print(6 * 7)' > "$HOME/answer.py"
+livecode run "$HOME/answer.py"
 status=$?
+echo 'while True: pass' > "$HOME/loop.py"
+livecode run --cpu-ms 100 "$HOME/loop.py"
+[ $? = 152 ] || status=3
 kill $!
 wait $!
+rm -r "$HOME"
 exit $status
 "#;
 

@@ -4,4 +4,5 @@
 //! Only root can make the containers. An ordinary user's containers are run from there.
 
 mod doctor;
+mod documents;
 mod machine;

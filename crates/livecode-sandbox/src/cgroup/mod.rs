@@ -256,8 +256,24 @@ fn own_group(own_groups: &str, mount: &MountInfo) -> Option<PathBuf> {
         };
         is_hierarchy_of_mount.then_some(path)
     })?;
+    if mount.root.starts_with("/..") {
+        let levels = |path: &str| path.split('/').filter(|name| !name.is_empty()).count();
+        return find_group_of(std::process::id(), &mount.mount_point, levels(&mount.root) + levels(path));
+    }
     let below_root = path.strip_prefix(&*mount.root).unwrap_or(path);
     Some(mount.mount_point.join(below_root.trim_start_matches('/')))
+}
+
+/// Finds the group of the process `pid` by its members, `levels` below `folder`. This is needed
+/// where a mount shows more than the cgroup namespace of this process: the names of the groups
+/// above the namespace's root are then not told anywhere.
+fn find_group_of(pid: u32, folder: &Path, levels: usize) -> Option<PathBuf> {
+    if levels > 0 {
+        let names = entry_names(folder).into_iter().map(|name| folder.join(name));
+        return names.filter(|path| path.is_dir()).find_map(|path| find_group_of(pid, &path, levels - 1));
+    }
+    let members = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    members.lines().any(|line| line.parse() == Ok(pid)).then(|| folder.to_owned())
 }
 
 #[cfg(test)]
@@ -279,6 +295,17 @@ mod tests {
         let part = "35 24 0:30 /docker/1 /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory";
         let mount = MountInfo::parse(part).unwrap();
         assert_eq!(own_group("4:memory:/docker/1/a", &mount).unwrap(), Path::new("/sys/fs/cgroup/memory/a"));
+
+        // The mount shows groups above the root of this process's cgroup namespace.
+        let host = tempfile::tempdir().unwrap();
+        let own_folder = host.path().join("machine/container");
+        fs::create_dir_all(&own_folder).unwrap();
+        fs::create_dir_all(host.path().join("other/container")).unwrap();
+        fs::write(own_folder.join("cgroup.procs"), format!("1\n{}\n", std::process::id())).unwrap();
+        let line = format!("35 24 0:30 /../.. {} rw - cgroup cgroup rw,memory", host.path().display());
+        let mount = MountInfo::parse(&line).unwrap();
+        assert_eq!(own_group("4:memory:/", &mount), Some(own_folder));
+        assert_eq!(own_group("4:memory:/deeper", &mount), None);
 
         let tmpfs = MountInfo::parse("37 24 0:32 / /tmp rw - tmpfs tmpfs rw").unwrap();
         assert_eq!(own_group(own, &tmpfs), None);

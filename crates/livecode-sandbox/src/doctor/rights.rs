@@ -27,11 +27,12 @@ use crate::{
     setup_error::SetupContext as _,
 };
 
-/// The capabilities that root needs to make a sandbox, without `CAP_`.
-const NEEDED_CAPABILITIES: [(&str, CapabilitySet); 6] = [
+/// The capabilities that root needs to make a sandbox and to end it, without `CAP_`.
+const NEEDED_CAPABILITIES: [(&str, CapabilitySet); 7] = [
     ("SYS_ADMIN", CapabilitySet::SYS_ADMIN),
     ("NET_ADMIN", CapabilitySet::NET_ADMIN),
     ("CHOWN", CapabilitySet::CHOWN),
+    ("KILL", CapabilitySet::KILL),
     ("SETUID", CapabilitySet::SETUID),
     ("SETGID", CapabilitySet::SETGID),
     ("SETPCAP", CapabilitySet::SETPCAP),
