@@ -11,14 +11,24 @@ use std::{
 use syn::visit::{self, Visit};
 
 /// Each crate of ours, and those of ours that it may use.
-const MAY_USE: [(&str, &[&str]); 7] = [
+const MAY_USE: [(&str, &[&str]); 8] = [
     ("livecode-protocol", &[]),
     ("livecode-journal", &[]),
     ("livecode-sandbox", &["livecode-protocol"]),
     ("livecode-supervisor", &["livecode-protocol", "livecode-journal", "livecode-sandbox"]),
-    ("livecode-server", &["livecode-protocol", "livecode-journal"]),
+    ("livecode-store", &["livecode-protocol"]),
+    ("livecode-server", &["livecode-protocol", "livecode-journal", "livecode-store"]),
     ("livecode-zygote", &["livecode-protocol", "livecode-supervisor"]),
-    ("livecode", &["livecode-protocol", "livecode-sandbox", "livecode-server", "livecode-supervisor"]),
+    (
+        "livecode",
+        &[
+            "livecode-protocol",
+            "livecode-sandbox",
+            "livecode-server",
+            "livecode-store",
+            "livecode-supervisor",
+        ],
+    ),
 ];
 
 /// The longest file, in lines, and the largest folder, in entries.

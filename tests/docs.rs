@@ -19,7 +19,7 @@ pub fn document(name: &str) -> String {
 }
 
 /// The code blocks of a document that are in `language`.
-fn blocks(text: &str, language: &str) -> Vec<String> {
+pub fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut blocks = vec![];
     let mut lines = text.lines();
     while let Some(line) = lines.next() {

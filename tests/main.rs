@@ -37,5 +37,6 @@ mod strangers;
 mod stream;
 mod turtle;
 mod unix_socket;
+mod users;
 mod v01;
 mod warm;

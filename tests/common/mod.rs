@@ -12,7 +12,8 @@ mod stream;
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read as _, Write as _},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -258,14 +259,27 @@ impl Drop for Server {
             for session in fs::read_dir(self.data().join("sessions")).into_iter().flatten().flatten() {
                 let name = session.file_name().to_string_lossy().into_owned();
                 // A test may have made a folder that is no session.
-                if name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                    let _ = self.try_request("DELETE", &format!("/sessions/{name}"), &[], &[]);
+                if !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                    continue;
+                }
+                let path = format!("/sessions/{name}");
+                match UnixStream::connect(self.data().join("admin.sock")) {
+                    // The server asks for a token everywhere else.
+                    Ok(admin_socket) => delete_over(admin_socket, &path),
+                    Err(_) => drop(self.try_request("DELETE", &path, &[], &[])),
                 }
             }
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a DELETE over a socket, and waits until it is answered.
+fn delete_over(mut socket: UnixStream, path: &str) {
+    let request = format!("DELETE {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let _ = socket.write_all(request.as_bytes());
+    let _ = socket.read_to_end(&mut vec![]);
 }
 
 fn command(data: &Path, listen: &str, options: &LaunchOptions) -> Command {

@@ -22,6 +22,9 @@ pub enum ErrorCode {
     /// 400: a guest sent an `Idempotency-Key` without a bearer token. The request succeeds with a
     /// token.
     TokenRequired,
+    /// 401: the server asks for a token, and the request has none, or none that is valid. The
+    /// request succeeds with a valid one.
+    Unauthorized,
     /// 403: the `Host` header names a host that this server does not answer for. The request
     /// succeeds only under one of the server's own names.
     WrongHost,
@@ -32,6 +35,8 @@ pub enum ErrorCode {
     /// 404: the session does not exist, was deleted, or may not be used by this caller. The same
     /// request fails again.
     NoSuchSession,
+    /// 404: the token does not exist, or was revoked. The same request fails again.
+    NoSuchToken,
     /// 404: the server has no runtime with this name. The same request fails until an operator
     /// installs the runtime.
     NoSuchRuntime,
@@ -57,6 +62,9 @@ pub enum ErrorCode {
     /// 429: the owner has as many sessions as one owner may have. A new request succeeds after a
     /// session was deleted.
     TooManySessions,
+    /// 429: this caller has named too many tokens or sessions that do not exist. A request with a
+    /// token and an id that exist succeeds.
+    TooManyGuesses,
     /// 429: the server has as many sessions as it may have. A later request may succeed.
     ServerFull,
     /// 500: the server failed, and has logged the cause. A later request may succeed.
@@ -129,10 +137,12 @@ impl ErrorCode {
             Self::InvalidUpgrade => "invalid_upgrade",
             Self::InvalidIdempotencyKey => "invalid_idempotency_key",
             Self::TokenRequired => "token_required",
+            Self::Unauthorized => "unauthorized",
             Self::WrongHost => "wrong_host",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::NoSuchSession => "no_such_session",
+            Self::NoSuchToken => "no_such_token",
             Self::NoSuchRuntime => "no_such_runtime",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTimeout => "body_timeout",
@@ -143,6 +153,7 @@ impl ErrorCode {
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::UpgradeRequired => "upgrade_required",
             Self::TooManySessions => "too_many_sessions",
+            Self::TooManyGuesses => "too_many_guesses",
             Self::ServerFull => "server_full",
             Self::Internal => "internal",
             Self::JournalUnreadable => "journal_unreadable",

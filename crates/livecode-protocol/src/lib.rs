@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | [`session`] | HTTP clients and the server | the documents of `/sessions` |
 //! | [`stream`] | websocket clients and the server | the messages of a stream, v0.1 and v0.2 |
+//! | [`token`] | HTTP clients and the server | the documents of `/tokens` |
 //! | [`warm`] | the server and its spawners | what is prepared before a session exists |
 //! | [`run_spec`] | the server and a supervisor, in a file | what to run, and its limits |
 //! | [`control`] | the server and a supervisor, on a socket | input, and the session's progress |
@@ -27,6 +28,7 @@ pub mod session;
 pub mod session_folder;
 pub mod stream;
 mod time;
+pub mod token;
 pub mod warm;
 
 pub use error_code::{DeliveryRefused, ErrorCode};

@@ -108,10 +108,12 @@ impl ByteBudget {
         let kept_bytes = if is_small { 0 } else { self.guests_max_bytes / NEWCOMERS_PART };
         let guests_max_bytes = self.guests_max_bytes - kept_bytes;
         let refusal = match payer {
-            Payer::Address(_) if !fits(charges.of(payer), self.per_address_max_bytes) => {
+            Payer::Address(_) | Payer::User(_) if !fits(charges.of(payer), self.per_address_max_bytes) => {
                 Some(OverBudget::Address)
             }
-            Payer::Address(_) if !fits(charges.of_guests(), guests_max_bytes) => Some(OverBudget::Server),
+            Payer::Address(_) | Payer::User(_) if !fits(charges.of_guests(), guests_max_bytes) => {
+                Some(OverBudget::Server)
+            }
             _ if !fits(charges.total, self.max_bytes) => Some(OverBudget::Server),
             _ => None,
         };

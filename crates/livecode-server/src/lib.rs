@@ -39,13 +39,15 @@ pub mod spec;
 
 use std::{io, sync::Arc};
 
+pub use http::{ADMIN_SOCKET, token_document};
+use livecode_store::{ControlStore, ControlStoreError};
 pub use sessions::blocking::BLOCKING_THREAD_TIMEOUT;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    auth::{PeerUsers, Policy},
+    auth::{PeerUsers, Policy, Users},
     catalogue::{Catalogue, CatalogueError},
-    config::{Config, ListenAddress},
+    config::{AuthMode, Config, ListenAddress},
     held_bytes::ByteBudget,
     lifecycle::Registry,
     metrics::Metrics,
@@ -82,6 +84,9 @@ pub enum ServeError {
     /// No spawner can be started, or no sandbox can be made.
     #[error(transparent)]
     Spawner(#[from] SpawnerError),
+    /// The users' tokens cannot be read.
+    #[error(transparent)]
+    ControlStore(#[from] ControlStoreError),
     /// The server cannot listen on an address.
     #[error(transparent)]
     Listen(#[from] http::ListenError),
@@ -130,11 +135,18 @@ pub async fn run(
     phase: watch::Receiver<Phase>,
     announce: impl FnOnce(&[ListenAddress], &[String]),
 ) -> Result<(), ServeError> {
-    let (listeners, addresses) = http::Listeners::bind(&config).await?;
+    let (mut listeners, addresses) = http::Listeners::bind(&config).await?;
     let listed = addresses.iter().map(ListenAddress::to_string).collect::<Vec<_>>().join(" and ");
     // The data directory is locked before anything is written into it.
     let store = Store::open(&config.data_dir, &listed)?;
     check_disk(&config, &store)?;
+    let users = match config.auth {
+        AuthMode::Open => None,
+        AuthMode::Tokens => {
+            listeners.bind_admin_socket(&config.data_dir)?;
+            Some(Arc::new(Users::new(ControlStore::open(&config.data_dir).await?).await?))
+        }
+    };
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
     for warning in config.warnings().iter().chain(catalogue.warnings()) {
         tracing::warn!("{warning}");
@@ -179,6 +191,8 @@ pub async fn run(
         config,
         policy,
         peer_users,
+        users,
+        guesses: Arc::default(),
         default_spawner: spawner,
         metrics,
         held_bytes,

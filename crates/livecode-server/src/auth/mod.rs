@@ -1,31 +1,42 @@
-//! Decides who makes a request, and which sessions this caller may see, use and delete. Only the
-//! token of `/metrics` and the exemption of the local user from rate limits are decided elsewhere.
+//! Decides who makes a request ([`Policy`], [`Users`]), and what this caller may do with which
+//! session ([`Verb`]). Only the token of `/metrics` and the exemption of the local user from rate
+//! limits are decided elsewhere.
 //!
-//! There are no user accounts yet, but one *local user*: the caller whose process belongs to the
-//! server's user or to root, and connects over loopback to a server that neither other machines
-//! nor proxies use ([`Policy`]). A web page from elsewhere, loaded by a browser on this machine,
-//! also connects over loopback, but is never the local user. It is a *guest*, and so is every
-//! caller from another machine, of another user or through a proxy. A guest may create sessions,
-//! use a session of any guest if it knows the id, and list the sessions that were made with its
-//! token.
+//! With the setting `auth = "open"` there is one *local user*: the caller whose process belongs to
+//! the server's user or to root, and connects over loopback to a server that neither other machines
+//! nor proxies use. A web page from elsewhere, loaded by a browser on this machine, also connects
+//! over loopback, but is never the local user. It is a *guest*, and so is every caller from another
+//! machine, of another user or through a proxy.
+//!
+//! With `auth = "tokens"` every caller is a *user* with a token, or nobody. The local user is then
+//! whoever may use the admin socket in the data directory.
 
+mod access;
 mod bearer;
+mod guesses;
 mod payer;
 mod peer;
 mod shares;
 mod sock_diag;
+mod tickets;
+mod users;
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use access::Verb;
 pub(crate) use bearer::bearer_token;
-pub use payer::Payer;
-pub use peer::{Peer, PeerUsers, is_own_unix_peer, try_peer_users};
+pub use guesses::Guesses;
+pub use livecode_protocol::token::Role;
+pub use livecode_store::UserName;
+pub use payer::{Payer, UserKey};
+pub use peer::{Peer, PeerAddress, PeerUsers, is_own_unix_peer, try_peer_users};
 pub use shares::{Share, ShareLimits, SharePool, Shares};
+pub use users::{User, Users};
 
 use crate::{
-    config::{Config, ListenAddress, LocalUser},
+    config::{AuthMode, Config, ListenAddress, LocalUser},
     hex::sha256_hex,
 };
 
@@ -40,6 +51,8 @@ pub enum Owner {
     Local,
     /// A guest, named by the SHA-256 of its token in hexadecimal.
     Guest(String),
+    /// A user.
+    User(UserName),
 }
 
 /// The caller that makes a request.
@@ -47,8 +60,12 @@ pub enum Owner {
 pub enum Caller {
     /// The local user.
     Local,
-    /// Any other caller, with its token if it sent one.
+    /// Any other caller of a server that takes guests, with its token if it sent one.
     Guest(Option<String>),
+    /// A user, known by a token.
+    User(User),
+    /// A caller without a valid token, where the server asks for one.
+    Nobody,
 }
 
 /// The facts about a request from which the caller is derived.
@@ -71,6 +88,7 @@ pub struct RequestFacts<'r> {
 /// The part of the server's configuration that decides who a caller is.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    auth: AuthMode,
     local_user: LocalUser,
     /// Whether the server listens on loopback alone.
     is_loopback: bool,
@@ -94,6 +112,7 @@ impl Policy {
     /// The policy of a server with these settings.
     pub fn new(config: &Config) -> Self {
         Self {
+            auth: config.auth,
             local_user: config.local_user,
             is_loopback: config.listen.iter().all(ListenAddress::is_local),
             has_unix_socket: config.listen.iter().any(|address| matches!(address, ListenAddress::Unix(_))),
@@ -105,6 +124,7 @@ impl Policy {
     /// Whether any caller can be the local user.
     pub fn has_local_user(&self) -> bool {
         match self.local_user {
+            _ if self.auth == AuthMode::Tokens => true,
             LocalUser::Auto => self.has_unix_socket || self.has_local_user_over_tcp(),
             LocalUser::All => true,
             LocalUser::None => false,
@@ -131,10 +151,10 @@ impl Policy {
 
     /// Whether it matters which user has the other end of a TCP connection of this machine.
     pub fn asks_for_users(&self) -> bool {
-        self.local_user == LocalUser::Auto && self.has_local_user_over_tcp()
+        self.auth == AuthMode::Open && self.local_user == LocalUser::Auto && self.has_local_user_over_tcp()
     }
 
-    /// Decides who makes a request.
+    /// Decides who makes a request, except which user: that shows the token.
     ///
     /// # Errors
     /// The request is for another host. A page whose own host name was made to resolve to this
@@ -151,6 +171,10 @@ impl Policy {
         if !is_local_name && !is_configured && !is_address {
             return Err(WrongHost(host.to_owned()));
         }
+        if self.auth == AuthMode::Tokens {
+            let is_admin = |peer: Peer| peer.address == PeerAddress::AdminSocket && peer.is_own_user;
+            return Ok(if facts.peer.is_some_and(is_admin) { Caller::Local } else { Caller::Nobody });
+        }
         let is_same_origin = facts.origin.is_none_or(|origin| origin_matches(origin, host));
         let is_same_site = facts.fetch_site.is_none_or(|site| site == "same-origin" || site == "none");
         // A page of another origin is never the local user, not even where all callers are.
@@ -159,8 +183,10 @@ impl Policy {
             && match self.local_user {
                 LocalUser::Auto => {
                     let may_be_local = |peer: Peer| match peer.address {
-                        Some(address) => self.has_local_user_over_tcp() && is_loopback(address.ip()),
-                        None => true,
+                        PeerAddress::Tcp(address) => {
+                            self.has_local_user_over_tcp() && is_loopback(address.ip())
+                        }
+                        PeerAddress::UnixSocket | PeerAddress::AdminSocket => true,
                     };
                     is_local_name
                         && !facts.is_forwarded
@@ -198,11 +224,13 @@ fn origin_matches(origin: &str, host: &str) -> bool {
     authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
 
-/// The owner as logs name it: `local`, or `guest:` and the first digits of the token's digest.
+/// The owner as logs name it: `local`, `guest:` and the first digits of the token's digest, or
+/// `user:` and the name.
 impl std::fmt::Display for Owner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Local => f.write_str("local"),
+            Self::User(name) => write!(f, "user:{name}"),
             Self::Guest(digest) => write!(f, "guest:{}", digest.get(..OWNER_DIGITS).unwrap_or(digest)),
         }
     }
@@ -217,21 +245,13 @@ impl Owner {
 
 impl Caller {
     /// The owner of the sessions that this caller creates; `None` for a guest without a token,
-    /// which owns no session yet.
+    /// which owns no session yet, and for nobody.
     pub fn owner(&self) -> Option<Owner> {
         match self {
             Self::Local => Some(Owner::Local),
             Self::Guest(token) => token.as_deref().map(Owner::of_token),
-        }
-    }
-
-    /// Whether this caller may use a session of `owner` whose id it knows. The local user may use
-    /// every session. A guest may use the sessions of all guests: ids are random, so a guest knows
-    /// an id only if it created the session or was given the id by its creator.
-    pub fn may_use(&self, owner: &Owner) -> bool {
-        match self {
-            Self::Local => true,
-            Self::Guest(_) => matches!(owner, Owner::Guest(_)),
+            Self::User(user) => Some(Owner::User(user.name.clone())),
+            Self::Nobody => None,
         }
     }
 }
@@ -255,7 +275,7 @@ mod tests {
     const fn peer(address: [u8; 4], is_own_user: bool) -> Peer {
         let [a, b, c, d] = address;
         let address = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(a, b, c, d)), 5);
-        Peer { address: Some(address), is_own_user }
+        Peer { address: PeerAddress::Tcp(address), is_own_user }
     }
 
     fn policy(change: impl FnOnce(&mut Config)) -> Policy {
@@ -355,8 +375,14 @@ mod tests {
             config.listen = vec!["unix:/run/livecode.sock".parse().unwrap(), "0.0.0.0:80".parse().unwrap()];
             config.trusted_proxies = vec![TrustedProxy::UnixSocket];
         });
-        let own = RequestFacts { peer: Some(Peer { address: None, is_own_user: true }), ..LOCAL };
-        let other = RequestFacts { peer: Some(Peer { address: None, is_own_user: false }), ..LOCAL };
+        let own = RequestFacts {
+            peer: Some(Peer { address: PeerAddress::UnixSocket, is_own_user: true }),
+            ..LOCAL
+        };
+        let other = RequestFacts {
+            peer: Some(Peer { address: PeerAddress::UnixSocket, is_own_user: false }),
+            ..LOCAL
+        };
         let guest = Caller::Guest(None);
         assert!(of_socket.has_local_user() && !of_socket.asks_for_users());
         assert_eq!(of_socket.caller(&own), Ok(Caller::Local));
@@ -384,11 +410,23 @@ mod tests {
     }
 
     #[test]
-    fn guests_use_the_sessions_of_guests() {
+    fn where_tokens_are_asked_for_only_the_admin_socket_is_local() {
+        let of_tokens = policy(|config| config.auth = AuthMode::Tokens);
+        assert!(of_tokens.has_local_user() && !of_tokens.asks_for_users());
+        assert_eq!(of_tokens.caller(&LOCAL), Ok(Caller::Nobody), "root over loopback");
+        let by_socket =
+            |address, is_own_user| RequestFacts { peer: Some(Peer { address, is_own_user }), ..LOCAL };
+        let caller = |address, is_own_user| of_tokens.caller(&by_socket(address, is_own_user)).unwrap();
+        assert_eq!(caller(PeerAddress::UnixSocket, true), Caller::Nobody);
+        assert_eq!(caller(PeerAddress::AdminSocket, true), Caller::Local);
+        assert_eq!(caller(PeerAddress::AdminSocket, false), Caller::Nobody);
+        let attacker = RequestFacts { host: Some("attacker.example"), ..LOCAL };
+        assert!(of_tokens.caller(&attacker).is_err());
+    }
+
+    #[test]
+    fn a_guest_owns_what_was_made_with_its_token() {
         let guest = Owner::of_token("t");
-        assert!(Caller::Local.may_use(&Owner::Local) && Caller::Local.may_use(&guest));
-        assert!(Caller::Guest(None).may_use(&guest));
-        assert!(!Caller::Guest(Some("t".into())).may_use(&Owner::Local));
         assert_eq!(Caller::Guest(Some("t".into())).owner().as_ref(), Some(&guest));
         assert_eq!(Caller::Guest(None).owner(), None);
     }

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use super::{Caller, Owner};
+use super::{Caller, Owner, UserName};
 
 /// The party to which the server charges memory, places in queues, slots and disk space.
 ///
@@ -18,7 +19,13 @@ pub enum Payer {
     Local,
     /// The guests of one network address, as [`Payer::of`] shortens it.
     Address(IpAddr),
+    /// A user.
+    User(UserKey),
 }
+
+/// A user as payers name it, in a few bytes: the first 64 bits of the SHA-256 of the user's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UserKey(u64);
 
 impl Payer {
     /// The payer of a caller that uses the server from `client`, which is `None` if the address is
@@ -30,7 +37,8 @@ impl Payer {
     pub fn of(caller: &Caller, client: Option<IpAddr>) -> Self {
         match caller {
             Caller::Local => Self::Local,
-            Caller::Guest(_) => client.map_or(Self::unknown(), Self::of_address),
+            Caller::Guest(_) | Caller::Nobody => client.map_or(Self::unknown(), Self::of_address),
+            Caller::User(user) => Self::of_user(&user.name),
         }
     }
 
@@ -39,7 +47,13 @@ impl Payer {
         match owner {
             Owner::Local => Self::Local,
             Owner::Guest(_) => Self::unknown(),
+            Owner::User(name) => Self::of_user(name),
         }
+    }
+
+    fn of_user(name: &UserName) -> Self {
+        let digest = Sha256::digest(name.as_str());
+        Self::User(UserKey(digest.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))))
     }
 
     fn of_address(address: IpAddr) -> Self {
@@ -58,6 +72,7 @@ impl Payer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::{Role, User};
 
     #[test]
     fn guests_of_one_network_have_one_payer() {
@@ -67,5 +82,20 @@ mod tests {
         assert_eq!(guest("2001:db8:1:2::1"), guest("2001:db8:1:2:ffff::9"));
         assert_ne!(guest("2001:db8:1:2::1"), guest("2001:db8:1:3::1"));
         assert_eq!(Payer::of(&Caller::Local, "192.0.2.1".parse().ok()), Payer::Local);
+    }
+
+    #[test]
+    fn a_user_pays_alone_from_everywhere() {
+        let user = |name: &str, address: &str| {
+            let user = User {
+                name: name.parse().unwrap(),
+                role: Role::User,
+                token_id: String::new(),
+                expires_us: None,
+            };
+            Payer::of(&Caller::User(user), address.parse().ok())
+        };
+        assert_eq!(user("ada", "192.0.2.1"), user("ada", "192.0.2.2"));
+        assert_ne!(user("ada", "192.0.2.1"), user("bob", "192.0.2.1"));
     }
 }

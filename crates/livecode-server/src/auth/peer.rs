@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::AsFd,
     sync::{
         LazyLock,
@@ -25,11 +25,42 @@ static HAS_ALL_UIDS: LazyLock<bool> = LazyLock::new(|| {
     map.split_whitespace().eq(["0", "0", "4294967295"])
 });
 
+/// Where the other end of a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerAddress {
+    /// At a network address.
+    Tcp(SocketAddr),
+    /// On this machine; it has connected to a unix socket on which the server listens.
+    UnixSocket,
+    /// On this machine; it has connected to the admin socket in the data directory.
+    AdminSocket,
+}
+
+impl PeerAddress {
+    /// The network address; `None` on a unix socket.
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(address) => Some(address.ip()),
+            Self::UnixSocket | Self::AdminSocket => None,
+        }
+    }
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::UnixSocket => f.write_str("unix socket"),
+            Self::AdminSocket => f.write_str("admin socket"),
+        }
+    }
+}
+
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
-    /// The network address; `None` if the client uses the server's unix socket.
-    pub address: Option<SocketAddr>,
+    /// Where it is.
+    pub address: PeerAddress,
     /// Whether the kernel says that the connection belongs to a process of the server's user or of
     /// root. `false` also if nobody asked the kernel.
     pub is_own_user: bool,
@@ -37,10 +68,7 @@ pub struct Peer {
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
-            Some(address) => address.fmt(f),
-            None => f.write_str("unix socket"),
-        }
+        self.address.fmt(f)
     }
 }
 

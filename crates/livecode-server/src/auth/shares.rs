@@ -56,7 +56,7 @@ impl Shares {
     pub fn may_take(&self, payer: &Payer) -> bool {
         match payer {
             Payer::Local => self.free() > 0,
-            Payer::Address(_) => {
+            Payer::Address(_) | Payer::User(_) => {
                 let held = self.held.get(payer).copied().unwrap_or(0);
                 self.may_guests_take() && held < self.limits.per_address.min(self.free())
             }

@@ -10,16 +10,16 @@ use figment::{
 use serde::Serialize;
 
 use crate::{
-    config::settings::{Config, ServerFlags, default_listen},
+    config::settings::{AuthMode, Config, LocalUser, ServerFlags, default_listen},
     spec::{LimitFlags, LimitSettings, floor},
 };
 
 /// Prefix of each setting's name in the environment.
 const ENV_PREFIX: &str = "LIVECODE_";
-/// Variables with the prefix that are not settings, named without the prefix: the address of the
-/// client's server, the descriptor of a program's message channel, and the mark of a server that
-/// has started itself again in a systemd scope.
-const NOT_SETTINGS: [&str; 3] = ["SERVER", "FD", "IN_SCOPE"];
+/// Variables with the prefix that are not settings, named without the prefix: the client's server,
+/// the certificates that it trusts and its token, the descriptor of a program's message channel,
+/// and the mark of a server that has started itself again in a systemd scope.
+const NOT_SETTINGS: [&str; 6] = ["SERVER", "CA_FILE", "TOKEN", "TOKEN_FILE", "FD", "IN_SCOPE"];
 
 /// The shortest `metrics_token`. A shorter token could be guessed.
 const MIN_TOKEN_BYTES: usize = 16;
@@ -178,6 +178,7 @@ impl Config {
             ("guest_serving_percent", self.guest_serving_percent, 1, 100),
             ("start_timeout_ms", self.start_timeout_ms, 1, 86_400_000),
             ("sessions_running_max", self.sessions_running_max, 1, 50_000),
+            ("ticket_lifetime_ms", self.ticket_lifetime_ms, 1_000, 31_536_000_000),
             ("connections_max", self.connections_max, 1, 1 << 20),
             ("header_timeout_ms", self.header_timeout_ms, 1, 3_600_000),
             ("body_timeout_ms", self.body_timeout_ms, 1, 3_600_000),
@@ -199,6 +200,11 @@ impl Config {
             if value < min || value > max {
                 return Err((key, format!("{value} cannot work: it must be {wanted}")));
             }
+        }
+        if self.auth == AuthMode::Tokens && self.local_user == LocalUser::All {
+            let detail = "\"all\" makes every caller the local user, and auth = \"tokens\" asks each for a token; \
+                          leave out one of them";
+            return Err(("local_user", detail.to_owned()));
         }
         let is_token = |token: &String| {
             token.len() >= MIN_TOKEN_BYTES && token.bytes().all(|byte| byte.is_ascii_graphic())

@@ -20,4 +20,4 @@ mod settings;
 
 pub use addresses::{ListenAddress, SocketAccess, TrustedProxy};
 pub use load::{ConfigError, Flags};
-pub use settings::{Config, LocalUser, LogFormat, ServerFlags, Switch};
+pub use settings::{AuthMode, Config, LocalUser, LogFormat, ServerFlags, Switch};

@@ -51,10 +51,15 @@ settings! {
             /// and root, mode 0600), `group` (the file's group, too, mode 0660) or `all` (mode
             /// 0666).
             socket_access: SocketAccess = SocketAccess::Owner,
+            /// How the server knows its users: `open` (it does not; callers are guests, or the
+            /// local user) or `tokens` (every caller sends a token that `livecode token create`
+            /// has made, and uses only its own sessions).
+            auth: AuthMode = AuthMode::Open,
             /// Callers that are the local user, who may use all sessions and has no limits of
             /// guests: `auto` (processes of the server's user and of root on this machine, unless
             /// a proxy or another machine may stand behind them), `all` (everybody who reaches the
-            /// server), or `none`.
+            /// server), or `none`. Where `auth` is `tokens`, only the admin socket in `data_dir` has a
+            /// local user.
             local_user: LocalUser = LocalUser::Auto,
             /// Folder in which the server keeps its sessions.
             data_dir: PathBuf = default_data_dir(),
@@ -65,6 +70,9 @@ settings! {
             runtimes_dir: Option<PathBuf>,
         }
         with_default {
+            /// How long a ticket opens a stream, in milliseconds. Browsers, which cannot send a
+            /// token with a websocket, have it in the link of the stream.
+            ticket_lifetime_ms: u64 = 60 * 60 * 1000,
             /// The largest request body, in bytes.
             body_max_bytes: u64 = 16 * MIB,
             /// Memory for bodies and messages that the server holds for its clients, in bytes. By
@@ -174,6 +182,16 @@ fn default_sessions_running_max() -> u64 {
 /// The default of `held_bytes_max`.
 fn default_held_bytes_max() -> u64 {
     (memory_bytes() / 16).clamp(128 * MIB, 1024 * MIB)
+}
+
+/// How the server knows its users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthMode {
+    /// It does not: callers are guests, or the local user.
+    Open,
+    /// By tokens, which the control store has.
+    Tokens,
 }
 
 /// The callers that are the local user.

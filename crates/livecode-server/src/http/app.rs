@@ -1,12 +1,12 @@
 //! The state that every request handler can reach.
 
-use std::{net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{os::fd::AsFd, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
 use crate::http::parse_permits::ParsePermits;
 use crate::{
-    auth::{Peer, PeerUsers, Policy, is_loopback, is_own_unix_peer},
+    auth::{Caller, Guesses, Peer, PeerAddress, PeerUsers, Policy, Users, is_loopback, is_own_unix_peer},
     catalogue::Catalogue,
     config::Config,
     held_bytes::ByteBudget,
@@ -30,6 +30,9 @@ pub struct App {
     pub(crate) policy: Arc<Policy>,
     /// `None` if nobody needs to know the users of connections.
     pub(crate) peer_users: Option<Arc<PeerUsers>>,
+    /// The users that this server knows by their tokens; `None` if it asks for no tokens.
+    pub(crate) users: Option<Arc<Users>>,
+    pub(crate) guesses: Arc<Guesses>,
     pub(crate) default_spawner: Arc<SpawnerClient>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) held_bytes: Arc<ByteBudget>,
@@ -40,13 +43,12 @@ pub struct App {
 }
 
 impl App {
-    /// The other end of a connection that was accepted from `address`, which is `None` for a unix
-    /// socket.
-    pub(crate) fn peer(&self, stream: &impl AsFd, address: Option<SocketAddr>) -> Peer {
+    /// The other end of a connection that was accepted from `address`.
+    pub(crate) fn peer(&self, stream: &impl AsFd, address: PeerAddress) -> Peer {
         let is_own_user = match (address, &self.peer_users) {
-            (None, _) => is_own_unix_peer(stream),
-            (Some(address), Some(users)) => is_loopback(address.ip()) && users.is_own(stream),
-            (Some(_), None) => false,
+            (PeerAddress::UnixSocket | PeerAddress::AdminSocket, _) => is_own_unix_peer(stream),
+            (PeerAddress::Tcp(address), Some(users)) => is_loopback(address.ip()) && users.is_own(stream),
+            (PeerAddress::Tcp(_), None) => false,
         };
         Peer { address, is_own_user }
     }
@@ -55,6 +57,15 @@ impl App {
     pub(crate) async fn stopped(&self) {
         // An error means that the sender was dropped, which also happens only at the end.
         let _ = self.stopping.clone().wait_for(Option::is_some).await;
+    }
+
+    /// Waits until the token by which the caller is known is not valid any more; for ever if it is
+    /// known by none.
+    pub(crate) async fn credential_ended(&self, caller: &Caller) {
+        match (&self.users, caller) {
+            (Some(users), Caller::User(user)) => users.ended(user).await,
+            _ => std::future::pending().await,
+        }
     }
 
     /// Waits until a reader of a session must be disconnected because the server stops. A reader

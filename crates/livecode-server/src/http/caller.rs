@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use axum::{
+    Extension,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, Version, header, request::Parts},
+    http::{HeaderMap, StatusCode, Uri, Version, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -68,7 +69,7 @@ fn first_in_list<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 /// header too, but each proxy adds the address that it sees behind what the client sent.
 fn client_address(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Option<IpAddr> {
     let is_trusted = |address| app.config.trusted_proxies.iter().any(|proxy| proxy.is_at(address));
-    let peer = peer?.address.map(|address| address.ip().to_canonical());
+    let peer = peer?.address.ip().map(|address| address.to_canonical());
     if !is_trusted(peer) {
         return peer;
     }
@@ -92,6 +93,10 @@ pub(crate) async fn identify_caller(State(app): State<App>, mut request: Request
     match examined {
         Ok((caller, address)) => {
             let client = client_address(&app, peer, request.headers());
+            let caller = match identify_user(&app, caller, client, request.uri(), request.headers()).await {
+                Ok(caller) => caller,
+                Err(error) => return error.into_response(),
+            };
             let payer = Payer::of(&caller, client);
             let permit = request.extensions().get::<ConnectionPermit>();
             if permit.is_some_and(|permit| !permit.charge(payer)) {
@@ -105,6 +110,77 @@ pub(crate) async fn identify_caller(State(app): State<App>, mut request: Request
         }
         Err(error) => error.into_response(),
     }
+}
+
+/// The user whose token the request has, where the server asks for tokens; otherwise `caller`.
+async fn identify_user(
+    app: &App,
+    caller: Caller,
+    client: Option<IpAddr>,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Caller, ApiError> {
+    let (Caller::Nobody, Some(users)) = (&caller, &app.users) else { return Ok(caller) };
+    let user = if let Some(token) = bearer_token(headers) {
+        // Wrong tokens are looked up at a bounded rate. Users who were seen lately are not affected.
+        let is_cached_only = app.guesses.are_too_many(Payer::of(&caller, client));
+        users.find(token, is_cached_only).await
+    } else if let (Some(ticket), Some(stream)) = (ticket(uri), stream_of(uri)) {
+        users.find_by_ticket(ticket, stream).await
+    } else {
+        Ok(None)
+    };
+    Ok(user.map_err(|error| ApiError::internal(&error))?.map_or(caller, Caller::User))
+}
+
+/// The ticket in a URL. Its alphabet needs no percent-encoding.
+fn ticket(uri: &Uri) -> Option<&str> {
+    uri.query()?.split('&').find_map(|parameter| parameter.strip_prefix("ticket="))
+}
+
+/// The stream for which a ticket may be used at this URL: that of a session, or `Some(None)` for
+/// `/livecode`; `None` if tickets have no use here.
+fn stream_of(uri: &Uri) -> Option<Option<SessionId>> {
+    match uri.path() {
+        "/livecode" => Some(None),
+        path => path.strip_prefix("/sessions/")?.strip_suffix("/stream")?.parse().ok().map(Some),
+    }
+}
+
+/// Middleware of the routes that only known callers may use: refuses a caller without a valid
+/// token where the server asks for one.
+pub(crate) async fn require_caller(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Extension(payer): Extension<Payer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if caller != Caller::Nobody {
+        return next.run(request).await;
+    }
+    let is_guess = request.headers().contains_key(header::AUTHORIZATION) || ticket(request.uri()).is_some();
+    if is_guess && app.guesses.note(payer) {
+        return too_many_guesses().into_response();
+    }
+    let (detail, challenge) = match is_guess {
+        true => (
+            "this token or ticket is wrong, has expired or was revoked; ask for a new one",
+            "Bearer error=\"invalid_token\"",
+        ),
+        false => ("this server asks for a token: send Authorization: Bearer and your token", "Bearer"),
+    };
+    ApiError::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, detail)
+        .with_header(header::WWW_AUTHENTICATE, challenge)
+        .into_response()
+}
+
+/// 429: the caller guesses.
+pub(crate) fn too_many_guesses() -> ApiError {
+    let detail =
+        "too many wrong tokens or ids came from you or your address; wait a moment, and send right ones";
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyGuesses, detail)
+        .with_header(header::RETRY_AFTER, "10")
 }
 
 fn too_many_connections() -> ApiError {
@@ -125,7 +201,7 @@ fn examine_request(
         return Err(ApiError::malformed_request("a request must have one Host header, not several"));
     }
     let is_trusted = peer.is_some_and(|peer| {
-        let address = peer.address.map(|address| address.ip());
+        let address = peer.address.ip();
         app.config.trusted_proxies.iter().any(|proxy| proxy.is_at(address))
     });
     let forwarded = |name| is_trusted.then(|| first_in_list(headers, name)).flatten();

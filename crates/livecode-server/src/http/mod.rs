@@ -15,6 +15,8 @@
 //! | `api::session_list` | `GET /sessions` |
 //! | `api::sessions` | `/sessions`, `/sessions/{id}` |
 //! | `api::stream` | `/sessions/{id}/stream`: websocket, server-sent events, NDJSON |
+//! | `api::tickets` | `/tickets`, which open `/livecode` |
+//! | `api::tokens` | `/tokens`: the users' tokens |
 //! | `api::v01` | `/livecode`, `/exec`, `/runtimes/{runtime}` |
 //! | `websocket` | the two halves of a websocket connection, for v0.1 and v0.2 |
 //! | `encode` | journal entries as messages |
@@ -33,8 +35,9 @@ mod router;
 mod transport;
 mod websocket;
 
+pub use api::tokens::token_document;
 pub(crate) use app::App;
 pub(crate) use encode::entry_message;
 pub(crate) use parse_permits::ParsePermits;
-pub use transport::listeners::ListenError;
+pub use transport::listeners::{ADMIN_SOCKET, ListenError};
 pub(crate) use transport::{listen::serve, listeners::Listeners};

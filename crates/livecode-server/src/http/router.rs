@@ -6,14 +6,17 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::{any, get, post},
+    routing::{any, delete, get, post},
 };
 use livecode_protocol::{ErrorCode, session::Problem};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
-use utoipa::OpenApi;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{ContentBuilder, Ref, ResponseBuilder},
+};
 
 use crate::http::{
-    api::{assets, health, info, metrics, session_list, sessions, stream, v01},
+    api::{assets, health, info, metrics, session_list, sessions, stream, tickets, tokens, v01},
     app::App,
     body,
     caller::{self, LIVENESS_PATH},
@@ -32,16 +35,49 @@ use crate::http::{
     paths(
         assets::front_page, health::healthz, health::livez, info::runtimes, openapi, metrics::metrics, assets::asset,
         sessions::create, session_list::list, sessions::show, sessions::delete,
-        stream::stream, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
+        stream::stream, tickets::create, tokens::list, tokens::create, tokens::revoke, tokens::rotate, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
     ),
     components(schemas(Problem)),
+    modifiers(&CredentialResponses),
     tags(
         (name = "sessions", description = "Programs that run or have run (protocol v0.2)"),
         (name = "v0.1", description = "The endpoints of protocol v0.1, unchanged for their users"),
+        (name = "tokens", description = "The users' tokens; for admins of a server that asks for tokens"),
         (name = "server", description = "The server itself"),
     )
 )]
 struct ApiDocument;
+
+/// Paths that every caller may use, where the server asks for tokens.
+const PUBLIC_PATHS: [&str; 6] =
+    ["/", "/healthz", LIVENESS_PATH, "/openapi.json", "/metrics", "/static/{file}"];
+
+/// Adds to the document what `caller::require_caller` answers on every route that is not public.
+struct CredentialResponses;
+
+impl Modify for CredentialResponses {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let response = |description: &str| {
+            let problem = Ref::from_schema_name("Problem");
+            let content = ContentBuilder::new().schema(Some(problem)).build();
+            ResponseBuilder::new()
+                .description(description)
+                .content("application/problem+json", content)
+                .build()
+        };
+        let unauthorized =
+            response("The server asks for a token, and the request has none, or none that is valid");
+        let too_many = response("Too many wrong tokens or ids came from this caller");
+        let paths = document.paths.paths.iter_mut();
+        for (_, item) in paths.filter(|(path, _)| !PUBLIC_PATHS.contains(&path.as_str())) {
+            for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
+                let responses = &mut operation.responses.responses;
+                responses.insert("401".to_owned(), unauthorized.clone().into());
+                responses.entry("429".to_owned()).or_insert_with(|| too_many.clone().into());
+            }
+        }
+    }
+}
 
 /// Answers the OpenAPI document of this server.
 #[utoipa::path(
@@ -73,13 +109,7 @@ pub(crate) fn router(app: App) -> Router {
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static));
-    Router::new()
-        .route("/", get(assets::front_page))
-        .route("/healthz", get(health::healthz))
-        .route(LIVENESS_PATH, get(health::livez))
-        .route("/openapi.json", get(openapi))
-        .route("/metrics", get(metrics::metrics))
-        .route("/static/{file}", get(assets::asset))
+    let for_known_callers = Router::new()
         .route("/runtimes", get(info::runtimes))
         .route("/runtimes/{runtime}", post(v01::runtimes::run))
         .route("/exec", post(v01::exec::exec))
@@ -92,6 +122,19 @@ pub(crate) fn router(app: App) -> Router {
         )
         .route("/sessions/{id}", get(sessions::show).delete(sessions::delete))
         .route("/sessions/{id}/stream", get(stream::stream))
+        .route("/tickets", post(tickets::create))
+        .route("/tokens", get(tokens::list).post(tokens::create))
+        .route("/tokens/{id}", delete(tokens::revoke))
+        .route("/tokens/{id}/rotate", post(tokens::rotate))
+        .route_layer(middleware::from_fn_with_state(app.clone(), caller::require_caller));
+    Router::new()
+        .route("/", get(assets::front_page))
+        .route("/healthz", get(health::healthz))
+        .route(LIVENESS_PATH, get(health::livez))
+        .route("/openapi.json", get(openapi))
+        .route("/metrics", get(metrics::metrics))
+        .route("/static/{file}", get(assets::asset))
+        .merge(for_known_callers)
         .fallback(any(problem::not_found))
         .method_not_allowed_fallback(problem::method_not_allowed)
         // `body::read_body` reads the bodies and enforces the configured limit.

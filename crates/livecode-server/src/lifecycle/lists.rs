@@ -7,7 +7,7 @@ use std::{
 
 use livecode_protocol::SessionId;
 
-use crate::auth::{Caller, Owner};
+use crate::auth::{Caller, Owner, Role};
 use crate::sessions::Session;
 
 /// Where a session stands in a list: when it was created, in microseconds since the epoch, and its
@@ -40,11 +40,14 @@ pub(super) struct Lists {
 }
 
 impl ListScope {
-    /// The list that a caller gets: the local user that of all sessions, a guest that of its own.
+    /// The list that a caller gets: the local user and admins that of all sessions, others that of their own.
     pub fn of(caller: &Caller) -> Self {
         match caller {
             Caller::Local => Self::All,
-            Caller::Guest(_) => caller.owner().map_or(Self::Nothing, Self::Owner),
+            Caller::User(user) if user.role == Role::Admin => Self::All,
+            Caller::Guest(_) | Caller::User(_) | Caller::Nobody => {
+                caller.owner().map_or(Self::Nothing, Self::Owner)
+            }
         }
     }
 }

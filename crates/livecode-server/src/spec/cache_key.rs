@@ -102,6 +102,7 @@ impl CacheKeyInputs {
         hasher.add(match owner {
             Owner::Local => "local",
             Owner::Guest(_) => "guest",
+            Owner::User(_) => "user",
         });
         hasher.add(&self.runtime);
         hasher.add_list(&self.artefacts, |hasher, path| hasher.add(path.as_os_str().as_encoded_bytes()));

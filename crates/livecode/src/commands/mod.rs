@@ -1,8 +1,10 @@
 //! The commands of `livecode`, each in a file of its own.
 
 pub mod attach;
+pub mod backup;
 pub mod completions;
 pub mod config;
+mod data_dir;
 pub mod doctor;
 pub mod ls;
 pub mod man;
@@ -12,3 +14,4 @@ pub mod runtimes;
 pub mod serve;
 pub mod spawner;
 mod table;
+pub mod token;

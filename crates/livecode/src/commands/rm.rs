@@ -23,7 +23,7 @@ impl RmCommand {
     pub fn run(self) -> Result<ExitCode, CommandFailure> {
         let mut code = ExitCode::SUCCESS;
         for id in self.ids {
-            if let Err(error) = self.server.find_id(&id).and_then(|id| self.server.delete(id)) {
+            if let Err(error) = self.server.find_id(&id).and_then(|id| self.server.delete_session(id)) {
                 print_status(format_args!("{id}: {error:#}"));
                 code = ExitCode::FAILURE;
             }

@@ -7,4 +7,6 @@ pub(crate) mod metrics;
 pub(crate) mod session_list;
 pub(crate) mod sessions;
 pub(crate) mod stream;
+pub(crate) mod tickets;
+pub(crate) mod tokens;
 pub(crate) mod v01;

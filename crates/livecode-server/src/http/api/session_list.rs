@@ -37,6 +37,7 @@ pub(crate) struct ListQuery {
 struct CallersList {
     app: App,
     address: PublicAddress,
+    caller: Caller,
     scope: ListScope,
 }
 
@@ -48,7 +49,8 @@ impl CallersList {
         sessions.truncate(max);
         let last = sessions.last().filter(|_| has_more);
         let next = last.map(|session| ListKey { created_us: session.created_us, id: session.id });
-        let documents = sessions.iter().map(|session| session_document(&self.app, session, &self.address));
+        let documents =
+            sessions.iter().map(|session| session_document(&self.app, session, &self.caller, &self.address));
         (documents.collect(), next)
     }
 
@@ -112,7 +114,8 @@ pub(crate) async fn list(
     let Query(query) = query.map_err(|error| ApiError::field("limit", error.body_text()))?;
     let after = query.cursor.as_deref().map(parse_cursor).transpose()?;
     let limit = query.limit.as_deref().map(parse_limit).transpose()?;
-    let list = CallersList { app, address, scope: ListScope::of(&caller) };
+    let scope = ListScope::of(&caller);
+    let list = CallersList { app, address, caller, scope };
     let Some(limit) = limit else { return Ok(list.stream(after)) };
     let (documents, next) = list.documents(after, limit.min(MAX_PAGE_SESSIONS) as usize);
     let mut response = Json(documents).into_response();

@@ -10,18 +10,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use livecode_protocol::{
-    ErrorCode, SessionId,
+    ErrorCode, SessionId, now_us,
     session::{CreateSession, Links, Problem, SessionDocument},
 };
 
 use crate::http::{
     app::App,
     body::{parse_json, read_body},
-    caller::{ClientAddress, PublicAddress, media_type},
+    caller::{ClientAddress, PublicAddress, media_type, too_many_guesses},
     problem::ApiError,
 };
 use crate::{
-    auth::{Caller, Owner, Payer},
+    auth::{Caller, Owner, Payer, Verb},
     hex::{hex, sha256_hex},
     lifecycle::{CreateError, SessionSpec},
     sessions::{IdempotencyKey, Session},
@@ -35,14 +35,21 @@ const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// A time in UTC, with milliseconds (RFC 3339). `us` are microseconds since the epoch.
-fn rfc3339(us: u64) -> String {
+pub(super) fn rfc3339(us: u64) -> String {
     let time = i64::try_from(us).ok().and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
     time.map(|time| format!("{time:.3}")).unwrap_or_default()
 }
 
-/// The document that describes a session.
-pub(super) fn session_document(app: &App, session: &Session, address: &PublicAddress) -> SessionDocument {
+/// The document that describes a session, for a caller that may watch it.
+pub(super) fn session_document(
+    app: &App,
+    session: &Session,
+    caller: &Caller,
+    address: &PublicAddress,
+) -> SessionDocument {
     let path = format!("/sessions/{}", session.id);
+    let ticket = ticket_for(app, caller, Some(session.id));
+    let query = ticket.map(|ticket| format!("?ticket={ticket}")).unwrap_or_default();
     let ended = session.progress().ended;
     SessionDocument {
         id: session.id,
@@ -59,24 +66,40 @@ pub(super) fn session_document(app: &App, session: &Session, address: &PublicAdd
         usage: ended.and_then(|ended| ended.usage),
         degraded: app.default_spawner.degraded().to_vec(),
         token: None,
-        links: Links { self_: address.http(&path), stream: address.websocket(&format!("{path}/stream")) },
+        links: Links {
+            self_: address.http(&path),
+            stream: address.websocket(&format!("{path}/stream{query}")),
+        },
     }
 }
 
-/// Finds the session whose id is in the path.
+/// A ticket that opens the stream of a session, or `/livecode` if that is `None`, where the caller
+/// is known by a token. A browser cannot send a token with a websocket.
+pub(super) fn ticket_for(app: &App, caller: &Caller, session: Option<SessionId>) -> Option<String> {
+    let (Some(users), Caller::User(user)) = (&app.users, caller) else { return None };
+    let expires_us = now_us().saturating_add(app.config.ticket_lifetime_ms.saturating_mul(1000));
+    Some(users.ticket(user, session, expires_us))
+}
+
+/// Finds the session whose id is in the path, for a caller that asks to do `verb` with it.
 ///
 /// # Errors
-/// 404 if there is no such session or the caller may not use it.
+/// 404 if there is no such session or the caller may not do this with it; 429 if the caller has
+/// asked too often for such sessions.
 pub(crate) fn find_session(
     app: &App,
-    caller: &Caller,
+    (caller, payer): (&Caller, Payer),
+    verb: Verb,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Arc<Session>, ApiError> {
     // A path that is not valid UTF-8 cannot be the id of a session.
-    let Path(id) = id.map_err(|_| ApiError::no_such_session())?;
-    let id: SessionId = id.parse().map_err(|_| ApiError::no_such_session())?;
-    let session = app.registry.get(id).filter(|session| caller.may_use(&session.owner));
-    session.ok_or_else(ApiError::no_such_session)
+    let id = id.ok().and_then(|Path(id)| id.parse().ok());
+    let session = id.and_then(|id: SessionId| app.registry.get(id));
+    let session = session.filter(|session| caller.may(verb, &session.owner));
+    session.ok_or_else(|| match app.guesses.note(payer) {
+        true => too_many_guesses(),
+        false => ApiError::no_such_session(),
+    })
 }
 
 /// The owner of a new session. A guest without a token gets a new one, which is returned too.
@@ -162,7 +185,8 @@ pub(crate) async fn create(
     let (session, is_new) = app.registry.create(spec).await?;
 
     let queue_position = app.registry.queue_position(&session);
-    let document = SessionDocument { token, queue_position, ..session_document(&app, &session, &address) };
+    let document =
+        SessionDocument { token, queue_position, ..session_document(&app, &session, &caller, &address) };
     let location = HeaderValue::try_from(&document.links.self_)
         .map_err(|_| ApiError::malformed_request("the Host header is not valid in a URL"))?;
     let mut response = (StatusCode::CREATED, Json(document)).into_response();
@@ -186,12 +210,13 @@ pub(crate) async fn create(
 pub(crate) async fn show(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Extension(payer): Extension<Payer>,
     Extension(address): Extension<PublicAddress>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<SessionDocument>, ApiError> {
-    let session = find_session(&app, &caller, id)?;
+    let session = find_session(&app, (&caller, payer), Verb::Watch, id)?;
     let queue_position = app.registry.queue_position(&session);
-    Ok(Json(SessionDocument { queue_position, ..session_document(&app, &session, &address) }))
+    Ok(Json(SessionDocument { queue_position, ..session_document(&app, &session, &caller, &address) }))
 }
 
 /// Ends a session if it still runs, and deletes it. The answer comes when every process of the
@@ -209,9 +234,10 @@ pub(crate) async fn show(
 pub(crate) async fn delete(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Extension(payer): Extension<Payer>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
-    let session = find_session(&app, &caller, id)?;
+    let session = find_session(&app, (&caller, payer), Verb::End, id)?;
     app.registry.delete(&session).await?;
     Ok(StatusCode::NO_CONTENT)
 }

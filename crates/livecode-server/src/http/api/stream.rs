@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use futures_util::stream;
+use futures_util::{future::BoxFuture, stream};
 use livecode_protocol::{ErrorCode, session::Problem, stream::ServerMessage};
 use serde::Deserialize;
 
@@ -28,7 +28,7 @@ use crate::http::{
     },
 };
 use crate::{
-    auth::{Caller, Payer},
+    auth::{Caller, Payer, Verb},
     sessions::{Batch, Follower, Item, Session},
 };
 
@@ -91,7 +91,7 @@ pub(crate) async fn stream(
     headers: HeaderMap,
     upgrade: Result<WebsocketUpgrade, ApiError>,
 ) -> Result<Response, ApiError> {
-    let session = find_session(&app, &caller, id)?;
+    let session = find_session(&app, (&caller, payer), Verb::Watch, id)?;
     let Query(query) = query.map_err(|error| ApiError::field("after", error.body_text()))?;
     let after = query.after()?;
     // Some clients ask for an upgrade to HTTP/2. They are served without an upgrade.
@@ -102,7 +102,7 @@ pub(crate) async fn stream(
             payer,
             MAX_FRAME_BYTES,
             move |websocket, meter| async move {
-                let socket = WebsocketConnection::new(websocket, meter, &app, &caller, payer);
+                let socket = WebsocketConnection::new(websocket, meter, &app, caller, payer);
                 serve_stream(socket, app, session, after).await;
             },
         ));
@@ -124,7 +124,7 @@ pub(crate) async fn stream(
     }
     let dialect = Dialect::V02 { with_seq: after.is_some() };
     let follower = app.registry.follow(&session, last_event_id.or(after).unwrap_or(0));
-    Ok(format.response(follower, dialect, app))
+    Ok(format.response(follower, dialect, app, caller))
 }
 
 /// Whether the session has ended and the client has its last entry. An EventSource reconnects
@@ -134,12 +134,19 @@ fn has_seen_all(session: &Arc<Session>, last: u64) -> bool {
     progress.ended.is_some() && last >= progress.entries
 }
 
+/// The token of the reader was revoked, or has expired. The body is broken off.
+#[derive(Debug, thiserror::Error)]
+#[error("the token of this reader is not valid any more")]
+struct CredentialEnded;
+
 /// The state of a body that is being sent.
 struct BodyState {
     follower: Follower,
     /// The rest of a large message, which is sent before the follower is asked again.
     pieces: Option<MessagePieces>,
     app: App,
+    /// Ends when the caller's token is not valid any more.
+    credential_ended: BoxFuture<'static, ()>,
     is_over: bool,
 }
 
@@ -158,8 +165,12 @@ enum StreamFormat {
 
 impl StreamFormat {
     /// A response whose body goes on until the session ends or the server stops.
-    fn response(self, follower: Follower, dialect: Dialect, app: App) -> Response {
-        let state = BodyState { follower, pieces: None, app, is_over: false };
+    fn response(self, follower: Follower, dialect: Dialect, app: App, caller: Caller) -> Response {
+        let credential_ended = Box::pin({
+            let app = app.clone();
+            async move { app.credential_ended(&caller).await }
+        });
+        let state = BodyState { follower, pieces: None, app, credential_ended, is_over: false };
         let body = stream::unfold(state, move |mut state| async move {
             // After an error the body is broken off. A proper end would claim that it is complete.
             let chunk = self.next(&mut state, dialect).await.transpose()?;
@@ -179,7 +190,7 @@ impl StreamFormat {
 
     /// The next chunk of the body; `None` after the last.
     async fn next(self, state: &mut BodyState, dialect: Dialect) -> Result<Option<String>, axum::Error> {
-        let BodyState { follower, pieces, app, is_over } = state;
+        let BodyState { follower, pieces, app, credential_ended, is_over } = state;
         if let Some(large) = pieces {
             if let Some(piece) = large.next().inspect_err(log_unreadable).map_err(axum::Error::new)? {
                 app.metrics.count_sent(piece.is_last.into(), piece.text.len());
@@ -194,6 +205,7 @@ impl StreamFormat {
         let batch = tokio::select! {
             batch = follower.next() => batch.inspect_err(log_unreadable).map_err(axum::Error::new)?,
             () = tokio::time::sleep(HEARTBEAT) => return Ok(Some(self.keep_alive().into())),
+            () = credential_ended => return Err(axum::Error::new(CredentialEnded)),
             () = app.stopped_for_reader(progress) => {
                 *is_over = true;
                 return Ok(Some(self.goodbye()));

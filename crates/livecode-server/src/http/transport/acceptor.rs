@@ -7,7 +7,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     os::fd::OwnedFd,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
@@ -16,6 +15,7 @@ use futures_util::future::select_all;
 use rustix::io::Errno;
 use tokio::io::{Interest, unix::AsyncFd};
 
+use crate::auth::PeerAddress;
 use crate::http::transport::{
     listeners::{Listener, Listeners},
     stream::ClientStream,
@@ -49,12 +49,11 @@ impl Acceptor {
         Ok(Self { listeners, first: AtomicUsize::new(0), is_emergency: AtomicBool::new(false) })
     }
 
-    /// Waits for the next connection. Returns it and the client's address, which is `None` for a
-    /// unix socket.
+    /// Waits for the next connection. Returns it and where its other end is.
     ///
     /// # Errors
     /// If accept(2) failed, or descriptors or memory ran out.
-    pub async fn accept(&self) -> io::Result<(Accepted, Option<SocketAddr>)> {
+    pub async fn accept(&self) -> io::Result<(Accepted, PeerAddress)> {
         let first = self.first.load(Ordering::Relaxed);
         let (before, after) = self.listeners.split_at(first);
         let accept = |listener| {

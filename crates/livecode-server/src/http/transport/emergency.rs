@@ -224,6 +224,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::auth::PeerAddress;
 
     /// Sends `request` on a connection that an emergency thread serves. Returns the response.
     async fn answer(router: Router, request: &str) -> String {
@@ -235,7 +236,7 @@ mod tests {
         let (stream, address) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
         let permit = crate::http::transport::connections::tests::permit();
-        threads.serve(stream.into(), Peer { address: Some(address), is_own_user: false }, permit);
+        threads.serve(stream.into(), Peer { address: PeerAddress::Tcp(address), is_own_user: false }, permit);
         let request = request.to_owned();
         let exchange = move || {
             client.write_all(request.as_bytes()).unwrap();

@@ -1,13 +1,7 @@
 //! Accepts connections and serves each of them, within the limits that apply to connections
 //! rather than to single requests.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    os::fd::AsFd,
-    pin::pin,
-    time::Duration,
-};
+use std::{io, os::fd::AsFd, pin::pin, time::Duration};
 
 use axum::{Router, body::Body, extract::Request};
 use hyper::server::conn::http1;
@@ -27,7 +21,10 @@ use crate::http::{
         stream::ClientStream,
     },
 };
-use crate::{auth::Payer, metrics::CONNECTIONS};
+use crate::{
+    auth::{Payer, PeerAddress},
+    metrics::CONNECTIONS,
+};
 
 /// How long connections may stay open after the server was asked to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +79,7 @@ fn http1_builder(app: &App) -> http1::Builder {
 async fn accept(acceptor: &Acceptor, server: &ConnectionServer) {
     while let Some(permit) = server.connections.acquire().await {
         match acceptor.accept().await {
-            Ok((accepted, address)) => match (accepted, server.connections.admit(ip(address), permit)) {
+            Ok((accepted, address)) => match (accepted, server.connections.admit(address.ip(), permit)) {
                 (Accepted::Registered(stream), Some(permit)) => server.serve(stream, address, permit),
                 (Accepted::Registered(stream), None) => server.refuse(stream, address),
                 (Accepted::Unregistered(stream), Some(permit)) => {
@@ -98,10 +95,6 @@ async fn accept(acceptor: &Acceptor, server: &ConnectionServer) {
             }
         }
     }
-}
-
-fn ip(address: Option<SocketAddr>) -> Option<IpAddr> {
-    address.map(|address| address.ip())
 }
 
 /// Whether accept(2) failed only because one client disconnected before it was accepted.
@@ -135,7 +128,7 @@ struct ConnectionServer {
 
 impl ConnectionServer {
     /// Serves a connection in a task of its own.
-    fn serve(&self, stream: ClientStream, address: Option<SocketAddr>, permit: ConnectionPermit) {
+    fn serve(&self, stream: ClientStream, address: PeerAddress, permit: ConnectionPermit) {
         if let ClientStream::Tcp(stream) = &stream {
             // Without Nagle's algorithm a message is sent at once, not when more bytes have
             // gathered.
@@ -177,7 +170,7 @@ impl ConnectionServer {
     }
 
     /// Closes a connection whose address has too many, and says so. Its request is not read.
-    fn refuse(&self, stream: ClientStream, address: Option<SocketAddr>) {
+    fn refuse(&self, stream: ClientStream, address: PeerAddress) {
         self.app.metrics.count_refusal(CONNECTIONS);
         let response = format!(
             "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 5\r\n\
@@ -186,6 +179,6 @@ impl ConnectionServer {
         );
         // A new socket has room for this response, so the write does not wait.
         let _ = rustix::net::send(&stream, response.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-        linger(stream, self.connections.linger(ip(address)));
+        linger(stream, self.connections.linger(address.ip()));
     }
 }

@@ -4,15 +4,20 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::{AsRawFd, OwnedFd, RawFd},
+    path::Path,
 };
 
 use rustix::net::{SocketFlags, accept_with, acceptfrom_with};
 use tokio::net::TcpListener;
 
 use crate::{
-    config::{Config, ListenAddress},
+    auth::PeerAddress,
+    config::{Config, ListenAddress, SocketAccess},
     http::transport::unix_socket::{SocketFile, UnixSocketError, bind_socket},
 };
+
+/// The name of the admin socket in the data directory.
+pub const ADMIN_SOCKET: &str = "admin.sock";
 
 /// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +36,7 @@ pub(crate) struct Listeners(pub(super) Vec<Listener>);
 /// One listener.
 pub(super) enum Listener {
     Tcp(std::net::TcpListener),
-    Unix { listener: std::os::unix::net::UnixListener, _file: SocketFile },
+    Unix { listener: std::os::unix::net::UnixListener, address: PeerAddress, _file: SocketFile },
 }
 
 impl Listeners {
@@ -53,30 +58,43 @@ impl Listeners {
                 ListenAddress::Unix(path) => {
                     let (listener, file) = bind_socket(path, config.socket_access.mode())?;
                     addresses.push(address.clone());
-                    listeners.push(Listener::Unix { listener, _file: file });
+                    listeners.push(Listener::Unix {
+                        listener,
+                        address: PeerAddress::UnixSocket,
+                        _file: file,
+                    });
                 }
             }
         }
         Ok((Self(listeners), addresses))
     }
+
+    /// Listens on the admin socket in `data_dir`, too, which only the server's user and root can
+    /// use.
+    ///
+    /// # Errors
+    /// See [`ListenError`].
+    pub fn bind_admin_socket(&mut self, data_dir: &Path) -> Result<(), ListenError> {
+        let (listener, file) = bind_socket(&data_dir.join(ADMIN_SOCKET), SocketAccess::Owner.mode())?;
+        self.0.push(Listener::Unix { listener, address: PeerAddress::AdminSocket, _file: file });
+        Ok(())
+    }
 }
 
 impl Listener {
-    /// Accepts a connection, whose operations do not block. The client's address is `None` for a
-    /// unix socket.
+    /// Accepts a connection, whose operations do not block. Returns where its other end is, too.
     ///
     /// # Errors
     /// If accept(2) fails, or none waits.
-    pub fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+    pub fn accept(&self) -> io::Result<(OwnedFd, PeerAddress)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = acceptfrom_with(listener, flags)?;
                 let address = address.and_then(|address| SocketAddr::try_from(address).ok());
-                // Without an address it could not be told from a client of a unix socket.
-                Ok((stream, Some(address.ok_or(io::ErrorKind::ConnectionAborted)?)))
+                Ok((stream, PeerAddress::Tcp(address.ok_or(io::ErrorKind::ConnectionAborted)?)))
             }
-            Self::Unix { listener, .. } => Ok((accept_with(listener, flags)?, None)),
+            Self::Unix { listener, address, .. } => Ok((accept_with(listener, flags)?, *address)),
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::{
     io::{self, IoSlice},
-    net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::Pin,
     task::{Context, Poll},
 };
 
+use crate::auth::PeerAddress;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -22,15 +22,16 @@ pub(crate) enum ClientStream {
 }
 
 impl ClientStream {
-    /// Registers a connection from `address`, which is `None` for a unix socket. Its operations
-    /// must not block.
+    /// Registers a connection whose other end is at `address`. Its operations must not block.
     ///
     /// # Errors
     /// If the async runtime cannot watch the connection, which is then closed.
-    pub fn register(connection: OwnedFd, address: Option<SocketAddr>) -> io::Result<Self> {
+    pub fn register(connection: OwnedFd, address: PeerAddress) -> io::Result<Self> {
         match address {
-            Some(_) => TcpStream::from_std(connection.into()).map(Self::Tcp),
-            None => UnixStream::from_std(connection.into()).map(Self::Unix),
+            PeerAddress::Tcp(_) => TcpStream::from_std(connection.into()).map(Self::Tcp),
+            PeerAddress::UnixSocket | PeerAddress::AdminSocket => {
+                UnixStream::from_std(connection.into()).map(Self::Unix)
+            }
         }
     }
 }

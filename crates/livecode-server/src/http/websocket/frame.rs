@@ -78,6 +78,11 @@ impl CloseReason {
         Self::new(CloseCode::Policy, "no program was sent in time; connect again to run one")
     }
 
+    /// The token by which the client is known was revoked, or has expired.
+    pub fn unauthorized() -> Self {
+        Self::new(CloseCode::Policy, "the token is not valid any more")
+    }
+
     /// The client sends more messages than it may.
     pub fn message_rate() -> Self {
         Self::misbehaviour(CloseCode::Policy, "too many messages a second")

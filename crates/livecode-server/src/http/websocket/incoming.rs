@@ -27,7 +27,7 @@ use super::{
     upgrade::Websocket,
 };
 use crate::{
-    auth::Payer,
+    auth::{Caller, Payer, Verb},
     held_bytes::{ByteBudget, HeldBytes},
     http::encode::Dialect,
     sessions::Session,
@@ -44,6 +44,7 @@ const DELIVERY_BYTES: u64 = 512;
 /// The half of a connection that receives.
 pub(super) struct Receiver<'c> {
     pub session: &'c Session,
+    pub caller: &'c Caller,
     pub dialect: Dialect,
     /// Where answers go.
     pub frames: mpsc::Sender<OutgoingFrame>,
@@ -134,6 +135,9 @@ impl Receiver<'_> {
             Ok(ClientMessage::Deliver { item: ClientDelivery::Signal(_), .. }) if dialect == Dialect::V01 => {
                 refuse(ErrorCode::UnknownMessageType, "Unknown message type: signal")
             }
+            Ok(ClientMessage::Deliver { item, .. }) if !self.caller.may(verb(&item), &self.session.owner) => {
+                refuse(ErrorCode::Forbidden, "You may only watch this session")
+            }
             Ok(ClientMessage::Deliver { id, item }) => match self.deliver(id, item, text) {
                 Ok(answer) => Reply::Pending(answer),
                 Err(DeliveryRefused { code, error }) => refuse(code, &error),
@@ -173,6 +177,15 @@ impl Receiver<'_> {
             }
         };
         Ok(answer_frame.boxed())
+    }
+}
+
+/// What a client asks to do when it sends a message to the program.
+fn verb(item: &ClientDelivery<'_>) -> Verb {
+    match item {
+        ClientDelivery::Input { .. } => Verb::Input,
+        ClientDelivery::Event { .. } => Verb::Event,
+        ClientDelivery::Signal(_) => Verb::Signal,
     }
 }
 

@@ -52,6 +52,7 @@ pub(crate) struct WebsocketConnection {
     ping_interval: Duration,
     rate_limit: TokenBucket,
     meter: MessageMeter,
+    caller: Caller,
     payer: Payer,
 }
 
@@ -71,11 +72,11 @@ pub(crate) async fn serve_stream(
 }
 
 impl WebsocketConnection {
-    pub fn new(websocket: Websocket, meter: MessageMeter, app: &App, caller: &Caller, payer: Payer) -> Self {
+    pub fn new(websocket: Websocket, meter: MessageMeter, app: &App, caller: Caller, payer: Payer) -> Self {
         let (sink, stream) = websocket.split();
         let ping_interval = Duration::from_millis(app.config.ping_interval_ms);
-        let rate_limit = TokenBucket::new(&app.config, app.metrics.clone(), caller);
-        Self { sink, stream, ping_interval, rate_limit, meter, payer }
+        let rate_limit = TokenBucket::new(&app.config, app.metrics.clone(), &caller);
+        Self { sink, stream, ping_interval, rate_limit, meter, caller, payer }
     }
 
     /// Sends one message.
@@ -128,6 +129,7 @@ impl WebsocketConnection {
         let (sender, frames) = mpsc::channel(OUTGOING_QUEUE_FRAMES);
         let receiver = Receiver {
             session,
+            caller: &self.caller,
             dialect,
             frames: sender,
             activity: &activity,
@@ -139,6 +141,7 @@ impl WebsocketConnection {
         let reason = tokio::select! {
             reason = send_loop(&mut self.sink, app, follower, dialect, frames, &activity) => reason,
             Disconnected = receiver.run(&mut self.stream) => None,
+            () = app.credential_ended(&self.caller) => Some(CloseReason::unauthorized()),
         };
         match reason {
             Some(reason) => self.close(reason).await,

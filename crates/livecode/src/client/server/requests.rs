@@ -1,6 +1,12 @@
 //! HTTP requests to a server.
 
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{anyhow, bail};
 use clap::Args;
@@ -10,7 +16,7 @@ use livecode_protocol::{
 };
 use livecode_server::catalogue::RuntimeInfo;
 use rustls::ClientConfig;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use ureq::{
     Agent, Body, http,
     tls::{Certificate, RootCerts, TlsConfig},
@@ -48,6 +54,10 @@ pub struct ServerClient {
     /// (or of SSL_CERT_FILE).
     #[arg(long, env = "LIVECODE_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    /// File with the token by which the server knows you. LIVECODE_TOKEN may hold the token itself
+    /// instead.
+    #[arg(long, env = "LIVECODE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 /// A request to the server. Credentials and the type of the body are added when it is sent.
@@ -94,9 +104,19 @@ impl fmt::Display for SessionRef {
 }
 
 impl ServerClient {
-    /// A client of the server at `url` that also trusts the certificates in `ca_file`.
-    pub fn new(url: ServerUrl, ca_file: Option<PathBuf>) -> Self {
-        Self { url, ca_file }
+    /// The server at `url`. The certificates in `ca_file` are trusted, too, and `token_file` has the
+    /// token by which it knows the user.
+    pub fn new(url: ServerUrl, ca_file: Option<PathBuf>, token_file: Option<PathBuf>) -> Self {
+        Self { url, ca_file, token_file }
+    }
+
+    /// The server that listens on a unix socket.
+    ///
+    /// # Errors
+    /// If the path is not one of a unix socket.
+    pub fn at_socket(socket: &Path) -> anyhow::Result<Self> {
+        let socket = std::path::absolute(socket)?;
+        Ok(Self::new(format!("unix:{}", socket.display()).parse()?, None, None))
     }
 
     /// The URL without credentials, for messages.
@@ -140,9 +160,21 @@ impl ServerClient {
     }
 
     /// Ends a session if it still runs, and deletes it.
-    pub fn delete(&self, id: SessionId) -> anyhow::Result<()> {
-        let response = self.send(&HttpRequest::new("DELETE", &format!("/sessions/{id}")))?;
+    pub fn delete_session(&self, id: SessionId) -> anyhow::Result<()> {
+        self.delete(&format!("/sessions/{id}"))
+    }
+
+    /// Deletes what is at a path.
+    pub fn delete(&self, path: &str) -> anyhow::Result<()> {
+        let response = self.send(&HttpRequest::new("DELETE", path))?;
         into_success(&self.url, response).map(drop).map_err(|refusal| refusal.error)
+    }
+
+    /// Sends a document to a path, and parses the answer.
+    pub fn post_json<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+        let body = serde_json::to_vec(body)?;
+        let response = self.send(&HttpRequest { body: Some(&body), ..HttpRequest::new("POST", path) })?;
+        parse_json(&self.url, into_success(&self.url, response).map_err(|refusal| refusal.error)?)
     }
 
     /// Creates a session. Retries after failed connections create no second session.
@@ -194,9 +226,17 @@ impl ServerClient {
         self.url.websocket(&format!("/sessions/{id}/stream?after={after}"))
     }
 
-    /// The value of the `Authorization` header that every request carries: the credentials of the
-    /// URL, or the token that is kept for this server.
+    /// The value of the `Authorization` header that every request carries: the user's token, the
+    /// credentials of the URL, or the token that is kept for this server.
     pub fn authorization(&self) -> anyhow::Result<Option<String>> {
+        if let Some(token) = tokens::of_user(self.token_file.as_deref())? {
+            if self.url.basic_credentials().is_some() {
+                bail!(
+                    "a request has either a token or the name and password of the URL; leave out one of them"
+                );
+            }
+            return Ok(Some(format!("Bearer {token}")));
+        }
         if let Some(credentials) = self.url.basic_credentials() {
             return Ok(Some(credentials.to_owned()));
         }

@@ -11,14 +11,39 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use livecode_protocol::SessionId;
 use rustix::fs::{FlockOperation, flock};
 
 /// The name of the file in the folder `livecode` of the user's configuration.
 const FILE_NAME: &str = "tokens.json";
 
+/// The environment variable with the user's token.
+const VARIABLE: &str = "LIVECODE_TOKEN";
+
 type Tokens = BTreeMap<String, String>;
+
+/// The token that the user gives: the content of `file`, or of `LIVECODE_TOKEN`.
+///
+/// # Errors
+/// If the file cannot be read, or what is given cannot be a token.
+pub fn of_user(file: Option<&Path>) -> anyhow::Result<Option<String>> {
+    let (text, place) = match file {
+        Some(path) => {
+            let place = path.display().to_string();
+            (fs::read_to_string(path).with_context(|| format!("cannot read the token file {place}"))?, place)
+        }
+        None => match std::env::var(VARIABLE) {
+            Ok(text) if !text.is_empty() => (text, VARIABLE.to_owned()),
+            _ => return Ok(None),
+        },
+    };
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        bail!("{place} holds no token: a token is one line without spaces, such as livecode_…");
+    }
+    Ok(Some(token.to_owned()))
+}
 
 /// The token for the server at `url`, if one is kept.
 pub fn find(url: &str) -> anyhow::Result<Option<String>> {

@@ -40,6 +40,10 @@ pub struct DoctorCommand {
     /// machine (or of SSL_CERT_FILE).
     #[arg(long, env = "LIVECODE_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    /// File with the token by which the server at --url knows you. LIVECODE_TOKEN may hold the token
+    /// itself instead.
+    #[arg(long, env = "LIVECODE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// With --url, leave out the check that takes 70 seconds: whether streams outlive a silent
     /// program.
     #[arg(long, requires = "url")]
@@ -49,7 +53,7 @@ pub struct DoctorCommand {
 impl DoctorCommand {
     pub fn run(self) -> Result<ExitCode, CommandFailure> {
         if let Some(url) = self.url {
-            let server = ServerClient::new(url, self.ca_file);
+            let server = ServerClient::new(url, self.ca_file, self.token_file);
             return UrlExamination { server, is_quick: self.quick, json: self.json }.run();
         }
         let runtimes_dir =

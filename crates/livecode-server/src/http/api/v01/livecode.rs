@@ -51,7 +51,7 @@ pub(crate) async fn livecode(
     // One message carries a program with all its files, so it may be as large as a body.
     let max_bytes = usize::try_from(app.config.body_max_bytes).unwrap_or(usize::MAX).max(MAX_FRAME_BYTES);
     Ok(upgrade?.on_upgrade(&app.clone(), payer, max_bytes, move |websocket, meter| async move {
-        let socket = WebsocketConnection::new(websocket, meter, &app, &caller, payer);
+        let socket = WebsocketConnection::new(websocket, meter, &app, caller.clone(), payer);
         // An error only says that the client has disconnected.
         let _ = serve_connection(socket, app, caller, payer, client).await;
     }))

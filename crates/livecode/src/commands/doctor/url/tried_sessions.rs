@@ -57,7 +57,7 @@ impl TriedSessions {
         let mut state = self.lock();
         state.is_closed = true;
         for id in state.ids.drain(..) {
-            if let Err(error) = self.server.delete(id) {
+            if let Err(error) = self.server.delete_session(id) {
                 print_status(format_args!("session {id} could not be deleted: {error:#}"));
             }
         }

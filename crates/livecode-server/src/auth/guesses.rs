@@ -1,0 +1,105 @@
+//! Bounds how often one payer may guess a token or the id of a session.
+//!
+//! Tokens and ids are so random that no guess is ever right. The bound saves the work for wrong
+//! ones, and tells who tries. A right token or id is never refused here, as the pupils of a school
+//! share an address.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use super::Payer;
+
+/// Wrong guesses that a payer may make at once. A class whose sessions were deleted asks for all
+/// of them again at the same time, from one address.
+const BURST: f64 = 600.0;
+/// Wrong guesses per second that a payer may make on average.
+const PER_S: f64 = 10.0;
+/// How many payers are remembered. When there are more, those are forgotten who may make as many
+/// guesses as a newcomer; if there are none, all are.
+const PAYERS_MAX: usize = 10_000;
+
+/// The wrong guesses of all payers. The local user may guess without a bound.
+#[derive(Debug, Default)]
+pub struct Guesses(Mutex<HashMap<Payer, Bucket>>);
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    left: f64,
+    refilled: Instant,
+}
+
+impl Guesses {
+    /// Whether `payer` has made too many wrong guesses lately.
+    pub fn are_too_many(&self, payer: Payer) -> bool {
+        self.are_too_many_at(payer, Instant::now())
+    }
+
+    /// Notes a wrong guess. Returns whether the payer has made too many lately.
+    pub fn note(&self, payer: Payer) -> bool {
+        self.note_at(payer, Instant::now())
+    }
+
+    fn are_too_many_at(&self, payer: Payer, now: Instant) -> bool {
+        let buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.get(&payer).is_some_and(|bucket| bucket.left_at(now) < 1.0)
+    }
+
+    fn note_at(&self, payer: Payer, now: Instant) -> bool {
+        if payer == Payer::Local {
+            return false;
+        }
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= PAYERS_MAX && !buckets.contains_key(&payer) {
+            buckets.retain(|_, bucket| bucket.left_at(now) < BURST);
+            if buckets.len() >= PAYERS_MAX {
+                buckets.clear();
+            }
+        }
+        let bucket = buckets.entry(payer).or_insert(Bucket { left: BURST, refilled: now });
+        let left = bucket.left_at(now);
+        let is_allowed = left >= 1.0;
+        *bucket = Bucket { left: if is_allowed { left - 1.0 } else { left }, refilled: now };
+        !is_allowed
+    }
+}
+
+impl Bucket {
+    fn left_at(&self, now: Instant) -> f64 {
+        (self.left + PER_S * now.saturating_duration_since(self.refilled).as_secs_f64()).min(BURST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn address(number: u32) -> Payer {
+        Payer::Address(std::net::Ipv4Addr::from(number).into())
+    }
+
+    #[test]
+    fn guesses_are_bounded_for_each_payer() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        let allowed = |payer, at| (0..2000).filter(|_| !guesses.note_at(payer, at)).count();
+        assert_eq!(allowed(address(1), now), 600);
+        assert!(guesses.are_too_many_at(address(1), now));
+        assert!(!guesses.are_too_many_at(address(2), now));
+        assert_eq!(allowed(address(2), now), 600);
+        assert_eq!(allowed(address(1), now + Duration::from_secs(10)), 100);
+        assert_eq!(allowed(Payer::Local, now), 2000);
+    }
+
+    #[test]
+    fn the_memory_for_guesses_is_bounded() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        for number in 0..25_000 {
+            guesses.note_at(address(number), now);
+        }
+        assert!(guesses.0.lock().unwrap().len() <= PAYERS_MAX);
+    }
+}

@@ -1,0 +1,182 @@
+//! `/tokens`: the tokens of the users. Admins use these routes, and `livecode token` by the admin
+//! socket.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::{Path, Request, State, rejection::PathRejection},
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use livecode_protocol::{
+    ErrorCode, now_us,
+    session::Problem,
+    token::{CreateToken, RotateToken, TokenDocument},
+};
+use livecode_store::{ControlStoreError, NewToken, Token, TokenSecret};
+use serde::de::DeserializeOwned;
+
+use crate::auth::{Caller, Payer, Users};
+use crate::http::{
+    api::sessions::rfc3339,
+    app::App,
+    body::{parse_json, read_body},
+    problem::ApiError,
+};
+
+/// The longest time until a token expires, in seconds: a hundred years.
+const EXPIRES_MAX_S: u64 = 100 * 365 * 24 * 60 * 60;
+
+/// The users, for a caller that may administer them. For other callers there is nothing here.
+fn users_for<'a>(app: &'a App, caller: &Caller) -> Result<&'a Arc<Users>, ApiError> {
+    app.users.as_ref().filter(|_| caller.may_administer()).ok_or_else(|| {
+        let detail = "there is nothing here for you: tokens exist where the server's auth is \"tokens\", and for its admins";
+        ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, detail)
+    })
+}
+
+impl From<ControlStoreError> for ApiError {
+    fn from(error: ControlStoreError) -> Self {
+        match &error {
+            ControlStoreError::NoSuchToken(_) => {
+                Self::new(StatusCode::NOT_FOUND, ErrorCode::NoSuchToken, error.to_string())
+            }
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+/// The document that describes a token; `secret` is the token itself, if it was made a moment ago.
+pub fn token_document(token: Token, secret: Option<&TokenSecret>) -> TokenDocument {
+    TokenDocument {
+        id: token.id,
+        user: token.user.into(),
+        role: token.role,
+        created: rfc3339(token.created_us),
+        expires: token.expires_us.map(rfc3339),
+        token: secret.map(|secret| secret.as_str().to_owned()),
+    }
+}
+
+/// The answer with a new token, which no cache may keep.
+fn created(token: Token, secret: &TokenSecret) -> Response {
+    let headers = [(header::CACHE_CONTROL, "no-store")];
+    (StatusCode::CREATED, headers, Json(token_document(token, Some(secret)))).into_response()
+}
+
+/// When a token expires that is made now.
+fn expiry(expires_in_s: Option<u64>) -> Result<Option<u64>, ApiError> {
+    match expires_in_s {
+        None => Ok(None),
+        Some(seconds) if (1..=EXPIRES_MAX_S).contains(&seconds) => Ok(Some(now_us() + seconds * 1_000_000)),
+        Some(seconds) => {
+            let detail = format!("{seconds} is not from 1 to {EXPIRES_MAX_S}, which is a hundred years");
+            Err(ApiError::field("expires_in_s", detail))
+        }
+    }
+}
+
+async fn read_json<T: DeserializeOwned + Send + 'static>(
+    app: &App,
+    payer: Payer,
+    body: Body,
+) -> Result<T, ApiError> {
+    let body = read_body(app, payer, body).await?;
+    Ok(body.process(app, parse_json::<T>).await?.0)
+}
+
+fn token_id(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
+    id.map(|Path(id)| id).map_err(|_| ControlStoreError::NoSuchToken("of this name".to_owned()).into())
+}
+
+/// Lists the tokens that were not revoked, the newest first.
+#[utoipa::path(
+    get, path = "/tokens", tag = "tokens",
+    responses(
+        (status = 200, description = "The tokens, without their secrets", body = [TokenDocument]),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The server asks for no tokens, or the caller is no admin", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Vec<TokenDocument>>, ApiError> {
+    let tokens = users_for(&app, &caller)?.tokens().await?;
+    Ok(Json(tokens.into_iter().map(|token| token_document(token, None)).collect()))
+}
+
+/// Makes a token for a user. The answer is the only one that has the token itself.
+#[utoipa::path(
+    post, path = "/tokens", tag = "tokens",
+    request_body = CreateToken,
+    responses(
+        (status = 201, description = "The token", body = TokenDocument),
+        (status = 400, description = "The body is not well-formed JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The server asks for no tokens, or the caller is no admin", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field is wrong", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn create(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Extension(payer): Extension<Payer>,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let users = users_for(&app, &caller)?;
+    let request: CreateToken = read_json(&app, payer, request.into_body()).await?;
+    let user = request.user.parse().map_err(|error| ApiError::field("user", format!("{error}")))?;
+    let new = NewToken { user, role: request.role, expires_us: expiry(request.expires_in_s)? };
+    let (token, secret) = users.create_token(&new).await?;
+    Ok(created(token, &secret))
+}
+
+/// Revokes a token. It is not valid any more when the answer comes, and connections that use it
+/// are closed.
+#[utoipa::path(
+    delete, path = "/tokens/{id}", tag = "tokens",
+    params(("id" = String, Path, description = "The token's id")),
+    responses(
+        (status = 204, description = "The token is revoked"),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such token, the server asks for no tokens, or the caller is no admin", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn revoke(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, ApiError> {
+    users_for(&app, &caller)?.revoke_token(&token_id(id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Replaces a token by a new one for the same user, with the same role. The old one is not valid
+/// any more when the answer comes, and connections that use it are closed.
+#[utoipa::path(
+    post, path = "/tokens/{id}/rotate", tag = "tokens",
+    params(("id" = String, Path, description = "The token's id")),
+    request_body = RotateToken,
+    responses(
+        (status = 201, description = "The new token", body = TokenDocument),
+        (status = 400, description = "The body is not well-formed JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such token, the server asks for no tokens, or the caller is no admin", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field is wrong", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn rotate(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Extension(payer): Extension<Payer>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let users = users_for(&app, &caller)?;
+    let request: RotateToken = read_json(&app, payer, request.into_body()).await?;
+    let (token, secret) = users.rotate_token(&token_id(id)?, expiry(request.expires_in_s)?).await?;
+    Ok(created(token, &secret))
+}

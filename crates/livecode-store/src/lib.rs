@@ -1,0 +1,14 @@
+//! The control store: what a server knows besides its sessions, in a database that survives the
+//! death of the server at any moment. Today these are the users' tokens.
+//!
+//! The database is SQLite, a file in the data directory. The SQL here keeps to what PostgreSQL
+//! knows, too.
+
+mod hex;
+mod keys;
+mod store;
+mod tokens;
+
+pub use keys::TICKET_KEY_BYTES;
+pub use store::{ControlStore, ControlStoreError};
+pub use tokens::{MalformedUserName, NewToken, Token, TokenKey, TokenSecret, UserName};

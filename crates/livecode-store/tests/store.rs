@@ -1,0 +1,83 @@
+//! The control store as its users see it.
+#![allow(clippy::unwrap_used)]
+
+use livecode_protocol::token::Role;
+use livecode_store::{ControlStore, ControlStoreError, NewToken, TokenKey};
+
+fn new(user: &str) -> NewToken {
+    NewToken { user: user.parse().unwrap(), role: Role::User, expires_us: None }
+}
+
+#[tokio::test]
+async fn a_token_is_found_until_it_is_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    let (token, secret) =
+        store.create_token(&NewToken { expires_us: Some(50), ..new("ada") }, 10).await.unwrap();
+    assert!(token.is_valid_at(49) && !token.is_valid_at(50));
+    assert_eq!(store.token(&secret.key()).await.unwrap(), Some(token.clone()));
+    assert_eq!(store.token(&TokenKey::Digest("0".repeat(64))).await.unwrap(), None);
+
+    store.close().await;
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    assert_eq!(store.tokens(None).await.unwrap(), std::slice::from_ref(&token));
+    assert_eq!(store.token(&TokenKey::Id(token.id.clone())).await.unwrap(), Some(token.clone()));
+    assert_eq!(store.tokens(Some(&"bob".parse().unwrap())).await.unwrap(), []);
+    let revoked = store.revoke_token(&token.id, 20).await.unwrap();
+    assert!(!revoked.is_valid_at(30));
+    assert_eq!(store.token(&secret.key()).await.unwrap(), Some(revoked));
+    assert_eq!(store.tokens(None).await.unwrap(), []);
+    let again = store.revoke_token(&token.id, 30).await;
+    assert!(matches!(again, Err(ControlStoreError::NoSuchToken(id)) if id == token.id));
+}
+
+#[tokio::test]
+async fn a_rotated_token_is_replaced_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    let (old, old_secret) =
+        store.create_token(&NewToken { role: Role::Admin, ..new("ada") }, 10).await.unwrap();
+    let (token, secret) = store.rotate_token(&old.id, None, 20).await.unwrap();
+    assert_ne!(secret, old_secret);
+    assert_eq!((token.role, &token.user), (Role::Admin, &old.user));
+    assert!(!store.token(&old_secret.key()).await.unwrap().unwrap().is_valid_at(20));
+    assert!(store.token(&secret.key()).await.unwrap().unwrap().is_valid_at(20));
+    assert!(store.rotate_token(&old.id, None, 30).await.is_err());
+    assert_eq!(store.tokens(None).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_and_replaces_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    let (token, _) = store.create_token(&new("ada"), 10).await.unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    store.back_up(copy.path()).await.unwrap();
+    let restored = ControlStore::open(copy.path()).await.unwrap();
+    assert_eq!(restored.tokens(None).await.unwrap(), [token]);
+    assert!(matches!(store.back_up(copy.path()).await, Err(ControlStoreError::BackupExists(_))));
+}
+
+#[tokio::test]
+async fn damage_and_a_newer_version_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    store.close().await;
+    let path = folder.path().join("control.sqlite");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    std::fs::write(&path, "no database at all, but a text that is long enough to be one".repeat(100))
+        .unwrap();
+    let error = ControlStore::open(folder.path()).await.unwrap_err();
+    assert!(error.to_string().contains("control.sqlite"), "{error}");
+}
+
+#[tokio::test]
+async fn the_key_of_tickets_stays_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    let key = store.ticket_key().await.unwrap();
+    assert_eq!(ControlStore::open(folder.path()).await.unwrap().ticket_key().await.unwrap(), key);
+    let other = tempfile::tempdir().unwrap();
+    assert_ne!(ControlStore::open(other.path()).await.unwrap().ticket_key().await.unwrap(), key);
+}

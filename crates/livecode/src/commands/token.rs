@@ -1,0 +1,307 @@
+//! `livecode token`: makes, lists, revokes and replaces the tokens of a server's users.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use livecode_protocol::{
+    now_us,
+    token::{CreateToken, Role, RotateToken, TokenDocument},
+};
+use livecode_server::{ADMIN_SOCKET, auth::Users, token_document};
+use livecode_store::{ControlStore, NewToken, UserName};
+
+use super::{data_dir::DataDirArgs, table::print_table};
+use crate::{
+    client::{ServerClient, print_status},
+    failure::CommandFailure,
+};
+
+/// Makes, lists, revokes and replaces the tokens by which a server knows its users.
+///
+/// A server asks for tokens if it runs with `auth = "tokens"`. Where such a server runs on the data
+/// directory, the command goes through it, and a revocation holds at once; otherwise the command
+/// changes the data directory itself. An admin of a server elsewhere gives its --server, and an own
+/// token as LIVECODE_TOKEN or by --token-file.
+#[derive(Args)]
+pub struct TokenCommand {
+    #[command(subcommand)]
+    action: TokenAction,
+    #[command(flatten)]
+    data_dir: DataDirArgs,
+    /// URL of a server that is reached by an admin's token, in place of a data directory.
+    #[arg(long = "server", global = true, value_name = "URL", conflicts_with_all = ["data_dir", "config"])]
+    server: Option<String>,
+    /// File with the admin's token, for --server.
+    #[arg(long, global = true, value_name = "FILE", requires = "server")]
+    token_file: Option<PathBuf>,
+    /// File of further certificates in PEM form that are trusted, for --server.
+    #[arg(long, global = true, value_name = "FILE", requires = "server")]
+    ca_file: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum TokenAction {
+    /// Make a token for a user, and print it alone on the last line. It is shown only once.
+    Create {
+        /// Name of the user: letters, digits, and the signs . _ - @
+        name: UserName,
+        /// Rights that the token gives.
+        #[arg(long, value_enum, default_value_t = RoleName::User)]
+        role: RoleName,
+        /// Time after which the token expires, such as 90d, 12h or 30m; without it, it does not.
+        #[arg(long, value_name = "TIME")]
+        expires: Option<Lifetime>,
+    },
+    /// List the tokens that were not revoked, the newest first.
+    List {
+        /// Print the tokens' documents as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke tokens. Connections that use them are closed.
+    Revoke {
+        /// Ids of tokens, or names of users, whose tokens are then all revoked.
+        #[arg(required = true, value_name = "TOKEN")]
+        tokens: Vec<String>,
+    },
+    /// Replace a token by a new one for the same user, and print it alone on the last line.
+    Rotate {
+        /// Id of the token, or name of a user who has one token.
+        token: String,
+        /// Time after which the new token expires; without it, it expires when the old one would.
+        #[arg(long, value_name = "TIME")]
+        expires: Option<Lifetime>,
+    },
+}
+
+/// The name of a [`Role`] on the command line.
+#[derive(Clone, Copy, ValueEnum)]
+enum RoleName {
+    /// Create sessions, and use them.
+    User,
+    /// Watch and end the sessions of all users besides, and make and revoke tokens.
+    Admin,
+}
+
+/// A time after which a token expires, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lifetime(u64);
+
+impl FromStr for Lifetime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let units = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60), ('w', 7 * 24 * 60 * 60)];
+        let parse = || {
+            let (_, unit_s) = units.into_iter().find(|(unit, _)| text.ends_with(*unit))?;
+            let number = text.get(..text.len() - 1)?;
+            let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+            number.parse::<u64>().ok().filter(|number| is_number && *number > 0)?.checked_mul(unit_s)
+        };
+        parse().map(Self).ok_or_else(|| {
+            "a time is a number and a unit, as in 90d: s, m, h, d and w are seconds to weeks".to_owned()
+        })
+    }
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::User => Self::User,
+            RoleName::Admin => Self::Admin,
+        }
+    }
+}
+
+/// Where the tokens are changed.
+enum Tokens {
+    /// By a server.
+    Server(ServerClient),
+    /// In the data directory, on which no server that asks for tokens runs.
+    DataDir { users: Box<Users>, runtime: Box<tokio::runtime::Runtime> },
+}
+
+impl TokenCommand {
+    pub fn run(self) -> Result<(), CommandFailure> {
+        let tokens = self.tokens()?;
+        match self.action {
+            TokenAction::Create { name, role, expires } => {
+                let request = CreateToken {
+                    user: name.into(),
+                    role: role.into(),
+                    expires_in_s: expires.map(|Lifetime(seconds)| seconds),
+                };
+                print_new(&tokens.create(&request)?)?;
+            }
+            TokenAction::List { json } => print_list(&tokens.list()?, json)?,
+            TokenAction::Revoke { tokens: names } => {
+                let all = tokens.list()?;
+                for name in names {
+                    for token in named(&all, &name)? {
+                        tokens.revoke(&token.id)?;
+                        print_status(format_args!("revoked token {} of {}", token.id, token.user));
+                    }
+                }
+            }
+            TokenAction::Rotate { token, expires } => {
+                let all = tokens.list()?;
+                let [old] = *named(&all, &token)? else {
+                    bail_several(&token)?;
+                    return Ok(());
+                };
+                let request = RotateToken { expires_in_s: expires.map(|Lifetime(seconds)| seconds) };
+                print_new(&tokens.rotate(&old.id, &request)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tokens(&self) -> anyhow::Result<Tokens> {
+        if let Some(url) = &self.server {
+            let url = url.parse().with_context(|| format!("--server {url}"))?;
+            let server = ServerClient::new(url, self.ca_file.clone(), self.token_file.clone());
+            return Ok(Tokens::Server(server));
+        }
+        let data_dir = self.data_dir.find()?;
+        let socket = data_dir.join(ADMIN_SOCKET);
+        match std::os::unix::net::UnixStream::connect(&socket) {
+            Ok(_) => Ok(Tokens::Server(ServerClient::at_socket(&socket)?)),
+            Err(error) if is_without_server(&error) => Tokens::of_data_dir(&data_dir),
+            Err(error) => {
+                Err(error).with_context(|| format!("cannot ask the server by {}", socket.display()))
+            }
+        }
+    }
+}
+
+/// Whether no server listens on a socket.
+fn is_without_server(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+impl Tokens {
+    fn of_data_dir(data_dir: &Path) -> anyhow::Result<Self> {
+        let cannot_use = || format!("cannot use the data directory {}", data_dir.display());
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).with_context(cannot_use)?;
+        let owner = fs::metadata(data_dir).with_context(cannot_use)?.uid();
+        if owner != rustix::process::geteuid().as_raw() {
+            // The server could not read files that another user has made for it.
+            bail!(
+                "{} belongs to the user with uid {owner}; run this command as that user",
+                data_dir.display()
+            );
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let users = runtime.block_on(async { Users::new(ControlStore::open(data_dir).await?).await })?;
+        Ok(Self::DataDir { users: Box::new(users), runtime: Box::new(runtime) })
+    }
+
+    fn create(&self, request: &CreateToken) -> anyhow::Result<TokenDocument> {
+        match self {
+            Self::Server(server) => server.post_json("/tokens", request),
+            Self::DataDir { users, runtime } => {
+                let expires_us = request.expires_in_s.map(expiry_us);
+                let new = NewToken { user: request.user.parse()?, role: request.role, expires_us };
+                let (token, secret) = runtime.block_on(users.create_token(&new))?;
+                Ok(token_document(token, Some(&secret)))
+            }
+        }
+    }
+
+    fn list(&self) -> anyhow::Result<Vec<TokenDocument>> {
+        match self {
+            Self::Server(server) => server.get_json("/tokens"),
+            Self::DataDir { users, runtime } => {
+                let tokens = runtime.block_on(users.tokens())?;
+                Ok(tokens.into_iter().map(|token| token_document(token, None)).collect())
+            }
+        }
+    }
+
+    fn revoke(&self, id: &str) -> anyhow::Result<()> {
+        match self {
+            Self::Server(server) => server.delete(&format!("/tokens/{id}")),
+            Self::DataDir { users, runtime } => Ok(runtime.block_on(users.revoke_token(id))?),
+        }
+    }
+
+    fn rotate(&self, id: &str, request: &RotateToken) -> anyhow::Result<TokenDocument> {
+        match self {
+            Self::Server(server) => server.post_json(&format!("/tokens/{id}/rotate"), request),
+            Self::DataDir { users, runtime } => {
+                let expires_us = request.expires_in_s.map(expiry_us);
+                let (token, secret) = runtime.block_on(users.rotate_token(id, expires_us))?;
+                Ok(token_document(token, Some(&secret)))
+            }
+        }
+    }
+}
+
+/// When a token expires that is made now.
+fn expiry_us(expires_in_s: u64) -> u64 {
+    now_us().saturating_add(expires_in_s.saturating_mul(1_000_000))
+}
+
+/// The tokens that a name on the command line means.
+///
+/// # Errors
+/// If there are none.
+fn named<'t>(all: &'t [TokenDocument], name: &str) -> anyhow::Result<Vec<&'t TokenDocument>> {
+    let by_id: Vec<_> = all.iter().filter(|token| token.id == name).collect();
+    let found =
+        if by_id.is_empty() { all.iter().filter(|token| token.user == name).collect() } else { by_id };
+    if found.is_empty() {
+        bail!("there is no token {name}, and no user of this name has one; `livecode token list` lists all");
+    }
+    Ok(found)
+}
+
+fn bail_several(name: &str) -> anyhow::Result<()> {
+    bail!("{name} has several tokens; give the id of one, as `livecode token list` shows it")
+}
+
+/// Prints a new token. What goes with it is on standard error, so that `$(livecode token create …)`
+/// is the token alone.
+fn print_new(document: &TokenDocument) -> io::Result<()> {
+    let expires = document.expires.as_ref().map(|time| format!(", until {time}")).unwrap_or_default();
+    print_status(format_args!(
+        "token {} of {} ({}{expires}); it is shown only now:",
+        document.id,
+        document.user,
+        document.role.as_str()
+    ));
+    writeln!(io::stdout(), "{}", document.token.as_deref().unwrap_or_default())
+}
+
+fn print_list(tokens: &[TokenDocument], is_json: bool) -> anyhow::Result<()> {
+    if is_json {
+        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(tokens)?)?;
+        return Ok(());
+    }
+    let rows = tokens.iter().map(|token| {
+        let expires = token.expires.clone().unwrap_or_else(|| "never".to_owned());
+        [token.id.clone(), token.user.clone(), token.role.as_str().to_owned(), token.created.clone(), expires]
+    });
+    Ok(print_table(["ID", "USER", "ROLE", "CREATED", "EXPIRES"], rows)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_has_a_unit() {
+        assert_eq!("90d".parse(), Ok(Lifetime(90 * 86_400)));
+        assert_eq!("30m".parse(), Ok(Lifetime(1_800)));
+        for text in ["", "d", "90", "0d", "-1d", "+1d", "1.5h", "1y", "99999999999999999999w", "ä"] {
+            assert!(text.parse::<Lifetime>().is_err(), "{text:?}");
+        }
+    }
+}
