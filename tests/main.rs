@@ -28,6 +28,7 @@ mod openapi;
 mod packaging;
 mod programs;
 mod proxies;
+mod quotas;
 mod races;
 mod runtimes;
 mod sandbox;

@@ -461,6 +461,21 @@ fn owners_are_found_again_when_the_mode_changes() {
 }
 
 #[test]
+fn a_user_has_quotas_and_an_admin_has_none() {
+    let server = Server::start_with(&["--auth", "tokens", "--user-creations-per-min", "2"]);
+    let (ada, bob) = (User::new(&server, "ada"), User::new(&server, "bob"));
+    let second = User::with(&server, &new_token(&server, &["ada"]));
+    let admin = User::with(&server, &new_token(&server, &["head", "--role", "admin"]));
+    let status = |user: &User<'_>| {
+        let request = json!({"runtime": "bash", "code": "true"});
+        user.request("POST", "/sessions", &request).0
+    };
+    // All tokens of a user count together.
+    assert_eq!([&ada, &second, &ada, &second].map(status), [201, 201, 429, 429]);
+    assert_eq!([&bob, &admin, &admin, &admin].map(status), [201, 201, 201, 201]);
+}
+
+#[test]
 fn the_documented_commands_work() {
     let folder = tempfile::tempdir().expect("a temporary folder is created");
     let bin = folder.path().join("bin");

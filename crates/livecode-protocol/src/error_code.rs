@@ -62,6 +62,9 @@ pub enum ErrorCode {
     /// 429: the owner has as many sessions as one owner may have. A new request succeeds after a
     /// session was deleted.
     TooManySessions,
+    /// 429: this user, or this address, has used up a quota: the detail names it. A later request
+    /// succeeds (`Retry-After`).
+    QuotaExceeded,
     /// 429: this caller has named too many tokens or sessions that do not exist. A request with a
     /// token and an id that exist succeeds.
     TooManyGuesses,
@@ -153,6 +156,7 @@ impl ErrorCode {
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::UpgradeRequired => "upgrade_required",
             Self::TooManySessions => "too_many_sessions",
+            Self::QuotaExceeded => "quota_exceeded",
             Self::TooManyGuesses => "too_many_guesses",
             Self::ServerFull => "server_full",
             Self::Internal => "internal",

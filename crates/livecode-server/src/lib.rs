@@ -49,7 +49,7 @@ use crate::{
     catalogue::{Catalogue, CatalogueError},
     config::{AuthMode, Config, ListenAddress},
     held_bytes::ByteBudget,
-    lifecycle::Registry,
+    lifecycle::{Quotas, Registry},
     metrics::Metrics,
     runner::{
         spawner::{SpawnerError, SpawnerLauncher},
@@ -140,13 +140,19 @@ pub async fn run(
     // The data directory is locked before anything is written into it.
     let store = Store::open(&config.data_dir, &listed)?;
     check_disk(&config, &store)?;
-    let users = match config.auth {
-        AuthMode::Open => None,
-        AuthMode::Tokens => {
-            listeners.bind_admin_socket(&config.data_dir)?;
-            Some(Arc::new(Users::new(ControlStore::open(&config.data_dir).await?).await?))
-        }
+    if config.auth == AuthMode::Tokens {
+        listeners.bind_admin_socket(&config.data_dir)?;
+    }
+    // Where nothing is kept in it, its file is not made.
+    let control_store = match config.auth == AuthMode::Tokens || Quotas::need_store(&config) {
+        true => Some(ControlStore::open(&config.data_dir).await?),
+        false => None,
     };
+    let users = match &control_store {
+        Some(store) if config.auth == AuthMode::Tokens => Some(Arc::new(Users::new(store.clone()).await?)),
+        _ => None,
+    };
+    let quotas = Arc::new(Quotas::load(&config, control_store).await);
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
     for warning in config.warnings().iter().chain(catalogue.warnings()) {
         tracing::warn!("{warning}");
@@ -168,7 +174,7 @@ pub async fn run(
         // latter is another one at the next start.
         return Err(ServeError::Degraded { address, degraded: spawner.degraded().to_vec() });
     }
-    let registry = Registry::open(&config, store, spawners, metrics.clone())?;
+    let registry = Registry::open(&config, store, spawners, metrics.clone(), quotas.clone())?;
 
     let policy = Arc::new(Policy::new(&config));
     let peer_users = policy.asks_for_users().then(|| Arc::new(PeerUsers::prepare()));
@@ -179,6 +185,10 @@ pub async fn run(
     let refusal_log = tokio::spawn({
         let registry = registry.clone();
         async move { registry.log_refusals().await }
+    });
+    let usage_writer = tokio::spawn({
+        let quotas = quotas.clone();
+        async move { quotas.write_at_intervals().await }
     });
     announce(&addresses, spawner.degraded());
     let (stop, stopping) = watch::channel(None);
@@ -204,6 +214,8 @@ pub async fn run(
     stopper.abort();
     retention.abort();
     refusal_log.abort();
+    usage_writer.abort();
+    quotas.write().await;
     thread_keeper.abort();
     served.map_err(ServeError::Prepare)
 }
@@ -222,9 +234,16 @@ pub async fn end_sessions(config: Config, start_spawner: SpawnerLauncher) -> Res
     let metrics = Arc::new(Metrics::new(names.collect()));
     let spawners =
         tokio::task::block_in_place(|| SpawnerSet::new(&start_spawner, &catalogue, &config, &metrics))?;
-    let registry = Registry::open(&config, store, spawners, metrics)?;
+    let control_store = match Quotas::need_store(&config) {
+        true => Some(ControlStore::open(&config.data_dir).await?),
+        false => None,
+    };
+    let quotas = Arc::new(Quotas::load(&config, control_store).await);
+    let registry = Registry::open(&config, store, spawners, metrics, quotas.clone())?;
     registry.close();
-    Ok(registry.end_all().await)
+    let ended = registry.end_all().await;
+    quotas.write().await;
+    Ok(ended)
 }
 
 /// Refuses a disk on which no session could ever be created, and warns of one on which none can be

@@ -107,6 +107,20 @@ settings! {
             /// Number of sessions that the guests of one address may have at once, ended ones
             /// included; beyond it their oldest ended session is removed for each new one.
             sessions_per_address_max: u64 = 100_000,
+            /// Sessions that the guests of one address may create in a minute. With 0, as for each
+            /// quota here, there is none. The local user has no quotas.
+            guest_creations_per_min: u64 = 0,
+            /// CPU time that the programs of the guests of one address may use in a day (UTC), in
+            /// milliseconds. A session counts when it ends; beyond the quota none is created.
+            guest_cpu_ms_per_day: u64 = 0,
+            /// Output that these programs may write in a day, in bytes.
+            guest_output_bytes_per_day: u64 = 0,
+            /// Sessions that a user may create in a minute. Admins have no quotas.
+            user_creations_per_min: u64 = 0,
+            /// CPU time that a user's programs may use in a day (UTC), in milliseconds.
+            user_cpu_ms_per_day: u64 = 0,
+            /// Output that a user's programs may write in a day, in bytes.
+            user_output_bytes_per_day: u64 = 0,
             /// How long an ended session is kept, in milliseconds.
             keep_ms: u64 = DAY_MS,
             /// Disk space for all ended sessions together, in bytes; beyond it the oldest of the

@@ -74,6 +74,14 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// The same error, which tells after how many seconds a request may succeed.
+    fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        self
+    }
+}
+
 /// The text of an `error` message on a websocket: the field, if there is one, and the detail.
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -127,6 +135,10 @@ impl From<WrongHost> for ApiError {
 impl From<CreateError> for ApiError {
     fn from(error: CreateError) -> Self {
         let code = error.code();
+        if let CreateError::Quota(quota) = &error {
+            let error = Self::new(StatusCode::TOO_MANY_REQUESTS, code, quota.to_string());
+            return error.with_retry_after(quota.retry_after_s);
+        }
         let (status, retry_after_s) = match code {
             ErrorCode::TooManySessions | ErrorCode::ServerFull => (StatusCode::TOO_MANY_REQUESTS, Some("60")),
             ErrorCode::RunQueueFull => (StatusCode::SERVICE_UNAVAILABLE, Some("5")),

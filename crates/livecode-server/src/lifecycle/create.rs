@@ -10,8 +10,8 @@ use livecode_protocol::{SessionId, now_us, run_spec::RunSpec};
 use tracing::Instrument as _;
 
 use crate::lifecycle::{
-    disk_limits::RESERVE_FACTOR, error::CreateError, registry::Registry, session_log::log_creation,
-    table::NoRoom,
+    disk_limits::RESERVE_FACTOR, error::CreateError, quotas::QuotaClass, registry::Registry,
+    session_log::log_creation, table::NoRoom,
 };
 use crate::sessions::{
     IdempotencyKey, Session, SessionProgress, StoreError, blocking::blocking, record::SessionRecord,
@@ -35,6 +35,8 @@ pub struct SessionSpec {
     pub owner: Owner,
     /// The payer that is charged for the session.
     pub payer: Payer,
+    /// The quotas that hold for the caller; `None` if it has none.
+    pub quota_class: Option<QuotaClass>,
     /// The address of the client, if it is known.
     pub client: Option<IpAddr>,
     /// The resolved request: all that the session runs.
@@ -105,6 +107,7 @@ impl Registry {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(CreateError::Closed);
         }
+        self.quotas.admit(spec.quota_class, spec.payer)?;
         let (free_bytes, needed_bytes) = (self.store.disk_space()?.free_bytes, self.disk_min_free_bytes);
         if free_bytes < needed_bytes {
             // Ended sessions may be removed, so a later request may succeed.
@@ -172,7 +175,7 @@ impl Registry {
 
     /// Writes the session's folder.
     async fn write(&self, spec: SessionSpec, id: SessionId, slot: u32) -> Result<SessionRecord, StoreError> {
-        let SessionSpec { owner, payer, client, resolved, is_ephemeral, idempotency } = spec;
+        let SessionSpec { owner, payer, quota_class: _, client, resolved, is_ephemeral, idempotency } = spec;
         let ResolvedSpec {
             runtime,
             compile,

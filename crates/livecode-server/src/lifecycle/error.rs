@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use livecode_protocol::ErrorCode;
 
+use crate::lifecycle::quotas::QuotaExceeded;
 use crate::runner::run_queue::RunQueueFull;
 use crate::sessions::{StoreError, is_disk_full, is_exhausted};
 
@@ -26,6 +27,9 @@ pub enum CreateError {
     /// The session would have to wait until it may run, and the queue has no place for it.
     #[error("{0}; try again in a moment")]
     QueueFull(#[from] RunQueueFull),
+    /// The caller has used up a quota.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// Another request was made under the same idempotency key.
     #[error("another request was made under this Idempotency-Key; use a new key for a new request")]
     KeyReused,
@@ -61,6 +65,7 @@ impl CreateError {
             Self::TooMany(_) | Self::AddressFull => ErrorCode::TooManySessions,
             Self::Full => ErrorCode::ServerFull,
             Self::QueueFull(_) => ErrorCode::RunQueueFull,
+            Self::Quota(_) => ErrorCode::QuotaExceeded,
             Self::KeyReused => ErrorCode::IdempotencyKeyReused,
             Self::InProgress => ErrorCode::IdempotencyInProgress,
             Self::Closed => ErrorCode::ServerStopping,

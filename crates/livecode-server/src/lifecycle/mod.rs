@@ -17,6 +17,7 @@
 //! | `kept` | ended sessions, by age and by who is charged for them |
 //! | `session_log` | the lines of the log for each session |
 //! | `slots` | numbers unique among living sessions |
+//! | `quotas` | how much a payer may ask for in a minute and use in a day |
 //! | `refusals` | the log of refused creations |
 //! | `error` | why a session could not be created or deleted |
 
@@ -27,6 +28,7 @@ mod disk_turns;
 mod error;
 mod kept;
 mod lists;
+mod quotas;
 mod refusals;
 mod registry;
 mod retention;
@@ -38,6 +40,7 @@ pub(crate) use admission::{HealthCode, HealthReason};
 pub use create::SessionSpec;
 pub use error::{CreateError, DeleteError};
 pub use lists::{ListKey, ListScope};
+pub use quotas::{Quota, QuotaClass, QuotaExceeded, Quotas};
 pub use registry::Registry;
 
 #[cfg(test)]

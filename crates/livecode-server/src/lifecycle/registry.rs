@@ -15,6 +15,7 @@ use crate::lifecycle::{
     disk_turns::DiskTurns,
     error::{DeleteError, TEARDOWN_TIMEOUT},
     lists::{ListKey, ListScope},
+    quotas::Quotas,
     refusals::RefusalCounts,
     session_log::log_end,
     table::{SessionCountLimits, SessionTable},
@@ -55,6 +56,7 @@ pub struct Registry {
     pub(super) disk_limits: DiskLimits,
     pub(super) disk_turns: DiskTurns,
     pub(super) refusals: RefusalCounts,
+    pub(super) quotas: Arc<Quotas>,
 }
 
 impl Registry {
@@ -67,6 +69,7 @@ impl Registry {
         store: Store,
         spawners: SpawnerSet,
         metrics: Arc<Metrics>,
+        quotas: Arc<Quotas>,
     ) -> Result<Arc<Self>, StoreError> {
         let cache = CompileCache::open(config, metrics.clone());
         let store = Arc::new(store.with_compile_cache(cache));
@@ -88,6 +91,7 @@ impl Registry {
             disk_limits: DiskLimits::new(config),
             disk_turns: DiskTurns::default(),
             refusals: RefusalCounts::default(),
+            quotas,
         });
         // Running sessions get their permits first. Otherwise queued sessions would be started
         // beside them. The queued sessions of an owner keep their order.
@@ -126,7 +130,7 @@ impl Registry {
             // Servers that did not write the address did not log ends either, and there may be
             // many such sessions.
             if session.client.is_some() {
-                log_end(&self.store, &session);
+                log_end(&self.store, &self.quotas, &session);
             }
         }
         let SessionRecord { owner, is_ephemeral, idempotency, .. } = record;
@@ -167,7 +171,7 @@ impl Registry {
             }
             registry.table().release_slot(session.slot);
             let finish = move || {
-                log_end(&registry.store, &session);
+                log_end(&registry.store, &registry.quotas, &session);
                 registry.note_end_and_check(&session);
                 registry.store.make_spare_folder();
             };

@@ -1,6 +1,7 @@
 //! The two lines that the log has for each session: one for its creation and one for its end. They
 //! tell who ran something and what it cost, and never what was run.
 
+use crate::lifecycle::quotas::Quotas;
 use crate::sessions::{Session, Store};
 
 /// Logs the creation of a session.
@@ -14,9 +15,9 @@ pub(super) fn log_creation(session: &Session) {
     );
 }
 
-/// Logs the end of a session, unless that was done before: a session may end while no server runs,
+/// Logs the end of a session, and counts what it has used, unless that was done before: a session may end while no server runs,
 /// and then the next server logs the end. The session's folder remembers it.
-pub(super) fn log_end(store: &Store, session: &Session) {
+pub(super) fn log_end(store: &Store, quotas: &Quotas, session: &Session) {
     let progress = session.progress();
     let Some(ended) = progress.ended.filter(|_| !store.is_end_logged(session.id)) else { return };
     let usage = ended.usage.unwrap_or_default();
@@ -33,5 +34,6 @@ pub(super) fn log_end(store: &Store, session: &Session) {
         output_bytes = usage.output_bytes,
         "session ended"
     );
+    quotas.count(session);
     store.mark_end_logged(session.id);
 }

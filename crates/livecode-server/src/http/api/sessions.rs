@@ -23,7 +23,7 @@ use crate::http::{
 use crate::{
     auth::{Caller, Owner, Payer, Verb},
     hex::{hex, sha256_hex},
-    lifecycle::{CreateError, SessionSpec},
+    lifecycle::{CreateError, QuotaClass, SessionSpec},
     sessions::{IdempotencyKey, Session},
     spec::{Endpoint, resolve},
 };
@@ -181,7 +181,8 @@ pub(crate) async fn create(
         return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::TokenRequired, detail));
     }
     let (owner, token) = owner_of_new_session(&caller)?;
-    let spec = SessionSpec { owner, payer, client, resolved, is_ephemeral: false, idempotency };
+    let quota_class = QuotaClass::of(&caller);
+    let spec = SessionSpec { owner, payer, quota_class, client, resolved, is_ephemeral: false, idempotency };
     let (session, is_new) = app.registry.create(spec).await?;
 
     let queue_position = app.registry.queue_position(&session);

@@ -15,7 +15,7 @@ use crate::http::{
 };
 use crate::lifecycle::CreateError;
 use crate::{
-    lifecycle::{Registry, SessionSpec},
+    lifecycle::{QuotaClass, Registry, SessionSpec},
     sessions::{Follower, Item, Session},
     spec::{Endpoint, resolve},
 };
@@ -63,8 +63,15 @@ impl EphemeralSession {
         let resolved = resolve(request, &app.catalogue, &app.config.limits, Endpoint::V01)?;
         let (owner, _) = owner_of_new_session(caller)?;
         let mode = resolved.mode;
-        let spec =
-            SessionSpec { owner, payer, client: client.0, resolved, is_ephemeral: true, idempotency: None };
+        let spec = SessionSpec {
+            owner,
+            payer,
+            quota_class: QuotaClass::of(caller),
+            client: client.0,
+            resolved,
+            is_ephemeral: true,
+            idempotency: None,
+        };
         let registry = app.registry.clone();
         // The client may leave while its session is created. Then the result of this task is
         // dropped, and the session is deleted.
