@@ -1,21 +1,20 @@
 //! Containers for the tests: a root folder made by debootstrap, and a shell in which podman and
 //! systemd-nspawn run.
 //!
-//! The shell has mounts and processes of its own, so that nothing of them is left when it ends,
-//! and the machine's storage of containers is not touched.
+//! The shell has mounts, processes and a network of its own, so that nothing of them is left when it
+//! ends, and the machine's storage of containers is not touched.
 
 use std::{
-    fs::{self, File},
+    fs,
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
-use crate::common::binary;
+use crate::{common::binary, packaging::script};
 
 /// The uid of the ordinary user who runs containers.
 const USER: u32 = 4242;
@@ -32,9 +31,14 @@ for tasks in /sys/fs/cgroup/cgroup.procs /sys/fs/cgroup/*/cgroup.procs; do
     [ ! -e "$tasks" ] || { mkdir -p "$hierarchy/$group" && echo $$ > "$hierarchy/$group/cgroup.procs" || true; } 2>/dev/null
 done
 mount -t overlay overlay -o "lowerdir=$tree,upperdir=$folder/upper,workdir=$folder/work" "$folder/machine"
-touch "$folder/machine/root/run/.containerenv" # where podman mounts a file of its own
+# podman mounts files of its own here, and makes what is missing where it may.
+for name in run/.containerenv etc/hosts etc/hostname etc/resolv.conf; do touch "$folder/machine/root/$name"; done
+ln -sf /proc/mounts "$folder/machine/root/etc/mtab"
 for name in passwd group subuid subgid; do mount --bind "$folder/etc/$name" "/etc/$name"; done
 mount -t tmpfs -o mode=755 none /run
+mkdir -p /var/lib/cni
+mount -t tmpfs none /var/lib/cni # where podman notes addresses
+ip link set lo up
 mkdir -p /run/user/4242
 chown 4242:4242 /run/user/4242
 exec "$@"
@@ -44,11 +48,18 @@ exec "$@"
 /// registry: a storage of the test's own, groups without systemd, and limits that root may set. Groups
 /// without controllers have no limit of processes.
 const PODMAN: &str = r#"#!/bin/sh
-shift # run
-[ "$(id -u)" -ne 0 ] || set -- --cgroup-parent GROUP "$@"
+if [ "$1" = run ]; then
+    shift
+    [ "$(id -u)" -ne 0 ] || set -- --cgroup-parent GROUP "$@"
+    # A container that is left running publishes a port.
+    case " $* " in *" --detach "*) ;; *) set -- --rm --network none "$@" ;; esac
+    set -- run --pids-limit -1 --ulimit nofile=4096:4096 --ulimit nproc=1000:1000 "$@"
+fi
+# An overlay cannot lie on an overlay.
+driver=overlay
+[ "$(stat --file-system --format %T "$HOME")" != overlayfs ] || driver=vfs
 exec /usr/bin/podman --root "$HOME/storage" --runroot "$HOME/run" --tmpdir "$HOME/tmp" \
-    --storage-driver vfs --cgroup-manager cgroupfs --events-backend none --runtime runc \
-    run --rm --network none --pids-limit -1 --ulimit nofile=4096:4096 --ulimit nproc=1000:1000 "$@"
+    --storage-driver $driver --cgroup-manager cgroupfs --events-backend none --runtime runc "$@"
 "#;
 
 /// Stands in front of systemd-nspawn, and leaves out what only systemd could do.
@@ -116,10 +127,12 @@ impl Machine {
         }
         let bin = machine.path("upper/root/usr/bin");
         fs::create_dir_all(&bin).expect("the folder can be created");
-        // A link costs less than a copy, where both are on one disk.
-        fs::hard_link(binary(), bin.join("livecode"))
-            .or_else(|_| fs::copy(binary(), bin.join("livecode")).map(drop))
-            .expect("the binary can be copied");
+        for target in [bin, machine.path("bin")].map(|folder| folder.join("livecode")) {
+            // A link costs less than a copy, where both are on one disk.
+            fs::hard_link(binary(), &target)
+                .or_else(|_| fs::copy(binary(), &target).map(drop))
+                .expect("the binary can be copied");
+        }
         let podman = PODMAN.replace("GROUP", &format!("/{}", machine.group));
         for (name, script) in [("podman", &*podman), ("systemd-nspawn", NSPAWN)] {
             let path = machine.path("bin").join(name);
@@ -129,7 +142,13 @@ impl Machine {
         machine
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// The name of the groups of the test.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// The path of a file or folder of the test's own, such as `home`.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -145,6 +164,7 @@ impl Machine {
             "--fork",
             "--kill-child",
             "--mount-proc",
+            "--net",
         ]);
         shell.args(["sh", "-c", SET_UP, "sh"]).arg(self.folder.path()).arg(tree()).arg(&self.group);
         let home = match caller {
@@ -233,25 +253,8 @@ impl Report {
     }
 }
 
-/// A folder with the root folder that all containers begin with. debootstrap makes it once, among
-/// the build artefacts.
+/// A folder with the root folder that all containers begin with, and nothing else in it.
 fn tree() -> PathBuf {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/test-tools");
-    fs::create_dir_all(&tools).expect("the folder can be created");
-    let tools = tools.canonicalize().expect("it exists");
-    let lock = File::create(tools.join("bookworm.lock")).expect("the file can be created");
-    flock(&lock, FlockOperation::LockExclusive).expect("the file can be locked");
-    let tree = tools.join("bookworm");
-    if !tree.exists() {
-        let unfinished = tools.join("bookworm.unfinished");
-        let _ = fs::remove_dir_all(&unfinished); // of a run that was stopped
-        let output = Command::new("/usr/sbin/debootstrap")
-            .args(["--variant=minbase", "--include=python3", "bookworm"])
-            .arg(unfinished.join("root"))
-            .output()
-            .expect("debootstrap is installed");
-        assert!(output.status.success(), "{}", printed(&output));
-        fs::rename(&unfinished, &tree).expect("the folder can be renamed");
-    }
-    tree
+    let root = script("debian-root", &["python3"]);
+    root.parent().expect("the root has a folder of its own").to_owned()
 }

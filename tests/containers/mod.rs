@@ -5,4 +5,4 @@
 
 mod doctor;
 mod documents;
-mod machine;
+pub mod machine;

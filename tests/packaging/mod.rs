@@ -15,7 +15,7 @@ fn sources() -> PathBuf {
 }
 
 /// Runs a script of the sources, and returns the last line that it prints.
-fn script(name: &str, arguments: &[&str]) -> PathBuf {
+pub fn script(name: &str, arguments: &[&str]) -> PathBuf {
     let output = Command::new(sources().join("scripts").join(name)).args(arguments).output();
     let printed = printed(output.unwrap_or_else(|error| panic!("scripts/{name}: {error}")));
     let line = printed.lines().last().unwrap_or_else(|| panic!("scripts/{name} prints nothing"));
