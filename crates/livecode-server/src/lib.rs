@@ -37,7 +37,7 @@ pub mod sessions;
 mod settings_macro;
 pub mod spec;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 pub use http::{ADMIN_SOCKET, token_document};
 use livecode_store::{ControlStore, ControlStoreError};
@@ -122,7 +122,13 @@ pub enum Phase {
     Draining,
     /// Stop now. The programs of the sessions go on running.
     Stopping,
+    /// End all sessions, and stop: nothing can outlive this process.
+    Ending,
 }
+
+/// How long a server that is asked to end its sessions waits for their ends. Containers are often
+/// killed 10 s after they are asked to stop.
+const ENDING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves requests until `phase` asks the server to stop. Calls `announce` with the addresses
 /// and the limits that cannot be enforced, just before requests are answered.
@@ -265,7 +271,8 @@ fn check_disk(config: &Config, store: &Store) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Waits until the server is asked to stop and, if it is draining, until no session runs any more.
+/// Waits until the server is asked to stop and, if it is draining, until no session runs any more;
+/// if it is to end its sessions, until they have ended.
 /// Then sets `stop`, which makes the server close its connections.
 async fn stop_when_asked(
     registry: Arc<Registry>,
@@ -278,8 +285,12 @@ async fn stop_when_asked(
     if *phase.borrow() == Phase::Draining {
         tokio::select! {
             () = registry.drain() => {}
-            _ = phase.wait_for(|phase| *phase == Phase::Stopping) => {}
+            _ = phase.wait_for(|phase| matches!(phase, Phase::Stopping | Phase::Ending)) => {}
         }
+    }
+    let is_ending = *phase.borrow() == Phase::Ending;
+    if is_ending && tokio::time::timeout(ENDING_TIMEOUT, registry.end_all()).await.is_err() {
+        tracing::warn!("not all sessions have ended in time; the next server ends the others");
     }
     let _ = stop.send(Some(Instant::now()));
 }

@@ -4,21 +4,24 @@ use std::{
     io::{self, Write as _},
     process::ExitCode,
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
 use livecode_sandbox::{doctor::Finding, return_large_blocks};
 use livecode_server::{
-    Phase,
+    Phase, ServeError,
     config::{Config, Flags, ListenAddress, LogFormat},
 };
-use rustix::process::{Resource, Rlimit};
+use rustix::process::{Resource, Rlimit, WaitOptions};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
 use crate::{
+    commands::doctor::proposals,
     failure::{CommandFailure, EXIT_USAGE},
     log, readiness, scope, start,
 };
@@ -87,7 +90,7 @@ impl ServeCommand {
             let _ = writeln!(io::stdout(), "{count} sessions ended");
             return Ok(());
         }
-        runtime.block_on(async {
+        let served = runtime.block_on(async {
             let (phase_sender, phase) = watch::channel(Phase::Serving);
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
@@ -104,15 +107,57 @@ impl ServeCommand {
                     let _ = phase_sender.send(Phase::Draining);
                     stop_signal().await;
                 }
-                tracing::info!("stopping; running programs continue, and the next server recovers them");
-                let _ = phase_sender.send(Phase::Stopping);
+                if is_first_process() {
+                    tracing::info!("stopping; all sessions are ended, since they end with this container");
+                    let _ = phase_sender.send(Phase::Ending);
+                } else {
+                    tracing::info!("stopping; running programs continue, and the next server recovers them");
+                    let _ = phase_sender.send(Phase::Stopping);
+                }
                 // The task never ends, so that the sender is not dropped.
                 std::future::pending::<()>().await;
             });
-            livecode_server::run(config, Arc::new(start::spawner), phase, announce)
-                .await
-                .map_err(CommandFailure::from)
-        })
+            livecode_server::run(config, Arc::new(start::spawner), phase, announce).await.map_err(explain)
+        });
+        drop(runtime);
+        if is_first_process() {
+            await_children();
+        }
+        served
+    }
+}
+
+/// Adds what can be done about it to the refusal of a machine that cannot enforce every limit.
+fn explain(error: ServeError) -> CommandFailure {
+    let proposals = match &error {
+        ServeError::Degraded { .. } => proposals(),
+        _ => vec![],
+    };
+    if proposals.is_empty() {
+        return error.into();
+    }
+    anyhow::anyhow!("{error}\n`livecode doctor` proposes:\n  - {}", proposals.join("\n  - ")).into()
+}
+
+/// Whether this is process 1 of a container. The kernel kills all others when it ends.
+fn is_first_process() -> bool {
+    std::process::id() == 1
+}
+
+/// How long the first process waits for its children before it ends.
+const CHILDREN_TIMEOUT: Duration = Duration::from_secs(3);
+const CHILDREN_POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Waits until the spawners and supervisors have removed what is not gone with the container: the
+/// cgroups. They end by themselves when the server has closed its sockets.
+fn await_children() {
+    let until = Instant::now() + CHILDREN_TIMEOUT;
+    while Instant::now() < until {
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) => {}
+            Ok(None) => thread::sleep(CHILDREN_POLL_INTERVAL),
+            Err(_) => return, // there are none
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     io::{self, Write as _},
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode, Stdio},
 };
 
 use anyhow::Context as _;
@@ -32,6 +32,27 @@ pub fn examine(runtimes_dir: Option<&Path>, json: bool) -> Result<ExitCode, Comm
         printer.print_summary(&summary(&report))?;
     }
     Ok(ExitCode::from(exit_code(&report.findings, report.can_run)))
+}
+
+/// What the doctor proposes first for each thing that is not in order here, without repetitions. The
+/// doctor is another process, since it makes namespaces and so needs a single thread.
+pub fn proposals() -> Vec<String> {
+    let output = Command::new("/proc/self/exe").args(["doctor", "--json"]).stdin(Stdio::null()).output();
+    let document: Value =
+        output.ok().and_then(|output| serde_json::from_slice(&output.stdout).ok()).unwrap_or_default();
+    let mut proposals = vec![];
+    for finding in document["findings"].as_array().into_iter().flatten() {
+        let remedy = &finding["remedies"][0];
+        let proposal = match (remedy["what"].as_str(), remedy["command"].as_str()) {
+            (Some(what), Some(command)) => format!("{what}: {command}"),
+            (Some(what), None) => what.to_owned(),
+            _ => continue,
+        };
+        if finding["verdict"] != "ok" && !proposals.contains(&proposal) {
+            proposals.push(proposal);
+        }
+    }
+    proposals
 }
 
 /// The folders of the machine that the sandboxes of some runtime have, besides those that all

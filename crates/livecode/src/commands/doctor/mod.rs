@@ -8,6 +8,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
+pub use self::local::proposals;
 use self::url::UrlExamination;
 use crate::{
     client::{ServerClient, ServerUrl},
