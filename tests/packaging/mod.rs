@@ -1,5 +1,6 @@
 //! What operators install: the systemd units, the Debian package and the container image.
 
+mod image;
 mod machine;
 mod package;
 mod units;
