@@ -51,6 +51,19 @@ fn podman_as_root() {
     let report = machine.report(Caller::Root, &format!("{container} livecode doctor --json"));
     assert_eq!(report.not_ok(), [], "{report:?}");
     check_session(&machine, Caller::Root, &container);
+
+    // Without this capability a program can be run, but not be ended.
+    let container = format!("podman run {flags} --cap-drop KILL --rootfs $ROOT");
+    let report = machine.report(Caller::Root, &format!("{container} livecode doctor --json"));
+    assert_eq!(report.not_ok(), [("capabilities", "missing")], "{report:?}");
+    assert_eq!(report.commands(), ["podman run --cap-add KILL …"], "{report:?}");
+    check_refusal(&machine, Caller::Root, &container, &["root lacks CAP_KILL; give them to the container"]);
+
+    // An ordinary user inside needs other flags, and is told how to be root.
+    let report = machine.report(Caller::Root, "podman run --user 1000 --rootfs $ROOT livecode doctor --json");
+    assert_eq!(report.not_ok()[..2], [("system calls", "missing"), ("new /proc", "missing")], "{report:?}");
+    let expected = ["--cap-add SYS_ADMIN", "--security-opt 'unmask=/proc/*'", "--user root"];
+    assert_eq!(report.commands(), expected.map(|flag| format!("podman run {flag} …")), "{report:?}");
 }
 
 #[test]
@@ -155,6 +168,12 @@ fn a_chroot_without_proc() {
         "mount --bind $ROOT $ROOT && chroot $ROOT sh -c 'mount -t proc proc /proc && livecode doctor --json'";
     let report = machine.report(Caller::Root, mounted);
     assert_eq!(report.not_ok(), and_limits(&[("cgroups", "degraded")]), "{report:?}");
+
+    // Without devices, those are named.
+    let bare = "mount --bind $ROOT $ROOT && mount -t tmpfs none $ROOT/dev && mount -t proc proc $ROOT/proc && chroot $ROOT livecode doctor --json";
+    let report = machine.report(Caller::Root, bare);
+    assert_eq!(report.not_ok(), and_limits(&[("devices", "missing"), ("cgroups", "degraded")]), "{report:?}");
+    assert_eq!(report.commands()[0], "mount --rbind /dev FOLDER/dev", "{report:?}");
 
     // So is a /proc that shows the processes of another pid namespace.
     let other = "mount --bind $ROOT $ROOT && mount --rbind /proc $ROOT/proc && unshare --pid --fork chroot $ROOT livecode doctor --json";

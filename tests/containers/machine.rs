@@ -155,7 +155,9 @@ impl Machine {
     /// Runs a command of the shell. `$ROOT` is the root folder, with `livecode` in it. It is a plain
     /// folder, and no mount point.
     pub fn run(&self, caller: Caller, command: &str) -> Output {
-        let mut shell = Command::new("unshare");
+        // A server that starts where it must not would run for ever.
+        let mut shell = Command::new("timeout");
+        shell.args(["--kill-after", "5", "120", "unshare"]);
         shell.args([
             "--mount",
             "--propagation",

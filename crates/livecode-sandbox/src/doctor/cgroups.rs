@@ -147,7 +147,7 @@ impl CgroupSetup {
         if !self.is_on_v2(controller) {
             return finding.with_remedy(
                 "a v1 group cannot be delegated to an ordinary user; run the server as root, or boot with v2 by the kernel parameter systemd.unified_cgroup_hierarchy=1",
-                "sudo livecode serve",
+                &self.container.as_inner_root(),
             );
         }
         if !self.has_systemd {

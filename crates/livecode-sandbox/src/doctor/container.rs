@@ -20,10 +20,11 @@ impl Container {
     pub fn find() -> Self {
         let manager = fs::read_to_string("/run/host/container-manager").unwrap_or_default();
         let variable = std::env::var("container").unwrap_or_default();
-        // An engine mounts this file. A file alone may only have been left in the root folder.
-        if place::is_mount_point("/run/.containerenv") == Some(true) || variable == "podman" {
+        // The engines mount files of their own. A sign alone may have been left in the root folder.
+        let is_mounted = |path| place::is_mount_point(path) == Some(true);
+        if is_mounted("/run/.containerenv") || variable == "podman" {
             Self::Podman
-        } else if Path::new("/.dockerenv").exists() || variable == "docker" {
+        } else if Path::new("/.dockerenv").exists() && is_mounted("/etc/hostname") {
             Self::Docker
         } else if manager.trim() == "systemd-nspawn" || variable == "systemd-nspawn" {
             Self::Nspawn
@@ -68,6 +69,22 @@ impl Container {
             Self::Podman if is_v2 => self.command("--security-opt unmask=/sys/fs/cgroup"),
             Self::Nspawn => self.command("--bind=/sys/fs/cgroup"),
             _ => self.command("-v /sys/fs/cgroup:/sys/fs/cgroup:rw"),
+        }
+    }
+
+    /// The flag that gives a container the device `path` of its host.
+    pub fn device_flag(self, path: &str) -> String {
+        match self {
+            Self::Nspawn => format!("--bind={path}"),
+            _ => format!("--device {path}"),
+        }
+    }
+
+    /// The command that runs the container's programs as its root.
+    pub fn as_inner_root(self) -> String {
+        match self {
+            Self::Unknown => "sudo livecode serve".to_owned(),
+            _ => self.command("--user root"),
         }
     }
 

@@ -94,6 +94,13 @@ pub fn unfit_place() -> Vec<Finding> {
     findings
 }
 
+/// Finds out whether root lacks a capability on `host`. Without some of them a sandbox can be made,
+/// but not ended.
+pub fn missing_capabilities(host: &Host) -> Option<Finding> {
+    let finding = (!host.is_rootless).then(|| rights::capabilities_of_root(Container::find()));
+    finding.filter(|finding| finding.verdict == Verdict::Missing)
+}
+
 /// Finds out why no sandbox can be made on `host`: everything that is missing. This process must
 /// have a single thread. The list is empty if the reason is not known.
 pub fn obstacles(host: &Host) -> Vec<Finding> {
@@ -123,6 +130,7 @@ fn needs(container: Container, rootless: bool) -> Vec<Finding> {
         let can_mount = !findings.iter().any(is_missing);
         findings.extend(rights::new_proc(container, rootless, can_mount));
     }
+    findings.push(rights::devices(container));
     findings
 }
 
@@ -246,7 +254,8 @@ fn limits_of_the_user(host: &Host, container: Container) -> Finding {
             &container.as_root(),
         );
     }
-    finding.with_remedy("let only people whom you trust send programs, or run the server as root", "")
+    let what = "let only people whom you trust send programs, or run the server as root";
+    finding.with_remedy(what, &container.as_inner_root())
 }
 
 /// Runs a program in a sandbox and checks the privileges that it reports of itself.

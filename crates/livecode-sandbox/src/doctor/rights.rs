@@ -1,7 +1,7 @@
-//! Findings about the rights that a container may lack: capabilities, system calls, and a new
-//! mount of /proc.
+//! Findings about what a container may lack: capabilities, system calls, a new mount of /proc, and
+//! devices.
 
-use std::{io, path::Path};
+use std::{fs, io, os::unix::fs::FileTypeExt as _, path::Path};
 
 use rustix::{
     fs::CWD,
@@ -24,6 +24,7 @@ use crate::{
         mountinfo,
         sys::{self, MountFlags as AddedFlags},
     },
+    rootfs::mounts::DEVICES,
     setup_error::SetupContext as _,
 };
 
@@ -162,4 +163,22 @@ pub(super) fn new_proc(container: Container, rootless: bool, can_mount: bool) ->
         covered.join(", ")
     );
     Some(finding.with_remedy(&what, &container.with_whole_proc()))
+}
+
+/// Reports whether the devices exist that every sandbox shares with the machine.
+pub(super) fn devices(container: Container) -> Finding {
+    const NAME: &str = "devices";
+    let paths = DEVICES.map(|name| format!("/dev/{name}"));
+    let is_device = |path: &String| fs::metadata(path).is_ok_and(|file| file.file_type().is_char_device());
+    let missing: Vec<_> = paths.into_iter().filter(|path| !is_device(path)).collect();
+    if missing.is_empty() {
+        return Finding::ok(NAME, "/dev has those that programs need");
+    }
+    let finding = Finding::new(NAME, Verdict::Missing, format!("there is no {}", missing.join(", no ")));
+    if container == Container::Unknown {
+        let what = "mount those of the machine, in a chroot before the change of its root";
+        return finding.with_remedy(what, "mount --rbind /dev FOLDER/dev");
+    }
+    let flags: Vec<_> = missing.iter().map(|path| container.device_flag(path)).collect();
+    finding.with_remedy("give them to the container", &container.command(&flags.join(" ")))
 }

@@ -41,7 +41,7 @@ const USR_LINKS: [&str; 5] = ["bin", "sbin", "lib", "lib64", "lib32"];
 /// Files and folders of the host's /etc that programs need to run at all.
 const ETC_BINDS: [&str; 4] = ["ld.so.cache", "alternatives", "localtime", "ssl/certs"];
 /// Devices that are safe to share.
-const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+pub(crate) const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 /// Files of /proc that describe or control the host's kernel.
 const PROC_HIDDEN_FILES: [&str; 7] =
     ["kcore", "keys", "key-users", "sysrq-trigger", "timer_list", "kallsyms", "interrupts"];

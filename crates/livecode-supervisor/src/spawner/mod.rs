@@ -25,10 +25,10 @@ mod sweep;
 mod worker;
 mod zygotes;
 
-use std::os::fd::OwnedFd;
+use std::{io, os::fd::OwnedFd};
 
 use livecode_protocol::{control::SpawnerReady, warm::SpawnerSettings};
-use livecode_sandbox::{Forked, Host, TrialError, ZygoteClient, doctor::Finding};
+use livecode_sandbox::{Forked, Host, ZygoteClient, doctor::Finding};
 
 pub use crate::spawner::zygotes::serve_interpreter_zygote;
 use crate::{
@@ -85,6 +85,10 @@ fn prepare(
     let host = open_host(&settings.data_dir)?;
     let Some(interpreter) = &settings.interpreter_zygote else {
         // Only the default spawner tries whether sandboxes can be made; the others rely on that.
+        if livecode_sandbox::doctor::missing_capabilities(&host).is_some() {
+            let refused = io::Error::from(io::ErrorKind::PermissionDenied);
+            return Err(why_no_sandbox(&host, &refused).into());
+        }
         livecode_sandbox::try_sandbox(&host).map_err(|error| why_no_sandbox(&host, &error))?;
         return Ok((host, None));
     };
@@ -94,7 +98,7 @@ fn prepare(
 }
 
 /// Explains why no sandbox can be made, in the words of `livecode doctor`.
-fn why_no_sandbox(host: &Host, error: &TrialError) -> String {
+fn why_no_sandbox(host: &Host, error: &dyn std::error::Error) -> String {
     let obstacles: Vec<_> = livecode_sandbox::doctor::obstacles(host).iter().map(Finding::sentence).collect();
     if obstacles.is_empty() { with_causes(error) } else { obstacles.join("\n") }
 }
