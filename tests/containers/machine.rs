@@ -14,7 +14,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{common::binary, packaging::script};
+use crate::{
+    common::{binary, eventually},
+    packaging::script,
+};
 
 /// The uid of the ordinary user who runs containers.
 const USER: u32 = 4242;
@@ -199,7 +202,15 @@ impl Drop for Machine {
         let root = Path::new("/sys/fs/cgroup");
         let below = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
         for hierarchy in below.chain([root.to_owned()]) {
-            remove_groups(&hierarchy.join(&self.group));
+            let group = hierarchy.join(&self.group);
+            // A group is busy for a moment after its last process has died.
+            let remove = || {
+                remove_groups(&group);
+                (!group.exists()).then_some(())
+            };
+            if remove().is_none() && !std::thread::panicking() {
+                eventually("the groups of the test are removed", remove);
+            }
         }
     }
 }
