@@ -13,8 +13,10 @@ import {
   type Session,
   type State,
   textOf,
+  type TokenSource,
 } from "../client/index.js";
 import { endWithPage } from "../dom/end-with-page.js";
+import { tokenOfTag } from "../dom/token-of-tag.js";
 
 /** v0.1's limit of the wall clock, in milliseconds. Pages rely on it to end their programs. */
 const TIMEOUT_MS = 10_000;
@@ -33,6 +35,11 @@ export interface ClassicOptions {
   onMessage?: ((message: Message) => void) | null;
   /** Since v0.2: called with `connecting`, `live`, `reconnecting` or `ended`. */
   onState?: (state: State) => void;
+  /**
+   * Since v0.2: the user's token, or a function that fetches one. The default is what the script's
+   * tag names in `data-token-url`.
+   */
+  token?: TokenSource;
   /**
    * Since v0.2: standard input stays open for `input()`, and the program has the server's default
    * limit of the wall clock.
@@ -107,8 +114,11 @@ export class LiveCodeSession {
   constructor(options: ClassicOptions, isResuming = false) {
     this.options = options;
     this.onMessage = options.onMessage ?? null;
+    const server = serverOf(options);
+    const token = options.token ?? tokenOfTag(server);
     const serverOptions = {
-      server: serverOf(options),
+      server,
+      ...(token ? { token } : {}),
       ...(options.resume ? { key: options.resume } : {}),
     };
     const hooks = {

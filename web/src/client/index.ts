@@ -14,6 +14,7 @@
  * @module
  */
 
+import type { TokenSource } from "./credentials.js";
 import { browser, type Environment } from "./environment.js";
 import type { Program, SessionDocument } from "./messages.js";
 import { Server } from "./server.js";
@@ -24,6 +25,8 @@ export type { Message, Program, SessionDocument, SourceFile } from "./messages.j
 export { Session } from "./session.js";
 export type { Hooks, State } from "./session.js";
 export type { Environment } from "./environment.js";
+export type { TokenSource } from "./credentials.js";
+export { tokenFromUrl } from "./token-url.js";
 
 /**
  * The server's address and the options of the requests to it. Each function takes them together
@@ -33,10 +36,11 @@ export interface Place {
   /** The server's address, e.g. `https://live.example`. */
   server: string;
   /**
-   * The caller's token, 32 hexadecimal digits. Without it a token is generated for each server,
-   * and kept in `localStorage` if the browser allows that.
+   * The caller's token, or a function that fetches one, which is called again when the server
+   * refuses the token. Neither is stored. Without it a token for guests is generated for each
+   * server, and kept in `localStorage` if the browser allows that.
    */
-  token?: string;
+  token?: TokenSource;
   /** The name under which the tab remembers the session for {@link pickUp} after a reload. */
   key?: string;
   /** The platform functions; the default is those of the browser. */

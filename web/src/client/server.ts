@@ -1,5 +1,6 @@
 /** The HTTP requests to one server, and the addresses of its resources. */
 
+import { Credentials, TokenError, type TokenSource } from "./credentials.js";
 import type { Environment, HttpRequest, HttpResponse } from "./environment.js";
 import { LiveCodeError, type Program, type SessionDocument } from "./messages.js";
 
@@ -33,23 +34,26 @@ const stringOf = (value: unknown) => (typeof value === "string" ? value : undefi
 export class Server {
   /** The server's address, without a slash at the end. */
   readonly base: string;
-  #token: string;
+  readonly #credentials: Credentials;
+  /** Whether the token was given to the caller, and not generated here. */
+  readonly #hasGivenToken: boolean;
 
   /** `token` identifies the caller; without it the stored token for this server is used. */
   constructor(
     address: string,
     private readonly environment: Environment,
-    token?: string,
+    token?: TokenSource,
   ) {
     const url = new URL(address, environment.base);
     this.base = url.origin + url.pathname.replace(/\/+$/, "");
+    this.#hasGivenToken = Boolean(token);
     if (!token) {
       // Each server gets a token of its own, so that no server learns the token for another one.
       const key = `livecode-token:${this.base}`;
       token = environment.lasting.getItem(key) ?? environment.hex(16);
       environment.lasting.setItem(key, token);
     }
-    this.#token = token;
+    this.#credentials = Credentials.of(token);
   }
 
   /** Creates a session. Requests with the same idempotency key create one session. */
@@ -87,9 +91,23 @@ export class Server {
     return `${this.base}/sessions/${encodeURIComponent(id)}`;
   }
 
-  /** The address of v0.1's websocket. */
-  get v01SocketUrl(): string {
-    return `${this.base.replace(/^http/, "ws")}/livecode`;
+  /**
+   * The address of v0.1's websocket; with a ticket if the caller was given a token, and the server
+   * makes tickets.
+   */
+  async v01SocketUrl(): Promise<string> {
+    const url = `${this.base.replace(/^http/, "ws")}/livecode`;
+    if (!this.#hasGivenToken) return url;
+    try {
+      const response = await this.#request(`${this.base}/tickets`, { method: "POST", headers: {} });
+      const { ticket } = (await response.json()) as { ticket?: unknown };
+      if (response.ok && typeof ticket === "string") {
+        return `${url}?ticket=${encodeURIComponent(ticket)}`;
+      }
+    } catch {
+      // The server may be one that knows neither tickets nor pages of other origins.
+    }
+    return url;
   }
 
   /** The address of a session's stream, from the entry that follows number `after`. */
@@ -102,8 +120,21 @@ export class Server {
     return url.href;
   }
 
-  #request(url: string, init: HttpRequest): Promise<HttpResponse> {
-    const headers = { ...init.headers, Authorization: `Bearer ${this.#token}` };
+  /**
+   * Sends a request with the caller's token. If the server refuses the token, the request is
+   * repeated once with a new one, if the caller gets one. If the token is known, the request is on
+   * its way when this returns, because the page may end then.
+   */
+  async #request(url: string, init: HttpRequest): Promise<HttpResponse> {
+    const token = this.#credentials.token ?? ((await this.#credentials.renew()) as string);
+    const response = await this.#send(url, init, token);
+    if (response.status !== 401) return response;
+    const renewed = await this.#credentials.renew(token);
+    return renewed === undefined ? response : this.#send(url, init, renewed);
+  }
+
+  #send(url: string, init: HttpRequest, token: string): Promise<HttpResponse> {
+    const headers = { ...init.headers, Authorization: `Bearer ${token}` };
     const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
     return this.environment.fetch(url, { ...init, headers, signal });
   }
@@ -114,8 +145,10 @@ export class Server {
     let body: Record<string, unknown> = {};
     try {
       response = await this.#request(url, init);
-    } catch {
-      return { kind: "unreachable" };
+    } catch (error) {
+      if (!(error instanceof TokenError)) return { kind: "unreachable" };
+      if (!error.isTemporary) return { kind: "refused", error };
+      return { kind: "busy", retryAfterMs: undefined, error };
     }
     try {
       body = (await response.json()) as Record<string, unknown>;

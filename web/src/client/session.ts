@@ -11,7 +11,8 @@
  * ```
  *
  * If the server is busy or unreachable, the request is repeated after such a pause, too. After the
- * loss of a connection that was established, the request is skipped.
+ * loss of a connection that was established, the request is skipped, unless the server closed it
+ * for a violation of its policy: the caller's token may have ended then.
  */
 
 import { Backoff } from "./backoff.js";
@@ -68,6 +69,8 @@ const QUEUE_FULL_RETRY_MS = 200;
 const MAX_BUSY_RESULTS = 30;
 /** The websocket close code "service restart". */
 const SERVICE_RESTART = 1012;
+/** The websocket close code "policy violation", e.g. when the caller's token was revoked. */
+const POLICY_VIOLATION = 1008;
 
 /**
  * Whether an `error` message says that a queue was full, so that the message may be sent again.
@@ -278,7 +281,7 @@ export class Session {
       }
       case "v0.1":
         this.#isV01Server = true;
-        return this.#connect(server.v01SocketUrl);
+        return this.#connectToV01Server();
       case "refused":
         return this.#endWithError(result.error);
       case "busy":
@@ -294,11 +297,12 @@ export class Session {
    * pages of other origins request `/sessions`, and the browser reports that like a lost
    * connection. If v0.1's websocket responds, the request is repeated once to be sure.
    */
-  #probeV01Server(program: Program): Promise<SessionResult> {
+  async #probeV01Server(program: Program): Promise<SessionResult> {
+    const url = await this.server.v01SocketUrl();
     return new Promise((resolve) => {
       let socket: Socket;
       try {
-        socket = this.environment.open(this.server.v01SocketUrl);
+        socket = this.environment.open(url);
       } catch {
         return resolve({ kind: "unreachable" });
       }
@@ -315,6 +319,11 @@ export class Session {
         resolve({ kind: "unreachable" });
       };
     });
+  }
+
+  async #connectToV01Server(): Promise<void> {
+    const url = await this.server.v01SocketUrl();
+    if (this.#state !== "ended") this.#connect(url);
   }
 
   #connect(url: string): void {
@@ -443,8 +452,10 @@ export class Session {
     }
     this.#setState("reconnecting");
     if (code === SERVICE_RESTART) this.#backoff.reset();
-    // If the websocket was not established, the session may be gone, and a GET tells that.
-    this.#retryLater(undefined, hasOpened ? this.#document : undefined);
+    // If the websocket was not established, the session may be gone or its link may have expired.
+    // After a policy violation the token may have ended. A GET tells, and has a new link.
+    const isLinkGood = hasOpened && code !== POLICY_VIOLATION;
+    this.#retryLater(undefined, isLinkGood ? this.#document : undefined);
   }
 
   /**

@@ -11,10 +11,13 @@ import {
   type SourceFile,
   type State,
   textOf,
+  tokenFromUrl,
+  type TokenSource,
 } from "../client/index.js";
 import { endWithPage } from "../dom/end-with-page.js";
 import { Music } from "../dom/music.js";
 import { Output } from "../dom/output.js";
+import { tokenOfTag } from "../dom/token-of-tag.js";
 import { AnsiParser } from "./ansi.js";
 import { Canvas } from "./canvas.js";
 import { CodeEditor } from "./code.js";
@@ -59,6 +62,11 @@ function createButton(name: string, text: string, onClick: () => void): HTMLButt
 }
 
 export class LiveCode extends HTMLElement {
+  /**
+   * The user's token, or a function that fetches one; in place of the attribute `token-url`. The
+   * field has no initial value, which would replace one that was set before the element's upgrade.
+   */
+  declare token?: TokenSource;
   /** Set once the element has been built. */
   #code: CodeEditor | undefined;
   /** The texts that Reset restores, by file name. */
@@ -176,11 +184,16 @@ export class LiveCode extends HTMLElement {
     return this.hasAttribute("resume") || this.hasAttribute("keep");
   }
 
-  /** The server's address, and the name under which the tab remembers the session. */
+  /**
+   * The server's address, the source of the user's token, and the name under which the tab
+   * remembers the session.
+   */
   #serverOptions() {
     const key = this.getAttribute("resume");
     const server = this.getAttribute("server") ?? SCRIPT_SERVER;
-    return { server, ...(key ? { key } : {}) };
+    const tokenUrl = this.getAttribute("token-url");
+    const token = this.token ?? (tokenUrl ? tokenFromUrl(tokenUrl) : tokenOfTag(server));
+    return { server, ...(token ? { token } : {}), ...(key ? { key } : {}) };
   }
 
   /** Builds the element from its children, and follows a session that the tab remembers. */

@@ -6,6 +6,7 @@ import { Server } from "../client/server.js";
 import type { LiveCode } from "../editor/element.js";
 import { type Example, examplesOf } from "./examples.js";
 import { SessionsDialog } from "./sessions.js";
+import { SignIn } from "./sign-in.js";
 import { fromFragment, toFragment } from "./share.js";
 import { PageStorage, type TabState } from "./storage.js";
 
@@ -30,10 +31,12 @@ const byId = <T extends HTMLElement = HTMLElement>(id: string) => document.getEl
 const picker = byId<HTMLSelectElement>("runtime");
 const notice = byId("notice");
 const storage = new PageStorage();
-const server = new Server(new URL(".", location.href).href, browser());
+const address = new URL(".", location.href).href;
+const signIn = new SignIn(address.replace(/\/+$/, ""), browser().lasting);
 
 let runtimes: Runtime[] = [];
 let editor: LiveCode;
+let server: Server;
 /** The program that the editor was last given. The user may have changed it since. */
 let loaded: Example = { title: "", runtime: "python", code: "" };
 /** The session that the editor shows. */
@@ -174,8 +177,10 @@ async function openShareDialog(): Promise<void> {
   const codeLink = byId<HTMLInputElement>("code-link");
   codeLink.value = toLink(await toFragment(currentProgram()));
   const id = editor.session?.id;
-  byId("watch").hidden = !id;
-  if (id) {
+  // Users who are known by tokens have their sessions for themselves.
+  const isShareable = id !== undefined && !signIn.token;
+  byId("watch").hidden = !isShareable;
+  if (isShareable) {
     const watchLink = byId<HTMLInputElement>("watch-link");
     watchLink.value = toLink(await toFragment({ ...storage.program(id), session: id }));
   }
@@ -194,12 +199,20 @@ async function copyLink(input: HTMLInputElement): Promise<void> {
   shareStatus().textContent = "Copied.";
 }
 
-/** Requests the runtimes, as often as it takes until the server answers. */
+/** Requests the runtimes, as often as it takes until the server answers and the user is known. */
 async function fetchRuntimes(): Promise<Runtime[]> {
   for (;;) {
     try {
-      const response = await fetch(`${server.base}/runtimes`);
+      const { token } = signIn;
+      const response = await fetch(new URL("runtimes", address), {
+        headers: SignIn.headers(token),
+      });
       if (response.ok) return (await response.json()) as Runtime[];
+      if (response.status === 401) {
+        notice.textContent = "";
+        await signIn.source(token);
+        continue;
+      }
     } catch {
       // There was no response. The notice below reports that, too.
     }
@@ -233,6 +246,7 @@ function createEditor(runtime: string): LiveCode {
   const element = document.createElement("live-code") as LiveCode;
   const attributes = { layout: "split", keep: "", server: server.base, runtime };
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (signIn.token) element.token = signIn.source;
   element.addEventListener("livecode-change", handleEdit);
   element.addEventListener("livecode-state", () => {
     // The user has started a session if the editor shows one that is not known here.
@@ -255,9 +269,19 @@ function handleKey(event: KeyboardEvent): void {
   if (!isElsewhere) editor.run();
 }
 
+/** Forgets the user and what the user wrote. The page begins anew, with the form to sign in. */
+function signOut(): void {
+  removeEventListener("pagehide", storeDraft);
+  clearTimeout(draftTimer);
+  storage.forget(runtimes.map(({ name }) => name));
+  signIn.forget();
+  location.reload();
+}
+
 async function start(): Promise<void> {
   [runtimes] = await Promise.all([fetchRuntimes(), customElements.whenDefined("live-code")]);
   notice.textContent = "";
+  server = new Server(address, browser(), signIn.token ? signIn.source : undefined);
   fillPicker();
   const tab = storage.tab;
   editor = createEditor(tab?.runtime ?? "python");
@@ -269,14 +293,22 @@ async function start(): Promise<void> {
   const shareButton = byId<HTMLButtonElement>("share");
   shareButton.disabled = false;
   shareButton.addEventListener("click", () => void openShareDialog());
+  const sessionsDialog = new SessionsDialog(server, storage, titleOf, ({ id }) =>
+    followSession(id, { watch: false }),
+  );
+  const sessionsButton = byId<HTMLButtonElement>("sessions");
+  sessionsButton.disabled = false;
+  sessionsButton.addEventListener("click", () => void sessionsDialog.show());
+  const signOutButton = byId<HTMLButtonElement>("sign-out");
+  signOutButton.hidden = !signIn.token;
+  signOutButton.addEventListener("click", () =>
+    byId<HTMLDialogElement>("sign-out-dialog").showModal(),
+  );
+  byId("sign-out-now").addEventListener("click", signOut);
   for (const link of document.querySelectorAll<HTMLElement>(".link")) {
     const input = link.querySelector("input") as HTMLInputElement;
     link.querySelector("button")?.addEventListener("click", () => void copyLink(input));
   }
 }
 
-const sessionsDialog = new SessionsDialog(server, storage, titleOf, ({ id }) =>
-  followSession(id, { watch: false }),
-);
-byId("sessions").addEventListener("click", () => void sessionsDialog.show());
 void start();

@@ -43,6 +43,11 @@ export class SessionsDialog {
   readonly #dialog = document.getElementById("sessions-dialog") as HTMLDialogElement;
   readonly #list = document.getElementById("session-list") as HTMLUListElement;
   readonly #status = this.#dialog.querySelector(".said") as HTMLElement;
+  readonly #filters = this.#dialog.querySelector(".filters") as HTMLElement;
+  readonly #state = document.getElementById("session-state") as HTMLSelectElement;
+  readonly #runtime = document.getElementById("session-runtime") as HTMLSelectElement;
+  /** The user's sessions, the newest first. */
+  #sessions: SessionDocument[] = [];
 
   constructor(
     private readonly server: Server,
@@ -51,29 +56,64 @@ export class SessionsDialog {
     private readonly titleOf: (runtime: string) => string,
     /** Called with the session that the user opens. */
     private readonly onOpen: (session: SessionDocument) => void,
-  ) {}
+  ) {
+    for (const select of [this.#state, this.#runtime]) {
+      select.addEventListener("change", () => this.#showRows());
+    }
+  }
 
   /** Opens the dialog, and lists the sessions with the newest first. */
   async show(): Promise<void> {
     this.#list.replaceChildren();
+    this.#filters.hidden = true;
     this.#status.textContent = "Asking the server…";
     this.#dialog.showModal();
     const sessions = await this.server.list();
     if (!sessions) return void (this.#status.textContent = "The server does not answer.");
     sessions.sort((one, other) => String(other.created).localeCompare(String(one.created)));
-    const rows = sessions.slice(0, MAX_LISTED).map((session) => this.#createRow(session));
-    this.#list.replaceChildren(...rows);
-    this.#showCount(sessions.length);
+    this.#sessions = sessions;
+    this.#fillRuntimes();
+    this.#showRows();
   }
 
-  #showCount(total: number): void {
+  /** Offers the runtimes that the sessions have. The user's choice stays as long as it is there. */
+  #fillRuntimes(): void {
+    const chosen = this.#runtime.value;
+    const names = [...new Set(this.#sessions.map(({ runtime }) => String(runtime)))].sort();
+    const options = names.map((name) => new Option(this.titleOf(name), name));
+    this.#runtime.replaceChildren(new Option("All", ""), ...options);
+    this.#runtime.value = names.includes(chosen) ? chosen : "";
+  }
+
+  /** The sessions that the user has chosen to see. */
+  get #matching(): SessionDocument[] {
+    const [wantedState, wantedRuntime] = [this.#state.value, this.#runtime.value];
+    return this.#sessions.filter(({ state, runtime }) => {
+      const isOfState = !wantedState || (state === "ended") === (wantedState === "ended");
+      return isOfState && (!wantedRuntime || runtime === wantedRuntime);
+    });
+  }
+
+  #showRows(): void {
+    const shown = this.#matching.slice(0, MAX_LISTED);
+    this.#list.replaceChildren(...shown.map((session) => this.#createRow(session)));
+    this.#showCount();
+  }
+
+  #showCount(): void {
+    const [all, matching] = [this.#sessions.length, this.#matching.length];
     const listed = this.#list.childElementCount;
+    this.#filters.hidden = all === 0;
     this.#status.textContent =
-      total === 0
+      all === 0
         ? "You have no sessions yet. Run a program to start one."
-        : total > listed
-          ? `The last ${listed} of ${total}.`
-          : "";
+        : matching === 0
+          ? "You have no such session."
+          : matching > listed
+            ? `The last ${listed} of ${matching}.`
+            : matching < all
+              ? `${matching} of ${all}.`
+              : "";
   }
 
   #createRow(session: SessionDocument): HTMLLIElement {
@@ -102,11 +142,12 @@ export class SessionsDialog {
       // The focus moves from the removed row to a neighbouring row, or else to the Close button.
       const neighbour = row.nextElementSibling ?? row.previousElementSibling;
       row.remove();
+      this.#sessions = this.#sessions.filter(({ id }) => id !== session.id);
       const target =
         neighbour?.querySelector<HTMLElement>(".forget") ??
         this.#dialog.querySelector<HTMLElement>("form button");
       target?.focus();
-      this.#showCount(this.#list.childElementCount);
+      this.#showCount();
     });
     row.append(
       createLine("title", `${title}: ${describeState(session)}`),

@@ -64,6 +64,13 @@ export class PageStorage {
     this.#lasting.setItem("livecode-programs", JSON.stringify(programs));
   }
 
+  /** Removes everything that a user has left here. */
+  forget(runtimes: string[]): void {
+    for (const runtime of runtimes) this.#lasting.removeItem(`livecode-draft:${runtime}`);
+    this.#lasting.removeItem("livecode-programs");
+    this.#tab.removeItem("livecode-page");
+  }
+
   /** The stored programs by session id, the oldest first. */
   get #programs(): [string, StoredProgram][] {
     const programs = readJson<[string, StoredProgram][]>(this.#lasting, "livecode-programs");

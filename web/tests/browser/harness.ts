@@ -4,11 +4,16 @@
  */
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  request as httpRequest,
+  type ServerResponse,
+} from "node:http";
 import { createRequire } from "node:module";
 import {
   type AddressInfo,
@@ -20,8 +25,11 @@ import {
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { after, before, type TestContext } from "node:test";
+import { text } from "node:stream/consumers";
 import { setTimeout } from "node:timers/promises";
+import { promisify } from "node:util";
 import {
   type Browser,
   type BrowserContext,
@@ -52,14 +60,32 @@ export class LiveServer {
     private child: ChildProcess,
     readonly port: number,
     private readonly data: string,
+    private readonly flags: string[],
+    /** The lines of the server's log. */
+    readonly log: string[],
   ) {}
 
-  static async start(test: TestContext): Promise<LiveServer> {
+  /** Starts the server with further flags of `livecode serve`. */
+  static async start(test: TestContext, flags: string[] = []): Promise<LiveServer> {
     const data = await mkdtemp(join(tmpdir(), "livecode-web-"));
-    const { child, port } = await launch(data, 0);
-    const server = new LiveServer(child, port, data);
+    const log: string[] = [];
+    const { child, port } = await launch(data, 0, flags, log);
+    const server = new LiveServer(child, port, data, flags, log);
     test.after(() => server.end());
     return server;
+  }
+
+  /** Starts a server that knows its users by tokens. */
+  static startWithTokens(test: TestContext, flags: string[] = []): Promise<LiveServer> {
+    return LiveServer.start(test, ["--auth", "tokens", ...flags]);
+  }
+
+  /** Runs `livecode token`, and returns the last line of its output. */
+  async token(...words: string[]): Promise<string> {
+    const all = ["token", ...words, "--data-dir", this.data];
+    const env = { ...process.env, LIVECODE_SERVER: undefined, LIVECODE_TOKEN: undefined };
+    const { stdout } = await promisify(execFile)(binary, all, { env });
+    return stdout.trim().split("\n").at(-1) as string;
   }
 
   get url(): string {
@@ -82,35 +108,57 @@ export class LiveServer {
 
   /** Starts the server again, with the same data directory and port. */
   async restart(): Promise<void> {
-    this.child = (await launch(this.data, this.port)).child;
+    this.child = (await launch(this.data, this.port, this.flags, this.log)).child;
   }
 
   /** The server's sessions, as the local user sees them. */
   async sessions(): Promise<{ id: string; state: string; outcome?: string }[]> {
-    return (await (await fetch(`${this.url}/sessions`)).json()) as { id: string; state: string }[];
+    return JSON.parse(await this.request("GET", "/sessions")) as { id: string; state: string }[];
+  }
+
+  /** Sends a request as the local user, and returns the response's body. */
+  private async request(method: string, path: string): Promise<string> {
+    if (!this.flags.includes("tokens")) {
+      return (await fetch(this.url + path, { method })).text();
+    }
+    const socketPath = join(this.data, "admin.sock");
+    const sent = httpRequest({ socketPath, method, path, headers: { Host: "localhost" } }).end();
+    const [response] = (await once(sent, "response")) as [IncomingMessage];
+    return text(response);
   }
 
   private async end(): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) {
       for (const { id } of await this.sessions())
-        await fetch(`${this.url}/sessions/${id}`, { method: "DELETE" });
+        await this.request("DELETE", `/sessions/${id}`);
       await this.kill();
     }
     await rm(this.data, { recursive: true, force: true });
   }
 }
 
-async function launch(data: string, at: number): Promise<{ child: ChildProcess; port: number }> {
-  const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${at}`, "--data-dir", data], {
+/**
+ * Starts the server, and waits until it listens. The log of a server with flags has all details,
+ * and is collected in `log`.
+ */
+async function launch(
+  data: string,
+  at: number,
+  flags: string[],
+  log: string[],
+): Promise<{ child: ChildProcess; port: number }> {
+  const all = ["serve", "--listen", `127.0.0.1:${at}`, "--data-dir", data, ...flags];
+  const child = spawn(binary, all, {
     env: {
       ...process.env,
-      RUST_LOG: "error",
+      RUST_LOG: flags.length ? "debug" : "error",
       LIVECODE_SERVER: undefined,
       LIVECODE_BINARY: undefined,
     },
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["ignore", "pipe", flags.length ? "pipe" : "inherit"],
   });
-  for await (const line of createInterface({ input: child.stdout })) {
+  if (child.stderr) createInterface({ input: child.stderr }).on("line", (line) => log.push(line));
+  for await (const line of createInterface({ input: child.stdout as Readable })) {
     const found = /http:\/\/127\.0\.0\.1:(\d+)/.exec(line);
     if (found) return { child, port: Number(found[1]) };
   }
@@ -181,19 +229,31 @@ export class NetworkProxy {
 }
 
 /**
- * A server that only speaks v0.1: it forwards the real server's `/livecode`, and answers every
- * other request with 404, without CORS headers.
+ * A server that only speaks v0.1: it forwards the real server's `/livecode` and the requests for
+ * `paths`, and answers every other request with 404, without CORS headers.
  */
-export async function startV01Server(test: TestContext, target: number): Promise<string> {
-  const server = createServer((_, response) => response.writeHead(404).end("Not Found"));
+export async function startV01Server(
+  test: TestContext,
+  target: number,
+  paths: string[] = [],
+): Promise<string> {
+  const server = createServer((request, response) => {
+    const { method, url: path = "", headers } = request;
+    if (!paths.includes(path)) return void response.writeHead(404).end("Not Found");
+    const forwarded = httpRequest({ port: target, method, path, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 500, answer.headers);
+      answer.pipe(response);
+    });
+    request.pipe(forwarded);
+  });
   const sockets = new Set<Socket>();
   server.on("upgrade", (request, near: Socket) => {
-    assert.equal(request.url, "/livecode");
+    assert.match(request.url ?? "", /^\/livecode($|\?)/);
     const far = connect(target, "127.0.0.1", () => {
       const headers = request.rawHeaders.flatMap((name, at, all) =>
         at % 2 ? [] : [`${name}: ${all[at + 1]}`],
       );
-      far.write(`GET /livecode HTTP/1.1\r\n${headers.join("\r\n")}\r\n\r\n`);
+      far.write(`GET ${request.url} HTTP/1.1\r\n${headers.join("\r\n")}\r\n\r\n`);
       far.pipe(near).pipe(far);
     });
     for (const socket of [near, far]) (socket.on("error", () => {}), sockets.add(socket));
@@ -206,11 +266,14 @@ export async function startV01Server(test: TestContext, target: number): Promise
 /** A web server with pages whose origin is not the server's. */
 export class Pages {
   private readonly texts = new Map<string, string>();
+  private readonly handlers = new Map<string, (request: IncomingMessage) => [number, string]>();
 
   private constructor(private readonly server: TcpServer) {}
 
   static async start(test: TestContext): Promise<Pages> {
     const answer = (request: IncomingMessage, response: ServerResponse) => {
+      const handled = pages.handlers.get(request.url ?? "")?.(request);
+      if (handled) return void response.writeHead(handled[0]).end(handled[1]);
       const text = pages.texts.get(request.url ?? "");
       response
         .writeHead(text === undefined ? 404 : 200, { "Content-Type": "text/html; charset=utf-8" })
@@ -221,6 +284,11 @@ export class Pages {
     await listening(test, server);
     test.after(() => server.closeAllConnections());
     return pages;
+  }
+
+  /** Answers requests for a path with a status and a text. */
+  answer(path: string, handler: (request: IncomingMessage) => [number, string]): void {
+    this.handlers.set(path, handler);
   }
 
   /** Adds a page, and returns its address. */

@@ -2,7 +2,7 @@
  * The class `LiveCodeSession` that pages of v0.1 know, implemented with v0.2's sessions. It gains
  * reconnection; otherwise a page gets exactly the messages of v0.1.
  */
-import { type Message, type Program, type State } from "../client/index.js";
+import { type Message, type Program, type State, type TokenSource } from "../client/index.js";
 export interface ClassicOptions {
     /** The server's address; the default is the origin of this script. */
     base_url?: string;
@@ -20,6 +20,11 @@ export interface ClassicOptions {
     onMessage?: ((message: Message) => void) | null;
     /** Since v0.2: called with `connecting`, `live`, `reconnecting` or `ended`. */
     onState?: (state: State) => void;
+    /**
+     * Since v0.2: the user's token, or a function that fetches one. The default is what the script's
+     * tag names in `data-token-url`.
+     */
+    token?: TokenSource;
     /**
      * Since v0.2: standard input stays open for `input()`, and the program has the server's default
      * limit of the wall clock.

@@ -1,4 +1,5 @@
 /** The HTTP requests to one server, and the addresses of its resources. */
+import { type TokenSource } from "./credentials.js";
 import type { Environment } from "./environment.js";
 import { LiveCodeError, type Program, type SessionDocument } from "./messages.js";
 /** The result of a request that creates a session or requests its document. */
@@ -33,7 +34,7 @@ export declare class Server {
     /** The server's address, without a slash at the end. */
     readonly base: string;
     /** `token` identifies the caller; without it the stored token for this server is used. */
-    constructor(address: string, environment: Environment, token?: string);
+    constructor(address: string, environment: Environment, token?: TokenSource);
     /** Creates a session. Requests with the same idempotency key create one session. */
     create(program: Program, idempotencyKey: string): Promise<SessionResult>;
     /** Requests the document of the session at `url`. */
@@ -44,8 +45,11 @@ export declare class Server {
     remove(url: string): Promise<void>;
     /** The address of a session. */
     sessionUrl(id: string): string;
-    /** The address of v0.1's websocket. */
-    get v01SocketUrl(): string;
+    /**
+     * The address of v0.1's websocket; with a ticket if the caller was given a token, and the server
+     * makes tickets.
+     */
+    v01SocketUrl(): Promise<string>;
     /** The address of a session's stream, from the entry that follows number `after`. */
     streamUrl(document: SessionDocument, after: number): string;
 }

@@ -11,7 +11,8 @@
  * ```
  *
  * If the server is busy or unreachable, the request is repeated after such a pause, too. After the
- * loss of a connection that was established, the request is skipped.
+ * loss of a connection that was established, the request is skipped, unless the server closed it
+ * for a violation of its policy: the caller's token may have ended then.
  */
 import type { Environment } from "./environment.js";
 import { LiveCodeError, type Message, type Program, type SessionDocument } from "./messages.js";

@@ -1,9 +1,14 @@
 /** The element `<live-code>`: an editor for a program, with its output, canvas and input. */
-import { type Session, type State } from "../client/index.js";
+import { type Session, type State, type TokenSource } from "../client/index.js";
 /** Removes the empty first line and the common indentation, which come from the page's source. */
 export declare function dedent(text: string): string;
 export declare class LiveCode extends HTMLElement {
     #private;
+    /**
+     * The user's token, or a function that fetches one; in place of the attribute `token-url`. The
+     * field has no initial value, which would replace one that was set before the element's upgrade.
+     */
+    token?: TokenSource;
     connectedCallback(): void;
     disconnectedCallback(): void;
     /** The current code of the first file. */

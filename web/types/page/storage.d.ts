@@ -22,4 +22,6 @@ export declare class PageStorage {
     /** The program of a session that this browser started. */
     program(session: string): StoredProgram | undefined;
     storeProgram(session: string, program: StoredProgram): void;
+    /** Removes everything that a user has left here. */
+    forget(runtimes: string[]): void;
 }

@@ -1,0 +1,391 @@
+/** A server that knows its users by tokens: its page, the module, and embeds on other origins. */
+
+import assert from "node:assert/strict";
+import test, { type TestContext } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import type { BrowserContext, Page } from "playwright-core";
+import {
+  classicPage,
+  createContext,
+  findAxeViolations,
+  LiveServer,
+  modulePage,
+  NetworkProxy,
+  open,
+  openModule,
+  output,
+  Pages,
+  setUp as setUpOpen,
+  startV01Server,
+  WAIT_TIMEOUT_MS,
+  waitForStatus,
+  writeProgram,
+} from "./harness.js";
+
+const ASK = "print('hello ' + input('name? '), flush=True)";
+const wrong = `livecode_${"0".repeat(48)}`;
+
+/**
+ * A server with tokens, and what the tests need beside it. `checkSecrets` fails if a token that the
+ * test made was in a URL, or a token or a ticket in the server's log.
+ */
+async function setUp(t: TestContext, { flags = [] as string[], options = {} } = {}) {
+  const server = await LiveServer.startWithTokens(t, flags);
+  const context = await createContext(t, options);
+  const [urls, sockets] = [[] as string[], [] as string[]];
+  context.on("request", (request) => urls.push(request.url()));
+  context.on("page", (page) => page.on("websocket", (socket) => sockets.push(socket.url())));
+  const secrets = [wrong];
+  const createToken = async (...words: string[]) => {
+    const token = await server.token("create", ...words);
+    secrets.push(token);
+    return token;
+  };
+  const checkSecrets = () => {
+    const tickets = sockets.flatMap((url) => /ticket=([^&]+)/.exec(url)?.slice(1) ?? []);
+    const log = server.log.join("\n");
+    assert.ok(log.includes("DEBUG"), "the log is collected");
+    for (const url of [...urls, ...sockets]) {
+      assert.ok(!secrets.some((token) => url.includes(token)), `a token is in ${url}`);
+    }
+    for (const secret of [...secrets, ...tickets]) {
+      assert.ok(!log.includes(secret), "a token or a ticket is in the log");
+    }
+  };
+  return { server, context, sockets, createToken, checkSecrets };
+}
+
+const form = (page: Page) => page.locator("#sign-in");
+const says = (page: Page, text: string) =>
+  page.locator("#sign-in-status").filter({ hasText: text }).waitFor();
+
+async function signIn(page: Page, token: string): Promise<void> {
+  await page.getByLabel("Token").fill(token);
+  await page.keyboard.press("Enter");
+}
+
+/** Opens the server's page, and signs in. */
+async function openAs(t: TestContext, context: BrowserContext, url: string, token: string) {
+  const page = await open(t, context, url);
+  await signIn(page, token);
+  await page.locator("live-code .run").waitFor();
+  return page;
+}
+
+/** Calls `look` until it returns something. */
+async function eventually<T>(look: () => Promise<T | undefined | false>): Promise<T> {
+  const until = Date.now() + WAIT_TIMEOUT_MS;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    assert.ok(Date.now() < until, "the test waits in vain");
+    await setTimeout(50);
+  }
+}
+
+test("a user signs in, runs a program, and returns to it", async (t) => {
+  const { server, context, createToken, checkSecrets } = await setUp(t);
+  const ada = await createToken("ada");
+  const page = await open(t, context, server.url);
+  await form(page).getByText("knows its users by tokens").waitFor();
+  assert.ok(await page.getByLabel("Token").evaluate((input) => input.matches(":focus")));
+  assert.equal(await page.locator("live-code").count(), 0);
+  await signIn(page, wrong);
+  await says(page, "This token is not valid");
+  await signIn(page, "not a token ☺");
+  await says(page, "This token is not valid");
+  assert.equal(await page.evaluate(() => JSON.stringify(localStorage)), "{}");
+  await signIn(page, ada);
+  await form(page).waitFor({ state: "hidden" });
+
+  await writeProgram(page, "python", ASK);
+  await page.click("live-code .run");
+  await output(page).filter({ hasText: "name?" }).waitFor();
+  await page.reload();
+  await output(page).filter({ hasText: "name?" }).waitFor();
+  await server.kill();
+  await waitForStatus(page, "reconnecting");
+  await server.restart();
+  await waitForStatus(page, "running");
+  await page.getByLabel("Input for the program").fill("Ada");
+  await page.keyboard.press("Enter");
+  await output(page).filter({ hasText: "hello Ada" }).waitFor();
+  await waitForStatus(page, "finished");
+
+  await page.click("#sessions");
+  await page.locator("#session-list li").waitFor();
+  await page.getByRole("button", { name: /^Forget/ }).click();
+  await page.getByText("You have no sessions yet").waitFor();
+  assert.deepEqual(await server.sessions(), []);
+  checkSecrets();
+});
+
+test("signing out leaves nothing of the user in the browser", async (t) => {
+  const { server, context, createToken, checkSecrets } = await setUp(t);
+  const [ada, bob] = [await createToken("ada"), await createToken("bob")];
+  const page = await openAs(t, context, server.url, ada);
+  const other = await open(t, context, server.url);
+  await other.locator("live-code .run").waitFor();
+  await writeProgram(page, "python", "print('by Ada')");
+  await page.click("live-code .run");
+  await waitForStatus(page, "finished");
+  await page.click("#share");
+  await page.getByLabel("Link to the code").waitFor();
+  assert.ok(await page.getByLabel("Link to watch").isHidden(), "nobody else may watch");
+  await page.keyboard.press("Escape");
+  await page.click("#sign-out");
+  await page.getByRole("button", { name: "Cancel" }).click();
+  assert.ok(await page.evaluate(() => JSON.stringify(localStorage).includes("livecode_")));
+  await page.click("#sign-out");
+  await page.click("#sign-out-now");
+  await form(page).waitFor();
+  // Another tab follows.
+  await form(other).waitFor();
+  const kept = await page.evaluate(() => JSON.stringify([localStorage, sessionStorage]));
+  assert.ok(!kept.includes("Ada") && !kept.includes("livecode_"), kept);
+
+  await signIn(page, bob);
+  await page.locator("live-code .run").waitFor();
+  await other.locator("live-code .run").waitFor();
+  await page.click("#sessions");
+  await page.getByText("You have no sessions yet").waitFor();
+  assert.equal((await server.sessions()).length, 1, "Ada's session is still there");
+  checkSecrets();
+});
+
+test("a program survives that its user's token is revoked", async (t) => {
+  const { server, context, createToken, checkSecrets } = await setUp(t);
+  const page = await openAs(t, context, server.url, await createToken("ada"));
+  await writeProgram(page, "python", ASK);
+  await page.click("live-code .run");
+  await output(page).filter({ hasText: "name?" }).waitFor();
+  await server.token("revoke", "ada");
+  await form(page).getByText("not valid any more").waitFor();
+  await waitForStatus(page, "reconnecting");
+  assert.equal(await output(page).textContent(), "name? ");
+  await signIn(page, await createToken("ada"));
+  await waitForStatus(page, "running");
+  await page.getByLabel("Input for the program").fill("Ada");
+  await page.keyboard.press("Enter");
+  await waitForStatus(page, "finished");
+  assert.match((await output(page).textContent()) ?? "", /hello Ada/);
+
+  // A reload with a token that has ended asks for another one.
+  await server.token("revoke", "ada");
+  await page.reload();
+  await form(page).getByText("not valid any more").waitFor();
+  checkSecrets();
+});
+
+test("the form works on a phone and by keyboard, and says when to wait", async (t) => {
+  const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+  const { server, context, createToken, checkSecrets } = await setUp(t, { options: phone });
+  const page = await open(t, context, server.url);
+  await form(page).waitFor();
+  assert.deepEqual(await findAxeViolations(page), []);
+  const fits = () =>
+    page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth);
+  assert.ok(await fits());
+  const guess = async () => {
+    const headers = { Authorization: `Bearer ${wrong}` };
+    const response = await fetch(`${server.url}/sessions`, { headers });
+    await response.arrayBuffer();
+    return response.status;
+  };
+  while (!(await Promise.all(Array.from({ length: 50 }, guess))).includes(429));
+  await signIn(page, wrong);
+  await eventually(async () => {
+    // One more wrong token is let through now and then.
+    await page.keyboard.press("Enter");
+    await page.locator("#sign-in button:enabled").waitFor();
+    const said = await page.textContent("#sign-in-status");
+    return said?.includes("Wait 10 seconds");
+  });
+  assert.deepEqual(await findAxeViolations(page), []);
+  const token = await createToken("ada");
+  await eventually(async () => {
+    await signIn(page, token);
+    await page.locator("#sign-in button:enabled, #sign-in[hidden]").first().waitFor({ state: "attached" });
+    return form(page).isHidden();
+  });
+  await page.locator("live-code .run").waitFor();
+  assert.ok(await fits());
+  await page.click("#sign-out");
+  assert.deepEqual(await findAxeViolations(page), []);
+  await page.keyboard.press("Escape");
+  assert.deepEqual(await findAxeViolations(page), []);
+  checkSecrets();
+});
+
+test("the list of sessions has filters", async (t) => {
+  const { server, context, createToken, checkSecrets } = await setUp(t);
+  const token = await createToken("ada");
+  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+  for (const [runtime, code] of [
+    ["bash", "true"],
+    ["bash", "read line"],
+    ["python", "print(1)"],
+  ]) {
+    const body = JSON.stringify({ runtime, code });
+    const response = await fetch(`${server.url}/sessions`, { method: "POST", headers, body });
+    assert.equal(response.status, 201);
+  }
+  await eventually(async () => {
+    const states = (await server.sessions()).map(({ state }) => state);
+    return states.filter((state) => state === "ended").length === 2;
+  });
+  const page = await openAs(t, context, server.url, token);
+  await page.click("#sessions");
+  const rows = page.locator("#session-list li .title");
+  await rows.first().waitFor();
+  const titles = async () => (await rows.allTextContents()).map((title) => title.split(":")[0]);
+  assert.deepEqual(await titles(), ["Python", "Bash", "Bash"]);
+  const dialog = page.locator("#sessions-dialog");
+  await dialog.getByLabel("State").selectOption("ended");
+  assert.deepEqual(await titles(), ["Python", "Bash"]);
+  await dialog.getByText("2 of 3.").waitFor();
+  await dialog.getByLabel("Runtime").selectOption("bash");
+  assert.deepEqual(await titles(), ["Bash"]);
+  await dialog.getByLabel("State").selectOption("running");
+  await dialog.getByRole("button", { name: /^End Bash/ }).click();
+  await dialog.getByText("You have no such session.").waitFor();
+  await dialog.getByLabel("State").selectOption("All");
+  await dialog.getByText("1 of 2.").waitFor();
+  assert.deepEqual(await findAxeViolations(page), []);
+  assert.equal((await server.sessions()).length, 2);
+  checkSecrets();
+});
+
+test("a stream is opened again after its ticket has expired", async (t) => {
+  const { server, context, sockets, createToken, checkSecrets } = await setUp(t, {
+    flags: ["--ticket-lifetime-ms", "1000"],
+  });
+  const [pages, proxy] = [await Pages.start(t), await NetworkProxy.start(t, server.port)];
+  const page = await openModule(t, context, pages.add(modulePage(proxy.url)));
+  await page.evaluate(
+    ([token, code]) => {
+      const count = { calls: 0 };
+      Object.assign(window, { count });
+      const source = async () => (count.calls++, token as string);
+      session = client.run({ ...place, runtime: "python", code: code as string, token: source }, hooks);
+    },
+    [await createToken("ada"), ASK],
+  );
+  await page.waitForFunction(() => notes.output === "name? ");
+  const [first = ""] = sockets;
+  assert.match(first, /\?ticket=/);
+  await eventually(async () => (await fetch(first.replace("ws:", "http:"))).status === 401);
+  proxy.cut();
+  await page.waitForFunction(() => notes.states.join() === "live,reconnecting,live");
+  await page.evaluate(() => session.input("Ada\n"));
+  assert.equal((await page.evaluate(() => session.ended)).exitstatus, 0);
+  assert.deepEqual(await page.evaluate(() => [notes.output, notes.errors]), ["name? hello Ada\n", []]);
+  assert.notEqual(sockets.at(-1), first);
+  const calls = await page.evaluate(() => (window as unknown as { count: object }).count);
+  assert.deepEqual(calls, { calls: 1 }, "the token is still good");
+  checkSecrets();
+});
+
+test("a page is told that its token has ended, or brings a new one", async (t) => {
+  const { server, context, createToken, checkSecrets } = await setUp(t);
+  const pages = await Pages.start(t);
+  const url = pages.add(modulePage(server.url));
+  const [fixed, renewing] = [await openModule(t, context, url), await openModule(t, context, url)];
+  const token = await createToken("ada");
+  let next = Promise.resolve(token);
+  await renewing.exposeFunction("fetchToken", () => next);
+  await fixed.evaluate(
+    ([token, code]) =>
+      void (session = client.run(
+        { ...place, runtime: "python", code: code as string, token: token as string },
+        { ...hooks, onError: ({ code }) => notes.errors.push(String(code)) },
+      )),
+    [token, ASK],
+  );
+  await renewing.evaluate(
+    (code) =>
+      void (session = client.run(
+        {
+          ...place,
+          runtime: "python",
+          code,
+          token: () => (window as unknown as { fetchToken(): Promise<string> }).fetchToken(),
+        },
+        hooks,
+      )),
+    ASK,
+  );
+  for (const page of [fixed, renewing])
+    await page.waitForFunction(() => notes.output === "name? ");
+  let resolve = (_: string) => {};
+  next = new Promise((resolveNext) => (resolve = resolveNext));
+  await server.token("revoke", "ada");
+  await fixed.waitForFunction(() => session.state === "ended");
+  assert.deepEqual(await fixed.evaluate(() => notes.errors), ["unauthorized"]);
+  await renewing.waitForFunction(() => notes.states.join() === "live,reconnecting");
+  resolve(await createToken("ada"));
+  await renewing.waitForFunction(() => notes.states.join() === "live,reconnecting,live");
+  await renewing.evaluate(() => session.input("Ada\n"));
+  await renewing.evaluate(() => session.ended);
+  const shown = await renewing.evaluate(() => [notes.output, notes.errors]);
+  assert.deepEqual(shown, ["name? hello Ada\n", []]);
+  for (const page of [fixed, renewing])
+    assert.equal(await page.evaluate(() => JSON.stringify(localStorage)), "{}");
+  checkSecrets();
+});
+
+test("an embed on another origin fetches tokens from its own site", async (t) => {
+  const { server, context, createToken, checkSecrets } = await setUp(t);
+  const guests = await setUpOpen(t);
+  const pages = guests.pages;
+  const old = await createToken("old");
+  await server.token("revoke", "old");
+  const token = await createToken("ada");
+  const cookies: (string | undefined)[] = [];
+  pages.answer("/livecode-token", ({ headers }) => {
+    cookies.push(headers.cookie);
+    return [200, cookies.length === 1 ? old : JSON.stringify({ token })];
+  });
+  const tag = `data-token-url="/livecode-token" data-runtime="python"`;
+  const body = `<pre>print(6 * 7)</pre><live-code runtime="python">print("of its own")</live-code>`;
+  const url = pages.add(classicPage(server.url, body).replace("<script src", `<script ${tag} src`));
+  await context.addCookies([{ name: "user", value: "ada", url }]);
+  const page = await open(t, context, url);
+  for (const [at, text] of ["42\n", "of its own\n"].entries()) {
+    const editor = page.locator("live-code").nth(at);
+    await editor.locator(".run").click();
+    await editor.and(page.locator("[data-exitstatus='0']")).waitFor();
+    assert.equal(await editor.locator(".output").textContent(), text);
+  }
+  assert.deepEqual(cookies, ["user=ada", "user=ada"], "one token, and one in place of the old one");
+  const run = (options: object) =>
+    page.evaluate((options) => runClassic({ runtime: "python", code: "print(1)", ...options }), options);
+  const received = await run({});
+  assert.deepEqual(
+    received.map(({ msgtype }) => msgtype),
+    ["welcome", "write", "exitstatus"],
+  );
+  // The token is for the server of the script alone.
+  const asked = page.waitForRequest((request) => request.url() === `${guests.server.url}/sessions`);
+  assert.equal((await run({ base_url: guests.server.url })).at(-1)?.exitstatus, 0);
+  assert.match((await (await asked).headerValue("authorization")) ?? "", /^Bearer [0-9a-f]{32}$/);
+  assert.ok(!(await page.evaluate(() => JSON.stringify(localStorage))).includes("livecode_"));
+  // A token can be given to the class as well; one that is wrong is an error.
+  assert.equal((await run({ token })).at(-1)?.exitstatus, 0);
+  const refused = (await run({ token: wrong })).at(-1);
+  assert.equal(refused?.msgtype, "error");
+  assert.match(String(refused?.error), /wrong, has expired or was revoked/);
+  checkSecrets();
+});
+
+test("the websocket of v0.1 is opened with a ticket", async (t) => {
+  const { server, context, sockets, createToken, checkSecrets } = await setUp(t);
+  const pages = await Pages.start(t);
+  const old = await startV01Server(t, server.port, ["/tickets"]);
+  const page = await open(t, context, pages.add(classicPage(server.url)));
+  const options = { base_url: old, token: await createToken("ada"), runtime: "python", code: "print(1)" };
+  const received = await page.evaluate((options) => runClassic(options), options);
+  assert.equal(received.at(-1)?.exitstatus, 0);
+  assert.match(sockets.at(-1) ?? "", /\/livecode\?ticket=/);
+  checkSecrets();
+});
