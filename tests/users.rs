@@ -260,6 +260,35 @@ fn v01_works_with_a_token() {
 }
 
 #[test]
+fn pages_of_other_origins_read_every_answer_and_caches_keep_none() {
+    let server = start();
+    let ada = User::new(&server, "ada");
+    let path = format!("/sessions/{}", id(&ada.create("true")));
+    let origin = ("origin", "https://school.example");
+    let asked = [
+        origin,
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization, content-type, idempotency-key"),
+    ];
+    let preflight = server.request("OPTIONS", "/sessions", &asked, &[]);
+    assert_eq!(preflight.status, 200);
+    let allowed = preflight.header("access-control-allow-headers").unwrap_or_default();
+    assert!(asked[2].1.split(", ").all(|name| allowed.contains(name)), "{allowed}");
+    let own = ("authorization", &*ada.authorization);
+    let cases = [
+        (200, vec![origin, own]),
+        (401, vec![origin]),
+        (401, vec![origin, ("authorization", "Bearer wrong")]),
+    ];
+    for (status, headers) in cases {
+        let response = server.request("GET", &path, &headers, &[]);
+        assert_eq!(response.status, status);
+        assert_eq!(response.header("access-control-allow-origin"), Some("*"));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+    }
+}
+
+#[test]
 fn a_browser_opens_a_stream_by_a_ticket() {
     let mut server = start();
     let (document, path, other) = {

@@ -31,7 +31,9 @@ export class TokenError extends LiveCodeError {
 /** The token in a text. Throws if a header cannot contain the text. */
 function checkToken(text: unknown): string {
   const token = typeof text === "string" ? text.trim() : "";
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new Error("a token is a text of visible ASCII characters");
+  if (!/^[\x21-\x7e]+$/.test(token)) {
+    throw new Error("a token is a text of visible ASCII characters");
+  }
   return token;
 }
 

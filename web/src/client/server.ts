@@ -9,6 +9,11 @@ import { LiveCodeError, type Program, type SessionDocument } from "./messages.js
  * have megabytes.
  */
 const REQUEST_TIMEOUT_MS = 60_000;
+/**
+ * The longest `Retry-After` that a request waits for, in milliseconds. A quota by the day may be
+ * used up for hours, and the user is to be told so.
+ */
+const MAX_RETRY_AFTER_MS = 5 * 60_000;
 
 /** The result of a request that creates a session or requests its document. */
 export type SessionResult =
@@ -165,8 +170,9 @@ export class Server {
     const { field, code } = body;
     const error = new LiveCodeError(detail, status, stringOf(field), undefined, stringOf(code));
     if (RETRYABLE_STATUSES.includes(status)) {
-      const seconds = Number(response.headers.get("Retry-After") ?? NaN);
-      return { kind: "busy", retryAfterMs: seconds >= 0 ? seconds * 1000 : undefined, error };
+      const afterMs = Number(response.headers.get("Retry-After") ?? NaN) * 1000;
+      if (afterMs > MAX_RETRY_AFTER_MS) return { kind: "refused", error };
+      return { kind: "busy", retryAfterMs: afterMs >= 0 ? afterMs : undefined, error };
     }
     return { kind: "refused", error };
   }

@@ -28,7 +28,8 @@ export function tokenFromUrl(url: string): Exclude<TokenSource, string> {
       headers: { Accept: "application/json, text/plain" },
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });
-    if (!response.ok) throw new LiveCodeError(`${url} answered ${response.status}`, response.status);
+    const { ok, status } = response;
+    if (!ok) throw new LiveCodeError(`${url} answered ${status}`, status);
     return parseToken(await response.text());
   };
   const known = functions.get(url) ?? fetchToken;

@@ -10,7 +10,8 @@ import { tokenFromUrl } from "../client/token-url.js";
 export function tokenOfTag(server: string): TokenSource | undefined {
   const address = new URL(server, document.baseURI).href.replace(/\/+$/, "");
   const scripts = document.querySelectorAll<HTMLScriptElement>("script[data-token-url]");
-  const isOfServer = ({ src }: HTMLScriptElement) => src.replace(/\/static\/[^/]*$/, "") === address;
-  const url = [...scripts].find(isOfServer)?.dataset.tokenUrl;
+  const serverOf = ({ src }: HTMLScriptElement) => src.replace(/\/static\/[^/]*$/, "");
+  const tag = [...scripts].find((script) => serverOf(script) === address);
+  const url = tag?.dataset.tokenUrl;
   return url ? tokenFromUrl(url) : undefined;
 }

@@ -67,7 +67,8 @@ export class SignIn {
     this.#status.textContent = "";
     this.#form.hidden = false;
     // A modal dialog would cover the form.
-    for (const dialog of document.querySelectorAll<HTMLDialogElement>("dialog[open]")) dialog.close();
+    const dialogs = document.querySelectorAll<HTMLDialogElement>("dialog[open]");
+    for (const dialog of dialogs) dialog.close();
     // A user who is writing a program goes on with that.
     const { activeElement } = document;
     if (!activeElement || activeElement === document.body) this.#input.focus();

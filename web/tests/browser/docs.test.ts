@@ -1,22 +1,41 @@
 /** Runs every example of the documents unchanged. */
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
-import test from "node:test";
-import { setUp, open, source } from "./harness.js";
+import test, { type TestContext } from "node:test";
+import { promisify } from "node:util";
+import { LiveServer, open, type Pages, setUp, source } from "./harness.js";
 
-/** The code blocks in one language of a document, with the address of this server. */
-function blocks(name: string, language: string, server: string): string[] {
-  const text = readFileSync(source(name), "utf8").replaceAll("http://127.0.0.1:8000", server);
+/** The code blocks in one language of a document. */
+function blocks(name: string, language: string): string[] {
+  const text = readFileSync(source(name), "utf8");
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"))].map(
     (match) => match[1] as string,
   );
 }
 
+const withAddress = (block: string, server: LiveServer) =>
+  block.replaceAll("http://127.0.0.1:8000", server.url);
+
+/** A server that knows the users of a site: the site answers tokens as the document shows. */
+async function startForSite(t: TestContext, pages: Pages): Promise<LiveServer> {
+  const server = await LiveServer.startWithTokens(t);
+  const token = await server.token("create", "site", "--role", "admin");
+  const env = { ...process.env, LIVECODE_TOKEN: token };
+  const [code = ""] = blocks("docs/embedding.md", "python");
+  const program = `${withAddress(code, server)}\nprint(livecode_token("ada"))`;
+  const { stdout } = await promisify(execFile)("python3", ["-c", program], { env });
+  pages.answer("/livecode-token", () => [200, stdout]);
+  return server;
+}
+
 test("the pages of docs/embedding.md work", async (t) => {
   const { server, pages, context } = await setUp(t);
+  const siteServer = await startForSite(t, pages);
   const shown: string[] = [];
-  for (const block of blocks("docs/embedding.md", "html", server.url)) {
+  for (const text of blocks("docs/embedding.md", "html")) {
+    const block = withAddress(text, text.includes("livecode-token") ? siteServer : server);
     const page = await open(t, context, "about:blank");
     const logged = block.includes("console.log") ? page.waitForEvent("console") : undefined;
     await page.goto(pages.add(block));
@@ -33,6 +52,7 @@ test("the pages of docs/embedding.md work", async (t) => {
     "hello, world!\n",
     "some data\n",
     "42\n",
+    "hello, Ada!\n",
     "hello, world!\n",
     "a note: C4",
     "right",
@@ -41,8 +61,10 @@ test("the pages of docs/embedding.md work", async (t) => {
 
 test("the programs of docs/client.md work", async (t) => {
   const { server, pages, context } = await setUp(t);
+  const siteServer = await startForSite(t, pages);
   const shown: string[][] = [];
-  for (const block of blocks("docs/client.md", "js", server.url)) {
+  for (const text of blocks("docs/client.md", "js")) {
+    const block = withAddress(text, text.includes("livecode-token") ? siteServer : server);
     const page = await open(t, context, "about:blank");
     const logged: string[] = [];
     page.on("console", (message) => logged.push(message.text()));
@@ -53,5 +75,6 @@ test("the programs of docs/client.md work", async (t) => {
   assert.deepEqual(shown, [
     ["42\n", "exit status 0"],
     ["name? hello Ada\n", "0"],
+    ["42\n"],
   ]);
 });

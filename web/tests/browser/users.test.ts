@@ -184,7 +184,10 @@ test("the form works on a phone and by keyboard, and says when to wait", async (
   await form(page).waitFor();
   assert.deepEqual(await findAxeViolations(page), []);
   const fits = () =>
-    page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth);
+    page.evaluate(() => {
+      const { scrollWidth, clientWidth } = document.documentElement;
+      return scrollWidth <= clientWidth;
+    });
   assert.ok(await fits());
   const guess = async () => {
     const headers = { Authorization: `Bearer ${wrong}` };
@@ -205,7 +208,8 @@ test("the form works on a phone and by keyboard, and says when to wait", async (
   const token = await createToken("ada");
   await eventually(async () => {
     await signIn(page, token);
-    await page.locator("#sign-in button:enabled, #sign-in[hidden]").first().waitFor({ state: "attached" });
+    const settled = page.locator("#sign-in button:enabled, #sign-in[hidden]").first();
+    await settled.waitFor({ state: "attached" });
     return form(page).isHidden();
   });
   await page.locator("live-code .run").waitFor();
@@ -267,7 +271,8 @@ test("a stream is opened again after its ticket has expired", async (t) => {
       const count = { calls: 0 };
       Object.assign(window, { count });
       const source = async () => (count.calls++, token as string);
-      session = client.run({ ...place, runtime: "python", code: code as string, token: source }, hooks);
+      const program = { runtime: "python", code: code as string };
+      session = client.run({ ...place, ...program, token: source }, hooks);
     },
     [await createToken("ada"), ASK],
   );
@@ -279,7 +284,8 @@ test("a stream is opened again after its ticket has expired", async (t) => {
   await page.waitForFunction(() => notes.states.join() === "live,reconnecting,live");
   await page.evaluate(() => session.input("Ada\n"));
   assert.equal((await page.evaluate(() => session.ended)).exitstatus, 0);
-  assert.deepEqual(await page.evaluate(() => [notes.output, notes.errors]), ["name? hello Ada\n", []]);
+  const shown = await page.evaluate(() => [notes.output, notes.errors]);
+  assert.deepEqual(shown, ["name? hello Ada\n", []]);
   assert.notEqual(sockets.at(-1), first);
   const calls = await page.evaluate(() => (window as unknown as { count: object }).count);
   assert.deepEqual(calls, { calls: 1 }, "the token is still good");
@@ -359,7 +365,10 @@ test("an embed on another origin fetches tokens from its own site", async (t) =>
   }
   assert.deepEqual(cookies, ["user=ada", "user=ada"], "one token, and one in place of the old one");
   const run = (options: object) =>
-    page.evaluate((options) => runClassic({ runtime: "python", code: "print(1)", ...options }), options);
+    page.evaluate(
+      (options) => runClassic({ runtime: "python", code: "print(1)", ...options }),
+      options,
+    );
   const received = await run({});
   assert.deepEqual(
     received.map(({ msgtype }) => msgtype),
@@ -383,8 +392,11 @@ test("the websocket of v0.1 is opened with a ticket", async (t) => {
   const pages = await Pages.start(t);
   const old = await startV01Server(t, server.port, ["/tickets"]);
   const page = await open(t, context, pages.add(classicPage(server.url)));
-  const options = { base_url: old, token: await createToken("ada"), runtime: "python", code: "print(1)" };
-  const received = await page.evaluate((options) => runClassic(options), options);
+  const options = { base_url: old, token: await createToken("ada") };
+  const received = await page.evaluate(
+    (options) => runClassic({ ...options, runtime: "python", code: "print(1)" }),
+    options,
+  );
   assert.equal(received.at(-1)?.exitstatus, 0);
   assert.match(sockets.at(-1) ?? "", /\/livecode\?ticket=/);
   checkSecrets();

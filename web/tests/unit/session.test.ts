@@ -186,6 +186,16 @@ test("a request to a busy server is repeated after Retry-After, with the same ke
   );
 });
 
+test("a refusal that lasts for hours is reported at once", async () => {
+  const { environment, recorded, hooks } = setUp();
+  const session = run({ server, runtime: "python", environment }, hooks);
+  await runPendingCallbacks();
+  const problem = { code: "quota_exceeded", detail: "the next day begins at 0:00 UTC" };
+  await environment.request.respond(429, problem, { "Retry-After": "7200" });
+  await assert.rejects(session.ended, { code: "quota_exceeded", message: problem.detail });
+  assert.equal(recorded.errors.length, 1);
+});
+
 test("unacknowledged messages are sent again, in order and with their ids", async () => {
   const { environment, session } = await setUpLive();
   const all = Promise.all([

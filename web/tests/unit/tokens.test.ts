@@ -2,7 +2,13 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { attach, LiveCodeError, type Program, run, type TokenSource } from "../../src/client/index.js";
+import {
+  attach,
+  LiveCodeError,
+  type Program,
+  run,
+  type TokenSource,
+} from "../../src/client/index.js";
 import { parseToken } from "../../src/client/token-url.js";
 import { DOCUMENT, FakeEnvironment, runPendingCallbacks } from "./fakes.js";
 

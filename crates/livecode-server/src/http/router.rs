@@ -126,7 +126,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/{id}", delete(tokens::revoke))
         .route("/tokens/{id}/rotate", post(tokens::rotate))
-        .route_layer(middleware::from_fn_with_state(app.clone(), caller::require_caller));
+        .route_layer(middleware::from_fn_with_state(app.clone(), caller::require_caller))
+        .route_layer(middleware::map_response(forbid_caching));
     Router::new()
         .route("/", get(assets::front_page))
         .route("/healthz", get(health::healthz))
@@ -143,6 +144,13 @@ pub(crate) fn router(app: App) -> Router {
         .layer(cors)
         .layer(middleware::map_response_with_state(app.clone(), finish_response))
         .with_state(app)
+}
+
+/// Forbids caches to keep what only one caller may see, such as links with tickets.
+async fn forbid_caching(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Adds the headers that every response has, and counts the response in the metrics.
