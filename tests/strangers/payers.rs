@@ -181,10 +181,36 @@ fn a_list_is_read_page_by_page() {
     assert_eq!(whole.header("link"), None);
     let whole = whole.json();
     assert_eq!(whole.as_array().expect("a list").iter().map(id).collect::<Vec<_>>(), newest_first);
-    for query in ["limit=0", "limit=x", "limit=2&cursor=1", "cursor=x-y"] {
+    for query in ["limit=0", "limit=x", "limit=2&cursor=1", "cursor=x-y", "state=over", "runtime=a%20b"] {
         let refused = guest.request(&server, "GET", &format!("/sessions?{query}"), b"");
         assert_eq!((refused.status, &refused.json()["code"]), (422, &json!("invalid_field")), "{query}");
     }
+}
+
+#[test]
+fn a_list_is_filtered_by_state_and_runtime() {
+    let server = Server::start();
+    let guest = Guest::at(2).with_token('1');
+    let ended = run_to_end(&server, &guest, "true");
+    let running: Vec<_> = (0..3).map(|_| id(&guest.create(&server, "sleep 600"))).collect();
+    let python = guest.post(&server, &json!({"runtime": "python", "code": "input()"})).json();
+    let list = |query: &str| {
+        let answer = guest.request(&server, "GET", &format!("/sessions?{query}"), b"");
+        assert_eq!(answer.status, 200, "{query}");
+        let ids: Vec<_> = answer.json().as_array().expect("a list").iter().map(id).collect();
+        (ids, answer.header("link").map(str::to_owned))
+    };
+    eventually("the programs run", || (list("state=running").0.len() == 4).then_some(()));
+    assert_eq!(list("state=ended"), (vec![ended], None));
+    assert_eq!(list("runtime=python"), (vec![id(&python)], None));
+    assert_eq!(list("runtime=perl&state=running"), (vec![], None));
+    // A page has as many as it may, whatever lies between, and its link keeps the filters.
+    let (page, link) = list("state=running&runtime=bash&limit=2");
+    assert_eq!(page, [running[2].clone(), running[1].clone()]);
+    let link = link.expect("there are more");
+    let (_, query) = link.split_once('?').expect("a query");
+    let rest = list(query.split_once('>').expect("a link").0);
+    assert_eq!(rest, (vec![running[0].clone()], None));
 }
 
 /// Puts `count` copies of an ended session into the data directory of a server that is stopped.

@@ -1,5 +1,7 @@
 //! All routes, and the OpenAPI document that describes them.
 
+use std::sync::LazyLock;
+
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
@@ -88,8 +90,9 @@ impl Modify for CredentialResponses {
     )
 )]
 async fn openapi() -> impl IntoResponse {
-    let document = ApiDocument::openapi().to_json().unwrap_or_default();
-    ([(header::CONTENT_TYPE, "application/json")], document)
+    static DOCUMENT: LazyLock<String> =
+        LazyLock::new(|| ApiDocument::openapi().to_json().unwrap_or_default());
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
 }
 
 /// Response headers that pages of other origins may read (CORS).

@@ -28,7 +28,7 @@ pub(crate) async fn metrics(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     if caller != Caller::Local && !has_metrics_token(&app, &headers) {
-        let detail = "only the local user of a server on loopback, and callers that send its metrics_token, may read \
+        let detail = "only the server's local user, and callers that send its metrics_token, may read \
                       the metrics: Authorization: Bearer …";
         return Err(ApiError::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, detail));
     }
