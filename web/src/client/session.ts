@@ -31,6 +31,11 @@ export interface Hooks {
   /** Called with the new state after each change. */
   onState?: (state: State) => void;
   /**
+   * Called when the server is busy or a quota is used up for a while, and the request is going to
+   * be repeated. `error` tells why.
+   */
+  onBusy?: (error: LiveCodeError) => void;
+  /**
    * Called when the entries from number `from` to number `to` are missing in the journal. The gap
    * is also a message, in its place.
    */
@@ -286,6 +291,7 @@ export class Session {
         return this.#endWithError(result.error);
       case "busy":
         if (++this.#busyCount > MAX_BUSY_RESULTS) return this.#endWithError(result.error);
+        this.#callHook(() => this.hooks.onBusy?.(result.error));
         return this.#retryLater(result.retryAfterMs);
       case "unreachable":
         return this.#retryLater();

@@ -369,6 +369,9 @@ export class LiveCode extends HTMLElement {
       onMessage: (message) => isShown() && this.#handleMessage(message),
       onState: (state) => isShown() && this.#handleState(state),
       onError: (error) => isShown() && this.#showError(error),
+      onBusy: ({ message }) => {
+        if (isShown()) this.#parts.status.textContent = `waiting: ${message}`;
+      },
     });
     this.#session = session ?? undefined;
     if (!session) return;

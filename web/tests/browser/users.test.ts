@@ -387,6 +387,48 @@ test("an embed on another origin fetches tokens from its own site", async (t) =>
   checkSecrets();
 });
 
+test("an element has a source of tokens of its own, and shows why there is no token", async (t) => {
+  const { server, context, createToken, checkSecrets } = await setUp(t);
+  const pages = await Pages.start(t);
+  const token = await createToken("ada");
+  pages.answer("/token", () => [200, token]);
+  pages.answer("/no-token", () => [401, "log in first"]);
+  const element = (url: string, id: string) =>
+    `<live-code id="${id}" token-url="${url}">print("hello")</live-code>`;
+  const body = `${element("/token", "own")}${element("/no-token", "none")}<script>
+    document.getElementById("none").after(document.createElement("live-code"));
+  </script>`;
+  const page = await open(t, context, pages.add(classicPage(server.url, body)));
+  await page.locator("#own .run").click();
+  await page.locator("#own[data-exitstatus='0']").waitFor();
+  await page.locator("#none .run").click();
+  const refused = "no token could be fetched: /no-token answered 401";
+  await page.locator("#none .output").filter({ hasText: refused }).waitFor();
+  // The property wins. It may be set at any time.
+  await page.evaluate((token) => {
+    Object.assign(document.getElementById("none") as object, { token });
+  }, token);
+  await page.locator("#none .run").click();
+  await page.locator("#none[data-exitstatus='0']").waitFor();
+  // Without a token the caller is a guest, and there are none here.
+  await page.locator("live-code").last().locator(".run").click();
+  await page.locator("live-code .output").last().filter({ hasText: "has expired" }).waitFor();
+  checkSecrets();
+});
+
+test("a user is told that a quota is used up", async (t) => {
+  const { server, context, createToken, checkSecrets } = await setUp(t, {
+    flags: ["--user-creations-per-min", "1"],
+  });
+  const page = await openAs(t, context, server.url, await createToken("ada"));
+  await writeProgram(page, "python", "print(1)");
+  await page.click("live-code .run");
+  await waitForStatus(page, "finished");
+  await page.click("live-code .run");
+  await waitForStatus(page, "waiting: you may create 1 sessions in a minute; try again in");
+  checkSecrets();
+});
+
 test("the websocket of v0.1 is opened with a ticket", async (t) => {
   const { server, context, sockets, createToken, checkSecrets } = await setUp(t);
   const pages = await Pages.start(t);

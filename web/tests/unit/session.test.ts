@@ -20,12 +20,14 @@ function setUp() {
     states: [] as State[],
     errors: [] as LiveCodeError[],
     gaps: [] as number[][],
+    busy: [] as string[],
   };
   const hooks = {
     onMessage: (message: Message) => recorded.messages.push(message),
     onState: (state: State) => recorded.states.push(state),
     onError: (error: LiveCodeError) => recorded.errors.push(error),
     onGap: (from: number, to: number) => recorded.gaps.push([from, to]),
+    onBusy: ({ message }: LiveCodeError) => recorded.busy.push(message),
   };
   return { environment, recorded, hooks };
 }
@@ -169,6 +171,7 @@ test("a request to a busy server is repeated after Retry-After, with the same ke
   await runPendingCallbacks();
   const key = environment.request.headers["Idempotency-Key"];
   await environment.request.respond(429, { detail: "too many" }, { "Retry-After": "60" });
+  assert.deepEqual(recorded.busy, ["too many"]);
   environment.wake();
   await environment.advance(59_000);
   assert.equal(environment.requests.length, 1, "no retry happens before Retry-After");
