@@ -16,6 +16,7 @@ mod doctor_url;
 mod errors;
 mod health;
 mod idle;
+mod jwt;
 mod leftovers;
 mod limits;
 mod liveness;

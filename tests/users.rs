@@ -15,21 +15,21 @@ use crate::{
     docs::{blocks, document},
 };
 
-const SLEEPER: &str = "echo started; read line; echo \"got $line\"";
+pub const SLEEPER: &str = "echo started; read line; echo \"got $line\"";
 
 fn start() -> Server {
     Server::start_with(&["--auth", "tokens"])
 }
 
 /// `livecode token` on a data directory.
-fn token_command(data: &Path, arguments: &[&str]) -> Output {
+pub fn token_command(data: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(binary());
     command.arg("token").args(arguments).arg("--data-dir").arg(data).stdin(Stdio::null());
     command.env_remove("LIVECODE_SERVER").output().expect("the command runs")
 }
 
 /// A new token of a user.
-fn new_token(server: &Server, arguments: &[&str]) -> String {
+pub fn new_token(server: &Server, arguments: &[&str]) -> String {
     let output = token_command(server.data(), &[&["create"], arguments].concat());
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
@@ -52,43 +52,43 @@ fn token_id(server: &Server, user: &str) -> String {
 }
 
 /// A caller with a credential.
-struct User<'s> {
+pub struct User<'s> {
     server: &'s Server,
-    authorization: String,
+    pub authorization: String,
 }
 
 impl<'s> User<'s> {
-    fn with(server: &'s Server, token: &str) -> Self {
+    pub fn with(server: &'s Server, token: &str) -> Self {
         Self { server, authorization: format!("Bearer {token}") }
     }
 
-    fn new(server: &'s Server, name: &str) -> Self {
+    pub fn new(server: &'s Server, name: &str) -> Self {
         Self::with(server, &new_token(server, &[name]))
     }
 
-    fn request(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    pub fn request(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let headers = [("authorization", &*self.authorization), ("content-type", "application/json")];
         let body = if body.is_null() { vec![] } else { body.to_string().into_bytes() };
         let response = self.server.request(method, path, &headers, &body);
         (response.status, response.try_json().unwrap_or_default())
     }
 
-    fn get(&self, path: &str) -> (u16, Value) {
+    pub fn get(&self, path: &str) -> (u16, Value) {
         self.request("GET", path, &Value::Null)
     }
 
-    fn create(&self, code: &str) -> Value {
+    pub fn create(&self, code: &str) -> Value {
         let (status, document) = self.request("POST", "/sessions", &json!({"runtime": "bash", "code": code}));
         assert_eq!(status, 201, "{document}");
         document
     }
 
-    fn stream(&self, id: &str) -> Result<Stream, u16> {
+    pub fn stream(&self, id: &str) -> Result<Stream, u16> {
         let path = format!("/sessions/{id}/stream");
         Stream::try_connect(self.server.address(), &path, &[("authorization", &self.authorization)])
     }
 
-    fn ids(&self) -> Vec<String> {
+    pub fn ids(&self) -> Vec<String> {
         let (status, list) = self.get("/sessions");
         assert_eq!(status, 200, "{list}");
         list.as_array().expect("an array").iter().map(id).collect()
@@ -96,7 +96,7 @@ impl<'s> User<'s> {
 }
 
 /// The path and query of the link to a session's stream.
-fn stream_path(document: &Value) -> String {
+pub fn stream_path(document: &Value) -> String {
     let link = document["links"]["stream"].as_str().expect("a link");
     let (_, rest) = link.split_once("://").expect("a URL");
     rest[rest.find('/').expect("a path")..].to_owned()
@@ -521,7 +521,11 @@ fn the_documented_commands_work() {
         command.env("RUST_LOG", "error").env_remove("XDG_CONFIG_HOME").stdin(Stdio::null());
         command
     };
-    let blocks = blocks(&document("docs/users.md"), "sh");
+    // Another test runs the section on sites.
+    let text = document("docs/users.md");
+    let (before, rest) = text.split_once("\n## A site that signs its users in\n").expect("the section");
+    let after = rest.split_once("\n## ").expect("a section follows").1;
+    let blocks = blocks(&format!("{before}\n{after}"), "sh");
     let (start, rest) = blocks.split_first().expect("the document has commands");
     // The port is free, and the server is known by its address.
     let start = start.replace("serve ", "serve --listen 127.0.0.1:0 ");

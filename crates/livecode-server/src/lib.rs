@@ -45,9 +45,9 @@ pub use sessions::blocking::BLOCKING_THREAD_TIMEOUT;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    auth::{PeerUsers, Policy, Users},
+    auth::{PeerUsers, Policy, Users, UsersError},
     catalogue::{Catalogue, CatalogueError},
-    config::{AuthMode, Config, ListenAddress},
+    config::{Config, ListenAddress},
     held_bytes::ByteBudget,
     lifecycle::{Quotas, Registry},
     metrics::Metrics,
@@ -84,9 +84,12 @@ pub enum ServeError {
     /// No spawner can be started, or no sandbox can be made.
     #[error(transparent)]
     Spawner(#[from] SpawnerError),
-    /// The users' tokens cannot be read.
+    /// The control store cannot be used.
     #[error(transparent)]
     ControlStore(#[from] ControlStoreError),
+    /// What the server knows of its users cannot be read.
+    #[error(transparent)]
+    Users(#[from] UsersError),
     /// The server cannot listen on an address.
     #[error(transparent)]
     Listen(#[from] http::ListenError),
@@ -146,17 +149,17 @@ pub async fn run(
     // The data directory is locked before anything is written into it.
     let store = Store::open(&config.data_dir, &listed)?;
     check_disk(&config, &store)?;
-    if config.auth == AuthMode::Tokens {
+    if config.auth.knows_users() {
         listeners.bind_admin_socket(&config.data_dir)?;
     }
     // Where nothing is kept in it, its file is not made.
-    let control_store = match config.auth == AuthMode::Tokens || Quotas::need_store(&config) {
+    let control_store = match config.auth.knows_users() || Quotas::need_store(&config) {
         true => Some(ControlStore::open(&config.data_dir).await?),
         false => None,
     };
     let users = match &control_store {
-        Some(store) if config.auth == AuthMode::Tokens => Some(Arc::new(Users::new(store.clone()).await?)),
-        _ => None,
+        Some(store) => Users::open(&config, store.clone()).await?.map(Arc::new),
+        None => None,
     };
     let quotas = Arc::new(Quotas::load(&config, control_store).await);
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);

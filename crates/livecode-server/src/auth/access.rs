@@ -31,7 +31,7 @@ impl Caller {
             Self::Local => true,
             Self::Guest(_) => matches!(owner, Owner::Guest(_)),
             Self::User(user) => {
-                let is_own = matches!(owner, Owner::User(name) if *name == user.name);
+                let is_own = matches!(owner, Owner::User(id) if *id == user.id);
                 let is_for_admins = matches!(verb, Verb::Watch | Verb::End);
                 is_own || (user.role == Role::Admin && is_for_admins)
             }
@@ -52,12 +52,17 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::User;
+    use crate::auth::{Credential, User, UserId};
 
     const VERBS: [Verb; 5] = [Verb::Watch, Verb::Input, Verb::Event, Verb::Signal, Verb::End];
 
+    fn named(name: &str) -> UserId {
+        UserId::Name(name.parse().unwrap())
+    }
+
     fn user(name: &str, role: Role) -> Caller {
-        Caller::User(User { name: name.parse().unwrap(), role, token_id: "1".into(), expires_us: None })
+        let (id, credential) = (named(name), Credential::Token("1".into()));
+        Caller::User(User { id, role, expires_us: None, credential })
     }
 
     /// What the caller may do with a session of `owner`.
@@ -67,7 +72,7 @@ mod tests {
 
     #[test]
     fn each_caller_may_do_its_part() {
-        let (local, guest, ada) = (Owner::Local, Owner::of_token("t"), Owner::User("ada".parse().unwrap()));
+        let (local, guest, ada) = (Owner::Local, Owner::of_token("t"), Owner::User(named("ada")));
         let owners = [&local, &guest, &ada];
         let all = &VERBS[..];
         let admin = &[Verb::Watch, Verb::End][..];

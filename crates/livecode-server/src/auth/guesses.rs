@@ -10,13 +10,14 @@ use std::{
     time::Instant,
 };
 
-use super::Payer;
+use super::{
+    Payer,
+    bucket::{Bucket, Rate},
+};
 
-/// Wrong guesses that a payer may make at once. A class whose sessions were deleted asks for all
-/// of them again at the same time, from one address.
-const BURST: f64 = 600.0;
-/// Wrong guesses per second that a payer may make on average.
-const PER_S: f64 = 10.0;
+/// Wrong guesses that a payer may make. A class whose sessions were deleted asks for all of them
+/// again at the same time, from one address.
+const RATE: Rate = Rate { burst: 600.0, per_s: 10.0 };
 /// How many payers are remembered. When there are more, those are forgotten who may make as many
 /// guesses as a newcomer; if there are none, all are.
 const PAYERS_MAX: usize = 10_000;
@@ -24,13 +25,6 @@ const PAYERS_MAX: usize = 10_000;
 /// The wrong guesses of all payers. The local user may guess without a bound.
 #[derive(Debug, Default)]
 pub struct Guesses(Mutex<HashMap<Payer, Bucket>>);
-
-/// A token bucket.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    left: f64,
-    refilled: Instant,
-}
 
 impl Guesses {
     /// Whether `payer` has made too many wrong guesses lately.
@@ -45,7 +39,7 @@ impl Guesses {
 
     fn are_too_many_at(&self, payer: Payer, now: Instant) -> bool {
         let buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.get(&payer).is_some_and(|bucket| bucket.left_at(now) < 1.0)
+        buckets.get(&payer).is_some_and(|bucket| bucket.is_empty(now))
     }
 
     fn note_at(&self, payer: Payer, now: Instant) -> bool {
@@ -54,22 +48,12 @@ impl Guesses {
         }
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= PAYERS_MAX && !buckets.contains_key(&payer) {
-            buckets.retain(|_, bucket| bucket.left_at(now) < BURST);
+            buckets.retain(|_, bucket| !bucket.is_full(now));
             if buckets.len() >= PAYERS_MAX {
                 buckets.clear();
             }
         }
-        let bucket = buckets.entry(payer).or_insert(Bucket { left: BURST, refilled: now });
-        let left = bucket.left_at(now);
-        let is_allowed = left >= 1.0;
-        *bucket = Bucket { left: if is_allowed { left - 1.0 } else { left }, refilled: now };
-        !is_allowed
-    }
-}
-
-impl Bucket {
-    fn left_at(&self, now: Instant) -> f64 {
-        (self.left + PER_S * now.saturating_duration_since(self.refilled).as_secs_f64()).min(BURST)
+        !buckets.entry(payer).or_insert(Bucket::new(RATE, now)).try_take(now)
     }
 }
 

@@ -8,11 +8,12 @@
 //! over loopback, but is never the local user. It is a *guest*, and so is every caller from another
 //! machine, of another user or through a proxy.
 //!
-//! With `auth = "tokens"` every caller is a *user* with a token, or nobody. The local user is then
-//! whoever may use the admin socket in the data directory.
+//! With `auth = "tokens"` or `"jwt"` every caller is a *user* with a token or a JWT, or nobody. The
+//! local user is then whoever may use the admin socket in the data directory.
 
 mod access;
 mod bearer;
+mod bucket;
 mod guesses;
 mod payer;
 mod peer;
@@ -33,7 +34,7 @@ pub use livecode_store::UserName;
 pub use payer::{Payer, UserKey};
 pub use peer::{Peer, PeerAddress, PeerUsers, is_own_unix_peer, try_peer_users};
 pub use shares::{Share, ShareLimits, SharePool, Shares};
-pub use users::{User, Users};
+pub use users::{Credential, KeySourceError, Refusal, Subject, TokenUsers, User, UserId, Users, UsersError};
 
 use crate::{
     config::{AuthMode, Config, ListenAddress, LocalUser},
@@ -52,7 +53,7 @@ pub enum Owner {
     /// A guest, named by the SHA-256 of its token in hexadecimal.
     Guest(String),
     /// A user.
-    User(UserName),
+    User(UserId),
 }
 
 /// The caller that makes a request.
@@ -62,7 +63,7 @@ pub enum Caller {
     Local,
     /// Any other caller of a server that takes guests, with its token if it sent one.
     Guest(Option<String>),
-    /// A user, known by a token.
+    /// A user, known by a token or a JWT.
     User(User),
     /// A caller without a valid token, where the server asks for one.
     Nobody,
@@ -124,7 +125,7 @@ impl Policy {
     /// Whether any caller can be the local user.
     pub fn has_local_user(&self) -> bool {
         match self.local_user {
-            _ if self.auth == AuthMode::Tokens => true,
+            _ if self.auth.knows_users() => true,
             LocalUser::Auto => self.has_unix_socket || self.has_local_user_over_tcp(),
             LocalUser::All => true,
             LocalUser::None => false,
@@ -171,7 +172,7 @@ impl Policy {
         if !is_local_name && !is_configured && !is_address {
             return Err(WrongHost(host.to_owned()));
         }
-        if self.auth == AuthMode::Tokens {
+        if self.auth.knows_users() {
             let is_admin = |peer: Peer| peer.address == PeerAddress::AdminSocket && peer.is_own_user;
             return Ok(if facts.peer.is_some_and(is_admin) { Caller::Local } else { Caller::Nobody });
         }
@@ -225,12 +226,12 @@ fn origin_matches(origin: &str, host: &str) -> bool {
 }
 
 /// The owner as logs name it: `local`, `guest:` and the first digits of the token's digest, or
-/// `user:` and the name.
+/// `user:` and the user.
 impl std::fmt::Display for Owner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Local => f.write_str("local"),
-            Self::User(name) => write!(f, "user:{name}"),
+            Self::User(id) => write!(f, "user:{id}"),
             Self::Guest(digest) => write!(f, "guest:{}", digest.get(..OWNER_DIGITS).unwrap_or(digest)),
         }
     }
@@ -250,7 +251,7 @@ impl Caller {
         match self {
             Self::Local => Some(Owner::Local),
             Self::Guest(token) => token.as_deref().map(Owner::of_token),
-            Self::User(user) => Some(Owner::User(user.name.clone())),
+            Self::User(user) => Some(Owner::User(user.id.clone())),
             Self::Nobody => None,
         }
     }
@@ -411,7 +412,12 @@ mod tests {
 
     #[test]
     fn where_tokens_are_asked_for_only_the_admin_socket_is_local() {
-        let of_tokens = policy(|config| config.auth = AuthMode::Tokens);
+        for auth in [AuthMode::Tokens, AuthMode::Jwt] {
+            only_the_admin_socket_is_local(&policy(|config| config.auth = auth));
+        }
+    }
+
+    fn only_the_admin_socket_is_local(of_tokens: &Policy) {
         assert!(of_tokens.has_local_user() && !of_tokens.asks_for_users());
         assert_eq!(of_tokens.caller(&LOCAL), Ok(Caller::Nobody), "root over loopback");
         let by_socket =

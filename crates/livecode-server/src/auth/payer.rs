@@ -3,9 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-use super::{Caller, Owner, UserName};
+use super::{Caller, Owner, UserId};
 
 /// The party to which the server charges memory, places in queues, slots and disk space.
 ///
@@ -23,7 +22,7 @@ pub enum Payer {
     User(UserKey),
 }
 
-/// A user as payers name it, in a few bytes: the first 64 bits of the SHA-256 of the user's name.
+/// A user as payers name it, in a few bytes: the first 64 bits of a digest of its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UserKey(u64);
 
@@ -38,7 +37,7 @@ impl Payer {
         match caller {
             Caller::Local => Self::Local,
             Caller::Guest(_) | Caller::Nobody => client.map_or(Self::unknown(), Self::of_address),
-            Caller::User(user) => Self::of_user(&user.name),
+            Caller::User(user) => Self::of_user(&user.id),
         }
     }
 
@@ -47,13 +46,12 @@ impl Payer {
         match owner {
             Owner::Local => Self::Local,
             Owner::Guest(_) => Self::unknown(),
-            Owner::User(name) => Self::of_user(name),
+            Owner::User(id) => Self::of_user(id),
         }
     }
 
-    fn of_user(name: &UserName) -> Self {
-        let digest = Sha256::digest(name.as_str());
-        Self::User(UserKey(digest.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))))
+    fn of_user(id: &UserId) -> Self {
+        Self::User(UserKey(id.digest()))
     }
 
     fn of_address(address: IpAddr) -> Self {
@@ -72,7 +70,7 @@ impl Payer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{Role, User};
+    use crate::auth::{Credential, Role, User};
 
     #[test]
     fn guests_of_one_network_have_one_payer() {
@@ -88,10 +86,10 @@ mod tests {
     fn a_user_pays_alone_from_everywhere() {
         let user = |name: &str, address: &str| {
             let user = User {
-                name: name.parse().unwrap(),
+                id: UserId::Name(name.parse().unwrap()),
                 role: Role::User,
-                token_id: String::new(),
                 expires_us: None,
+                credential: Credential::Token(String::new()),
             };
             Payer::of(&Caller::User(user), address.parse().ok())
         };

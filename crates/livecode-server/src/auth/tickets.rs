@@ -1,8 +1,8 @@
 //! Tickets: what a browser puts into the URL of a websocket, since it cannot send a token there.
 //!
-//! A ticket stands for the token of the user for whom it was made, for one session, and for a
-//! short time. The server keeps no tickets: a ticket is signed (HMAC-SHA-256, RFC 2104), and its
-//! token is looked up whenever it is used.
+//! A ticket stands for the token or the JWT of the user for whom it was made, for one session, and
+//! for a short time. The server keeps no tickets: a ticket is signed (HMAC-SHA-256, RFC 2104), and
+//! what it stands for is checked whenever it is used.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -11,13 +11,15 @@ use livecode_store::TICKET_KEY_BYTES;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use super::users::Credential;
+
 /// What a ticket says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// The session whose stream it opens; `None` for `/livecode`.
     pub session: Option<SessionId>,
-    /// The id of the token that it stands for.
-    pub token_id: String,
+    /// What it stands for.
+    pub credential: Credential,
     /// When it expires, in microseconds since the epoch.
     pub expires_us: u64,
 }
@@ -73,7 +75,7 @@ mod tests {
         let signer = TicketSigner::new([7; TICKET_KEY_BYTES]);
         let ticket = Ticket {
             session: Some("00112233445566778899aabbccddeeff".parse().unwrap()),
-            token_id: "5f0c61c1a3d9".into(),
+            credential: Credential::Token("5f0c61c1a3d9".into()),
             expires_us: 100,
         };
         let text = signer.sign(&ticket);

@@ -1,78 +1,95 @@
-//! The users that the server knows by their tokens.
+//! The users that the server knows, in whatever way it knows them.
+//!
+//! | file | what it decides |
+//! | --- | --- |
+//! | `user` | what a user is, and what names one |
+//! | `refusal` | why a credential was refused |
+//! | `tokens` | users with tokens of the control store |
+//! | `jwt` | users whom another site signs in |
+//!
+//! This file alone chooses between the ways.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+mod jwt;
+mod refusal;
+mod tokens;
+mod user;
+
+use std::net::IpAddr;
+
+use livecode_protocol::{SessionId, now_us};
+use livecode_store::{ControlStore, ControlStoreError};
+
+use self::{jwt::JwtUsers, refusal::RefusalLog};
+pub use self::{
+    jwt::KeySourceError,
+    refusal::Refusal,
+    tokens::TokenUsers,
+    user::{Credential, Subject, User, UserId},
 };
-
-use livecode_protocol::{SessionId, now_us, token::Role};
-use livecode_store::{ControlStore, ControlStoreError, NewToken, Token, TokenKey, TokenSecret, UserName};
-use tokio::sync::broadcast::{self, error::RecvError};
-
 use super::tickets::{Ticket, TicketSigner};
+use crate::config::{AuthMode, Config};
 
-/// How many tokens are kept in memory, so that they need not be looked up in the control store for
-/// each request. When there are more, all are looked up anew.
-const CACHED_TOKENS_MAX: usize = 10_000;
-/// How many revocations a connection may not have noticed yet. A connection that has missed some
-/// looks its token up again.
-const REVOCATION_QUEUE: usize = 64;
-
-/// A user that makes a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// The user's name.
-    pub name: UserName,
-    /// The rights that the token gives.
-    pub role: Role,
-    /// The id of the token by which the user is known.
-    pub token_id: String,
-    /// When the token expires, in microseconds since the epoch; `None` if it does not.
-    pub expires_us: Option<u64>,
-}
-
-/// The users that the server knows by their tokens, which are in the control store.
+/// The users that the server knows.
 #[derive(Debug)]
 pub struct Users {
-    store: ControlStore,
+    way: Way,
     signer: TicketSigner,
-    cache: Mutex<TokenCache>,
-    /// The ids of tokens that were revoked a moment ago.
-    revocations: broadcast::Sender<String>,
+    refusals: RefusalLog,
 }
 
-#[derive(Debug, Default)]
-struct TokenCache {
-    /// Valid tokens.
-    tokens: HashMap<TokenKey, Token>,
-    /// Counts revocations. A token that was looked up before one of them is not kept.
-    generation: u64,
+/// The way in which the server knows its users.
+#[derive(Debug)]
+enum Way {
+    Tokens(TokenUsers),
+    Jwt(JwtUsers),
+}
+
+/// Why users cannot be known.
+#[derive(Debug, thiserror::Error)]
+pub enum UsersError {
+    /// The control store fails.
+    #[error(transparent)]
+    ControlStore(#[from] ControlStoreError),
+    /// The keys of JWTs cannot be read.
+    #[error(transparent)]
+    Keys(#[from] KeySourceError),
 }
 
 impl Users {
-    /// The users of a control store.
+    /// The users of a server with these settings and this store; `None` if it knows none.
     ///
     /// # Errors
-    /// If the control store fails.
-    pub async fn new(store: ControlStore) -> Result<Self, ControlStoreError> {
+    /// If the control store fails, or a key of JWTs cannot be read.
+    pub async fn open(config: &Config, store: ControlStore) -> Result<Option<Self>, UsersError> {
+        if config.auth == AuthMode::Open {
+            return Ok(None);
+        }
         let signer = TicketSigner::new(store.ticket_key().await?);
-        let (revocations, _) = broadcast::channel(REVOCATION_QUEUE);
-        Ok(Self { store, signer, cache: Mutex::default(), revocations })
+        let way = match config.jwt() {
+            Some(settings) => Way::Jwt(JwtUsers::new(settings).await?),
+            None => Way::Tokens(TokenUsers::new(store)),
+        };
+        Ok(Some(Self { way, signer, refusals: RefusalLog::new() }))
     }
 
-    /// The user whose token this is; `None` if there is no such token, or it is no longer valid.
-    /// With `is_cached_only` the control store is not asked, as if it did not have the token.
+    /// The user whom a bearer token names. With `is_cached_only` it is accepted only if it was seen
+    /// lately, and costs next to nothing.
     ///
     /// # Errors
     /// If the control store fails.
-    pub async fn find(&self, text: &str, is_cached_only: bool) -> Result<Option<User>, ControlStoreError> {
-        let Ok(secret) = text.parse::<TokenSecret>() else { return Ok(None) };
-        self.user(secret.key(), is_cached_only).await
+    pub async fn find(
+        &self,
+        text: &str,
+        is_cached_only: bool,
+    ) -> Result<Result<User, Refusal>, ControlStoreError> {
+        match &self.way {
+            Way::Tokens(users) => users.find(text, is_cached_only).await,
+            Way::Jwt(users) => Ok(users.find(text, is_cached_only).await),
+        }
     }
 
     /// The user for whom a ticket was made that opens the stream of `session`, or `/livecode` if
-    /// that is `None`; `None` if it is no such ticket, or it is no longer valid.
+    /// that is `None`.
     ///
     /// # Errors
     /// If the control store fails.
@@ -80,137 +97,46 @@ impl Users {
         &self,
         text: &str,
         session: Option<SessionId>,
-    ) -> Result<Option<User>, ControlStoreError> {
+    ) -> Result<Result<User, Refusal>, ControlStoreError> {
         let ticket = self.signer.check(text, now_us()).filter(|ticket| ticket.session == session);
-        let Some(ticket) = ticket else { return Ok(None) };
-        self.user(TokenKey::Id(ticket.token_id), false).await
+        let Some(Ticket { credential, .. }) = ticket else { return Ok(Err(Refusal::WrongTicket)) };
+        match (&self.way, credential) {
+            (Way::Tokens(users), Credential::Token(id)) => users.find_by_id(id).await,
+            (Way::Jwt(users), Credential::Jwt(jwt)) => Ok(users.user(jwt)),
+            (Way::Tokens(_), Credential::Jwt(_)) | (Way::Jwt(_), Credential::Token(_)) => {
+                Ok(Err(Refusal::OtherWay))
+            }
+        }
     }
 
-    /// A ticket for `user` that opens the stream of `session`, or `/livecode` if that is `None`.
-    pub fn ticket(&self, user: &User, session: Option<SessionId>, expires_us: u64) -> String {
-        self.signer.sign(&Ticket { session, token_id: user.token_id.clone(), expires_us })
+    /// A ticket for `user` that opens the stream of `session`, or `/livecode` if that is `None`, and
+    /// when it expires: at `expires_us`, or with the user's credential if that is earlier.
+    pub fn ticket(&self, user: &User, session: Option<SessionId>, expires_us: u64) -> (String, u64) {
+        let expires_us = user.expires_us.unwrap_or(u64::MAX).min(expires_us);
+        let ticket = Ticket { session, credential: user.credential.clone(), expires_us };
+        (self.signer.sign(&ticket), expires_us)
     }
 
-    /// Waits until the token by which `user` is known is not valid any more.
+    /// Waits until the credential by which `user` is known is not valid any more.
     pub async fn ended(&self, user: &User) {
-        let mut revocations = self.revocations.subscribe();
-        let expiry = async {
-            match user.expires_us {
-                Some(expires_us) => {
-                    let left_us = expires_us.saturating_sub(now_us());
-                    tokio::time::sleep(Duration::from_micros(left_us)).await;
-                }
-                None => std::future::pending().await,
-            }
-        };
-        let revocation = async {
-            loop {
-                // It may have been revoked before `revocations` was there, or be among those that
-                // were missed. If the store fails, the next request will tell.
-                let key = TokenKey::Id(user.token_id.clone());
-                if matches!(self.user(key, false).await, Ok(None)) {
-                    return;
-                }
-                loop {
-                    match revocations.recv().await {
-                        Ok(id) if id == user.token_id => return,
-                        Ok(_) => {}
-                        Err(RecvError::Lagged(_)) => break,
-                        Err(RecvError::Closed) => std::future::pending().await,
-                    }
-                }
-            }
-        };
-        tokio::select! {
-            () = expiry => {}
-            () = revocation => {}
+        match (&self.way, &user.credential) {
+            (Way::Tokens(users), Credential::Token(id)) => users.ended(id, user.expires_us).await,
+            (Way::Jwt(users), Credential::Jwt(jwt)) => users.ended(jwt).await,
+            // No user of this server has a credential of the other way.
+            (Way::Tokens(_), Credential::Jwt(_)) | (Way::Jwt(_), Credential::Token(_)) => {}
         }
     }
 
-    async fn user(&self, key: TokenKey, is_cached_only: bool) -> Result<Option<User>, ControlStoreError> {
-        let (cached, generation) = {
-            let cache = self.cache();
-            (cache.tokens.get(&key).cloned(), cache.generation)
-        };
-        let token = match cached {
-            Some(token) => Some(token),
-            None if is_cached_only => None,
-            None => self.look_up(key, generation).await?,
-        };
-        let valid = token.filter(|token| token.is_valid_at(now_us()));
-        Ok(valid.map(|Token { id, user, role, expires_us, .. }| User {
-            name: user,
-            role,
-            token_id: id,
-            expires_us,
-        }))
+    /// Logs why a credential that came from `client` was refused.
+    pub fn log(&self, refusal: &Refusal, client: Option<IpAddr>) {
+        self.refusals.log(refusal, client);
     }
 
-    async fn look_up(&self, key: TokenKey, generation: u64) -> Result<Option<Token>, ControlStoreError> {
-        let found = self.store.token(&key).await?;
-        if let Some(token) = found.as_ref().filter(|token| token.is_valid_at(now_us())) {
-            let mut cache = self.cache();
-            if cache.generation == generation {
-                if cache.tokens.len() >= CACHED_TOKENS_MAX {
-                    cache.tokens.clear();
-                }
-                cache.tokens.insert(key, token.clone());
-            }
+    /// The users by their tokens; `None` if the server does not ask for tokens of its own.
+    pub fn by_token(&self) -> Option<&TokenUsers> {
+        match &self.way {
+            Way::Tokens(users) => Some(users),
+            Way::Jwt(_) => None,
         }
-        Ok(found)
-    }
-
-    /// Makes a token. Its secret can never be read again.
-    ///
-    /// # Errors
-    /// If the control store fails.
-    pub async fn create_token(&self, new: &NewToken) -> Result<(Token, TokenSecret), ControlStoreError> {
-        self.store.create_token(new, now_us()).await
-    }
-
-    /// All tokens that were not revoked, the newest first.
-    ///
-    /// # Errors
-    /// If the control store fails.
-    pub async fn tokens(&self) -> Result<Vec<Token>, ControlStoreError> {
-        self.store.tokens(None).await
-    }
-
-    /// Revokes the token with this id. It is not valid any more when this returns.
-    ///
-    /// # Errors
-    /// If there is no such token; if the control store fails.
-    pub async fn revoke_token(&self, id: &str) -> Result<(), ControlStoreError> {
-        self.store.revoke_token(id, now_us()).await?;
-        self.forget(id);
-        Ok(())
-    }
-
-    /// Replaces the token with this id by a new one for the same user. The old one is not valid
-    /// any more when this returns.
-    ///
-    /// # Errors
-    /// If there is no such token; if the control store fails.
-    pub async fn rotate_token(
-        &self,
-        id: &str,
-        expires_us: Option<u64>,
-    ) -> Result<(Token, TokenSecret), ControlStoreError> {
-        let replaced = self.store.rotate_token(id, expires_us, now_us()).await?;
-        self.forget(id);
-        Ok(replaced)
-    }
-
-    /// Forgets a token that was revoked, and lets the connections know that use it.
-    fn forget(&self, id: &str) {
-        let mut cache = self.cache();
-        cache.generation += 1;
-        cache.tokens.retain(|_, token| token.id != id);
-        // An error means that no connection listens.
-        let _ = self.revocations.send(id.to_owned());
-    }
-
-    fn cache(&self) -> MutexGuard<'_, TokenCache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

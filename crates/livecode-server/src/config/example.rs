@@ -21,11 +21,16 @@ const HEAD: &str = "\
 
 /// A setting whose default is no value at all, or depends on the machine, and a value to show. The
 /// file must be the same wherever it is made: a package compares it with the one that it replaces.
-const EXAMPLES: [(&str, &str); 9] = [
+const EXAMPLES: [(&str, &str); 14] = [
     ("hosts", r#"["live.example.org"]"#),
     ("trusted_proxies", r#"["127.0.0.1"]"#),
     ("listen", r#"["127.0.0.1:8000"]"#),
     ("data_dir", r#""/var/lib/livecode""#),
+    ("jwt_key_file", r#""/etc/livecode/jwt.pem""#),
+    ("jwt_jwks", r#""https://learn.example.org/jwks.json""#),
+    ("jwt_issuer", r#""https://learn.example.org""#),
+    ("jwt_audience", r#""livecode""#),
+    ("jwt_role_claim", r#""role""#),
     ("runtimes_dir", r#""/etc/livecode/runtimes""#),
     ("held_bytes_max", "536_870_912"),
     ("sessions_running_max", "400"),
@@ -124,7 +129,16 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("livecode.toml");
-        std::fs::write(&path, &uncommented).unwrap();
+        // The settings of JWTs need another `auth`, and the two places of keys exclude each other.
+        let is_of_jwt = |line: &&str| line.starts_with("jwt_") && !line.starts_with("jwt_jwks_max_age");
+        let (of_jwt, rest): (Vec<&str>, Vec<&str>) = uncommented.lines().partition(is_of_jwt);
+        for place in ["jwt_key_file", "jwt_jwks"] {
+            let given = of_jwt.iter().filter(|line| !line.starts_with(&format!("{place} ")));
+            let text: String = given.map(|line| format!("{line}\n")).collect();
+            std::fs::write(&path, format!("auth = \"jwt\"\n{text}")).unwrap();
+            assert!(load(&path).jwt().is_some(), "{text}");
+        }
+        std::fs::write(&path, rest.join("\n")).unwrap();
         let config = load(&path);
         let mut set = serde_json::to_value(&config).unwrap();
         let limits = serde_json::to_value(&config.limits).unwrap();

@@ -10,7 +10,7 @@ use figment::{
 use serde::Serialize;
 
 use crate::{
-    config::settings::{AuthMode, Config, LocalUser, ServerFlags, default_listen},
+    config::settings::{Config, LocalUser, ServerFlags, default_listen},
     spec::{LimitFlags, LimitSettings, floor},
 };
 
@@ -178,6 +178,7 @@ impl Config {
             ("guest_serving_percent", self.guest_serving_percent, 1, 100),
             ("start_timeout_ms", self.start_timeout_ms, 1, 86_400_000),
             ("sessions_running_max", self.sessions_running_max, 1, 50_000),
+            ("jwt_jwks_max_age_ms", self.jwt_jwks_max_age_ms, 1_000, 86_400_000),
             ("ticket_lifetime_ms", self.ticket_lifetime_ms, 1_000, 31_536_000_000),
             ("connections_max", self.connections_max, 1, 1 << 20),
             ("header_timeout_ms", self.header_timeout_ms, 1, 3_600_000),
@@ -201,11 +202,12 @@ impl Config {
                 return Err((key, format!("{value} cannot work: it must be {wanted}")));
             }
         }
-        if self.auth == AuthMode::Tokens && self.local_user == LocalUser::All {
-            let detail = "\"all\" makes every caller the local user, and auth = \"tokens\" asks each for a token; \
-                          leave out one of them";
+        if self.auth.knows_users() && self.local_user == LocalUser::All {
+            let detail = "\"all\" makes every caller the local user, and auth = \"tokens\" or \"jwt\" asks each for a \
+                          token; leave out one of them";
             return Err(("local_user", detail.to_owned()));
         }
+        self.check_jwt()?;
         let is_token = |token: &String| {
             token.len() >= MIN_TOKEN_BYTES && token.bytes().all(|byte| byte.is_ascii_graphic())
         };

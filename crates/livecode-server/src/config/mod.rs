@@ -6,6 +6,8 @@
 //! | `settings` | which settings there are, with their defaults and help |
 //! | `addresses` | where the server listens, and which proxies it trusts |
 //! | `machine` | the memory of this machine, from which defaults are derived |
+//! | `jwks_source` | where the keys of JWTs are |
+//! | `jwt` | which settings of JWTs fit together |
 //! | `load` | how the sources are merged, and which values are refused |
 //! | `example` | the configuration file with every setting as a comment |
 //!
@@ -14,10 +16,14 @@
 
 mod addresses;
 mod example;
+mod jwks_source;
+mod jwt;
 mod load;
 mod machine;
 mod settings;
 
 pub use addresses::{ListenAddress, SocketAccess, TrustedProxy};
+pub use jwks_source::JwksSource;
+pub use jwt::{JwtSettings, KeySetting};
 pub use load::{ConfigError, Flags};
 pub use settings::{AuthMode, Config, LocalUser, LogFormat, ServerFlags, Switch};

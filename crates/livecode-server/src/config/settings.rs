@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{
         addresses::{ListenAddress, SocketAccess, TrustedProxy},
+        jwks_source::JwksSource,
         machine::memory_bytes,
     },
     settings_macro::settings,
@@ -53,23 +54,50 @@ settings! {
             socket_access: SocketAccess = SocketAccess::Owner,
             /// How the server knows its users: `open` (it does not; callers are guests, or the
             /// local user) or `tokens` (every caller sends a token that `livecode token create`
-            /// has made, and uses only its own sessions).
+            /// has made, and uses only its own sessions) or `jwt` (another site signs its users in,
+            /// and every caller sends a JWT of that site).
             auth: AuthMode = AuthMode::Open,
             /// Callers that are the local user, who may use all sessions and has no limits of
             /// guests: `auto` (processes of the server's user and of root on this machine, unless
             /// a proxy or another machine may stand behind them), `all` (everybody who reaches the
-            /// server), or `none`. Where `auth` is `tokens`, only the admin socket in `data_dir` has a
-            /// local user.
+            /// server), or `none`. Where `auth` is `tokens` or `jwt`, only the admin socket in
+            /// `data_dir` has a local user.
             local_user: LocalUser = LocalUser::Auto,
             /// Folder in which the server keeps its sessions.
             data_dir: PathBuf = default_data_dir(),
         }
         optional {
+            /// File with the public key that signs JWTs, in PEM form (RSA for RS256, P-256 for
+            /// ES256, Ed25519 for EdDSA), or with the secret of HS256.
+            #[arg(long, value_name = "FILE")]
+            jwt_key_file: Option<PathBuf>,
+            /// File or `https:` URL of the public keys that sign JWTs (JWKS). It is read again when
+            /// a JWT names a key that is not in it, and when it is old.
+            #[arg(long, value_name = "FILE|URL")]
+            jwt_jwks: Option<JwksSource>,
+            /// The issuer of the JWTs, their claim `iss`. A user is the issuer and the claim `sub`
+            /// together.
+            #[arg(long, value_name = "ISSUER")]
+            jwt_issuer: Option<String>,
+            /// The audience of the JWTs: what their claim `aud` names this server.
+            #[arg(long, value_name = "AUDIENCE")]
+            jwt_audience: Option<String>,
+            /// Name of the claim that names the user's role, `user` or `admin`. Without it, and for
+            /// other values, all are users.
+            #[arg(long, value_name = "CLAIM")]
+            jwt_role_claim: Option<String>,
+            /// Let the claim of the role make admins, who see and end the sessions of all.
+            #[arg(long)]
+            #[serde(deserialize_with = "figment::util::bool_from_str_or_int")]
+            jwt_allow_admin: bool,
             /// Folder of additional runtimes.
             #[arg(long)]
             runtimes_dir: Option<PathBuf>,
         }
         with_default {
+            /// How old the keys of `jwt_jwks` may be, in milliseconds; older ones are read again in
+            /// the background. A key that the issuer has removed is valid that long.
+            jwt_jwks_max_age_ms: u64 = 600_000,
             /// How long a ticket opens a stream, in milliseconds. Browsers, which cannot send a
             /// token with a websocket, have it in the link of the stream.
             ticket_lifetime_ms: u64 = 60 * 60 * 1000,
@@ -206,6 +234,15 @@ pub enum AuthMode {
     Open,
     /// By tokens, which the control store has.
     Tokens,
+    /// By JWTs, which another site makes.
+    Jwt,
+}
+
+impl AuthMode {
+    /// Whether the server knows its users, so that nobody else gets in.
+    pub fn knows_users(self) -> bool {
+        self != Self::Open
+    }
 }
 
 /// The callers that are the local user.

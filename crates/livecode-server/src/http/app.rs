@@ -30,7 +30,7 @@ pub struct App {
     pub(crate) policy: Arc<Policy>,
     /// `None` if nobody needs to know the users of connections.
     pub(crate) peer_users: Option<Arc<PeerUsers>>,
-    /// The users that this server knows by their tokens; `None` if it asks for no tokens.
+    /// The users that this server knows; `None` if it asks nobody who it is.
     pub(crate) users: Option<Arc<Users>>,
     pub(crate) guesses: Arc<Guesses>,
     pub(crate) default_spawner: Arc<SpawnerClient>,
@@ -59,8 +59,8 @@ impl App {
         let _ = self.stopping.clone().wait_for(Option::is_some).await;
     }
 
-    /// Waits until the token by which the caller is known is not valid any more; for ever if it is
-    /// known by none.
+    /// Waits until the credential by which the caller is known is not valid any more; for ever if
+    /// it is known by none.
     pub(crate) async fn credential_ended(&self, caller: &Caller) {
         match (&self.users, caller) {
             (Some(users), Caller::User(user)) => users.ended(user).await,

@@ -93,7 +93,7 @@ pub(crate) async fn identify_caller(State(app): State<App>, mut request: Request
     match examined {
         Ok((caller, address)) => {
             let client = client_address(&app, peer, request.headers());
-            let caller = match identify_user(&app, caller, client, request.uri(), request.headers()).await {
+            let caller = match identify_user(&app, caller, client, &mut request).await {
                 Ok(caller) => caller,
                 Err(error) => return error.into_response(),
             };
@@ -112,25 +112,42 @@ pub(crate) async fn identify_caller(State(app): State<App>, mut request: Request
     }
 }
 
-/// The user whose token the request has, where the server asks for tokens; otherwise `caller`.
+/// A request had a credential that names no user.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WrongCredential {
+    /// Whether so many came from this payer that it has to wait.
+    is_one_too_many: bool,
+}
+
+/// The user whose token or ticket the request has, where the server knows its users; otherwise
+/// `caller`. A wrong one is counted and logged, whatever the request asks for, and noted in the
+/// request's extensions.
 async fn identify_user(
     app: &App,
     caller: Caller,
     client: Option<IpAddr>,
-    uri: &Uri,
-    headers: &HeaderMap,
+    request: &mut Request,
 ) -> Result<Caller, ApiError> {
     let (Caller::Nobody, Some(users)) = (&caller, &app.users) else { return Ok(caller) };
-    let user = if let Some(token) = bearer_token(headers) {
-        // Wrong tokens are looked up at a bounded rate. Users who were seen lately are not affected.
-        let is_cached_only = app.guesses.are_too_many(Payer::of(&caller, client));
-        users.find(token, is_cached_only).await
+    let payer = Payer::of(&caller, client);
+    let (uri, headers) = (request.uri(), request.headers());
+    let found = if let Some(token) = bearer_token(headers) {
+        // Wrong tokens are checked at a bounded rate. Users who were seen lately are not affected.
+        Some(users.find(token, app.guesses.are_too_many(payer)).await)
     } else if let (Some(ticket), Some(stream)) = (ticket(uri), stream_of(uri)) {
-        users.find_by_ticket(ticket, stream).await
+        Some(users.find_by_ticket(ticket, stream).await)
     } else {
-        Ok(None)
+        None
     };
-    Ok(user.map_err(|error| ApiError::internal(&error))?.map_or(caller, Caller::User))
+    match found.transpose().map_err(|error| ApiError::internal(&error))? {
+        Some(Ok(user)) => return Ok(Caller::User(user)),
+        Some(Err(refusal)) => users.log(&refusal, client),
+        None if headers.contains_key(header::AUTHORIZATION) || ticket(uri).is_some() => {}
+        None => return Ok(caller),
+    }
+    let is_one_too_many = app.guesses.note(payer);
+    request.extensions_mut().insert(WrongCredential { is_one_too_many });
+    Ok(caller)
 }
 
 /// The ticket in a URL. Its alphabet needs no percent-encoding.
@@ -150,20 +167,18 @@ fn stream_of(uri: &Uri) -> Option<Option<SessionId>> {
 /// Middleware of the routes that only known callers may use: refuses a caller without a valid
 /// token where the server asks for one.
 pub(crate) async fn require_caller(
-    State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Extension(payer): Extension<Payer>,
+    wrong: Option<Extension<WrongCredential>>,
     request: Request,
     next: Next,
 ) -> Response {
     if caller != Caller::Nobody {
         return next.run(request).await;
     }
-    let is_guess = request.headers().contains_key(header::AUTHORIZATION) || ticket(request.uri()).is_some();
-    if is_guess && app.guesses.note(payer) {
+    if wrong.as_ref().is_some_and(|Extension(wrong)| wrong.is_one_too_many) {
         return too_many_guesses().into_response();
     }
-    let (detail, challenge) = match is_guess {
+    let (detail, challenge) = match wrong.is_some() {
         true => (
             "this token or ticket is wrong, has expired or was revoked; ask for a new one",
             "Bearer error=\"invalid_token\"",

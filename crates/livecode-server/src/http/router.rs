@@ -129,7 +129,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/{id}", delete(tokens::revoke))
         .route("/tokens/{id}/rotate", post(tokens::rotate))
-        .route_layer(middleware::from_fn_with_state(app.clone(), caller::require_caller))
+        .route_layer(middleware::from_fn(caller::require_caller))
         .route_layer(middleware::map_response(forbid_caching));
     Router::new()
         .route("/", get(assets::front_page))

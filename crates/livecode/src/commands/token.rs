@@ -14,7 +14,7 @@ use livecode_protocol::{
     now_us,
     token::{CreateToken, Role, RotateToken, TokenDocument},
 };
-use livecode_server::{ADMIN_SOCKET, auth::Users, token_document};
+use livecode_server::{ADMIN_SOCKET, auth::TokenUsers, token_document};
 use livecode_store::{ControlStore, NewToken, UserName};
 
 use super::{data_dir::DataDirArgs, table::print_table};
@@ -125,7 +125,7 @@ enum Tokens {
     /// By a server.
     Server(ServerClient),
     /// In the data directory, on which no server that asks for tokens runs.
-    DataDir { users: Box<Users>, runtime: Box<tokio::runtime::Runtime> },
+    DataDir { users: Box<TokenUsers>, runtime: Box<tokio::runtime::Runtime> },
 }
 
 impl TokenCommand {
@@ -199,7 +199,7 @@ impl Tokens {
             );
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let users = runtime.block_on(async { Users::new(ControlStore::open(data_dir).await?).await })?;
+        let users = runtime.block_on(ControlStore::open(data_dir)).map(TokenUsers::new)?;
         Ok(Self::DataDir { users: Box::new(users), runtime: Box::new(runtime) })
     }
 

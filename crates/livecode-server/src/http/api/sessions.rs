@@ -49,7 +49,7 @@ pub(super) fn session_document(
 ) -> SessionDocument {
     let path = format!("/sessions/{}", session.id);
     let ticket = ticket_for(app, caller, Some(session.id));
-    let query = ticket.map(|ticket| format!("?ticket={ticket}")).unwrap_or_default();
+    let query = ticket.map(|(ticket, _)| format!("?ticket={ticket}")).unwrap_or_default();
     let ended = session.progress().ended;
     SessionDocument {
         id: session.id,
@@ -75,7 +75,7 @@ pub(super) fn session_document(
 
 /// A ticket that opens the stream of a session, or `/livecode` if that is `None`, where the caller
 /// is known by a token. A browser cannot send a token with a websocket.
-pub(super) fn ticket_for(app: &App, caller: &Caller, session: Option<SessionId>) -> Option<String> {
+pub(super) fn ticket_for(app: &App, caller: &Caller, session: Option<SessionId>) -> Option<(String, u64)> {
     let (Some(users), Caller::User(user)) = (&app.users, caller) else { return None };
     let expires_us = now_us().saturating_add(app.config.ticket_lifetime_ms.saturating_mul(1000));
     Some(users.ticket(user, session, expires_us))

@@ -6,7 +6,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use livecode_protocol::{ErrorCode, now_us, session::Problem, token::TicketDocument};
+use livecode_protocol::{ErrorCode, session::Problem, token::TicketDocument};
 
 use crate::auth::Caller;
 use crate::http::{
@@ -29,11 +29,11 @@ pub(crate) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, ApiError> {
-    let expires = rfc3339(now_us().saturating_add(app.config.ticket_lifetime_ms.saturating_mul(1000)));
-    let ticket = ticket_for(&app, &caller, None).ok_or_else(|| {
+    let (ticket, expires_us) = ticket_for(&app, &caller, None).ok_or_else(|| {
         let detail = "you need no ticket: this server does not know you by a token, so websockets need none";
         ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, detail)
     })?;
     let headers = [(header::CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::CREATED, headers, Json(TicketDocument { ticket, expires })).into_response())
+    Ok((StatusCode::CREATED, headers, Json(TicketDocument { ticket, expires: rfc3339(expires_us) }))
+        .into_response())
 }

@@ -1,8 +1,6 @@
 //! `/tokens`: the tokens of the users. Admins use these routes, and `livecode token` by the admin
 //! socket.
 
-use std::sync::Arc;
-
 use axum::{
     Extension, Json,
     body::Body,
@@ -18,7 +16,7 @@ use livecode_protocol::{
 use livecode_store::{ControlStoreError, NewToken, Token, TokenSecret};
 use serde::de::DeserializeOwned;
 
-use crate::auth::{Caller, Payer, Users};
+use crate::auth::{Caller, Payer, TokenUsers};
 use crate::http::{
     api::sessions::rfc3339,
     app::App,
@@ -30,8 +28,9 @@ use crate::http::{
 const EXPIRES_MAX_S: u64 = 100 * 365 * 24 * 60 * 60;
 
 /// The users, for a caller that may administer them. For other callers there is nothing here.
-fn users_for<'a>(app: &'a App, caller: &Caller) -> Result<&'a Arc<Users>, ApiError> {
-    app.users.as_ref().filter(|_| caller.may_administer()).ok_or_else(|| {
+fn users_for<'a>(app: &'a App, caller: &Caller) -> Result<&'a TokenUsers, ApiError> {
+    let users = app.users.as_ref().and_then(|users| users.by_token());
+    users.filter(|_| caller.may_administer()).ok_or_else(|| {
         let detail = "there is nothing here for you: tokens exist where the server's auth is \"tokens\", and for its admins";
         ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, detail)
     })

@@ -1,0 +1,201 @@
+//! The users that the server knows by their tokens.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use livecode_protocol::now_us;
+use livecode_store::{ControlStore, ControlStoreError, NewToken, Token, TokenKey, TokenSecret};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::{
+    refusal::Refusal,
+    user::{Credential, User, UserId},
+};
+
+/// How many tokens are kept in memory, so that they need not be looked up in the control store for
+/// each request. When there are more, all are looked up anew.
+const CACHED_TOKENS_MAX: usize = 10_000;
+/// How many revocations a connection may not have noticed yet. A connection that has missed some
+/// looks its token up again.
+const REVOCATION_QUEUE: usize = 64;
+
+/// The users that the server knows by their tokens, which are in the control store.
+#[derive(Debug)]
+pub struct TokenUsers {
+    store: ControlStore,
+    cache: Mutex<TokenCache>,
+    /// The ids of tokens that were revoked a moment ago.
+    revocations: broadcast::Sender<String>,
+}
+
+#[derive(Debug, Default)]
+struct TokenCache {
+    /// Valid tokens.
+    tokens: HashMap<TokenKey, Token>,
+    /// Counts revocations. A token that was looked up before one of them is not kept.
+    generation: u64,
+}
+
+impl TokenUsers {
+    /// The users of a control store.
+    pub fn new(store: ControlStore) -> Self {
+        let (revocations, _) = broadcast::channel(REVOCATION_QUEUE);
+        Self { store, cache: Mutex::default(), revocations }
+    }
+
+    /// The user whose token this is. With `is_cached_only` the control store is not asked.
+    ///
+    /// # Errors
+    /// If the control store fails.
+    pub async fn find(
+        &self,
+        text: &str,
+        is_cached_only: bool,
+    ) -> Result<Result<User, Refusal>, ControlStoreError> {
+        match text.parse::<TokenSecret>() {
+            Ok(secret) => self.user(secret.key(), is_cached_only).await,
+            Err(_) => Ok(Err(Refusal::NoToken)),
+        }
+    }
+
+    /// The user whose token has this id.
+    ///
+    /// # Errors
+    /// If the control store fails.
+    pub async fn find_by_id(&self, id: String) -> Result<Result<User, Refusal>, ControlStoreError> {
+        self.user(TokenKey::Id(id), false).await
+    }
+
+    /// Waits until the token with this id is not valid any more.
+    pub async fn ended(&self, id: &str, expires_us: Option<u64>) {
+        let mut revocations = self.revocations.subscribe();
+        let expiry = async {
+            match expires_us {
+                Some(expires_us) => {
+                    let left_us = expires_us.saturating_sub(now_us());
+                    tokio::time::sleep(Duration::from_micros(left_us)).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let revocation = async {
+            loop {
+                // It may have been revoked before `revocations` was there, or be among those that
+                // were missed. If the store fails, the next request will tell.
+                let key = TokenKey::Id(id.to_owned());
+                if matches!(self.user(key, false).await, Ok(Err(_))) {
+                    return;
+                }
+                loop {
+                    match revocations.recv().await {
+                        Ok(revoked) if revoked == id => return,
+                        Ok(_) => {}
+                        Err(RecvError::Lagged(_)) => break,
+                        Err(RecvError::Closed) => std::future::pending().await,
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = expiry => {}
+            () = revocation => {}
+        }
+    }
+
+    async fn user(
+        &self,
+        key: TokenKey,
+        is_cached_only: bool,
+    ) -> Result<Result<User, Refusal>, ControlStoreError> {
+        let (cached, generation) = {
+            let cache = self.cache();
+            (cache.tokens.get(&key).cloned(), cache.generation)
+        };
+        let token = match cached {
+            Some(token) => Some(token),
+            None if is_cached_only => return Ok(Err(Refusal::NotChecked)),
+            None => self.look_up(key, generation).await?,
+        };
+        Ok(match token {
+            Some(token) if token.is_valid_at(now_us()) => Ok(User {
+                id: UserId::Name(token.user),
+                role: token.role,
+                expires_us: token.expires_us,
+                credential: Credential::Token(token.id),
+            }),
+            Some(token) => Err(Refusal::EndedToken(token.id)),
+            None => Err(Refusal::UnknownToken),
+        })
+    }
+
+    async fn look_up(&self, key: TokenKey, generation: u64) -> Result<Option<Token>, ControlStoreError> {
+        let found = self.store.token(&key).await?;
+        if let Some(token) = found.as_ref().filter(|token| token.is_valid_at(now_us())) {
+            let mut cache = self.cache();
+            if cache.generation == generation {
+                if cache.tokens.len() >= CACHED_TOKENS_MAX {
+                    cache.tokens.clear();
+                }
+                cache.tokens.insert(key, token.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Makes a token. Its secret can never be read again.
+    ///
+    /// # Errors
+    /// If the control store fails.
+    pub async fn create_token(&self, new: &NewToken) -> Result<(Token, TokenSecret), ControlStoreError> {
+        self.store.create_token(new, now_us()).await
+    }
+
+    /// All tokens that were not revoked, the newest first.
+    ///
+    /// # Errors
+    /// If the control store fails.
+    pub async fn tokens(&self) -> Result<Vec<Token>, ControlStoreError> {
+        self.store.tokens(None).await
+    }
+
+    /// Revokes the token with this id. It is not valid any more when this returns.
+    ///
+    /// # Errors
+    /// If there is no such token; if the control store fails.
+    pub async fn revoke_token(&self, id: &str) -> Result<(), ControlStoreError> {
+        self.store.revoke_token(id, now_us()).await?;
+        self.forget(id);
+        Ok(())
+    }
+
+    /// Replaces the token with this id by a new one for the same user. The old one is not valid
+    /// any more when this returns.
+    ///
+    /// # Errors
+    /// If there is no such token; if the control store fails.
+    pub async fn rotate_token(
+        &self,
+        id: &str,
+        expires_us: Option<u64>,
+    ) -> Result<(Token, TokenSecret), ControlStoreError> {
+        let replaced = self.store.rotate_token(id, expires_us, now_us()).await?;
+        self.forget(id);
+        Ok(replaced)
+    }
+
+    /// Forgets a token that was revoked, and lets the connections know that use it.
+    fn forget(&self, id: &str) {
+        let mut cache = self.cache();
+        cache.generation += 1;
+        cache.tokens.retain(|_, token| token.id != id);
+        // An error means that no connection listens.
+        let _ = self.revocations.send(id.to_owned());
+    }
+
+    fn cache(&self) -> MutexGuard<'_, TokenCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
