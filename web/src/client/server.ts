@@ -75,15 +75,9 @@ export class Server {
     return this.#requestSession(url, { method: "GET", headers: {} });
   }
 
-  /** The caller's sessions, or null if the server does not return them. */
-  async list(): Promise<SessionDocument[] | null> {
-    try {
-      const url = `${this.base}/sessions`;
-      const response = await this.#request(url, { method: "GET", headers: {} });
-      return response.ok ? ((await response.json()) as SessionDocument[]) : null;
-    } catch {
-      return null;
-    }
+  /** Requests another resource of the server. `path` begins with a slash. */
+  get(path: string): Promise<HttpResponse> {
+    return this.#request(this.base + path, { method: "GET", headers: {} });
   }
 
   /** Deletes the session at `url`, which ends its program. The request outlives the page. */

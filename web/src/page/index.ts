@@ -293,7 +293,8 @@ async function start(): Promise<void> {
   const shareButton = byId<HTMLButtonElement>("share");
   shareButton.disabled = false;
   shareButton.addEventListener("click", () => void openShareDialog());
-  const sessionsDialog = new SessionsDialog(server, storage, titleOf, ({ id }) =>
+  const titles = new Map(runtimes.map(({ name, title }) => [name, title]));
+  const sessionsDialog = new SessionsDialog(server, storage, titles, ({ id }) =>
     followSession(id, { watch: false }),
   );
   const sessionsButton = byId<HTMLButtonElement>("sessions");

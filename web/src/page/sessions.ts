@@ -5,8 +5,8 @@ import { type Server } from "../client/server.js";
 import { describeEnd } from "../editor/describe-end.js";
 import type { PageStorage } from "./storage.js";
 
-/** The number of sessions that are listed. */
-const MAX_LISTED = 100;
+/** The number of sessions that are listed at once. */
+const PAGE_SIZE = 100;
 
 const UNITS = [
   ["day", 86_400],
@@ -39,86 +39,113 @@ function createLine(className: string, text: string): HTMLParagraphElement {
   return line;
 }
 
+/**
+ * A page of the caller's sessions, and the query of the next page if there is one. Returns null if
+ * the server does not answer one.
+ */
+async function fetchPage(
+  server: Server,
+  query: string,
+): Promise<{ sessions: SessionDocument[]; next: string | undefined } | null> {
+  try {
+    const response = await server.get(`/sessions${query}`);
+    if (!response.ok) return null;
+    const link = /<([^>]*)>;\s*rel="next"/.exec(response.headers.get("Link") ?? "")?.[1];
+    const sessions = (await response.json()) as SessionDocument[];
+    return { sessions, next: link && new URL(link, server.base).search };
+  } catch {
+    return null;
+  }
+}
+
 export class SessionsDialog {
   readonly #dialog = document.getElementById("sessions-dialog") as HTMLDialogElement;
-  readonly #list = document.getElementById("session-list") as HTMLUListElement;
+  readonly #rows = document.getElementById("session-list") as HTMLUListElement;
   readonly #status = this.#dialog.querySelector(".said") as HTMLElement;
   readonly #filters = this.#dialog.querySelector(".filters") as HTMLElement;
   readonly #state = document.getElementById("session-state") as HTMLSelectElement;
   readonly #runtime = document.getElementById("session-runtime") as HTMLSelectElement;
-  /** The user's sessions, the newest first. */
-  #sessions: SessionDocument[] = [];
+  readonly #more = document.getElementById("more-sessions") as HTMLButtonElement;
+  /** Identifies the last request, so that late responses to earlier ones are ignored. */
+  #requestMarker: object = {};
+  /** The query of the next page, if the list goes on. */
+  #next: string | undefined;
 
   constructor(
     private readonly server: Server,
     private readonly storage: PageStorage,
-    /** The title of a runtime. */
-    private readonly titleOf: (runtime: string) => string,
+    /** The names and titles of all runtimes. */
+    private readonly titles: Map<string, string>,
     /** Called with the session that the user opens. */
     private readonly onOpen: (session: SessionDocument) => void,
   ) {
+    this.#runtime.append(new Option("All", ""));
+    for (const [name, title] of titles) this.#runtime.append(new Option(title, name));
     for (const select of [this.#state, this.#runtime]) {
-      select.addEventListener("change", () => this.#showRows());
+      select.addEventListener("change", () => void this.#list());
     }
+    this.#more.addEventListener("click", () => void this.#listMore());
   }
 
   /** Opens the dialog, and lists the sessions with the newest first. */
-  async show(): Promise<void> {
-    this.#list.replaceChildren();
-    this.#filters.hidden = true;
-    this.#status.textContent = "Asking the server…";
+  show(): Promise<void> {
     this.#dialog.showModal();
-    const sessions = await this.server.list();
-    if (!sessions) return void (this.#status.textContent = "The server does not answer.");
-    sessions.sort((one, other) => String(other.created).localeCompare(String(one.created)));
-    this.#sessions = sessions;
-    this.#fillRuntimes();
-    this.#showRows();
+    return this.#list();
   }
 
-  /** Offers the runtimes that the sessions have. The user's choice stays as long as it is there. */
-  #fillRuntimes(): void {
-    const chosen = this.#runtime.value;
-    const names = [...new Set(this.#sessions.map(({ runtime }) => String(runtime)))].sort();
-    const options = names.map((name) => new Option(this.titleOf(name), name));
-    this.#runtime.replaceChildren(new Option("All", ""), ...options);
-    this.#runtime.value = names.includes(chosen) ? chosen : "";
+  get #isFiltered(): boolean {
+    return Boolean(this.#state.value || this.#runtime.value);
   }
 
-  /** The sessions that the user has chosen to see. */
-  get #matching(): SessionDocument[] {
-    const [wantedState, wantedRuntime] = [this.#state.value, this.#runtime.value];
-    return this.#sessions.filter(({ state, runtime }) => {
-      const isOfState = !wantedState || (state === "ended") === (wantedState === "ended");
-      return isOfState && (!wantedRuntime || runtime === wantedRuntime);
-    });
+  /** Lists the sessions that the user has chosen to see. */
+  async #list(): Promise<void> {
+    const query = new URLSearchParams({ limit: String(PAGE_SIZE) });
+    if (this.#state.value) query.set("state", this.#state.value);
+    if (this.#runtime.value) query.set("runtime", this.#runtime.value);
+    this.#rows.replaceChildren();
+    this.#status.textContent = "Asking the server…";
+    await this.#addPage(`?${query}`);
   }
 
-  #showRows(): void {
-    const shown = this.#matching.slice(0, MAX_LISTED);
-    this.#list.replaceChildren(...shown.map((session) => this.#createRow(session)));
+  /** Lists the next page, and moves the focus to it. */
+  async #listMore(): Promise<void> {
+    const last = this.#rows.lastElementChild;
+    await this.#addPage(this.#next ?? "");
+    const first = last ? last.nextElementSibling : this.#rows.firstElementChild;
+    first?.querySelector<HTMLElement>(".open")?.focus();
+  }
+
+  async #addPage(query: string): Promise<void> {
+    const marker = (this.#requestMarker = {});
+    this.#more.hidden = true;
+    const page = await fetchPage(this.server, query);
+    if (this.#requestMarker !== marker) return;
+    if (!page) return void (this.#status.textContent = "The server does not answer.");
+    this.#rows.append(...page.sessions.map((session) => this.#createRow(session)));
+    this.#next = page.next;
+    this.#more.hidden = !page.next;
     this.#showCount();
   }
 
   #showCount(): void {
-    const [all, matching] = [this.#sessions.length, this.#matching.length];
-    const listed = this.#list.childElementCount;
-    this.#filters.hidden = all === 0;
-    this.#status.textContent =
-      all === 0
-        ? "You have no sessions yet. Run a program to start one."
-        : matching === 0
-          ? "You have no such session."
-          : matching > listed
-            ? `The last ${listed} of ${matching}.`
-            : matching < all
-              ? `${matching} of ${all}.`
-              : "";
+    const count = this.#rows.childElementCount;
+    const hasNone = count === 0 && !this.#next;
+    this.#filters.hidden = hasNone && !this.#isFiltered;
+    this.#status.textContent = this.#filters.hidden
+      ? "You have no sessions yet. Run a program to start one."
+      : hasNone
+        ? "You have no such session."
+        : this.#next
+          ? `The last ${count}.`
+          : this.#isFiltered
+            ? `${count} in all.`
+            : "";
   }
 
   #createRow(session: SessionDocument): HTMLLIElement {
     const row = document.createElement("li");
-    const title = this.titleOf(String(session.runtime));
+    const name = String(session.runtime);
+    const title = this.titles.get(name) ?? name;
     const age = describeAge(new Date(String(session.created)));
     const code = this.storage.program(session.id)?.code;
     const firstLine = code?.split("\n").find((line) => line.trim());
@@ -142,7 +169,6 @@ export class SessionsDialog {
       // The focus moves from the removed row to a neighbouring row, or else to the Close button.
       const neighbour = row.nextElementSibling ?? row.previousElementSibling;
       row.remove();
-      this.#sessions = this.#sessions.filter(({ id }) => id !== session.id);
       const target =
         neighbour?.querySelector<HTMLElement>(".forget") ??
         this.#dialog.querySelector<HTMLElement>("form button");

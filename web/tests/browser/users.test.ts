@@ -246,17 +246,38 @@ test("the list of sessions has filters", async (t) => {
   assert.deepEqual(await titles(), ["Python", "Bash", "Bash"]);
   const dialog = page.locator("#sessions-dialog");
   await dialog.getByLabel("State").selectOption("ended");
+  await dialog.getByText("2 in all.").waitFor();
   assert.deepEqual(await titles(), ["Python", "Bash"]);
-  await dialog.getByText("2 of 3.").waitFor();
   await dialog.getByLabel("Runtime").selectOption("bash");
+  await dialog.getByText("1 in all.").waitFor();
   assert.deepEqual(await titles(), ["Bash"]);
   await dialog.getByLabel("State").selectOption("running");
   await dialog.getByRole("button", { name: /^End Bash/ }).click();
   await dialog.getByText("You have no such session.").waitFor();
   await dialog.getByLabel("State").selectOption("All");
-  await dialog.getByText("1 of 2.").waitFor();
+  await dialog.getByText("1 in all.").waitFor();
   assert.deepEqual(await findAxeViolations(page), []);
   assert.equal((await server.sessions()).length, 2);
+
+  // The rest of a long list is asked for page by page.
+  for (let batch = 0; batch < 11; batch++) {
+    const body = JSON.stringify({ runtime: "bash", code: "true" });
+    const create = () => fetch(`${server.url}/sessions`, { method: "POST", headers, body });
+    const made = await Promise.all(Array.from({ length: 10 }, create));
+    assert.ok(made.every(({ status }) => status === 201));
+  }
+  await dialog.getByLabel("State").selectOption("All");
+  await dialog.getByLabel("Runtime").selectOption("All");
+  await dialog.getByText("The last 100.").waitFor();
+  await dialog.getByRole("button", { name: "More" }).focus();
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelectorAll("#session-list li").length === 112);
+  assert.ok(await dialog.getByRole("button", { name: "More" }).isHidden());
+  const focused = await page.evaluate(() => {
+    const row = document.activeElement?.closest("li") as Element;
+    return [...document.querySelectorAll("#session-list li")].indexOf(row);
+  });
+  assert.equal(focused, 100);
   checkSecrets();
 });
 

@@ -1,6 +1,6 @@
 /** The HTTP requests to one server, and the addresses of its resources. */
 import { type TokenSource } from "./credentials.js";
-import type { Environment } from "./environment.js";
+import type { Environment, HttpResponse } from "./environment.js";
 import { LiveCodeError, type Program, type SessionDocument } from "./messages.js";
 /** The result of a request that creates a session or requests its document. */
 export type SessionResult = 
@@ -39,8 +39,8 @@ export declare class Server {
     create(program: Program, idempotencyKey: string): Promise<SessionResult>;
     /** Requests the document of the session at `url`. */
     find(url: string): Promise<SessionResult>;
-    /** The caller's sessions, or null if the server does not return them. */
-    list(): Promise<SessionDocument[] | null>;
+    /** Requests another resource of the server. `path` begins with a slash. */
+    get(path: string): Promise<HttpResponse>;
     /** Deletes the session at `url`, which ends its program. The request outlives the page. */
     remove(url: string): Promise<void>;
     /** The address of a session. */

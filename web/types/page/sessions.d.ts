@@ -8,13 +8,13 @@ export declare class SessionsDialog {
     #private;
     private readonly server;
     private readonly storage;
-    /** The title of a runtime. */
-    private readonly titleOf;
+    /** The names and titles of all runtimes. */
+    private readonly titles;
     /** Called with the session that the user opens. */
     private readonly onOpen;
     constructor(server: Server, storage: PageStorage, 
-    /** The title of a runtime. */
-    titleOf: (runtime: string) => string, 
+    /** The names and titles of all runtimes. */
+    titles: Map<string, string>, 
     /** Called with the session that the user opens. */
     onOpen: (session: SessionDocument) => void);
     /** Opens the dialog, and lists the sessions with the newest first. */
