@@ -413,3 +413,28 @@ fn a_server_can_be_restarted_at_once() {
     }
     assert_eq!(Run::collect(server.stream(&server.create_id("python", "print(1)"), "")).stdout, "1\n");
 }
+
+#[test]
+fn a_session_that_waits_tells_its_place_to_those_who_ask() {
+    let server = Server::start_with(&["--sessions-running-max", "1"]);
+    let first = server.create_id("bash", "cat");
+    server.stream(&first, "").next_of("welcome");
+    let [second, third] = [1, 2].map(|_| server.create_id("bash", "echo done"));
+    let mut told = server.stream(&third, "?notices=1&after=0");
+    let headers = [("accept", "application/x-ndjson")];
+    let path = format!("/sessions/{third}/stream?notices=1");
+    let mut lines = server.lines("GET", &path, &headers, &[]);
+    let mut untold = server.stream(&third, "");
+    let queued = |position: u64| json!({"msgtype": "queued", "position": position});
+    assert_eq!(told.next_of("queued"), queued(2));
+    assert_eq!(lines.next().and_then(|line| serde_json::from_str(&line).ok()), Some(queued(2)));
+    assert_eq!(server.delete(&format!("/sessions/{second}")).status, 204);
+    assert_eq!(told.next_of("queued"), queued(1));
+    assert_eq!(server.delete(&format!("/sessions/{first}")).status, 204);
+    assert!(told.rest().iter().all(|message| message["msgtype"] != "queued" && message["seq"].is_u64()));
+    assert!(lines.any(|line| line.contains("exitstatus")));
+    let types: Vec<_> = untold.rest().iter().map(|message| message["msgtype"].clone()).collect();
+    assert_eq!(types, ["welcome", "write", "exitstatus"]);
+    let refused = server.request("GET", &format!("/sessions/{third}/stream?notices=yes"), &headers, &[]);
+    assert_eq!(refused.problem(422)["field"], "notices");
+}

@@ -124,6 +124,11 @@ pub enum ServerMessage<'a> {
         /// The id, as the client wrote it.
         id: Value,
     },
+    /// A notice: the session waits until it may run.
+    Queued {
+        /// Its place in the queue, from 1.
+        position: u64,
+    },
     /// These entries are not in the journal: they were never written, or were removed.
     Gap {
         /// The number of the first missing entry.

@@ -6,6 +6,7 @@
 //! | `router` | all routes, and the OpenAPI document that describes them |
 //! | `caller` | the caller of a request, and the address that it used |
 //! | `body` | the bodies of requests: read within limits, charged, parsed |
+//! | `notices` | what streams tell besides the session's entries, if asked |
 //! | `parse_permits` | how many large bodies are parsed at once |
 //! | `problem` | problem documents: the errors of other modules with their HTTP status and code |
 //! | `api::assets` | `/`, `/static/…`: the front page and the files of the browser client |
@@ -29,6 +30,7 @@ mod caller;
 mod encode;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod notices;
 mod parse_permits;
 mod problem;
 mod router;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use livecode_protocol::{SessionId, session::SessionState};
+use tokio::sync::watch;
 
 use crate::lifecycle::{
     disk_limits::DiskLimits,
@@ -248,6 +249,11 @@ impl Registry {
         (session.state() == SessionState::Queued)
             .then(|| self.run_queue.position(session.id, &session.payer, &session.owner))
             .flatten()
+    }
+
+    /// Tells when a session has entered or left the queue of those that wait for a permit to run.
+    pub fn queue_changes(&self) -> watch::Receiver<()> {
+        self.run_queue.changes()
     }
 
     /// At most `max` sessions of a list, the newest first; with `after` those that follow it in

@@ -11,7 +11,7 @@ use std::{
 };
 
 use livecode_protocol::SessionId;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::turns::{Queue as _, Turns};
 use crate::auth::{Owner, Payer, ShareLimits, Shares};
@@ -45,7 +45,11 @@ pub(crate) struct QueueLength {
 pub struct RunQueueFull;
 
 /// Permits to run, and the queue of sessions that wait for one.
-pub(crate) struct RunQueue(Mutex<RunQueueState>);
+pub(crate) struct RunQueue {
+    state: Mutex<RunQueueState>,
+    /// Changes when a session enters or leaves the queue.
+    changes: watch::Sender<()>,
+}
 
 struct RunQueueState {
     running: Shares,
@@ -80,12 +84,13 @@ impl RunQueue {
     pub fn new(limits: RunQueueLimits) -> Arc<Self> {
         let RunQueueLimits { running, queued, starting } = limits;
         let starting = ShareLimits { total: starting, per_address: u64::MAX, reserved: 0 };
-        Arc::new(Self(Mutex::new(RunQueueState {
+        let state = RunQueueState {
             running: Shares::new(running),
             queued: Shares::new(queued),
             starting: Shares::new(starting),
             turns: Turns::default(),
-        })))
+        };
+        Arc::new(Self { state: Mutex::new(state), changes: watch::Sender::new(()) })
     }
 
     /// Queues a session, which gets its permit at once if there is one for its payer.
@@ -113,6 +118,7 @@ impl RunQueue {
         state.turns.push(&payer, |owners| owners.push(owner, |waiters| waiters.push_back(waiter)));
         state.grant();
         drop(state);
+        self.changes.send_replace(());
         self.turn(id, payer, owner, Some(receiver))
     }
 
@@ -142,6 +148,11 @@ impl RunQueue {
         Some(state.turns.count_before(payer, owners.count_before(owner, index)) as u64 + 1)
     }
 
+    /// Tells when a session has entered or left the queue.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
     /// How long the queue is now.
     pub fn length(&self) -> QueueLength {
         let state = self.state();
@@ -153,7 +164,7 @@ impl RunQueue {
     }
 
     fn state(&self) -> MutexGuard<'_, RunQueueState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -205,6 +216,8 @@ impl RunTurn {
             let mut state = self.queue.state();
             state.starting.give_back(&self.payer);
             state.grant();
+            drop(state);
+            self.queue.changes.send_replace(());
         }
     }
 }
@@ -220,13 +233,15 @@ impl Drop for RunTurn {
         });
         if waiter.is_some() {
             state.queued.give_back(&self.payer);
-            return;
+        } else {
+            state.running.give_back(&self.payer);
+            if self.is_starting && self.payer != Payer::Local {
+                state.starting.give_back(&self.payer);
+            }
+            state.grant();
         }
-        state.running.give_back(&self.payer);
-        if self.is_starting && self.payer != Payer::Local {
-            state.starting.give_back(&self.payer);
-        }
-        state.grant();
+        drop(state);
+        self.queue.changes.send_replace(());
     }
 }
 

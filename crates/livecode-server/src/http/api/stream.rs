@@ -21,6 +21,7 @@ use crate::http::{
     api::sessions::find_session,
     app::App,
     encode::{Dialect, message_json, pieces::MessagePieces},
+    notices::Notices,
     problem::ApiError,
     websocket::{
         socket::{MAX_FRAME_BYTES, WebsocketConnection, serve_stream},
@@ -42,6 +43,7 @@ const NDJSON: &str = "application/x-ndjson";
 #[derive(Deserialize)]
 pub(crate) struct StreamQuery {
     after: Option<String>,
+    notices: Option<String>,
 }
 
 impl StreamQuery {
@@ -57,6 +59,15 @@ impl StreamQuery {
         };
         number.map(Some).ok_or_else(|| ApiError::field("after", detail()))
     }
+
+    /// Whether the client wants notices.
+    fn notices(&self) -> Result<bool, ApiError> {
+        match self.notices.as_deref() {
+            None | Some("0") => Ok(false),
+            Some("1") => Ok(true),
+            Some(other) => Err(ApiError::field("notices", format!("{other:?} is neither 0 nor 1"))),
+        }
+    }
 }
 
 /// Answers the session's messages from the first on, then live.
@@ -65,6 +76,7 @@ impl StreamQuery {
     params(
         ("id" = String, Path, description = "The session's id"),
         ("after" = Option<u64>, Query, description = "Number of the last entry that the client has; each message then carries its `seq`"),
+        ("notices" = Option<i32>, Query, minimum = 0, maximum = 1, description = "1 to be told the place in the queue too (`queued`)"),
         ("Last-Event-ID" = Option<String>, Header, description = "The same number, as an EventSource sends it"),
         ("Accept" = Option<String>, Header, description = "`text/event-stream` or `application/x-ndjson`, if the connection is not upgraded"),
     ),
@@ -78,7 +90,7 @@ impl StreamQuery {
         (status = 400, description = "The upgrade request is malformed", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such session", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`after` is not a number", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`after` is not a number, or `notices` neither 0 nor 1", body = Problem, content_type = "application/problem+json"),
         (status = 426, description = "The request asks neither for an upgrade nor for one of the two media types", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -93,7 +105,7 @@ pub(crate) async fn stream(
 ) -> Result<Response, ApiError> {
     let session = find_session(&app, (&caller, payer), Verb::Watch, id)?;
     let Query(query) = query.map_err(|error| ApiError::field("after", error.body_text()))?;
-    let after = query.after()?;
+    let (after, are_notices_wanted) = (query.after()?, query.notices()?);
     // Some clients ask for an upgrade to HTTP/2. They are served without an upgrade.
     let protocol = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if protocol.eq_ignore_ascii_case("websocket") {
@@ -103,7 +115,7 @@ pub(crate) async fn stream(
             MAX_FRAME_BYTES,
             move |websocket, meter| async move {
                 let socket = WebsocketConnection::new(websocket, meter, &app, caller, payer);
-                serve_stream(socket, app, session, after).await;
+                serve_stream(socket, app, session, after, are_notices_wanted).await;
             },
         ));
     }
@@ -124,7 +136,8 @@ pub(crate) async fn stream(
     }
     let dialect = Dialect::V02 { with_seq: after.is_some() };
     let follower = app.registry.follow(&session, last_event_id.or(after).unwrap_or(0));
-    Ok(format.response(follower, dialect, app, caller))
+    let notices = Notices::new(&app, &session, are_notices_wanted);
+    Ok(format.response(follower, notices, dialect, app, caller))
 }
 
 /// Whether the session has ended and the client has its last entry. An EventSource reconnects
@@ -142,6 +155,7 @@ struct CredentialEnded;
 /// The state of a body that is being sent.
 struct BodyState {
     follower: Follower,
+    notices: Notices,
     /// The rest of a large message, which is sent before the follower is asked again.
     pieces: Option<MessagePieces>,
     app: App,
@@ -165,12 +179,19 @@ enum StreamFormat {
 
 impl StreamFormat {
     /// A response whose body goes on until the session ends or the server stops.
-    fn response(self, follower: Follower, dialect: Dialect, app: App, caller: Caller) -> Response {
+    fn response(
+        self,
+        follower: Follower,
+        notices: Notices,
+        dialect: Dialect,
+        app: App,
+        caller: Caller,
+    ) -> Response {
         let credential_ended = Box::pin({
             let app = app.clone();
             async move { app.credential_ended(&caller).await }
         });
-        let state = BodyState { follower, pieces: None, app, credential_ended, is_over: false };
+        let state = BodyState { follower, notices, pieces: None, app, credential_ended, is_over: false };
         let body = stream::unfold(state, move |mut state| async move {
             // After an error the body is broken off. A proper end would claim that it is complete.
             let chunk = self.next(&mut state, dialect).await.transpose()?;
@@ -190,7 +211,7 @@ impl StreamFormat {
 
     /// The next chunk of the body; `None` after the last.
     async fn next(self, state: &mut BodyState, dialect: Dialect) -> Result<Option<String>, axum::Error> {
-        let BodyState { follower, pieces, app, credential_ended, is_over } = state;
+        let BodyState { follower, notices, pieces, app, credential_ended, is_over } = state;
         if let Some(large) = pieces {
             if let Some(piece) = large.next().inspect_err(log_unreadable).map_err(axum::Error::new)? {
                 app.metrics.count_sent(piece.is_last.into(), piece.text.len());
@@ -204,6 +225,7 @@ impl StreamFormat {
         let progress = follower.watch();
         let batch = tokio::select! {
             batch = follower.next() => batch.inspect_err(log_unreadable).map_err(axum::Error::new)?,
+            notice = notices.next() => return Ok(Some(self.server_message(&notice))),
             () = tokio::time::sleep(HEARTBEAT) => return Ok(Some(self.keep_alive().into())),
             () = credential_ended => return Err(axum::Error::new(CredentialEnded)),
             () = app.stopped_for_reader(progress) => {
@@ -244,7 +266,12 @@ impl StreamFormat {
     /// The last message of a stream that ends because the server stops. Its session may go on:
     /// only `exitstatus` says that a session has ended.
     fn goodbye(self) -> String {
-        let message = message_json(&ServerMessage::Goodbye);
+        self.server_message(&ServerMessage::Goodbye)
+    }
+
+    /// A message of the server, which has no number.
+    fn server_message(self, message: &ServerMessage<'_>) -> String {
+        let message = message_json(message);
         match self {
             Self::Events => format!("data: {message}\n\n"),
             Self::Lines => message + "\n",

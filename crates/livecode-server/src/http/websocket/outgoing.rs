@@ -23,9 +23,10 @@ use super::{
 use crate::http::{
     app::App,
     encode::{
-        Dialect,
+        Dialect, message_json,
         pieces::{MessagePieces, Piece},
     },
+    notices::Notices,
 };
 use crate::sessions::{Batch, Follower};
 
@@ -59,6 +60,7 @@ pub(super) async fn send_loop(
     sink: &mut SplitSink<Websocket, Message>,
     app: &App,
     mut follower: Follower,
+    mut notices: Notices,
     dialect: Dialect,
     mut frames: mpsc::Receiver<OutgoingFrame>,
     activity: &ClientActivity,
@@ -86,6 +88,7 @@ pub(super) async fn send_loop(
                 }
                 OutgoingFrame::Close(reason) => return Some(reason),
             },
+            notice = notices.next() => Outgoing::Message(Message::text(message_json(&notice))),
             _ = pings.tick() => {
                 // Half an interval is added because the last ping was sent a little after its
                 // tick.

@@ -23,6 +23,7 @@ use super::{
 use crate::http::{
     app::App,
     encode::{Dialect, message_json},
+    notices::Notices,
 };
 use crate::{
     auth::{Caller, Payer},
@@ -57,17 +58,19 @@ pub(crate) struct WebsocketConnection {
 }
 
 /// Serves a stream of v0.2: `welcome`, then the entries after number `after`, each with its number
-/// if `after` is given.
+/// if `after` is given, and notices if they are wanted.
 pub(crate) async fn serve_stream(
     mut socket: WebsocketConnection,
     app: App,
     session: Arc<Session>,
     after: Option<u64>,
+    are_notices_wanted: bool,
 ) {
     let dialect = Dialect::V02 { with_seq: after.is_some() };
     let follower = app.registry.follow(&session, after.unwrap_or(0));
     if socket.send(message_json(&ServerMessage::Welcome { message: WELCOME })).await.is_ok() {
-        socket.follow(&app, &session, follower, dialect).await;
+        let notices = Notices::new(&app, &session, are_notices_wanted);
+        socket.follow(&app, &session, follower, notices, dialect).await;
     }
 }
 
@@ -124,7 +127,14 @@ impl WebsocketConnection {
 
     /// Sends a session's messages and delivers what the client sends, until the session ends, the
     /// client disconnects, or the server stops. Then closes the connection.
-    pub async fn follow(mut self, app: &App, session: &Session, follower: Follower, dialect: Dialect) {
+    pub async fn follow(
+        mut self,
+        app: &App,
+        session: &Session,
+        follower: Follower,
+        notices: Notices,
+        dialect: Dialect,
+    ) {
         let activity = ClientActivity::new();
         let (sender, frames) = mpsc::channel(OUTGOING_QUEUE_FRAMES);
         let receiver = Receiver {
@@ -139,7 +149,7 @@ impl WebsocketConnection {
             payer: self.payer,
         };
         let reason = tokio::select! {
-            reason = send_loop(&mut self.sink, app, follower, dialect, frames, &activity) => reason,
+            reason = send_loop(&mut self.sink, app, follower, notices, dialect, frames, &activity) => reason,
             Disconnected = receiver.run(&mut self.stream) => None,
             () = app.credential_ended(&self.caller) => Some(CloseReason::unauthorized()),
         };

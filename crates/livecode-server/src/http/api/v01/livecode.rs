@@ -20,6 +20,7 @@ use crate::http::{
     body::{HeldBody, parse_json},
     caller::ClientAddress,
     encode::{Dialect, message_json},
+    notices::Notices,
     problem::ApiError,
     websocket::{
         frame::{CloseReason, Disconnected},
@@ -122,7 +123,8 @@ async fn serve_connection(
         socket.send(message).await?;
     };
     let follower = ephemeral.follow();
-    socket.follow(&app, &ephemeral.session, follower, Dialect::V01).await;
+    let no_notices = Notices::new(&app, &ephemeral.session, false);
+    socket.follow(&app, &ephemeral.session, follower, no_notices, Dialect::V01).await;
     Ok(())
 }
 
