@@ -13,7 +13,11 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Server, Stream, binary, eventually, id, logged::LoggedServer},
+    common::{
+        Server, Stream, binary, eventually, id,
+        logged::LoggedServer,
+        proxy::{Authority, Proxy},
+    },
     docs::{blocks, document},
     users::{SLEEPER, User, new_token, stream_path},
 };
@@ -503,11 +507,93 @@ fn an_issuer_may_start_after_the_server() {
     jwks.set(503, Value::Null);
     let server = start_with_jwks(&jwks, &[]);
     jwks.set(200, json!({"keys": [site.jwk(&key, "k")]}));
+    // It accepts connections and answers nothing yet. A request does not wait for it for ever.
+    let held = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| status(&server, &site.jwt(&key, "ada")));
+        let fetches = jwks.fetches.lock().expect("no holder panics");
+        let held = fetches.recv_timeout(crate::common::wait_timeout()).expect("the keys are fetched");
+        assert_eq!(waiting.join().expect("an answer"), 401);
+        held
+    });
+    drop(held);
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| status(&server, &site.jwt(&key, "ada")));
         jwks.answer_one();
         assert_eq!(waiting.join().expect("an answer"), 200);
     });
+}
+
+#[test]
+fn an_issuer_behind_tls_is_judged_by_the_machines_certificates() {
+    let site = Site::new();
+    let key = site.p256();
+    let jwks = JwksServer::start(json!([site.jwk(&key, "k")]));
+    let upstream = jwks.url.trim_start_matches("http://").trim_end_matches("/jwks.json");
+    let authority = Authority::new();
+    let proxy = Proxy::nginx(upstream, &authority, "server");
+    let url = proxy.url("/jwks.json");
+    let settings = [
+        ("LIVECODE_AUTH", "jwt"),
+        ("LIVECODE_JWT_JWKS", &*url),
+        ("LIVECODE_JWT_ISSUER", ISSUER),
+        ("LIVECODE_JWT_AUDIENCE", "livecode"),
+    ];
+    let certificate = authority.certificate();
+    let trusting = [&settings[..], &[("SSL_CERT_FILE", text(&certificate))]].concat();
+    let server = std::thread::scope(|scope| {
+        let server = scope.spawn(|| Server::start_with_environment(&trusting));
+        jwks.answer_one();
+        server.join().expect("the server starts")
+    });
+    let jwt = site.jwt(&key, "ada");
+    assert_eq!(status(&server, &jwt), 200);
+    // Without the authority's certificate the issuer is not trusted, and nobody gets in.
+    let wary = Server::start_with_environment(&settings);
+    assert_eq!(status(&wary, &jwt), 401);
+    assert_eq!(jwks.answer_all(), 0);
+}
+
+#[test]
+fn every_route_asks_for_a_valid_jwt() {
+    let site = Site::new();
+    let key = site.ed25519();
+    let server = start(&site, &key, &[]);
+    let (ada, bob) = (site.jwt(&key, "ada"), site.jwt(&key, "bob"));
+    let session = id(&User::with(&server, &ada).create("echo hello"));
+    let expired = site.sign(&key, &with("exp", now_s() - LEEWAY_S - 60), &Value::Null);
+    let wrong = site.jwt(&site.ed25519(), "ada");
+    let document = server.get("/openapi.json").json();
+    let public = ["/", "/healthz", "/livez", "/openapi.json", "/metrics", "/static/{file}"];
+    let mut tried = 0;
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        if public.contains(&&**path) {
+            continue;
+        }
+        for method in methods.as_object().expect("methods").keys() {
+            let method = method.to_uppercase();
+            let ask = |id: &str, credential: Option<&str>| {
+                let path = path.replace("{id}", id).replace("{runtime}", "python");
+                let authorization = credential.map(|jwt| format!("Bearer {jwt}"));
+                let mut headers = vec![("content-type", "application/json")];
+                headers.extend(authorization.as_deref().map(|value| ("authorization", value)));
+                server.request(&method, &path, &headers, b"{}")
+            };
+            let none = "0".repeat(32);
+            for credential in [None, Some(&*expired), Some(&*wrong), Some("x")] {
+                let of_ada = ask(&session, credential).problem_with_code(401, "unauthorized");
+                let of_nobody = ask(&none, credential).problem_with_code(401, "unauthorized");
+                assert_eq!(of_ada, of_nobody, "{method} {path}");
+                tried += 1;
+            }
+            if path.starts_with("/sessions/{id}") {
+                let (of_ada, of_nobody) = (ask(&session, Some(&bob)), ask(&none, Some(&bob)));
+                assert_eq!(of_ada.status, 404, "{method} {path}");
+                assert_eq!(of_ada.json(), of_nobody.json(), "{method} {path}");
+            }
+        }
+    }
+    assert!(tried >= 40, "{tried}");
+    assert_eq!(User::with(&server, &ada).ids(), [session]);
 }
 
 #[test]

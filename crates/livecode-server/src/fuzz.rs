@@ -1,7 +1,8 @@
-//! The checks of this crate that `fuzz/` runs: what holds for every request, session folder and
+//! The checks of this crate that `fuzz/` runs: what holds for every request, JWT, session folder and
 //! `runtime.toml`, whatever bytes they consist of. A test runs the same checks with the seeds.
 
 pub use crate::{
+    auth::fuzz::jwt,
     catalogue::fuzz::runtime_toml,
     http::fuzz::{multipart, session_document},
     sessions::fuzz::session_folder,
@@ -20,6 +21,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for_each_seed("session_document", super::session_document);
         for_each_seed("multipart", super::multipart);
+        for_each_seed("jwt", super::jwt);
         for_each_seed("session_folder", |data| super::session_folder(folder.path(), data));
         for_each_seed("runtime_toml", |data| super::runtime_toml(folder.path(), data));
     }

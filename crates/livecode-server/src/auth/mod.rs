@@ -34,6 +34,8 @@ pub use livecode_store::UserName;
 pub use payer::{Payer, UserKey};
 pub use peer::{Peer, PeerAddress, PeerUsers, is_own_unix_peer, try_peer_users};
 pub use shares::{Share, ShareLimits, SharePool, Shares};
+#[cfg(any(test, fuzzing))]
+pub use users::fuzz;
 pub use users::{Credential, KeySourceError, Refusal, Subject, TokenUsers, User, UserId, Users, UsersError};
 
 use crate::{

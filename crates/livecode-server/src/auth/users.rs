@@ -19,6 +19,8 @@ use std::net::IpAddr;
 use livecode_protocol::{SessionId, now_us};
 use livecode_store::{ControlStore, ControlStoreError};
 
+#[cfg(any(test, fuzzing))]
+pub use self::jwt::fuzz;
 use self::{jwt::JwtUsers, refusal::RefusalLog};
 pub use self::{
     jwt::KeySourceError,

@@ -5,7 +5,10 @@
 //! | `key` | what is a key, and for which algorithm |
 //! | `key_source` | where keys come from, and when they are read again |
 //! | `ring_provider` | how signatures are checked |
+//! | `fuzz` | what holds for any bytes |
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod key;
 mod key_source;
 mod ring_provider;

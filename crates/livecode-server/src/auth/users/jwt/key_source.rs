@@ -99,7 +99,7 @@ impl Keys {
         Ok(Self::new(keys, Some(source), max_age))
     }
 
-    fn new(keys: KeySet, source: Option<JwksSource>, max_age: Duration) -> Self {
+    pub(super) fn new(keys: KeySet, source: Option<JwksSource>, max_age: Duration) -> Self {
         let now = Instant::now();
         Self(Arc::new(State {
             keys: watch::Sender::new(Arc::new(keys)),
