@@ -118,7 +118,7 @@ export class LiveServer {
 
   /** Sends a request as the local user, and returns the response's body. */
   private async request(method: string, path: string): Promise<string> {
-    if (!this.flags.includes("tokens")) {
+    if (!this.flags.includes("--auth")) {
       return (await fetch(this.url + path, { method })).text();
     }
     const socketPath = join(this.data, "admin.sock");

@@ -1,6 +1,13 @@
-/** A server that knows its users by tokens: its page, the module, and embeds on other origins. */
+/**
+ * A server that knows its users by tokens or JWTs: its page, the module, and embeds on other
+ * origins.
+ */
 
 import assert from "node:assert/strict";
+import { generateKeyPairSync, sign } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import type { BrowserContext, Page } from "playwright-core";
@@ -406,6 +413,38 @@ test("an embed on another origin fetches tokens from its own site", async (t) =>
   assert.equal(refused?.msgtype, "error");
   assert.match(String(refused?.error), /wrong, has expired or was revoked/);
   checkSecrets();
+});
+
+test("a program is followed while the JWTs of its site expire one after another", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "livecode-web-key-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  const keyFile = join(folder, "public.pem");
+  await writeFile(keyFile, publicKey.export({ type: "spki", format: "pem" }));
+  const flags = ["--auth", "jwt", "--jwt-key-file", keyFile];
+  const claims = { iss: "https://learn.example", aud: "livecode", sub: "ada" };
+  flags.push("--jwt-issuer", claims.iss, "--jwt-audience", claims.aud);
+  const [server, pages] = [await LiveServer.start(t, flags), await Pages.start(t)];
+  let made = 0;
+  pages.answer("/livecode-token", () => {
+    made++;
+    const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    // The server takes a JWT for 30 seconds longer than the JWT says, so this one has 2 to 3 left.
+    const exp = Math.floor(Date.now() / 1000) - 27;
+    const text = `${encode({ alg: "EdDSA", typ: "JWT" })}.${encode({ ...claims, exp })}`;
+    return [200, `${text}.${sign(null, Buffer.from(text), privateKey).toString("base64url")}`];
+  });
+  const page = await openModule(t, await createContext(t), pages.add(modulePage(server.url)));
+  const code = "import time\nfor n in range(40):\n    print(n)\n    time.sleep(0.2)";
+  const exit = await page.evaluate((code) => {
+    const token = client.tokenFromUrl("/livecode-token");
+    return client.run({ ...place, token, runtime: "python", code }, hooks).ended;
+  }, code);
+  assert.equal(exit.exitstatus, 0);
+  const [output, errors] = await page.evaluate(() => [notes.output, notes.errors]);
+  assert.equal(output, Array.from({ length: 40 }, (_, n) => `${n}\n`).join(""));
+  assert.deepEqual(errors, []);
+  assert.ok(made >= 2, `${made} JWTs were made`);
 });
 
 test("an element has a source of tokens of its own, and shows why there is no token", async (t) => {
