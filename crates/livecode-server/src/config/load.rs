@@ -289,16 +289,22 @@ mod tests {
     }
 
     /// Settings whose value may be 0.
-    const ZERO_WORKS: [&str; 9] = [
+    const ZERO_WORKS: [&str; 15] = [
         "compile_cache_bytes",
         "compile_cache_entry_bytes",
         "disk_keep_free_bytes",
         "disk_min_free_bytes",
+        "guest_cpu_ms_per_day",
+        "guest_creations_per_min",
+        "guest_output_bytes_per_day",
         "keep_max_bytes",
         "keep_ms",
         "keep_output_ms",
         "sessions_queued_max",
         "sessions_queued_per_address_max",
+        "user_cpu_ms_per_day",
+        "user_creations_per_min",
+        "user_output_bytes_per_day",
     ];
 
     #[test]
