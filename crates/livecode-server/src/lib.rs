@@ -153,9 +153,9 @@ pub async fn run(
         listeners.bind_admin_socket(&config.data_dir)?;
     }
     // Where nothing is kept in it, its file is not made.
-    let control_store = match config.auth.knows_users() || Quotas::need_store(&config) {
+    let control_store = match config.auth.knows_users() {
         true => Some(ControlStore::open(&config.data_dir).await?),
-        false => None,
+        false => store_of_quotas(&config).await,
     };
     let users = match &control_store {
         Some(store) => Users::open(&config, store.clone()).await?.map(Arc::new),
@@ -235,24 +235,37 @@ pub async fn run(
 /// # Errors
 /// As for [`run`].
 pub async fn end_sessions(config: Config, start_spawner: SpawnerLauncher) -> Result<usize, ServeError> {
-    // No program is going to run, so no sandbox is made ahead.
-    let config = Config { warm: config::Switch::Off, ..config };
+    // No program is going to run, so no sandbox is made ahead, and queued sessions get no permit.
+    let config = Config { warm: config::Switch::Off, sessions_running_max: 0, ..config };
     let store = Store::open(&config.data_dir, "no address, to end its sessions")?;
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
     let names = catalogue.iter().map(|runtime| runtime.name.clone());
     let metrics = Arc::new(Metrics::new(names.collect()));
     let spawners =
         tokio::task::block_in_place(|| SpawnerSet::new(&start_spawner, &catalogue, &config, &metrics))?;
-    let control_store = match Quotas::need_store(&config) {
-        true => Some(ControlStore::open(&config.data_dir).await?),
-        false => None,
-    };
+    let control_store = store_of_quotas(&config).await;
     let quotas = Arc::new(Quotas::load(&config, control_store).await);
     let registry = Registry::open(&config, store, spawners, metrics, quotas.clone())?;
     registry.close();
     let ended = registry.end_all().await;
     quotas.write().await;
     Ok(ended)
+}
+
+/// The control store, if only quotas need it. Without it they count from nothing, which is better
+/// than no server.
+async fn store_of_quotas(config: &Config) -> Option<ControlStore> {
+    if !Quotas::need_store(config) {
+        return None;
+    }
+    let opened = ControlStore::open(&config.data_dir).await;
+    let report = |error: &ControlStoreError| {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "quotas count from nothing, and are not remembered"
+        );
+    };
+    opened.inspect_err(report).ok()
 }
 
 /// Refuses a disk on which no session could ever be created, and warns of one on which none can be

@@ -121,7 +121,12 @@ impl ControlStore {
         let text = path.to_str().ok_or_else(|| {
             ControlStoreError::Create(path.clone(), io::Error::other("the path is not valid UTF-8"))
         })?;
-        sqlx::query("VACUUM INTO $1").bind(text).execute(&self.pool).await?;
+        let copied = sqlx::query("VACUUM INTO $1").bind(text).execute(&self.pool).await;
+        if copied.is_err() {
+            // A part of a copy would be in the way of the next.
+            let _ = fs::remove_file(&path);
+        }
+        copied?;
         Ok(path)
     }
 

@@ -235,8 +235,11 @@ impl ControlStore {
     /// # Errors
     /// If there is no such token, or it was revoked before; if the store fails.
     pub async fn revoke_token(&self, id: &str, now_us: u64) -> Result<Token, ControlStoreError> {
-        let mut connection = self.pool.acquire().await?;
-        revoke(&mut connection, id, now_us).await
+        // An explicit commit reports its failure, as on a full disk.
+        let mut transaction = self.pool.begin().await?;
+        let revoked = revoke(&mut transaction, id, now_us).await?;
+        transaction.commit().await?;
+        Ok(revoked)
     }
 
     /// Replaces a token: the one with this id is revoked, and a new one for the same user, with

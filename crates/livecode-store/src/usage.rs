@@ -14,11 +14,13 @@ pub struct DayUsage {
 }
 
 impl ControlStore {
-    /// What all payers have used on a day, which is a number of days since the epoch.
+    /// What all payers have used on a day, which is a number of days since the epoch. Earlier days
+    /// are forgotten.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn usage_of_day(&self, day: u64) -> Result<Vec<DayUsage>, ControlStoreError> {
+        sqlx::query("DELETE FROM usage WHERE day < $1").bind(stored(day)).execute(&self.pool).await?;
         let rows: Vec<(String, i64, i64)> =
             sqlx::query_as("SELECT payer, cpu_ms, output_bytes FROM usage WHERE day = $1")
                 .bind(stored(day))

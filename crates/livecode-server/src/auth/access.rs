@@ -4,7 +4,7 @@ use livecode_protocol::token::Role;
 
 use super::{Caller, Owner};
 
-/// What a caller asks to do with a session, or with the users of the server.
+/// What a caller asks to do with a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// Read the session's document, and follow its stream.

@@ -31,6 +31,9 @@ fn is_forwarded(request: &Request) -> bool {
 /// may not know. Health checks often send no host, or the address of a machine.
 pub(crate) const LIVENESS_PATH: &str = "/livez";
 
+/// The path of the metrics.
+pub(crate) const METRICS_PATH: &str = "/metrics";
+
 /// The scheme and host by which a client reached the server; links in answers use them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PublicAddress {
@@ -129,6 +132,10 @@ async fn identify_user(
     request: &mut Request,
 ) -> Result<Caller, ApiError> {
     let (Caller::Nobody, Some(users)) = (&caller, &app.users) else { return Ok(caller) };
+    // The token of `/metrics` is no user's.
+    if request.uri().path() == METRICS_PATH {
+        return Ok(caller);
+    }
     let payer = Payer::of(&caller, client);
     let (uri, headers) = (request.uri(), request.headers());
     let found = if let Some(token) = bearer_token(headers) {
@@ -142,7 +149,8 @@ async fn identify_user(
     match found.transpose().map_err(|error| ApiError::internal(&error))? {
         Some(Ok(user)) => return Ok(Caller::User(user)),
         Some(Err(refusal)) => users.log(&refusal, client),
-        None if headers.contains_key(header::AUTHORIZATION) || ticket(uri).is_some() => {}
+        None if ticket(uri).is_some() => {}
+        // A proxy in front may have passed the name and password on that it has asked for.
         None => return Ok(caller),
     }
     let is_one_too_many = app.guesses.note(payer);
@@ -178,7 +186,8 @@ pub(crate) async fn require_caller(
     if wrong.as_ref().is_some_and(|Extension(wrong)| wrong.is_one_too_many) {
         return too_many_guesses().into_response();
     }
-    let (detail, challenge) = match wrong.is_some() {
+    let has_other_scheme = request.headers().contains_key(header::AUTHORIZATION);
+    let (detail, challenge) = match wrong.is_some() || has_other_scheme {
         true => (
             "this token or ticket is wrong, has expired or was revoked; ask for a new one",
             "Bearer error=\"invalid_token\"",

@@ -50,8 +50,8 @@ impl ApiError {
     }
 
     /// 500: a part of the server failed. The cause is logged.
-    pub fn internal(cause: &dyn std::error::Error) -> Self {
-        tracing::error!(error = %cause, "a request failed");
+    pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = cause, "a request failed");
         let detail = "the server failed, and has logged the cause";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, detail)
     }

@@ -21,7 +21,7 @@ use crate::http::{
     api::{assets, health, info, metrics, session_list, sessions, stream, tickets, tokens, v01},
     app::App,
     body,
-    caller::{self, LIVENESS_PATH},
+    caller::{self, LIVENESS_PATH, METRICS_PATH},
     problem,
 };
 
@@ -52,7 +52,7 @@ struct ApiDocument;
 
 /// Paths that every caller may use, where the server asks for tokens.
 const PUBLIC_PATHS: [&str; 6] =
-    ["/", "/healthz", LIVENESS_PATH, "/openapi.json", "/metrics", "/static/{file}"];
+    ["/", "/healthz", LIVENESS_PATH, "/openapi.json", METRICS_PATH, "/static/{file}"];
 
 /// Adds to the document what `caller::require_caller` answers on every route that is not public.
 struct CredentialResponses;
@@ -136,7 +136,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/healthz", get(health::healthz))
         .route(LIVENESS_PATH, get(health::livez))
         .route("/openapi.json", get(openapi))
-        .route("/metrics", get(metrics::metrics))
+        .route(METRICS_PATH, get(metrics::metrics))
         .route("/static/{file}", get(assets::asset))
         .merge(for_known_callers)
         .fallback(any(problem::not_found))

@@ -107,7 +107,6 @@ impl Registry {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(CreateError::Closed);
         }
-        self.quotas.admit(spec.quota_class, spec.payer)?;
         let (free_bytes, needed_bytes) = (self.store.disk_space()?.free_bytes, self.disk_min_free_bytes);
         if free_bytes < needed_bytes {
             // Ended sessions may be removed, so a later request may succeed.
@@ -120,6 +119,8 @@ impl Registry {
         let owner = spec.owner.clone();
         let turn = self.run_queue.enter(id, spec.payer, &owner)?;
         let payer = spec.payer;
+        // What is refused for another reason uses up no quota.
+        self.quotas.admit(spec.quota_class, payer)?;
         let slot = self.reserve(&owner, &payer).await?;
         let written = {
             let _turn = self.disk_turns.acquire(payer).await;

@@ -22,8 +22,8 @@ use crate::{
 
 /// How often usage is written.
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
-/// How many payers are counted. When there are more, those are forgotten who have used nothing
-/// today and may create as many sessions as a newcomer; if there are none, all guests are.
+/// How many payers are counted. When there are more, those guests are forgotten whose programs have
+/// used nothing today; if there are none, all guests are.
 const PAYERS_MAX: usize = 100_000;
 const DAY_US: u64 = 24 * 60 * 60 * 1_000_000;
 
@@ -140,7 +140,10 @@ impl Quotas {
             match store.usage_of_day(day).await {
                 Ok(usage) => quotas.restore(day, usage),
                 Err(error) => {
-                    tracing::error!(%error, "what was used today is not known, and counts as nothing")
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "what was used today is not known, and counts as nothing"
+                    )
                 }
             }
         }
@@ -249,7 +252,8 @@ impl Quotas {
             })
             .collect();
         if let Err(error) = store.set_usage_of_day(day, &usage).await {
-            tracing::error!(%error, "what was used could not be written; it is tried again");
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "what was used could not be written; it is tried again");
             let mut counts = self.counts();
             for (payer, _) in changed {
                 if let Some(counts) = counts.get_mut(&payer) {
@@ -306,7 +310,10 @@ fn classes(config: &Config) -> [ClassQuotas; 2] {
 /// The counts of a payer, which may be new.
 fn entry(counts: &mut HashMap<Payer, Counts>, payer: Payer, day: u64, creations_per_min: u64) -> &mut Counts {
     if counts.len() >= PAYERS_MAX && !counts.contains_key(&payer) {
-        counts.retain(|_, counts| counts.day == day && counts.has_used());
+        counts.retain(|payer, counts| {
+            let is_guest = matches!(payer, Payer::Address(_));
+            !is_guest || (counts.day == day && counts.has_used())
+        });
         if counts.len() >= PAYERS_MAX {
             counts.retain(|payer, _| matches!(payer, Payer::User(_)));
         }
@@ -336,7 +343,8 @@ impl Counts {
     }
 
     fn begin_day(&mut self, day: u64) {
-        if self.day != day {
+        // A clock that is set back does not end the day.
+        if self.day < day {
             (self.day, self.cpu_ms, self.output_bytes) = (day, 0, 0);
         }
     }

@@ -39,7 +39,7 @@ pub struct TokenCommand {
     #[arg(long = "server", global = true, value_name = "URL", conflicts_with_all = ["data_dir", "config"])]
     server: Option<String>,
     /// File with the admin's token, for --server.
-    #[arg(long, global = true, value_name = "FILE", requires = "server")]
+    #[arg(long, global = true, env = "LIVECODE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// File of further certificates in PEM form that are trusted, for --server.
     #[arg(long, global = true, value_name = "FILE", requires = "server")]
@@ -90,6 +90,9 @@ enum RoleName {
     Admin,
 }
 
+/// The longest time until a token expires, in seconds: a hundred years, as the server has it.
+const LIFETIME_MAX_S: u64 = 100 * 365 * 24 * 60 * 60;
+
 /// A time after which a token expires, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lifetime(u64);
@@ -103,10 +106,13 @@ impl FromStr for Lifetime {
             let (_, unit_s) = units.into_iter().find(|(unit, _)| text.ends_with(*unit))?;
             let number = text.get(..text.len() - 1)?;
             let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
-            number.parse::<u64>().ok().filter(|number| is_number && *number > 0)?.checked_mul(unit_s)
+            let number = number.parse::<u64>().ok().filter(|number| is_number && *number > 0)?;
+            number.checked_mul(unit_s).filter(|seconds| *seconds <= LIFETIME_MAX_S)
         };
         parse().map(Self).ok_or_else(|| {
-            "a time is a number and a unit, as in 90d: s, m, h, d and w are seconds to weeks".to_owned()
+            "a time is a number and a unit, as in 90d (s, m, h, d and w are seconds to weeks), and at most a hundred \
+             years"
+                .to_owned()
         })
     }
 }
@@ -173,7 +179,12 @@ impl TokenCommand {
         let socket = data_dir.join(ADMIN_SOCKET);
         match std::os::unix::net::UnixStream::connect(&socket) {
             Ok(_) => Ok(Tokens::Server(ServerClient::at_socket(&socket)?)),
-            Err(error) if is_without_server(&error) => Tokens::of_data_dir(&data_dir),
+            Err(error) if is_without_server(&error) => {
+                if !matches!(self.action, TokenAction::Create { .. }) && !ControlStore::exists_in(&data_dir) {
+                    bail!("{} has no tokens; `livecode token create` makes one", data_dir.display());
+                }
+                Tokens::of_data_dir(&data_dir)
+            }
             Err(error) => {
                 Err(error).with_context(|| format!("cannot ask the server by {}", socket.display()))
             }
@@ -300,7 +311,8 @@ mod tests {
     fn a_lifetime_has_a_unit() {
         assert_eq!("90d".parse(), Ok(Lifetime(90 * 86_400)));
         assert_eq!("30m".parse(), Ok(Lifetime(1_800)));
-        for text in ["", "d", "90", "0d", "-1d", "+1d", "1.5h", "1y", "99999999999999999999w", "ä"] {
+        for text in ["", "d", "90", "0d", "-1d", "+1d", "1.5h", "1y", "99999999999999999999w", "9999w", "ä"]
+        {
             assert!(text.parse::<Lifetime>().is_err(), "{text:?}");
         }
     }

@@ -166,9 +166,9 @@ impl TokenUsers {
     /// # Errors
     /// If there is no such token; if the control store fails.
     pub async fn revoke_token(&self, id: &str) -> Result<(), ControlStoreError> {
-        self.store.revoke_token(id, now_us()).await?;
-        self.forget(id);
-        Ok(())
+        // If the caller leaves, this future is dropped, and the change may be made all the same.
+        let _forget = ForgetOnDrop { tokens: self, id };
+        self.store.revoke_token(id, now_us()).await.map(drop)
     }
 
     /// Replaces the token with this id by a new one for the same user. The old one is not valid
@@ -181,9 +181,8 @@ impl TokenUsers {
         id: &str,
         expires_us: Option<u64>,
     ) -> Result<(Token, TokenSecret), ControlStoreError> {
-        let replaced = self.store.rotate_token(id, expires_us, now_us()).await?;
-        self.forget(id);
-        Ok(replaced)
+        let _forget = ForgetOnDrop { tokens: self, id };
+        self.store.rotate_token(id, expires_us, now_us()).await
     }
 
     /// Forgets a token that was revoked, and lets the connections know that use it.
@@ -197,5 +196,17 @@ impl TokenUsers {
 
     fn cache(&self) -> MutexGuard<'_, TokenCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets a token when a change of it is over, whether or not it has succeeded.
+struct ForgetOnDrop<'t> {
+    tokens: &'t TokenUsers,
+    id: &'t str,
+}
+
+impl Drop for ForgetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.tokens.forget(self.id);
     }
 }

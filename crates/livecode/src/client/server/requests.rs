@@ -58,6 +58,9 @@ pub struct ServerClient {
     /// instead.
     #[arg(long, env = "LIVECODE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Whether requests carry no credentials.
+    #[arg(skip)]
+    is_without_credentials: bool,
 }
 
 /// A request to the server. Credentials and the type of the body are added when it is sent.
@@ -107,16 +110,17 @@ impl ServerClient {
     /// The server at `url`. The certificates in `ca_file` are trusted, too, and `token_file` has the
     /// token by which it knows the user.
     pub fn new(url: ServerUrl, ca_file: Option<PathBuf>, token_file: Option<PathBuf>) -> Self {
-        Self { url, ca_file, token_file }
+        Self { url, ca_file, token_file, is_without_credentials: false }
     }
 
-    /// The server that listens on a unix socket.
+    /// The server that listens on an admin socket, where it asks for no credentials.
     ///
     /// # Errors
     /// If the path is not one of a unix socket.
     pub fn at_socket(socket: &Path) -> anyhow::Result<Self> {
         let socket = std::path::absolute(socket)?;
-        Ok(Self::new(format!("unix:{}", socket.display()).parse()?, None, None))
+        let url = format!("unix:{}", socket.display()).parse()?;
+        Ok(Self { is_without_credentials: true, ..Self::new(url, None, None) })
     }
 
     /// The URL without credentials, for messages.
@@ -229,6 +233,9 @@ impl ServerClient {
     /// The value of the `Authorization` header that every request carries: the user's token, the
     /// credentials of the URL, or the token that is kept for this server.
     pub fn authorization(&self) -> anyhow::Result<Option<String>> {
+        if self.is_without_credentials {
+            return Ok(None);
+        }
         if let Some(token) = tokens::of_user(self.token_file.as_deref())? {
             if self.url.basic_credentials().is_some() {
                 bail!(

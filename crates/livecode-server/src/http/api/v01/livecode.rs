@@ -75,6 +75,10 @@ async fn serve_connection(
                 socket.close(CloseReason::server_restart()).await;
                 return Ok(());
             }
+            () = app.credential_ended(&caller) => {
+                socket.close(CloseReason::unauthorized()).await;
+                return Ok(());
+            }
             () = tokio::time::sleep_until(program_deadline) => {
                 socket.close(CloseReason::no_program()).await;
                 return Ok(());
