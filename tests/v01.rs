@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Server, eventually};
+use crate::{
+    common::{Server, eventually},
+    users::{User, new_token, token_command},
+};
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
@@ -272,4 +275,38 @@ fn v0_1_has_its_own_wall_clock_limit_and_reports_no_reason() {
     let code = "import time\ntime.sleep(60)";
     let raw = server.post("/exec", &json!({"runtime": "python", "code": code, "raw_output": true}));
     assert_eq!(lines(&raw.text()), [json!({"msgtype": "exitstatus", "exitstatus": 124})]);
+}
+
+#[test]
+fn a_revoked_token_ends_what_it_runs() {
+    let server = Server::start_with(&["--auth", "tokens"]);
+    let token = new_token(&server, &["ada"]);
+    let ada = User::with(&server, &token);
+    let authorization = format!("Bearer {token}");
+    let headers = [("authorization", &*authorization)];
+    let endless = json!({"runtime": "bash", "code": "echo started; sleep 600"}).to_string();
+    let mut lines = server.lines("POST", "/exec", &headers, endless.as_bytes());
+    assert_eq!(lines.next().as_deref(), Some("started"));
+    let mut websockets = [1, 2].map(|_| {
+        let (_, document) = ada.request("POST", "/tickets", &Value::Null);
+        let ticket = document["ticket"].as_str().expect("a ticket").to_owned();
+        let mut websocket = server.websocket(&format!("/livecode?ticket={ticket}"));
+        websocket.next_of("welcome");
+        websocket
+    });
+    let [running, waiting] = &mut websockets;
+    running.send(&json!({"msgtype": "exec", "runtime": "bash", "code": "echo started; sleep 600"}));
+    running.read_until("started");
+    assert!(token_command(server.data(), &["revoke", "ada"]).status.success());
+    // One has sent no program yet, and cannot any more.
+    assert_eq!((waiting.rest(), waiting.close_code()), (vec![], Some(1008)));
+    running.rest();
+    assert_eq!(lines.next(), None);
+    eventually("the programs are gone", || {
+        std::fs::read_dir(server.data().join("sessions"))
+            .expect("the sessions")
+            .next()
+            .is_none()
+            .then_some(())
+    });
 }

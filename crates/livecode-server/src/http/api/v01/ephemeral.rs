@@ -80,9 +80,28 @@ impl EphemeralSession {
             Ok::<_, CreateError>(Self { registry, session, mode })
         });
         match create.await {
-            Ok(created) => Ok(created?),
+            Ok(created) => {
+                let created = created?;
+                created.end_with_credential(app, caller);
+                Ok(created)
+            }
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
+    }
+
+    /// Deletes the session when the credential of its caller is not valid any more.
+    fn end_with_credential(&self, app: &App, caller: &Caller) {
+        if !matches!(caller, Caller::User(_)) {
+            return;
+        }
+        let (app, caller, session) = (app.clone(), caller.clone(), self.session.clone());
+        tokio::spawn(async move {
+            let mut progress = session.watch();
+            tokio::select! {
+                _ = progress.wait_for(|progress| progress.is_torn_down) => {}
+                () = app.credential_ended(&caller) => app.registry.delete_in_background(session.id),
+            }
+        });
     }
 
     /// A follower from the first entry on.
