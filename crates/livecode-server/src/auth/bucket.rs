@@ -33,11 +33,6 @@ impl Bucket {
         is_allowed
     }
 
-    /// Whether no token is left.
-    pub fn is_empty(&self, now: Instant) -> bool {
-        self.left_at(now) < 1.0
-    }
-
     /// Whether it has as many tokens as a new bucket.
     pub fn is_full(&self, now: Instant) -> bool {
         self.left_at(now) >= self.rate.burst

@@ -1,8 +1,8 @@
 //! Bounds how often one payer may guess a token or the id of a session.
 //!
-//! Tokens and ids are so random that no guess is ever right. The bound saves the work for wrong
-//! ones, and tells who tries. A right token or id is never refused here, as the pupils of a school
-//! share an address.
+//! Tokens and ids are so random that no guess is ever right. The bound tells who tries, and makes a
+//! client wait that goes on with a wrong one. A right token or id is never refused here, as the
+//! pupils of a school share an address.
 
 use std::{
     collections::HashMap,
@@ -27,19 +27,9 @@ const PAYERS_MAX: usize = 10_000;
 pub struct Guesses(Mutex<HashMap<Payer, Bucket>>);
 
 impl Guesses {
-    /// Whether `payer` has made too many wrong guesses lately.
-    pub fn are_too_many(&self, payer: Payer) -> bool {
-        self.are_too_many_at(payer, Instant::now())
-    }
-
     /// Notes a wrong guess. Returns whether the payer has made too many lately.
     pub fn note(&self, payer: Payer) -> bool {
         self.note_at(payer, Instant::now())
-    }
-
-    fn are_too_many_at(&self, payer: Payer, now: Instant) -> bool {
-        let buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.get(&payer).is_some_and(|bucket| bucket.is_empty(now))
     }
 
     fn note_at(&self, payer: Payer, now: Instant) -> bool {
@@ -71,8 +61,6 @@ mod tests {
         let (guesses, now) = (Guesses::default(), Instant::now());
         let allowed = |payer, at| (0..2000).filter(|_| !guesses.note_at(payer, at)).count();
         assert_eq!(allowed(address(1), now), 600);
-        assert!(guesses.are_too_many_at(address(1), now));
-        assert!(!guesses.are_too_many_at(address(2), now));
         assert_eq!(allowed(address(2), now), 600);
         assert_eq!(allowed(address(1), now + Duration::from_secs(10)), 100);
         assert_eq!(allowed(Payer::Local, now), 2000);

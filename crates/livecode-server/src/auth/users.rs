@@ -74,19 +74,14 @@ impl Users {
         Ok(Some(Self { way, signer, refusals: RefusalLog::new() }))
     }
 
-    /// The user whom a bearer token names. With `is_cached_only` it is accepted only if it was seen
-    /// lately, and costs next to nothing.
+    /// The user whom a bearer token names.
     ///
     /// # Errors
     /// If the control store fails.
-    pub async fn find(
-        &self,
-        text: &str,
-        is_cached_only: bool,
-    ) -> Result<Result<User, Refusal>, ControlStoreError> {
+    pub async fn find(&self, text: &str) -> Result<Result<User, Refusal>, ControlStoreError> {
         match &self.way {
-            Way::Tokens(users) => users.find(text, is_cached_only).await,
-            Way::Jwt(users) => Ok(users.find(text, is_cached_only).await),
+            Way::Tokens(users) => users.find(text).await,
+            Way::Jwt(users) => Ok(users.find(text).await),
         }
     }
 

@@ -90,9 +90,8 @@ impl JwtUsers {
         })
     }
 
-    /// The user whom this JWT names. With `is_cached_only` it is accepted only if it was verified
-    /// lately.
-    pub async fn find(&self, text: &str, is_cached_only: bool) -> Result<User, Refusal> {
+    /// The user whom this JWT names.
+    pub async fn find(&self, text: &str) -> Result<User, Refusal> {
         if text.len() > JWT_BYTES_MAX {
             return Err(Refusal::NoJwt("it is too long"));
         }
@@ -101,9 +100,6 @@ impl JwtUsers {
         let known = self.verified().get(&digest).cloned();
         if let Some(user) = known.and_then(|credential| self.user(credential).ok()) {
             return Ok(user);
-        }
-        if is_cached_only {
-            return Err(Refusal::NotChecked);
         }
         let credential = match self.verify(text) {
             Err(Refusal::UnknownKey(_) | Refusal::NoKey(_)) if self.keys.fetch_again().await => {

@@ -16,9 +16,6 @@ const SHOWN_CHARS_MAX: usize = 100;
 /// Why a credential was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// So many wrong ones came from this payer that only those are accepted that were used lately.
-    #[error("it was not checked, because too many wrong ones came from there")]
-    NotChecked,
     /// It does not have the form of a token.
     #[error("it is not a token of LiveCode")]
     NoToken,

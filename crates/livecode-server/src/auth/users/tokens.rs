@@ -46,17 +46,13 @@ impl TokenUsers {
         Self { store, cache: Mutex::default(), revocations }
     }
 
-    /// The user whose token this is. With `is_cached_only` the control store is not asked.
+    /// The user whose token this is.
     ///
     /// # Errors
     /// If the control store fails.
-    pub async fn find(
-        &self,
-        text: &str,
-        is_cached_only: bool,
-    ) -> Result<Result<User, Refusal>, ControlStoreError> {
+    pub async fn find(&self, text: &str) -> Result<Result<User, Refusal>, ControlStoreError> {
         match text.parse::<TokenSecret>() {
-            Ok(secret) => self.user(secret.key(), is_cached_only).await,
+            Ok(secret) => self.user(secret.key()).await,
             Err(_) => Ok(Err(Refusal::NoToken)),
         }
     }
@@ -66,7 +62,7 @@ impl TokenUsers {
     /// # Errors
     /// If the control store fails.
     pub async fn find_by_id(&self, id: String) -> Result<Result<User, Refusal>, ControlStoreError> {
-        self.user(TokenKey::Id(id), false).await
+        self.user(TokenKey::Id(id)).await
     }
 
     /// Waits until the token with this id is not valid any more.
@@ -86,7 +82,7 @@ impl TokenUsers {
                 // It may have been revoked before `revocations` was there, or be among those that
                 // were missed. If the store fails, the next request will tell.
                 let key = TokenKey::Id(id.to_owned());
-                if matches!(self.user(key, false).await, Ok(Err(_))) {
+                if matches!(self.user(key).await, Ok(Err(_))) {
                     return;
                 }
                 loop {
@@ -105,18 +101,13 @@ impl TokenUsers {
         }
     }
 
-    async fn user(
-        &self,
-        key: TokenKey,
-        is_cached_only: bool,
-    ) -> Result<Result<User, Refusal>, ControlStoreError> {
+    async fn user(&self, key: TokenKey) -> Result<Result<User, Refusal>, ControlStoreError> {
         let (cached, generation) = {
             let cache = self.cache();
             (cache.tokens.get(&key).cloned(), cache.generation)
         };
         let token = match cached {
             Some(token) => Some(token),
-            None if is_cached_only => return Ok(Err(Refusal::NotChecked)),
             None => self.look_up(key, generation).await?,
         };
         Ok(match token {
