@@ -32,8 +32,9 @@ impl User {
     }
 
     fn command(&self, url: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
-        command.args(["doctor", "--url", url]).args(arguments);
+        // Whoever runs the tests may ignore SIGHUP, as nohup(1) does, and children inherit that.
+        let mut command = Command::new("env");
+        command.arg("--default-signal").arg(binary()).args(["doctor", "--url", url]).args(arguments);
         command.env("XDG_CONFIG_HOME", self.configuration.path());
         command.env("LIVECODE_CA_FILE", self.authority.certificate());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

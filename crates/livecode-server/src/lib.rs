@@ -223,8 +223,9 @@ pub async fn run(
     stopper.abort();
     retention.abort();
     refusal_log.abort();
+    // The writer is not interrupted while it writes.
+    quotas.close().await;
     usage_writer.abort();
-    quotas.write().await;
     thread_keeper.abort();
     served.map_err(ServeError::Prepare)
 }
@@ -248,7 +249,7 @@ pub async fn end_sessions(config: Config, start_spawner: SpawnerLauncher) -> Res
     let registry = Registry::open(&config, store, spawners, metrics, quotas.clone())?;
     registry.close();
     let ended = registry.end_all().await;
-    quotas.write().await;
+    quotas.close().await;
     Ok(ended)
 }
 

@@ -7,7 +7,10 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -119,6 +122,10 @@ pub struct Quotas {
     guest: ClassQuotas,
     user: ClassQuotas,
     counts: Mutex<HashMap<Payer, Counts>>,
+    /// Whether the server ends, and nothing more is written. Changed while `counts` is locked.
+    is_closed: AtomicBool,
+    /// Locked while usage is written.
+    writing: tokio::sync::Mutex<()>,
     /// `None` if no quota is by the day.
     store: Option<ControlStore>,
 }
@@ -134,7 +141,7 @@ impl Quotas {
     pub async fn load(config: &Config, store: Option<ControlStore>) -> Self {
         let [guest, user] = classes(config);
         let store = store.filter(|_| Self::need_store(config));
-        let quotas = Self { guest, user, counts: Mutex::default(), store };
+        let quotas = Self { store, ..Self::new(guest, user) };
         if let Some(store) = &quotas.store {
             let day = today(now_us());
             match store.usage_of_day(day).await {
@@ -148,6 +155,11 @@ impl Quotas {
             }
         }
         quotas
+    }
+
+    fn new(guest: ClassQuotas, user: ClassQuotas) -> Self {
+        let (counts, is_closed, writing) = (Mutex::default(), AtomicBool::new(false), Default::default());
+        Self { guest, user, counts, is_closed, writing, store: None }
     }
 
     fn restore(&self, day: u64, usage: Vec<DayUsage>) {
@@ -207,23 +219,28 @@ impl Quotas {
         Ok(())
     }
 
-    /// Counts what an ended session has used.
-    pub fn count(&self, session: &Session) {
+    /// Counts what an ended session has used. Returns `false`, and does nothing, if the server ends:
+    /// then the next one counts it.
+    pub fn count(&self, session: &Session) -> bool {
         let usage = session.progress().ended.and_then(|ended| ended.usage).unwrap_or_default();
-        self.count_at(session.payer, usage.cpu_ms.unwrap_or(0), usage.output_bytes.unwrap_or(0), now_us());
+        self.count_at(session.payer, usage.cpu_ms.unwrap_or(0), usage.output_bytes.unwrap_or(0), now_us())
     }
 
-    fn count_at(&self, payer: Payer, cpu_ms: u64, output_bytes: u64, now_us: u64) {
+    fn count_at(&self, payer: Payer, cpu_ms: u64, output_bytes: u64, now_us: u64) -> bool {
         // Without a store no quota is by the day.
         if payer == Payer::Local || self.class_of(payer).has_no_day() {
-            return;
+            return true;
         }
         let mut counts = self.counts();
+        if self.is_closed.load(Ordering::Relaxed) {
+            return false;
+        }
         let counts = entry(&mut counts, payer, today(now_us), self.class_of(payer).creations_per_min);
         counts.begin_day(today(now_us));
         counts.cpu_ms = counts.cpu_ms.saturating_add(cpu_ms);
         counts.output_bytes = counts.output_bytes.saturating_add(output_bytes);
         counts.is_changed = true;
+        true
     }
 
     /// Writes usage at intervals. This never returns.
@@ -235,8 +252,18 @@ impl Quotas {
         }
     }
 
+    /// Counts no more, and writes what was counted.
+    pub async fn close(&self) {
+        {
+            let _counts = self.counts();
+            self.is_closed.store(true, Ordering::Relaxed);
+        }
+        self.write().await;
+    }
+
     /// Writes what was counted since the last time.
-    pub async fn write(&self) {
+    async fn write(&self) {
+        let _writing = self.writing.lock().await;
         let Some(store) = &self.store else { return };
         let day = today(now_us());
         let changed = self.take_changed(day);
@@ -368,7 +395,7 @@ mod tests {
         let mut config = Config::default();
         change(&mut config);
         let [guest, user] = classes(&config);
-        Quotas { guest, user, counts: Mutex::default(), store: None }
+        Quotas::new(guest, user)
     }
 
     fn address(number: u32) -> Payer {

@@ -15,11 +15,15 @@ pub(super) fn log_creation(session: &Session) {
     );
 }
 
-/// Logs the end of a session, and counts what it has used, unless that was done before: a session may end while no server runs,
-/// and then the next server logs the end. The session's folder remembers it.
+/// Logs the end of a session, and counts what it has used, unless that was done before: a session
+/// may end while no server runs, and then the next server logs the end. The session's folder
+/// remembers it.
 pub(super) fn log_end(store: &Store, quotas: &Quotas, session: &Session) {
     let progress = session.progress();
     let Some(ended) = progress.ended.filter(|_| !store.is_end_logged(session.id)) else { return };
+    if !quotas.count(session) {
+        return;
+    }
     let usage = ended.usage.unwrap_or_default();
     tracing::info!(
         id = %session.id.short(),
@@ -34,6 +38,5 @@ pub(super) fn log_end(store: &Store, quotas: &Quotas, session: &Session) {
         output_bytes = usage.output_bytes,
         "session ended"
     );
-    quotas.count(session);
     store.mark_end_logged(session.id);
 }
