@@ -21,10 +21,10 @@ const SLOW_REQUEST_TIMEOUT_MS: u64 = 60_000;
 const SILENT_SOCKET_TIMEOUT_MS: u64 = 150_000;
 
 pub fn attacks() -> Vec<Attack> {
-    use Method::{Check, NotApplicable};
+    use Method::Check;
     vec![
         attack(37, "a websocket from a foreign or null Origin", Check(foreign_origin)),
-        attack(38, "every route without a token", NotApplicable("comes with users")),
+        attack(38, "every route without a token", Check(without_a_token)),
         attack(39, "form or text POST; wrong Host", Check(wrong_form)),
         attack(40, "guess or borrow a session id", Check(ids)),
         attack(41, "print <script> and terminal escapes", Check(scripts)),
@@ -39,6 +39,27 @@ pub fn attacks() -> Vec<Attack> {
         attack(48, "deep JSON, huge body", Check(deep_json)),
         attack(49, "malformed and unknown ids", Check(unknown_ids)),
     ]
+}
+
+/// Every route of a server that asks for tokens answers 401 without one, except those that say
+/// nothing about sessions.
+fn without_a_token(_: &Fixture) -> Verdict {
+    let server = Server::start_with(&["--auth", "tokens"]);
+    let document = server.get("/openapi.json").json();
+    let public = ["/", "/healthz", "/livez", "/openapi.json", "/static/{file}"];
+    let mut tried = 0;
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        let own = path.replace("{id}", &"0".repeat(32)).replace("{runtime}", "python");
+        for method in methods.as_object().expect("methods").keys().filter(|_| !public.contains(&&**path)) {
+            let response = server.request(&method.to_uppercase(), &own, &[], b"{}");
+            // The metrics have a token of their own.
+            let expected = if path == "/metrics" { 403 } else { 401 };
+            assert_eq!(response.status, expected, "{method} {path}");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 12, "{tried}");
+    Verdict::Holds
 }
 
 /// The server uses no cookies. A page of another origin is a guest, and cannot reach the sessions
