@@ -121,7 +121,7 @@ struct Mistake {
     changes: &'static [(&'static str, &'static str)],
     /// The only finding that is not in order.
     finding: &'static str,
-    /// What the remedies name.
+    /// The lines of configuration that the remedies name.
     remedy: &'static str,
 }
 

@@ -230,7 +230,7 @@ pub fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// What `livecode doctor` has found.
+/// The findings of `livecode doctor`.
 #[derive(Debug)]
 pub struct Report {
     pub document: Value,

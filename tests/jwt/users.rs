@@ -1,4 +1,4 @@
-//! What the users of JWTs may do, how long, and how a site signs them in.
+//! The rights of the users of JWTs, how long they last, and how a site signs users in.
 
 use super::*;
 

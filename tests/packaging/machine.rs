@@ -92,7 +92,7 @@ impl Machine {
         command
     }
 
-    /// What a shell script prints in the machine. Panics if the script fails.
+    /// The output of a shell script in the machine. Panics if the script fails.
     pub fn run(&self, script: &str) -> String {
         let output = self.command(&["sh", "-ec", script]).stdin(Stdio::null()).output();
         let output = output.expect("nsenter is installed");

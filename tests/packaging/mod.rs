@@ -1,4 +1,4 @@
-//! What operators install: the systemd units, the Debian package and the container image.
+//! The parts that operators install: the systemd units, the Debian package and the container image.
 
 mod image;
 mod machine;
@@ -23,7 +23,7 @@ pub fn script(name: &str, arguments: &[&str]) -> PathBuf {
     PathBuf::from(line)
 }
 
-/// What a command has printed. Panics if the command has failed.
+/// The output of a command. Panics if the command has failed.
 fn printed(output: Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -87,7 +87,7 @@ pub enum ServeError {
     /// The control store cannot be used.
     #[error(transparent)]
     ControlStore(#[from] ControlStoreError),
-    /// What the server knows of its users cannot be read.
+    /// The control store, or the keys of JWTs, cannot be used.
     #[error(transparent)]
     Users(#[from] UsersError),
     /// The server cannot listen on an address.

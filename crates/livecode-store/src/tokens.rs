@@ -61,7 +61,7 @@ pub struct Token {
     pub revoked_us: Option<u64>,
 }
 
-/// What names a token.
+/// A name by which a token is found.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TokenKey {
     /// Its id.
@@ -70,7 +70,7 @@ pub enum TokenKey {
     Digest(String),
 }
 
-/// What a new token is to be.
+/// The properties of a token to be made.
 #[derive(Clone, Debug)]
 pub struct NewToken {
     /// The user to whom it will belong.
@@ -95,8 +95,8 @@ impl TokenSecret {
         &self.0
     }
 
-    /// What names the token in the store, in place of the token itself. A token is random enough that a digest without salt
-    /// and iterations tells nothing about it.
+    /// The name of the token in the store, which does not have the token itself. A token is random
+    /// enough that a digest without salt and iterations tells nothing about it.
     pub fn key(&self) -> TokenKey {
         TokenKey::Digest(self.digest())
     }

@@ -1,8 +1,8 @@
-//! What payers have used on a day.
+//! The usage of payers on a day.
 
 use crate::store::{ControlStore, ControlStoreError};
 
-/// What one payer has used on one day.
+/// The usage of one payer on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DayUsage {
     /// The payer, in a form that the server chooses.
@@ -14,8 +14,8 @@ pub struct DayUsage {
 }
 
 impl ControlStore {
-    /// What all payers have used on a day, which is a number of days since the epoch. Earlier days
-    /// are forgotten.
+    /// The usage of all payers on a day, which is a number of days since the epoch. Earlier days are
+    /// forgotten.
     ///
     /// # Errors
     /// If the store fails.

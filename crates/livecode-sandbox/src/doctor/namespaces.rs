@@ -72,7 +72,7 @@ struct NamespaceTrial {
     limit_file: &'static str,
     /// The `CLONE_NEW…` flag; 0 if the trial makes the namespace itself.
     flag: i32,
-    /// What the namespace gives to a session.
+    /// The isolation that the namespace gives to a session.
     purpose: &'static str,
     act: fn() -> Result<(), SetupError>,
 }

@@ -1,10 +1,10 @@
-//! What a caller may do with a session.
+//! Decides whether a caller may do something with a session.
 
 use livecode_protocol::token::Role;
 
 use super::{Caller, Owner};
 
-/// What a caller asks to do with a session.
+/// An action that a caller asks for on a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// Read the session's document, and follow its stream.
@@ -65,7 +65,7 @@ mod tests {
         Caller::User(User { id, role, expires_us: None, credential })
     }
 
-    /// What the caller may do with a session of `owner`.
+    /// The actions that the caller may take on a session of `owner`.
     fn verbs(caller: &Caller, owner: &Owner) -> Vec<Verb> {
         VERBS.into_iter().filter(|verb| caller.may(*verb, owner)).collect()
     }

@@ -13,12 +13,12 @@ use sha2::Sha256;
 
 use super::users::Credential;
 
-/// What a ticket says.
+/// The content of a ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// The session whose stream it opens; `None` for `/livecode`.
     pub session: Option<SessionId>,
-    /// What it stands for.
+    /// The credential that it stands for.
     pub credential: Credential,
     /// When it expires, in microseconds since the epoch.
     pub expires_us: u64,
@@ -43,7 +43,7 @@ impl TicketSigner {
         format!("{content}.{signature}")
     }
 
-    /// What a ticket says, if this server has signed it and it has not expired at `now_us`.
+    /// The content of a ticket, if this server has signed it and it has not expired at `now_us`.
     pub fn check(&self, text: &str, now_us: u64) -> Option<Ticket> {
         let (content, signature) = text.split_once('.')?;
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;

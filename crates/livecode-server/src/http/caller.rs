@@ -67,9 +67,10 @@ fn first_in_list<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     header_text(headers, name)?.split(',').next().map(str::trim).filter(|value| !value.is_empty())
 }
 
-/// The address of the client, `None` if it is unknown: the other end of the connection, or, behind a trusted proxy, the
-/// last address of `X-Forwarded-For` that is not a trusted proxy itself. A client can send such a
-/// header too, but each proxy adds the address that it sees behind what the client sent.
+/// The address of the client, `None` if it is unknown: the other end of the connection, or, behind a
+/// trusted proxy, the last address of `X-Forwarded-For` that is not a trusted proxy itself. A client
+/// can send such a header too, but each proxy adds the address that it sees behind what the client
+/// sent.
 fn client_address(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Option<IpAddr> {
     let is_trusted = |address| app.config.trusted_proxies.iter().any(|proxy| proxy.is_at(address));
     let peer = peer?.address.ip().map(|address| address.to_canonical());

@@ -1,5 +1,5 @@
-//! What the server tells on a stream besides the session's entries, to clients that ask for it
-//! (`?notices=1`).
+//! Notices: messages of the server on a stream, besides the session's entries, for clients that ask
+//! for them (`?notices=1`).
 
 use std::{sync::Arc, time::Duration};
 

@@ -40,7 +40,7 @@ pub(super) struct Lists {
 }
 
 impl ListScope {
-    /// The list that a caller gets: the local user and admins that of all sessions, others that of their own.
+    /// The list that a caller gets: the local user and admins get all sessions, others their own.
     pub fn of(caller: &Caller) -> Self {
         match caller {
             Caller::Local => Self::All,

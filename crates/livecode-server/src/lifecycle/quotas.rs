@@ -103,7 +103,7 @@ impl QuotaExceeded {
     }
 }
 
-/// What one payer has used.
+/// The usage of one payer.
 #[derive(Clone, Copy, Debug)]
 struct Counts {
     /// The day that is counted, in days since the epoch.

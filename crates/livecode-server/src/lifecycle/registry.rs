@@ -219,7 +219,7 @@ impl Registry {
         }
     }
 
-    /// Cancels every session, and waits until none is left of which something runs. The caller calls
+    /// Cancels every session, and waits until all their processes have ended. The caller calls
     /// [`Self::close`] first. Returns the number of sessions that had not ended.
     pub async fn end_all(&self) -> usize {
         drop(self.creation_lock.write().await);

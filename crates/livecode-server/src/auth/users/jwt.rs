@@ -60,7 +60,7 @@ pub struct JwtUsers {
     verified: Mutex<HashMap<JwtDigest, JwtCredential>>,
 }
 
-/// What of a JWT's header decides by which key it is checked.
+/// The part of a JWT's header that decides by which key it is checked.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
@@ -196,7 +196,7 @@ impl JwtUsers {
     }
 }
 
-/// What the header says, before anything is verified.
+/// The content of the header, before anything is verified.
 fn header(text: &str) -> Result<Header, Refusal> {
     let parts: Vec<_> = text.split('.').collect();
     let [header, _, _] = *parts else { return Err(Refusal::NoJwt("it has not three parts")) };

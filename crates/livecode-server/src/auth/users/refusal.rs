@@ -39,7 +39,7 @@ pub enum Refusal {
     WrongAlgorithm {
         /// The algorithm in the header.
         algorithm: String,
-        /// That of the key.
+        /// The algorithm of the key.
         expected: &'static str,
     },
     /// The header names a key that does not exist.

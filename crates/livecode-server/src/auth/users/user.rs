@@ -10,13 +10,13 @@ use sha2::{Digest as _, Sha256};
 /// A user that makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Who it is.
+    /// The identity of the user.
     pub id: UserId,
     /// The rights that the credential gives.
     pub role: Role,
     /// When the credential expires, in microseconds since the epoch; `None` if it does not.
     pub expires_us: Option<u64>,
-    /// By what the user is known.
+    /// The credential by which the user is known.
     pub credential: Credential,
 }
 
@@ -51,7 +51,7 @@ pub enum Credential {
     Jwt(JwtCredential),
 }
 
-/// What was verified of a JWT.
+/// The facts about a user that a verified JWT states.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JwtCredential {
     /// The user.

@@ -144,7 +144,7 @@ impl CallersList {
             if next.is_none() {
                 return Some((Ok(Bytes::from_static(b"]")), None));
             }
-            // The connection's time slice ends here, so that other connections do not wait for the list.
+            // The connection's slice ends here, so that other connections do not wait for the list.
             tokio::task::yield_now().await;
             // Sessions may have been deleted meanwhile.
             let (documents, next) = list.documents(next, CHUNK_SESSIONS);

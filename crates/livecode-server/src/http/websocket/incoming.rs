@@ -180,7 +180,7 @@ impl Receiver<'_> {
     }
 }
 
-/// What a client asks to do when it sends a message to the program.
+/// The action that a client asks for by a message to the program.
 fn verb(item: &ClientDelivery<'_>) -> Verb {
     match item {
         ClientDelivery::Input { .. } => Verb::Input,

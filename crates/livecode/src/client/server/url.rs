@@ -11,8 +11,8 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use percent_encoding::percent_decode_str;
 use ureq::http::Uri;
 
-/// The URL of a server: its unix socket, or its scheme, host and port, the path below which a proxy serves it, and the
-/// credentials for that proxy.
+/// The URL of a server: its unix socket, or its scheme, host and port, the path below which a proxy
+/// serves it, and the credentials for that proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerUrl {
     is_tls: bool,

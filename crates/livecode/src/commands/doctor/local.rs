@@ -34,8 +34,9 @@ pub fn examine(runtimes_dir: Option<&Path>, json: bool) -> Result<ExitCode, Comm
     Ok(ExitCode::from(exit_code(&report.findings, report.can_run)))
 }
 
-/// What the doctor proposes first for each thing that is not in order here, without repetitions. The
-/// doctor is another process, since it makes namespaces and so needs a single thread.
+/// The remedy that the doctor proposes first for each thing that is not in order here, without
+/// repetitions. The doctor is another process, since it makes namespaces and so needs a single
+/// thread.
 pub fn proposals() -> Vec<String> {
     let output = Command::new("/proc/self/exe").args(["doctor", "--json"]).stdin(Stdio::null()).output();
     let document: Value =

@@ -135,7 +135,7 @@ impl Key {
         }
         let bytes = |key: &DecodingKey| key.try_get_as_bytes().map_or(0, <[u8]>::len);
         if let Ok(key) = DecodingKey::from_rsa_pem(text) {
-            // What surrounds the modulus in DER is short. A key that is shorter by some bits all the
+            // DER adds little around the modulus. A key that is shorter by some bits all the
             // same is refused by ring with each signature.
             return match bytes(&key) > RSA_BITS_MIN / 8 {
                 true => Ok(Self::new(None, Algorithm::RS256, key)),

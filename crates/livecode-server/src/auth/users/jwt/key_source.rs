@@ -48,7 +48,7 @@ pub enum KeySourceError {
     /// The issuer does not answer with a JWKS.
     #[error("{0} answers with status {1} and not 200; redirections are not followed")]
     Status(String, u16),
-    /// What was read is not a JWKS.
+    /// The text that was read is not a JWKS.
     #[error("{0} has no keys for this server")]
     Jwks(String, #[source] JwksError),
     /// The thread that fetches has failed.

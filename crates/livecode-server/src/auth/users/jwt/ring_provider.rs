@@ -14,7 +14,7 @@ use ring::{
     },
 };
 
-/// What the JWT library calls for each signature.
+/// The functions that the JWT library calls for each signature.
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
     verifier_factory,

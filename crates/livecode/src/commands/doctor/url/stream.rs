@@ -107,7 +107,7 @@ pub fn follow(server: &ServerClient, id: SessionId, kind: StreamKind, events: Se
 struct Reader {
     kind: StreamKind,
     events: Sender<StampedEvent>,
-    /// What the program has printed.
+    /// The output of the program so far.
     received: String,
 }
 

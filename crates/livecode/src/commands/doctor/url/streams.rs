@@ -32,7 +32,7 @@ pub struct Streams {
     streams: [Stream; StreamKind::ALL.len()],
 }
 
-/// What is known of a stream.
+/// The facts that are known about a stream.
 struct Stream {
     kind: StreamKind,
     is_open: bool,
