@@ -17,7 +17,7 @@ mod bucket;
 mod guesses;
 mod payer;
 mod peer;
-mod shares;
+mod portions;
 mod sock_diag;
 mod tickets;
 mod users;
@@ -33,7 +33,7 @@ pub use livecode_protocol::token::Role;
 pub use livecode_store::UserName;
 pub use payer::{Payer, UserKey};
 pub use peer::{Peer, PeerAddress, PeerUsers, is_own_unix_peer, try_peer_users};
-pub use shares::{Share, ShareLimits, SharePool, Shares};
+pub use portions::{Portion, PortionLimits, PortionPool, Portions};
 #[cfg(any(test, fuzzing))]
 pub use users::fuzz;
 pub use users::{Credential, KeySourceError, Refusal, Subject, TokenUsers, User, UserId, Users, UsersError};

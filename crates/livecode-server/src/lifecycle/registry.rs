@@ -26,7 +26,7 @@ use crate::sessions::{
     record::SessionRecord, skip::SkipTurns,
 };
 use crate::{
-    auth::{Policy, ShareLimits},
+    auth::{Policy, PortionLimits},
     compile_cache::CompileCache,
     config::Config,
     metrics::Metrics,
@@ -318,10 +318,10 @@ impl Registry {
 /// How many sessions may run, wait and start at once, and which part of that one payer may have.
 fn run_queue_limits(config: &Config) -> RunQueueLimits {
     let has_local_user = Policy::new(config).has_local_user();
-    let shares = |total, per_address| ShareLimits::new(total, per_address, has_local_user);
+    let portions = |total, per_address| PortionLimits::new(total, per_address, has_local_user);
     RunQueueLimits {
-        running: shares(config.sessions_running_max, config.sessions_running_per_address_max),
-        queued: shares(config.sessions_queued_max, config.sessions_queued_per_address_max),
+        running: portions(config.sessions_running_max, config.sessions_running_per_address_max),
+        queued: portions(config.sessions_queued_max, config.sessions_queued_per_address_max),
         starting: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
     }
 }

@@ -14,15 +14,15 @@ use livecode_protocol::SessionId;
 use tokio::sync::{oneshot, watch};
 
 use super::turns::{Queue as _, Turns};
-use crate::auth::{Owner, Payer, ShareLimits, Shares};
+use crate::auth::{Owner, Payer, PortionLimits, Portions};
 
 /// The limits of a run queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunQueueLimits {
     /// Sessions that run at once, those included that start.
-    pub running: ShareLimits,
+    pub running: PortionLimits,
     /// Sessions that wait.
-    pub queued: ShareLimits,
+    pub queued: PortionLimits,
     /// Sessions of guests that start at once. A start costs mostly CPU time: more of them at once
     /// than there are processors only delay each other, and everybody else's.
     pub starting: u64,
@@ -52,10 +52,10 @@ pub(crate) struct RunQueue {
 }
 
 struct RunQueueState {
-    running: Shares,
-    queued: Shares,
+    running: Portions,
+    queued: Portions,
     /// Guests' sessions that have a permit and have not started.
-    starting: Shares,
+    starting: Portions,
     turns: Turns<Payer, Turns<Owner, VecDeque<Waiter>>>,
 }
 
@@ -83,11 +83,11 @@ pub(crate) struct RunTurn {
 impl RunQueue {
     pub fn new(limits: RunQueueLimits) -> Arc<Self> {
         let RunQueueLimits { running, queued, starting } = limits;
-        let starting = ShareLimits { total: starting, per_address: u64::MAX, reserved: 0 };
+        let starting = PortionLimits { total: starting, per_address: u64::MAX, reserved: 0 };
         let state = RunQueueState {
-            running: Shares::new(running),
-            queued: Shares::new(queued),
-            starting: Shares::new(starting),
+            running: Portions::new(running),
+            queued: Portions::new(queued),
+            starting: Portions::new(starting),
             turns: Turns::default(),
         };
         Arc::new(Self { state: Mutex::new(state), changes: watch::Sender::new(()) })
@@ -195,7 +195,7 @@ impl RunQueueState {
 }
 
 /// Whether `payer` is the local user, or a guest that may start one more session.
-fn is_local_or(payer: &Payer, starting: &Shares) -> bool {
+fn is_local_or(payer: &Payer, starting: &Portions) -> bool {
     *payer == Payer::Local || starting.may_take(payer)
 }
 

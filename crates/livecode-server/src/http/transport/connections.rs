@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    auth::{Caller, Payer, Share, ShareLimits, SharePool},
+    auth::{Caller, Payer, Portion, PortionLimits, PortionPool},
     config::{Config, TrustedProxy},
 };
 
@@ -23,8 +23,8 @@ pub(crate) struct Connections {
     /// One permit for each connection. The listener accepts no connection while there is none.
     permits: Arc<Semaphore>,
     max: u32,
-    open: Arc<SharePool>,
-    lingering: Arc<SharePool>,
+    open: Arc<PortionPool>,
+    lingering: Arc<PortionPool>,
     /// Whether a caller can be the local user.
     has_local_user: bool,
     trusted_proxies: Vec<TrustedProxy>,
@@ -35,23 +35,23 @@ pub(crate) struct Connections {
 pub(crate) struct ConnectionPermit(Arc<PermitState>);
 
 struct PermitState {
-    share: Mutex<Share>,
+    portion: Mutex<Portion>,
     /// Whether a request has shown for which payer the connection counts.
     is_charged: AtomicBool,
-    lingering: Arc<SharePool>,
-    /// Given back after `share`, because the server stops when all permits are back.
+    lingering: Arc<PortionPool>,
+    /// Given back after `portion`, because the server stops when all permits are back.
     _permit: OwnedSemaphorePermit,
 }
 
 impl Connections {
     pub fn new(config: &Config, has_local_user: bool) -> Self {
         let max = u32::try_from(config.connections_max).unwrap_or(u32::MAX);
-        let limits = |total, per_address| ShareLimits::new(total, per_address, has_local_user);
+        let limits = |total, per_address| PortionLimits::new(total, per_address, has_local_user);
         Self {
             permits: Arc::new(Semaphore::new(max as usize)),
             max,
-            open: SharePool::new(limits(u64::from(max), config.connections_per_address_max)),
-            lingering: SharePool::new(limits(MAX_LINGERING, MAX_LINGERING)),
+            open: PortionPool::new(limits(u64::from(max), config.connections_per_address_max)),
+            lingering: PortionPool::new(limits(MAX_LINGERING, MAX_LINGERING)),
             has_local_user,
             trusted_proxies: config.trusted_proxies.clone(),
         }
@@ -78,20 +78,20 @@ impl Connections {
         let peer = peer.map(|peer| peer.to_canonical());
         let is_own_address =
             peer.is_none_or(|peer| peer == Ipv4Addr::LOCALHOST || peer == Ipv6Addr::LOCALHOST);
-        let share = if self.trusted_proxies.iter().any(|proxy| proxy.is_at(peer)) {
+        let portion = if self.trusted_proxies.iter().any(|proxy| proxy.is_at(peer)) {
             self.open.try_take(Payer::Local)
         } else {
             let as_guest = self.open.try_take(Payer::of(&Caller::Guest(None), peer));
             let as_local = || self.open.try_take(Payer::Local);
             as_guest.or_else(|| (self.has_local_user && is_own_address).then(as_local).flatten())
         };
-        let (share, lingering) = (Mutex::new(share?), self.lingering.clone());
+        let (portion, lingering) = (Mutex::new(portion?), self.lingering.clone());
         let is_charged = AtomicBool::new(false);
-        Some(ConnectionPermit(Arc::new(PermitState { share, is_charged, lingering, _permit: permit })))
+        Some(ConnectionPermit(Arc::new(PermitState { portion, is_charged, lingering, _permit: permit })))
     }
 
     /// The right of a refused connection of `peer` to linger.
-    pub fn linger(&self, peer: Option<IpAddr>) -> Option<Share> {
+    pub fn linger(&self, peer: Option<IpAddr>) -> Option<Portion> {
         self.lingering.try_take(Payer::of(&Caller::Guest(None), peer))
     }
 }
@@ -101,7 +101,7 @@ impl ConnectionPermit {
     /// if that payer has as many connections as it may.
     pub fn charge(&self, payer: Payer) -> bool {
         self.0.is_charged.store(true, Ordering::Relaxed);
-        self.share().transfer(payer)
+        self.portion().transfer(payer)
     }
 
     /// Whether a request has shown for which payer the connection counts.
@@ -111,17 +111,17 @@ impl ConnectionPermit {
 
     /// The payer for whom the connection counts at present.
     pub fn payer(&self) -> Payer {
-        self.share().payer()
+        self.portion().payer()
     }
 
     /// The right to linger after the connection is closed; `None` if its payer has too many
     /// connections that linger.
-    pub fn linger(&self) -> Option<Share> {
+    pub fn linger(&self) -> Option<Portion> {
         self.0.lingering.try_take(self.payer())
     }
 
-    fn share(&self) -> MutexGuard<'_, Share> {
-        self.0.share.lock().unwrap_or_else(PoisonError::into_inner)
+    fn portion(&self) -> MutexGuard<'_, Portion> {
+        self.0.portion.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

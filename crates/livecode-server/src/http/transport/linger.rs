@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    auth::Share,
+    auth::Portion,
     http::transport::{connections::ConnectionPermit, stream::ClientStream},
 };
 
@@ -76,11 +76,11 @@ impl Drop for LingeringStream {
     }
 }
 
-/// Closes a connection, with the right `share` to linger; without it the connection is reset.
-pub(super) fn linger(mut stream: ClientStream, share: Option<Share>) {
-    let (Some(share), Ok(runtime)) = (share, tokio::runtime::Handle::try_current()) else { return };
+/// Closes a connection, with the right `portion` to linger; without it the connection is reset.
+pub(super) fn linger(mut stream: ClientStream, portion: Option<Portion>) {
+    let (Some(portion), Ok(runtime)) = (portion, tokio::runtime::Handle::try_current()) else { return };
     runtime.spawn(async move {
-        let _share = share;
+        let _portion = portion;
         let linger = async {
             stream.shutdown().await?;
             let mut buffer = vec![0; DISCARD_BUFFER_BYTES];

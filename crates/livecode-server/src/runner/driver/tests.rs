@@ -16,7 +16,7 @@ use rustix::{
 use serde_json::json;
 
 use super::*;
-use crate::auth::{Owner, ShareLimits};
+use crate::auth::{Owner, PortionLimits};
 use crate::runner::run_queue::{RunQueue, RunQueueLimits};
 use crate::runner::spawner::SpawnerProcess;
 use crate::sessions::{SessionProgress, record::SessionRecord};
@@ -85,7 +85,7 @@ async fn a_panic_in_a_spawner_request_ends_the_session_as_lost() {
     let PanickingSpawner { client, mut first, launches } = panicking_spawner();
     let session = new_session();
     let queue = DeliveryQueue::new(session.open_queue());
-    let one = ShareLimits { total: 1, per_address: 1, reserved: 0 };
+    let one = PortionLimits { total: 1, per_address: 1, reserved: 0 };
     let run_queue = RunQueue::new(RunQueueLimits { running: one, queued: one, starting: 1 });
     let turn = run_queue.enter(session.id, session.payer, &session.owner).unwrap();
     let spawners = Arc::new(SpawnerSet::with_default_only(client));

@@ -19,7 +19,7 @@ fn session(number: u16) -> SessionId {
 }
 
 fn queue(running: u64, queued: u64) -> Arc<RunQueue> {
-    let limits = |total| ShareLimits { total, per_address: u64::MAX, reserved: 0 };
+    let limits = |total| PortionLimits { total, per_address: u64::MAX, reserved: 0 };
     let starting = u64::MAX;
     RunQueue::new(RunQueueLimits { running: limits(running), queued: limits(queued), starting })
 }
@@ -61,7 +61,7 @@ fn payers_have_their_turns_and_owners_below_them() {
 
 #[test]
 fn a_full_queue_refuses_who_would_have_to_wait() {
-    let limits = |total| ShareLimits { total, per_address: u64::MAX, reserved: 1 };
+    let limits = |total| PortionLimits { total, per_address: u64::MAX, reserved: 1 };
     let queue = RunQueue::new(RunQueueLimits { running: limits(2), queued: limits(5), starting: u64::MAX });
     let enter = |id, payer| queue.enter(session(id), payer, &owner(1));
     let running = enter(0, address(1)).unwrap();
@@ -83,7 +83,7 @@ fn a_full_queue_refuses_who_would_have_to_wait() {
 
 #[test]
 fn guests_that_start_leave_room_for_other_guests() {
-    let limits = ShareLimits { total: 100, per_address: 100, reserved: 0 };
+    let limits = PortionLimits { total: 100, per_address: 100, reserved: 0 };
     let queue = RunQueue::new(RunQueueLimits { running: limits, queued: limits, starting: 4 });
     let enter = |id, payer| queue.enter(session(id), payer, &owner(1)).unwrap();
     let mut turns: Vec<_> = (0..3).map(|id| enter(id, address(1))).collect();
@@ -116,8 +116,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn permits_are_bounded_and_granted_in_order(steps in prop::collection::vec(step(), 1..120), max in 1..6u64) {
-        let limits = ShareLimits::new(max, max, true);
-        let queue = RunQueue::new(RunQueueLimits { running: limits, queued: ShareLimits::new(16, 8, true), starting: 3 });
+        let limits = PortionLimits::new(max, max, true);
+        let queue = RunQueue::new(RunQueueLimits { running: limits, queued: PortionLimits::new(16, 8, true), starting: 3 });
         let mut turns: Vec<RunTurn> = vec![];
         for (id, step) in (0..).zip(steps) {
             match step {

@@ -13,7 +13,7 @@ const RESERVED_DIVISOR: u64 = 16;
 
 /// The limits of one kind of thing, for example of running sessions.
 #[derive(Clone, Copy, Debug)]
-pub struct ShareLimits {
+pub struct PortionLimits {
     /// How many there are in all.
     pub total: u64,
     /// The most that the guests of one address may hold.
@@ -22,7 +22,7 @@ pub struct ShareLimits {
     pub reserved: u64,
 }
 
-impl ShareLimits {
+impl PortionLimits {
     /// Limits with a part that is kept for the local user, if there is one.
     pub fn new(total: u64, per_address: u64, has_local_user: bool) -> Self {
         let reserved = total.div_ceil(RESERVED_DIVISOR).min(total.saturating_sub(1));
@@ -40,15 +40,15 @@ impl ShareLimits {
 ///
 /// The local user may take whatever is free.
 #[derive(Debug)]
-pub struct Shares {
-    limits: ShareLimits,
+pub struct Portions {
+    limits: PortionLimits,
     held: HashMap<Payer, u64>,
     total: u64,
 }
 
-impl Shares {
-    /// Shares of which nobody holds any.
-    pub fn new(limits: ShareLimits) -> Self {
+impl Portions {
+    /// Portions of which nobody holds any.
+    pub fn new(limits: PortionLimits) -> Self {
         Self { limits, held: HashMap::new(), total: 0 }
     }
 
@@ -102,36 +102,36 @@ impl Shares {
     }
 }
 
-/// Shares that are given back by themselves.
+/// Portions that are given back by themselves.
 #[derive(Debug)]
-pub struct SharePool(Mutex<Shares>);
+pub struct PortionPool(Mutex<Portions>);
 
 /// One of something of which there is a limited number. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Share {
-    pool: Arc<SharePool>,
+pub struct Portion {
+    pool: Arc<PortionPool>,
     payer: Payer,
 }
 
-impl SharePool {
+impl PortionPool {
     /// A pool from which nothing is taken.
-    pub fn new(limits: ShareLimits) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Shares::new(limits))))
+    pub fn new(limits: PortionLimits) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Portions::new(limits))))
     }
 
     /// Takes one for `payer`; `None` if it has as many as it may.
-    pub fn try_take(self: &Arc<Self>, payer: Payer) -> Option<Share> {
-        let mut shares = self.shares();
-        shares.may_take(&payer).then(|| shares.take(&payer))?;
-        Some(Share { pool: self.clone(), payer })
+    pub fn try_take(self: &Arc<Self>, payer: Payer) -> Option<Portion> {
+        let mut portions = self.portions();
+        portions.may_take(&payer).then(|| portions.take(&payer))?;
+        Some(Portion { pool: self.clone(), payer })
     }
 
-    fn shares(&self) -> MutexGuard<'_, Shares> {
+    fn portions(&self) -> MutexGuard<'_, Portions> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Share {
+impl Portion {
     /// The payer that it counts for.
     pub fn payer(&self) -> Payer {
         self.payer
@@ -143,20 +143,20 @@ impl Share {
         if self.payer == payer {
             return true;
         }
-        let mut shares = self.pool.shares();
-        shares.give_back(&self.payer);
-        let may_take = shares.may_take(&payer);
+        let mut portions = self.pool.portions();
+        portions.give_back(&self.payer);
+        let may_take = portions.may_take(&payer);
         if may_take {
             self.payer = payer;
         }
-        shares.take(&self.payer);
+        portions.take(&self.payer);
         may_take
     }
 }
 
-impl Drop for Share {
+impl Drop for Portion {
     fn drop(&mut self) {
-        self.pool.shares().give_back(&self.payer);
+        self.pool.portions().give_back(&self.payer);
     }
 }
 
@@ -169,28 +169,28 @@ mod tests {
     }
 
     /// Takes as many as `payer` may have; returns how many those were.
-    fn take_all(shares: &mut Shares, payer: Payer) -> u64 {
-        std::iter::from_fn(|| shares.may_take(&payer).then(|| shares.take(&payer))).count() as u64
+    fn take_all(portions: &mut Portions, payer: Payer) -> u64 {
+        std::iter::from_fn(|| portions.may_take(&payer).then(|| portions.take(&payer))).count() as u64
     }
 
     #[test]
     fn every_newcomer_gets_a_part() {
-        let mut shares = Shares::new(ShareLimits::new(1024, 512, true));
-        assert_eq!(take_all(&mut shares, address(1)), 512, "a class of 500 has one address");
-        assert_eq!(take_all(&mut shares, address(2)), 256);
-        assert_eq!(take_all(&mut shares, address(3)), 128);
-        assert_eq!(take_all(&mut shares, address(4)), 64);
-        assert_eq!(take_all(&mut shares, address(5)), 0, "the rest is the local user's");
-        assert_eq!(take_all(&mut shares, Payer::Local), 64);
+        let mut portions = Portions::new(PortionLimits::new(1024, 512, true));
+        assert_eq!(take_all(&mut portions, address(1)), 512, "a class of 500 has one address");
+        assert_eq!(take_all(&mut portions, address(2)), 256);
+        assert_eq!(take_all(&mut portions, address(3)), 128);
+        assert_eq!(take_all(&mut portions, address(4)), 64);
+        assert_eq!(take_all(&mut portions, address(5)), 0, "the rest is the local user's");
+        assert_eq!(take_all(&mut portions, Payer::Local), 64);
         for _ in 0..512 {
-            shares.give_back(&address(1));
+            portions.give_back(&address(1));
         }
-        assert_eq!(take_all(&mut shares, address(5)), 256);
+        assert_eq!(take_all(&mut portions, address(5)), 256);
     }
 
     #[test]
-    fn a_share_counts_for_one_payer_at_a_time() {
-        let pool = SharePool::new(ShareLimits::new(4, 4, true));
+    fn a_portion_counts_for_one_payer_at_a_time() {
+        let pool = PortionPool::new(PortionLimits::new(4, 4, true));
         let mut own = pool.try_take(Payer::Local).unwrap();
         let others = [1, 2].map(|number| pool.try_take(address(number)).unwrap());
         assert!(own.transfer(address(3)) && own.transfer(address(3)), "three of four may be guests'");
@@ -200,7 +200,7 @@ mod tests {
         drop(others);
         assert!(last.transfer(address(4)));
         drop((own, last));
-        assert_eq!(take_all(&mut pool.shares(), Payer::Local), 4);
+        assert_eq!(take_all(&mut pool.portions(), Payer::Local), 4);
     }
 
     #[test]
@@ -208,12 +208,12 @@ mod tests {
         for (total, first, second, local) in
             [(1, 1, 0, 0), (2, 1, 0, 1), (3, 2, 0, 1), (8, 4, 2, 2), (0, 0, 0, 0)]
         {
-            let mut shares = Shares::new(ShareLimits::new(total, 100, true));
-            let taken = [address(1), address(2), Payer::Local].map(|payer| take_all(&mut shares, payer));
+            let mut portions = Portions::new(PortionLimits::new(total, 100, true));
+            let taken = [address(1), address(2), Payer::Local].map(|payer| take_all(&mut portions, payer));
             assert_eq!(taken, [first, second, local], "of {total}");
         }
-        let mut shares = Shares::new(ShareLimits::new(8, 3, false));
-        assert_eq!(take_all(&mut shares, address(1)), 3, "a server beyond loopback reserves nothing");
-        assert_eq!([2, 3].map(|number| take_all(&mut shares, address(number))), [3, 1]);
+        let mut portions = Portions::new(PortionLimits::new(8, 3, false));
+        assert_eq!(take_all(&mut portions, address(1)), 3, "a server beyond loopback reserves nothing");
+        assert_eq!([2, 3].map(|number| take_all(&mut portions, address(number))), [3, 1]);
     }
 }
