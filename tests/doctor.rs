@@ -207,7 +207,10 @@ fn a_degraded_server_refuses_to_serve_strangers() {
         return;
     }
     for listen in ["0.0.0.0:0", "[::]:0"] {
-        let refused = home.serve(listen, &["--no-systemd-scope"]).output().expect("the command runs");
+        let refused = home
+            .serve(listen, &["--no-systemd-scope", "--allow-anonymous"])
+            .output()
+            .expect("the command runs");
         let printed = text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(1), "{printed}");
         assert_eq!(text(&refused.stdout), "");

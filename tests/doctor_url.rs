@@ -57,7 +57,7 @@ fn printed(output: &Output) -> String {
 
 /// A server that trusts proxies on this machine.
 fn server() -> Server {
-    Server::start_with(&["--trusted-proxy", "127.0.0.1"])
+    Server::start_with(&["--trusted-proxy", "127.0.0.1", "--allow-anonymous"])
 }
 
 fn list<'d>(document: &'d Value, name: &str) -> &'d [Value] {
@@ -255,7 +255,13 @@ fn the_password_of_a_proxy_is_sent_with_every_request() {
 
 #[test]
 fn the_size_of_a_body_is_the_servers_own() {
-    let server = Server::start_with(&["--trusted-proxy", "127.0.0.1", "--body-max-bytes", "2000001"]);
+    let server = Server::start_with(&[
+        "--trusted-proxy",
+        "127.0.0.1",
+        "--allow-anonymous",
+        "--body-max-bytes",
+        "2000001",
+    ]);
     let user = User::new();
     let proxy = Proxy::nginx_changed(
         server.address(),
@@ -320,7 +326,7 @@ fn what_is_no_usable_server_is_named() {
     let missing = bare("return 404;");
     let password = bare("return 401;");
     let moved = bare("return 301 https://live.example$request_uri;");
-    let hosts = Server::start_with(&["--host", "live.example.org"]);
+    let hosts = Server::start_with(&["--host", "live.example.org", "--allow-anonymous"]);
     let host = Proxy::bare_nginx(hosts.address(), "proxy_set_header Host other.example;");
     let draining = Server::start_with(&["--drain"]);
     draining.create_id("bash", "read line");

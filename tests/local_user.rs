@@ -130,10 +130,10 @@ fn a_server_that_others_are_to_reach_has_no_local_user() {
         &["--trusted-proxy", "192.0.2.1"],
         &["--local-user", "none"],
     ] {
-        let server = Server::start_with(arguments);
+        let server = Server::start_with(&[arguments, &["--allow-anonymous"]].concat());
         assert!(!is_local(&server, &[]), "{arguments:?}");
     }
-    let server = Server::listen_on("0.0.0.0:0", &["--allow-degraded"]);
+    let server = Server::listen_on("0.0.0.0:0", &["--allow-degraded", "--allow-anonymous"]);
     assert!(!is_local(&server, &[]));
     let server = Server::listen_on("[::1]:0", &[]);
     assert!(is_local(&server, &[]));
@@ -145,13 +145,14 @@ fn a_setting_makes_strangers_local_and_the_log_says_so() {
     let log = folder.path().join("log");
     let script = format!("RUST_LOG=info exec \"$@\" 2>{}", log.display());
     let wrapper = ["sh", "-c", &script, "sh"];
-    let server = Server::start_by(&wrapper, &["--local-user", "all", "--host", "live.example"]);
+    let server =
+        Server::start_by(&wrapper, &["--local-user", "all", "--host", "live.example", "--allow-anonymous"]);
     assert!(is_local(&server, &[("x-forwarded-for", "192.0.2.1"), ("host", "live.example")]));
     assert!(!is_local(&server, &[("origin", "https://elsewhere.example")]), "a page never is");
     let text = || fs::read_to_string(&log).expect("the server has a log");
     assert!(text().contains("STRANGERS ARE LOCAL"), "{}", text());
     drop(server);
-    let server = Server::start_by(&wrapper, &["--host", "live.example"]);
+    let server = Server::start_by(&wrapper, &["--host", "live.example", "--allow-anonymous"]);
     assert!(text().contains("nobody is the local user"), "{}", text());
     drop(server);
     drop(Server::start_by(&wrapper, &[]));

@@ -166,7 +166,7 @@ fn spawners_and_supervisors_log_in_the_same_form() {
 
 #[test]
 fn a_guest_is_named_by_its_address_and_a_digest_of_its_token() {
-    let logged = LoggedServer::start(&["--trusted-proxy", "127.0.0.2"]);
+    let logged = LoggedServer::start(&["--trusted-proxy", "127.0.0.2", "--allow-anonymous"]);
     let guest = Guest::at(3).with_token('a');
     let ids = [(); 2].map(|()| id(&guest.create(&logged.server, "exit 7")));
     let other = id(&Guest::at(4).with_token('b').create(&logged.server, "exit 7"));

@@ -14,6 +14,7 @@ mod docs;
 mod doctor;
 mod doctor_url;
 mod errors;
+mod guests;
 mod health;
 mod idle;
 mod jwt;

@@ -131,7 +131,8 @@ fn websocket(
 
 #[test]
 fn a_silent_program_keeps_every_kind_of_stream_through_proxies() {
-    let server = Server::start_with(&["--trusted-proxy", "127.0.0.1", "--v01-wall-ms", "200000"]);
+    let server =
+        Server::start_with(&["--trusted-proxy", "127.0.0.1", "--allow-anonymous", "--v01-wall-ms", "200000"]);
     let authority = Authority::new();
     let nginx = Proxy::nginx(server.address(), &authority, "server");
     let caddy = Proxy::caddy(server.address(), &authority, "server");
@@ -175,7 +176,7 @@ fn sessions_of_a_draining_server_are_reached_through_proxies() {
     let start_nginx = |upstream: &str| Proxy::nginx(upstream, &authority, "server");
     let start_caddy = |upstream: &str| Proxy::caddy(upstream, &authority, "server");
     for start in [&start_nginx as &dyn Fn(&str) -> Proxy, &start_caddy] {
-        let server = Server::start_with(&["--trusted-proxy", "127.0.0.1", "--drain"]);
+        let server = Server::start_with(&["--trusted-proxy", "127.0.0.1", "--allow-anonymous", "--drain"]);
         let proxy = start(server.address());
         // A program that runs on keeps the server from ending; the other one runs for some of the
         // health check's intervals.
@@ -230,7 +231,7 @@ fn start_client(folder: &Path, number: usize, url: &str, authority: &Authority) 
 
 /// Runs clients through a proxy, kills the server again and again, and compares what they print.
 fn check_kills(start_proxy: impl Fn(&str, &Authority) -> Proxy) {
-    let mut server = Server::start_with(&["--trusted-proxy", "127.0.0.1"]);
+    let mut server = Server::start_with(&["--trusted-proxy", "127.0.0.1", "--allow-anonymous"]);
     let authority = Authority::new();
     let proxy = start_proxy(server.address(), &authority);
     let folder = tempfile::tempdir().expect("a temporary folder is created");

@@ -234,7 +234,8 @@ fn the_server_reports_its_health() {
 
 #[test]
 fn links_follow_a_trusted_proxys_headers() {
-    let server = Server::start_with(&["--trusted-proxy", "127.0.0.1", "--host", "live.example"]);
+    let server =
+        Server::start_with(&["--trusted-proxy", "127.0.0.1", "--host", "live.example", "--allow-anonymous"]);
     let body = json!({"runtime": "python", "code": "print(1)"}).to_string();
     let forwarded = [
         ("content-type", "application/json"),

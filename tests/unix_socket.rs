@@ -52,7 +52,10 @@ fn words(output: &Output) -> String {
 fn the_peers_user_decides_who_is_local() {
     let (_folder, path) = socket_folder();
     let listen = format!("127.0.0.1:0,{}", address(&path));
-    let server = Server::listen_on(&listen, &["--host", "live.example", "--socket-access", "all"]);
+    let server = Server::listen_on(
+        &listen,
+        &["--host", "live.example", "--socket-access", "all", "--allow-anonymous"],
+    );
     let metrics = "http://localhost/metrics";
     assert_eq!(status(Command::new("curl"), &path, &[metrics]), 200);
     for sign in ["Via: 1.1 proxy", "X-Forwarded-For: 192.0.2.1", "X-Real-IP: 192.0.2.1", "Host: live.example"]
@@ -92,7 +95,8 @@ fn the_mode_decides_who_may_connect() {
 fn nginx_passes_strangers_on_as_guests() {
     let (_folder, path) = socket_folder();
     let listen = format!("{},127.0.0.1:0", address(&path));
-    let arguments = ["--socket-access", "all", "--host", "127.0.0.1", "--trusted-proxy", "unix"];
+    let arguments =
+        ["--socket-access", "all", "--host", "127.0.0.1", "--trusted-proxy", "unix", "--allow-anonymous"];
     let _server = Server::listen_on(&listen, &arguments);
     let upstream = address(&path);
     let silent = Proxy::bare_nginx(&upstream, "");
@@ -151,7 +155,7 @@ fn wrong_addresses_stop_the_start() {
 fn the_command_line_uses_the_socket() {
     let (folder, path) = socket_folder();
     let listen = format!("{},127.0.0.1:0", address(&path));
-    let server = Server::listen_on(&listen, &["--host", "live.example"]);
+    let server = Server::listen_on(&listen, &["--host", "live.example", "--allow-anonymous"]);
     fs::write(folder.path().join("cat.sh"), "cat; echo done").expect("our folder");
     let script = "printf 1 | \"$0\" run cat.sh && \"$0\" ls --quiet | wc -l";
     let livecode = |script: &str| {

@@ -336,7 +336,7 @@ fn uses_on_a_server_of_this_machine() {
 
 #[test]
 fn uses_through_nginx_with_tls() {
-    let server = Server::start_with(&["--trusted-proxy", "127.0.0.1"]);
+    let server = Server::start_with(&["--trusted-proxy", "127.0.0.1", "--allow-anonymous"]);
     let authority = Authority::new();
     let proxy = Proxy::nginx(server.address(), &authority, "server");
     try_all(&proxy.url(""), Some(&authority));
@@ -344,7 +344,7 @@ fn uses_through_nginx_with_tls() {
 
 #[test]
 fn a_guests_token_is_kept_for_its_server() {
-    let server = Server::start_with(&["--trusted-proxy", "127.0.0.1"]);
+    let server = Server::start_with(&["--trusted-proxy", "127.0.0.1", "--allow-anonymous"]);
     let authority = Authority::new();
     let proxy = Proxy::nginx(server.address(), &authority, "server");
     let folder = tempfile::tempdir().expect("a temporary folder is created");
@@ -376,7 +376,7 @@ fn a_guests_token_is_kept_for_its_server() {
 
 #[test]
 fn certificates_that_are_not_trusted_are_named() {
-    let server = Server::start_with(&["--trusted-proxy", "127.0.0.1"]);
+    let server = Server::start_with(&["--trusted-proxy", "127.0.0.1", "--allow-anonymous"]);
     let authority = Authority::new();
     authority.sign("other", "DNS:elsewhere.example", 2);
     authority.sign("expired", "IP:127.0.0.1", -1);

@@ -325,7 +325,8 @@ fn idle_sockets_of_one_address_leave_connections_for_others() {
 
 #[test]
 fn the_clients_of_a_proxy_have_their_own_connections() {
-    let server = Server::start_with(&["--connections-max", "16", "--trusted-proxy", "127.0.0.2"]);
+    let server =
+        Server::start_with(&["--connections-max", "16", "--trusted-proxy", "127.0.0.2", "--allow-anonymous"]);
     let proxy = Guest::at(2);
     let open = |client: &str| open_livecode(&server, &proxy, &format!("X-Forwarded-For: {client}\r\n"));
     let one: Vec<_> = (0..9).map(|_| open("192.0.2.1")).collect();

@@ -47,7 +47,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     auth::{PeerUsers, Policy, Users, UsersError},
     catalogue::{Catalogue, CatalogueError},
-    config::{Config, ListenAddress},
+    config::{AuthMode, Config, ListenAddress},
     held_bytes::ByteBudget,
     lifecycle::{Quotas, Registry},
     metrics::Metrics,
@@ -96,6 +96,19 @@ pub enum ServeError {
     /// A thread or descriptor that must exist before the first connection cannot be made.
     #[error("cannot prepare for connections")]
     Prepare(#[source] io::Error),
+    /// Strangers may reach the server, it knows no users, and nobody has said that this is wanted.
+    #[error(
+        "the server does not start, because strangers may reach it ({public_by}) and auth is \"open\": \
+         everybody could run programs on this machine.\n  - Only users whom you know: --auth tokens \
+         (docs/users.md).\n  - Everybody, as a guest with sessions of its own and the limits of \
+         guests: --allow-anonymous.{only_here}"
+    )]
+    Anonymous {
+        /// By which setting strangers may reach it.
+        public_by: String,
+        /// How nobody else reaches it, in a line of its own; empty if no flag does that.
+        only_here: String,
+    },
     /// Strangers may reach the address, and this machine cannot enforce every limit.
     #[error(
         "the server does not listen on {address}, because other machines may reach it and this \
@@ -144,6 +157,7 @@ pub async fn run(
     phase: watch::Receiver<Phase>,
     announce: impl FnOnce(&[ListenAddress], &[String]),
 ) -> Result<(), ServeError> {
+    check_strangers(&config)?;
     let (mut listeners, addresses) = http::Listeners::bind(&config).await?;
     let listed = addresses.iter().map(ListenAddress::to_string).collect::<Vec<_>>().join(" and ");
     // The data directory is locked before anything is written into it.
@@ -267,6 +281,19 @@ async fn store_of_quotas(config: &Config) -> Option<ControlStore> {
         );
     };
     opened.inspect_err(report).ok()
+}
+
+/// Refuses to let strangers in who are known by nothing, unless the operator wants that.
+fn check_strangers(config: &Config) -> Result<(), ServeError> {
+    match config.is_public_by() {
+        Some(public_by) if config.auth == AuthMode::Open && !config.allow_anonymous => {
+            let beyond_loopback = config.listen.iter().find(|address| !address.is_local());
+            let port = beyond_loopback.and_then(ListenAddress::port);
+            let only_here = port.map(|port| format!("\n  - This machine alone: --listen 127.0.0.1:{port}."));
+            Err(ServeError::Anonymous { public_by, only_here: only_here.unwrap_or_default() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a disk on which no session could ever be created, and warns of one on which none can be

@@ -99,7 +99,7 @@ pub struct Policy {
     has_unix_socket: bool,
     /// Host names of the server, besides those of loopback.
     hosts: Vec<String>,
-    /// Whether the settings name a proxy or a host name, by which others reach the server.
+    /// Whether others than the users of this machine may reach the server by its settings.
     is_public: bool,
 }
 
@@ -120,7 +120,7 @@ impl Policy {
             is_loopback: config.listen.iter().all(ListenAddress::is_local),
             has_unix_socket: config.listen.iter().any(|address| matches!(address, ListenAddress::Unix(_))),
             hosts: config.hosts.clone(),
-            is_public: !config.hosts.is_empty() || !config.trusted_proxies.is_empty(),
+            is_public: config.is_public_by().is_some(),
         }
     }
 

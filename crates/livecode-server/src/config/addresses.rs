@@ -52,6 +52,14 @@ impl ListenAddress {
         }
     }
 
+    /// The TCP port.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(address) => Some(address.port()),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Whether only this machine reaches the address.
     pub fn is_local(&self) -> bool {
         match self {

@@ -218,6 +218,21 @@ impl Config {
         Ok(())
     }
 
+    /// By which setting others than the users of this machine may reach the server, in words;
+    /// `None` if there is no such setting.
+    pub fn is_public_by(&self) -> Option<String> {
+        let beyond_loopback = self.listen.iter().find(|address| !address.is_local());
+        if let Some(address) = beyond_loopback {
+            return Some(format!("it listens on {address}, which other machines may reach"));
+        }
+        // A proxy may stand in front of a server on loopback and pass strangers on.
+        if let [host, ..] = &*self.hosts {
+            return Some(format!("hosts names {host}, under which others reach it"));
+        }
+        let proxy = self.trusted_proxies.first()?;
+        Some(format!("trusted_proxies names a proxy ({proxy}), which passes others on"))
+    }
+
     /// Values that are allowed and that hardly anybody wants, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let removed_at_once =

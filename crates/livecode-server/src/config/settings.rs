@@ -41,6 +41,12 @@ settings! {
             #[arg(long)]
             #[serde(deserialize_with = "figment::util::bool_from_str_or_int")]
             allow_degraded: bool,
+            /// Let everybody who reaches the server run programs as a guest, where `auth` is `open`
+            /// and strangers may reach it: it listens beyond loopback, or `hosts` or
+            /// `trusted_proxies` are set. Without this, such a server does not start.
+            #[arg(long)]
+            #[serde(deserialize_with = "figment::util::bool_from_str_or_int")]
+            allow_anonymous: bool,
             /// Do not ask systemd for a control group for the server when an ordinary user has
             /// none.
             #[arg(long)]

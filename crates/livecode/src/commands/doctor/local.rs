@@ -106,7 +106,7 @@ fn summary(report: &DoctorReport) -> String {
         format!("All limits are enforced; {imperfect} of these could be better.")
     } else {
         "Programs run here, but not all limits are enforced: `livecode serve` listens only on loopback, unless it is \
-         started with --allow-degraded."
+         started with --allow-degraded, and --allow-anonymous if auth is \"open\"."
             .into()
     }
 }

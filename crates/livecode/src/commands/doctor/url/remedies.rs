@@ -27,6 +27,7 @@ pub fn upstream() -> Vec<Remedy> {
 pub fn hosts() -> Vec<Remedy> {
     vec![
         remedy("in the server's livecode.toml, with the host of the URL", "hosts = [\"live.example.org\"]"),
+        known_users(),
         remedy(
             "in nginx, so that the server learns that host",
             "proxy_set_header X-Forwarded-Host $http_host;",
@@ -107,6 +108,7 @@ pub fn forwarded_scheme() -> Vec<Remedy> {
         remedy("in nginx", "proxy_set_header X-Forwarded-Proto $scheme;"),
         advice("Caddy sends this header by itself; remove the header_up that changes it"),
         trusted_proxies(),
+        known_users(),
     ]
 }
 
@@ -116,6 +118,7 @@ pub fn forwarded_host() -> Vec<Remedy> {
         remedy("in nginx", "proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Host $http_host;"),
         advice("Caddy sends these headers by itself; remove the header_up that changes them"),
         trusted_proxies(),
+        known_users(),
     ]
 }
 
@@ -132,6 +135,15 @@ fn trusted_proxies() -> Remedy {
     remedy(
         "and in the server's livecode.toml, with the proxy's address, since the headers of others are not believed",
         "trusted_proxies = [\"127.0.0.1\"]",
+    )
+}
+
+/// A server with `hosts` or `trusted_proxies` does not start unless it is told who may use it.
+fn known_users() -> Remedy {
+    remedy(
+        "and there, if auth is \"open\", because strangers reach such a server: auth = \"tokens\" for known users, \
+         or for everybody",
+        "allow_anonymous = true",
     )
 }
 
