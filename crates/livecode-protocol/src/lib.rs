@@ -26,6 +26,7 @@ pub mod printable;
 pub mod run_spec;
 pub mod session;
 pub mod session_folder;
+pub mod share;
 pub mod stream;
 mod time;
 pub mod token;

@@ -45,7 +45,7 @@ pub use sessions::blocking::BLOCKING_THREAD_TIMEOUT;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    auth::{PeerUsers, Policy, Users, UsersError},
+    auth::{Credentials, PeerUsers, Policy, UsersError},
     catalogue::{Catalogue, CatalogueError},
     config::{AuthMode, Config, ListenAddress},
     held_bytes::ByteBudget,
@@ -166,15 +166,11 @@ pub async fn run(
     if config.auth.knows_users() {
         listeners.bind_admin_socket(&config.data_dir)?;
     }
-    // Where nothing is kept in it, its file is not made.
     let control_store = match config.auth.knows_users() {
         true => Some(ControlStore::open(&config.data_dir).await?),
-        false => store_of_quotas(&config).await,
+        false => store_for_guests(&config).await,
     };
-    let users = match &control_store {
-        Some(store) => Users::open(&config, store.clone()).await?.map(Arc::new),
-        None => None,
-    };
+    let credentials = Arc::new(Credentials::open(&config, control_store.clone()).await?);
     let quotas = Arc::new(Quotas::load(&config, control_store).await);
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
     for warning in config.warnings().iter().chain(catalogue.warnings()) {
@@ -224,7 +220,7 @@ pub async fn run(
         config,
         policy,
         peer_users,
-        users,
+        credentials,
         guesses: Arc::default(),
         default_spawner: spawner,
         metrics,
@@ -258,7 +254,10 @@ pub async fn end_sessions(config: Config, start_spawner: SpawnerLauncher) -> Res
     let metrics = Arc::new(Metrics::new(names.collect()));
     let spawners =
         tokio::task::block_in_place(|| SpawnerSet::new(&start_spawner, &catalogue, &config, &metrics))?;
-    let control_store = store_of_quotas(&config).await;
+    let control_store = match Quotas::need_store(&config) {
+        true => store_for_guests(&config).await,
+        false => None,
+    };
     let quotas = Arc::new(Quotas::load(&config, control_store).await);
     let registry = Registry::open(&config, store, spawners, metrics, quotas.clone())?;
     registry.close();
@@ -267,17 +266,14 @@ pub async fn end_sessions(config: Config, start_spawner: SpawnerLauncher) -> Res
     Ok(ended)
 }
 
-/// The control store, if only quotas need it. Without it they count from nothing, which is better
-/// than no server.
-async fn store_of_quotas(config: &Config) -> Option<ControlStore> {
-    if !Quotas::need_store(config) {
-        return None;
-    }
+/// The control store of a server that takes guests, whose sessions need none of it. A server without
+/// it is better than no server: quotas count from nothing then, and tickets end with the server.
+async fn store_for_guests(config: &Config) -> Option<ControlStore> {
     let opened = ControlStore::open(&config.data_dir).await;
     let report = |error: &ControlStoreError| {
         tracing::error!(
             error = error as &dyn std::error::Error,
-            "quotas count from nothing, and are not remembered"
+            "the server goes on without its control store: what it counts and hands out ends with it"
         );
     };
     opened.inspect_err(report).ok()

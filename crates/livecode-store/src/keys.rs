@@ -2,8 +2,8 @@
 
 use crate::{
     hex::{hex, parse_hex},
+    secret::random,
     store::{ControlStore, ControlStoreError},
-    tokens::random,
 };
 
 /// Length of the key that signs tickets: one block of SHA-256, as long as a key of HMAC can be

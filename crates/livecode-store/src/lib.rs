@@ -1,17 +1,20 @@
 //! The control store: what a server knows besides its sessions, in a database that survives the
 //! death of the server at any moment. Today these are the users' tokens, the
-//! key that signs tickets, and what payers have used today.
+//! links by which sessions are shared, the key that signs tickets, and what payers have used today.
 //!
 //! The database is SQLite, a file in the data directory. The SQL here keeps to what PostgreSQL
 //! knows, too.
 
 mod hex;
 mod keys;
+mod secret;
+mod shares;
 mod store;
 mod tokens;
 mod usage;
 
 pub use keys::TICKET_KEY_BYTES;
+pub use shares::{MalformedShareSecret, NewShare, Share, ShareKey, ShareSecret};
 pub use store::{ControlStore, ControlStoreError};
 pub use tokens::{MalformedUserName, NewToken, Token, TokenKey, TokenSecret, UserName};
 pub use usage::DayUsage;

@@ -1,24 +1,16 @@
 //! Users' tokens.
 
-use std::{
-    fmt::{self, Write as _},
-    str::FromStr,
-};
+use std::{fmt, str::FromStr};
 
 use livecode_protocol::token::Role;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::hex::hex;
+use crate::secret;
 use crate::store::{ControlStore, ControlStoreError};
 
 /// Every token begins so, for scanners that look for secrets in texts and repositories.
 const PREFIX: &str = "livecode_";
-/// Random bytes in a token.
-const SECRET_BYTES: usize = 20;
-/// Hexadecimal digits of a token's checksum (CRC-32C), by which scanners tell a token from a text
-/// that looks like one.
-const CHECKSUM_DIGITS: usize = 8;
 /// Random bytes in a token's id.
 const ID_BYTES: usize = 6;
 /// The longest name of a user, in bytes.
@@ -83,11 +75,7 @@ pub struct NewToken {
 
 impl TokenSecret {
     fn generate() -> Result<Self, ControlStoreError> {
-        let random = random::<SECRET_BYTES>()?;
-        let mut text = format!("{PREFIX}{}", hex(&random));
-        let checksum = crc32c::crc32c(text.as_bytes());
-        let _ = write!(text, "{checksum:08x}");
-        Ok(Self(text))
+        secret::generate(PREFIX).map(Self)
     }
 
     /// The token's text.
@@ -95,14 +83,13 @@ impl TokenSecret {
         &self.0
     }
 
-    /// The name of the token in the store, which does not have the token itself. A token is random
-    /// enough that a digest without salt and iterations tells nothing about it.
+    /// The name of the token in the store, which does not have the token itself.
     pub fn key(&self) -> TokenKey {
         TokenKey::Digest(self.digest())
     }
 
     fn digest(&self) -> String {
-        hex(&Sha256::digest(&self.0))
+        secret::digest(&self.0)
     }
 }
 
@@ -110,16 +97,10 @@ impl FromStr for TokenSecret {
     type Err = MalformedToken;
 
     fn from_str(text: &str) -> Result<Self, MalformedToken> {
-        let digits = text.strip_prefix(PREFIX).ok_or(MalformedToken)?;
-        let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if !is_hex || digits.len() != 2 * SECRET_BYTES + CHECKSUM_DIGITS {
-            return Err(MalformedToken);
+        match secret::is_well_formed(PREFIX, text) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(MalformedToken),
         }
-        let (checked, checksum) = text.split_at(text.len() - CHECKSUM_DIGITS);
-        if format!("{:08x}", crc32c::crc32c(checked.as_bytes())) != checksum {
-            return Err(MalformedToken);
-        }
-        Ok(Self(text.to_owned()))
     }
 }
 
@@ -265,7 +246,7 @@ impl ControlStore {
 
 fn generate(new: &NewToken, now_us: u64) -> Result<(Token, TokenSecret), ControlStoreError> {
     let token = Token {
-        id: hex(&random::<ID_BYTES>()?),
+        id: hex(&secret::random::<ID_BYTES>()?),
         user: new.user.clone(),
         role: new.role,
         created_us: now_us,
@@ -330,15 +311,8 @@ fn parse(row: TokenRow) -> Result<Token, ControlStoreError> {
 }
 
 /// A time as the database has it. Databases have no unsigned numbers.
-fn stored_time(us: u64) -> i64 {
+pub(crate) fn stored_time(us: u64) -> i64 {
     i64::try_from(us).unwrap_or(i64::MAX)
-}
-
-/// Random bytes.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], ControlStoreError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(ControlStoreError::Random)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

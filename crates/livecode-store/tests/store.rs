@@ -1,8 +1,8 @@
 //! The control store as its users see it.
 #![allow(clippy::unwrap_used)]
 
-use livecode_protocol::token::Role;
-use livecode_store::{ControlStore, ControlStoreError, NewToken, TokenKey};
+use livecode_protocol::{SessionId, share::ShareRights, token::Role};
+use livecode_store::{ControlStore, ControlStoreError, NewShare, NewToken, ShareKey, TokenKey};
 
 fn new(user: &str) -> NewToken {
     NewToken { user: user.parse().unwrap(), role: Role::User, expires_us: None }
@@ -80,4 +80,52 @@ async fn the_key_of_tickets_stays_the_same() {
     assert_eq!(ControlStore::open(folder.path()).await.unwrap().ticket_key().await.unwrap(), key);
     let other = tempfile::tempdir().unwrap();
     assert_ne!(ControlStore::open(other.path()).await.unwrap().ticket_key().await.unwrap(), key);
+}
+
+fn share(session: SessionId, expires_us: u64) -> NewShare {
+    NewShare { session, rights: ShareRights::Watch, maker: "user:ada".to_owned(), expires_us }
+}
+
+#[tokio::test]
+async fn a_share_is_found_until_it_is_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    let (session, other) = (SessionId::from_random([1; 16]), SessionId::from_random([2; 16]));
+    let (made, secret) = store.create_share(&share(session, 50), 2, 10).await.unwrap().unwrap();
+    assert!(made.is_valid_at(49) && !made.is_valid_at(50));
+
+    store.close().await;
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    assert_eq!(store.share(&secret.key()).await.unwrap(), Some(made.clone()));
+    assert_eq!(store.share(&ShareKey::Id(made.id.clone())).await.unwrap(), Some(made.clone()));
+    assert_eq!(store.share(&ShareKey::Digest("0".repeat(64))).await.unwrap(), None);
+    assert_eq!(store.shares_of(session, 20).await.unwrap(), std::slice::from_ref(&made));
+    assert_eq!(store.shares_of(session, 50).await.unwrap(), []);
+    assert_eq!(store.shares_of(other, 20).await.unwrap(), []);
+    assert!(!store.revoke_share(other, &made.id, 20).await.unwrap(), "of another session");
+    assert!(store.revoke_share(session, &made.id, 20).await.unwrap());
+    assert!(!store.revoke_share(session, &made.id, 20).await.unwrap(), "it is revoked");
+    let revoked = store.share(&secret.key()).await.unwrap().unwrap();
+    assert!(!revoked.is_valid_at(20) && revoked.revoked_us == Some(20));
+    assert_eq!(store.shares_of(session, 20).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_session_has_a_bounded_number_of_shares() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    let (session, other) = (SessionId::from_random([1; 16]), SessionId::from_random([2; 16]));
+    let (first, _) = store.create_share(&share(session, 50), 2, 10).await.unwrap().unwrap();
+    store.create_share(&share(session, 60), 2, 10).await.unwrap().unwrap();
+    assert_eq!(store.create_share(&share(session, 50), 2, 10).await.unwrap(), None);
+    store.create_share(&share(other, 50), 2, 10).await.unwrap().unwrap();
+    // There is room again for each that is revoked or has expired.
+    assert!(store.revoke_share(session, &first.id, 20).await.unwrap());
+    store.create_share(&share(session, 50), 2, 20).await.unwrap().unwrap();
+    assert_eq!(store.share(&ShareKey::Id(first.id)).await.unwrap(), None, "it is forgotten");
+    assert_eq!(store.create_share(&share(session, 90), 2, 20).await.unwrap(), None);
+    store.create_share(&share(session, 90), 2, 50).await.unwrap().unwrap();
+    assert_eq!(store.sessions_with_shares().await.unwrap(), [session]);
+    store.forget_shares_of(session).await.unwrap();
+    assert_eq!(store.sessions_with_shares().await.unwrap(), []);
 }

@@ -1,4 +1,4 @@
-//! Decides who makes a request ([`Policy`], [`Users`]), and what this caller may do with which
+//! Decides who makes a request ([`Policy`], [`Credentials`]), and what this caller may do with which
 //! session ([`Verb`]). Only the token of `/metrics` and the exemption of the local user from rate
 //! limits are decided elsewhere.
 //!
@@ -14,6 +14,7 @@
 mod access;
 mod bearer;
 mod bucket;
+mod credentials;
 mod guesses;
 mod payer;
 mod peer;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use access::Verb;
 pub(crate) use bearer::bearer_token;
+pub use credentials::Credentials;
 pub use guesses::Guesses;
 pub use livecode_protocol::token::Role;
 pub use livecode_store::UserName;

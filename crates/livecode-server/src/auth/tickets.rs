@@ -1,8 +1,8 @@
 //! Tickets: what a browser puts into the URL of a websocket, since it cannot send a token there.
 //!
-//! A ticket stands for the token or the JWT of the user for whom it was made, for one session, and
-//! for a short time. The server keeps no tickets: a ticket is signed (HMAC-SHA-256, RFC 2104), and
-//! what it stands for is checked whenever it is used.
+//! A ticket stands for the credential of the caller for whom it was made, for one session, and for a
+//! short time. The server keeps no tickets: a ticket is signed (HMAC-SHA-256, RFC 2104), and what it
+//! stands for is checked whenever it is used.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -18,10 +18,19 @@ use super::users::Credential;
 pub struct Ticket {
     /// The session whose stream it opens; `None` for `/livecode`.
     pub session: Option<SessionId>,
-    /// The credential that it stands for.
-    pub credential: Credential,
+    /// The caller for whom it was made.
+    #[serde(rename = "credential")]
+    pub holder: TicketHolder,
     /// When it expires, in microseconds since the epoch.
     pub expires_us: u64,
+}
+
+/// The caller for whom a ticket was made, by what it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TicketHolder {
+    /// A user.
+    User(Credential),
 }
 
 /// Signs tickets, and checks what was signed.
@@ -75,7 +84,7 @@ mod tests {
         let signer = TicketSigner::new([7; TICKET_KEY_BYTES]);
         let ticket = Ticket {
             session: Some("00112233445566778899aabbccddeeff".parse().unwrap()),
-            credential: Credential::Token("5f0c61c1a3d9".into()),
+            holder: TicketHolder::User(Credential::Token("5f0c61c1a3d9".into())),
             expires_us: 100,
         };
         let text = signer.sign(&ticket);

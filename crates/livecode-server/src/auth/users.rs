@@ -14,29 +14,23 @@ mod refusal;
 mod tokens;
 mod user;
 
-use std::net::IpAddr;
-
-use livecode_protocol::{SessionId, now_us};
 use livecode_store::{ControlStore, ControlStoreError};
 
+use self::jwt::JwtUsers;
 #[cfg(any(test, fuzzing))]
 pub use self::jwt::fuzz;
-use self::{jwt::JwtUsers, refusal::RefusalLog};
 pub use self::{
     jwt::KeySourceError,
-    refusal::Refusal,
+    refusal::{Refusal, RefusalLog},
     tokens::TokenUsers,
     user::{Credential, Subject, User, UserId},
 };
-use super::tickets::{Ticket, TicketSigner};
-use crate::config::{AuthMode, Config};
+use crate::config::Config;
 
 /// The users that the server knows.
 #[derive(Debug)]
 pub struct Users {
     way: Way,
-    signer: TicketSigner,
-    refusals: RefusalLog,
 }
 
 /// The way in which the server knows its users.
@@ -58,20 +52,16 @@ pub enum UsersError {
 }
 
 impl Users {
-    /// The users of a server with these settings and this store; `None` if it knows none.
+    /// The users of a server with these settings, which knows them, and this store.
     ///
     /// # Errors
     /// If the control store fails, or a key of JWTs cannot be read.
-    pub async fn open(config: &Config, store: ControlStore) -> Result<Option<Self>, UsersError> {
-        if config.auth == AuthMode::Open {
-            return Ok(None);
-        }
-        let signer = TicketSigner::new(store.ticket_key().await?);
+    pub async fn open(config: &Config, store: ControlStore) -> Result<Self, UsersError> {
         let way = match config.jwt() {
             Some(settings) => Way::Jwt(JwtUsers::new(settings).await?),
             None => Way::Tokens(TokenUsers::new(store)),
         };
-        Ok(Some(Self { way, signer, refusals: RefusalLog::new() }))
+        Ok(Self { way })
     }
 
     /// The user whom a bearer token names.
@@ -85,18 +75,14 @@ impl Users {
         }
     }
 
-    /// The user for whom a ticket was made that opens the stream of `session`, or `/livecode` if
-    /// that is `None`.
+    /// The user whose credential a ticket stands for.
     ///
     /// # Errors
     /// If the control store fails.
-    pub async fn find_by_ticket(
+    pub async fn find_by_credential(
         &self,
-        text: &str,
-        session: Option<SessionId>,
+        credential: Credential,
     ) -> Result<Result<User, Refusal>, ControlStoreError> {
-        let ticket = self.signer.check(text, now_us()).filter(|ticket| ticket.session == session);
-        let Some(Ticket { credential, .. }) = ticket else { return Ok(Err(Refusal::WrongTicket)) };
         match (&self.way, credential) {
             (Way::Tokens(users), Credential::Token(id)) => users.find_by_id(id).await,
             (Way::Jwt(users), Credential::Jwt(jwt)) => Ok(users.user(jwt)),
@@ -104,14 +90,6 @@ impl Users {
                 Ok(Err(Refusal::OtherWay))
             }
         }
-    }
-
-    /// A ticket for `user` that opens the stream of `session`, or `/livecode` if that is `None`, and
-    /// when it expires: at `expires_us`, or with the user's credential if that is earlier.
-    pub fn ticket(&self, user: &User, session: Option<SessionId>, expires_us: u64) -> (String, u64) {
-        let expires_us = user.expires_us.unwrap_or(u64::MAX).min(expires_us);
-        let ticket = Ticket { session, credential: user.credential.clone(), expires_us };
-        (self.signer.sign(&ticket), expires_us)
     }
 
     /// Waits until the credential by which `user` is known is not valid any more.
@@ -122,11 +100,6 @@ impl Users {
             // No user of this server has a credential of the other way.
             (Way::Tokens(_), Credential::Jwt(_)) | (Way::Jwt(_), Credential::Token(_)) => {}
         }
-    }
-
-    /// Logs why a credential that came from `client` was refused.
-    pub fn log(&self, refusal: &Refusal, client: Option<IpAddr>) {
-        self.refusals.log(refusal, client);
     }
 
     /// The users by their tokens; `None` if the server does not ask for tokens of its own.

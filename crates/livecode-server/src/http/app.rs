@@ -6,7 +6,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::http::parse_permits::ParsePermits;
 use crate::{
-    auth::{Caller, Guesses, Peer, PeerAddress, PeerUsers, Policy, Users, is_loopback, is_own_unix_peer},
+    auth::{Credentials, Guesses, Peer, PeerAddress, PeerUsers, Policy, is_loopback, is_own_unix_peer},
     catalogue::Catalogue,
     config::Config,
     held_bytes::ByteBudget,
@@ -30,8 +30,7 @@ pub struct App {
     pub(crate) policy: Arc<Policy>,
     /// `None` if nobody needs to know the users of connections.
     pub(crate) peer_users: Option<Arc<PeerUsers>>,
-    /// The users that this server knows; `None` if it asks nobody who it is.
-    pub(crate) users: Option<Arc<Users>>,
+    pub(crate) credentials: Arc<Credentials>,
     pub(crate) guesses: Arc<Guesses>,
     pub(crate) default_spawner: Arc<SpawnerClient>,
     pub(crate) metrics: Arc<Metrics>,
@@ -57,15 +56,6 @@ impl App {
     pub(crate) async fn stopped(&self) {
         // An error means that the sender was dropped, which also happens only at the end.
         let _ = self.stopping.clone().wait_for(Option::is_some).await;
-    }
-
-    /// Waits until the credential by which the caller is known is not valid any more; for ever if
-    /// it is known by none.
-    pub(crate) async fn credential_ended(&self, caller: &Caller) {
-        match (&self.users, caller) {
-            (Some(users), Caller::User(user)) => users.ended(user).await,
-            _ => std::future::pending().await,
-        }
     }
 
     /// Waits until a reader of a session must be disconnected because the server stops. A reader

@@ -123,39 +123,52 @@ pub(crate) struct WrongCredential {
     is_one_too_many: bool,
 }
 
-/// The user whose token or ticket the request has, where the server knows its users; otherwise
-/// `caller`. A wrong one is counted and logged, whatever the request asks for, and noted in the
-/// request's extensions.
+/// The caller whose ticket or token the request has; otherwise `caller`. A wrong one is counted and
+/// logged, whatever the request asks for, and noted in the request's extensions; the caller is then
+/// nobody, unless it has a token of a guest, too.
 async fn identify_user(
     app: &App,
     caller: Caller,
     client: Option<IpAddr>,
     request: &mut Request,
 ) -> Result<Caller, ApiError> {
-    let (Caller::Nobody, Some(users)) = (&caller, &app.users) else { return Ok(caller) };
     // The token of `/metrics` is no user's.
     if request.uri().path() == METRICS_PATH {
         return Ok(caller);
     }
     let payer = Payer::of(&caller, client);
     let (uri, headers) = (request.uri(), request.headers());
-    let found = if let Some(token) = bearer_token(headers) {
-        Some(users.find(token).await)
-    } else if let (Some(ticket), Some(stream)) = (ticket(uri), stream_of(uri)) {
-        Some(users.find_by_ticket(ticket, stream).await)
-    } else {
-        None
+    let credentials = &app.credentials;
+    let failed = |error| ApiError::internal(&error);
+    // A ticket names the stream that is asked for, so it comes first.
+    let by_ticket = match (ticket(uri), stream_of(uri)) {
+        (Some(ticket), Some(stream)) => {
+            Some(credentials.find_by_ticket(ticket, stream).await.map_err(failed)?)
+        }
+        _ => None,
     };
-    match found.transpose().map_err(|error| ApiError::internal(&error))? {
-        Some(Ok(user)) => return Ok(Caller::User(user)),
-        Some(Err(refusal)) => users.log(&refusal, client),
-        None if ticket(uri).is_some() => {}
+    let by_ticket = match by_ticket {
+        Some(Ok(caller)) => return Ok(caller),
+        Some(Err(refusal)) => Some(refusal),
+        None => None,
+    };
+    let by_token = match (&caller, credentials.users(), bearer_token(headers)) {
+        (Caller::Nobody, Some(users), Some(token)) => match users.find(token).await.map_err(failed)? {
+            Ok(user) => return Ok(Caller::User(user)),
+            Err(refusal) => Some(refusal),
+        },
+        _ => None,
+    };
+    let has_useless_ticket = caller == Caller::Nobody && ticket(uri).is_some();
+    match by_token.or(by_ticket) {
+        Some(refusal) => credentials.log(&refusal, client),
+        None if has_useless_ticket => {}
         // A proxy in front may have passed the name and password on that it has asked for.
         None => return Ok(caller),
     }
     let is_one_too_many = app.guesses.note(payer);
     request.extensions_mut().insert(WrongCredential { is_one_too_many });
-    Ok(caller)
+    Ok(if matches!(caller, Caller::Guest(Some(_))) { caller } else { Caller::Nobody })
 }
 
 /// The ticket in a URL. Its alphabet needs no percent-encoding.

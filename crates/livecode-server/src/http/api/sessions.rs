@@ -76,9 +76,8 @@ pub(super) fn session_document(
 /// A ticket that opens the stream of a session, or `/livecode` if that is `None`, where the caller
 /// is known by a token. A browser cannot send a token with a websocket.
 pub(super) fn ticket_for(app: &App, caller: &Caller, session: Option<SessionId>) -> Option<(String, u64)> {
-    let (Some(users), Caller::User(user)) = (&app.users, caller) else { return None };
     let expires_us = now_us().saturating_add(app.config.ticket_lifetime_ms.saturating_mul(1000));
-    Some(users.ticket(user, session, expires_us))
+    app.credentials.ticket(caller, session, expires_us)
 }
 
 /// Finds the session whose id is in the path, for a caller that asks to do `verb` with it.

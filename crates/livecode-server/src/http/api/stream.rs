@@ -189,7 +189,7 @@ impl StreamFormat {
     ) -> Response {
         let credential_ended = Box::pin({
             let app = app.clone();
-            async move { app.credential_ended(&caller).await }
+            async move { app.credentials.ended(&caller).await }
         });
         let state = BodyState { follower, notices, pieces: None, app, credential_ended, is_over: false };
         let body = stream::unfold(state, move |mut state| async move {

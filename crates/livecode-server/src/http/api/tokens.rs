@@ -29,7 +29,7 @@ const EXPIRES_MAX_S: u64 = 100 * 365 * 24 * 60 * 60;
 
 /// The users, for a caller that may administer them. For other callers there is nothing here.
 fn users_for<'a>(app: &'a App, caller: &Caller) -> Result<&'a TokenUsers, ApiError> {
-    let users = app.users.as_ref().and_then(|users| users.by_token());
+    let users = app.credentials.users().and_then(|users| users.by_token());
     users.filter(|_| caller.may_administer()).ok_or_else(|| {
         let detail = "there is nothing here for you: tokens exist where the server's auth is \"tokens\", and for its admins";
         ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, detail)

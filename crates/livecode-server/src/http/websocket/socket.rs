@@ -151,7 +151,7 @@ impl WebsocketConnection {
         let reason = tokio::select! {
             reason = send_loop(&mut self.sink, app, follower, notices, dialect, frames, &activity) => reason,
             Disconnected = receiver.run(&mut self.stream) => None,
-            () = app.credential_ended(&self.caller) => Some(CloseReason::unauthorized()),
+            () = app.credentials.ended(&self.caller) => Some(CloseReason::unauthorized()),
         };
         match reason {
             Some(reason) => self.close(reason).await,

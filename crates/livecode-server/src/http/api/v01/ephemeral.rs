@@ -99,7 +99,7 @@ impl EphemeralSession {
             let mut progress = session.watch();
             tokio::select! {
                 _ = progress.wait_for(|progress| progress.is_torn_down) => {}
-                () = app.credential_ended(&caller) => app.registry.delete_in_background(session.id),
+                () = app.credentials.ended(&caller) => app.registry.delete_in_background(session.id),
             }
         });
     }

@@ -75,7 +75,7 @@ async fn serve_connection(
                 socket.close(CloseReason::server_restart()).await;
                 return Ok(());
             }
-            () = app.credential_ended(&caller) => {
+            () = app.credentials.ended(&caller) => {
                 socket.close(CloseReason::unauthorized()).await;
                 return Ok(());
             }
