@@ -32,6 +32,7 @@ mod programs;
 mod proxies;
 mod quotas;
 mod races;
+mod roles;
 mod runtimes;
 mod sandbox;
 mod sessions;

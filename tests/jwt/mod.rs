@@ -2,6 +2,7 @@
 //! what becomes of users, tickets and connections. Debian's PyJWT makes the JWTs.
 
 mod keys;
+mod limits;
 mod users;
 
 use std::{

@@ -144,7 +144,7 @@ fn unfinished_messages_are_bounded_for_each_address_and_in_all() {
     };
     for last in [2, 3] {
         (0..3).for_each(|_| hold(last));
-        refused(last, "your address");
+        refused(last, "for you");
     }
     // The rest of the guests' part is for those who hold little.
     hold(4);

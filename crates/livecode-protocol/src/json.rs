@@ -120,6 +120,18 @@ where
     Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|Object(value)| value))
 }
 
+/// Deserializes an optional object; without one, the result is the default.
+///
+/// # Errors
+/// As [`optional_object`].
+pub fn object_or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(optional_object(deserializer)?.unwrap_or_default())
+}
+
 /// Deserializes an optional list of at most `MAX` items.
 ///
 /// # Errors

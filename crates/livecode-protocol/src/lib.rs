@@ -26,10 +26,9 @@ pub mod printable;
 pub mod run_spec;
 pub mod session;
 pub mod session_folder;
-pub mod share;
 pub mod stream;
 mod time;
-pub mod token;
+mod users;
 pub mod warm;
 
 pub use error_code::{DeliveryRefused, ErrorCode};
@@ -37,3 +36,4 @@ pub use file_name::FileName;
 pub use id::SessionId;
 pub use printable::{Printable, PrintableJson};
 pub use time::now_us;
+pub use users::{quota, share, token};

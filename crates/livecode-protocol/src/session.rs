@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     ErrorCode, SessionId,
     json::{optional_list, optional_object, optional_objects, optional_texts},
+    quota::QuotaName,
 };
 
 /// The largest number of files in one request.
@@ -302,6 +303,10 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub field: Option<String>,
+    /// The quota that is used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub quota: Option<QuotaName>,
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ const SMALL_THINGS_BYTES: u64 = 1024 * 1024;
 pub enum OverBudget {
     /// The guests of this address hold their share.
     #[error(
-        "the server holds as many bytes for your address as it may (the setting \
+        "the server holds as many bytes for you as it may (the setting \
          held_bytes_per_address_percent); try again in a moment"
     )]
     Address,

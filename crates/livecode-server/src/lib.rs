@@ -172,6 +172,9 @@ pub async fn run(
     };
     let credentials = Arc::new(Credentials::open(&config, control_store.clone()).await?);
     let quotas = Arc::new(Quotas::load(&config, control_store).await);
+    if let Some(users) = credentials.users().and_then(auth::Users::by_token) {
+        users.warn_of_unknown_roles(quotas.roles()).await?;
+    }
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
     for warning in config.warnings().iter().chain(catalogue.warnings()) {
         tracing::warn!("{warning}");

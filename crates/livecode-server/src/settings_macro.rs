@@ -11,7 +11,8 @@
 /// The doc comment of a setting is also the help of its flag. In an `optional` section, `#[arg]`
 /// applies to the flag and `#[serde]` to the setting. The flags are listed in the help in the
 /// order of their declaration. A `nested` field is a further list of settings that is declared
-/// elsewhere; it has no flag here and is not read with the rest.
+/// elsewhere; it has no flag here and is not read with the rest. A `table` is a setting without a
+/// flag, a table of the file, by default empty.
 ///
 /// A flag that is not given is left out when flags are serialized, so that it does not replace the
 /// value of another source.
@@ -39,6 +40,9 @@ macro_rules! settings {
                 $(#[doc = $nested_doc:literal])*
                 nested $nested:ident: $nested_type:ty,
             )?
+            $(
+                table $table:ident: $table_type:ty,
+            )?
         }
     ) => {
         $(#[$meta])*
@@ -60,6 +64,10 @@ macro_rules! settings {
                 #[serde(skip)]
                 pub $nested: $nested_type,
             )?
+            $(
+                /// A table of the file, for which there is no flag.
+                pub $table: $table_type,
+            )?
         }
 
         impl Default for $name {
@@ -70,6 +78,7 @@ macro_rules! settings {
                         $($field: $default,)*
                     )*
                     $($nested: Default::default(),)?
+                    $($table: Default::default(),)?
                 }
             }
         }

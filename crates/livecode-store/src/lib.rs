@@ -16,5 +16,5 @@ mod usage;
 pub use keys::TICKET_KEY_BYTES;
 pub use shares::{MalformedShareSecret, NewShare, Share, ShareKey, ShareSecret};
 pub use store::{ControlStore, ControlStoreError};
-pub use tokens::{MalformedUserName, NewToken, Token, TokenKey, TokenSecret, UserName};
+pub use tokens::{MalformedUserName, NewToken, Token, TokenKey, TokenListKey, TokenSecret, UserName};
 pub use usage::DayUsage;

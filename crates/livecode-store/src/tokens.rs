@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use livecode_protocol::token::Role;
+use livecode_protocol::{quota::OwnLimits, token::Role};
 use serde::{Deserialize, Serialize};
 
 use crate::hex::hex;
@@ -45,12 +45,23 @@ pub struct Token {
     pub user: UserName,
     /// The rights that it gives.
     pub role: Role,
+    /// Its own limits, besides those of the role.
+    pub limits: OwnLimits,
     /// When it was made, in microseconds since the epoch.
     pub created_us: u64,
     /// When it expires, in microseconds since the epoch; `None` if it does not.
     pub expires_us: Option<u64>,
     /// When it was revoked, in microseconds since the epoch; `None` if it was not.
     pub revoked_us: Option<u64>,
+}
+
+/// Where a token stands in the list of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenListKey {
+    /// When it was made, in microseconds since the epoch.
+    pub created_us: u64,
+    /// Its id.
+    pub id: String,
 }
 
 /// A name by which a token is found.
@@ -69,6 +80,8 @@ pub struct NewToken {
     pub user: UserName,
     /// The rights that it will give.
     pub role: Role,
+    /// Its own limits, besides those of the role.
+    pub limits: OwnLimits,
     /// When it will expire, in microseconds since the epoch; `None` if it will not.
     pub expires_us: Option<u64>,
 }
@@ -152,17 +165,27 @@ impl fmt::Display for UserName {
 }
 
 impl Token {
+    /// When a token expires that replaces this one at `now_us`: when this one does, or, if it has
+    /// expired, after as long a time as it was valid.
+    fn next_expiry_us(&self, now_us: u64) -> Option<u64> {
+        let expires_us = self.expires_us?;
+        let has_expired = expires_us <= now_us;
+        let lifetime_us = expires_us.saturating_sub(self.created_us);
+        Some(if has_expired { now_us.saturating_add(lifetime_us) } else { expires_us })
+    }
+
     /// Whether the token gives its rights at `now_us`.
     pub fn is_valid_at(&self, now_us: u64) -> bool {
         self.revoked_us.is_none() && self.expires_us.is_none_or(|expires_us| now_us < expires_us)
     }
 }
 
-/// A row of the table of tokens: id, user, role, and the times of creation, expiry and revocation.
-type TokenRow = (String, String, String, i64, Option<i64>, Option<i64>);
+/// A row of the table of tokens: id, user, role, limits, and the times of creation, expiry and
+/// revocation.
+type TokenRow = (String, String, String, Option<String>, i64, Option<i64>, Option<i64>);
 
 /// The columns of a [`TokenRow`].
-const COLUMNS: &str = "id, user_name, role, created_us, expires_us, revoked_us";
+const COLUMNS: &str = "id, user_name, role, limits, created_us, expires_us, revoked_us";
 
 impl ControlStore {
     /// Makes a token at `now_us`. The secret can never be read again.
@@ -180,20 +203,38 @@ impl ControlStore {
         Ok((token, secret))
     }
 
-    /// The tokens that were not revoked, the newest first; of one user, or of all.
+    /// At most `max` tokens that were not revoked, the newest first; with `after` those that follow
+    /// the token in the list.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn tokens(&self, user: Option<&UserName>) -> Result<Vec<Token>, ControlStoreError> {
+    pub async fn tokens(
+        &self,
+        after: Option<&TokenListKey>,
+        max: usize,
+    ) -> Result<Vec<Token>, ControlStoreError> {
         let query = format!(
-            "SELECT {COLUMNS} FROM tokens WHERE revoked_us IS NULL AND ($1 IS NULL OR user_name = $1) \
-             ORDER BY created_us DESC, id"
+            "SELECT {COLUMNS} FROM tokens WHERE revoked_us IS NULL \
+             AND (created_us < $1 OR (created_us = $1 AND id > $2)) ORDER BY created_us DESC, id LIMIT $3"
         );
+        let (created_us, id) = after.map_or((i64::MAX, ""), |key| (stored_time(key.created_us), &key.id));
         let rows: Vec<TokenRow> = sqlx::query_as(sqlx::AssertSqlSafe(query))
-            .bind(user.map(UserName::as_str))
+            .bind(created_us)
+            .bind(id)
+            .bind(i64::try_from(max).unwrap_or(i64::MAX))
             .fetch_all(&self.pool)
             .await?;
         rows.into_iter().map(parse).collect()
+    }
+
+    /// The names of the roles of valid tokens.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn roles_of_tokens(&self, now_us: u64) -> Result<Vec<String>, ControlStoreError> {
+        let query = "SELECT DISTINCT role FROM tokens WHERE revoked_us IS NULL \
+                     AND (expires_us IS NULL OR expires_us > $1) ORDER BY role";
+        Ok(sqlx::query_scalar(query).bind(stored_time(now_us)).fetch_all(&self.pool).await?)
     }
 
     /// A token, whether or not it is valid.
@@ -224,7 +265,8 @@ impl ControlStore {
     }
 
     /// Replaces a token: the one with this id is revoked, and a new one for the same user, with
-    /// the same role and the same expiry unless another is given, is made, both at once.
+    /// the same role and limits, is made, both at once. Unless another expiry is given, it has that
+    /// of the old one; if the old one has expired, it is valid for as long as that was.
     ///
     /// # Errors
     /// If there is no such token, or it was revoked before; if the store fails.
@@ -236,8 +278,9 @@ impl ControlStore {
     ) -> Result<(Token, TokenSecret), ControlStoreError> {
         let mut transaction = self.pool.begin().await?;
         let old = revoke(&mut transaction, id, now_us).await?;
-        let expires_us = expires_us.or(old.expires_us);
-        let (token, secret) = generate(&NewToken { user: old.user, role: old.role, expires_us }, now_us)?;
+        let expires_us = expires_us.or_else(|| old.next_expiry_us(now_us));
+        let Token { user, role, limits, .. } = old;
+        let (token, secret) = generate(&NewToken { user, role, limits, expires_us }, now_us)?;
         insert(&mut transaction, &token, &secret).await?;
         transaction.commit().await?;
         Ok((token, secret))
@@ -248,7 +291,8 @@ fn generate(new: &NewToken, now_us: u64) -> Result<(Token, TokenSecret), Control
     let token = Token {
         id: hex(&secret::random::<ID_BYTES>()?),
         user: new.user.clone(),
-        role: new.role,
+        role: new.role.clone(),
+        limits: new.limits,
         created_us: now_us,
         expires_us: new.expires_us,
         revoked_us: None,
@@ -262,12 +306,14 @@ async fn insert(
     secret: &TokenSecret,
 ) -> Result<(), ControlStoreError> {
     sqlx::query(
-        "INSERT INTO tokens (id, digest, user_name, role, created_us, expires_us) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO tokens (id, digest, user_name, role, limits, created_us, expires_us) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(&token.id)
     .bind(secret.digest())
     .bind(token.user.as_str())
     .bind(token.role.as_str())
+    .bind(stored_limits(&token.limits))
     .bind(stored_time(token.created_us))
     .bind(token.expires_us.map(stored_time))
     .execute(connection)
@@ -291,23 +337,28 @@ async fn revoke(
 }
 
 fn parse(row: TokenRow) -> Result<Token, ControlStoreError> {
-    let (id, user, role, created_us, expires_us, revoked_us) = row;
+    let (id, user, role, limits, created_us, expires_us, revoked_us) = row;
     let damaged =
         |what: &str, text: &str| ControlStoreError::Damaged(format!("{what} {text:?} of token {id}"));
-    let role = match role.as_str() {
-        "user" => Role::User,
-        "admin" => Role::Admin,
-        other => return Err(damaged("unknown role", other)),
-    };
+    let role = role.parse().map_err(|_| damaged("bad role", &role))?;
+    let limits =
+        limits.map(|limits| serde_json::from_str(&limits).map_err(|_| damaged("bad limits", &limits)));
+    let limits = limits.transpose()?.unwrap_or_default();
     let user = user.parse().map_err(|_| damaged("bad user name", &user))?;
     Ok(Token {
         user,
+        limits,
         role,
         created_us: created_us.cast_unsigned(),
         expires_us: expires_us.map(i64::cast_unsigned),
         revoked_us: revoked_us.map(i64::cast_unsigned),
         id,
     })
+}
+
+/// Limits as the database has them: JSON, or nothing.
+fn stored_limits(limits: &OwnLimits) -> Option<String> {
+    (!limits.is_empty()).then(|| serde_json::to_string(limits).unwrap_or_default())
 }
 
 /// A time as the database has it. Databases have no unsigned numbers.

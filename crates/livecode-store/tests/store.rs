@@ -1,11 +1,17 @@
 //! The control store as its users see it.
 #![allow(clippy::unwrap_used)]
 
-use livecode_protocol::{SessionId, share::ShareRights, token::Role};
-use livecode_store::{ControlStore, ControlStoreError, NewShare, NewToken, ShareKey, TokenKey};
+use livecode_protocol::{SessionId, quota::OwnLimits, share::ShareRights, token::Role};
+use livecode_store::{
+    ControlStore, ControlStoreError, NewShare, NewToken, ShareKey, Token, TokenKey, TokenListKey,
+};
 
 fn new(user: &str) -> NewToken {
-    NewToken { user: user.parse().unwrap(), role: Role::User, expires_us: None }
+    NewToken { user: user.parse().unwrap(), role: Role::User, limits: OwnLimits::default(), expires_us: None }
+}
+
+async fn all(store: &ControlStore) -> Vec<Token> {
+    store.tokens(None, usize::MAX).await.unwrap()
 }
 
 #[tokio::test]
@@ -20,13 +26,12 @@ async fn a_token_is_found_until_it_is_revoked() {
 
     store.close().await;
     let store = ControlStore::open(folder.path()).await.unwrap();
-    assert_eq!(store.tokens(None).await.unwrap(), std::slice::from_ref(&token));
+    assert_eq!(all(&store).await, std::slice::from_ref(&token));
     assert_eq!(store.token(&TokenKey::Id(token.id.clone())).await.unwrap(), Some(token.clone()));
-    assert_eq!(store.tokens(Some(&"bob".parse().unwrap())).await.unwrap(), []);
     let revoked = store.revoke_token(&token.id, 20).await.unwrap();
     assert!(!revoked.is_valid_at(30));
     assert_eq!(store.token(&secret.key()).await.unwrap(), Some(revoked));
-    assert_eq!(store.tokens(None).await.unwrap(), []);
+    assert_eq!(all(&store).await, []);
     let again = store.revoke_token(&token.id, 30).await;
     assert!(matches!(again, Err(ControlStoreError::NoSuchToken(id)) if id == token.id));
 }
@@ -43,7 +48,46 @@ async fn a_rotated_token_is_replaced_at_once() {
     assert!(!store.token(&old_secret.key()).await.unwrap().unwrap().is_valid_at(20));
     assert!(store.token(&secret.key()).await.unwrap().unwrap().is_valid_at(20));
     assert!(store.rotate_token(&old.id, None, 30).await.is_err());
-    assert_eq!(store.tokens(None).await.unwrap().len(), 1);
+    assert_eq!(all(&store).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_replaces_an_expired_one_is_valid_as_long_as_that_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    let (role, limits) =
+        ("pupil".parse().unwrap(), OwnLimits { cpu_ms_per_day: Some(7), ..Default::default() });
+    let (old, _) = store
+        .create_token(&NewToken { role, limits, expires_us: Some(110), ..new("ada") }, 10)
+        .await
+        .unwrap();
+    assert_eq!(store.token(&TokenKey::Id(old.id.clone())).await.unwrap(), Some(old.clone()));
+    assert_eq!(store.roles_of_tokens(109).await.unwrap(), ["pupil"]);
+    assert!(store.roles_of_tokens(110).await.unwrap().is_empty());
+    let (later, _) = store.rotate_token(&old.id, None, 60).await.unwrap();
+    assert_eq!((later.expires_us, &later.role, later.limits), (Some(110), &old.role, limits));
+    let (anew, _) = store.rotate_token(&later.id, None, 200).await.unwrap();
+    assert_eq!(anew.expires_us, Some(250), "the time from 60 to 110, from 200 on");
+    let (given, _) = store.rotate_token(&anew.id, Some(1_000), 300).await.unwrap();
+    assert_eq!(given.expires_us, Some(1_000));
+}
+
+#[tokio::test]
+async fn the_list_goes_on_where_a_page_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    for now_us in [10, 10, 10, 20, 30] {
+        store.create_token(&new("ada"), now_us).await.unwrap();
+    }
+    let listed = all(&store).await;
+    let mut paged: Vec<Token> = vec![];
+    for _ in 0..5 {
+        let after =
+            paged.last().map(|last| TokenListKey { created_us: last.created_us, id: last.id.clone() });
+        paged.extend(store.tokens(after.as_ref(), 1).await.unwrap());
+    }
+    assert_eq!(paged, listed);
+    assert!(listed.is_sorted_by_key(|token| std::cmp::Reverse(token.created_us)));
 }
 
 #[tokio::test]
@@ -54,7 +98,7 @@ async fn a_backup_is_whole_and_replaces_nothing() {
     let copy = tempfile::tempdir().unwrap();
     store.back_up(copy.path()).await.unwrap();
     let restored = ControlStore::open(copy.path()).await.unwrap();
-    assert_eq!(restored.tokens(None).await.unwrap(), [token]);
+    assert_eq!(all(&restored).await, [token]);
     assert!(matches!(store.back_up(copy.path()).await, Err(ControlStoreError::BackupExists(_))));
 }
 

@@ -62,7 +62,8 @@ mod tests {
 
     fn user(name: &str, role: Role) -> Caller {
         let (id, credential) = (named(name), Credential::Token("1".into()));
-        Caller::User(User { id, role, expires_us: None, credential })
+        let limits = Default::default();
+        Caller::User(User { id, role, limits, expires_us: None, credential })
     }
 
     /// The actions that the caller may take on a session of `owner`.

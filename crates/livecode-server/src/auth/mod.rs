@@ -19,6 +19,7 @@ mod guesses;
 mod payer;
 mod peer;
 mod portions;
+mod roles;
 mod sock_diag;
 mod tickets;
 mod users;
@@ -36,6 +37,9 @@ pub use livecode_store::UserName;
 pub use payer::{Payer, UserKey};
 pub use peer::{Peer, PeerAddress, PeerUsers, is_own_unix_peer, try_peer_users};
 pub use portions::{Portion, PortionLimits, PortionPool, Portions};
+pub use roles::{Account, Allowance, Roles, role_of_payer};
+#[cfg(test)]
+pub use users::JwtCredential;
 #[cfg(any(test, fuzzing))]
 pub use users::fuzz;
 pub use users::{Credential, KeySourceError, Refusal, Subject, TokenUsers, User, UserId, Users, UsersError};

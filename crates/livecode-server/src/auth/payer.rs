@@ -88,6 +88,7 @@ mod tests {
             let user = User {
                 id: UserId::Name(name.parse().unwrap()),
                 role: Role::User,
+                limits: Default::default(),
                 expires_us: None,
                 credential: Credential::Token(String::new()),
             };

@@ -54,11 +54,15 @@ impl Portions {
 
     /// Whether `payer` may take one more.
     pub fn may_take(&self, payer: &Payer) -> bool {
+        self.may_take_below(payer, self.limits.per_address)
+    }
+
+    /// Whether `payer` may take one more, if it holds fewer than `max`.
+    pub fn may_take_below(&self, payer: &Payer, max: u64) -> bool {
         match payer {
             Payer::Local => self.free() > 0,
             Payer::Address(_) | Payer::User(_) => {
-                let held = self.held.get(payer).copied().unwrap_or(0);
-                self.may_guests_take() && held < self.limits.per_address.min(self.free())
+                self.may_guests_take() && self.held(payer) < max.min(self.free())
             }
         }
     }
@@ -85,6 +89,11 @@ impl Portions {
             self.held.remove(payer);
         }
         self.total -= 1;
+    }
+
+    /// How many a payer holds.
+    pub fn held(&self, payer: &Payer) -> u64 {
+        self.held.get(payer).copied().unwrap_or(0)
     }
 
     /// How many are held by all payers together.

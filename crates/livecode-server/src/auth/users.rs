@@ -19,6 +19,8 @@ use livecode_store::{ControlStore, ControlStoreError};
 use self::jwt::JwtUsers;
 #[cfg(any(test, fuzzing))]
 pub use self::jwt::fuzz;
+#[cfg(test)]
+pub use self::user::JwtCredential;
 pub use self::{
     jwt::KeySourceError,
     refusal::{Refusal, RefusalLog},

@@ -38,6 +38,15 @@ const EXAMPLES: [(&str, &str); 14] = [
     ("metrics_token", r#""a-long-random-word""#),
 ];
 
+/// The tables, which no flag stands for.
+const TABLES: &str = "
+# Further roles, each with limits of its own. A limit that is left out is that of users (user_…).
+# The limits are sessions_running_max, sessions_queued_max, creations_per_min, cpu_ms_per_day,
+# output_bytes_per_day and kept_bytes_max. docs/users.md explains them.
+#[roles.pupil]
+#cpu_ms_per_day = 600_000
+";
+
 impl Config {
     /// The configuration file with every setting in it, as a comment: its documentation, and
     /// `#name = value`. A value that differs from machine to machine is an example.
@@ -54,7 +63,7 @@ impl Config {
             let value = example.map_or_else(|| toml_value(default), |(_, value)| (*value).to_owned());
             text.push_str(&format!("#{name} = {value}\n"));
         }
-        text
+        text + TABLES
     }
 }
 
@@ -120,7 +129,10 @@ mod tests {
             .filter_map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')))
             .map(|line| format!("{line}\n"))
             .collect();
+        // Tables are the end of the file.
+        let (uncommented, tables) = uncommented.split_once("[roles.pupil]\n").unwrap();
         let mut names: Vec<_> = uncommented.lines().filter_map(|line| line.split(" = ").next()).collect();
+        names.push("roles");
         names.sort_unstable();
         let defaults = defaults();
         let mut all: Vec<_> = defaults.keys().map(String::as_str).collect();
@@ -138,8 +150,9 @@ mod tests {
             std::fs::write(&path, format!("auth = \"jwt\"\n{text}")).unwrap();
             assert!(load(&path).jwt().is_some(), "{text}");
         }
-        std::fs::write(&path, rest.join("\n")).unwrap();
-        let config = load(&path);
+        std::fs::write(&path, format!("{}\n[roles.pupil]\n{tables}", rest.join("\n"))).unwrap();
+        let mut config = load(&path);
+        assert_eq!(config.roles.remove("pupil").and_then(|role| role.cpu_ms_per_day), Some(600_000));
         let mut set = serde_json::to_value(&config).unwrap();
         let limits = serde_json::to_value(&config.limits).unwrap();
         set.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());

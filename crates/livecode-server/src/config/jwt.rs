@@ -1,6 +1,6 @@
 //! The settings of JWTs.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use super::{
     jwks_source::JwksSource,
@@ -25,6 +25,8 @@ pub struct JwtSettings {
     pub role_claim: Option<String>,
     /// Whether this claim may make admins.
     pub allow_admin: bool,
+    /// The further roles that it may name.
+    pub roles: BTreeSet<String>,
 }
 
 /// Where the keys come from.
@@ -54,6 +56,7 @@ impl Config {
             audience: self.jwt_audience.clone()?,
             role_claim: self.jwt_role_claim.clone(),
             allow_admin: self.jwt_allow_admin,
+            roles: self.roles.keys().cloned().collect(),
         })
     }
 

@@ -10,7 +10,10 @@ use figment::{
 use serde::Serialize;
 
 use crate::{
-    config::settings::{Config, LocalUser, ServerFlags, default_listen},
+    config::{
+        roles::check_roles,
+        settings::{Config, LocalUser, ServerFlags, default_listen},
+    },
     spec::{LimitFlags, LimitSettings, floor},
 };
 
@@ -208,6 +211,7 @@ impl Config {
             return Err(("local_user", detail.to_owned()));
         }
         self.check_jwt()?;
+        check_roles(&self.roles).map_err(|detail| ("roles", detail))?;
         let is_token = |token: &String| {
             token.len() >= MIN_TOKEN_BYTES && token.bytes().all(|byte| byte.is_ascii_graphic())
         };
@@ -303,14 +307,25 @@ mod tests {
         assert_eq!(config.limits.processes, 64);
     }
 
+    #[test]
+    fn roles_are_tables_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("livecode.toml");
+        std::fs::write(&path, "[roles.pupil]\ncpu_ms_per_day = 5\n[roles.teacher]\n").unwrap();
+        let (config, _) = Config::load(&Flags { config: Some(path), ..Flags::default() }).unwrap();
+        assert_eq!(config.roles.keys().collect::<Vec<_>>(), ["pupil", "teacher"]);
+        assert_eq!(config.roles["pupil"].cpu_ms_per_day, Some(5));
+    }
+
     /// Settings whose value may be 0.
-    const ZERO_WORKS: [&str; 15] = [
+    const ZERO_WORKS: [&str; 19] = [
         "compile_cache_bytes",
         "compile_cache_entry_bytes",
         "disk_keep_free_bytes",
         "disk_min_free_bytes",
         "guest_cpu_ms_per_day",
         "guest_creations_per_min",
+        "guest_kept_bytes_max",
         "guest_output_bytes_per_day",
         "keep_max_bytes",
         "keep_ms",
@@ -319,7 +334,10 @@ mod tests {
         "sessions_queued_per_address_max",
         "user_cpu_ms_per_day",
         "user_creations_per_min",
+        "user_kept_bytes_max",
         "user_output_bytes_per_day",
+        "user_sessions_queued_max",
+        "user_sessions_running_max",
     ];
 
     #[test]
@@ -355,6 +373,9 @@ mod tests {
             ("listen = 'nowhere'\n", "listen"),
             ("trusted_proxies = ['near']\n", "near"),
             ("allow_degraded = 'perhaps'\n", "allow_degraded"),
+            ("[roles.Pupil]\n", "Pupil"),
+            ("[roles.admin]\n", "every server has the role \"admin\""),
+            ("[roles.pupil]\ncpu_ms = 1\n", "cpu_ms"),
             ("wall_ms = \n", "TOML"),
         ] {
             std::fs::write(&path, text).unwrap();

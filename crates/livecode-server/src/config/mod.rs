@@ -8,6 +8,7 @@
 //! | `machine` | the memory of this machine, from which defaults are derived |
 //! | `jwks_source` | where the keys of JWTs are |
 //! | `jwt` | which settings of JWTs fit together |
+//! | `roles` | the limits of roles that the configuration names |
 //! | `load` | how the sources are merged, and which values are refused |
 //! | `example` | the configuration file with every setting as a comment |
 //!
@@ -20,10 +21,12 @@ mod jwks_source;
 mod jwt;
 mod load;
 mod machine;
+mod roles;
 mod settings;
 
 pub use addresses::{ListenAddress, SocketAccess, TrustedProxy};
 pub use jwks_source::JwksSource;
 pub use jwt::{JwtSettings, KeySetting};
 pub use load::{ConfigError, Flags};
+pub use roles::RoleSettings;
 pub use settings::{AuthMode, Config, LocalUser, LogFormat, ServerFlags, Switch};

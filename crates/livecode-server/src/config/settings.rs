@@ -1,6 +1,6 @@
 //! The list of the server's settings.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use crate::{
         addresses::{ListenAddress, SocketAccess, TrustedProxy},
         jwks_source::JwksSource,
         machine::memory_bytes,
+        roles::RoleSettings,
     },
     settings_macro::settings,
     spec::LimitSettings,
@@ -88,8 +89,8 @@ settings! {
             /// The audience of the JWTs: what their claim `aud` names this server.
             #[arg(long, value_name = "AUDIENCE")]
             jwt_audience: Option<String>,
-            /// Name of the claim that names the user's role, `user` or `admin`. Without it, and for
-            /// other values, all are users.
+            /// Name of the claim that names the user's role, `user`, `admin` or one of `roles`.
+            /// Without it, and for other values, all are users.
             #[arg(long, value_name = "CLAIM")]
             jwt_role_claim: Option<String>,
             /// Let the claim of the role make admins, who see and end the sessions of all.
@@ -155,6 +156,18 @@ settings! {
             user_cpu_ms_per_day: u64 = 0,
             /// Output that a user's programs may write in a day, in bytes.
             user_output_bytes_per_day: u64 = 0,
+            /// Disk space for the ended sessions of the guests of one address, in bytes; beyond it
+            /// their oldest are removed.
+            guest_kept_bytes_max: u64 = 0,
+            /// Disk space for the ended sessions of a user, in bytes; beyond it its oldest are
+            /// removed.
+            user_kept_bytes_max: u64 = 0,
+            /// Number of sessions that a user runs at once; further ones wait. With 0 it is
+            /// sessions_running_per_address_max.
+            user_sessions_running_max: u64 = 0,
+            /// Number of sessions of a user that wait in the queue to run. With 0 it is
+            /// sessions_queued_per_address_max.
+            user_sessions_queued_max: u64 = 0,
             /// How long an ended session is kept, in milliseconds.
             keep_ms: u64 = DAY_MS,
             /// Disk space for all ended sessions together, in bytes; beyond it the oldest of the
@@ -214,6 +227,7 @@ settings! {
         }
         /// Limits of programs.
         nested limits: LimitSettings,
+        table roles: BTreeMap<String, RoleSettings>,
     }
 }
 

@@ -221,7 +221,7 @@ pub(crate) fn too_many_guesses() -> ApiError {
 }
 
 fn too_many_connections() -> ApiError {
-    let detail = "your address has as many connections as one may have; close some first";
+    let detail = "you have as many connections as you may have; close some first";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::TooManyConnections, detail)
         .with_header(header::RETRY_AFTER, "5")
         .with_header(header::CONNECTION, "close")

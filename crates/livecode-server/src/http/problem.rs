@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use livecode_protocol::{ErrorCode, session::Problem};
+use livecode_protocol::{ErrorCode, quota::QuotaName, session::Problem};
 
 use crate::{
     auth::WrongHost,
@@ -24,6 +24,7 @@ pub(crate) struct ApiError {
     code: ErrorCode,
     detail: String,
     field: Option<String>,
+    quota: Option<QuotaName>,
     headers: Vec<(header::HeaderName, HeaderValue)>,
 }
 
@@ -31,7 +32,7 @@ impl ApiError {
     /// An error with a status, a code, and a sentence that says what was wrong and what would be
     /// right.
     pub fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), field: None, headers: vec![] }
+        Self { status, code, detail: detail.into(), field: None, quota: None, headers: vec![] }
     }
 
     /// 400: the request is malformed.
@@ -101,6 +102,7 @@ impl IntoResponse for ApiError {
             code: self.code,
             detail: self.detail,
             field: self.field,
+            quota: self.quota,
         };
         let mut response = (self.status, Json(problem)).into_response();
         response.extensions_mut().insert(self.code);
@@ -137,7 +139,7 @@ impl From<CreateError> for ApiError {
         let code = error.code();
         if let CreateError::Quota(quota) = &error {
             let error = Self::new(StatusCode::TOO_MANY_REQUESTS, code, quota.to_string());
-            return error.with_retry_after(quota.retry_after_s);
+            return Self { quota: Some(quota.quota), ..error.with_retry_after(quota.retry_after_s) };
         }
         let (status, retry_after_s) = match code {
             ErrorCode::TooManySessions | ErrorCode::ServerFull => (StatusCode::TOO_MANY_REQUESTS, Some("60")),

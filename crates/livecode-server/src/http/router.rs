@@ -18,7 +18,7 @@ use utoipa::{
 };
 
 use crate::http::{
-    api::{assets, health, info, metrics, session_list, sessions, stream, tickets, tokens, v01},
+    api::{assets, health, info, metrics, quota, session_list, sessions, stream, tickets, tokens, v01},
     app::App,
     body,
     caller::{self, LIVENESS_PATH, METRICS_PATH},
@@ -37,7 +37,7 @@ use crate::http::{
     paths(
         assets::front_page, health::healthz, health::livez, info::runtimes, openapi, metrics::metrics, assets::asset,
         sessions::create, session_list::list, sessions::show, sessions::delete,
-        stream::stream, tickets::create, tokens::list, tokens::create, tokens::revoke, tokens::rotate, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
+        quota::show, stream::stream, tickets::create, tokens::list, tokens::create, tokens::revoke, tokens::rotate, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
     ),
     components(schemas(Problem)),
     modifiers(&CredentialResponses),
@@ -125,6 +125,7 @@ pub(crate) fn router(app: App) -> Router {
         )
         .route("/sessions/{id}", get(sessions::show).delete(sessions::delete))
         .route("/sessions/{id}/stream", get(stream::stream))
+        .route("/quota", get(quota::show))
         .route("/tickets", post(tickets::create))
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/{id}", delete(tokens::revoke))

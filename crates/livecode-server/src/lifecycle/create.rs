@@ -10,15 +10,17 @@ use livecode_protocol::{SessionId, now_us, run_spec::RunSpec};
 use tracing::Instrument as _;
 
 use crate::lifecycle::{
-    disk_limits::RESERVE_FACTOR, error::CreateError, quotas::QuotaClass, registry::Registry,
-    session_log::log_creation, table::NoRoom,
+    disk_limits::RESERVE_FACTOR, error::CreateError, registry::Registry, session_log::log_creation,
+    table::NoRoom,
 };
 use crate::sessions::{
-    IdempotencyKey, Session, SessionProgress, StoreError, blocking::blocking, record::SessionRecord,
+    IdempotencyKey, Session, SessionProgress, StoreError,
+    blocking::blocking,
+    record::{Charge, SessionRecord},
 };
 use crate::{
-    auth::{Owner, Payer},
-    runner::supervisor_client::DeliveryQueue,
+    auth::{Account, Owner, Payer},
+    runner::{run_queue::RunBounds, supervisor_client::DeliveryQueue},
     spec::ResolvedSpec,
 };
 
@@ -33,10 +35,8 @@ const REFUSAL_DELAY: Duration = Duration::from_millis(200);
 pub struct SessionSpec {
     /// The owner.
     pub owner: Owner,
-    /// The payer that is charged for the session.
-    pub payer: Payer,
-    /// The quotas that hold for the caller; `None` if it has none.
-    pub quota_class: Option<QuotaClass>,
+    /// For what the session counts, and within which limits.
+    pub account: Account,
     /// The address of the client, if it is known.
     pub client: Option<IpAddr>,
     /// The resolved request: all that the session runs.
@@ -117,10 +117,10 @@ impl Registry {
         getrandom::fill(&mut random).map_err(CreateError::Random)?;
         let id = SessionId::from_random(random);
         let owner = spec.owner.clone();
-        let turn = self.run_queue.enter(id, spec.payer, &owner)?;
-        let payer = spec.payer;
+        let payer = spec.account.payer;
+        let turn = self.run_queue.enter(id, payer, &owner, RunBounds::of(&spec.account.allowance))?;
         // What is refused for another reason uses up no quota.
-        self.quotas.admit(spec.quota_class, payer)?;
+        self.quotas.admit(&spec.account)?;
         let slot = self.reserve(&owner, &payer).await?;
         let written = {
             let _turn = self.disk_turns.acquire(payer).await;
@@ -176,7 +176,7 @@ impl Registry {
 
     /// Writes the session's folder.
     async fn write(&self, spec: SessionSpec, id: SessionId, slot: u32) -> Result<SessionRecord, StoreError> {
-        let SessionSpec { owner, payer, quota_class: _, client, resolved, is_ephemeral, idempotency } = spec;
+        let SessionSpec { owner, account, client, resolved, is_ephemeral, idempotency } = spec;
         let ResolvedSpec {
             runtime,
             compile,
@@ -195,9 +195,18 @@ impl Registry {
         let reserve_bytes = self.disk_min_free_bytes.saturating_mul(RESERVE_FACTOR);
         run_spec.limits.disk_reserve_bytes = (reserve_bytes > 0).then_some(reserve_bytes);
         let created_us = now_us();
-        let payer = Some(payer);
-        let record =
-            SessionRecord { id, owner, payer, client, runtime, created_us, is_ephemeral, slot, idempotency };
+        let record = SessionRecord {
+            id,
+            owner,
+            payer: Some(account.payer),
+            charge: Some(Charge::new(&account)),
+            client,
+            runtime,
+            created_us,
+            is_ephemeral,
+            slot,
+            idempotency,
+        };
         let store = self.store.clone();
         let span = tracing::debug_span!("write", id = %id.short());
         let write = move || {

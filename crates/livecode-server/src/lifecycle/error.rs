@@ -19,7 +19,7 @@ pub enum CreateError {
     TooMany(u64),
     /// The guests of the address have `sessions_per_address_max` sessions, and none of them has
     /// ended.
-    #[error("your address has as many sessions as one address may have; end one first")]
+    #[error("you have as many sessions as you may have, and none of them has ended; end one first")]
     AddressFull,
     /// The server has `sessions_max` sessions, of which none has ended, or no slot is free.
     #[error("the server has as many sessions as it may have; try again later")]

@@ -14,6 +14,9 @@ pub(super) struct KeptSession {
     pub payer: Payer,
     /// When it ended, in microseconds since the epoch.
     pub ended_us: u64,
+    /// How much disk space the ended sessions of its payer may take, in bytes, in the role of this
+    /// session.
+    pub payer_max_bytes: u64,
 }
 
 /// When a session ended, and its id.
@@ -26,6 +29,9 @@ struct PayerSessions {
     oldest_first: BTreeMap<EndKey, u64>,
     /// The disk space of all, in bytes.
     bytes: u64,
+    /// How much they may take: as much as in the role of the session that ended last.
+    max_bytes: u64,
+    latest_ended_us: u64,
 }
 
 #[derive(Default)]
@@ -38,6 +44,8 @@ pub(super) struct KeptSessions {
     by_bytes: BTreeSet<(u64, Payer)>,
     by_count: BTreeSet<(usize, Payer)>,
     total_bytes: u64,
+    /// The payers whose sessions take more than they may.
+    over: BTreeSet<Payer>,
 }
 
 impl KeptSession {
@@ -59,6 +67,10 @@ impl KeptSessions {
         self.change(session.payer, |of_payer| {
             of_payer.oldest_first.insert(session.key(), bytes);
             of_payer.bytes += bytes;
+            if session.ended_us >= of_payer.latest_ended_us {
+                of_payer.latest_ended_us = session.ended_us;
+                of_payer.max_bytes = session.payer_max_bytes;
+            }
         });
     }
 
@@ -82,6 +94,11 @@ impl KeptSessions {
         self.by_bytes.remove(&(of_payer.bytes, payer));
         self.by_count.remove(&(of_payer.oldest_first.len(), payer));
         change(of_payer);
+        if of_payer.bytes > of_payer.max_bytes {
+            self.over.insert(payer);
+        } else {
+            self.over.remove(&payer);
+        }
         if of_payer.oldest_first.is_empty() {
             self.payers.remove(&payer);
         } else {
@@ -95,6 +112,11 @@ impl KeptSessions {
         self.total_bytes
     }
 
+    /// Disk space of the kept sessions of a payer, in bytes.
+    pub fn bytes_of(&self, payer: &Payer) -> u64 {
+        self.payers.get(payer).map_or(0, |of_payer| of_payer.bytes)
+    }
+
     /// The oldest session, if it ended before `us`.
     pub fn ended_before(&self, us: u64) -> Option<SessionId> {
         self.oldest_first.first().filter(|(ended_us, _)| *ended_us < us).map(|(_, id)| *id)
@@ -103,6 +125,18 @@ impl KeptSessions {
     /// The oldest session that has output, if it ended before `us`.
     pub fn with_output_before(&self, us: u64) -> Option<SessionId> {
         self.with_output.first().filter(|(ended_us, _)| *ended_us < us).map(|(_, id)| *id)
+    }
+
+    /// Whether the sessions of some payer take more disk space than they may.
+    pub fn is_over_quota(&self) -> bool {
+        !self.over.is_empty()
+    }
+
+    /// The oldest session of a payer whose sessions take more disk space than they may, if it ended
+    /// before `us`.
+    pub fn oldest_over_quota(&self, us: u64) -> Option<SessionId> {
+        let oldest = |payer| Some(*self.payers.get(payer)?.oldest_first.first_key_value()?.0);
+        self.over.iter().filter_map(oldest).find(|(ended_us, _)| *ended_us < us).map(|(_, id)| id)
     }
 
     /// The oldest session of the payer whose sessions take the most disk space.
@@ -135,7 +169,7 @@ mod tests {
 
     fn session(number: u16, payer: u8) -> KeptSession {
         let id = SessionId::from_random(u128::from(number).to_be_bytes());
-        KeptSession { id, payer: address(payer), ended_us: u64::from(number) }
+        KeptSession { id, payer: address(payer), ended_us: u64::from(number), payer_max_bytes: u64::MAX }
     }
 
     #[test]
@@ -155,6 +189,32 @@ mod tests {
         kept.remove(session(1, 1));
         assert_eq!(kept.with_output_before(9), Some(session(3, 1).id));
         assert_eq!(kept.ended_before(9), Some(session(2, 2).id));
+    }
+
+    #[test]
+    fn payers_over_their_quotas_lose_their_own_oldest() {
+        let mut kept = KeptSessions::default();
+        let within =
+            |number, payer, payer_max_bytes| KeptSession { payer_max_bytes, ..session(number, payer) };
+        kept.add(within(1, 2, u64::MAX), 1000, true);
+        kept.add(within(2, 1, 100), 60, true);
+        assert_eq!(kept.oldest_over_quota(9), None);
+        kept.add(within(3, 1, 100), 60, true);
+        assert_eq!(kept.oldest_over_quota(9), Some(session(2, 1).id));
+        kept.remove(session(2, 1));
+        assert_eq!(kept.oldest_over_quota(9), None);
+        kept.add(within(4, 1, u64::MAX), 500, true);
+        assert_eq!(kept.oldest_over_quota(9), None, "the latest role counts");
+        kept.add(within(5, 1, 10), 500, true);
+        assert_eq!(kept.oldest_over_quota(9), Some(session(3, 1).id));
+        assert_eq!(kept.oldest_over_quota(3), None, "it has not ended before");
+        kept.add(within(2, 3, 1), 2, true);
+        assert_eq!(kept.oldest_over_quota(3), Some(session(2, 3).id), "another payer");
+        kept.remove(session(2, 3));
+        for number in [3, 4, 5] {
+            kept.remove(session(number, 1));
+        }
+        assert!(!kept.is_over_quota());
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use livecode_protocol::{SessionId, session::SessionState};
+use livecode_protocol::{SessionId, quota::QuotaName, session::SessionState};
 use tokio::sync::watch;
 
 use crate::lifecycle::{
@@ -16,7 +16,7 @@ use crate::lifecycle::{
     disk_turns::DiskTurns,
     error::{DeleteError, TEARDOWN_TIMEOUT},
     lists::{ListKey, ListScope},
-    quotas::Quotas,
+    quotas::{QuotaUse, Quotas, scope_of},
     refusals::RefusalCounts,
     session_log::log_end,
     table::{SessionCountLimits, SessionTable},
@@ -26,13 +26,13 @@ use crate::sessions::{
     record::SessionRecord, skip::SkipTurns,
 };
 use crate::{
-    auth::{Policy, PortionLimits},
+    auth::{Account, Policy, PortionLimits, Roles},
     compile_cache::CompileCache,
     config::Config,
     metrics::Metrics,
     runner::{
         driver::{Driver, give_up},
-        run_queue::{RunQueue, RunQueueLimits},
+        run_queue::{RunBounds, RunQueue, RunQueueLimits},
         spawner_set::SpawnerSet,
         supervisor_client::DeliveryQueue,
     },
@@ -128,9 +128,9 @@ impl Registry {
         self.table().count(&session.owner, &session.payer);
         if has_ended {
             self.note_end(&session);
-            // Servers that did not write the address did not log ends either, and there may be
-            // many such sessions.
-            if session.client.is_some() {
+            // Servers that wrote neither address nor charge did not log ends either, and there may
+            // be many such sessions.
+            if session.client.is_some() || record.charge.is_some() {
                 log_end(&self.store, &self.quotas, &session);
             }
         }
@@ -147,7 +147,7 @@ impl Registry {
                 self.drive(session, driver.run_recovered(queue, permit));
             } else {
                 // The last server died before it had a supervisor started.
-                let turn = self.run_queue.reenter(id, payer, &session.owner);
+                let turn = self.run_queue.reenter(id, payer, &session.owner, self.bounds_of(&session));
                 self.drive(session, driver.run_new(queue, turn));
             }
         }
@@ -155,6 +155,13 @@ impl Registry {
             // The connection to its client ended with the last server.
             self.delete_in_background(id);
         }
+    }
+
+    /// How many sessions may run beside this one, which an earlier server has queued.
+    fn bounds_of(&self, session: &Session) -> RunBounds {
+        let bounds = RunBounds::of(self.quotas.allowance_of(session));
+        let own_max = session.charge.as_ref().and_then(|charge| charge.sessions_running_max);
+        RunBounds { running_max: bounds.running_max.min(own_max.unwrap_or(u64::MAX)), ..bounds }
     }
 
     /// Runs the task that drives a session to its end. If the task panics, the
@@ -268,6 +275,28 @@ impl Registry {
         self.refusals.log().await;
     }
 
+    /// The roles of this server.
+    pub fn roles(&self) -> &Roles {
+        self.quotas.roles()
+    }
+
+    /// How much an account has used of its quotas.
+    pub fn quotas_used(&self, account: &Account) -> Vec<QuotaUse> {
+        let (running, queued) = self.run_queue.held(&account.payer);
+        let kept_bytes = self.table().kept.bytes_of(&account.payer);
+        let allowance = &account.allowance;
+        let held = [
+            (QuotaName::SessionsRunningMax, allowance.sessions_running_max, running),
+            (QuotaName::SessionsQueuedMax, allowance.sessions_queued_max, queued),
+            (QuotaName::KeptBytesMax, allowance.kept_bytes_max, kept_bytes),
+        ];
+        let scope = scope_of(&account.payer);
+        let held = held.into_iter().filter_map(|(quota, limit, used)| {
+            Some(QuotaUse { quota, scope, limit: limit?, used, refilled_us: None })
+        });
+        held.chain(self.quotas.used(account)).collect()
+    }
+
     /// The server's metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -315,13 +344,14 @@ impl Registry {
     }
 }
 
-/// How many sessions may run, wait and start at once, and which part of that one payer may have.
+/// How many sessions may run, wait and start at once.
 fn run_queue_limits(config: &Config) -> RunQueueLimits {
     let has_local_user = Policy::new(config).has_local_user();
-    let portions = |total, per_address| PortionLimits::new(total, per_address, has_local_user);
+    // What one payer may have, its role says.
+    let portions = |total| PortionLimits::new(total, u64::MAX, has_local_user);
     RunQueueLimits {
-        running: portions(config.sessions_running_max, config.sessions_running_per_address_max),
-        queued: portions(config.sessions_queued_max, config.sessions_queued_per_address_max),
+        running: portions(config.sessions_running_max),
+        queued: portions(config.sessions_queued_max),
         starting: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
     }
 }

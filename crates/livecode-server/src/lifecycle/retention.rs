@@ -1,7 +1,8 @@
 //! When ended sessions are trimmed and deleted: the output after `keep_output_ms`, the session
 //! after `keep_ms`, and earlier while all together take more than `keep_max_bytes`, or the disk
 //! has less than `disk_keep_free_bytes` left. Then the oldest session of the payer goes whose
-//! sessions take the most disk space.
+//! sessions take the most disk space. While the sessions of a payer take more than its role allows,
+//! its own oldest go.
 
 use std::{sync::Arc, time::Duration};
 
@@ -50,13 +51,17 @@ impl Registry {
     /// As [`Self::note_end`]; a pass begins if the limits are exceeded now.
     pub(super) fn note_end_and_check(&self, session: &Session) {
         self.note_end(session);
-        let kept_bytes = self.table().kept.total_bytes();
-        if kept_bytes > self.disk_limits.keep_max_bytes || self.disk_limits.lacks_space(&self.store) {
+        let (kept_bytes, is_over_quota) = {
+            let kept = &self.table().kept;
+            (kept.total_bytes(), kept.is_over_quota())
+        };
+        let is_exceeded = is_over_quota || kept_bytes > self.disk_limits.keep_max_bytes;
+        if is_exceeded || self.disk_limits.lacks_space(&self.store) {
             self.disk_limits.is_exceeded.notify_one();
         }
     }
 
-    /// Deletes sessions that ended more than `keep_ms` ago, and others while the limits are
+    /// Deletes sessions that ended more than `keep_ms` ago, and others while limits or quotas are
     /// exceeded. Trims sessions that ended more than `keep_output_ms` ago. Returns whether the
     /// limits are still exceeded.
     async fn apply_retention(self: &Arc<Self>, config: &Config) -> bool {
@@ -68,6 +73,10 @@ impl Registry {
         }
         while let Some(session) = self.find_kept(|table| table.kept.with_output_before(oldest_output_us)) {
             self.trim(session, &mut failed).await;
+        }
+        let before_us = now_us().saturating_sub(KEEP_ENDED.as_micros() as u64);
+        while let Some(session) = self.find_kept(|table| table.kept.oldest_over_quota(before_us)) {
+            self.delete_kept(session, &mut failed).await;
         }
         let mut is_exceeded = false;
         while let Some(session) = self.find_excess().await {
@@ -85,7 +94,7 @@ impl Registry {
         let registry = self.clone();
         let keep_failed = move || failed.iter().for_each(|session| registry.note_end(session));
         let _ = blocking(keep_failed).await;
-        is_exceeded
+        is_exceeded || self.table().kept.is_over_quota()
     }
 
     fn find_kept(&self, find: impl FnOnce(&SessionTable) -> Option<SessionId>) -> Option<Arc<Session>> {
@@ -108,7 +117,13 @@ impl Registry {
     /// Notes that a session has ended, with the disk space that it takes. This reads the disk.
     pub(super) fn note_end(&self, session: &Session) {
         let bytes = self.store.disk_bytes(session.id);
-        self.table().keep(session, bytes, session.progress().bytes > TRIMMED_BYTES);
+        let has_output = session.progress().bytes > TRIMMED_BYTES;
+        self.table().keep(session, self.kept_bytes_max(session), bytes, has_output);
+    }
+
+    /// How much disk space the ended sessions of a session's payer may take, in bytes.
+    fn kept_bytes_max(&self, session: &Session) -> u64 {
+        self.quotas.allowance_of(session).kept_bytes_max.unwrap_or(u64::MAX)
     }
 
     async fn delete_kept(self: &Arc<Self>, session: Arc<Session>, failed: &mut Vec<Arc<Session>>) {
@@ -129,7 +144,7 @@ impl Registry {
         match blocking(trim).await {
             Ok(Ok((Ok(trimmed), disk_bytes))) => {
                 session.set_progress(|progress| progress.bytes = trimmed.bytes);
-                self.table().keep(&session, disk_bytes, false);
+                self.table().keep(&session, self.kept_bytes_max(&session), disk_bytes, false);
                 return;
             }
             Ok(Ok((Err(error), _))) => {

@@ -81,10 +81,11 @@ impl SessionTable {
         self.sessions.insert(session.id, session);
     }
 
-    /// Notes that a session has ended and takes `bytes` of disk space from now on. Nothing happens
-    /// if it was removed meanwhile.
-    pub fn keep(&mut self, session: &Session, bytes: u64, has_output: bool) {
-        if let Some(kept) = kept(session).filter(|_| self.sessions.contains_key(&session.id)) {
+    /// Notes that a session has ended and takes `bytes` of disk space from now on, and that all of
+    /// its payer may take `payer_max_bytes`. Nothing happens if it was removed meanwhile.
+    pub fn keep(&mut self, session: &Session, payer_max_bytes: u64, bytes: u64, has_output: bool) {
+        let kept = kept(session).map(|kept| KeptSession { payer_max_bytes, ..kept });
+        if let Some(kept) = kept.filter(|_| self.sessions.contains_key(&session.id)) {
             self.kept.add(kept, bytes, has_output);
         }
     }
@@ -245,5 +246,5 @@ fn decrement<K: Eq + Hash>(counts: &mut HashMap<K, u64>, key: &K) {
 /// The facts about a session that retention needs; `None` before its end.
 fn kept(session: &Session) -> Option<KeptSession> {
     let ended_us = session.progress().ended?.ended_us;
-    Some(KeptSession { id: session.id, payer: session.payer, ended_us })
+    Some(KeptSession { id: session.id, payer: session.payer, ended_us, payer_max_bytes: u64::MAX })
 }

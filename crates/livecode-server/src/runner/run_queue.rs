@@ -14,7 +14,7 @@ use livecode_protocol::SessionId;
 use tokio::sync::{oneshot, watch};
 
 use super::turns::{Queue as _, Turns};
-use crate::auth::{Owner, Payer, PortionLimits, Portions};
+use crate::auth::{Allowance, Owner, Payer, PortionLimits, Portions};
 
 /// The limits of a run queue.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,25 @@ pub(crate) struct RunQueueLimits {
     /// Sessions of guests that start at once. A start costs mostly CPU time: more of them at once
     /// than there are processors only delay each other, and everybody else's.
     pub starting: u64,
+}
+
+/// How many sessions of one payer may run and wait when one more of them is created.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunBounds {
+    /// The session waits while the payer runs so many.
+    pub running_max: u64,
+    /// The session is refused if it would have to wait and so many of the payer wait.
+    pub queued_max: u64,
+}
+
+impl RunBounds {
+    /// The bounds of an allowance.
+    pub fn of(allowance: &Allowance) -> Self {
+        Self {
+            running_max: allowance.sessions_running_max.unwrap_or(u64::MAX),
+            queued_max: allowance.sessions_queued_max.unwrap_or(u64::MAX),
+        }
+    }
 }
 
 /// How long the run queue is.
@@ -41,7 +60,7 @@ pub(crate) struct QueueLength {
 
 /// The queue of sessions that wait to run has no place left for a payer, or in all.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many sessions wait to run, from your address or in all")]
+#[error("too many sessions wait to run, of yours or in all")]
 pub struct RunQueueFull;
 
 /// Permits to run, and the queue of sessions that wait for one.
@@ -63,6 +82,8 @@ struct RunQueueState {
 struct Waiter {
     id: SessionId,
     payer: Payer,
+    /// It waits while its payer runs so many sessions.
+    running_max: u64,
     /// Receives the permit.
     granted: oneshot::Sender<()>,
 }
@@ -102,19 +123,26 @@ impl RunQueue {
         id: SessionId,
         payer: Payer,
         owner: &Owner,
+        bounds: RunBounds,
     ) -> Result<RunTurn, RunQueueFull> {
-        let has_place = self.state().queued.may_take(&payer);
-        let turn = self.reenter(id, payer, owner);
+        let has_place = self.state().queued.may_take_below(&payer, bounds.queued_max);
+        let turn = self.reenter(id, payer, owner, bounds);
         // Dropping the turn gives the place back.
         if has_place || self.position(id, &payer, owner).is_none() { Ok(turn) } else { Err(RunQueueFull) }
     }
 
     /// Queues a session that an earlier server has accepted, beyond the bound if need be.
-    pub fn reenter(self: &Arc<Self>, id: SessionId, payer: Payer, owner: &Owner) -> RunTurn {
+    pub fn reenter(
+        self: &Arc<Self>,
+        id: SessionId,
+        payer: Payer,
+        owner: &Owner,
+        bounds: RunBounds,
+    ) -> RunTurn {
         let (granted, receiver) = oneshot::channel();
         let mut state = self.state();
         state.queued.take(&payer);
-        let waiter = Waiter { id, payer, granted };
+        let waiter = Waiter { id, payer, running_max: bounds.running_max, granted };
         state.turns.push(&payer, |owners| owners.push(owner, |waiters| waiters.push_back(waiter)));
         state.grant();
         drop(state);
@@ -153,6 +181,12 @@ impl RunQueue {
         self.changes.subscribe()
     }
 
+    /// How many sessions of a payer run, and how many wait.
+    pub fn held(&self, payer: &Payer) -> (u64, u64) {
+        let state = self.state();
+        (state.running.held(payer), state.queued.held(payer))
+    }
+
     /// How long the queue is now.
     pub fn length(&self) -> QueueLength {
         let state = self.state();
@@ -176,7 +210,10 @@ impl RunQueueState {
             // Without this question a full server would look at every payer that waits.
             let may_guests = running.may_guests_take() && starting.may_guests_take();
             let waiter = if may_guests {
-                turns.pop_where(|payer| running.may_take(payer) && is_local_or(payer, starting))
+                turns.pop_where(|payer, owners| {
+                    let running_max = owners.next().map_or(0, |waiter| waiter.running_max);
+                    running.may_take_below(payer, running_max) && is_local_or(payer, starting)
+                })
             } else if running.may_take(&Payer::Local) {
                 turns.remove(&Payer::Local, Turns::pop)
             } else {

@@ -10,6 +10,8 @@ pub(super) trait Queue: Default {
     type Item;
     fn len(&self) -> usize;
     fn pop(&mut self) -> Option<Self::Item>;
+    /// The item that [`Self::pop`] would take.
+    fn next(&self) -> Option<&Self::Item>;
 }
 
 impl<T> Queue for VecDeque<T> {
@@ -21,6 +23,10 @@ impl<T> Queue for VecDeque<T> {
 
     fn pop(&mut self) -> Option<T> {
         self.pop_front()
+    }
+
+    fn next(&self) -> Option<&T> {
+        self.front()
     }
 }
 
@@ -47,7 +53,11 @@ impl<K: Clone + Eq + Hash, Q: Queue> Queue for Turns<K, Q> {
     }
 
     fn pop(&mut self) -> Option<Q::Item> {
-        self.pop_where(|_| true)
+        self.pop_where(|_, _| true)
+    }
+
+    fn next(&self) -> Option<&Q::Item> {
+        self.queues.get(self.order.front()?)?.next()
     }
 }
 
@@ -61,9 +71,10 @@ impl<K: Clone + Eq + Hash, Q: Queue> Turns<K, Q> {
         self.len += 1;
     }
 
-    /// Takes the next item of the first key that `may` have its turn.
-    pub fn pop_where(&mut self, may: impl Fn(&K) -> bool) -> Option<Q::Item> {
-        let at = self.order.iter().position(may)?;
+    /// Takes the next item of the first key that `may` have its turn with its queue.
+    pub fn pop_where(&mut self, may: impl Fn(&K, &Q) -> bool) -> Option<Q::Item> {
+        let may_key = |key: &K| self.queues.get(key).is_some_and(|queue| may(key, queue));
+        let at = self.order.iter().position(may_key)?;
         let key = self.order.remove(at)?;
         let queue = self.queues.get_mut(&key)?;
         let item = queue.pop();

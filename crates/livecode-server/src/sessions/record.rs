@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use livecode_protocol::SessionId;
 use serde::{Deserialize, Serialize};
 
-use crate::auth::{Owner, Payer};
+use crate::auth::{Account, Owner, Payer, role_of_payer};
 
 /// The content of `session.json`. It is written when the session is created and never changes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,6 +16,10 @@ pub(crate) struct SessionRecord {
     /// payers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payer: Option<Payer>,
+    /// What the session counts for besides its payer; `None` in records of servers that did not know
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charge: Option<Charge>,
     /// The address of the client that created the session; `None` if it is not known, and in
     /// records of servers that did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,6 +36,39 @@ pub(crate) struct SessionRecord {
     /// The key under which the session was created, if the client sent one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<IdempotencyKey>,
+}
+
+/// What a session counts for besides its payer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charge {
+    /// The name of the role in which it was created.
+    pub role: String,
+    /// The id of the token by which it was created, if that has limits by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Whether the JWT by which it was created limits the usage of its user by the day.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_limited_by_jwt: bool,
+    /// How many sessions its user may run at once, if its credential has lowered that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions_running_max: Option<u64>,
+}
+
+impl Charge {
+    /// What a session of this account counts for.
+    pub fn new(account: &Account) -> Self {
+        Self {
+            role: account.role.clone(),
+            token: account.token.clone(),
+            is_limited_by_jwt: account.token.is_none() && account.own_limits.has_day(),
+            sessions_running_max: account.own_limits.sessions_running_max,
+        }
+    }
+
+    /// Whether it says nothing that the payer does not say.
+    pub fn follows_from(&self, payer: &Payer) -> bool {
+        *self == Self { role: role_of_payer(payer).to_owned(), ..Self::default() }
+    }
 }
 
 /// A client's `Idempotency-Key`, with a digest of the request that it was sent with.

@@ -17,7 +17,11 @@ use livecode_protocol::{
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::sessions::{progress::SessionProgress, record::SessionRecord, seen_points::SeenPoints};
+use crate::sessions::{
+    progress::SessionProgress,
+    record::{Charge, SessionRecord},
+    seen_points::SeenPoints,
+};
 use crate::{
     auth::{Owner, Payer},
     held_bytes::HeldBytes,
@@ -38,6 +42,8 @@ pub struct Session {
     pub owner: Owner,
     /// The payer that is charged for it.
     pub payer: Payer,
+    /// What it counts for besides; `None` if that follows from the payer.
+    pub charge: Option<Box<Charge>>,
     /// The address of the client that created it, if it is known.
     pub client: Option<IpAddr>,
     /// The name of its runtime.
@@ -141,10 +147,13 @@ impl Session {
         requested_at: Option<Instant>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let payer = record.payer.unwrap_or_else(|| Payer::of_old_record(&record.owner));
+        let charge = record.charge.clone().filter(|charge| !charge.follows_from(&payer));
         Self {
             id: record.id,
             owner: record.owner.clone(),
-            payer: record.payer.unwrap_or_else(|| Payer::of_old_record(&record.owner)),
+            payer,
+            charge: charge.map(Box::new),
             client: record.client,
             runtime,
             created_us: record.created_us,

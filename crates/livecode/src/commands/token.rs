@@ -9,9 +9,10 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use livecode_protocol::{
     now_us,
+    quota::OwnLimits,
     token::{CreateToken, Role, RotateToken, TokenDocument},
 };
 use livecode_server::{ADMIN_SOCKET, auth::TokenUsers, token_document};
@@ -52,9 +53,16 @@ enum TokenAction {
     Create {
         /// Name of the user: letters, digits, and the signs . _ - @
         name: UserName,
-        /// Rights that the token gives.
-        #[arg(long, value_enum, default_value_t = RoleName::User)]
-        role: RoleName,
+        /// Role that the token gives: `user` (create sessions, and use them), `admin` (watch and end
+        /// the sessions of all users besides, and make and revoke tokens), or one that the server's
+        /// configuration names.
+        #[arg(long, default_value_t)]
+        role: Role,
+        /// Limit of the token, such as cpu_ms_per_day=60000, which can only lower that of the role:
+        /// sessions_running_max, creations_per_min, cpu_ms_per_day or output_bytes_per_day. May be
+        /// given several times.
+        #[arg(long = "limit", value_name = "NAME=NUMBER")]
+        limits: Vec<Limit>,
         /// Time after which the token expires, such as 90d, 12h or 30m; without it, it does not.
         #[arg(long, value_name = "TIME")]
         expires: Option<Lifetime>,
@@ -75,19 +83,43 @@ enum TokenAction {
     Rotate {
         /// Id of the token, or name of a user who has one token.
         token: String,
-        /// Time after which the new token expires; without it, it expires when the old one would.
+        /// Time after which the new token expires. Without it, it expires when the old one would; if
+        /// that has expired, it is valid for as long as the old one was.
         #[arg(long, value_name = "TIME")]
         expires: Option<Lifetime>,
     },
 }
 
-/// The name of a [`Role`] on the command line.
-#[derive(Clone, Copy, ValueEnum)]
-enum RoleName {
-    /// Create sessions, and use them.
-    User,
-    /// Watch and end the sessions of all users besides, and make and revoke tokens.
-    Admin,
+/// A limit of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Limit(OwnLimits);
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=');
+        let number = parts.and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)));
+        match number {
+            Some((_, 0)) => Err("a limit is at least 1; without a limit, leave it out".to_owned()),
+            Some((name, number)) => serde_json::from_value(serde_json::json!({ name: number }))
+                .map(Self)
+                .map_err(|error| error.to_string().replace("field", "limit")),
+            None => Err("a limit is a name and a whole number, as in cpu_ms_per_day=60000".to_owned()),
+        }
+    }
+}
+
+/// All limits together. Of two with the same name the lower one holds.
+fn together(limits: &[Limit]) -> OwnLimits {
+    let lower =
+        |field: fn(&OwnLimits) -> Option<u64>| limits.iter().filter_map(|Limit(limits)| field(limits)).min();
+    OwnLimits {
+        sessions_running_max: lower(|limits| limits.sessions_running_max),
+        creations_per_min: lower(|limits| limits.creations_per_min),
+        cpu_ms_per_day: lower(|limits| limits.cpu_ms_per_day),
+        output_bytes_per_day: lower(|limits| limits.output_bytes_per_day),
+    }
 }
 
 /// The longest time until a token expires, in seconds: a hundred years, as the server has it.
@@ -117,15 +149,6 @@ impl FromStr for Lifetime {
     }
 }
 
-impl From<RoleName> for Role {
-    fn from(name: RoleName) -> Self {
-        match name {
-            RoleName::User => Self::User,
-            RoleName::Admin => Self::Admin,
-        }
-    }
-}
-
 /// Where the tokens are changed.
 enum Tokens {
     /// By a server.
@@ -138,10 +161,14 @@ impl TokenCommand {
     pub fn run(self) -> Result<(), CommandFailure> {
         let tokens = self.tokens()?;
         match self.action {
-            TokenAction::Create { name, role, expires } => {
+            TokenAction::Create { name, role, limits, expires } => {
+                if let Tokens::DataDir { .. } = &tokens {
+                    self.data_dir.check_role(&role)?;
+                }
                 let request = CreateToken {
                     user: name.into(),
-                    role: role.into(),
+                    role,
+                    limits: together(&limits),
                     expires_in_s: expires.map(|Lifetime(seconds)| seconds),
                 };
                 print_new(&tokens.create(&request)?)?;
@@ -219,7 +246,8 @@ impl Tokens {
             Self::Server(server) => server.post_json("/tokens", request),
             Self::DataDir { users, runtime } => {
                 let expires_us = request.expires_in_s.map(expiry_us);
-                let new = NewToken { user: request.user.parse()?, role: request.role, expires_us };
+                let CreateToken { user, role, limits, .. } = request.clone();
+                let new = NewToken { user: user.parse()?, role, limits, expires_us };
                 let (token, secret) = runtime.block_on(users.create_token(&new))?;
                 Ok(token_document(token, Some(&secret)))
             }
@@ -228,9 +256,9 @@ impl Tokens {
 
     fn list(&self) -> anyhow::Result<Vec<TokenDocument>> {
         match self {
-            Self::Server(server) => server.get_json("/tokens"),
+            Self::Server(server) => server.get_pages("/tokens"),
             Self::DataDir { users, runtime } => {
-                let tokens = runtime.block_on(users.tokens())?;
+                let tokens = runtime.block_on(users.tokens(None, usize::MAX))?;
                 Ok(tokens.into_iter().map(|token| token_document(token, None)).collect())
             }
         }
@@ -297,15 +325,36 @@ fn print_list(tokens: &[TokenDocument], is_json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     let rows = tokens.iter().map(|token| {
-        let expires = token.expires.clone().unwrap_or_else(|| "never".to_owned());
-        [token.id.clone(), token.user.clone(), token.role.as_str().to_owned(), token.created.clone(), expires]
+        let expires = match (&token.expires, token.expired) {
+            (Some(time), true) => format!("expired {time}"),
+            (Some(time), false) => time.clone(),
+            (None, _) => "never".to_owned(),
+        };
+        let limits: Vec<_> = token.limits.iter().map(|(name, limit)| format!("{name}={limit}")).collect();
+        let limits = if limits.is_empty() { "-".to_owned() } else { limits.join(",") };
+        let (id, user, role) = (token.id.clone(), token.user.clone(), token.role.to_string());
+        [id, user, role, limits, token.created.clone(), expires]
     });
-    Ok(print_table(["ID", "USER", "ROLE", "CREATED", "EXPIRES"], rows)?)
+    Ok(print_table(["ID", "USER", "ROLE", "LIMITS", "CREATED", "EXPIRES"], rows)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_a_name_and_a_number() {
+        let limits =
+            ["cpu_ms_per_day=5", "creations_per_min=2", "cpu_ms_per_day=9"].map(|text| text.parse().unwrap());
+        let expected =
+            OwnLimits { cpu_ms_per_day: Some(5), creations_per_min: Some(2), ..Default::default() };
+        assert_eq!(together(&limits), expected);
+        let error = "cpu_ms=5".parse::<Limit>().unwrap_err();
+        assert!(error.contains("unknown limit `cpu_ms`") && error.contains("`cpu_ms_per_day`"), "{error}");
+        for text in ["", "cpu_ms_per_day", "cpu_ms_per_day=", "cpu_ms_per_day=0", "cpu_ms_per_day=-1", "=1"] {
+            assert!(text.parse::<Limit>().is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_lifetime_has_a_unit() {

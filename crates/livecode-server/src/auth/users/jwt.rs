@@ -14,14 +14,18 @@ mod key_source;
 mod ring_provider;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Validation, dangerous::insecure_decode_claims, decode, errors::ErrorKind};
-use livecode_protocol::{now_us, token::Role};
+use livecode_protocol::{
+    now_us,
+    quota::OwnLimits,
+    token::{Role, RoleName},
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -41,6 +45,8 @@ const LEEWAY_S: u64 = 30;
 const SUB_BYTES_MAX: usize = 255;
 /// The longest JWT, in bytes.
 const JWT_BYTES_MAX: usize = 8 * 1024;
+/// The claim that lowers limits.
+const LIMITS_CLAIM: &str = "livecode_limits";
 /// How many verified JWTs are kept in memory, so that a signature is checked once. When there are
 /// more, the expired ones are forgotten, and if there are none, all.
 const CACHED_JWTS_MAX: usize = 10_000;
@@ -56,6 +62,8 @@ pub struct JwtUsers {
     audience: String,
     role_claim: Option<String>,
     allow_admin: bool,
+    /// The roles that the configuration names.
+    roles: BTreeSet<String>,
     keys: Keys,
     verified: Mutex<HashMap<JwtDigest, JwtCredential>>,
 }
@@ -85,6 +93,7 @@ impl JwtUsers {
             audience: settings.audience,
             role_claim: settings.role_claim,
             allow_admin: settings.allow_admin,
+            roles: settings.roles,
             keys,
             verified: Mutex::default(),
         })
@@ -131,7 +140,11 @@ impl JwtUsers {
         Ok(User {
             id: UserId::Subject(credential.subject.clone()),
             // A ticket may be older than the setting.
-            role: if self.allow_admin { credential.role } else { Role::User },
+            role: match &credential.role {
+                Role::Admin if !self.allow_admin => Role::User,
+                role => role.clone(),
+            },
+            limits: credential.limits.clone(),
             expires_us: Some(credential.expires_us),
             credential: Credential::Jwt(credential),
         })
@@ -174,26 +187,45 @@ impl JwtUsers {
         Ok(JwtCredential {
             subject: Subject { issuer: self.issuer.clone(), sub: sub.to_owned() },
             role: self.role(&claims),
+            limits: limits(&claims)?,
             expires_us: exp_us.saturating_add(LEEWAY_S * 1_000_000),
             key: key.fingerprint.clone(),
         })
     }
 
-    /// The role that the claims give: an admin's only where the settings allow it. The claim is a
-    /// text, or a list of them; names that are not known mean nothing.
+    /// The role that the claims give. The claim is a text, or a list of them; names that are not
+    /// known mean nothing. Of a list an admin's role counts, where the settings allow it, and else
+    /// the first that the configuration names.
     fn role(&self, claims: &Claims) -> Role {
         let claim = self.role_claim.as_ref().and_then(|name| claims.get(name));
-        let is_admin = match claim {
-            Some(Value::String(role)) => role == Role::Admin.as_str(),
-            Some(Value::Array(roles)) => roles.iter().any(|role| role == Role::Admin.as_str()),
-            _ => false,
+        let names: Vec<_> = match claim {
+            Some(Value::String(role)) => vec![role.as_str()],
+            Some(Value::Array(roles)) => roles.iter().filter_map(Value::as_str).collect(),
+            _ => vec![],
         };
-        if is_admin && self.allow_admin { Role::Admin } else { Role::User }
+        if self.allow_admin && names.contains(&Role::Admin.as_str()) {
+            return Role::Admin;
+        }
+        let named = names.into_iter().find(|name| self.roles.contains(*name));
+        named.and_then(|name| name.parse::<RoleName>().ok()).map_or(Role::User, Role::Named)
     }
 
     fn verified(&self) -> MutexGuard<'_, HashMap<JwtDigest, JwtCredential>> {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The limits that the claims have. Malformed ones are refused: a limit that is not understood must
+/// not be none.
+fn limits(claims: &Claims) -> Result<Option<Box<OwnLimits>>, Refusal> {
+    let Some(claim) = claims.get(LIMITS_CLAIM) else { return Ok(None) };
+    let limits: Option<OwnLimits> = OwnLimits::deserialize(claim).ok();
+    let may_be_0 =
+        |limits: &OwnLimits| OwnLimits { cpu_ms_per_day: None, output_bytes_per_day: None, ..*limits };
+    limits
+        .filter(|limits| claim.is_object() && may_be_0(limits).zero().is_none())
+        .map(|limits| (!limits.is_empty()).then(|| Box::new(limits)))
+        .ok_or_else(|| Refusal::WrongClaim { claim: LIMITS_CLAIM, value: shown(claims, LIMITS_CLAIM) })
 }
 
 /// The content of the header, before anything is verified.

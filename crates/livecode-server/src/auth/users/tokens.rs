@@ -6,14 +6,15 @@ use std::{
     time::Duration,
 };
 
-use livecode_protocol::now_us;
-use livecode_store::{ControlStore, ControlStoreError, NewToken, Token, TokenKey, TokenSecret};
+use livecode_protocol::{now_us, token::Role};
+use livecode_store::{ControlStore, ControlStoreError, NewToken, Token, TokenKey, TokenListKey, TokenSecret};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{
     refusal::Refusal,
     user::{Credential, User, UserId},
 };
+use crate::auth::roles::Roles;
 
 /// How many tokens are kept in memory, so that they need not be looked up in the control store for
 /// each request. When there are more, all are looked up anew.
@@ -114,6 +115,7 @@ impl TokenUsers {
             Some(token) if token.is_valid_at(now_us()) => Ok(User {
                 id: UserId::Name(token.user),
                 role: token.role,
+                limits: (!token.limits.is_empty()).then(|| Box::new(token.limits)),
                 expires_us: token.expires_us,
                 credential: Credential::Token(token.id),
             }),
@@ -144,12 +146,33 @@ impl TokenUsers {
         self.store.create_token(new, now_us()).await
     }
 
-    /// All tokens that were not revoked, the newest first.
+    /// At most `max` tokens that were not revoked, the newest first; with `after` those that follow
+    /// it in the list.
     ///
     /// # Errors
     /// If the control store fails.
-    pub async fn tokens(&self) -> Result<Vec<Token>, ControlStoreError> {
-        self.store.tokens(None).await
+    pub async fn tokens(
+        &self,
+        after: Option<&TokenListKey>,
+        max: usize,
+    ) -> Result<Vec<Token>, ControlStoreError> {
+        self.store.tokens(after, max).await
+    }
+
+    /// Warns of valid tokens with roles that the configuration does not have.
+    ///
+    /// # Errors
+    /// If the control store fails.
+    pub async fn warn_of_unknown_roles(&self, roles: &Roles) -> Result<(), ControlStoreError> {
+        for name in self.store.roles_of_tokens(now_us()).await? {
+            if !name.parse().is_ok_and(|role: Role| roles.has(&role)) {
+                tracing::warn!(
+                    role = name,
+                    "tokens have a role that the configuration does not name (roles); they count as those of users"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Revokes the token with this id. It is not valid any more when this returns.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use livecode_protocol::token::Role;
+use livecode_protocol::{quota::OwnLimits, token::Role};
 use livecode_store::UserName;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -14,6 +14,8 @@ pub struct User {
     pub id: UserId,
     /// The rights that the credential gives.
     pub role: Role,
+    /// The limits that the credential has of its own, if it has some.
+    pub limits: Option<Box<OwnLimits>>,
     /// When the credential expires, in microseconds since the epoch; `None` if it does not.
     pub expires_us: Option<u64>,
     /// The credential by which the user is known.
@@ -58,6 +60,9 @@ pub struct JwtCredential {
     pub subject: Subject,
     /// The rights that its claims give.
     pub role: Role,
+    /// The limits that its claims have, if they have some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Box<OwnLimits>>,
     /// When it expires, in microseconds since the epoch, the leeway included.
     pub expires_us: u64,
     /// The fingerprint of the key that has signed it.

@@ -4,6 +4,7 @@ pub(crate) mod assets;
 pub(crate) mod health;
 pub(crate) mod info;
 pub(crate) mod metrics;
+pub(super) mod quota;
 pub(crate) mod session_list;
 pub(crate) mod sessions;
 pub(crate) mod stream;

@@ -212,7 +212,7 @@ pub(crate) async fn list(
     Ok(response)
 }
 
-fn parse_limit(text: &str) -> Result<u64, ApiError> {
+pub(super) fn parse_limit(text: &str) -> Result<u64, ApiError> {
     // The OpenAPI document's integers are of 64 bits with a sign.
     let limit = text.parse::<i64>().ok().and_then(|limit| u64::try_from(limit).ok());
     limit

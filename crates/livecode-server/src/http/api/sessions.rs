@@ -23,7 +23,7 @@ use crate::http::{
 use crate::{
     auth::{Caller, Owner, Payer, Verb},
     hex::{hex, sha256_hex},
-    lifecycle::{CreateError, QuotaClass, SessionSpec},
+    lifecycle::{CreateError, SessionSpec},
     sessions::{IdempotencyKey, Session},
     spec::{Endpoint, resolve},
 };
@@ -180,8 +180,8 @@ pub(crate) async fn create(
         return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::TokenRequired, detail));
     }
     let (owner, token) = owner_of_new_session(&caller)?;
-    let quota_class = QuotaClass::of(&caller);
-    let spec = SessionSpec { owner, payer, quota_class, client, resolved, is_ephemeral: false, idempotency };
+    let account = app.registry.roles().account(&caller, payer);
+    let spec = SessionSpec { owner, account, client, resolved, is_ephemeral: false, idempotency };
     let (session, is_new) = app.registry.create(spec).await?;
 
     let queue_position = app.registry.queue_position(&session);

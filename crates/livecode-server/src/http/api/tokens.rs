@@ -4,8 +4,11 @@
 use axum::{
     Extension, Json,
     body::Body,
-    extract::{Path, Request, State, rejection::PathRejection},
-    http::{StatusCode, header},
+    extract::{
+        Path, Query, Request, State,
+        rejection::{PathRejection, QueryRejection},
+    },
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use livecode_protocol::{
@@ -13,17 +16,20 @@ use livecode_protocol::{
     session::Problem,
     token::{CreateToken, RotateToken, TokenDocument},
 };
-use livecode_store::{ControlStoreError, NewToken, Token, TokenSecret};
-use serde::de::DeserializeOwned;
+use livecode_store::{ControlStoreError, NewToken, Token, TokenListKey, TokenSecret};
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::auth::{Caller, Payer, TokenUsers};
 use crate::http::{
-    api::sessions::rfc3339,
+    api::{session_list::parse_limit, sessions::rfc3339},
     app::App,
     body::{parse_json, read_body},
+    caller::PublicAddress,
     problem::ApiError,
 };
 
+/// How many tokens a page of the list has at most, whatever `limit` asks for.
+const MAX_PAGE_TOKENS: u64 = 1_000;
 /// The longest time until a token expires, in seconds: a hundred years.
 const EXPIRES_MAX_S: u64 = 100 * 365 * 24 * 60 * 60;
 
@@ -53,6 +59,8 @@ pub fn token_document(token: Token, secret: Option<&TokenSecret>) -> TokenDocume
         id: token.id,
         user: token.user.into(),
         role: token.role,
+        limits: token.limits,
+        expired: token.expires_us.is_some_and(|expires_us| expires_us <= now_us()),
         created: rfc3339(token.created_us),
         expires: token.expires_us.map(rfc3339),
         token: secret.map(|secret| secret.as_str().to_owned()),
@@ -90,21 +98,64 @@ fn token_id(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError>
     id.map(|Path(id)| id).map_err(|_| ControlStoreError::NoSuchToken("of this name".to_owned()).into())
 }
 
-/// Lists the tokens that were not revoked, the newest first.
+/// The query parameters of the list of tokens.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TokenListQuery {
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+fn parse_cursor(text: &str) -> Result<TokenListKey, ApiError> {
+    let parse = || {
+        let (created_us, id) = text.split_once('-')?;
+        Some(TokenListKey { created_us: created_us.parse().ok()?, id: id.to_owned() })
+    };
+    parse().ok_or_else(|| {
+        ApiError::field("cursor", format!("{text:?} is not the cursor of a link to a next page"))
+    })
+}
+
+/// Lists the tokens that were not revoked, the newest first, page by page. The `Link` header of a
+/// page leads to the next.
 #[utoipa::path(
     get, path = "/tokens", tag = "tokens",
+    params(
+        ("limit" = Option<u64>, Query, minimum = 1, description = "Number of tokens in one page; the server answers at most 1,000"),
+        ("cursor" = Option<String>, Query, description = "Where the page begins; the link to the next page has it"),
+    ),
     responses(
-        (status = 200, description = "The tokens, without their secrets", body = [TokenDocument]),
+        (status = 200, description = "The tokens, without their secrets", body = [TokenDocument], headers(
+            ("Link" = String, description = "The next page, with `rel=\"next\"` (RFC 8288); absent on the last page"),
+        )),
         (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "The server asks for no tokens, or the caller is no admin", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`limit` is not a positive number, or `cursor` is not from a link of this server", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-) -> Result<Json<Vec<TokenDocument>>, ApiError> {
-    let tokens = users_for(&app, &caller)?.tokens().await?;
-    Ok(Json(tokens.into_iter().map(|token| token_document(token, None)).collect()))
+    Extension(address): Extension<PublicAddress>,
+    query: Result<Query<TokenListQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let users = users_for(&app, &caller)?;
+    let Query(query) = query.map_err(|error| ApiError::field("limit", error.body_text()))?;
+    let after = query.cursor.as_deref().map(parse_cursor).transpose()?;
+    let limit = query.limit.as_deref().map(parse_limit).transpose()?;
+    let max = limit.unwrap_or(u64::MAX).min(MAX_PAGE_TOKENS) as usize;
+    let mut tokens = users.tokens(after.as_ref(), max + 1).await?;
+    let has_more = tokens.len() > max;
+    tokens.truncate(max);
+    let last = tokens.last().filter(|_| has_more);
+    let next = last.map(|last| format!("/tokens?limit={max}&cursor={}-{}", last.created_us, last.id));
+    let documents: Vec<_> = tokens.into_iter().map(|token| token_document(token, None)).collect();
+    let mut response = Json(documents).into_response();
+    if let Some(path) = next {
+        let link = HeaderValue::try_from(format!("<{}>; rel=\"next\"", address.http(&path)))
+            .map_err(|_| ApiError::malformed_request("the Host header is not valid in a URL"))?;
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
 }
 
 /// Makes a token for a user. The answer is the only one that has the token itself.
@@ -128,7 +179,17 @@ pub(crate) async fn create(
     let users = users_for(&app, &caller)?;
     let request: CreateToken = read_json(&app, payer, request.into_body()).await?;
     let user = request.user.parse().map_err(|error| ApiError::field("user", format!("{error}")))?;
-    let new = NewToken { user, role: request.role, expires_us: expiry(request.expires_in_s)? };
+    let CreateToken { role, limits, .. } = request;
+    let roles = app.registry.roles();
+    if !roles.has(&role) {
+        let detail = format!("there is no role {role}; this server has {}", roles.names());
+        return Err(ApiError::field("role", detail));
+    }
+    if let Some(name) = limits.zero() {
+        let detail = "a limit of a token is at least 1; without a limit, leave it out";
+        return Err(ApiError::field(format!("limits.{name}"), detail));
+    }
+    let new = NewToken { user, role, limits, expires_us: expiry(request.expires_in_s)? };
     let (token, secret) = users.create_token(&new).await?;
     Ok(created(token, &secret))
 }
@@ -153,7 +214,7 @@ pub(crate) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Replaces a token by a new one for the same user, with the same role. The old one is not valid
+/// Replaces a token by a new one for the same user, with the same role and limits. The old one is not valid
 /// any more when the answer comes, and connections that use it are closed.
 #[utoipa::path(
     post, path = "/tokens/{id}/rotate", tag = "tokens",

@@ -40,7 +40,7 @@ const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// no request to answer.
 const REFUSAL: &str = "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
     \"code\":\"too_many_connections\",\
-    \"detail\":\"your address has as many connections as one may have; close some first\"}";
+    \"detail\":\"you have as many connections as you may have; close some first\"}";
 
 /// Serves until the server is asked to stop, then closes the open connections. Programs go on
 /// running.

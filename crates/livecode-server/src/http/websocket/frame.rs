@@ -104,7 +104,7 @@ impl CloseReason {
     pub(super) fn message_refused(refused: MessageRefused) -> Self {
         let reason = match refused {
             MessageRefused::OverBudget(OverBudget::Address) => {
-                "too many bytes are held for your address; try again in a moment"
+                "too many bytes are held for you; try again in a moment"
             }
             MessageRefused::OverBudget(OverBudget::Server) => {
                 "too many bytes are held for all clients; try again in a moment"

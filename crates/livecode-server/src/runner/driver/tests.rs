@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::*;
 use crate::auth::{Owner, PortionLimits};
-use crate::runner::run_queue::{RunQueue, RunQueueLimits};
+use crate::runner::run_queue::{RunBounds, RunQueue, RunQueueLimits};
 use crate::runner::spawner::SpawnerProcess;
 use crate::sessions::{SessionProgress, record::SessionRecord};
 
@@ -86,8 +86,9 @@ async fn a_panic_in_a_spawner_request_ends_the_session_as_lost() {
     let session = new_session();
     let queue = DeliveryQueue::new(session.open_queue());
     let one = PortionLimits { total: 1, per_address: 1, reserved: 0 };
+    let bounds = RunBounds { running_max: 1, queued_max: 1 };
     let run_queue = RunQueue::new(RunQueueLimits { running: one, queued: one, starting: 1 });
-    let turn = run_queue.enter(session.id, session.payer, &session.owner).unwrap();
+    let turn = run_queue.enter(session.id, session.payer, &session.owner, bounds).unwrap();
     let spawners = Arc::new(SpawnerSet::with_default_only(client));
     let driver = Driver { session: session.clone(), store: store.clone(), spawners, metrics: Arc::default() };
     let run = tokio::spawn(driver.run_new(queue, turn));

@@ -18,6 +18,9 @@ fn session(number: u16) -> SessionId {
     SessionId::from_random(u128::from(number).to_be_bytes())
 }
 
+/// Bounds of payers that do not matter.
+const UNBOUNDED: RunBounds = RunBounds { running_max: u64::MAX, queued_max: u64::MAX };
+
 fn queue(running: u64, queued: u64) -> Arc<RunQueue> {
     let limits = |total| PortionLimits { total, per_address: u64::MAX, reserved: 0 };
     let starting = u64::MAX;
@@ -43,7 +46,7 @@ fn drain(queue: &RunQueue, mut turns: Vec<RunTurn>) -> Vec<SessionId> {
 #[test]
 fn payers_have_their_turns_and_owners_below_them() {
     let queue = queue(1, 100);
-    let enter = |id, payer, of| queue.enter(session(id), payer, &owner(of)).unwrap();
+    let enter = |id, payer, of| queue.enter(session(id), payer, &owner(of), UNBOUNDED).unwrap();
     let turns = vec![
         enter(0, address(1), 1), // runs
         enter(1, address(1), 1),
@@ -63,7 +66,7 @@ fn payers_have_their_turns_and_owners_below_them() {
 fn a_full_queue_refuses_who_would_have_to_wait() {
     let limits = |total| PortionLimits { total, per_address: u64::MAX, reserved: 1 };
     let queue = RunQueue::new(RunQueueLimits { running: limits(2), queued: limits(5), starting: u64::MAX });
-    let enter = |id, payer| queue.enter(session(id), payer, &owner(1));
+    let enter = |id, payer| queue.enter(session(id), payer, &owner(1), UNBOUNDED);
     let running = enter(0, address(1)).unwrap();
     let mut waiting: Vec<_> = (1..=2).map(|id| enter(id, address(1)).unwrap()).collect();
     waiting.push(enter(3, address(1)).unwrap());
@@ -74,7 +77,7 @@ fn a_full_queue_refuses_who_would_have_to_wait() {
     assert!(is_granted(&queue, &local), "the last permit is the local user's");
     waiting.push(enter(8, Payer::Local).unwrap());
     assert!(enter(9, Payer::Local).is_err());
-    let recovered = queue.reenter(session(10), address(1), &owner(1));
+    let recovered = queue.reenter(session(10), address(1), &owner(1), UNBOUNDED);
     assert!(!is_granted(&queue, &recovered));
     drop(waiting);
     drop(running);
@@ -85,7 +88,7 @@ fn a_full_queue_refuses_who_would_have_to_wait() {
 fn guests_that_start_leave_room_for_other_guests() {
     let limits = PortionLimits { total: 100, per_address: 100, reserved: 0 };
     let queue = RunQueue::new(RunQueueLimits { running: limits, queued: limits, starting: 4 });
-    let enter = |id, payer| queue.enter(session(id), payer, &owner(1)).unwrap();
+    let enter = |id, payer| queue.enter(session(id), payer, &owner(1), UNBOUNDED).unwrap();
     let mut turns: Vec<_> = (0..3).map(|id| enter(id, address(1))).collect();
     assert_eq!(turns.iter().map(|turn| is_granted(&queue, turn)).collect::<Vec<_>>(), [true, true, false]);
     assert!(is_granted(&queue, &enter(3, address(2))));
@@ -94,6 +97,26 @@ fn guests_that_start_leave_room_for_other_guests() {
     turns[0].has_started();
     turns[0].has_started();
     assert!(is_granted(&queue, &turns[2]));
+}
+
+#[test]
+fn a_payer_has_no_more_than_its_bounds() {
+    let queue = queue(100, 100);
+    let enter = |id, payer, running_max, queued_max| {
+        queue.enter(session(id), payer, &owner(1), RunBounds { running_max, queued_max })
+    };
+    let mut turns: Vec<_> = (0..4).map(|id| enter(id, address(1), 2, 2).unwrap()).collect();
+    let granted = |turns: &[RunTurn]| turns.iter().map(|turn| is_granted(&queue, turn)).collect::<Vec<_>>();
+    assert_eq!(granted(&turns), [true, true, false, false]);
+    assert!(enter(4, address(1), 2, 2).is_err(), "two wait");
+    assert!(is_granted(&queue, &enter(5, address(2), 1, 0).unwrap()), "another payer");
+    drop(turns.remove(0));
+    assert_eq!(granted(&turns), [true, true, false]);
+    // A session with a higher bound keeps its place behind one that waits.
+    turns.push(enter(6, address(1), 3, 2).unwrap());
+    assert_eq!(granted(&turns), [true, true, false, false]);
+    drop(turns.remove(0));
+    assert_eq!(granted(&turns), [true, true, true]);
 }
 
 #[derive(Clone, Debug)]
@@ -123,7 +146,7 @@ proptest! {
             match step {
                 Step::Enter { payer, owner: of } => {
                     let payer = if payer == 0 { Payer::Local } else { address(payer) };
-                    turns.extend(queue.enter(session(id), payer, &owner(of)));
+                    turns.extend(queue.enter(session(id), payer, &owner(of), UNBOUNDED));
                 }
                 Step::Leave(index) if !turns.is_empty() => drop(turns.remove(index.index(turns.len()))),
                 Step::Leave(_) => {}
@@ -148,9 +171,9 @@ proptest! {
     #[test]
     fn the_position_is_the_order_of_the_permits(waiting in prop::collection::vec((0..5u8, 0..4u8), 1..60)) {
         let queue = queue(1, u64::MAX);
-        let first = queue.enter(session(u16::MAX), Payer::Local, &Owner::Local).unwrap();
+        let first = queue.enter(session(u16::MAX), Payer::Local, &Owner::Local, UNBOUNDED).unwrap();
         let turns: Vec<_> = (0..).zip(&waiting)
-            .map(|(id, (payer, of))| queue.enter(session(id), address(*payer), &owner(*of)).unwrap())
+            .map(|(id, (payer, of))| queue.enter(session(id), address(*payer), &owner(*of), UNBOUNDED).unwrap())
             .collect();
         let mut expected: Vec<_> = turns.iter()
             .map(|turn| (queue.position(turn.id, &turn.payer, &turn.owner).unwrap(), turn.id))

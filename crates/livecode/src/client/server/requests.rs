@@ -278,6 +278,22 @@ impl ServerClient {
         parse_json(&self.url, response.map_err(|refusal| refusal.error)?)
     }
 
+    /// The items of a list that is answered page by page.
+    ///
+    /// # Errors
+    /// As [`Self::get_json`].
+    pub fn get_pages<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Vec<T>> {
+        let mut items = vec![];
+        let mut page = Some(path.to_owned());
+        while let Some(at) = page {
+            let response = into_success(&self.url, self.send(&HttpRequest::new("GET", &at))?);
+            let response = response.map_err(|refusal| refusal.error)?;
+            page = next_page(response.headers(), path);
+            items.extend(parse_json::<Vec<T>>(&self.url, response)?);
+        }
+        Ok(items)
+    }
+
     /// Sends one request, and returns the answer, whatever its status.
     ///
     /// # Errors
@@ -322,6 +338,14 @@ impl ServerClient {
             None => config.build().into(),
         })
     }
+}
+
+/// The path and query of the page after one of the list at `path`, whose answer has these headers.
+fn next_page(headers: &http::HeaderMap, path: &str) -> Option<String> {
+    let link = headers.get("link")?.to_str().ok()?;
+    let (url, _) = link.strip_prefix('<')?.split_once(">; rel=\"next\"")?;
+    let (_, query) = url.split_once('?')?;
+    Some(format!("{path}?{query}"))
 }
 
 /// Whether a repeated request may be answered differently: the server still processes an earlier

@@ -15,7 +15,7 @@ use crate::http::{
 };
 use crate::lifecycle::CreateError;
 use crate::{
-    lifecycle::{QuotaClass, Registry, SessionSpec},
+    lifecycle::{Registry, SessionSpec},
     sessions::{Follower, Item, Session},
     spec::{Endpoint, resolve},
 };
@@ -65,8 +65,7 @@ impl EphemeralSession {
         let mode = resolved.mode;
         let spec = SessionSpec {
             owner,
-            payer,
-            quota_class: QuotaClass::of(caller),
+            account: app.registry.roles().account(caller, payer),
             client: client.0,
             resolved,
             is_ephemeral: true,

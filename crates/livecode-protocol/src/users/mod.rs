@@ -1,0 +1,5 @@
+//! The documents about users: their tokens, their quotas, and what they share.
+
+pub mod quota;
+pub mod share;
+pub mod token;
