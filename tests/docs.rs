@@ -147,6 +147,10 @@ fn documented_commands_work() {
         for block in blocks(&document(name), "sh").iter().filter(|block| !block.contains("make ")) {
             let session = server.create_id("python", "for n in range(3): print(n)");
             Run::collect(server.stream(&session, ""));
+            let share =
+                server.post(&format!("/sessions/{session}/shares"), &json!({"rights": "watch"})).json();
+            let (_, secret) =
+                share["link"].as_str().and_then(|link| link.split_once("#share=")).expect("a link");
             let commands = block
                 .replace("http://127.0.0.1:8000", &server.url(""))
                 .replace("target/release/livecode", &binary().display().to_string());
@@ -154,6 +158,7 @@ fn documented_commands_work() {
                 .args(["-e", "-c", &commands])
                 .current_dir(folder.path())
                 .env("ID", &session)
+                .env("SECRET", secret)
                 .env("LIVECODE_SERVER", server.url(""))
                 .output()
                 .expect("bash runs");

@@ -37,6 +37,7 @@ mod runtimes;
 mod sandbox;
 mod sessions;
 mod settings;
+mod shares;
 mod strangers;
 mod stream;
 mod turtle;

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use super::Server;
 
-/// A server that writes its log, at level `info`, into a file.
+/// A server that writes its log into a file, at level `info` unless a test wants more.
 pub struct LoggedServer {
     pub server: Server,
     folder: tempfile::TempDir,
@@ -13,8 +13,13 @@ pub struct LoggedServer {
 impl LoggedServer {
     /// Starts a server with further arguments.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_by_level("info", arguments)
+    }
+
+    /// Starts a server that logs at another level.
+    pub fn start_by_level(level: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder is created");
-        let script = format!("RUST_LOG=info exec \"$@\" 2>>'{}'", folder.path().join("log").display());
+        let script = format!("RUST_LOG={level} exec \"$@\" 2>>'{}'", folder.path().join("log").display());
         let server = Server::start_by(&["sh", "-c", &script, "sh"], arguments);
         Self { server, folder }
     }

@@ -19,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use http::Lines;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 pub use stream::Stream;

@@ -12,7 +12,7 @@ fn every_route_asks_for_a_valid_jwt() {
     let expired = site.sign(&key, &with("exp", now_s() - LEEWAY_S - 60), &Value::Null);
     let wrong = site.jwt(&site.ed25519(), "ada");
     let document = server.get("/openapi.json").json();
-    let public = ["/", "/healthz", "/livez", "/openapi.json", "/metrics", "/static/{file}"];
+    let public = ["/", "/healthz", "/livez", "/openapi.json", "/metrics", "/shares/redeem", "/static/{file}"];
     let mut tried = 0;
     for (path, methods) in document["paths"].as_object().expect("paths") {
         if public.contains(&&**path) {
@@ -43,6 +43,30 @@ fn every_route_asks_for_a_valid_jwt() {
     }
     assert!(tried >= 40, "{tried}");
     assert_eq!(User::with(&server, &ada).ids(), [session]);
+}
+
+#[test]
+fn a_link_opens_a_session_without_a_jwt_and_outlives_that_of_its_maker() {
+    let site = Site::new();
+    let key = site.ed25519();
+    let server = start(&site, &key, &[]);
+    // The leeway keeps the JWT valid for some seconds.
+    let ending = site.sign(&key, &with("exp", now_s() - LEEWAY_S + 4), &Value::Null);
+    let maker = User::with(&server, &ending);
+    let document = maker.create(SLEEPER);
+    let path = format!("/sessions/{}/shares", id(&document));
+    let (status, share) = maker.request("POST", &path, &json!({"rights": "join"}));
+    assert_eq!(status, 201, "{share}");
+    let (_, secret) = share["link"].as_str().and_then(|link| link.split_once("#share=")).expect("a link");
+    let redeemed = server.post("/shares/redeem", &json!({"secret": secret})).json();
+    let mut friend = server.websocket(&stream_path(&redeemed));
+    friend.read_until("started");
+    let mut own = server.websocket(&stream_path(&document));
+    own.read_until("started");
+    own.rest();
+    assert_eq!(own.close_code(), Some(1008));
+    friend.send(&json!({"msgtype": "input", "data": "friend\n"}));
+    friend.read_until("got friend");
 }
 
 #[test]

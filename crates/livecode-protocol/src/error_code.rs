@@ -37,6 +37,9 @@ pub enum ErrorCode {
     NoSuchSession,
     /// 404: the token does not exist, or was revoked. The same request fails again.
     NoSuchToken,
+    /// 404: the share does not exist, has expired or was revoked, or its session is gone. The same
+    /// request fails again.
+    NoSuchShare,
     /// 404: the server has no runtime with this name. The same request fails until an operator
     /// installs the runtime.
     NoSuchRuntime,
@@ -62,6 +65,9 @@ pub enum ErrorCode {
     /// 429: the owner has as many sessions as one owner may have. A new request succeeds after a
     /// session was deleted.
     TooManySessions,
+    /// 429: the session has as many shares as one may have. A new request succeeds after a share was
+    /// revoked.
+    TooManyShares,
     /// 429: this user, or this address, has used up a quota: the detail names it. A later request
     /// succeeds (`Retry-After`).
     QuotaExceeded,
@@ -146,6 +152,7 @@ impl ErrorCode {
             Self::NotFound => "not_found",
             Self::NoSuchSession => "no_such_session",
             Self::NoSuchToken => "no_such_token",
+            Self::NoSuchShare => "no_such_share",
             Self::NoSuchRuntime => "no_such_runtime",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTimeout => "body_timeout",
@@ -156,6 +163,7 @@ impl ErrorCode {
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::UpgradeRequired => "upgrade_required",
             Self::TooManySessions => "too_many_sessions",
+            Self::TooManyShares => "too_many_shares",
             Self::QuotaExceeded => "quota_exceeded",
             Self::TooManyGuesses => "too_many_guesses",
             Self::ServerFull => "server_full",

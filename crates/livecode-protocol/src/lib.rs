@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | [`session`] | HTTP clients and the server | the documents of `/sessions` |
 //! | [`stream`] | websocket clients and the server | the messages of a stream, v0.1 and v0.2 |
+//! | [`share`] | HTTP clients and the server | the documents of shares |
 //! | [`token`] | HTTP clients and the server | the documents of `/tokens` |
 //! | [`warm`] | the server and its spawners | what is prepared before a session exists |
 //! | [`run_spec`] | the server and a supervisor, in a file | what to run, and its limits |

@@ -208,6 +208,10 @@ pub async fn run(
         let registry = registry.clone();
         async move { registry.log_refusals().await }
     });
+    let share_keeper = tokio::spawn({
+        let (credentials, registry) = (credentials.clone(), registry.clone());
+        async move { credentials.shares().forget_at_intervals(|id| registry.get(id).is_some()).await }
+    });
     let usage_writer = tokio::spawn({
         let quotas = quotas.clone();
         async move { quotas.write_at_intervals().await }
@@ -236,6 +240,7 @@ pub async fn run(
     stopper.abort();
     retention.abort();
     refusal_log.abort();
+    share_keeper.abort();
     // The writer is not interrupted while it writes.
     quotas.close().await;
     usage_writer.abort();

@@ -1,8 +1,17 @@
 //! Decides whether a caller may do something with a session.
 
-use livecode_protocol::token::Role;
+use livecode_protocol::{SessionId, share::ShareRights, token::Role};
 
 use super::{Caller, Owner};
+
+/// A session, as far as access to it depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'s> {
+    /// Its id.
+    pub id: SessionId,
+    /// The owner.
+    pub owner: &'s Owner,
+}
 
 /// An action that a caller asks for on a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,23 +26,35 @@ pub enum Verb {
     Signal,
     /// End and delete the session.
     End,
+    /// Make, list and revoke links by which others watch or join the session.
+    Share,
 }
 
 impl Caller {
-    /// Whether this caller may do something with a session of `owner` whose id it knows.
+    /// Whether this caller may do something with a session whose id it knows.
     ///
     /// The local user may do everything. A guest may use the sessions of all guests: ids are
     /// random, so a guest knows an id only if it created the session or was given the id by its
-    /// creator. A user may use its own sessions. An admin may besides watch and end all sessions,
-    /// but not speak in the place of their owners.
-    pub fn may(&self, verb: Verb, owner: &Owner) -> bool {
+    /// creator; it may share its own. A user may use its own sessions. An admin may besides watch
+    /// and end all sessions, but not speak in the place of their owners. The holder of a share may
+    /// watch one session, and send input and events to it if the share says so.
+    pub fn may(&self, verb: Verb, session: &Target<'_>) -> bool {
         match self {
             Self::Local => true,
-            Self::Guest(_) => matches!(owner, Owner::Guest(_)),
+            Self::Guest(_) if verb == Verb::Share => self.owner().as_ref() == Some(session.owner),
+            Self::Guest(_) => matches!(session.owner, Owner::Guest(_)),
             Self::User(user) => {
-                let is_own = matches!(owner, Owner::User(id) if *id == user.id);
+                let is_own = matches!(session.owner, Owner::User(id) if *id == user.id);
                 let is_for_admins = matches!(verb, Verb::Watch | Verb::End);
                 is_own || (user.role == Role::Admin && is_for_admins)
+            }
+            Self::Share(holder) => {
+                let may = match verb {
+                    Verb::Watch => true,
+                    Verb::Input | Verb::Event => holder.rights == ShareRights::Join,
+                    Verb::Signal | Verb::End | Verb::Share => false,
+                };
+                may && holder.session == session.id
             }
             Self::Nobody => false,
         }
@@ -44,7 +65,7 @@ impl Caller {
         match self {
             Self::Local => true,
             Self::User(user) => user.role == Role::Admin,
-            Self::Guest(_) | Self::Nobody => false,
+            Self::Guest(_) | Self::Share(_) | Self::Nobody => false,
         }
     }
 }
@@ -52,9 +73,9 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{Credential, User, UserId};
+    use crate::auth::{Credential, ShareHolder, User, UserId};
 
-    const VERBS: [Verb; 5] = [Verb::Watch, Verb::Input, Verb::Event, Verb::Signal, Verb::End];
+    const VERBS: [Verb; 6] = [Verb::Watch, Verb::Input, Verb::Event, Verb::Signal, Verb::End, Verb::Share];
 
     fn named(name: &str) -> UserId {
         UserId::Name(name.parse().unwrap())
@@ -66,9 +87,14 @@ mod tests {
         Caller::User(User { id, role, limits, expires_us: None, credential })
     }
 
-    /// The actions that the caller may take on a session of `owner`.
+    fn session(number: u8) -> SessionId {
+        SessionId::from_random([number; 16])
+    }
+
+    /// The actions that the caller may take on session 1 of `owner`.
     fn verbs(caller: &Caller, owner: &Owner) -> Vec<Verb> {
-        VERBS.into_iter().filter(|verb| caller.may(*verb, owner)).collect()
+        let target = Target { id: session(1), owner };
+        VERBS.into_iter().filter(|verb| caller.may(*verb, &target)).collect()
     }
 
     #[test]
@@ -76,11 +102,13 @@ mod tests {
         let (local, guest, ada) = (Owner::Local, Owner::of_token("t"), Owner::User(named("ada")));
         let owners = [&local, &guest, &ada];
         let all = &VERBS[..];
+        let unshared = &VERBS[..5];
         let admin = &[Verb::Watch, Verb::End][..];
         let cases = [
             (Caller::Local, [all, all, all], true),
-            (Caller::Guest(None), [&[], all, &[]], false),
-            (Caller::Guest(Some("other".into())), [&[], all, &[]], false),
+            (Caller::Guest(None), [&[], unshared, &[]], false),
+            (Caller::Guest(Some("other".into())), [&[], unshared, &[]], false),
+            (Caller::Guest(Some("t".into())), [&[], all, &[]], false),
             (user("ada", Role::User), [&[], &[], all], false),
             (user("bob", Role::User), [&[], &[], &[]], false),
             (user("ada", Role::Admin), [admin, admin, all], true),
@@ -90,6 +118,25 @@ mod tests {
         for (caller, expected, may_administer) in cases {
             assert_eq!(owners.map(|owner| verbs(&caller, owner)), expected, "{caller:?}");
             assert_eq!(caller.may_administer(), may_administer, "{caller:?}");
+        }
+    }
+
+    #[test]
+    fn the_holder_of_a_share_may_use_one_session_as_the_share_says() {
+        let holder = |rights, number| {
+            Caller::Share(ShareHolder {
+                share: "1".into(),
+                session: session(number),
+                rights,
+                expires_us: u64::MAX,
+            })
+        };
+        let join = &[Verb::Watch, Verb::Input, Verb::Event][..];
+        for owner in [Owner::Local, Owner::of_token("t"), Owner::User(named("ada"))] {
+            assert_eq!(verbs(&holder(ShareRights::Watch, 1), &owner), [Verb::Watch]);
+            assert_eq!(verbs(&holder(ShareRights::Join, 1), &owner), join);
+            assert_eq!(verbs(&holder(ShareRights::Join, 2), &owner), []);
+            assert!(!holder(ShareRights::Join, 1).may_administer());
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The credentials by which the server knows callers: tokens and JWTs of users, and the tickets that
-//! stand for a credential in the URL of a stream.
+//! The credentials by which the server knows callers: tokens and JWTs of users, secrets of shares,
+//! and the tickets that stand for one of these in the URL of a stream.
 
 use std::net::IpAddr;
 
@@ -8,6 +8,7 @@ use livecode_store::{ControlStore, ControlStoreError, TICKET_KEY_BYTES};
 
 use super::{
     Caller,
+    shares::Shares,
     tickets::{Ticket, TicketHolder, TicketSigner},
     users::{Refusal, RefusalLog, Users, UsersError},
 };
@@ -18,6 +19,7 @@ use crate::config::Config;
 pub struct Credentials {
     /// The users that the server knows; `None` if it asks nobody who it is.
     users: Option<Users>,
+    shares: Shares,
     signer: TicketSigner,
     refusals: RefusalLog,
 }
@@ -34,16 +36,22 @@ impl Credentials {
             Some(store) => store.ticket_key().await.map_err(UsersError::from),
             None => random_key(),
         };
+        let shares = Shares::new(store.clone(), config.shares_per_session_max);
         let (key, users) = match store {
             Some(store) if config.auth.knows_users() => (key?, Some(Users::open(config, store).await?)),
             _ => (key.or_else(|error| without_store(&error))?, None),
         };
-        Ok(Self { users, signer: TicketSigner::new(key), refusals: RefusalLog::new() })
+        Ok(Self { users, shares, signer: TicketSigner::new(key), refusals: RefusalLog::new() })
     }
 
     /// The users that the server knows; `None` if it asks nobody who it is.
     pub fn users(&self) -> Option<&Users> {
         self.users.as_ref()
+    }
+
+    /// The links by which sessions are shared.
+    pub fn shares(&self) -> &Shares {
+        &self.shares
     }
 
     /// The caller for whom a ticket was made that opens the stream of `session`, or `/livecode` if
@@ -63,6 +71,7 @@ impl Credentials {
                 Ok(users.find_by_credential(credential).await?.map(Caller::User))
             }
             (TicketHolder::User(_), None) => Ok(Err(Refusal::OtherWay)),
+            (TicketHolder::Share { share }, _) => Ok(self.shares.find_by_id(share).await?.map(Caller::Share)),
         }
     }
 
@@ -77,6 +86,9 @@ impl Credentials {
     ) -> Option<(String, u64)> {
         let (holder, until_us) = match caller {
             Caller::User(user) => (TicketHolder::User(user.credential.clone()), user.expires_us),
+            Caller::Share(holder) => {
+                (TicketHolder::Share { share: holder.share.clone() }, Some(holder.expires_us))
+            }
             Caller::Local | Caller::Guest(_) | Caller::Nobody => return None,
         };
         let expires_us = until_us.unwrap_or(u64::MAX).min(expires_us);
@@ -88,6 +100,7 @@ impl Credentials {
     pub async fn ended(&self, caller: &Caller) {
         match (&self.users, caller) {
             (Some(users), Caller::User(user)) => users.ended(user).await,
+            (_, Caller::Share(holder)) => self.shares.ended(holder).await,
             _ => std::future::pending().await,
         }
     }

@@ -20,6 +20,7 @@ mod payer;
 mod peer;
 mod portions;
 mod roles;
+mod shares;
 mod sock_diag;
 mod tickets;
 mod users;
@@ -28,7 +29,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use access::Verb;
+pub use access::{Target, Verb};
 pub(crate) use bearer::bearer_token;
 pub use credentials::Credentials;
 pub use guesses::Guesses;
@@ -38,6 +39,7 @@ pub use payer::{Payer, UserKey};
 pub use peer::{Peer, PeerAddress, PeerUsers, is_own_unix_peer, try_peer_users};
 pub use portions::{Portion, PortionLimits, PortionPool, Portions};
 pub use roles::{Account, Allowance, Roles, role_of_payer};
+pub use shares::{ShareError, ShareHolder};
 #[cfg(test)]
 pub use users::JwtCredential;
 #[cfg(any(test, fuzzing))]
@@ -73,6 +75,8 @@ pub enum Caller {
     Guest(Option<String>),
     /// A user, known by a token or a JWT.
     User(User),
+    /// Whoever has the link by which a session is shared, on the stream of this session.
+    Share(ShareHolder),
     /// A caller without a valid token, where the server asks for one.
     Nobody,
 }
@@ -254,13 +258,13 @@ impl Owner {
 
 impl Caller {
     /// The owner of the sessions that this caller creates; `None` for a guest without a token,
-    /// which owns no session yet, and for nobody.
+    /// which owns no session yet, for the holder of a share, and for nobody.
     pub fn owner(&self) -> Option<Owner> {
         match self {
             Self::Local => Some(Owner::Local),
             Self::Guest(token) => token.as_deref().map(Owner::of_token),
             Self::User(user) => Some(Owner::User(user.id.clone())),
-            Self::Nobody => None,
+            Self::Share(_) | Self::Nobody => None,
         }
     }
 }

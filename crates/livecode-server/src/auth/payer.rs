@@ -36,7 +36,9 @@ impl Payer {
     pub fn of(caller: &Caller, client: Option<IpAddr>) -> Self {
         match caller {
             Caller::Local => Self::Local,
-            Caller::Guest(_) | Caller::Nobody => client.map_or(Self::unknown(), Self::of_address),
+            Caller::Guest(_) | Caller::Share(_) | Caller::Nobody => {
+                client.map_or(Self::unknown(), Self::of_address)
+            }
             Caller::User(user) => Self::of_user(&user.id),
         }
     }

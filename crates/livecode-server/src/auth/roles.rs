@@ -165,7 +165,7 @@ impl Roles {
             Caller::User(User { role, .. }) if self.has(role) => role.as_str(),
             Caller::User(_) => name::USER,
             Caller::Local => name::LOCAL,
-            Caller::Guest(_) | Caller::Nobody => name::GUEST,
+            Caller::Guest(_) | Caller::Share(_) | Caller::Nobody => name::GUEST,
         };
         let allowance = *self.allowance(role);
         let mut account = Account {

@@ -31,6 +31,11 @@ pub struct Ticket {
 pub enum TicketHolder {
     /// A user.
     User(Credential),
+    /// Whoever has the secret of the share with this id.
+    Share {
+        /// The share's id.
+        share: String,
+    },
 }
 
 /// Signs tickets, and checks what was signed.

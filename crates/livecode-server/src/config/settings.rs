@@ -108,6 +108,11 @@ settings! {
             /// How long a ticket opens a stream, in milliseconds. Browsers, which cannot send a
             /// token with a websocket, have it in the link of the stream.
             ticket_lifetime_ms: u64 = 60 * 60 * 1000,
+            /// How long a link opens a session that is shared, in milliseconds, unless its maker
+            /// chooses another time.
+            share_lifetime_ms: u64 = DAY_MS,
+            /// Number of links by which one session can be shared at once.
+            shares_per_session_max: u64 = 32,
             /// The largest request body, in bytes.
             body_max_bytes: u64 = 16 * MIB,
             /// Memory for bodies and messages that the server holds for its clients, in bytes. By

@@ -15,6 +15,7 @@
 //! | `api::metrics` | `/metrics` |
 //! | `api::session_list` | `GET /sessions` |
 //! | `api::sessions` | `/sessions`, `/sessions/{id}` |
+//! | `api::shares` | `/sessions/{id}/shares`, `/shares/redeem` |
 //! | `api::stream` | `/sessions/{id}/stream`: websocket, server-sent events, NDJSON |
 //! | `api::tickets` | `/tickets`, which open `/livecode` |
 //! | `api::tokens` | `/tokens`: the users' tokens |

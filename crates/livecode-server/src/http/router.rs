@@ -18,7 +18,9 @@ use utoipa::{
 };
 
 use crate::http::{
-    api::{assets, health, info, metrics, quota, session_list, sessions, stream, tickets, tokens, v01},
+    api::{
+        assets, health, info, metrics, quota, session_list, sessions, shares, stream, tickets, tokens, v01,
+    },
     app::App,
     body,
     caller::{self, LIVENESS_PATH, METRICS_PATH},
@@ -37,7 +39,8 @@ use crate::http::{
     paths(
         assets::front_page, health::healthz, health::livez, info::runtimes, openapi, metrics::metrics, assets::asset,
         sessions::create, session_list::list, sessions::show, sessions::delete,
-        quota::show, stream::stream, tickets::create, tokens::list, tokens::create, tokens::revoke, tokens::rotate, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
+        quota::show, shares::create, shares::list, shares::revoke, shares::redeem,
+        stream::stream, tickets::create, tokens::list, tokens::create, tokens::revoke, tokens::rotate, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
     ),
     components(schemas(Problem)),
     modifiers(&CredentialResponses),
@@ -51,8 +54,11 @@ use crate::http::{
 struct ApiDocument;
 
 /// Paths that every caller may use, where the server asks for tokens.
-const PUBLIC_PATHS: [&str; 6] =
-    ["/", "/healthz", LIVENESS_PATH, "/openapi.json", METRICS_PATH, "/static/{file}"];
+const PUBLIC_PATHS: [&str; 7] =
+    ["/", "/healthz", LIVENESS_PATH, "/openapi.json", METRICS_PATH, REDEEM_PATH, "/static/{file}"];
+
+/// Whoever has the secret of a share may use it.
+const REDEEM_PATH: &str = "/shares/redeem";
 
 /// Adds to the document what `caller::require_caller` answers on every route that is not public.
 struct CredentialResponses;
@@ -126,6 +132,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/sessions/{id}", get(sessions::show).delete(sessions::delete))
         .route("/sessions/{id}/stream", get(stream::stream))
         .route("/quota", get(quota::show))
+        .route("/sessions/{id}/shares", get(shares::list).post(shares::create))
+        .route("/sessions/{id}/shares/{share}", delete(shares::revoke))
         .route("/tickets", post(tickets::create))
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/{id}", delete(tokens::revoke))
@@ -138,6 +146,7 @@ pub(crate) fn router(app: App) -> Router {
         .route(LIVENESS_PATH, get(health::livez))
         .route("/openapi.json", get(openapi))
         .route(METRICS_PATH, get(metrics::metrics))
+        .route(REDEEM_PATH, post(shares::redeem))
         .route("/static/{file}", get(assets::asset))
         .merge(for_known_callers)
         .fallback(any(problem::not_found))

@@ -45,7 +45,7 @@ impl ListScope {
         match caller {
             Caller::Local => Self::All,
             Caller::User(user) if user.role == Role::Admin => Self::All,
-            Caller::Guest(_) | Caller::User(_) | Caller::Nobody => {
+            Caller::Guest(_) | Caller::User(_) | Caller::Share(_) | Caller::Nobody => {
                 caller.owner().map_or(Self::Nothing, Self::Owner)
             }
         }

@@ -23,7 +23,7 @@ use crate::sessions::{
     seen_points::SeenPoints,
 };
 use crate::{
-    auth::{Owner, Payer},
+    auth::{Owner, Payer, Target},
     held_bytes::HeldBytes,
     metrics::Metrics,
 };
@@ -165,6 +165,11 @@ impl Session {
             metrics,
             seen_points: SeenPoints::default(),
         }
+    }
+
+    /// The facts about this session by which access to it is decided.
+    pub fn target(&self) -> Target<'_> {
+        Target { id: self.id, owner: &self.owner }
     }
 
     fn phase(&self) -> MutexGuard<'_, SessionPhase> {

@@ -28,6 +28,15 @@ pub enum Refusal {
     /// It is no ticket of this server, a ticket for something else, or an old one.
     #[error("the ticket was not made here or not for this stream, or has expired")]
     WrongTicket,
+    /// It does not have the form of a share's secret.
+    #[error("it is not the secret of a share")]
+    NoShare,
+    /// No such share was made here.
+    #[error("there is no such share")]
+    UnknownShare,
+    /// The share is not valid any more.
+    #[error("the share {0} has expired or was revoked")]
+    EndedShare(String),
     /// A ticket was made for a user whom the server does not know in this way.
     #[error("the ticket is of another way to know users (auth), another issuer or an old key")]
     OtherWay,
@@ -87,7 +96,7 @@ impl RefusalLog {
     pub fn log(&self, refusal: &Refusal, client: Option<IpAddr>) {
         let Some(not_logged) = self.take(Instant::now()) else { return };
         let client = client.map(|address| address.to_string());
-        tracing::info!(reason = %refusal, client, not_logged, "a token or ticket was refused");
+        tracing::info!(reason = %refusal, client, not_logged, "a token, ticket or link was refused");
     }
 
     /// How many refusals were not logged before this one; `None` if this one is not either.

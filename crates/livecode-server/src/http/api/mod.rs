@@ -7,6 +7,7 @@ pub(crate) mod metrics;
 pub(super) mod quota;
 pub(crate) mod session_list;
 pub(crate) mod sessions;
+pub(crate) mod shares;
 pub(crate) mod stream;
 pub(crate) mod tickets;
 pub(crate) mod tokens;

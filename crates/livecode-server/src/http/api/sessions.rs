@@ -83,8 +83,8 @@ pub(super) fn ticket_for(app: &App, caller: &Caller, session: Option<SessionId>)
 /// Finds the session whose id is in the path, for a caller that asks to do `verb` with it.
 ///
 /// # Errors
-/// 404 if there is no such session or the caller may not do this with it; 429 if the caller has
-/// asked too often for such sessions.
+/// 404 if there is no such session or the caller may not watch it; 429 if the caller has asked too
+/// often for such sessions; 403 if the caller may watch the session and not do this with it.
 pub(crate) fn find_session(
     app: &App,
     (caller, payer): (&Caller, Payer),
@@ -94,11 +94,15 @@ pub(crate) fn find_session(
     // A path that is not valid UTF-8 cannot be the id of a session.
     let id = id.ok().and_then(|Path(id)| id.parse().ok());
     let session = id.and_then(|id: SessionId| app.registry.get(id));
-    let session = session.filter(|session| caller.may(verb, &session.owner));
-    session.ok_or_else(|| match app.guesses.note(payer) {
-        true => too_many_guesses(),
-        false => ApiError::no_such_session(),
-    })
+    match session.filter(|session| caller.may(Verb::Watch, &session.target())) {
+        Some(session) if caller.may(verb, &session.target()) => Ok(session),
+        Some(_) => {
+            let detail = "you may watch this session; only its owner may do more with it";
+            Err(ApiError::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, detail))
+        }
+        None if app.guesses.note(payer) => Err(too_many_guesses()),
+        None => Err(ApiError::no_such_session()),
+    }
 }
 
 /// The owner of a new session. A guest without a token gets a new one, which is returned too.

@@ -147,9 +147,9 @@ fn has_seen_all(session: &Arc<Session>, last: u64) -> bool {
     progress.ended.is_some() && last >= progress.entries
 }
 
-/// The token of the reader was revoked, or has expired. The body is broken off.
+/// The token or share of the reader was revoked, or has expired. The body is broken off.
 #[derive(Debug, thiserror::Error)]
-#[error("the token of this reader is not valid any more")]
+#[error("the token or share of this reader is not valid any more")]
 struct CredentialEnded;
 
 /// The state of a body that is being sent.
@@ -159,7 +159,7 @@ struct BodyState {
     /// The rest of a large message, which is sent before the follower is asked again.
     pieces: Option<MessagePieces>,
     app: App,
-    /// Ends when the caller's token is not valid any more.
+    /// Ends when the caller's token or share is not valid any more.
     credential_ended: BoxFuture<'static, ()>,
     is_over: bool,
 }

@@ -78,9 +78,9 @@ impl CloseReason {
         Self::new(CloseCode::Policy, "no program was sent in time; connect again to run one")
     }
 
-    /// The token by which the client is known was revoked, or has expired.
+    /// The token or share by which the client is known was revoked, or has expired.
     pub fn unauthorized() -> Self {
-        Self::new(CloseCode::Policy, "the token is not valid any more")
+        Self::new(CloseCode::Policy, "the token or share is not valid any more")
     }
 
     /// The client sends more messages than it may.

@@ -135,14 +135,22 @@ impl Receiver<'_> {
             Ok(ClientMessage::Deliver { item: ClientDelivery::Signal(_), .. }) if dialect == Dialect::V01 => {
                 refuse(ErrorCode::UnknownMessageType, "Unknown message type: signal")
             }
-            Ok(ClientMessage::Deliver { item, .. }) if !self.caller.may(verb(&item), &self.session.owner) => {
-                refuse(ErrorCode::Forbidden, "You may only watch this session")
+            Ok(ClientMessage::Deliver { item, .. }) if !self.may(verb(&item)) => {
+                let error = match self.may(Verb::Input) {
+                    true => "You may send input and events to this session, and nothing else",
+                    false => "You may only watch this session",
+                };
+                refuse(ErrorCode::Forbidden, error)
             }
             Ok(ClientMessage::Deliver { id, item }) => match self.deliver(id, item, text) {
                 Ok(answer) => Reply::Pending(answer),
                 Err(DeliveryRefused { code, error }) => refuse(code, &error),
             },
         }
+    }
+
+    fn may(&self, verb: Verb) -> bool {
+        self.caller.may(verb, &self.session.target())
     }
 
     /// Queues a delivery; returns the future frame that answers it.
