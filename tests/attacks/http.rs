@@ -66,7 +66,7 @@ fn without_a_token(_: &Fixture) -> Verdict {
     Verdict::Holds
 }
 
-/// The server uses no cookies. A page of another origin is a guest, and cannot reach the sessions
+/// A page of another origin is a guest without a cookie, and cannot reach the sessions
 /// of the local user.
 fn foreign_origin(fixture: &Fixture) -> Verdict {
     let session = id(&fixture.server.create(&json!({"runtime": "bash", "code": "echo secret; sleep 60"})));

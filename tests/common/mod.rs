@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use http::Lines;
+pub use http::{Lines, Response};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 pub use stream::Stream;
@@ -256,7 +256,8 @@ impl Drop for Server {
         // test has chosen to leave them.
         if self.child.try_wait().is_ok_and(|status| status.is_none()) {
             // Their names are read from the disk, since a server may have no local user, who alone
-            // sees all sessions. Any caller may delete a guest's session whose id it knows.
+            // sees all sessions.
+            let mut are_all_deleted = true;
             for session in fs::read_dir(self.data().join("sessions")).into_iter().flatten().flatten() {
                 let name = session.file_name().to_string_lossy().into_owned();
                 // A test may have made a folder that is no session.
@@ -267,12 +268,29 @@ impl Drop for Server {
                 match UnixStream::connect(self.data().join("admin.sock")) {
                     // The server asks for a token everywhere else.
                     Ok(admin_socket) => delete_over(admin_socket, &path),
-                    Err(_) => drop(self.try_request("DELETE", &path, &[], &[])),
+                    Err(_) => {
+                        let answer = self.try_request("DELETE", &path, &[], &[]);
+                        are_all_deleted &= answer.is_some_and(|answer| answer.status == 204);
+                    }
                 }
+            }
+            if !are_all_deleted {
+                self.end_sessions();
             }
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    /// Stops the server, and ends the sessions that are their guests' alone.
+    fn end_sessions(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let arguments = vec!["--end-sessions".to_owned()];
+        let options = LaunchOptions { arguments, ..self.options.clone() };
+        let _ = command(self.data(), "127.0.0.1:0", &options).stdout(Stdio::null()).status();
     }
 }
 

@@ -28,6 +28,9 @@ pub enum ErrorCode {
     /// 403: the `Host` header names a host that this server does not answer for. The request
     /// succeeds only under one of the server's own names.
     WrongHost,
+    /// 403: a page of an origin that the server does not allow has sent the request. The request
+    /// succeeds from a page of another origin.
+    OriginNotAllowed,
     /// 403: this caller may not use the resource. The same request fails again.
     Forbidden,
     /// 404: no route or file has this path. The same request fails again.
@@ -148,6 +151,7 @@ impl ErrorCode {
             Self::TokenRequired => "token_required",
             Self::Unauthorized => "unauthorized",
             Self::WrongHost => "wrong_host",
+            Self::OriginNotAllowed => "origin_not_allowed",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::NoSuchSession => "no_such_session",

@@ -13,7 +13,7 @@ mod store;
 mod tokens;
 mod usage;
 
-pub use keys::TICKET_KEY_BYTES;
+pub use keys::SIGNING_KEY_BYTES;
 pub use shares::{MalformedShareSecret, NewShare, Share, ShareKey, ShareSecret};
 pub use store::{ControlStore, ControlStoreError};
 pub use tokens::{MalformedUserName, NewToken, Token, TokenKey, TokenListKey, TokenSecret, UserName};

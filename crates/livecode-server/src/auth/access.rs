@@ -11,6 +11,8 @@ pub struct Target<'s> {
     pub id: SessionId,
     /// The owner.
     pub owner: &'s Owner,
+    /// Whether the session is for its owner alone if this is a guest.
+    pub is_private: bool,
 }
 
 /// An action that a caller asks for on a session.
@@ -33,16 +35,21 @@ pub enum Verb {
 impl Caller {
     /// Whether this caller may do something with a session whose id it knows.
     ///
-    /// The local user may do everything. A guest may use the sessions of all guests: ids are
-    /// random, so a guest knows an id only if it created the session or was given the id by its
-    /// creator; it may share its own. A user may use its own sessions. An admin may besides watch
-    /// and end all sessions, but not speak in the place of their owners. The holder of a share may
-    /// watch one session, and send input and events to it if the share says so.
+    /// The local user may do everything. A guest that is known by a token or a cookie has its
+    /// sessions for itself. Guests that keep neither, such as a plain client of the protocol, use
+    /// each other's sessions: ids are random, so a guest knows an id only if it created the session
+    /// or was given the id by its creator. A guest may share its own. A user may use its own
+    /// sessions. An admin may besides watch and end all sessions, but not speak in the place of
+    /// their owners. The holder of a share may watch one session, and send input and events to it if
+    /// the share says so.
     pub fn may(&self, verb: Verb, session: &Target<'_>) -> bool {
         match self {
             Self::Local => true,
-            Self::Guest(_) if verb == Verb::Share => self.owner().as_ref() == Some(session.owner),
-            Self::Guest(_) => matches!(session.owner, Owner::Guest(_)),
+            Self::Guest(guest) => {
+                let is_own = guest.as_ref().is_some_and(|guest| guest.owner() == *session.owner);
+                let is_for_all = matches!(session.owner, Owner::Guest(_)) && !session.is_private;
+                is_own || (is_for_all && verb != Verb::Share)
+            }
             Self::User(user) => {
                 let is_own = matches!(session.owner, Owner::User(id) if *id == user.id);
                 let is_for_admins = matches!(verb, Verb::Watch | Verb::End);
@@ -73,7 +80,7 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{Credential, ShareHolder, User, UserId};
+    use crate::auth::{Credential, Guest, ShareHolder, User, UserId};
 
     const VERBS: [Verb; 6] = [Verb::Watch, Verb::Input, Verb::Event, Verb::Signal, Verb::End, Verb::Share];
 
@@ -92,31 +99,34 @@ mod tests {
     }
 
     /// The actions that the caller may take on session 1 of `owner`.
-    fn verbs(caller: &Caller, owner: &Owner) -> Vec<Verb> {
-        let target = Target { id: session(1), owner };
+    fn verbs(caller: &Caller, (owner, is_private): (&Owner, bool)) -> Vec<Verb> {
+        let target = Target { id: session(1), owner, is_private };
         VERBS.into_iter().filter(|verb| caller.may(*verb, &target)).collect()
     }
 
     #[test]
     fn each_caller_may_do_its_part() {
-        let (local, guest, ada) = (Owner::Local, Owner::of_token("t"), Owner::User(named("ada")));
-        let owners = [&local, &guest, &ada];
+        let guest_of = |token| Caller::Guest(Some(Guest::of_token(token)));
+        let (local, guest) = (Owner::Local, Guest::of_token("t").owner());
+        let ada = Owner::User(named("ada"));
+        // The last two are a guest's: one for whoever knows its id, and one for the guest alone.
+        let sessions = [(&local, true), (&ada, true), (&guest, false), (&guest, true)];
         let all = &VERBS[..];
         let unshared = &VERBS[..5];
         let admin = &[Verb::Watch, Verb::End][..];
         let cases = [
-            (Caller::Local, [all, all, all], true),
-            (Caller::Guest(None), [&[], unshared, &[]], false),
-            (Caller::Guest(Some("other".into())), [&[], unshared, &[]], false),
-            (Caller::Guest(Some("t".into())), [&[], all, &[]], false),
-            (user("ada", Role::User), [&[], &[], all], false),
-            (user("bob", Role::User), [&[], &[], &[]], false),
-            (user("ada", Role::Admin), [admin, admin, all], true),
-            (user("root", Role::Admin), [admin, admin, admin], true),
-            (Caller::Nobody, [&[], &[], &[]], false),
+            (Caller::Local, [all, all, all, all], true),
+            (Caller::Guest(None), [&[], &[], unshared, &[]], false),
+            (guest_of("other"), [&[], &[], unshared, &[]], false),
+            (guest_of("t"), [&[], &[], all, all], false),
+            (user("ada", Role::User), [&[], all, &[], &[]], false),
+            (user("bob", Role::User), [&[], &[], &[], &[]], false),
+            (user("ada", Role::Admin), [admin, all, admin, admin], true),
+            (user("root", Role::Admin), [admin, admin, admin, admin], true),
+            (Caller::Nobody, [&[], &[], &[], &[]], false),
         ];
         for (caller, expected, may_administer) in cases {
-            assert_eq!(owners.map(|owner| verbs(&caller, owner)), expected, "{caller:?}");
+            assert_eq!(sessions.map(|session| verbs(&caller, session)), expected, "{caller:?}");
             assert_eq!(caller.may_administer(), may_administer, "{caller:?}");
         }
     }
@@ -132,10 +142,10 @@ mod tests {
             })
         };
         let join = &[Verb::Watch, Verb::Input, Verb::Event][..];
-        for owner in [Owner::Local, Owner::of_token("t"), Owner::User(named("ada"))] {
-            assert_eq!(verbs(&holder(ShareRights::Watch, 1), &owner), [Verb::Watch]);
-            assert_eq!(verbs(&holder(ShareRights::Join, 1), &owner), join);
-            assert_eq!(verbs(&holder(ShareRights::Join, 2), &owner), []);
+        for owner in [Owner::Local, Guest::of_token("t").owner(), Owner::User(named("ada"))] {
+            assert_eq!(verbs(&holder(ShareRights::Watch, 1), (&owner, true)), [Verb::Watch]);
+            assert_eq!(verbs(&holder(ShareRights::Join, 1), (&owner, true)), join);
+            assert_eq!(verbs(&holder(ShareRights::Join, 2), (&owner, true)), []);
             assert!(!holder(ShareRights::Join, 1).may_administer());
         }
     }

@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 
 use livecode_protocol::{SessionId, now_us};
-use livecode_store::{ControlStore, ControlStoreError, TICKET_KEY_BYTES};
+use livecode_store::{ControlStore, ControlStoreError, SIGNING_KEY_BYTES};
 
 use super::{
-    Caller,
+    Caller, Guest, GuestCookies,
     shares::Shares,
     tickets::{Ticket, TicketHolder, TicketSigner},
     users::{Refusal, RefusalLog, Users, UsersError},
@@ -21,27 +21,35 @@ pub struct Credentials {
     users: Option<Users>,
     shares: Shares,
     signer: TicketSigner,
+    guest_cookies: GuestCookies,
     refusals: RefusalLog,
 }
 
 impl Credentials {
     /// The credentials of a server with these settings. A server that takes guests can do without
-    /// a control store: its tickets are then not valid after its end.
+    /// a control store: its tickets and cookies are then not valid after its end.
     ///
     /// # Errors
     /// If the control store fails on a server that knows its users, or a key of JWTs cannot be
     /// read.
     pub async fn open(config: &Config, store: Option<ControlStore>) -> Result<Self, UsersError> {
-        let key = match &store {
-            Some(store) => store.ticket_key().await.map_err(UsersError::from),
-            None => random_key(),
+        let keys = match &store {
+            Some(store) => Keys::of_store(store).await,
+            None => Keys::random(),
         };
         let shares = Shares::new(store.clone(), config.shares_per_session_max);
-        let (key, users) = match store {
-            Some(store) if config.auth.knows_users() => (key?, Some(Users::open(config, store).await?)),
-            _ => (key.or_else(|error| without_store(&error))?, None),
+        let (keys, users) = match store {
+            Some(store) if config.auth.knows_users() => (keys?, Some(Users::open(config, store).await?)),
+            _ => (keys.or_else(|error| Keys::without_store(&error))?, None),
         };
-        Ok(Self { users, shares, signer: TicketSigner::new(key), refusals: RefusalLog::new() })
+        let (signer, guest_cookies) =
+            (TicketSigner::new(keys.tickets), GuestCookies::new(keys.guest_cookies));
+        Ok(Self { users, shares, signer, guest_cookies, refusals: RefusalLog::new() })
+    }
+
+    /// The cookies by which the browsers of guests are known.
+    pub fn guest_cookies(&self) -> &GuestCookies {
+        &self.guest_cookies
     }
 
     /// The users that the server knows; `None` if it asks nobody who it is.
@@ -70,7 +78,10 @@ impl Credentials {
             (TicketHolder::User(credential), Some(users)) => {
                 Ok(users.find_by_credential(credential).await?.map(Caller::User))
             }
-            (TicketHolder::User(_), None) => Ok(Err(Refusal::OtherWay)),
+            (TicketHolder::Guest { guest }, None) => Ok(Ok(Caller::Guest(Some(Guest::of_digest(guest))))),
+            (TicketHolder::User(_), None) | (TicketHolder::Guest { .. }, Some(_)) => {
+                Ok(Err(Refusal::OtherWay))
+            }
             (TicketHolder::Share { share }, _) => Ok(self.shares.find_by_id(share).await?.map(Caller::Share)),
         }
     }
@@ -88,6 +99,10 @@ impl Credentials {
             Caller::User(user) => (TicketHolder::User(user.credential.clone()), user.expires_us),
             Caller::Share(holder) => {
                 (TicketHolder::Share { share: holder.share.clone() }, Some(holder.expires_us))
+            }
+            // A browser sends the cookie with a websocket, too.
+            Caller::Guest(Some(guest)) if !guest.is_of_cookie() => {
+                (TicketHolder::Guest { guest: guest.digest().to_owned() }, None)
             }
             Caller::Local | Caller::Guest(_) | Caller::Nobody => return None,
         };
@@ -111,18 +126,32 @@ impl Credentials {
     }
 }
 
-/// A key of tickets for one run of the server.
-fn random_key() -> Result<[u8; TICKET_KEY_BYTES], UsersError> {
-    let mut key = [0; TICKET_KEY_BYTES];
-    getrandom::fill(&mut key).map_err(ControlStoreError::Random)?;
-    Ok(key)
+/// The keys with which the server signs what it hands out.
+struct Keys {
+    tickets: [u8; SIGNING_KEY_BYTES],
+    guest_cookies: [u8; SIGNING_KEY_BYTES],
 }
 
-/// The key of a server for guests whose control store has none to give. It goes on without.
-fn without_store(error: &UsersError) -> Result<[u8; TICKET_KEY_BYTES], UsersError> {
-    tracing::error!(
-        error = error as &dyn std::error::Error,
-        "the control store has no key of tickets, so tickets end with this server"
-    );
-    random_key()
+impl Keys {
+    async fn of_store(store: &ControlStore) -> Result<Self, ControlStoreError> {
+        Ok(Self { tickets: store.ticket_key().await?, guest_cookies: store.guest_cookie_key().await? })
+    }
+
+    /// Keys for one run of the server.
+    fn random() -> Result<Self, ControlStoreError> {
+        let mut keys = Self { tickets: [0; SIGNING_KEY_BYTES], guest_cookies: [0; SIGNING_KEY_BYTES] };
+        for key in [&mut keys.tickets, &mut keys.guest_cookies] {
+            getrandom::fill(key).map_err(ControlStoreError::Random)?;
+        }
+        Ok(keys)
+    }
+
+    /// The keys of a server for guests whose control store has none to give. It goes on without.
+    fn without_store(error: &ControlStoreError) -> Result<Self, ControlStoreError> {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "the control store has no keys, so tickets and the cookies of guests end with this server"
+        );
+        Self::random()
+    }
 }

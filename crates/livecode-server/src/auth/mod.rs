@@ -12,13 +12,14 @@
 //! local user is then whoever may use the admin socket in the data directory.
 
 mod access;
-mod bearer;
 mod bucket;
 mod credentials;
 mod guesses;
+mod guests;
 mod payer;
 mod peer;
 mod portions;
+mod request;
 mod roles;
 mod shares;
 mod sock_diag;
@@ -30,14 +31,17 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use access::{Target, Verb};
-pub(crate) use bearer::bearer_token;
 pub use credentials::Credentials;
 pub use guesses::Guesses;
+pub use guests::{Guest, GuestCookies};
 pub use livecode_protocol::token::Role;
 pub use livecode_store::UserName;
 pub use payer::{Payer, UserKey};
 pub use peer::{Peer, PeerAddress, PeerUsers, is_own_unix_peer, try_peer_users};
 pub use portions::{Portion, PortionLimits, PortionPool, Portions};
+pub(crate) use request::bearer_token;
+pub use request::{RequestFacts, RequestingPage};
+use request::{host_name, is_loopback_name};
 pub use roles::{Account, Allowance, Roles, role_of_payer};
 pub use shares::{ShareError, ShareHolder};
 #[cfg(test)]
@@ -46,10 +50,7 @@ pub use users::JwtCredential;
 pub use users::fuzz;
 pub use users::{Credential, KeySourceError, Refusal, Subject, TokenUsers, User, UserId, Users, UsersError};
 
-use crate::{
-    config::{AuthMode, Config, ListenAddress, LocalUser},
-    hex::sha256_hex,
-};
+use crate::config::{AuthMode, Config, ListenAddress, LocalUser};
 
 /// How many digits of a token's digest a log has.
 const OWNER_DIGITS: usize = 12;
@@ -60,7 +61,7 @@ const OWNER_DIGITS: usize = 12;
 pub enum Owner {
     /// The local user.
     Local,
-    /// A guest, named by the SHA-256 of its token in hexadecimal.
+    /// A guest, named by the digest of its token or cookie in hexadecimal.
     Guest(String),
     /// A user.
     User(UserId),
@@ -71,31 +72,14 @@ pub enum Owner {
 pub enum Caller {
     /// The local user.
     Local,
-    /// Any other caller of a server that takes guests, with its token if it sent one.
-    Guest(Option<String>),
+    /// Any other caller of a server that takes guests, with what names it if it sent that.
+    Guest(Option<Guest>),
     /// A user, known by a token or a JWT.
     User(User),
     /// Whoever has the link by which a session is shared, on the stream of this session.
     Share(ShareHolder),
     /// A caller without a valid token, where the server asks for one.
     Nobody,
-}
-
-/// The facts about a request from which the caller is derived.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RequestFacts<'r> {
-    /// The other end of the connection.
-    pub peer: Option<Peer>,
-    /// The `Host` header.
-    pub host: Option<&'r str>,
-    /// The `Origin` header; `Some("")` if its value is not text.
-    pub origin: Option<&'r str>,
-    /// The `Sec-Fetch-Site` header, which a page cannot set itself.
-    pub fetch_site: Option<&'r str>,
-    /// Whether the request bears a sign of a proxy, such as a header that proxies add.
-    pub is_forwarded: bool,
-    /// The bearer token.
-    pub token: Option<&'r str>,
 }
 
 /// The part of the server's configuration that decides who a caller is.
@@ -188,53 +172,36 @@ impl Policy {
             let is_admin = |peer: Peer| peer.address == PeerAddress::AdminSocket && peer.is_own_user;
             return Ok(if facts.peer.is_some_and(is_admin) { Caller::Local } else { Caller::Nobody });
         }
-        let is_same_origin = facts.origin.is_none_or(|origin| origin_matches(origin, host));
-        let is_same_site = facts.fetch_site.is_none_or(|site| site == "same-origin" || site == "none");
         // A page of another origin is never the local user, not even where all callers are.
-        let is_local_user = is_same_origin
-            && is_same_site
-            && match self.local_user {
-                LocalUser::Auto => {
-                    let may_be_local = |peer: Peer| match peer.address {
-                        PeerAddress::Tcp(address) => {
-                            self.has_local_user_over_tcp() && is_loopback(address.ip())
-                        }
-                        PeerAddress::UnixSocket | PeerAddress::AdminSocket => true,
-                    };
-                    is_local_name
-                        && !facts.is_forwarded
-                        && facts.peer.is_some_and(|peer| peer.is_own_user && may_be_local(peer))
-                }
-                LocalUser::All => true,
-                LocalUser::None => false,
-            };
-        Ok(if is_local_user { Caller::Local } else { Caller::Guest(facts.token.map(str::to_owned)) })
+        let is_local_user = facts.page() != RequestingPage::Foreign && self.is_at_local_user(facts);
+        Ok(if is_local_user { Caller::Local } else { Caller::Guest(facts.token.map(Guest::of_token)) })
+    }
+
+    /// Whether the request comes from a process of the local user. If that is a browser, the page
+    /// that makes the request may be anybody's.
+    pub fn is_at_local_user(&self, facts: &RequestFacts<'_>) -> bool {
+        if self.auth.knows_users() {
+            return false;
+        }
+        match self.local_user {
+            LocalUser::Auto => {
+                let may_be_local = |peer: Peer| match peer.address {
+                    PeerAddress::Tcp(address) => self.has_local_user_over_tcp() && is_loopback(address.ip()),
+                    PeerAddress::UnixSocket | PeerAddress::AdminSocket => true,
+                };
+                is_loopback_name(host_name(facts.host.unwrap_or_default()))
+                    && !facts.is_forwarded
+                    && facts.peer.is_some_and(|peer| peer.is_own_user && may_be_local(peer))
+            }
+            LocalUser::All => true,
+            LocalUser::None => false,
+        }
     }
 }
 
 /// Whether a connection from `address` comes from this machine.
 pub fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
-}
-
-/// Removes the port from the value of a `Host` header.
-fn host_name(host: &str) -> &str {
-    match host.rfind(':') {
-        Some(colon) if !host[colon..].contains(']') => &host[..colon],
-        _ => host,
-    }
-}
-
-fn is_loopback_name(name: &str) -> bool {
-    let name = name.trim_matches(['[', ']']);
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// Whether an `Origin` header names `host`, by either scheme.
-fn origin_matches(origin: &str, host: &str) -> bool {
-    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
 
 /// The owner as logs name it: `local`, `guest:` and the first digits of the token's digest, or
@@ -249,20 +216,13 @@ impl std::fmt::Display for Owner {
     }
 }
 
-impl Owner {
-    /// The guest that a token identifies.
-    pub fn of_token(token: &str) -> Self {
-        Self::Guest(sha256_hex(token))
-    }
-}
-
 impl Caller {
-    /// The owner of the sessions that this caller creates; `None` for a guest without a token,
+    /// The owner of the sessions that this caller creates; `None` for a guest that nothing names,
     /// which owns no session yet, for the holder of a share, and for nobody.
     pub fn owner(&self) -> Option<Owner> {
         match self {
             Self::Local => Some(Owner::Local),
-            Self::Guest(token) => token.as_deref().map(Owner::of_token),
+            Self::Guest(guest) => guest.as_ref().map(Guest::owner),
             Self::User(user) => Some(Owner::User(user.id.clone())),
             Self::Share(_) | Self::Nobody => None,
         }
@@ -281,6 +241,8 @@ mod tests {
         host: Some("127.0.0.1:8000"),
         origin: None,
         fetch_site: None,
+        is_of_script: false,
+        is_secure: false,
         is_forwarded: false,
         token: None,
     };
@@ -344,7 +306,7 @@ mod tests {
             (
                 "with a token",
                 RequestFacts { token: Some("t"), is_forwarded: true, ..LOCAL },
-                Caller::Guest(Some("t".into())),
+                Caller::Guest(Some(Guest::of_token("t"))),
             ),
         ];
         for (name, facts, expected) in cases {
@@ -444,8 +406,8 @@ mod tests {
 
     #[test]
     fn a_guest_owns_what_was_made_with_its_token() {
-        let guest = Owner::of_token("t");
-        assert_eq!(Caller::Guest(Some("t".into())).owner().as_ref(), Some(&guest));
+        let guest = Guest::of_token("t");
+        assert_eq!(Caller::Guest(Some(guest.clone())).owner(), Some(guest.owner()));
         assert_eq!(Caller::Guest(None).owner(), None);
     }
 }

@@ -7,7 +7,7 @@
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use livecode_protocol::SessionId;
-use livecode_store::TICKET_KEY_BYTES;
+use livecode_store::SIGNING_KEY_BYTES;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
@@ -36,16 +36,21 @@ pub enum TicketHolder {
         /// The share's id.
         share: String,
     },
+    /// A guest that is known by a token.
+    Guest {
+        /// The digest that names it.
+        guest: String,
+    },
 }
 
 /// Signs tickets, and checks what was signed.
 pub struct TicketSigner {
-    key: [u8; TICKET_KEY_BYTES],
+    key: [u8; SIGNING_KEY_BYTES],
 }
 
 impl TicketSigner {
     /// A signer with a key from the control store.
-    pub fn new(key: [u8; TICKET_KEY_BYTES]) -> Self {
+    pub fn new(key: [u8; SIGNING_KEY_BYTES]) -> Self {
         Self { key }
     }
 
@@ -86,7 +91,7 @@ mod tests {
 
     #[test]
     fn only_what_was_signed_here_is_a_ticket() {
-        let signer = TicketSigner::new([7; TICKET_KEY_BYTES]);
+        let signer = TicketSigner::new([7; SIGNING_KEY_BYTES]);
         let ticket = Ticket {
             session: Some("00112233445566778899aabbccddeeff".parse().unwrap()),
             holder: TicketHolder::User(Credential::Token("5f0c61c1a3d9".into())),
@@ -95,7 +100,7 @@ mod tests {
         let text = signer.sign(&ticket);
         assert_eq!(signer.check(&text, 99), Some(ticket.clone()));
         assert_eq!(signer.check(&text, 100), None, "it has expired");
-        assert_eq!(TicketSigner::new([8; TICKET_KEY_BYTES]).check(&text, 1), None, "another key");
+        assert_eq!(TicketSigner::new([8; SIGNING_KEY_BYTES]).check(&text, 1), None, "another key");
         let (content, signature) = text.split_once('.').unwrap();
         let other = signer.sign(&Ticket { expires_us: 1_000, ..ticket });
         let (other_content, _) = other.split_once('.').unwrap();

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `settings` | which settings there are, with their defaults and help |
 //! | `addresses` | where the server listens, and which proxies it trusts |
+//! | `cors_origins` | which other origins' pages may use the server |
 //! | `machine` | the memory of this machine, from which defaults are derived |
 //! | `jwks_source` | where the keys of JWTs are |
 //! | `jwt` | which settings of JWTs fit together |
@@ -16,6 +17,7 @@
 //! resolves the limits of a request.
 
 mod addresses;
+mod cors_origins;
 mod example;
 mod jwks_source;
 mod jwt;
@@ -25,6 +27,7 @@ mod roles;
 mod settings;
 
 pub use addresses::{ListenAddress, SocketAccess, TrustedProxy};
+pub use cors_origins::CorsOrigins;
 pub use jwks_source::JwksSource;
 pub use jwt::{JwtSettings, KeySetting};
 pub use load::{ConfigError, Flags};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{
         addresses::{ListenAddress, SocketAccess, TrustedProxy},
+        cors_origins::CorsOrigins,
         jwks_source::JwksSource,
         machine::memory_bytes,
         roles::RoleSettings,
@@ -70,6 +71,9 @@ settings! {
             /// server), or `none`. Where `auth` is `tokens` or `jwt`, only the admin socket in
             /// `data_dir` has a local user.
             local_user: LocalUser = LocalUser::Auto,
+            /// Origins whose pages may use the server, besides its own page: `*` for all, or a
+            /// list such as `https://learn.example,https://lab.example`. An empty list allows none.
+            cors_origins: CorsOrigins = CorsOrigins::Any,
             /// Folder in which the server keeps its sessions.
             data_dir: PathBuf = default_data_dir(),
         }

@@ -11,8 +11,10 @@ use axum::{
 };
 use livecode_protocol::{ErrorCode, SessionId};
 
-use crate::auth::{Caller, Payer, Peer, RequestFacts, bearer_token};
-use crate::http::{app::App, problem::ApiError, transport::connections::ConnectionPermit};
+use crate::auth::{Caller, Payer, Peer, RequestFacts, RequestingPage, bearer_token};
+use crate::http::{
+    app::App, guest_cookie, origins, problem::ApiError, transport::connections::ConnectionPermit,
+};
 
 /// The headers that proxies add, besides those that begin with [`FORWARDING_PREFIX`].
 const FORWARDING_HEADERS: [&str; 3] = ["forwarded", "x-real-ip", "via"];
@@ -85,17 +87,18 @@ fn client_address(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Option<
 
 /// Middleware that runs before every handler: it identifies the caller, and adds [`Caller`],
 /// [`Payer`], [`ClientAddress`] and [`PublicAddress`] to the request's extensions. A request for
-/// another host is refused here, unless it asks whether the server lives.
+/// another host is refused here, unless it asks whether the server lives, and so is what a page of
+/// an origin that is not allowed asks for.
 pub(crate) async fn identify_caller(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     let examined = match examine_request(&app, peer, &request) {
         Err(_) if request.uri().path() == LIVENESS_PATH => {
-            Ok((Caller::Guest(None), PublicAddress::default()))
+            Ok((Caller::Guest(None), PublicAddress::default(), None))
         }
         examined => examined,
     };
     match examined {
-        Ok((caller, address)) => {
+        Ok((caller, address, cookie)) => {
             let client = client_address(&app, peer, request.headers());
             let caller = match identify_user(&app, caller, client, &mut request).await {
                 Ok(caller) => caller,
@@ -110,6 +113,9 @@ pub(crate) async fn identify_caller(State(app): State<App>, mut request: Request
             request.extensions_mut().insert(ClientAddress(client));
             request.extensions_mut().insert(caller);
             request.extensions_mut().insert(address);
+            if let Some(cookie) = cookie {
+                request.extensions_mut().insert(cookie);
+            }
             next.run(request).await
         }
         Err(error) => error.into_response(),
@@ -168,7 +174,7 @@ async fn identify_user(
     }
     let is_one_too_many = app.guesses.note(payer);
     request.extensions_mut().insert(WrongCredential { is_one_too_many });
-    Ok(if matches!(caller, Caller::Guest(Some(_))) { caller } else { Caller::Nobody })
+    Ok(if matches!(caller, Caller::Guest(Some(_)) | Caller::Local) { caller } else { Caller::Nobody })
 }
 
 /// The ticket in a URL. Its alphabet needs no percent-encoding.
@@ -231,7 +237,7 @@ fn examine_request(
     app: &App,
     peer: Option<Peer>,
     request: &Request,
-) -> Result<(Caller, PublicAddress), ApiError> {
+) -> Result<(Caller, PublicAddress, Option<guest_cookie::Offer>), ApiError> {
     let headers = request.headers();
     if headers.get_all(header::HOST).iter().nth(1).is_some() {
         // A proxy and the server could each go by another one (RFC 9112, section 3.2).
@@ -245,9 +251,12 @@ fn examine_request(
     let own_host = header_text(headers, "host")
         .or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     let host = forwarded("x-forwarded-host").or(own_host);
+    let is_secure = forwarded("x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
     let facts = RequestFacts {
         peer,
         host,
+        is_of_script: headers.contains_key("x-requested-with"),
+        is_secure,
         origin: header_text(headers, "origin"),
         fetch_site: header_text(headers, "sec-fetch-site"),
         is_forwarded: is_forwarded(request),
@@ -257,8 +266,16 @@ fn examine_request(
             .filter(|token| token.parse::<SessionId>().is_ok()),
     };
     let caller = app.policy.caller(&facts)?;
-    let is_secure = forwarded("x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-    Ok((caller, PublicAddress { is_secure, host: host.unwrap_or_default().to_owned() }))
+    origins::check(&app.config.cors_origins, &facts, request)?;
+    let address = PublicAddress { is_secure, host: host.unwrap_or_default().to_owned() };
+    // A token that the client has chosen says who the guest is, whatever its browser sends besides.
+    if caller != Caller::Guest(None) || app.policy.is_at_local_user(&facts) {
+        return Ok((caller, address, None));
+    }
+    let cookie = guest_cookie::find(app.credentials.guest_cookies(), headers, is_secure);
+    let offer = guest_cookie::offer(&facts, request, cookie.as_ref());
+    let guest = cookie.filter(|_| facts.page() == RequestingPage::Own).map(|cookie| cookie.guest);
+    Ok((Caller::Guest(guest), address, offer))
 }
 
 /// The media type in a request's `Content-Type`, in lower case and without parameters.

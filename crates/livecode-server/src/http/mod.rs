@@ -20,6 +20,8 @@
 //! | `api::tickets` | `/tickets`, which open `/livecode` |
 //! | `api::tokens` | `/tokens`: the users' tokens |
 //! | `api::v01` | `/livecode`, `/exec`, `/runtimes/{runtime}` |
+//! | `guest_cookie` | the cookie by which the browser of a guest is known |
+//! | `origins` | which pages of other origins may use the server |
 //! | `websocket` | the two halves of a websocket connection, for v0.1 and v0.2 |
 //! | `encode` | journal entries as messages |
 //! | `transport` | connections: accepted, limited, and closed without loss |
@@ -31,7 +33,9 @@ mod caller;
 mod encode;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod guest_cookie;
 mod notices;
+mod origins;
 mod parse_permits;
 mod problem;
 mod router;

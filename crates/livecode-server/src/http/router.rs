@@ -5,13 +5,12 @@ use std::sync::LazyLock;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
-    http::{HeaderName, HeaderValue, Method, header},
+    http::{HeaderValue, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{any, delete, get, post},
 };
 use livecode_protocol::{ErrorCode, session::Problem};
-use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use utoipa::{
     Modify, OpenApi,
     openapi::{ContentBuilder, Ref, ResponseBuilder},
@@ -24,7 +23,7 @@ use crate::http::{
     app::App,
     body,
     caller::{self, LIVENESS_PATH, METRICS_PATH},
-    problem,
+    guest_cookie, origins, problem,
 };
 
 /// The OpenAPI document of the whole interface.
@@ -101,23 +100,10 @@ async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
 }
 
-/// Response headers that pages of other origins may read (CORS).
-const EXPOSED_HEADERS: [&str; 6] = [
-    "link",
-    "location",
-    "retry-after",
-    "idempotency-replayed",
-    "x-falcon-exit-status",
-    "x-falcon-time-taken",
-];
-
 /// Builds the router with all routes and layers.
 pub(crate) fn router(app: App) -> Router {
-    let cors = CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static));
+    let cors = origins::layer(&app.config.cors_origins);
+    let set_guest_cookie = || middleware::from_fn_with_state(app.clone(), guest_cookie::set);
     let for_known_callers = Router::new()
         .route("/runtimes", get(info::runtimes))
         .route("/runtimes/{runtime}", post(v01::runtimes::run))
@@ -139,9 +125,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/tokens/{id}", delete(tokens::revoke))
         .route("/tokens/{id}/rotate", post(tokens::rotate))
         .route_layer(middleware::from_fn(caller::require_caller))
-        .route_layer(middleware::map_response(forbid_caching));
+        .route_layer(middleware::map_response(forbid_caching))
+        .route_layer(set_guest_cookie());
     Router::new()
-        .route("/", get(assets::front_page))
+        .route("/", get(assets::front_page).layer(set_guest_cookie()))
         .route("/healthz", get(health::healthz))
         .route(LIVENESS_PATH, get(health::livez))
         .route("/openapi.json", get(openapi))
@@ -174,6 +161,7 @@ async fn finish_response(State(app): State<App>, mut response: Response) -> Resp
         app.metrics.count_response(response.status().as_u16(), code);
     }
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    origins::withhold(&mut response);
     response
 }
 

@@ -35,6 +35,8 @@ const REFUSAL_DELAY: Duration = Duration::from_millis(200);
 pub struct SessionSpec {
     /// The owner.
     pub owner: Owner,
+    /// Whether it is for its owner alone if this is a guest.
+    pub is_private: bool,
     /// For what the session counts, and within which limits.
     pub account: Account,
     /// The address of the client, if it is known.
@@ -176,7 +178,7 @@ impl Registry {
 
     /// Writes the session's folder.
     async fn write(&self, spec: SessionSpec, id: SessionId, slot: u32) -> Result<SessionRecord, StoreError> {
-        let SessionSpec { owner, account, client, resolved, is_ephemeral, idempotency } = spec;
+        let SessionSpec { owner, is_private, account, client, resolved, is_ephemeral, idempotency } = spec;
         let ResolvedSpec {
             runtime,
             compile,
@@ -198,6 +200,7 @@ impl Registry {
         let record = SessionRecord {
             id,
             owner,
+            is_private,
             payer: Some(account.payer),
             charge: Some(Charge::new(&account)),
             client,

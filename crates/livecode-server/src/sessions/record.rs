@@ -12,6 +12,10 @@ use crate::auth::{Account, Owner, Payer, role_of_payer};
 pub(crate) struct SessionRecord {
     pub id: SessionId,
     pub owner: Owner,
+    /// Whether a guest's session is for this guest alone. Records of servers that did not write it
+    /// are for all guests who know the session's id.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_private: bool,
     /// The payer that is charged for the session; `None` in records of servers that did not know
     /// payers.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -40,6 +40,9 @@ pub struct Session {
     pub id: SessionId,
     /// The owner.
     pub owner: Owner,
+    /// Whether it is for its owner alone if this is a guest. Other sessions of guests are for all
+    /// guests who know the id.
+    pub is_private: bool,
     /// The payer that is charged for it.
     pub payer: Payer,
     /// What it counts for besides; `None` if that follows from the payer.
@@ -152,6 +155,7 @@ impl Session {
         Self {
             id: record.id,
             owner: record.owner.clone(),
+            is_private: record.is_private,
             payer,
             charge: charge.map(Box::new),
             client: record.client,
@@ -169,7 +173,7 @@ impl Session {
 
     /// The facts about this session by which access to it is decided.
     pub fn target(&self) -> Target<'_> {
-        Target { id: self.id, owner: &self.owner }
+        Target { id: self.id, owner: &self.owner, is_private: self.is_private }
     }
 
     fn phase(&self) -> MutexGuard<'_, SessionPhase> {

@@ -91,11 +91,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{auth::Owner, sessions::progress::SessionProgress};
+    use crate::{auth::Guest, sessions::progress::SessionProgress};
 
     fn session() -> Arc<Session> {
         let record = json!({
-            "id": "00112233445566778899aabbccddeeff", "owner": Owner::of_token("somebody"), "runtime": "bash", "created_us": 1,
+            "id": "00112233445566778899aabbccddeeff", "owner": Guest::of_token("somebody").owner(), "runtime": "bash", "created_us": 1,
             "ephemeral": false, "slot": 1,
         });
         let record = serde_json::from_value(record).unwrap();

@@ -21,7 +21,7 @@ use crate::http::{
     problem::ApiError,
 };
 use crate::{
-    auth::{Caller, Owner, Payer, Verb},
+    auth::{Caller, Guest, Owner, Payer, Verb},
     hex::{hex, sha256_hex},
     lifecycle::{CreateError, SessionSpec},
     sessions::{IdempotencyKey, Session},
@@ -48,7 +48,10 @@ pub(super) fn session_document(
     address: &PublicAddress,
 ) -> SessionDocument {
     let path = format!("/sessions/{}", session.id);
-    let ticket = ticket_for(app, caller, Some(session.id));
+    // What every guest may use who knows the id needs no ticket.
+    let is_for_all_guests = matches!(session.owner, Owner::Guest(_)) && !session.is_private;
+    let needs_ticket = !matches!(caller, Caller::Guest(_)) || !is_for_all_guests;
+    let ticket = needs_ticket.then(|| ticket_for(app, caller, Some(session.id))).flatten();
     let query = ticket.map(|(ticket, _)| format!("?ticket={ticket}")).unwrap_or_default();
     let ended = session.progress().ended;
     SessionDocument {
@@ -105,15 +108,26 @@ pub(crate) fn find_session(
     }
 }
 
-/// The owner of a new session. A guest without a token gets a new one, which is returned too.
-pub(crate) fn owner_of_new_session(caller: &Caller) -> Result<(Owner, Option<String>), ApiError> {
+/// Whose a new session is.
+pub(crate) struct NewOwner {
+    pub owner: Owner,
+    /// Whether it is for its owner alone if this is a guest.
+    pub is_private: bool,
+    /// The token of a guest that nothing has named so far.
+    pub token: Option<String>,
+}
+
+/// The owner of a new session. A guest that nothing names gets a new token. It may keep nothing but
+/// the session's id, so the session is for all guests who know that.
+pub(crate) fn owner_of_new_session(caller: &Caller) -> Result<NewOwner, ApiError> {
     if let Some(owner) = caller.owner() {
-        return Ok((owner, None));
+        let is_private = matches!(owner, Owner::Guest(_));
+        return Ok(NewOwner { owner, is_private, token: None });
     }
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(CreateError::Random)?;
     let token = hex(&random);
-    Ok((Owner::of_token(&token), Some(token)))
+    Ok(NewOwner { owner: Guest::of_token(&token).owner(), is_private: false, token: Some(token) })
 }
 
 /// The `Idempotency-Key` of a request, with a digest of its body.
@@ -180,12 +194,12 @@ pub(crate) async fn create(
     // The bytes are charged until the session is on disk.
     let ((resolved, idempotency), _held) = body.process(&app, resolve_body).await?;
     if idempotency.is_some() && caller.owner().is_none() {
-        let detail = "an Idempotency-Key needs an owner: send a bearer token too, 32 random hexadecimal digits of your own";
+        let detail = "an Idempotency-Key needs an owner: send a bearer token too, 32 random hexadecimal digits of your own, or the server's cookie";
         return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::TokenRequired, detail));
     }
-    let (owner, token) = owner_of_new_session(&caller)?;
+    let NewOwner { owner, is_private, token } = owner_of_new_session(&caller)?;
     let account = app.registry.roles().account(&caller, payer);
-    let spec = SessionSpec { owner, account, client, resolved, is_ephemeral: false, idempotency };
+    let spec = SessionSpec { owner, is_private, account, client, resolved, is_ephemeral: false, idempotency };
     let (session, is_new) = app.registry.create(spec).await?;
 
     let queue_position = app.registry.queue_position(&session);

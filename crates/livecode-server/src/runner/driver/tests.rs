@@ -16,7 +16,7 @@ use rustix::{
 use serde_json::json;
 
 use super::*;
-use crate::auth::{Owner, PortionLimits};
+use crate::auth::{Guest, PortionLimits};
 use crate::runner::run_queue::{RunBounds, RunQueue, RunQueueLimits};
 use crate::runner::spawner::SpawnerProcess;
 use crate::sessions::{SessionProgress, record::SessionRecord};
@@ -57,7 +57,7 @@ pub(crate) fn panicking_spawner() -> PanickingSpawner {
 
 pub(crate) fn record() -> SessionRecord {
     serde_json::from_value(json!({
-        "id": ID, "owner": Owner::of_token("somebody"), "runtime": "python", "created_us": 1,
+        "id": ID, "owner": Guest::of_token("somebody").owner(), "runtime": "python", "created_us": 1,
         "ephemeral": false, "slot": 1,
     }))
     .unwrap()

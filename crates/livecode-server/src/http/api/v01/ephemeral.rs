@@ -11,7 +11,11 @@ use livecode_protocol::{
 
 use crate::auth::{Caller, Payer};
 use crate::http::{
-    api::sessions::owner_of_new_session, app::App, caller::ClientAddress, encode::GAP_NOTE, problem::ApiError,
+    api::sessions::{NewOwner, owner_of_new_session},
+    app::App,
+    caller::ClientAddress,
+    encode::GAP_NOTE,
+    problem::ApiError,
 };
 use crate::lifecycle::CreateError;
 use crate::{
@@ -61,10 +65,11 @@ impl EphemeralSession {
         request: &CreateSession,
     ) -> Result<Self, ApiError> {
         let resolved = resolve(request, &app.catalogue, &app.config.limits, Endpoint::V01)?;
-        let (owner, _) = owner_of_new_session(caller)?;
+        let NewOwner { owner, is_private, .. } = owner_of_new_session(caller)?;
         let mode = resolved.mode;
         let spec = SessionSpec {
             owner,
+            is_private,
             account: app.registry.roles().account(caller, payer),
             client: client.0,
             resolved,

@@ -1,0 +1,139 @@
+//! Guests: what names them, and the signed cookie by which their browsers are known.
+//!
+//! A guest is named by a token that its client has chosen and keeps, or by a cookie that the server
+//! has made for its own page. Both are secrets of 128 random bits. The server keeps neither, and no
+//! list of guests: a session's record has a digest of what named its owner.
+//!
+//! The cookie is signed with a key of its own (HMAC-SHA-256, RFC 2104), so that only the server makes
+//! some. It says who a browser is, and nothing about the page that had it sent. So it counts only for
+//! requests of the server's own page ([`super::RequestingPage`]).
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use livecode_protocol::SessionId;
+use livecode_store::SIGNING_KEY_BYTES;
+use sha2::Sha256;
+
+use super::Owner;
+use crate::hex::{hex, sha256_hex};
+
+/// Goes before the number of a cookie in the digest that names its guest, so that no token names
+/// the same guest.
+const COOKIE_PREFIX: &str = "cookie ";
+
+/// A guest that has a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guest {
+    /// The digest that names the guest, in hexadecimal.
+    digest: String,
+    /// Whether its browser is known by a cookie, so that it needs no ticket for a stream.
+    is_of_cookie: bool,
+}
+
+impl Guest {
+    /// The guest that a token names.
+    pub fn of_token(token: &str) -> Self {
+        Self::of_digest(sha256_hex(token))
+    }
+
+    /// The guest with this digest, which a ticket has.
+    pub fn of_digest(digest: String) -> Self {
+        Self { digest, is_of_cookie: false }
+    }
+
+    /// The digest that names the guest. It is of no use in place of the token or cookie.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Whether the guest is known by a cookie.
+    pub fn is_of_cookie(&self) -> bool {
+        self.is_of_cookie
+    }
+
+    /// The owner of the sessions that this guest creates.
+    pub fn owner(&self) -> Owner {
+        Owner::Guest(self.digest.clone())
+    }
+}
+
+/// Makes the cookies of guests, and checks what was made.
+pub struct GuestCookies {
+    key: [u8; SIGNING_KEY_BYTES],
+}
+
+impl GuestCookies {
+    /// Cookies that are signed with a key from the control store.
+    pub fn new(key: [u8; SIGNING_KEY_BYTES]) -> Self {
+        Self { key }
+    }
+
+    /// The value of a cookie for a new guest: 32 hexadecimal digits and the signature in base64url,
+    /// with a dot between them.
+    ///
+    /// # Errors
+    /// If the kernel has no random numbers.
+    pub fn make(&self) -> Result<String, getrandom::Error> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)?;
+        Ok(self.sign(&hex(&random)))
+    }
+
+    fn sign(&self, number: &str) -> String {
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(self.mac(number).finalize().into_bytes());
+        format!("{number}.{signature}")
+    }
+
+    /// The guest that the value of a cookie names, if this server has made it.
+    pub fn guest(&self, value: &str) -> Option<Guest> {
+        let (number, signature) = value.split_once('.')?;
+        number.parse::<SessionId>().ok()?;
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
+        // The comparison takes as long for a wrong signature as for the right one.
+        self.mac(number).verify_slice(&signature).ok()?;
+        let digest = sha256_hex(format!("{COOKIE_PREFIX}{number}"));
+        Some(Guest { digest, is_of_cookie: true })
+    }
+
+    fn mac(&self, number: &str) -> Hmac<Sha256> {
+        Hmac::<Sha256>::new(&self.key.into()).chain_update(number)
+    }
+}
+
+/// The key is not shown by accident.
+impl std::fmt::Debug for GuestCookies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GuestCookies(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_signed_here_names_a_guest() {
+        let cookies = GuestCookies::new([7; SIGNING_KEY_BYTES]);
+        let (one, other) = (cookies.make().unwrap(), cookies.make().unwrap());
+        let guest = cookies.guest(&one).unwrap();
+        assert_eq!(cookies.guest(&one), Some(guest.clone()), "it is the same each time");
+        assert_ne!(cookies.guest(&other), Some(guest.clone()));
+        assert_eq!(GuestCookies::new([8; SIGNING_KEY_BYTES]).guest(&one), None, "another key");
+        let (number, signature) = one.split_once('.').unwrap();
+        assert_ne!(Guest::of_token(number).owner(), guest.owner(), "a token is no cookie");
+        let (other_number, _) = other.split_once('.').unwrap();
+        for wrong in [
+            format!("{other_number}.{signature}"),
+            format!("{number}."),
+            number.to_owned(),
+            format!("{number}.{signature}.{signature}"),
+            format!(".{signature}"),
+            cookies.sign("x"),
+            String::new(),
+        ] {
+            assert_eq!(cookies.guest(&wrong), None, "{wrong}");
+        }
+        // A value needs neither quotes nor escapes (RFC 6265, section 4.1.1).
+        assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)), "{one}");
+    }
+}
