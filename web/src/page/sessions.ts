@@ -3,6 +3,7 @@
 import { type SessionDocument } from "../client/messages.js";
 import { type Server } from "../client/server.js";
 import { describeEnd } from "../editor/describe-end.js";
+import { describeQuotas, type Quota } from "./quota.js";
 import type { PageStorage } from "./storage.js";
 
 /** The number of sessions that are listed at once. */
@@ -62,6 +63,7 @@ export class SessionsDialog {
   readonly #dialog = document.getElementById("sessions-dialog") as HTMLDialogElement;
   readonly #rows = document.getElementById("session-list") as HTMLUListElement;
   readonly #status = this.#dialog.querySelector(".said") as HTMLElement;
+  readonly #quota = document.getElementById("quota") as HTMLElement;
   readonly #filters = this.#dialog.querySelector(".filters") as HTMLElement;
   readonly #state = document.getElementById("session-state") as HTMLSelectElement;
   readonly #runtime = document.getElementById("session-runtime") as HTMLSelectElement;
@@ -90,7 +92,21 @@ export class SessionsDialog {
   /** Opens the dialog, and lists the sessions with the newest first. */
   show(): Promise<void> {
     this.#dialog.showModal();
+    void this.#showQuota();
     return this.#list();
+  }
+
+  /** Tells what is left of the user's quotas, if there are some. */
+  async #showQuota(): Promise<void> {
+    this.#quota.textContent = "";
+    try {
+      const response = await this.server.get("/quota");
+      if (!response.ok) return;
+      const { quotas } = (await response.json()) as { quotas: Quota[] };
+      this.#quota.textContent = describeQuotas(quotas);
+    } catch {
+      // The list says that the server does not answer.
+    }
   }
 
   get #isFiltered(): boolean {

@@ -503,3 +503,31 @@ test("the websocket of v0.1 is opened with a ticket", async (t) => {
   assert.match(sockets.at(-1) ?? "", /\/livecode\?ticket=/);
   checkSecrets();
 });
+
+test("a user reads what is left of the quotas, and what to do when one is used up", async (t) => {
+  const { server, context, createToken } = await setUp(t, {
+    flags: ["--user-output-bytes-per-day", "4000", "--user-cpu-ms-per-day", "3600000"],
+  });
+  const page = await openAs(t, context, server.url, await createToken("ada"));
+  const quota = page.locator("#quota");
+  const lookUp = async (text: string) => {
+    await page.getByRole("button", { name: "Sessions" }).click();
+    const hasText = await quota
+      .filter({ hasText: text })
+      .waitFor({ timeout: 1000 })
+      .then(() => true)
+      .catch(() => false);
+    const violations = hasText ? await findAxeViolations(page) : [];
+    assert.deepEqual(violations, []);
+    await page.locator("#sessions-dialog form button").click();
+    return hasText;
+  };
+  assert.ok(await lookUp("You have used 0 of 60 minutes of CPU time today."));
+  await writeProgram(page, "python", "print('x' * 5000)");
+  await page.click("live-code .run");
+  await waitForStatus(page, "finished");
+  // A session counts a moment after its end.
+  await eventually(() => lookUp("You have used up the 4 kB of output for today."));
+  await page.click("live-code .run");
+  await page.getByText("your programs may write 4000 bytes in a day").first().waitFor();
+});

@@ -6,6 +6,7 @@ import { asProgram, asV01 } from "../../src/classic/session.js";
 import { textOf } from "../../src/client/index.js";
 import { AnsiParser } from "../../src/editor/ansi.js";
 import { describeEnd } from "../../src/editor/describe-end.js";
+import { describeQuotas } from "../../src/page/quota.js";
 import { fromFragment, pack, toFragment, unpack } from "../../src/page/share.js";
 import { frequency } from "../../src/dom/music.js";
 import { Outbox, splitText } from "../../src/client/outbox.js";
@@ -40,6 +41,44 @@ test("the built files are small", (t) => {
       `${names.join(" + ")} has ${bytes} bytes gzipped, but may have at most ${max}`,
     );
   }
+});
+
+test("what is left of quotas is told in words", () => {
+  const status = (quota: string, limit: number, used: number, scope = "user") => ({
+    quota,
+    scope,
+    limit,
+    used,
+    left: Math.max(0, limit - used),
+    refilled: "2026-03-02T00:00:00.000Z",
+  });
+  const words = (...quotas: ReturnType<typeof status>[]) =>
+    describeQuotas(quotas, (date) => `${date.getUTCHours()}:00`);
+  assert.equal(words(), "");
+  assert.equal(words(status("sessions_running_max", 512, 3), status("creations_per_min", 30, 29)), "");
+  assert.equal(
+    words(status("cpu_ms_per_day", 3_600_000, 720_000)),
+    "You have used 12 of 60 minutes of CPU time today.",
+  );
+  assert.equal(
+    words(status("output_bytes_per_day", 5_000_000, 1_260_000, "address")),
+    "You and the others at your address have used 1.3 of 5 MB of output today.",
+  );
+  assert.equal(
+    words(status("cpu_ms_per_day", 600_000, 700_000)),
+    "You have used up the 10 minutes of CPU time for today. You can run programs again from 0:00 on; if you need more, ask the operator of this server.",
+  );
+  const both = [status("cpu_ms_per_day", 90_000, 9_000), status("cpu_ms_per_day", 30_000, 1_500, "token")];
+  assert.equal(words(...both), "With this token you have used 1.5 of 30 seconds of CPU time today.");
+  assert.equal(
+    words(status("cpu_ms_per_day", 90_000, 9_000), status("cpu_ms_per_day", 90_000, 9_000, "token")),
+    "You have used 9 of 90 seconds of CPU time today.",
+  );
+  assert.equal(
+    words(status("sessions_running_max", 2, 2), status("kept_bytes_max", 2_000_000, 1_600_000)),
+    "You have 2 programs running, which is the most. Others wait until one ends. " +
+      "Ended sessions take 1.6 of 2 MB on the server. Beyond that, the oldest are forgotten.",
+  );
 });
 
 test("ANSI colours are parsed wherever the text is cut, and other sequences are left out", () => {
