@@ -1,11 +1,16 @@
 //! What each role may hold, ask for and keep, and what the limits of a token lower of it.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Run, Server, Stream, eventually, guest::Guest, id, logged::LoggedServer},
+    common::{Run, Server, Stream, binary, eventually, guest::Guest, id, logged::LoggedServer},
+    quotas::within_a_day,
     users::{SLEEPER, User, new_token, token_command},
 };
 
@@ -126,6 +131,10 @@ fn an_unknown_role_is_refused_and_a_removed_one_is_that_of_users() {
 
 #[test]
 fn a_token_counts_for_itself_besides_its_user() {
+    within_a_day(count_by_token);
+}
+
+fn count_by_token() {
     let mut server = Server::start_with(&["--auth", "tokens", "--user-output-bytes-per-day", "5000"]);
     let token = new_token(
         &server,
@@ -250,13 +259,17 @@ fn guests_are_told_their_quotas_too() {
 /// address of a client.
 #[test]
 fn sessions_of_a_unix_socket_that_end_without_a_server_are_counted() {
+    within_a_day(count_sessions_of_a_socket);
+}
+
+fn count_sessions_of_a_socket() {
     let folder = tempfile::tempdir().expect("a temporary folder is created");
     let socket = folder.path().join("socket");
     let listen = format!("unix:{}", socket.display());
     let arguments = ["--guest-output-bytes-per-day", "1000", "--local-user", "none", "--listen", &listen];
     let mut server = Server::start_with(&arguments);
     let post = |code: &str| {
-        let output = std::process::Command::new("curl")
+        let output = Command::new("curl")
             .args(["--silent", "--unix-socket"])
             .arg(&socket)
             .args(["--header", "content-type: application/json", "http://localhost/sessions", "--data"])
@@ -274,4 +287,67 @@ fn sessions_of_a_unix_socket_that_end_without_a_server_are_counted() {
     server.stop();
     server.start_again();
     eventually("the output is counted", || (post("true")["code"] == "quota_exceeded").then_some(()));
+}
+
+#[test]
+fn the_command_line_shows_what_is_left() {
+    let server = Server::start_with(&["--auth", "tokens", "--user-creations-per-min", "7"]);
+    let run = |token: &str, arguments: &[&str]| {
+        let mut command = Command::new(binary());
+        command.arg("quota").args(arguments).args(["--server", &server.url("")]).env("LIVECODE_TOKEN", token);
+        let output = command.stdin(Stdio::null()).output().expect("the command runs");
+        assert!(output.status.success(), "{output:?}");
+        let [stdout, stderr] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
+        (stdout, stderr)
+    };
+    let token = new_token(&server, &["ada"]);
+    post(&User::with(&server, &token));
+    let (table, status) = run(&token, &[]);
+    assert!(status.contains("your role is user"), "{status}");
+    let row = table.lines().find(|line| line.starts_with("creations_per_min")).expect("a row");
+    assert_eq!(row.split_whitespace().take(5).collect::<Vec<_>>()[1..], ["user", "7", "1", "6"], "{table}");
+    let document: Value = serde_json::from_str(&run(&token, &["--json"]).0).expect("JSON");
+    assert_eq!(document["role"], "user");
+}
+
+/// The list of tokens has pages, and says which tokens have expired.
+#[test]
+fn the_list_of_tokens_has_pages() {
+    let server = Server::start_with(&["--auth", "tokens"]);
+    let admin = User::with(&server, &new_token(&server, &["head", "--role", "admin"]));
+    for name in ["ada", "bob", "cleo"] {
+        new_token(&server, &[name, "--expires", "1s"]);
+    }
+    let page = |path: &str| {
+        let response = server.request("GET", path, &[("authorization", &admin.authorization)], &[]);
+        let link = response.header("link").map(|link| {
+            let (url, _) = link.trim_start_matches('<').split_once(">; rel=\"next\"").expect("a link");
+            url[server.url("").len()..].to_owned()
+        });
+        (response.json(), link)
+    };
+    let (mut names, mut path) = (vec![], Some("/tokens?limit=2".to_owned()));
+    while let Some(next) = path {
+        let (tokens, link) = page(&next);
+        names.extend(tokens.as_array().expect("an array").iter().map(|token| token["user"].clone()));
+        path = link;
+    }
+    assert_eq!(names, ["cleo", "bob", "ada", "head"]);
+    let (whole, link) = page("/tokens");
+    assert_eq!((whole.as_array().map(Vec::len), link), (Some(4), None));
+    let expired = eventually("the tokens expire", || {
+        let (tokens, _) = page("/tokens");
+        let tokens = tokens.as_array().expect("an array").clone();
+        tokens[..3].iter().all(|token| token["expired"] == true).then_some(tokens)
+    });
+    assert_eq!(expired[3]["expired"], false);
+    let listed = token_command(server.data(), &["list"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("expired 20"), "{listed:?}");
+    // A token that replaces an expired one is valid for as long as that was.
+    let rotated = token_command(server.data(), &["rotate", "ada"]);
+    assert!(rotated.status.success(), "{rotated:?}");
+    for wrong in ["/tokens?limit=0", "/tokens?limit=x", "/tokens?cursor=x", "/tokens?cursor=x-y"] {
+        assert_eq!(page(wrong).0["code"], "invalid_field", "{wrong}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What the claims of JWTs say about roles and limits.
 
 use super::*;
+use crate::quotas::within_a_day;
 
 fn signed(site: &Site, key: &Key, claim: &str, value: Value) -> String {
     site.sign(key, &with(claim, value), &Value::Null)
@@ -17,6 +18,10 @@ fn limits_of(server: &Server, jwt: &str) -> Value {
 
 #[test]
 fn a_claim_lowers_limits_and_raises_none() {
+    within_a_day(lower_limits);
+}
+
+fn lower_limits() {
     let site = Site::new();
     let key = site.ed25519();
     let more = ["--user-cpu-ms-per-day", "1000", "--user-creations-per-min", "2"];

@@ -18,7 +18,7 @@ use livecode_protocol::{
 use livecode_server::{ADMIN_SOCKET, auth::TokenUsers, token_document};
 use livecode_store::{ControlStore, NewToken, UserName};
 
-use super::{data_dir::DataDirArgs, table::print_table};
+use super::{data_dir::DataDirArgs, tables::print_table};
 use crate::{
     client::{ServerClient, print_status},
     failure::CommandFailure,

@@ -1,4 +1,4 @@
-//! Tables that `ls` and `runtimes` print.
+//! Tables as commands print them.
 
 use std::io::{self, Write as _};
 
@@ -20,4 +20,9 @@ pub fn print_table<const N: usize>(
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     Ok(())
+}
+
+/// The name of an enum value in the protocol's JSON.
+pub fn json_name(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

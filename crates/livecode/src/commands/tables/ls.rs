@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use clap::Args;
 use livecode_protocol::session::SessionState;
 
-use super::table::print_table;
+use super::table::{json_name, print_table};
 use crate::{client::ServerClient, failure::CommandFailure};
 
 /// Lists the sessions, the newest first.
@@ -50,9 +50,4 @@ impl LsCommand {
         });
         Ok(print_table(["ID", "RUNTIME", "STATE", "SECONDS", "CREATED"], rows)?)
     }
-}
-
-/// The name of an enum value in the protocol's JSON.
-fn json_name(value: &impl serde::Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
