@@ -6,6 +6,7 @@ mod common;
 
 mod architecture;
 mod assets;
+mod audit;
 mod canvas;
 mod cli;
 mod compiled;

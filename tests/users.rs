@@ -53,7 +53,7 @@ fn token_id(server: &Server, user: &str) -> String {
 
 /// A caller with a credential.
 pub struct User<'s> {
-    server: &'s Server,
+    pub server: &'s Server,
     pub authorization: String,
 }
 

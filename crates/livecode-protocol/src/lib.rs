@@ -37,4 +37,4 @@ pub use file_name::FileName;
 pub use id::SessionId;
 pub use printable::{Printable, PrintableJson};
 pub use time::now_us;
-pub use users::{quota, share, token};
+pub use users::{quota, share, token, user};

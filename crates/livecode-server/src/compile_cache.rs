@@ -51,6 +51,11 @@ struct CacheEntry {
     bytes: u64,
 }
 
+/// The path of an entry of the cache of a data directory.
+pub(crate) fn path(data_dir: &Path, key: &str) -> PathBuf {
+    data_dir.join(FOLDER).join(key)
+}
+
 impl CompileCache {
     /// Opens the cache of the configured data directory, and evicts entries if it is too large.
     /// `None` if the cache is disabled or its folder cannot be used; then every session compiles

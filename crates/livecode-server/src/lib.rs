@@ -5,6 +5,7 @@
 //! | module | what it decides |
 //! | --- | --- |
 //! | [`config`] | the settings, from defaults, file, environment and flags |
+//! | [`audit`] | who did what, when, and from where |
 //! | [`auth`] | who makes a request, and what this caller may do |
 //! | [`catalogue`] | which runtimes there are, and whether this machine can run them |
 //! | [`spec`] | how a request becomes a run spec |
@@ -14,11 +15,13 @@
 //! | [`runner`] | how a session is run: spawners, the session's driver, the supervisor client |
 //! | [`held_bytes`] | how many bytes are held in memory for clients, in all and for each payer |
 //! | `serving_time` | whose connection the server's threads work for next |
+//! | [`personal_data`] | what the server has of one user: handed out, or deleted |
 //! | [`metrics`] | what is counted for Prometheus |
 //! | `http` | the routes, on top of all the others |
-//! | `hex`, `settings_macro` | small leaves that several modules use |
+//! | `hex`, `rfc3339`, `settings_macro` | small leaves that several modules use |
 //! | [`bench`] | what `benches/` measures |
 
+pub mod audit;
 pub mod auth;
 pub mod bench;
 pub mod catalogue;
@@ -31,6 +34,8 @@ mod hex;
 mod http;
 pub mod lifecycle;
 pub mod metrics;
+pub mod personal_data;
+mod rfc3339;
 pub mod runner;
 mod serving_time;
 pub mod sessions;
@@ -41,10 +46,12 @@ use std::{io, sync::Arc, time::Duration};
 
 pub use http::{ADMIN_SOCKET, token_document};
 use livecode_store::{ControlStore, ControlStoreError};
-pub use sessions::blocking::BLOCKING_THREAD_TIMEOUT;
+pub use rfc3339::rfc3339;
+pub use sessions::{blocking::BLOCKING_THREAD_TIMEOUT, is_data_dir_taken};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
+    audit::Audit,
     auth::{Credentials, PeerUsers, Policy, UsersError},
     catalogue::{Catalogue, CatalogueError},
     config::{AuthMode, Config, ListenAddress},
@@ -171,7 +178,8 @@ pub async fn run(
         false => store_for_guests(&config).await,
     };
     let credentials = Arc::new(Credentials::open(&config, control_store.clone()).await?);
-    let quotas = Arc::new(Quotas::load(&config, control_store).await);
+    let audit = Arc::new(Audit::new(&config, control_store.clone()));
+    let quotas = Arc::new(Quotas::load(&config, control_store.clone()).await);
     if let Some(users) = credentials.users().and_then(auth::Users::by_token) {
         users.warn_of_unknown_roles(quotas.roles()).await?;
     }
@@ -216,18 +224,24 @@ pub async fn run(
         let quotas = quotas.clone();
         async move { quotas.write_at_intervals().await }
     });
+    let audit_writer = tokio::spawn({
+        let audit = audit.clone();
+        async move { audit.write_at_intervals().await }
+    });
     announce(&addresses, spawner.degraded());
     let (stop, stopping) = watch::channel(None);
     let stopper = tokio::spawn(stop_when_asked(registry.clone(), phase, stop));
     let held_bytes = ByteBudget::new(&config, metrics.clone());
     let serving_time = ServingTime::new(&config);
     let app = http::App {
+        audit: audit.clone(),
         registry,
         catalogue,
         config,
         policy,
         peer_users,
         credentials,
+        control_store,
         guesses: Arc::default(),
         default_spawner: spawner,
         metrics,
@@ -241,9 +255,11 @@ pub async fn run(
     retention.abort();
     refusal_log.abort();
     share_keeper.abort();
-    // The writer is not interrupted while it writes.
+    // The writers are not interrupted while they write.
     quotas.close().await;
     usage_writer.abort();
+    audit.write().await;
+    audit_writer.abort();
     thread_keeper.abort();
     served.map_err(ServeError::Prepare)
 }

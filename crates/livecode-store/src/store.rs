@@ -76,6 +76,8 @@ impl ControlStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // What is deleted is overwritten.
+            .pragma("secure_delete", "ON")
             .busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
@@ -128,6 +130,14 @@ impl ControlStore {
         }
         copied?;
         Ok(path)
+    }
+
+    /// Moves all changes into the database's file, and empties the file of changes, which may have
+    /// copies of what was deleted. Readers can make this impossible for a moment; then the changes
+    /// are moved later.
+    pub(crate) async fn forget_deleted(&self) -> Result<(), ControlStoreError> {
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Waits until all changes are in the database's file, and closes it.

@@ -227,6 +227,19 @@ impl ControlStore {
         rows.into_iter().map(parse).collect()
     }
 
+    /// All tokens of a user that were not revoked, the newest first.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn tokens_of(&self, user: &UserName) -> Result<Vec<Token>, ControlStoreError> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM tokens WHERE revoked_us IS NULL AND user_name = $1 ORDER BY created_us DESC, id"
+        );
+        let rows: Vec<TokenRow> =
+            sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(user.as_str()).fetch_all(&self.pool).await?;
+        rows.into_iter().map(parse).collect()
+    }
+
     /// The names of the roles of valid tokens.
     ///
     /// # Errors

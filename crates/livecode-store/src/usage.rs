@@ -1,6 +1,9 @@
 //! The usage of payers on a day.
 
-use crate::store::{ControlStore, ControlStoreError};
+use crate::{
+    audit::stored,
+    store::{ControlStore, ControlStoreError},
+};
 
 /// The usage of one payer on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,9 +59,25 @@ impl ControlStore {
         transaction.commit().await?;
         Ok(())
     }
-}
 
-/// A number as the database has it. Databases have no unsigned numbers.
-fn stored(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+    /// What a payer has used, with the days since the epoch.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn usage_of(&self, payer: &str) -> Result<Vec<(u64, DayUsage)>, ControlStoreError> {
+        let rows: Vec<(i64, i64, i64)> =
+            sqlx::query_as("SELECT day, cpu_ms, output_bytes FROM usage WHERE payer = $1 ORDER BY day")
+                .bind(payer)
+                .fetch_all(&self.pool)
+                .await?;
+        let usage = rows.into_iter().map(|(day, cpu_ms, output_bytes)| {
+            let usage = DayUsage {
+                payer: payer.to_owned(),
+                cpu_ms: cpu_ms.cast_unsigned(),
+                output_bytes: output_bytes.cast_unsigned(),
+            };
+            (day.cast_unsigned(), usage)
+        });
+        Ok(usage.collect())
+    }
 }

@@ -3,7 +3,8 @@
 
 use livecode_protocol::{SessionId, quota::OwnLimits, share::ShareRights, token::Role};
 use livecode_store::{
-    ControlStore, ControlStoreError, NewShare, NewToken, ShareKey, Token, TokenKey, TokenListKey,
+    AuditFilter, AuditedAction, ControlStore, ControlStoreError, DayUsage, NewShare, NewToken, PurgedRows,
+    ShareKey, Token, TokenKey, TokenListKey, UserKeys,
 };
 
 fn new(user: &str) -> NewToken {
@@ -172,4 +173,66 @@ async fn a_session_has_a_bounded_number_of_shares() {
     assert_eq!(store.sessions_with_shares().await.unwrap(), [session]);
     store.forget_shares_of(session).await.unwrap();
     assert_eq!(store.sessions_with_shares().await.unwrap(), []);
+}
+
+fn action(time_us: u64, actor: &str, action: &str, session: &str) -> AuditedAction {
+    let (action, actor, session) = (action.to_owned(), actor.to_owned(), Some(session.to_owned()));
+    AuditedAction { time_us, times: 1, action, actor, credential: None, session, subject: None, client: None }
+}
+
+#[tokio::test]
+async fn the_audit_is_kept_for_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    let many: Vec<_> = (0..1_200).map(|time_us| action(time_us, "ada", "session_created", "1")).collect();
+    store.add_to_audit(&many, 0).await.unwrap();
+    store.add_to_audit(&[action(1_300, "bob", "session_watched", "1")], 1_000).await.unwrap();
+    let all = AuditFilter { max: u64::MAX, ..AuditFilter::default() };
+    let found = store.audit(&all).await.unwrap();
+    assert_eq!(found.len(), 201, "those from before the time are forgotten");
+    assert_eq!((&*found[0].actor, found[200].time_us), ("bob", 1_000), "the latest is the first");
+    let of_ada = AuditFilter { actor: Some("ada".into()), since_us: 1_190, max: 3, ..all.clone() };
+    assert_eq!(store.audit(&of_ada).await.unwrap().len(), 3);
+    let of_session = AuditFilter { session: Some("2".into()), ..all };
+    assert_eq!(store.audit(&of_session).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_purge_leaves_nothing_of_the_user_and_all_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    let (token, _) = store.create_token(&new("ada-lovelace"), 10).await.unwrap();
+    let (other, _) = store.create_token(&new("bob"), 10).await.unwrap();
+    let about_token = AuditedAction {
+        session: None,
+        subject: Some(token.id.clone()),
+        ..action(1, "root", "token_created", "")
+    };
+    let actions = [
+        about_token,
+        action(2, "ada-lovelace", "session_created", "forgotten"),
+        action(3, "bob", "session_watched", "forgotten"),
+        action(4, "root", "session_watched", "kept"),
+        action(5, "bob", "session_created", "of bob"),
+    ];
+    store.add_to_audit(&actions, 0).await.unwrap();
+    let usage = |payer: &str| DayUsage { payer: payer.into(), cpu_ms: 1, output_bytes: 2 };
+    store.set_usage_of_day(7, &[usage("ada-lovelace"), usage("bob")]).await.unwrap();
+
+    let keys = UserKeys {
+        actor: "ada-lovelace".into(),
+        payer: "ada-lovelace".into(),
+        name: Some("ada-lovelace".parse().unwrap()),
+    };
+    let purged = store.purge_user(&keys, &["kept".to_owned()]).await.unwrap();
+    assert_eq!(purged, PurgedRows { tokens: 1, audit: 4, usage: 1 });
+    assert_eq!(store.tokens(None, 10).await.unwrap(), [other]);
+    let all = AuditFilter { max: u64::MAX, ..AuditFilter::default() };
+    assert_eq!(store.audit(&all).await.unwrap(), actions[4..]);
+    assert_eq!(store.usage_of("ada-lovelace").await.unwrap(), []);
+    assert_eq!(store.usage_of("bob").await.unwrap(), [(7, usage("bob"))]);
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(12).any(|bytes| bytes == b"ada-lovelace"), "a copy of it is in a file");
+    }
 }

@@ -3,3 +3,4 @@
 pub mod quota;
 pub mod share;
 pub mod token;
+pub mod user;

@@ -216,6 +216,14 @@ impl std::fmt::Display for Owner {
     }
 }
 
+impl Owner {
+    /// The owner as the audit of the control store names it.
+    pub fn audit_name(&self) -> String {
+        // Serialising plain data cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
 impl Caller {
     /// The owner of the sessions that this caller creates; `None` for a guest that nothing names,
     /// which owns no session yet, for the holder of a share, and for nobody.
@@ -225,6 +233,33 @@ impl Caller {
             Self::Guest(guest) => guest.as_ref().map(Guest::owner),
             Self::User(user) => Some(Owner::User(user.id.clone())),
             Self::Share(_) | Self::Nobody => None,
+        }
+    }
+
+    /// The caller in the audit of the control store: the text of its owner as in a session's
+    /// record, by which a user's actions are found. The holder of a share owns nothing.
+    pub fn audit_name(&self) -> String {
+        match self {
+            Self::Share(holder) => format!("share:{}", holder.share),
+            _ => self.owner().map(|owner| owner.audit_name()).unwrap_or_default(),
+        }
+    }
+
+    /// The credential by which the caller is known, as far as the audit has it: the id of a token,
+    /// or the fingerprint of the key of a JWT.
+    pub fn audit_credential(&self) -> Option<String> {
+        match self {
+            Self::User(user) => Some(user.credential.name().to_owned()),
+            Self::Share(holder) => Some(holder.share.clone()),
+            Self::Local | Self::Guest(_) | Self::Nobody => None,
+        }
+    }
+
+    /// The caller as logs name it; `None` for a guest that nothing names, and for nobody.
+    pub fn log_name(&self) -> Option<String> {
+        match self {
+            Self::Share(holder) => Some(format!("share:{}", holder.share)),
+            _ => self.owner().map(|owner| owner.to_string()),
         }
     }
 }

@@ -52,7 +52,8 @@ impl Payer {
         }
     }
 
-    fn of_user(id: &UserId) -> Self {
+    /// The payer that a user is.
+    pub fn of_user(id: &UserId) -> Self {
         Self::User(UserKey(id.digest()))
     }
 

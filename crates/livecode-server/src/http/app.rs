@@ -2,10 +2,12 @@
 
 use std::{os::fd::AsFd, sync::Arc, time::Duration};
 
+use livecode_store::ControlStore;
 use tokio::{sync::watch, time::Instant};
 
 use crate::http::parse_permits::ParsePermits;
 use crate::{
+    audit::Audit,
     auth::{Credentials, Guesses, Peer, PeerAddress, PeerUsers, Policy, is_loopback, is_own_unix_peer},
     catalogue::Catalogue,
     config::Config,
@@ -30,7 +32,10 @@ pub struct App {
     pub(crate) policy: Arc<Policy>,
     /// `None` if nobody needs to know the users of connections.
     pub(crate) peer_users: Option<Arc<PeerUsers>>,
+    pub(crate) audit: Arc<Audit>,
     pub(crate) credentials: Arc<Credentials>,
+    /// `None` if nothing is kept in it.
+    pub(crate) control_store: Option<ControlStore>,
     pub(crate) guesses: Arc<Guesses>,
     pub(crate) default_spawner: Arc<SpawnerClient>,
     pub(crate) metrics: Arc<Metrics>,

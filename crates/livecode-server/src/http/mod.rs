@@ -19,6 +19,7 @@
 //! | `api::stream` | `/sessions/{id}/stream`: websocket, server-sent events, NDJSON |
 //! | `api::tickets` | `/tickets`, which open `/livecode` |
 //! | `api::tokens` | `/tokens`: the users' tokens |
+//! | `api::users` | `/users`: what the server has of users, for admins |
 //! | `api::v01` | `/livecode`, `/exec`, `/runtimes/{runtime}` |
 //! | `guest_cookie` | the cookie by which the browser of a guest is known |
 //! | `origins` | which pages of other origins may use the server |

@@ -18,7 +18,8 @@ use utoipa::{
 
 use crate::http::{
     api::{
-        assets, health, info, metrics, quota, session_list, sessions, shares, stream, tickets, tokens, v01,
+        assets, health, info, metrics, quota, session_list, sessions, shares, stream, tickets, tokens, users,
+        v01,
     },
     app::App,
     body,
@@ -39,7 +40,7 @@ use crate::http::{
         assets::front_page, health::healthz, health::livez, info::runtimes, openapi, metrics::metrics, assets::asset,
         sessions::create, session_list::list, sessions::show, sessions::delete,
         quota::show, shares::create, shares::list, shares::revoke, shares::redeem,
-        stream::stream, tickets::create, tokens::list, tokens::create, tokens::revoke, tokens::rotate, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
+        stream::stream, tickets::create, tokens::list, tokens::create, tokens::revoke, tokens::rotate, users::purge, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
     ),
     components(schemas(Problem)),
     modifiers(&CredentialResponses),
@@ -124,6 +125,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/{id}", delete(tokens::revoke))
         .route("/tokens/{id}/rotate", post(tokens::rotate))
+        .route("/users/{name}", delete(users::purge))
         .route_layer(middleware::from_fn(caller::require_caller))
         .route_layer(middleware::map_response(forbid_caching))
         .route_layer(set_guest_cookie());

@@ -53,7 +53,8 @@ impl ListScope {
 }
 
 impl ListKey {
-    fn of(session: &Session) -> Self {
+    /// Where a session stands.
+    pub fn of(session: &Session) -> Self {
         Self { created_us: session.created_us, id: session.id }
     }
 }

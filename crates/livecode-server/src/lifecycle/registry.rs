@@ -26,7 +26,7 @@ use crate::sessions::{
     record::SessionRecord, skip::SkipTurns,
 };
 use crate::{
-    auth::{Account, Policy, PortionLimits, Roles},
+    auth::{Account, Payer, Policy, PortionLimits, Roles},
     compile_cache::CompileCache,
     config::Config,
     metrics::Metrics,
@@ -295,6 +295,11 @@ impl Registry {
             Some(QuotaUse { quota, scope, limit: limit?, used, refilled_us: None })
         });
         held.chain(self.quotas.used(account)).collect()
+    }
+
+    /// Forgets what a payer, and each of these tokens, has used today.
+    pub fn forget_usage(&self, payer: Payer, tokens: impl Iterator<Item = String>) {
+        self.quotas.forget(payer, tokens);
     }
 
     /// The server's metrics.

@@ -33,5 +33,7 @@ pub(crate) use exhausted::{is_disk_full, is_exhausted};
 pub use follower::{Batch, FollowError, Follower, Item};
 pub use progress::{SessionEnd, SessionProgress};
 pub use record::IdempotencyKey;
+pub(crate) use record::SessionRecord;
 pub use session::Session;
-pub use store::{Store, StoreError};
+pub(crate) use store::read_record;
+pub use store::{Store, StoreError, is_data_dir_taken};

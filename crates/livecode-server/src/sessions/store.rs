@@ -42,6 +42,8 @@ use crate::sessions::record::SessionRecord;
 
 /// The folder of all sessions.
 const SESSIONS_FOLDER: &str = "sessions";
+/// The file that a server locks while it uses the data directory.
+const LOCK_FILE: &str = "lock";
 /// The folder in which folders of sessions are incomplete.
 const NEW_FOLDER: &str = "new";
 /// The folder of what is to be removed.
@@ -106,7 +108,7 @@ impl Store {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
             made.map_err(|error| StoreError::Make(folder, error))?;
         }
-        let path = data_dir.join("lock");
+        let path = data_dir.join(LOCK_FILE);
         let make = |error| StoreError::Make(path.clone(), error);
         let mut options = File::options();
         let mut lock = options
@@ -385,6 +387,12 @@ impl Store {
     }
 }
 
+/// Whether a server uses a data directory now.
+pub fn is_data_dir_taken(data_dir: &Path) -> bool {
+    let lock = File::open(data_dir.join(LOCK_FILE));
+    lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared).is_err())
+}
+
 /// The closing entry, as of now, of a session that the server ends, with the time in it.
 fn closing_json(outcome: Outcome) -> (u64, Vec<u8>) {
     let (ended_us, exitstatus) = (now_us(), outcome.exitstatus().unwrap_or(255));
@@ -401,7 +409,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// If the record cannot be read, or belongs to a session other than the folder's.
-fn read_record(folder: &Path) -> io::Result<SessionRecord> {
+pub(crate) fn read_record(folder: &Path) -> io::Result<SessionRecord> {
     let record: SessionRecord = serde_json::from_slice(&fs::read(folder.join(SESSION_FILE))?)?;
     match folder.ends_with(record.id.to_string()) {
         true => Ok(record),

@@ -1,14 +1,22 @@
 //! The data directory on which a command works.
 
-use std::path::PathBuf;
+use std::{
+    io,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use livecode_protocol::token::Role;
 use livecode_server::{
+    ADMIN_SOCKET,
     auth::Roles,
     config::{Config, Flags},
+    is_data_dir_taken,
 };
+
+use crate::client::{ServerClient, print_status};
 
 /// Flags that name a server's data directory.
 #[derive(Args)]
@@ -52,5 +60,36 @@ impl DataDirArgs {
         let mut flags = Flags::default();
         flags.config.clone_from(&self.config);
         Ok(Config::load(&flags)?.0)
+    }
+}
+
+/// The server that runs on a data directory and knows its users, reached by its admin socket;
+/// `None` if there is none.
+///
+/// # Errors
+/// If there may be one, but its socket cannot be used.
+pub fn running_server(data_dir: &Path) -> anyhow::Result<Option<ServerClient>> {
+    let socket = data_dir.join(ADMIN_SOCKET);
+    match UnixStream::connect(&socket) {
+        Ok(_) => Ok(Some(ServerClient::at_socket(&socket)?)),
+        Err(error) if is_without_server(&error) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot ask the server by {}", socket.display())),
+    }
+}
+
+/// Whether no server listens on a socket.
+fn is_without_server(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// Warns if a server runs on a data directory that cannot be asked: it learns of a change in the
+/// control store when it starts again.
+pub fn warn_of_server(data_dir: &Path) {
+    if is_data_dir_taken(data_dir) {
+        print_status(format_args!(
+            "warning: a server runs on {}, and has no admin socket there; if it asks for tokens, it learns of this \
+             when it starts again",
+            data_dir.display()
+        ));
     }
 }

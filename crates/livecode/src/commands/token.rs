@@ -15,10 +15,18 @@ use livecode_protocol::{
     quota::OwnLimits,
     token::{CreateToken, Role, RotateToken, TokenDocument},
 };
-use livecode_server::{ADMIN_SOCKET, auth::TokenUsers, token_document};
+use livecode_server::{
+    audit::{Action, add_local_action},
+    auth::TokenUsers,
+    token_document,
+};
 use livecode_store::{ControlStore, NewToken, UserName};
 
-use super::{data_dir::DataDirArgs, tables::print_table};
+use super::{
+    data_dir::{DataDirArgs, running_server, warn_of_server},
+    lifetime::Lifetime,
+    tables::print_table,
+};
 use crate::{
     client::{ServerClient, print_status},
     failure::CommandFailure,
@@ -122,39 +130,12 @@ fn together(limits: &[Limit]) -> OwnLimits {
     }
 }
 
-/// The longest time until a token expires, in seconds: a hundred years, as the server has it.
-const LIFETIME_MAX_S: u64 = 100 * 365 * 24 * 60 * 60;
-
-/// A time after which a token expires, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Lifetime(u64);
-
-impl FromStr for Lifetime {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let units = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60), ('w', 7 * 24 * 60 * 60)];
-        let parse = || {
-            let (_, unit_s) = units.into_iter().find(|(unit, _)| text.ends_with(*unit))?;
-            let number = text.get(..text.len() - 1)?;
-            let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
-            let number = number.parse::<u64>().ok().filter(|number| is_number && *number > 0)?;
-            number.checked_mul(unit_s).filter(|seconds| *seconds <= LIFETIME_MAX_S)
-        };
-        parse().map(Self).ok_or_else(|| {
-            "a time is a number and a unit, as in 90d (s, m, h, d and w are seconds to weeks), and at most a hundred \
-             years"
-                .to_owned()
-        })
-    }
-}
-
 /// Where the tokens are changed.
 enum Tokens {
     /// By a server.
     Server(ServerClient),
     /// In the data directory, on which no server that asks for tokens runs.
-    DataDir { users: Box<TokenUsers>, runtime: Box<tokio::runtime::Runtime> },
+    DataDir { users: Box<TokenUsers>, store: ControlStore, runtime: Box<tokio::runtime::Runtime> },
 }
 
 impl TokenCommand {
@@ -169,7 +150,7 @@ impl TokenCommand {
                     user: name.into(),
                     role,
                     limits: together(&limits),
-                    expires_in_s: expires.map(|Lifetime(seconds)| seconds),
+                    expires_in_s: expires.map(Lifetime::seconds),
                 };
                 print_new(&tokens.create(&request)?)?;
             }
@@ -189,7 +170,7 @@ impl TokenCommand {
                     bail_several(&token)?;
                     return Ok(());
                 };
-                let request = RotateToken { expires_in_s: expires.map(|Lifetime(seconds)| seconds) };
+                let request = RotateToken { expires_in_s: expires.map(Lifetime::seconds) };
                 print_new(&tokens.rotate(&old.id, &request)?)?;
             }
         }
@@ -203,25 +184,18 @@ impl TokenCommand {
             return Ok(Tokens::Server(server));
         }
         let data_dir = self.data_dir.find()?;
-        let socket = data_dir.join(ADMIN_SOCKET);
-        match std::os::unix::net::UnixStream::connect(&socket) {
-            Ok(_) => Ok(Tokens::Server(ServerClient::at_socket(&socket)?)),
-            Err(error) if is_without_server(&error) => {
-                if !matches!(self.action, TokenAction::Create { .. }) && !ControlStore::exists_in(&data_dir) {
-                    bail!("{} has no tokens; `livecode token create` makes one", data_dir.display());
-                }
-                Tokens::of_data_dir(&data_dir)
-            }
-            Err(error) => {
-                Err(error).with_context(|| format!("cannot ask the server by {}", socket.display()))
-            }
+        if let Some(server) = running_server(&data_dir)? {
+            return Ok(Tokens::Server(server));
         }
+        let is_creation = matches!(self.action, TokenAction::Create { .. });
+        if !is_creation && !ControlStore::exists_in(&data_dir) {
+            bail!("{} has no tokens; `livecode token create` makes one", data_dir.display());
+        }
+        if matches!(self.action, TokenAction::Revoke { .. } | TokenAction::Rotate { .. }) {
+            warn_of_server(&data_dir);
+        }
+        Tokens::of_data_dir(&data_dir)
     }
-}
-
-/// Whether no server listens on a socket.
-fn is_without_server(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 impl Tokens {
@@ -237,18 +211,20 @@ impl Tokens {
             );
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let users = runtime.block_on(ControlStore::open(data_dir)).map(TokenUsers::new)?;
-        Ok(Self::DataDir { users: Box::new(users), runtime: Box::new(runtime) })
+        let store = runtime.block_on(ControlStore::open(data_dir))?;
+        let users = TokenUsers::new(store.clone());
+        Ok(Self::DataDir { users: Box::new(users), store, runtime: Box::new(runtime) })
     }
 
     fn create(&self, request: &CreateToken) -> anyhow::Result<TokenDocument> {
         match self {
             Self::Server(server) => server.post_json("/tokens", request),
-            Self::DataDir { users, runtime } => {
+            Self::DataDir { users, store, runtime } => {
                 let expires_us = request.expires_in_s.map(expiry_us);
                 let CreateToken { user, role, limits, .. } = request.clone();
                 let new = NewToken { user: user.parse()?, role, limits, expires_us };
                 let (token, secret) = runtime.block_on(users.create_token(&new))?;
+                runtime.block_on(add_local_action(store, Action::TokenCreated, &token.id))?;
                 Ok(token_document(token, Some(&secret)))
             }
         }
@@ -257,7 +233,7 @@ impl Tokens {
     fn list(&self) -> anyhow::Result<Vec<TokenDocument>> {
         match self {
             Self::Server(server) => server.get_pages("/tokens"),
-            Self::DataDir { users, runtime } => {
+            Self::DataDir { users, runtime, .. } => {
                 let tokens = runtime.block_on(users.tokens(None, usize::MAX))?;
                 Ok(tokens.into_iter().map(|token| token_document(token, None)).collect())
             }
@@ -267,16 +243,21 @@ impl Tokens {
     fn revoke(&self, id: &str) -> anyhow::Result<()> {
         match self {
             Self::Server(server) => server.delete(&format!("/tokens/{id}")),
-            Self::DataDir { users, runtime } => Ok(runtime.block_on(users.revoke_token(id))?),
+            Self::DataDir { users, store, runtime } => {
+                runtime.block_on(users.revoke_token(id))?;
+                Ok(runtime.block_on(add_local_action(store, Action::TokenRevoked, id))?)
+            }
         }
     }
 
     fn rotate(&self, id: &str, request: &RotateToken) -> anyhow::Result<TokenDocument> {
         match self {
             Self::Server(server) => server.post_json(&format!("/tokens/{id}/rotate"), request),
-            Self::DataDir { users, runtime } => {
+            Self::DataDir { users, store, runtime } => {
                 let expires_us = request.expires_in_s.map(expiry_us);
                 let (token, secret) = runtime.block_on(users.rotate_token(id, expires_us))?;
+                runtime.block_on(add_local_action(store, Action::TokenRotated, id))?;
+                runtime.block_on(add_local_action(store, Action::TokenCreated, &token.id))?;
                 Ok(token_document(token, Some(&secret)))
             }
         }
@@ -353,16 +334,6 @@ mod tests {
         assert!(error.contains("unknown limit `cpu_ms`") && error.contains("`cpu_ms_per_day`"), "{error}");
         for text in ["", "cpu_ms_per_day", "cpu_ms_per_day=", "cpu_ms_per_day=0", "cpu_ms_per_day=-1", "=1"] {
             assert!(text.parse::<Limit>().is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_lifetime_has_a_unit() {
-        assert_eq!("90d".parse(), Ok(Lifetime(90 * 86_400)));
-        assert_eq!("30m".parse(), Ok(Lifetime(1_800)));
-        for text in ["", "d", "90", "0d", "-1d", "+1d", "1.5h", "1y", "99999999999999999999w", "9999w", "ä"]
-        {
-            assert!(text.parse::<Lifetime>().is_err(), "{text:?}");
         }
     }
 }

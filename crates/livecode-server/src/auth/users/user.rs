@@ -69,6 +69,17 @@ pub struct JwtCredential {
     pub key: String,
 }
 
+impl Credential {
+    /// What names the credential, without anything that could be used in its place: the id of a
+    /// token, or the fingerprint of the key that has signed a JWT.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Token(id) => id,
+            Self::Jwt(jwt) => &jwt.key,
+        }
+    }
+}
+
 impl UserId {
     /// The first 64 bits of a digest. No two kinds of users have the same by intent: a name has no
     /// byte 0, and the bytes that are hashed for a subject begin with one.

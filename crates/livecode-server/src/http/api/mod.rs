@@ -11,4 +11,5 @@ pub(crate) mod shares;
 pub(crate) mod stream;
 pub(crate) mod tickets;
 pub(crate) mod tokens;
+pub(crate) mod users;
 pub(crate) mod v01;

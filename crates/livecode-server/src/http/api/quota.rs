@@ -7,7 +7,7 @@ use livecode_protocol::{
 };
 
 use crate::auth::{Caller, Payer};
-use crate::http::{api::sessions::rfc3339, app::App};
+use crate::{http::app::App, rfc3339::rfc3339};
 
 /// Answers the caller's quotas, and how much of each is left. Guests of one address have theirs
 /// together.

@@ -21,9 +21,11 @@ use crate::http::{
     problem::ApiError,
 };
 use crate::{
+    audit::Action,
     auth::{Caller, Guest, Owner, Payer, Verb},
     hex::{hex, sha256_hex},
     lifecycle::{CreateError, SessionSpec},
+    rfc3339::rfc3339,
     sessions::{IdempotencyKey, Session},
     spec::{Endpoint, resolve},
 };
@@ -33,12 +35,6 @@ const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
 /// The response header that marks the answer to a repeated request with the same key.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-
-/// A time in UTC, with milliseconds (RFC 3339). `us` are microseconds since the epoch.
-pub(super) fn rfc3339(us: u64) -> String {
-    let time = i64::try_from(us).ok().and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
-    time.map(|time| format!("{time:.3}")).unwrap_or_default()
-}
 
 /// The document that describes a session, for a caller that may watch it.
 pub(super) fn session_document(
@@ -201,6 +197,9 @@ pub(crate) async fn create(
     let account = app.registry.roles().account(&caller, payer);
     let spec = SessionSpec { owner, is_private, account, client, resolved, is_ephemeral: false, idempotency };
     let (session, is_new) = app.registry.create(spec).await?;
+    if is_new {
+        app.audit.note(Action::SessionCreated, &caller, client, session.id);
+    }
 
     let queue_position = app.registry.queue_position(&session);
     let document =
@@ -253,9 +252,11 @@ pub(crate) async fn delete(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(payer): Extension<Payer>,
+    Extension(ClientAddress(client)): Extension<ClientAddress>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
     let session = find_session(&app, (&caller, payer), Verb::End, id)?;
     app.registry.delete(&session).await?;
+    app.audit.note(Action::SessionEnded, &caller, client, session.id);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use livecode_protocol::{
-    ErrorCode, now_us,
+    ErrorCode, SessionId, now_us,
     session::Problem,
     session::SessionDocument,
     share::{CreateShare, RedeemShare, ShareDocument, SharedSession},
@@ -17,14 +17,16 @@ use livecode_protocol::{
 use livecode_store::{NewShare, Share};
 use serde::de::DeserializeOwned;
 
+use crate::audit::{Action, Target};
 use crate::auth::{Caller, Payer, ShareError, Verb};
 use crate::http::{
-    api::sessions::{find_session, rfc3339, session_document},
+    api::sessions::{find_session, session_document},
     app::App,
     body::{parse_json, read_body},
     caller::{ClientAddress, PublicAddress, too_many_guesses},
     problem::ApiError,
 };
+use crate::rfc3339::rfc3339;
 
 /// The longest time until a share expires, in seconds: 30 days. Most sessions are kept for less.
 const EXPIRES_MAX_S: u64 = 30 * 24 * 60 * 60;
@@ -63,6 +65,11 @@ async fn read_json<T: DeserializeOwned + Send + 'static>(
     Ok(body.process(app, parse_json::<T>).await?.0)
 }
 
+/// A share of a session, as the audit has it.
+fn of_share(session: SessionId, share: &str) -> Target {
+    Target { session: Some(session), subject: Some(share.to_owned()) }
+}
+
 /// Makes a link by which others watch the session, or join it. The answer is the only one that has
 /// the link itself.
 #[utoipa::path(
@@ -84,6 +91,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(payer): Extension<Payer>,
+    Extension(ClientAddress(client)): Extension<ClientAddress>,
     Extension(address): Extension<PublicAddress>,
     id: Result<Path<String>, PathRejection>,
     request: Request<Body>,
@@ -102,6 +110,7 @@ pub(crate) async fn create(
     let expires_us = now_us().saturating_add(lifetime_us);
     let new = NewShare { session, rights: request.rights, maker, expires_us };
     let (share, secret) = app.credentials.shares().create(&new).await?;
+    app.audit.note(Action::ShareCreated, &caller, client, of_share(session, &share.id));
     let link = address.http(&format!("/#share={}", secret.as_str()));
     let headers = [(header::CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, headers, Json(share_document(share, Some(link)))).into_response())
@@ -148,6 +157,7 @@ pub(crate) async fn revoke(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(payer): Extension<Payer>,
+    Extension(ClientAddress(client)): Extension<ClientAddress>,
     ids: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
     let (id, share) = match ids {
@@ -155,7 +165,9 @@ pub(crate) async fn revoke(
         Err(error) => (Err(error), String::new()),
     };
     let session = find_session(&app, (&caller, payer), Verb::Share, id)?;
+    let target = of_share(session.id, &share);
     app.credentials.shares().revoke(session.id, share).await?;
+    app.audit.note(Action::ShareRevoked, &caller, client, target);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -198,7 +210,10 @@ pub(crate) async fn redeem(
     };
     let (rights, expires) = (holder.rights, rfc3339(holder.expires_us));
     let queue_position = app.registry.queue_position(&session);
-    let document = session_document(&app, &session, &Caller::Share(holder), &address);
+    let target = of_share(session.id, &holder.share);
+    let caller = Caller::Share(holder);
+    app.audit.note(Action::ShareRedeemed, &caller, client, target);
+    let document = session_document(&app, &session, &caller, &address);
     let session = SessionDocument { queue_position, ..document };
     let headers = [(header::CACHE_CONTROL, "no-store")];
     Ok((headers, Json(SharedSession { session, rights, expires })).into_response())

@@ -20,6 +20,7 @@ use serde::Deserialize;
 use crate::http::{
     api::sessions::find_session,
     app::App,
+    caller::ClientAddress,
     encode::{Dialect, message_json, pieces::MessagePieces},
     notices::Notices,
     problem::ApiError,
@@ -29,6 +30,7 @@ use crate::http::{
     },
 };
 use crate::{
+    audit::Action,
     auth::{Caller, Payer, Verb},
     sessions::{Batch, Follower, Item, Session},
 };
@@ -98,6 +100,7 @@ pub(crate) async fn stream(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(payer): Extension<Payer>,
+    Extension(ClientAddress(client)): Extension<ClientAddress>,
     id: Result<Path<String>, PathRejection>,
     query: Result<Query<StreamQuery>, QueryRejection>,
     headers: HeaderMap,
@@ -109,7 +112,9 @@ pub(crate) async fn stream(
     // Some clients ask for an upgrade to HTTP/2. They are served without an upgrade.
     let protocol = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if protocol.eq_ignore_ascii_case("websocket") {
-        return Ok(upgrade?.on_upgrade(
+        let upgrade = upgrade?;
+        app.audit.note(Action::SessionWatched, &caller, client, session.id);
+        return Ok(upgrade.on_upgrade(
             &app.clone(),
             payer,
             MAX_FRAME_BYTES,
@@ -134,6 +139,7 @@ pub(crate) async fn stream(
     if format == StreamFormat::Events && last_event_id.is_some_and(|last| has_seen_all(&session, last)) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
+    app.audit.note(Action::SessionWatched, &caller, client, session.id);
     let dialect = Dialect::V02 { with_seq: after.is_some() };
     let follower = app.registry.follow(&session, last_event_id.or(after).unwrap_or(0));
     let notices = Notices::new(&app, &session, are_notices_wanted);

@@ -9,11 +9,8 @@ use axum::{
 use livecode_protocol::{ErrorCode, session::Problem, token::TicketDocument};
 
 use crate::auth::Caller;
-use crate::http::{
-    api::sessions::{rfc3339, ticket_for},
-    app::App,
-    problem::ApiError,
-};
+use crate::http::{api::sessions::ticket_for, app::App, problem::ApiError};
+use crate::rfc3339::rfc3339;
 
 /// Makes a ticket that opens `/livecode`. A browser cannot send a token with a websocket, so it
 /// puts the ticket into the URL, as in `/livecode?ticket=…`.

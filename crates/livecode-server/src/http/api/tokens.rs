@@ -19,14 +19,16 @@ use livecode_protocol::{
 use livecode_store::{ControlStoreError, NewToken, Token, TokenListKey, TokenSecret};
 use serde::{Deserialize, de::DeserializeOwned};
 
+use crate::audit::{Action, Target};
 use crate::auth::{Caller, Payer, TokenUsers};
 use crate::http::{
-    api::{session_list::parse_limit, sessions::rfc3339},
+    api::session_list::parse_limit,
     app::App,
     body::{parse_json, read_body},
-    caller::PublicAddress,
+    caller::{ClientAddress, PublicAddress},
     problem::ApiError,
 };
+use crate::rfc3339::rfc3339;
 
 /// How many tokens a page of the list has at most, whatever `limit` asks for.
 const MAX_PAGE_TOKENS: u64 = 1_000;
@@ -115,6 +117,11 @@ fn parse_cursor(text: &str) -> Result<TokenListKey, ApiError> {
     })
 }
 
+/// The token with this id, as the audit has it.
+fn of_token(id: &str) -> Target {
+    Target { session: None, subject: Some(id.to_owned()) }
+}
+
 /// Lists the tokens that were not revoked, the newest first, page by page. The `Link` header of a
 /// page leads to the next.
 #[utoipa::path(
@@ -174,6 +181,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(payer): Extension<Payer>,
+    Extension(ClientAddress(client)): Extension<ClientAddress>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let users = users_for(&app, &caller)?;
@@ -191,6 +199,7 @@ pub(crate) async fn create(
     }
     let new = NewToken { user, role, limits, expires_us: expiry(request.expires_in_s)? };
     let (token, secret) = users.create_token(&new).await?;
+    app.audit.note(Action::TokenCreated, &caller, client, of_token(&token.id));
     Ok(created(token, &secret))
 }
 
@@ -208,9 +217,12 @@ pub(crate) async fn create(
 pub(crate) async fn revoke(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Extension(ClientAddress(client)): Extension<ClientAddress>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
-    users_for(&app, &caller)?.revoke_token(&token_id(id)?).await?;
+    let id = token_id(id)?;
+    users_for(&app, &caller)?.revoke_token(&id).await?;
+    app.audit.note(Action::TokenRevoked, &caller, client, of_token(&id));
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -232,11 +244,15 @@ pub(crate) async fn rotate(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Extension(payer): Extension<Payer>,
+    Extension(ClientAddress(client)): Extension<ClientAddress>,
     id: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let users = users_for(&app, &caller)?;
     let request: RotateToken = read_json(&app, payer, request.into_body()).await?;
-    let (token, secret) = users.rotate_token(&token_id(id)?, expiry(request.expires_in_s)?).await?;
+    let id = token_id(id)?;
+    let (token, secret) = users.rotate_token(&id, expiry(request.expires_in_s)?).await?;
+    app.audit.note(Action::TokenRotated, &caller, client, of_token(&id));
+    app.audit.note(Action::TokenCreated, &caller, client, of_token(&token.id));
     Ok(created(token, &secret))
 }

@@ -217,6 +217,15 @@ impl Quotas {
         true
     }
 
+    /// Forgets what a payer, and each of these tokens, has used.
+    pub fn forget(&self, payer: Payer, tokens: impl Iterator<Item = String>) {
+        let mut counts = self.counts();
+        counts.remove(&Counted::Payer(payer));
+        for token in tokens {
+            counts.remove(&Counted::Token { token: token.into() });
+        }
+    }
+
     /// Writes usage at intervals. This never returns.
     pub async fn write_at_intervals(&self) {
         let mut interval = tokio::time::interval(WRITE_INTERVAL);

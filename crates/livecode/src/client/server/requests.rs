@@ -174,6 +174,12 @@ impl ServerClient {
         into_success(&self.url, response).map(drop).map_err(|refusal| refusal.error)
     }
 
+    /// Deletes what is at a path, and parses the answer.
+    pub fn delete_json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let response = into_success(&self.url, self.send(&HttpRequest::new("DELETE", path))?);
+        parse_json(&self.url, response.map_err(|refusal| refusal.error)?)
+    }
+
     /// Sends a document to a path, and parses the answer.
     pub fn post_json<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
         let body = serde_json::to_vec(body)?;

@@ -9,6 +9,7 @@ use livecode_protocol::{
     session::{CreateSession, Mode},
 };
 
+use crate::audit::Action;
 use crate::auth::{Caller, Payer};
 use crate::http::{
     api::sessions::{NewOwner, owner_of_new_session},
@@ -86,6 +87,7 @@ impl EphemeralSession {
         match create.await {
             Ok(created) => {
                 let created = created?;
+                app.audit.note(Action::SessionCreated, caller, client.0, created.session.id);
                 created.end_with_credential(app, caller);
                 Ok(created)
             }

@@ -1,0 +1,309 @@
+//! Writes what the server has of a user into a folder, in forms that others can read.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write as _},
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use livecode_journal::{ReadError, Reader};
+use livecode_protocol::{
+    FileName,
+    run_spec::{RunSpec, StoredContents},
+    session_folder::{CONTENTS_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SESSION_FILE, SESSIONS_FOLDER},
+    token::TokenDocument,
+};
+use livecode_store::{AuditFilter, ControlStore, ControlStoreError};
+use serde::Serialize;
+
+use super::keys_of;
+use crate::{
+    auth::{Owner, UserId},
+    http::{entry_message, token_document},
+    rfc3339::rfc3339,
+    sessions::{SessionRecord, read_record},
+};
+
+/// Bytes of a journal that are held in memory at once.
+const READ_BYTES: usize = 1024 * 1024;
+/// The length of a day, in seconds.
+const DAY_S: i64 = 24 * 60 * 60;
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExportReport {
+    /// Sessions.
+    pub sessions: u64,
+    /// Tokens that were not revoked.
+    pub tokens: u64,
+    /// Actions of the audit.
+    pub audit: u64,
+}
+
+/// Why nothing, or not everything, could be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The folder exists.
+    #[error("{0} exists already; choose another folder")]
+    FolderExists(PathBuf),
+    /// A file or folder cannot be written.
+    #[error("cannot write {0}")]
+    Write(PathBuf, #[source] io::Error),
+    /// A file or folder of the data directory cannot be read.
+    #[error("cannot read {0}")]
+    Read(PathBuf, #[source] io::Error),
+    /// A journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] ReadError),
+    /// The control store fails.
+    #[error(transparent)]
+    ControlStore(#[from] ControlStoreError),
+}
+
+/// `user.json`.
+#[derive(Serialize)]
+struct UserDocument {
+    user: UserId,
+    tokens: Vec<TokenDocument>,
+    usage: Vec<UsageDocument>,
+    audit: Vec<AuditDocument>,
+}
+
+/// The usage of one day.
+#[derive(Serialize)]
+struct UsageDocument {
+    day: String,
+    cpu_ms: u64,
+    output_bytes: u64,
+}
+
+/// An action of the audit, as `user.json` and `livecode users audit` have it.
+#[derive(Serialize)]
+struct AuditDocument {
+    time: String,
+    times: u64,
+    action: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<String>,
+}
+
+/// Writes all that a data directory has of `user` into the new folder `folder`: `user.json`, and a
+/// folder for each session with its record, what it was to run, its files and its output. A server
+/// may run on the data meanwhile.
+///
+/// # Errors
+/// See [`ExportError`]. What was written until then is left.
+pub async fn export_user(data_dir: &Path, user: &UserId, folder: &Path) -> Result<ExportReport, ExportError> {
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(ExportError::FolderExists(folder.to_owned()));
+        }
+        made => made.map_err(|error| ExportError::Write(folder.to_owned(), error))?,
+    }
+    let mut document = UserDocument { user: user.clone(), tokens: vec![], usage: vec![], audit: vec![] };
+    if ControlStore::exists_in(data_dir) {
+        let store = ControlStore::open(data_dir).await?;
+        fill(&mut document, &store, user).await?;
+    }
+    write_json(&folder.join("user.json"), &document)?;
+    let mut report = ExportReport {
+        sessions: 0,
+        tokens: document.tokens.len() as u64,
+        audit: document.audit.len() as u64,
+    };
+    let sessions = folder.join("sessions");
+    make_folder(&sessions)?;
+    let owner = Owner::User(user.clone());
+    for source in session_folders(data_dir)? {
+        // A session that is deleted meanwhile is not the user's any more.
+        let Ok(record) = read_record(&source) else { continue };
+        if record.owner == owner {
+            export_session(&source, &record, &sessions.join(record.id.to_string()))?;
+            report.sessions += 1;
+        }
+    }
+    Ok(report)
+}
+
+/// The folders of all sessions of a data directory.
+pub(super) fn session_folders(data_dir: &Path) -> Result<Vec<PathBuf>, ExportError> {
+    let folder = data_dir.join(SESSIONS_FOLDER);
+    match fs::read_dir(&folder) {
+        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![]),
+        Err(error) => Err(ExportError::Read(folder, error)),
+    }
+}
+
+async fn fill(
+    document: &mut UserDocument,
+    store: &ControlStore,
+    user: &UserId,
+) -> Result<(), ControlStoreError> {
+    let keys = keys_of(user);
+    if let Some(name) = &keys.name {
+        let tokens = store.tokens_of(name).await?;
+        document.tokens = tokens.into_iter().map(|token| token_document(token, None)).collect();
+    }
+    let usage = store.usage_of(&keys.payer).await?;
+    document.usage = usage
+        .into_iter()
+        .map(|(day, usage)| UsageDocument {
+            day: date(day),
+            cpu_ms: usage.cpu_ms,
+            output_bytes: usage.output_bytes,
+        })
+        .collect();
+    let filter = AuditFilter { actor: Some(keys.actor), max: u64::MAX, ..AuditFilter::default() };
+    let audit = store.audit(&filter).await?;
+    document.audit = audit
+        .into_iter()
+        .map(|action| AuditDocument {
+            time: rfc3339(action.time_us),
+            times: action.times,
+            action: action.action,
+            credential: action.credential,
+            session: action.session,
+            subject: action.subject,
+            client: action.client,
+        })
+        .collect();
+    Ok(())
+}
+
+/// A day as a date (ISO 8601), in UTC. `day` counts from the epoch.
+fn date(day: u64) -> String {
+    let second = i64::try_from(day).ok().and_then(|day| day.checked_mul(DAY_S));
+    let time = second.and_then(|second| jiff::Timestamp::from_second(second).ok());
+    time.map(|time| time.strftime("%Y-%m-%d").to_string()).unwrap_or_default()
+}
+
+fn export_session(source: &Path, record: &SessionRecord, target: &Path) -> Result<(), ExportError> {
+    make_folder(target)?;
+    write_json(&target.join(SESSION_FILE), record)?;
+    if let Some(run_spec) = read_run_spec(source)? {
+        export_request(source, run_spec, target)?;
+    }
+    export_output(&source.join(JOURNAL_FILE), &target.join("output.ndjson"))
+}
+
+/// What a session was to run; `None` if there is no such file any more.
+pub(super) fn read_run_spec(session_folder: &Path) -> Result<Option<RunSpec>, ExportError> {
+    let path = session_folder.join(RUN_SPEC_FILE);
+    let read = fs::read(&path).and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::other));
+    match read {
+        Ok(run_spec) => Ok(Some(run_spec)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ExportError::Read(path, error)),
+    }
+}
+
+/// `request.json`, which has all but the contents of files, and the files themselves.
+fn export_request(source: &Path, mut run_spec: RunSpec, target: &Path) -> Result<(), ExportError> {
+    let folder = target.join("files");
+    make_folder(&folder)?;
+    for file in std::mem::take(&mut run_spec.files) {
+        let path = file_path(&folder, &file.name)?;
+        let bytes = file.contents.into_bytes().map_err(io::Error::other);
+        bytes
+            .and_then(|bytes| new_file(&path)?.write_all(&bytes))
+            .map_err(|error| ExportError::Write(path, error))?;
+    }
+    let stdin_path = target.join("stdin");
+    if let Some(stdin) = run_spec.stdin.take() {
+        let bytes = stdin.into_bytes().map_err(io::Error::other);
+        bytes
+            .and_then(|bytes| new_file(&stdin_path)?.write_all(&bytes))
+            .map_err(|error| ExportError::Write(stdin_path.clone(), error))?;
+    }
+    if let Some(stored) = &run_spec.stored {
+        export_stored(&source.join(CONTENTS_FILE), stored, &folder, &stdin_path)?;
+    }
+    write_json(&target.join("request.json"), &run_spec)
+}
+
+/// The files of a large request. They are there only until the program has its copy.
+fn export_stored(
+    contents: &Path,
+    stored: &StoredContents,
+    folder: &Path,
+    stdin_path: &Path,
+) -> Result<(), ExportError> {
+    let mut contents = match File::open(contents) {
+        Ok(file) => io::BufReader::new(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(ExportError::Read(contents.to_owned(), error)),
+    };
+    for file in &stored.files {
+        copy(&mut contents, file.bytes, &file_path(folder, &file.name)?)?;
+    }
+    stored.stdin_bytes.map_or(Ok(()), |bytes| copy(&mut contents, bytes, stdin_path))
+}
+
+fn copy(from: &mut impl io::Read, bytes: u64, path: &Path) -> Result<(), ExportError> {
+    let copied = new_file(path).and_then(|mut file| io::copy(&mut io::Read::take(from, bytes), &mut file));
+    copied.map(drop).map_err(|error| ExportError::Write(path.to_owned(), error))
+}
+
+/// The output of a session, a message on each line, as its stream has them. The output of a session
+/// that runs ends with what it has written until now.
+fn export_output(journal: &Path, path: &Path) -> Result<(), ExportError> {
+    let mut reader = match Reader::open(journal) {
+        Ok(reader) => reader,
+        Err(ReadError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let write_error = |error| ExportError::Write(path.to_owned(), error);
+    let mut output = BufWriter::new(new_file(path).map_err(write_error)?);
+    let closed_bytes = reader.closed_bytes()?;
+    let until_bytes = closed_bytes.unwrap_or_else(|| fs::metadata(journal).map_or(0, |file| file.len()));
+    loop {
+        let entries = match reader.read(until_bytes, READ_BYTES) {
+            // The last record of a journal that grows may not be whole.
+            Err(ReadError::Corrupt { .. }) if closed_bytes.is_none() => break,
+            entries => entries?,
+        };
+        if entries.is_empty() {
+            break;
+        }
+        for entry in entries {
+            writeln!(output, "{}", entry_message(&entry)).map_err(write_error)?;
+        }
+    }
+    output.flush().map_err(write_error)
+}
+
+/// The path of a file of a session. Its folders are made.
+fn file_path(folder: &Path, name: &FileName) -> Result<PathBuf, ExportError> {
+    let path = folder.join(name.as_str());
+    let parent = path.parent().unwrap_or(folder);
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
+    made.map_err(|error| ExportError::Write(parent.to_owned(), error))?;
+    Ok(path)
+}
+
+fn make_folder(path: &Path) -> Result<(), ExportError> {
+    let made = fs::DirBuilder::new().mode(0o700).create(path);
+    made.map_err(|error| ExportError::Write(path.to_owned(), error))
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ExportError> {
+    let write = || {
+        let mut file = new_file(path)?;
+        serde_json::to_writer_pretty(&mut file, value)?;
+        file.write_all(b"\n")
+    };
+    write().map_err(|error: io::Error| ExportError::Write(path.to_owned(), error))
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    File::options().write(true).create_new(true).mode(0o600).open(path)
+}
