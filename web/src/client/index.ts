@@ -21,7 +21,7 @@ import { Server } from "./server.js";
 import { type Hooks, Session } from "./session.js";
 
 export { LiveCodeError, textOf } from "./messages.js";
-export type { Message, Program, SessionDocument, SourceFile } from "./messages.js";
+export type { Message, Program, Rights, SessionDocument, SourceFile } from "./messages.js";
 export { Session } from "./session.js";
 export type { Hooks, State } from "./session.js";
 export type { Environment } from "./environment.js";
@@ -68,14 +68,22 @@ export function run(options: Place & Program, hooks: Hooks = {}): Session {
   return new Session(server, { program }, hooks, environment, remember);
 }
 
-/** Follows an existing session, from its beginning or after the entry with number `after`. */
+/**
+ * Follows an existing session, from its beginning or after the entry with number `after`: the one
+ * with this id, or the one that a share opens, by the secret that its link has in `#share=`.
+ */
 export function attach(
-  options: Place & { id: string; after?: number },
+  options: Place & ({ id: string } | { share: string }) & { after?: number },
   hooks: Hooks = {},
 ): Session {
+  const after = options.after ?? 0;
+  if ("share" in options) {
+    // The secret stands for the caller, so that no token is made or fetched.
+    const { environment, server } = createServer({ ...options, token: () => "" });
+    return new Session(server, { share: options.share, after }, hooks, environment);
+  }
   const { environment, server } = createServer(options);
-  const source = { url: server.sessionUrl(options.id), after: options.after ?? 0 };
-  return new Session(server, source, hooks, environment);
+  return new Session(server, { url: server.sessionUrl(options.id), after }, hooks, environment);
 }
 
 /**

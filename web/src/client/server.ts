@@ -75,9 +75,32 @@ export class Server {
     return this.#requestSession(url, { method: "GET", headers: {} });
   }
 
+  /**
+   * Requests the document of the session that a share opens. The share's secret stands for the
+   * caller, who need not be known otherwise.
+   */
+  redeem(secret: string): Promise<SessionResult> {
+    return this.#requestSession(
+      `${this.base}/shares/redeem`,
+      {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ secret }),
+      },
+      (url, init) => this.#send(url, init),
+    );
+  }
+
   /** Requests another resource of the server. `path` begins with a slash. */
   get(path: string): Promise<HttpResponse> {
     return this.#request(this.base + path, { method: "GET", headers: {} });
+  }
+
+  /** Sends a document to another resource of the server. `path` begins with a slash. */
+  post(path: string, document: object): Promise<HttpResponse> {
+    const headers = { "Content-Type": "application/json" };
+    const body = JSON.stringify(document);
+    return this.#request(this.base + path, { method: "POST", headers, body });
   }
 
   /** Deletes the session at `url`, which ends its program. The request outlives the page. */
@@ -132,18 +155,23 @@ export class Server {
     return renewed === undefined ? response : this.#send(url, init, renewed);
   }
 
-  #send(url: string, init: HttpRequest, token: string): Promise<HttpResponse> {
-    const headers = { ...init.headers, Authorization: `Bearer ${token}` };
+  #send(url: string, init: HttpRequest, token?: string): Promise<HttpResponse> {
+    const authorization = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+    const headers = { ...init.headers, ...authorization };
     const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
     return this.environment.fetch(url, { ...init, headers, signal });
   }
 
   /** Sends a request whose response is a session's document. */
-  async #requestSession(url: string, init: HttpRequest): Promise<SessionResult> {
+  async #requestSession(
+    url: string,
+    init: HttpRequest,
+    send = (url: string, init: HttpRequest) => this.#request(url, init),
+  ): Promise<SessionResult> {
     let response: HttpResponse;
     let body: Record<string, unknown> = {};
     try {
-      response = await this.#request(url, init);
+      response = await send(url, init);
     } catch (error) {
       if (!(error instanceof TokenError)) return { kind: "unreachable" };
       if (!error.isTemporary) return { kind: "refused", error };
@@ -159,7 +187,8 @@ export class Server {
     if (response.ok && typeof links?.stream === "string") {
       return { kind: "found", document: body as SessionDocument };
     }
-    if (init.body && NO_SESSIONS_STATUSES.includes(status)) return { kind: "v0.1" };
+    const isCreation = url === `${this.base}/sessions`;
+    if (isCreation && NO_SESSIONS_STATUSES.includes(status)) return { kind: "v0.1" };
     const detail = String(body.detail ?? body.title ?? `the server responded with ${status}`);
     const { field, code } = body;
     const error = new LiveCodeError(detail, status, stringOf(field), undefined, stringOf(code));

@@ -12,12 +12,18 @@
  *
  * If the server is busy or unreachable, the request is repeated after such a pause, too. After the
  * loss of a connection that was established, the request is skipped, unless the server closed it
- * for a violation of its policy: the caller's token may have ended then.
+ * for a violation of its policy: the caller's token or the share may have ended then.
  */
 
 import { Backoff } from "./backoff.js";
 import type { Environment, Socket } from "./environment.js";
-import { LiveCodeError, type Message, type Program, type SessionDocument } from "./messages.js";
+import {
+  LiveCodeError,
+  type Message,
+  type Program,
+  type Rights,
+  type SessionDocument,
+} from "./messages.js";
 import { Outbox, type OutboxOptions, splitText } from "./outbox.js";
 import { Server, type SessionResult } from "./server.js";
 
@@ -48,8 +54,14 @@ export interface Hooks {
   onError?: (error: LiveCodeError) => void;
 }
 
-/** The session to follow: a new one that runs a program, or an existing one. */
-export type SessionSource = { program: Program } | { url: string; after?: number };
+/**
+ * The session to follow: a new one that runs a program, an existing one, or the one that the secret
+ * of a share opens.
+ */
+export type SessionSource =
+  | { program: Program }
+  | { url: string; after?: number }
+  | { share: string; after?: number };
 
 /**
  * The silence of the server after which the client sends a ping, in milliseconds. It is below 60
@@ -151,6 +163,14 @@ export class Session {
     return this.#document?.id;
   }
 
+  /**
+   * The rights of the share by which the session is followed, once they are known; undefined if it
+   * is followed by no share.
+   */
+  get rights(): Rights | undefined {
+    return this.#document?.rights;
+  }
+
   /** Number of the last entry that was received. */
   get seq(): number {
     return this.#lastSeq;
@@ -203,8 +223,12 @@ export class Session {
     this.#endWithError(new LiveCodeError("the page stopped following"), false);
   }
 
-  /** Stops following, and deletes the session on the server, which ends its program. */
+  /**
+   * Stops following, and deletes the session on the server, which ends its program. The session of
+   * a share belongs to somebody else, and stays.
+   */
   remove(): void {
+    if ("share" in this.source) return this.close();
     if (this.#isRemoved) return;
     this.#isRemoved = true;
     if (this.#document) this.server.remove(this.#document.links.self).catch(() => {});
@@ -265,7 +289,8 @@ export class Session {
     if (this.#state === "ended") return;
     const { source, server } = this;
     let result: SessionResult;
-    if (this.#document) result = await server.find(this.#document.links.self);
+    if ("share" in source) result = await server.redeem(source.share);
+    else if (this.#document) result = await server.find(this.#document.links.self);
     else if ("url" in source) result = await server.find(source.url);
     else {
       result = await server.create(source.program, this.#idempotencyKey);
@@ -459,7 +484,8 @@ export class Session {
     this.#setState("reconnecting");
     if (code === SERVICE_RESTART) this.#backoff.reset();
     // If the websocket was not established, the session may be gone or its link may have expired.
-    // After a policy violation the token may have ended. A GET tells, and has a new link.
+    // After a policy violation the token or the share may have ended. Asking tells, and has a new
+    // link.
     const isLinkGood = hasOpened && code !== POLICY_VIOLATION;
     this.#retryLater(undefined, isLinkGood ? this.#document : undefined);
   }

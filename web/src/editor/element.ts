@@ -6,6 +6,7 @@ import {
   type LiveCodeError,
   type Message,
   pickUp,
+  type Rights,
   run,
   type Session,
   type SourceFile,
@@ -35,6 +36,10 @@ const UNNAMED_FILE = "code";
 const REPLAY_MS = 1000;
 /** The distance from the end in which the output keeps scrolling to its end, in pixels. */
 const SCROLL_TOLERANCE = 30;
+
+/** The status of a session that could not be followed, and of one whose share has ended. */
+const NOT_RUN = "could not be run";
+const NOT_SHARED = "not shared any more";
 
 /** The server that served this script. */
 const SCRIPT_SERVER = import.meta.url.replace(/\/static\/[^/]*$/, "");
@@ -85,8 +90,12 @@ export class LiveCode extends HTMLElement {
   #followedAt = 0;
   /** Whether the user pressed Stop. */
   #isStopped = false;
-  /** Whether the session is only watched, so that nothing is sent to it. */
+  /** Whether the page has asked only to watch the session, so that nothing is sent to it. */
   #isWatching = false;
+  /** Whether the session is another user's, and is followed by a share. */
+  #isShared = false;
+  /** Why the session could not be followed to its end, in words. */
+  #failure = NOT_RUN;
   readonly #music = new Music();
   #parts!: Record<"run" | "stop" | "reset", HTMLButtonElement> & {
     status: HTMLElement;
@@ -144,8 +153,18 @@ export class LiveCode extends HTMLElement {
     this.#follow((hooks) => attach({ ...this.#serverOptions(), id }, hooks), { isWatching: watch });
   }
 
-  /** Runs the code as it is now. A program that is still running is ended. */
+  /** Shows the session that a share opens, by the secret of its link. */
+  followShare(share: string): void {
+    const { server } = this.#serverOptions();
+    this.#follow((hooks) => attach({ server, share }, hooks), { isShared: true });
+  }
+
+  /**
+   * Runs the code as it is now. A program that is still running is ended. With the attribute
+   * `visitor`, whoever sees the page may run nothing.
+   */
   run(): void {
+    if (this.hasAttribute("visitor")) return;
     this.#endRunning();
     const [[, code] = ["", ""], ...others] = this.#code?.texts() ?? [];
     const files: SourceFile[] = others.map(([filename, contents]) => ({ filename, contents }));
@@ -222,7 +241,7 @@ export class LiveCode extends HTMLElement {
 
     this.#canvas = new Canvas(canvas, (name, data, options) => {
       const session = this.#session;
-      if (!session || session.state === "ended" || this.#isWatching) return;
+      if (!session || session.state === "ended" || this.#rights === "watch") return;
       // A refused event is not worth a message to the user.
       session.event(name, data, options).catch(() => {});
     });
@@ -335,7 +354,7 @@ export class LiveCode extends HTMLElement {
   #endRunning(): void {
     if (!this.hasAttribute("keep")) return this.#session?.remove();
     const session = this.#session;
-    if (!session || this.#isWatching || session.state === "ended") return;
+    if (!session || this.#rights !== "own" || session.state === "ended") return;
     // Without a connection the program cannot be stopped now. Its session is removed, so that the
     // program does not keep running unnoticed.
     if (session.state === "live") session.stop();
@@ -351,7 +370,7 @@ export class LiveCode extends HTMLElement {
   /** Shows the session that `start` returns, in place of the session that was shown before. */
   #follow(
     start: (hooks: Hooks) => Session | null,
-    { isNew = false, isWatching = false } = {},
+    { isNew = false, isWatching = false, isShared = false } = {},
   ): void {
     this.#leaveSession();
     const marker = (this.#sessionMarker = {});
@@ -364,6 +383,8 @@ export class LiveCode extends HTMLElement {
     this.#startedAt = isNew ? this.#followedAt : undefined;
     this.#isStopped = false;
     this.#isWatching = isWatching;
+    this.#isShared = isShared;
+    this.#failure = NOT_RUN;
     this.removeAttribute("data-exitstatus");
     const session = start({
       onMessage: (message) => isShown() && this.#handleMessage(message),
@@ -377,6 +398,12 @@ export class LiveCode extends HTMLElement {
     if (!session) return;
     if (!this.#isKept) endWithPage(session);
     this.#handleState(session.state);
+  }
+
+  /** What the user may do with the session that is shown. */
+  get #rights(): Rights | "own" {
+    if (this.#isShared) return this.#session?.rights ?? "watch";
+    return this.#isWatching ? "watch" : "own";
   }
 
   #handleMessage(message: Message): void {
@@ -416,9 +443,10 @@ export class LiveCode extends HTMLElement {
     this.#parts.status.textContent = describeEnd(exit, seconds, this.#isStopped);
   }
 
-  #showError({ msg, field, message }: LiveCodeError): void {
+  #showError({ msg, field, message, code }: LiveCodeError): void {
     // An event, e.g. a click, may arrive just after the program has ended. This is not an error.
     if ((msg as Message | undefined)?.msgtype === "event") return;
+    if (code === "no_such_share") this.#failure = NOT_SHARED;
     this.#output.write(`${field ? `${field}: ` : ""}${message}\n`, "stderr");
   }
 
@@ -437,13 +465,16 @@ export class LiveCode extends HTMLElement {
     const { stop, form, status, run, input } = this.#parts;
     const focused = this.shadowRoot?.activeElement;
     this.setAttribute("data-state", state);
-    stop.disabled = form.hidden = state === "ended" || this.#isWatching;
+    const rights = this.#rights;
+    form.hidden = state === "ended" || rights === "watch";
+    stop.disabled = state === "ended" || rights !== "own";
     // The focus must not be lost when the element that has it is hidden or disabled.
     if (state === "ended" && (focused === input || focused === stop)) run.focus();
     if (state === "live") {
-      status.textContent = this.#isWatching ? "running, you are watching" : "running";
+      const roles = { own: "", join: ", you have joined", watch: ", you are watching" };
+      status.textContent = `running${roles[rights]}`;
     } else if (state !== "ended") status.textContent = state;
-    else if (!this.hasAttribute("data-exitstatus")) status.textContent = "could not be run";
+    else if (!this.hasAttribute("data-exitstatus")) status.textContent = this.#failure;
     this.dispatchEvent(new CustomEvent("livecode-state", { detail: state }));
   }
 

@@ -22,6 +22,7 @@ input { border-color: var(--edge); }
 button { cursor: pointer; }
 button:hover:enabled { border-color: var(--edge); }
 button:disabled { color: var(--quiet); cursor: default; background: transparent; }
+:host([visitor]) :is(.run, .reset) { display: none; }
 .run { background: var(--accent); border-color: var(--accent); color: var(--on-accent); font-weight: 600; }
 .run::before { content: ""; display: inline-block; margin-right: 8px; border: solid transparent; border-width: 5px 0 5px 8px; border-left-color: currentColor; }
 .run:hover:enabled { filter: brightness(1.08); }

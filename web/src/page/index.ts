@@ -3,11 +3,13 @@
 import "./page.css";
 import { browser } from "../client/environment.js";
 import { Server } from "../client/server.js";
+import type { LiveCodeError } from "../client/messages.js";
 import type { LiveCode } from "../editor/element.js";
 import { type Example, examplesOf } from "./examples.js";
 import { SessionsDialog } from "./sessions.js";
-import { SignIn } from "./sign-in.js";
 import { fromFragment, toFragment } from "./share.js";
+import { Shares } from "./shares.js";
+import { SignIn } from "./sign-in.js";
 import { PageStorage, type TabState } from "./storage.js";
 
 /** An entry of `GET /runtimes`: the fields that are used. */
@@ -24,6 +26,10 @@ interface Runtime {
 const DRAFT_DELAY_MS = 500;
 /** The delay before the server is asked again after a failure, in milliseconds. */
 const RETRY_MS = 2000;
+/** Told when a link opens nothing. */
+const NOT_SHARED =
+  "This link opens nothing any more: it has expired or was revoked, or the program has ended and is " +
+  "not kept. Whoever sent it to you can make a new one.";
 /** The title of the example with the user's own draft. */
 const DRAFT_TITLE = "Your own";
 
@@ -37,10 +43,11 @@ const signIn = new SignIn(address.replace(/\/+$/, ""), browser().lasting);
 let runtimes: Runtime[] = [];
 let editor: LiveCode;
 let server: Server;
+let shares: Shares;
 /** The program that the editor was last given. The user may have changed it since. */
 let loaded: Example = { title: "", runtime: "python", code: "" };
 /** The session that the editor shows. */
-let shownSession: Pick<TabState, "session" | "isWatching"> = {};
+let shownSession: Pick<TabState, "session" | "isWatching" | "share"> = {};
 /** The timer that stores the draft; undefined if there is nothing to store. */
 let draftTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -124,30 +131,54 @@ interface FollowOptions {
   code?: string | undefined;
 }
 
+/** Shows the program of a session, if it is known. */
+function showProgramOf({ runtime, code }: Pick<FollowOptions, "runtime" | "code">): void {
+  const isShown = runtime === currentRuntime() && code === editor.code;
+  const isKnown = findRuntime(runtime) !== undefined || isVisitor();
+  if (!isShown && runtime !== undefined && code !== undefined && isKnown) {
+    showProgram({ title: "", runtime, code });
+  }
+}
+
 /** Follows a session, and shows its program if the program is known. */
 function followSession(id: string, options: FollowOptions): void {
   const stored = storage.program(id);
   const runtime = options.runtime ?? stored?.runtime;
   const code = options.code ?? stored?.code;
-  const isShown = runtime === currentRuntime() && code === editor.code;
-  if (!isShown && code !== undefined && findRuntime(runtime)) {
-    showProgram({ title: "", runtime: String(runtime), code });
-  }
+  showProgramOf({ runtime, code });
   shownSession = { session: id, isWatching: options.watch };
   editor.follow(id, options);
   storeTab();
 }
 
-/**
- * Opens the link in the page's address: shows its program or follows its session. No program is
- * run before the user presses Run. Calls `otherwise` if the address contains no link.
- */
-async function openLink(otherwise: () => void): Promise<void> {
+/** Follows the session that the secret of a share opens. */
+function followShare(share: string, program: Pick<FollowOptions, "runtime" | "code">): void {
+  showProgramOf(program);
+  shownSession = { share };
+  editor.followShare(share);
+  const { session } = editor;
+  session?.ended.catch(({ code }: LiveCodeError) => {
+    if (code === "no_such_share" && editor.session === session) notice.textContent = NOT_SHARED;
+  });
+  storeTab();
+}
+
+/** Takes the link out of the page's address, where it is not to be seen, and returns it. */
+function takeFragment(): string {
   const { hash } = location;
   if (hash) history.replaceState(null, "", location.pathname + location.search);
+  return hash;
+}
+
+/**
+ * Opens the link in a fragment: shows its program or follows its session. No program is run before
+ * the user presses Run. Calls `otherwise` if there is no link.
+ */
+async function openLink(fragment: string, otherwise: () => void): Promise<void> {
   try {
-    const { session, runtime, code } = (await fromFragment(hash)) ?? {};
-    if (session) followSession(session, { watch: true, runtime, code });
+    const { session, share, runtime, code } = (await fromFragment(fragment)) ?? {};
+    if (share) followShare(share, { runtime, code });
+    else if (session) followSession(session, { watch: true, runtime, code });
     else if (code !== undefined) {
       showProgram({ title: "", runtime: findRuntime(runtime)?.name ?? "python", code });
     } else otherwise();
@@ -163,10 +194,11 @@ function restoreTab(tab: TabState | undefined): void {
     const [first = { title: "", runtime: "python", code: "" }] = listExamples("python");
     return showProgram(first);
   }
-  const { runtime, code, session, isWatching = false } = tab;
+  const { runtime, code, session, share, isWatching = false } = tab;
   const isStored = (example: Example) => example.runtime === runtime && example.code === code;
   showProgram(listExamples(runtime).find(isStored) ?? { title: "", runtime, code });
-  if (session) followSession(session, { watch: isWatching, runtime, code });
+  if (share) followShare(share, { runtime, code });
+  else if (session) followSession(session, { watch: isWatching, runtime, code });
 }
 
 const shareStatus = () => byId("share-dialog").querySelector(".said") as HTMLElement;
@@ -176,16 +208,12 @@ async function openShareDialog(): Promise<void> {
   const toLink = (fragment: string) => new URL(fragment, location.href.replace(/#.*/, "")).href;
   const codeLink = byId<HTMLInputElement>("code-link");
   codeLink.value = toLink(await toFragment(currentProgram()));
-  const id = editor.session?.id;
-  // Users who are known by tokens have their sessions for themselves.
-  const isShareable = id !== undefined && !signIn.token;
-  byId("watch").hidden = !isShareable;
-  if (isShareable) {
-    const watchLink = byId<HTMLInputElement>("watch-link");
-    watchLink.value = toLink(await toFragment({ ...storage.program(id), session: id }));
-  }
   shareStatus().textContent = "";
   byId<HTMLDialogElement>("share-dialog").showModal();
+  // Only the owner of a session may share it.
+  const { session } = editor;
+  const id = session?.rights ? undefined : session?.id;
+  await shares.show(id, (id !== undefined && storage.program(id)) || {});
 }
 
 async function copyLink(input: HTMLInputElement): Promise<void> {
@@ -199,8 +227,14 @@ async function copyLink(input: HTMLInputElement): Promise<void> {
   shareStatus().textContent = "Copied.";
 }
 
-/** Requests the runtimes, as often as it takes until the server answers and the user is known. */
-async function fetchRuntimes(): Promise<Runtime[]> {
+/** Whether the user is not known here, and sees the page only because of a share. */
+const isVisitor = () => document.body.classList.contains("visitor");
+
+/**
+ * Requests the runtimes, as often as it takes until the server answers and the user is known. A
+ * visitor who comes by a share need not be known, and gets none.
+ */
+async function fetchRuntimes(hasShare: boolean): Promise<Runtime[]> {
   for (;;) {
     try {
       const { token } = signIn;
@@ -210,6 +244,10 @@ async function fetchRuntimes(): Promise<Runtime[]> {
       if (response.ok) return (await response.json()) as Runtime[];
       if (response.status === 401) {
         notice.textContent = "";
+        if (hasShare) {
+          document.body.classList.add("visitor");
+          return [];
+        }
         await signIn.source(token);
         continue;
       }
@@ -244,14 +282,15 @@ function fillPicker(): void {
 
 function createEditor(runtime: string): LiveCode {
   const element = document.createElement("live-code") as LiveCode;
-  const attributes = { layout: "split", keep: "", server: server.base, runtime };
+  const visitor: { visitor?: string } = isVisitor() ? { visitor: "" } : {};
+  const attributes = { layout: "split", keep: "", server: server.base, runtime, ...visitor };
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   if (signIn.token) element.token = signIn.source;
   element.addEventListener("livecode-change", handleEdit);
   element.addEventListener("livecode-state", () => {
     // The user has started a session if the editor shows one that is not known here.
     const id = element.session?.id;
-    if (!id || id === shownSession.session) return;
+    if (!id || id === shownSession.session || element.session?.rights) return;
     shownSession = { session: id };
     storage.storeProgram(id, currentProgram());
     storeTab();
@@ -279,17 +318,24 @@ function signOut(): void {
 }
 
 async function start(): Promise<void> {
-  [runtimes] = await Promise.all([fetchRuntimes(), customElements.whenDefined("live-code")]);
-  notice.textContent = "";
-  server = new Server(address, browser(), signIn.token ? signIn.source : undefined);
-  fillPicker();
+  const fragment = takeFragment();
   const tab = storage.tab;
+  const hasShare = /[#&]share=/.test(fragment) || (!fragment && tab?.share !== undefined);
+  [runtimes] = await Promise.all([
+    fetchRuntimes(hasShare),
+    customElements.whenDefined("live-code"),
+  ]);
+  notice.textContent = "";
+  const isKnownOtherwise = !signIn.token && !isVisitor();
+  server = new Server(address, browser(), isKnownOtherwise ? undefined : signIn.source);
+  shares = new Shares(server, (text) => (shareStatus().textContent = text));
+  fillPicker();
   editor = createEditor(tab?.runtime ?? "python");
   byId("place").replaceChildren(editor);
-  await openLink(() => restoreTab(tab));
+  await openLink(fragment, () => restoreTab(tab));
   addEventListener("pagehide", storeDraft);
   addEventListener("keydown", handleKey);
-  addEventListener("hashchange", () => void openLink(() => {}));
+  addEventListener("hashchange", () => void openLink(takeFragment(), () => {}));
   const shareButton = byId<HTMLButtonElement>("share");
   shareButton.disabled = false;
   shareButton.addEventListener("click", () => void openShareDialog());
@@ -306,9 +352,9 @@ async function start(): Promise<void> {
     byId<HTMLDialogElement>("sign-out-dialog").showModal(),
   );
   byId("sign-out-now").addEventListener("click", signOut);
-  for (const link of document.querySelectorAll<HTMLElement>(".link")) {
-    const input = link.querySelector("input") as HTMLInputElement;
-    link.querySelector("button")?.addEventListener("click", () => void copyLink(input));
+  for (const button of document.querySelectorAll<HTMLElement>(".copy")) {
+    const input = button.parentElement?.querySelector("input") as HTMLInputElement;
+    button.addEventListener("click", () => void copyLink(input));
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The links of the page. A program, compressed, or the id of a session is in the fragment of the
- * address, which browsers send to no server.
+ * The links of the page. A program, compressed, or the secret that opens a session is in the
+ * fragment of the address, which browsers send to no server.
  */
 
 /** The longest code that is accepted from a link, in characters. */
@@ -9,8 +9,10 @@ const MAX_CODE_LENGTH = 1_000_000;
 export interface Shared {
   runtime?: string;
   code?: string;
-  /** The id of a session to watch. */
+  /** The id of a session to watch, in links of earlier versions. */
   session?: string;
+  /** The secret that opens a session. */
+  share?: string;
 }
 
 /** Compresses a text, and encodes the result in the URL-safe alphabet of base64. */
@@ -42,9 +44,9 @@ export async function unpack(packed: string): Promise<string> {
   }
 }
 
-export async function toFragment({ runtime, code, session }: Shared): Promise<string> {
+export async function toFragment({ runtime, code, share }: Shared): Promise<string> {
   const parameters = new URLSearchParams();
-  if (session) parameters.set("session", session);
+  if (share) parameters.set("share", share);
   if (runtime) parameters.set("runtime", runtime);
   if (code !== undefined) parameters.set("code", await pack(code));
   return `#${parameters}`;
@@ -53,13 +55,14 @@ export async function toFragment({ runtime, code, session }: Shared): Promise<st
 /** The content of a link, or null if the fragment is not one of ours. Throws if it is damaged. */
 export async function fromFragment(fragment: string): Promise<Shared | null> {
   const parameters = new URLSearchParams(fragment.replace(/^#/, ""));
-  const names = ["runtime", "code", "session"];
-  const [runtime, code, session] = names.map((name) => parameters.get(name));
+  const names = ["runtime", "code", "session", "share"];
+  const [runtime, code, session, share] = names.map((name) => parameters.get(name));
   if (session && !/^[0-9a-f]{32}$/.test(session)) throw new Error("the session id is malformed");
-  if (!runtime && !code && !session) return null;
+  if (!runtime && !code && !session && !share) return null;
   return {
     ...(runtime ? { runtime } : {}),
     ...(code ? { code: await unpack(code) } : {}),
     ...(session ? { session } : {}),
+    ...(share ? { share } : {}),
   };
 }

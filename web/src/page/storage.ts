@@ -16,6 +16,8 @@ export interface TabState extends StoredProgram {
   session?: string;
   /** Whether the session is only watched. */
   isWatching?: boolean;
+  /** The secret of the share by which another user's session is shown. */
+  share?: string;
 }
 
 function readJson<T>(store: Store, key: string): T | undefined {

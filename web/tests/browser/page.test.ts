@@ -211,7 +211,7 @@ test("a link contains the code, and runs nothing by itself", async (t) => {
   const link = await page.getByLabel("Link to the code as it is now").inputValue();
   assert.ok(link.startsWith(`${server.url}/#`) && link.length < 200, link);
   assert.equal(
-    await page.getByLabel("Link to watch the program").isVisible(),
+    await page.getByRole("button", { name: "Link to watch" }).isVisible(),
     false,
     "there is no session to watch",
   );
@@ -261,7 +261,7 @@ test("another user can watch a session, but not send anything to it", async (t) 
   await page.click("live-code .run");
   await output(page).filter({ hasText: "name?" }).waitFor();
   await page.click("#share");
-  await page.locator("#share-dialog[open]").waitFor();
+  await page.getByRole("button", { name: "Link to watch" }).click();
   const link = await page.getByLabel("Link to watch the program").inputValue();
   await page.keyboard.press("Escape");
   const watcher = await openFrontPage(t, await createContext(t), link);

@@ -18,7 +18,7 @@ import { type Environment } from "./environment.js";
 import type { Program } from "./messages.js";
 import { type Hooks, Session } from "./session.js";
 export { LiveCodeError, textOf } from "./messages.js";
-export type { Message, Program, SessionDocument, SourceFile } from "./messages.js";
+export type { Message, Program, Rights, SessionDocument, SourceFile } from "./messages.js";
 export { Session } from "./session.js";
 export type { Hooks, State } from "./session.js";
 export type { Environment } from "./environment.js";
@@ -44,9 +44,15 @@ export interface Place {
 }
 /** Creates a session, which runs the program. */
 export declare function run(options: Place & Program, hooks?: Hooks): Session;
-/** Follows an existing session, from its beginning or after the entry with number `after`. */
-export declare function attach(options: Place & {
+/**
+ * Follows an existing session, from its beginning or after the entry with number `after`: the one
+ * with this id, or the one that a share opens, by the secret that its link has in `#share=`.
+ */
+export declare function attach(options: Place & ({
     id: string;
+} | {
+    share: string;
+}) & {
     after?: number;
 }, hooks?: Hooks): Session;
 /**

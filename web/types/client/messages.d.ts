@@ -50,12 +50,17 @@ export interface Message {
     seq?: number;
     [field: string]: unknown;
 }
+/** The rights that a share gives: to follow a session, or to send input and events, too. */
+export type Rights = "watch" | "join";
 /**
- * The body of a response to `POST /sessions` or `GET /sessions/{id}`: the fields that are used.
+ * The body of a response to `POST /sessions`, `GET /sessions/{id}` or `POST /shares/redeem`: the
+ * fields that are used.
  */
 export interface SessionDocument {
     id: string;
     state?: string;
+    /** The rights of the share by which the session was found. */
+    rights?: Rights;
     links: {
         self: string;
         stream: string;

@@ -39,8 +39,15 @@ export declare class Server {
     create(program: Program, idempotencyKey: string): Promise<SessionResult>;
     /** Requests the document of the session at `url`. */
     find(url: string): Promise<SessionResult>;
+    /**
+     * Requests the document of the session that a share opens. The share's secret stands for the
+     * caller, who need not be known otherwise.
+     */
+    redeem(secret: string): Promise<SessionResult>;
     /** Requests another resource of the server. `path` begins with a slash. */
     get(path: string): Promise<HttpResponse>;
+    /** Sends a document to another resource of the server. `path` begins with a slash. */
+    post(path: string, document: object): Promise<HttpResponse>;
     /** Deletes the session at `url`, which ends its program. The request outlives the page. */
     remove(url: string): Promise<void>;
     /** The address of a session. */

@@ -12,10 +12,10 @@
  *
  * If the server is busy or unreachable, the request is repeated after such a pause, too. After the
  * loss of a connection that was established, the request is skipped, unless the server closed it
- * for a violation of its policy: the caller's token may have ended then.
+ * for a violation of its policy: the caller's token or the share may have ended then.
  */
 import type { Environment } from "./environment.js";
-import { LiveCodeError, type Message, type Program, type SessionDocument } from "./messages.js";
+import { LiveCodeError, type Message, type Program, type Rights, type SessionDocument } from "./messages.js";
 import { Server } from "./server.js";
 /** The state of a session, as a page sees it. */
 export type State = "connecting" | "live" | "reconnecting" | "ended";
@@ -42,11 +42,17 @@ export interface Hooks {
      */
     onError?: (error: LiveCodeError) => void;
 }
-/** The session to follow: a new one that runs a program, or an existing one. */
+/**
+ * The session to follow: a new one that runs a program, an existing one, or the one that the secret
+ * of a share opens.
+ */
 export type SessionSource = {
     program: Program;
 } | {
     url: string;
+    after?: number;
+} | {
+    share: string;
     after?: number;
 };
 export declare class Session {
@@ -65,6 +71,11 @@ export declare class Session {
     get state(): State;
     /** The session's id, once the server has sent it. */
     get id(): string | undefined;
+    /**
+     * The rights of the share by which the session is followed, once they are known; undefined if it
+     * is followed by no share.
+     */
+    get rights(): Rights | undefined;
     /** Number of the last entry that was received. */
     get seq(): number;
     /**
@@ -92,6 +103,9 @@ export declare class Session {
     stop(): void;
     /** Stops following. The program keeps running, and its session can be attached to again. */
     close(): void;
-    /** Stops following, and deletes the session on the server, which ends its program. */
+    /**
+     * Stops following, and deletes the session on the server, which ends its program. The session of
+     * a share belongs to somebody else, and stays.
+     */
     remove(): void;
 }

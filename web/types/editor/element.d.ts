@@ -25,7 +25,12 @@ export declare class LiveCode extends HTMLElement {
     follow(id: string, { watch }?: {
         watch?: boolean | undefined;
     }): void;
-    /** Runs the code as it is now. A program that is still running is ended. */
+    /** Shows the session that a share opens, by the secret of its link. */
+    followShare(share: string): void;
+    /**
+     * Runs the code as it is now. A program that is still running is ended. With the attribute
+     * `visitor`, whoever sees the page may run nothing.
+     */
     run(): void;
     /** Ends the program. */
     stop(): void;

@@ -1,17 +1,19 @@
 /**
- * The links of the page. A program, compressed, or the id of a session is in the fragment of the
- * address, which browsers send to no server.
+ * The links of the page. A program, compressed, or the secret that opens a session is in the
+ * fragment of the address, which browsers send to no server.
  */
 export interface Shared {
     runtime?: string;
     code?: string;
-    /** The id of a session to watch. */
+    /** The id of a session to watch, in links of earlier versions. */
     session?: string;
+    /** The secret that opens a session. */
+    share?: string;
 }
 /** Compresses a text, and encodes the result in the URL-safe alphabet of base64. */
 export declare function pack(text: string): Promise<string>;
 /** The text that {@link pack} encoded. Throws if the input is damaged or the text is too long. */
 export declare function unpack(packed: string): Promise<string>;
-export declare function toFragment({ runtime, code, session }: Shared): Promise<string>;
+export declare function toFragment({ runtime, code, share }: Shared): Promise<string>;
 /** The content of a link, or null if the fragment is not one of ours. Throws if it is damaged. */
 export declare function fromFragment(fragment: string): Promise<Shared | null>;

@@ -9,6 +9,8 @@ export interface TabState extends StoredProgram {
     session?: string;
     /** Whether the session is only watched. */
     isWatching?: boolean;
+    /** The secret of the share by which another user's session is shown. */
+    share?: string;
 }
 export declare class PageStorage {
     #private;

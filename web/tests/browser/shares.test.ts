@@ -1,0 +1,135 @@
+/** Links by which others watch or join a session, on the server's page. */
+
+import assert from "node:assert/strict";
+import test, { type TestContext } from "node:test";
+import type { BrowserContext, Page } from "playwright-core";
+import {
+  createContext,
+  findAxeViolations,
+  LiveServer,
+  open,
+  output,
+  waitForStatus,
+  writeProgram,
+} from "./harness.js";
+
+const ASK = "print('hello ' + input('name? '), flush=True)\nprint('and ' + input('more? '))";
+
+/** A server of each kind, with its page on which the owner of a session has run a program. */
+const KINDS = {
+  async "the local user"(t: TestContext) {
+    const server = await LiveServer.start(t);
+    const page = await open(t, await createContext(t), server.url);
+    await page.locator("live-code .run").waitFor();
+    return { server, page };
+  },
+  async "users with tokens"(t: TestContext) {
+    const server = await LiveServer.startWithTokens(t, []);
+    const token = await server.token("create", "ada");
+    const page = await open(t, await createContext(t), server.url);
+    await page.getByLabel("Token").fill(token);
+    await page.keyboard.press("Enter");
+    await page.locator("live-code .run").waitFor();
+    return { server, page };
+  },
+};
+
+/** The URLs that a context has asked for. */
+function recordUrls(context: BrowserContext): string[] {
+  const urls: string[] = [];
+  context.on("request", (request) => {
+    urls.push(request.url());
+    const { referer } = request.headers();
+    if (referer) urls.push(referer);
+  });
+  context.on("page", (page) => page.on("websocket", (socket) => urls.push(socket.url())));
+  return urls;
+}
+
+async function runProgram(page: Page): Promise<void> {
+  await writeProgram(page, "python", ASK);
+  await page.click("live-code .run");
+  await output(page).filter({ hasText: "name?" }).waitFor();
+}
+
+/** Makes a link by the page's dialog, and leaves the dialog open. */
+async function makeLink(page: Page, rights: "watch" | "join"): Promise<string> {
+  if (!(await page.locator("#share-dialog[open]").isVisible())) await page.click("#share");
+  await page.getByRole("button", { name: `Link to ${rights}`, exact: true }).click();
+  return page.getByLabel(`Link to ${rights} the program`).inputValue();
+}
+
+async function send(page: Page, text: string): Promise<void> {
+  await page.getByLabel("Input for the program").fill(text);
+  await page.keyboard.press("Enter");
+}
+
+for (const [kind, start] of Object.entries(KINDS)) {
+  test(`others watch and join by links, on a server for ${kind}`, async (t) => {
+    const { server, page } = await start(t);
+    await runProgram(page);
+    const [watch, join] = [await makeLink(page, "watch"), await makeLink(page, "join")];
+    const secrets = [watch, join].map((link) => /share=(livecode_share_[0-9a-f]{48})/.exec(link)?.[1]);
+    assert.deepEqual(await findAxeViolations(page), []);
+    assert.equal(await page.locator("#share-list li").count(), 2);
+    await page.keyboard.press("Escape");
+
+    const contexts = [await createContext(t), await createContext(t)] as const;
+    const urls = contexts.map(recordUrls).flat();
+    const [watcher, friend] = [await open(t, contexts[0], watch), await open(t, contexts[1], join)];
+    for (const other of [watcher, friend]) {
+      await output(other).filter({ hasText: "name?" }).waitFor();
+      assert.equal(new URL(other.url()).hash, "", "the secret is not in the address");
+      await other.locator(".cm-content").filter({ hasText: "more?" }).waitFor();
+      assert.ok(await other.locator("live-code .stop").isDisabled());
+    }
+    await waitForStatus(watcher, "running, you are watching");
+    await waitForStatus(friend, "running, you have joined");
+    assert.ok(await watcher.getByLabel("Input for the program").isHidden());
+    await send(friend, "friend");
+    for (const each of [page, watcher, friend]) {
+      await output(each).filter({ hasText: "hello friend" }).waitFor();
+    }
+    assert.deepEqual(await findAxeViolations(friend), []);
+    // A reload shows the session again.
+    await friend.reload();
+    await output(friend).filter({ hasText: "hello friend" }).waitFor();
+
+    // The server ends; all are back when it is.
+    await server.kill();
+    for (const each of [page, watcher, friend]) await waitForStatus(each, "reconnecting");
+    await server.restart();
+    for (const each of [page, watcher, friend]) await waitForStatus(each, "running");
+    assert.equal((await output(watcher).textContent())?.match(/hello/g)?.length, 1);
+
+    await page.click("#share");
+    await page.getByRole("button", { name: "Revoke the link to watch" }).click();
+    await page.getByText("whoever watched by it is disconnected").waitFor();
+    await watcher.getByText("This link opens nothing any more").waitFor();
+    await waitForStatus(watcher, "not shared any more");
+    await waitForStatus(friend, "running, you have joined");
+    await send(friend, "me");
+    await waitForStatus(friend, "finished");
+    for (const secret of secrets) {
+      assert.ok(secret && !urls.some((url) => url.includes(secret)), "a secret is in a URL");
+    }
+    // A link that was revoked says so at once.
+    const late = await open(t, contexts[0], watch);
+    await late.getByText("This link opens nothing any more").waitFor();
+  });
+}
+
+test("a visitor who has no token sees one session and is asked for nothing", async (t) => {
+  const { page } = await KINDS["users with tokens"](t);
+  await runProgram(page);
+  const link = await makeLink(page, "watch");
+  const visitor = await open(t, await createContext(t), link);
+  await output(visitor).filter({ hasText: "name?" }).waitFor();
+  assert.ok(await visitor.locator("#sign-in").isHidden());
+  for (const name of ["#share", "#sessions", "#runtime", "live-code .run"]) {
+    assert.ok(await visitor.locator(name).isHidden(), name);
+  }
+  await visitor.locator(".cm-content").press("ControlOrMeta+Enter");
+  await waitForStatus(visitor, "you are watching");
+  assert.equal(await visitor.evaluate(() => JSON.stringify(localStorage).includes("token")), false);
+});
