@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::common::{Server, eventually, guest::Guest, id};
+use crate::common::{Server, eventually, guest::Guest, id, is_root};
 
 /// A program that tells that it runs, and goes on until its input ends.
 const WAITS: &str = "echo up; cat";
@@ -36,6 +36,29 @@ fn a_newcomer_runs_while_another_address_has_all_that_it_may() {
     await_output(&server, &Guest::at(3).create(&server, WAITS));
     await_output(&server, &Guest::at(4).create(&server, WAITS));
     assert_eq!(document(&server, &flood[11])["state"], "queued");
+}
+
+#[test]
+fn one_program_of_a_payer_gets_more_time_than_each_of_many_of_another() {
+    if !is_root() {
+        // Only root has a cpu controller on each machine that runs the tests.
+        return;
+    }
+    let server = Server::start();
+    let work = "for ((i = 0; i < 1000000; i++)); do :; done; echo up";
+    let many: Vec<_> = (0..16).map(|_| Guest::at(2).create(&server, work)).collect();
+    for session in &many {
+        eventually("it runs", || (document(&server, session)["state"] == "running").then_some(()));
+    }
+    // It begins last, has the same work to do, and ends first.
+    let one = Guest::at(3).create(&server, work);
+    await_output(&server, &one);
+    for session in &many {
+        assert_eq!(document(&server, session)["state"], "running");
+    }
+    for session in &many {
+        delete(&server, session);
+    }
 }
 
 #[test]

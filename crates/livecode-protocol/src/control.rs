@@ -21,7 +21,8 @@ use crate::{
 /// | --- | --- |
 /// | 1 | the first version |
 /// | 2 | [`SupervisorNotice::Progress`] has `active_us`; the server checks the `Hello` version |
-pub const VERSION: u32 = 2;
+/// | 3 | [`SupervisorRequest::SetCpuWeight`] |
+pub const VERSION: u32 = 3;
 /// The oldest protocol version that this build supports.
 pub const OLDEST_VERSION: u32 = 1;
 /// The longest line that either side accepts, in bytes. An input of 64 KiB takes at most six times
@@ -87,10 +88,31 @@ pub enum SupervisorRequest {
     /// Kill the program, whose outcome becomes `cancelled`. The answer is the closing entry of the
     /// journal.
     Cancel,
+    /// Give the program this part of the CPU time that programs compete for. A server sends it only
+    /// to supervisors of version 3 and later.
+    SetCpuWeight(CpuWeight),
     /// The server knows that the session has ended, and will not kill this process for it any
     /// more. Only a supervisor that was released serves another session. Supervisors of older
     /// versions do not read it.
     Release,
+}
+
+/// The weight of a program among those that compete for CPU time, in thousandths of the weight of
+/// a program whose payer runs no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuWeight {
+    /// The weight, from 1 to 1000.
+    pub permille: u32,
+    /// The weight while the program is deprioritised, from 1 to 1000; without it, the program then
+    /// runs only when no other wants the processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprioritized_permille: Option<u32>,
+}
+
+impl Default for CpuWeight {
+    fn default() -> Self {
+        Self { permille: 1000, deprioritized_permille: None }
+    }
 }
 
 /// Something that is delivered to a program.

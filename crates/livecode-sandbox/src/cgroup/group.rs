@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use livecode_protocol::run_spec::StepLimits;
+use livecode_protocol::{control::CpuWeight, run_spec::StepLimits};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::setup_error::{MEMORY_LIMIT_STEP, SetupContext, SetupError};
@@ -113,12 +113,21 @@ impl SandboxCgroup {
         self.has_v2_cpu || self.cpu.is_some()
     }
 
-    /// Deprioritises the group, or ends that: the scheduler then runs its processes only when no
-    /// other process wants the CPU, as with `SCHED_IDLE` (`cpu.idle`, Linux 5.15; sched(7)). Does
-    /// nothing if the kernel cannot do it.
-    pub fn set_deprioritized(&self, is_deprioritized: bool) {
+    /// Sets the group's priority on the CPU. A deprioritised group without a weight of its own is
+    /// run only when no other process wants the CPU, as with `SCHED_IDLE` (`cpu.idle`, Linux 5.15;
+    /// sched(7)). Does nothing if the kernel cannot do it.
+    pub fn set_priority(&self, is_deprioritized: bool, weight: CpuWeight) {
         let folder = if self.has_v2_cpu { &self.unified } else { &self.cpu };
-        let _ = write(folder.as_ref(), CPU_IDLE_FILE, u8::from(is_deprioritized));
+        let is_idle = is_deprioritized && weight.deprioritized_permille.is_none();
+        let _ = write(folder.as_ref(), CPU_IDLE_FILE, u8::from(is_idle));
+        // The kernel refuses a weight while the group is idle, and sets the default one after that.
+        if !is_idle {
+            let permille =
+                weight.deprioritized_permille.filter(|_| is_deprioritized).unwrap_or(weight.permille);
+            let (file, default, least) =
+                if self.has_v2_cpu { ("cpu.weight", 100, 1) } else { ("cpu.shares", 1024, 2) };
+            let _ = write(folder.as_ref(), file, (default * u64::from(permille) / 1000).max(least));
+        }
     }
 
     /// Opens the v2 folder, so that a process can be cloned into the group.

@@ -9,7 +9,10 @@ use std::{
     },
 };
 
-use livecode_protocol::run_spec::{RunSpec, SandboxLayout, StepLimits};
+use livecode_protocol::{
+    control::CpuWeight,
+    run_spec::{RunSpec, SandboxLayout, StepLimits},
+};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::retry_on_intr,
@@ -72,6 +75,7 @@ pub struct Sandbox {
     sampled: SampledUsage,
     /// Whether other processes have priority over this sandbox on the CPU.
     is_deprioritized: bool,
+    cpu_weight: CpuWeight,
     is_reaped: bool,
 }
 
@@ -128,6 +132,7 @@ impl Sandbox {
             kernel_memory: None,
             sampled: SampledUsage::default(),
             is_deprioritized: false,
+            cpu_weight: CpuWeight::default(),
             is_reaped: false,
         };
         Ok((sandbox, pipes))
@@ -276,6 +281,7 @@ impl Sandbox {
         if !self.is_reaped {
             let _ = pidfd_send_signal(&self.init_pidfd, Signal::KILL); // init may be dead already
             // A deprioritised process gets no CPU time to die in while other processes compute.
+            self.set_cpu_weight(CpuWeight::default());
             self.set_deprioritized(false);
         }
     }
@@ -328,7 +334,15 @@ impl Sandbox {
     /// its priority. Does nothing if the kernel cannot: no limit rests on it.
     pub fn set_deprioritized(&mut self, is_deprioritized: bool) {
         if std::mem::replace(&mut self.is_deprioritized, is_deprioritized) != is_deprioritized {
-            self.cgroup.set_deprioritized(is_deprioritized);
+            self.cgroup.set_priority(is_deprioritized, self.cpu_weight);
+        }
+    }
+
+    /// Sets the weight of the sandbox among those that compete for CPU time. Does nothing if the
+    /// kernel cannot: no limit rests on it.
+    pub fn set_cpu_weight(&mut self, weight: CpuWeight) {
+        if std::mem::replace(&mut self.cpu_weight, weight) != weight {
+            self.cgroup.set_priority(self.is_deprioritized, weight);
         }
     }
 

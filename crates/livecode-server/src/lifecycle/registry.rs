@@ -31,6 +31,7 @@ use crate::{
     config::Config,
     metrics::Metrics,
     runner::{
+        cpu_weights::CpuWeights,
         driver::{Driver, give_up},
         run_queue::{RunBounds, RunQueue, RunQueueLimits},
         spawner_set::SpawnerSet,
@@ -46,6 +47,7 @@ pub struct Registry {
     pub(super) metrics: Arc<Metrics>,
     /// The permits to run, and the sessions that wait for one.
     pub(super) run_queue: Arc<RunQueue>,
+    cpu_weights: Arc<CpuWeights>,
     /// Turns of the followers that skip much of a long journal.
     skip_turns: SkipTurns,
     /// Set when the server is about to stop; no session is created from then on.
@@ -80,6 +82,7 @@ impl Registry {
             spawners: Arc::new(spawners),
             metrics,
             run_queue: RunQueue::new(run_queue_limits(config)),
+            cpu_weights: CpuWeights::new(),
             skip_turns: SkipTurns::default(),
             is_closed: AtomicBool::new(false),
             creation_lock: tokio::sync::RwLock::new(()),
@@ -193,6 +196,7 @@ impl Registry {
             store: self.store.clone(),
             spawners: self.spawners.clone(),
             metrics: self.metrics.clone(),
+            weights: self.cpu_weights.clone(),
         }
     }
 

@@ -22,6 +22,7 @@ use tracing::Instrument as _;
 use crate::metrics::{GaugeGuard, Metrics};
 use crate::runner::{
     backoff::Backoff,
+    cpu_weights::{CpuWeights, WeighedSession},
     process,
     run_queue::RunTurn,
     spawner::{Generation, SpawnerClient},
@@ -66,6 +67,7 @@ pub(crate) struct Driver {
     pub store: Arc<Store>,
     pub spawners: Arc<SpawnerSet>,
     pub metrics: Arc<Metrics>,
+    pub weights: Arc<CpuWeights>,
 }
 
 impl Driver {
@@ -80,7 +82,8 @@ impl Driver {
         // A cancelled session leaves the queue at once.
         let mut turn = may_run.then_some(turn);
         let _running = may_run.then(|| self.metrics.running_session(&self.session.runtime));
-        let serving = self.serve_until_closed(&mut queue);
+        let mut weighed = self.weights.add(self.session.payer);
+        let serving = self.serve_until_closed(&mut queue, &mut weighed);
         let run = self.run_to_end(serving).instrument(self.span());
         tokio::select! {
             () = run => {}
@@ -104,7 +107,8 @@ impl Driver {
     /// Runs a session to its end that an earlier server started. The permit is held until then.
     pub async fn run_recovered(self, mut queue: DeliveryQueue, _permit: RunTurn) {
         let _running = self.metrics.running_session(&self.session.runtime);
-        self.run_to_end(self.serve_until_closed(&mut queue)).instrument(self.span()).await;
+        let mut weighed = self.weights.add(self.session.payer);
+        self.run_to_end(self.serve_until_closed(&mut queue, &mut weighed)).instrument(self.span()).await;
     }
 
     /// Runs `serving` until the journal is closed. If the session is cancelled and does not end in
@@ -134,7 +138,12 @@ impl Driver {
     /// Requests a supervisor and serves the connection to it, usually until the session's end. If
     /// the program is not started, waits until the next attempt is due. Returns whether the
     /// session was given up and its journal is closed.
-    async fn start_and_serve(&self, attempts: &mut StartAttempts, queue: &mut DeliveryQueue) -> bool {
+    async fn start_and_serve(
+        &self,
+        attempts: &mut StartAttempts,
+        queue: &mut DeliveryQueue,
+        weighed: &mut WeighedSession,
+    ) -> bool {
         // Only the first attempt uses an interpreter zygote, since the zygote may be the cause of
         // a failure.
         let spawner = match attempts.is_first() {
@@ -143,7 +152,7 @@ impl Driver {
         };
         let failure = match self.start_supervisor(spawner).await {
             Ok((stream, generation)) => tokio::select! {
-                end = self.serve_connection(stream, queue) => end.start_failure,
+                end = self.serve_connection(stream, queue, weighed) => end.start_failure,
                 () = self.journal_timeout() => {
                     kill_supervisor(&self.store, &self.session);
                     self.replace_spawner(spawner, generation).await;
@@ -198,7 +207,7 @@ impl Driver {
 
     /// Starts the session if it has no journal, and serves connections to its supervisor, again
     /// and again, until the journal is closed. If the supervisor is dead, closes the journal.
-    async fn serve_until_closed(&self, queue: &mut DeliveryQueue) -> ClosedBy {
+    async fn serve_until_closed(&self, queue: &mut DeliveryQueue, weighed: &mut WeighedSession) -> ClosedBy {
         let mut attempts = StartAttempts::new(self.spawners.start_timeout());
         let mut backoff = Backoff::new();
         loop {
@@ -208,7 +217,7 @@ impl Driver {
                 Err(error) => tracing::warn!(id = %self.id().short(), %error, "a journal cannot be read now"),
             }
             if !self.session.is_cancelled() && !self.store.has_journal(self.id()) {
-                if self.start_and_serve(&mut attempts, queue).await {
+                if self.start_and_serve(&mut attempts, queue, weighed).await {
                     return ClosedBy::Server;
                 }
                 continue;
@@ -217,7 +226,7 @@ impl Driver {
                 // After a connection with a valid notice the supervisor is ready, and the next
                 // connection needs no long pause.
                 Ok(stream) => {
-                    if self.serve_connection(stream, queue).await.has_received_notice {
+                    if self.serve_connection(stream, queue, weighed).await.has_received_notice {
                         backoff = Backoff::new();
                     }
                 }
@@ -241,8 +250,13 @@ impl Driver {
     }
 
     /// Serves one connection to its end.
-    async fn serve_connection(&self, stream: UnixStream, queue: &mut DeliveryQueue) -> ConnectionEnd {
-        let mut client = SupervisorClient::new(stream, queue);
+    async fn serve_connection(
+        &self,
+        stream: UnixStream,
+        queue: &mut DeliveryQueue,
+        weighed: &mut WeighedSession,
+    ) -> ConnectionEnd {
+        let mut client = SupervisorClient::new(stream, queue, weighed);
         let run = client.run(&self.session, &self.store).instrument(tracing::debug_span!("connection"));
         if let Err(error) = run.await {
             tracing::debug!(id = %self.id().short(), %error, "the connection to the supervisor broke");

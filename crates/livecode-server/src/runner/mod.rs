@@ -6,6 +6,7 @@
 //! | `spawner` | the client of one spawner process, which is restarted if it dies or hangs |
 //! | `spawner_set` | all spawners: the default one, and one for each interpreter zygote |
 //! | `driver` | the task that drives one session from its creation to its end |
+//! | `cpu_weights` | how payers share the processors |
 //! | `run_queue` | the queue in which new sessions wait for a permit to run |
 //! | `turns` | queues that are served in turn |
 //! | `start_attempts` | the attempts to start a session, and when to give up |
@@ -14,6 +15,7 @@
 //! | `process` | the supervisor as a process that can be killed |
 
 mod backoff;
+pub(crate) mod cpu_weights;
 pub(crate) mod driver;
 mod process;
 pub(crate) mod run_queue;

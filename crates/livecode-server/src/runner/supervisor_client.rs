@@ -7,7 +7,7 @@ use std::{
 
 use livecode_protocol::{
     DeliveryRefused, ErrorCode,
-    control::{self, StartKind, SupervisorNotice, SupervisorRequest},
+    control::{self, CpuWeight, StartKind, SupervisorNotice, SupervisorRequest},
     stream::QUEUE_FULL,
 };
 use tokio::{
@@ -19,7 +19,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::runner::start_attempts::StartFailure;
+use crate::runner::{cpu_weights::WeighedSession, start_attempts::StartFailure};
 use crate::sessions::{
     SessionProgress,
     ended::ended_progress,
@@ -27,6 +27,8 @@ use crate::sessions::{
     store::Store,
 };
 
+/// The first version of supervisors that know weights.
+const WEIGHING_VERSION: u32 = 3;
 /// Bytes that are not yet written to the supervisor's socket. While more wait, no delivery is
 /// taken from the queue.
 const MAX_UNSENT_BYTES: usize = 256 * 1024;
@@ -69,6 +71,12 @@ pub(crate) struct SupervisorClient<'q> {
     /// How much was prepared before this session, until its start is counted.
     uncounted_start: Option<StartKind>,
     queue: &'q mut DeliveryQueue,
+    /// The session as one that has a weight.
+    weighed: &'q mut WeighedSession,
+    /// The weight that the supervisor has.
+    weight: CpuWeight,
+    /// Whether the supervisor knows weights.
+    is_weighable: bool,
 }
 
 /// The facts that are known after the end of a connection.
@@ -90,10 +98,12 @@ enum Event {
     Delivery(PendingDelivery),
     /// The session was cancelled.
     Cancelled,
+    /// The weight of the session may have changed.
+    Weighed,
 }
 
 impl<'q> SupervisorClient<'q> {
-    pub fn new(stream: UnixStream, queue: &'q mut DeliveryQueue) -> Self {
+    pub fn new(stream: UnixStream, queue: &'q mut DeliveryQueue, weighed: &'q mut WeighedSession) -> Self {
         let (reader, writer) = stream.into_split();
         let reader = BufReader::new(reader);
         Self {
@@ -106,6 +116,9 @@ impl<'q> SupervisorClient<'q> {
             has_started: false,
             uncounted_start: None,
             queue,
+            weighed,
+            weight: CpuWeight::default(),
+            is_weighable: false,
         }
     }
 
@@ -134,6 +147,7 @@ impl<'q> SupervisorClient<'q> {
                 }
                 Some(delivery) = self.queue.next(), if may_take => Event::Delivery(delivery),
                 () = session.cancelled(), if !cancel_sent => Event::Cancelled,
+                () = self.weighed.changed(), if self.is_weighable => Event::Weighed,
             };
             match event {
                 Event::Read(0) => return Ok(()),
@@ -154,8 +168,18 @@ impl<'q> SupervisorClient<'q> {
                     cancel_sent = true;
                     self.send(&SupervisorRequest::Cancel)?;
                 }
+                Event::Weighed => self.send_weight()?,
             }
         }
+    }
+
+    /// Tells the supervisor the weight of the session, if it does not have that yet.
+    fn send_weight(&mut self) -> io::Result<()> {
+        let weight = self.weighed.weight();
+        if std::mem::replace(&mut self.weight, weight) == weight {
+            return Ok(());
+        }
+        self.send(&SupervisorRequest::SetCpuWeight(weight))
     }
 
     fn send(&mut self, request: &SupervisorRequest) -> io::Result<()> {
@@ -181,6 +205,10 @@ impl<'q> SupervisorClient<'q> {
                         "the supervisor's version is not one from {oldest} to {newest}"
                     );
                     return Err(io::ErrorKind::Unsupported.into());
+                }
+                if version >= WEIGHING_VERSION {
+                    self.is_weighable = true;
+                    self.send_weight()?;
                 }
                 // A recovered session has progress already. So each start is counted once, by the
                 // server that started the supervisor, and only if the program has begun.

@@ -501,6 +501,7 @@ impl<'h> Supervisor<'h> {
                 return self.connections[index].greet(version, self.host.unenforced(), self.start_kind);
             }
             SupervisorRequest::Cancel => return self.kill_for(Outcome::Cancelled),
+            SupervisorRequest::SetCpuWeight(weight) => return self.sandbox.set_cpu_weight(weight),
             SupervisorRequest::Release => return, // only the end of the session is followed by it
             SupervisorRequest::Deliver { tag, id, item } => match self.deliver(id, item) {
                 Ok(()) => SupervisorNotice::Delivered { tag },

@@ -90,7 +90,13 @@ async fn a_panic_in_a_spawner_request_ends_the_session_as_lost() {
     let run_queue = RunQueue::new(RunQueueLimits { running: one, queued: one, starting: 1 });
     let turn = run_queue.enter(session.id, session.payer, &session.owner, bounds).unwrap();
     let spawners = Arc::new(SpawnerSet::with_default_only(client));
-    let driver = Driver { session: session.clone(), store: store.clone(), spawners, metrics: Arc::default() };
+    let driver = Driver {
+        session: session.clone(),
+        store: store.clone(),
+        spawners,
+        metrics: Arc::default(),
+        weights: CpuWeights::new(),
+    };
     let run = tokio::spawn(driver.run_new(queue, turn));
     tokio::time::timeout(TIMEOUT, run).await.expect("the driver never ends").expect("the driver panicked");
     let progress = session.progress();
