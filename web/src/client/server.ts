@@ -33,17 +33,26 @@ const RETRYABLE_STATUSES = [408, 409, 429, 502, 503, 504];
 /** The HTTP statuses of a server that has no `POST /sessions`. */
 const NO_SESSIONS_STATUSES = [404, 405, 501];
 
+/** The code of the error that tells that nothing names the caller, e.g. if cookies are blocked. */
+const TOKEN_REQUIRED = "token_required";
+
 /** `value` if it is a string. */
 const stringOf = (value: unknown) => (typeof value === "string" ? value : undefined);
 
 export class Server {
   /** The server's address, without a slash at the end. */
   readonly base: string;
-  readonly #credentials: Credentials;
+  /** Undefined on the server's own pages, where a cookie names the caller. */
+  #credentials: Credentials | undefined;
   /** Whether the token was given to the caller, and not generated here. */
   readonly #hasGivenToken: boolean;
+  /** Whether the page has the server's origin. */
+  readonly #isOwnPage: boolean;
 
-  /** `token` identifies the caller; without it the stored token for this server is used. */
+  /**
+   * `token` identifies the caller. Without it, the caller is a guest: a stored token for this server
+   * is used, or on a page of the server's own origin the server's cookie.
+   */
   constructor(
     address: string,
     private readonly environment: Environment,
@@ -52,13 +61,34 @@ export class Server {
     const url = new URL(address, environment.base);
     this.base = url.origin + url.pathname.replace(/\/+$/, "");
     this.#hasGivenToken = Boolean(token);
-    if (!token) {
-      // Each server gets a token of its own, so that no server learns the token for another one.
-      const key = `livecode-token:${this.base}`;
-      token = environment.lasting.getItem(key) ?? environment.hex(16);
-      environment.lasting.setItem(key, token);
-    }
+    const { base } = environment;
+    this.#isOwnPage = base !== undefined && new URL(base).origin === url.origin;
+    token ??= environment.lasting.getItem(this.#tokenKey) ?? undefined;
+    if (token) this.#credentials = Credentials.of(token);
+    else if (!this.#isOwnPage) this.#makeToken();
+  }
+
+  /** Where the token of a guest is stored: each server gets one of its own, and learns no other. */
+  get #tokenKey(): string {
+    return `livecode-token:${this.base}`;
+  }
+
+  #makeToken(): void {
+    const token = this.environment.hex(16);
+    this.environment.lasting.setItem(this.#tokenKey, token);
     this.#credentials = Credentials.of(token);
+  }
+
+  /**
+   * On the server's own page: forgets a stored token when it has no sessions any more. Earlier
+   * versions of the page have stored one; afterwards the cookie names the guest.
+   */
+  async forgetUnusedToken(): Promise<void> {
+    if (!this.#isOwnPage || this.#hasGivenToken || !this.#credentials) return;
+    const response = await this.get("/sessions?limit=1");
+    if (!response.ok || ((await response.json()) as unknown[]).length > 0) return;
+    this.environment.lasting.removeItem(this.#tokenKey);
+    this.#credentials = undefined;
   }
 
   /** Creates a session. Requests with the same idempotency key create one session. */
@@ -148,16 +178,21 @@ export class Server {
    * its way when this returns, because the page may end then.
    */
   async #request(url: string, init: HttpRequest): Promise<HttpResponse> {
-    const token = this.#credentials.token ?? ((await this.#credentials.renew()) as string);
+    const credentials = this.#credentials;
+    if (!credentials) return this.#send(url, init);
+    const token = credentials.token ?? ((await credentials.renew()) as string);
     const response = await this.#send(url, init, token);
     if (response.status !== 401) return response;
-    const renewed = await this.#credentials.renew(token);
+    const renewed = await credentials.renew(token);
     return renewed === undefined ? response : this.#send(url, init, renewed);
   }
 
   #send(url: string, init: HttpRequest, token?: string): Promise<HttpResponse> {
     const authorization = token === undefined ? {} : { Authorization: `Bearer ${token}` };
-    const headers = { ...init.headers, ...authorization };
+    // Without TLS nothing else tells the server that a GET is of its own page. Pages of other origins
+    // would have to ask before they send this header.
+    const own = this.#isOwnPage ? { "X-Requested-With": "livecode" } : {};
+    const headers = { ...init.headers, ...authorization, ...own };
     const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
     return this.environment.fetch(url, { ...init, headers, signal });
   }
@@ -191,6 +226,10 @@ export class Server {
     if (isCreation && NO_SESSIONS_STATUSES.includes(status)) return { kind: "v0.1" };
     const detail = String(body.detail ?? body.title ?? `the server responded with ${status}`);
     const { field, code } = body;
+    if (code === TOKEN_REQUIRED && !this.#credentials) {
+      this.#makeToken();
+      return this.#requestSession(url, init);
+    }
     const error = new LiveCodeError(detail, status, stringOf(field), undefined, stringOf(code));
     if (RETRYABLE_STATUSES.includes(status)) {
       const afterMs = Number(response.headers.get("Retry-After") ?? NaN) * 1000;

@@ -328,6 +328,8 @@ async function start(): Promise<void> {
   notice.textContent = "";
   const isKnownOtherwise = !signIn.token && !isVisitor();
   server = new Server(address, browser(), isKnownOtherwise ? undefined : signIn.source);
+  // The token is used again if the server does not answer.
+  await server.forgetUnusedToken().catch(() => {});
   shares = new Shares(server, (text) => (shareStatus().textContent = text));
   fillPicker();
   editor = createEditor(tab?.runtime ?? "python");

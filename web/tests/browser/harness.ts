@@ -80,6 +80,19 @@ export class LiveServer {
     return LiveServer.start(test, ["--auth", "tokens", ...flags]);
   }
 
+  /**
+   * Starts a server whose callers over TCP are all guests, also those of this machine, and that is
+   * reached as `host`, too.
+   */
+  static async startForGuests(test: TestContext, host: string): Promise<LiveServer> {
+    const folder = await mkdtemp(join(tmpdir(), "livecode-web-"));
+    const socket = `unix:${join(folder, "livecode.sock")}`;
+    const flags = ["--listen", socket, "--host", host, "--allow-anonymous"];
+    const server = await LiveServer.start(test, flags);
+    test.after(() => rm(folder, { recursive: true, force: true }));
+    return server;
+  }
+
   /** Runs `livecode token`, and returns the last line of its output. */
   async token(...words: string[]): Promise<string> {
     const all = ["token", ...words, "--data-dir", this.data];
@@ -118,10 +131,11 @@ export class LiveServer {
 
   /** Sends a request as the local user, and returns the response's body. */
   private async request(method: string, path: string): Promise<string> {
-    if (!this.flags.includes("--auth")) {
+    const ownSocket = this.flags.find((flag) => flag.startsWith("unix:"))?.slice("unix:".length);
+    if (!ownSocket && !this.flags.includes("--auth")) {
       return (await fetch(this.url + path, { method })).text();
     }
-    const socketPath = join(this.data, "admin.sock");
+    const socketPath = ownSocket ?? join(this.data, "admin.sock");
     const sent = httpRequest({ socketPath, method, path, headers: { Host: "localhost" } }).end();
     const [response] = (await once(sent, "response")) as [IncomingMessage];
     return text(response);
@@ -291,11 +305,11 @@ export class Pages {
     this.handlers.set(path, handler);
   }
 
-  /** Adds a page, and returns its address. */
-  add(text: string): string {
+  /** Adds a page, and returns its address at one of the names of this machine. */
+  add(text: string, host = "localhost"): string {
     const path = `/${this.texts.size + 1}`;
     this.texts.set(path, `<!doctype html><link rel="icon" href="data:,">${text}`);
-    return `http://localhost:${port(this.server)}${path}`;
+    return `http://${host}:${port(this.server)}${path}`;
   }
 }
 
@@ -316,6 +330,8 @@ before(() => {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      // Names for which browsers, other than for loopback, send no Sec-Fetch-Site without TLS.
+      "--host-resolver-rules=MAP *.test 127.0.0.1",
     ],
   });
 });

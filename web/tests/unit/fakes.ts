@@ -74,7 +74,7 @@ export class FakeEnvironment implements Environment {
   sockets: FakeSocket[] = [];
   lasting = new MemoryStore();
   tab = new MemoryStore();
-  base = undefined;
+  base: string | undefined = undefined;
   #nowMs = 0;
   #timers: { atMs: number; callback: () => void }[] = [];
   #wakeListeners = new Set<() => void>();

@@ -9,6 +9,7 @@ import {
   run,
   type TokenSource,
 } from "../../src/client/index.js";
+import { Server } from "../../src/client/server.js";
 import { parseToken } from "../../src/client/token-url.js";
 import { DOCUMENT, FakeEnvironment, runPendingCallbacks } from "./fakes.js";
 
@@ -169,4 +170,58 @@ test("a site answers a token as text or as JSON", () => {
     assert.equal(parseToken(text), "livecode_1");
   }
   assert.equal(parseToken("{}"), "");
+});
+
+/** Starts a session on the server's own page, with what its browser has stored. */
+async function startOnOwnPage(stored: [string, string][] = []) {
+  const environment = new FakeEnvironment();
+  environment.base = `${server}/`;
+  for (const [key, value] of stored) environment.lasting.setItem(key, value);
+  const session = run({ server, runtime: "python", environment });
+  await runPendingCallbacks();
+  return { environment, session };
+}
+
+test("on the server's own page a cookie names a guest, and no token is made", async () => {
+  const { environment } = await startOnOwnPage();
+  assert.deepEqual(authorizations(environment), [undefined]);
+  assert.equal(environment.request.headers["X-Requested-With"], "livecode");
+  await environment.request.respond(201, DOCUMENT);
+  assert.equal(environment.socket.url, `${DOCUMENT.links.stream}?after=0`);
+  assert.equal(environment.lasting.size, 0);
+  // A page of another origin would have to ask before it sends the header.
+  const other = await start("livecode_1");
+  assert.equal(other.environment.request.headers["X-Requested-With"], undefined);
+});
+
+test("a guest whose browser keeps no cookie is named by a token", async () => {
+  const { environment } = await startOnOwnPage();
+  const { headers } = environment.request;
+  await environment.request.respond(400, { code: "token_required", detail: "no owner" });
+  const [first, second] = authorizations(environment);
+  assert.equal(first, undefined);
+  assert.match(second ?? "", /^Bearer [0-9a-f]{32}$/);
+  assert.equal(environment.request.headers["Idempotency-Key"], headers["Idempotency-Key"]);
+  assert.equal(environment.lasting.getItem(`livecode-token:${server}`), second?.slice(7));
+});
+
+test("a token that an earlier page has stored is used until it has no sessions", async () => {
+  const key = `livecode-token:${server}`;
+  const { environment } = await startOnOwnPage([[key, "0a"]]);
+  assert.deepEqual(authorizations(environment), ["Bearer 0a"]);
+  const own = new Server(server, environment);
+  const forget = async (status: number, list: object) => {
+    const forgotten = own.forgetUnusedToken();
+    await runPendingCallbacks();
+    assert.equal(environment.request.url, `${server}/sessions?limit=1`);
+    await environment.request.respond(status, list);
+    await forgotten;
+    return environment.lasting.getItem(key);
+  };
+  assert.equal(await forget(200, [DOCUMENT]), "0a");
+  assert.equal(await forget(503, {}), "0a");
+  assert.equal(await forget(200, []), null);
+  void own.get("/sessions");
+  await runPendingCallbacks();
+  assert.equal(environment.request.headers.Authorization, undefined);
 });

@@ -33,8 +33,9 @@ export interface Place {
     server: string;
     /**
      * The caller's token, or a function that fetches one, which is called again when the server
-     * refuses the token. Neither is stored. Without it a token for guests is generated for each
-     * server, and kept in `localStorage` if the browser allows that.
+     * refuses the token. Neither is stored. Without it the caller is a guest: on a page of the
+     * server's own origin known by the server's cookie, and otherwise by a token that is generated
+     * for each server, and kept in `localStorage` if the browser allows that.
      */
     token?: TokenSource;
     /** The name under which the tab remembers the session for {@link pickUp} after a reload. */

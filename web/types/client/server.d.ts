@@ -33,8 +33,16 @@ export declare class Server {
     private readonly environment;
     /** The server's address, without a slash at the end. */
     readonly base: string;
-    /** `token` identifies the caller; without it the stored token for this server is used. */
+    /**
+     * `token` identifies the caller. Without it, the caller is a guest: a stored token for this server
+     * is used, or on a page of the server's own origin the server's cookie.
+     */
     constructor(address: string, environment: Environment, token?: TokenSource);
+    /**
+     * On the server's own page: forgets a stored token when it has no sessions any more. Earlier
+     * versions of the page have stored one; afterwards the cookie names the guest.
+     */
+    forgetUnusedToken(): Promise<void>;
     /** Creates a session. Requests with the same idempotency key create one session. */
     create(program: Program, idempotencyKey: string): Promise<SessionResult>;
     /** Requests the document of the session at `url`. */
