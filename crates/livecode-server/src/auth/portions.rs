@@ -62,7 +62,7 @@ impl Portions {
         match payer {
             Payer::Local => self.free() > 0,
             Payer::Address(_) | Payer::User(_) => {
-                self.may_guests_take() && self.held(payer) < max.min(self.free())
+                self.may_guests_take() && self.held(payer) < max.min(self.guests_threshold())
             }
         }
     }
@@ -104,6 +104,15 @@ impl Portions {
     /// How many there are in all.
     pub fn total_max(&self) -> u64 {
         self.limits.total
+    }
+
+    /// How many a guest may hold at most if it takes one more. Of the part that is not kept for the
+    /// local user, a guest may hold twice as many as it leaves there: that is no bound for one
+    /// address, and always leaves something to the next of many.
+    fn guests_threshold(&self) -> u64 {
+        let guests = self.total - self.held(&Payer::Local);
+        let left = self.limits.total.saturating_sub(self.limits.reserved).saturating_sub(guests);
+        self.free().min(left.saturating_mul(2))
     }
 
     fn free(&self) -> u64 {
@@ -188,13 +197,28 @@ mod tests {
         assert_eq!(take_all(&mut portions, address(1)), 512, "a class of 500 has one address");
         assert_eq!(take_all(&mut portions, address(2)), 256);
         assert_eq!(take_all(&mut portions, address(3)), 128);
-        assert_eq!(take_all(&mut portions, address(4)), 64);
-        assert_eq!(take_all(&mut portions, address(5)), 0, "the rest is the local user's");
-        assert_eq!(take_all(&mut portions, Payer::Local), 64);
+        assert_eq!(take_all(&mut portions, address(4)), 43);
+        assert_eq!(take_all(&mut portions, address(5)), 14);
+        assert_eq!(take_all(&mut portions, Payer::Local), 71, "those that are kept for it among them");
         for _ in 0..512 {
             portions.give_back(&address(1));
         }
-        assert_eq!(take_all(&mut portions, address(5)), 256);
+        assert_eq!(take_all(&mut portions, address(6)), 256);
+    }
+
+    #[test]
+    fn a_crowd_of_addresses_leaves_something_to_the_next() {
+        for (total, per_address) in [(10_000, 500), (300, 500), (1024, 512)] {
+            let mut portions = Portions::new(PortionLimits::new(total, per_address, true));
+            // They come one by one, in turns, until none of them may take any more.
+            while (0..100).filter(|number| take_one(&mut portions, address(*number))).count() > 0 {}
+            assert!(take_one(&mut portions, address(200)), "of {total}");
+            assert!(portions.held(&address(0)) >= total / 150, "of {total}");
+        }
+    }
+
+    fn take_one(portions: &mut Portions, payer: Payer) -> bool {
+        portions.may_take(&payer).then(|| portions.take(&payer)).is_some()
     }
 
     #[test]
