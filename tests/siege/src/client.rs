@@ -48,6 +48,11 @@ impl Caller {
         self
     }
 
+    /// A user whom the server knows by this token, at an address.
+    pub fn user(server: SocketAddr, from: Ipv4Addr, token: impl Into<String>) -> Self {
+        Self { server, from, is_guest: false, token: Some(token.into()) }
+    }
+
     /// The head of a request up to and without its empty line. `headers` are lines that end with
     /// CR LF.
     pub fn head(&self, method: &str, path: &str, headers: &str) -> String {

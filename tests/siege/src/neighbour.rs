@@ -80,7 +80,13 @@ pub enum Kind {
     Guest,
     /// The local user.
     Local,
+    /// 49 users, each at an address of its own, who run programs one after the other. The first of
+    /// them also does the rest.
+    Users,
 }
+
+/// How many users there are besides the one who attacks.
+const USERS: u8 = 49;
 
 /// The neighbour, with its sessions.
 pub struct Neighbour {
@@ -95,6 +101,8 @@ pub struct Neighbour {
 
 struct Shared {
     caller: Caller,
+    /// The callers that run programs in turn.
+    runners: Vec<Caller>,
     figures: Mutex<Figures>,
     losses: Mutex<BTreeMap<String, u64>>,
 }
@@ -131,15 +139,25 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Neighbour {
     /// Creates the neighbour's sessions.
     pub async fn start(server: &Server, kind: Kind) -> Result<Self> {
-        let caller = match kind {
-            Kind::Guest => Caller::guest(server.address(), ADDRESS).with_token(0),
-            Kind::Local => Caller::local(server.address()),
+        let runners = match kind {
+            Kind::Guest => vec![Caller::guest(server.address(), ADDRESS).with_token(0)],
+            Kind::Local => vec![Caller::local(server.address())],
+            Kind::Users => {
+                let mut users = vec![];
+                for number in 0..USERS {
+                    let token = server.new_tokens(&format!("user-{number}"), 1).await?.concat();
+                    let from = Ipv4Addr::new(127, 0, 1, 1 + number);
+                    users.push(Caller::user(server.address(), from, token));
+                }
+                users
+            }
         };
+        let caller = runners.first().context("there is a caller")?.clone();
         let kept = caller.create(&json!({"runtime": "bash", "code": "echo kept"})).await?;
         caller.wait_for_end(&kept).await?;
         let witness = caller.create(&json!({"runtime": "python", "code": WITNESS})).await?;
         let session = caller.create(&json!({"runtime": "bash", "command": ["cat"], "code": ""})).await?;
-        let shared = Shared { caller, figures: Mutex::default(), losses: Mutex::default() };
+        let shared = Shared { caller, runners, figures: Mutex::default(), losses: Mutex::default() };
         let echo = Echo { session, websocket: None, typed: 0 };
         let echo = Arc::new(tokio::sync::Mutex::new(echo));
         Ok(Self { shared: Arc::new(shared), echo, witness, kept })
@@ -182,25 +200,34 @@ impl Neighbour {
 /// Runs small programs one after another.
 async fn run_programs(shared: Arc<Shared>, deadline: Instant) {
     let body = json!({"runtime": "python", "code": "print('hello')"}).to_string();
-    let request = shared.caller.request("POST", "/sessions", body.as_bytes());
-    let mut connection = None;
+    let request = |caller: &Caller| caller.request("POST", "/sessions", body.as_bytes());
+    let mut runners: Vec<_> = shared.runners.iter().map(|caller| (caller, request(caller), None)).collect();
+    let mut turn = 0;
     let mut ticks = interval(Duration::from_millis(RUN_INTERVAL_MS));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while Instant::now() < deadline {
         ticks.tick().await;
-        if run_program(&shared, &request, &mut connection).await.is_none() {
-            connection = None;
+        let count = runners.len();
+        let (caller, request, connection) = &mut runners[turn % count];
+        turn += 1;
+        if run_program(&shared, caller, request, connection).await.is_none() {
+            *connection = None;
         }
     }
 }
 
 /// Runs one small program. Returns `None` if something went wrong; the loss is recorded then.
-async fn run_program(shared: &Shared, request: &[u8], kept: &mut Option<Connection>) -> Option<()> {
+async fn run_program(
+    shared: &Shared,
+    caller: &Caller,
+    request: &[u8],
+    kept: &mut Option<Connection>,
+) -> Option<()> {
     let began = Instant::now();
     let create = async {
         let connection = match kept {
             Some(connection) => connection,
-            None => kept.insert(shared.caller.connect().await?),
+            None => kept.insert(caller.connect().await?),
         };
         let (status, body) = connection.exchange(request).await?;
         ensure!(status == 201, "answered {status} {}", code(&body));
@@ -214,7 +241,7 @@ async fn run_program(shared: &Shared, request: &[u8], kept: &mut Option<Connecti
     let mut is_recorded = false;
     let read = async {
         let accept = "accept: application/x-ndjson\r\n\r\n";
-        let request = shared.caller.head("GET", &format!("/sessions/{id}/stream"), accept);
+        let request = caller.head("GET", &format!("/sessions/{id}/stream"), accept);
         connection.write(request.as_bytes()).await?;
         let head = connection.read_head().await?;
         ensure!(head.status == 200, "the stream answered {}", head.status);
@@ -229,7 +256,7 @@ async fn run_program(shared: &Shared, request: &[u8], kept: &mut Option<Connecti
         let is_whole = contains(&lines, br#""data":"hello\n""#) && contains(&lines, br#""exitstatus":0"#);
         ensure!(is_whole, "the program printed {}", String::from_utf8_lossy(&lines));
         let (status, _) =
-            connection.exchange(&shared.caller.request("DELETE", &format!("/sessions/{id}"), &[])).await?;
+            connection.exchange(&caller.request("DELETE", &format!("/sessions/{id}"), &[])).await?;
         ensure!(status == 204, "the deletion answered {status}");
         Ok(())
     };
@@ -237,7 +264,7 @@ async fn run_program(shared: &Shared, request: &[u8], kept: &mut Option<Connecti
         timeout(2 * ANSWER_TIMEOUT, read).await.context("the program did not end").and_then(|read| read);
     if result.is_err() {
         // Deletes what may still run, so that it does not weigh on the measurements that follow.
-        let _ = shared.caller.send("DELETE", &format!("/sessions/{id}"), &[]).await;
+        let _ = caller.send("DELETE", &format!("/sessions/{id}"), &[]).await;
     }
     match (is_recorded, result) {
         (true, Err(error)) => shared.lose(&format!("{}: {error:#}", Operation::FirstOutput.name())),

@@ -10,6 +10,7 @@ use crate::{
     attacks::{bodies, connections, creations, lists, prepare_nothing, programs, streams},
     neighbour::Kind,
     server::Server,
+    siege::P99_RATIO_MAX,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -39,6 +40,11 @@ pub struct Row {
     /// The memory that the server has together with its programs.
     pub memory_bytes: Option<u64>,
     pub neighbour: Kind,
+    /// Whether ratios of times are judged, or only printed.
+    pub judges_times: bool,
+    /// The largest allowed ratio of the p99 from a creation to the first output with the attack to
+    /// that without.
+    pub first_output_p99_max: f64,
     /// Makes what the attack needs.
     pub prepare: for<'s> fn(&'s mut Server, Size) -> Work<'s, Result<Value>>,
     /// Attacks until it is dropped.
@@ -54,6 +60,8 @@ const fn row(name: &'static str, what: &'static str, attack: fn(Arc<Attacker>) -
         disk_bytes: None,
         memory_bytes: None,
         neighbour: Kind::Guest,
+        judges_times: true,
+        first_output_p99_max: P99_RATIO_MAX,
         prepare: prepare_nothing,
         attack,
     }
@@ -115,6 +123,34 @@ pub const ROWS: &[Row] = &[
         neighbour: Kind::Local,
         ..row("creations-local", "the same, beside the local user", |attacker| {
             Box::pin(creations::create(attacker))
+        })
+    },
+    Row {
+        neighbour: Kind::Users,
+        // Fairness among users is what this row is about.
+        first_output_p99_max: 1.5,
+        prepare: |server, size| Box::pin(creations::prepare_tokens(server, size.pick(200, 50))),
+        ..row(
+            "greedy-user",
+            "the same by one of 50 users, with ever other tokens, beside the 49",
+            |attacker| Box::pin(creations::create_as_user(attacker)),
+        )
+    },
+    Row {
+        neighbour: Kind::Users,
+        prepare: |server, _| Box::pin(creations::prepare_tokens(server, 1)),
+        ..row("creations-user", "the same by one of 50 users, with one token", |attacker| {
+            Box::pin(creations::create_as_user(attacker))
+        })
+    },
+    Row {
+        // A queue that is worked off within the time for recovery.
+        settings: &[("SESSIONS_RUNNING_MAX", 64), ("SESSIONS_QUEUED_MAX", 300)],
+        // Among a hundred payers who ask for all that there is, the neighbour has its turn, and
+        // waits for it: the server tells this crowd from a hundred schools by nothing.
+        judges_times: false,
+        ..row("creations-crowd", "the same by guests of a hundred addresses", |attacker| {
+            Box::pin(creations::create_in_crowd(attacker))
         })
     },
     Row {
@@ -186,9 +222,17 @@ pub const ROWS: &[Row] = &[
     },
 ];
 
-/// The rows of the short run: those that hold memory or fill the disk.
-pub const SHORT: [&str; 7] =
-    ["skips", "slow-watchers", "unfinished-messages", "json-bombs", "creations", "message-floods", "disk"];
+/// The rows of the short run: those that hold memory or fill the disk, and one with users.
+pub const SHORT: [&str; 8] = [
+    "skips",
+    "slow-watchers",
+    "unfinished-messages",
+    "json-bombs",
+    "creations",
+    "greedy-user",
+    "message-floods",
+    "disk",
+];
 
 /// The crowd of one of the figures. It is prepared there.
 pub const CROWD: &Row = &row("skip-crowd", "1,000 watchers near the end of a long journal", |attacker| {

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use rustix::{
     mount::{MountFlags, UnmountFlags, mount, unmount},
     process::{Pid, Signal, kill_process},
@@ -22,6 +22,9 @@ use crate::{cgroup::Group, client::Caller, machine};
 
 /// How long a stopped server may take to exit before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The token with which the bench reads `/metrics` where the server knows its users.
+const METRICS_TOKEN: &str = "the-bench-reads-metrics";
 
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +37,8 @@ pub struct ServerOptions {
     pub disk_bytes: Option<u64>,
     /// The memory that the server and its programs have together, as if the machine had no more.
     pub memory_bytes: Option<u64>,
+    /// Whether the server knows its users by tokens.
+    pub has_users: bool,
 }
 
 /// A running server.
@@ -43,6 +48,8 @@ pub struct Server {
     address: SocketAddr,
     data: DataFolder,
     memory: Option<Group>,
+    /// The token of the operator, an admin, where the server knows its users.
+    operator: Option<String>,
 }
 
 /// A data directory, with a tmpfs mounted on it if it has a disk of its own.
@@ -76,8 +83,9 @@ impl Server {
     pub fn start(options: &ServerOptions) -> Result<Self> {
         let data = DataFolder::create(options.disk_bytes)?;
         let memory = options.memory_bytes.map(Group::with_memory).transpose()?;
+        let operator = options.has_users.then(|| make_operator(options, data.folder.path())).transpose()?;
         let (child, address) = spawn(options, data.folder.path(), memory.as_ref())?;
-        Ok(Self { options: options.clone(), child, address, data, memory })
+        Ok(Self { options: options.clone(), child, address, data, memory, operator })
     }
 
     /// Starts the server again on its data.
@@ -111,6 +119,27 @@ impl Server {
         self.data.folder.path()
     }
 
+    /// The operator: the local user, or an admin where the server knows its users.
+    fn operator(&self) -> Caller {
+        let local = Caller::local(self.address);
+        Caller { token: self.operator.clone(), ..local }
+    }
+
+    /// Makes tokens of a user.
+    pub async fn new_tokens(&self, user: &str, count: u64) -> Result<Vec<String>> {
+        let mut connection = self.operator().connect().await?;
+        let body = serde_json::json!({"user": user}).to_string();
+        let request = self.operator().request("POST", "/tokens", body.as_bytes());
+        let mut tokens = vec![];
+        for _ in 0..count {
+            let (status, body) = connection.exchange(&request).await?;
+            ensure!(status == 201, "a token was refused: {status} {}", String::from_utf8_lossy(&body));
+            let document: Value = serde_json::from_slice(&body)?;
+            tokens.push(document["token"].as_str().context("there is no token")?.to_owned());
+        }
+        Ok(tokens)
+    }
+
     /// The process number of a session's supervisor, from `state.json`.
     pub fn supervisor(&self, id: &str) -> Option<u32> {
         let state = fs::read(self.data().join("sessions").join(id).join("state.json")).ok()?;
@@ -120,7 +149,7 @@ impl Server {
 
     /// The sessions that have not ended, as the local user sees them.
     pub async fn living_sessions(&self) -> Result<Vec<String>> {
-        let (_, body) = Caller::local(self.address).send("GET", "/sessions", &[]).await?;
+        let (_, body) = self.operator().send("GET", "/sessions", &[]).await?;
         let sessions: Vec<Value> = serde_json::from_slice(&body)?;
         let living = sessions.iter().filter(|session| session["state"] != "ended");
         Ok(living.filter_map(|session| session["id"].as_str().map(str::to_owned)).collect())
@@ -128,18 +157,20 @@ impl Server {
 
     /// Reads a figure of `/metrics`; `None` if the server does not have it.
     pub async fn metric(&self, name: &str) -> Option<f64> {
-        let (_, body) = Caller::local(self.address).send("GET", "/metrics", &[]).await.ok()?;
+        let token = self.options.has_users.then(|| METRICS_TOKEN.to_owned());
+        let caller = Caller { token, ..Caller::local(self.address) };
+        let (_, body) = caller.send("GET", "/metrics", &[]).await.ok()?;
         let text = String::from_utf8(body).ok()?;
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
     }
 
     /// Deletes all sessions that have not ended, then stops the server.
     pub async fn stop(self) {
-        let local = Caller::local(self.address);
+        let operator = self.operator();
         let mut deletions = tokio::task::JoinSet::new();
         for id in self.living_sessions().await.unwrap_or_default() {
-            let local = local.clone();
-            deletions.spawn(async move { local.send("DELETE", &format!("/sessions/{id}"), &[]).await });
+            let operator = operator.clone();
+            deletions.spawn(async move { operator.send("DELETE", &format!("/sessions/{id}"), &[]).await });
             if deletions.len() >= 32 {
                 let _ = deletions.join_next().await;
             }
@@ -147,6 +178,22 @@ impl Server {
         while deletions.join_next().await.is_some() {}
         drop(self);
     }
+}
+
+/// Makes the token of an admin, before the server starts.
+fn make_operator(options: &ServerOptions, data: &Path) -> Result<String> {
+    let output = Command::new(&options.binary)
+        .args(["token", "create", "operator", "--role", "admin", "--data-dir"])
+        .arg(data)
+        .output()
+        .context("make the operator's token")?;
+    let token = String::from_utf8(output.stdout)?.trim().to_owned();
+    ensure!(
+        output.status.success(),
+        "make the operator's token: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(token)
 }
 
 fn spawn(options: &ServerOptions, data: &Path, memory: Option<&Group>) -> Result<(Child, SocketAddr)> {
@@ -162,6 +209,9 @@ fn spawn(options: &ServerOptions, data: &Path, memory: Option<&Group>) -> Result
     };
     command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
     command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into()));
+    if options.has_users {
+        command.env("LIVECODE_AUTH", "tokens").env("LIVECODE_METRICS_TOKEN", METRICS_TOKEN);
+    }
     for (name, value) in &options.settings {
         command.env(format!("LIVECODE_{name}"), value);
     }

@@ -14,7 +14,7 @@ use crate::{
     attacker::AttackerProcess,
     cgroup::Group,
     machine::{self, MemoryWatch},
-    neighbour::{Figures, Neighbour, Operation},
+    neighbour::{Figures, Kind, Neighbour, Operation},
     rows::{Row, Size},
     server::{Server, ServerOptions},
     stats::median,
@@ -112,6 +112,10 @@ impl State {
 pub struct RowResult {
     pub name: &'static str,
     pub what: &'static str,
+    /// Whether the ratios of times are judged.
+    judges_times: bool,
+    /// The largest allowed ratio of the p99 of the first output.
+    first_output_p99_max: f64,
     /// The phases without the attack; one more than those with it.
     pub without: Vec<Figures>,
     pub with: Vec<Figures>,
@@ -132,6 +136,8 @@ impl RowResult {
         Self {
             name: row.name,
             what: row.what,
+            judges_times: row.judges_times,
+            first_output_p99_max: row.first_output_p99_max,
             without: vec![],
             with: vec![],
             losses: BTreeMap::new(),
@@ -156,9 +162,13 @@ impl RowResult {
     /// The bounds that are broken, in words. A short run does not judge times.
     pub fn broken(&self, is_short: bool) -> Vec<String> {
         let mut broken: Vec<String> = self.failure.iter().cloned().collect();
-        if !is_short && self.failure.is_none() {
+        if !is_short && self.judges_times && self.failure.is_none() {
             for operation in Operation::ALL {
-                for (name, quantile, max) in [("p50", 0.5, P50_RATIO_MAX), ("p99", 0.99, P99_RATIO_MAX)] {
+                let p99_max = match operation {
+                    Operation::FirstOutput => self.first_output_p99_max,
+                    _ => P99_RATIO_MAX,
+                };
+                for (name, quantile, max) in [("p50", 0.5, P50_RATIO_MAX), ("p99", 0.99, p99_max)] {
                     let ratio = self.ratio(operation, quantile);
                     if exceeds(ratio, max) {
                         broken.push(format!("{} {name} {ratio:.2}x (at most {max}x)", operation.name()));
@@ -204,6 +214,7 @@ pub async fn measure(row: &Row, options: &SiegeOptions, cgroup: &Group) -> RowRe
         settings,
         disk_bytes: row.disk_bytes,
         memory_bytes: row.memory_bytes,
+        has_users: row.neighbour == Kind::Users,
     };
     let mut server = match Server::start(&server_options) {
         Ok(server) => server,

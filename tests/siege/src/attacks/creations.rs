@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
     attacker::{Attacker, repeat},
     client::{Caller, Connection, session_id},
+    server::Server,
 };
 
 /// Creates a session with a request on this connection. A refusal is counted, and not an error.
@@ -29,6 +30,40 @@ async fn create_one(
 pub async fn create(attacker: Arc<Attacker>) {
     repeat(attacker, 16, |attacker, _| async move {
         let caller = attacker.caller_with_new_token(0);
+        let mut connection = caller.connect().await?;
+        loop {
+            create_one(&attacker, &caller, &mut connection, &json!({"runtime": "bash", "code": "true"}))
+                .await?;
+        }
+    })
+    .await;
+}
+
+/// Makes so many tokens of the user who attacks.
+pub async fn prepare_tokens(server: &mut Server, count: u64) -> Result<Value> {
+    Ok(json!({"tokens": server.new_tokens("greedy", count).await?}))
+}
+
+/// Creates sessions of `true` as one user, from one address, each with another of its tokens.
+pub async fn create_as_user(attacker: Arc<Attacker>) {
+    repeat(attacker, 16, |attacker, _| async move {
+        let tokens = attacker.prepared["tokens"].as_array().context("the tokens are prepared")?;
+        let from = attacker.caller(0).from;
+        let mut connection = attacker.caller(0).connect().await?;
+        loop {
+            let token = &tokens[attacker.random(0..tokens.len() as u64) as usize];
+            let caller = Caller::user(attacker.server, from, token.as_str().unwrap_or_default());
+            create_one(&attacker, &caller, &mut connection, &json!({"runtime": "bash", "code": "true"}))
+                .await?;
+        }
+    })
+    .await;
+}
+
+/// Creates sessions of `true` as guests of a hundred addresses.
+pub async fn create_in_crowd(attacker: Arc<Attacker>) {
+    repeat(attacker, 100, |attacker, index| async move {
+        let caller = attacker.caller_with_new_token(index as u8);
         let mut connection = caller.connect().await?;
         loop {
             create_one(&attacker, &caller, &mut connection, &json!({"runtime": "bash", "code": "true"}))
