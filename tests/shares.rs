@@ -1,13 +1,17 @@
 //! Links by which the owner of a session lets others watch or join it: what they open, what they do
 //! not, and when they end.
 
-use std::path::Path;
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
 use crate::{
     common::{
-        Lines, Run, Server, Stream, eventually,
+        Lines, Run, Server, Stream, binary, eventually,
         guest::Guest,
         id,
         logged::LoggedServer,
@@ -398,6 +402,63 @@ fn guesses_of_secrets_are_limited_and_right_ones_are_not() {
 }
 
 #[test]
+fn the_command_line_shares_and_attaches_to_links() {
+    let server = Server::start_with(&["--auth", "tokens"]);
+    let owner = Owner::of(&server);
+    let session = owner.create(SLEEPER);
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
+    let run = |arguments: &[&str], is_owner: bool, input: &[u8]| {
+        let mut command = Command::new(binary());
+        command.args(arguments).env("HOME", folder.path()).env_remove("XDG_CONFIG_HOME");
+        command.env_remove("LIVECODE_TOKEN").env_remove("LIVECODE_SERVER");
+        if is_owner {
+            let token = owner.authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
+            command.env("LIVECODE_TOKEN", token.expect("a token")).env("LIVECODE_SERVER", server.url(""));
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        child.stdin.take().expect("it is piped").write_all(input).expect("the command reads");
+        child.wait_with_output().expect("the command ends")
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let shared = run(&["share", &session[..12], "--join", "--expires", "2h"], true, b"");
+    let link = text(&shared.stdout).trim().to_owned();
+    assert!(
+        shared.status.success() && link.starts_with(&server.url("/#share=livecode_share_")),
+        "{shared:?}"
+    );
+    assert!(text(&shared.stderr).contains("to join session"), "{shared:?}");
+    let listed = run(&["share", "--list", "--json", &session], true, b"");
+    let listed: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    assert_eq!((listed.as_array().map(Vec::len), &listed[0]["rights"]), (Some(1), &json!("join")));
+
+    let attached = run(&["attach", &format!("{link}&runtime=bash"), "--input"], false, b"friend\n");
+    assert_eq!(
+        (text(&attached.stdout), attached.status.code()),
+        ("started\ngot friend\n".to_owned(), Some(0)),
+        "{attached:?}"
+    );
+    assert!(folder.path().read_dir().expect("the folder").next().is_none(), "nothing is kept");
+
+    let revoked = run(&["share", &session, "--revoke", &id(&listed[0])], true, b"");
+    assert!(revoked.status.success(), "{revoked:?}");
+    let again = run(&["attach", &link], false, b"");
+    assert_eq!(again.status.code(), Some(125), "{again:?}");
+    assert!(text(&again.stderr).contains("this link opens nothing"), "{again:?}");
+    let refused = [
+        (&["share", &session, "--revoke", "../x"][..], 1, "no such share"),
+        (&["share", &session, "--expires", "31d"], 1, "30 days"),
+        (&["share", &session, "--join", "--list"], 2, "cannot be used with"),
+        (&["attach", &server.url("/")], 2, "https://host/#share="),
+    ];
+    for (arguments, code, words) in refused {
+        let output = run(arguments, true, b"");
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert!(text(&output.stderr).contains(words), "{output:?}");
+    }
+}
+
+#[test]
 fn a_secret_is_in_no_log() {
     let folder = tempfile::tempdir().expect("a temporary folder is created");
     let log = folder.path().join("access.log");
@@ -416,7 +477,7 @@ fn a_secret_is_in_no_log() {
     let session = owner.create("echo hello");
     let link = owner.share(&session, "watch");
     let through_proxy = |path: &str, body: &Value| {
-        let mut command = std::process::Command::new("curl");
+        let mut command = Command::new("curl");
         command.args(["-sS", "--cacert"]).arg(authority.certificate()).arg(proxy.url(path));
         if !body.is_null() {
             command.args(["-H", "Content-Type: application/json", "-d"]).arg(body.to_string());

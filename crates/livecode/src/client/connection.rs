@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use anyhow::anyhow;
-use livecode_protocol::SessionId;
+use livecode_protocol::{ErrorCode, SessionId};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -40,7 +40,7 @@ pub enum ConnectError {
 
 /// Opens the stream of session `id` after the entry with number `after`.
 pub async fn connect(server: &ServerClient, id: SessionId, after: u64) -> Result<Socket, ConnectError> {
-    let url = server.stream_url(id, after);
+    let url = stream_url(server, id, after).await?;
     let mut request = url.as_str().into_client_request().map_err(permanent)?;
     if let Some(authorization) = server.authorization().map_err(ConnectError::Permanent)? {
         let value = HeaderValue::try_from(authorization).map_err(permanent)?;
@@ -72,9 +72,25 @@ pub async fn connect(server: &ServerClient, id: SessionId, after: u64) -> Result
             Err(no_answer(error.into()))
         }
         Ok(Err(error)) => Err(ConnectError::Transient(
-            anyhow::Error::from(error).context(format!("cannot open a websocket at {url}")),
+            anyhow::Error::from(error).context(format!("cannot open a websocket at {}", server.url())),
         )),
         Err(elapsed) => Err(no_answer(elapsed.into())),
+    }
+}
+
+/// The URL of the stream. A share is redeemed for a new ticket each time.
+async fn stream_url(server: &ServerClient, id: SessionId, after: u64) -> Result<String, ConnectError> {
+    if !server.is_of_share() {
+        return Ok(server.stream_url(id, after));
+    }
+    let client = server.clone();
+    let redeemed = tokio::task::spawn_blocking(move || client.redeem()).await;
+    match redeemed.map_err(anyhow::Error::from).flatten().map_err(ConnectError::Transient)? {
+        Ok(shared) => Ok(server.shared_stream_url(&shared, after)),
+        Err(refusal) if refusal.code == Some(ErrorCode::NoSuchShare) => {
+            Err(ConnectError::Permanent(refusal.error))
+        }
+        Err(refusal) => Err(ConnectError::Transient(refusal.error)),
     }
 }
 

@@ -272,6 +272,9 @@ impl StreamViewer {
 
     /// The words that tell how to come back to a program that may still run.
     fn how_to_attach(&self) -> String {
+        if self.server.is_of_share() {
+            return "the program may still run: attach to the link again".to_owned();
+        }
         format!("the program may still run: livecode attach --server {} {}", self.server.url(), self.id)
     }
 

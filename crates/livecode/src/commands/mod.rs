@@ -1,6 +1,5 @@
 //! The commands of `livecode`, each in a file of its own.
 
-pub mod attach;
 pub mod backup;
 pub mod completions;
 pub mod config;
@@ -8,9 +7,9 @@ mod data_dir;
 pub mod doctor;
 mod lifetime;
 pub mod man;
-pub mod rm;
 pub mod run;
 pub mod serve;
+pub mod sessions;
 pub mod spawner;
 pub mod tables;
 pub mod token;

@@ -2,6 +2,7 @@
 
 mod answer;
 mod requests;
+mod share_link;
 mod tls;
 mod tokens;
 mod unix;
@@ -9,5 +10,6 @@ mod url;
 
 pub use answer::{into_success, refusal};
 pub use requests::{HttpRequest, ServerClient, SessionRef};
+pub use share_link::ShareLink;
 pub use tls::explain as explain_tls;
 pub use url::ServerUrl;

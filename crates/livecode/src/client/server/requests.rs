@@ -13,6 +13,7 @@ use clap::Args;
 use livecode_protocol::{
     ErrorCode, SessionId,
     session::{CreateSession, SessionDocument},
+    share::{RedeemShare, SharedSession},
 };
 use livecode_server::catalogue::RuntimeInfo;
 use rustls::ClientConfig;
@@ -23,7 +24,8 @@ use ureq::{
 };
 
 use super::{
-    answer::{into_success, parse_json},
+    answer::{Refusal, into_success, parse_json},
+    share_link::ShareLink,
     tls, tokens,
     unix::{NoResolver, UnixConnector},
     url::ServerUrl,
@@ -61,6 +63,9 @@ pub struct ServerClient {
     /// Whether requests carry no credentials.
     #[arg(skip)]
     is_without_credentials: bool,
+    /// The secret of the share by which a session is followed.
+    #[arg(skip)]
+    share: Option<String>,
 }
 
 /// A request to the server. Credentials and the type of the body are added when it is sent.
@@ -110,7 +115,7 @@ impl ServerClient {
     /// The server at `url`. The certificates in `ca_file` are trusted, too, and `token_file` has the
     /// token by which it knows the user.
     pub fn new(url: ServerUrl, ca_file: Option<PathBuf>, token_file: Option<PathBuf>) -> Self {
-        Self { url, ca_file, token_file, is_without_credentials: false }
+        Self { url, ca_file, token_file, is_without_credentials: false, share: None }
     }
 
     /// The server that listens on an admin socket, where it asks for no credentials.
@@ -121,6 +126,32 @@ impl ServerClient {
         let socket = std::path::absolute(socket)?;
         let url = format!("unix:{}", socket.display()).parse()?;
         Ok(Self { is_without_credentials: true, ..Self::new(url, None, None) })
+    }
+
+    /// The same command's server, in place of it the one of a link, where the link's secret stands
+    /// for the user.
+    pub fn at_share(&self, link: ShareLink) -> Self {
+        let share = Some(link.secret);
+        Self { share, is_without_credentials: true, ..Self::new(link.server, self.ca_file.clone(), None) }
+    }
+
+    /// Whether a session is followed by a share.
+    pub fn is_of_share(&self) -> bool {
+        self.share.is_some()
+    }
+
+    /// The session that the share opens, with a new ticket for its stream.
+    ///
+    /// # Errors
+    /// If there is no answer; the inner result says whether the server has refused.
+    pub fn redeem(&self) -> anyhow::Result<Result<SharedSession, Refusal>> {
+        let request = RedeemShare { secret: self.share.clone().unwrap_or_default() };
+        let body = serde_json::to_vec(&request)?;
+        let request = HttpRequest { body: Some(&body), ..HttpRequest::new("POST", "/shares/redeem") };
+        match into_success(&self.url, self.send(&request)?) {
+            Ok(response) => Ok(Ok(parse_json(&self.url, response)?)),
+            Err(refusal) => Ok(Err(refusal)),
+        }
     }
 
     /// The URL without credentials, for messages.
@@ -234,6 +265,12 @@ impl ServerClient {
     /// The websocket URL of a session's stream, which starts after the entry with number `after`.
     pub fn stream_url(&self, id: SessionId, after: u64) -> String {
         self.url.websocket(&format!("/sessions/{id}/stream?after={after}"))
+    }
+
+    /// The websocket URL of the stream of a session that a share opens, likewise.
+    pub fn shared_stream_url(&self, shared: &SharedSession, after: u64) -> String {
+        let ticket = shared.session.links.stream.split_once('?').map_or("", |(_, query)| query);
+        format!("{}&{ticket}", self.stream_url(shared.session.id, after))
     }
 
     /// The value of the `Authorization` header that every request carries: the user's token, the

@@ -1,11 +1,11 @@
 //! `livecode attach`.
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, str::FromStr, time::Duration};
 
 use clap::Args;
 
 use crate::{
-    client::{ServerClient, SessionRef, StreamViewer, ViewOptions, silence_notes},
+    client::{ServerClient, SessionRef, ShareLink, StreamViewer, ViewOptions, silence_notes},
     failure::{CommandFailure, EXIT_NOT_RUN},
 };
 
@@ -32,8 +32,28 @@ pub struct AttachCommand {
     /// Print no notes about the connection.
     #[arg(long, short)]
     quiet: bool,
-    /// Id of the session, or its first digits if no other id begins with them.
-    id: SessionRef,
+    /// Id of the session, or its first digits if no other id begins with them; or a link that
+    /// somebody shares, in quotes. A link names its server, and needs no token.
+    #[arg(value_name = "ID|LINK")]
+    session: AttachTarget,
+}
+
+/// The session to attach to.
+#[derive(Clone, Debug)]
+enum AttachTarget {
+    Session(SessionRef),
+    Link(ShareLink),
+}
+
+impl FromStr for AttachTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.contains("://") {
+            true => text.parse().map(Self::Link),
+            false => text.parse().map(Self::Session),
+        }
+    }
 }
 
 impl AttachCommand {
@@ -42,7 +62,18 @@ impl AttachCommand {
             silence_notes();
         }
         let not_run = |error| CommandFailure { error, exit_code: EXIT_NOT_RUN };
-        let id = self.server.find_id(&self.id).map_err(not_run)?;
+        let (server, id) = match self.session {
+            AttachTarget::Session(session) => {
+                let id = self.server.find_id(&session).map_err(not_run)?;
+                (self.server, id)
+            }
+            AttachTarget::Link(link) => {
+                let server = self.server.at_share(link);
+                let redeemed = server.redeem().and_then(|redeemed| redeemed.map_err(|refusal| refusal.error));
+                let id = redeemed.map_err(not_run)?.session.id;
+                (server, id)
+            }
+        };
         let options = ViewOptions {
             with_input: self.input,
             with_messages: self.messages,
@@ -51,6 +82,6 @@ impl AttachCommand {
             only_input: false,
             reconnect_timeout: self.reconnect_timeout.map(Duration::from_millis),
         };
-        StreamViewer::run(self.server, id, options).map_err(not_run)
+        StreamViewer::run(server, id, options).map_err(not_run)
     }
 }
