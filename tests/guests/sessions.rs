@@ -11,16 +11,38 @@ use crate::{
     users::stream_path,
 };
 
-/// What every route says about a session to a caller, beside what it says about none.
+/// Every route and method for a session, from the server's own document.
+fn routes_of_sessions(server: &Server) -> Vec<(String, String)> {
+    let document = server.get("/openapi.json").json();
+    let paths = document["paths"].as_object().expect("paths");
+    let of_sessions = paths.iter().filter_map(|(path, methods)| {
+        let rest = path.strip_prefix("/sessions/{id}")?.replace("{share}", "0123456789ab");
+        Some((rest, methods.as_object().expect("methods")))
+    });
+    let routes = of_sessions.flat_map(|(rest, methods)| {
+        methods.keys().map(move |method| (method.to_uppercase(), rest.clone())).collect::<Vec<_>>()
+    });
+    routes.collect()
+}
+
+/// Checks that every route says the same to a caller about a session as about none.
 fn is_hidden(server: &Server, caller: &Browser, session: &str) {
     let none = "0".repeat(32);
+    let routes = routes_of_sessions(server);
+    assert!(routes.len() >= 6, "{routes:?}");
+    for (method, rest) in &routes {
+        let body = if method == "POST" { r#"{"rights":"join"}"# } else { "" };
+        let answer = |id: &str| {
+            let answer = caller.send(server, method, &format!("/sessions/{id}{rest}"), body);
+            (answer.status, answer.try_json())
+        };
+        assert_eq!(answer(session), answer(&none), "{method} {rest} {caller:?}");
+        assert_eq!(answer(session).0, 404, "{method} {rest} {caller:?}");
+    }
     let accept = |kind| caller.with("accept", kind);
     let requests = [
-        ("GET", "", caller.clone()),
-        ("DELETE", "", caller.clone()),
         ("GET", "/stream", accept("text/event-stream")),
         ("GET", "/stream?after=0", accept("application/x-ndjson")),
-        ("GET", "/stream", caller.clone()),
     ];
     for (method, rest, caller) in requests {
         let answer = |id: &str| {

@@ -19,8 +19,8 @@ pub enum ErrorCode {
     /// 400: the `Idempotency-Key` is empty, too long, or has invisible characters. The same
     /// request fails again.
     InvalidIdempotencyKey,
-    /// 400: a guest sent an `Idempotency-Key` without a bearer token. The request succeeds with a
-    /// token.
+    /// 400: a guest sent an `Idempotency-Key`, and neither a bearer token nor the server's cookie. The
+    /// request succeeds with one of them.
     TokenRequired,
     /// 401: the server asks for a token, and the request has none, or none that is valid. The
     /// request succeeds with a valid one.

@@ -160,8 +160,8 @@ pub struct SessionDocument {
     /// there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub degraded: Vec<String>,
-    /// New bearer token for a page of another origin, with which the page can list the sessions
-    /// that it created. Present only in the answer that introduces the token.
+    /// New bearer token for a guest that nothing names, with which it can list this session, and has
+    /// later ones for itself. Present only in the answer that introduces the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub token: Option<String>,

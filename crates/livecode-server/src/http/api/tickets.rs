@@ -1,4 +1,4 @@
-//! `/tickets`: tickets that open `/livecode`, where the server asks for tokens.
+//! `/tickets`: tickets that open `/livecode`, for callers who send a token.
 
 use axum::{
     Extension, Json,
