@@ -204,7 +204,7 @@ fn a_purge_deletes_all_of_a_user_and_nothing_of_others() {
     for session in [&ended, &running] {
         assert_eq!(root.get(&format!("/sessions/{session}")).0, 404);
     }
-    assert_eq!(bob.ids(), [of_bob.clone()]);
+    assert_eq!(bob.ids(), std::slice::from_ref(&of_bob));
     let actions = eventually("the purge is in the audit", || {
         let actions = audit(server.data(), &[]);
         actions.iter().any(|action| action["action"] == "user_purged").then_some(actions)

@@ -98,8 +98,7 @@ impl StreamQuery {
 )]
 pub(crate) async fn stream(
     State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    Extension(payer): Extension<Payer>,
+    (Extension(caller), Extension(payer)): (Extension<Caller>, Extension<Payer>),
     Extension(ClientAddress(client)): Extension<ClientAddress>,
     id: Result<Path<String>, PathRejection>,
     query: Result<Query<StreamQuery>, QueryRejection>,
