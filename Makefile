@@ -2,7 +2,7 @@
 
 BINARY := target/release/livecode
 
-.PHONY: run build web test deb image chaos faults soak neighbours siege siege-costs attacks test-vm fuzz bench lint fmt setup-build setup-run setup-web setup-package setup-test setup-vm setup-bench clean help
+.PHONY: run build web test deb image chaos control-store faults soak neighbours siege siege-costs attacks test-vm fuzz bench lint fmt setup-build setup-run setup-web setup-package setup-test setup-vm setup-bench clean help
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ CHAOS = cargo run --release --locked --quiet --package livecode-chaos --
 
 chaos: setup-run build ## Run 200 sessions under random faults (as root); SEED=n repeats a run
 	$(CHAOS) run $(if $(SEED),--seed $(SEED))
+
+control-store: setup-run build ## Kill the server 200 times while it changes tokens, shares and quotas; SEED=n repeats a run
+	$(CHAOS) control-store $(if $(SEED),--seed $(SEED))
 
 faults: setup-run build ## Inject one fault at a time, and print a table (as root)
 	$(CHAOS) faults $$(scripts/older | sed 's/^/--older-binary=/')

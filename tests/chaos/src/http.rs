@@ -40,6 +40,28 @@ pub async fn request(
     key: Option<&str>,
     body: Option<&Value>,
 ) -> Result<Answer> {
+    send(TOKEN, address, method, path, key, body).await
+}
+
+/// Makes one request on a new connection, with another bearer token.
+pub async fn request_as(
+    token: &str,
+    address: &str,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Answer> {
+    send(token, address, method, path, None, body).await
+}
+
+async fn send(
+    token: &str,
+    address: &str,
+    method: &str,
+    path: &str,
+    key: Option<&str>,
+    body: Option<&Value>,
+) -> Result<Answer> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
@@ -47,7 +69,7 @@ pub async fn request(
         .method(method)
         .uri(path)
         .header("host", "127.0.0.1")
-        .header("authorization", format!("Bearer {TOKEN}"));
+        .header("authorization", format!("Bearer {token}"));
     if let Some(key) = key {
         request = request.header("idempotency-key", key);
     }

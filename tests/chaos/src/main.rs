@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `run` | many sessions with random cuts and kills; every byte is accounted for |
 //! | `faults` | one fault at a time, with its expected and its observed outcome |
+//! | `control_store` | a server that is killed while it changes tokens, shares and quotas |
 //! | `soak` | sessions that are created and ended for a long time; nothing may grow |
 //! | `neighbours` | the time of a small program beside fork, memory, disk and output bombs |
 //! | `server` | a server that is killed and restarted |
@@ -17,6 +18,7 @@
 //! | `options` | the options that every subcommand has |
 
 mod client;
+mod control_store;
 mod faults;
 mod http;
 mod machine;
@@ -52,6 +54,9 @@ enum Suite {
         /// Runs only the faults whose names contain this text.
         only: Option<String>,
     },
+    /// Kills the server while it changes tokens, shares and quotas, and checks that nothing is half
+    /// done.
+    ControlStore(control_store::Options),
     /// Creates and ends sessions for a long time, and checks that nothing grows.
     Soak(soak::Options),
     /// Measures small programs beside fork, memory, disk and output bombs.
@@ -67,6 +72,7 @@ async fn main() -> ExitCode {
     let result = match suite {
         Suite::Run(options) => run::run(&common, &options, seed).await,
         Suite::Faults { only } => faults::run(&common, only.as_deref()).await,
+        Suite::ControlStore(options) => control_store::run(&common, &options).await,
         Suite::Soak(options) => soak::run(&common, &options).await,
         Suite::Neighbours(options) => neighbours::run(&common, &options).await,
     };
