@@ -22,7 +22,10 @@ fn the_document_describes_every_route() {
         "/runtimes/{runtime}",
         "/sessions",
         "/sessions/{id}",
+        "/sessions/{id}/shares",
+        "/sessions/{id}/shares/{share}",
         "/sessions/{id}/stream",
+        "/shares/redeem",
         "/static/{file}",
     ] {
         assert!(paths.iter().any(|known| *known == path), "{path} in {paths:?}");

@@ -202,7 +202,7 @@ fn what_a_share_has_opened_ends_with_it() {
         }
         assert_eq!(owner.revoke(&session, &share), 404, "it is revoked");
         // Another share of the same session is as good as before, until it expires.
-        let brief = owner.share_for(&session, &json!({"rights": "watch", "expires_in_s": 3}));
+        let brief = owner.share_for(&session, &json!({"rights": "watch", "expires_in_s": 5}));
         let brief_path = shared_stream(&server, &brief.secret);
         let mut until_expiry = server.websocket(&brief_path);
         until_expiry.read_until("started");

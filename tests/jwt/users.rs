@@ -51,7 +51,7 @@ fn a_link_opens_a_session_without_a_jwt_and_outlives_that_of_its_maker() {
     let key = site.ed25519();
     let server = start(&site, &key, &[]);
     // The leeway keeps the JWT valid for some seconds.
-    let ending = site.sign(&key, &with("exp", now_s() - LEEWAY_S + 4), &Value::Null);
+    let ending = site.sign(&key, &with("exp", now_s() - LEEWAY_S + 6), &Value::Null);
     let maker = User::with(&server, &ending);
     let document = maker.create(SLEEPER);
     let path = format!("/sessions/{}/shares", id(&document));

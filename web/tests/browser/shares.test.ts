@@ -23,6 +23,12 @@ const KINDS = {
     await page.locator("live-code .run").waitFor();
     return { server, page };
   },
+  async guests(t: TestContext) {
+    const server = await LiveServer.startForGuests(t, "127.0.0.1");
+    const page = await open(t, await createContext(t), server.url);
+    await page.locator("live-code .run").waitFor();
+    return { server, page };
+  },
   async "users with tokens"(t: TestContext) {
     const server = await LiveServer.startWithTokens(t, []);
     const token = await server.token("create", "ada");
