@@ -47,7 +47,7 @@ pub(crate) struct SessionRecord {
 pub struct Charge {
     /// The name of the role in which it was created.
     pub role: String,
-    /// The id of the token by which it was created, if that has limits by itself.
+    /// The id of the token by which it was created, if that limits usage by the day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     /// Whether the JWT by which it was created limits the usage of its user by the day.
@@ -63,7 +63,7 @@ impl Charge {
     pub fn new(account: &Account) -> Self {
         Self {
             role: account.role.clone(),
-            token: account.token.clone(),
+            token: account.token.clone().filter(|_| account.own_limits.has_day()),
             is_limited_by_jwt: account.token.is_none() && account.own_limits.has_day(),
             sessions_running_max: account.own_limits.sessions_running_max,
         }
@@ -82,4 +82,34 @@ pub struct IdempotencyKey {
     pub key: String,
     /// SHA-256 of the request's body, in hexadecimal.
     pub body_sha256: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Caller, Credential, Role, Roles, User, UserId};
+    use livecode_protocol::quota::OwnLimits;
+
+    #[test]
+    fn only_what_the_payer_does_not_say_is_kept_in_memory() {
+        let charge = |role, limits: OwnLimits, credential| {
+            let id = UserId::Name("ada".parse().unwrap());
+            let limits = (!limits.is_empty()).then(|| Box::new(limits));
+            let caller = Caller::User(User { id, role, limits, expires_us: None, credential });
+            let payer = Payer::of(&caller, None);
+            let charge = Charge::new(&Roles::default().account(&caller, payer));
+            let written = serde_json::to_value(&charge).unwrap();
+            assert_eq!(serde_json::from_value::<Charge>(written.clone()).unwrap(), charge);
+            (charge.follows_from(&payer), written)
+        };
+        let token = || Credential::Token("5f".into());
+        let user = charge(Role::User, OwnLimits::default(), token());
+        assert_eq!(user, (true, serde_json::json!({"role": "user"})));
+        assert!(!charge(Role::Admin, OwnLimits::default(), token()).0);
+        let by_minute = OwnLimits { creations_per_min: Some(5), ..OwnLimits::default() };
+        assert!(charge(Role::User, by_minute, token()).0, "nothing of it is counted at the end");
+        let by_day = OwnLimits { cpu_ms_per_day: Some(5), ..OwnLimits::default() };
+        let expected = serde_json::json!({"role": "user", "token": "5f"});
+        assert_eq!(charge(Role::User, by_day, token()), (false, expected));
+    }
 }
