@@ -28,7 +28,7 @@
 //! | `machine` | processes, files and memory, as seen from outside |
 
 #[path = "../common/mod.rs"]
-#[allow(dead_code)] // the other black-box tests use all of it
+#[allow(dead_code, unused_imports)] // the other black-box tests use all of it
 mod common;
 
 mod additional;
