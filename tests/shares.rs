@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use crate::{
     common::{
-        Lines, Run, Server, Stream, binary, eventually,
+        Run, Server, Stream, binary, eventually,
         guest::Guest,
+        http::Lines,
         id,
         logged::LoggedServer,
         proxy::{Authority, Proxy},

@@ -5,7 +5,7 @@
 
 pub mod cgroups;
 pub mod guest;
-mod http;
+pub mod http;
 pub mod logged;
 pub mod proxy;
 mod stream;
@@ -19,7 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use http::{Lines, Response};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 pub use stream::Stream;

@@ -55,7 +55,7 @@ impl Browser {
         self.headers.iter().map(|(name, value)| (*name, &**value)).collect()
     }
 
-    fn send(&self, server: &Server, method: &str, path: &str, body: &str) -> crate::common::Response {
+    fn send(&self, server: &Server, method: &str, path: &str, body: &str) -> crate::common::http::Response {
         let json = self.with("content-type", "application/json");
         let headers = if body.is_empty() { self.borrowed() } else { json.borrowed() };
         server.request(method, path, &headers, body.as_bytes())

@@ -18,7 +18,7 @@ fn page(origin: &str) -> Browser {
 }
 
 /// The names of the headers by which an answer tells a browser that a page may read it.
-fn cors_headers(answer: &crate::common::Response) -> Vec<&'static str> {
+fn cors_headers(answer: &crate::common::http::Response) -> Vec<&'static str> {
     let names = [
         "access-control-allow-origin",
         "access-control-allow-methods",
@@ -29,7 +29,7 @@ fn cors_headers(answer: &crate::common::Response) -> Vec<&'static str> {
     names.into_iter().filter(|name| answer.header(name).is_some()).collect()
 }
 
-fn preflight(server: &Server, origin: &str) -> crate::common::Response {
+fn preflight(server: &Server, origin: &str) -> crate::common::http::Response {
     let asks = page(origin).with("access-control-request-method", "POST");
     asks.with("access-control-request-headers", "content-type").send(server, "OPTIONS", "/sessions", "")
 }
