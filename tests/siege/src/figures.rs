@@ -150,8 +150,9 @@ async fn own_list(server: &mut Server, options: &SiegeOptions) -> Result<(String
 /// The p99 of the list of `lister`, and of a request of `other` for its session while `lister`
 /// lists without a pause, in milliseconds.
 async fn list_times(lister: &Caller, other: &Caller, session: &str, rounds: u64) -> Result<[f64; 2]> {
+    let path = format!("/sessions/{session}");
     let list = time_requests(lister, "/sessions", rounds);
-    let show = time_requests(other, &format!("/sessions/{session}"), rounds);
+    let show = time_requests(other, &path, rounds);
     let (list, show) = tokio::try_join!(list, show)?;
     Ok([list, show].map(|mut times_ms| {
         times_ms.sort_by(f64::total_cmp);
