@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::common::{Server, eventually, guest::Guest, id, is_root};
+use crate::common::{Server, cgroups::groups, eventually, guest::Guest, id, is_root};
 
 /// A program that tells that it runs, and goes on until its input ends.
 const WAITS: &str = "echo up; cat";
@@ -59,6 +59,41 @@ fn one_program_of_a_payer_gets_more_time_than_each_of_many_of_another() {
     for session in &many {
         delete(&server, session);
     }
+}
+
+/// The weights on the CPU of the groups of a server's sessions, in the order of their size.
+fn cpu_weights(server: &Server) -> Vec<u64> {
+    let read =
+        |group: &String, file: &str| fs::read_to_string(format!("{group}/{file}")).ok()?.trim().parse().ok();
+    let weight = |group: &String| read(group, "cpu.shares").or_else(|| read(group, "cpu.weight"));
+    let mut weights: Vec<u64> = groups(server.data()).iter().filter_map(weight).collect();
+    weights.sort_unstable();
+    weights
+}
+
+#[test]
+fn a_server_that_starts_again_weighs_what_has_changed_meanwhile() {
+    if !is_root() {
+        // Only root has a cpu controller on each machine that runs the tests.
+        return;
+    }
+    let mut server = Server::start_with(&["--warm", "off"]);
+    let one = Guest::at(3).create(&server, WAITS);
+    await_output(&server, &one);
+    let lasting = Guest::at(2).create(&server, WAITS);
+    await_output(&server, &lasting);
+    let whole = cpu_weights(&server)[0];
+    let short: Vec<_> = (0..7).map(|_| Guest::at(2).create(&server, "echo up; sleep 3")).collect();
+    for session in &short {
+        await_output(&server, session);
+    }
+    eventually("the sessions share a weight", || (cpu_weights(&server)[0] <= whole / 4).then_some(()));
+    server.kill();
+    eventually("the short programs have ended", || (cpu_weights(&server).len() == 2).then_some(()));
+    server.start_again();
+    eventually("the last one has its weight back", || (cpu_weights(&server) == [whole, whole]).then_some(()));
+    delete(&server, &one);
+    delete(&server, &lasting);
 }
 
 #[test]

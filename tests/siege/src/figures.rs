@@ -185,7 +185,7 @@ fn copy_session(sessions: &Path, id: &str, copies: u64) -> Result<()> {
         for entry in fs::read_dir(&source)? {
             let name = entry?.file_name();
             if name != "session.json" {
-                fs::hard_link(source.join(&name), folder.join(&name))?;
+                fs::copy(source.join(&name), folder.join(&name))?;
             }
         }
         let mut record = record.clone();

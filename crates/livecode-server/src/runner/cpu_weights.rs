@@ -2,7 +2,7 @@
 //!
 //! Cgroups of sessions are flat, so a payer with forty sessions would get forty times the CPU time
 //! of a payer with one. So the weight of a session is that of one payer, divided by the number of
-//! the payer's running sessions. A payer that is alone shares with nobody, and is not weighed.
+//! the payer's running sessions. While a payer is alone, nothing changes.
 //!
 //! Supervisors deprioritise programs that compute for long, so that others go first. Among
 //! deprioritised programs weights count for nothing (`cpu.idle`, sched(7)): a payer with one such
@@ -39,7 +39,7 @@ pub(crate) struct CpuWeights {
 struct Running {
     sessions: u64,
     /// Their number, rounded up to a power of two, so that not every start and end tells all
-    /// supervisors; 1 if the payer is alone.
+    /// supervisors. It is 1 until another payer has come.
     size: watch::Sender<u64>,
 }
 
@@ -86,9 +86,9 @@ impl CpuWeights {
         let mut largest = 1;
         for running in payers.values() {
             let mut size = *running.size.borrow();
-            if is_alone {
-                size = 1;
-            } else if running.sessions > size || running.sessions <= size / 4 {
+            // While a payer is alone, its weights do not matter. They are not set back then: a
+            // payer that comes and goes would change them each time.
+            if !is_alone && (running.sessions > size || running.sessions <= size / 4) {
                 size = running.sessions.next_power_of_two();
             }
             running.size.send_if_modified(|old| std::mem::replace(old, size) != size);
@@ -157,7 +157,10 @@ mod tests {
         many.truncate(1);
         assert_eq!(many[0].weight(), CpuWeight::default());
         assert_eq!(one.weight(), CpuWeight::default());
+        many.extend((0..7).map(|_| weights.add(address(1))));
+        assert_eq!(many[0].weight(), weight(125, None));
         drop(one);
+        assert_eq!(many[0].weight(), weight(125, None), "a payer that is alone keeps its weights");
         drop(many);
         assert!(weights.payers().is_empty());
     }

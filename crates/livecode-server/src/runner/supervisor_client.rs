@@ -73,8 +73,8 @@ pub(crate) struct SupervisorClient<'q> {
     queue: &'q mut DeliveryQueue,
     /// The session as one that has a weight.
     weighed: &'q mut WeighedSession,
-    /// The weight that the supervisor has.
-    weight: CpuWeight,
+    /// The weight that the supervisor has; `None` if an earlier connection may have set it.
+    weight: Option<CpuWeight>,
     /// Whether the supervisor knows weights.
     is_weighable: bool,
 }
@@ -117,7 +117,7 @@ impl<'q> SupervisorClient<'q> {
             uncounted_start: None,
             queue,
             weighed,
-            weight: CpuWeight::default(),
+            weight: None,
             is_weighable: false,
         }
     }
@@ -176,7 +176,7 @@ impl<'q> SupervisorClient<'q> {
     /// Tells the supervisor the weight of the session, if it does not have that yet.
     fn send_weight(&mut self) -> io::Result<()> {
         let weight = self.weighed.weight();
-        if std::mem::replace(&mut self.weight, weight) == weight {
+        if self.weight.replace(weight) == Some(weight) {
             return Ok(());
         }
         self.send(&SupervisorRequest::SetCpuWeight(weight))
@@ -206,14 +206,16 @@ impl<'q> SupervisorClient<'q> {
                     );
                     return Err(io::ErrorKind::Unsupported.into());
                 }
+                // A session that was recovered or reconnected has progress already. So each start
+                // is counted once, by the server that started the supervisor, and only if the
+                // program has begun.
+                if session.progress() == SessionProgress::default() {
+                    self.uncounted_start = Some(start);
+                    self.weight = Some(CpuWeight::default());
+                }
                 if version >= WEIGHING_VERSION {
                     self.is_weighable = true;
                     self.send_weight()?;
-                }
-                // A recovered session has progress already. So each start is counted once, by the
-                // server that started the supervisor, and only if the program has begun.
-                if session.progress() == SessionProgress::default() {
-                    self.uncounted_start = Some(start);
                 }
             }
             SupervisorNotice::Progress {
