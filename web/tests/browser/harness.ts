@@ -51,6 +51,30 @@ export const source = (name: string) => join(root, name);
 
 const port = (server: { address(): unknown }) => (server.address() as AddressInfo).port;
 
+const cleanups = new WeakMap<TestContext, (() => unknown)[]>();
+
+/**
+ * Calls `clean` at the end of a test, and after what was registered later: a page is closed before
+ * its server ends, since it would report that the rest of it cannot be loaded.
+ */
+function atEnd(test: TestContext, clean: () => unknown): void {
+  const known = cleanups.get(test);
+  if (known) return void known.push(clean);
+  const all = [clean];
+  cleanups.set(test, all);
+  test.after(async () => {
+    const errors: unknown[] = [];
+    for (const clean of all.reverse()) {
+      try {
+        await clean();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length) throw errors[0];
+  });
+}
+
 /**
  * The real server, with a data directory of its own. After the test the server and the programs of
  * its sessions are ended.
@@ -71,7 +95,7 @@ export class LiveServer {
     const log: string[] = [];
     const { child, port } = await launch(data, 0, flags, log);
     const server = new LiveServer(child, port, data, flags, log);
-    test.after(() => server.end());
+    atEnd(test, () => server.end());
     return server;
   }
 
@@ -88,9 +112,8 @@ export class LiveServer {
     const folder = await mkdtemp(join(tmpdir(), "livecode-web-"));
     const socket = `unix:${join(folder, "livecode.sock")}`;
     const flags = ["--listen", socket, "--host", host, "--allow-anonymous"];
-    const server = await LiveServer.start(test, flags);
-    test.after(() => rm(folder, { recursive: true, force: true }));
-    return server;
+    atEnd(test, () => rm(folder, { recursive: true, force: true }));
+    return LiveServer.start(test, flags);
   }
 
   /** Runs `livecode token`, and returns the last line of its output. */
@@ -182,7 +205,7 @@ async function launch(
 async function listening<S extends TcpServer>(test: TestContext, server: S): Promise<S> {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  test.after(() => server.close());
+  atEnd(test, () => server.close());
   return server;
 }
 
@@ -199,7 +222,7 @@ export class NetworkProxy {
     const server = createTcpServer((near) => proxy.forward(near, target));
     const proxy = new NetworkProxy(server);
     await listening(test, server);
-    test.after(() => proxy.cut());
+    atEnd(test, () => proxy.cut());
     return proxy;
   }
 
@@ -273,7 +296,7 @@ export async function startV01Server(
     for (const socket of [near, far]) (socket.on("error", () => {}), sockets.add(socket));
   });
   await listening(test, server);
-  test.after(() => sockets.forEach((socket) => socket.destroy()));
+  atEnd(test, () => sockets.forEach((socket) => socket.destroy()));
   return `http://127.0.0.1:${port(server)}`;
 }
 
@@ -296,7 +319,7 @@ export class Pages {
     const server = createServer(answer);
     const pages = new Pages(server);
     await listening(test, server);
-    test.after(() => server.closeAllConnections());
+    atEnd(test, () => server.closeAllConnections());
     return pages;
   }
 
@@ -344,7 +367,7 @@ export async function createContext(
 ): Promise<BrowserContext> {
   const context = await ((await browser) as Browser).newContext(options);
   context.setDefaultTimeout(WAIT_TIMEOUT_MS);
-  test.after(() => context.close());
+  atEnd(test, () => context.close());
   return context;
 }
 
@@ -353,7 +376,7 @@ export async function open(test: TestContext, context: BrowserContext, url: stri
   const page = await context.newPage();
   const errors: Error[] = [];
   page.on("pageerror", (error) => errors.push(error));
-  test.after(() => assert.deepEqual(errors, [], "the page has no errors"));
+  atEnd(test, () => assert.deepEqual(errors, [], "the page has no errors"));
   await page.goto(url);
   return page;
 }
@@ -438,7 +461,7 @@ export async function openFrontPage(
     if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).host !== new URL(url).host)
       problems.push(`the page requested ${request.url()}`);
   });
-  test.after(() => assert.deepEqual(problems, [], "the page has no errors"));
+  atEnd(test, () => assert.deepEqual(problems, [], "the page has no errors"));
   await page.goto(url);
   await page.locator("live-code .run").waitFor();
   return page;
