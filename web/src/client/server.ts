@@ -39,6 +39,21 @@ const TOKEN_REQUIRED = "token_required";
 /** `value` if it is a string. */
 const stringOf = (value: unknown) => (typeof value === "string" ? value : undefined);
 
+/** The JSON in a response's body; empty if there is none, e.g. in the error page of a proxy. */
+async function readBody(response: HttpResponse): Promise<Record<string, unknown>> {
+  try {
+    return ((await response.json()) ?? {}) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+}
+
+/** The error that a response with the given status and body reports. */
+function errorOf(status: number, body: Record<string, unknown>): LiveCodeError {
+  const detail = String(body.detail ?? body.title ?? `the server responded with ${status}`);
+  return new LiveCodeError(detail, status, stringOf(body.field), undefined, stringOf(body.code));
+}
+
 export class Server {
   /** The server's address, without a slash at the end. */
   readonly base: string;
@@ -133,9 +148,16 @@ export class Server {
     return this.#request(this.base + path, { method: "POST", headers, body });
   }
 
-  /** Deletes the session at `url`, which ends its program. The request outlives the page. */
-  async remove(url: string): Promise<void> {
-    await this.#request(url, { method: "DELETE", headers: {}, keepalive: true });
+  /**
+   * Deletes the resource at `url`. By default that is a session, whose program ends. The request
+   * outlives the page. Throws a {@link LiveCodeError} if the server does not delete the resource.
+   * An error with the code `goneCode` says that it exists no more, which is as good.
+   */
+  async remove(url: string, goneCode = "no_such_session"): Promise<void> {
+    const response = await this.#request(url, { method: "DELETE", headers: {}, keepalive: true });
+    if (response.status === 204) return;
+    const error = errorOf(response.status, await readBody(response));
+    if (error.status !== 404 || error.code !== goneCode) throw error;
   }
 
   /** The address of a session. */
@@ -204,7 +226,6 @@ export class Server {
     send = (url: string, init: HttpRequest) => this.#request(url, init),
   ): Promise<SessionResult> {
     let response: HttpResponse;
-    let body: Record<string, unknown> = {};
     try {
       response = await send(url, init);
     } catch (error) {
@@ -212,11 +233,7 @@ export class Server {
       if (!error.isTemporary) return { kind: "refused", error };
       return { kind: "busy", retryAfterMs: undefined, error };
     }
-    try {
-      body = (await response.json()) as Record<string, unknown>;
-    } catch {
-      // The body is not JSON, e.g. the error page of a proxy.
-    }
+    const body = await readBody(response);
     const { status } = response;
     const links = body.links as SessionDocument["links"] | undefined;
     if (response.ok && typeof links?.stream === "string") {
@@ -224,13 +241,11 @@ export class Server {
     }
     const isCreation = url === `${this.base}/sessions`;
     if (isCreation && NO_SESSIONS_STATUSES.includes(status)) return { kind: "v0.1" };
-    const detail = String(body.detail ?? body.title ?? `the server responded with ${status}`);
-    const { field, code } = body;
-    if (code === TOKEN_REQUIRED && !this.#credentials) {
+    const error = errorOf(status, body);
+    if (error.code === TOKEN_REQUIRED && !this.#credentials) {
       this.#makeToken();
       return this.#requestSession(url, init);
     }
-    const error = new LiveCodeError(detail, status, stringOf(field), undefined, stringOf(code));
     if (RETRYABLE_STATUSES.includes(status)) {
       const afterMs = Number(response.headers.get("Retry-After") ?? NaN) * 1000;
       if (afterMs > MAX_RETRY_AFTER_MS) return { kind: "refused", error };

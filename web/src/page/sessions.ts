@@ -3,6 +3,7 @@
 import { type SessionDocument } from "../client/messages.js";
 import { type Server } from "../client/server.js";
 import { describeEnd } from "../editor/describe-end.js";
+import { describeFailure } from "./failure.js";
 import { describeQuotas, type Quota } from "./quota.js";
 import type { PageStorage } from "./storage.js";
 
@@ -181,7 +182,15 @@ export class SessionsDialog {
     const forgetText = session.state === "ended" ? "Forget" : "End";
     const forget = createButton("forget", forgetText, async () => {
       forget.disabled = true;
-      await this.server.remove(session.links.self).catch(() => {});
+      try {
+        await this.server.remove(session.links.self);
+      } catch (error) {
+        forget.disabled = false;
+        // A button that is disabled loses the focus.
+        if (document.activeElement === document.body) forget.focus();
+        this.#status.textContent = describeFailure(error);
+        return;
+      }
       // The focus moves from the removed row to a neighbouring row, or else to the Close button.
       const neighbour = row.nextElementSibling ?? row.previousElementSibling;
       row.remove();

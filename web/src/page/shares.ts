@@ -2,6 +2,7 @@
 
 import type { Server } from "../client/server.js";
 import type { Rights } from "../client/messages.js";
+import { describeFailure, NO_ANSWER } from "./failure.js";
 import { type Shared, toFragment } from "./share.js";
 
 /** A share, as the server describes it. */
@@ -18,8 +19,6 @@ const byId = <T extends HTMLElement>(id: string) => document.getElementById(id) 
 /** What the holder of a link does, in words. */
 const ACTIONS = { watch: "watch", join: "join" };
 
-const NO_ANSWER = "The server does not answer. Try again in a moment.";
-
 /** When a link ends, in words. */
 export function describeExpiry(expires: string, locale?: string, timeZone?: string): string {
   const format = new Intl.DateTimeFormat(locale, {
@@ -35,7 +34,11 @@ export class Shares {
   readonly #made = byId("made-share");
   readonly #link = byId<HTMLInputElement>("share-link");
   readonly #rows = byId<HTMLUListElement>("share-list");
-  /** The session that is shared, by its path on the server. */
+  readonly #buttons = {
+    watch: byId<HTMLButtonElement>("share-watch"),
+    join: byId<HTMLButtonElement>("share-join"),
+  };
+  /** The path of the shown session's shares on the server; empty if no session is shown. */
   #path = "";
   /** The program of the session, which a link shows beside the output. */
   #program: Shared = {};
@@ -46,7 +49,7 @@ export class Shares {
     private readonly say: (text: string) => void,
   ) {
     for (const rights of ["watch", "join"] as const) {
-      byId(`share-${rights}`).addEventListener("click", () => void this.#make(rights));
+      this.#buttons[rights].addEventListener("click", () => void this.#make(rights));
     }
   }
 
@@ -57,26 +60,45 @@ export class Shares {
     this.#section.hidden = this.#made.hidden = true;
     this.#link.value = "";
     this.#rows.replaceChildren();
-    if (session === undefined) return;
-    this.#path = `/sessions/${session}/shares`;
+    this.#path = session === undefined ? "" : `/sessions/${session}/shares`;
     this.#program = program;
+    if (session === undefined) return;
     await this.#list();
   }
 
   async #list(): Promise<void> {
     const path = this.#path;
-    const shares = await this.#request<ShareDocument[]>(() => this.server.get(path));
+    const shares = await this.#request<ShareDocument[]>(() => this.server.get(path), {
+      // Somebody else's session cannot be shared, and older servers share none.
+      silent: [403, 404],
+    });
     if (!shares || path !== this.#path) return;
     this.#section.hidden = false;
     this.#rows.replaceChildren(...shares.map((share) => this.#createRow(share)));
   }
 
+  /** Makes a link. Meanwhile the buttons are disabled: two clicks would make two links. */
   async #make(rights: Rights): Promise<void> {
-    const share = await this.#request<ShareDocument>(() => this.server.post(this.#path, { rights }));
+    const buttons = Object.values(this.#buttons);
+    for (const button of buttons) button.disabled = true;
+    try {
+      await this.#makeAndShow(rights);
+    } finally {
+      for (const button of buttons) button.disabled = false;
+      // A button that is disabled loses the focus.
+      if (document.activeElement === document.body) this.#buttons[rights].focus();
+    }
+  }
+
+  async #makeAndShow(rights: Rights): Promise<void> {
+    const [path, program] = [this.#path, this.#program];
+    const share = await this.#request<ShareDocument>(() => this.server.post(path, { rights }));
     if (!share?.link) return;
     // The page may be served below a path of a proxy, which the server does not know.
     const secret = new URLSearchParams(new URL(share.link).hash.slice(1)).get("share") ?? "";
-    const fragment = await toFragment({ ...this.#program, share: secret });
+    const fragment = await toFragment({ ...program, share: secret });
+    // The dialog may show another session by now, whose link this is not.
+    if (path !== this.#path) return;
     this.#link.value = new URL(fragment, location.href.replace(/#.*/, "")).href;
     const label = this.#made.querySelector("label") as HTMLElement;
     label.textContent = `Link to ${ACTIONS[rights]} the program, ${describeExpiry(share.expires)}`;
@@ -87,22 +109,27 @@ export class Shares {
   }
 
   /** The JSON that the server answers. If it does not, tells the user why, and returns undefined. */
-  async #request<T>(ask: () => ReturnType<Server["get"]>): Promise<T | undefined> {
+  async #request<T>(
+    ask: () => ReturnType<Server["get"]>,
+    /** The statuses of which the user is told nothing. */
+    { silent = [] as number[] } = {},
+  ): Promise<T | undefined> {
+    const path = this.#path;
+    let problem = NO_ANSWER;
     try {
       const response = await ask();
       if (response.ok) return (await response.json()) as T;
-      // Somebody else's session cannot be shared, and older servers share none.
-      if (![403, 404].includes(response.status)) {
-        const { detail } = (await response.json()) as { detail?: string };
-        this.say(detail ?? NO_ANSWER);
-      }
+      if (silent.includes(response.status)) return undefined;
+      problem = ((await response.json()) as { detail?: string }).detail ?? NO_ANSWER;
     } catch {
-      this.say(NO_ANSWER);
+      // Nothing came that could be understood, which is what the user is told.
     }
+    if (path === this.#path) this.say(problem);
     return undefined;
   }
 
   #createRow({ id, rights, expires }: ShareDocument): HTMLLIElement {
+    const path = this.#path;
     const row = document.createElement("li");
     const text = document.createElement("span");
     text.textContent = `A link to ${ACTIONS[rights]}, ${describeExpiry(expires)}`;
@@ -113,10 +140,16 @@ export class Shares {
     button.addEventListener("click", async () => {
       button.disabled = true;
       try {
-        await this.server.remove(`${this.server.base}${this.#path}/${id}`);
-      } catch {
-        return this.say(NO_ANSWER);
+        await this.server.remove(`${this.server.base}${path}/${id}`, "no_such_share");
+      } catch (error) {
+        button.disabled = false;
+        if (document.activeElement === document.body) button.focus();
+        if (path === this.#path) this.say(describeFailure(error));
+        return;
       }
+      if (path !== this.#path) return;
+      // A link that was made meanwhile has replaced the rows.
+      if (!row.isConnected) await this.#list();
       // The focus moves from the removed row to a neighbouring row, or else to a button that stays.
       const neighbour = row.nextElementSibling ?? row.previousElementSibling;
       row.remove();

@@ -1,6 +1,7 @@
 /** Signing in at a server that knows its users by tokens. */
 
 import type { Store } from "../client/environment.js";
+import { NO_ANSWER } from "./failure.js";
 
 const byId = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
 
@@ -9,7 +10,6 @@ const WHY_AGAIN =
   "Your token is not valid any more: it has expired or was revoked. Sign in with a new one to " +
   "continue where you are. Your programs run on.";
 const WRONG = "This token is not valid: it is wrong, has expired or was revoked.";
-const NO_ANSWER = "The server does not answer. Try again in a moment.";
 
 export class SignIn {
   readonly #form = byId<HTMLFormElement>("sign-in");

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import test, { type TestContext } from "node:test";
-import type { BrowserContext, Page } from "playwright-core";
+import type { BrowserContext, Page, Route } from "playwright-core";
 import {
   createContext,
   findAxeViolations,
@@ -63,6 +63,16 @@ async function makeLink(page: Page, rights: "watch" | "join"): Promise<string> {
   if (!(await page.locator("#share-dialog[open]").isVisible())) await page.click("#share");
   await page.getByRole("button", { name: `Link to ${rights}`, exact: true }).click();
   return page.getByLabel(`Link to ${rights} the program`).inputValue();
+}
+
+/** Answers `DELETE` requests for `paths` with an error, until the returned function is called. */
+async function refuseDeletion(page: Page, paths: RegExp, detail: string) {
+  await page.route(paths, (route) =>
+    route.request().method() === "DELETE"
+      ? route.fulfill({ status: 503, json: { code: "internal", status: 503, detail } })
+      : route.continue(),
+  );
+  return () => page.unroute(paths);
 }
 
 async function send(page: Page, text: string): Promise<void> {
@@ -138,4 +148,54 @@ test("a visitor who has no token sees one session and is asked for nothing", asy
   await visitor.locator(".cm-content").press("ControlOrMeta+Enter");
   await waitForStatus(visitor, "you are watching");
   assert.equal(await visitor.evaluate(() => JSON.stringify(localStorage).includes("token")), false);
+});
+
+test("what the server did not delete stays in the list, and the reason is told", async (t) => {
+  const { server, page } = await KINDS["the local user"](t);
+  await runProgram(page);
+  await makeLink(page, "watch");
+  const allow = await refuseDeletion(page, /\/sessions\//, "the disk is full");
+  const revoke = page.getByRole("button", { name: "Revoke the link to watch" });
+  await revoke.click();
+  await page.locator("#share-dialog .said", { hasText: "the disk is full" }).waitFor();
+  assert.ok(await revoke.isEnabled());
+  await page.keyboard.press("Escape");
+  await page.click("#sessions");
+  const end = page.getByRole("button", { name: /^End Python/ });
+  await end.click();
+  await page.locator("#sessions-dialog .said", { hasText: "the disk is full" }).waitFor();
+  assert.ok(await end.isEnabled());
+  assert.equal((await server.sessions()).length, 1);
+  await page.keyboard.press("Escape");
+
+  await allow();
+  await page.click("#share");
+  await revoke.click();
+  await page.getByText("whoever watched by it is disconnected").waitFor();
+  assert.equal(await page.locator("#share-list li").count(), 0);
+});
+
+test("a link that is made late is not shown for another session", async (t) => {
+  const { server, page } = await KINDS["the local user"](t);
+  await runProgram(page);
+  let hold = (_: Route) => {};
+  const held = new Promise<Route>((resolve) => (hold = resolve));
+  await page.route(/\/shares$/, (route) =>
+    route.request().method() === "POST" ? hold(route) : route.continue(),
+  );
+  await page.click("#share");
+  await page.locator("#share-watch").click();
+  const route = await held;
+  for (const name of ["#share-watch", "#share-join"]) {
+    assert.ok(await page.locator(name).isDisabled(), name);
+  }
+  await page.keyboard.press("Escape");
+  await runProgram(page);
+  assert.equal((await server.sessions()).length, 2);
+  await page.click("#share");
+  await page.locator("#session-shares").waitFor();
+  await route.continue();
+  await page.locator("#share-watch:enabled").waitFor();
+  assert.ok(await page.locator("#made-share").isHidden());
+  assert.equal(await page.locator("#share-list li").count(), 0);
 });

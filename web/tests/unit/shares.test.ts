@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { attach, type LiveCodeError } from "../../src/client/index.js";
+import { Server } from "../../src/client/server.js";
 import { fromFragment, toFragment } from "../../src/page/share.js";
 import { describeExpiry } from "../../src/page/shares.js";
 import { DOCUMENT, FakeEnvironment, runPendingCallbacks } from "./fakes.js";
@@ -79,6 +80,29 @@ test("the session of a share is never removed", async () => {
     environment.requests.map(({ method }) => method),
     ["POST"],
   );
+});
+
+test("a resource counts as deleted only if the server says so", async () => {
+  const environment = new FakeEnvironment();
+  const remove = async (code: string | undefined, status: number, body?: object) => {
+    const removed = new Server(server, environment).remove(`${server}/sessions/0123`, code);
+    // The rejection is handled before it happens.
+    const settled = removed.then(
+      () => "deleted",
+      (error: LiveCodeError) => error.message,
+    );
+    await environment.request.respond(status, body);
+    return settled;
+  };
+  const noSession = { code: "no_such_session", detail: "there is no such session" };
+  assert.equal(await remove(undefined, 204), "deleted");
+  assert.equal(await remove(undefined, 404, noSession), "deleted");
+  assert.equal(await remove("no_such_share", 404, gone), "deleted");
+  assert.equal(await remove("no_such_share", 404, noSession), noSession.detail);
+  assert.equal(await remove(undefined, 404), "the server responded with 404");
+  assert.equal(await remove(undefined, 200), "the server responded with 200");
+  const tooMany = { code: "too_many_requests", detail: "try again in 10 seconds" };
+  assert.equal(await remove(undefined, 429, tooMany), tooMany.detail);
 });
 
 test("a link has the secret and the program", async () => {

@@ -56,8 +56,12 @@ export declare class Server {
     get(path: string): Promise<HttpResponse>;
     /** Sends a document to another resource of the server. `path` begins with a slash. */
     post(path: string, document: object): Promise<HttpResponse>;
-    /** Deletes the session at `url`, which ends its program. The request outlives the page. */
-    remove(url: string): Promise<void>;
+    /**
+     * Deletes the resource at `url`. By default that is a session, whose program ends. The request
+     * outlives the page. Throws a {@link LiveCodeError} if the server does not delete the resource.
+     * An error with the code `goneCode` says that it exists no more, which is as good.
+     */
+    remove(url: string, goneCode?: string): Promise<void>;
     /** The address of a session. */
     sessionUrl(id: string): string;
     /**
