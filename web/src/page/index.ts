@@ -158,9 +158,29 @@ function followShare(share: string, program: Pick<FollowOptions, "runtime" | "co
   editor.followShare(share);
   const { session } = editor;
   session?.ended.catch(({ code }: LiveCodeError) => {
-    if (code === "no_such_share" && editor.session === session) notice.textContent = NOT_SHARED;
+    if (code !== "no_such_share" || editor.session !== session) return;
+    notice.textContent = NOT_SHARED;
+    // A tab that kept the secret would be a visitor's for ever.
+    shownSession = {};
+    storeTab();
   });
   storeTab();
+}
+
+/** The fragment of the link that is opened once the page is ready; undefined afterwards. */
+let firstFragment: string | undefined;
+/** Called when the user opens the link of a share before the page is ready. */
+let onShare = () => {};
+
+const isShare = (fragment: string | undefined) => /[#&]share=/.test(fragment ?? "");
+
+/** Opens a link that the user has put in the address of this tab. */
+function handleLink(): void {
+  const fragment = takeFragment();
+  if (!fragment) return;
+  if (firstFragment === undefined) return void openLink(fragment, () => {});
+  firstFragment = fragment;
+  if (isShare(fragment)) onShare();
 }
 
 /** Takes the link out of the page's address, where it is not to be seen, and returns it. */
@@ -232,9 +252,10 @@ const isVisitor = () => document.body.classList.contains("visitor");
 
 /**
  * Requests the runtimes, as often as it takes until the server answers and the user is known. A
- * visitor who comes by a share need not be known, and gets none.
+ * visitor who comes by a share, before or while the page asks for a token, need not be known, and
+ * gets none.
  */
-async function fetchRuntimes(hasShare: boolean): Promise<Runtime[]> {
+async function fetchRuntimes(hasShare: () => boolean): Promise<Runtime[]> {
   for (;;) {
     try {
       const { token } = signIn;
@@ -244,11 +265,14 @@ async function fetchRuntimes(hasShare: boolean): Promise<Runtime[]> {
       if (response.ok) return (await response.json()) as Runtime[];
       if (response.status === 401) {
         notice.textContent = "";
-        if (hasShare) {
+        if (hasShare()) {
+          signIn.dismiss();
+          offerSignIn(token);
           document.body.classList.add("visitor");
           return [];
         }
-        await signIn.source(token);
+        const shareCame = new Promise<void>((resolve) => (onShare = resolve));
+        await Promise.race([signIn.source(token), shareCame]);
         continue;
       }
     } catch {
@@ -257,6 +281,19 @@ async function fetchRuntimes(hasShare: boolean): Promise<Runtime[]> {
     notice.textContent = "The server does not answer. Asking again…";
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
+}
+
+/**
+ * Offers a visitor to sign in. Afterwards the page begins anew, and shows the same session.
+ * `refused` is the token that the server has refused, if the browser has one.
+ */
+function offerSignIn(refused: string | undefined): void {
+  const button = byId<HTMLButtonElement>("visitor-sign-in");
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    void signIn.source(refused).then(() => location.reload());
+    byId("token").focus();
+  });
 }
 
 function fillPicker(): void {
@@ -318,9 +355,10 @@ function signOut(): void {
 }
 
 async function start(): Promise<void> {
-  const fragment = takeFragment();
+  firstFragment = takeFragment();
+  addEventListener("hashchange", handleLink);
   const tab = storage.tab;
-  const hasShare = /[#&]share=/.test(fragment) || (!fragment && tab?.share !== undefined);
+  const hasShare = () => isShare(firstFragment) || (!firstFragment && tab?.share !== undefined);
   [runtimes] = await Promise.all([
     fetchRuntimes(hasShare),
     customElements.whenDefined("live-code"),
@@ -334,10 +372,11 @@ async function start(): Promise<void> {
   fillPicker();
   editor = createEditor(tab?.runtime ?? "python");
   byId("place").replaceChildren(editor);
+  const fragment = firstFragment;
+  firstFragment = undefined;
   await openLink(fragment, () => restoreTab(tab));
   addEventListener("pagehide", storeDraft);
   addEventListener("keydown", handleKey);
-  addEventListener("hashchange", () => void openLink(takeFragment(), () => {}));
   const shareButton = byId<HTMLButtonElement>("share");
   shareButton.disabled = false;
   shareButton.addEventListener("click", () => void openShareDialog());

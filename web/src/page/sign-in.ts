@@ -55,6 +55,13 @@ export class SignIn {
     return this.#ask(token ? WHY_AGAIN : WHY_FIRST);
   };
 
+  /** Hides the form. Whoever waited for the token goes on without one. */
+  dismiss(): void {
+    this.#form.hidden = true;
+    this.#input.value = "";
+    this.#waiting = undefined;
+  }
+
   /** Forgets the token. */
   forget(): void {
     this.store.removeItem(this.#key);

@@ -199,3 +199,41 @@ test("a link that is made late is not shown for another session", async (t) => {
   assert.ok(await page.locator("#made-share").isHidden());
   assert.equal(await page.locator("#share-list li").count(), 0);
 });
+
+test("a visitor can sign in, and a link that was revoked is forgotten", async (t) => {
+  const { server, page } = await KINDS["users with tokens"](t);
+  await runProgram(page);
+  const link = await makeLink(page, "watch");
+  const [friend, stranger] = [
+    await open(t, await createContext(t), link),
+    await open(t, await createContext(t), link),
+  ];
+  for (const each of [friend, stranger]) await output(each).filter({ hasText: "name?" }).waitFor();
+  assert.deepEqual(await findAxeViolations(friend), []);
+  await friend.click("#visitor-sign-in");
+  await friend.getByLabel("Token").fill(await server.token("create", "bob"));
+  await friend.keyboard.press("Enter");
+  await friend.locator("#sessions").waitFor();
+  await waitForStatus(friend, "running, you are watching");
+  await output(friend).filter({ hasText: "name?" }).waitFor();
+
+  await page.getByRole("button", { name: "Revoke the link to watch" }).click();
+  await stranger.getByText("This link opens nothing any more").waitFor();
+  assert.ok(await stranger.locator("#visitor-sign-in").isVisible());
+  await stranger.reload();
+  await stranger.getByText("knows its users by tokens").waitFor();
+});
+
+test("a link is opened in a tab that asks for a token", async (t) => {
+  const { server, page } = await KINDS["users with tokens"](t);
+  await runProgram(page);
+  const link = await makeLink(page, "watch");
+  const visitor = await open(t, await createContext(t), `${server.url}/`);
+  await visitor.locator("#sign-in").waitFor();
+  await visitor.goto(link); // The page is not loaded again, since only the fragment is new.
+  await output(visitor).filter({ hasText: "name?" }).waitFor();
+  assert.equal(new URL(visitor.url()).hash, "");
+  assert.ok(await visitor.locator("#sign-in").isHidden());
+  await visitor.click("#visitor-sign-in");
+  assert.ok(await visitor.getByLabel("Token").evaluate((input) => input.matches(":focus")));
+});

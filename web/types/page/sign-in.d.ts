@@ -14,6 +14,8 @@ export declare class SignIn {
      * is shown, and the promise waits until the user has signed in.
      */
     readonly source: (refused?: string) => Promise<string>;
+    /** Hides the form. Whoever waited for the token goes on without one. */
+    dismiss(): void;
     /** Forgets the token. */
     forget(): void;
 }
