@@ -26,10 +26,10 @@ interface Runtime {
 const DRAFT_DELAY_MS = 500;
 /** The delay before the server is asked again after a failure, in milliseconds. */
 const RETRY_MS = 2000;
-/** Told when a link opens nothing. */
+/** Told when a link opens no session. */
 const NOT_SHARED =
-  "This link opens nothing any more: it has expired or was revoked, or the program has ended and is " +
-  "not kept. Whoever sent it to you can make a new one.";
+  "This link opens no session any more: it has expired or was revoked, or the program has ended " +
+  "and is not kept. Whoever sent it to you can make a new one.";
 /** The title of the example with the user's own draft. */
 const DRAFT_TITLE = "Your own";
 

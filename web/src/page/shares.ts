@@ -155,7 +155,9 @@ export class Shares {
       row.remove();
       (neighbour?.querySelector("button") ?? byId("share-watch")).focus();
       this.#made.hidden = true;
-      this.say("The link opens nothing any more, and whoever watched by it is disconnected.");
+      this.say(
+        "The link does not open the session any more, and whoever watched by it is disconnected.",
+      );
     });
     row.append(text, button);
     return row;

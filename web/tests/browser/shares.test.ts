@@ -121,7 +121,7 @@ for (const [kind, start] of Object.entries(KINDS)) {
     await page.click("#share");
     await page.getByRole("button", { name: "Revoke the link to watch" }).click();
     await page.getByText("whoever watched by it is disconnected").waitFor();
-    await watcher.getByText("This link opens nothing any more").waitFor();
+    await watcher.getByText("This link opens no session any more").waitFor();
     await waitForStatus(watcher, "not shared any more");
     await waitForStatus(friend, "running, you have joined");
     await send(friend, "me");
@@ -131,7 +131,7 @@ for (const [kind, start] of Object.entries(KINDS)) {
     }
     // A link that was revoked says so at once.
     const late = await open(t, contexts[0], watch);
-    await late.getByText("This link opens nothing any more").waitFor();
+    await late.getByText("This link opens no session any more").waitFor();
   });
 }
 
@@ -218,7 +218,7 @@ test("a visitor can sign in, and a link that was revoked is forgotten", async (t
   await output(friend).filter({ hasText: "name?" }).waitFor();
 
   await page.getByRole("button", { name: "Revoke the link to watch" }).click();
-  await stranger.getByText("This link opens nothing any more").waitFor();
+  await stranger.getByText("This link opens no session any more").waitFor();
   assert.ok(await stranger.locator("#visitor-sign-in").isVisible());
   await stranger.reload();
   await stranger.getByText("knows its users by tokens").waitFor();
