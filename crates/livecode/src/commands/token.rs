@@ -24,7 +24,7 @@ use livecode_store::{ControlStore, NewToken, UserName};
 
 use super::{
     data_dir::{DataDirArgs, running_server, warn_of_server},
-    lifetime::Lifetime,
+    time_span::TimeSpan,
     tables::print_table,
 };
 use crate::{
@@ -73,7 +73,7 @@ enum TokenAction {
         limits: Vec<Limit>,
         /// Time after which the token expires, such as 90d, 12h or 30m; without it, it does not.
         #[arg(long, value_name = "TIME")]
-        expires: Option<Lifetime>,
+        expires: Option<TimeSpan>,
     },
     /// List the tokens that were not revoked, the newest first.
     List {
@@ -94,7 +94,7 @@ enum TokenAction {
         /// Time after which the new token expires. Without it, it expires when the old one would; if
         /// that has expired, it is valid for as long as the old one was.
         #[arg(long, value_name = "TIME")]
-        expires: Option<Lifetime>,
+        expires: Option<TimeSpan>,
     },
 }
 
@@ -150,7 +150,7 @@ impl TokenCommand {
                     user: name.into(),
                     role,
                     limits: together(&limits),
-                    expires_in_s: expires.map(Lifetime::seconds),
+                    expires_in_s: expires.map(TimeSpan::seconds),
                 };
                 print_new(&tokens.create(&request)?)?;
             }
@@ -170,7 +170,7 @@ impl TokenCommand {
                     bail_several(&token)?;
                     return Ok(());
                 };
-                let request = RotateToken { expires_in_s: expires.map(Lifetime::seconds) };
+                let request = RotateToken { expires_in_s: expires.map(TimeSpan::seconds) };
                 print_new(&tokens.rotate(&old.id, &request)?)?;
             }
         }

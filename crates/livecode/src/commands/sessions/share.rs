@@ -10,7 +10,7 @@ use livecode_protocol::{
 
 use crate::{
     client::{ServerClient, SessionRef, print_status},
-    commands::{lifetime::Lifetime, tables::print_table},
+    commands::{tables::print_table, time_span::TimeSpan},
     failure::CommandFailure,
 };
 
@@ -28,7 +28,7 @@ pub struct ShareCommand {
     /// Time after which the link opens nothing any more, such as 2h or 7d; by default a time that
     /// the server chooses.
     #[arg(long, value_name = "TIME")]
-    expires: Option<Lifetime>,
+    expires: Option<TimeSpan>,
     /// List the links of the session that can be used, without their secrets.
     #[arg(long, conflicts_with_all = ["join", "expires", "revoke"])]
     list: bool,
@@ -58,7 +58,7 @@ impl ShareCommand {
             return Ok(());
         }
         let rights = if self.join { ShareRights::Join } else { ShareRights::Watch };
-        let request = CreateShare { rights, expires_in_s: self.expires.map(Lifetime::seconds) };
+        let request = CreateShare { rights, expires_in_s: self.expires.map(TimeSpan::seconds) };
         Ok(self.print_new(id, &self.server.post_json(&path, &request)?)?)
     }
 

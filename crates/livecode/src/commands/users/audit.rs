@@ -15,7 +15,7 @@ use livecode_store::{AuditFilter, AuditedAction, ControlStore};
 use serde_json::json;
 
 use super::{
-    super::{lifetime::Lifetime, tables::print_table},
+    super::{tables::print_table, time_span::TimeSpan},
     block_on,
 };
 
@@ -34,7 +34,7 @@ pub struct AuditCommand {
     session: Option<SessionId>,
     /// Only what was done in this time until now, such as 7d, 12h or 30m.
     #[arg(long, value_name = "TIME")]
-    since: Option<Lifetime>,
+    since: Option<TimeSpan>,
     /// At most so many.
     #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
     max: u64,
