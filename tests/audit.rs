@@ -119,7 +119,7 @@ fn the_audit_survives_the_server() {
         (&json!("token_created"), &json!("local")),
         "without a server"
     );
-    // What waits is written at the orderly end.
+    // Waiting actions are written at the orderly end.
     for session in [&first, &second] {
         assert_eq!(audit(server.data(), &["--session", session])[0]["action"], "session_created");
     }
@@ -133,6 +133,7 @@ fn ada_authorization(server: &Server) -> String {
 fn a_user_is_handed_out_all_that_the_server_has_of_it() {
     let server = Server::start_with(&["--auth", "tokens", "--user-cpu-ms-per-day", "1000000"]);
     let (ada, bob) = (User::new(&server, "ada"), User::new(&server, "bob"));
+    let root = User::with(&server, &new_token(&server, &["root", "--role", "admin"]));
     let request = json!({
         "runtime": "bash", "code": "cat data/notes.txt; read line; echo \"got $line\"", "stdin": "typed\n",
         "files": [{"filename": "data/notes.txt", "contents": "some notes\n"}],
@@ -142,8 +143,15 @@ fn a_user_is_handed_out_all_that_the_server_has_of_it() {
     let session = id(&session);
     let other = id(&bob.create(&format!("echo {SECRET}")));
     ada.stream(&session).expect("its own stream").rest();
+    let (status, share) =
+        ada.request("POST", &format!("/sessions/{session}/shares"), &json!({"rights": "watch"}));
+    assert_eq!(status, 201, "{share}");
+    let (status, token) = root.request("POST", "/tokens", &json!({"user": "ada"}));
+    assert_eq!(status, 201, "{token}");
+    let revoked = token["id"].as_str().expect("an id");
+    assert_eq!(root.request("DELETE", &format!("/tokens/{revoked}"), &Value::Null).0, 204);
     eventually("the audit is written", || {
-        (audit(server.data(), &["--session", &session]).len() == 2).then_some(())
+        (audit(server.data(), &["--session", &session]).len() == 3).then_some(())
     });
 
     let out = tempfile::tempdir().unwrap();
@@ -152,8 +160,11 @@ fn a_user_is_handed_out_all_that_the_server_has_of_it() {
     assert_eq!(succeed(users(server.data(), &["export", "ada", text])).trim_end(), text);
     let user: Value = serde_json::from_slice(&fs::read(folder.join("user.json")).unwrap()).unwrap();
     assert_eq!(user["user"], "ada");
-    assert_eq!(user["tokens"].as_array().map(Vec::len), Some(1));
-    assert!(user["audit"].as_array().is_some_and(|audit| audit.len() == 2), "{user}");
+    let tokens = user["tokens"].as_array().expect("tokens");
+    let ended: Vec<_> = tokens.iter().filter(|token| token["revoked"].is_string()).collect();
+    assert!(tokens.len() == 2 && ended.len() == 1 && ended[0]["id"] == revoked, "{user}");
+    assert_eq!((&user["shares"][0]["id"], &user["shares"][0]["session"]), (&share["id"], &json!(session)));
+    assert!(user["audit"].as_array().is_some_and(|audit| audit.len() == 3), "{user}");
     let session_folder = folder.join("sessions").join(&session);
     let read = |name: &str| fs::read_to_string(session_folder.join(name)).expect(name);
     assert_eq!(read("files/data/notes.txt"), "some notes\n");
@@ -181,11 +192,22 @@ fn a_user_is_handed_out_all_that_the_server_has_of_it() {
 
 #[test]
 fn a_purge_deletes_all_of_a_user_and_nothing_of_others() {
-    let mut server = Server::start_with(&["--auth", "tokens"]);
+    let arguments = ["--auth", "tokens", "--user-output-bytes-per-day", "1000000"];
+    let mut server = Server::start_with(&arguments);
     let name = "ada-lovelace";
-    let (ada, bob) = (User::new(&server, name), User::new(&server, "bob"));
-    let ended = id(&ada.create("echo hello"));
-    ada.stream(&ended).expect("its own stream").rest();
+    let secret = new_token(&server, &[name]);
+    let ended = {
+        let ada = User::with(&server, &secret);
+        let ended = id(&ada.create("echo hello"));
+        ada.stream(&ended).expect("its own stream").rest();
+        ended
+    };
+    // At the orderly end usage is written.
+    server.stop();
+    server.start_again_with(&arguments);
+    let (ada, bob) = (User::with(&server, &secret), User::new(&server, "bob"));
+    let share = ada.request("POST", &format!("/sessions/{ended}/shares"), &json!({"rights": "watch"}));
+    assert_eq!(share.0, 201, "{share:?}");
     let running = id(&ada.create(SLEEPER));
     let mut stream = ada.stream(&running).expect("its own stream");
     stream.read_until("started");
@@ -197,7 +219,12 @@ fn a_purge_deletes_all_of_a_user_and_nothing_of_others() {
         "{refused:?}"
     );
     assert_eq!(ada.ids().len(), 2);
-    succeed(users(server.data(), &["purge", name, "--yes"]));
+    let report = users(server.data(), &["purge", name, "--yes"]);
+    let printed = String::from_utf8_lossy(&report.stderr).into_owned();
+    assert!(
+        report.status.success() && printed.contains("2 sessions, 1 tokens, 1 days of usage"),
+        "{report:?}"
+    );
     assert_eq!(ada.get("/sessions").0, 401);
     stream.rest();
     let root = User::with(&server, &new_token(&server, &["root", "--role", "admin"]));
@@ -213,6 +240,7 @@ fn a_purge_deletes_all_of_a_user_and_nothing_of_others() {
     assert_eq!(files_with(server.data(), name), Vec::<PathBuf>::new());
     // A user of whom there is nothing is no error.
     succeed(users(server.data(), &["purge", name, "--yes"]));
+    assert!(used_output(&User::new(&server, name)) == 0 && used_output(&bob) == 0, "usage has come back");
 
     // Without a server, and not while a program of the user runs.
     server.kill();
@@ -221,7 +249,7 @@ fn a_purge_deletes_all_of_a_user_and_nothing_of_others() {
         !refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("still runs"),
         "{refused:?}"
     );
-    server.start_again_with(&["--auth", "tokens"]);
+    server.start_again_with(&arguments);
     let bob_token = new_token(&server, &["bob"]);
     assert_eq!(
         User::with(&server, &bob_token).request("DELETE", &format!("/sessions/{of_bob}"), &Value::Null).0,
@@ -234,6 +262,37 @@ fn a_purge_deletes_all_of_a_user_and_nothing_of_others() {
     assert!(!server.data().join("sessions").join(&short).exists());
     let list = succeed(token_command(server.data(), &["list"]));
     assert!(!list.contains("bob"), "{list}");
+    let latest = &audit(server.data(), &[])[0];
+    assert_eq!((&latest["action"], &latest["by"]), (&json!("user_purged"), &json!("local")));
+}
+
+/// The output that counts for a user today.
+fn used_output(user: &User<'_>) -> u64 {
+    let (status, document) = user.get("/quota");
+    assert_eq!(status, 200, "{document}");
+    let quotas = document["quotas"].as_array().expect("quotas");
+    let quota = quotas.iter().find(|quota| quota["quota"] == "output_bytes_per_day").expect("the quota");
+    quota["used"].as_u64().expect("a number")
+}
+
+#[test]
+fn an_admin_that_purges_itself_leaves_its_actions_with_others_sessions_and_no_name() {
+    let server = Server::start_with(&["--auth", "tokens"]);
+    let name = "root-of-all";
+    let (ada, root) =
+        (User::new(&server, "ada"), User::with(&server, &new_token(&server, &[name, "--role", "admin"])));
+    let session = id(&ada.create("true"));
+    assert_eq!(root.request("DELETE", &format!("/sessions/{session}"), &Value::Null).0, 204);
+    let (status, report) = root.request("DELETE", &format!("/users/{name}"), &Value::Null);
+    assert_eq!(status, 200, "{report}");
+    let actions = audit(server.data(), &[]);
+    let of = |action: &str| actions.iter().find(|found| found["action"] == action).expect("the action");
+    assert_eq!(
+        (&of("session_ended")["by"], &of("session_ended")["session"]),
+        (&json!("purged"), &json!(session))
+    );
+    assert_eq!((&of("user_purged")["by"], &of("user_purged")["client"]), (&json!("-"), &Value::Null));
+    assert_eq!(files_with(server.data(), name), Vec::<PathBuf>::new());
 }
 
 #[test]

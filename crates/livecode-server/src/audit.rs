@@ -3,8 +3,9 @@
 //!
 //! Every action is a line of the log, except those of the local user of a server that does not know
 //! its users. Where the server knows its users, actions are also kept in
-//! the control store for `audit_keep_days`. They are written at intervals, so that an action costs
-//! no write of its own; a crash of the server loses those of the last [`WRITE_INTERVAL`].
+//! the control store for `audit_keep_days`, at most `audit_rows_max` of them: the oldest go first.
+//! They are written at intervals, so that an action costs no write of its own; a crash of the
+//! server loses those of the last [`WRITE_INTERVAL`].
 
 use std::{
     collections::HashMap,
@@ -14,10 +15,13 @@ use std::{
 };
 
 use livecode_protocol::{SessionId, now_us};
-use livecode_store::{AuditedAction, ControlStore, ControlStoreError};
+use livecode_store::{AuditKeep, AuditedAction, ControlStore, ControlStoreError};
 use tokio::sync::Notify;
 
-use crate::{auth::Caller, config::Config};
+use crate::{
+    auth::{Caller, Payer},
+    config::Config,
+};
 
 /// How often actions are written.
 const WRITE_INTERVAL: Duration = Duration::from_secs(2);
@@ -26,6 +30,13 @@ const WRITE_EARLY: usize = 1_000;
 /// How many different actions wait to be written, for example while the disk is full. Further ones
 /// are in the log alone, which says how many.
 const WAITING_MAX: usize = 20_000;
+/// How many different actions of one caller wait to be written. Further ones are in the log alone,
+/// so that one caller does not soon push out those of all others.
+const WAITING_PER_CALLER_MAX: u32 = 100;
+/// A part of `audit_rows_max`: how many actions are added before they are counted again.
+const SLACK_DIVISOR: u64 = 100;
+/// How often actions are forgotten that are too old.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60 * 60);
 const DAY_US: u64 = 24 * 60 * 60 * 1_000_000;
 
 /// The kinds of actions.
@@ -49,7 +60,7 @@ pub enum Action {
     TokenRevoked,
     /// A token was replaced by another one.
     TokenRotated,
-    /// All that the server has of a user was deleted.
+    /// A purge of a user began: all that the server has of it is deleted.
     UserPurged,
 }
 
@@ -71,7 +82,7 @@ impl Action {
     }
 }
 
-/// What an action was done with.
+/// The things that an action was done with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
     /// The session.
@@ -105,32 +116,53 @@ struct Times {
 
 /// The audit of a server.
 pub(crate) struct Audit {
-    /// The store, and how long it keeps actions, in microseconds; `None` if actions are in the log
-    /// alone.
-    store: Option<(ControlStore, u64)>,
+    /// `None` if the server has no store.
+    store: Option<ControlStore>,
+    /// How long the store keeps actions, in microseconds; 0 if actions are in the log alone.
+    keep_us: u64,
+    /// How many actions the store keeps.
+    rows_max: u64,
     knows_users: bool,
     waiting: Mutex<Waiting>,
     /// Notified when many actions wait.
     is_urgent: Notify,
-    /// Locked while actions are written.
-    writing: tokio::sync::Mutex<()>,
+    /// How many rows were added to the store since its rows were counted. Locked while actions are
+    /// written.
+    writing: tokio::sync::Mutex<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     actions: HashMap<Key, Times>,
+    /// How many different actions of each caller wait.
+    of_callers: HashMap<String, u32>,
     /// Actions for which there was no room.
     dropped: u64,
+}
+
+impl Waiting {
+    /// Adds an action that does not wait yet. Returns whether there was room for it.
+    fn insert(&mut self, key: Key, times: Times) -> bool {
+        let of_caller = self.of_callers.get(&key.actor).copied().unwrap_or(0);
+        if self.actions.len() >= WAITING_MAX || of_caller >= WAITING_PER_CALLER_MAX {
+            self.dropped += times.times;
+            return false;
+        }
+        self.of_callers.insert(key.actor.clone(), of_caller + 1);
+        self.actions.insert(key, times);
+        true
+    }
 }
 
 impl Audit {
     /// The audit of a server with these settings.
     pub fn new(config: &Config, store: Option<ControlStore>) -> Self {
-        let (knows_users, keep_days) = (config.auth.knows_users(), config.audit_keep_days);
-        let store = store.filter(|_| knows_users);
-        let store = store.filter(|_| keep_days > 0).map(|store| (store, keep_days.saturating_mul(DAY_US)));
+        let knows_users = config.auth.knows_users();
+        let keep_days = if knows_users { config.audit_keep_days } else { 0 };
         Self {
             store,
+            keep_us: keep_days.saturating_mul(DAY_US),
+            rows_max: config.audit_rows_max,
             knows_users,
             waiting: Mutex::default(),
             is_urgent: Notify::new(),
@@ -138,8 +170,8 @@ impl Audit {
         }
     }
 
-    /// Notes that `caller`, who uses the server from `client`, has done something. What the same
-    /// caller repeats within [`WRITE_INTERVAL`] is counted, and is one line of the log.
+    /// Notes that `caller`, who uses the server from `client`, has done something. Repetitions by the
+    /// same caller within [`WRITE_INTERVAL`] are counted, and are one line of the log.
     pub fn note(&self, action: Action, caller: &Caller, client: Option<IpAddr>, target: impl Into<Target>) {
         if *caller == Caller::Local && !self.knows_users {
             return;
@@ -149,7 +181,7 @@ impl Audit {
             actor: caller.audit_name(),
             credential: caller.audit_credential(),
             target: target.into(),
-            client,
+            client: client.map(Payer::network_of),
         };
         if self.count(key.clone()) {
             log(&key, caller);
@@ -163,12 +195,8 @@ impl Audit {
             times.times += 1;
             return false;
         }
-        if waiting.actions.len() >= WAITING_MAX {
-            waiting.dropped += 1;
-            return true;
-        }
-        waiting.actions.insert(key, Times { first_us: now_us(), times: 1 });
-        if waiting.actions.len() == WRITE_EARLY {
+        let is_added = waiting.insert(key, Times { first_us: now_us(), times: 1 });
+        if is_added && waiting.actions.len() == WRITE_EARLY {
             self.is_urgent.notify_one();
         }
         true
@@ -182,40 +210,71 @@ impl Audit {
                 _ = interval.tick() => {}
                 () = self.is_urgent.notified() => {}
             }
-            self.write().await;
+            // A failure is logged, and the actions wait for the next time.
+            let _ = self.write().await;
         }
     }
 
-    /// Writes the actions that wait. If that fails, they wait for the next time.
-    pub async fn write(&self) {
-        let _writing = self.writing.lock().await;
-        let Waiting { actions, dropped } = std::mem::take(&mut *self.waiting());
+    /// Forgets actions that are too old, at intervals; all of them if actions are not kept any more.
+    /// This never returns.
+    pub async fn forget_at_intervals(&self) {
+        let Some(store) = &self.store else { return };
+        let mut interval = tokio::time::interval(FORGET_INTERVAL);
+        loop {
+            interval.tick().await;
+            if let Err(error) = store.add_to_audit(&[], self.keep(Some(self.rows_max))).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "old actions of the audit are left");
+            }
+        }
+    }
+
+    fn keep(&self, rows_max: Option<u64>) -> AuditKeep {
+        let since_us = if self.keep_us > 0 { now_us().saturating_sub(self.keep_us) } else { u64::MAX };
+        AuditKeep { since_us, rows_max }
+    }
+
+    /// Writes the actions that wait.
+    ///
+    /// # Errors
+    /// If the store fails. The actions then wait for the next time, and the failure is logged.
+    pub async fn write(&self) -> Result<(), ControlStoreError> {
+        let mut added = self.writing.lock().await;
+        let Waiting { actions, dropped, .. } = std::mem::take(&mut *self.waiting());
         if dropped > 0 {
             tracing::warn!(
                 dropped,
                 "more actions were done than the audit can keep; they are in the log alone"
             );
         }
-        let Some((store, keep_us)) = &self.store else { return };
+        let Some(store) = self.store.as_ref().filter(|_| self.keep_us > 0) else { return Ok(()) };
         if actions.is_empty() {
-            return;
+            return Ok(());
         }
         let rows: Vec<_> = actions.iter().map(|(key, times)| row(key, *times)).collect();
-        if let Err(error) = store.add_to_audit(&rows, now_us().saturating_sub(*keep_us)).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "the audit could not be written; it is tried again");
-            let mut waiting = self.waiting();
-            for (key, times) in actions {
-                if waiting.actions.len() >= WAITING_MAX && !waiting.actions.contains_key(&key) {
-                    waiting.dropped += times.times;
-                    continue;
-                }
-                let later = waiting.actions.insert(key.clone(), times);
-                if let (Some(later), Some(both)) = (later, waiting.actions.get_mut(&key)) {
-                    both.times += later.times;
+        // As many rows as may be added uncounted are left free when they are counted.
+        let slack = self.rows_max / SLACK_DIVISOR;
+        *added += rows.len() as u64;
+        let rows_max = (*added > slack).then_some(self.rows_max - slack);
+        let Err(error) = store.add_to_audit(&rows, self.keep(rows_max)).await else {
+            if rows_max.is_some() {
+                *added = 0;
+            }
+            return Ok(());
+        };
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the audit could not be written; it is tried again"
+        );
+        let mut waiting = self.waiting();
+        for (key, times) in actions {
+            match waiting.actions.get_mut(&key) {
+                Some(later) => *later = Times { times: later.times + times.times, ..times },
+                None => {
+                    waiting.insert(key, times);
                 }
             }
         }
+        Err(error)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -223,20 +282,21 @@ impl Audit {
     }
 }
 
-/// Keeps an action with a token that a command has done on a data directory without a server.
+/// Keeps an action, with the token `subject` or with none, that a command has done on a data
+/// directory without a server.
 ///
 /// # Errors
 /// If the store fails.
 pub async fn add_local_action(
     store: &ControlStore,
     action: Action,
-    token: &str,
+    subject: Option<&str>,
 ) -> Result<(), ControlStoreError> {
     let caller = Caller::Local;
-    let target = Target { session: None, subject: Some(token.to_owned()) };
+    let target = Target { session: None, subject: subject.map(ToOwned::to_owned) };
     let key = Key { action, actor: caller.audit_name(), credential: None, target, client: None };
-    // The next server forgets what is too old.
-    store.add_to_audit(&[row(&key, Times { first_us: now_us(), times: 1 })], 0).await
+    // The next server forgets those that are too old.
+    store.add_to_audit(&[row(&key, Times { first_us: now_us(), times: 1 })], AuditKeep::default()).await
 }
 
 /// The row of the store for an action.
@@ -307,18 +367,77 @@ mod tests {
         assert_eq!(audit.waiting().dropped, 100_000 - WAITING_MAX as u64);
     }
 
+    #[test]
+    fn one_caller_has_a_bounded_number_of_actions() {
+        let audit = audit();
+        for share in 0..1_000 {
+            let target = Target { session: None, subject: Some(share.to_string()) };
+            audit.count(Key { target, ..key(1) });
+        }
+        audit.count(key(2));
+        assert_eq!(audit.waiting().actions.len(), WAITING_PER_CALLER_MAX as usize + 1);
+        assert_eq!(audit.waiting().dropped, 1_000 - u64::from(WAITING_PER_CALLER_MAX));
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_one() {
+        let audit = Audit { knows_users: true, ..audit() };
+        for address in ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:5::"] {
+            audit.note(Action::ShareRedeemed, &Caller::Local, address.parse().ok(), Target::default());
+        }
+        let clients: Vec<_> = audit.waiting().actions.keys().map(|key| key.client).collect();
+        assert_eq!(clients, ["2001:db8::".parse().ok()]);
+    }
+
+    async fn rows(store: &ControlStore) -> usize {
+        let all = livecode_store::AuditFilter { max: u64::MAX, ..Default::default() };
+        store.audit(&all).await.unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn the_store_keeps_a_bounded_number_of_actions() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ControlStore::open(folder.path()).await.unwrap();
+        let audit = Audit { store: Some(store.clone()), keep_us: DAY_US, rows_max: 500, ..audit() };
+        for write in 0..80 {
+            (0..7).for_each(|number| _ = audit.count(key(write * 7 + number)));
+            audit.write().await.unwrap();
+            assert!(rows(&store).await <= 500);
+        }
+        assert!(rows(&store).await >= 480, "as many as possible are kept");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_keeps_no_audit_forgets_that_of_earlier_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ControlStore::open(folder.path()).await.unwrap();
+        add_local_action(&store, Action::TokenCreated, None).await.unwrap();
+        let audit = Audit { store: Some(store.clone()), ..audit() };
+        let forget = audit.forget_at_intervals();
+        let is_forgotten = async {
+            while rows(&store).await > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = forget => {}
+            () = is_forgotten => {}
+        }
+        assert_eq!(rows(&store).await, 0);
+    }
+
     #[tokio::test]
     async fn actions_that_cannot_be_written_are_written_later() {
         let folder = tempfile::tempdir().unwrap();
         let store = ControlStore::open(folder.path()).await.unwrap();
-        let audit = Audit { store: Some((store.clone(), DAY_US)), ..audit() };
+        let audit = Audit { store: Some(store.clone()), keep_us: DAY_US, ..audit() };
         audit.count(key(1));
         store.close().await;
-        audit.write().await;
+        assert!(audit.write().await.is_err());
         audit.count(key(1));
         let store = ControlStore::open(folder.path()).await.unwrap();
-        let audit = Audit { store: Some((store.clone(), DAY_US)), ..audit };
-        audit.write().await;
+        let audit = Audit { store: Some(store.clone()), ..audit };
+        audit.write().await.unwrap();
         let found =
             store.audit(&livecode_store::AuditFilter { max: 10, ..Default::default() }).await.unwrap();
         assert_eq!(found.iter().map(|action| action.times).collect::<Vec<_>>(), [2]);

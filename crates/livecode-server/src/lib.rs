@@ -228,6 +228,14 @@ pub async fn run(
         let audit = audit.clone();
         async move { audit.write_at_intervals().await }
     });
+    let audit_keeper = tokio::spawn({
+        let audit = audit.clone();
+        async move { audit.forget_at_intervals().await }
+    });
+    let usage_keeper = tokio::spawn({
+        let store = control_store.clone();
+        async move { Quotas::forget_at_intervals(store).await }
+    });
     announce(&addresses, spawner.degraded());
     let (stop, stopping) = watch::channel(None);
     let stopper = tokio::spawn(stop_when_asked(registry.clone(), phase, stop));
@@ -258,7 +266,9 @@ pub async fn run(
     // The writers are not interrupted while they write.
     quotas.close().await;
     usage_writer.abort();
-    audit.write().await;
+    audit_keeper.abort();
+    usage_keeper.abort();
+    let _ = audit.write().await;
     audit_writer.abort();
     thread_keeper.abort();
     served.map_err(ServeError::Prepare)

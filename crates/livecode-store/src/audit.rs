@@ -7,6 +7,16 @@ use crate::store::{ControlStore, ControlStoreError};
 /// Rows that one statement inserts. A row has eight values, and SQLite takes 32,766 in a statement.
 const ROWS_PER_STATEMENT: usize = 500;
 
+/// How much of the audit is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditKeep {
+    /// Only actions since this time, in microseconds since the epoch.
+    pub since_us: u64,
+    /// At most so many actions: the latest. `None` leaves them uncounted, since counting takes time
+    /// in proportion to the number of actions.
+    pub rows_max: Option<u64>,
+}
+
 /// An action of a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditedAction {
@@ -22,7 +32,7 @@ pub struct AuditedAction {
     pub credential: Option<String>,
     /// The session that it was done with.
     pub session: Option<String>,
-    /// What else it was done with, such as the id of a token.
+    /// Another thing that it was done with, such as the id of a token.
     pub subject: Option<String>,
     /// The network address from which it was done.
     pub client: Option<String>,
@@ -44,14 +54,15 @@ pub struct AuditFilter {
 type AuditRow = (i64, i64, String, String, Option<String>, Option<String>, Option<String>, Option<String>);
 
 impl ControlStore {
-    /// Adds actions to the audit, all at once, and forgets those from before `keep_since_us`.
+    /// Adds actions to the audit, all at once, and forgets those that are not to be kept, the oldest
+    /// first.
     ///
     /// # Errors
     /// If the store fails. Nothing has then changed.
     pub async fn add_to_audit(
         &self,
         actions: &[AuditedAction],
-        keep_since_us: u64,
+        keep: AuditKeep,
     ) -> Result<(), ControlStoreError> {
         let mut transaction = self.pool.begin().await?;
         for actions in actions.chunks(ROWS_PER_STATEMENT) {
@@ -71,9 +82,19 @@ impl ControlStore {
             query.build().execute(&mut *transaction).await?;
         }
         sqlx::query("DELETE FROM audit WHERE time_us < $1")
-            .bind(stored(keep_since_us))
+            .bind(stored(keep.since_us))
             .execute(&mut *transaction)
             .await?;
+        if let Some(rows_max) = keep.rows_max {
+            // The subquery finds the latest of the actions that are too many.
+            sqlx::query(
+                "DELETE FROM audit WHERE time_us <= \
+                 (SELECT time_us FROM audit ORDER BY time_us DESC LIMIT 1 OFFSET $1)",
+            )
+            .bind(stored(rows_max))
+            .execute(&mut *transaction)
+            .await?;
+        }
         transaction.commit().await?;
         Ok(())
     }

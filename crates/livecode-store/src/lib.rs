@@ -16,7 +16,7 @@ mod store;
 mod tokens;
 mod usage;
 
-pub use audit::{AuditFilter, AuditedAction};
+pub use audit::{AuditFilter, AuditKeep, AuditedAction};
 pub use keys::SIGNING_KEY_BYTES;
 pub use purge::{PurgedRows, UserKeys};
 pub use shares::{MalformedShareSecret, NewShare, Share, ShareKey, ShareSecret};

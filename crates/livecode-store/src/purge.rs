@@ -12,27 +12,36 @@ pub struct UserKeys {
     pub actor: String,
     /// The payer of its usage, as in [`crate::DayUsage::payer`].
     pub payer: String,
+    /// The maker of its shares, as in [`crate::Share::maker`].
+    pub maker: String,
     /// The user of its tokens; `None` for a user who has none.
     pub name: Option<UserName>,
 }
 
-/// How many rows of a user were deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The rows of a user that were deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurgedRows {
-    /// Its tokens, with those that were revoked.
-    pub tokens: u64,
-    /// Its actions in the audit, and those of others with its sessions and tokens.
+    /// The ids of its tokens, with those that were revoked.
+    pub tokens: Vec<String>,
+    /// The number of its actions in the audit, and of those of others with its sessions and tokens.
     pub audit: u64,
-    /// Days of usage.
+    /// The number of days of usage.
     pub usage: u64,
+    /// Whether the database's files may still have copies of these rows, because somebody was
+    /// reading them.
+    pub has_copies: bool,
 }
+
+/// The actor of actions that a purged user, an admin, has done with what is others'.
+const PURGED_ACTOR: &str = "purged";
 
 impl ControlStore {
     /// Deletes all that the store has of a user and of its `sessions`, all at once, and leaves no
-    /// copy of it in the database's files.
+    /// copy of it in the database's files, unless somebody reads them. Actions that the user has
+    /// done with what is others' stay, without the user.
     ///
     /// # Errors
-    /// If the store fails. Nothing has then changed, or only a copy is left.
+    /// If the store fails. Nothing has then changed.
     pub async fn purge_user(
         &self,
         user: &UserKeys,
@@ -53,8 +62,8 @@ impl ControlStore {
         }
         // Sessions that were forgotten are known by their creation alone.
         audit += sqlx::query(
-            "DELETE FROM audit WHERE actor = $1 \
-             OR session IN (SELECT session FROM audit WHERE actor = $1 AND action = 'session_created') \
+            "DELETE FROM audit WHERE \
+             session IN (SELECT session FROM audit WHERE actor = $1 AND action = 'session_created') \
              OR subject IN (SELECT id FROM tokens WHERE user_name = $2)",
         )
         .bind(&user.actor)
@@ -62,6 +71,16 @@ impl ControlStore {
         .execute(&mut *transaction)
         .await?
         .rows_affected();
+        // The sessions that are left are others', and so are tokens; the rest is purges.
+        sqlx::query("UPDATE audit SET actor = $2, credential = NULL, client = NULL WHERE actor = $1")
+            .bind(&user.actor)
+            .bind(PURGED_ACTOR)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM shares WHERE maker = $1")
+            .bind(&user.maker)
+            .execute(&mut *transaction)
+            .await?;
         let of_tokens = sqlx::query(
             "DELETE FROM usage WHERE payer IN (SELECT '{\"token\":\"' || id || '\"}' FROM tokens WHERE user_name = $1)",
         )
@@ -69,18 +88,18 @@ impl ControlStore {
         .execute(&mut *transaction)
         .await?
         .rows_affected();
-        let tokens = sqlx::query("DELETE FROM tokens WHERE user_name = $1")
+        let tokens = sqlx::query_scalar("DELETE FROM tokens WHERE user_name = $1 RETURNING id")
             .bind(user.name.as_ref().map(UserName::as_str))
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
+            .fetch_all(&mut *transaction)
+            .await?;
         let usage = sqlx::query("DELETE FROM usage WHERE payer = $1")
             .bind(&user.payer)
             .execute(&mut *transaction)
             .await?
             .rows_affected();
         transaction.commit().await?;
-        self.forget_deleted().await?;
-        Ok(PurgedRows { tokens, audit, usage: usage + of_tokens })
+        // The rows are gone, whether or not copies are left.
+        let has_copies = !self.forget_deleted().await.unwrap_or(false);
+        Ok(PurgedRows { tokens, audit, usage: usage + of_tokens, has_copies })
     }
 }

@@ -180,6 +180,19 @@ impl ControlStore {
         rows.into_iter().map(parse).collect()
     }
 
+    /// All shares of a session, valid ones or not, the newest first.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn all_shares_of(&self, session: SessionId) -> Result<Vec<Share>, ControlStoreError> {
+        let query = format!("SELECT {COLUMNS} FROM shares WHERE session = $1 ORDER BY created_us DESC, id");
+        let rows: Vec<ShareRow> = sqlx::query_as(sqlx::AssertSqlSafe(query))
+            .bind(session.to_string())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter().map(parse).collect()
+    }
+
     /// A share, whether or not it is valid.
     ///
     /// # Errors

@@ -76,7 +76,7 @@ impl ControlStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            // What is deleted is overwritten.
+            // Deleted content is overwritten.
             .pragma("secure_delete", "ON")
             .busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new()
@@ -133,11 +133,12 @@ impl ControlStore {
     }
 
     /// Moves all changes into the database's file, and empties the file of changes, which may have
-    /// copies of what was deleted. Readers can make this impossible for a moment; then the changes
-    /// are moved later.
-    pub(crate) async fn forget_deleted(&self) -> Result<(), ControlStoreError> {
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
-        Ok(())
+    /// copies of deleted rows. Waits up to [`BUSY_TIMEOUT`] for readers, which can make this
+    /// impossible. Returns whether it was done; otherwise the changes are moved later.
+    pub(crate) async fn forget_deleted(&self) -> Result<bool, ControlStoreError> {
+        let (busy, _, _): (i64, i64, i64) =
+            sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.pool).await?;
+        Ok(busy == 0)
     }
 
     /// Waits until all changes are in the database's file, and closes it.
@@ -152,5 +153,26 @@ fn create_private(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_keeps_copies_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ControlStore::open(folder.path()).await.unwrap();
+        let mut reader = store.pool.begin().await.unwrap();
+        sqlx::query("SELECT * FROM keys").fetch_all(&mut *reader).await.unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(folder.path().join(FILE_NAME))
+            .busy_timeout(Duration::from_millis(1));
+        let writer = ControlStore { pool: SqlitePool::connect_with(options).await.unwrap() };
+        sqlx::query("INSERT INTO keys (name, value) VALUES ('a', 'b')").execute(&writer.pool).await.unwrap();
+        assert!(!writer.forget_deleted().await.unwrap());
+        reader.rollback().await.unwrap();
+        assert!(writer.forget_deleted().await.unwrap());
     }
 }

@@ -240,6 +240,17 @@ impl ControlStore {
         rows.into_iter().map(parse).collect()
     }
 
+    /// All tokens of a user, with those that were revoked, the newest first.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn all_tokens_of(&self, user: &UserName) -> Result<Vec<Token>, ControlStoreError> {
+        let query = format!("SELECT {COLUMNS} FROM tokens WHERE user_name = $1 ORDER BY created_us DESC, id");
+        let rows: Vec<TokenRow> =
+            sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(user.as_str()).fetch_all(&self.pool).await?;
+        rows.into_iter().map(parse).collect()
+    }
+
     /// The names of the roles of valid tokens.
     ///
     /// # Errors

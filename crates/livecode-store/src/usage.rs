@@ -23,7 +23,7 @@ impl ControlStore {
     /// # Errors
     /// If the store fails.
     pub async fn usage_of_day(&self, day: u64) -> Result<Vec<DayUsage>, ControlStoreError> {
-        sqlx::query("DELETE FROM usage WHERE day < $1").bind(stored(day)).execute(&self.pool).await?;
+        self.forget_usage_before(day).await?;
         let rows: Vec<(String, i64, i64)> =
             sqlx::query_as("SELECT payer, cpu_ms, output_bytes FROM usage WHERE day = $1")
                 .bind(stored(day))
@@ -35,6 +35,15 @@ impl ControlStore {
             output_bytes: output_bytes.cast_unsigned(),
         });
         Ok(usage.collect())
+    }
+
+    /// Forgets the usage of all days before this one.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn forget_usage_before(&self, day: u64) -> Result<(), ControlStoreError> {
+        sqlx::query("DELETE FROM usage WHERE day < $1").bind(stored(day)).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Replaces what some payers have used on a day, all at once, and forgets earlier days.
@@ -60,7 +69,7 @@ impl ControlStore {
         Ok(())
     }
 
-    /// What a payer has used, with the days since the epoch.
+    /// The usage of a payer, with the days since the epoch.
     ///
     /// # Errors
     /// If the store fails.

@@ -3,8 +3,8 @@
 
 use livecode_protocol::{SessionId, quota::OwnLimits, share::ShareRights, token::Role};
 use livecode_store::{
-    AuditFilter, AuditedAction, ControlStore, ControlStoreError, DayUsage, NewShare, NewToken, PurgedRows,
-    ShareKey, Token, TokenKey, TokenListKey, UserKeys,
+    AuditFilter, AuditKeep, AuditedAction, ControlStore, ControlStoreError, DayUsage, NewShare, NewToken,
+    PurgedRows, ShareKey, Token, TokenKey, TokenListKey, UserKeys,
 };
 
 fn new(user: &str) -> NewToken {
@@ -185,16 +185,25 @@ async fn the_audit_is_kept_for_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let store = ControlStore::open(folder.path()).await.unwrap();
     let many: Vec<_> = (0..1_200).map(|time_us| action(time_us, "ada", "session_created", "1")).collect();
-    store.add_to_audit(&many, 0).await.unwrap();
-    store.add_to_audit(&[action(1_300, "bob", "session_watched", "1")], 1_000).await.unwrap();
+    store.add_to_audit(&many, AuditKeep::default()).await.unwrap();
+    let keep = AuditKeep { since_us: 1_000, rows_max: None };
+    store.add_to_audit(&[action(1_300, "bob", "session_watched", "1")], keep).await.unwrap();
     let all = AuditFilter { max: u64::MAX, ..AuditFilter::default() };
     let found = store.audit(&all).await.unwrap();
     assert_eq!(found.len(), 201, "those from before the time are forgotten");
     assert_eq!((&*found[0].actor, found[200].time_us), ("bob", 1_000), "the latest is the first");
     let of_ada = AuditFilter { actor: Some("ada".into()), since_us: 1_190, max: 3, ..all.clone() };
     assert_eq!(store.audit(&of_ada).await.unwrap().len(), 3);
-    let of_session = AuditFilter { session: Some("2".into()), ..all };
+    let of_session = AuditFilter { session: Some("2".into()), ..all.clone() };
     assert_eq!(store.audit(&of_session).await.unwrap(), []);
+    // The oldest go first, those that have just come included.
+    let keep = AuditKeep { since_us: 0, rows_max: Some(2) };
+    store
+        .add_to_audit(&[action(1_400, "bob", "session_ended", "1"), action(1, "x", "y", "1")], keep)
+        .await
+        .unwrap();
+    let found = store.audit(&all).await.unwrap();
+    assert_eq!(found.iter().map(|action| action.time_us).collect::<Vec<_>>(), [1_400, 1_300]);
 }
 
 #[tokio::test]
@@ -214,23 +223,33 @@ async fn a_purge_leaves_nothing_of_the_user_and_all_of_others() {
         action(3, "bob", "session_watched", "forgotten"),
         action(4, "root", "session_watched", "kept"),
         action(5, "bob", "session_created", "of bob"),
+        AuditedAction {
+            client: Some("192.0.2.1".into()),
+            ..action(6, "ada-lovelace", "session_ended", "of bob")
+        },
     ];
-    store.add_to_audit(&actions, 0).await.unwrap();
+    store.add_to_audit(&actions, AuditKeep::default()).await.unwrap();
     let usage = |payer: &str| DayUsage { payer: payer.into(), cpu_ms: 1, output_bytes: 2 };
     store.set_usage_of_day(7, &[usage("ada-lovelace"), usage("bob")]).await.unwrap();
+    let by_ada = NewShare { maker: "user:ada-lovelace".into(), ..share(SessionId::from_random([1; 16]), 50) };
+    store.create_share(&by_ada, 9, 10).await.unwrap().unwrap();
 
     let keys = UserKeys {
         actor: "ada-lovelace".into(),
         payer: "ada-lovelace".into(),
+        maker: "user:ada-lovelace".into(),
         name: Some("ada-lovelace".parse().unwrap()),
     };
     let purged = store.purge_user(&keys, &["kept".to_owned()]).await.unwrap();
-    assert_eq!(purged, PurgedRows { tokens: 1, audit: 4, usage: 1 });
+    assert_eq!(purged, PurgedRows { tokens: vec![token.id], audit: 4, usage: 1, has_copies: false });
     assert_eq!(store.tokens(None, 10).await.unwrap(), [other]);
     let all = AuditFilter { max: u64::MAX, ..AuditFilter::default() };
-    assert_eq!(store.audit(&all).await.unwrap(), actions[4..]);
+    // An action of an admin with the session of somebody else stays, and does not tell whose it was.
+    let by_nobody = action(6, "purged", "session_ended", "of bob");
+    assert_eq!(store.audit(&all).await.unwrap(), [by_nobody, actions[4].clone()]);
     assert_eq!(store.usage_of("ada-lovelace").await.unwrap(), []);
     assert_eq!(store.usage_of("bob").await.unwrap(), [(7, usage("bob"))]);
+    assert_eq!(store.sessions_with_shares().await.unwrap(), []);
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         assert!(!bytes.windows(12).any(|bytes| bytes == b"ada-lovelace"), "a copy of it is in a file");

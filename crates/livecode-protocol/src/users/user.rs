@@ -1,9 +1,9 @@
-//! What a server says about users to its admins.
+//! The documents about users that a server has for its admins.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What was deleted of a user.
+/// The number of things of a user that were deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PurgeReport {
     /// Sessions.
@@ -14,4 +14,9 @@ pub struct PurgeReport {
     pub audit: u64,
     /// Days of usage.
     pub usage_days: u64,
+    /// Whether the files of the control store may still have copies, because somebody was reading
+    /// them; another purge removes them.
+    #[serde(default)]
+    #[schema(required)]
+    pub has_copies: bool,
 }

@@ -58,10 +58,15 @@ impl Payer {
     }
 
     fn of_address(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
+        Self::Address(Self::network_of(address))
+    }
+
+    /// The address, or of IPv6 the network (/64) that one client usually has for itself.
+    pub fn network_of(address: IpAddr) -> IpAddr {
+        match address.to_canonical() {
             IpAddr::V4(address) => IpAddr::V4(address),
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        })
+        }
     }
 
     /// The payer of all guests whose address is not known.

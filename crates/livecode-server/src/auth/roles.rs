@@ -1,4 +1,4 @@
-//! What each role may hold, ask for and keep. Quotas, the run queue and retention ask here.
+//! The allowance of each role: how much it may hold, ask for and keep. Quotas, the run queue and retention ask here.
 //!
 //! The numbers come from the configuration: `guest_…` and `user_…` for the roles that every server
 //! has, and a table for each further one. Admins and the local user have no quotas.
@@ -10,7 +10,7 @@ use livecode_protocol::{quota::OwnLimits, token::Role};
 use super::{Caller, Credential, Payer, User};
 use crate::config::{Config, RoleSettings};
 
-/// What a payer may hold, ask for and keep. `None` is no limit.
+/// How much a payer may hold, ask for and keep. `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {
     /// Sessions that run at once. Further ones wait.
@@ -52,9 +52,9 @@ pub struct Account {
     pub payer: Payer,
     /// The name of the caller's role.
     pub role: String,
-    /// What the payer may hold, ask for and keep, as this caller.
+    /// The allowance of the payer as this caller.
     pub allowance: Allowance,
-    /// What the caller's credential lowers of it.
+    /// The limits of the caller's credential, which lower it.
     pub own_limits: OwnLimits,
     /// The id of the caller's token, if that has limits by itself.
     pub token: Option<String>,
@@ -178,7 +178,7 @@ impl Roles {
         let Caller::User(User { limits: Some(limits), credential, .. }) = caller else { return account };
         account.own_limits = **limits;
         match credential {
-            // What a token limits is counted for the token, except what runs at once.
+            // Limits of a token are counted for the token, except the number that runs at once.
             Credential::Token(id) => {
                 account.token = Some(id.clone());
                 let sessions_running_max = limits.sessions_running_max;

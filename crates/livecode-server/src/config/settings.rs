@@ -177,9 +177,11 @@ settings! {
             /// Number of sessions of a user that wait in the queue to run. With 0 it is
             /// sessions_queued_per_address_max.
             user_sessions_queued_max: u64 = 0,
-            /// How many days the control store keeps who did what, where `auth` is `tokens` or
+            /// How many days the control store keeps the audit of actions, where `auth` is `tokens` or
             /// `jwt`; with 0 only the log has it.
             audit_keep_days: u64 = 90,
+            /// How many rows of them the control store keeps; beyond it the oldest are removed.
+            audit_rows_max: u64 = 1_000_000,
             /// How long an ended session is kept, in milliseconds.
             keep_ms: u64 = DAY_MS,
             /// Disk space for all ended sessions together, in bytes; beyond it the oldest of the

@@ -115,14 +115,27 @@ impl Registry {
             self.disk_limits.is_exceeded.notify_one();
             return Err(CreateError::NoRoom { free_bytes, needed_bytes });
         }
+        // A refusal for another reason uses up no quota.
+        let account = spec.account.clone();
+        self.quotas.admit(&account)?;
+        let created = self.create_admitted(spec, requested_at).await;
+        if created.is_err() {
+            self.quotas.take_back(&account);
+        }
+        created
+    }
+
+    async fn create_admitted(
+        self: &Arc<Self>,
+        spec: SessionSpec,
+        requested_at: Instant,
+    ) -> Result<Arc<Session>, CreateError> {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(CreateError::Random)?;
         let id = SessionId::from_random(random);
         let owner = spec.owner.clone();
         let payer = spec.account.payer;
         let turn = self.run_queue.enter(id, payer, &owner, RunBounds::of(&spec.account.allowance))?;
-        // What is refused for another reason uses up no quota.
-        self.quotas.admit(&spec.account)?;
         let slot = self.reserve(&owner, &payer).await?;
         let written = {
             let _turn = self.disk_turns.acquire(payer).await;

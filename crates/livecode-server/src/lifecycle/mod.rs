@@ -40,7 +40,7 @@ pub(crate) use admission::{HealthCode, HealthReason};
 pub use create::SessionSpec;
 pub use error::{CreateError, DeleteError};
 pub use lists::{ListKey, ListScope};
-pub use quotas::{QuotaExceeded, QuotaUse, Quotas};
+pub use quotas::{QuotaExceeded, QuotaUse, Quotas, store_key_of_token};
 pub use registry::Registry;
 
 #[cfg(test)]

@@ -301,9 +301,15 @@ impl Registry {
         held.chain(self.quotas.used(account)).collect()
     }
 
-    /// Forgets what a payer, and each of these tokens, has used today.
-    pub fn forget_usage(&self, payer: Payer, tokens: impl Iterator<Item = String>) {
-        self.quotas.forget(payer, tokens);
+    /// Forgets the usage of a payer and of each of these tokens, while `forget_stored` deletes it
+    /// from the control store.
+    pub async fn forget_usage<T>(
+        &self,
+        payer: Payer,
+        tokens: impl IntoIterator<Item = String>,
+        forget_stored: impl Future<Output = T>,
+    ) -> T {
+        self.quotas.forget(payer, tokens, forget_stored).await
     }
 
     /// The server's metrics.
@@ -356,7 +362,7 @@ impl Registry {
 /// How many sessions may run, wait and start at once.
 fn run_queue_limits(config: &Config) -> RunQueueLimits {
     let has_local_user = Policy::new(config).has_local_user();
-    // What one payer may have, its role says.
+    // The role of a payer says how much it may have.
     let portions = |total| PortionLimits::new(total, u64::MAX, has_local_user);
     RunQueueLimits {
         running: portions(config.sessions_running_max),

@@ -14,13 +14,14 @@ use livecode_protocol::{
     session_folder::{CONTENTS_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SESSION_FILE, SESSIONS_FOLDER},
     token::TokenDocument,
 };
-use livecode_store::{AuditFilter, ControlStore, ControlStoreError};
+use livecode_store::{AuditFilter, ControlStore, ControlStoreError, DayUsage, Share};
 use serde::Serialize;
 
 use super::keys_of;
 use crate::{
     auth::{Owner, UserId},
     http::{entry_message, token_document},
+    lifecycle::store_key_of_token,
     rfc3339::rfc3339,
     sessions::{SessionRecord, read_record},
 };
@@ -30,12 +31,12 @@ const READ_BYTES: usize = 1024 * 1024;
 /// The length of a day, in seconds.
 const DAY_S: i64 = 24 * 60 * 60;
 
-/// What was written.
+/// The number of things that were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExportReport {
     /// Sessions.
     pub sessions: u64,
-    /// Tokens that were not revoked.
+    /// Tokens, with those that were revoked.
     pub tokens: u64,
     /// Actions of the audit.
     pub audit: u64,
@@ -65,15 +66,41 @@ pub enum ExportError {
 #[derive(Serialize)]
 struct UserDocument {
     user: UserId,
-    tokens: Vec<TokenDocument>,
+    tokens: Vec<UserToken>,
+    shares: Vec<ShareOfUser>,
     usage: Vec<UsageDocument>,
     audit: Vec<AuditDocument>,
+}
+
+/// A token of the user.
+#[derive(Serialize)]
+struct UserToken {
+    #[serde(flatten)]
+    token: TokenDocument,
+    /// When it was revoked.
+    revoked: Option<String>,
+}
+
+/// A share of one of the user's sessions.
+#[derive(Serialize)]
+struct ShareOfUser {
+    id: String,
+    session: String,
+    rights: &'static str,
+    maker: String,
+    created: String,
+    expires: String,
+    /// When it was revoked.
+    revoked: Option<String>,
 }
 
 /// The usage of one day.
 #[derive(Serialize)]
 struct UsageDocument {
     day: String,
+    /// The token for which it was counted, if it was counted for a token by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
     cpu_ms: u64,
     output_bytes: u64,
 }
@@ -107,27 +134,31 @@ pub async fn export_user(data_dir: &Path, user: &UserId, folder: &Path) -> Resul
         }
         made => made.map_err(|error| ExportError::Write(folder.to_owned(), error))?,
     }
-    let mut document = UserDocument { user: user.clone(), tokens: vec![], usage: vec![], audit: vec![] };
+    let owner = Owner::User(user.clone());
+    // A session that is deleted meanwhile is not the user's any more.
+    let records = session_folders(data_dir)?
+        .into_iter()
+        .filter_map(|source| read_record(&source).ok().map(|record| (source, record)));
+    let sessions: Vec<_> = records.filter(|(_, record)| record.owner == owner).collect();
+    let mut document =
+        UserDocument { user: user.clone(), tokens: vec![], shares: vec![], usage: vec![], audit: vec![] };
     if ControlStore::exists_in(data_dir) {
         let store = ControlStore::open(data_dir).await?;
         fill(&mut document, &store, user).await?;
+        for (_, record) in &sessions {
+            document.shares.extend(store.all_shares_of(record.id).await?.into_iter().map(share_of_user));
+        }
     }
     write_json(&folder.join("user.json"), &document)?;
-    let mut report = ExportReport {
-        sessions: 0,
+    let report = ExportReport {
+        sessions: sessions.len() as u64,
         tokens: document.tokens.len() as u64,
         audit: document.audit.len() as u64,
     };
-    let sessions = folder.join("sessions");
-    make_folder(&sessions)?;
-    let owner = Owner::User(user.clone());
-    for source in session_folders(data_dir)? {
-        // A session that is deleted meanwhile is not the user's any more.
-        let Ok(record) = read_record(&source) else { continue };
-        if record.owner == owner {
-            export_session(&source, &record, &sessions.join(record.id.to_string()))?;
-            report.sessions += 1;
-        }
+    let sessions_folder = folder.join("sessions");
+    make_folder(&sessions_folder)?;
+    for (source, record) in sessions {
+        export_session(&source, &record, &sessions_folder.join(record.id.to_string()))?;
     }
     Ok(report)
 }
@@ -149,18 +180,15 @@ async fn fill(
 ) -> Result<(), ControlStoreError> {
     let keys = keys_of(user);
     if let Some(name) = &keys.name {
-        let tokens = store.tokens_of(name).await?;
-        document.tokens = tokens.into_iter().map(|token| token_document(token, None)).collect();
+        for token in store.all_tokens_of(name).await? {
+            let usage = store.usage_of(&store_key_of_token(&token.id)).await?;
+            document.usage.extend(usage.into_iter().map(|of_day| usage_document(of_day, Some(&token.id))));
+            let revoked = token.revoked_us.map(rfc3339);
+            document.tokens.push(UserToken { token: token_document(token, None), revoked });
+        }
     }
     let usage = store.usage_of(&keys.payer).await?;
-    document.usage = usage
-        .into_iter()
-        .map(|(day, usage)| UsageDocument {
-            day: date(day),
-            cpu_ms: usage.cpu_ms,
-            output_bytes: usage.output_bytes,
-        })
-        .collect();
+    document.usage.extend(usage.into_iter().map(|of_day| usage_document(of_day, None)));
     let filter = AuditFilter { actor: Some(keys.actor), max: u64::MAX, ..AuditFilter::default() };
     let audit = store.audit(&filter).await?;
     document.audit = audit
@@ -176,6 +204,27 @@ async fn fill(
         })
         .collect();
     Ok(())
+}
+
+fn usage_document((day, usage): (u64, DayUsage), token: Option<&String>) -> UsageDocument {
+    UsageDocument {
+        day: date(day),
+        token: token.cloned(),
+        cpu_ms: usage.cpu_ms,
+        output_bytes: usage.output_bytes,
+    }
+}
+
+fn share_of_user(share: Share) -> ShareOfUser {
+    ShareOfUser {
+        id: share.id,
+        session: share.session.to_string(),
+        rights: share.rights.as_str(),
+        maker: share.maker,
+        created: rfc3339(share.created_us),
+        expires: rfc3339(share.expires_us),
+        revoked: share.revoked_us.map(rfc3339),
+    }
 }
 
 /// A day as a date (ISO 8601), in UTC. `day` counts from the epoch.
@@ -194,7 +243,7 @@ fn export_session(source: &Path, record: &SessionRecord, target: &Path) -> Resul
     export_output(&source.join(JOURNAL_FILE), &target.join("output.ndjson"))
 }
 
-/// What a session was to run; `None` if there is no such file any more.
+/// The run spec of a session; `None` if there is no such file any more.
 pub(super) fn read_run_spec(session_folder: &Path) -> Result<Option<RunSpec>, ExportError> {
     let path = session_folder.join(RUN_SPEC_FILE);
     let read = fs::read(&path).and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::other));
@@ -264,8 +313,11 @@ fn export_output(journal: &Path, path: &Path) -> Result<(), ExportError> {
     let mut output = BufWriter::new(new_file(path).map_err(write_error)?);
     let closed_bytes = reader.closed_bytes()?;
     let until_bytes = closed_bytes.unwrap_or_else(|| fs::metadata(journal).map_or(0, |file| file.len()));
+    // A read that meets a broken record returns nothing of what it has read. So the records of a
+    // journal that grows are read one by one.
+    let batch_bytes = if closed_bytes.is_some() { READ_BYTES } else { 1 };
     loop {
-        let entries = match reader.read(until_bytes, READ_BYTES) {
+        let entries = match reader.read(until_bytes, batch_bytes) {
             // The last record of a journal that grows may not be whole.
             Err(ReadError::Corrupt { .. }) if closed_bytes.is_none() => break,
             entries => entries?,
@@ -306,4 +358,31 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ExportError> {
 fn new_file(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     File::options().write(true).create_new(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use livecode_journal::{FlushResult, Kind, Writer};
+
+    use super::*;
+
+    #[test]
+    fn the_output_of_a_running_session_ends_with_its_last_whole_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join(JOURNAL_FILE);
+        let mut writer = Writer::create(&journal).unwrap();
+        for number in 0..5 {
+            writer.push(Kind::Stdout, number, format!("line {number}\n").as_bytes());
+        }
+        assert_eq!(writer.flush(), FlushResult::Written);
+        let copy = folder.path().join("copy");
+        let whole = fs::read(&journal).unwrap();
+        let end = whole.windows(6).rposition(|bytes| bytes == b"line 4").unwrap();
+        fs::write(&copy, &whole[..end + 2]).unwrap();
+        let path = folder.path().join("output.ndjson");
+        export_output(&copy, &path).unwrap();
+        let output = fs::read_to_string(path).unwrap();
+        assert_eq!(output.lines().count(), 4, "{output}");
+        assert!(output.contains("line 3") && !output.contains("line 4"), "{output}");
+    }
 }

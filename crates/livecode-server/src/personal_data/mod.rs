@@ -1,4 +1,4 @@
-//! What the server has of one user: handed out, or deleted.
+//! The data that the server has of one user: handed out, or deleted.
 //!
 //! | file | what it decides |
 //! | --- | --- |
@@ -21,6 +21,7 @@ use crate::auth::{Owner, Payer, UserId};
 fn keys_of(user: &UserId) -> UserKeys {
     UserKeys {
         actor: Owner::User(user.clone()).audit_name(),
+        maker: Owner::User(user.clone()).to_string(),
         // Serialising plain data cannot fail.
         payer: serde_json::to_string(&Payer::of_user(user)).unwrap_or_default(),
         name: match user {

@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -60,6 +60,8 @@ pub struct Session {
     /// The key under which it was created, if the client sent one.
     pub(crate) idempotency_key: Option<Box<str>>,
     phase: Mutex<SessionPhase>,
+    /// Whether its owner is purged, so that its usage counts for nobody.
+    is_purged: AtomicBool,
     /// When the valid request to create it was passed to the registry; `None` for a session that
     /// was found at the server's start.
     requested_at: Option<Instant>,
@@ -165,6 +167,7 @@ impl Session {
             slot: record.slot,
             idempotency_key: record.idempotency.as_ref().map(|idempotency| idempotency.key.as_str().into()),
             phase: Mutex::new(SessionPhase::new(progress)),
+            is_purged: AtomicBool::new(false),
             requested_at,
             metrics,
             seen_points: SeenPoints::default(),
@@ -178,6 +181,16 @@ impl Session {
 
     fn phase(&self) -> MutexGuard<'_, SessionPhase> {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the usage of the session count for nobody from now on, because its owner is purged.
+    pub fn mark_purged(&self) {
+        self.is_purged.store(true, Ordering::Release);
+    }
+
+    /// Whether its owner is purged.
+    pub fn is_purged(&self) -> bool {
+        self.is_purged.load(Ordering::Acquire)
     }
 
     /// How far the session is.

@@ -24,8 +24,8 @@ use livecode_store::{ControlStore, NewToken, UserName};
 
 use super::{
     data_dir::{DataDirArgs, running_server, warn_of_server},
-    time_span::TimeSpan,
     tables::print_table,
+    time_span::TimeSpan,
 };
 use crate::{
     client::{ServerClient, print_status},
@@ -224,7 +224,7 @@ impl Tokens {
                 let CreateToken { user, role, limits, .. } = request.clone();
                 let new = NewToken { user: user.parse()?, role, limits, expires_us };
                 let (token, secret) = runtime.block_on(users.create_token(&new))?;
-                runtime.block_on(add_local_action(store, Action::TokenCreated, &token.id))?;
+                runtime.block_on(add_local_action(store, Action::TokenCreated, Some(&token.id)))?;
                 Ok(token_document(token, Some(&secret)))
             }
         }
@@ -245,7 +245,7 @@ impl Tokens {
             Self::Server(server) => server.delete(&format!("/tokens/{id}")),
             Self::DataDir { users, store, runtime } => {
                 runtime.block_on(users.revoke_token(id))?;
-                Ok(runtime.block_on(add_local_action(store, Action::TokenRevoked, id))?)
+                Ok(runtime.block_on(add_local_action(store, Action::TokenRevoked, Some(id)))?)
             }
         }
     }
@@ -256,8 +256,8 @@ impl Tokens {
             Self::DataDir { users, store, runtime } => {
                 let expires_us = request.expires_in_s.map(expiry_us);
                 let (token, secret) = runtime.block_on(users.rotate_token(id, expires_us))?;
-                runtime.block_on(add_local_action(store, Action::TokenRotated, id))?;
-                runtime.block_on(add_local_action(store, Action::TokenCreated, &token.id))?;
+                runtime.block_on(add_local_action(store, Action::TokenRotated, Some(id)))?;
+                runtime.block_on(add_local_action(store, Action::TokenCreated, Some(&token.id)))?;
                 Ok(token_document(token, Some(&secret)))
             }
         }

@@ -220,10 +220,8 @@ impl JwtUsers {
 fn limits(claims: &Claims) -> Result<Option<Box<OwnLimits>>, Refusal> {
     let Some(claim) = claims.get(LIMITS_CLAIM) else { return Ok(None) };
     let limits: Option<OwnLimits> = OwnLimits::deserialize(claim).ok();
-    let may_be_0 =
-        |limits: &OwnLimits| OwnLimits { cpu_ms_per_day: None, output_bytes_per_day: None, ..*limits };
     limits
-        .filter(|limits| claim.is_object() && may_be_0(limits).zero().is_none())
+        .filter(|_| claim.is_object())
         .map(|limits| (!limits.is_empty()).then(|| Box::new(limits)))
         .ok_or_else(|| Refusal::WrongClaim { claim: LIMITS_CLAIM, value: shown(claims, LIMITS_CLAIM) })
 }

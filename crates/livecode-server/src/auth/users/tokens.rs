@@ -199,8 +199,8 @@ impl TokenUsers {
         self.store.rotate_token(id, expires_us, now_us()).await
     }
 
-    /// Forgets a token that was revoked, and lets the connections know that use it.
-    fn forget(&self, id: &str) {
+    /// Forgets a token that was revoked or deleted, and lets the connections know that use it.
+    pub fn forget(&self, id: &str) {
         let mut cache = self.cache();
         cache.generation += 1;
         cache.tokens.retain(|_, token| token.id != id);

@@ -1,4 +1,4 @@
-//! What each payer, and each token with limits by itself, has used.
+//! The usage of each payer, and of each token with limits by itself.
 
 use std::{collections::HashMap, time::Instant};
 
@@ -11,7 +11,7 @@ use crate::auth::Payer;
 pub(super) const COUNTED_MAX: usize = 100_000;
 const DAY_US: u64 = 24 * 60 * 60 * 1_000_000;
 
-/// Whose usage is counted. The control store has it as JSON.
+/// A payer or token whose usage is counted. The control store has it as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Counted {
@@ -22,6 +22,12 @@ pub(super) enum Counted {
         /// Its id.
         token: Box<str>,
     },
+}
+
+/// The name under which the control store has the usage of a token.
+pub fn store_key_of_token(id: &str) -> String {
+    // Serialising plain data cannot fail.
+    serde_json::to_string(&Counted::Token { token: id.into() }).unwrap_or_default()
 }
 
 /// The usage of one of them.
@@ -100,6 +106,11 @@ impl Counts {
     pub fn create(&mut self, per_min: u64, now: Instant) {
         self.creations = self.creations(per_min, now) + 1.0;
         self.drained = now;
+    }
+
+    /// Takes one creation out of the bucket.
+    pub fn take_back(&mut self) {
+        self.creations = (self.creations - 1.0).max(0.0);
     }
 
     fn has_used(&self) -> bool {

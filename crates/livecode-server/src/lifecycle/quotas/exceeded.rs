@@ -31,7 +31,8 @@ impl QuotaExceeded {
             QuotaName::OutputBytesPerDay => {
                 format!("{programs} may write {limit} bytes in a day, and have written them")
             }
-            // These are never exceeded: sessions wait, are refused by the queue, or are forgotten.
+            // These are never exceeded, unless they are 0: sessions wait, are refused by the queue, or
+            // are forgotten.
             QuotaName::SessionsRunningMax | QuotaName::SessionsQueuedMax | QuotaName::KeptBytesMax => {
                 format!("{who} may have no more than {limit}")
             }
@@ -43,6 +44,8 @@ impl QuotaExceeded {
             QuotaName::CpuMsPerDay | QuotaName::OutputBytesPerDay => {
                 "the next day begins at 0:00 UTC".to_owned()
             }
+            // No passing of time gives anything.
+            _ if self.limit == 0 => "your credential allows none".to_owned(),
             _ => format!("try again in {} s", self.retry_after_s),
         }
     }

@@ -29,7 +29,7 @@ use livecode_protocol::{
 use livecode_store::{ControlStore, DayUsage};
 
 use self::counts::{Counted, Counts, day_of, entry, next_day_us};
-pub use self::exceeded::QuotaExceeded;
+pub use self::{counts::store_key_of_token, exceeded::QuotaExceeded};
 use crate::{
     auth::{Account, Allowance, Payer, Roles, role_of_payer},
     config::Config,
@@ -38,6 +38,8 @@ use crate::{
 
 /// How often usage is written.
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the usage of earlier days is forgotten.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// The quotas that are counted here. `None` is no limit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,7 +64,7 @@ pub struct QuotaUse {
     pub refilled_us: Option<u64>,
 }
 
-/// What all payers have used, and the roles that say how much that may be.
+/// The usage of all payers, and the roles that say how much that may be.
 pub struct Quotas {
     roles: Arc<Roles>,
     counts: Mutex<HashMap<Counted, Counts>>,
@@ -118,7 +120,7 @@ impl Quotas {
         &self.roles
     }
 
-    /// What the payer of a session may hold, ask for and keep, in the role of this session.
+    /// The allowance of a session's payer: how much it may hold, ask for and keep, in the role of this session.
     pub fn allowance_of(&self, session: &Session) -> &Allowance {
         match &session.charge {
             Some(charge) => self.roles.allowance(&charge.role),
@@ -134,7 +136,21 @@ impl Quotas {
         self.admit_at(account, now_us(), Instant::now())
     }
 
+    /// Takes back an admission, because the session was not created after all.
+    pub fn take_back(&self, account: &Account) {
+        let mut all = self.counts();
+        for (counted, _, limits) in limited(account) {
+            if let (Some(_), Some(counts)) = (limits.creations_per_min, all.get_mut(&counted)) {
+                counts.take_back();
+            }
+        }
+    }
+
     fn admit_at(&self, account: &Account, now_us: u64, now: Instant) -> Result<(), QuotaExceeded> {
+        if account.own_limits.sessions_running_max == Some(0) {
+            let (quota, scope) = (QuotaName::SessionsRunningMax, scope_of(&account.payer));
+            return Err(QuotaExceeded { quota, scope, limit: 0, retry_after_s: until_tomorrow_s(now_us) });
+        }
         let limited = limited(account);
         if limited.is_empty() {
             return Ok(());
@@ -167,13 +183,14 @@ impl Quotas {
             counts.begin_day(day_of(now_us));
             if let Some(limit) = limits.creations_per_min {
                 let creations = counts.creations(limit, now);
-                let refilled_us = now_us + (creations * 60e6 / limit as f64) as u64;
+                // A limit of 0 is never refilled.
+                let refilled_us = (limit > 0).then(|| now_us + (creations * 60e6 / limit as f64) as u64);
                 used.push(QuotaUse {
                     quota: QuotaName::CreationsPerMin,
                     scope,
                     limit,
                     used: creations.ceil() as u64,
-                    refilled_us: Some(refilled_us),
+                    refilled_us,
                 });
             }
             used.extend(limits.of_day(&counts).map(|(quota, limit, used)| {
@@ -196,33 +213,59 @@ impl Quotas {
         let payer = is_by_payer.then_some(Counted::Payer(session.payer));
         let token = charge.and_then(|charge| charge.token.clone());
         let token = token.map(|token| Counted::Token { token: token.into() });
-        self.count_at(payer.into_iter().chain(token), cpu_ms, output_bytes, ended.ended_us.min(now_us()))
+        let counted = payer.into_iter().chain(token);
+        let mut all = self.counts();
+        // A purge marks the session before it forgets what is counted here.
+        session.is_purged() || self.add(&mut all, counted, cpu_ms, output_bytes, ended.ended_us.min(now_us()))
     }
 
-    fn count_at(
+    fn add(
         &self,
+        all: &mut HashMap<Counted, Counts>,
         counted: impl IntoIterator<Item = Counted>,
         cpu_ms: u64,
         output_bytes: u64,
         ended_us: u64,
     ) -> bool {
-        let mut all = self.counts();
         let day = day_of(ended_us);
         for counted in counted {
             if self.is_closed.load(Ordering::Relaxed) {
                 return false;
             }
-            entry(&mut all, counted, day, Instant::now()).add(day, cpu_ms, output_bytes);
+            entry(all, counted, day, Instant::now()).add(day, cpu_ms, output_bytes);
         }
         true
     }
 
-    /// Forgets what a payer, and each of these tokens, has used.
-    pub fn forget(&self, payer: Payer, tokens: impl Iterator<Item = String>) {
-        let mut counts = self.counts();
-        counts.remove(&Counted::Payer(payer));
-        for token in tokens {
-            counts.remove(&Counted::Token { token: token.into() });
+    /// Forgets the usage of a payer and of each of these tokens, which `forget_stored` then deletes
+    /// from the store. Nothing is written meanwhile, so that no older count comes back.
+    pub async fn forget<T>(
+        &self,
+        payer: Payer,
+        tokens: impl IntoIterator<Item = String>,
+        forget_stored: impl Future<Output = T>,
+    ) -> T {
+        let _writing = self.writing.lock().await;
+        {
+            let mut counts = self.counts();
+            counts.remove(&Counted::Payer(payer));
+            for token in tokens {
+                counts.remove(&Counted::Token { token: token.into() });
+            }
+        }
+        forget_stored.await
+    }
+
+    /// Forgets the usage of earlier days at intervals, also where nothing is counted any more. This
+    /// never returns.
+    pub async fn forget_at_intervals(store: Option<ControlStore>) {
+        let Some(store) = store else { return };
+        let mut interval = tokio::time::interval(FORGET_INTERVAL);
+        loop {
+            interval.tick().await;
+            if let Err(error) = store.forget_usage_before(day_of(now_us())).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "usage of earlier days is left");
+            }
         }
     }
 
@@ -293,7 +336,7 @@ impl fmt::Debug for Quotas {
     }
 }
 
-/// Whose usage is limited when this account creates a session, and how.
+/// The payer and token whose usage is limited when this account creates a session, and how.
 fn limited(account: &Account) -> Vec<(Counted, QuotaScope, Limits)> {
     let of_payer =
         (Counted::Payer(account.payer), scope_of(&account.payer), Limits::from(&account.allowance));
@@ -301,6 +344,11 @@ fn limited(account: &Account) -> Vec<(Counted, QuotaScope, Limits)> {
         (Counted::Token { token: token.into() }, QuotaScope::Token, Limits::from(&account.own_limits))
     });
     [Some(of_payer), of_token].into_iter().flatten().filter(|(_, _, limits)| !limits.is_empty()).collect()
+}
+
+/// Seconds until the next day begins.
+fn until_tomorrow_s(now_us: u64) -> u64 {
+    (next_day_us(now_us) - now_us).div_ceil(1_000_000)
 }
 
 /// For whom the quotas of a payer count.
@@ -346,7 +394,7 @@ impl Limits {
         now_us: u64,
         now: Instant,
     ) -> Result<(), QuotaExceeded> {
-        let until_tomorrow_s = (next_day_us(now_us) - now_us).div_ceil(1_000_000);
+        let until_tomorrow_s = until_tomorrow_s(now_us);
         if let Some((quota, limit, _)) = self.of_day(counts).find(|(_, limit, used)| used >= limit) {
             return Err(QuotaExceeded { quota, scope, limit, retry_after_s: until_tomorrow_s });
         }
@@ -355,7 +403,11 @@ impl Limits {
         if excess <= 0.0 {
             return Ok(());
         }
-        let retry_after_s = (excess * 60.0 / limit as f64).ceil() as u64;
+        let retry_after_s = match limit {
+            // Time does not help, but another credential may come.
+            0 => until_tomorrow_s,
+            limit => (excess * 60.0 / limit as f64).ceil() as u64,
+        };
         Err(QuotaExceeded { quota: QuotaName::CreationsPerMin, scope, limit, retry_after_s })
     }
 }

@@ -29,7 +29,7 @@ fn user(quotas: &Quotas, role: Role, limits: OwnLimits) -> Account {
 
 /// Counts usage of a payer.
 fn count(quotas: &Quotas, payer: Payer, cpu_ms: u64, output_bytes: u64, ended_us: u64) {
-    assert!(quotas.count_at([Counted::Payer(payer)], cpu_ms, output_bytes, ended_us));
+    assert!(quotas.add(&mut quotas.counts(), [Counted::Payer(payer)], cpu_ms, output_bytes, ended_us));
 }
 
 #[test]
@@ -100,10 +100,10 @@ fn a_token_counts_apart_and_besides() {
     assert_eq!(admit(&account), Err((QuotaScope::Token, QuotaName::CreationsPerMin)));
     assert_eq!(admit(&other), Ok(()), "another token of the user");
     let token = || Counted::Token { token: "5f".into() };
-    quotas.count_at([Counted::Payer(account.payer), token()], 50, 0, 0);
+    quotas.add(&mut quotas.counts(), [Counted::Payer(account.payer), token()], 50, 0, 0);
     assert_eq!(admit(&account), Err((QuotaScope::Token, QuotaName::CpuMsPerDay)));
     assert_eq!(admit(&other), Ok(()));
-    quotas.count_at([Counted::Payer(account.payer)], 50, 0, 0);
+    quotas.add(&mut quotas.counts(), [Counted::Payer(account.payer)], 50, 0, 0);
     assert_eq!(admit(&other), Err((QuotaScope::User, QuotaName::CpuMsPerDay)));
     let scopes: Vec<_> = quotas.used(&account).iter().map(|used| (used.scope, used.quota)).collect();
     let expected = [
@@ -119,7 +119,7 @@ fn what_was_used_is_found_again() {
     let with_quota = || quotas(|config| config.guest_cpu_ms_per_day = 100);
     let quotas = with_quota();
     count(&quotas, address(1), 100, 7, 5 * DAY_US);
-    quotas.count_at([Counted::Token { token: "5f".into() }], 1, 1, 5 * DAY_US);
+    quotas.add(&mut quotas.counts(), [Counted::Token { token: "5f".into() }], 1, 1, 5 * DAY_US);
     let changed = quotas.take_changed(5);
     assert_eq!(changed.len(), 2);
     assert!(quotas.take_changed(5).is_empty());
@@ -137,6 +137,49 @@ fn what_was_used_is_found_again() {
     assert!(other.counts().contains_key(&Counted::Payer(Payer::Local)));
     assert!(other.admit_at(&guest(&other, 1), 5 * DAY_US, Instant::now()).is_err());
     assert!(other.admit_at(&guest(&other, 2), 5 * DAY_US, Instant::now()).is_ok());
+}
+
+#[test]
+fn a_creation_that_fails_uses_up_nothing() {
+    let quotas = quotas(|config| config.guest_creations_per_min = 1);
+    let account = guest(&quotas, 1);
+    for _ in 0..3 {
+        assert_eq!(quotas.admit(&account), Ok(()));
+        assert!(quotas.admit(&account).is_err());
+        quotas.take_back(&account);
+    }
+}
+
+#[test]
+fn a_jwt_with_limits_of_0_allows_nothing() {
+    let quotas = quotas(|_| {});
+    let account = |limits: OwnLimits| Account {
+        own_limits: limits,
+        token: None,
+        allowance: Allowance { creations_per_min: limits.creations_per_min, ..Allowance::default() },
+        ..user(&quotas, Role::User, OwnLimits::default())
+    };
+    let creations = account(OwnLimits { creations_per_min: Some(0), ..OwnLimits::default() });
+    let running = account(OwnLimits { sessions_running_max: Some(0), ..OwnLimits::default() });
+    for account in [&creations, &running] {
+        let exceeded = quotas.admit_at(account, DAY_US - 2_000_000, Instant::now()).unwrap_err();
+        assert_eq!((exceeded.limit, exceeded.retry_after_s), (0, 2));
+        assert!(exceeded.to_string().ends_with("your credential allows none"), "{exceeded}");
+    }
+    assert_eq!(quotas.used(&creations)[0].refilled_us, None);
+}
+
+#[tokio::test]
+async fn forgotten_usage_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ControlStore::open(folder.path()).await.unwrap();
+    let quotas = quotas(|config| config.guest_cpu_ms_per_day = 100);
+    let quotas = Quotas { store: Some(store.clone()), ..quotas };
+    count(&quotas, address(1), 60, 0, now_us());
+    // A write that would begin while the rows are deleted waits, and then has nothing to write.
+    let forget = quotas.forget(address(1), [], async { tokio::task::yield_now().await });
+    tokio::join!(forget, quotas.write());
+    assert_eq!(store.usage_of_day(day_of(now_us())).await.unwrap(), []);
 }
 
 #[test]

@@ -13,8 +13,8 @@ use crate::client::print_status;
 
 /// Write all that a server has of a user into a new folder.
 ///
-/// `user.json` has the user's tokens without their secrets, its usage, and its actions in the
-/// audit. `sessions` has a folder for each session: its record (`session.json`), what it was to run
+/// `user.json` has the user's tokens, also those that were revoked, without their secrets, the
+/// shares of its sessions, its usage, and its actions in the audit. `sessions` has a folder for each session: its record (`session.json`), what it was to run
 /// (`request.json`, `files`, `stdin`), and its output as its stream has it (`output.ndjson`).
 #[derive(Args)]
 pub struct ExportCommand {

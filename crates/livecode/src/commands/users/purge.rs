@@ -43,6 +43,11 @@ impl PurgeCommand {
             "deleted {} sessions, {} tokens, {} days of usage and {} actions of {id}",
             report.sessions, report.tokens, report.usage_days, report.audit
         ));
+        if report.has_copies {
+            print_status(format_args!(
+                "copies may be left in the files of the control store, because somebody was reading them; purge again"
+            ));
+        }
         Ok(())
     }
 }
