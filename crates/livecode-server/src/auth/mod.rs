@@ -76,7 +76,7 @@ pub enum Caller {
     Guest(Option<Guest>),
     /// A user, known by a token or a JWT.
     User(User),
-    /// Whoever has the link by which a session is shared, on the stream of this session.
+    /// A caller that has the link by which a session is shared, on the stream of this session.
     Share(ShareHolder),
     /// A caller without a valid token, where the server asks for one.
     Nobody,

@@ -1,4 +1,4 @@
-//! What a request tells about who makes it: a client with a token, or a page.
+//! The facts in a request about who makes it: a client with a token, or a page.
 
 use std::net::IpAddr;
 

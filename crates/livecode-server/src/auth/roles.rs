@@ -1,4 +1,5 @@
-//! The allowance of each role: how much it may hold, ask for and keep. Quotas, the run queue and retention ask here.
+//! The allowance of each role: how much it may hold, ask for and keep. Quotas, the run queue and
+//! retention ask here.
 //!
 //! The numbers come from the configuration: `guest_…` and `user_…` for the roles that every server
 //! has, and a table for each further one. Admins and the local user have no quotas.

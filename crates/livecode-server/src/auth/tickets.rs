@@ -31,7 +31,7 @@ pub struct Ticket {
 pub enum TicketHolder {
     /// A user.
     User(Credential),
-    /// Whoever has the secret of the share with this id.
+    /// A caller that has the secret of the share with this id.
     Share {
         /// The share's id.
         share: String,

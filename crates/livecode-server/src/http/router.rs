@@ -57,7 +57,7 @@ struct ApiDocument;
 const PUBLIC_PATHS: [&str; 7] =
     ["/", "/healthz", LIVENESS_PATH, "/openapi.json", METRICS_PATH, REDEEM_PATH, "/static/{file}"];
 
-/// Whoever has the secret of a share may use it.
+/// Every caller that has the secret of a share may use it.
 const REDEEM_PATH: &str = "/shares/redeem";
 
 /// Adds to the document what `caller::require_caller` answers on every route that is not public.

@@ -70,7 +70,7 @@ pub struct JwtCredential {
 }
 
 impl Credential {
-    /// What names the credential, without anything that could be used in its place: the id of a
+    /// The name of the credential, without anything that could be used in its place: the id of a
     /// token, or the fingerprint of the key that has signed a JWT.
     pub fn name(&self) -> &str {
         match self {

@@ -44,7 +44,7 @@ pub(super) fn session_document(
     address: &PublicAddress,
 ) -> SessionDocument {
     let path = format!("/sessions/{}", session.id);
-    // What every guest may use who knows the id needs no ticket.
+    // No ticket is needed for a session of every guest who knows its id.
     let is_for_all_guests = matches!(session.owner, Owner::Guest(_)) && !session.is_private;
     let needs_ticket = !matches!(caller, Caller::Guest(_)) || !is_for_all_guests;
     let ticket = needs_ticket.then(|| ticket_for(app, caller, Some(session.id))).flatten();
@@ -104,7 +104,7 @@ pub(crate) fn find_session(
     }
 }
 
-/// Whose a new session is.
+/// The owner of a new session, and for whom else it is.
 pub(crate) struct NewOwner {
     pub owner: Owner,
     /// Whether it is for its owner alone if this is a guest.

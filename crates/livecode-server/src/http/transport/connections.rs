@@ -70,7 +70,7 @@ impl Connections {
     /// Lets a connection of `peer` (`None` for a unix socket) be open; `None` if its address has as
     /// many as it may.
     ///
-    /// Whose connection it is shows only when a request comes ([`ConnectionPermit::charge`]).
+    /// The payer of a connection shows only when a request comes ([`ConnectionPermit::charge`]).
     /// Until then it counts for the address of the other end. A trusted proxy has the connections
     /// of many clients, so it counts for nobody in particular, as the local user does. The local
     /// user's own address may have connections that it could not have as a guest.

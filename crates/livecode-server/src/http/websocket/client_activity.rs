@@ -1,5 +1,5 @@
-//! What the two halves of a websocket connection share: when the client was last active, and how
-//! many of its messages wait for an answer.
+//! The state that the two halves of a websocket connection share: when the client was last
+//! active, and how many of its messages wait for an answer.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
