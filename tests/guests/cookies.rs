@@ -238,3 +238,52 @@ fn one_more_cookie_gives_no_portion_more() {
     let create = |_| Browser::at_page(&server).send(&server, "POST", "/sessions", &body).status;
     assert_eq!([0, 1, 2, 3].map(create), [201, 201, 429, 429]);
 }
+
+/// On a page without TLS beyond loopback, a browser sends `Origin` with a POST and nothing with a
+/// GET. A page that was made for any v0.2 server adds no header of its own.
+#[test]
+fn a_page_whose_gets_do_not_show_the_guest_can_use_its_session() {
+    let server = start();
+    let cookie = new_cookie(&server);
+    let get = Browser::default().with("cookie", cookie.as_str());
+    let post = get.with("origin", format!("http://{}", server.address()));
+    let script = "x-requested-with";
+    for (post, is_private) in [(post.clone(), false), (post.with(script, "livecode"), true)] {
+        let document = post.create(&server, "true");
+        assert!(document["token"].is_null(), "{document}");
+        let session = id(&document);
+        let path = format!("/sessions/{session}");
+        assert_eq!(get.status(&server, "GET", &path), if is_private { 404 } else { 200 });
+        let events =
+            get.with("accept", "text/event-stream").status(&server, "GET", &format!("{path}/stream"));
+        assert_eq!(events, if is_private { 404 } else { 200 });
+        assert!(get.with(script, "livecode").ids(&server).contains(&session), "it is the guest's own");
+    }
+}
+
+#[test]
+fn a_server_that_cannot_keep_its_keys_replaces_no_cookie() {
+    let mut server = start();
+    let ada = Browser::at_page(&server);
+    let session = id(&ada.create(&server, "true"));
+    server.stop();
+    let store = server.data().join("control.sqlite");
+    let kept = std::fs::read(&store).expect("the control store");
+    for journal in ["control.sqlite-wal", "control.sqlite-shm"] {
+        let _ = std::fs::remove_file(server.data().join(journal));
+    }
+    std::fs::write(&store, "damaged").expect("own file");
+    server.start_again();
+    let without = ada.with("cookie", "");
+    for browser in [&ada, &without] {
+        for path in ["/", "/runtimes"] {
+            let answer = browser.send(&server, "GET", path, "");
+            assert_eq!((answer.status, answer.header("set-cookie")), (200, None), "{path}");
+        }
+    }
+    assert_eq!(ada.ids(&server), [""; 0], "the cookie cannot be checked");
+    server.stop();
+    std::fs::write(&store, kept).expect("own file");
+    server.start_again();
+    assert_eq!(ada.ids(&server), [session]);
+}

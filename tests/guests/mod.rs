@@ -38,7 +38,8 @@ impl Browser {
         let answer = Self::default().with("sec-fetch-site", "none").send(server, "GET", "/", "");
         let cookie = answer.header("set-cookie").and_then(|cookie| cookie.split(';').next());
         let own = format!("http://{}", server.address());
-        Self::default().with("cookie", cookie.expect("the page sets a cookie")).with("origin", own)
+        let page = Self::default().with("cookie", cookie.expect("the page sets a cookie"));
+        page.with("origin", own).with("sec-fetch-site", "same-origin")
     }
 
     /// A client that keeps a token, of 32 digits that all are `digit`.

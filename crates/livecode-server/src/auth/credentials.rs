@@ -21,13 +21,15 @@ pub struct Credentials {
     users: Option<Users>,
     shares: Shares,
     signer: TicketSigner,
-    guest_cookies: GuestCookies,
+    /// `None` if the server has no key for them that it would have after a restart.
+    guest_cookies: Option<GuestCookies>,
     refusals: RefusalLog,
 }
 
 impl Credentials {
     /// The credentials of a server with these settings. A server that takes guests can do without
-    /// a control store: its tickets and cookies are then not valid after its end.
+    /// a control store: its tickets are then not valid after its end, and it sets no cookies, so
+    /// that browsers keep those that they have.
     ///
     /// # Errors
     /// If the control store fails on a server that knows its users, or a key of JWTs cannot be
@@ -43,13 +45,14 @@ impl Credentials {
             _ => (keys.or_else(|error| Keys::without_store(&error))?, None),
         };
         let (signer, guest_cookies) =
-            (TicketSigner::new(keys.tickets), GuestCookies::new(keys.guest_cookies));
+            (TicketSigner::new(keys.tickets), keys.guest_cookies.map(GuestCookies::new));
         Ok(Self { users, shares, signer, guest_cookies, refusals: RefusalLog::new() })
     }
 
-    /// The cookies by which the browsers of guests are known.
-    pub fn guest_cookies(&self) -> &GuestCookies {
-        &self.guest_cookies
+    /// The cookies by which the browsers of guests are known; `None` if this server makes none, and
+    /// knows none.
+    pub fn guest_cookies(&self) -> Option<&GuestCookies> {
+        self.guest_cookies.as_ref()
     }
 
     /// The users that the server knows; `None` if it asks nobody who it is.
@@ -129,28 +132,27 @@ impl Credentials {
 /// The keys with which the server signs what it hands out.
 struct Keys {
     tickets: [u8; SIGNING_KEY_BYTES],
-    guest_cookies: [u8; SIGNING_KEY_BYTES],
+    guest_cookies: Option<[u8; SIGNING_KEY_BYTES]>,
 }
 
 impl Keys {
     async fn of_store(store: &ControlStore) -> Result<Self, ControlStoreError> {
-        Ok(Self { tickets: store.ticket_key().await?, guest_cookies: store.guest_cookie_key().await? })
+        Ok(Self { tickets: store.ticket_key().await?, guest_cookies: Some(store.guest_cookie_key().await?) })
     }
 
-    /// Keys for one run of the server.
+    /// Keys for one run of the server. There is none for cookies: browsers keep those for a year,
+    /// and one that is signed by such a key would replace a lasting one.
     fn random() -> Result<Self, ControlStoreError> {
-        let mut keys = Self { tickets: [0; SIGNING_KEY_BYTES], guest_cookies: [0; SIGNING_KEY_BYTES] };
-        for key in [&mut keys.tickets, &mut keys.guest_cookies] {
-            getrandom::fill(key).map_err(ControlStoreError::Random)?;
-        }
-        Ok(keys)
+        let mut tickets = [0; SIGNING_KEY_BYTES];
+        getrandom::fill(&mut tickets).map_err(ControlStoreError::Random)?;
+        Ok(Self { tickets, guest_cookies: None })
     }
 
     /// The keys of a server for guests whose control store has none to give. It goes on without.
     fn without_store(error: &ControlStoreError) -> Result<Self, ControlStoreError> {
         tracing::error!(
             error = error as &dyn std::error::Error,
-            "the control store has no keys, so tickets and the cookies of guests end with this server"
+            "the control store has no keys, so tickets end with this server, and it sets and knows no cookies of guests"
         );
         Self::random()
     }

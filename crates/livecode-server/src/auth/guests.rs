@@ -28,6 +28,8 @@ pub struct Guest {
     digest: String,
     /// Whether its browser is known by a cookie, so that it needs no ticket for a stream.
     is_of_cookie: bool,
+    /// Whether the GETs of the same page will show the guest, too.
+    has_lasting_name: bool,
 }
 
 impl Guest {
@@ -38,7 +40,7 @@ impl Guest {
 
     /// The guest with this digest, which a ticket has.
     pub fn of_digest(digest: String) -> Self {
-        Self { digest, is_of_cookie: false }
+        Self { digest, is_of_cookie: false, has_lasting_name: true }
     }
 
     /// The digest that names the guest. It is of no use in place of the token or cookie.
@@ -49,6 +51,17 @@ impl Guest {
     /// Whether the guest is known by a cookie.
     pub fn is_of_cookie(&self) -> bool {
         self.is_of_cookie
+    }
+
+    /// Whether all requests of the same page show the guest. A page without TLS that adds no header
+    /// sends `Origin` with its POSTs alone, so the cookie does not count for its GETs.
+    pub fn has_lasting_name(&self) -> bool {
+        self.has_lasting_name
+    }
+
+    /// The same guest, by a request of a page.
+    pub fn with_lasting_name(self, has_lasting_name: bool) -> Self {
+        Self { has_lasting_name, ..self }
     }
 
     /// The owner of the sessions that this guest creates.
@@ -92,7 +105,7 @@ impl GuestCookies {
         // The comparison takes as long for a wrong signature as for the right one.
         self.mac(number).verify_slice(&signature).ok()?;
         let digest = sha256_hex(format!("{COOKIE_PREFIX}{number}"));
-        Some(Guest { digest, is_of_cookie: true })
+        Some(Guest { digest, is_of_cookie: true, has_lasting_name: true })
     }
 
     fn mac(&self, number: &str) -> Hmac<Sha256> {

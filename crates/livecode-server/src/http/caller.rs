@@ -272,9 +272,15 @@ fn examine_request(
     if caller != Caller::Guest(None) || app.policy.is_at_local_user(&facts) {
         return Ok((caller, address, None));
     }
-    let cookie = guest_cookie::find(app.credentials.guest_cookies(), headers, is_secure);
+    let Some(cookies) = app.credentials.guest_cookies() else {
+        return Ok((caller, address, None));
+    };
+    let cookie = guest_cookie::find(cookies, headers, is_secure);
     let offer = guest_cookie::offer(&facts, request, cookie.as_ref());
     let guest = cookie.filter(|_| facts.page() == RequestingPage::Own).map(|cookie| cookie.guest);
+    // A page sends the same headers of its own with all requests, and `Origin` not with all.
+    let is_known_without_origin = RequestFacts { origin: None, ..facts }.page() == RequestingPage::Own;
+    let guest = guest.map(|guest| guest.with_lasting_name(is_known_without_origin));
     Ok((Caller::Guest(guest), address, offer))
 }
 

@@ -79,7 +79,8 @@ pub(crate) async fn set(
     let mut response = next.run(request).await;
     let Some(Extension(Offer { value, is_secure })) = offer else { return response };
     // Without random numbers the browser gets no cookie, and the answer is as good as before.
-    let Some(value) = value.or_else(|| app.credentials.guest_cookies().make().ok()) else { return response };
+    let made = || app.credentials.guest_cookies()?.make().ok();
+    let Some(value) = value.or_else(made) else { return response };
     let (name, secure) = if is_secure { (SECURE_NAME, "; Secure") } else { (NAME, "") };
     let cookie = format!("{name}={value}; Path=/; Max-Age={MAX_AGE_S}; HttpOnly; SameSite=Lax{secure}");
     if let Ok(cookie) = HeaderValue::try_from(cookie) {

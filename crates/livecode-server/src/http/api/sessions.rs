@@ -194,6 +194,8 @@ pub(crate) async fn create(
         return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::TokenRequired, detail));
     }
     let NewOwner { owner, is_private, token } = owner_of_new_session(&caller)?;
+    let is_private =
+        is_private && !matches!(&caller, Caller::Guest(Some(guest)) if !guest.has_lasting_name());
     let account = app.registry.roles().account(&caller, payer);
     let spec = SessionSpec { owner, is_private, account, client, resolved, is_ephemeral: false, idempotency };
     let (session, is_new) = app.registry.create(spec).await?;
