@@ -11,6 +11,7 @@ use livecode_store::{ControlStore, ControlStoreError, NewToken, Token, TokenKey,
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{
+    STORE_RETRY,
     refusal::Refusal,
     user::{Credential, User, UserId},
 };
@@ -81,10 +82,14 @@ impl TokenUsers {
         let revocation = async {
             loop {
                 // It may have been revoked before `revocations` was there, or be among those that
-                // were missed. If the store fails, the next request will tell.
-                let key = TokenKey::Id(id.to_owned());
-                if matches!(self.user(key).await, Ok(Err(_))) {
-                    return;
+                // were missed.
+                match self.user(TokenKey::Id(id.to_owned())).await {
+                    Ok(Err(_)) => return,
+                    Ok(Ok(_)) => {}
+                    Err(_) => {
+                        tokio::time::sleep(STORE_RETRY).await;
+                        continue;
+                    }
                 }
                 loop {
                     match revocations.recv().await {

@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use futures_util::{future::BoxFuture, stream};
+use futures_util::{FutureExt as _, future::BoxFuture, stream};
 use livecode_protocol::{ErrorCode, session::Problem, stream::ServerMessage};
 use serde::Deserialize;
 
@@ -217,6 +217,13 @@ impl StreamFormat {
     /// The next chunk of the body; `None` after the last.
     async fn next(self, state: &mut BodyState, dialect: Dialect) -> Result<Option<String>, axum::Error> {
         let BodyState { follower, notices, pieces, app, credential_ended, is_over } = state;
+        if *is_over {
+            return Ok(None);
+        }
+        // The reader may have taken long to take what was sent before.
+        if credential_ended.as_mut().now_or_never().is_some() {
+            return Err(axum::Error::new(CredentialEnded));
+        }
         if let Some(large) = pieces {
             if let Some(piece) = large.next().inspect_err(log_unreadable).map_err(axum::Error::new)? {
                 app.metrics.count_sent(piece.is_last.into(), piece.text.len());
@@ -224,15 +231,13 @@ impl StreamFormat {
             }
             *pieces = None;
         }
-        if *is_over {
-            return Ok(None);
-        }
         let progress = follower.watch();
         let batch = tokio::select! {
+            biased;
+            () = credential_ended => return Err(axum::Error::new(CredentialEnded)),
             batch = follower.next() => batch.inspect_err(log_unreadable).map_err(axum::Error::new)?,
             notice = notices.next() => return Ok(Some(self.server_message(&notice))),
             () = tokio::time::sleep(HEARTBEAT) => return Ok(Some(self.keep_alive().into())),
-            () = credential_ended => return Err(axum::Error::new(CredentialEnded)),
             () = app.stopped_for_reader(progress) => {
                 *is_over = true;
                 return Ok(Some(self.goodbye()));
