@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::common::{Server, WAIT_TIMEOUT, eventually};
+use crate::{
+    common::{Server, WAIT_TIMEOUT, eventually},
+    users::{User, new_token, token_command},
+};
 
 const TOKEN: [(&str, &str); 1] = [("authorization", "Bearer 00112233445566778899aabbccddeeff")];
 
@@ -137,4 +140,54 @@ fn an_incomplete_response_does_not_end_cleanly() {
         let response = String::from_utf8_lossy(&response);
         assert!(!response.ends_with("0\r\n\r\n"), "{accept}: {response}");
     }
+}
+
+/// A request whose body is still to come makes nothing when its credential has ended.
+#[test]
+fn a_token_that_is_revoked_while_a_body_arrives_makes_nothing() {
+    let server = Server::start_with(&["--auth", "tokens"]);
+    let watcher = User::with(&server, &new_token(&server, &["watcher", "--role", "admin"]));
+    let mallory = new_token(&server, &["mallory", "--role", "admin"]);
+    let session = crate::common::id(&User::with(&server, &mallory).create("true"));
+    let tokens = watcher.get("/tokens").1;
+    let own = tokens.as_array().expect("a list").iter().find(|token| token["user"] == "watcher");
+    let rotate = format!("/tokens/{}/rotate", own.expect("the token")["id"].as_str().expect("an id"));
+    let program = json!({"runtime": "bash", "code": "true"}).to_string();
+    let requests = [
+        ("/tokens", json!({"user": "eve", "role": "admin"}).to_string()),
+        (&*rotate, "{}".to_owned()),
+        (&*format!("/sessions/{session}/shares"), json!({"rights": "join"}).to_string()),
+        ("/sessions", program.clone()),
+        ("/exec", program),
+        ("/runtimes/bash", "true".to_owned()),
+    ];
+    let connections = requests.each_ref().map(|(path, body)| {
+        let mut stream = TcpStream::connect(server.address()).expect("the server listens");
+        stream.set_read_timeout(Some(WAIT_TIMEOUT)).expect("a positive duration");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {mallory}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\
+             Connection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("the server reads");
+        // The server says so when it begins to read the body, after it has looked at the token.
+        let mut asked = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+        stream.read_exact(&mut asked).expect("the server answers");
+        assert!(asked.starts_with(b"HTTP/1.1 100 "), "{path}");
+        stream.write_all(&body.as_bytes()[..body.len() - 1]).expect("the server reads");
+        stream
+    });
+    assert!(token_command(server.data(), &["revoke", "mallory"]).status.success());
+    for (mut stream, (path, body)) in connections.into_iter().zip(&requests) {
+        // The server may have answered already.
+        let _ = stream.write_all(&body.as_bytes()[body.len() - 1..]);
+        let mut answer = vec![];
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("unauthorized"), "{path}: {answer}");
+    }
+    assert_eq!(watcher.ids(), [session.as_str()]);
+    let left = watcher.get("/tokens").1;
+    assert_eq!(left.as_array().map(Vec::len), Some(1), "{left}");
 }

@@ -18,7 +18,7 @@ use crate::{
         logged::LoggedServer,
         proxy::{Authority, Proxy},
     },
-    users::{SLEEPER, User, new_token, stream_path, token_command},
+    users::{SLEEPER, User, crc32c, new_token, stream_path, token_command},
 };
 
 /// A server with tokens, and one that takes guests and has a local user.
@@ -384,7 +384,7 @@ fn is_in_files(folder: &Path, text: &str) -> bool {
 }
 
 #[test]
-fn guesses_of_secrets_are_limited_and_right_ones_are_not() {
+fn guesses_of_secrets_are_limited() {
     let server = Server::start();
     let owner = Owner::of(&server);
     let share = owner.share(&owner.create("true"), "watch");
@@ -394,12 +394,61 @@ fn guesses_of_secrets_are_limited_and_right_ones_are_not() {
         let body = json!({ "secret": secret }).to_string();
         stranger.request_on(&connection, "POST", "/shares/redeem", body.as_bytes())
     };
-    let tries: Vec<_> =
-        (0..1_000).map(|number| guess(&format!("livecode_share_{number:048x}")).status).collect();
+    let well_formed = |number| {
+        let guess = format!("livecode_share_{number:040x}");
+        format!("{guess}{:08x}", crc32c(&guess))
+    };
+    let tries: Vec<_> = (0..1_000).map(|number| guess(&well_formed(number)).status).collect();
     assert!(tries.iter().all(|status| [404, 429].contains(status)), "{tries:?}");
     let refused = tries.iter().filter(|status| **status == 429).count();
     assert!(refused > 100, "{refused}");
-    assert_eq!(guess(&share.secret).status, 200);
+    // Links wait until no guess is one too many, so that guesses are no load for the control store.
+    eventually("the link opens", || (guess(&share.secret).status == 200).then_some(()));
+    assert_eq!(redeem(&server, &share.secret).0, 200, "others do not wait");
+}
+
+#[test]
+fn links_are_made_and_revoked_at_a_bounded_rate() {
+    let server = Server::start_with(&["--auth", "tokens", "--share-changes-per-min", "3"]);
+    let (ada, bob) = (Owner::of(&server), User::new(&server, "bob"));
+    let session = ada.create("true");
+    let share = ada.share(&session, "watch");
+    ada.share(&session, "watch");
+    assert_eq!(ada.revoke(&session, &share), 204);
+    let path = format!("/sessions/{session}/shares");
+    let headers = [
+        ("authorization", ada.authorization.as_deref().expect("a token")),
+        ("content-type", "application/json"),
+    ];
+    for (method, path) in [("POST", path.clone()), ("DELETE", format!("{path}/{}", share.id))] {
+        let refused = server.request(method, &path, &headers, br#"{"rights": "watch"}"#);
+        refused.problem_with_code(429, "too_many_share_changes");
+        assert_eq!(refused.header("retry-after"), Some("20"));
+    }
+    let other = id(&bob.create("true"));
+    let body = json!({"rights": "watch"});
+    assert_eq!(bob.request("POST", &format!("/sessions/{other}/shares"), &body).0, 201);
+}
+
+#[test]
+fn a_revocation_is_noticed_although_the_store_fails_for_a_moment() {
+    let server = Server::start();
+    let owner = Owner::of(&server);
+    let session = owner.create(SLEEPER);
+    let share = owner.share(&session, "watch");
+    let mut watcher = server.websocket(&shared_stream(&server, &share.secret));
+    watcher.read_until("started");
+    let change = |sql: &str| {
+        let script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])";
+        let mut command = Command::new("/usr/bin/python3");
+        command.args(["-c", script]).arg(server.data().join("control.sqlite")).arg(sql);
+        assert!(command.status().expect("python is installed").success(), "{sql}");
+    };
+    change("ALTER TABLE shares RENAME TO away");
+    assert_eq!(owner.revoke(&session, &share), 500, "the store fails");
+    change("ALTER TABLE away RENAME TO shares; UPDATE shares SET revoked_us = 1");
+    assert_eq!(watcher.rest(), [Value::Null; 0]);
+    assert_eq!(watcher.close_code(), Some(1008));
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn nobody_gets_in_without_a_valid_token() {
 }
 
 /// The checksum at the end of a token.
-fn crc32c(text: &str) -> u32 {
+pub fn crc32c(text: &str) -> u32 {
     text.bytes().fold(!0_u32, |sum, byte| {
         (0..8).fold(sum ^ u32::from(byte), |sum, _| (sum >> 1) ^ (0x82f6_3b78 & 0_u32.wrapping_sub(sum & 1)))
     }) ^ !0

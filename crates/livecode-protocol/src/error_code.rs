@@ -71,11 +71,14 @@ pub enum ErrorCode {
     /// 429: the session has as many shares as one may have. A new request succeeds after a share was
     /// revoked.
     TooManyShares,
+    /// 429: this user, or this address, has made and revoked too many shares lately. A later request
+    /// succeeds (`Retry-After`).
+    TooManyShareChanges,
     /// 429: this user, or this address, has used up a quota: the detail names it. A later request
     /// succeeds (`Retry-After`).
     QuotaExceeded,
-    /// 429: this caller has named too many tokens or sessions that do not exist. A request with a
-    /// token and an id that exist succeeds.
+    /// 429: this caller has named too many tokens, shares or sessions that do not exist. A request
+    /// with a token and an id that exist succeeds, and one that opens a share later (`Retry-After`).
     TooManyGuesses,
     /// 429: the server has as many sessions as it may have. A later request may succeed.
     ServerFull,
@@ -168,6 +171,7 @@ impl ErrorCode {
             Self::UpgradeRequired => "upgrade_required",
             Self::TooManySessions => "too_many_sessions",
             Self::TooManyShares => "too_many_shares",
+            Self::TooManyShareChanges => "too_many_share_changes",
             Self::QuotaExceeded => "quota_exceeded",
             Self::TooManyGuesses => "too_many_guesses",
             Self::ServerFull => "server_full",

@@ -243,6 +243,18 @@ impl ControlStore {
         sessions.iter().map(|text| session_id(text)).collect()
     }
 
+    /// Forgets the shares that were revoked, or have expired at `now_us`.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn forget_ended_shares(&self, now_us: u64) -> Result<(), ControlStoreError> {
+        sqlx::query("DELETE FROM shares WHERE expires_us <= $1 OR revoked_us IS NOT NULL")
+            .bind(stored_time(now_us))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Forgets all shares of a session.
     ///
     /// # Errors

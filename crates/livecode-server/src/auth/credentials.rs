@@ -39,7 +39,7 @@ impl Credentials {
             Some(store) => Keys::of_store(store).await,
             None => Keys::random(),
         };
-        let shares = Shares::new(store.clone(), config.shares_per_session_max);
+        let shares = Shares::new(store.clone(), config.shares_per_session_max, config.share_changes_per_min);
         let (keys, users) = match store {
             Some(store) if config.auth.knows_users() => (keys?, Some(Users::open(config, store).await?)),
             _ => (keys.or_else(|error| Keys::without_store(&error))?, None),
@@ -111,6 +111,21 @@ impl Credentials {
         };
         let expires_us = until_us.unwrap_or(u64::MAX).min(expires_us);
         Some((self.signer.sign(&Ticket { session, holder, expires_us }), expires_us))
+    }
+
+    /// Whether the credential by which the caller is known is still valid; `true` if it is known by
+    /// none.
+    ///
+    /// # Errors
+    /// If the control store fails.
+    pub async fn holds(&self, caller: &Caller) -> Result<bool, ControlStoreError> {
+        Ok(match (&self.users, caller) {
+            (Some(users), Caller::User(user)) => {
+                users.find_by_credential(user.credential.clone()).await?.is_ok()
+            }
+            (_, Caller::Share(holder)) => self.shares.find_by_id(holder.share.clone()).await?.is_ok(),
+            _ => true,
+        })
     }
 
     /// Waits until the credential by which the caller is known is not valid any more; for ever if

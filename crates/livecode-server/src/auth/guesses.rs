@@ -1,30 +1,29 @@
-//! Bounds how often one payer may guess a token or the id of a session.
+//! Bounds how often one payer may guess a token, the secret of a share, or the id of a session.
 //!
-//! Tokens and ids are so random that no guess is ever right. The bound tells who tries, and makes a
-//! client wait that goes on with a wrong one. A right token or id is never refused here, as the
-//! pupils of a school share an address.
+//! They are so random that no guess is ever right. The bound tells who tries, and makes a client wait
+//! that goes on with a wrong one. A right token or id is never refused here, as the pupils of a
+//! school share an address.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Instant,
-};
+use std::time::Instant;
 
 use super::{
     Payer,
-    bucket::{Bucket, Rate},
+    bucket::{PayerBuckets, Rate},
 };
 
 /// Wrong guesses that a payer may make. A class whose sessions were deleted asks for all of them
 /// again at the same time, from one address.
 const RATE: Rate = Rate { burst: 600.0, per_s: 10.0 };
-/// How many payers are remembered. When there are more, those are forgotten who may make as many
-/// guesses as a newcomer; if there are none, all are.
-const PAYERS_MAX: usize = 10_000;
 
 /// The wrong guesses of all payers. The local user may guess without a bound.
-#[derive(Debug, Default)]
-pub struct Guesses(Mutex<HashMap<Payer, Bucket>>);
+#[derive(Debug)]
+pub struct Guesses(PayerBuckets);
+
+impl Default for Guesses {
+    fn default() -> Self {
+        Self(PayerBuckets::new(RATE))
+    }
+}
 
 impl Guesses {
     /// Notes a wrong guess. Returns whether the payer has made too many lately.
@@ -32,18 +31,13 @@ impl Guesses {
         self.note_at(payer, Instant::now())
     }
 
+    /// Whether one more wrong guess of the payer would be one too many.
+    pub fn are_used_up(&self, payer: Payer) -> bool {
+        self.0.is_empty(payer, Instant::now())
+    }
+
     fn note_at(&self, payer: Payer, now: Instant) -> bool {
-        if payer == Payer::Local {
-            return false;
-        }
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= PAYERS_MAX && !buckets.contains_key(&payer) {
-            buckets.retain(|_, bucket| !bucket.is_full(now));
-            if buckets.len() >= PAYERS_MAX {
-                buckets.clear();
-            }
-        }
-        !buckets.entry(payer).or_insert(Bucket::new(RATE, now)).try_take(now)
+        !self.0.try_take(payer, now)
     }
 }
 
@@ -64,14 +58,5 @@ mod tests {
         assert_eq!(allowed(address(2), now), 600);
         assert_eq!(allowed(address(1), now + Duration::from_secs(10)), 100);
         assert_eq!(allowed(Payer::Local, now), 2000);
-    }
-
-    #[test]
-    fn the_memory_for_guesses_is_bounded() {
-        let (guesses, now) = (Guesses::default(), Instant::now());
-        for number in 0..25_000 {
-            guesses.note_at(address(number), now);
-        }
-        assert!(guesses.0.lock().unwrap().len() <= PAYERS_MAX);
     }
 }

@@ -4,18 +4,22 @@
 //! Shares are in the control store alone, and are looked up there whenever a link is redeemed or a
 //! stream is opened. This file alone makes, redeems and revokes them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use livecode_protocol::{SessionId, now_us, share::ShareRights};
 use livecode_store::{ControlStore, ControlStoreError, NewShare, Share, ShareKey, ShareSecret};
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::users::Refusal;
+use super::{
+    Payer,
+    bucket::{PayerBuckets, Rate},
+    users::{Refusal, STORE_RETRY},
+};
 
 /// How many revocations a connection may not have noticed yet. A connection that has missed some
 /// looks its share up again.
 const REVOCATION_QUEUE: usize = 64;
-/// How often the shares of sessions that are gone are forgotten.
+/// How often shares are forgotten that have ended, or whose sessions are gone.
 const FORGET_INTERVAL: Duration = Duration::from_secs(600);
 
 /// A caller that has a ticket of a share.
@@ -37,6 +41,12 @@ pub enum ShareError {
     /// The session has as many shares as it may have.
     #[error("the session has {0} shares, as many as one may have; revoke one first")]
     TooMany(u64),
+    /// The payer has made and revoked too many lately.
+    #[error("you or your address made and revoked too many shares lately; wait {retry_after_s} s")]
+    TooManyChanges {
+        /// How long it takes until one more is allowed, in seconds.
+        retry_after_s: u64,
+    },
     /// The session has no such share.
     #[error("the session has no such share; it may have been revoked, or have expired")]
     NoSuchShare,
@@ -54,15 +64,27 @@ pub struct Shares {
     /// `None` if a server for guests could not open it.
     store: Option<ControlStore>,
     per_session_max: u64,
+    /// Each change is written to the disk, so each payer may make so many.
+    changes_per_min: u64,
+    changes: PayerBuckets,
     /// The ids of shares that were revoked a moment ago.
     revocations: broadcast::Sender<String>,
 }
 
 impl Shares {
-    /// The shares of a control store. A session may have `per_session_max` of them at once.
-    pub fn new(store: Option<ControlStore>, per_session_max: u64) -> Self {
+    /// The shares of a control store. A session may have `per_session_max` of them at once, and a
+    /// payer may make or revoke `changes_per_min`.
+    pub fn new(store: Option<ControlStore>, per_session_max: u64, changes_per_min: u64) -> Self {
         let (revocations, _) = broadcast::channel(REVOCATION_QUEUE);
-        Self { store, per_session_max, revocations }
+        let changes = PayerBuckets::new(Rate::per_min(changes_per_min));
+        Self { store, per_session_max, changes_per_min, changes, revocations }
+    }
+
+    fn check_rate(&self, payer: Payer) -> Result<(), ShareError> {
+        match self.changes.try_take(payer, Instant::now()) {
+            true => Ok(()),
+            false => Err(ShareError::TooManyChanges { retry_after_s: 60_u64.div_ceil(self.changes_per_min) }),
+        }
     }
 
     fn store(&self) -> Result<&ControlStore, ShareError> {
@@ -72,8 +94,10 @@ impl Shares {
     /// Makes a share. Its secret can never be read again.
     ///
     /// # Errors
-    /// If the session has too many; if the control store fails.
-    pub async fn create(&self, new: &NewShare) -> Result<(Share, ShareSecret), ShareError> {
+    /// If the session has too many, or the payer has made too many changes; if the control store
+    /// fails.
+    pub async fn create(&self, payer: Payer, new: &NewShare) -> Result<(Share, ShareSecret), ShareError> {
+        self.check_rate(payer)?;
         let made = self.store()?.create_share(new, self.per_session_max, now_us()).await?;
         made.ok_or(ShareError::TooMany(self.per_session_max))
     }
@@ -90,8 +114,10 @@ impl Shares {
     /// opened is closed.
     ///
     /// # Errors
-    /// If the session has no such share; if the control store fails.
-    pub async fn revoke(&self, session: SessionId, id: String) -> Result<(), ShareError> {
+    /// If the session has no such share, or the payer has made too many changes; if the control
+    /// store fails.
+    pub async fn revoke(&self, payer: Payer, session: SessionId, id: String) -> Result<(), ShareError> {
+        self.check_rate(payer)?;
         let (store, revocations) = (self.store()?.clone(), self.revocations.clone());
         // The task goes on if the caller leaves, so that no change is made of which nobody is told.
         let revoke = tokio::spawn(async move {
@@ -148,9 +174,14 @@ impl Shares {
         let revocation = async {
             loop {
                 // It may have been revoked before `revocations` was there, or be among those that
-                // were missed. If the store fails, the next request will tell.
-                if matches!(self.find_by_id(holder.share.clone()).await, Ok(Err(_))) {
-                    return;
+                // were missed.
+                match self.find_by_id(holder.share.clone()).await {
+                    Ok(Err(_)) => return,
+                    Ok(Ok(_)) => {}
+                    Err(_) => {
+                        tokio::time::sleep(STORE_RETRY).await;
+                        continue;
+                    }
                 }
                 loop {
                     match revocations.recv().await {
@@ -169,7 +200,16 @@ impl Shares {
         }
     }
 
-    /// Forgets the shares of sessions that are gone, at intervals. This never returns.
+    /// Forgets all shares of a session that is gone.
+    ///
+    /// # Errors
+    /// If the control store fails.
+    pub async fn forget_of(&self, session: SessionId) -> Result<(), ShareError> {
+        Ok(self.store()?.forget_shares_of(session).await?)
+    }
+
+    /// Forgets the shares that have expired, were revoked, or whose sessions are gone, at intervals.
+    /// This never returns.
     pub async fn forget_at_intervals(&self, has_session: impl Fn(SessionId) -> bool) {
         loop {
             if let Err(error) = self.forget_where(|session| !has_session(session)).await {
@@ -181,6 +221,7 @@ impl Shares {
 
     async fn forget_where(&self, is_gone: impl Fn(SessionId) -> bool) -> Result<(), ControlStoreError> {
         let Some(store) = &self.store else { return Ok(()) };
+        store.forget_ended_shares(now_us()).await?;
         for session in store.sessions_with_shares().await? {
             if is_gone(session) {
                 store.forget_shares_of(session).await?;
@@ -195,28 +236,31 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_shares_of_sessions_that_are_gone_are_forgotten() {
+    async fn shares_that_have_ended_or_whose_sessions_are_gone_are_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let store = ControlStore::open(folder.path()).await.unwrap();
-        let shares = Shares::new(Some(store), 9);
+        let shares = Shares::new(Some(store.clone()), 9, 60);
         let (kept, gone) = (SessionId::from_random([1; 16]), SessionId::from_random([2; 16]));
-        for session in [kept, gone] {
-            let new = NewShare {
-                session,
-                rights: ShareRights::Watch,
-                maker: "local".to_owned(),
-                expires_us: u64::MAX,
-            };
-            shares.create(&new).await.unwrap();
-        }
+        let make = async |session, expires_us| {
+            let (rights, maker) = (ShareRights::Watch, "local".to_owned());
+            let new = NewShare { session, rights, maker, expires_us };
+            shares.create(Payer::Local, &new).await.unwrap().0.id
+        };
+        make(kept, u64::MAX).await;
+        make(gone, u64::MAX).await;
+        let ended = [make(kept, u64::MAX).await, make(kept, now_us() + 1).await];
+        shares.revoke(Payer::Local, kept, ended[0].clone()).await.unwrap();
         shares.forget_where(|session| session == gone).await.unwrap();
         assert_eq!(shares.of_session(kept).await.unwrap().len(), 1);
         assert_eq!(shares.of_session(gone).await.unwrap(), []);
+        for id in ended {
+            assert_eq!(store.share(&ShareKey::Id(id)).await.unwrap(), None);
+        }
     }
 
     #[tokio::test]
     async fn a_server_without_its_store_has_no_shares() {
-        let shares = Shares::new(None, 9);
+        let shares = Shares::new(None, 9, 60);
         let session = SessionId::from_random([1; 16]);
         assert!(matches!(shares.of_session(session).await, Err(ShareError::NoStore)));
         let secret = format!("livecode_share_{}", "0".repeat(48));

@@ -117,6 +117,9 @@ settings! {
             share_lifetime_ms: u64 = DAY_MS,
             /// Number of links by which one session can be shared at once.
             shares_per_session_max: u64 = 32,
+            /// Number of links that one user, or the guests of one address, may make and revoke in a
+            /// minute, and at once.
+            share_changes_per_min: u64 = 60,
             /// The largest request body, in bytes.
             body_max_bytes: u64 = 16 * MIB,
             /// Memory for bodies and messages that the server holds for its clients, in bytes. By

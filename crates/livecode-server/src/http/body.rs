@@ -2,7 +2,7 @@
 //! without delaying other clients. The bodies of large answers are charged as well.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -15,7 +15,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use hyper::body::{Frame, SizeHint};
 use livecode_protocol::{
     ErrorCode,
@@ -24,7 +24,7 @@ use livecode_protocol::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    auth::Payer,
+    auth::{Caller, Payer},
     held_bytes::HeldBytes,
     http::{app::App, problem::ApiError},
     sessions::blocking::blocking,
@@ -44,10 +44,37 @@ pub(crate) struct HeldBody {
 ///
 /// # Errors
 /// 413 if the body is larger than configured, 408 if it takes longer than configured, 503 if the
-/// byte budget has no room for it, and 400 if the connection breaks or the body's framing is
-/// wrong.
-pub(crate) async fn read_body(app: &App, payer: Payer, body: Body) -> Result<HeldBody, ApiError> {
-    with_body_timeout(app, read(app, payer, body)).await
+/// byte budget has no room for it, 400 if the connection breaks or the body's framing is wrong, and
+/// 401 if the caller's credential ends before the body has come.
+pub(crate) async fn read_body(
+    app: &App,
+    caller: &Caller,
+    payer: Payer,
+    body: Body,
+) -> Result<HeldBody, ApiError> {
+    with_body_timeout(app, caller, read(app, payer, body)).await
+}
+
+/// Reads a JSON document by which the caller makes a credential. The caller's own is checked once
+/// more at the end, so that none is made by one that was revoked meanwhile.
+///
+/// # Errors
+/// Those of [`read_body`] and [`parse_json`]; 401 if the caller's credential is not valid any more.
+pub(crate) async fn read_json<T: DeserializeOwned + Send + 'static>(
+    app: &App,
+    caller: &Caller,
+    payer: Payer,
+    body: Body,
+) -> Result<T, ApiError> {
+    let body = read_body(app, caller, payer, body).await?;
+    let (document, _) = body.process(app, parse_json::<T>).await?;
+    check_credential(app, caller).await?;
+    Ok(document)
+}
+
+async fn check_credential(app: &App, caller: &Caller) -> Result<(), ApiError> {
+    let holds = app.credentials.holds(caller).await.map_err(|error| ApiError::internal(&error))?;
+    holds.then_some(()).ok_or_else(ApiError::wrong_credential)
 }
 
 async fn read(app: &App, payer: Payer, body: Body) -> Result<HeldBody, ApiError> {
@@ -101,17 +128,42 @@ pub(crate) fn charged(body: Body, held: Arc<std::sync::Mutex<HeldBytes>>) -> Bod
 /// Runs a future that reads a body, with the configured `body_timeout_ms`.
 ///
 /// # Errors
-/// The error of the future, or 408 if the body is not complete in time.
+/// The error of the future, 408 if the body is not complete in time, or 401 if the caller's
+/// credential ends before.
 pub(crate) async fn with_body_timeout<T>(
     app: &App,
+    caller: &Caller,
     reading: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {
     let timeout = Duration::from_millis(app.config.body_timeout_ms);
-    tokio::time::timeout(timeout, reading).await.unwrap_or_else(|_| {
+    tokio::time::timeout(timeout, while_credential_holds(app, caller, reading)).await.unwrap_or_else(|_| {
         let detail = format!("the body did not arrive within {} ms", app.config.body_timeout_ms);
         let error = ApiError::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BodyTimeout, detail);
         Err(error.with_header(header::CONNECTION, "close"))
     })
+}
+
+/// Runs a future that reads a body until the caller's credential ends. The caller was identified
+/// when the head of the request came, and the rest of the body may come much later.
+async fn while_credential_holds<T>(
+    app: &App,
+    caller: &Caller,
+    reading: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    let mut reading = pin!(reading);
+    // A body that has come with its head costs no second look at the credential.
+    if let Some(read) = reading.as_mut().now_or_never() {
+        return read;
+    }
+    let read = tokio::select! {
+        biased;
+        () = app.credentials.ended(caller) => {
+            return Err(ApiError::wrong_credential().with_header(header::CONNECTION, "close"));
+        }
+        read = reading => read?,
+    };
+    check_credential(app, caller).await?;
+    Ok(read)
 }
 
 impl HeldBody {

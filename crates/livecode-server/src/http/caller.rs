@@ -206,15 +206,12 @@ pub(crate) async fn require_caller(
         return too_many_guesses().into_response();
     }
     let has_other_scheme = request.headers().contains_key(header::AUTHORIZATION);
-    let (detail, challenge) = match wrong.is_some() || has_other_scheme {
-        true => (
-            "this token or ticket is wrong, has expired or was revoked; ask for a new one",
-            "Bearer error=\"invalid_token\"",
-        ),
-        false => ("this server asks for a token: send Authorization: Bearer and your token", "Bearer"),
-    };
+    if wrong.is_some() || has_other_scheme {
+        return ApiError::wrong_credential().into_response();
+    }
+    let detail = "this server asks for a token: send Authorization: Bearer and your token";
     ApiError::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, detail)
-        .with_header(header::WWW_AUTHENTICATE, challenge)
+        .with_header(header::WWW_AUTHENTICATE, "Bearer")
         .into_response()
 }
 

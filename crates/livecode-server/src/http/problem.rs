@@ -57,6 +57,13 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, detail)
     }
 
+    /// 401: the caller's credential is not valid, or not any more.
+    pub fn wrong_credential() -> Self {
+        let detail = "this token or ticket is wrong, has expired or was revoked; ask for a new one";
+        Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, detail)
+            .with_header(header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")
+    }
+
     /// 404: the session does not exist, or the caller may not use it.
     pub fn no_such_session() -> Self {
         let detail = "there is no such session; it may have been deleted, or be too old";
@@ -77,7 +84,7 @@ impl ApiError {
 
 impl ApiError {
     /// The same error, which tells after how many seconds a request may succeed.
-    fn with_retry_after(mut self, seconds: u64) -> Self {
+    pub fn with_retry_after(mut self, seconds: u64) -> Self {
         self.headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
         self
     }

@@ -180,7 +180,7 @@ pub(crate) async fn create(
         return Err(ApiError::new(status, ErrorCode::UnsupportedMediaType, detail)
             .with_header(header::ACCEPT, "application/json"));
     }
-    let body = read_body(&app, payer, body).await?;
+    let body = read_body(&app, &caller, payer, body).await?;
     let (catalogue, config) = (app.catalogue.clone(), app.config.clone());
     let resolve_body = move |bytes: &[u8]| {
         let request: CreateSession = parse_json(bytes)?;

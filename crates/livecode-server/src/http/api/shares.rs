@@ -15,14 +15,13 @@ use livecode_protocol::{
     share::{CreateShare, RedeemShare, ShareDocument, SharedSession},
 };
 use livecode_store::{NewShare, Share};
-use serde::de::DeserializeOwned;
 
 use crate::audit::{Action, Target};
 use crate::auth::{Caller, Payer, ShareError, Verb};
 use crate::http::{
     api::sessions::{find_session, session_document},
     app::App,
-    body::{parse_json, read_body},
+    body::read_json,
     caller::{ClientAddress, PublicAddress, too_many_guesses},
     problem::ApiError,
 };
@@ -36,6 +35,10 @@ impl From<ShareError> for ApiError {
         match &error {
             ShareError::TooMany(_) => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyShares, error.to_string())
+            }
+            ShareError::TooManyChanges { retry_after_s } => {
+                let (status, code) = (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyShareChanges);
+                Self::new(status, code, error.to_string()).with_retry_after(*retry_after_s)
             }
             ShareError::NoSuchShare => {
                 Self::new(StatusCode::NOT_FOUND, ErrorCode::NoSuchShare, error.to_string())
@@ -54,15 +57,6 @@ fn share_document(share: Share, link: Option<String>) -> ShareDocument {
         expires: rfc3339(share.expires_us),
         link,
     }
-}
-
-async fn read_json<T: DeserializeOwned + Send + 'static>(
-    app: &App,
-    payer: Payer,
-    body: Body,
-) -> Result<T, ApiError> {
-    let body = read_body(app, payer, body).await?;
-    Ok(body.process(app, parse_json::<T>).await?.0)
 }
 
 /// A share of a session, as the audit has it.
@@ -84,7 +78,7 @@ fn of_share(session: SessionId, share: &str) -> Target {
         (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "The session has as many shares as it may have, or too many wrong ids came from this caller", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The session has as many shares as it may have, or this caller has changed too many or named too many wrong ids", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn create(
@@ -97,7 +91,7 @@ pub(crate) async fn create(
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let session = find_session(&app, (&caller, payer), Verb::Share, id)?.id;
-    let request: CreateShare = read_json(&app, payer, request.into_body()).await?;
+    let request: CreateShare = read_json(&app, &caller, payer, request.into_body()).await?;
     let lifetime_us = match request.expires_in_s {
         None => app.config.share_lifetime_ms.saturating_mul(1000),
         Some(seconds) if (1..=EXPIRES_MAX_S).contains(&seconds) => seconds * 1_000_000,
@@ -109,7 +103,12 @@ pub(crate) async fn create(
     let maker = caller.owner().map(|owner| owner.to_string()).unwrap_or_default();
     let expires_us = now_us().saturating_add(lifetime_us);
     let new = NewShare { session, rights: request.rights, maker, expires_us };
-    let (share, secret) = app.credentials.shares().create(&new).await?;
+    let (share, secret) = app.credentials.shares().create(payer, &new).await?;
+    // One that was made after the end of the session would be forgotten minutes later.
+    if app.registry.get(session).is_none() {
+        app.credentials.shares().forget_of(session).await?;
+        return Err(ApiError::no_such_session());
+    }
     app.audit.note(Action::ShareCreated, &caller, client, of_share(session, &share.id));
     let link = address.http(&format!("/#share={}", secret.as_str()));
     let headers = [(header::CACHE_CONTROL, "no-store")];
@@ -150,7 +149,7 @@ pub(crate) async fn list(
         (status = 204, description = "The share is revoked"),
         (status = 403, description = "The Host header names a host that this server does not answer for, or the caller may watch the session and not share it", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such session, or it has no such share", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many wrong ids came from this caller", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "This caller has changed too many shares or named too many wrong ids", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn revoke(
@@ -166,7 +165,7 @@ pub(crate) async fn revoke(
     };
     let session = find_session(&app, (&caller, payer), Verb::Share, id)?;
     let target = of_share(session.id, &share);
-    app.credentials.shares().revoke(session.id, share).await?;
+    app.credentials.shares().revoke(payer, session.id, share).await?;
     app.audit.note(Action::ShareRevoked, &caller, client, target);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -194,7 +193,11 @@ pub(crate) async fn redeem(
     Extension(address): Extension<PublicAddress>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let request: RedeemShare = read_json(&app, payer, request.into_body()).await?;
+    // The secret is the credential here, whatever else the caller is known by.
+    let request: RedeemShare = read_json(&app, &Caller::Nobody, payer, request.into_body()).await?;
+    if app.guesses.are_used_up(payer) {
+        return Err(too_many_guesses());
+    }
     let redeemed = app.credentials.shares().redeem(&request.secret).await?;
     let holder = redeemed.inspect_err(|refusal| app.credentials.log(refusal, client)).ok();
     let found = holder.and_then(|holder| Some((app.registry.get(holder.session)?, holder)));

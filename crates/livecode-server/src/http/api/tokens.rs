@@ -17,14 +17,14 @@ use livecode_protocol::{
     token::{CreateToken, RotateToken, TokenDocument},
 };
 use livecode_store::{ControlStoreError, NewToken, Token, TokenListKey, TokenSecret};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
 use crate::audit::{Action, Target};
 use crate::auth::{Caller, Payer, TokenUsers};
 use crate::http::{
     api::session_list::parse_limit,
     app::App,
-    body::{parse_json, read_body},
+    body::read_json,
     caller::{ClientAddress, PublicAddress},
     problem::ApiError,
 };
@@ -85,15 +85,6 @@ fn expiry(expires_in_s: Option<u64>) -> Result<Option<u64>, ApiError> {
             Err(ApiError::field("expires_in_s", detail))
         }
     }
-}
-
-async fn read_json<T: DeserializeOwned + Send + 'static>(
-    app: &App,
-    payer: Payer,
-    body: Body,
-) -> Result<T, ApiError> {
-    let body = read_body(app, payer, body).await?;
-    Ok(body.process(app, parse_json::<T>).await?.0)
 }
 
 fn token_id(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
@@ -185,7 +176,7 @@ pub(crate) async fn create(
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let users = users_for(&app, &caller)?;
-    let request: CreateToken = read_json(&app, payer, request.into_body()).await?;
+    let request: CreateToken = read_json(&app, &caller, payer, request.into_body()).await?;
     let user = request.user.parse().map_err(|error| ApiError::field("user", format!("{error}")))?;
     let CreateToken { role, limits, .. } = request;
     let roles = app.registry.roles();
@@ -249,7 +240,7 @@ pub(crate) async fn rotate(
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let users = users_for(&app, &caller)?;
-    let request: RotateToken = read_json(&app, payer, request.into_body()).await?;
+    let request: RotateToken = read_json(&app, &caller, payer, request.into_body()).await?;
     let id = token_id(id)?;
     let (token, secret) = users.rotate_token(&id, expiry(request.expires_in_s)?).await?;
     app.audit.note(Action::TokenRotated, &caller, client, of_token(&id));

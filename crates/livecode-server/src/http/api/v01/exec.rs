@@ -48,7 +48,7 @@ pub(crate) async fn exec(
     request: Request,
 ) -> Result<Response, ApiError> {
     // The first server accepted JSON with any Content-Type, and pages rely on that.
-    let body = read_body(&app, payer, request.into_body()).await?;
+    let body = read_body(&app, &caller, payer, request.into_body()).await?;
     let (exec, held) = body.process(&app, parse_json::<ExecRequest>).await?;
     let is_raw = exec.raw_output.unwrap_or(false);
     let ephemeral = EphemeralSession::create(&app, &caller, payer, client, &exec.into()).await?;

@@ -25,7 +25,7 @@ use crate::http::{
     problem::ApiError,
 };
 use crate::{
-    auth::Payer,
+    auth::{Caller, Payer},
     held_bytes::{HeldBytes, OverBudget},
 };
 
@@ -127,18 +127,20 @@ pub(crate) fn environment(headers: &HeaderMap) -> Result<Option<BTreeMap<String,
 /// otherwise the whole body is the source, under the name `source_name`.
 pub(super) async fn files_from_body(
     app: &App,
+    caller: &Caller,
     payer: Payer,
     request: Request,
     source_name: &str,
 ) -> Result<(Vec<SourceFile>, HeldBytes), ApiError> {
     let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if !content_type.is_some_and(|value| value.to_ascii_lowercase().starts_with("multipart/form-data")) {
-        let body = read_body(app, payer, request.into_body()).await?;
+        let body = read_body(app, caller, payer, request.into_body()).await?;
         let name = source_name.to_owned();
         return body.process(app, |bytes| Ok(vec![source_file(name, bytes)])).await;
     }
     let max_bytes = usize::try_from(app.config.body_max_bytes).unwrap_or(usize::MAX);
-    with_body_timeout(app, files_from_parts(request, max_bytes, app.held_bytes.hold(payer))).await
+    let held = app.held_bytes.hold(payer);
+    with_body_timeout(app, caller, files_from_parts(request, max_bytes, held)).await
 }
 
 /// The files in the parts of a multipart body (RFC 7578), with the charge for its bytes.

@@ -79,7 +79,7 @@ pub(crate) async fn run(
         ..CreateSession::default()
     };
     let source_name = runtime.manifest.file.as_str();
-    let (files, held) = files_from_body(&app, payer, request, source_name).await?;
+    let (files, held) = files_from_body(&app, &caller, payer, request, source_name).await?;
     let create = CreateSession { files: Some(files), ..create };
     let ephemeral = EphemeralSession::create(&app, &caller, payer, client, &create).await?;
     drop((create, held));
