@@ -58,8 +58,8 @@ test-vm: setup-test setup-vm build ## Run the attacks in a virtual machine with 
 fuzz: setup-build ## Fuzz every parser of untrusted input, for FUZZ_SECONDS (60) each
 	scripts/fuzz
 
-bench: setup-bench build ## Measure into docs/performance.md; ONLY=row,… prints those rows; AGAINST=binary [ROUNDS=n] compares
-	cargo run --release --locked --quiet --package livecode-bench -- $(if $(ONLY),--only $(ONLY)) $(if $(AGAINST),--against $(AGAINST) $(if $(ROUNDS),--rounds $(ROUNDS)),$(if $(ONLY),,--write docs/performance.md))
+bench: setup-bench build ## Measure into docs/performance.md; ONLY=row,… prints those rows; AGAINST=binary [ROUNDS=n] [TOKENS=1] compares
+	cargo run --release --locked --quiet --package livecode-bench -- $(if $(ONLY),--only $(ONLY)) $(if $(AGAINST),--against $(AGAINST) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(TOKENS),--tokens),$(if $(ONLY),,--write docs/performance.md))
 
 lint: setup-build setup-web ## Check format, clippy, licences and the browser's files
 	scripts/lint

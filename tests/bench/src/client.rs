@@ -22,14 +22,31 @@ struct BufferedInput {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// The header line with the caller's token; empty without one.
+    authorization: String,
 }
 
 impl BufferedInput {
+    /// Connects to an address, which has the caller's token before it if the server asks for one:
+    /// `TOKEN@127.0.0.1:8000`.
     fn connect(address: &str, capacity_bytes: usize) -> Result<Self> {
+        let (token, address) = address.split_once('@').unwrap_or(("", address));
+        let authorization =
+            if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
         let stream = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(READ_TIMEOUT))?;
-        Ok(Self { stream, buffer: vec![0; capacity_bytes], start: 0, end: 0 })
+        Ok(Self { stream, buffer: vec![0; capacity_bytes], start: 0, end: 0, authorization })
+    }
+
+    /// Sends a request.
+    fn send(&mut self, request: &[u8]) -> Result<()> {
+        if self.authorization.is_empty() {
+            return Ok(self.stream.write_all(request)?);
+        }
+        let line = request.iter().position(|byte| *byte == b'\n').context("the request has no line")? + 1;
+        let (first, rest) = request.split_at(line);
+        Ok(self.stream.write_all(&[first, self.authorization.as_bytes(), rest].concat())?)
     }
 
     /// The bytes that were received and not consumed yet.
@@ -158,7 +175,7 @@ impl Connection {
 
     /// Creates a session and returns its id.
     pub fn create(&mut self, request: &CreateRequest) -> Result<String> {
-        self.0.stream.write_all(&request.0)?;
+        self.0.send(&request.0)?;
         let body = self.read_body(201)?;
         // The document starts with the id. Parsing all of it would cost the client time.
         let id = body
@@ -170,13 +187,13 @@ impl Connection {
 
     /// Deletes a session.
     pub fn delete(&mut self, id: &str) -> Result<()> {
-        write!(self.0.stream, "DELETE /sessions/{id} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")?;
+        self.0.send(format!("DELETE /sessions/{id} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").as_bytes())?;
         self.read_body(204).map(drop)
     }
 
     /// Requests a JSON document.
     pub fn get(&mut self, path: &str) -> Result<Value> {
-        write!(self.0.stream, "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")?;
+        self.0.send(format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").as_bytes())?;
         Ok(serde_json::from_slice(self.read_body(200)?)?)
     }
 
@@ -216,7 +233,7 @@ impl Connection {
         let request = format!(
             "GET /sessions/{id}/stream HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: application/x-ndjson\r\n\r\n"
         );
-        self.0.stream.write_all(request.as_bytes())?;
+        self.0.send(request.as_bytes())?;
         let (status, _) = self.0.read_head()?;
         if status != 200 {
             bail!("the stream's status is {status}");
@@ -286,10 +303,10 @@ impl Websocket {
     pub fn open_with_capacity(address: &str, path: &str, capacity_bytes: usize) -> Result<Self> {
         let mut input = BufferedInput::connect(address, capacity_bytes)?;
         let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+            "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         );
-        input.stream.write_all(request.as_bytes())?;
+        input.send(request.as_bytes())?;
         match input.read_head()? {
             (101, _) => Ok(Self { input, output: vec![] }),
             (status, _) => bail!("the websocket's status is {status}"),

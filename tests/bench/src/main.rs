@@ -32,7 +32,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
 
-use crate::options::BenchOptions;
+use crate::{options::BenchOptions, server::Callers};
 
 /// Measures how fast LiveCode is, beside references on the same machine.
 #[derive(Parser)]
@@ -53,6 +53,9 @@ struct Command {
     /// Compares the binary with this other one in alternating rounds, and prints the gains.
     #[arg(long, value_name = "BINARY", conflicts_with = "write")]
     against: Option<PathBuf>,
+    /// With `--against`: the binary under test asks for tokens, and the other one does not.
+    #[arg(long, requires = "against")]
+    tokens: bool,
     /// The number of rounds of `--against`, at least 2. More rounds reduce the noise.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..))]
     rounds: u32,
@@ -102,7 +105,8 @@ fn measure(command: &Command) -> Result<()> {
     let facts = machine::facts(); // before the bench itself adds load
     if let Some(other) = &command.against {
         let other = other.canonicalize().with_context(|| format!("there is no {}", other.display()))?;
-        return compare::compare(&options, &other, command.rounds as usize);
+        let callers = if command.tokens { Callers::Users } else { Callers::Local };
+        return compare::compare(&options, callers, &other, command.rounds as usize);
     }
     let measured = rows::measure(&options)?;
     print!("{}", table::markdown(&measured));

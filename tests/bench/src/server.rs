@@ -37,10 +37,38 @@ pub enum WarmSandboxes {
     Off,
 }
 
+/// The callers that a server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callers {
+    /// The local user.
+    Local,
+    /// Users with tokens.
+    Users,
+}
+
+/// A token of a user, in a data directory without a server.
+fn new_token(binary: &Path, data: &Path) -> Result<String> {
+    let mut command = Command::new(binary);
+    let output = command.args(["token", "create", "bench", "--data-dir"]).arg(data).output()?;
+    if !output.status.success() {
+        bail!("no token was made: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
 impl Server {
     /// Starts a server whose limits no measurement reaches.
     pub fn start(binary: &Path, warm: WarmSandboxes) -> Result<Self> {
+        Self::start_for(binary, warm, Callers::Local)
+    }
+
+    /// Starts such a server for callers of one kind.
+    pub fn start_for(binary: &Path, warm: WarmSandboxes, callers: Callers) -> Result<Self> {
         let data = tempfile::tempdir()?;
+        let token = match callers {
+            Callers::Local => None,
+            Callers::Users => Some(new_token(binary, data.path())?),
+        };
         let mut command = Command::new(binary);
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()).args([
             "--sessions-running-max=4096",
@@ -50,6 +78,9 @@ impl Server {
             "--wall-ms=3600000",
             "--header-timeout-ms=3600000", // connections stay open while a reference is measured
         ]);
+        if token.is_some() {
+            command.args(["--auth", "tokens"]);
+        }
         command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into()));
         match warm {
             WarmSandboxes::Default => {}
@@ -66,10 +97,14 @@ impl Server {
             let _ = child.kill();
             bail!("the server did not print its address: {line:?}");
         };
-        let address = address.trim().to_owned();
+        let address = match token {
+            Some(token) => format!("{token}@{}", address.trim()),
+            None => address.trim().to_owned(),
+        };
         Ok(Self { child, address, _data: data })
     }
 
+    /// The address, with a token before it if the server asks for one, as clients take it.
     pub fn address(&self) -> &str {
         &self.address
     }

@@ -15,7 +15,7 @@ use crate::{
         start::hello_request,
         stream,
     },
-    server::{Server, WarmSandboxes},
+    server::{Callers, Server, WarmSandboxes},
     stats::{median, ms, percentile},
     table::Unit,
 };
@@ -69,9 +69,9 @@ pub struct Contender {
 }
 
 impl Contender {
-    pub fn start(binary: &Path) -> Result<Self> {
-        let warm = Server::start(binary, WarmSandboxes::Default)?;
-        let cold = Server::start(binary, WarmSandboxes::Off)?;
+    pub fn start(binary: &Path, callers: Callers) -> Result<Self> {
+        let warm = Server::start_for(binary, WarmSandboxes::Default, callers)?;
+        let cold = Server::start_for(binary, WarmSandboxes::Off, callers)?;
         let mut warm_client = Connection::connect(warm.address())?;
         let cold_client = Connection::connect(cold.address())?;
         let compiled = CreateRequest::new(&json!({"runtime": "c", "code": C.replace("NUMBER", "0")}));

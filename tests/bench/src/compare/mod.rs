@@ -12,17 +12,19 @@ use self::{
     contender::{Contender, GROUPS, Group},
     figures::{Figures, Side, report},
 };
-use crate::options::BenchOptions;
+use crate::{options::BenchOptions, server::Callers};
 
 /// The names of all rows that can be compared.
 pub fn names() -> Vec<&'static str> {
     GROUPS.iter().flat_map(|group| group.rows).map(|(name, _)| *name).collect()
 }
 
-/// Measures the selected rows of both binaries in `rounds` rounds, and prints how they compare.
-pub fn compare(options: &BenchOptions, other: &Path, rounds: usize) -> Result<()> {
-    let mut contenders =
-        [(Side::Ours, Contender::start(&options.binary)?), (Side::Theirs, Contender::start(other)?)];
+/// Measures the selected rows of both binaries in `rounds` rounds, and prints how they compare. The
+/// binary under test serves `callers`.
+pub fn compare(options: &BenchOptions, callers: Callers, other: &Path, rounds: usize) -> Result<()> {
+    let ours = Contender::start(&options.binary, callers)?;
+    let theirs = Contender::start(other, Callers::Local)?;
+    let mut contenders = [(Side::Ours, ours), (Side::Theirs, theirs)];
     let mut compared = vec![];
     for group in GROUPS {
         let names: Vec<_> = group.rows.iter().map(|(name, _)| *name).collect();
