@@ -267,12 +267,15 @@ fn a_server_that_cannot_keep_its_keys_replaces_no_cookie() {
     let ada = Browser::at_page(&server);
     let session = id(&ada.create(&server, "true"));
     server.stop();
-    let store = server.data().join("control.sqlite");
-    let kept = std::fs::read(&store).expect("the control store");
-    for journal in ["control.sqlite-wal", "control.sqlite-shm"] {
-        let _ = std::fs::remove_file(server.data().join(journal));
+    // The journal of the database may have more than its file.
+    let [store, journal, index] = ["", "-wal", "-shm"].map(|end| format!("control.sqlite{end}"));
+    let aside = tempfile::tempdir().expect("a temporary folder is created");
+    for name in [&store, &journal] {
+        // Without a journal all is in the file.
+        let _ = std::fs::rename(server.data().join(name), aside.path().join(name));
     }
-    std::fs::write(&store, "damaged").expect("own file");
+    let _ = std::fs::remove_file(server.data().join(index));
+    std::fs::write(server.data().join(&store), "damaged").expect("own file");
     server.start_again();
     let without = ada.with("cookie", "");
     for browser in [&ada, &without] {
@@ -283,7 +286,8 @@ fn a_server_that_cannot_keep_its_keys_replaces_no_cookie() {
     }
     assert_eq!(ada.ids(&server), [""; 0], "the cookie cannot be checked");
     server.stop();
-    std::fs::write(&store, kept).expect("own file");
+    std::fs::copy(aside.path().join(&store), server.data().join(&store)).expect("own file");
+    let _ = std::fs::copy(aside.path().join(&journal), server.data().join(&journal));
     server.start_again();
     assert_eq!(ada.ids(&server), [session]);
 }
