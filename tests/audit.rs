@@ -258,7 +258,10 @@ fn a_purge_deletes_all_of_a_user_and_nothing_of_others() {
     let short = id(&User::with(&server, &bob_token).create("true"));
     User::with(&server, &bob_token).stream(&short).expect("its own stream").rest();
     server.stop();
-    succeed(users(server.data(), &["purge", "bob", "--yes"]));
+    // The supervisor of the session that has just ended may live for a moment.
+    eventually("the purge without a server", || {
+        users(server.data(), &["purge", "bob", "--yes"]).status.success().then_some(())
+    });
     assert!(!server.data().join("sessions").join(&short).exists());
     let list = succeed(token_command(server.data(), &["list"]));
     assert!(!list.contains("bob"), "{list}");
@@ -293,6 +296,24 @@ fn an_admin_that_purges_itself_leaves_its_actions_with_others_sessions_and_no_na
     );
     assert_eq!((&of("user_purged")["by"], &of("user_purged")["client"]), (&json!("-"), &Value::Null));
     assert_eq!(files_with(server.data(), name), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_purge_ends_programs_that_are_in_no_list() {
+    let server = Server::start_with(&["--auth", "tokens"]);
+    let ada = User::new(&server, "ada");
+    std::thread::scope(|scope| {
+        let request = json!({"runtime": "bash", "code": "sleep 1000"});
+        let answer = scope.spawn(move || ada.request("POST", "/exec", &request));
+        eventually("the program starts", || {
+            let folders = fs::read_dir(server.data().join("sessions")).expect("a folder").flatten();
+            folders.map(|folder| folder.path().join("journal")).find(|journal| journal.exists())
+        });
+        let purge = users(server.data(), &["purge", "ada", "--yes"]);
+        assert!(String::from_utf8_lossy(&purge.stderr).contains("deleted 1 sessions"), "{purge:?}");
+        // The answer breaks off, or says that the program was ended.
+        let _ = answer.join();
+    });
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::sessions::{
     record::SessionRecord, skip::SkipTurns,
 };
 use crate::{
-    auth::{Account, Payer, Policy, PortionLimits, Roles},
+    auth::{Account, Owner, Payer, Policy, PortionLimits, Roles},
     compile_cache::CompileCache,
     config::Config,
     metrics::Metrics,
@@ -272,6 +272,12 @@ impl Registry {
     /// this takes depends on `max`, not on the number of sessions.
     pub fn page(&self, scope: &ListScope, after: Option<ListKey>, max: usize) -> Vec<Arc<Session>> {
         self.table().page(scope, after, max)
+    }
+
+    /// All sessions of an owner, with those that are not listed. The time that this takes depends on
+    /// the number of all sessions.
+    pub fn sessions_of(&self, owner: &Owner) -> Vec<Arc<Session>> {
+        self.table().iter().filter(|session| session.owner == *owner).cloned().collect()
     }
 
     /// Logs the numbers of refused creations at intervals. This never returns.

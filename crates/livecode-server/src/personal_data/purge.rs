@@ -18,12 +18,9 @@ use super::{export::ExportError, export::read_run_spec, keys_of};
 use crate::{
     audit::{Action, Audit, add_local_action},
     auth::{Credentials, Owner, Payer, UserId, Users},
-    lifecycle::{DeleteError, ListKey, ListScope, Registry},
-    sessions::{Session, Store, StoreError, blocking::blocking},
+    lifecycle::{DeleteError, Registry},
+    sessions::{Store, StoreError, blocking::blocking},
 };
-
-/// Sessions that are taken from the list at once.
-const PAGE: usize = 100;
 
 /// Why not everything was deleted. A purge can be repeated.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +76,7 @@ impl Purge {
                 }
             }
         }
-        let sessions = self.sessions_of(user);
+        let sessions = self.registry.sessions_of(&Owner::User(user.clone()));
         for session in &sessions {
             session.mark_purged();
             let folder = session_folder::path(&self.data_dir, session.id);
@@ -109,19 +106,6 @@ impl Purge {
             );
         }
         Ok(report(ids.len(), &rows))
-    }
-
-    fn sessions_of(&self, user: &UserId) -> Vec<Arc<Session>> {
-        let scope = ListScope::Owner(Owner::User(user.clone()));
-        let mut found: Vec<Arc<Session>> = vec![];
-        loop {
-            let after = found.last().map(|session| ListKey::of(session));
-            let page = self.registry.page(&scope, after, PAGE);
-            if page.is_empty() {
-                return found;
-            }
-            found.extend(page);
-        }
     }
 }
 
