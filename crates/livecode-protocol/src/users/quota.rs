@@ -86,7 +86,7 @@ impl OwnLimits {
     }
 }
 
-/// What a caller may hold, ask for and keep, and what is left of it: the answer to `GET /quota`.
+/// The quotas of a caller, and how much of each is left: the answer to `GET /quota`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct QuotaDocument {
     /// The caller's role: `local`, `guest`, `user`, `admin`, or one that the server's configuration

@@ -20,8 +20,8 @@ pub(crate) struct SessionRecord {
     /// payers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payer: Option<Payer>,
-    /// What the session counts for besides its payer; `None` in records of servers that did not know
-    /// it.
+    /// The counts besides its payer's to which the session adds; `None` in records of servers that
+    /// did not know them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charge: Option<Charge>,
     /// The address of the client that created the session; `None` if it is not known, and in
@@ -42,7 +42,7 @@ pub(crate) struct SessionRecord {
     pub idempotency: Option<IdempotencyKey>,
 }
 
-/// What a session counts for besides its payer.
+/// The counts besides its payer's to which a session adds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charge {
     /// The name of the role in which it was created.
@@ -59,7 +59,7 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// What a session of this account counts for.
+    /// The counts to which a session of this account adds.
     pub fn new(account: &Account) -> Self {
         Self {
             role: account.role.clone(),

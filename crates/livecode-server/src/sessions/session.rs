@@ -45,7 +45,7 @@ pub struct Session {
     pub is_private: bool,
     /// The payer that is charged for it.
     pub payer: Payer,
-    /// What it counts for besides; `None` if that follows from the payer.
+    /// The other counts to which it adds; `None` if they follow from the payer.
     pub charge: Option<Box<Charge>>,
     /// The address of the client that created it, if it is known.
     pub client: Option<IpAddr>,
