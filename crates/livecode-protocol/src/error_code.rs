@@ -73,7 +73,7 @@ pub enum ErrorCode {
     TooManyShares,
     /// 429: this user, or this address, has made and revoked too many shares lately. A later request
     /// succeeds (`Retry-After`).
-    TooManyShareChanges,
+    TooManyShareCreations,
     /// 429: this user, or this address, has used up a quota: the detail names it. A later request
     /// succeeds (`Retry-After`).
     QuotaExceeded,
@@ -171,7 +171,7 @@ impl ErrorCode {
             Self::UpgradeRequired => "upgrade_required",
             Self::TooManySessions => "too_many_sessions",
             Self::TooManyShares => "too_many_shares",
-            Self::TooManyShareChanges => "too_many_share_changes",
+            Self::TooManyShareCreations => "too_many_share_creations",
             Self::QuotaExceeded => "quota_exceeded",
             Self::TooManyGuesses => "too_many_guesses",
             Self::ServerFull => "server_full",

@@ -30,8 +30,9 @@ const WRITE_EARLY: usize = 1_000;
 /// How many different actions wait to be written, for example while the disk is full. Further ones
 /// are in the log alone, which says how many.
 const WAITING_MAX: usize = 20_000;
-/// How many different actions of one caller wait to be written. Further ones are in the log alone,
-/// so that one caller does not soon push out those of all others.
+/// How many different [cheap](Action::is_cheap) actions of one caller wait to be written. Of further
+/// ones the log has the number, so that one caller does not soon push out the actions of all
+/// others.
 const WAITING_PER_CALLER_MAX: u32 = 100;
 /// A part of `audit_rows_max`: how many actions are added before they are counted again.
 const SLACK_DIVISOR: u64 = 100;
@@ -65,6 +66,11 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether callers can do many such actions at almost no cost.
+    fn is_cheap(self) -> bool {
+        matches!(self, Self::SessionWatched | Self::ShareRedeemed)
+    }
+
     /// The name of the action, which never changes.
     fn as_str(self) -> &'static str {
         match self {
@@ -134,7 +140,7 @@ pub(crate) struct Audit {
 #[derive(Debug, Default)]
 struct Waiting {
     actions: HashMap<Key, Times>,
-    /// How many different actions of each caller wait.
+    /// How many different cheap actions of each caller wait.
     of_callers: HashMap<String, u32>,
     /// Actions for which there was no room.
     dropped: u64,
@@ -143,12 +149,13 @@ struct Waiting {
 impl Waiting {
     /// Adds an action that does not wait yet. Returns whether there was room for it.
     fn insert(&mut self, key: Key, times: Times) -> bool {
-        let of_caller = self.of_callers.get(&key.actor).copied().unwrap_or(0);
-        if self.actions.len() >= WAITING_MAX || of_caller >= WAITING_PER_CALLER_MAX {
+        if self.actions.len() >= WAITING_MAX {
             self.dropped += times.times;
             return false;
         }
-        self.of_callers.insert(key.actor.clone(), of_caller + 1);
+        if key.action.is_cheap() {
+            *self.of_callers.entry(key.actor.clone()).or_default() += 1;
+        }
         self.actions.insert(key, times);
         true
     }
@@ -188,11 +195,18 @@ impl Audit {
         }
     }
 
-    /// Counts an action. Returns whether it is the first of its kind since actions were written.
+    /// Counts an action. Returns whether it is to be a line of the log: it is the first of its kind
+    /// since actions were written.
     fn count(&self, key: Key) -> bool {
         let mut waiting = self.waiting();
         if let Some(times) = waiting.actions.get_mut(&key) {
             times.times += 1;
+            return false;
+        }
+        let is_kept = self.store.is_some() && self.keep_us > 0;
+        let of_caller = waiting.of_callers.get(&key.actor).copied().unwrap_or(0);
+        if is_kept && key.action.is_cheap() && of_caller >= WAITING_PER_CALLER_MAX {
+            waiting.dropped += 1;
             return false;
         }
         let is_added = waiting.insert(key, Times { first_us: now_us(), times: 1 });
@@ -241,10 +255,7 @@ impl Audit {
         let mut added = self.writing.lock().await;
         let Waiting { actions, dropped, .. } = std::mem::take(&mut *self.waiting());
         if dropped > 0 {
-            tracing::warn!(
-                dropped,
-                "more actions were done than the audit can keep; they are in the log alone"
-            );
+            tracing::warn!(dropped, "more actions were done than the audit can keep");
         }
         let Some(store) = self.store.as_ref().filter(|_| self.keep_us > 0) else { return Ok(()) };
         if actions.is_empty() {
@@ -367,15 +378,18 @@ mod tests {
         assert_eq!(audit.waiting().dropped, 100_000 - WAITING_MAX as u64);
     }
 
-    #[test]
-    fn one_caller_has_a_bounded_number_of_actions() {
-        let audit = audit();
+    #[tokio::test]
+    async fn one_caller_has_a_bounded_number_of_cheap_actions() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ControlStore::open(folder.path()).await.unwrap();
+        let audit = Audit { store: Some(store), keep_us: DAY_US, ..audit() };
         for share in 0..1_000 {
             let target = Target { session: None, subject: Some(share.to_string()) };
             audit.count(Key { target, ..key(1) });
         }
         audit.count(key(2));
-        assert_eq!(audit.waiting().actions.len(), WAITING_PER_CALLER_MAX as usize + 1);
+        audit.count(Key { action: Action::TokenCreated, ..key(1) });
+        assert_eq!(audit.waiting().actions.len(), WAITING_PER_CALLER_MAX as usize + 2);
         assert_eq!(audit.waiting().dropped, 1_000 - u64::from(WAITING_PER_CALLER_MAX));
     }
 

@@ -71,12 +71,23 @@ impl ControlStore {
         .execute(&mut *transaction)
         .await?
         .rows_affected();
-        // The sessions that are left are others', and so are tokens; the rest is purges.
-        sqlx::query("UPDATE audit SET actor = $2, credential = NULL, client = NULL WHERE actor = $1")
+        // What an admin has done with others' sessions, tokens and data is for the others to know.
+        sqlx::query(
+            "UPDATE audit SET actor = $2, credential = NULL, client = NULL WHERE actor = $1 AND ( \
+             session IN (SELECT session FROM audit WHERE actor <> $1 AND action = 'session_created') \
+             OR (session IS NULL AND subject IN (SELECT id FROM tokens WHERE user_name <> $3)) \
+             OR action = 'user_purged')",
+        )
+        .bind(&user.actor)
+        .bind(PURGED_ACTOR)
+        .bind(user.name.as_ref().map_or("", UserName::as_str))
+        .execute(&mut *transaction)
+        .await?;
+        audit += sqlx::query("DELETE FROM audit WHERE actor = $1")
             .bind(&user.actor)
-            .bind(PURGED_ACTOR)
             .execute(&mut *transaction)
-            .await?;
+            .await?
+            .rows_affected();
         sqlx::query("DELETE FROM shares WHERE maker = $1")
             .bind(&user.maker)
             .execute(&mut *transaction)

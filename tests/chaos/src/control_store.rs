@@ -86,7 +86,7 @@ struct World {
 }
 
 pub async fn run(common: &CommonOptions, options: &Options) -> Result<()> {
-    let quota = ["--user-output-bytes-per-day", "1000000000", "--share-changes-per-min", "1000000"];
+    let quota = ["--user-output-bytes-per-day", "1000000000", "--share-creations-per-min", "1000000"];
     let arguments = [&["--auth", "tokens"][..], &quota].concat();
     let mut server = Server::start(ServerOptions::new(common).with(&arguments))?;
     let admin = token(common, server.data(), &["create", "root", "--role", "admin"])?;

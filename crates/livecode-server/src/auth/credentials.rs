@@ -39,7 +39,8 @@ impl Credentials {
             Some(store) => Keys::of_store(store).await,
             None => Keys::random(),
         };
-        let shares = Shares::new(store.clone(), config.shares_per_session_max, config.share_changes_per_min);
+        let shares =
+            Shares::new(store.clone(), config.shares_per_session_max, config.share_creations_per_min);
         let (keys, users) = match store {
             Some(store) if config.auth.knows_users() => (keys?, Some(Users::open(config, store).await?)),
             _ => (keys.or_else(|error| Keys::without_store(&error))?, None),

@@ -43,7 +43,7 @@ pub enum ShareError {
     TooMany(u64),
     /// The payer has made and revoked too many lately.
     #[error("you or your address made and revoked too many shares lately; wait {retry_after_s} s")]
-    TooManyChanges {
+    TooManyCreations {
         /// How long it takes until one more is allowed, in seconds.
         retry_after_s: u64,
     },
@@ -65,25 +65,27 @@ pub struct Shares {
     store: Option<ControlStore>,
     per_session_max: u64,
     /// Each change is written to the disk, so each payer may make so many.
-    changes_per_min: u64,
-    changes: PayerBuckets,
+    creations_per_min: u64,
+    creations: PayerBuckets,
     /// The ids of shares that were revoked a moment ago.
     revocations: broadcast::Sender<String>,
 }
 
 impl Shares {
     /// The shares of a control store. A session may have `per_session_max` of them at once, and a
-    /// payer may make or revoke `changes_per_min`.
-    pub fn new(store: Option<ControlStore>, per_session_max: u64, changes_per_min: u64) -> Self {
+    /// payer may make `creations_per_min`.
+    pub fn new(store: Option<ControlStore>, per_session_max: u64, creations_per_min: u64) -> Self {
         let (revocations, _) = broadcast::channel(REVOCATION_QUEUE);
-        let changes = PayerBuckets::new(Rate::per_min(changes_per_min));
-        Self { store, per_session_max, changes_per_min, changes, revocations }
+        let creations = PayerBuckets::new(Rate::per_min(creations_per_min));
+        Self { store, per_session_max, creations_per_min, creations, revocations }
     }
 
     fn check_rate(&self, payer: Payer) -> Result<(), ShareError> {
-        match self.changes.try_take(payer, Instant::now()) {
+        match self.creations.try_take(payer, Instant::now()) {
             true => Ok(()),
-            false => Err(ShareError::TooManyChanges { retry_after_s: 60_u64.div_ceil(self.changes_per_min) }),
+            false => {
+                Err(ShareError::TooManyCreations { retry_after_s: 60_u64.div_ceil(self.creations_per_min) })
+            }
         }
     }
 
@@ -94,7 +96,7 @@ impl Shares {
     /// Makes a share. Its secret can never be read again.
     ///
     /// # Errors
-    /// If the session has too many, or the payer has made too many changes; if the control store
+    /// If the session has too many, or the payer has made too many; if the control store
     /// fails.
     pub async fn create(&self, payer: Payer, new: &NewShare) -> Result<(Share, ShareSecret), ShareError> {
         self.check_rate(payer)?;
@@ -114,10 +116,8 @@ impl Shares {
     /// opened is closed.
     ///
     /// # Errors
-    /// If the session has no such share, or the payer has made too many changes; if the control
-    /// store fails.
-    pub async fn revoke(&self, payer: Payer, session: SessionId, id: String) -> Result<(), ShareError> {
-        self.check_rate(payer)?;
+    /// If the session has no such share; if the control store fails.
+    pub async fn revoke(&self, session: SessionId, id: String) -> Result<(), ShareError> {
         let (store, revocations) = (self.store()?.clone(), self.revocations.clone());
         // The task goes on if the caller leaves, so that no change is made of which nobody is told.
         let revoke = tokio::spawn(async move {
@@ -249,7 +249,7 @@ mod tests {
         make(kept, u64::MAX).await;
         make(gone, u64::MAX).await;
         let ended = [make(kept, u64::MAX).await, make(kept, now_us() + 1).await];
-        shares.revoke(Payer::Local, kept, ended[0].clone()).await.unwrap();
+        shares.revoke(kept, ended[0].clone()).await.unwrap();
         shares.forget_where(|session| session == gone).await.unwrap();
         assert_eq!(shares.of_session(kept).await.unwrap().len(), 1);
         assert_eq!(shares.of_session(gone).await.unwrap(), []);

@@ -185,7 +185,7 @@ impl Config {
             ("ticket_lifetime_ms", self.ticket_lifetime_ms, 1_000, 31_536_000_000),
             ("share_lifetime_ms", self.share_lifetime_ms, 1_000, 2_592_000_000),
             ("shares_per_session_max", self.shares_per_session_max, 1, 10_000),
-            ("share_changes_per_min", self.share_changes_per_min, 1, 1_000_000),
+            ("share_creations_per_min", self.share_creations_per_min, 1, 1_000_000),
             ("audit_rows_max", self.audit_rows_max, 1, 1_000_000_000),
             ("connections_max", self.connections_max, 1, 1 << 20),
             ("header_timeout_ms", self.header_timeout_ms, 1, 3_600_000),

@@ -119,7 +119,7 @@ settings! {
             shares_per_session_max: u64 = 32,
             /// Number of links that one user, or the guests of one address, may make and revoke in a
             /// minute, and at once.
-            share_changes_per_min: u64 = 60,
+            share_creations_per_min: u64 = 60,
             /// The largest request body, in bytes.
             body_max_bytes: u64 = 16 * MIB,
             /// Memory for bodies and messages that the server holds for its clients, in bytes. By

@@ -274,6 +274,11 @@ impl Registry {
         self.table().page(scope, after, max)
     }
 
+    /// Waits until the sessions exist that are being created now.
+    pub async fn wait_for_creations(&self) {
+        drop(self.creation_lock.write().await);
+    }
+
     /// All sessions of an owner, with those that are not listed. The time that this takes depends on
     /// the number of all sessions.
     pub fn sessions_of(&self, owner: &Owner) -> Vec<Arc<Session>> {

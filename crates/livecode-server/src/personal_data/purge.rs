@@ -76,6 +76,8 @@ impl Purge {
                 }
             }
         }
+        // Sessions that are being created now are in the list then.
+        self.registry.wait_for_creations().await;
         let sessions = self.registry.sessions_of(&Owner::User(user.clone()));
         for session in &sessions {
             session.mark_purged();

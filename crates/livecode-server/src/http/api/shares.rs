@@ -36,8 +36,8 @@ impl From<ShareError> for ApiError {
             ShareError::TooMany(_) => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyShares, error.to_string())
             }
-            ShareError::TooManyChanges { retry_after_s } => {
-                let (status, code) = (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyShareChanges);
+            ShareError::TooManyCreations { retry_after_s } => {
+                let (status, code) = (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyShareCreations);
                 Self::new(status, code, error.to_string()).with_retry_after(*retry_after_s)
             }
             ShareError::NoSuchShare => {
@@ -165,7 +165,7 @@ pub(crate) async fn revoke(
     };
     let session = find_session(&app, (&caller, payer), Verb::Share, id)?;
     let target = of_share(session.id, &share);
-    app.credentials.shares().revoke(payer, session.id, share).await?;
+    app.credentials.shares().revoke(session.id, share).await?;
     app.audit.note(Action::ShareRevoked, &caller, client, target);
     Ok(StatusCode::NO_CONTENT)
 }

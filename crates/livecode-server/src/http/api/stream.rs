@@ -13,9 +13,10 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use futures_util::{FutureExt as _, future::BoxFuture, stream};
+use futures_util::stream;
 use livecode_protocol::{ErrorCode, session::Problem, stream::ServerMessage};
 use serde::Deserialize;
+use tokio::task::JoinSet;
 
 use crate::http::{
     api::sessions::find_session,
@@ -165,7 +166,10 @@ struct BodyState {
     pieces: Option<MessagePieces>,
     app: App,
     /// Ends when the caller's token or share is not valid any more.
-    credential_ended: BoxFuture<'static, ()>,
+    ///
+    /// It is a task of its own: the body is not polled while the client reads nothing, and must not
+    /// hold a connection to the control store then.
+    credential_ended: JoinSet<()>,
     is_over: bool,
 }
 
@@ -192,7 +196,8 @@ impl StreamFormat {
         app: App,
         caller: Caller,
     ) -> Response {
-        let credential_ended = Box::pin({
+        let mut credential_ended = JoinSet::new();
+        credential_ended.spawn({
             let app = app.clone();
             async move { app.credentials.ended(&caller).await }
         });
@@ -221,7 +226,7 @@ impl StreamFormat {
             return Ok(None);
         }
         // The reader may have taken long to take what was sent before.
-        if credential_ended.as_mut().now_or_never().is_some() {
+        if credential_ended.try_join_next().is_some() {
             return Err(axum::Error::new(CredentialEnded));
         }
         if let Some(large) = pieces {
@@ -234,14 +239,14 @@ impl StreamFormat {
         let progress = follower.watch();
         let batch = tokio::select! {
             biased;
-            () = credential_ended => return Err(axum::Error::new(CredentialEnded)),
-            batch = follower.next() => batch.inspect_err(log_unreadable).map_err(axum::Error::new)?,
-            notice = notices.next() => return Ok(Some(self.server_message(&notice))),
-            () = tokio::time::sleep(HEARTBEAT) => return Ok(Some(self.keep_alive().into())),
+            _ = credential_ended.join_next() => return Err(axum::Error::new(CredentialEnded)),
             () = app.stopped_for_reader(progress) => {
                 *is_over = true;
                 return Ok(Some(self.goodbye()));
             }
+            batch = follower.next() => batch.inspect_err(log_unreadable).map_err(axum::Error::new)?,
+            notice = notices.next() => return Ok(Some(self.server_message(&notice))),
+            () = tokio::time::sleep(HEARTBEAT) => return Ok(Some(self.keep_alive().into())),
         };
         match batch {
             None => Ok(None),
