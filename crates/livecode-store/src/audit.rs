@@ -64,7 +64,7 @@ impl ControlStore {
         actions: &[AuditedAction],
         keep: AuditKeep,
     ) -> Result<(), ControlStoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.counting.begin().await?;
         for actions in actions.chunks(ROWS_PER_STATEMENT) {
             let mut query = QueryBuilder::<Sqlite>::new(
                 "INSERT INTO audit (time_us, times, action, actor, credential, session, subject, client) ",

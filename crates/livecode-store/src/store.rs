@@ -28,6 +28,10 @@ static MIGRATOR: Migrator = sqlx::migrate!();
 #[derive(Clone, Debug)]
 pub struct ControlStore {
     pub(crate) pool: SqlitePool,
+    /// For what is counted: the audit and usage. Its changes survive the death of the server. They are
+    /// on the disk with the next change by `pool`, or a little later, so that they do not make the
+    /// disk write all that sessions have written (`synchronous = NORMAL` in WAL mode).
+    pub(crate) counting: SqlitePool,
 }
 
 /// Why the control store failed.
@@ -79,12 +83,15 @@ impl ControlStore {
             // Deleted content is overwritten.
             .pragma("secure_delete", "ON")
             .busy_timeout(BUSY_TIMEOUT);
+        let counting = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_lazy_with(options.clone().synchronous(SqliteSynchronous::Normal));
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .connect_with(options)
             .await
             .map_err(|error| ControlStoreError::Open(path.clone(), error))?;
-        let store = Self { pool };
+        let store = Self { pool, counting };
         store.check().await?;
         MIGRATOR.run(&store.pool).await.map_err(|error| ControlStoreError::Migrate(path, error))?;
         Ok(store)
@@ -143,6 +150,7 @@ impl ControlStore {
 
     /// Waits until all changes are in the database's file, and closes it.
     pub async fn close(&self) {
+        self.counting.close().await;
         self.pool.close().await;
     }
 }
@@ -169,7 +177,8 @@ mod tests {
         let options = SqliteConnectOptions::new()
             .filename(folder.path().join(FILE_NAME))
             .busy_timeout(Duration::from_millis(1));
-        let writer = ControlStore { pool: SqlitePool::connect_with(options).await.unwrap() };
+        let writer = SqlitePool::connect_with(options).await.unwrap();
+        let writer = ControlStore { counting: writer.clone(), pool: writer };
         sqlx::query("INSERT INTO keys (name, value) VALUES ('a', 'b')").execute(&writer.pool).await.unwrap();
         assert!(!writer.forget_deleted().await.unwrap());
         reader.rollback().await.unwrap();

@@ -42,7 +42,7 @@ impl ControlStore {
     /// # Errors
     /// If the store fails.
     pub async fn forget_usage_before(&self, day: u64) -> Result<(), ControlStoreError> {
-        sqlx::query("DELETE FROM usage WHERE day < $1").bind(stored(day)).execute(&self.pool).await?;
+        sqlx::query("DELETE FROM usage WHERE day < $1").bind(stored(day)).execute(&self.counting).await?;
         Ok(())
     }
 
@@ -51,7 +51,7 @@ impl ControlStore {
     /// # Errors
     /// If the store fails. Nothing has then changed.
     pub async fn set_usage_of_day(&self, day: u64, usage: &[DayUsage]) -> Result<(), ControlStoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.counting.begin().await?;
         for DayUsage { payer, cpu_ms, output_bytes } in usage {
             sqlx::query(
                 "INSERT INTO usage (payer, day, cpu_ms, output_bytes) VALUES ($1, $2, $3, $4) \
