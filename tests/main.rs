@@ -15,6 +15,7 @@ mod docs;
 mod doctor;
 mod doctor_url;
 mod errors;
+mod guesses;
 mod guests;
 mod health;
 mod idle;

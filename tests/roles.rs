@@ -1,4 +1,4 @@
-//! What each role may hold, ask for and keep, and what the limits of a token lower of it.
+//! The limits of each role, and the limits of a token, which lower them.
 
 use std::{
     fs,

@@ -143,7 +143,7 @@ fn who_has_a_link_to_watch_only_watches() {
         own.send(&json!({"msgtype": "input", "data": "owner\n"}));
         watcher.read_until("got owner");
         assert_eq!(Run::collect(watcher).exitstatus, 0);
-        // What has ended can be watched, too, in each form of a stream.
+        // A session that has ended can be watched, too, in each form of a stream.
         for accept in ["text/event-stream", "application/x-ndjson"] {
             let text = lines(&server, &path, accept).collect::<Vec<_>>().join("\n");
             assert!(text.contains("got owner") && text.contains("exitstatus"), "{text}");
@@ -253,7 +253,7 @@ fn all_that_opens_nothing_gets_the_same_answer() {
         for wrong in [json!({}), json!({"secret": 1}), json!({"secret": good, "more": 1}), json!([])] {
             assert_eq!(server.post("/shares/redeem", &wrong).status, 422, "{wrong}");
         }
-        // Whoever is known otherwise may redeem it, too, and a wrong token is in nobody's way.
+        // Callers with other credentials may redeem it, too, and a wrong token is in nobody's way.
         let headers = [("authorization", "Bearer wrong"), ("content-type", "application/json")];
         let body = json!({ "secret": good }).to_string();
         assert_eq!(server.request("POST", "/shares/redeem", &headers, body.as_bytes()).status, 200);

@@ -225,7 +225,7 @@ fn a_token_wins_over_the_cookie() {
     assert_eq!(with_token.ids(&server), [of_token.as_str()]);
     assert_eq!(ada.ids(&server), [of_cookie.as_str()]);
     assert_eq!(with_token.status(&server, "GET", &format!("/sessions/{of_cookie}")), 404);
-    // What is no token of a guest changes nothing.
+    // A header that is no token of a guest changes nothing.
     for authorization in ["Bearer undefined", "Basic YWRhOng="] {
         assert_eq!(ada.with("authorization", authorization).ids(&server), [of_cookie.as_str()]);
     }

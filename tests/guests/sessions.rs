@@ -168,7 +168,7 @@ fn a_plain_client_needs_only_the_id() {
     assert_eq!(server.get("/sessions").status, 200);
     let mut stream = server.websocket(&format!("{path}/stream"));
     stream.read_until("started");
-    // Whoever is given the id may use it, too.
+    // Others who are given the id may use it, too.
     let mut other = Browser::with_token('b').stream(&server, &format!("{path}/stream")).expect("by id");
     other.send(&json!({"msgtype": "input", "data": "it\n"}));
     stream.read_until("got it");

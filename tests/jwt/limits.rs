@@ -1,4 +1,4 @@
-//! What the claims of JWTs say about roles and limits.
+//! Roles and limits in the claims of JWTs.
 
 use super::*;
 use crate::quotas::within_a_day;

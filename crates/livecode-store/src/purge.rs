@@ -71,7 +71,7 @@ impl ControlStore {
         .execute(&mut *transaction)
         .await?
         .rows_affected();
-        // What an admin has done with others' sessions, tokens and data is for the others to know.
+        // The actions of an admin with others' sessions, tokens and data stay, for the others.
         sqlx::query(
             "UPDATE audit SET actor = $2, credential = NULL, client = NULL WHERE actor = $1 AND ( \
              session IN (SELECT session FROM audit WHERE actor <> $1 AND action = 'session_created') \

@@ -103,6 +103,7 @@ pub async fn run(common: &CommonOptions, options: &Options) -> Result<()> {
             let (world, address) = (world.clone(), server.address().to_owned());
             clients.spawn(async move { while world.change(&address).await.is_ok() {} });
         }
+        // The kill is to come at any moment, so no event is awaited, here or below.
         tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=LIFE_MAX_MS))).await;
         if fastrand::usize(0..STOPPED_IN) == 0 {
             stops += 1;

@@ -172,8 +172,8 @@ impl fmt::Display for MalformedRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} cannot name a role: a name has 1 to {ROLE_NAME_BYTES_MAX} lower-case letters, digits, and the signs \
-             _ - and is neither guest nor local",
+            "{:?} cannot name a role: a name has 1 to {ROLE_NAME_BYTES_MAX} lower-case letters, \
+             digits, and the signs _ - and is neither guest nor local",
             self.0
         )
     }

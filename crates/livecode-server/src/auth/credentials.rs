@@ -168,7 +168,8 @@ impl Keys {
     fn without_store(error: &ControlStoreError) -> Result<Self, ControlStoreError> {
         tracing::error!(
             error = error as &dyn std::error::Error,
-            "the control store has no keys, so tickets end with this server, and it sets and knows no cookies of guests"
+            "the control store has no keys, so tickets end with this server, and it sets and knows \
+             no cookies of guests"
         );
         Self::random()
     }

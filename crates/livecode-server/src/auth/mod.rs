@@ -20,6 +20,7 @@ mod payer;
 mod peer;
 mod portions;
 mod request;
+mod revocations;
 mod roles;
 mod shares;
 mod sock_diag;

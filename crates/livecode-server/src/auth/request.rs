@@ -27,8 +27,8 @@ pub struct RequestFacts<'r> {
     pub token: Option<&'r str>,
 }
 
-/// The bearer token of a request (RFC 6750, section 2.1); `None` if there is no `Authorization` header, or one of another
-/// scheme.
+/// The bearer token of a request (RFC 6750, section 2.1); `None` if there is no `Authorization`
+/// header, or one of another scheme.
 pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

@@ -8,17 +8,14 @@ use std::time::{Duration, Instant};
 
 use livecode_protocol::{SessionId, now_us, share::ShareRights};
 use livecode_store::{ControlStore, ControlStoreError, NewShare, Share, ShareKey, ShareSecret};
-use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{
     Payer,
     bucket::{PayerBuckets, Rate},
-    users::{Refusal, STORE_RETRY},
+    revocations::Revocations,
+    users::Refusal,
 };
 
-/// How many revocations a connection may not have noticed yet. A connection that has missed some
-/// looks its share up again.
-const REVOCATION_QUEUE: usize = 64;
 /// How often shares are forgotten that have ended, or whose sessions are gone.
 const FORGET_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -41,8 +38,8 @@ pub enum ShareError {
     /// The session has as many shares as it may have.
     #[error("the session has {0} shares, as many as one may have; revoke one first")]
     TooMany(u64),
-    /// The payer has made and revoked too many lately.
-    #[error("you or your address made and revoked too many shares lately; wait {retry_after_s} s")]
+    /// The payer has made too many lately.
+    #[error("you or your address made too many shares lately; wait {retry_after_s} s")]
     TooManyCreations {
         /// How long it takes until one more is allowed, in seconds.
         retry_after_s: u64,
@@ -64,20 +61,18 @@ pub struct Shares {
     /// `None` if a server for guests could not open it.
     store: Option<ControlStore>,
     per_session_max: u64,
-    /// Each change is written to the disk, so each payer may make so many.
+    /// Each share is written to the disk, so each payer may make so many.
     creations_per_min: u64,
     creations: PayerBuckets,
-    /// The ids of shares that were revoked a moment ago.
-    revocations: broadcast::Sender<String>,
+    revocations: Revocations,
 }
 
 impl Shares {
     /// The shares of a control store. A session may have `per_session_max` of them at once, and a
     /// payer may make `creations_per_min`.
     pub fn new(store: Option<ControlStore>, per_session_max: u64, creations_per_min: u64) -> Self {
-        let (revocations, _) = broadcast::channel(REVOCATION_QUEUE);
         let creations = PayerBuckets::new(Rate::per_min(creations_per_min));
-        Self { store, per_session_max, creations_per_min, creations, revocations }
+        Self { store, per_session_max, creations_per_min, creations, revocations: Revocations::new() }
     }
 
     fn check_rate(&self, payer: Payer) -> Result<(), ShareError> {
@@ -122,8 +117,7 @@ impl Shares {
         // The task goes on if the caller leaves, so that no change is made of which nobody is told.
         let revoke = tokio::spawn(async move {
             let revoked = store.revoke_share(session, &id, now_us()).await;
-            // An error means that no connection listens.
-            let _ = revocations.send(id);
+            revocations.tell(id);
             revoked
         });
         match revoke.await {
@@ -170,34 +164,8 @@ impl Shares {
 
     /// Waits until the share of `holder` is not valid any more.
     pub async fn ended(&self, holder: &ShareHolder) {
-        let mut revocations = self.revocations.subscribe();
-        let revocation = async {
-            loop {
-                // It may have been revoked before `revocations` was there, or be among those that
-                // were missed.
-                match self.find_by_id(holder.share.clone()).await {
-                    Ok(Err(_)) => return,
-                    Ok(Ok(_)) => {}
-                    Err(_) => {
-                        tokio::time::sleep(STORE_RETRY).await;
-                        continue;
-                    }
-                }
-                loop {
-                    match revocations.recv().await {
-                        Ok(id) if id == holder.share => break,
-                        Ok(_) => {}
-                        Err(RecvError::Lagged(_)) => break,
-                        Err(RecvError::Closed) => std::future::pending().await,
-                    }
-                }
-            }
-        };
-        let left_us = holder.expires_us.saturating_sub(now_us());
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_micros(left_us)) => {}
-            () = revocation => {}
-        }
+        let is_valid = || async { self.find_by_id(holder.share.clone()).await.map(|found| found.is_ok()) };
+        self.revocations.ended(&holder.share, Some(holder.expires_us), is_valid).await;
     }
 
     /// Forgets all shares of a session that is gone.

@@ -14,8 +14,6 @@ mod refusal;
 mod tokens;
 mod user;
 
-use std::time::Duration;
-
 use livecode_store::{ControlStore, ControlStoreError};
 
 use self::jwt::JwtUsers;
@@ -30,9 +28,6 @@ pub use self::{
     user::{Credential, Subject, User, UserId},
 };
 use crate::config::Config;
-
-/// How long whoever waits for the end of a credential pauses after the control store has failed.
-pub(super) const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// The users that the server knows.
 #[derive(Debug)]

@@ -3,34 +3,27 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use livecode_protocol::{now_us, token::Role};
 use livecode_store::{ControlStore, ControlStoreError, NewToken, Token, TokenKey, TokenListKey, TokenSecret};
-use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{
-    STORE_RETRY,
     refusal::Refusal,
     user::{Credential, User, UserId},
 };
-use crate::auth::roles::Roles;
+use crate::auth::{revocations::Revocations, roles::Roles};
 
 /// How many tokens are kept in memory, so that they need not be looked up in the control store for
 /// each request. When there are more, all are looked up anew.
 const CACHED_TOKENS_MAX: usize = 10_000;
-/// How many revocations a connection may not have noticed yet. A connection that has missed some
-/// looks its token up again.
-const REVOCATION_QUEUE: usize = 64;
 
 /// The users that the server knows by their tokens, which are in the control store.
 #[derive(Debug)]
 pub struct TokenUsers {
     store: ControlStore,
     cache: Mutex<TokenCache>,
-    /// The ids of tokens that were revoked a moment ago.
-    revocations: broadcast::Sender<String>,
+    revocations: Revocations,
 }
 
 #[derive(Debug, Default)]
@@ -44,8 +37,7 @@ struct TokenCache {
 impl TokenUsers {
     /// The users of a control store.
     pub fn new(store: ControlStore) -> Self {
-        let (revocations, _) = broadcast::channel(REVOCATION_QUEUE);
-        Self { store, cache: Mutex::default(), revocations }
+        Self { store, cache: Mutex::default(), revocations: Revocations::new() }
     }
 
     /// The user whose token this is.
@@ -69,42 +61,8 @@ impl TokenUsers {
 
     /// Waits until the token with this id is not valid any more.
     pub async fn ended(&self, id: &str, expires_us: Option<u64>) {
-        let mut revocations = self.revocations.subscribe();
-        let expiry = async {
-            match expires_us {
-                Some(expires_us) => {
-                    let left_us = expires_us.saturating_sub(now_us());
-                    tokio::time::sleep(Duration::from_micros(left_us)).await;
-                }
-                None => std::future::pending().await,
-            }
-        };
-        let revocation = async {
-            loop {
-                // It may have been revoked before `revocations` was there, or be among those that
-                // were missed.
-                match self.user(TokenKey::Id(id.to_owned())).await {
-                    Ok(Err(_)) => return,
-                    Ok(Ok(_)) => {}
-                    Err(_) => {
-                        tokio::time::sleep(STORE_RETRY).await;
-                        continue;
-                    }
-                }
-                loop {
-                    match revocations.recv().await {
-                        Ok(revoked) if revoked == id => return,
-                        Ok(_) => {}
-                        Err(RecvError::Lagged(_)) => break,
-                        Err(RecvError::Closed) => std::future::pending().await,
-                    }
-                }
-            }
-        };
-        tokio::select! {
-            () = expiry => {}
-            () = revocation => {}
-        }
+        let is_valid = || async { self.user(TokenKey::Id(id.to_owned())).await.map(|found| found.is_ok()) };
+        self.revocations.ended(id, expires_us, is_valid).await;
     }
 
     async fn user(&self, key: TokenKey) -> Result<Result<User, Refusal>, ControlStoreError> {
@@ -209,8 +167,7 @@ impl TokenUsers {
         let mut cache = self.cache();
         cache.generation += 1;
         cache.tokens.retain(|_, token| token.id != id);
-        // An error means that no connection listens.
-        let _ = self.revocations.send(id.to_owned());
+        self.revocations.tell(id.to_owned());
     }
 
     fn cache(&self) -> MutexGuard<'_, TokenCache> {

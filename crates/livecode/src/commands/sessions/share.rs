@@ -16,8 +16,8 @@ use crate::{
 
 /// Makes a link by which others watch a session, and prints it alone on the last line.
 ///
-/// Whoever has the link sees the session from its beginning, in a browser or by `livecode attach
-/// LINK`, and needs no token. The link is shown only once.
+/// Everybody who has the link sees the session from its beginning, in a browser or by `livecode
+/// attach LINK`, and needs no token. The link is shown only once.
 #[derive(Args)]
 pub struct ShareCommand {
     #[command(flatten)]
@@ -50,7 +50,7 @@ impl ShareCommand {
             return Ok(print_list(&self.server.get_json::<Vec<ShareDocument>>(&path)?, self.json)?);
         }
         if let Some(share) = &self.revoke {
-            // What is no id of a share is not put into a path.
+            // A text that cannot be the id of a share is not put into a path.
             let is_id = !share.is_empty() && share.bytes().all(|byte| byte.is_ascii_alphanumeric());
             let share = if is_id { share } else { "-" };
             self.server.delete(&format!("{path}/{share}"))?;
