@@ -2,7 +2,7 @@
 
 BINARY := target/release/livecode
 
-.PHONY: run build web test deb image chaos control-store faults soak neighbours siege siege-costs attacks test-vm fuzz bench lint fmt setup-build setup-run setup-web setup-package setup-test setup-vm setup-bench clean help
+.PHONY: run build web test deb image chaos control-store faults soak neighbours siege siege-costs attacks test-vm fuzz bench lint fmt setup-build setup-run setup-web setup-package setup-test setup-vm setup-bench toolchains clean help
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ deb: setup-package build ## Make the Debian package in target/debian
 
 image: setup-package build ## Make a container image in target (as root); LANGUAGES=1 with the tools of all languages
 	scripts/image $(if $(LANGUAGES),--languages)
+
+toolchains: ## Install the toolchains of all languages
+	scripts/setup run languages large-languages
 
 SIEGE = cargo run --release --locked --quiet --package livecode-siege --
 CHAOS = cargo run --release --locked --quiet --package livecode-chaos --

@@ -222,17 +222,30 @@ fn the_settings_for_machines_of_two_sizes_are_accepted_and_fit() {
 }
 
 #[test]
-fn the_example_of_an_operators_runtime_runs() {
+fn the_recipes_for_an_operators_runtimes_run() {
     let folder = tempfile::tempdir().expect("a temporary folder is created");
-    let perl = folder.path().join("perl");
-    std::fs::create_dir(&perl).expect("the folder can be created");
-    std::fs::write(perl.join("runtime.toml"), &blocks(&document("docs/runtimes.md"), "toml")[0])
-        .expect("the file can be written");
-    // A comment in the example says that this module stands beside the manifest.
-    std::fs::write(perl.join("Line.pm"), "$| = 1; 1;").expect("the file can be written");
+    let recipes = blocks(&document("docs/runtimes.md"), "toml");
+    let names = ["awk", "c90"];
+    for (name, recipe) in names.into_iter().zip(recipes) {
+        std::fs::create_dir(folder.path().join(name)).expect("the folder can be created");
+        std::fs::write(folder.path().join(name).join("runtime.toml"), recipe)
+            .expect("the file can be written");
+    }
     let server = Server::start_with(&["--runtimes-dir", folder.path().to_str().expect("a path in UTF-8")]);
-    let run = server.run(&json!({"runtime": "pl", "code": "print 6 * 7, qq(\\n);"}));
-    assert_eq!(run.stdout, "42\n", "{run:?}");
+    let runtimes = server.get("/runtimes").json();
+    for name in names {
+        let runtime = runtimes.as_array().expect("a list").iter().find(|known| known["name"] == name);
+        let run =
+            server.run_code(name, runtime.expect("the runtime")["example"].as_str().expect("a program"));
+        assert_eq!((&*run.stdout, run.exitstatus), ("Hello!\n", 0), "{name}: {run:?}");
+    }
+    // The output of the first is not late.
+    let code = "BEGIN { print \"live\"; system(\"sleep 60\") }";
+    let session = server.create_id("awk", code);
+    let mut stream = server.stream(&session, "");
+    stream.read_until("live\n");
+    stream.send(&json!({"msgtype": "signal", "signal": "kill"}));
+    stream.rest();
 }
 
 #[test]

@@ -1,9 +1,8 @@
-//! A program's own messages and events in several languages, and the moment at which a prompt
-//! becomes visible.
+//! A program's own messages and events in several languages.
 
 use serde_json::{Value, json};
 
-use crate::common::{Run, Server, Stream, id, is_root};
+use crate::common::{Run, Server};
 
 const C: &str = r#"
 #include <stdio.h>
@@ -136,68 +135,6 @@ fn a_programs_own_seq_is_overwritten() {
     let code = "print('--MSG-- {\"msgtype\": \"mine\", \"seq\": 999, \"x\": 1}')";
     let messages = server.stream(&server.create_id("python", code), "?after=0").rest();
     assert_eq!(messages[1], json!({"msgtype": "mine", "x": 1, "seq": 1}));
-}
-
-/// A program in each language that prints a line and a prompt before it waits for input.
-const PROMPTS: [(&str, &str); 7] = [
-    ("python", "print('line')\nname = input('name? ')\nprint('hello', name)"),
-    (
-        "c",
-        "#include <stdio.h>\nint main(void) { char n[9]; printf(\"line\\n\"); printf(\"name? \"); scanf(\"%8s\", n); \
-         printf(\"hello %s\\n\", n); }",
-    ),
-    (
-        "cpp",
-        "#include <iostream>\nint main() { std::string n; std::cout << \"line\\n\"; std::cout << \"name? \"; \
-         std::cin >> n; std::cout << \"hello \" << n << \"\\n\"; }",
-    ),
-    (
-        "go",
-        "package main\nimport \"fmt\"\nfunc main() { var n string; fmt.Println(\"line\"); fmt.Print(\"name? \"); \
-         fmt.Scan(&n); fmt.Println(\"hello\", n) }",
-    ),
-    (
-        "rust",
-        "use std::io::*;\nfn main() { println!(\"line\"); print!(\"name? \"); stdout().flush().unwrap(); \
-         let mut n = String::new(); stdin().read_line(&mut n).unwrap(); println!(\"hello {}\", n.trim()); }",
-    ),
-    (
-        "javascript",
-        "const rl = require('readline').createInterface({input: process.stdin, output: process.stdout});\n\
-         console.log('line');\nrl.question('name? ', n => { console.log('hello', n); rl.close(); });",
-    ),
-    ("bash", "echo line\nread -p 'name? ' n\necho hello $n"),
-];
-
-/// Reads standard output and standard error, as a terminal would show them, until `text` has come.
-fn read_both(stream: &mut Stream, text: &str) {
-    let mut all = String::new();
-    while !all.contains(text) {
-        let message = stream.next().unwrap_or_else(|| panic!("closed before {text:?}; there was {all:?}"));
-        all += message["data"].as_str().unwrap_or_default();
-    }
-}
-
-#[test]
-fn a_prompt_is_visible_before_its_input_is_read() {
-    let server = Server::start();
-    let runtimes = server.get("/runtimes").json();
-    for (runtime, code) in PROMPTS {
-        let known = runtimes.as_array().expect("a list").iter().find(|known| known["name"] == runtime);
-        if known.expect("a runtime")["available"] == false {
-            assert!(!is_root(), "{runtime} is missing");
-            // On some machines rustup's toolchain is in root's home, which an ordinary user cannot
-            // read.
-            continue;
-        }
-        let session = server.create(&json!({"runtime": runtime, "code": code}));
-        let mut stream = server.stream(&id(&session), "");
-        // The line and the prompt may come in one piece, but they come before anything is typed.
-        read_both(&mut stream, "line\nname? ");
-        stream.send(&json!({"msgtype": "input", "data": "you\n"}));
-        read_both(&mut stream, "hello you\n");
-        assert_eq!(stream.rest().last().expect("the session has ended")["exitstatus"], 0, "{runtime}");
-    }
 }
 
 #[test]

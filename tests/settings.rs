@@ -177,30 +177,30 @@ fn a_folder_of_runtimes_that_cannot_work_stops_the_start() {
     }
     fs::write(at("others/x/README"), "").expect("the file can be written");
     fs::write(at("toml/x/runtime.toml"), "titel = 'x'\n").expect("the file can be written");
-    make_runtime(&at("single"), "perl", "");
+    make_runtime(&at("single"), "tcl", "");
     make_runtime(&at("same"), "python", "");
     make_runtime(&at("alias"), "aaa", "aliases = ['golang']\n");
-    make_runtime(&at("twice"), "aaa", "aliases = ['perl']\n");
-    make_runtime(&at("twice"), "perl", "");
-    make_runtime(&at("private"), "perl", "");
+    make_runtime(&at("twice"), "aaa", "aliases = ['tcl']\n");
+    make_runtime(&at("twice"), "tcl", "");
+    make_runtime(&at("private"), "tcl", "");
     set_mode(&at("private"), 0o700);
-    make_runtime(&at("private-runtime"), "perl", "");
-    set_mode(&at("private-runtime/perl"), 0o750);
+    make_runtime(&at("private-runtime"), "tcl", "");
+    set_mode(&at("private-runtime/tcl"), 0o750);
     let mut rows = vec![
         ("/etc".into(), "runtimes_dir: /etc has no runtime: no folder in it has a runtime.toml"),
         (at("missing"), "cannot be read: No such file or directory"),
         (at("file"), "is not a folder; it must be one that has a folder for each runtime"),
         (at("others"), "has no runtime: no folder in it has a runtime.toml"),
         (at("toml"), "titel"),
-        (at("single/perl"), "is itself a runtime; the folder above it"),
+        (at("single/tcl"), "is itself a runtime; the folder above it"),
         (at("same"), "takes the name \"python\", which the built-in runtime \"python\" has"),
         (at("alias"), "/aaa/runtime.toml takes the name \"golang\", which the built-in runtime \"go\" has"),
-        (at("twice"), "takes the name \"perl\", which "),
+        (at("twice"), "takes the name \"tcl\", which "),
     ];
     if is_root() {
         // Only as root each session has a user of its own.
         rows.push((at("private"), "(mode 0700), so programs could not"));
-        rows.push((at("private-runtime"), "perl (mode 0750), so programs could not"));
+        rows.push((at("private-runtime"), "tcl (mode 0750), so programs could not"));
     }
     for (path, words) in rows {
         let data = folder.path().join("data");

@@ -1,7 +1,7 @@
 //! What a supervisor is to run. The server writes it once, as `order.json` in the session's
 //! folder, before the supervisor exists, and never changes it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
@@ -157,13 +157,22 @@ pub struct RunFile {
     pub contents: Contents,
 }
 
-/// A directory of the machine that is mounted read-only in the sandbox.
+/// A directory or a file of the machine that is mounted read-only in the sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Absolute path on the machine.
     pub source: PathBuf,
     /// Absolute path in the sandbox, outside `/usr`.
     pub target: PathBuf,
+}
+
+impl Mount {
+    /// The path on the machine of a path in the sandbox; `None` if this mount does not hold it.
+    pub fn source_of(&self, inside: &Path) -> Option<PathBuf> {
+        let rest = inside.strip_prefix(&self.target).ok()?;
+        // Joined with an empty rest, the path of a file would end with a slash.
+        Some(if rest == Path::new("") { self.source.clone() } else { self.source.join(rest) })
+    }
 }
 
 /// Bytes in a JSON document: as text if they are UTF-8, otherwise as base64.

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `/` | the tmpfs, read-only |
 //! | `/code`, `/tmp`, `/dev/shm` | writable folders of the same tmpfs, with one limit for all |
-//! | `/usr`, toolchains | the host's, read-only, without setuid and devices |
+//! | `/usr`, toolchains, what a runtime names of `/etc` | the host's, read-only, without setuid and devices |
 //! | `/bin`, `/lib`, … | links into `/usr` if the host has links, or the host's folders |
 //! | `/etc` | generated files, and the few of the host's that programs need |
 //! | `/dev` | null, zero, full, random, urandom, and the links to /proc/self/fd |
@@ -139,7 +139,8 @@ pub(crate) fn enter_root(
         symlink(target, below_root(path)).context(format!("link {}", path.display()))?;
     }
     for Mount { source, target } in &layout.mounts {
-        bind(source, target, HOST_FLAGS, MountPoint::Folder)?;
+        let mount_point = if source.is_file() { MountPoint::File } else { MountPoint::Folder };
+        bind(source, target, HOST_FLAGS, mount_point)?;
     }
     for (name, contents) in ETC_FILES {
         std::fs::write(Path::new("etc").join(name), contents).context(format!("write /etc/{name}"))?;
@@ -165,9 +166,9 @@ pub(crate) fn enter_root(
 /// How the place of a bind mount is made ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MountPoint {
-    /// A folder, which is made if there is none.
+    /// A folder, which is made if there is none, with the folders above it.
     Folder,
-    /// A file, which is made if there is none.
+    /// A file, which is made if there is none, with the folders above it.
     File,
     /// A file or folder that exists already.
     Existing,
@@ -191,12 +192,14 @@ fn mount_tmpfs(path: &Path, layout: &SandboxLayout) -> io::Result<()> {
 fn bind(source: &Path, inside: &Path, flags: MountFlags, mount_point: MountPoint) -> Result<(), SetupError> {
     let step = format!("bind {}", source.display());
     let place = below_root(inside);
+    let make_folder = |path: &Path| {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
+        made.context(format!("make {}", inside.display()))
+    };
     match mount_point {
-        MountPoint::Folder => {
-            let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(place);
-            made.context(format!("make {}", inside.display()))?;
-        }
+        MountPoint::Folder => make_folder(place)?,
         MountPoint::File => {
+            make_folder(place.parent().unwrap_or(place))?;
             drop(File::options().create(true).append(true).open(place).context(&*step)?);
         }
         MountPoint::Existing => {}

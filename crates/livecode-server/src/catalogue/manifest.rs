@@ -1,35 +1,15 @@
 //! The contents of a `runtime.toml`.
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    path::{Component, Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use livecode_protocol::{FileName, run_spec::Mount};
+use livecode_protocol::FileName;
 use serde::Deserialize;
 
-/// Top-level folders that every sandbox has. A runtime cannot mount anything there.
-const RESERVED_TARGETS: [&str; 14] = [
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/etc",
-    "/dev",
-    "/proc",
-    "/sys",
-    "/code",
-    "/tmp",
-    "/livecode",
-    "/runtimes",
-];
+use crate::catalogue::mounts::MountSources;
 
-/// The contents of a `runtime.toml`. In a command, `{source}` stands for the file to run, and
-/// `{sources}` for that file and the other files with the same extension in its folder. Each item
-/// of a `requires` list is a command, or an absolute path in the sandbox.
+/// The contents of a `runtime.toml`. Commands and variables may have placeholders, which
+/// `spec::placeholders` fills in. Each item of a `requires` list is a command, or an absolute path
+/// in the sandbox.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -76,7 +56,7 @@ pub struct Manifest {
     /// Environment variables of the program and of the compile steps.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// Folders outside /usr that are mounted in the sandbox.
+    /// Folders and files outside /usr that are mounted in the sandbox.
     #[serde(default)]
     pub mounts: Vec<MountSources>,
     /// Default limits that the runtime raises for the program.
@@ -132,19 +112,6 @@ pub struct CompileLimits {
     pub processes: Option<u32>,
 }
 
-/// A mount of a folder outside /usr, such as a toolchain, that may lie in one of several places.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MountSources {
-    /// The places where the folder may be on this machine; the first that exists is mounted. At
-    /// the start of a path, `.` stands for the runtime's folder, `~` for the server's home folder
-    /// and `$NAME` for a variable of the server's environment. A `*` at the end stands for any
-    /// rest of the name; of the folders that match, the last by name is mounted.
-    pub sources: Vec<String>,
-    /// The path of the mount in the sandbox.
-    pub target: PathBuf,
-}
-
 impl Manifest {
     /// Parses a manifest, and checks the rules that its types do not express.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
@@ -174,70 +141,14 @@ impl Manifest {
                 ));
             }
         }
-        for target in manifest.mounts.iter().map(|mount| &mount.target) {
-            let has_parent_component = target.components().any(|part| part == Component::ParentDir);
-            if !target.is_absolute()
-                || has_parent_component
-                || target.as_os_str().as_encoded_bytes().contains(&0)
-                || target == Path::new("/")
-                || RESERVED_TARGETS.iter().any(|reserved| target.starts_with(reserved))
-            {
-                return Err(format!(
-                    "`mounts.target` {} must be an absolute path without \"..\", outside {}",
-                    target.display(),
-                    RESERVED_TARGETS.join(", ")
-                ));
-            }
-        }
+        manifest.mounts.iter().try_for_each(MountSources::check)?;
         Ok(manifest)
     }
-}
-
-impl MountSources {
-    /// The mount of the first source that exists; `None` if none does. `folder` is the runtime's.
-    pub(super) fn resolve(&self, folder: &Path) -> Option<Mount> {
-        let source = self.sources.iter().find_map(|source| find_source(folder, source))?;
-        Some(Mount { source, target: self.target.clone() })
-    }
-}
-
-/// The folder that one of [`MountSources::sources`] stands for, if it exists.
-fn find_source(folder: &Path, source: &str) -> Option<PathBuf> {
-    let mut parts = Path::new(source).components();
-    let first = parts.next()?.as_os_str().to_str()?;
-    let start = match first.strip_prefix('$') {
-        Some(name) => PathBuf::from(env::var_os(name)?),
-        None if first == "~" => PathBuf::from(env::var_os("HOME")?),
-        None => folder.join(first),
-    };
-    let path = start.join(parts.as_path());
-    let Some(prefix) = path.file_name()?.to_str()?.strip_suffix('*') else {
-        return path.is_dir().then_some(path);
-    };
-    let entries = fs::read_dir(path.parent()?).ok()?.filter_map(Result::ok);
-    let matching =
-        entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()));
-    matching.map(|entry| entry.path()).filter(|path| path.is_dir()).max()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_star_stands_for_the_last_folder_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["1.0", "2.0", "a-3"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-        }
-        fs::write(folder.path().join("b-is-a-file"), "").unwrap();
-        let at = |source: &str| find_source(folder.path(), source);
-        assert_eq!(at("./*"), Some(folder.path().join("a-3")));
-        assert_eq!(at("./1*"), Some(folder.path().join("1.0")));
-        assert_eq!(at("./2.0"), Some(folder.path().join("2.0")));
-        assert_eq!(at("/no/such/folder"), None);
-        assert_eq!(at("$NO_SUCH_VARIABLE/x"), None);
-    }
 
     #[test]
     fn an_error_names_what_is_wrong() {
@@ -254,6 +165,9 @@ mod tests {
             ("[compile_limits]\ndisk_bytes = 1\n", "disk_bytes"),
             ("[links]\n'../x' = '/usr/bin/x'\n", "working directory"),
             ("[[mounts]]\nsources = []\ntarget = '/usr/local/x'\n", "/usr/local/x"),
+            ("[[mounts]]\nsources = []\ntarget = '/etc/passwd'\n", "/etc/passwd"),
+            ("[[mounts]]\nsources = []\ntarget = '/etc'\n", "/etc"),
+            ("[[mounts]]\nsources = ['~/x']\n", "~/x"),
         ] {
             let error = Manifest::parse(&format!("{valid}{wrong}")).unwrap_err();
             assert!(error.contains(word), "{error}");

@@ -4,6 +4,7 @@
 //! | file | what it decides |
 //! | --- | --- |
 //! | `manifest` | what a `runtime.toml` may contain |
+//! | `mounts` | what of this machine a runtime's programs see besides /usr |
 //! | `runtime` | what a runtime needs of this machine, and whether the machine has it |
 //! | `operator_folder` | whether the operator's folder can be used |
 //! | `unpack` | how the built-in runtimes get into the data directory |
@@ -12,6 +13,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod manifest;
+mod mounts;
 mod operator_folder;
 mod runtime;
 mod unpack;
@@ -25,7 +27,8 @@ use std::{
 use livecode_protocol::run_spec::Mount;
 
 pub use error::CatalogueError;
-pub use manifest::{CompileLimits, Manifest, MountSources, RaisedDefaults, TestMode};
+pub use manifest::{CompileLimits, Manifest, RaisedDefaults, TestMode};
+pub use mounts::MountSources;
 pub use runtime::{Runtime, RuntimeInfo};
 
 /// The folder of the sandbox where the folder of the operator's runtimes is mounted.
@@ -164,8 +167,12 @@ mod tests {
             "javascript",
             "javascript-canvas",
             "joy",
+            "lua",
             "mypy",
+            "perl",
+            "php",
             "python-canvas",
+            "ruby",
             "rust",
         ];
         assert_eq!(names, expected);
@@ -176,16 +183,16 @@ mod tests {
     #[test]
     fn a_folder_of_the_operator_is_a_runtime() {
         let operator_folder = tempfile::tempdir().unwrap();
-        let folder = operator_folder.path().join("perl");
+        let folder = operator_folder.path().join("tcl");
         std::fs::create_dir(&folder).unwrap();
-        let toml = "title = 'Perl'\nfile = 'main.pl'\neditor_mode = 'perl'\nrun = ['perl', '{source}']\n\
-                    requires = ['no-such-perl']\ninstall = 'apt-get install perl'\n";
+        let toml = "title = 'Tcl'\nfile = 'main.tcl'\neditor_mode = 'tcl'\nrun = ['tclsh', '{source}']\n\
+                    requires = ['no-such-tclsh']\ninstall = 'apt-get install tcl'\n";
         std::fs::write(folder.join("runtime.toml"), toml).unwrap();
         let catalogue = load(Some(operator_folder.path())).unwrap();
-        let perl = catalogue.get("perl").unwrap();
-        let targets: Vec<_> = perl.mounts.iter().map(|mount| &*mount.target).collect();
+        let tcl = catalogue.get("tcl").unwrap();
+        let targets: Vec<_> = tcl.mounts.iter().map(|mount| &*mount.target).collect();
         assert_eq!(targets, [Path::new("/livecode"), Path::new("/runtimes")]);
-        assert!(perl.needs.as_ref().unwrap().contains("no-such-perl"));
+        assert!(tcl.needs.as_ref().unwrap().contains("no-such-tclsh"));
 
         for (wrong, word) in
             [("titel = 'x'\n", "titel"), ("aliases = ['go']\n", "go"), ("aliases = ['Go!']\n", "Go!")]

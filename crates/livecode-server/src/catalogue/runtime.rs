@@ -87,7 +87,7 @@ impl Runtime {
             }
         }
         let mut mounts = shared_mounts.to_vec();
-        mounts.extend(manifest.mounts.iter().filter_map(|sources| sources.resolve(folder)));
+        mounts.extend(manifest.mounts.iter().flat_map(|sources| sources.resolve(folder)));
 
         let mut search_folders = manifest.search_paths.clone();
         search_folders.entry(PATH.into()).or_default().extend(SYSTEM_PATH.map(str::to_owned));
@@ -132,7 +132,6 @@ impl Runtime {
 /// alternatives system), and commands of a mounted toolchain may be links that are valid only in
 /// the sandbox.
 fn exists_inside(mounts: &[Mount], path: &Path) -> bool {
-    let mounted =
-        mounts.iter().find_map(|mount| Some(mount.source.join(path.strip_prefix(&mount.target).ok()?)));
+    let mounted = mounts.iter().find_map(|mount| mount.source_of(path));
     mounted.unwrap_or_else(|| path.to_owned()).symlink_metadata().is_ok()
 }

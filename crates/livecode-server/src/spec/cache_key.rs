@@ -55,9 +55,9 @@ const MACHINE_PATHS: [&str; 15] = [
     "/usr/local/lib",
     "/usr/libexec",
 ];
-/// Folders of a mounted toolchain that change when the toolchain is upgraded in place. The first
-/// is the mounted folder itself.
-const TOOLCHAIN_FOLDERS: [&str; 4] = ["", "bin", "lib", "libexec"];
+/// Folders of a mounted toolchain that change, besides the mounted folder itself, when the
+/// toolchain is upgraded in place.
+const TOOLCHAIN_FOLDERS: [&str; 3] = ["bin", "lib", "libexec"];
 
 /// The inputs of the key besides the owner and the run spec.
 #[derive(Debug)]
@@ -134,6 +134,7 @@ impl CacheKeyInputs {
     fn toolchain_paths(&self, run_spec: &RunSpec) -> Option<Vec<PathBuf>> {
         let mut paths: Vec<PathBuf> = MACHINE_PATHS.iter().map(PathBuf::from).collect();
         for Mount { source, target } in &run_spec.mounts {
+            paths.push(source.clone());
             paths.extend(TOOLCHAIN_FOLDERS.iter().map(|folder| source.join(folder)));
             if target == Path::new(OPERATOR_RUNTIMES) {
                 // The tools of an operator's runtime may lie beside its runtime.toml and be
@@ -177,8 +178,7 @@ fn add_tree(folder: &Path, max_paths: usize, paths: &mut Vec<PathBuf>) -> Option
 /// The path on the machine of a path in the sandbox; `None` if it is not of the machine, but of
 /// the session, such as a file in the working directory.
 fn host_path(mounts: &[Mount], path: &Path) -> Option<PathBuf> {
-    let mounted =
-        mounts.iter().find_map(|mount| Some(mount.source.join(path.strip_prefix(&mount.target).ok()?)));
+    let mounted = mounts.iter().find_map(|mount| mount.source_of(path));
     let is_shared = ["/usr", "/bin", "/sbin", "/lib", "/lib64"].iter().any(|shared| path.starts_with(shared));
     mounted.or_else(|| is_shared.then(|| path.to_owned()))
 }

@@ -77,14 +77,19 @@ fn unescape(field: &str, value: &str) -> Result<String, BadField> {
 
 /// The `PATH` of a runtime's programs, if the request sets none.
 pub(super) fn search_path(runtime: &Runtime) -> String {
-    let variables = build(runtime, BTreeMap::new());
+    let variables = build(runtime, BTreeMap::new(), str::to_owned);
     variables.into_iter().find(|(name, _)| name == "PATH").map_or_else(String::new, |(_, value)| value)
 }
 
 /// Builds the whole environment of a program from LiveCode's variables, the runtime's and the
 /// request's; a later one replaces an earlier one of the same name. Only the search paths of the
-/// runtime, such as `PATH`, are joined instead: the folders of the request come first.
-pub(super) fn build(runtime: &Runtime, request: BTreeMap<String, String>) -> Vec<(String, String)> {
+/// runtime, such as `PATH`, are joined instead: the folders of the request come first. `fill` fills
+/// in the placeholders of the runtime's variables.
+pub(super) fn build(
+    runtime: &Runtime,
+    request: BTreeMap<String, String>,
+    fill: impl Fn(&str) -> String,
+) -> Vec<(String, String)> {
     let base = [
         ("HOME", "/code"),
         ("PWD", "/code"),
@@ -95,7 +100,7 @@ pub(super) fn build(runtime: &Runtime, request: BTreeMap<String, String>) -> Vec
     ];
     let mut variables: BTreeMap<String, String> =
         base.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    variables.extend(runtime.manifest.env.clone());
+    variables.extend(runtime.manifest.env.iter().map(|(name, value)| (name.clone(), fill(value))));
     variables.extend(request);
     for (name, folders) in &runtime.search_paths {
         let search_path = variables.entry(name.clone()).or_default();

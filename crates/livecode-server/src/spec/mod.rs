@@ -5,6 +5,8 @@
 //! | --- | --- |
 //! | `files` | the files of the working directory |
 //! | `commands` | the compile steps and the program |
+//! | `placeholders` | what a runtime's commands and variables say about the request |
+//! | `includes` | which files are part of others |
 //! | `environment` | the environment variables |
 //! | `limits` | the limits, and the settings that bound them |
 //! | `cache_key` | the key of the compile steps' result in the compile cache |
@@ -17,7 +19,9 @@ mod environment;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod includes;
 mod limits;
+mod placeholders;
 
 use livecode_protocol::{
     FileName,
@@ -34,8 +38,9 @@ use crate::{
     catalogue::{Catalogue, Runtime},
     spec::{
         cache_key::CacheKeyInputs,
-        commands::{Commands, SourceChoice},
+        commands::Commands,
         files::{check_disk_limits, collect_files, parse_file_name},
+        placeholders::{Placeholders, SourceChoice},
     },
 };
 
@@ -107,14 +112,18 @@ pub fn resolve(
 
     let limits = limits::resolve(request, runtime, settings, endpoint)?;
     check_disk_limits(request, &files, &limits.session)?;
-    let commands = Commands::resolve(request, runtime, mode, &source, &files)?;
+    let placeholders = |step| Placeholders::new(&source, &files, step, limits.session.cpu_millicores);
+    let (compile, run) = (placeholders(&limits.compile), placeholders(&limits.run));
+    let commands = Commands::resolve(request, runtime, mode, &source.name, &files, (&compile, &run))?;
+    // The compile steps have the same environment as the program, so it tells the program's limits.
+    let env = environment::build(runtime, environment.variables, |value| run.fill(value));
     let step = |argv: Vec<String>, limits| Step { argv, limits };
     let has_compile_steps = !commands.compile.is_empty();
     Ok(ResolvedSpec {
         runtime: runtime.name.clone(),
         compile: commands.compile.into_iter().map(|argv| step(argv, limits.compile)).collect(),
         run: step(commands.run, limits.run),
-        env: environment::build(runtime, environment.variables),
+        env,
         files: files.into_iter().map(|(name, contents)| RunFile { name, contents }).collect(),
         stdin,
         mounts: runtime.mounts.clone(),

@@ -1,0 +1,176 @@
+//! The mounts of a runtime: folders and files of this machine that its programs see.
+
+use std::{
+    env, fs,
+    path::{Component, Path, PathBuf},
+};
+
+use livecode_protocol::run_spec::Mount;
+use serde::Deserialize;
+
+/// Paths that every sandbox has. A runtime cannot mount anything there, below or above.
+const RESERVED_TARGETS: [&str; 22] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/dev",
+    "/proc",
+    "/sys",
+    "/code",
+    "/tmp",
+    "/livecode",
+    "/runtimes",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/hostname",
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/etc/localtime",
+    "/etc/ssl/certs",
+];
+
+/// Mounts of folders or files outside /usr, such as a toolchain or its configuration, which may
+/// lie in one of several places.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MountSources {
+    /// The places where the folder or file may be on this machine. At the start of a path, `.`
+    /// stands for the runtime's folder, `~` for the server's home folder and `$NAME` for a
+    /// variable of the server's environment. A `*` at the end stands for any rest of the name.
+    pub sources: Vec<String>,
+    /// The path of the mount in the sandbox. The first source that exists is mounted there; of
+    /// those that match a `*`, the last by name. Without a target, everything that matches a
+    /// source is mounted at its own path.
+    pub target: Option<PathBuf>,
+}
+
+impl MountSources {
+    /// Checks that the sandbox has room for the mounts.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Some(target) = &self.target else {
+            let is_absolute = |source: &&String| Path::new(source).is_absolute();
+            return match self.sources.iter().find(|source| !is_absolute(source)) {
+                Some(source) => Err(format!(
+                    "`mounts.sources` {source:?} must be an absolute path, since there is no `mounts.target`"
+                )),
+                None => Ok(()),
+            };
+        };
+        if is_free(target) {
+            return Ok(());
+        }
+        Err(format!(
+            "`mounts.target` {} must be an absolute path without \"..\", outside {}",
+            target.display(),
+            RESERVED_TARGETS.join(", ")
+        ))
+    }
+
+    /// The mounts of what exists on this machine. `folder` is the runtime's.
+    pub(super) fn resolve(&self, folder: &Path) -> Vec<Mount> {
+        let mut found = self.sources.iter().map(|source| find_sources(folder, source));
+        if let Some(target) = &self.target {
+            let source = found.find_map(|mut paths| paths.pop());
+            return source.into_iter().map(|source| Mount { source, target: target.clone() }).collect();
+        }
+        let mut mounts: Vec<Mount> = vec![];
+        for source in found.flatten() {
+            let is_mounted = mounts.iter().any(|mount| mount.source_of(&source).is_some());
+            if is_free(&source) && !is_mounted {
+                mounts.push(Mount { target: source.clone(), source });
+            }
+        }
+        mounts
+    }
+}
+
+/// Whether nothing else of the sandbox is at `target`, below or above it.
+fn is_free(target: &Path) -> bool {
+    let has_parent_component = target.components().any(|part| part == Component::ParentDir);
+    let is_reserved =
+        |reserved: &str| target.starts_with(reserved) || Path::new(reserved).starts_with(target);
+    target.is_absolute()
+        && !has_parent_component
+        && !target.as_os_str().as_encoded_bytes().contains(&0)
+        && !RESERVED_TARGETS.into_iter().any(is_reserved)
+}
+
+/// The folders and files that one of [`MountSources::sources`] stands for, by name.
+fn find_sources(folder: &Path, source: &str) -> Vec<PathBuf> {
+    let Some(path) = absolute(folder, source) else { return vec![] };
+    let prefix = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix('*'));
+    let Some(prefix) = prefix else {
+        return if path.exists() { vec![path] } else { vec![] };
+    };
+    let entries = path.parent().and_then(|parent| fs::read_dir(parent).ok());
+    let matching = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()));
+    let mut found: Vec<_> = matching.map(|entry| entry.path()).filter(|path| path.exists()).collect();
+    found.sort();
+    found
+}
+
+/// A source with its first part filled in; `None` if that is a variable that is not set.
+fn absolute(folder: &Path, source: &str) -> Option<PathBuf> {
+    let mut parts = Path::new(source).components();
+    let first = parts.next()?.as_os_str().to_str()?;
+    let start = match first.strip_prefix('$') {
+        Some(name) => PathBuf::from(env::var_os(name)?),
+        None if first == "~" => PathBuf::from(env::var_os("HOME")?),
+        None => folder.join(first),
+    };
+    Some(start.join(parts.as_path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(folder: &Path, sources: &[&str], target: Option<&str>) -> Vec<(PathBuf, PathBuf)> {
+        let sources = sources.iter().map(|source| (*source).to_owned()).collect();
+        let mounts = MountSources { sources, target: target.map(PathBuf::from) };
+        mounts.resolve(folder).into_iter().map(|mount| (mount.source, mount.target)).collect()
+    }
+
+    #[test]
+    fn the_first_source_is_mounted_at_the_target_and_of_a_star_the_last_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["1.0", "2.0", "a-3"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let at = |source: &str| {
+            let found =
+                resolve(folder.path(), &["/no/such/folder", "$NO_SUCH_VARIABLE/x", source], Some("/opt/x"));
+            found.first().map(|(source, _)| source.clone())
+        };
+        assert_eq!(at("./*"), Some(folder.path().join("a-3")));
+        assert_eq!(at("./1*"), Some(folder.path().join("1.0")));
+        assert_eq!(at("./2.0"), Some(folder.path().join("2.0")));
+        assert_eq!(at("./3*"), None);
+    }
+
+    #[test]
+    fn without_a_target_all_sources_are_mounted_where_they_are() {
+        let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["x-1", "x-2"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        fs::write(at("x.cfg"), "").unwrap();
+        let star = at("x*");
+        let below = at("x-1/./");
+        let found = resolve(Path::new("/"), &[star.to_str().unwrap(), below.to_str().unwrap()], None);
+        let same = |name: &str| (at(name), at(name));
+        assert_eq!(found, [same("x-1"), same("x-2"), same("x.cfg")]);
+        // A star may match what the sandbox has itself.
+        assert_eq!(resolve(Path::new("/"), &["/etc/nsswitch.con*", "/usr", "/et*"], None), []);
+    }
+}

@@ -1,0 +1,2 @@
+. ./greeting.sh
+greet module

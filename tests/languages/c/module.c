@@ -1,0 +1,4 @@
+#include "greeting.h"
+#include "list.c"
+
+int main(void) { greet(first); }

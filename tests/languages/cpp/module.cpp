@@ -1,0 +1,3 @@
+#include "greeting.hpp"
+
+int main() { greet("module"); }

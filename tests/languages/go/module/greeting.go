@@ -1,0 +1,5 @@
+package main
+
+import "fmt"
+
+func greet(name string) { fmt.Printf("Hello, %s!\n", name) }

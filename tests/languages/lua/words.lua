@@ -1,0 +1,5 @@
+local count = 0
+for _ in io.read("a"):gmatch("%S+") do
+  count = count + 1
+end
+print(count)

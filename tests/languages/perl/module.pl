@@ -1,0 +1,4 @@
+use strict;
+use Greeting;
+
+Greeting::greet("module");

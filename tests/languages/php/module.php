@@ -1,0 +1,4 @@
+<?php
+require "greeting.php";
+
+greet("module");

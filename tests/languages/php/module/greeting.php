@@ -1,0 +1,6 @@
+<?php
+
+function greet(string $name): void
+{
+    echo "Hello, $name!\n";
+}

@@ -1,0 +1,2 @@
+puts "never"
+puts (1 + ) # HERE

@@ -1,0 +1,3 @@
+require "greeting"
+
+greet("module")

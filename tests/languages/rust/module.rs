@@ -1,0 +1,5 @@
+mod greeting;
+
+fn main() {
+    greeting::greet("module");
+}
