@@ -45,19 +45,46 @@ fn one_program_of_a_payer_gets_more_time_than_each_of_many_of_another() {
         return;
     }
     let server = Server::start();
-    let work = "for ((i = 0; i < 1000000; i++)); do :; done; echo up";
-    let many: Vec<_> = (0..16).map(|_| Guest::at(2).create(&server, work)).collect();
-    for session in &many {
-        eventually("it runs", || (document(&server, session)["state"] == "running").then_some(()));
-    }
+    // They begin together, however long their creation took.
+    let work = "echo up; read -r; for ((i = 0; i < 1000000; i++)); do :; done; echo done";
+    let ready = |guest: u8| {
+        let session = Guest::at(guest).create(&server, work);
+        let mut stream = server.stream(&id(&session), "");
+        stream.read_until("up\n");
+        (session, stream)
+    };
+    let mut many: Vec<_> = (0..16).map(|_| ready(2)).collect();
+    let (one, mut stream) = ready(3);
+    let begin = json!({"msgtype": "input", "data": "\n"});
+    many.iter_mut().for_each(|(_, stream)| stream.send(&begin));
     // It begins last, has the same work to do, and ends first.
-    let one = Guest::at(3).create(&server, work);
-    await_output(&server, &one);
-    for session in &many {
+    stream.send(&begin);
+    stream.read_until("done\n");
+    for (session, _) in &many {
         assert_eq!(document(&server, session)["state"], "running");
     }
-    for session in &many {
+    delete(&server, &one);
+    for (session, _) in &many {
         delete(&server, session);
+    }
+}
+
+#[test]
+fn a_payer_that_starts_many_waits_beside_others_and_not_alone() {
+    let server = Server::start_with(&["--starts-per-payer-per-s", "1"]);
+    let created: Vec<_> = (0..16).map(|_| Guest::at(2).create(&server, "echo up")).collect();
+    // Those who have started none do not wait. Meanwhile each of the others' could have its turn.
+    for newcomer in 3..23 {
+        await_output(&server, &Guest::at(newcomer).create(&server, WAITS));
+    }
+    assert_eq!(document(&server, &created[15])["state"], "queued");
+    // The others have been quiet for a while now, and everything starts.
+    for session in &created {
+        await_output(&server, session);
+    }
+    let alone: Vec<_> = (0..20).map(|_| Guest::at(2).create(&server, "echo up")).collect();
+    for session in &alone {
+        await_output(&server, session);
     }
 }
 

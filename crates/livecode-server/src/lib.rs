@@ -212,6 +212,10 @@ pub async fn run(
     let config = Arc::new(config);
     let thread_keeper = sessions::blocking::keep_thread().await;
     let retention = tokio::spawn(registry.clone().retain(config.clone()));
+    let start_pacer = tokio::spawn({
+        let registry = registry.clone();
+        async move { registry.end_pauses().await }
+    });
     let refusal_log = tokio::spawn({
         let registry = registry.clone();
         async move { registry.log_refusals().await }
@@ -262,6 +266,7 @@ pub async fn run(
     stopper.abort();
     retention.abort();
     refusal_log.abort();
+    start_pacer.abort();
     share_keeper.abort();
     // The writers are not interrupted while they write.
     quotas.close().await;

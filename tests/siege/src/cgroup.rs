@@ -27,11 +27,13 @@ impl Group {
     pub fn of_half_a_core() -> Result<Self> {
         if let Some(group) = Self::create_v2("cpu")? {
             group.write("cpu.max", &format!("{QUOTA_US} {PERIOD_US}"))?;
+            group.write("cpu.weight", "1")?;
             return Ok(group);
         }
         let group = Self::create_in(&Path::new("/sys/fs/cgroup/cpu").join(name()))?;
         group.write("cpu.cfs_period_us", &PERIOD_US.to_string())?;
         group.write("cpu.cfs_quota_us", &QUOTA_US.to_string())?;
+        group.write("cpu.shares", "2")?;
         Ok(group)
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     neighbour::Operation,
-    siege::{BUDGET_BYTES, RowResult},
+    siege::{BUDGET_BYTES, RowResult, all},
 };
 
 /// The width of each column but the last.
@@ -39,13 +39,9 @@ pub fn row(result: &RowResult, broken: &[String]) -> String {
 pub fn details(result: &RowResult, broken: &[String]) -> String {
     let mut text = format!("{}: {}\n", result.name, result.what);
     let times = |phases: &[crate::neighbour::Figures], operation| {
-        let of = |quantile| {
-            let values: Vec<f64> =
-                phases.iter().map(|phase| phase.of(operation).percentile(quantile)).collect();
-            crate::stats::median(&values)
-        };
-        let count: usize = phases.iter().map(|phase| phase.of(operation).count()).sum();
-        format!("{:.2} / {:.2} ms ({count})", of(0.5), of(0.99))
+        let samples = all(phases, operation);
+        let of = |quantile| samples.percentile(quantile);
+        format!("{:.2} / {:.2} ms ({})", of(0.5), of(0.99), samples.count())
     };
     for operation in Operation::ALL {
         let (without, with) = (times(&result.without, operation), times(&result.with, operation));

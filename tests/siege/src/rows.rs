@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     attacker::{Attacker, Work},
-    attacks::{bodies, connections, creations, lists, prepare_nothing, programs, streams},
+    attacks::{bodies, connections, creations, lists, nothing, prepare_nothing, programs, streams},
     neighbour::Kind,
     server::Server,
     siege::P99_RATIO_MAX,
@@ -69,6 +69,17 @@ const fn row(name: &'static str, what: &'static str, attack: fn(Arc<Attacker>) -
 
 /// All rows.
 pub const ROWS: &[Row] = &[
+    Row {
+        // These two show what the machine does to the times, and no server can change it.
+        judges_times: false,
+        ..row("nothing", "nothing: what the times differ by", |attacker| Box::pin(nothing::wait(attacker)))
+    },
+    Row {
+        judges_times: false,
+        ..row("busy", "half a core of work without a request: what the want of it costs", |attacker| {
+            Box::pin(nothing::compute(attacker))
+        })
+    },
     Row {
         prepare: |server, size| Box::pin(streams::prepare_long_journal(server, size)),
         ..row("skips", "`?after=N` near the end of a long journal, with pings", |attacker| {

@@ -18,6 +18,12 @@ pub fn median(samples: &[f64]) -> f64 {
 #[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<f64>);
 
+impl<'a> FromIterator<&'a Samples> for Samples {
+    fn from_iter<I: IntoIterator<Item = &'a Self>>(sets: I) -> Self {
+        Self(sets.into_iter().flat_map(|set| set.0.iter().copied()).collect())
+    }
+}
+
 impl Samples {
     /// Adds a sample of a client that measures once per `interval_ms`. A sample that took longer
     /// stands for the samples that the client could not take meanwhile, as HdrHistogram corrects

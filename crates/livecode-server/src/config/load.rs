@@ -179,6 +179,7 @@ impl Config {
             ("held_bytes_max", self.held_bytes_max, 1, u64::MAX),
             ("held_bytes_per_address_percent", self.held_bytes_per_address_percent, 1, 100),
             ("guest_serving_percent", self.guest_serving_percent, 1, 100),
+            ("starts_per_payer_per_s", self.starts_per_payer_per_s, 1, 1_000_000),
             ("start_timeout_ms", self.start_timeout_ms, 1, 86_400_000),
             ("sessions_running_max", self.sessions_running_max, 1, 50_000),
             ("jwt_jwks_max_age_ms", self.jwt_jwks_max_age_ms, 1_000, 86_400_000),

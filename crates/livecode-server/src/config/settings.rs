@@ -134,6 +134,10 @@ settings! {
             /// for each 20 MiB of the machine's memory, from 16 to 1,024: more than a small
             /// program takes, and less than it may take.
             sessions_running_max: u64 = default_sessions_running_max(),
+            /// Number of sessions of one payer (a user, or the guests of one address) that start in
+            /// a second, and twice as many at once, while others use the server; further ones wait
+            /// in the queue. By default 20 for each processor.
+            starts_per_payer_per_s: u64 = default_starts_per_payer_per_s(),
             /// Number of sessions that the guests of one address run at once. They may never run
             /// more than there are permits left for others.
             sessions_running_per_address_max: u64 = 512,
@@ -251,6 +255,11 @@ settings! {
 /// The default of `listen`.
 pub(super) fn default_listen() -> Vec<ListenAddress> {
     vec![ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 8000)))]
+}
+
+/// The default of `starts_per_payer_per_s`.
+fn default_starts_per_payer_per_s() -> u64 {
+    20 * std::thread::available_parallelism().map_or(1, |count| count.get() as u64)
 }
 
 /// The default of `sessions_running_max`.

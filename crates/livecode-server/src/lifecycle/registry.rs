@@ -285,6 +285,11 @@ impl Registry {
         self.table().iter().filter(|session| session.owner == *owner).cloned().collect()
     }
 
+    /// Starts the sessions that wait for the end of a pause. This never returns.
+    pub async fn end_pauses(&self) {
+        self.run_queue.end_pauses().await;
+    }
+
     /// Logs the numbers of refused creations at intervals. This never returns.
     pub async fn log_refusals(&self) {
         self.refusals.log().await;
@@ -379,5 +384,6 @@ fn run_queue_limits(config: &Config) -> RunQueueLimits {
         running: portions(config.sessions_running_max),
         queued: portions(config.sessions_queued_max),
         starting: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
+        starts_per_second: config.starts_per_payer_per_s,
     }
 }

@@ -8,6 +8,7 @@
 //! | `driver` | the task that drives one session from its creation to its end |
 //! | `cpu_weights` | how payers share the processors |
 //! | `run_queue` | the queue in which new sessions wait for a permit to run |
+//! | `start_pace` | how many sessions of one payer start in a second |
 //! | `turns` | queues that are served in turn |
 //! | `start_attempts` | the attempts to start a session, and when to give up |
 //! | `backoff` | pauses between tries |
@@ -22,5 +23,6 @@ pub(crate) mod run_queue;
 pub mod spawner;
 pub mod spawner_set;
 mod start_attempts;
+mod start_pace;
 pub(crate) mod supervisor_client;
 mod turns;

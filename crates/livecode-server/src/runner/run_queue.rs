@@ -6,14 +6,19 @@
 //! session that would have to wait beyond the bound is refused before anything of it is written.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use livecode_protocol::SessionId;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
-use super::turns::{Queue as _, Turns};
+use super::{
+    start_pace::StartPace,
+    turns::{Queue as _, Turns},
+};
 use crate::auth::{Allowance, Owner, Payer, PortionLimits, Portions};
 
 /// The limits of a run queue.
@@ -26,6 +31,8 @@ pub(crate) struct RunQueueLimits {
     /// Sessions of guests that start at once. A start costs mostly CPU time: more of them at once
     /// than there are processors only delay each other, and everybody else's.
     pub starting: u64,
+    /// Sessions of one payer that start in a second, while others use the server.
+    pub starts_per_second: u64,
 }
 
 /// How many sessions of one payer may run and wait when one more of them is created.
@@ -66,6 +73,8 @@ pub struct RunQueueFull;
 /// Permits to run, and the queue of sessions that wait for one.
 pub(crate) struct RunQueue {
     state: Mutex<RunQueueState>,
+    /// Notified when a session waits only because its payer has started many.
+    has_pause: Notify,
     /// Changes when a session enters or leaves the queue.
     changes: watch::Sender<()>,
 }
@@ -75,6 +84,9 @@ struct RunQueueState {
     queued: Portions,
     /// Guests' sessions that have a permit and have not started.
     starting: Portions,
+    pace: StartPace,
+    /// When the first of the payers may start again that have started many.
+    pause_end: Option<Instant>,
     turns: Turns<Payer, Turns<Owner, VecDeque<Waiter>>>,
 }
 
@@ -103,15 +115,41 @@ pub(crate) struct RunTurn {
 
 impl RunQueue {
     pub fn new(limits: RunQueueLimits) -> Arc<Self> {
-        let RunQueueLimits { running, queued, starting } = limits;
+        let RunQueueLimits { running, queued, starting, starts_per_second } = limits;
         let starting = PortionLimits { total: starting, per_address: u64::MAX, reserved: 0 };
         let state = RunQueueState {
             running: Portions::new(running),
             queued: Portions::new(queued),
             starting: Portions::new(starting),
+            pace: StartPace::new(starts_per_second),
+            pause_end: None,
             turns: Turns::default(),
         };
-        Arc::new(Self { state: Mutex::new(state), changes: watch::Sender::new(()) })
+        Arc::new(Self { state: Mutex::new(state), has_pause: Notify::new(), changes: watch::Sender::new(()) })
+    }
+
+    /// Grants the permits that wait for the end of a pause. This never returns.
+    pub async fn end_pauses(&self) {
+        loop {
+            // A notification that comes before this is stored.
+            let pause_end = self.state().pause_end;
+            tokio::select! {
+                () = self.has_pause.notified() => {}
+                () = sleep_until(pause_end) => {
+                    self.grant(&mut self.state());
+                    self.changes.send_replace(());
+                }
+            }
+        }
+    }
+
+    /// Grants permits to all waiting sessions that may have one now.
+    fn grant(&self, state: &mut RunQueueState) {
+        let previous_end = state.pause_end;
+        state.grant(Instant::now());
+        if state.pause_end != previous_end {
+            self.has_pause.notify_one();
+        }
     }
 
     /// Queues a session, which gets its permit at once if there is one for its payer.
@@ -141,10 +179,11 @@ impl RunQueue {
     ) -> RunTurn {
         let (granted, receiver) = oneshot::channel();
         let mut state = self.state();
+        state.pace.note_creation(&payer, Instant::now());
         state.queued.take(&payer);
         let waiter = Waiter { id, payer, running_max: bounds.running_max, granted };
         state.turns.push(&payer, |owners| owners.push(owner, |waiters| waiters.push_back(waiter)));
-        state.grant();
+        self.grant(&mut state);
         drop(state);
         self.changes.send_replace(());
         self.turn(id, payer, owner, Some(receiver))
@@ -203,37 +242,50 @@ impl RunQueue {
 }
 
 impl RunQueueState {
-    /// Grants permits to all waiting sessions that may have one now.
-    fn grant(&mut self) {
+    fn grant(&mut self, now: Instant) {
+        let pause_end = Cell::new(None::<Instant>);
         loop {
-            let Self { running, queued, starting, turns } = self;
+            let Self { running, queued, starting, pace, turns, .. } = self;
+            let may_start = |payer: &Payer| {
+                if *payer == Payer::Local {
+                    return true;
+                }
+                let end = pace.pause_end(payer, now);
+                pause_end.set(pause_end.get().into_iter().chain(end).min());
+                end.is_none() && starting.may_take(payer)
+            };
             // Without this question a full server would look at every payer that waits.
             let may_guests = running.may_guests_take() && starting.may_guests_take();
             let waiter = if may_guests {
                 turns.pop_where(|payer, owners| {
                     let running_max = owners.next().map_or(0, |waiter| waiter.running_max);
-                    running.may_take_below(payer, running_max) && is_local_or(payer, starting)
+                    running.may_take_below(payer, running_max) && may_start(payer)
                 })
             } else if running.may_take(&Payer::Local) {
                 turns.remove(&Payer::Local, Turns::pop)
             } else {
                 None
             };
-            let Some(Waiter { payer, granted, .. }) = waiter else { return };
+            let Some(Waiter { payer, granted, .. }) = waiter else { break };
             queued.give_back(&payer);
             running.take(&payer);
             if payer != Payer::Local {
                 starting.take(&payer);
+                pace.take(&payer, now);
             }
             // The receiver exists: a turn that is dropped leaves the queue first.
             let _ = granted.send(());
         }
+        self.pause_end = pause_end.get();
     }
 }
 
-/// Whether `payer` is the local user, or a guest that may start one more session.
-fn is_local_or(payer: &Payer, starting: &Portions) -> bool {
-    *payer == Payer::Local || starting.may_take(payer)
+/// Waits until a time, or for ever.
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl RunTurn {
@@ -252,7 +304,7 @@ impl RunTurn {
         if std::mem::take(&mut self.is_starting) && self.payer != Payer::Local {
             let mut state = self.queue.state();
             state.starting.give_back(&self.payer);
-            state.grant();
+            self.queue.grant(&mut state);
             drop(state);
             self.queue.changes.send_replace(());
         }
@@ -275,7 +327,7 @@ impl Drop for RunTurn {
             if self.is_starting && self.payer != Payer::Local {
                 state.starting.give_back(&self.payer);
             }
-            state.grant();
+            self.queue.grant(&mut state);
         }
         drop(state);
         self.queue.changes.send_replace(());

@@ -4,6 +4,7 @@ pub mod bodies;
 pub mod connections;
 pub mod creations;
 pub mod lists;
+pub mod nothing;
 pub mod programs;
 pub mod streams;
 

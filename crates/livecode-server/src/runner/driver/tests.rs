@@ -87,7 +87,8 @@ async fn a_panic_in_a_spawner_request_ends_the_session_as_lost() {
     let queue = DeliveryQueue::new(session.open_queue());
     let one = PortionLimits { total: 1, per_address: 1, reserved: 0 };
     let bounds = RunBounds { running_max: 1, queued_max: 1 };
-    let run_queue = RunQueue::new(RunQueueLimits { running: one, queued: one, starting: 1 });
+    let run_queue =
+        RunQueue::new(RunQueueLimits { running: one, queued: one, starting: 1, starts_per_second: u64::MAX });
     let turn = run_queue.enter(session.id, session.payer, &session.owner, bounds).unwrap();
     let spawners = Arc::new(SpawnerSet::with_default_only(client));
     let driver = Driver {

@@ -24,7 +24,12 @@ const UNBOUNDED: RunBounds = RunBounds { running_max: u64::MAX, queued_max: u64:
 fn queue(running: u64, queued: u64) -> Arc<RunQueue> {
     let limits = |total| PortionLimits { total, per_address: u64::MAX, reserved: 0 };
     let starting = u64::MAX;
-    RunQueue::new(RunQueueLimits { running: limits(running), queued: limits(queued), starting })
+    RunQueue::new(RunQueueLimits {
+        running: limits(running),
+        queued: limits(queued),
+        starting,
+        starts_per_second: u64::MAX,
+    })
 }
 
 /// Whether a session has its permit.
@@ -65,7 +70,12 @@ fn payers_have_their_turns_and_owners_below_them() {
 #[test]
 fn a_full_queue_refuses_who_would_have_to_wait() {
     let limits = |total| PortionLimits { total, per_address: u64::MAX, reserved: 1 };
-    let queue = RunQueue::new(RunQueueLimits { running: limits(2), queued: limits(5), starting: u64::MAX });
+    let queue = RunQueue::new(RunQueueLimits {
+        running: limits(2),
+        queued: limits(5),
+        starting: u64::MAX,
+        starts_per_second: u64::MAX,
+    });
     let enter = |id, payer| queue.enter(session(id), payer, &owner(1), UNBOUNDED);
     let running = enter(0, address(1)).unwrap();
     let mut waiting: Vec<_> = (1..=2).map(|id| enter(id, address(1)).unwrap()).collect();
@@ -87,7 +97,12 @@ fn a_full_queue_refuses_who_would_have_to_wait() {
 #[test]
 fn guests_that_start_leave_room_for_other_guests() {
     let limits = PortionLimits { total: 100, per_address: 100, reserved: 0 };
-    let queue = RunQueue::new(RunQueueLimits { running: limits, queued: limits, starting: 4 });
+    let queue = RunQueue::new(RunQueueLimits {
+        running: limits,
+        queued: limits,
+        starting: 4,
+        starts_per_second: u64::MAX,
+    });
     let enter = |id, payer| queue.enter(session(id), payer, &owner(1), UNBOUNDED).unwrap();
     let mut turns: Vec<_> = (0..3).map(|id| enter(id, address(1))).collect();
     assert_eq!(turns.iter().map(|turn| is_granted(&queue, turn)).collect::<Vec<_>>(), [true, true, false]);
@@ -140,7 +155,7 @@ proptest! {
     #[test]
     fn permits_are_bounded_and_granted_in_order(steps in prop::collection::vec(step(), 1..120), max in 1..6u64) {
         let limits = PortionLimits::new(max, max, true);
-        let queue = RunQueue::new(RunQueueLimits { running: limits, queued: PortionLimits::new(16, 8, true), starting: 3 });
+        let queue = RunQueue::new(RunQueueLimits { running: limits, queued: PortionLimits::new(16, 8, true), starting: 3, starts_per_second: u64::MAX });
         let mut turns: Vec<RunTurn> = vec![];
         for (id, step) in (0..).zip(steps) {
             match step {
