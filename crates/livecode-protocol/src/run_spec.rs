@@ -69,6 +69,16 @@ pub struct SandboxLayout {
     pub disk_files: u64,
 }
 
+impl SandboxLayout {
+    /// Whether programs see the same files in sandboxes of both layouts. Then the layouts differ
+    /// in nothing but the size of the writable file systems, which can be changed once a sandbox
+    /// is made.
+    pub fn has_same_files(&self, other: &Self) -> bool {
+        let (disk_bytes, disk_files) = (other.disk_bytes, other.disk_files);
+        Self { disk_bytes, disk_files, ..self.clone() } == *other
+    }
+}
+
 /// The content of the session's [contents file](crate::session_folder::CONTENTS_FILE): the bytes
 /// of each file, one after the other without anything between them, and then standard input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -58,6 +58,9 @@ pub enum InitEvent {
     /// The descriptors by which the supervisor measures kernel memory are attached, sent if no
     /// cgroup charges it. [`crate::Sandbox`] consumes this event and does not return it.
     KernelMemoryProbe,
+    /// A descriptor is attached by which the supervisor can change the size of the sandbox's tmpfs.
+    /// [`crate::Sandbox`] consumes this event and does not return it.
+    DiskSize,
     /// The last artefact was sent. The flag tells whether all requested artefacts could be taken.
     /// No process but init runs inside now.
     ArtefactsSent(bool),
@@ -79,6 +82,7 @@ const ARTEFACT: u8 = 7;
 const ARTEFACTS_SENT: u8 = 8;
 const USAGE: u8 = 9;
 const KERNEL_MEMORY_PROBE: u8 = 10;
+const DISK_SIZE: u8 = 11;
 
 // Tags of requests.
 const START: u8 = 1;
@@ -100,6 +104,7 @@ impl InitEvent {
             Self::ArtefactsSent(is_complete) => (ARTEFACTS_SENT, 0, i32::from(*is_complete), ""),
             Self::Usage { .. } => (USAGE, 0, 0, ""),
             Self::KernelMemoryProbe => (KERNEL_MEMORY_PROBE, 0, 0, ""),
+            Self::DiskSize => (DISK_SIZE, 0, 0, ""),
         };
         let mut bytes = vec![tag, index as u8];
         bytes.extend(number.to_le_bytes());
@@ -130,6 +135,7 @@ impl InitEvent {
                 file: None,
             },
             KERNEL_MEMORY_PROBE => Self::KernelMemoryProbe,
+            DISK_SIZE => Self::DiskSize,
             ARTEFACTS_SENT => Self::ArtefactsSent(number != 0),
             USAGE => {
                 let ([cpu_ms, largest_kib], []) = text.as_chunks::<8>() else { return None };
@@ -201,13 +207,14 @@ mod tests {
             InitEvent::Artefact { name: "tmp/program".into(), executable: true, file: None },
             InitEvent::ArtefactsSent(true),
             InitEvent::KernelMemoryProbe,
+            InitEvent::DiskSize,
             InitEvent::Usage { cpu_ms: 7, largest_kib: 1 << 40 },
             failed,
         ] {
             let decoded = InitEvent::decode(&event.encode()).unwrap();
             assert_eq!(format!("{event:?}"), format!("{decoded:?}"));
         }
-        assert!(InitEvent::decode(b"").is_none() && InitEvent::decode(b"\x0b\0\0\0\0\0").is_none());
+        assert!(InitEvent::decode(b"").is_none() && InitEvent::decode(b"\x0c\0\0\0\0\0").is_none());
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl ProcessIdentity {
         format!("{}-{}", self.pid, self.start_ticks)
     }
 
-    /// The name of the cgroup of a sandbox that this process makes while its first sandbox exists.
+    /// The name of the second cgroup that supervisors of earlier builds may have had.
     pub fn second_cgroup_name(self) -> String {
         self.cgroup_name() + SECOND_SUFFIX
     }

@@ -39,6 +39,7 @@ use crate::{
         fd_passing,
         sys::{self, Forked, PageRange},
     },
+    rootfs::disk_size::DiskSize,
     setup_error::{CLONE_STEP, SetupContext, SetupError},
     zygote::client::ZygoteClient,
 };
@@ -71,6 +72,10 @@ pub struct Sandbox {
     is_memory_sampled: bool,
     /// Measures kernel memory, if memory is sampled.
     kernel_memory: Option<KernelMemoryProbe>,
+    /// Changes the size of its tmpfs, until it is given its run spec.
+    disk_size: Option<DiskSize>,
+    /// Whether it was given its run spec.
+    has_begun: bool,
     /// The usage that samples and init have shown, for what no cgroup counts.
     sampled: SampledUsage,
     /// Whether other processes have priority over this sandbox on the CPU.
@@ -130,12 +135,24 @@ impl Sandbox {
             oom_notifier,
             is_memory_sampled: host.cgroups.unenforced().memory,
             kernel_memory: None,
+            disk_size: None,
+            has_begun: false,
             sampled: SampledUsage::default(),
             is_deprioritized: false,
             cpu_weight: CpuWeight::default(),
             is_reaped: false,
         };
         Ok((sandbox, pipes))
+    }
+
+    /// Gives the sandbox's file system the size of another layout, which is the same otherwise. To
+    /// be called once the sandbox is ready, and before [`Self::start`].
+    ///
+    /// # Errors
+    /// If this process may not change it, or the kernel cannot. Then the sandbox is of use only
+    /// with the layout that it was made with.
+    pub fn resize(&self, layout: &SandboxLayout) -> io::Result<()> {
+        self.disk_size.as_ref().ok_or(io::ErrorKind::Unsupported)?.change(layout)
     }
 
     /// Sets the limits of a step and the CPU share, in thousandths of a processor.
@@ -164,6 +181,7 @@ impl Sandbox {
         contents_file: Option<&File>,
         cache_entry: Option<&File>,
     ) -> Result<(), SetupError> {
+        (self.disk_size, self.has_begun) = (None, true);
         let first_step = run_spec.compile.first().unwrap_or(&run_spec.run);
         self.set_limits(&first_step.limits, run_spec.limits.cpu_millicores)?;
         let others = contents_file.into_iter().chain(cache_entry).map(AsFd::as_fd);
@@ -227,6 +245,11 @@ impl Sandbox {
         }
         if let Some(InitEvent::KernelMemoryProbe) = event {
             self.kernel_memory = KernelMemoryProbe::from_descriptors(descriptors);
+            return self.receive_event(flags);
+        }
+        if let Some(InitEvent::DiskSize) = event {
+            let descriptor = descriptors.into_iter().next().filter(|_| !self.has_begun);
+            self.disk_size = descriptor.map(DiskSize::from_descriptor);
             return self.receive_event(flags);
         }
         if let Some(InitEvent::Artefact { file, .. }) = &mut event {
@@ -300,7 +323,7 @@ impl Sandbox {
             self.add_usage(usage.cpu_ms, usage.largest_kib);
         }
         self.is_reaped = true;
-        self.kernel_memory = None; // it keeps the tmpfs in memory
+        (self.kernel_memory, self.disk_size) = (None, None); // they keep the tmpfs in memory
     }
 
     /// Whether init is the only process inside, and cgroups have counted the usage of the others.

@@ -52,7 +52,7 @@ pub(super) fn become_zygote_program(
     program_fds: ProgramFds,
     report_start: impl FnOnce(),
 ) -> Result<ZygoteProgram, SetupError> {
-    prepare_child(missing, &run_spec.run.limits, program_fds, true)?;
+    prepare_child(missing, &run_spec.run.limits, run_spec.limits.disk_bytes, program_fds, true)?;
     report_start();
     // The rest is what exec would do.
     privileges::become_dumpable()?;
@@ -73,6 +73,7 @@ pub(super) struct Executable {
     is_program: bool,
     /// The uids of the session in root mode.
     ids: Option<SessionIds>,
+    disk_bytes: u64,
     exec_arguments: io::Result<ExecArguments>,
 }
 
@@ -87,7 +88,7 @@ struct ExecArguments {
 impl Executable {
     pub fn new(ids: Option<SessionIds>, run_spec: &RunSpec, step: &Step, is_program: bool) -> Self {
         let exec_arguments = exec_arguments(run_spec, step, is_program).map_err(io::Error::other);
-        Self { is_program, ids, exec_arguments }
+        Self { is_program, ids, disk_bytes: run_spec.limits.disk_bytes, exec_arguments }
     }
 
     /// Executes the step in this process, a fresh child of init. `missing` are the limits that no
@@ -101,7 +102,7 @@ impl Executable {
         report_start: impl FnOnce(),
     ) -> Result<io::Error, SetupError> {
         self.ids.map_or(Ok(()), SessionIds::become_program)?;
-        prepare_child(missing, limits, program_fds, self.is_program)?;
+        prepare_child(missing, limits, self.disk_bytes, program_fds, self.is_program)?;
         report_start();
         Ok(match &self.exec_arguments {
             Ok(ExecArguments { candidate_paths, argv, env }) => sys::execute(candidate_paths, argv, env),
@@ -138,12 +139,13 @@ fn environment(run_spec: &RunSpec, is_program: bool) -> impl Iterator<Item = (&s
 fn prepare_child(
     missing: UnenforcedLimits,
     limits: &StepLimits,
+    disk_bytes: u64,
     program_fds: ProgramFds,
     is_program: bool,
 ) -> Result<(), SetupError> {
     rustix::process::setsid().context("setsid")?;
     give_descriptors(program_fds, is_program).context("give descriptors")?;
-    rlimits::set_step_limits(missing, limits)?;
+    rlimits::set_step_limits(missing, limits, disk_bytes)?;
     sys::unblock_child_signals().context("unblock signals")
 }
 

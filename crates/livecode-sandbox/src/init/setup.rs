@@ -32,7 +32,7 @@ use crate::{
         privileges::{self, SessionIds},
         rlimits, sys,
     },
-    rootfs::{accounts::AccountFiles, mounts},
+    rootfs::{accounts::AccountFiles, disk_size::DiskSize, mounts},
     setup_error::{SetupContext, SetupError},
 };
 
@@ -62,6 +62,11 @@ pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, Set
         sys::bring_loopback_up().context("bring the loopback device up")?;
     }
     let account_files = mounts::enter_root(&host.staging, &host.mounts, layout)?;
+    // Without it, a session that needs another size finds no warm sandbox.
+    if let Ok(disk) = DiskSize::open() {
+        fd_passing::send(init.control, &InitEvent::DiskSize.encode(), &[disk.as_fd()], SendFlags::empty())
+            .context("send what resizes the root")?;
+    }
     let is_memory_sampled = host.cgroups.unenforced().memory;
     if is_memory_sampled {
         let probe = KernelMemoryProbe::open().context("open what measures kernel memory")?;
@@ -71,7 +76,7 @@ pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, Set
             .context("send what measures kernel memory")?;
     }
     if is_not_disabled_by_test("limits") {
-        rlimits::set_sandbox_limits(layout)?;
+        rlimits::set_sandbox_limits()?;
     }
     if is_not_disabled_by_test("privileges") {
         privileges::prevent_gaining()?;

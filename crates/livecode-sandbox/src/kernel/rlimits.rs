@@ -1,7 +1,7 @@
 //! Resource limits that the kernel keeps for each process (getrlimit(2)). The cgroup of a session
 //! limits what the session uses as a whole; these limits cover what a cgroup does not.
 
-use livecode_protocol::run_spec::{SandboxLayout, StepLimits};
+use livecode_protocol::run_spec::StepLimits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
@@ -58,22 +58,27 @@ fn set_soft_and_hard_limit(resource: Resource, name: &str, soft: u64, hard: u64)
         .context(format!("limit {name}"))
 }
 
-/// Sets the limits that are the same for every session with this layout. It runs before the
-/// session is known; limits that a request chooses belong in [`set_step_limits`].
-pub(crate) fn set_sandbox_limits(layout: &SandboxLayout) -> Result<(), SetupError> {
+/// Sets the limits that are the same for every session. It runs before the session is known;
+/// limits that a request chooses belong in [`set_step_limits`].
+pub(crate) fn set_sandbox_limits() -> Result<(), SetupError> {
     // The seccomp filter keeps programs from changing this limit.
     set_limit(Resource::Core, "core dumps", CORE_BYTES)?;
-    set_limit(Resource::Fsize, "file size", layout.disk_bytes)?;
     set_limit(Resource::Memlock, "locked memory", LOCKED_BYTES)?;
     set_limit(Resource::Sigpending, "queued signals", QUEUED_SIGNALS)?;
     set_limit(Resource::Msgqueue, "message queues", 0)?;
     set_limit(Resource::Stack, "stack", STACK_BYTES)
 }
 
-/// Sets the limits of each process of one step: its open files, and those that stand in for what
-/// no cgroup enforces.
-pub(crate) fn set_step_limits(missing: UnenforcedLimits, limits: &StepLimits) -> Result<(), SetupError> {
+/// Sets the limits of each process of one step: its open files, the size of a file, which is that
+/// of the session's file system (`disk_bytes`), and those that stand in for what no cgroup
+/// enforces.
+pub(crate) fn set_step_limits(
+    missing: UnenforcedLimits,
+    limits: &StepLimits,
+    disk_bytes: u64,
+) -> Result<(), SetupError> {
     if is_not_disabled_by_test("limits") {
+        set_limit(Resource::Fsize, "file size", disk_bytes)?;
         let half = getrlimit(Resource::Nofile).maximum.map_or(OPEN_FILES, |hard| hard / 2);
         set_limit(Resource::Nofile, "open files", OPEN_FILES.min(half))?;
     }

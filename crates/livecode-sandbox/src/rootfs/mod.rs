@@ -1,4 +1,5 @@
 //! The root file system of a sandbox.
 
 pub(crate) mod accounts;
+pub(crate) mod disk_size;
 pub(crate) mod mounts;

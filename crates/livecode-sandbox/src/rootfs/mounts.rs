@@ -32,7 +32,10 @@ use crate::{
         fault_switch::is_not_disabled_by_test,
         sys::{MountFlags, set_mount_flags},
     },
-    rootfs::accounts::{AccountFiles, WRITABLE_FOLDERS},
+    rootfs::{
+        accounts::{AccountFiles, WRITABLE_FOLDERS},
+        disk_size::tmpfs_size,
+    },
     setup_error::{SetupContext, SetupError},
 };
 
@@ -56,11 +59,6 @@ const HOST_FLAGS: MountFlags = MountFlags::RDONLY.and(MountFlags::NOSUID).and(Mo
 const DEVICE_FLAGS: MountFlags = MountFlags::NOSUID.and(MountFlags::NOEXEC);
 /// Flags of a writable folder.
 const WRITABLE_FLAGS: MountFlags = MountFlags::NOSUID.and(MountFlags::NODEV);
-
-/// Room in the tmpfs for the generated parts of the root, in addition to the session's limit.
-const EXTRA_BYTES: u64 = 256 * 1024;
-/// Files for them.
-const EXTRA_FILES: u64 = 128;
 
 /// Folders of the root that are made first, because others go into them.
 const ROOT_FOLDERS: [&str; 3] = ["etc", "dev", "proc"];
@@ -180,8 +178,7 @@ fn below_root(inside: &Path) -> &Path {
 }
 
 fn mount_tmpfs(path: &Path, layout: &SandboxLayout) -> io::Result<()> {
-    let size = layout.disk_bytes.saturating_add(EXTRA_BYTES);
-    let files = layout.disk_files.saturating_add(EXTRA_FILES);
+    let (size, files) = tmpfs_size(layout);
     let options = format!("mode=0755,size={size},nr_inodes={files}\0");
     let options = std::ffi::CStr::from_bytes_with_nul(options.as_bytes()).map_err(io::Error::other)?;
     Ok(mount("tmpfs", path, "tmpfs", NewMountFlags::NOSUID | NewMountFlags::NODEV, options)?)

@@ -7,4 +7,3 @@ pub(crate) mod poll_set;
 pub(crate) mod startup;
 pub(crate) mod supervisor;
 pub(crate) mod termination;
-pub(crate) mod unfit_sandbox;

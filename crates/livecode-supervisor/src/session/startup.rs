@@ -16,7 +16,6 @@ use crate::{
         connection::Connection,
         folder::{SessionFolder, StartError},
         supervisor::{StartedSession, Supervisor, end::SupervisedEnd},
-        unfit_sandbox::UnfitSandbox,
     },
 };
 
@@ -34,8 +33,9 @@ type SessionSandbox = (Sandbox, ProgramChannels, StartKind);
 
 /// Supervises the session in the folder `path` until its end. Its first connection is `server`.
 ///
-/// The program runs in the warm sandbox if that fits the run spec. Otherwise a sandbox is made,
-/// whose first process is cloned from `zygote`, or from this process if there is no zygote.
+/// The program runs in the warm sandbox, which the server and the spawner have chosen so that it
+/// fits. If it cannot be used all the same, or there is none, a sandbox is made, whose first
+/// process is cloned from `zygote`, or from this process if there is no zygote.
 pub(crate) fn supervise(
     host: &Host,
     own: &SupervisorIdentity,
@@ -88,14 +88,10 @@ fn start<'h>(
     let (mut run_spec, run_spec_file) = folder.read_run_spec()?;
     let contents_file = folder.open_contents(&run_spec)?;
     let layout = run_spec.layout();
-    let (warm, unfit) = usable_sandbox(warm, &run_spec, &layout);
-    let unfit_sandbox = UnfitSandbox::new(unfit, requested_at);
-    let (sandbox, pipes, start_kind) = match warm {
-        Some(warm) => warm,
+    let (sandbox, pipes, start_kind) = match warm.and_then(|warm| adapt(warm, &run_spec, &layout)) {
+        Some(adapted) => adapted,
         None => {
-            let own = ProcessIdentity::from(own);
-            let cgroup_name =
-                if unfit_sandbox.exists() { own.second_cgroup_name() } else { own.cgroup_name() };
+            let cgroup_name = ProcessIdentity::from(own).cgroup_name();
             let made = Sandbox::create(host, &cgroup_name, &layout, zygote, None);
             let (sandbox, pipes) = made.map_err(StartError::MakeSandbox)?;
             (sandbox, pipes, StartKind::Cold)
@@ -114,7 +110,6 @@ fn start<'h>(
         journal,
         sandbox,
         pipes,
-        unfit_sandbox,
         start_kind,
         requested_at,
     };
@@ -128,18 +123,14 @@ fn start<'h>(
     }
 }
 
-/// Returns the warm sandbox as the session's if it fits the run spec and still lives, and
-/// otherwise as one that does not fit.
-fn usable_sandbox(
-    warm: Option<WarmSandbox>,
-    run_spec: &RunSpec,
-    layout: &SandboxLayout,
-) -> (Option<SessionSandbox>, Option<Sandbox>) {
-    let Some(warm) = warm else { return (None, None) };
-    if warm.layout != *layout || !warm.sandbox.is_alive() {
-        return (None, Some(warm.sandbox));
+/// Makes the warm sandbox that of the session. If it cannot be, since it has died or shows programs
+/// other files, it is torn down, and its cgroup, whose name the next one has, is removed.
+fn adapt(warm: WarmSandbox, run_spec: &RunSpec, layout: &SandboxLayout) -> Option<SessionSandbox> {
+    let is_usable = warm.sandbox.is_alive() && warm.layout.has_same_files(layout);
+    if !is_usable || warm.layout != *layout && warm.sandbox.resize(layout).is_err() {
+        return None;
     }
     let has_interpreter = warm.interpreter.is_some_and(|interpreter| interpreter.fits(run_spec));
     let start_kind = if has_interpreter { StartKind::Interpreter } else { StartKind::Sandbox };
-    (Some((warm.sandbox, warm.pipes, start_kind)), None)
+    Some((warm.sandbox, warm.pipes, start_kind))
 }

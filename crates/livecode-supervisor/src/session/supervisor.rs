@@ -54,7 +54,6 @@ use crate::{
         folder::{SessionFolder, StartError},
         poll_set::{PollSet, ReadySources, Source},
         termination::Termination,
-        unfit_sandbox::UnfitSandbox,
     },
 };
 
@@ -83,7 +82,6 @@ pub(crate) struct StartedSession {
     pub journal: CappedJournal,
     pub sandbox: Sandbox,
     pub pipes: ProgramChannels,
-    pub unfit_sandbox: UnfitSandbox,
     /// How much of the sandbox was made before the session.
     pub start_kind: StartKind,
     /// When this process received the request. The wall clock limit counts from here.
@@ -104,7 +102,6 @@ pub(crate) struct Supervisor<'h> {
     connections: Vec<Connection>,
     start_kind: StartKind,
     sandbox: Sandbox,
-    unfit_sandbox: UnfitSandbox,
     outputs: Outputs,
     stdin: InputQueue<OwnedFd>,
     events: InputQueue<OwnedFd>,
@@ -169,7 +166,6 @@ impl<'h> Supervisor<'h> {
             memory_sampler: MemorySampler::new(&sandbox, requested_at),
             cpu_deprioritizer: CpuDeprioritizer::default(),
             sandbox,
-            unfit_sandbox: session.unfit_sandbox,
             run_spec,
         })
     }
@@ -191,7 +187,6 @@ impl<'h> Supervisor<'h> {
                 self.kill_for(Outcome::Memory);
             }
             self.check_timers(now);
-            self.unfit_sandbox.tear_down_if_due(now);
             self.publish();
             self.journal.syncer.sync_if_due(now);
             self.output_cost.end_turn(ready.outputs.any(), cpu_time::own_cpu_time());
@@ -221,8 +216,7 @@ impl<'h> Supervisor<'h> {
             self.cpu_deprioritizer.due(),
         ];
         let limit_timers = if is_killed { [None; 5] } else { limit_timers };
-        let unfit_due = self.unfit_sandbox.due();
-        let other_timers = [self.outputs.due(), self.journal.syncer.due(), self.listen_at, unfit_due];
+        let other_timers = [self.outputs.due(), self.journal.syncer.due(), self.listen_at];
         let due = limit_timers.into_iter().chain(other_timers).flatten().min();
         let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
 
@@ -354,7 +348,10 @@ impl<'h> Supervisor<'h> {
 
     fn handle_init_event(&mut self, event: InitEvent) {
         match event {
-            InitEvent::Ready | InitEvent::Usage { .. } | InitEvent::KernelMemoryProbe => {}
+            InitEvent::Ready
+            | InitEvent::Usage { .. }
+            | InitEvent::KernelMemoryProbe
+            | InitEvent::DiskSize => {}
             InitEvent::StepStarted(index) => self.step_started(index),
             InitEvent::Ended(index, status) => self.step_ended(index, status),
             InitEvent::Artefact { name, executable, file } => {

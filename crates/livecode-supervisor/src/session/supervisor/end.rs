@@ -47,7 +47,7 @@ impl Supervisor<'_> {
         }
         // The connections are closed last: their end tells the servers that nothing of the
         // sandbox, nor its cgroups, is left.
-        drop((self.sandbox, self.unfit_sandbox));
+        drop(self.sandbox);
         let is_released = await_release(&mut self.connections);
         drop(self.connections);
         match finished {
@@ -82,7 +82,7 @@ impl Supervisor<'_> {
     /// Removes the journal and the sandbox of a session whose program has not begun.
     pub fn discard(self) {
         self.folder.remove_socket();
-        drop((self.sandbox, self.unfit_sandbox));
+        drop(self.sandbox);
         self.folder.discard_journal(self.journal);
     }
 }
