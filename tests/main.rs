@@ -21,6 +21,7 @@ mod health;
 mod idle;
 mod jwt;
 mod languages;
+mod layouts;
 mod leftovers;
 mod limits;
 mod liveness;

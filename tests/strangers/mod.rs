@@ -6,6 +6,6 @@ mod connection;
 mod followers;
 mod payers;
 mod programs;
-mod rootless;
+pub mod rootless;
 mod sandboxes;
 mod starts;

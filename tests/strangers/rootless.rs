@@ -7,7 +7,7 @@ use crate::common::{Server, eventually, id, is_root};
 
 /// A server that is an ordinary user. If the tests run as root, nothing else has this user, and
 /// `number` differs for each test of this process.
-fn ordinary_server(number: u32) -> Server {
+pub fn ordinary_server(number: u32) -> Server {
     if !is_root() {
         return Server::start();
     }

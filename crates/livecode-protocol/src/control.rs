@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::{
     ErrorCode, SessionId,
+    run_spec::SandboxLayout,
     session::{Compiled, Outcome},
     stream::Signal,
 };
@@ -63,6 +64,16 @@ pub enum SpawnerRequest {
     /// Kill the processes that a dead supervisor has left in the session's sandbox, and remove its
     /// cgroups. The server reads end-of-file from the socket when that is done.
     Sweep(SessionId),
+}
+
+/// A request of the server to its spawner on the layout socket: start a supervisor, as by
+/// [`SpawnerRequest::StartSupervisor`], for a session whose layout is not the spawner's usual one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LayoutRequest {
+    /// The session.
+    pub id: SessionId,
+    /// The layout that the session's sandbox must have.
+    pub layout: SandboxLayout,
 }
 
 /// A request of the server to a supervisor.

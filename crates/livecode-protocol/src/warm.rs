@@ -25,16 +25,21 @@ pub struct SpawnerSettings {
 /// How a spawner's pool of warm sandboxes is set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WarmPoolSettings {
-    /// The layout of the warm sandboxes. A session with another layout gets a new sandbox: a cold
-    /// start.
+    /// The usual layout, of which a warm sandbox always waits. Sandboxes of other layouts wait once
+    /// a session has asked for one ([`crate::control::LayoutRequest`]).
     pub layout: SandboxLayout,
     /// The limits that the warm sandboxes are made with. They are changed if a session has others.
     pub limits: StepLimits,
     /// The CPU share that the warm sandboxes are made with, in thousandths of a processor. It is
     /// changed if a session has another.
     pub cpu_millicores: u32,
-    /// The largest number of warm sandboxes at once.
+    /// The largest number of warm sandboxes of one layout at once.
     pub sandboxes_max: u32,
+    /// The largest number of warm sandboxes of all layouts but the usual one at once.
+    pub other_sandboxes_max: u32,
+    /// How long sandboxes of another layout wait after the last session that asked for one, in
+    /// milliseconds.
+    pub layout_idle_ms: u64,
 }
 
 /// An interpreter that is started once, as a zygote. Each clone of its process is init of one

@@ -45,13 +45,14 @@ pub fn spawner(settings: &SpawnerSettings) -> io::Result<SpawnerProcess> {
     let child = spawn(command)?;
     // No thread waits for the child yet, so its pid cannot belong to another process.
     let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    if let Some((zygote_socket, zygote_pidfd)) = &zygote {
-        let descriptors = [zygote_socket.as_fd(), zygote_pidfd.as_fd()];
-        fd_passing::send(&server_end, &[0], &descriptors, SendFlags::empty())?;
-    }
+    let (layout_socket, spawner_layout_end) = socket_pair()?;
+    let mut descriptors = vec![spawner_layout_end.as_fd()];
+    descriptors.extend(zygote.iter().flat_map(|(socket, pidfd)| [socket.as_fd(), pidfd.as_fd()]));
+    fd_passing::send(&server_end, &[0], &descriptors, SendFlags::empty())?;
     // The spawner exits when `server_end` is closed.
     reap_in_background(child)?;
-    Ok(SpawnerProcess { socket: server_end, pidfd, zygote_pidfd: zygote.map(|(_, pidfd)| pidfd) })
+    let zygote_pidfd = zygote.map(|(_, pidfd)| pidfd);
+    Ok(SpawnerProcess { socket: server_end, layout_socket, pidfd, zygote_pidfd })
 }
 
 /// Starts an interpreter zygote, which exits when its spawner does. Returns the socket by which

@@ -194,6 +194,8 @@ impl Config {
             ("ping_interval_ms", self.ping_interval_ms, 1, 3_600_000),
             ("messages_per_s", self.messages_per_s, 1, 1_000_000),
             ("warm_sandboxes_max", self.warm_sandboxes_max, 1, 1024),
+            ("warm_other_sandboxes_max", self.warm_other_sandboxes_max, 0, 1024),
+            ("warm_layout_idle_ms", self.warm_layout_idle_ms, 1, 86_400_000),
             ("sessions_max", self.sessions_max, 1, u64::MAX),
             ("sessions_per_owner_max", self.sessions_per_owner_max, 1, u64::MAX),
             ("sessions_per_address_max", self.sessions_per_address_max, 1, u64::MAX),

@@ -245,6 +245,12 @@ settings! {
             /// How many warm sandboxes of each kind may wait for a program. A sandbox takes about
             /// 1 MiB, with an interpreter in it about 6 MiB.
             warm_sandboxes_max: u64 = 8,
+            /// How many warm sandboxes that show programs other folders than the usual ones, such
+            /// as a toolchain, may wait together.
+            warm_other_sandboxes_max: u64 = 16,
+            /// How long such a sandbox waits after the last program that wanted one of its kind,
+            /// in milliseconds.
+            warm_layout_idle_ms: u64 = 600_000,
         }
         /// Limits of programs.
         nested limits: LimitSettings,

@@ -135,6 +135,7 @@ impl Registry {
         let id = SessionId::from_random(random);
         let owner = spec.owner.clone();
         let payer = spec.account.payer;
+        let layout = spec.resolved.limits.layout(&spec.resolved.mounts);
         let turn = self.run_queue.enter(id, payer, &owner, RunBounds::of(&spec.account.allowance))?;
         let slot = self.reserve(&owner, &payer).await?;
         let written = {
@@ -152,7 +153,7 @@ impl Registry {
         self.metrics.count_created(&session.runtime);
         log_creation(&session);
         self.table().complete_reservation();
-        let driver = self.driver(&session);
+        let driver = self.driver(&session, Some(layout));
         let queue = DeliveryQueue::new(session.open_queue());
         self.drive(session.clone(), driver.run_new(queue, turn));
         Ok(session)

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use livecode_protocol::{SessionId, quota::QuotaName, session::SessionState};
+use livecode_protocol::{SessionId, quota::QuotaName, run_spec::SandboxLayout, session::SessionState};
 use tokio::sync::watch;
 
 use crate::lifecycle::{
@@ -142,7 +142,7 @@ impl Registry {
             self.table().insert_key(owner, key, id);
         }
         if !has_ended {
-            let driver = self.driver(&session);
+            let driver = self.driver(&session, None);
             let queue = DeliveryQueue::new(session.open_queue());
             let payer = session.payer;
             if has_journal {
@@ -190,9 +190,11 @@ impl Registry {
         });
     }
 
-    pub(super) fn driver(&self, session: &Arc<Session>) -> Driver {
+    /// What drives a session. `layout` is that of its sandbox, if it is known.
+    pub(super) fn driver(&self, session: &Arc<Session>, layout: Option<SandboxLayout>) -> Driver {
         Driver {
             session: session.clone(),
+            layout,
             store: self.store.clone(),
             spawners: self.spawners.clone(),
             metrics: self.metrics.clone(),

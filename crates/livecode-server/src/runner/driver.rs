@@ -15,7 +15,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use livecode_protocol::{SessionId, session::Outcome};
+use livecode_protocol::{SessionId, run_spec::SandboxLayout, session::Outcome};
 use tokio::{io::AsyncReadExt as _, net::UnixStream};
 use tracing::Instrument as _;
 
@@ -64,6 +64,9 @@ enum ClosedBy {
 /// What drives one session.
 pub(crate) struct Driver {
     pub session: Arc<Session>,
+    /// The layout of its sandbox; `None` if an earlier server created the session. Then the layout
+    /// is read from the disk if it is needed.
+    pub layout: Option<SandboxLayout>,
     pub store: Arc<Store>,
     pub spawners: Arc<SpawnerSet>,
     pub metrics: Arc<Metrics>,
@@ -144,13 +147,18 @@ impl Driver {
         queue: &mut DeliveryQueue,
         weighed: &mut WeighedSession,
     ) -> bool {
+        let layout = match &self.layout {
+            Some(layout) => Ok(layout.clone()),
+            None => self.store.layout(self.id()),
+        };
         // Only the first attempt uses an interpreter zygote, since the zygote may be the cause of
         // a failure.
-        let spawner = match attempts.is_first() {
-            true => self.spawners.spawner_for(&self.session.runtime),
-            false => self.spawners.default_spawner(),
+        let spawner = match &layout {
+            Ok(layout) if attempts.is_first() => self.spawners.spawner_for(&self.session.runtime, layout),
+            _ => self.spawners.default_spawner(),
         };
-        let failure = match self.start_supervisor(spawner).await {
+        let started = async { self.start_supervisor(spawner, layout?).await };
+        let failure = match started.await {
             Ok((stream, generation)) => tokio::select! {
                 end = self.serve_connection(stream, queue, weighed) => end.start_failure,
                 () = self.journal_timeout() => {
@@ -187,12 +195,16 @@ impl Driver {
         }
     }
 
-    async fn start_supervisor(&self, spawner: &Arc<SpawnerClient>) -> io::Result<(UnixStream, Generation)> {
+    async fn start_supervisor(
+        &self,
+        spawner: &Arc<SpawnerClient>,
+        layout: SandboxLayout,
+    ) -> io::Result<(UnixStream, Generation)> {
         let id = self.id();
         let request = async {
-            match spawner.try_start_supervisor(id) {
+            match spawner.try_start_supervisor(id, &layout) {
                 Some(started) => Ok(started),
-                None => request_blocking(spawner, move |spawner| spawner.start_supervisor(id)).await,
+                None => request_blocking(spawner, move |spawner| spawner.start_supervisor(id, &layout)).await,
             }
         };
         let (stream, generation) = request.instrument(tracing::debug_span!("spawn")).await?;

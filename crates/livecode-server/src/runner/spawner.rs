@@ -14,7 +14,8 @@ use std::{
 
 use livecode_protocol::{
     SessionId,
-    control::{SpawnerReady, SpawnerRequest},
+    control::{LayoutRequest, SpawnerReady, SpawnerRequest},
+    run_spec::SandboxLayout,
     warm::SpawnerSettings,
 };
 use rustix::{
@@ -44,6 +45,8 @@ pub type SpawnerLauncher = Arc<dyn Fn(&SpawnerSettings) -> io::Result<SpawnerPro
 pub struct SpawnerProcess {
     /// The server's end of the spawner's socket.
     pub socket: OwnedFd,
+    /// The server's end of the socket for requests of other layouts than the spawner's usual one.
+    pub layout_socket: OwnedFd,
     /// The spawner process (pidfd_open(2)).
     pub pidfd: OwnedFd,
     /// The process of the interpreter zygote that makes this spawner's sandboxes, if there is one.
@@ -55,6 +58,23 @@ impl SpawnerProcess {
     fn kill(&self) {
         for pidfd in std::iter::once(&self.pidfd).chain(&self.zygote_pidfd) {
             let _ = pidfd_send_signal(pidfd, Signal::KILL); // the process may have ended already
+        }
+    }
+}
+
+/// A request as it is sent to a spawner.
+enum EncodedRequest {
+    /// A [`SpawnerRequest`], which goes to the spawner's workers.
+    Usual(Vec<u8>),
+    /// A [`LayoutRequest`], which goes to the spawner itself.
+    Layout(Vec<u8>),
+}
+
+impl EncodedRequest {
+    fn send(&self, process: &SpawnerProcess, stream: &UnixStream, flags: SendFlags) -> io::Result<()> {
+        match self {
+            Self::Usual(bytes) => send(&process.socket, bytes, stream, flags),
+            Self::Layout(bytes) => send(&process.layout_socket, bytes, stream, flags),
         }
     }
 }
@@ -131,23 +151,37 @@ impl SpawnerClient {
         self.request_lock.clone().lock_owned().await
     }
 
-    /// Requests a supervisor for a session whose folder is complete, and returns the connection to
-    /// it. If the supervisor cannot be started, the connection ends. If nothing happens on the
+    /// Whether this is the layout of which the spawner always has a warm sandbox, except perhaps
+    /// for its size. A spawner without warm sandboxes makes no difference between layouts.
+    pub fn is_usual(&self, layout: &SandboxLayout) -> bool {
+        self.settings.warm.as_ref().is_none_or(|warm| warm.layout.has_same_files(layout))
+    }
+
+    /// Requests a supervisor for a session with this layout whose folder is complete, and returns
+    /// the connection to it. If the supervisor cannot be started, the connection ends. If nothing happens on the
     /// connection, the caller calls [`Self::replace`].
     ///
     /// # Errors
     /// If no socket can be made, or if the spawner died or hangs and cannot be restarted.
-    pub fn start_supervisor(&self, id: SessionId) -> io::Result<(UnixStream, Generation)> {
-        self.send_request(&SpawnerRequest::StartSupervisor(id))
+    pub fn start_supervisor(
+        &self,
+        id: SessionId,
+        layout: &SandboxLayout,
+    ) -> io::Result<(UnixStream, Generation)> {
+        self.send_request(&self.start_request(id, layout)?)
     }
 
     /// As [`Self::start_supervisor`], but never blocks; `None` if the request would have to wait.
-    pub fn try_start_supervisor(&self, id: SessionId) -> Option<(UnixStream, Generation)> {
+    pub fn try_start_supervisor(
+        &self,
+        id: SessionId,
+        layout: &SandboxLayout,
+    ) -> Option<(UnixStream, Generation)> {
         let _guard = self.request_lock.try_lock().ok()?;
         let current = self.current.try_lock().ok()?;
-        let request = serde_json::to_vec(&SpawnerRequest::StartSupervisor(id)).ok()?;
+        let request = self.start_request(id, layout).ok()?;
         let (ours, theirs) = UnixStream::pair().ok()?;
-        send(&current.process.socket, &request, &theirs, SendFlags::DONTWAIT).ok()?;
+        request.send(&current.process, &theirs, SendFlags::DONTWAIT).ok()?;
         Some((ours, current.generation))
     }
 
@@ -157,7 +191,7 @@ impl SpawnerClient {
     /// # Errors
     /// As [`Self::start_supervisor`].
     pub fn sweep(&self, id: SessionId) -> io::Result<(UnixStream, Generation)> {
-        self.send_request(&SpawnerRequest::Sweep(id))
+        self.send_request(&EncodedRequest::Usual(serde_json::to_vec(&SpawnerRequest::Sweep(id))?))
     }
 
     /// Kills the spawner process of this generation and starts another, which sweeps when it
@@ -174,14 +208,22 @@ impl SpawnerClient {
         Ok(())
     }
 
-    fn send_request(&self, request: &SpawnerRequest) -> io::Result<(UnixStream, Generation)> {
-        let request = serde_json::to_vec(request)?;
+    /// The request for a supervisor.
+    fn start_request(&self, id: SessionId, layout: &SandboxLayout) -> io::Result<EncodedRequest> {
+        Ok(if self.is_usual(layout) {
+            EncodedRequest::Usual(serde_json::to_vec(&SpawnerRequest::StartSupervisor(id))?)
+        } else {
+            EncodedRequest::Layout(serde_json::to_vec(&LayoutRequest { id, layout: layout.clone() })?)
+        })
+    }
+
+    fn send_request(&self, request: &EncodedRequest) -> io::Result<(UnixStream, Generation)> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut current = self.current();
-        if let Err(error) = send(&current.process.socket, &request, &theirs, SendFlags::empty()) {
+        if let Err(error) = request.send(&current.process, &theirs, SendFlags::empty()) {
             tracing::warn!(%error, "the spawner has died or hangs; it is restarted");
             self.restart(&mut current)?;
-            send(&current.process.socket, &request, &theirs, SendFlags::empty())?;
+            request.send(&current.process, &theirs, SendFlags::empty())?;
         }
         Ok((ours, current.generation))
     }
@@ -202,7 +244,7 @@ impl SpawnerClient {
 
 /// Waits until a spawner accepts requests. The result is what of the sandbox cannot be enforced.
 fn await_ready(process: &SpawnerProcess) -> Result<Vec<String>, SpawnerError> {
-    let ready = receive_ready(&process.socket).inspect_err(|_| process.kill());
+    let ready = receive_ready(process).inspect_err(|_| process.kill());
     let ready = ready.map_err(SpawnerError::Start)?;
     match ready.error {
         Some(error) => Err(SpawnerError::NoSandbox(error)),
@@ -210,8 +252,9 @@ fn await_ready(process: &SpawnerProcess) -> Result<Vec<String>, SpawnerError> {
     }
 }
 
-/// Sets the socket's timeouts and receives the spawner's first message.
-fn receive_ready(socket: &OwnedFd) -> io::Result<SpawnerReady> {
+/// Sets the sockets' timeouts and receives the spawner's first message.
+fn receive_ready(SpawnerProcess { socket, layout_socket, .. }: &SpawnerProcess) -> io::Result<SpawnerReady> {
+    set_socket_timeout(layout_socket, Timeout::Send, Some(REQUEST_TIMEOUT))?;
     set_socket_timeout(socket, Timeout::Send, Some(REQUEST_TIMEOUT))?;
     set_socket_timeout(socket, Timeout::Recv, Some(LAUNCH_TIMEOUT))?;
     let mut bytes = vec![0; MAX_READY_BYTES];

@@ -11,6 +11,7 @@ use std::{
 };
 
 use livecode_protocol::{
+    run_spec::SandboxLayout,
     session::CreateSession,
     warm::{InterpreterZygote, SpawnerSettings, WarmPoolSettings},
 };
@@ -112,9 +113,10 @@ impl SpawnerSet {
         &self.default_spawner
     }
 
-    /// The preferred spawner for programs of this runtime.
-    pub fn spawner_for(&self, runtime: &str) -> &Arc<SpawnerClient> {
-        self.zygote_spawners.get(runtime).and_then(|cell| cell.get()).unwrap_or(&self.default_spawner)
+    /// The preferred spawner for programs of this runtime in sandboxes of this layout.
+    pub fn spawner_for(&self, runtime: &str, layout: &SandboxLayout) -> &Arc<SpawnerClient> {
+        let zygote_spawner = self.zygote_spawners.get(runtime).and_then(|cell| cell.get());
+        zygote_spawner.filter(|spawner| spawner.is_usual(layout)).unwrap_or(&self.default_spawner)
     }
 }
 
@@ -136,12 +138,15 @@ fn warm_pool_settings(resolved: &ResolvedSpec, config: &Config) -> WarmPoolSetti
         limits: first_step.limits,
         cpu_millicores: resolved.limits.cpu_millicores,
         sandboxes_max: u32::try_from(config.warm_sandboxes_max).unwrap_or(u32::MAX),
+        other_sandboxes_max: u32::try_from(config.warm_other_sandboxes_max).unwrap_or(u32::MAX),
+        layout_idle_ms: config.warm_layout_idle_ms,
     }
 }
 
 /// The settings whose layout fits the most runtimes; the first of these if there are several.
 fn most_common_layout(all: Vec<WarmPoolSettings>) -> Option<WarmPoolSettings> {
-    let count = |one: &WarmPoolSettings| all.iter().filter(|other| other.layout == one.layout).count();
+    let count =
+        |one: &WarmPoolSettings| all.iter().filter(|other| other.layout.has_same_files(&one.layout)).count();
     all.iter().rev().max_by_key(|one| count(one)).cloned()
 }
 

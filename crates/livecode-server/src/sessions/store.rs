@@ -26,7 +26,7 @@ use livecode_protocol::{
     SessionId,
     control::{ClosingEntry, SupervisorIdentity},
     now_us,
-    run_spec::RunSpec,
+    run_spec::{RunSpec, SandboxLayout},
     session::Outcome,
     session_folder::{
         self, CONTENTS_FILE, IDENTITY_FILE, JOURNAL_FILE, JOURNAL_INDEX_FILE, RUN_SPEC_FILE, SESSION_FILE,
@@ -210,6 +210,12 @@ impl Store {
             let _ = fs::remove_dir_all(&folder);
             StoreError::Write(error)
         })
+    }
+
+    /// The layout of a session's sandbox.
+    pub(crate) fn layout(&self, id: SessionId) -> io::Result<SandboxLayout> {
+        let run_spec: RunSpec = serde_json::from_slice(&fs::read(self.folder(id).join(RUN_SPEC_FILE))?)?;
+        Ok(run_spec.layout())
     }
 
     /// Remembers that the end of a session is in the log: its record is made read-only. That costs

@@ -3,7 +3,8 @@
 //! | channel | socket | direction | content |
 //! | --- | --- | --- | --- |
 //! | status channel | stream, one for each worker | worker to pool | [`WorkerStatus`] |
-//! | the same, while parked | | pool to worker | [`UnparkMessage`], the server's socket |
+//! | the same, while parked | | pool to worker | [`UnparkMessage`], perhaps the server's socket |
+//! | the same, while idle | | pool to worker | a request, if the worker has not the server's socket |
 //! | park channel | sequenced packets, shared by all | worker to pool | its new status channel |
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
 };
 
+use livecode_protocol::run_spec::SandboxLayout;
 use livecode_sandbox::fd_passing;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 
@@ -25,6 +27,8 @@ const MAX_STATUS_BYTES: usize = 4;
 
 /// The value of [`UnparkMessage::excluded_cpu`] that stands for no CPU.
 const NO_EXCLUDED_CPU: u8 = u8::MAX;
+/// The room for an [`UnparkMessage`] when it is received, in bytes. The layout is the larger part.
+const MAX_UNPARK_BYTES: usize = 64 * 1024;
 
 /// Makes a pair of connected sockets.
 pub(super) fn socket_pair(kind: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
@@ -107,46 +111,50 @@ impl StatusUpdate {
 }
 
 /// What a parked worker is told when it is to make a sandbox and to wait for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UnparkMessage {
     /// The CPU that init must not use while it sets up a sandbox: a session was just started on
     /// it.
     pub excluded_cpu: Option<usize>,
     /// Whether the worker ends when no request has come for a while.
     pub has_idle_timeout: bool,
+    /// The layout of the sandbox.
+    pub layout: SandboxLayout,
 }
 
 impl UnparkMessage {
-    /// Length of the message, in bytes.
-    pub const BYTES: usize = 2;
-
-    /// Sends the message and the server's socket to a parked worker.
+    /// Sends the message to a parked worker. `server` is the server's socket, which is attached if
+    /// the worker is to receive a request itself.
     ///
     /// # Errors
     /// If the worker has ended.
-    pub fn send(self, status_channel: &OwnedFd, server: &OwnedFd) -> io::Result<()> {
-        fd_passing::send(status_channel, &self.encode(), &[server.as_fd()], SendFlags::empty())
+    pub fn send(&self, status_channel: &OwnedFd, server: Option<&OwnedFd>) -> io::Result<()> {
+        let server: Vec<_> = server.iter().map(|server| server.as_fd()).collect();
+        fd_passing::send(status_channel, &self.encode()?, &server, SendFlags::empty())
     }
 
-    /// Receives a message that is there already, with the server's socket.
+    /// Receives a message that is there already, with the server's socket if that is attached.
     pub fn receive(status_channel: &OwnedFd) -> Option<(Self, Option<OwnedFd>)> {
-        let mut bytes = [0; Self::BYTES];
-        match fd_passing::receive(status_channel, &mut bytes, RecvFlags::DONTWAIT) {
-            Ok((Self::BYTES, mut descriptors)) => Some((Self::decode(bytes), descriptors.pop())),
-            _ => None,
-        }
+        let mut bytes = vec![0; MAX_UNPARK_BYTES];
+        let received = fd_passing::receive(status_channel, &mut bytes, RecvFlags::DONTWAIT);
+        let (length, mut descriptors) = received.ok()?;
+        Some((Self::decode(&bytes[..length])?, descriptors.pop()))
     }
 
-    fn encode(self) -> [u8; Self::BYTES] {
+    fn encode(&self) -> io::Result<Vec<u8>> {
         let cpu = self.excluded_cpu.and_then(|cpu| u8::try_from(cpu).ok()).unwrap_or(NO_EXCLUDED_CPU);
-        [cpu, u8::from(self.has_idle_timeout)]
+        let mut bytes = vec![cpu, u8::from(self.has_idle_timeout)];
+        bytes.extend(serde_json::to_vec(&self.layout)?);
+        Ok(bytes)
     }
 
-    fn decode([cpu, has_idle_timeout]: [u8; Self::BYTES]) -> Self {
-        Self {
-            excluded_cpu: (cpu != NO_EXCLUDED_CPU).then_some(usize::from(cpu)),
-            has_idle_timeout: has_idle_timeout != 0,
-        }
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let ([cpu, has_idle_timeout], layout) = bytes.split_first_chunk()?;
+        Some(Self {
+            excluded_cpu: (*cpu != NO_EXCLUDED_CPU).then_some(usize::from(*cpu)),
+            has_idle_timeout: *has_idle_timeout != 0,
+            layout: serde_json::from_slice(layout).ok()?,
+        })
     }
 }
 
@@ -175,8 +183,9 @@ mod tests {
     fn an_unpark_message_is_decoded_as_it_was_encoded() {
         for excluded_cpu in [None, Some(0), Some(254)] {
             for has_idle_timeout in [false, true] {
-                let message = UnparkMessage { excluded_cpu, has_idle_timeout };
-                assert_eq!(UnparkMessage::decode(message.encode()), message);
+                let layout = SandboxLayout { mounts: vec![], disk_bytes: 1, disk_files: 2 };
+                let message = UnparkMessage { excluded_cpu, has_idle_timeout, layout };
+                assert_eq!(UnparkMessage::decode(&message.encode().unwrap()), Some(message));
             }
         }
     }

@@ -8,17 +8,22 @@
 //! There is no reply. When a sweep is done, or a fork has failed, the spawner closes the socket,
 //! and the server reads end-of-file.
 //!
+//! Requests for sessions of another layout than the usual one come on a second socket, the
+//! **layout socket**, as [`livecode_protocol::control::LayoutRequest`]. The spawner receives them
+//! itself, and gives each to a worker that has a warm sandbox of this layout, if there is one.
+//!
 //! Most requests are not received by the spawner itself, but by an idle worker of its [`Pool`],
 //! which has a warm sandbox already. The first processes of these sandboxes are cloned by a
-//! zygote. It is either forked from the spawner, or it is an interpreter zygote. In the second
-//! case the server first sends the spawner a socket to that zygote, and its pidfd; the spawner
-//! waits for them before it sends [`SpawnerReady`].
+//! zygote. It is either forked from the spawner, or it is an interpreter zygote. The server first
+//! sends the spawner the layout socket, and in the second case also a socket to that zygote, and
+//! its pidfd; the spawner waits for them before it sends [`SpawnerReady`].
 //!
 //! The spawner ends when the server closes the socket. Supervisors keep running: each is the
 //! leader of a session of its own (setsid(2)), and the kernel reaps it.
 
 mod channels;
 mod host;
+mod layout_pools;
 mod pool;
 mod requests;
 mod sweep;
@@ -28,7 +33,8 @@ mod zygotes;
 use std::{io, os::fd::OwnedFd};
 
 use livecode_protocol::{control::SpawnerReady, warm::SpawnerSettings};
-use livecode_sandbox::{Forked, Host, ZygoteClient, doctor::Finding};
+use livecode_sandbox::{Forked, Host, ZygoteClient, doctor::Finding, fd_passing};
+use rustix::net::RecvFlags;
 
 pub use crate::spawner::zygotes::serve_interpreter_zygote;
 use crate::{
@@ -43,7 +49,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
     // when the server does.
     let _ = rustix::process::setsid();
     livecode_sandbox::report::set_up(settings.is_log_json);
-    let (host, interpreter_zygote) = match prepare(&server, settings) {
+    let (host, layout_socket, interpreter_zygote) = match prepare(&server, settings) {
         Ok(prepared) => prepared,
         Err(error) => {
             send_ready(&server, &SpawnerReady { degraded: vec![], error: Some(with_causes(&*error)) });
@@ -68,7 +74,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
     };
     send_ready(&server, &SpawnerReady { degraded: host.unenforced(), error: None });
     let context = SpawnerContext { host, settings, zygote };
-    match Pool::new(&context, server) {
+    match Pool::new(&context, server, layout_socket) {
         Ok(pool) => pool.run(),
         Err(error) => {
             eprintln!("livecode spawner: cannot start the pool of workers: {error}");
@@ -77,11 +83,15 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
     }
 }
 
-/// Examines the machine, and connects to the interpreter zygote if the settings name one.
+/// Receives the layout socket, examines the machine, and connects to the interpreter zygote if the
+/// settings name one.
 fn prepare(
     server: &OwnedFd,
     settings: &SpawnerSettings,
-) -> Result<(Host, Option<ZygoteClient>), Box<dyn std::error::Error>> {
+) -> Result<(Host, OwnedFd, Option<ZygoteClient>), Box<dyn std::error::Error>> {
+    let (_, descriptors) = fd_passing::receive(server, &mut [0], RecvFlags::empty())?;
+    let mut descriptors = descriptors.into_iter();
+    let layout_socket = descriptors.next().ok_or("the server sent no layout socket")?;
     let host = open_host(&settings.data_dir)?;
     let Some(interpreter) = &settings.interpreter_zygote else {
         // Only the default spawner tries whether sandboxes can be made; the others rely on that.
@@ -90,11 +100,14 @@ fn prepare(
             return Err(why_no_sandbox(&host, &refused).into());
         }
         livecode_sandbox::try_sandbox(&host).map_err(|error| why_no_sandbox(&host, &error))?;
-        return Ok((host, None));
+        return Ok((host, layout_socket, None));
     };
-    let (socket, process) = zygotes::connect_interpreter_zygote(server)?;
+    let (Some(socket), Some(process)) = (descriptors.next(), descriptors.next()) else {
+        return Err("the server sent no interpreter zygote".into());
+    };
+    zygotes::connect_interpreter_zygote(&socket)?;
     let zygote = ZygoteClient::new(Some(interpreter.clone()), socket, process);
-    Ok((host, Some(zygote)))
+    Ok((host, layout_socket, Some(zygote)))
 }
 
 /// Explains why no sandbox can be made, in the words of `livecode doctor`.

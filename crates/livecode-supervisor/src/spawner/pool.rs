@@ -6,6 +6,12 @@
 //! If no warm sandbox can be made, or none is to be made, the spawner receives each request itself
 //! and forks a worker for it.
 //!
+//! So it is with the usual layout, which most sessions have. The spawner always receives requests
+//! for sessions of another layout itself: it passes each to an idle worker whose sandbox has this
+//! layout, or forks a worker for it. [`LayoutPools`] decides how many such workers there are. They
+//! have no idle timeout of their own. The spawner ends them, so that it never passes a request to
+//! a worker that is about to end.
+//!
 //! A worker whose session has ended parks itself for a short time, and makes the next warm sandbox
 //! if one is needed. Forking another worker instead would cost about as much in page faults as all
 //! else that a worker does for a session. Warm sandboxes are cloned by the zygote
@@ -21,7 +27,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use livecode_protocol::control::SpawnerRequest;
+use livecode_protocol::{
+    control::{LayoutRequest, SpawnerRequest},
+    run_spec::SandboxLayout,
+};
 use livecode_sandbox::{Forked, ZygoteClient, fd_passing, timespec};
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -30,7 +39,8 @@ use rustix::{
 
 use crate::spawner::{
     channels::{StatusUpdate, UnparkMessage, WorkerState, socket_pair},
-    requests::receive_request,
+    layout_pools::{LayoutPools, PoolId, PoolStep, WorkerCount},
+    requests::{receive_layout_request, receive_request, send_request},
     worker::{IDLE_WORKER_TIMEOUT, SpawnerContext, Worker},
 };
 
@@ -48,7 +58,11 @@ pub(super) struct Pool<'a> {
     context: &'a SpawnerContext<'a>,
     /// The spawner's socket to the server, on which requests arrive. Workers inherit it.
     server: OwnedFd,
+    /// The socket on which requests for sessions of other layouts than the usual one arrive.
+    layout_socket: OwnedFd,
     idle: Vec<IdleWorker>,
+    /// What is to wait of other layouts than the usual one.
+    layouts: LayoutPools,
     /// The status channels of parked workers, in the order in which they were parked. The one that
     /// was parked last is unparked first.
     parked: Vec<OwnedFd>,
@@ -56,7 +70,7 @@ pub(super) struct Pool<'a> {
     park_receiver: OwnedFd,
     /// The end of the park channel that each worker inherits.
     park_sender: OwnedFd,
-    /// The number of idle workers with a warm sandbox that the pool keeps now.
+    /// The number of idle workers with a warm sandbox of the usual layout that the pool keeps now.
     target_idle: usize,
     /// The most that [`Self::target_idle`] may become.
     max_idle: usize,
@@ -73,10 +87,48 @@ pub(super) struct Pool<'a> {
 /// request.
 struct IdleWorker {
     status_channel: OwnedFd,
-    /// Whether the worker makes a sandbox before it takes a request.
-    prepares_sandbox: bool,
-    /// Whether that sandbox is made, and the worker waits for a request.
-    is_ready: bool,
+    duty: Duty,
+    phase: Phase,
+}
+
+/// What a worker was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Duty {
+    /// To serve a request that is here already. It makes no sandbox ahead.
+    Request,
+    /// To make a sandbox of the usual layout, and to receive a request itself.
+    Usual,
+    /// To make a sandbox of this pool's layout, and to be sent a request.
+    Layout(PoolId),
+}
+
+impl Duty {
+    /// Whether the worker receives a request from the server itself. A worker that has a request
+    /// already holds the server's socket, too, until it has reported that.
+    fn receives_requests(self) -> bool {
+        !matches!(self, Self::Layout(_))
+    }
+}
+
+/// How far an idle worker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It makes its sandbox, or is about to report that it has a request.
+    Preparing,
+    /// Its sandbox is made, and it waits for a request since then.
+    Ready(Instant),
+    /// It was sent a request.
+    Assigned,
+}
+
+impl IdleWorker {
+    fn new(status_channel: OwnedFd, duty: Duty) -> Self {
+        Self { status_channel, duty, phase: Phase::Preparing }
+    }
+
+    fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Ready(_))
+    }
 }
 
 /// What a spawner has to do next.
@@ -91,13 +143,15 @@ enum PoolEvent {
 impl<'a> Pool<'a> {
     /// # Errors
     /// If the park channel cannot be made.
-    pub fn new(context: &'a SpawnerContext<'a>, server: OwnedFd) -> io::Result<Self> {
+    pub fn new(context: &'a SpawnerContext<'a>, server: OwnedFd, layout_socket: OwnedFd) -> io::Result<Self> {
         let max_idle = context.settings.warm.as_ref().map_or(0, |warm| warm.sandboxes_max as usize);
         let (park_receiver, park_sender) = socket_pair(SocketType::SEQPACKET)?;
         Ok(Self {
             context,
             server,
+            layout_socket,
             idle: vec![],
+            layouts: LayoutPools::new(context.settings.warm.as_ref()),
             parked: vec![],
             park_receiver,
             park_sender,
@@ -118,13 +172,14 @@ impl<'a> Pool<'a> {
             if self.retry_at.is_some_and(|at| at <= Instant::now()) {
                 self.retry_at = None;
             }
-            let needs_worker = self.retry_at.is_none() && self.warm_count() < self.target_idle;
-            if needs_worker && self.unpark() {
+            self.end_unwanted(Instant::now());
+            let needed = self.needed_worker();
+            if needed.is_some_and(|duty| self.unpark(duty)) {
                 continue;
             }
-            let request = match self.wait(needs_worker) {
+            let request = match self.wait(needed.is_some()) {
                 Ok(PoolEvent::Request(request)) => Some(request),
-                Ok(PoolEvent::Nothing) if needs_worker => None,
+                Ok(PoolEvent::Nothing) if needed.is_some() => None,
                 Ok(PoolEvent::Nothing) => continue,
                 Ok(PoolEvent::End) => return 0,
                 Err(error) => {
@@ -133,18 +188,19 @@ impl<'a> Pool<'a> {
                 }
             };
             // A worker for a request that is here already serves it without a warm sandbox.
-            let prepares_sandbox = needs_worker && request.is_none();
-            match self.fork(prepares_sandbox) {
+            let duty = needed.filter(|_| request.is_none()).unwrap_or(Duty::Request);
+            match self.fork(duty) {
                 Ok(None) => {}
                 Ok(Some((status_channel, idle_timeout))) => {
-                    let excluded_cpu = self.excluded_cpu().filter(|_| prepares_sandbox);
-                    let Self { context, server, park_sender, idle, parked, park_receiver, .. } = self;
+                    let prepared_layout = self.layout(duty).cloned();
+                    let excluded_cpu = self.excluded_cpu(duty);
+                    let Self { context, server, park_sender, .. } = self;
                     // The channels of other workers belong to the spawner alone.
-                    drop((idle, parked, park_receiver));
+                    drop((self.idle, self.parked, self.park_receiver, self.layout_socket));
                     let worker = Worker {
-                        prepares_sandbox,
+                        prepared_layout,
                         excluded_cpu,
-                        server: Some(server),
+                        server: duty.receives_requests().then_some(server),
                         status_channel,
                         park_channel: park_sender,
                         idle_timeout,
@@ -160,48 +216,138 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// Number of idle workers that have a warm sandbox or are making one.
+    /// What the next worker is needed for, if one is needed. A worker of another layout ends to
+    /// make room for it if it must.
+    fn needed_worker(&mut self) -> Option<Duty> {
+        if self.retry_at.is_some() {
+            return None;
+        }
+        if self.warm_count() < self.target_idle {
+            return Some(Duty::Usual);
+        }
+        loop {
+            match self.layouts.next_step(|pool| worker_count(&self.idle, pool))? {
+                PoolStep::Make(pool) => return Some(Duty::Layout(pool)),
+                PoolStep::End(pool) => self.end_one(pool),
+            }
+        }
+    }
+
+    /// Number of idle workers that have a warm sandbox of the usual layout or are making one.
     fn warm_count(&self) -> usize {
-        self.idle.iter().filter(|worker| worker.prepares_sandbox).count()
+        self.idle.iter().filter(|worker| worker.duty == Duty::Usual).count()
+    }
+
+    fn has_ready(&self, duty: Duty) -> bool {
+        self.idle.iter().any(|worker| worker.duty == duty && worker.is_ready())
+    }
+
+    /// The layout of the sandbox that a worker makes ahead, if it makes one.
+    fn layout(&self, duty: Duty) -> Option<&SandboxLayout> {
+        match duty {
+            Duty::Request => None,
+            Duty::Usual => self.context.settings.warm.as_ref().map(|warm| &warm.layout),
+            Duty::Layout(pool) => self.layouts.layout(pool),
+        }
     }
 
     /// The CPU that init must not use while it sets up the next sandbox: the one on which the last
     /// request is being served, unless no other worker is ready. In that case the next sandbox is
     /// needed as soon as possible.
-    fn excluded_cpu(&self) -> Option<usize> {
-        self.busy_cpu.filter(|_| self.idle.iter().any(|worker| worker.is_ready))
+    fn excluded_cpu(&self, duty: Duty) -> Option<usize> {
+        self.busy_cpu.filter(|_| duty != Duty::Request && self.has_ready(duty))
     }
 
-    /// The idle timeout of the next worker; `None` if that is one of the [`MIN_IDLE_WORKERS`].
-    fn idle_timeout(&self) -> Option<Duration> {
-        (self.warm_count() >= MIN_IDLE_WORKERS).then_some(IDLE_WORKER_TIMEOUT)
+    /// The idle timeout of the next worker; `None` if that is one of the [`MIN_IDLE_WORKERS`], or
+    /// if the spawner ends it.
+    fn idle_timeout(&self, duty: Duty) -> Option<Duration> {
+        let may_end = duty == Duty::Usual && self.warm_count() >= MIN_IDLE_WORKERS;
+        may_end.then_some(IDLE_WORKER_TIMEOUT)
     }
 
     /// Lets a parked worker make a warm sandbox. Returns `false` if no worker is parked.
-    fn unpark(&mut self) -> bool {
+    fn unpark(&mut self, duty: Duty) -> bool {
+        let Some(layout) = self.layout(duty).cloned() else { return false };
+        let (excluded_cpu, idle_timeout) = (self.excluded_cpu(duty), self.idle_timeout(duty));
+        let message = UnparkMessage { excluded_cpu, has_idle_timeout: idle_timeout.is_some(), layout };
         while let Some(status_channel) = self.parked.pop() {
-            let message = UnparkMessage {
-                excluded_cpu: self.excluded_cpu(),
-                has_idle_timeout: self.idle_timeout().is_some(),
-            };
+            let server = duty.receives_requests().then_some(&self.server);
             // The send fails if the worker has ended meanwhile.
-            if message.send(&status_channel, &self.server).is_ok() {
-                self.idle.push(IdleWorker { status_channel, prepares_sandbox: true, is_ready: false });
+            if message.send(&status_channel, server).is_ok() {
+                self.idle.push(IdleWorker::new(status_channel, duty));
                 return true;
             }
         }
         false
     }
 
+    /// Ends one worker of a pool, the one that has waited longest.
+    fn end_one(&mut self, pool: PoolId) {
+        let duty = Duty::Layout(pool);
+        let waits = |worker: &IdleWorker| worker.duty == duty && worker.phase != Phase::Assigned;
+        if let Some(index) = self.idle.iter().position(waits) {
+            // The worker ends when its status channel is closed.
+            self.idle.remove(index);
+        }
+        self.layouts.shrink(pool);
+    }
+
+    /// Ends the workers of layouts that nobody wants any more, and of each pool those that have
+    /// waited in vain, except for the last.
+    fn end_unwanted(&mut self, now: Instant) {
+        self.layouts.forget_unwanted(now);
+        let layouts = &self.layouts;
+        self.idle.retain(|worker| match worker.duty {
+            Duty::Layout(pool) => worker.phase == Phase::Assigned || layouts.layout(pool).is_some(),
+            Duty::Request | Duty::Usual => true,
+        });
+        loop {
+            let timeout = self.idle_timeouts().find(|(due, _)| *due <= now);
+            let Some((_, pool)) = timeout else { return };
+            self.end_one(pool);
+        }
+    }
+
+    /// When a worker of a pool has waited long enough in vain, and a worker of that pool is to end.
+    fn idle_timeouts(&self) -> impl Iterator<Item = (Instant, PoolId)> {
+        self.idle.iter().filter_map(|worker| match (worker.duty, worker.phase) {
+            (Duty::Layout(pool), Phase::Ready(since)) if worker_count(&self.idle, pool).waiting > 1 => {
+                Some((since + IDLE_WORKER_TIMEOUT, pool))
+            }
+            _ => None,
+        })
+    }
+
+    /// Passes a request to a worker whose warm sandbox has the layout. Returns the request if there
+    /// is none: then a worker is to be forked for it.
+    fn assign(
+        &mut self,
+        LayoutRequest { id, layout }: LayoutRequest,
+        stream: UnixStream,
+    ) -> Option<(SpawnerRequest, UnixStream)> {
+        let pool = self.layouts.want(layout, Instant::now());
+        let request = SpawnerRequest::StartSupervisor(id);
+        let is_fit = |worker: &IdleWorker| worker.duty == Duty::Layout(pool) && worker.is_ready();
+        while let Some(index) = self.idle.iter().rposition(is_fit) {
+            if send_request(&self.idle[index].status_channel, &request, &stream).is_ok() {
+                self.idle[index].phase = Phase::Assigned;
+                return None;
+            }
+            self.idle.remove(index); // the worker has ended
+        }
+        self.layouts.grow(pool);
+        Some((request, stream))
+    }
+
     /// Forks a worker. Returns `None` in the spawner, and in the worker its end of the status
     /// channel and its idle timeout.
-    fn fork(&mut self, prepares_sandbox: bool) -> io::Result<Option<(OwnedFd, Option<Duration>)>> {
-        let idle_timeout = self.idle_timeout();
+    fn fork(&mut self, duty: Duty) -> io::Result<Option<(OwnedFd, Option<Duration>)>> {
+        let idle_timeout = self.idle_timeout(duty);
         let (ours, theirs) = socket_pair(SocketType::STREAM)?;
         match livecode_sandbox::fork()? {
             Forked::Child => Ok(Some((theirs, idle_timeout))),
             Forked::Parent(_) => {
-                self.idle.push(IdleWorker { status_channel: ours, prepares_sandbox, is_ready: false });
+                self.idle.push(IdleWorker::new(ours, duty));
                 Ok(None)
             }
         }
@@ -225,17 +371,20 @@ impl<'a> Pool<'a> {
             PollFd::new(&self.server, server_events),
             PollFd::from_borrowed_fd(zygote, PollFlags::empty()),
             PollFd::new(&self.park_receiver, PollFlags::IN),
+            PollFd::new(&self.layout_socket, PollFlags::IN),
         ];
         let first_worker = fds.len();
         fds.extend(self.idle.iter().map(|worker| PollFd::new(&worker.status_channel, PollFlags::IN)));
-        let until_retry = self.retry_at.map(|at| at.saturating_duration_since(Instant::now()));
-        let timeout = if needs_worker { Some(Duration::ZERO) } else { until_retry }.map(timespec);
+        let idle_timeouts = self.idle_timeouts().map(|(due, _)| due);
+        let due = idle_timeouts.chain(self.retry_at).chain(self.layouts.due()).min();
+        let until_due = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let timeout = if needs_worker { Some(Duration::ZERO) } else { until_due }.map(timespec);
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(PoolEvent::Nothing),
             Err(errno) => return Err(errno.into()),
         }
-        let [server, zygote, park_receiver] = [0, 1, 2].map(|index| fds[index].revents());
+        let [server, zygote, park_receiver, layout_socket] = [0, 1, 2, 3].map(|index| fds[index].revents());
         let has_reported: Vec<bool> = fds[first_worker..].iter().map(|fd| !fd.revents().is_empty()).collect();
         // The last index comes first, since reading a status may remove the worker from the list.
         for index in (0..has_reported.len()).rev().filter(|index| has_reported[*index]) {
@@ -248,6 +397,17 @@ impl<'a> Pool<'a> {
         }
         if park_receiver.contains(PollFlags::IN) {
             self.accept_parked();
+        }
+        if !server.contains(PollFlags::IN) && layout_socket.contains(PollFlags::IN) {
+            return match receive_layout_request(&self.layout_socket) {
+                Ok(Some((request, stream))) => {
+                    let unassigned = self.assign(request, stream);
+                    Ok(unassigned.map_or(PoolEvent::Nothing, PoolEvent::Request))
+                }
+                Ok(None) => Ok(PoolEvent::End),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(PoolEvent::Nothing),
+                Err(error) => Err(error),
+            };
         }
         if !server.contains(PollFlags::IN) {
             // Without its zygote the spawner is of no use. The server starts another.
@@ -271,7 +431,7 @@ impl<'a> Pool<'a> {
     fn read_status(&mut self, index: usize) {
         let Some(update) = StatusUpdate::receive(&self.idle[index].status_channel) else { return };
         if update.is_ready {
-            self.idle[index].is_ready = true;
+            self.idle[index].phase = Phase::Ready(Instant::now());
             self.backoff = MIN_BACKOFF;
         }
         let taken_on_cpu = match update.state {
@@ -280,22 +440,28 @@ impl<'a> Pool<'a> {
             WorkerState::Taken { cpu } => Some(cpu),
             WorkerState::Ended => None,
         };
-        let worker = self.idle.swap_remove(index);
-        if !worker.prepares_sandbox {
-            return;
-        }
-        if let Some(cpu) = taken_on_cpu {
+        let worker = self.idle.remove(index);
+        if let Some(cpu) = taken_on_cpu.filter(|_| worker.duty != Duty::Request) {
             self.busy_cpu = cpu;
-            let is_another_ready = self.idle.iter().any(|worker| worker.is_ready);
-            if !is_another_ready {
+        }
+        let has_taken = taken_on_cpu.is_some();
+        let is_another_ready = self.has_ready(worker.duty);
+        match worker.duty {
+            Duty::Request => {}
+            Duty::Usual if has_taken && !is_another_ready => {
                 self.target_idle = (self.target_idle * 2).min(self.max_idle);
             }
-        } else if worker.is_ready {
+            Duty::Usual if has_taken => {}
             // Its idle timeout has passed, or its sandbox has died.
-            self.target_idle = (self.target_idle - 1).max(MIN_IDLE_WORKERS).min(self.max_idle);
-        } else {
+            Duty::Usual if worker.is_ready() => {
+                self.target_idle = (self.target_idle - 1).max(MIN_IDLE_WORKERS).min(self.max_idle);
+            }
             // It could not make its sandbox.
-            self.back_off();
+            Duty::Usual => self.back_off(),
+            Duty::Layout(pool) if has_taken && !is_another_ready => self.layouts.grow(pool),
+            Duty::Layout(_) if has_taken => {}
+            // It could not make its sandbox, or its sandbox has died.
+            Duty::Layout(pool) => self.layouts.shrink(pool),
         }
     }
 
@@ -309,4 +475,11 @@ impl<'a> Pool<'a> {
             self.parked.remove(0);
         }
     }
+}
+
+/// How many workers of a pool there are among the idle ones.
+fn worker_count(idle: &[IdleWorker], pool: PoolId) -> WorkerCount {
+    let of_pool = || idle.iter().filter(|worker| worker.duty == Duty::Layout(pool));
+    let assigned = of_pool().filter(|worker| worker.phase == Phase::Assigned).count();
+    WorkerCount { waiting: of_pool().count() - assigned, assigned }
 }

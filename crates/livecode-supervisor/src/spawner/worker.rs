@@ -12,6 +12,7 @@ use std::{
 
 use livecode_protocol::{
     control::{SpawnerRequest, SupervisorIdentity},
+    run_spec::SandboxLayout,
     session_folder,
     warm::SpawnerSettings,
 };
@@ -59,14 +60,16 @@ pub(super) struct SpawnerContext<'a> {
 
 /// A worker's ends of its channels, and what its pool has told it to do.
 pub(super) struct Worker {
-    /// Whether the worker makes a sandbox before it takes a request.
-    pub prepares_sandbox: bool,
+    /// The layout of the sandbox that the worker makes before it takes a request; `None` if it
+    /// makes none.
+    pub prepared_layout: Option<SandboxLayout>,
     /// The CPU that init must not use while it sets up a sandbox: a session was just started on
     /// it.
     pub excluded_cpu: Option<usize>,
-    /// The worker's copy of the spawner's socket to the server, on which requests arrive. It is
-    /// dropped once a request is taken: the server reads end-of-file when the spawner has died, so
-    /// a supervisor must not hold the socket open.
+    /// The worker's copy of the spawner's socket to the server, on which requests arrive; `None` if
+    /// the spawner sends the worker a request on its status channel. It is dropped once a request
+    /// is taken: the server reads end-of-file when the spawner has died, so a supervisor must not
+    /// hold the socket open.
     pub server: Option<OwnedFd>,
     pub status_channel: OwnedFd,
     pub park_channel: OwnedFd,
@@ -114,7 +117,7 @@ impl Worker {
     /// Whether the worker may serve another session: the zygote makes that session's sandbox, and
     /// no thread of the last session is left.
     fn can_be_reused(&self, context: &SpawnerContext<'_>) -> bool {
-        self.prepares_sandbox && context.zygote.is_some() && livecode_sandbox::has_one_thread()
+        self.prepared_layout.is_some() && context.zygote.is_some() && livecode_sandbox::has_one_thread()
     }
 
     fn serve_once(
@@ -167,14 +170,14 @@ impl Worker {
         }
     }
 
-    /// Makes a sandbox as the settings say, before there is a session for it. Returns `None` if
-    /// this worker is to make none.
+    /// Makes a sandbox before there is a session for it. Returns `None` if this worker is to make
+    /// none.
     fn make_warm_sandbox(
         &self,
         context: &SpawnerContext<'_>,
         own: &SupervisorIdentity,
     ) -> Result<Option<WarmSandbox>, SetupError> {
-        let Some(warm) = context.settings.warm.as_ref().filter(|_| self.prepares_sandbox) else {
+        let (Some(layout), Some(warm)) = (&self.prepared_layout, &context.settings.warm) else {
             return Ok(None);
         };
         if let Some(cpu) = self.excluded_cpu {
@@ -183,12 +186,12 @@ impl Worker {
         let cgroup_name = ProcessIdentity::from(own).cgroup_name();
         let zygote = context.zygote.as_ref();
         let (mut sandbox, pipes) =
-            Sandbox::create(&context.host, &cgroup_name, &warm.layout, zygote, self.excluded_cpu)?;
+            Sandbox::create(&context.host, &cgroup_name, layout, zygote, self.excluded_cpu)?;
         sandbox.set_limits(&warm.limits, warm.cpu_millicores)?;
         sandbox.wait_ready()?;
         context.host.cpus.use_all();
         let interpreter = zygote.and_then(|zygote| zygote.interpreter().cloned());
-        Ok(Some(WarmSandbox { layout: warm.layout.clone(), interpreter, sandbox, pipes }))
+        Ok(Some(WarmSandbox { layout: layout.clone(), interpreter, sandbox, pipes }))
     }
 
     /// Waits for a request. Returns `None` if the worker is to end instead: the server or the
@@ -200,15 +203,18 @@ impl Worker {
         if let Some(request) = self.request.take() {
             return Ok(Some(request));
         }
-        let Some(server) = &self.server else { return Ok(None) };
+        // The worker waits on the one socket, and on the other for the end of the spawner.
+        let requests = self.server.as_ref().unwrap_or(&self.status_channel);
         WorkerStatus::Ready.send(&self.status_channel);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         // EPOLLEXCLUSIVE: a request does not wake all workers that wait for one (epoll_ctl(2)).
         let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
-        epoll::add(&epoll, server, epoll::EventData::new_u64(REQUEST_EVENT), flags)?;
-        // EPOLLHUP, which needs no flag, reports that the spawner is gone (epoll_ctl(2)).
-        let (end, no_flags) = (epoll::EventData::new_u64(END_EVENT), epoll::EventFlags::empty());
-        epoll::add(&epoll, &self.status_channel, end, no_flags)?;
+        epoll::add(&epoll, requests, epoll::EventData::new_u64(REQUEST_EVENT), flags)?;
+        let end = epoll::EventData::new_u64(END_EVENT);
+        if self.server.is_some() {
+            // EPOLLHUP, which needs no flag, reports that the spawner is gone (epoll_ctl(2)).
+            epoll::add(&epoll, &self.status_channel, end, epoll::EventFlags::empty())?;
+        }
         if let Some(warm) = warm {
             epoll::add(&epoll, warm.sandbox.control_fd(), end, epoll::EventFlags::IN)?;
         }
@@ -221,7 +227,7 @@ impl Worker {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            match receive_request(server) {
+            match receive_request(requests) {
                 // Another worker has received the request, or there was none.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return other,
@@ -256,15 +262,19 @@ impl Worker {
         drop(theirs);
         let mut unparked = [PollFd::new(&ours, PollFlags::IN)];
         let _ = retry_on_intr(|| poll(&mut unparked, Some(&timespec(PARK_TIMEOUT))));
-        // From here on, a send of the pool fails. A message that was sent before can still be
-        // read.
-        let _ = shutdown(&ours, Shutdown::Read);
-        let Some((UnparkMessage { excluded_cpu, has_idle_timeout }, server)) = UnparkMessage::receive(&ours)
-        else {
-            return false;
+        let (message, server) = match UnparkMessage::receive(&ours) {
+            Some(unparked) => unparked,
+            None => {
+                // From here on, a send of the pool fails. A message that was sent before can still
+                // be read, but a worker without the server's socket could be sent no request.
+                let _ = shutdown(&ours, Shutdown::Read);
+                let Some((message, Some(server))) = UnparkMessage::receive(&ours) else { return false };
+                (message, Some(server))
+            }
         };
+        let UnparkMessage { excluded_cpu, has_idle_timeout, layout } = message;
         self.server = server;
-        self.prepares_sandbox = true;
+        self.prepared_layout = Some(layout);
         self.excluded_cpu = excluded_cpu;
         self.idle_timeout = has_idle_timeout.then_some(IDLE_WORKER_TIMEOUT);
         self.status_channel = ours;

@@ -39,22 +39,18 @@ pub(super) fn fork_zygote(host: &Host) -> io::Result<ZygoteClient> {
     }
 }
 
-/// Receives the socket and the pidfd of the interpreter zygote from the server, and sends the
-/// zygote a pidfd of this process, with which it is to end. Waits until the zygote is ready.
+/// Sends the interpreter zygote with this socket a pidfd of this process, with which it is to end.
+/// Waits until the zygote is ready.
 ///
 /// # Errors
-/// If the server sends something else, or the interpreter ends before it is a zygote.
-pub(super) fn connect_interpreter_zygote(server: &OwnedFd) -> io::Result<(OwnedFd, OwnedFd)> {
-    let (_, mut descriptors) = fd_passing::receive(server, &mut [0], RecvFlags::empty())?;
-    let (Some(process), Some(socket)) = (descriptors.pop(), descriptors.pop()) else {
-        return Err(io::Error::other("the server sent no interpreter zygote"));
-    };
+/// If the interpreter ends before it is a zygote.
+pub(super) fn connect_interpreter_zygote(socket: &OwnedFd) -> io::Result<()> {
     let spawner = pidfd_open(getpid(), PidfdFlags::empty())?;
-    fd_passing::send(&socket, &[0], &[spawner.as_fd()], SendFlags::empty())?;
-    set_socket_timeout(&socket, Timeout::Recv, Some(ZYGOTE_START_TIMEOUT))?;
-    match fd_passing::receive(&socket, &mut [0], RecvFlags::empty())?.0 {
+    fd_passing::send(socket, &[0], &[spawner.as_fd()], SendFlags::empty())?;
+    set_socket_timeout(socket, Timeout::Recv, Some(ZYGOTE_START_TIMEOUT))?;
+    match fd_passing::receive(socket, &mut [0], RecvFlags::empty())?.0 {
         0 => Err(io::Error::other("the interpreter ended before it was ready as a zygote")),
-        _ => Ok((socket, process)),
+        _ => Ok(()),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     rows::{
         compiled::C,
         echo::{TYPING_PAUSE, cat_request, echo},
+        layouts,
         rate::{Client, rate},
         start::hello_request,
         stream,
@@ -33,7 +34,7 @@ pub struct Group {
     pub measure: fn(&BenchOptions, &mut Contender) -> Result<Vec<f64>>,
 }
 
-pub const GROUPS: [Group; 8] = [
+pub const GROUPS: [Group; 9] = [
     Group {
         rows: &[
             ("exit-p50", Unit::Milliseconds),
@@ -47,6 +48,7 @@ pub const GROUPS: [Group; 8] = [
     Group { rows: &[("rate", Unit::PerSecond)], is_slow: false, measure: warm_rate },
     Group { rows: &[("rate-cold", Unit::PerSecond)], is_slow: false, measure: cold_rate },
     Group { rows: &[("c-second-run", Unit::Milliseconds)], is_slow: false, measure: second_runs },
+    Group { rows: &[("rust-second-run", Unit::Milliseconds)], is_slow: false, measure: second_rust_runs },
     Group { rows: &[("stream", Unit::MegabytesPerSecond)], is_slow: false, measure: stream_rate },
     Group {
         rows: &[("echo-p50", Unit::Milliseconds), ("echo-p99", Unit::Milliseconds)],
@@ -66,6 +68,8 @@ pub struct Contender {
     cold_client: Connection,
     /// The request for a C program whose compiled form is in the cache of `warm`.
     compiled: CreateRequest,
+    /// The same for a Rust program, whose sandbox may have another layout.
+    compiled_rust: CreateRequest,
 }
 
 impl Contender {
@@ -76,7 +80,8 @@ impl Contender {
         let cold_client = Connection::connect(cold.address())?;
         let compiled = CreateRequest::new(&json!({"runtime": "c", "code": C.replace("NUMBER", "0")}));
         warm_client.run(&compiled)?; // fills the compile cache
-        Ok(Self { warm, cold, warm_client, cold_client, compiled })
+        let compiled_rust = layouts::request("rust", layouts::RUST);
+        Ok(Self { warm, cold, warm_client, cold_client, compiled, compiled_rust })
     }
 }
 
@@ -105,6 +110,12 @@ fn cold_starts(options: &BenchOptions, contender: &mut Contender) -> Result<Vec<
 fn second_runs(options: &BenchOptions, contender: &mut Contender) -> Result<Vec<f64>> {
     let runs = run_all(&mut contender.warm_client, &contender.compiled, options.count(200, 3))?;
     Ok(vec![median(&exits_ms(&runs))])
+}
+
+fn second_rust_runs(options: &BenchOptions, contender: &mut Contender) -> Result<Vec<f64>> {
+    let Contender { warm_client, compiled_rust, .. } = contender;
+    warm_client.run(compiled_rust)?; // fills the compile cache
+    Ok(vec![median(&exits_ms(&run_all(warm_client, compiled_rust, options.count(100, 3))?))])
 }
 
 /// Sessions per second on one server.

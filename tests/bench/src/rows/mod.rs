@@ -3,6 +3,7 @@
 pub mod compiled;
 mod crowd;
 pub mod echo;
+pub mod layouts;
 mod memory;
 pub mod rate;
 pub mod start;
@@ -18,10 +19,11 @@ struct Group {
     measure: fn(&BenchOptions) -> Result<Vec<Row>>,
 }
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     Group { names: &start::NAMES, measure: start::measure },
     Group { names: &rate::NAMES, measure: rate::measure },
     Group { names: &compiled::NAMES, measure: compiled::measure },
+    Group { names: &layouts::NAMES, measure: layouts::measure },
     Group { names: &stream::NAMES, measure: stream::measure },
     Group { names: &echo::NAMES, measure: echo::measure },
     Group { names: &memory::NAMES, measure: memory::measure },

@@ -46,7 +46,8 @@ pub(crate) fn panicking_spawner() -> PanickingSpawner {
         let process = Command::new("sleep").arg("600").spawn()?;
         let pidfd = pidfd_open(Pid::from_child(&process), PidfdFlags::empty())?;
         *child.lock().unwrap() = Some(process);
-        Ok(SpawnerProcess { socket: ours, pidfd, zygote_pidfd: None })
+        let layout_socket = ours.try_clone()?;
+        Ok(SpawnerProcess { socket: ours, layout_socket, pidfd, zygote_pidfd: None })
     };
     let settings =
         SpawnerSettings { data_dir: "/".into(), warm: None, interpreter_zygote: None, is_log_json: false };
@@ -93,6 +94,7 @@ async fn a_panic_in_a_spawner_request_ends_the_session_as_lost() {
     let spawners = Arc::new(SpawnerSet::with_default_only(client));
     let driver = Driver {
         session: session.clone(),
+        layout: Some(run_spec().layout()),
         store: store.clone(),
         spawners,
         metrics: Arc::default(),
