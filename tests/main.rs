@@ -36,6 +36,7 @@ mod proxies;
 mod quotas;
 mod races;
 mod roles;
+mod routes;
 mod runtimes;
 mod sandbox;
 mod sessions;

@@ -3,6 +3,7 @@
 
 mod keys;
 mod limits;
+mod routes;
 mod users;
 
 use std::{
