@@ -195,3 +195,11 @@ fn mypy_reports_a_type_error() {
     assert_eq!(run.exitstatus, 1, "{run:?}");
     assert!(run.stdout.contains("main.py:4: error"), "{run:?}");
 }
+
+#[test]
+fn standard_streams_can_be_opened_by_name() {
+    let server = Server::start();
+    let code = "cat /dev/stdin; echo out > /dev/stdout; echo err > /dev/stderr";
+    let run = server.run(&json!({"runtime": "bash", "code": code, "stdin": "in\n"}));
+    assert_eq!((&*run.stdout, &*run.stderr, run.exitstatus), ("in\nout\n", "err\n", 0));
+}

@@ -53,6 +53,16 @@ const LANGUAGES: &[Language] = &[
     language("perl"),
     Language { lacks: &["threads"], ..language("lua") },
     Language { lacks: &["threads"], ..language("php") },
+    language("typescript"),
+    Language { named: Some("Checks.java"), ..language("java") },
+    language("csharp"),
+    language("ocaml"),
+    language("fortran"),
+    language("pascal"),
+    // A wrong instruction is only a signal, and threads are system calls.
+    Language { lacks: &["error", "threads"], ..language("assembly") },
+    language("r"),
+    Language { named: Some("near line"), lacks: &["threads"], ..language("sqlite") },
 ];
 
 /// Languages that are tried only where they are installed: each takes hundreds of megabytes.
@@ -98,7 +108,7 @@ impl Language {
         let has_own = own.is_some();
         let code = own.or_else(|| self.program("checks"));
         let code = code.unwrap_or_else(|| panic!("{} has no program for {check}", self.folder));
-        let line = code.lines().position(|line| line.contains("HERE")).map_or(0, |index| index + 1);
+        let line = code.lines().position(|line| line.contains(" HERE")).map_or(0, |index| index + 1);
         let mut request = json!({"runtime": self.runtime, "code": code});
         if let Some(file) = self.file {
             request["code_filename"] = file.into();

@@ -35,5 +35,6 @@ switch ($argv[1]) {
         break;
     case "prompt":
         echo "name? ";
-        echo "hello ", fgets(STDIN);
+        $name = fgets(STDIN);
+        echo "hello $name";
 }

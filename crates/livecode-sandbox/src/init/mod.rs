@@ -85,7 +85,7 @@ fn set_up_and_serve(init: &InitProcess<'_>) -> Result<Option<ZygoteProgram>, Set
     // Without a request the supervisor is dead.
     let Some(begin) = wait_for_begin(init.control)? else { return Ok(None) };
     let BeginRequest { mut run_spec, run_spec_file, contents_file, cache_entry } = begin;
-    setup::set_up_session(host, &mut run_spec, contents_file, cache_entry, account_files)?;
+    setup::set_up_session(host, &mut run_spec, contents_file, cache_entry, account_files, init.program_fds)?;
     serve::serve(init, &run_spec, run_spec_file, child_signals, preforked)?;
     Ok(None)
 }

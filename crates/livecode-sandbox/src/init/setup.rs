@@ -15,7 +15,10 @@ use livecode_protocol::{
     FileName,
     run_spec::{Contents, RunSpec, StoredFile},
 };
-use rustix::{fs::Mode, net::SendFlags};
+use rustix::{
+    fs::{Gid, Mode, Uid, fchown},
+    net::SendFlags,
+};
 
 use crate::{
     WORKING_DIRECTORY, cgroup,
@@ -23,7 +26,7 @@ use crate::{
     host::Host,
     init::{
         artefacts,
-        context::{InitContext, InitProcess},
+        context::{InitContext, InitProcess, ProgramFds},
     },
     init_wire::InitEvent,
     kernel::{
@@ -100,9 +103,17 @@ pub(super) fn set_up_session(
     contents_file: Option<File>,
     cache_entry: Option<File>,
     account_files: AccountFiles,
+    program_fds: ProgramFds,
 ) -> Result<(), SetupError> {
     account_files.assign_to(host.inner_id(run_spec.slot))?;
     let ids = host.session_ids(run_spec.slot);
+    if let Some(SessionIds { program, .. }) = &ids {
+        // The kernel asks for the owner of a pipe when a program opens /dev/stdin or /dev/stdout.
+        let owner = (Some(Uid::from_raw(*program)), Some(Gid::from_raw(*program)));
+        for fd in [program_fds.stdin, program_fds.stdout, program_fds.stderr] {
+            fchown(fd, owner.0, owner.1).context("own the program's pipes")?;
+        }
+    }
     match ids {
         Some(ids) => ids.drop_all_as_init()?,
         None => drop_capabilities()?,

@@ -160,20 +160,29 @@ mod tests {
         let names: Vec<_> = catalogue.iter().map(|runtime| &*runtime.name).collect();
         let expected = [
             "python",
+            "assembly",
             "bash",
             "c",
             "cpp",
+            "csharp",
+            "fortran",
             "go",
+            "java",
             "javascript",
             "javascript-canvas",
             "joy",
             "lua",
             "mypy",
+            "ocaml",
+            "pascal",
             "perl",
             "php",
             "python-canvas",
+            "r",
             "ruby",
             "rust",
+            "sqlite",
+            "typescript",
         ];
         assert_eq!(names, expected);
         assert_eq!(catalogue.get("golang").unwrap().name, "go");

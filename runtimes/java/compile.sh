@@ -1,0 +1,29 @@
+# Compiles a Java program into /tmp/program, and writes the options with which `java` runs it.
+# Usage: compile.sh SOURCE…, the source that has `main` first
+#
+# The compiler wants a public class in a file of its name, so each source gets that name in a
+# folder of its own. Sources that are not named here, as those of other packages, are found in the
+# working directory.
+set -eu
+mkdir -p /tmp/sources /tmp/program/classes
+
+first=
+for source; do
+    # The name of the public class, and the class that has `main`.
+    found=$(awk -f /livecode/java/classes.awk "$source")
+    public=${found%% *} main=${found#* }
+    name=${public:-$(basename "$source" .java)}.java
+    ln -sf "$PWD/$source" "/tmp/sources/$name"
+    first=${first:-$main}
+    set -- "$@" "$name"
+    shift
+done
+
+cd /tmp/sources
+javac -J-XX:+UseSerialGC -J-XX:TieredStopAtLevel=1 -J-XX:-UsePerfData -J-Xshare:auto \
+    -proc:none -g -Xlint:-options -d /tmp/program/classes -sourcepath "$OLDPWD" "$@"
+if [ -z "$first" ]; then
+    echo "${1%.java}.java: no class has a method main: public static void main(String[] args)" >&2
+    exit 1
+fi
+echo "-cp /tmp/program/classes:$OLDPWD $first" >/tmp/program/options

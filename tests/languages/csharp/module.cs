@@ -1,0 +1,7 @@
+static class Program
+{
+    static void Main()
+    {
+        Greeting.Greet("module");
+    }
+}

@@ -1,0 +1,7 @@
+static class Greeting
+{
+    public static void Greet(string name)
+    {
+        System.Console.WriteLine("Hello, " + name + "!");
+    }
+}

@@ -1,0 +1,9 @@
+using System;
+
+class Words
+{
+    static void Main()
+    {
+        Console.WriteLine(Console.In.ReadToEnd().Split((char[])null, StringSplitOptions.RemoveEmptyEntries).Length);
+    }
+}

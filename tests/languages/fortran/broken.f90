@@ -1,0 +1,4 @@
+program broken
+  implicit none
+  never = 1 ! HERE
+end program broken

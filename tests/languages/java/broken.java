@@ -1,0 +1,5 @@
+public class Checks {
+    public static void main(String[] arguments) {
+        int number = "never"; // HERE
+    }
+}

@@ -1,0 +1,7 @@
+package words;
+
+public record Greeting(String name) {
+    public String toString() {
+        return "Hello, " + name + "!";
+    }
+}

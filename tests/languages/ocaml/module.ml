@@ -1,0 +1,1 @@
+let () = Greeting.greet Names.first

@@ -1,0 +1,6 @@
+program ModuleBeside;
+uses
+  Greeting;
+begin
+  Greet('module');
+end.

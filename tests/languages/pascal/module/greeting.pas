@@ -1,0 +1,14 @@
+unit Greeting;
+
+interface
+
+procedure Greet(Name: string);
+
+implementation
+
+procedure Greet(Name: string);
+begin
+  WriteLn('Hello, ', Name, '!');
+end;
+
+end.

@@ -1,0 +1,2 @@
+cat("never\n")
+number <- <- 1 # HERE

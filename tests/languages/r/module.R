@@ -1,0 +1,2 @@
+source("greeting.R")
+greet("module")

@@ -1,0 +1,2 @@
+words <- scan(file("stdin"), what = "", quiet = TRUE)
+cat(length(words), "\n", sep = "")

@@ -1,0 +1,2 @@
+SELECT 1 WHERE 0;
+SELEC 'never'; -- HERE

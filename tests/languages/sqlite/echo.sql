@@ -1,0 +1,4 @@
+CREATE TABLE lines (line);
+.separator "\001"
+.import /dev/stdin lines
+SELECT line FROM lines ORDER BY rowid;

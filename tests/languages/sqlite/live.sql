@@ -1,0 +1,2 @@
+SELECT 'live';
+.shell sleep 60

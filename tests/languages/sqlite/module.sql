@@ -1,0 +1,2 @@
+.read greeting.sql
+SELECT * FROM greeting;

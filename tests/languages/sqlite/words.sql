@@ -1,0 +1,9 @@
+CREATE TABLE lines (line);
+.separator "\001"
+.import /dev/stdin lines
+WITH RECURSIVE split (word, rest) AS (
+  SELECT '', group_concat(replace(line, char(9), ' '), ' ') || ' ' FROM lines
+  UNION ALL
+  SELECT substr(rest, 1, instr(rest, ' ') - 1), substr(rest, instr(rest, ' ') + 1) FROM split WHERE rest <> ''
+)
+SELECT count(*) FROM split WHERE word <> '';

@@ -1,0 +1,3 @@
+const count: number = 1;
+const text: string = count; // HERE
+console.log(text);
