@@ -8,6 +8,7 @@ mod architecture;
 mod assets;
 mod audit;
 mod canvas;
+mod catalogue;
 mod cli;
 mod compiled;
 mod containers;

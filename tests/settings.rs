@@ -180,8 +180,8 @@ fn a_folder_of_runtimes_that_cannot_work_stops_the_start() {
     fs::write(at("others/x/README"), "").expect("the file can be written");
     fs::write(at("toml/x/runtime.toml"), "titel = 'x'\n").expect("the file can be written");
     make_runtime(&at("single"), "tcl", "");
-    make_runtime(&at("same"), "python", "");
-    make_runtime(&at("alias"), "aaa", "aliases = ['golang']\n");
+    make_runtime(&at("alias"), "aaa", "aliases = ['go']\n");
+    make_runtime(&at("key"), "aaa", "compile = [\n ['x'],\n []]\n");
     make_runtime(&at("twice"), "aaa", "aliases = ['tcl']\n");
     make_runtime(&at("twice"), "tcl", "");
     make_runtime(&at("private"), "tcl", "");
@@ -195,8 +195,8 @@ fn a_folder_of_runtimes_that_cannot_work_stops_the_start() {
         (at("others"), "has no runtime: no folder in it has a runtime.toml"),
         (at("toml"), "titel"),
         (at("single/tcl"), "is itself a runtime; the folder above it"),
-        (at("same"), "takes the name \"python\", which the built-in runtime \"python\" has"),
-        (at("alias"), "/aaa/runtime.toml takes the name \"golang\", which the built-in runtime \"go\" has"),
+        (at("alias"), "/aaa/runtime.toml takes the name \"go\", which the built-in runtime \"go\" has"),
+        (at("key"), "/aaa/runtime.toml is wrong:\nline 3: `compile.1` needs a command"),
         (at("twice"), "takes the name \"tcl\", which "),
     ];
     if is_root() {

@@ -60,6 +60,9 @@ pub enum ErrorCode {
     /// 422: a field, header or query parameter is wrong; `field` names it. The same request fails
     /// again.
     InvalidField,
+    /// 422: a runtime on the server's disk is wrong, so the runtimes were not reloaded. The same
+    /// request succeeds once an operator has corrected the file that the detail names.
+    InvalidCatalogue,
     /// 422: the `Idempotency-Key` was used for a different request. The request needs a new key.
     IdempotencyKeyReused,
     /// 426: the request for a stream asks neither for a websocket nor for a media type that the
@@ -167,6 +170,7 @@ impl ErrorCode {
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::InvalidField => "invalid_field",
+            Self::InvalidCatalogue => "invalid_catalogue",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::UpgradeRequired => "upgrade_required",
             Self::TooManySessions => "too_many_sessions",

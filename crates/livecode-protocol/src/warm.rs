@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::run_spec::{RunSpec, SandboxLayout, StepLimits};
 
 /// How a spawner is set up. The server passes this to the spawner on its command line, as JSON.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpawnerSettings {
     /// The server's data directory.
     pub data_dir: PathBuf,

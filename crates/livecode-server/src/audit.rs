@@ -63,6 +63,8 @@ pub enum Action {
     TokenRotated,
     /// A purge of a user began: all that the server has of it is deleted.
     UserPurged,
+    /// The runtimes were read again, or that was tried.
+    RuntimesReloaded,
 }
 
 impl Action {
@@ -84,6 +86,7 @@ impl Action {
             Self::TokenRevoked => "token_revoked",
             Self::TokenRotated => "token_rotated",
             Self::UserPurged => "user_purged",
+            Self::RuntimesReloaded => "runtimes_reloaded",
         }
     }
 }

@@ -48,17 +48,21 @@ pub use http::{ADMIN_SOCKET, token_document};
 use livecode_store::{ControlStore, ControlStoreError};
 pub use rfc3339::rfc3339;
 pub use sessions::{blocking::BLOCKING_THREAD_TIMEOUT, is_data_dir_taken};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use crate::{
     audit::Audit,
     auth::{Credentials, PeerUsers, Policy, UsersError},
-    catalogue::{Catalogue, CatalogueError},
+    catalogue::{Catalogue, CatalogueError, CurrentCatalogue},
     config::{AuthMode, Config, ListenAddress},
     held_bytes::ByteBudget,
     lifecycle::{Quotas, Registry},
     metrics::Metrics,
     runner::{
+        reload::CatalogueReloader,
         spawner::{SpawnerError, SpawnerLauncher},
         spawner_set::SpawnerSet,
     },
@@ -153,7 +157,8 @@ pub enum Phase {
 /// killed 10 s after they are asked to stop.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Serves requests until `phase` asks the server to stop. Calls `announce` with the addresses
+/// Serves requests until `phase` asks the server to stop, and reloads the runtimes at each notice of
+/// `reload`. Calls `announce` with the addresses
 /// and the limits that cannot be enforced, just before requests are answered.
 ///
 /// # Errors
@@ -162,6 +167,7 @@ pub async fn run(
     config: Config,
     start_spawner: SpawnerLauncher,
     phase: watch::Receiver<Phase>,
+    reload: Arc<Notify>,
     announce: impl FnOnce(&[ListenAddress], &[String]),
 ) -> Result<(), ServeError> {
     check_strangers(&config)?;
@@ -189,8 +195,9 @@ pub async fn run(
     }
     let names = catalogue.iter().map(|runtime| runtime.name.clone());
     let metrics = Arc::new(Metrics::new(names.collect()));
-    let spawners =
-        tokio::task::block_in_place(|| SpawnerSet::new(&start_spawner, &catalogue, &config, &metrics))?;
+    let spawners = Arc::new(tokio::task::block_in_place(|| {
+        SpawnerSet::new(&start_spawner, &catalogue, &config, &metrics)
+    })?);
     let spawner = spawners.default_spawner().clone();
     let public = config.listen.iter().find_map(|address| match address {
         ListenAddress::Tcp(tcp) if !address.is_local() => Some(*tcp),
@@ -204,12 +211,29 @@ pub async fn run(
         // latter is another one at the next start.
         return Err(ServeError::Degraded { address, degraded: spawner.degraded().to_vec() });
     }
-    let registry = Registry::open(&config, store, spawners, metrics.clone(), quotas.clone())?;
+    let registry = Registry::open(&config, store, spawners.clone(), metrics.clone(), quotas.clone())?;
 
     let policy = Arc::new(Policy::new(&config));
     let peer_users = policy.asks_for_users().then(|| Arc::new(PeerUsers::prepare()));
     policy.log();
     let config = Arc::new(config);
+    let catalogue = CurrentCatalogue::new(catalogue);
+    let reloader = Arc::new(CatalogueReloader::new(
+        catalogue.clone(),
+        config.clone(),
+        start_spawner,
+        spawners,
+        metrics.clone(),
+    ));
+    let reload_task = tokio::spawn({
+        let reloader = reloader.clone();
+        async move {
+            loop {
+                reload.notified().await;
+                let _ = reloader.reload().await; // it has logged the error
+            }
+        }
+    });
     let thread_keeper = sessions::blocking::keep_thread().await;
     let retention = tokio::spawn(registry.clone().retain(config.clone()));
     let start_pacer = tokio::spawn({
@@ -249,6 +273,7 @@ pub async fn run(
         audit: audit.clone(),
         registry,
         catalogue,
+        reloader,
         config,
         policy,
         peer_users,
@@ -264,6 +289,7 @@ pub async fn run(
     };
     let served = http::serve(app, listeners).await;
     stopper.abort();
+    reload_task.abort();
     retention.abort();
     refusal_log.abort();
     start_pacer.abort();
@@ -291,8 +317,9 @@ pub async fn end_sessions(config: Config, start_spawner: SpawnerLauncher) -> Res
     let catalogue = Arc::new(Catalogue::load(&config.data_dir, config.runtimes_dir.as_deref())?);
     let names = catalogue.iter().map(|runtime| runtime.name.clone());
     let metrics = Arc::new(Metrics::new(names.collect()));
-    let spawners =
-        tokio::task::block_in_place(|| SpawnerSet::new(&start_spawner, &catalogue, &config, &metrics))?;
+    let spawners = Arc::new(tokio::task::block_in_place(|| {
+        SpawnerSet::new(&start_spawner, &catalogue, &config, &metrics)
+    })?);
     let control_store = match Quotas::need_store(&config) {
         true => store_for_guests(&config).await,
         false => None,

@@ -2,7 +2,10 @@
 //! happens, except `kept`, which a scrape sets from the registry's count. No scrape walks through
 //! the sessions.
 
-use std::time::Duration;
+use std::{
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
 
 use livecode_protocol::{
     ErrorCode,
@@ -84,7 +87,7 @@ const COMPILED: [(Compiled, &str); 2] = [(Compiled::Fresh, "compiler"), (Compile
 pub struct Metrics {
     registry: Registry,
     /// The names of the runtimes, which are the values of the label `runtime`.
-    runtimes: Vec<String>,
+    runtimes: RwLock<Vec<String>>,
     /// Sessions that were created.
     created: IntCounter,
     /// Sessions that were created, by runtime.
@@ -263,7 +266,7 @@ impl Metrics {
                 "livecode_spawner_restarts_total",
                 "Spawners started in place of a spawner that had died.",
             ),
-            runtimes,
+            runtimes: RwLock::default(),
             registry,
         };
         // Every label value starts at 0, because Prometheus cannot compute the rate of a series
@@ -280,10 +283,7 @@ impl Metrics {
         for code in REFUSED_SESSION_CODES {
             metrics.refused_sessions.with_label_values(&[code.as_str()]);
         }
-        for runtime in metrics.runtimes.iter().map(String::as_str).chain([OTHER]) {
-            metrics.created_by_runtime.with_label_values(&[runtime]);
-            metrics.running_by_runtime.with_label_values(&[runtime]);
-        }
+        metrics.set_runtimes(runtimes);
         let by_code = CODE_REASONS.iter().map(|(_, reason)| *reason);
         let by_status = REFUSAL_REASONS.iter().map(|(_, reason)| *reason);
         for reason in by_status.chain(by_code).chain([MESSAGE_RATE, OTHER]) {
@@ -314,10 +314,20 @@ impl Metrics {
         (encoder.format_type().to_owned(), String::from_utf8_lossy(&text).into_owned())
     }
 
+    /// Replaces the names of the runtimes, after a reload. What was counted for others stays.
+    pub(crate) fn set_runtimes(&self, names: Vec<String>) {
+        for runtime in names.iter().map(String::as_str).chain([OTHER]) {
+            self.created_by_runtime.with_label_values(&[runtime]);
+            self.running_by_runtime.with_label_values(&[runtime]);
+        }
+        *self.runtimes.write().unwrap_or_else(PoisonError::into_inner) = names;
+    }
+
     /// The label of a runtime. A session that an earlier server created may have a runtime that
     /// the catalogue has no more.
-    fn runtime_label<'l>(&'l self, runtime: &str) -> &'l str {
-        self.runtimes.iter().find(|known| *known == runtime).map_or(OTHER, String::as_str)
+    fn runtime_label<'l>(&self, runtime: &'l str) -> &'l str {
+        let runtimes = self.runtimes.read().unwrap_or_else(PoisonError::into_inner);
+        if runtimes.iter().any(|known| known == runtime) { runtime } else { OTHER }
     }
 
     /// Counts a new session.

@@ -4,6 +4,7 @@
 mod client;
 mod commands;
 mod failure;
+mod hangup;
 mod log;
 mod readiness;
 mod scope;
@@ -40,7 +41,7 @@ enum Command {
     Ls(commands::tables::ls::LsCommand),
     Share(commands::sessions::share::ShareCommand),
     Rm(commands::sessions::rm::RmCommand),
-    Runtimes(commands::tables::runtimes::RuntimesCommand),
+    Runtimes(commands::runtimes::RuntimesCommand),
     Quota(commands::tables::quota::QuotaCommand),
     Token(commands::token::TokenCommand),
     Users(commands::users::UsersCommand),
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
         Command::Ls(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Share(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Rm(command) => command.run(),
-        Command::Runtimes(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Runtimes(command) => command.run(),
         Command::Quota(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Token(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Users(command) => command.run().map(|()| ExitCode::SUCCESS),

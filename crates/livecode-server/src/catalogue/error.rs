@@ -20,7 +20,10 @@ pub enum CatalogueError {
         error: String,
     },
     /// Two runtimes have the same name or alias.
-    #[error("{path} takes the name \"{name}\", which {other} has; rename the folder, or take out the alias")]
+    #[error(
+        "{path} takes the name \"{name}\", which {other} has; take out the alias, or rename the folder. A \
+         folder with the name of a built-in runtime replaces that runtime"
+    )]
     DuplicateName {
         /// The operator's file, or the one that was read later.
         path: PathBuf,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use livecode_protocol::FileName;
 use serde::Deserialize;
 
-use crate::catalogue::mounts::MountSources;
+use crate::catalogue::{mistake::Mistake, mounts::MountSources};
 
 /// The contents of a `runtime.toml`. Commands and variables may have placeholders, which
 /// `spec::placeholders` fills in. Each item of a `requires` list is a command, or an absolute path
@@ -13,6 +13,10 @@ use crate::catalogue::mounts::MountSources;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
+    /// Whether the runtime is not there, and one of the same name neither that would be there
+    /// without this one.
+    #[serde(default)]
+    pub hidden: bool,
     /// The name for people.
     pub title: String,
     /// Other names that a request may use.
@@ -113,36 +117,46 @@ pub struct CompileLimits {
 }
 
 impl Manifest {
-    /// Parses a manifest, and checks the rules that its types do not express.
+    /// Parses a manifest, and checks the rules that its types do not express. An error has the line
+    /// and the key.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let manifest: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        let commands = [("run", &manifest.run)].into_iter();
-        let commands = commands.chain(manifest.compile.iter().map(|command| ("compile", command)));
-        for (key, command) in commands.chain(manifest.test.iter().map(|test| ("test.run", &test.run))) {
+        manifest.check_rules().map_err(|mistake| mistake.in_toml(text))?;
+        Ok(manifest)
+    }
+
+    fn check_rules(&self) -> Result<(), Mistake> {
+        let compile = self.compile.iter().enumerate();
+        let compile = compile.map(|(index, command)| (vec!["compile".into(), index.to_string()], command));
+        let test = self.test.iter().map(|test| (vec!["test".into(), "run".into()], &test.run));
+        let run = std::iter::once((vec!["run".to_owned()], &self.run));
+        for (key, command) in run.chain(compile).chain(test) {
+            let (keys, name): (Vec<_>, _) = (key.iter().map(String::as_str).collect(), key.join("."));
             if command.first().is_none_or(String::is_empty) {
-                return Err(format!("`{key}` needs a command: a program and its arguments"));
+                let text = format!("`{name}` needs a command: a program and its arguments");
+                return Err(Mistake::new(&keys, text));
             }
             if command.iter().any(|word| word.contains('\0')) {
-                return Err(format!("no word of `{key}` may contain a NUL character"));
+                return Err(Mistake::new(&keys, format!("no word of `{name}` may contain a NUL character")));
             }
         }
-        let path_items = manifest
+        let path_items = self
             .search_paths
             .iter()
             .flat_map(|(name, folders)| folders.iter().map(move |folder| (name, folder)));
-        let path_names = manifest.search_paths.keys().map(|name| ("search_paths", name, ""));
+        let path_names = self.search_paths.keys().map(|name| ("search_paths", name, ""));
         let path_values = path_items.map(|(name, folder)| ("search_paths", name, folder.as_str()));
-        let variables = manifest.env.iter().map(|(name, value)| ("env", name, value.as_str()));
+        let variables = self.env.iter().map(|(name, value)| ("env", name, value.as_str()));
         for (key, name, value) in variables.chain(path_names).chain(path_values) {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                return Err(format!(
+                let text = format!(
                     "`{key}` has {name:?}: a variable's name must not be empty or contain '=', and neither the name \
                      nor the value may contain a NUL character"
-                ));
+                );
+                return Err(Mistake::new(&[key, name], text));
             }
         }
-        manifest.mounts.iter().try_for_each(MountSources::check)?;
-        Ok(manifest)
+        self.mounts.iter().enumerate().try_for_each(|(index, mount)| mount.check(index))
     }
 }
 

@@ -6,26 +6,29 @@
 //! | `manifest` | what a `runtime.toml` may contain |
 //! | `mounts` | what of this machine a runtime's programs see besides /usr |
 //! | `runtime` | what a runtime needs of this machine, and whether the machine has it |
+//! | `mistake` | at which line of a `runtime.toml` a mistake is |
 //! | `operator_folder` | whether the operator's folder can be used |
+//! | `layers` | how an operator's runtimes add, replace and hide others |
+//! | `current` | which catalogue holds now |
 //! | `unpack` | how the built-in runtimes get into the data directory |
 
+mod current;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod layers;
 mod manifest;
+mod mistake;
 mod mounts;
 mod operator_folder;
 mod runtime;
 mod unpack;
 
-use std::{
-    collections::HashMap,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::Path};
 
 use livecode_protocol::run_spec::Mount;
 
+pub use current::CurrentCatalogue;
 pub use error::CatalogueError;
 pub use manifest::{CompileLimits, Manifest, RaisedDefaults, TestMode};
 pub use mounts::MountSources;
@@ -55,23 +58,22 @@ impl Catalogue {
     pub fn load(data_dir: &Path, operator_folder: Option<&Path>) -> Result<Self, CatalogueError> {
         let support = unpack::unpack(&data_dir.join("support"))?;
         let support_mount = Mount { source: support.clone(), target: unpack::SUPPORT.into() };
-        let mut runtimes = read_runtimes(&support, std::slice::from_ref(&support_mount))?;
-        let built_in_count = runtimes.len();
+        let mut folders = layers::read_folder(&support, true, std::slice::from_ref(&support_mount))?;
         let mut warnings = vec![];
         if let Some(folder) = operator_folder {
             let folder = operator_folder::check(folder)?;
             let operator_mount = Mount { source: folder.clone(), target: OPERATOR_RUNTIMES.into() };
-            let own = read_runtimes(&folder, &[support_mount, operator_mount])?;
+            let own = layers::read_folder(&folder, false, &[support_mount, operator_mount])?;
             warnings.extend(operator_folder::check_runtimes(&folder, &own)?);
-            runtimes.extend(own);
+            folders = layers::lay_over(folders, own, &mut warnings)?;
         }
-        check_names(&runtimes, built_in_count)?;
-        runtimes.sort_by_key(|(_, runtime)| (runtime.name != FIRST_RUNTIME, runtime.name.clone()));
-        let runtimes: Vec<_> = runtimes.into_iter().map(|(_, runtime)| runtime).collect();
+        let mut runtimes: Vec<_> =
+            folders.into_iter().filter_map(layers::RuntimeFolder::into_runtime).collect();
+        runtimes.sort_by_key(|runtime| (runtime.name != FIRST_RUNTIME, runtime.name.clone()));
         let names = runtimes
             .iter()
             .enumerate()
-            .flat_map(|(index, runtime)| names_of(runtime).map(move |name| (name.clone(), index)));
+            .flat_map(|(index, runtime)| runtime.names().map(move |name| (name.clone(), index)));
         Ok(Self { by_name: names.collect(), runtimes, warnings })
     }
 
@@ -88,60 +90,6 @@ impl Catalogue {
     /// All runtimes, Python first.
     pub fn iter(&self) -> impl Iterator<Item = &Runtime> {
         self.runtimes.iter()
-    }
-}
-
-/// The name and the aliases of a runtime.
-fn names_of(runtime: &Runtime) -> impl Iterator<Item = &String> {
-    std::iter::once(&runtime.name).chain(&runtime.manifest.aliases)
-}
-
-/// Refuses a name that two runtimes have. The first `built_in_count` are the built-in ones.
-fn check_names(runtimes: &[(PathBuf, Runtime)], built_in_count: usize) -> Result<(), CatalogueError> {
-    let mut taken: HashMap<&String, usize> = HashMap::new();
-    for (index, (path, runtime)) in runtimes.iter().enumerate() {
-        for name in names_of(runtime) {
-            let Some(before) = taken.insert(name, index) else { continue };
-            let (other_path, other) = &runtimes[before];
-            let other = match before < built_in_count {
-                true => format!("the built-in runtime \"{}\"", other.name),
-                false => other_path.display().to_string(),
-            };
-            return Err(CatalogueError::DuplicateName { path: path.clone(), name: name.clone(), other });
-        }
-    }
-    Ok(())
-}
-
-/// Reads the runtime in every folder below `parent` that has a `runtime.toml`. `shared_mounts` are
-/// mounted in the sandboxes of all of them. Returns each with the path of its `runtime.toml`.
-fn read_runtimes(parent: &Path, shared_mounts: &[Mount]) -> Result<Vec<(PathBuf, Runtime)>, CatalogueError> {
-    let read_error = |error| CatalogueError::Read(parent.to_owned(), error);
-    let mut runtimes = vec![];
-    let mut unreadable = None;
-    for entry in std::fs::read_dir(parent).map_err(read_error)? {
-        let folder = entry.map_err(read_error)?.path();
-        let path = folder.join("runtime.toml");
-        match path.metadata() {
-            Ok(file) if file.is_file() => {}
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                unreadable.get_or_insert((path, error));
-                continue;
-            }
-            _ => continue, // a folder of files that several runtimes share
-        }
-        let text =
-            std::fs::read_to_string(&path).map_err(|error| CatalogueError::Read(path.clone(), error))?;
-        let manifest = Manifest::parse(&text);
-        match manifest.and_then(|manifest| Runtime::new(&folder, manifest, shared_mounts)) {
-            Ok(runtime) => runtimes.push((path, runtime)),
-            Err(error) => return Err(CatalogueError::Manifest { path, error }),
-        }
-    }
-    // Where there is no runtime at all, as in /etc, the folder itself is the mistake.
-    match unreadable.filter(|_| !runtimes.is_empty()) {
-        Some((path, error)) => Err(CatalogueError::Read(path, error)),
-        None => Ok(runtimes),
     }
 }
 
@@ -203,12 +151,46 @@ mod tests {
         assert_eq!(targets, [Path::new("/livecode"), Path::new("/runtimes")]);
         assert!(tcl.needs.as_ref().unwrap().contains("no-such-tclsh"));
 
-        for (wrong, word) in
-            [("titel = 'x'\n", "titel"), ("aliases = ['go']\n", "go"), ("aliases = ['Go!']\n", "Go!")]
-        {
+        for (wrong, word) in [
+            ("titel = 'x'\n", "titel"),
+            ("aliases = ['go']\n", "go"),
+            ("aliases = ['Go!']\n", "line 1: the name \"Go!\""),
+        ] {
             std::fs::write(folder.join("runtime.toml"), format!("{wrong}{toml}")).unwrap();
             let error = load(Some(operator_folder.path())).unwrap_err().to_string();
             assert!(error.contains("runtime.toml") && error.contains(word), "{error}");
         }
+    }
+
+    #[test]
+    fn a_folder_of_the_operator_replaces_or_hides_a_built_in_runtime() {
+        let operator_folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, toml: &str| {
+            let folder = operator_folder.path().join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("runtime.toml"), toml).unwrap();
+        };
+        let toml = "title = 'Own'\nfile = 'x'\neditor_mode = 'x'\nrun = ['x']\ninstall = 'x'\n";
+        write("go", &format!("aliases = ['py']\n{toml}"));
+        write("rust", "hidden = true\n");
+        write("golang", &format!("hidden = true\n{toml}"));
+        write("bash", &format!("hidden = false\n{toml}"));
+        write("rs", toml);
+        let catalogue = load(Some(operator_folder.path())).unwrap();
+        for name in ["go", "py", "bash", "rs"] {
+            assert_eq!(catalogue.get(name).unwrap().manifest.title, "Own", "{name}");
+        }
+        assert!(catalogue.get("rust").is_none() && catalogue.get("golang").is_none());
+        // The built-in runtime has lost one of its aliases.
+        assert_eq!(catalogue.get("python3").unwrap().info().aliases, ["python3"]);
+        assert_eq!(catalogue.warnings(), [""; 0]);
+
+        write("rust", "hidden = true\ntitle = 'X'\n");
+        write("pyhton", "hidden = true\n");
+        let warnings = load(Some(operator_folder.path())).unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains("\"pyhton\""), "{warnings:?}");
+        write("rust", "\nhidden = 'yes'\n");
+        let error = load(Some(operator_folder.path())).unwrap_err().to_string();
+        assert!(error.contains("rust/runtime.toml") && error.contains("line 2"), "{error}");
     }
 }

@@ -8,6 +8,8 @@ use std::{
 use livecode_protocol::run_spec::Mount;
 use serde::Deserialize;
 
+use crate::catalogue::mistake::Mistake;
+
 /// Paths that every sandbox has. A runtime cannot mount anything there, below or above.
 const RESERVED_TARGETS: [&str; 22] = [
     "/usr",
@@ -50,25 +52,31 @@ pub struct MountSources {
 }
 
 impl MountSources {
-    /// Checks that the sandbox has room for the mounts.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// Checks that the sandbox has room for the mounts. `index` is the place of these sources among
+    /// the mounts of the runtime, from 0.
+    pub(super) fn check(&self, index: usize) -> Result<(), Mistake> {
+        let mistake = |key, text| Err(Mistake::new(&["mounts", &index.to_string(), key], text));
         let Some(target) = &self.target else {
             let is_absolute = |source: &&String| Path::new(source).is_absolute();
             return match self.sources.iter().find(|source| !is_absolute(source)) {
-                Some(source) => Err(format!(
-                    "`mounts.sources` {source:?} must be an absolute path, since there is no `mounts.target`"
-                )),
+                Some(source) => mistake(
+                    "sources",
+                    format!(
+                        "`mounts.sources` {source:?} must be an absolute path, since there is no `mounts.target`"
+                    ),
+                ),
                 None => Ok(()),
             };
         };
         if is_free(target) {
             return Ok(());
         }
-        Err(format!(
+        let text = format!(
             "`mounts.target` {} must be an absolute path without \"..\", outside {}",
             target.display(),
             RESERVED_TARGETS.join(", ")
-        ))
+        );
+        mistake("target", text)
     }
 
     /// The mounts of what exists on this machine. `folder` is the runtime's.

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::catalogue::{error::CatalogueError, runtime::Runtime};
+use crate::catalogue::{
+    error::CatalogueError,
+    layers::{RUNTIME_TOML, RuntimeFolder},
+};
 
 /// The permissions without which other users cannot read what is in a folder.
 const OTHERS_MAY_READ: u32 = 0o005;
@@ -20,7 +23,7 @@ pub(super) fn check(folder: &Path) -> Result<PathBuf, CatalogueError> {
         return Err(CatalogueError::NoFolder(folder));
     }
     fs::read_dir(&folder).map_err(unreadable)?;
-    if folder.join("runtime.toml").is_file() {
+    if folder.join(RUNTIME_TOML).is_file() {
         let parent = folder.parent().unwrap_or(&folder).to_owned();
         return Err(CatalogueError::IsRuntime { path: folder, parent });
     }
@@ -31,7 +34,7 @@ pub(super) fn check(folder: &Path) -> Result<PathBuf, CatalogueError> {
 /// warning if the folder is empty, as one that is still to be filled.
 pub(super) fn check_runtimes(
     folder: &Path,
-    runtimes: &[(PathBuf, Runtime)],
+    runtimes: &[RuntimeFolder],
 ) -> Result<Option<String>, CatalogueError> {
     let unreadable = |error| CatalogueError::OperatorFolder(folder.to_owned(), error);
     if runtimes.is_empty() {
@@ -42,7 +45,7 @@ pub(super) fn check_runtimes(
     }
     // The sessions of an ordinary user's server run as that user, who can read the folder.
     if rustix::process::geteuid().is_root() {
-        let own = runtimes.iter().filter_map(|(manifest, _)| manifest.parent());
+        let own = runtimes.iter().filter_map(|runtime| runtime.path.parent());
         for path in std::iter::once(folder).chain(own) {
             let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o7777;
             if mode & OTHERS_MAY_READ != OTHERS_MAY_READ {

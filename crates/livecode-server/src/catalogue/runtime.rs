@@ -1,12 +1,12 @@
 //! One runtime, as this machine can run it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, os::unix::fs::MetadataExt as _, path::Path};
 
 use livecode_protocol::{FileName, run_spec::Mount, session::Mode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::catalogue::manifest::Manifest;
+use crate::catalogue::{manifest::Manifest, mistake::Mistake};
 
 /// The environment variable with the folders in which programs are searched.
 const PATH: &str = "PATH";
@@ -22,8 +22,12 @@ pub struct Runtime {
     pub name: String,
     /// The contents of its `runtime.toml`.
     pub manifest: Manifest,
+    /// The text of that file.
+    pub toml: String,
     /// The folders of this machine that are mounted in its sandboxes.
     pub mounts: Vec<Mount>,
+    /// The device and the inode of each of these folders, which are others if it was replaced.
+    pub mount_inodes: Vec<Option<(u64, u64)>>,
     /// The search paths in its environment, among them `PATH`, each with folders separated by `:`.
     pub search_paths: BTreeMap<String, String>,
     /// The text that names what this machine lacks and how to install it; `None` if the runtime
@@ -67,23 +71,23 @@ impl Runtime {
     /// finds its mounts, and looks for what it requires. `shared_mounts` come before its own.
     ///
     /// # Errors
-    /// The text that names what is wrong in the manifest.
-    pub(super) fn new(folder: &Path, manifest: Manifest, shared_mounts: &[Mount]) -> Result<Self, String> {
+    /// The mistake in the manifest.
+    pub(super) fn new(folder: &Path, manifest: Manifest, shared_mounts: &[Mount]) -> Result<Self, Mistake> {
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         for name in manifest.aliases.iter().chain([&name]) {
             let is_allowed =
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.+#".contains(&byte);
             if name.is_empty() || !name.bytes().all(is_allowed) {
-                return Err(format!("the name {name:?} has other characters than a-z, 0-9 and -_.+#"));
+                let text = format!("the name {name:?} has other characters than a-z, 0-9 and -_.+#");
+                return Err(Mistake::new(&["aliases"], text));
             }
         }
         for artefact in &manifest.artefacts {
             let below = WRITABLE.iter().find_map(|folder| artefact.strip_prefix(folder).ok()?.to_str());
             if below.is_none_or(|name| name.parse::<FileName>().is_err()) {
-                return Err(format!(
-                    "artefacts: {artefact:?} is not a plain path below {}",
-                    WRITABLE.join(" or ")
-                ));
+                let folders = WRITABLE.join(" or ");
+                let text = format!("artefacts: {artefact:?} is not a plain path below {folders}");
+                return Err(Mistake::new(&["artefacts"], text));
             }
         }
         let mut mounts = shared_mounts.to_vec();
@@ -104,7 +108,25 @@ impl Runtime {
         let test_needs = manifest.test.as_ref().and_then(|test| find_needs(&test.requires, &test.install));
         let search_paths =
             search_folders.into_iter().map(|(name, folders)| (name, folders.join(":"))).collect();
-        Ok(Self { name, manifest, mounts, search_paths, needs, test_needs })
+        let inode = |mount: &Mount| Some(mount.source.metadata().ok()?).map(|file| (file.dev(), file.ino()));
+        let mount_inodes = mounts.iter().map(inode).collect();
+        let toml = String::new();
+        Ok(Self { name, manifest, toml, mounts, mount_inodes, search_paths, needs, test_needs })
+    }
+
+    /// The name and the aliases.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.name).chain(&self.manifest.aliases)
+    }
+
+    /// Whether a session that uses one runtime and one that uses the other are the same, but for the
+    /// files in their folders.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.toml == other.toml
+            && self.manifest.aliases == other.manifest.aliases
+            && self.mounts == other.mounts
+            && self.mount_inodes == other.mount_inodes
+            && (&self.needs, &self.test_needs) == (&other.needs, &other.test_needs)
     }
 
     /// The description of the runtime for clients.

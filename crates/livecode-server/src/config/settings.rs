@@ -101,7 +101,8 @@ settings! {
             #[arg(long)]
             #[serde(deserialize_with = "figment::util::bool_from_str_or_int")]
             jwt_allow_admin: bool,
-            /// Folder of additional runtimes.
+            /// Folder of additional runtimes, which may replace or hide built-in ones.
+            /// `livecode runtimes reload`, or SIGHUP, makes the server read it again.
             #[arg(long)]
             runtimes_dir: Option<PathBuf>,
         }

@@ -9,12 +9,12 @@ use crate::http::parse_permits::ParsePermits;
 use crate::{
     audit::Audit,
     auth::{Credentials, Guesses, Peer, PeerAddress, PeerUsers, Policy, is_loopback, is_own_unix_peer},
-    catalogue::Catalogue,
+    catalogue::CurrentCatalogue,
     config::Config,
     held_bytes::ByteBudget,
     lifecycle::Registry,
     metrics::Metrics,
-    runner::spawner::SpawnerClient,
+    runner::{reload::CatalogueReloader, spawner::SpawnerClient},
     serving_time::ServingTime,
     sessions::SessionProgress,
 };
@@ -27,7 +27,8 @@ const FINAL_READ_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct App {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: CurrentCatalogue,
+    pub(crate) reloader: Arc<CatalogueReloader>,
     pub(crate) config: Arc<Config>,
     pub(crate) policy: Arc<Policy>,
     /// `None` if nobody needs to know the users of connections.

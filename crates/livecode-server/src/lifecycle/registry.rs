@@ -70,7 +70,7 @@ impl Registry {
     pub fn open(
         config: &Config,
         store: Store,
-        spawners: SpawnerSet,
+        spawners: Arc<SpawnerSet>,
         metrics: Arc<Metrics>,
         quotas: Arc<Quotas>,
     ) -> Result<Arc<Self>, StoreError> {
@@ -79,7 +79,7 @@ impl Registry {
         let registry = Arc::new(Self {
             table: Mutex::default(),
             store,
-            spawners: Arc::new(spawners),
+            spawners,
             metrics,
             run_queue: RunQueue::new(run_queue_limits(config)),
             cpu_weights: CpuWeights::new(),

@@ -15,7 +15,7 @@ async fn a_panic_of_the_driving_task_ends_the_session_as_lost() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), "127.0.0.1:0").unwrap();
     let PanickingSpawner { client, mut first, .. } = panicking_spawner();
-    let spawners = SpawnerSet::with_default_only(client);
+    let spawners = Arc::new(SpawnerSet::with_default_only(client));
     let quotas = Arc::new(Quotas::load(&Config::default(), None).await);
     let registry = Registry::open(&Config::default(), store, spawners, Default::default(), quotas).unwrap();
     let session = new_session();

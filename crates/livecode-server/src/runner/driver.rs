@@ -155,15 +155,20 @@ impl Driver {
         // a failure.
         let spawner = match &layout {
             Ok(layout) if attempts.is_first() => self.spawners.spawner_for(&self.session.runtime, layout),
-            _ => self.spawners.default_spawner(),
+            _ => self.spawners.default_spawner().clone(),
         };
-        let started = async { self.start_supervisor(spawner, layout?).await };
-        let failure = match started.await {
+        // A spawner that the server lets go of does not have to stay for this session.
+        let weak = Arc::downgrade(&spawner);
+        let started = async { self.start_supervisor(&spawner, layout?).await }.await;
+        drop(spawner);
+        let failure = match started {
             Ok((stream, generation)) => tokio::select! {
                 end = self.serve_connection(stream, queue, weighed) => end.start_failure,
                 () = self.journal_timeout() => {
                     kill_supervisor(&self.store, &self.session);
-                    self.replace_spawner(spawner, generation).await;
+                    if let Some(spawner) = weak.upgrade() {
+                        self.replace_spawner(&spawner, generation).await;
+                    }
                     None
                 }
             },

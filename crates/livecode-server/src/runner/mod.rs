@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `spawner` | the client of one spawner process, which is restarted if it dies or hangs |
 //! | `spawner_set` | all spawners: the default one, and one for each interpreter zygote |
+//! | `reload` | a reload of the catalogue, with the spawners that it needs |
 //! | `driver` | the task that drives one session from its creation to its end |
 //! | `cpu_weights` | how payers share the processors |
 //! | `run_queue` | the queue in which new sessions wait for a permit to run |
@@ -19,6 +20,7 @@ mod backoff;
 pub(crate) mod cpu_weights;
 pub(crate) mod driver;
 mod process;
+pub mod reload;
 pub(crate) mod run_queue;
 pub mod spawner;
 pub mod spawner_set;

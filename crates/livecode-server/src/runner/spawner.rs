@@ -208,6 +208,19 @@ impl SpawnerClient {
         Ok(())
     }
 
+    /// Starts another spawner process for the requests to come. The current one ends by itself once it
+    /// has done what it was asked for.
+    ///
+    /// # Errors
+    /// If no process can be started. Then the current one stays.
+    pub fn renew(&self) -> io::Result<()> {
+        let process = (self.launcher)(&self.settings)?;
+        await_ready(&process).map_err(io::Error::other)?;
+        let mut current = self.current();
+        *current = CurrentSpawner { process, generation: Generation(current.generation.0 + 1) };
+        Ok(())
+    }
+
     /// The request for a supervisor.
     fn start_request(&self, id: SessionId, layout: &SandboxLayout) -> io::Result<EncodedRequest> {
         Ok(if self.is_usual(layout) {

@@ -5,7 +5,10 @@
 use std::{
     collections::HashMap,
     error::Error as _,
-    sync::{Arc, OnceLock},
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     thread,
     time::Duration,
 };
@@ -27,12 +30,25 @@ use crate::{
 /// All spawners of a server.
 pub struct SpawnerSet {
     default_spawner: Arc<SpawnerClient>,
-    /// The spawners with an interpreter zygote, by runtime. Each is set once its interpreter has
-    /// started.
-    zygote_spawners: HashMap<String, Arc<OnceLock<Arc<SpawnerClient>>>>,
+    /// The spawners with an interpreter zygote, by runtime.
+    zygote_spawners: RwLock<HashMap<String, ZygoteSpawner>>,
     /// How long a session is tried to be started while a resource is missing.
     start_timeout: Duration,
 }
+
+/// A spawner with an interpreter zygote.
+struct ZygoteSpawner {
+    settings: SpawnerSettings,
+    /// The state of the interpreter's file when the zygote was started.
+    interpreter: Option<FileState>,
+    /// The folders that are mounted in its warm sandboxes ([`Runtime::mount_inodes`]).
+    mount_inodes: Vec<Option<(u64, u64)>>,
+    /// Set once the interpreter has started.
+    client: Arc<OnceLock<Arc<SpawnerClient>>>,
+}
+
+/// The device, inode, size and time of the last change of a file: an upgrade changes one of them.
+type FileState = (u64, u64, u64, i64, i64);
 
 impl SpawnerSet {
     /// Starts the default spawner and waits until it is ready. The other spawners become ready in
@@ -46,61 +62,74 @@ impl SpawnerSet {
         config: &Config,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, SpawnerError> {
-        let is_warm = config.warm == Switch::On && config.warm_sandboxes_max > 0;
-        let warm_runtimes: Vec<_> = catalogue
-            .iter()
-            .filter(|runtime| is_warm && runtime.needs.is_none())
-            .filter_map(|runtime| Some((runtime, minimal_spec(runtime, catalogue, config)?)))
-            .collect();
-        let settings =
-            |warm: Option<WarmPoolSettings>, interpreter_zygote: Option<InterpreterZygote>| SpawnerSettings {
-                data_dir: config.data_dir.clone(),
-                warm,
-                interpreter_zygote,
-                is_log_json: config.log_format == LogFormat::Json,
-            };
+        let warm_runtimes = warm_runtimes(catalogue, config);
         let without_zygote =
             warm_runtimes.iter().filter(|(runtime, _)| runtime.manifest.zygote_interpreter.is_none());
         let pools = without_zygote.map(|(_, resolved)| warm_pool_settings(resolved, config)).collect();
         let default_spawner = SpawnerClient::launch(
             launcher.clone(),
-            settings(most_common_layout(pools), None),
+            settings(config, most_common_layout(pools), None),
             metrics.clone(),
         )?;
-        let mut zygote_spawners = HashMap::new();
-        for (runtime, resolved) in &warm_runtimes {
-            let Some(zygote) = interpreter_zygote(runtime, resolved) else { continue };
-            let cell = Arc::new(OnceLock::new());
-            zygote_spawners.insert(runtime.name.clone(), cell.clone());
-            let settings = settings(Some(warm_pool_settings(resolved, config)), Some(zygote));
-            let (launcher, metrics, name) = (launcher.clone(), metrics.clone(), runtime.name.clone());
-            // The process is started here, before the server has any client: until its execve(2)
-            // the child holds every descriptor that the server has open.
-            let process = launcher(&settings).map_err(SpawnerError::Start);
-            thread::spawn(move || {
-                let spawner = process
-                    .and_then(|process| SpawnerClient::from_process(process, launcher, settings, metrics));
-                match spawner {
-                    Ok(spawner) => drop(cell.set(Arc::new(spawner))),
-                    Err(error) => {
-                        let cause = error.source().map(ToString::to_string);
-                        tracing::warn!(
-                            runtime = name,
-                            %error,
-                            cause,
-                            "there is no interpreter zygote; programs of this runtime use the default spawner"
-                        );
-                    }
+        let set = Self {
+            default_spawner: Arc::new(default_spawner),
+            zygote_spawners: RwLock::default(),
+            start_timeout: Duration::from_millis(config.start_timeout_ms),
+        };
+        set.reload(launcher, catalogue, config, metrics);
+        Ok(set)
+    }
+
+    /// Starts the spawners with an interpreter zygote that the runtimes of `catalogue` need and that
+    /// do not run already, and lets go of those that no runtime needs any more. They end once no
+    /// session is being started by them; the sessions that they have started go on.
+    ///
+    /// The default spawner stays, since what it keeps ready only makes a start faster, but see
+    /// [`Self::renew_default`].
+    pub fn reload(
+        &self,
+        launcher: &SpawnerLauncher,
+        catalogue: &Catalogue,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+    ) {
+        let mut current = self.zygote_spawners.write().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *current);
+        for (runtime, resolved) in warm_runtimes(catalogue, config) {
+            let Some(zygote) = interpreter_zygote(runtime, &resolved) else { continue };
+            let interpreter = file_state(&zygote.interpreter);
+            let settings = settings(config, Some(warm_pool_settings(&resolved, config)), Some(zygote));
+            let spawner = match before.remove(&runtime.name) {
+                Some(same)
+                    if same.settings == settings
+                        && same.interpreter == interpreter
+                        && same.mount_inodes == runtime.mount_inodes =>
+                {
+                    same
                 }
-            });
+                _ => {
+                    let (client, mount_inodes) = (Arc::default(), runtime.mount_inodes.clone());
+                    let spawner = ZygoteSpawner { settings, interpreter, mount_inodes, client };
+                    spawner.start(&runtime.name, launcher.clone(), metrics.clone());
+                    spawner
+                }
+            };
+            current.insert(runtime.name.clone(), spawner);
         }
-        let start_timeout = Duration::from_millis(config.start_timeout_ms);
-        Ok(Self { default_spawner: Arc::new(default_spawner), zygote_spawners, start_timeout })
+    }
+
+    /// Starts the default spawner again, because a folder that it may have mounted in warm sandboxes
+    /// was replaced by another one at the same path.
+    ///
+    /// # Errors
+    /// If the process does not start. The old one then stays.
+    pub fn renew_default(&self) -> io::Result<()> {
+        self.default_spawner.renew()
     }
 
     /// A set that consists of the default spawner alone.
     pub fn with_default_only(default_spawner: Arc<SpawnerClient>) -> Self {
-        Self { default_spawner, zygote_spawners: HashMap::new(), start_timeout: Duration::ZERO }
+        Self { default_spawner, zygote_spawners: RwLock::default(), start_timeout: Duration::ZERO }
     }
 
     /// How long a session is tried to be started while a resource is missing.
@@ -114,10 +143,66 @@ impl SpawnerSet {
     }
 
     /// The preferred spawner for programs of this runtime in sandboxes of this layout.
-    pub fn spawner_for(&self, runtime: &str, layout: &SandboxLayout) -> &Arc<SpawnerClient> {
-        let zygote_spawner = self.zygote_spawners.get(runtime).and_then(|cell| cell.get());
-        zygote_spawner.filter(|spawner| spawner.is_usual(layout)).unwrap_or(&self.default_spawner)
+    pub fn spawner_for(&self, runtime: &str, layout: &SandboxLayout) -> Arc<SpawnerClient> {
+        let zygote_spawners = self.zygote_spawners.read().unwrap_or_else(PoisonError::into_inner);
+        let spawner = zygote_spawners.get(runtime).and_then(|spawner| spawner.client.get());
+        spawner.filter(|spawner| spawner.is_usual(layout)).unwrap_or(&self.default_spawner).clone()
     }
+}
+
+impl ZygoteSpawner {
+    /// Starts the zygote and the spawner, and waits in the background until they are ready.
+    fn start(&self, runtime: &str, launcher: SpawnerLauncher, metrics: Arc<Metrics>) {
+        let (client, settings, name) = (self.client.clone(), self.settings.clone(), runtime.to_owned());
+        // The process is started here. When the server starts, it has no client yet: until its
+        // execve(2) the child holds every descriptor that the server has open.
+        let process = launcher(&settings).map_err(SpawnerError::Start);
+        thread::spawn(move || {
+            let spawner =
+                process.and_then(|process| SpawnerClient::from_process(process, launcher, settings, metrics));
+            match spawner {
+                Ok(spawner) => drop(client.set(Arc::new(spawner))),
+                Err(error) => {
+                    let cause = error.source().map(ToString::to_string);
+                    tracing::warn!(
+                        runtime = name,
+                        %error,
+                        cause,
+                        "there is no interpreter zygote; programs of this runtime use the default spawner"
+                    );
+                }
+            }
+        });
+    }
+}
+
+/// The runtimes that may have sandboxes made ahead, each with its minimal spec.
+fn warm_runtimes<'c>(catalogue: &'c Catalogue, config: &Config) -> Vec<(&'c Runtime, ResolvedSpec)> {
+    let is_warm = config.warm == Switch::On && config.warm_sandboxes_max > 0;
+    catalogue
+        .iter()
+        .filter(|runtime| is_warm && runtime.needs.is_none())
+        .filter_map(|runtime| Some((runtime, minimal_spec(runtime, catalogue, config)?)))
+        .collect()
+}
+
+fn settings(
+    config: &Config,
+    warm: Option<WarmPoolSettings>,
+    interpreter_zygote: Option<InterpreterZygote>,
+) -> SpawnerSettings {
+    SpawnerSettings {
+        data_dir: config.data_dir.clone(),
+        warm,
+        interpreter_zygote,
+        is_log_json: config.log_format == LogFormat::Json,
+    }
+}
+
+/// The state of the file that a path leads to; `None` if there is none.
+fn file_state(path: &Path) -> Option<FileState> {
+    let file = fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
 }
 
 /// The resolved spec of an empty program that asks for nothing beyond the defaults.

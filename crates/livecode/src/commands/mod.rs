@@ -7,6 +7,7 @@ mod data_dir;
 pub mod doctor;
 pub mod man;
 pub mod run;
+pub mod runtimes;
 pub mod serve;
 pub mod sessions;
 pub mod spawner;

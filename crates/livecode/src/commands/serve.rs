@@ -17,12 +17,13 @@ use livecode_server::{
 use rustix::process::{Resource, Rlimit, WaitOptions};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{Notify, watch},
 };
 
 use crate::{
     commands::doctor::proposals,
     failure::{CommandFailure, EXIT_USAGE},
+    hangup::Terminal,
     log, readiness, scope, start,
 };
 
@@ -34,6 +35,8 @@ use crate::{
 /// Each setting below can also be set in the configuration file (with '_' instead of '-') and in
 /// the environment (LIVECODE_ and the name in capitals). A flag overrides the environment, and the
 /// environment overrides the file. RUST_LOG sets what is logged.
+///
+/// SIGHUP makes the server read its runtimes again, as `livecode runtimes reload` does.
 #[derive(Args)]
 pub struct ServeCommand {
     /// On the first signal to stop, refuse new sessions and wait until the running ones have
@@ -94,11 +97,18 @@ impl ServeCommand {
             let (phase_sender, phase) = watch::channel(Phase::Serving);
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
+            let (terminal, reload) = (Terminal::at_start(), Arc::new(Notify::new()));
+            let mut hangup = signal(SignalKind::hangup())?;
+            let reload_sender = reload.clone();
             tokio::spawn(async move {
-                let mut stop_signal = async || {
+                let mut stop_signal = async || loop {
                     tokio::select! {
-                        _ = terminate.recv() => {}
-                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => return,
+                        _ = interrupt.recv() => return,
+                        _ = hangup.recv() => match terminal.has_ended() {
+                            true => return,
+                            false => reload_sender.notify_one(),
+                        },
                     }
                 };
                 stop_signal().await;
@@ -117,7 +127,8 @@ impl ServeCommand {
                 // The task never ends, so that the sender is not dropped.
                 std::future::pending::<()>().await;
             });
-            livecode_server::run(config, Arc::new(start::spawner), phase, announce).await.map_err(explain)
+            let served = livecode_server::run(config, Arc::new(start::spawner), phase, reload, announce);
+            served.await.map_err(explain)
         });
         drop(runtime);
         if is_first_process() {

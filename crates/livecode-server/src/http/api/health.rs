@@ -55,7 +55,7 @@ pub(crate) struct Health {
 )]
 pub(crate) async fn healthz(State(app): State<App>) -> Response {
     let mut reasons = app.registry.health();
-    if app.catalogue.iter().all(|runtime| runtime.needs.is_some()) {
+    if app.catalogue.now().iter().all(|runtime| runtime.needs.is_some()) {
         let detail = "this machine can run none of the runtimes; `livecode runtimes` says what each needs";
         reasons.push(HealthReason::new(HealthCode::NoRuntime, detail));
     }

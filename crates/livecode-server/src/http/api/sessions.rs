@@ -181,7 +181,7 @@ pub(crate) async fn create(
             .with_header(header::ACCEPT, "application/json"));
     }
     let body = read_body(&app, &caller, payer, body).await?;
-    let (catalogue, config) = (app.catalogue.clone(), app.config.clone());
+    let (catalogue, config) = (app.catalogue.now(), app.config.clone());
     let resolve_body = move |bytes: &[u8]| {
         let request: CreateSession = parse_json(bytes)?;
         let resolved = resolve(&request, &catalogue, &config.limits, Endpoint::Sessions)?;

@@ -2,7 +2,6 @@
 
 pub mod ls;
 pub mod quota;
-pub mod runtimes;
 mod table;
 
 pub(super) use table::print_table;

@@ -65,7 +65,7 @@ impl EphemeralSession {
         client: ClientAddress,
         request: &CreateSession,
     ) -> Result<Self, ApiError> {
-        let resolved = resolve(request, &app.catalogue, &app.config.limits, Endpoint::V01)?;
+        let resolved = resolve(request, &app.catalogue.now(), &app.config.limits, Endpoint::V01)?;
         let NewOwner { owner, is_private, .. } = owner_of_new_session(caller)?;
         let mode = resolved.mode;
         let spec = SessionSpec {

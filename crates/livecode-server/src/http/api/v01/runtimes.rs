@@ -66,8 +66,9 @@ pub(crate) async fn run(
 ) -> Result<Response, ApiError> {
     // A path that is not valid UTF-8 cannot be the name of a runtime.
     let name = name.map_or_else(|_| String::new(), |Path(name)| name);
-    let runtime = app.catalogue.get(&name).ok_or_else(|| {
-        let known: Vec<_> = app.catalogue.iter().map(|runtime| runtime.name.as_str()).collect();
+    let catalogue = app.catalogue.now();
+    let runtime = catalogue.get(&name).ok_or_else(|| {
+        let known: Vec<_> = catalogue.iter().map(|runtime| runtime.name.as_str()).collect();
         let detail = format!("there is no runtime {name:?}; there are {}", known.join(", "));
         ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NoSuchRuntime, detail)
     })?;

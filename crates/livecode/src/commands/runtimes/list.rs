@@ -1,15 +1,14 @@
-//! `livecode runtimes`.
+//! `livecode runtimes` without a further word.
 
 use std::io::{self, Write as _};
 
 use clap::Args;
 
-use super::table::print_table;
-use crate::{client::ServerClient, failure::CommandFailure};
+use crate::{client::ServerClient, commands::tables::print_table, failure::CommandFailure};
 
-/// Lists the runtimes, whether the server's machine can run each, and what a missing one needs.
+/// Flags of the list of runtimes.
 #[derive(Args)]
-pub struct RuntimesCommand {
+pub struct List {
     #[command(flatten)]
     server: ServerClient,
     /// Print the runtimes' documents as JSON.
@@ -17,7 +16,7 @@ pub struct RuntimesCommand {
     json: bool,
 }
 
-impl RuntimesCommand {
+impl List {
     pub fn run(self) -> Result<(), CommandFailure> {
         let runtimes = self.server.runtimes()?;
         if self.json {

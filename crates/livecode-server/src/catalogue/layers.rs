@@ -1,0 +1,176 @@
+//! The runtimes of one folder, and how those of a further folder come over them: each of these
+//! adds a runtime, replaces one, or hides one.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use livecode_protocol::run_spec::Mount;
+use serde::Deserialize;
+
+use crate::catalogue::{error::CatalogueError, manifest::Manifest, runtime::Runtime};
+
+/// The file that makes a folder a runtime.
+pub(super) const RUNTIME_TOML: &str = "runtime.toml";
+
+/// A folder with a `runtime.toml`.
+#[derive(Debug)]
+pub(super) struct RuntimeFolder {
+    /// The path of the `runtime.toml`.
+    pub path: PathBuf,
+    /// The name of the folder.
+    name: String,
+    is_built_in: bool,
+    kind: FolderKind,
+}
+
+#[derive(Debug)]
+enum FolderKind {
+    Runtime(Box<Runtime>),
+    /// The folder hides the runtime of its name.
+    Hidden {
+        /// Whether `hidden` is the only key, so that the folder has no other purpose.
+        is_only_key: bool,
+    },
+}
+
+/// The key of a `runtime.toml` that is read before all others.
+#[derive(Deserialize)]
+struct Visibility {
+    #[serde(default)]
+    hidden: bool,
+}
+
+impl FolderKind {
+    /// Reads the text of a `runtime.toml` in `folder`. A hidden runtime needs no other key, and the
+    /// others that it has are not checked.
+    fn parse(folder: &Path, text: &str, shared_mounts: &[Mount]) -> Result<Self, String> {
+        let visibility: Visibility = toml::from_str(text).map_err(|error| error.to_string())?;
+        if visibility.hidden {
+            let table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
+            return Ok(Self::Hidden { is_only_key: table.len() == 1 });
+        }
+        let manifest = Manifest::parse(text)?;
+        let runtime = Runtime::new(folder, manifest, shared_mounts);
+        let mut runtime = runtime.map_err(|mistake| mistake.in_toml(text))?;
+        text.clone_into(&mut runtime.toml);
+        Ok(Self::Runtime(Box::new(runtime)))
+    }
+}
+
+impl RuntimeFolder {
+    /// The runtime, unless the folder hides one.
+    pub fn into_runtime(self) -> Option<Runtime> {
+        match self.kind {
+            FolderKind::Runtime(runtime) => Some(*runtime),
+            FolderKind::Hidden { .. } => None,
+        }
+    }
+
+    /// The name and the aliases of the runtime; none if the folder hides one.
+    fn names(&self) -> impl Iterator<Item = &String> {
+        let runtime = match &self.kind {
+            FolderKind::Runtime(runtime) => Some(runtime),
+            FolderKind::Hidden { .. } => None,
+        };
+        runtime.into_iter().flat_map(|runtime| runtime.names())
+    }
+
+    /// The folder, as an error names it that another one has the same name as.
+    fn description(&self) -> String {
+        match self.is_built_in {
+            true => format!("the built-in runtime \"{}\"", self.name),
+            false => self.path.display().to_string(),
+        }
+    }
+}
+
+/// Reads every folder below `parent` that has a `runtime.toml`. `shared_mounts` are mounted in the
+/// sandboxes of all of them.
+pub(super) fn read_folder(
+    parent: &Path,
+    is_built_in: bool,
+    shared_mounts: &[Mount],
+) -> Result<Vec<RuntimeFolder>, CatalogueError> {
+    let read_error = |error| CatalogueError::Read(parent.to_owned(), error);
+    let mut folders = vec![];
+    let mut unreadable = None;
+    for entry in std::fs::read_dir(parent).map_err(read_error)? {
+        let folder = entry.map_err(read_error)?.path();
+        let path = folder.join(RUNTIME_TOML);
+        match path.metadata() {
+            Ok(file) if file.is_file() => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                unreadable.get_or_insert((path, error));
+                continue;
+            }
+            _ => continue, // a folder of files that several runtimes share
+        }
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| CatalogueError::Read(path.clone(), error))?;
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        match FolderKind::parse(&folder, &text, shared_mounts) {
+            Ok(kind) => folders.push(RuntimeFolder { path, name, is_built_in, kind }),
+            Err(error) => return Err(CatalogueError::Manifest { path, error }),
+        }
+    }
+    // The order of a folder's entries is arbitrary, and must not decide which error is reported.
+    folders.sort_by(|one, other| one.path.cmp(&other.path));
+    // Where there is no runtime at all, as in /etc, the folder itself is the mistake.
+    match unreadable.filter(|_| !folders.is_empty()) {
+        Some((path, error)) => Err(CatalogueError::Read(path, error)),
+        None => Ok(folders),
+    }
+}
+
+/// Lays the runtimes of one folder over those `below`. A folder replaces or hides the runtime below
+/// that has its name. Besides, a name or alias above takes an alias from a runtime below, so that
+/// an upgrade that brings a further runtime changes nothing of what an operator has.
+///
+/// # Errors
+/// Two runtimes above have the same name or alias, or an alias above is the name of a runtime below.
+pub(super) fn lay_over(
+    below: Vec<RuntimeFolder>,
+    above: Vec<RuntimeFolder>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<RuntimeFolder>, CatalogueError> {
+    let mut taken: HashMap<String, usize> = HashMap::new();
+    for (index, folder) in above.iter().enumerate() {
+        for name in folder.names() {
+            if let Some(before) = taken.insert(name.clone(), index) {
+                return Err(duplicate(folder, name, &above[before]));
+            }
+        }
+        if matches!(folder.kind, FolderKind::Hidden { is_only_key: true })
+            && !below.iter().any(|other| other.name == folder.name)
+        {
+            let (path, name) = (folder.path.display(), &folder.name);
+            warnings.push(format!("{path} hides the runtime {name:?}, and there is none of this name"));
+        }
+    }
+    let mut folders = vec![];
+    for mut folder in below {
+        if above.iter().any(|other| other.name == folder.name) {
+            continue; // replaced or hidden
+        }
+        if let Some(index) = taken.get(&folder.name) {
+            return Err(duplicate(&above[*index], &folder.name, &folder));
+        }
+        if let FolderKind::Runtime(runtime) = &mut folder.kind {
+            runtime.manifest.aliases.retain(|alias| !taken.contains_key(alias));
+        }
+        folders.push(folder);
+    }
+    folders.extend(above);
+    Ok(folders)
+}
+
+fn duplicate(folder: &RuntimeFolder, name: &str, other: &RuntimeFolder) -> CatalogueError {
+    CatalogueError::DuplicateName {
+        path: folder.path.clone(),
+        name: name.to_owned(),
+        other: other.description(),
+    }
+}
