@@ -40,7 +40,7 @@ pub async fn request(
     key: Option<&str>,
     body: Option<&Value>,
 ) -> Result<Answer> {
-    send(TOKEN, address, method, path, key, body).await
+    send(TOKEN, None, address, method, path, key, body).await
 }
 
 /// Makes one request on a new connection, with another bearer token.
@@ -51,11 +51,22 @@ pub async fn request_as(
     path: &str,
     body: Option<&Value>,
 ) -> Result<Answer> {
-    send(token, address, method, path, None, body).await
+    send(token, None, address, method, path, None, body).await
+}
+
+/// Makes one request as a page of another origin: as a guest, and not as the local user.
+pub async fn request_as_guest(
+    address: &str,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Answer> {
+    send(TOKEN, Some("https://elsewhere.example"), address, method, path, None, body).await
 }
 
 async fn send(
     token: &str,
+    origin: Option<&str>,
     address: &str,
     method: &str,
     path: &str,
@@ -70,6 +81,9 @@ async fn send(
         .uri(path)
         .header("host", "127.0.0.1")
         .header("authorization", format!("Bearer {token}"));
+    if let Some(origin) = origin {
+        request = request.header("origin", origin);
+    }
     if let Some(key) = key {
         request = request.header("idempotency-key", key);
     }

@@ -9,7 +9,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     client,
-    http::{Received, Stream, Transcript, create, create_python, delete, get, read_all, request, session},
+    http::{
+        Answer, Received, Stream, Transcript, create, create_python, delete, get, read_all, request,
+        request_as_guest, session,
+    },
     machine::{self, eventually, is_running},
     options::CommonOptions,
     program::Program,
@@ -389,9 +392,16 @@ pub async fn older_supervisor(common: &CommonOptions) -> Result<String> {
         versions.push(version.to_string());
     }
     Ok(format!(
-        "versions {}: complete, 5 inputs in order, exit status 5; one more cancelled, an ended one still readable",
+        "versions {}: owners found, complete, 5 inputs in order, exit status 5; one more cancelled, an ended one still readable",
         versions.join(" and ")
     ))
+}
+
+/// The ids in a list of sessions.
+fn listed(answer: Answer) -> Result<Vec<String>> {
+    let list = answer.expect(200)?;
+    let ids = list.as_array().context("not a list")?.iter();
+    Ok(ids.filter_map(|session| session["id"].as_str().map(str::to_owned)).collect())
 }
 
 /// Replaces the server of an `older` binary while it has an ended session and two that run.
@@ -407,6 +417,9 @@ async fn upgrade(common: &CommonOptions, older: &Path) -> Result<Value> {
     let program = Program { index: 1, lines: 120, pause_ms: 10, exitstatus: 5 };
     let id = client::create(&address, &program, "older").await?;
     let cancelled = create_python(&address, &counter_code(10_000)).await?;
+    let code = json!({"runtime": "bash", "code": "echo of a guest; sleep 60"});
+    let of_guest = request_as_guest(&address, "POST", "/sessions", Some(&code)).await?.expect(201)?;
+    let of_guest = of_guest["id"].as_str().context("there is no id")?;
     await_first_output(&address, &id).await?;
     await_first_output(&address, &cancelled).await?;
     let supervisor = server.supervisor(&cancelled).context("the session has no state file")?;
@@ -415,6 +428,14 @@ async fn upgrade(common: &CommonOptions, older: &Path) -> Result<Value> {
     server.kill();
     server.set_binary(&common.binary);
     server.restart()?;
+    // The owners are found again: each has its own sessions in its list.
+    let guests = listed(request_as_guest(&address, "GET", "/sessions", None).await?)?;
+    ensure!(guests == [of_guest], "the guest has {guests:?}");
+    let own = listed(get(&address, "/sessions").await?)?;
+    ensure!([&ended, &id, &cancelled].iter().all(|id| own.contains(id)), "the local user has {own:?}");
+    let path = format!("/sessions/{of_guest}");
+    let answer = request_as_guest(&address, "DELETE", &path, None).await?;
+    ensure!(answer.status == 204, "the guest's session is not its own: {}", answer.status);
     let answer = delete(&address, &cancelled).await?;
     ensure!(answer.status == 204, "the cancellation was answered {}", answer.status);
     // The supervisor syncs its journal before it exits; the deletion does not wait for that.
