@@ -24,7 +24,8 @@ export interface CodeEditorOptions {
   root: ShadowRoot;
   /** The texts by file name. The first file is shown. */
   files: Map<string, string>;
-  runtime: string;
+  /** The language: the name of a runtime, or its `editor_mode`. */
+  language: string;
   /** Called when the user presses the key to run the program. */
   onRun: () => void;
   /** Called after each change of a text. */
@@ -40,7 +41,7 @@ export class CodeEditor {
   #name: string;
   #runtime = "";
 
-  constructor({ parent, root, files, runtime, onRun, onChange }: CodeEditorOptions) {
+  constructor({ parent, root, files, language, onRun, onChange }: CodeEditorOptions) {
     const extensions = [
       lineNumbers(),
       history(),
@@ -71,7 +72,7 @@ export class CodeEditor {
     this.#name = [...files.keys()][0] ?? "";
     const state = this.#states.get(this.#name) ?? EditorState.create();
     this.#view = new EditorView({ parent, root, state });
-    void this.setLanguage(runtime);
+    void this.setLanguage(language);
   }
 
   /** Highlights the language of a runtime. The texts can be edited while the language loads. */

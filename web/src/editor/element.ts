@@ -145,7 +145,7 @@ export class LiveCode extends HTMLElement {
     const [name = UNNAMED_FILE] = this.#files.keys();
     this.#files = new Map([[name, original]]);
     this.#code?.set(name, code);
-    void this.#code?.setLanguage(runtime);
+    void this.#code?.setLanguage(this.#language);
   }
 
   /** Shows an existing session. With `watch`, nothing is sent to the session. */
@@ -196,6 +196,11 @@ export class LiveCode extends HTMLElement {
 
   get #runtime(): string {
     return this.getAttribute("runtime") ?? "python";
+  }
+
+  /** The language that is highlighted. */
+  get #language(): string {
+    return this.getAttribute("language") ?? this.#runtime;
   }
 
   /** Whether the server keeps the session when the page is left. */
@@ -250,7 +255,7 @@ export class LiveCode extends HTMLElement {
       parent: code,
       root,
       files: this.#files,
-      runtime: this.#runtime,
+      language: this.#language,
       onRun: () => this.run(),
       onChange: () => this.dispatchEvent(new Event("livecode-change")),
     });

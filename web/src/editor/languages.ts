@@ -3,39 +3,79 @@
  * in that language.
  */
 
-import { StreamLanguage } from "@codemirror/language";
+import { StreamLanguage, type StreamParser } from "@codemirror/language";
 import type { Extension } from "@codemirror/state";
 
+type Loader = () => Promise<Extension>;
+
+/** A language whose grammar is a parser of lines. */
+const lines =
+  <State>(load: () => Promise<StreamParser<State>>): Loader =>
+  async () =>
+    StreamLanguage.define(await load());
+
+const clike = () => import("@codemirror/legacy-modes/mode/clike");
 const cpp = async () => (await import("@codemirror/lang-cpp")).cpp();
 const javascript = async () => (await import("@codemirror/lang-javascript")).javascript();
+const typescript = async () =>
+  (await import("@codemirror/lang-javascript")).javascript({ typescript: true });
 const python = async () => (await import("@codemirror/lang-python")).python();
 
-const LANGUAGES: Record<string, () => Promise<Extension>> = {
-  bash: async () =>
-    StreamLanguage.define((await import("@codemirror/legacy-modes/mode/shell")).shell),
+/** By the name of the runtime, or by the `editor_mode` of one that has another name. */
+const LANGUAGES: Record<string, Loader> = {
+  assembly: lines(async () => (await import("./assembly.js")).assembly),
+  bash: lines(async () => (await import("@codemirror/legacy-modes/mode/shell")).shell),
   c: cpp,
   cpp,
+  csharp: lines(async () => (await clike()).csharp),
+  fortran: lines(async () => (await import("@codemirror/legacy-modes/mode/fortran")).fortran),
   go: async () => (await import("@codemirror/lang-go")).go(),
+  haskell: lines(async () => (await import("@codemirror/legacy-modes/mode/haskell")).haskell),
+  java: lines(async () => (await clike()).java),
   javascript,
   joy: python,
+  julia: lines(async () => (await import("@codemirror/legacy-modes/mode/julia")).julia),
+  kotlin: lines(async () => (await clike()).kotlin),
+  lua: lines(async () => (await import("@codemirror/legacy-modes/mode/lua")).lua),
   mypy: python,
+  ocaml: lines(async () => (await import("@codemirror/legacy-modes/mode/mllike")).oCaml),
+  pascal: lines(async () => (await import("@codemirror/legacy-modes/mode/pascal")).pascal),
+  perl: lines(async () => (await import("@codemirror/legacy-modes/mode/perl")).perl),
+  php: lines(async () => (await import("./php.js")).php),
   python,
+  r: lines(async () => (await import("@codemirror/legacy-modes/mode/r")).r),
+  ruby: lines(async () => (await import("@codemirror/legacy-modes/mode/ruby")).ruby),
   rust: async () => (await import("@codemirror/lang-rust")).rust(),
+  scala: lines(async () => (await clike()).scala),
+  sql: lines(async () => (await import("@codemirror/legacy-modes/mode/sql")).sqlite),
+  typescript,
 };
 
 const ALIASES: Record<string, string> = {
+  asm: "assembly",
+  gas: "assembly",
+  nasm: "assembly",
+  "c#": "csharp",
+  "c++": "cpp",
+  clike: "c",
   golang: "go",
   js: "javascript",
   node: "javascript",
   py: "python",
   python3: "python",
-  "c++": "cpp",
+  rb: "ruby",
   sh: "bash",
+  shell: "bash",
+  sqlite: "sql",
+  ts: "typescript",
 };
 
-/** The CodeMirror extension for the language of a runtime; empty for an unknown language. */
+/**
+ * The CodeMirror extension for the language of a runtime, or for an `editor_mode`; empty for an
+ * unknown language.
+ */
 export async function languageOf(runtime: string): Promise<Extension> {
-  const name = runtime.toLowerCase().replace(/-canvas$/, "");
+  const name = runtime.toLowerCase().replace(/@.*$/, "").replace(/-canvas$/, "");
   const language = ALIASES[name] ?? name;
   return Object.hasOwn(LANGUAGES, language) ? ((await LANGUAGES[language]?.()) ?? []) : [];
 }

@@ -19,6 +19,9 @@ interface Runtime {
   available: boolean;
   /** What is missing on the server, if the runtime is not available. */
   needs?: string;
+  /** Whether its hello ran there, if that was tried. */
+  check?: { failure?: string };
+  editor_mode: string;
   example: string;
 }
 
@@ -67,10 +70,18 @@ function listExamples(runtime: string): Example[] {
   ];
 }
 
+/** Sets the language that the editor highlights. An operator's runtime may have any name. */
+function setLanguage(runtime: string): void {
+  const mode = findRuntime(runtime)?.editor_mode;
+  if (mode) editor.setAttribute("language", mode);
+  else editor.removeAttribute("language");
+}
+
 /** Shows a program in the editor, in place of its current one. */
 function showProgram(program: Example): void {
   storeDraft();
   loaded = program;
+  setLanguage(program.runtime);
   editor.load(program.runtime, program.code);
   // Loading a program is not an edit of the user.
   clearTimeout(draftTimer);
@@ -83,7 +94,8 @@ function showProgram(program: Example): void {
 function updateSurroundings(): void {
   const runtime = currentRuntime();
   byId("examples").replaceChildren(...listExamples(runtime).map(createExampleButton));
-  const needs = findRuntime(runtime)?.needs;
+  const { needs: missing, check } = findRuntime(runtime) ?? {};
+  const needs = missing ?? check?.failure;
   notice.textContent = needs ? `This machine cannot run ${titleOf(runtime)} yet: ${needs}` : "";
   storeTab();
 }

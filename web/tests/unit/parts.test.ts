@@ -6,6 +6,7 @@ import { asProgram, asV01 } from "../../src/classic/session.js";
 import { textOf } from "../../src/client/index.js";
 import { AnsiParser } from "../../src/editor/ansi.js";
 import { describeEnd } from "../../src/editor/describe-end.js";
+import { languageOf } from "../../src/editor/languages.js";
 import { describeQuotas } from "../../src/page/quota.js";
 import { fromFragment, pack, toFragment, unpack } from "../../src/page/share.js";
 import { frequency } from "../../src/dom/music.js";
@@ -41,6 +42,18 @@ test("the built files are small", (t) => {
       `${names.join(" + ")} has ${bytes} bytes gzipped, but may have at most ${max}`,
     );
   }
+});
+
+test("each language is highlighted, by the name of its runtime or by its editor mode", async () => {
+  const names =
+    "assembly bash c cpp csharp fortran go haskell java javascript javascript-canvas joy julia kotlin " +
+    "lua mypy nasm ocaml pascal perl php python python@3.13 python-canvas r ruby rust scala shell sql " +
+    "sqlite typescript";
+  for (const name of names.split(" ")) {
+    assert.notDeepEqual(await languageOf(name), [], name);
+  }
+  assert.deepEqual(await languageOf("cobol"), []);
+  assert.deepEqual(await languageOf("constructor"), []);
 });
 
 test("what is left of quotas is told in words", () => {

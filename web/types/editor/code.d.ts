@@ -6,7 +6,8 @@ export interface CodeEditorOptions {
     root: ShadowRoot;
     /** The texts by file name. The first file is shown. */
     files: Map<string, string>;
-    runtime: string;
+    /** The language: the name of a runtime, or its `editor_mode`. */
+    language: string;
     /** Called when the user presses the key to run the program. */
     onRun: () => void;
     /** Called after each change of a text. */
@@ -14,7 +15,7 @@ export interface CodeEditorOptions {
 }
 export declare class CodeEditor {
     #private;
-    constructor({ parent, root, files, runtime, onRun, onChange }: CodeEditorOptions);
+    constructor({ parent, root, files, language, onRun, onChange }: CodeEditorOptions);
     /** Highlights the language of a runtime. The texts can be edited while the language loads. */
     setLanguage(runtime: string): Promise<void>;
     /** Shows another file. */

@@ -3,5 +3,8 @@
  * in that language.
  */
 import type { Extension } from "@codemirror/state";
-/** The CodeMirror extension for the language of a runtime; empty for an unknown language. */
+/**
+ * The CodeMirror extension for the language of a runtime, or for an `editor_mode`; empty for an
+ * unknown language.
+ */
 export declare function languageOf(runtime: string): Promise<Extension>;
