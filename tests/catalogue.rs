@@ -16,16 +16,16 @@ use crate::common::{Run, Server, binary, eventually, logged::LoggedServer, proce
 use crate::users::{User, new_token};
 
 /// A folder of runtimes that every user may read.
-struct Runtimes(tempfile::TempDir);
+pub struct Runtimes(tempfile::TempDir);
 
 impl Runtimes {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder is created");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("the folder is ours");
         Self(folder)
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
@@ -33,12 +33,12 @@ impl Runtimes {
         self.path().to_str().expect("a path in UTF-8")
     }
 
-    fn serve(&self, arguments: &[&str]) -> Server {
+    pub fn serve(&self, arguments: &[&str]) -> Server {
         Server::start_with(&[&["--runtimes-dir", self.as_str()], arguments].concat())
     }
 
     /// Writes the `runtime.toml` of a runtime.
-    fn write(&self, name: &str, toml: &str) -> PathBuf {
+    pub fn write(&self, name: &str, toml: &str) -> PathBuf {
         write_runtime(self.path(), name, toml)
     }
 }
@@ -67,13 +67,13 @@ fn reload_command(arguments: &[&str]) -> Output {
 
 /// Reloads the runtimes of a server by its address. Returns the exit status, what was printed, and
 /// the errors.
-fn reload(server: &Server) -> (Option<i32>, String, String) {
+pub fn reload(server: &Server) -> (Option<i32>, String, String) {
     let output = reload_command(&["--server", &server.url("")]);
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-fn runtime(server: &Server, name: &str) -> Option<Value> {
+pub fn runtime(server: &Server, name: &str) -> Option<Value> {
     let runtimes = server.get("/runtimes").json();
     runtimes.as_array().expect("a list").iter().find(|runtime| runtime["name"] == name).cloned()
 }

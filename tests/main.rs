@@ -9,6 +9,7 @@ mod assets;
 mod audit;
 mod canvas;
 mod catalogue;
+mod checks;
 mod cli;
 mod compiled;
 mod containers;

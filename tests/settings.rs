@@ -29,7 +29,7 @@ fn serve(data: &Path) -> Command {
 }
 
 /// Settings with a value, and what the error says beside both.
-const REFUSED: [(&str, &str, &str); 50] = [
+const REFUSED: [(&str, &str, &str); 51] = [
     ("memory_bytes", "1", "no program can run with less than 2097152"),
     ("memory_bytes", "2097151", "no program can run with less than 2097152"),
     ("memory_max_bytes", "1000000", "no program can run with less than 2097152"),
@@ -80,6 +80,7 @@ const REFUSED: [(&str, &str, &str); 50] = [
     ("warm_sandboxes_max", "0", "between 1 and 1024"),
     ("warm_other_sandboxes_max", "1025", "between 0 and 1024"),
     ("warm_layout_idle_ms", "0", "between 1 and 86400000"),
+    ("runtime_check_idle_ms", "86400001", "between 0 and 86400000"),
 ];
 
 #[test]

@@ -317,6 +317,8 @@ fn command(data: &Path, listen: &str, options: &LaunchOptions) -> Command {
         .env_remove("LIVECODE_SERVER")
         .env_remove("LIVECODE_BINARY")
         .env("RUST_LOG", "error")
+        // Checks of runtimes are sessions, which tests would count.
+        .env("LIVECODE_RUNTIME_CHECK_IDLE_MS", "0")
         .envs(ENVIRONMENT.lock().expect("no holder panics").iter().cloned())
         .envs(options.environment.iter().cloned());
     command

@@ -8,6 +8,7 @@
 //! | [`audit`] | who did what, when, and from where |
 //! | [`auth`] | who makes a request, and what this caller may do |
 //! | [`catalogue`] | which runtimes there are, and whether this machine can run them |
+//! | `checks` | whether the hello of each runtime runs here |
 //! | [`spec`] | how a request becomes a run spec |
 //! | `compile_cache` | where results of compile steps are kept, and how much space they take |
 //! | [`sessions`] | one session: its folder, its state and its followers |
@@ -25,6 +26,7 @@ pub mod audit;
 pub mod auth;
 pub mod bench;
 pub mod catalogue;
+mod checks;
 mod compile_cache;
 pub mod config;
 #[cfg(any(test, fuzzing))]
@@ -57,6 +59,7 @@ use crate::{
     audit::Audit,
     auth::{Credentials, PeerUsers, Policy, UsersError},
     catalogue::{Catalogue, CatalogueError, CurrentCatalogue},
+    checks::RuntimeChecks,
     config::{AuthMode, Config, ListenAddress},
     held_bytes::ByteBudget,
     lifecycle::{Quotas, Registry},
@@ -235,6 +238,8 @@ pub async fn run(
         }
     });
     let thread_keeper = sessions::blocking::keep_thread().await;
+    let checks = Arc::new(RuntimeChecks::new(registry.clone(), catalogue.clone(), config.clone()));
+    let checker = tokio::spawn(checks.clone().run_in_background());
     let retention = tokio::spawn(registry.clone().retain(config.clone()));
     let start_pacer = tokio::spawn({
         let registry = registry.clone();
@@ -274,6 +279,7 @@ pub async fn run(
         registry,
         catalogue,
         reloader,
+        checks,
         config,
         policy,
         peer_users,
@@ -290,6 +296,7 @@ pub async fn run(
     let served = http::serve(app, listeners).await;
     stopper.abort();
     reload_task.abort();
+    checker.abort();
     retention.abort();
     refusal_log.abort();
     start_pacer.abort();

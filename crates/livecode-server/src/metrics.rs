@@ -342,6 +342,11 @@ impl Metrics {
         self.refused_sessions.with_label_values(&[label]).inc();
     }
 
+    /// Whether no session runs or waits to run.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.get() == 0 && self.waiting.get() == 0
+    }
+
     /// Counts a session as running until the result is dropped.
     pub(crate) fn running_session(&self, runtime: &str) -> [GaugeGuard; 2] {
         let by_runtime = self.running_by_runtime.with_label_values(&[self.runtime_label(runtime)]);

@@ -70,6 +70,8 @@ impl Server {
             Callers::Users => Some(new_token(binary, data.path())?),
         };
         let mut command = Command::new(binary);
+        // Nothing but what is measured runs.
+        command.env("LIVECODE_RUNTIME_CHECK_IDLE_MS", "0");
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()).args([
             "--sessions-running-max=4096",
             "--sessions-max=1000000",

@@ -101,6 +101,8 @@ impl Server {
             }
         };
         command
+            // Nothing but the sessions of the test runs.
+            .env("LIVECODE_RUNTIME_CHECK_IDLE_MS", "0")
             .args(["serve", "--listen", &self.address, "--data-dir"])
             .arg(self.data())
             .args(&self.options.arguments);

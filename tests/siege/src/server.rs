@@ -207,6 +207,8 @@ fn spawn(options: &ServerOptions, data: &Path, memory: Option<&Group>) -> Result
             command
         }
     };
+    // Nothing but what is measured runs.
+    command.env("LIVECODE_RUNTIME_CHECK_IDLE_MS", "0");
     command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
     command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into()));
     if options.has_users {

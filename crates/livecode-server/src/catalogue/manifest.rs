@@ -60,6 +60,9 @@ pub struct Manifest {
     /// Environment variables of the program and of the compile steps.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// A virtual environment of Python, whose interpreter and packages programs use: an absolute path
+    /// of the machine, or `./` and a name in the runtime's folder.
+    pub virtual_environment: Option<PathBuf>,
     /// Folders and files outside /usr that are mounted in the sandbox.
     #[serde(default)]
     pub mounts: Vec<MountSources>,
@@ -72,6 +75,29 @@ pub struct Manifest {
     /// A small program.
     #[serde(default)]
     pub example: String,
+    /// How the hello of the runtime is run, which shows whether the runtime works.
+    #[serde(default)]
+    pub check: Check,
+    /// A command, run in a sandbox, that prints the version of the toolchain; empty if there is none.
+    #[serde(default)]
+    pub version: Vec<String>,
+    /// A command, run in a sandbox, that prints the names of the packages that programs can import,
+    /// one on each line; empty if there is none.
+    #[serde(default)]
+    pub packages: Vec<String>,
+}
+
+/// How the hello of a runtime is run.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// The program; by default the example.
+    pub code: Option<String>,
+    /// Its standard input; by default one line, for an example that asks for a name.
+    pub stdin: Option<String>,
+    /// The exit status of a runtime that works.
+    #[serde(default)]
+    pub exitstatus: i32,
 }
 
 /// How the tests among the files of a request are run.
@@ -138,6 +164,13 @@ impl Manifest {
             }
             if command.iter().any(|word| word.contains('\0')) {
                 return Err(Mistake::new(&keys, format!("no word of `{name}` may contain a NUL character")));
+            }
+        }
+        for (name, command) in [("version", &self.version), ("packages", &self.packages)] {
+            if command.first().is_some_and(String::is_empty) || command.iter().any(|word| word.contains('\0'))
+            {
+                let text = format!("`{name}` needs a command: a program and its arguments, without NUL");
+                return Err(Mistake::new(&[name], text));
             }
         }
         let path_items = self

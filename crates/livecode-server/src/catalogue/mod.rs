@@ -10,8 +10,12 @@
 //! | `operator_folder` | whether the operator's folder can be used |
 //! | `layers` | how an operator's runtimes add, replace and hide others |
 //! | `current` | which catalogue holds now |
+//! | `check_result` | what the last check of a runtime has found |
+//! | `virtual_environment` | where programs find a virtual environment of Python |
+//! | `versions` | which runtime a name with a version stands for |
 //! | `unpack` | how the built-in runtimes get into the data directory |
 
+mod check_result;
 mod current;
 mod error;
 #[cfg(any(test, fuzzing))]
@@ -23,19 +27,24 @@ mod mounts;
 mod operator_folder;
 mod runtime;
 mod unpack;
+mod versions;
+mod virtual_environment;
 
 use std::{collections::HashMap, path::Path};
 
 use livecode_protocol::run_spec::Mount;
 
+pub use check_result::{CheckInfo, CheckResult};
 pub use current::CurrentCatalogue;
 pub use error::CatalogueError;
-pub use manifest::{CompileLimits, Manifest, RaisedDefaults, TestMode};
+pub use manifest::{Check, CompileLimits, Manifest, RaisedDefaults, TestMode};
 pub use mounts::MountSources;
+pub(crate) use runtime::OPERATOR_RUNTIMES;
 pub use runtime::{Runtime, RuntimeInfo};
+pub use versions::FindError;
+pub(crate) use versions::version_in;
+pub(crate) use virtual_environment::package_folders;
 
-/// The folder of the sandbox where the folder of the operator's runtimes is mounted.
-pub(crate) const OPERATOR_RUNTIMES: &str = "/runtimes";
 /// The runtime that is listed first. The others follow by name.
 const FIRST_RUNTIME: &str = "python";
 

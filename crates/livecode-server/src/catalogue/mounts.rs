@@ -98,7 +98,7 @@ impl MountSources {
 }
 
 /// Whether nothing else of the sandbox is at `target`, below or above it.
-fn is_free(target: &Path) -> bool {
+pub(super) fn is_free(target: &Path) -> bool {
     let has_parent_component = target.components().any(|part| part == Component::ParentDir);
     let is_reserved =
         |reserved: &str| target.starts_with(reserved) || Path::new(reserved).starts_with(target);

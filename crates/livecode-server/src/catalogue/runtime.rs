@@ -6,12 +6,22 @@ use livecode_protocol::{FileName, run_spec::Mount, session::Mode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::catalogue::{manifest::Manifest, mistake::Mistake};
+use crate::{
+    catalogue::{
+        check_result::{CheckInfo, LastCheck},
+        manifest::Manifest,
+        mistake::Mistake,
+        virtual_environment::VirtualEnvironment,
+    },
+    rfc3339::rfc3339,
+};
 
 /// The environment variable with the folders in which programs are searched.
 const PATH: &str = "PATH";
 /// The folders of the sandbox in which programs are searched after those of the runtime.
 const SYSTEM_PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
+/// The folder of the sandbox where the folder of the operator's runtimes is mounted.
+pub(crate) const OPERATOR_RUNTIMES: &str = "/runtimes";
 /// The folders of the sandbox to which compile steps can write.
 const WRITABLE: [&str; 2] = ["/code", "/tmp"];
 
@@ -35,6 +45,8 @@ pub struct Runtime {
     pub needs: Option<String>,
     /// The same for the test mode; `None` if it can run or does not exist.
     pub test_needs: Option<String>,
+    /// What its last check has found.
+    pub last_check: LastCheck,
 }
 
 /// A runtime, as `GET /runtimes` lists it.
@@ -56,8 +68,23 @@ pub struct RuntimeInfo {
     pub editor_mode: String,
     /// The modes that can be used here: `exec`, and `test` if it has a test mode.
     pub modes: Vec<Mode>,
-    /// Whether this machine can run it.
+    /// The version of the toolchain, as it says itself. Absent until the runtime was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "3.11.2")]
+    pub version: Option<String>,
+    /// Whether this machine can run it: it has all that the runtime requires, and the last check of
+    /// the runtime has not failed.
     pub available: bool,
+    /// The result of the check of this runtime. Absent until the runtime was checked since its
+    /// toolchain has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub check: Option<CheckInfo>,
+    /// Names of the packages that programs can import besides the language's own library. Absent
+    /// until the runtime was checked, and where a runtime does not tell them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub packages: Option<Vec<String>>,
     /// The text that names what this machine lacks and how to install it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -72,13 +99,17 @@ impl Runtime {
     ///
     /// # Errors
     /// The mistake in the manifest.
-    pub(super) fn new(folder: &Path, manifest: Manifest, shared_mounts: &[Mount]) -> Result<Self, Mistake> {
+    pub(super) fn new(
+        folder: &Path,
+        mut manifest: Manifest,
+        shared_mounts: &[Mount],
+    ) -> Result<Self, Mistake> {
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         for name in manifest.aliases.iter().chain([&name]) {
             let is_allowed =
-                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.+#".contains(&byte);
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.+#@".contains(&byte);
             if name.is_empty() || !name.bytes().all(is_allowed) {
-                let text = format!("the name {name:?} has other characters than a-z, 0-9 and -_.+#");
+                let text = format!("the name {name:?} has other characters than a-z, 0-9 and -_.+#@");
                 return Err(Mistake::new(&["aliases"], text));
             }
         }
@@ -94,6 +125,23 @@ impl Runtime {
         mounts.extend(manifest.mounts.iter().flat_map(|sources| sources.resolve(folder)));
 
         let mut search_folders = manifest.search_paths.clone();
+        if let Some(path) = manifest.virtual_environment.take() {
+            let folder_inside = Path::new(OPERATOR_RUNTIMES).join(&name);
+            let environment = VirtualEnvironment::new(&path, folder, &folder_inside)?;
+            search_folders.entry(PATH.into()).or_default().insert(0, environment.bin());
+            let inside = environment.path.to_string_lossy().into_owned();
+            manifest.requires.push(format!("{inside}/bin/python"));
+            manifest.env.entry("VIRTUAL_ENV".to_owned()).or_insert(inside);
+            mounts.extend(
+                environment
+                    .mounts
+                    .into_iter()
+                    .filter(|mount| !mounts.iter().any(|other| other.target == mount.target))
+                    .collect::<Vec<_>>(),
+            );
+            manifest.zygote_interpreter = None;
+            manifest.virtual_environment = Some(folder.join(path));
+        }
         search_folders.entry(PATH.into()).or_default().extend(SYSTEM_PATH.map(str::to_owned));
         let find_needs = |requires: &[String], install: &str| {
             let path = &search_folders[PATH];
@@ -110,8 +158,17 @@ impl Runtime {
             search_folders.into_iter().map(|(name, folders)| (name, folders.join(":"))).collect();
         let inode = |mount: &Mount| Some(mount.source.metadata().ok()?).map(|file| (file.dev(), file.ino()));
         let mount_inodes = mounts.iter().map(inode).collect();
-        let toml = String::new();
-        Ok(Self { name, manifest, toml, mounts, mount_inodes, search_paths, needs, test_needs })
+        Ok(Self {
+            name,
+            manifest,
+            toml: String::new(),
+            mounts,
+            mount_inodes,
+            search_paths,
+            needs,
+            test_needs,
+            last_check: LastCheck::default(),
+        })
     }
 
     /// The name and the aliases.
@@ -133,6 +190,14 @@ impl Runtime {
     pub fn info(&self) -> RuntimeInfo {
         let Manifest { aliases, title, file, extensions, editor_mode, test, example, .. } =
             self.manifest.clone();
+        let result = self.last_check.result().filter(|_| self.needs.is_none());
+        let failure = result.as_ref().and_then(|result| result.failure.as_ref());
+        let check = result.as_ref().map(|result| CheckInfo {
+            passed: failure.is_none(),
+            duration_ms: result.duration_ms,
+            checked: rfc3339(result.checked_us),
+            failure: failure.cloned(),
+        });
         let has_test_mode = test.is_some() && self.test_needs.is_none();
         RuntimeInfo {
             name: self.name.clone(),
@@ -142,7 +207,10 @@ impl Runtime {
             extensions,
             editor_mode,
             modes: if has_test_mode { vec![Mode::Exec, Mode::Test] } else { vec![Mode::Exec] },
-            available: self.needs.is_none(),
+            version: self.version().filter(|_| self.needs.is_none()),
+            available: self.needs.is_none() && failure.is_none(),
+            check,
+            packages: result.as_ref().and_then(|result| result.packages.clone()),
             needs: self.needs.clone(),
             example: example.trim_start().to_owned(),
         }

@@ -196,6 +196,7 @@ impl Config {
             ("warm_sandboxes_max", self.warm_sandboxes_max, 1, 1024),
             ("warm_other_sandboxes_max", self.warm_other_sandboxes_max, 0, 1024),
             ("warm_layout_idle_ms", self.warm_layout_idle_ms, 1, 86_400_000),
+            ("runtime_check_idle_ms", self.runtime_check_idle_ms, 0, 86_400_000),
             ("sessions_max", self.sessions_max, 1, u64::MAX),
             ("sessions_per_owner_max", self.sessions_per_owner_max, 1, u64::MAX),
             ("sessions_per_address_max", self.sessions_per_address_max, 1, u64::MAX),

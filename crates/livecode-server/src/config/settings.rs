@@ -252,6 +252,10 @@ settings! {
             /// How long such a sandbox waits after the last program that wanted one of its kind,
             /// in milliseconds.
             warm_layout_idle_ms: u64 = 600_000,
+            /// How long no program must have run before the server checks whether the hello of a
+            /// runtime runs, in milliseconds. Each runtime is checked once for each state of its
+            /// toolchain. With 0, only `livecode runtimes --check` checks them.
+            runtime_check_idle_ms: u64 = 30_000,
         }
         /// Limits of programs.
         nested limits: LimitSettings,

@@ -10,6 +10,7 @@ use crate::{
     audit::Audit,
     auth::{Credentials, Guesses, Peer, PeerAddress, PeerUsers, Policy, is_loopback, is_own_unix_peer},
     catalogue::CurrentCatalogue,
+    checks::RuntimeChecks,
     config::Config,
     held_bytes::ByteBudget,
     lifecycle::Registry,
@@ -29,6 +30,7 @@ pub struct App {
     pub(crate) registry: Arc<Registry>,
     pub(crate) catalogue: CurrentCatalogue,
     pub(crate) reloader: Arc<CatalogueReloader>,
+    pub(crate) checks: Arc<RuntimeChecks>,
     pub(crate) config: Arc<Config>,
     pub(crate) policy: Arc<Policy>,
     /// `None` if nobody needs to know the users of connections.

@@ -11,7 +11,7 @@
 //! | `problem` | problem documents: the errors of other modules with their HTTP status and code |
 //! | `api::assets` | `/`, `/static/…`: the front page and the files of the browser client |
 //! | `api::health` | `/healthz`, `/livez` |
-//! | `api::info` | `/runtimes`, `/catalogue/reload` |
+//! | `api::info` | `/runtimes`, `/catalogue/reload`, `/catalogue/check` |
 //! | `api::metrics` | `/metrics` |
 //! | `api::session_list` | `GET /sessions` |
 //! | `api::sessions` | `/sessions`, `/sessions/{id}` |

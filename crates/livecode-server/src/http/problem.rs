@@ -121,7 +121,7 @@ impl IntoResponse for ApiError {
 }
 
 impl From<BadField> for ApiError {
-    fn from(BadField { field, detail }: BadField) -> Self {
+    fn from(BadField { field, detail, .. }: BadField) -> Self {
         let error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidField, detail);
         Self { field: Some(field), ..error }
     }

@@ -37,7 +37,7 @@ use crate::http::{
         license(name = "MIT", identifier = "MIT")
     ),
     paths(
-        assets::front_page, health::healthz, health::livez, info::runtimes, info::reload, openapi, metrics::metrics, assets::asset,
+        assets::front_page, health::healthz, health::livez, info::runtimes, info::reload, info::check, openapi, metrics::metrics, assets::asset,
         sessions::create, session_list::list, sessions::show, sessions::delete,
         quota::show, shares::create, shares::list, shares::revoke, shares::redeem,
         stream::stream, tickets::create, tokens::list, tokens::create, tokens::revoke, tokens::rotate, users::purge, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
@@ -109,6 +109,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/runtimes", get(info::runtimes))
         .route("/runtimes/{runtime}", post(v01::runtimes::run))
         .route("/catalogue/reload", post(info::reload))
+        .route("/catalogue/check", post(info::check))
         .route("/exec", post(v01::exec::exec))
         .route("/livecode", get(v01::livecode::livecode))
         .route(

@@ -109,7 +109,8 @@ fn compare(old: &Catalogue, new: &Catalogue) -> ReloadReport {
     };
     for runtime in new.iter() {
         match old.iter().find(|other| other.name == runtime.name) {
-            Some(other) if other.is_same(runtime) => {}
+            // The check of its toolchain still holds, or is repeated a moment later.
+            Some(other) if other.is_same(runtime) => runtime.last_check.set(other.last_check.result()),
             Some(_) => report.changed.push(runtime.name.clone()),
             None => report.added.push(runtime.name.clone()),
         }

@@ -8,11 +8,13 @@ pub struct BadField {
     pub field: String,
     /// The text that describes what is wrong and what would be right.
     pub detail: String,
+    /// The runtime whose version must be known before the request can be judged.
+    pub unknown_version_of: Option<String>,
 }
 
 impl BadField {
     /// Refuses `field`, for the reason that `detail` describes.
     pub fn new(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { field: field.into(), detail: detail.into() }
+        Self { field: field.into(), detail: detail.into(), unknown_version_of: None }
     }
 }

@@ -27,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     auth::Owner,
-    catalogue::{OPERATOR_RUNTIMES, Runtime},
+    catalogue::{OPERATOR_RUNTIMES, Runtime, package_folders},
     hex::hex,
     spec::environment,
 };
@@ -73,14 +73,16 @@ impl CacheKeyInputs {
     /// The inputs of a runtime; `None` if it does not name the artefacts of its compile steps, and
     /// so nothing can be cached.
     pub(super) fn new(runtime: &Runtime) -> Option<Self> {
-        let manifest = &runtime.manifest;
-        let inputs = || Self {
+        (!runtime.manifest.artefacts.is_empty()).then(|| Self::of(runtime))
+    }
+
+    fn of(runtime: &Runtime) -> Self {
+        Self {
             runtime: runtime.name.clone(),
-            artefacts: manifest.artefacts.clone(),
-            requires: manifest.requires.clone(),
+            artefacts: runtime.manifest.artefacts.clone(),
+            requires: runtime.manifest.requires.clone(),
             search_path: environment::search_path(runtime),
-        };
-        (!manifest.artefacts.is_empty()).then(inputs)
+        }
     }
 
     /// The files and folders, made by the compile steps, that the program needs.
@@ -125,15 +127,17 @@ impl CacheKeyInputs {
         });
         hasher.add(run_spec.limits.disk_bytes.to_le_bytes());
         hasher.add(run_spec.limits.disk_files.to_le_bytes());
-        hasher.add_list(&self.toolchain_paths(run_spec)?, |hasher, path| hasher.add_stat(path));
+        let commands: Vec<_> = run_spec.compile.iter().map(|step| &step.argv).collect();
+        let paths = self.toolchain_paths(&run_spec.mounts, &commands)?;
+        hasher.add_list(&paths, |hasher, path| hasher.add_stat(path));
         Some(hex(&hasher.0.finalize()))
     }
 
     /// The files and folders of the machine whose state represents the toolchain; `None` if there
     /// are too many.
-    fn toolchain_paths(&self, run_spec: &RunSpec) -> Option<Vec<PathBuf>> {
+    fn toolchain_paths(&self, mounts: &[Mount], commands: &[&Vec<String>]) -> Option<Vec<PathBuf>> {
         let mut paths: Vec<PathBuf> = MACHINE_PATHS.iter().map(PathBuf::from).collect();
-        for Mount { source, target } in &run_spec.mounts {
+        for Mount { source, target } in mounts {
             paths.push(source.clone());
             paths.extend(TOOLCHAIN_FOLDERS.iter().map(|folder| source.join(folder)));
             if target == Path::new(OPERATOR_RUNTIMES) {
@@ -143,12 +147,11 @@ impl CacheKeyInputs {
                 add_tree(&source.join(&self.runtime), max_paths, &mut paths)?;
             }
         }
-        let absolute_words =
-            run_spec.compile.iter().flat_map(|step| &step.argv).filter(|word| word.starts_with('/'));
-        let commands = run_spec.compile.iter().filter_map(|step| step.argv.first());
-        for command in commands.chain(&self.requires).chain(absolute_words) {
+        let absolute_words = commands.iter().flat_map(|argv| *argv).filter(|word| word.starts_with('/'));
+        let programs = commands.iter().filter_map(|argv| argv.first());
+        for command in programs.chain(&self.requires).chain(absolute_words) {
             for folder in self.search_path.split(':') {
-                paths.extend(host_path(&run_spec.mounts, &Path::new(folder).join(command)));
+                paths.extend(host_path(mounts, &Path::new(folder).join(command)));
                 if command.starts_with('/') {
                     break; // `join` with an absolute path gives that path, whatever the folder is
                 }
@@ -156,6 +159,26 @@ impl CacheKeyInputs {
         }
         Some(paths)
     }
+}
+
+/// A digest that changes with the toolchain of a runtime, as far as the compile cache knows it, and
+/// with its `runtime.toml`. Where a folder has too many files, those in it are left out.
+pub(crate) fn toolchain_fingerprint(runtime: &Runtime) -> String {
+    let inputs = CacheKeyInputs::of(runtime);
+    let mut hasher = KeyHasher(Sha256::new());
+    hasher.add(VERSION);
+    hasher.add(env!("CARGO_PKG_VERSION"));
+    hasher.add(&runtime.name);
+    hasher.add(&runtime.toml);
+    hasher.add_list(&runtime.mounts, |hasher, Mount { source, target }| {
+        hasher.add(source.as_os_str().as_encoded_bytes());
+        hasher.add(target.as_os_str().as_encoded_bytes());
+    });
+    let commands: Vec<_> = runtime.manifest.compile.iter().chain([&runtime.manifest.run]).collect();
+    let mut paths = inputs.toolchain_paths(&runtime.mounts, &commands).unwrap_or_default();
+    paths.extend(runtime.manifest.virtual_environment.iter().flat_map(|path| package_folders(path)));
+    hasher.add_list(&paths, |hasher, path| hasher.add_stat(path));
+    hex(&hasher.0.finalize())
 }
 
 /// Adds the files and folders below `folder` to `paths`; `None` if `paths` would get longer than

@@ -35,7 +35,7 @@ pub(crate) use limits::floor;
 pub use limits::{LimitFlags, LimitSettings};
 
 use crate::{
-    catalogue::{Catalogue, Runtime},
+    catalogue::{Catalogue, FindError, Runtime},
     spec::{
         cache_key::CacheKeyInputs,
         commands::Commands,
@@ -133,14 +133,19 @@ pub fn resolve(
     })
 }
 
-/// Finds a runtime by name or alias, and checks that this machine can run it.
+/// Finds a runtime by name or alias, with a version if there is one, and checks that this machine
+/// can run it.
 fn find_runtime<'c>(name: Option<&str>, catalogue: &'c Catalogue) -> Result<&'c Runtime, BadField> {
-    let known = || catalogue.iter().map(|runtime| runtime.name.as_str()).collect::<Vec<_>>().join(", ");
     let name = name.ok_or_else(|| {
-        BadField::new("runtime", format!("the runtime is missing; choose one of {}", known()))
+        let known = catalogue.names();
+        BadField::new("runtime", format!("the runtime is missing; choose one of {known}"))
     })?;
-    let runtime = catalogue.get(name).ok_or_else(|| {
-        BadField::new("runtime", format!("there is no runtime {name:?}; there are {}", known()))
+    let runtime = catalogue.find(name).map_err(|error| BadField {
+        unknown_version_of: match &error {
+            FindError::VersionUnknown(runtime) => Some(runtime.clone()),
+            _ => None,
+        },
+        ..BadField::new("runtime", error.to_string())
     })?;
     match &runtime.needs {
         Some(needs) => Err(BadField::new("runtime", format!("{name:?} cannot run here: {needs}"))),

@@ -27,7 +27,7 @@ use crate::{
     lifecycle::{CreateError, SessionSpec},
     rfc3339::rfc3339,
     sessions::{IdempotencyKey, Session},
-    spec::{Endpoint, resolve},
+    spec::{BadField, Endpoint, resolve},
 };
 
 /// The longest `Idempotency-Key`, in bytes.
@@ -184,11 +184,22 @@ pub(crate) async fn create(
     let (catalogue, config) = (app.catalogue.now(), app.config.clone());
     let resolve_body = move |bytes: &[u8]| {
         let request: CreateSession = parse_json(bytes)?;
-        let resolved = resolve(&request, &catalogue, &config.limits, Endpoint::Sessions)?;
+        let resolved = match resolve(&request, &catalogue, &config.limits, Endpoint::Sessions) {
+            // The request is kept while the runtime is asked.
+            Err(BadField { unknown_version_of: Some(runtime), .. }) => Err((Box::new(request), runtime)),
+            resolved => Ok(resolved?),
+        };
         Ok((resolved, idempotency_key(&parts.headers, bytes)?))
     };
     // The bytes are charged until the session is on disk.
     let ((resolved, idempotency), _held) = body.process(&app, resolve_body).await?;
+    let resolved = match resolved {
+        Ok(resolved) => resolved,
+        Err((request, runtime)) => {
+            app.checks.ensure(&runtime).await?;
+            resolve(&request, &app.catalogue.now(), &app.config.limits, Endpoint::Sessions)?
+        }
+    };
     if idempotency.is_some() && caller.owner().is_none() {
         let detail = "an Idempotency-Key needs an owner: send a bearer token too, 32 random hexadecimal digits of your own, or the server's cookie";
         return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::TokenRequired, detail));

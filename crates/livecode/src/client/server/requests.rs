@@ -213,8 +213,19 @@ impl ServerClient {
 
     /// Sends a document to a path, and parses the answer.
     pub fn post_json<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+        self.post_json_within(path, body, REQUEST_TIMEOUT)
+    }
+
+    /// As [`Self::post_json`], for an answer that may take another time.
+    pub fn post_json_within<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        timeout: Duration,
+    ) -> anyhow::Result<T> {
         let body = serde_json::to_vec(body)?;
-        let response = self.send(&HttpRequest { body: Some(&body), ..HttpRequest::new("POST", path) })?;
+        let request = HttpRequest { body: Some(&body), timeout, ..HttpRequest::new("POST", path) };
+        let response = self.send(&request)?;
         parse_json(&self.url, into_success(&self.url, response).map_err(|refusal| refusal.error)?)
     }
 

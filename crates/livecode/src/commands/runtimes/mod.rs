@@ -10,6 +10,8 @@ use clap::{Args, Subcommand};
 use crate::failure::CommandFailure;
 
 /// Lists the runtimes, whether the server's machine can run each, and what a missing one needs.
+///
+/// A runtime is ready if its hello has run here since its toolchain has changed.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct RuntimesCommand {
@@ -28,8 +30,7 @@ impl RuntimesCommand {
     pub fn run(self) -> Result<ExitCode, CommandFailure> {
         match self.action {
             None => self.list.run(),
-            Some(RuntimesAction::Reload(reload)) => reload.run(),
-        }?;
-        Ok(ExitCode::SUCCESS)
+            Some(RuntimesAction::Reload(reload)) => reload.run().map(|()| ExitCode::SUCCESS),
+        }
     }
 }

@@ -22,7 +22,7 @@ use crate::lifecycle::CreateError;
 use crate::{
     lifecycle::{Registry, SessionSpec},
     sessions::{Follower, Item, Session},
-    spec::{Endpoint, resolve},
+    spec::{BadField, Endpoint, resolve},
 };
 
 /// The media type of an answer with plain output.
@@ -65,7 +65,14 @@ impl EphemeralSession {
         client: ClientAddress,
         request: &CreateSession,
     ) -> Result<Self, ApiError> {
-        let resolved = resolve(request, &app.catalogue.now(), &app.config.limits, Endpoint::V01)?;
+        let resolve = || resolve(request, &app.catalogue.now(), &app.config.limits, Endpoint::V01);
+        let resolved = match resolve() {
+            Err(BadField { unknown_version_of: Some(runtime), .. }) => {
+                app.checks.ensure(&runtime).await?;
+                resolve()?
+            }
+            resolved => resolved?,
+        };
         let NewOwner { owner, is_private, .. } = owner_of_new_session(caller)?;
         let mode = resolved.mode;
         let spec = SessionSpec {

@@ -19,6 +19,7 @@ use super::{
     request::{arguments, environment, files_from_body, mode},
 };
 use crate::auth::{Caller, Payer};
+use crate::catalogue::FindError;
 use crate::http::{app::App, caller::ClientAddress, encode::exit_status_and_outcome, problem::ApiError};
 use crate::sessions::{Batch, Item};
 
@@ -66,12 +67,13 @@ pub(crate) async fn run(
 ) -> Result<Response, ApiError> {
     // A path that is not valid UTF-8 cannot be the name of a runtime.
     let name = name.map_or_else(|_| String::new(), |Path(name)| name);
+    if let Err(FindError::VersionUnknown(runtime)) = app.catalogue.now().find(&name) {
+        app.checks.ensure(&runtime).await?;
+    }
     let catalogue = app.catalogue.now();
-    let runtime = catalogue.get(&name).ok_or_else(|| {
-        let known: Vec<_> = catalogue.iter().map(|runtime| runtime.name.as_str()).collect();
-        let detail = format!("there is no runtime {name:?}; there are {}", known.join(", "));
-        ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NoSuchRuntime, detail)
-    })?;
+    let runtime = catalogue
+        .find(&name)
+        .map_err(|error| ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NoSuchRuntime, error.to_string()))?;
     let create = CreateSession {
         runtime: Some(name),
         mode: mode(request.headers())?,
