@@ -93,6 +93,7 @@ fn examples_of_canvas_and_messages_send_what_the_documents_show() {
     for (name, python, javascript) in [
         ("docs/canvas.md", "python-canvas", "javascript-canvas"),
         ("docs/messages.md", "python", "javascript-canvas"),
+        ("docs/joy.md", "joy", ""),
     ] {
         let mut programs: Vec<(&str, String)> = vec![];
         for (language, block) in all_blocks(&document(name)) {
@@ -100,10 +101,11 @@ fn examples_of_canvas_and_messages_send_what_the_documents_show() {
                 "python" => programs.push((python, block)),
                 "javascript" => programs.push((javascript, block)),
                 "json" => {
-                    // A single example stands for both languages, except for turtle, which exists
-                    // in Python only.
+                    // A single example stands for both languages, except for turtle and joy, which
+                    // exist in Python only.
                     if let [(_, code)] = &programs[..]
                         && !code.contains("turtle")
+                        && !javascript.is_empty()
                     {
                         let code = code.clone();
                         programs.push((javascript, code));

@@ -24,6 +24,7 @@ import { Canvas } from "./canvas.js";
 import { CodeEditor } from "./code.js";
 import { createElement } from "./create-element.js";
 import { describeEnd } from "./describe-end.js";
+import { drawingsOf } from "./shapes.js";
 import { STYLE } from "./style.js";
 import { createTable, tableCost } from "./table.js";
 
@@ -418,6 +419,8 @@ export class LiveCode extends HTMLElement {
       case "draw":
         if (!this.#canvas.isUsed) this.#scrollIntoViewAfterDrawing();
         return this.#canvas.add(message);
+      case "shape":
+        return this.#showShape(message);
       case "image":
         return this.#output.image(message.mimetype, message.data);
       case "table":
@@ -432,6 +435,14 @@ export class LiveCode extends HTMLElement {
     }
     // A page may handle a program's own messages itself.
     this.dispatchEvent(new CustomEvent("livecode-message", { detail: message }));
+  }
+
+  /** Draws a `shape` message, unless the page draws it itself and prevents this. */
+  #showShape(message: Message): void {
+    const event = new CustomEvent("livecode-message", { detail: message, cancelable: true });
+    if (!this.dispatchEvent(event)) return;
+    if (!this.#canvas.isUsed) this.#scrollIntoViewAfterDrawing();
+    for (const drawing of drawingsOf(message)) this.#canvas.add(drawing);
   }
 
   /** Whether messages from before this element followed the session may still be arriving. */

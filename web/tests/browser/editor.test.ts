@@ -168,6 +168,38 @@ run()
   assert.equal(await output(page).textContent(), "ArrowLeft\n");
 });
 
+test("the shapes of a joy program are drawn around the middle, unless the page draws them", async (t) => {
+  const code = `
+show(rectangle(w=20, h=20, fill="rgb(0,0,255)", stroke="none") | translate(x=50) | rotate(90) | scale(2))
+`;
+  const { page } = await setUpPage(t, `<live-code runtime="joy">${code}</live-code>`);
+  await page.click("live-code .run");
+  // The square is 100 pixels above the middle, and 40 pixels wide.
+  const colours = () =>
+    page.evaluate(() => {
+      const root = document.querySelector("live-code")?.shadowRoot;
+      const context = root?.querySelector("canvas")?.getContext("2d");
+      const at = (x: number, y: number) => context?.getImageData(x, y, 1, 1).data.join();
+      return [at(200, 100), at(185, 115), at(200, 200), at(200, 300), at(225, 100)];
+    });
+  const [blue, none] = ["0,0,255,255", "0,0,0,0"];
+  await page.waitForFunction(() => document.querySelector("live-code")?.shadowRoot?.querySelector("canvas"));
+  await waitForStatus(page, "finished");
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve))));
+  assert.deepEqual(await colours(), [blue, blue, none, none, none]);
+
+  await page.evaluate(() => {
+    document.querySelector("live-code")?.addEventListener("livecode-message", (event) => {
+      event.preventDefault();
+      if ((event as CustomEvent).detail.msgtype === "shape") document.title = "a shape came";
+    });
+  });
+  await page.click("live-code .run");
+  await page.waitForFunction(() => document.title === "a shape came");
+  await waitForStatus(page, "finished");
+  assert.equal(await page.locator("live-code canvas").count(), 0);
+});
+
 test("an animation is drawn with more than 30 frames", async (t) => {
   const code = `
 import livecode, time

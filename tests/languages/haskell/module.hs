@@ -1,0 +1,4 @@
+import Greeting
+
+main :: IO ()
+main = greet "module"

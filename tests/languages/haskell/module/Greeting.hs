@@ -1,0 +1,4 @@
+module Greeting where
+
+greet :: String -> IO ()
+greet name = putStrLn ("Hello, " ++ name ++ "!")
