@@ -11,18 +11,20 @@ use std::{
 use syn::visit::{self, Visit};
 
 /// Each crate of ours, and those of ours that it may use.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("livecode-protocol", &[]),
     ("livecode-journal", &[]),
+    ("livecode-image", &["livecode-protocol"]),
     ("livecode-sandbox", &["livecode-protocol"]),
     ("livecode-supervisor", &["livecode-protocol", "livecode-journal", "livecode-sandbox"]),
     ("livecode-store", &["livecode-protocol"]),
-    ("livecode-server", &["livecode-protocol", "livecode-journal", "livecode-store"]),
+    ("livecode-server", &["livecode-protocol", "livecode-image", "livecode-journal", "livecode-store"]),
     ("livecode-zygote", &["livecode-protocol", "livecode-supervisor"]),
     (
         "livecode",
         &[
             "livecode-protocol",
+            "livecode-image",
             "livecode-sandbox",
             "livecode-server",
             "livecode-store",

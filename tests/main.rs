@@ -21,6 +21,7 @@ mod guesses;
 mod guests;
 mod health;
 mod idle;
+mod images;
 mod jwt;
 mod languages;
 mod layouts;

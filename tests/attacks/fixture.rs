@@ -21,8 +21,14 @@ impl Column {
     /// The column of this user on this machine.
     pub fn here() -> Self {
         let is_v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-        let name =
-            format!("{}/{}", if is_root() { "root" } else { "rootless" }, if is_v2 { "v2" } else { "v1" });
+        // `scripts/attacks --image` replaces the runtimes by those of an image.
+        let is_image = std::env::var_os("LIVECODE_RUNTIMES_DIR").is_some();
+        let name = [
+            if is_root() { "root/" } else { "rootless/" },
+            if is_v2 { "v2" } else { "v1" },
+            if is_image { "/image" } else { "" },
+        ]
+        .concat();
         Self { name, is_root: is_root(), is_v2 }
     }
 

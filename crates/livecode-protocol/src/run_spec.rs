@@ -33,12 +33,23 @@ pub struct RunSpec {
     pub stored: Option<StoredContents>,
     /// Read-only directories of the machine that the program sees besides `/usr`.
     pub mounts: Vec<Mount>,
+    /// The folder whose contents the program sees, read-only, in place of the machine's `/usr`,
+    /// `/etc` and the like; `None` if it sees the machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
     /// Limits of the session as a whole, from its start to its end.
     pub limits: SessionLimits,
     /// Where the results of the compile steps are found or stored; `None` if they are not cached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CompileCacheEntry>,
 }
+
+/// Files of `/etc` that each sandbox generates, also where the program has a root of its own. There
+/// they cover the root's files.
+pub const GENERATED_ETC_FILES: [&str; 5] = ["passwd", "group", "hosts", "nsswitch.conf", "hostname"];
+
+/// The most files and folders at the top of a root of its own. Each becomes a mount or a link.
+pub const MAX_ROOT_ENTRIES: usize = 64;
 
 /// The place in the compile cache where the artefacts of one session's compile steps are found or
 /// stored.
@@ -63,6 +74,9 @@ pub struct CompileCacheEntry {
 pub struct SandboxLayout {
     /// Read-only directories of the machine, as in [`RunSpec::mounts`].
     pub mounts: Vec<Mount>,
+    /// The folder of the root, as in [`RunSpec::root`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
     /// Size of the writable file systems in bytes, as in [`SessionLimits::disk_bytes`].
     pub disk_bytes: u64,
     /// Number of files on them, as in [`SessionLimits::disk_files`].
@@ -144,7 +158,7 @@ impl RunSpec {
 
     /// The layout that the sandbox of this session must have.
     pub fn layout(&self) -> SandboxLayout {
-        self.limits.layout(&self.mounts)
+        self.limits.layout(&self.mounts, self.root.as_deref())
     }
 }
 
@@ -252,9 +266,14 @@ pub struct SessionLimits {
 }
 
 impl SessionLimits {
-    /// The layout of a sandbox with these limits and `mounts`.
-    pub fn layout(&self, mounts: &[Mount]) -> SandboxLayout {
-        SandboxLayout { mounts: mounts.to_vec(), disk_bytes: self.disk_bytes, disk_files: self.disk_files }
+    /// The layout of a sandbox with these limits, `mounts` and `root`.
+    pub fn layout(&self, mounts: &[Mount], root: Option<&Path>) -> SandboxLayout {
+        SandboxLayout {
+            mounts: mounts.to_vec(),
+            root: root.map(Path::to_owned),
+            disk_bytes: self.disk_bytes,
+            disk_files: self.disk_files,
+        }
     }
 }
 

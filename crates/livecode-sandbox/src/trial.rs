@@ -84,6 +84,7 @@ pub(crate) fn trial_run_spec(run: Step) -> RunSpec {
         stdin: None,
         stored: None,
         mounts: vec![],
+        root: None,
         cache: None,
         limits: SessionLimits {
             wall_ms: 10_000,

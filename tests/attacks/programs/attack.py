@@ -9,6 +9,10 @@ import os
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 
+# Whether the program runs in the root of a Debian image, whose /var and the like it may see. Of the
+# machine itself no program sees this file.
+in_image = os.path.exists("/etc/debian_version")
+
 # The numbers of system calls on x86_64.
 NUMBERS = dict(
     access=21, dup=32, ptrace=101, syslog=103, modify_ldt=154, pivot_root=155, adjtimex=159, chroot=161, acct=163,

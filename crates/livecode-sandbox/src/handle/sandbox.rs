@@ -7,6 +7,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
+    path::Path,
 };
 
 use livecode_protocol::{
@@ -15,6 +16,7 @@ use livecode_protocol::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    fs::{FlockOperation, Mode, OFlags, flock, open},
     io::retry_on_intr,
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair},
     pipe::{PipeFlags, pipe_with},
@@ -69,6 +71,8 @@ pub struct Sandbox {
     is_init_own_child: bool,
     cgroup: SandboxCgroup,
     oom_notifier: Option<OwnedFd>,
+    /// The runtime's root, locked (flock(2)) so that nobody removes it while programs see it.
+    _root_lock: Option<OwnedFd>,
     is_memory_sampled: bool,
     /// Measures kernel memory, if memory is sampled.
     kernel_memory: Option<KernelMemoryProbe>,
@@ -109,6 +113,8 @@ impl Sandbox {
         let (control, init_end) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .context("make the control socket")?;
+        let root_lock =
+            layout.root.as_deref().map(lock_root).transpose().context("lock the runtime's root")?;
         let fds = InitResources { control: init_end, program_fds, tasks_files, cgroup_fd, excluded_cpu };
 
         let cloned = match zygote {
@@ -118,7 +124,7 @@ impl Sandbox {
                 Forked::Child => {
                     // These belong to the supervisor. Their destructors must not run in init: they
                     // would remove the cgroup, and close descriptors that init closes by number.
-                    std::mem::forget((cgroup, oom_notifier, pipes, control));
+                    std::mem::forget((cgroup, oom_notifier, pipes, control, root_lock));
                     init::run(InitContext::new(host, layout, fds));
                     // `run` has exited by now: it returns only in a clone of an interpreter
                     // zygote.
@@ -133,6 +139,7 @@ impl Sandbox {
             is_init_own_child: zygote.is_none(),
             cgroup,
             oom_notifier,
+            _root_lock: root_lock,
             is_memory_sampled: host.cgroups.unenforced().memory,
             kernel_memory: None,
             disk_size: None,
@@ -421,6 +428,13 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         self.reap();
     }
+}
+
+/// Opens the root of a runtime, with a shared lock. An import that removes it holds the other kind.
+fn lock_root(root: &Path) -> io::Result<OwnedFd> {
+    let root = open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    flock(&root, FlockOperation::NonBlockingLockShared)?;
+    Ok(root)
 }
 
 /// Makes the program's channels. Returns the supervisor's ends, and the program's ends in the

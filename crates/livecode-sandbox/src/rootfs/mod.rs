@@ -3,3 +3,4 @@
 pub(crate) mod accounts;
 pub(crate) mod disk_size;
 pub(crate) mod mounts;
+mod own_root;

@@ -10,6 +10,8 @@
 //! | `/etc` | generated files, and the few of the host's that programs need |
 //! | `/dev` | null, zero, full, random, urandom, and the links to /proc/self/fd |
 //! | `/proc` | a new one; files that describe or control the host are hidden or read-only |
+//!
+//! A runtime with a root of its own has that root's files in place of the host's (`own_root`).
 
 use std::{
     fs::File,
@@ -35,6 +37,7 @@ use crate::{
     rootfs::{
         accounts::{AccountFiles, WRITABLE_FOLDERS},
         disk_size::tmpfs_size,
+        own_root::{self, OwnRoot},
     },
     setup_error::{SetupContext, SetupError},
 };
@@ -126,17 +129,22 @@ pub(crate) fn enter_root(
         std::fs::create_dir(name).context(format!("make /{name}"))?;
     }
     let HostMounts { links, bind_mounts } = host_mounts;
-    for (path, mount_point) in bind_mounts {
+    let own_root = layout.root.as_deref().map(OwnRoot::open).transpose()?;
+    if let Some(own_root) = &own_root {
+        own_root.mount_entries()?;
+    }
+    for (path, mount_point) in bind_mounts.iter().filter(|_| own_root.is_none()) {
         match bind(path, path, HOST_FLAGS, *mount_point) {
             // It has been removed since `HostMounts::find`.
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
             other => other?,
         }
     }
-    for (path, target) in links {
+    // Of the links, a root of its own has those that it needs for /usr itself.
+    for (path, target) in links.iter().filter(|(path, _)| own_root.is_none() || path.starts_with("/dev")) {
         symlink(target, below_root(path)).context(format!("link {}", path.display()))?;
     }
-    for Mount { source, target } in &layout.mounts {
+    for Mount { source, target } in layout.mounts.iter().filter(|_| own_root.is_none()) {
         let mount_point = if source.is_file() { MountPoint::File } else { MountPoint::Folder };
         bind(source, target, HOST_FLAGS, mount_point)?;
     }
@@ -153,6 +161,10 @@ pub(crate) fn enter_root(
         bind(below_root(path), path, WRITABLE_FLAGS, MountPoint::Folder)?;
     }
     let accounts = AccountFiles::create(&writable_root)?;
+    if let Some(own_root) = own_root {
+        own_root.cover_etc()?;
+        layout.mounts.iter().try_for_each(own_root::bind_beneath)?;
+    }
     let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     // Opened by its path, this is the mount that covers the staging folder.
     let root = rustix::fs::open(staging, flags, Mode::empty()).context("open the root")?;

@@ -29,7 +29,8 @@ pub(crate) fn catalogue() -> &'static Catalogue {
 pub fn runtime_toml(folder: &Path, data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let folder = folder.join("fuzzed");
-    let make = |manifest| Runtime::new(&folder, manifest, &[]).map_err(|mistake| mistake.in_toml(text));
+    let make =
+        |manifest| Runtime::new(&folder, manifest, &[], &folder).map_err(|mistake| mistake.in_toml(text));
     let runtime = match Manifest::parse(text).and_then(make) {
         Ok(runtime) => Runtime { needs: None, test_needs: None, ..runtime },
         Err(error) => {

@@ -46,14 +46,14 @@ struct Visibility {
 impl FolderKind {
     /// Reads the text of a `runtime.toml` in `folder`. A hidden runtime needs no other key, and the
     /// others that it has are not checked.
-    fn parse(folder: &Path, text: &str, shared_mounts: &[Mount]) -> Result<Self, String> {
+    fn parse(folder: &Path, text: &str, shared_mounts: &[Mount], data_dir: &Path) -> Result<Self, String> {
         let visibility: Visibility = toml::from_str(text).map_err(|error| error.to_string())?;
         if visibility.hidden {
             let table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
             return Ok(Self::Hidden { is_only_key: table.len() == 1 });
         }
         let manifest = Manifest::parse(text)?;
-        let runtime = Runtime::new(folder, manifest, shared_mounts);
+        let runtime = Runtime::new(folder, manifest, shared_mounts, data_dir);
         let mut runtime = runtime.map_err(|mistake| mistake.in_toml(text))?;
         text.clone_into(&mut runtime.toml);
         Ok(Self::Runtime(Box::new(runtime)))
@@ -88,11 +88,12 @@ impl RuntimeFolder {
 }
 
 /// Reads every folder below `parent` that has a `runtime.toml`. `shared_mounts` are mounted in the
-/// sandboxes of all of them.
+/// sandboxes of all of them. Imported images are in `data_dir`.
 pub(super) fn read_folder(
     parent: &Path,
     is_built_in: bool,
     shared_mounts: &[Mount],
+    data_dir: &Path,
 ) -> Result<Vec<RuntimeFolder>, CatalogueError> {
     let read_error = |error| CatalogueError::Read(parent.to_owned(), error);
     let mut folders = vec![];
@@ -111,7 +112,7 @@ pub(super) fn read_folder(
         let text =
             std::fs::read_to_string(&path).map_err(|error| CatalogueError::Read(path.clone(), error))?;
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        match FolderKind::parse(&folder, &text, shared_mounts) {
+        match FolderKind::parse(&folder, &text, shared_mounts, data_dir) {
             Ok(kind) => folders.push(RuntimeFolder { path, name, is_built_in, kind }),
             Err(error) => return Err(CatalogueError::Manifest { path, error }),
         }

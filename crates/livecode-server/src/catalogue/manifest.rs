@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use livecode_protocol::FileName;
 use serde::Deserialize;
 
-use crate::catalogue::{mistake::Mistake, mounts::MountSources};
+use crate::catalogue::{mistake::Mistake, mounts::MountSources, own_root::OwnRoot};
 
 /// The contents of a `runtime.toml`. Commands and variables may have placeholders, which
 /// `spec::placeholders` fills in. Each item of a `requires` list is a command, or an absolute path
@@ -66,6 +66,8 @@ pub struct Manifest {
     /// Folders and files outside /usr that are mounted in the sandbox.
     #[serde(default)]
     pub mounts: Vec<MountSources>,
+    /// The root that programs see in place of the machine's `/usr`.
+    pub root: Option<OwnRoot>,
     /// Default limits that the runtime raises for the program.
     #[serde(default)]
     pub limits: RaisedDefaults,
@@ -189,6 +191,19 @@ impl Manifest {
                 return Err(Mistake::new(&[key, name], text));
             }
         }
+        if let Some(root) = &self.root {
+            root.check()?;
+            if self.zygote_interpreter.is_some() {
+                let text = "`zygote_interpreter` cannot be used with `[root]`: it is started outside of \
+                            sandboxes, where nothing of such a root ever runs";
+                return Err(Mistake::new(&["zygote_interpreter"], text));
+            }
+            if self.virtual_environment.is_some() {
+                let text = "`virtual_environment` is one of the machine, and cannot be used with `[root]`; put \
+                            the `bin` of one in the image first into `search_paths.PATH`";
+                return Err(Mistake::new(&["virtual_environment"], text));
+            }
+        }
         self.mounts.iter().enumerate().try_for_each(|(index, mount)| mount.check(index))
     }
 }
@@ -215,6 +230,9 @@ mod tests {
             ("[[mounts]]\nsources = []\ntarget = '/etc/passwd'\n", "/etc/passwd"),
             ("[[mounts]]\nsources = []\ntarget = '/etc'\n", "/etc"),
             ("[[mounts]]\nsources = ['~/x']\n", "~/x"),
+            ("[root]\nimage = 'sha256:12'\n", "root.image"),
+            ("[root]\nimage = 'python:3.13'\n", "root.image"),
+            ("zygote_interpreter = '/usr/bin/python3'\n[root]\nimage = '/srv/root'\n", "zygote_interpreter"),
         ] {
             let error = Manifest::parse(&format!("{valid}{wrong}")).unwrap_err();
             assert!(error.contains(word), "{error}");

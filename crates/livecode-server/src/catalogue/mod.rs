@@ -7,6 +7,8 @@
 //! | `mounts` | what of this machine a runtime's programs see besides /usr |
 //! | `runtime` | what a runtime needs of this machine, and whether the machine has it |
 //! | `mistake` | at which line of a `runtime.toml` a mistake is |
+//! | `own_root` | which root programs see in place of the machine's |
+//! | `imported` | the runtimes that were made of imported images |
 //! | `operator_folder` | whether the operator's folder can be used |
 //! | `layers` | how an operator's runtimes add, replace and hide others |
 //! | `current` | which catalogue holds now |
@@ -20,11 +22,13 @@ mod current;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+pub mod imported;
 mod layers;
 mod manifest;
 mod mistake;
 mod mounts;
 mod operator_folder;
+mod own_root;
 mod runtime;
 mod unpack;
 mod versions;
@@ -39,6 +43,7 @@ pub use current::CurrentCatalogue;
 pub use error::CatalogueError;
 pub use manifest::{Check, CompileLimits, Manifest, RaisedDefaults, TestMode};
 pub use mounts::MountSources;
+pub use own_root::OwnRoot;
 pub(crate) use runtime::OPERATOR_RUNTIMES;
 pub use runtime::{Runtime, RuntimeInfo};
 pub use versions::FindError;
@@ -67,12 +72,19 @@ impl Catalogue {
     pub fn load(data_dir: &Path, operator_folder: Option<&Path>) -> Result<Self, CatalogueError> {
         let support = unpack::unpack(&data_dir.join("support"))?;
         let support_mount = Mount { source: support.clone(), target: unpack::SUPPORT.into() };
-        let mut folders = layers::read_folder(&support, true, std::slice::from_ref(&support_mount))?;
+        let mut folders =
+            layers::read_folder(&support, true, std::slice::from_ref(&support_mount), data_dir)?;
         let mut warnings = vec![];
+        let imported = imported::folder(data_dir);
+        if imported.is_dir() {
+            let imported =
+                layers::read_folder(&imported, false, std::slice::from_ref(&support_mount), data_dir)?;
+            folders = layers::lay_over(folders, imported, &mut warnings)?;
+        }
         if let Some(folder) = operator_folder {
             let folder = operator_folder::check(folder)?;
             let operator_mount = Mount { source: folder.clone(), target: OPERATOR_RUNTIMES.into() };
-            let own = layers::read_folder(&folder, false, &[support_mount, operator_mount])?;
+            let own = layers::read_folder(&folder, false, &[support_mount, operator_mount], data_dir)?;
             warnings.extend(operator_folder::check_runtimes(&folder, &own)?);
             folders = layers::lay_over(folders, own, &mut warnings)?;
         }

@@ -1,6 +1,10 @@
 //! One runtime, as this machine can run it.
 
-use std::{collections::BTreeMap, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use livecode_protocol::{FileName, run_spec::Mount, session::Mode};
 use serde::{Deserialize, Serialize};
@@ -38,6 +42,8 @@ pub struct Runtime {
     pub mounts: Vec<Mount>,
     /// The device and the inode of each of these folders, which are others if it was replaced.
     pub mount_inodes: Vec<Option<(u64, u64)>>,
+    /// The folder of this machine whose contents its programs see in place of `/usr`, if any.
+    pub root: Option<PathBuf>,
     /// The search paths in its environment, among them `PATH`, each with folders separated by `:`.
     pub search_paths: BTreeMap<String, String>,
     /// The text that names what this machine lacks and how to install it; `None` if the runtime
@@ -95,7 +101,8 @@ pub struct RuntimeInfo {
 
 impl Runtime {
     /// Makes the runtime in `folder` of its manifest: checks its name, aliases and artefacts,
-    /// finds its mounts, and looks for what it requires. `shared_mounts` come before its own.
+    /// finds its mounts and its root, and looks for what it requires. `shared_mounts` come before its
+    /// own. Imported images are in `data_dir`.
     ///
     /// # Errors
     /// The mistake in the manifest.
@@ -103,6 +110,7 @@ impl Runtime {
         folder: &Path,
         mut manifest: Manifest,
         shared_mounts: &[Mount],
+        data_dir: &Path,
     ) -> Result<Self, Mistake> {
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         for name in manifest.aliases.iter().chain([&name]) {
@@ -143,16 +151,22 @@ impl Runtime {
             manifest.virtual_environment = Some(folder.join(path));
         }
         search_folders.entry(PATH.into()).or_default().extend(SYSTEM_PATH.map(str::to_owned));
+        let root = manifest.root.as_ref().map(|root| root.resolve(folder, data_dir));
+        let (root, needs_root) = match root.transpose() {
+            Ok(root) => (root, None),
+            Err(missing) => (None, Some(missing)),
+        };
+        let exists = |path: &Path| exists_inside(&mounts, root.as_deref(), path);
         let find_needs = |requires: &[String], install: &str| {
             let path = &search_folders[PATH];
-            let exists =
-                |what: &&str| path.iter().any(|folder| exists_inside(&mounts, &Path::new(folder).join(what)));
+            let exists = |what: &&str| path.iter().any(|folder| exists(&Path::new(folder).join(what)));
             let missing: Vec<&str> =
                 requires.iter().map(String::as_str).filter(|what| !exists(what)).collect();
-            let needs = || format!("this machine lacks {}; install it with: {install}", missing.join(", "));
+            let place = if root.is_some() { "its root" } else { "this machine" };
+            let needs = || format!("{place} lacks {}; install it with: {install}", missing.join(", "));
             (!missing.is_empty()).then(needs)
         };
-        let needs = find_needs(&manifest.requires, &manifest.install);
+        let needs = needs_root.or_else(|| find_needs(&manifest.requires, &manifest.install));
         let test_needs = manifest.test.as_ref().and_then(|test| find_needs(&test.requires, &test.install));
         let search_paths =
             search_folders.into_iter().map(|(name, folders)| (name, folders.join(":"))).collect();
@@ -164,6 +178,7 @@ impl Runtime {
             toml: String::new(),
             mounts,
             mount_inodes,
+            root,
             search_paths,
             needs,
             test_needs,
@@ -183,6 +198,7 @@ impl Runtime {
             && self.manifest.aliases == other.manifest.aliases
             && self.mounts == other.mounts
             && self.mount_inodes == other.mount_inodes
+            && self.root == other.root
             && (&self.needs, &self.test_needs) == (&other.needs, &other.test_needs)
     }
 
@@ -220,8 +236,11 @@ impl Runtime {
 /// Whether a program would find something at `path` in the sandbox. A link counts as existing,
 /// wherever it leads: commands in /usr may be links to places outside (such as those of the
 /// alternatives system), and commands of a mounted toolchain may be links that are valid only in
-/// the sandbox.
-fn exists_inside(mounts: &[Mount], path: &Path) -> bool {
+/// the sandbox. In a root of its own, links lead to places in that root.
+fn exists_inside(mounts: &[Mount], root: Option<&Path>, path: &Path) -> bool {
     let mounted = mounts.iter().find_map(|mount| mount.source_of(path));
-    mounted.unwrap_or_else(|| path.to_owned()).symlink_metadata().is_ok()
+    match (mounted, root) {
+        (None, Some(root)) => livecode_image::lookup::exists(root, path),
+        (mounted, _) => mounted.unwrap_or_else(|| path.to_owned()).symlink_metadata().is_ok(),
+    }
 }

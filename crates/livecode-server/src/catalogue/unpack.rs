@@ -18,9 +18,10 @@ use crate::{
 };
 
 static RUNTIMES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../runtimes");
-static TERMINAL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/terminal.so"));
+/// The object that makes standard input and output behave as on a terminal.
+pub(super) static TERMINAL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/terminal.so"));
 /// The path of the preloaded object, where the runtimes expect it.
-const TERMINAL_PATH: &str = "shared/terminal.so";
+pub(super) const TERMINAL_PATH: &str = "shared/terminal.so";
 /// The folder of the sandbox where the unpacked files are mounted.
 pub(super) const SUPPORT: &str = "/livecode";
 /// The link to the interpreter that imports our Python modules.
@@ -56,6 +57,14 @@ pub(super) fn unpack(parent: &Path) -> Result<PathBuf, CatalogueError> {
     };
     unpack().map_err(|error| CatalogueError::Unpack(folder.clone(), error))?;
     folder.canonicalize().map_err(|error| CatalogueError::Read(folder.clone(), error))
+}
+
+/// The name and the `runtime.toml` of each built-in runtime.
+pub(super) fn built_in_manifests() -> impl Iterator<Item = (String, String)> {
+    RUNTIMES.dirs().filter_map(|dir| {
+        let text = dir.get_file(dir.path().join("runtime.toml"))?.contents_utf8()?;
+        Some((dir.path().to_str()?.to_owned(), text.to_owned()))
+    })
 }
 
 /// The digest of the names and contents of all files.

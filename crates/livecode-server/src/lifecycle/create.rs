@@ -135,7 +135,7 @@ impl Registry {
         let id = SessionId::from_random(random);
         let owner = spec.owner.clone();
         let payer = spec.account.payer;
-        let layout = spec.resolved.limits.layout(&spec.resolved.mounts);
+        let layout = spec.resolved.limits.layout(&spec.resolved.mounts, spec.resolved.root.as_deref());
         let turn = self.run_queue.enter(id, payer, &owner, RunBounds::of(&spec.account.allowance))?;
         let slot = self.reserve(&owner, &payer).await?;
         let written = {
@@ -201,13 +201,14 @@ impl Registry {
             files,
             stdin,
             mounts,
+            root,
             limits,
             mode: _,
             cache_key_inputs,
         } = resolved;
         let (stored, cache) = (None, None);
         let mut run_spec =
-            RunSpec { id, slot, compile, run, env, files, stdin, stored, mounts, limits, cache };
+            RunSpec { id, slot, compile, run, env, files, stdin, stored, mounts, root, limits, cache };
         let reserve_bytes = self.disk_min_free_bytes.saturating_mul(RESERVE_FACTOR);
         run_spec.limits.disk_reserve_bytes = (reserve_bytes > 0).then_some(reserve_bytes);
         let created_us = now_us();

@@ -219,7 +219,7 @@ fn minimal_spec(runtime: &Runtime, catalogue: &Catalogue, config: &Config) -> Op
 fn warm_pool_settings(resolved: &ResolvedSpec, config: &Config) -> WarmPoolSettings {
     let first_step = resolved.compile.first().unwrap_or(&resolved.run);
     WarmPoolSettings {
-        layout: resolved.limits.layout(&resolved.mounts),
+        layout: resolved.limits.layout(&resolved.mounts, resolved.root.as_deref()),
         limits: first_step.limits,
         cpu_millicores: resolved.limits.cpu_millicores,
         sandboxes_max: u32::try_from(config.warm_sandboxes_max).unwrap_or(u32::MAX),

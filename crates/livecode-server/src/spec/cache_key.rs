@@ -128,15 +128,22 @@ impl CacheKeyInputs {
         hasher.add(run_spec.limits.disk_bytes.to_le_bytes());
         hasher.add(run_spec.limits.disk_files.to_le_bytes());
         let commands: Vec<_> = run_spec.compile.iter().map(|step| &step.argv).collect();
-        let paths = self.toolchain_paths(&run_spec.mounts, &commands)?;
-        hasher.add_list(&paths, |hasher, path| hasher.add_stat(path));
+        self.add_toolchain(&mut hasher, run_spec.root.as_deref(), &run_spec.mounts, &commands)?;
         Some(hex(&hasher.0.finalize()))
     }
 
     /// The files and folders of the machine whose state represents the toolchain; `None` if there
     /// are too many.
-    fn toolchain_paths(&self, mounts: &[Mount], commands: &[&Vec<String>]) -> Option<Vec<PathBuf>> {
-        let mut paths: Vec<PathBuf> = MACHINE_PATHS.iter().map(PathBuf::from).collect();
+    fn toolchain_paths(
+        &self,
+        root: Option<&Path>,
+        mounts: &[Mount],
+        commands: &[&Vec<String>],
+    ) -> Option<Vec<PathBuf>> {
+        let mut paths: Vec<PathBuf> = vec![];
+        if root.is_none() {
+            paths.extend(MACHINE_PATHS.iter().map(PathBuf::from));
+        }
         for Mount { source, target } in mounts {
             paths.push(source.clone());
             paths.extend(TOOLCHAIN_FOLDERS.iter().map(|folder| source.join(folder)));
@@ -147,17 +154,45 @@ impl CacheKeyInputs {
                 add_tree(&source.join(&self.runtime), max_paths, &mut paths)?;
             }
         }
+        let inside = self.command_paths(commands);
+        paths.extend(inside.iter().filter_map(|path| host_path(mounts, root.is_some(), path)));
+        Some(paths)
+    }
+
+    /// Adds what represents the toolchain: files of the machine, and those of the runtime's own root
+    /// if it has one. Returns `None` if there are too many.
+    fn add_toolchain(
+        &self,
+        hasher: &mut KeyHasher,
+        root: Option<&Path>,
+        mounts: &[Mount],
+        commands: &[&Vec<String>],
+    ) -> Option<()> {
+        let paths = self.toolchain_paths(root, mounts, commands)?;
+        hasher.add_list(&paths, |hasher, path| hasher.add_stat(path));
+        if let Some(root) = root {
+            let inside: Vec<_> =
+                MACHINE_PATHS.iter().map(PathBuf::from).chain(self.command_paths(commands)).collect();
+            hasher.add(root.as_os_str().as_encoded_bytes());
+            hasher.add_list(&inside, |hasher, path| hasher.add_state_in(root, path));
+        }
+        Some(())
+    }
+
+    /// The places, as seen inside, where the commands and what the runtime requires may be.
+    fn command_paths(&self, commands: &[&Vec<String>]) -> Vec<PathBuf> {
+        let mut paths = vec![];
         let absolute_words = commands.iter().flat_map(|argv| *argv).filter(|word| word.starts_with('/'));
         let programs = commands.iter().filter_map(|argv| argv.first());
         for command in programs.chain(&self.requires).chain(absolute_words) {
             for folder in self.search_path.split(':') {
-                paths.extend(host_path(mounts, &Path::new(folder).join(command)));
+                paths.push(Path::new(folder).join(command));
                 if command.starts_with('/') {
                     break; // `join` with an absolute path gives that path, whatever the folder is
                 }
             }
         }
-        Some(paths)
+        paths
     }
 }
 
@@ -175,8 +210,10 @@ pub(crate) fn toolchain_fingerprint(runtime: &Runtime) -> String {
         hasher.add(target.as_os_str().as_encoded_bytes());
     });
     let commands: Vec<_> = runtime.manifest.compile.iter().chain([&runtime.manifest.run]).collect();
-    let mut paths = inputs.toolchain_paths(&runtime.mounts, &commands).unwrap_or_default();
-    paths.extend(runtime.manifest.virtual_environment.iter().flat_map(|path| package_folders(path)));
+    // `None` means that there are too many files, which are left out.
+    let _ = inputs.add_toolchain(&mut hasher, runtime.root.as_deref(), &runtime.mounts, &commands);
+    let environment = runtime.manifest.virtual_environment.iter();
+    let paths: Vec<_> = environment.flat_map(|path| package_folders(path)).collect();
     hasher.add_list(&paths, |hasher, path| hasher.add_stat(path));
     hex(&hasher.0.finalize())
 }
@@ -199,11 +236,11 @@ fn add_tree(folder: &Path, max_paths: usize, paths: &mut Vec<PathBuf>) -> Option
 }
 
 /// The path on the machine of a path in the sandbox; `None` if it is not of the machine, but of
-/// the session, such as a file in the working directory.
-fn host_path(mounts: &[Mount], path: &Path) -> Option<PathBuf> {
+/// the session, such as a file in the working directory, or of the runtime's own root.
+fn host_path(mounts: &[Mount], has_own_root: bool, path: &Path) -> Option<PathBuf> {
     let mounted = mounts.iter().find_map(|mount| mount.source_of(path));
     let is_shared = ["/usr", "/bin", "/sbin", "/lib", "/lib64"].iter().any(|shared| path.starts_with(shared));
-    mounted.or_else(|| is_shared.then(|| path.to_owned()))
+    mounted.or_else(|| (is_shared && !has_own_root).then(|| path.to_owned()))
 }
 
 /// A digest of a sequence of parts. The length of each part is hashed with it, so that two
@@ -236,6 +273,15 @@ impl KeyHasher {
         }
         let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
         times.iter().for_each(|number| self.add(number.to_le_bytes()));
+    }
+
+    /// Adds a path and the state of the file that it leads to in a root.
+    fn add_state_in(&mut self, root: &Path, path: &Path) {
+        self.add(path.as_os_str().as_encoded_bytes());
+        match livecode_image::lookup::state(root, path) {
+            Ok(state) => state.iter().for_each(|number| self.add(number.to_le_bytes())),
+            Err(_) => self.add("none"),
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn check_request(request: &CreateSession, catalogue: &Catalogue) -> V
 
 /// Checks that a supervisor can run a resolved spec.
 fn check_resolved(resolved: ResolvedSpec, settings: &LimitSettings) {
-    let ResolvedSpec { compile, run, env, files, stdin, mounts, limits, .. } = resolved;
+    let ResolvedSpec { compile, run, env, files, stdin, mounts, root, limits, .. } = resolved;
     for step in compile.iter().chain([&run]) {
         assert!(step.argv.first().is_some_and(|program| !program.is_empty()));
         assert!(step.argv.iter().all(|word| !word.contains('\0')), "{:?}", step.argv);
@@ -74,6 +74,7 @@ fn check_resolved(resolved: ResolvedSpec, settings: &LimitSettings) {
         stdin,
         stored: None,
         mounts,
+        root,
         limits,
         cache: None,
     };

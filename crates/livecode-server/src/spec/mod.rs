@@ -23,6 +23,8 @@ mod includes;
 mod limits;
 mod placeholders;
 
+use std::path::PathBuf;
+
 use livecode_protocol::{
     FileName,
     run_spec::{Contents, Mount, RunFile, SessionLimits, Step},
@@ -65,6 +67,8 @@ pub struct ResolvedSpec {
     pub stdin: Option<Contents>,
     /// The folders of the machine that are mounted in the sandbox.
     pub mounts: Vec<Mount>,
+    /// The folder whose contents the program sees in place of the machine's `/usr`, if any.
+    pub root: Option<PathBuf>,
     /// The limits of the session.
     pub limits: SessionLimits,
     /// Whether the tests are run instead of the program.
@@ -127,6 +131,7 @@ pub fn resolve(
         files: files.into_iter().map(|(name, contents)| RunFile { name, contents }).collect(),
         stdin,
         mounts: runtime.mounts.clone(),
+        root: runtime.root.clone(),
         limits: limits.session,
         mode,
         cache_key_inputs: has_compile_steps.then(|| CacheKeyInputs::new(runtime)).flatten(),

@@ -183,7 +183,7 @@ mod tests {
     fn an_unpark_message_is_decoded_as_it_was_encoded() {
         for excluded_cpu in [None, Some(0), Some(254)] {
             for has_idle_timeout in [false, true] {
-                let layout = SandboxLayout { mounts: vec![], disk_bytes: 1, disk_files: 2 };
+                let layout = SandboxLayout { mounts: vec![], root: None, disk_bytes: 1, disk_files: 2 };
                 let message = UnparkMessage { excluded_cpu, has_idle_timeout, layout };
                 assert_eq!(UnparkMessage::decode(&message.encode().unwrap()), Some(message));
             }

@@ -157,7 +157,7 @@ mod tests {
 
     fn layout(name: &str, disk_bytes: u64) -> SandboxLayout {
         let mounts = vec![Mount { source: name.into(), target: "/opt".into() }];
-        SandboxLayout { mounts, disk_bytes, disk_files: 1 }
+        SandboxLayout { mounts, root: None, disk_bytes, disk_files: 1 }
     }
 
     /// Pools whose workers are numbers.

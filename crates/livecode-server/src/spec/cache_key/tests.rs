@@ -21,6 +21,7 @@ fn run_spec(toolchain: &Path) -> RunSpec {
             Mount { source: toolchain.to_owned(), target: "/opt/cc".into() },
             Mount { source: toolchain.join("runtimes"), target: OPERATOR_RUNTIMES.into() },
         ],
+        root: None,
         limits: SessionLimits {
             wall_ms: 1,
             output_bytes: 1,

@@ -1,7 +1,10 @@
-//! `livecode runtimes`: lists the runtimes of a server, and makes it read them again.
+//! `livecode runtimes`: lists the runtimes of a server, makes it read them again, and makes runtimes of
+//! container images.
 
+mod import;
 mod list;
 mod reload;
+mod remove;
 
 use std::process::ExitCode;
 
@@ -23,14 +26,18 @@ pub struct RuntimesCommand {
 
 #[derive(Subcommand)]
 enum RuntimesAction {
+    Import(import::Import),
     Reload(reload::Reload),
+    Remove(remove::Remove),
 }
 
 impl RuntimesCommand {
     pub fn run(self) -> Result<ExitCode, CommandFailure> {
         match self.action {
             None => self.list.run(),
+            Some(RuntimesAction::Import(import)) => import.run().map(|()| ExitCode::SUCCESS),
             Some(RuntimesAction::Reload(reload)) => reload.run().map(|()| ExitCode::SUCCESS),
+            Some(RuntimesAction::Remove(remove)) => remove.run().map(|()| ExitCode::SUCCESS),
         }
     }
 }

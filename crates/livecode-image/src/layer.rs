@@ -1,0 +1,250 @@
+//! Layers: checked first, then unpacked, each time with both of their digests.
+
+use std::{
+    io::{self, Read},
+    os::fd::BorrowedFd,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use rustix::fs::fstatvfs;
+
+use crate::{
+    compression,
+    digest::{Digest, DigestReader},
+    entry::{Entry, EntryKind, for_each_entry},
+    entry_path::NameMeaning,
+    error::{ImageError, Place},
+    limits::Limits,
+    manifest::Layer,
+    source::Source,
+    tree::{Tree, is_link_in_path},
+};
+
+/// The bytes of layers after which the disk's free space is looked at again.
+const DISK_CHECK_BYTES: u64 = 32 << 20;
+
+/// What all layers together have used of the limits, in one pass over them.
+pub(crate) struct Meter<'a> {
+    limits: &'a Limits,
+    /// Set when the import is to stop.
+    cancelled: &'a AtomicBool,
+    disk: Option<DiskReserve<'a>>,
+    entries: u64,
+    bytes: u64,
+    /// The value of `bytes` when the free space was looked at.
+    checked_bytes: u64,
+}
+
+/// The free space that an import must leave.
+#[derive(Clone, Copy)]
+pub(crate) struct DiskReserve<'a> {
+    pub folder: BorrowedFd<'a>,
+    pub path: &'a std::path::Path,
+    pub min_free_bytes: u64,
+}
+
+impl DiskReserve<'_> {
+    /// Refuses a disk that has no more than the reserve.
+    pub fn check(&self) -> Result<(), ImageError> {
+        let stat = fstatvfs(self.folder).map_err(|errno| ImageError::io("look at the disk", errno))?;
+        let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+        if free_bytes > self.min_free_bytes {
+            return Ok(());
+        }
+        let folder = self.path.display().to_string();
+        Err(ImageError::DiskFull { folder, free_bytes, min_free_bytes: self.min_free_bytes })
+    }
+}
+
+impl<'a> Meter<'a> {
+    /// A meter for a pass that writes to the disk of `disk`, or that only reads.
+    pub fn new(limits: &'a Limits, cancelled: &'a AtomicBool, disk: Option<DiskReserve<'a>>) -> Self {
+        Self { limits, cancelled, disk, entries: 0, bytes: 0, checked_bytes: 0 }
+    }
+
+    /// The number of entries so far.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// The uncompressed bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn add_bytes(&mut self, length: usize) -> Result<(), ImageError> {
+        self.bytes += length as u64;
+        let max = self.limits.unpacked_bytes;
+        if self.bytes > max {
+            return Err(ImageError::LimitExceeded { limit: "unpacked_bytes", max, at: None });
+        }
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(ImageError::Interrupted);
+        }
+        if let Some(disk) = &self.disk
+            && self.bytes - self.checked_bytes > DISK_CHECK_BYTES
+        {
+            self.checked_bytes = self.bytes;
+            disk.check()?;
+        }
+        Ok(())
+    }
+}
+
+/// The uncompressed bytes of a layer, counted. Each error that it returns contains an
+/// [`ImageError`].
+struct MeteredReader<'m, 'a, R> {
+    source: R,
+    meter: &'m mut Meter<'a>,
+    number: usize,
+}
+
+impl<R: Read> Read for MeteredReader<'_, '_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer);
+        let read = read.map_err(|error| {
+            if error.kind() == io::ErrorKind::Interrupted {
+                return error; // the call is made again
+            }
+            io::Error::other(ImageError::from_reader(format!("layer {}", self.number), error))
+        })?;
+        self.meter.add_bytes(read).map_err(io::Error::other)?;
+        Ok(read)
+    }
+}
+
+/// Reads layer `number` as a whole: calls `visit` for each entry, and then compares the digests.
+fn read_layer(
+    source: &Source,
+    layer: &Layer,
+    number: usize,
+    meter: &mut Meter<'_>,
+    visit: impl FnMut(Entry, &mut dyn Read) -> Result<(), ImageError>,
+) -> Result<(), ImageError> {
+    let failed = |error| ImageError::from_reader(format!("layer {number}"), error);
+    let limits = meter.limits;
+    let mut file = DigestReader::new(source.open_blob(&layer.file)?);
+    let mut contents = DigestReader::new(compression::decompress(&mut file).map_err(failed)?);
+    let mut entries = meter.entries;
+    let mut metered = MeteredReader { source: &mut contents, meter, number };
+    for_each_entry(&mut metered, number, limits, &mut entries, visit)?;
+    io::copy(&mut metered, &mut io::sink()).map_err(failed)?; // what follows the last entry
+    meter.entries = entries;
+    let compare = |what: String, expected: &Digest, found: Digest| match found == *expected {
+        true => Ok(()),
+        false => Err(ImageError::BadDigest { what, expected: expected.clone(), found }),
+    };
+    let found = contents.finish().map_err(failed)?;
+    if let Some(expected) = &layer.file_digest {
+        compare(layer.file.clone(), expected, file.finish().map_err(failed)?)?;
+    }
+    compare(format!("layer {number}, uncompressed,"), &layer.diff_id, found)
+}
+
+/// Checks layer `number` without writing anything. Returns its whiteouts.
+pub(crate) fn check(
+    source: &Source,
+    layer: &Layer,
+    number: usize,
+    meter: &mut Meter<'_>,
+) -> Result<Vec<(Place, NameMeaning)>, ImageError> {
+    let mut whiteouts = vec![];
+    read_layer(source, layer, number, meter, |entry, _| note(entry, number, &mut whiteouts))?;
+    Ok(whiteouts)
+}
+
+/// Checks the name of an entry, and notes it if it is a whiteout.
+pub(crate) fn note(
+    entry: Entry,
+    number: usize,
+    whiteouts: &mut Vec<(Place, NameMeaning)>,
+) -> Result<(), ImageError> {
+    match entry.path.meaning(number)? {
+        NameMeaning::Entry if entry.path.is_root() && entry.kind != EntryKind::Folder => {
+            Err(ImageError::HostilePath { place: entry.place, flaw: "is that of the root itself" })
+        }
+        NameMeaning::Entry | NameMeaning::Ignored => Ok(()),
+        whiteout => {
+            whiteouts.push((entry.place, whiteout));
+            Ok(())
+        }
+    }
+}
+
+/// Unpacks layer `number`, whose whiteouts [`check`] has returned, over the lower layers. Returns
+/// the number of devices and named pipes, which are left out.
+pub(crate) fn unpack(
+    source: &Source,
+    layer: &Layer,
+    number: usize,
+    whiteouts: &[(Place, NameMeaning)],
+    tree: &Tree,
+    meter: &mut Meter<'_>,
+) -> Result<u64, ImageError> {
+    hide(whiteouts, tree)?;
+    let mut left_out = 0;
+    read_layer(source, layer, number, meter, |entry, contents| {
+        left_out += u64::from(!add(&entry, number, contents, tree)?);
+        Ok(())
+    })?;
+    Ok(left_out)
+}
+
+/// Removes what whiteouts hide. They hide only what lower layers have, so this comes first.
+pub(crate) fn hide(whiteouts: &[(Place, NameMeaning)], tree: &Tree) -> Result<(), ImageError> {
+    for (place, meaning) in whiteouts {
+        let removed = match meaning {
+            NameMeaning::Whiteout(path) => tree.remove(path),
+            NameMeaning::Opaque(path) => tree.clear(path),
+            NameMeaning::Entry | NameMeaning::Ignored => Ok(()),
+        };
+        removed.map_err(|error| tree_error(place, error))?;
+    }
+    Ok(())
+}
+
+/// Unpacks one entry. Returns `false` if it is left out since it is a device or a named pipe.
+pub(crate) fn add(
+    entry: &Entry,
+    number: usize,
+    contents: &mut dyn Read,
+    tree: &Tree,
+) -> Result<bool, ImageError> {
+    let Entry { place, path, kind, mode, mtime_s } = entry;
+    if path.meaning(number)? != NameMeaning::Entry {
+        return Ok(true);
+    }
+    let added = match kind {
+        EntryKind::Folder => tree.add_folder(path, *mode),
+        EntryKind::SymbolicLink { target } => tree.add_symbolic_link(path, target),
+        EntryKind::File { bytes } => tree.add_file(path, *mode, *mtime_s, contents).and_then(|written| {
+            let is_whole = written == *bytes;
+            let damaged = || ImageError::Damaged {
+                what: format!("layer {number}"),
+                source: io::ErrorKind::UnexpectedEof.into(),
+            };
+            if is_whole { Ok(()) } else { Err(io::Error::other(damaged())) }
+        }),
+        EntryKind::HardLink { target } => match tree.add_hard_link(path, target) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let target = String::from_utf8_lossy(target.bytes()).into_owned();
+                let place = place.clone();
+                return Err(ImageError::HostileLink { place, target, flaw: "is no file of the image" });
+            }
+            Err(error) => Err(error),
+        },
+        EntryKind::Special => return Ok(false),
+    };
+    added.map_err(|error| tree_error(place, error))?;
+    Ok(true)
+}
+
+/// The error of a change of the tree.
+fn tree_error(place: &Place, error: io::Error) -> ImageError {
+    match error.downcast::<ImageError>() {
+        Ok(error) => error,
+        Err(error) if is_link_in_path(&error) => ImageError::LinkInPath(place.clone()),
+        Err(error) => ImageError::io(format!("write {place}"), error),
+    }
+}

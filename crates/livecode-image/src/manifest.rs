@@ -1,0 +1,282 @@
+//! Which image an archive has, and its layers: from an OCI image layout (`index.json`) or from the
+//! archive of `docker save` (`manifest.json`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{digest::Digest, error::ImageError, limits::Limits, source::Source};
+
+const INDEX: &str = "index.json";
+const DOCKER_MANIFEST: &str = "manifest.json";
+/// How deep indices may be nested: `index.json`, an index of platforms, a manifest.
+const MAX_INDEX_DEPTH: usize = 3;
+/// The annotations that name an image.
+const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
+
+/// An image of an archive.
+#[derive(Debug)]
+pub(crate) struct ImageDescription {
+    /// The digest of the configuration, which contains the digests of all layers: Docker calls it
+    /// the image's id. An OCI layout and an archive of `docker save` give the same.
+    pub digest: Digest,
+    /// The names of the image, where the archive has any.
+    pub names: Vec<String>,
+    pub process: ProcessConfig,
+    /// The layers, from the lowest.
+    pub layers: Vec<Layer>,
+}
+
+/// A layer of an image.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    /// The file of the archive.
+    pub file: String,
+    /// The digest of the file as it is, if the manifest has it.
+    pub file_digest: Option<Digest>,
+    /// The digest of the uncompressed layer.
+    pub diff_id: Digest,
+}
+
+/// What an image says about the process that it is made for. LiveCode takes from it what a
+/// `runtime.toml` can have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ProcessConfig {
+    /// Variables, each as `NAME=value`.
+    pub env: Option<Vec<String>>,
+    /// The beginning of the command.
+    pub entrypoint: Option<Vec<String>>,
+    /// The rest of the command.
+    pub cmd: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    #[serde(default)]
+    media_type: String,
+    digest: Digest,
+    platform: Option<Platform>,
+    #[serde(default)]
+    annotations: Option<std::collections::BTreeMap<String, String>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Platform {
+    os: String,
+    architecture: String,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerImage {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    os: String,
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    config: Option<ProcessConfig>,
+    rootfs: RootFs,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    #[serde(default)]
+    diff_ids: Vec<Digest>,
+}
+
+/// A manifest that may be the wanted image.
+struct Candidate {
+    digest: Digest,
+    name: Option<String>,
+}
+
+/// This machine's architecture, as images name it.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Finds the image of an archive that is for this machine. Every document is checked against its
+/// digest.
+pub(crate) fn describe(source: &Source, limits: &Limits) -> Result<ImageDescription, ImageError> {
+    let description = if source.find(INDEX)?.is_some() {
+        describe_oci(source, limits)?
+    } else if source.find(DOCKER_MANIFEST)?.is_some() {
+        describe_docker(source, limits)?
+    } else {
+        return Err(ImageError::NotAnImage(source.path().to_owned()));
+    };
+    let max = limits.layers as u64;
+    if description.layers.len() as u64 > max {
+        return Err(ImageError::LimitExceeded { limit: "layers", max, at: None });
+    }
+    Ok(description)
+}
+
+fn describe_oci(source: &Source, limits: &Limits) -> Result<ImageDescription, ImageError> {
+    let mut candidates: Vec<Candidate> = vec![];
+    let mut other_platforms = vec![];
+    let index = source.read_document(INDEX, limits)?;
+    add_candidates(source, limits, INDEX, &index, 1, &mut candidates, &mut other_platforms)?;
+    let names: Vec<String> = candidates.iter().filter_map(|candidate| candidate.name.clone()).collect();
+    let Some(Candidate { digest, .. }) = candidates.first() else {
+        if other_platforms.is_empty() {
+            return Err(ImageError::NotAnImage(source.path().to_owned()));
+        }
+        let found = other_platforms.join(", ");
+        return Err(ImageError::WrongPlatform { wanted: architecture(), found });
+    };
+    if candidates.iter().any(|candidate| candidate.digest != *digest) {
+        let all: Vec<String> = candidates
+            .iter()
+            .map(|candidate| candidate.name.clone().unwrap_or_else(|| candidate.digest.to_string()))
+            .collect();
+        return Err(ImageError::Ambiguous(all.join(", ")));
+    }
+    let (file, text) = read_blob(source, limits, digest)?;
+    let manifest: Manifest = parse(&file, &text)?;
+    let (config_file, config_text) = read_blob(source, limits, &manifest.config.digest)?;
+    let config = checked_config(&config_file, &config_text)?;
+    let files = manifest.layers.into_iter().map(|layer| (blob_name(&layer.digest), Some(layer.digest)));
+    finish(manifest.config.digest, names, &config_file, config, files.collect())
+}
+
+/// Adds the manifests of an index that are for this machine.
+fn add_candidates(
+    source: &Source,
+    limits: &Limits,
+    file: &str,
+    text: &[u8],
+    depth: usize,
+    candidates: &mut Vec<Candidate>,
+    other_platforms: &mut Vec<String>,
+) -> Result<(), ImageError> {
+    let index: Index = parse(file, text)?;
+    for descriptor in index.manifests {
+        let annotations = descriptor.annotations.unwrap_or_default();
+        let name = NAMES.iter().find_map(|key| annotations.get(*key).cloned());
+        if descriptor.media_type.contains("index") || descriptor.media_type.contains("manifest.list") {
+            if depth >= MAX_INDEX_DEPTH {
+                let flaw = format!("indices are nested more than {MAX_INDEX_DEPTH} deep");
+                return Err(ImageError::BadManifest { file: file.to_owned(), flaw });
+            }
+            let (file, text) = read_blob(source, limits, &descriptor.digest)?;
+            let before = candidates.len();
+            add_candidates(source, limits, &file, &text, depth + 1, candidates, other_platforms)?;
+            for candidate in &mut candidates[before..] {
+                candidate.name = candidate.name.take().or_else(|| name.clone());
+            }
+            continue;
+        }
+        match descriptor.platform {
+            Some(platform) if platform.os != "linux" || platform.architecture != architecture() => {
+                // Notes about how an image was built have the platform `unknown`.
+                if platform.os != "unknown" {
+                    other_platforms.push(format!("{}/{}", platform.os, platform.architecture));
+                }
+            }
+            _ => candidates.push(Candidate { digest: descriptor.digest, name }),
+        }
+    }
+    Ok(())
+}
+
+fn describe_docker(source: &Source, limits: &Limits) -> Result<ImageDescription, ImageError> {
+    let text = source.read_document(DOCKER_MANIFEST, limits)?;
+    let images: Vec<DockerImage> = parse(DOCKER_MANIFEST, &text)?;
+    let tags = |image: &DockerImage| image.repo_tags.clone().unwrap_or_default();
+    let [image] = &*images else {
+        if images.is_empty() {
+            return Err(ImageError::NotAnImage(source.path().to_owned()));
+        }
+        let name = |image| tags(image).first().cloned().unwrap_or_else(|| image.config.clone());
+        return Err(ImageError::Ambiguous(images.iter().map(name).collect::<Vec<_>>().join(", ")));
+    };
+    let config_text = source.read_document(&image.config, limits)?;
+    let digest = Digest::of(&config_text);
+    // The file is called `HEX.json`, or is among the blobs.
+    let stem = image.config.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
+    if let Ok(expected) = format!("sha256:{stem}").parse::<Digest>()
+        && expected != digest
+    {
+        return Err(ImageError::BadDigest { what: image.config.clone(), expected, found: digest });
+    }
+    let config = checked_config(&image.config, &config_text)?;
+    let files = image.layers.iter().map(|file| (file.clone(), None)).collect();
+    finish(digest, tags(image), &image.config, config, files)
+}
+
+/// Parses a configuration, and checks that it is for this machine.
+fn checked_config(file: &str, text: &[u8]) -> Result<Config, ImageError> {
+    let config: Config = parse(file, text)?;
+    let is_other = |found: &str, wanted: &str| !found.is_empty() && found != wanted;
+    if is_other(&config.os, "linux") || is_other(&config.architecture, architecture()) {
+        let found = format!("{}/{}", config.os, config.architecture);
+        return Err(ImageError::WrongPlatform { wanted: architecture(), found });
+    }
+    Ok(config)
+}
+
+fn finish(
+    digest: Digest,
+    names: Vec<String>,
+    config_file: &str,
+    config: Config,
+    files: Vec<(String, Option<Digest>)>,
+) -> Result<ImageDescription, ImageError> {
+    let diff_ids = config.rootfs.diff_ids;
+    if diff_ids.len() != files.len() {
+        let flaw = format!(
+            "it has the digests of {} layers, but the manifest names {}",
+            diff_ids.len(),
+            files.len()
+        );
+        return Err(ImageError::BadManifest { file: config_file.to_owned(), flaw });
+    }
+    let layers = files.into_iter().zip(diff_ids);
+    let layers = layers.map(|((file, file_digest), diff_id)| Layer { file, file_digest, diff_id }).collect();
+    Ok(ImageDescription { digest, names, process: config.config.unwrap_or_default(), layers })
+}
+
+/// The file of a blob in an OCI layout.
+fn blob_name(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+/// A document among the blobs, with the name of its file. Its digest is checked.
+fn read_blob(source: &Source, limits: &Limits, expected: &Digest) -> Result<(String, Vec<u8>), ImageError> {
+    let file = blob_name(expected);
+    let text = source.read_document(&file, limits)?;
+    let found = Digest::of(&text);
+    if found != *expected {
+        return Err(ImageError::BadDigest { what: file, expected: expected.clone(), found });
+    }
+    Ok((file, text))
+}
+
+fn parse<'t, T: Deserialize<'t>>(file: &str, text: &'t [u8]) -> Result<T, ImageError> {
+    serde_json::from_slice(text)
+        .map_err(|error| ImageError::BadManifest { file: file.to_owned(), flaw: error.to_string() })
+}
