@@ -83,7 +83,7 @@ const SAME: [(&str, &str, &str); 3] = [
 ];
 
 /// Programs that run at the same time.
-const WORKERS: usize = 3;
+const WORKERS: usize = 2;
 
 /// The folder of the programs. When the tests run again as an ordinary user, it is a copy in the
 /// working directory.
