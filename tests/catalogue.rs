@@ -251,6 +251,37 @@ fn an_interpreter_zygote_is_replaced_with_its_runtime() {
     eventually("the spawner ends", || spawners("two").is_empty().then_some(()));
 }
 
+#[test]
+fn a_runtime_that_extends_another_has_only_what_differs() {
+    let runtimes = Runtimes::new();
+    // The modules of `javascript` are mounted from the folder of that runtime.
+    runtimes.write("web", "extends = 'javascript'\ntitle = 'Web'\n\n[env]\nWORD = 'web'\n");
+    runtimes.write("python", "extends = 'python'\n[env]\nWORD = 'own'\n");
+    let server = runtimes.serve(&[]);
+    let web = runtime(&server, "web").expect("it is there");
+    assert_eq!(
+        (&web["title"], &web["file"], &web["aliases"]),
+        (&json!("Web"), &json!("main.js"), &json!([]))
+    );
+    if web["available"] == true {
+        let code = "require('livecode'); console.log(process.env.WORD);";
+        assert_eq!(server.run_code("web", code).stdout, "web\n");
+    }
+    let run = server.run_code("python", "import livecode, os; print(os.environ['WORD'])");
+    assert_eq!(run.stdout, "own\n", "{run:?}");
+    assert!(runtime(&server, "py").is_none());
+
+    for (toml, line, word) in [
+        ("extends = 'pyhton'\n", "line 1", "pyhton"),
+        ("extends = 'python'\n\n[env]\nX = 1\n", "line 4", "string"),
+        ("extends = 'python'\nrun = []\n", "line 2", "`run`"),
+    ] {
+        runtimes.write("web", toml);
+        let (code, _, errors) = reload(&server);
+        assert!(code == Some(1) && errors.contains(line) && errors.contains(word), "{errors}");
+    }
+}
+
 /// Warm sandboxes that were made before have the old folder.
 #[test]
 fn a_folder_that_was_replaced_is_seen_after_a_reload() {

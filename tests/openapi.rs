@@ -12,6 +12,8 @@ fn the_document_describes_every_route() {
     let paths: Vec<_> = document["paths"].as_object().expect("a list of paths").keys().collect();
     for path in [
         "/",
+        "/catalogue/check",
+        "/catalogue/reload",
         "/exec",
         "/healthz",
         "/livecode",

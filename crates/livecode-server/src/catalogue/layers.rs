@@ -10,7 +10,13 @@ use std::{
 use livecode_protocol::run_spec::Mount;
 use serde::Deserialize;
 
-use crate::catalogue::{error::CatalogueError, manifest::Manifest, runtime::Runtime};
+use crate::catalogue::{
+    error::CatalogueError,
+    extends::{Base, parse_extended},
+    manifest::Manifest,
+    mistake::Mistake,
+    runtime::Runtime,
+};
 
 /// The file that makes a folder a runtime.
 pub(super) const RUNTIME_TOML: &str = "runtime.toml";
@@ -36,28 +42,59 @@ enum FolderKind {
     },
 }
 
-/// The key of a `runtime.toml` that is read before all others.
+/// The keys of a `runtime.toml` that are read before all others.
 #[derive(Deserialize)]
-struct Visibility {
+struct FirstKeys {
     #[serde(default)]
     hidden: bool,
+    extends: Option<String>,
 }
 
 impl FolderKind {
-    /// Reads the text of a `runtime.toml` in `folder`. A hidden runtime needs no other key, and the
-    /// others that it has are not checked.
-    fn parse(folder: &Path, text: &str, shared_mounts: &[Mount], data_dir: &Path) -> Result<Self, String> {
-        let visibility: Visibility = toml::from_str(text).map_err(|error| error.to_string())?;
-        if visibility.hidden {
+    /// Reads the text of a `runtime.toml` in `folder`, which may extend one `below`. A hidden runtime
+    /// needs no other key, and the others that it has are not checked.
+    fn parse(
+        folder: &Path,
+        text: &str,
+        below: &[RuntimeFolder],
+        shared_mounts: &[Mount],
+        data_dir: &Path,
+    ) -> Result<Self, String> {
+        let first: FirstKeys = toml::from_str(text).map_err(|error| error.to_string())?;
+        if first.hidden {
             let table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
             return Ok(Self::Hidden { is_only_key: table.len() == 1 });
         }
-        let manifest = Manifest::parse(text)?;
-        let runtime = Runtime::new(folder, manifest, shared_mounts, data_dir);
+        let base = first.extends.map(|name| find_base(&name, below).map_err(|error| error.in_toml(text)));
+        let base = base.transpose()?;
+        let manifest = match &base {
+            Some(base) => parse_extended(text, base),
+            None => Manifest::parse(text),
+        };
+        let runtime = Runtime::new(folder, manifest?, shared_mounts, data_dir);
         let mut runtime = runtime.map_err(|mistake| mistake.in_toml(text))?;
-        text.clone_into(&mut runtime.toml);
+        // With the base, a change of either is noticed.
+        runtime.toml = [text, base.map_or("", |base| base.toml)].join("\n");
         Ok(Self::Runtime(Box::new(runtime)))
     }
+}
+
+/// The runtime `below` that a `runtime.toml` extends.
+fn find_base<'b>(name: &str, below: &'b [RuntimeFolder]) -> Result<Base<'b>, Mistake> {
+    let found = below.iter().find(|folder| folder.name == name);
+    let base = found.and_then(|folder| match &folder.kind {
+        // The text of one that extends another holds both texts.
+        FolderKind::Runtime(runtime) if runtime.manifest.extends.is_none() => {
+            Some(Base { toml: &runtime.toml, folder: folder.path.parent()? })
+        }
+        _ => None,
+    });
+    base.ok_or_else(|| {
+        let text = format!(
+            "`extends`: there is no built-in or imported runtime {name:?} that does not itself extend another one"
+        );
+        Mistake::new(&["extends"], text)
+    })
 }
 
 impl RuntimeFolder {
@@ -87,11 +124,12 @@ impl RuntimeFolder {
     }
 }
 
-/// Reads every folder below `parent` that has a `runtime.toml`. `shared_mounts` are mounted in the
-/// sandboxes of all of them. Imported images are in `data_dir`.
+/// Reads every folder in `parent` that has a `runtime.toml`, which may extend one of those `below`; if
+/// there are none, the folders are the built-in ones. `shared_mounts` are mounted in the sandboxes of
+/// all of them. Imported images are in `data_dir`.
 pub(super) fn read_folder(
     parent: &Path,
-    is_built_in: bool,
+    below: &[RuntimeFolder],
     shared_mounts: &[Mount],
     data_dir: &Path,
 ) -> Result<Vec<RuntimeFolder>, CatalogueError> {
@@ -112,7 +150,8 @@ pub(super) fn read_folder(
         let text =
             std::fs::read_to_string(&path).map_err(|error| CatalogueError::Read(path.clone(), error))?;
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        match FolderKind::parse(&folder, &text, shared_mounts, data_dir) {
+        let is_built_in = below.is_empty();
+        match FolderKind::parse(&folder, &text, below, shared_mounts, data_dir) {
             Ok(kind) => folders.push(RuntimeFolder { path, name, is_built_in, kind }),
             Err(error) => return Err(CatalogueError::Manifest { path, error }),
         }

@@ -17,6 +17,8 @@ pub struct Manifest {
     /// without this one.
     #[serde(default)]
     pub hidden: bool,
+    /// The built-in runtime whose keys hold where this one has none.
+    pub extends: Option<String>,
     /// The name for people.
     pub title: String,
     /// Other names that a request may use.
@@ -148,9 +150,13 @@ impl Manifest {
     /// Parses a manifest, and checks the rules that its types do not express. An error has the line
     /// and the key.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let manifest: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        manifest.check_rules().map_err(|mistake| mistake.in_toml(text))?;
-        Ok(manifest)
+        toml::from_str(text).map_err(|error| error.to_string()).and_then(|parsed: Self| parsed.checked(text))
+    }
+
+    /// Checks the rules that the types do not express. An error has the line in `text`.
+    pub(super) fn checked(self, text: &str) -> Result<Self, String> {
+        self.check_rules().map_err(|mistake| mistake.in_toml(text))?;
+        Ok(self)
     }
 
     fn check_rules(&self) -> Result<(), Mistake> {

@@ -10,6 +10,7 @@
 //! | `own_root` | which root programs see in place of the machine's |
 //! | `imported` | the runtimes that were made of imported images |
 //! | `operator_folder` | whether the operator's folder can be used |
+//! | `extends` | how a `runtime.toml` has only what differs from another one |
 //! | `layers` | how an operator's runtimes add, replace and hide others |
 //! | `current` | which catalogue holds now |
 //! | `check_result` | what the last check of a runtime has found |
@@ -20,6 +21,7 @@
 mod check_result;
 mod current;
 mod error;
+mod extends;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod imported;
@@ -72,19 +74,18 @@ impl Catalogue {
     pub fn load(data_dir: &Path, operator_folder: Option<&Path>) -> Result<Self, CatalogueError> {
         let support = unpack::unpack(&data_dir.join("support"))?;
         let support_mount = Mount { source: support.clone(), target: unpack::SUPPORT.into() };
-        let mut folders =
-            layers::read_folder(&support, true, std::slice::from_ref(&support_mount), data_dir)?;
+        let mut folders = layers::read_folder(&support, &[], std::slice::from_ref(&support_mount), data_dir)?;
         let mut warnings = vec![];
         let imported = imported::folder(data_dir);
         if imported.is_dir() {
             let imported =
-                layers::read_folder(&imported, false, std::slice::from_ref(&support_mount), data_dir)?;
+                layers::read_folder(&imported, &folders, std::slice::from_ref(&support_mount), data_dir)?;
             folders = layers::lay_over(folders, imported, &mut warnings)?;
         }
         if let Some(folder) = operator_folder {
             let folder = operator_folder::check(folder)?;
             let operator_mount = Mount { source: folder.clone(), target: OPERATOR_RUNTIMES.into() };
-            let own = layers::read_folder(&folder, false, &[support_mount, operator_mount], data_dir)?;
+            let own = layers::read_folder(&folder, &folders, &[support_mount, operator_mount], data_dir)?;
             warnings.extend(operator_folder::check_runtimes(&folder, &own)?);
             folders = layers::lay_over(folders, own, &mut warnings)?;
         }

@@ -326,7 +326,7 @@ mod tests {
     }
 
     /// Settings whose value may be 0.
-    const ZERO_WORKS: [&str; 20] = [
+    const ZERO_WORKS: [&str; 22] = [
         "audit_keep_days",
         "compile_cache_bytes",
         "compile_cache_entry_bytes",
@@ -339,6 +339,7 @@ mod tests {
         "keep_max_bytes",
         "keep_ms",
         "keep_output_ms",
+        "runtime_check_idle_ms",
         "sessions_queued_max",
         "sessions_queued_per_address_max",
         "user_cpu_ms_per_day",
@@ -347,6 +348,7 @@ mod tests {
         "user_output_bytes_per_day",
         "user_sessions_queued_max",
         "user_sessions_running_max",
+        "warm_other_sandboxes_max",
     ];
 
     #[test]
