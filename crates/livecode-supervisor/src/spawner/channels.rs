@@ -27,8 +27,15 @@ const MAX_STATUS_BYTES: usize = 4;
 
 /// The value of [`UnparkMessage::excluded_cpu`] that stands for no CPU.
 const NO_EXCLUDED_CPU: u8 = u8::MAX;
-/// The room for an [`UnparkMessage`] when it is received, in bytes. The layout is the larger part.
-const MAX_UNPARK_BYTES: usize = 64 * 1024;
+
+/// Length of an [`UnparkMessage`] without the layout, in bytes: the excluded CPU, whether there is
+/// an idle timeout, and the length of the layout, which follows as JSON.
+const UNPARK_HEAD_BYTES: usize = 4;
+
+/// The length of the layout that follows a head.
+fn layout_bytes([.., low, high]: [u8; UNPARK_HEAD_BYTES]) -> usize {
+    usize::from(u16::from_le_bytes([low, high]))
+}
 
 /// Makes a pair of connected sockets.
 pub(super) fn socket_pair(kind: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
@@ -135,24 +142,29 @@ impl UnparkMessage {
 
     /// Receives a message that is there already, with the server's socket if that is attached.
     pub fn receive(status_channel: &OwnedFd) -> Option<(Self, Option<OwnedFd>)> {
-        let mut bytes = vec![0; MAX_UNPARK_BYTES];
-        let received = fd_passing::receive(status_channel, &mut bytes, RecvFlags::DONTWAIT);
+        // The buffer is no larger than the message: its pages would stay with the worker.
+        let mut head = [0; UNPARK_HEAD_BYTES];
+        let received = fd_passing::receive(status_channel, &mut head, RecvFlags::DONTWAIT);
         let (length, mut descriptors) = received.ok()?;
-        Some((Self::decode(&bytes[..length])?, descriptors.pop()))
+        let mut layout = vec![0; layout_bytes(head)];
+        let is_whole = length == head.len()
+            && recv(status_channel, &mut *layout, RecvFlags::DONTWAIT) == Ok((layout.len(), layout.len()));
+        let message = if is_whole { Self::decode(head, &layout) } else { None };
+        Some((message?, descriptors.pop()))
     }
 
     fn encode(&self) -> io::Result<Vec<u8>> {
         let cpu = self.excluded_cpu.and_then(|cpu| u8::try_from(cpu).ok()).unwrap_or(NO_EXCLUDED_CPU);
-        let mut bytes = vec![cpu, u8::from(self.has_idle_timeout)];
-        bytes.extend(serde_json::to_vec(&self.layout)?);
-        Ok(bytes)
+        let layout = serde_json::to_vec(&self.layout)?;
+        let length = u16::try_from(layout.len()).map_err(io::Error::other)?;
+        let [low, high] = length.to_le_bytes();
+        Ok([&[cpu, u8::from(self.has_idle_timeout), low, high], &*layout].concat())
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let ([cpu, has_idle_timeout], layout) = bytes.split_first_chunk()?;
+    fn decode([cpu, has_idle_timeout, ..]: [u8; UNPARK_HEAD_BYTES], layout: &[u8]) -> Option<Self> {
         Some(Self {
-            excluded_cpu: (*cpu != NO_EXCLUDED_CPU).then_some(usize::from(*cpu)),
-            has_idle_timeout: *has_idle_timeout != 0,
+            excluded_cpu: (cpu != NO_EXCLUDED_CPU).then_some(usize::from(cpu)),
+            has_idle_timeout: has_idle_timeout != 0,
             layout: serde_json::from_slice(layout).ok()?,
         })
     }
@@ -180,12 +192,17 @@ mod tests {
     }
 
     #[test]
-    fn an_unpark_message_is_decoded_as_it_was_encoded() {
+    fn an_unpark_message_arrives_as_it_was_sent() {
+        let (pool, worker) = socket_pair(SocketType::STREAM).unwrap();
         for excluded_cpu in [None, Some(0), Some(254)] {
             for has_idle_timeout in [false, true] {
                 let layout = SandboxLayout { mounts: vec![], root: None, disk_bytes: 1, disk_files: 2 };
                 let message = UnparkMessage { excluded_cpu, has_idle_timeout, layout };
-                assert_eq!(UnparkMessage::decode(&message.encode().unwrap()), Some(message));
+                for server in [None, Some(&pool)] {
+                    message.send(&pool, server).unwrap();
+                    let (received, attached) = UnparkMessage::receive(&worker).unwrap();
+                    assert_eq!((received, attached.is_some()), (message.clone(), server.is_some()));
+                }
             }
         }
     }
