@@ -315,3 +315,15 @@ fn the_same_programs_have_the_same_output_in_every_language() {
     });
     print_table(&SAME.map(|(name, ..)| name), &rows);
 }
+
+#[test]
+fn the_heap_of_a_virtual_machine_is_within_the_sessions_memory() {
+    let server = Server::start();
+    let code = "import java.util.ArrayList;\n\nclass Filler {\n    public static void main(String[] arguments) {\n\
+                var blocks = new ArrayList<byte[]>();\n        try {\n            while (true) blocks.add(new byte[1 << 20]);\n\
+                } catch (OutOfMemoryError full) {\n            var count = blocks.size();\n            blocks.clear();\n\
+                System.out.println(count > 100 && count < 300 ? \"full\" : \"full after \" + count);\n        }\n    }\n}\n";
+    let limits = json!({"memory_bytes": 300 << 20});
+    let run = server.run(&json!({"runtime": "java", "code": code, "limits": limits}));
+    assert_eq!((&*run.stdout, run.exitstatus), ("full\n", 0), "{run:?}");
+}
