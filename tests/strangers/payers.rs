@@ -4,6 +4,8 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
 };
 
 use serde_json::{Value, json};
@@ -72,18 +74,32 @@ fn one_program_of_a_payer_gets_more_time_than_each_of_many_of_another() {
 #[test]
 fn a_payer_that_starts_many_waits_beside_others_and_not_alone() {
     let server = Server::start_with(&["--starts-per-payer-per-s", "1"]);
-    let created: Vec<_> = (0..16).map(|_| Guest::at(2).create(&server, "echo up")).collect();
-    // Those who have started none do not wait. Meanwhile each of the others' could have its turn.
-    for newcomer in 3..23 {
-        await_output(&server, &Guest::at(newcomer).create(&server, WAITS));
-    }
-    assert_eq!(document(&server, &created[15])["state"], "queued");
-    // The others have been quiet for a while now, and everything starts.
+    let is_over = AtomicBool::new(false);
+    let created: Vec<_> = std::thread::scope(|scope| {
+        // Others use the server all the time. Each of them starts once, and does not wait.
+        let others = scope.spawn(|| {
+            for guest in (3..=99).cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                await_output(&server, &Guest::at(guest).create(&server, "echo up"));
+            }
+        });
+        eventually("another payer is active", || {
+            (server.get("/sessions").json()[0]["state"] == "ended").then_some(())
+        });
+        let begin = Instant::now();
+        let created: Vec<_> = (0..60).map(|_| Guest::at(2).create(&server, "echo up")).collect();
+        // Time for sixty turns, at least.
+        for guest in 100..=219 {
+            await_output(&server, &Guest::at(guest).create(&server, "echo up"));
+        }
+        let started = created.iter().filter(|session| document(&server, session)["state"] != "queued");
+        let (started, most) = (started.count() as u64, begin.elapsed().as_secs() + 4);
+        assert!(started <= most, "{started} have started, and at most {most} may");
+        is_over.store(true, Ordering::Relaxed);
+        others.join().expect("the others run");
+        created
+    });
+    // The others are quiet now, and everything starts.
     for session in &created {
-        await_output(&server, session);
-    }
-    let alone: Vec<_> = (0..20).map(|_| Guest::at(2).create(&server, "echo up")).collect();
-    for session in &alone {
         await_output(&server, session);
     }
 }

@@ -136,20 +136,23 @@ impl RunQueue {
             tokio::select! {
                 () = self.has_pause.notified() => {}
                 () = sleep_until(pause_end) => {
-                    self.grant(&mut self.state());
-                    self.changes.send_replace(());
+                    let has_granted = self.grant(&mut self.state());
+                    if has_granted {
+                        self.changes.send_replace(());
+                    }
                 }
             }
         }
     }
 
-    /// Grants permits to all waiting sessions that may have one now.
-    fn grant(&self, state: &mut RunQueueState) {
-        let previous_end = state.pause_end;
+    /// Grants permits to all waiting sessions that may have one now. Returns whether there was one.
+    fn grant(&self, state: &mut RunQueueState) -> bool {
+        let (waiting, pause_end) = (state.queued.total_held(), state.pause_end);
         state.grant(Instant::now());
-        if state.pause_end != previous_end {
+        if state.pause_end != pause_end {
             self.has_pause.notify_one();
         }
+        state.queued.total_held() < waiting
     }
 
     /// Queues a session, which gets its permit at once if there is one for its payer.
@@ -165,8 +168,12 @@ impl RunQueue {
     ) -> Result<RunTurn, RunQueueFull> {
         let has_place = self.state().queued.may_take_below(&payer, bounds.queued_max);
         let turn = self.reenter(id, payer, owner, bounds);
-        // Dropping the turn gives the place back.
-        if has_place || self.position(id, &payer, owner).is_none() { Ok(turn) } else { Err(RunQueueFull) }
+        if !has_place && self.position(id, &payer, owner).is_some() {
+            // Dropping the turn gives the place back.
+            return Err(RunQueueFull);
+        }
+        self.state().pace.note_creation(&payer, Instant::now());
+        Ok(turn)
     }
 
     /// Queues a session that an earlier server has accepted, beyond the bound if need be.
@@ -179,7 +186,6 @@ impl RunQueue {
     ) -> RunTurn {
         let (granted, receiver) = oneshot::channel();
         let mut state = self.state();
-        state.pace.note_creation(&payer, Instant::now());
         state.queued.take(&payer);
         let waiter = Waiter { id, payer, running_max: bounds.running_max, granted };
         state.turns.push(&payer, |owners| owners.push(owner, |waiters| waiters.push_back(waiter)));
@@ -327,8 +333,9 @@ impl Drop for RunTurn {
             if self.is_starting && self.payer != Payer::Local {
                 state.starting.give_back(&self.payer);
             }
-            self.queue.grant(&mut state);
         }
+        // Also if it has waited: a session behind it may have a higher bound.
+        self.queue.grant(&mut state);
         drop(state);
         self.queue.changes.send_replace(());
     }

@@ -134,6 +134,19 @@ fn a_payer_has_no_more_than_its_bounds() {
     assert_eq!(granted(&turns), [true, true, true]);
 }
 
+#[test]
+fn a_session_that_waits_no_more_lets_the_next_one_run() {
+    let queue = queue(100, 100);
+    let enter = |id, running_max| {
+        let bounds = RunBounds { running_max, queued_max: 10 };
+        queue.enter(session(id), address(1), &owner(1), bounds).unwrap()
+    };
+    let (_running, waiting, next) = (enter(0, 1), enter(1, 1), enter(2, 3));
+    assert!(!is_granted(&queue, &next));
+    drop(waiting);
+    assert!(is_granted(&queue, &next));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Enter {
