@@ -12,14 +12,12 @@
 //! | `operator_folder` | whether the operator's folder can be used |
 //! | `extends` | how a `runtime.toml` has only what differs from another one |
 //! | `layers` | how an operator's runtimes add, replace and hide others |
-//! | `current` | which catalogue holds now |
 //! | `check_result` | what the last check of a runtime has found |
 //! | `virtual_environment` | where programs find a virtual environment of Python |
 //! | `versions` | which runtime a name with a version stands for |
 //! | `unpack` | how the built-in runtimes get into the data directory |
 
 mod check_result;
-mod current;
 mod error;
 mod extends;
 #[cfg(any(test, fuzzing))]
@@ -36,12 +34,12 @@ mod unpack;
 mod versions;
 mod virtual_environment;
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use livecode_protocol::run_spec::Mount;
+use tokio::sync::watch;
 
 pub use check_result::{CheckInfo, CheckResult};
-pub use current::CurrentCatalogue;
 pub use error::CatalogueError;
 pub use manifest::{Check, CompileLimits, Manifest, RaisedDefaults, TestMode};
 pub use mounts::MountSources;
@@ -112,6 +110,32 @@ impl Catalogue {
     /// All runtimes, Python first.
     pub fn iter(&self) -> impl Iterator<Item = &Runtime> {
         self.runtimes.iter()
+    }
+}
+
+/// The catalogue that holds now. Clones share it.
+#[derive(Clone, Debug)]
+pub struct CurrentCatalogue(Arc<watch::Sender<Arc<Catalogue>>>);
+
+impl CurrentCatalogue {
+    /// Begins with `catalogue`.
+    pub fn new(catalogue: Arc<Catalogue>) -> Self {
+        Self(Arc::new(watch::Sender::new(catalogue)))
+    }
+
+    /// The catalogue of this moment. A request uses one catalogue from its beginning to its end.
+    pub fn now(&self) -> Arc<Catalogue> {
+        self.0.borrow().clone()
+    }
+
+    /// Replaces the catalogue.
+    pub fn replace(&self, catalogue: Arc<Catalogue>) {
+        self.0.send_replace(catalogue);
+    }
+
+    /// Tells when the catalogue was replaced.
+    pub fn changes(&self) -> watch::Receiver<Arc<Catalogue>> {
+        self.0.subscribe()
     }
 }
 
