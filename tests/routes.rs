@@ -24,11 +24,11 @@ pub struct Targets<'s> {
 }
 
 /// A credential, as the headers of a request.
-type Credential<'c> = Vec<(&'c str, &'c str)>;
+type Credential<'c> = [(&'c str, &'c str)];
 
 impl<'s> Targets<'s> {
     /// Makes a session and a share with the credential of Ada.
-    pub fn of(server: &'s Server, ada: &Credential, token: Option<String>) -> Self {
+    pub fn of(server: &'s Server, ada: &Credential<'_>, token: Option<String>) -> Self {
         let post = |path: &str, body: Value| {
             let response = send(server, ada, "post", path, &body);
             assert_eq!(response.status, 201, "{path}: {}", response.text());
@@ -67,14 +67,14 @@ impl<'s> Targets<'s> {
     }
 
     /// Asserts that a credential opens no route at all.
-    pub fn refuse(&self, credential: &Credential) {
+    pub fn refuse(&self, credential: &Credential<'_>) {
         for (method, existing, unknown) in self.routes() {
             self.answer_alike(credential, &method, &existing, &unknown, &[401]);
         }
     }
 
     /// Asserts that a valid credential of somebody else opens nothing of Ada's.
-    pub fn hide(&self, credential: &Credential) {
+    pub fn hide(&self, credential: &Credential<'_>) {
         for (method, existing, unknown) in self.routes() {
             // Its own things are for each caller; what Ada has is not among them.
             if existing == unknown && !["/tokens", "/users"].iter().any(|path| existing.starts_with(path)) {
@@ -89,7 +89,7 @@ impl<'s> Targets<'s> {
     /// Asserts that a path answers the same for what exists and for what does not.
     fn answer_alike(
         &self,
-        credential: &Credential,
+        credential: &Credential<'_>,
         method: &str,
         existing: &str,
         unknown: &str,
@@ -117,12 +117,12 @@ impl<'s> Targets<'s> {
         for ticket in tickets {
             let path = |session: &str| format!("/sessions/{session}/stream?ticket={ticket}");
             let (existing, unknown) = (path(&self.session), path(&"0".repeat(32)));
-            self.answer_alike(&vec![], "get", &existing, &unknown, &[401]);
+            self.answer_alike(&[], "get", &existing, &unknown, &[401]);
         }
     }
 
     /// Asserts that Ada's things are as they were, which shows that the paths were right.
-    pub fn are_whole(&self, ada: &Credential) {
+    pub fn are_whole(&self, ada: &Credential<'_>) {
         let session = send(self.server, ada, "get", &format!("/sessions/{}", self.session), &Value::Null);
         assert_eq!(session.json()["state"], "running", "{}", session.text());
         let shares = format!("/sessions/{}/shares", self.session);
@@ -143,9 +143,9 @@ fn body_for(path: &str) -> Value {
     }
 }
 
-fn send(server: &Server, credential: &Credential, method: &str, path: &str, body: &Value) -> Response {
+fn send(server: &Server, credential: &Credential<'_>, method: &str, path: &str, body: &Value) -> Response {
     let method = method.to_uppercase();
-    let mut headers = credential.clone();
+    let mut headers = credential.to_vec();
     headers.push(("accept", "application/x-ndjson"));
     if method != "POST" || body.is_null() {
         return server.request(&method, path, &headers, &[]);
@@ -175,7 +175,7 @@ fn dead_tokens(server: &Server) -> [String; 2] {
 fn every_route_with_every_credential_of_a_server_with_tokens() {
     let server = Server::start_with(&["--auth", "tokens", "--ticket-lifetime-ms", "1000"]);
     let ada = User::new(&server, "ada");
-    let headers = vec![("authorization", ada.authorization.as_str())];
+    let headers = [("authorization", ada.authorization.as_str())];
     let targets = Targets::of(&server, &headers, Some(token_id(&server, "ada")));
     let mallory = User::new(&server, "mallory");
     let own = mallory.create("read line");
@@ -202,12 +202,12 @@ fn every_route_with_every_credential_of_a_server_with_tokens() {
         format!("Bearer {revoked}"),
         format!("Bearer {expired}"),
     ];
-    targets.refuse(&vec![]);
+    targets.refuse(&[]);
     for credential in &credentials {
-        targets.refuse(&vec![("authorization", credential)]);
+        targets.refuse(&[("authorization", credential)]);
     }
-    targets.refuse(&vec![("cookie", "livecode_guest=1.1")]);
-    targets.hide(&vec![("authorization", &mallory.authorization)]);
+    targets.refuse(&[("cookie", "livecode_guest=1.1")]);
+    targets.hide(&[("authorization", &mallory.authorization)]);
     targets.are_whole(&headers);
 }
 
@@ -216,12 +216,12 @@ fn every_route_with_every_credential_of_an_open_server() {
     let server = Server::start_with(&["--local-user", "none"]);
     let token = |digit: char| format!("Bearer {}", String::from(digit).repeat(32));
     let (ada, mallory) = (token('a'), token('b'));
-    let headers = vec![("authorization", ada.as_str())];
+    let headers = [("authorization", ada.as_str())];
     let targets = Targets::of(&server, &headers, None);
     // Without a credential, or with one of its own making, a caller is another guest.
-    targets.hide(&vec![]);
-    targets.hide(&vec![("authorization", &mallory)]);
-    targets.hide(&vec![("cookie", "livecode_guest=1.1")]);
+    targets.hide(&[]);
+    targets.hide(&[("authorization", &mallory)]);
+    targets.hide(&[("cookie", "livecode_guest=1.1")]);
     targets.refuse_tickets(&[String::new(), "1.1".into(), "x".repeat(300)]);
     targets.are_whole(&headers);
 }

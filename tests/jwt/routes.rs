@@ -14,7 +14,7 @@ fn every_route_with_every_credential_of_a_server_with_jwts() {
     let (key, other) = (site.ed25519(), site.ed25519());
     let server = start(&site, &key, &[]);
     let ada = User::with(&server, &site.jwt(&key, "ada"));
-    let headers = vec![("authorization", ada.authorization.as_str())];
+    let headers = [("authorization", ada.authorization.as_str())];
     let targets = Targets::of(&server, &headers, None);
     let token = format!("livecode_{:040x}", 1);
     let wrong = [
@@ -25,11 +25,11 @@ fn every_route_with_every_credential_of_a_server_with_jwts() {
         site.sign_as(&key.public, "HS256", &claims("ada"), &Value::Null),
         format!("{token}{:08x}", crc32c(&token)),
     ];
-    targets.refuse(&vec![]);
+    targets.refuse(&[]);
     for credential in &wrong {
-        targets.refuse(&vec![("authorization", &format!("Bearer {credential}"))]);
+        targets.refuse(&[("authorization", &format!("Bearer {credential}"))]);
     }
     let mallory = format!("Bearer {}", site.jwt(&key, "mallory"));
-    targets.hide(&vec![("authorization", &mallory)]);
+    targets.hide(&[("authorization", &mallory)]);
     targets.are_whole(&headers);
 }
