@@ -186,6 +186,15 @@ mod tests {
     }
 
     #[test]
+    fn every_built_in_runtime_tells_its_version_and_has_a_hello() {
+        for runtime in load(None).unwrap().iter() {
+            let manifest = &runtime.manifest;
+            assert!(!manifest.version.is_empty(), "{}", runtime.name);
+            assert!(!manifest.example.is_empty() || manifest.check.code.is_some(), "{}", runtime.name);
+        }
+    }
+
+    #[test]
     fn a_folder_of_the_operator_is_a_runtime() {
         let operator_folder = tempfile::tempdir().unwrap();
         let folder = operator_folder.path().join("tcl");
