@@ -16,6 +16,12 @@ use std::time::{Duration, Instant};
 
 use livecode_protocol::{run_spec::SandboxLayout, warm::WarmPoolSettings};
 
+use crate::spawner::retry::RetryPause;
+
+/// How often in a row a layout's sandbox cannot be made before fewer of them are to wait. One such
+/// failure may have another cause, for example a parked worker whose time was just over.
+const MAX_FAILURES: u32 = 2;
+
 /// The number of a layout's pool, which no other layout has had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PoolId(u64);
@@ -39,6 +45,7 @@ struct LayoutPool {
     layout: SandboxLayout,
     target: usize,
     wanted_at: Instant,
+    pause: RetryPause,
 }
 
 /// The workers of one pool.
@@ -74,14 +81,14 @@ impl LayoutPools {
     /// Notes that a session wants a layout now. Returns the layout's pool.
     pub fn want(&mut self, layout: SandboxLayout, now: Instant) -> PoolId {
         let known = self.pools.iter().position(|pool| pool.layout.has_same_files(&layout));
-        let (id, target) = match known.map(|index| self.pools.remove(index)) {
-            Some(known) => (known.id, known.target),
+        let (id, target, pause) = match known.map(|index| self.pools.remove(index)) {
+            Some(known) => (known.id, known.target, known.pause),
             None => {
                 self.last_id += 1;
-                (PoolId(self.last_id), 0)
+                (PoolId(self.last_id), 0, RetryPause::default())
             }
         };
-        self.pools.push(LayoutPool { id, layout, target, wanted_at: now });
+        self.pools.push(LayoutPool { id, layout, target, wanted_at: now, pause });
         if self.pools.len() > self.sandboxes_max {
             self.pools.remove(0);
         }
@@ -91,20 +98,42 @@ impl LayoutPools {
     /// Raises the number of sandboxes that are to wait: a session has found none, or has taken the
     /// last.
     pub fn grow(&mut self, id: PoolId) {
-        let max = self.layout_max;
-        if let Some(pool) = self.pools.iter_mut().find(|pool| pool.id == id) {
+        let max = self.layout_max.min(self.sandboxes_max);
+        if let Some(pool) = self.pool_mut(id) {
             pool.target = (pool.target * 2).max(1).min(max);
         }
     }
 
-    /// Lowers the number of sandboxes that are to wait: one has waited in vain, gives way to
-    /// another layout, or cannot be made. A layout of which none is to wait is forgotten until a
+    /// Lowers the number of sandboxes that are to wait to at most `held`: others have waited in
+    /// vain, or give way to another layout. A layout of which none is to wait is forgotten until a
     /// session wants it again.
-    pub fn shrink(&mut self, id: PoolId) {
-        if let Some(pool) = self.pools.iter_mut().find(|pool| pool.id == id) {
-            pool.target = pool.target.saturating_sub(1);
+    pub fn shrink_to(&mut self, id: PoolId, held: usize) {
+        if let Some(pool) = self.pool_mut(id) {
+            pool.target = pool.target.min(held);
         }
         self.pools.retain(|pool| pool.id != id || pool.target > 0);
+    }
+
+    /// Notes that a worker has taken a request: sandboxes of this layout can be made.
+    pub fn succeed(&mut self, id: PoolId) {
+        if let Some(pool) = self.pool_mut(id) {
+            pool.pause.succeed();
+        }
+    }
+
+    /// Notes that a worker has died, and makes no other of this pool for a while. If the sandbox
+    /// could not be made, several times in a row, fewer are to wait.
+    pub fn fail(&mut self, id: PoolId, was_made: bool, now: Instant) {
+        let Some(pool) = self.pool_mut(id) else { return };
+        let failures = pool.pause.fail(now);
+        if !was_made && failures >= MAX_FAILURES {
+            let fewer = pool.target.saturating_sub(1);
+            self.shrink_to(id, fewer);
+        }
+    }
+
+    fn pool_mut(&mut self, id: PoolId) -> Option<&mut LayoutPool> {
+        self.pools.iter_mut().find(|pool| pool.id == id)
     }
 
     /// Forgets the layouts that nobody has wanted for long.
@@ -112,9 +141,10 @@ impl LayoutPools {
         self.pools.retain(|pool| now < pool.wanted_at + self.idle);
     }
 
-    /// When [`Self::forget_unwanted`] must be called, if ever.
-    pub fn due(&self) -> Option<Instant> {
-        self.pools.first().map(|pool| pool.wanted_at + self.idle)
+    /// When [`Self::forget_unwanted`] must be called, or a pool may make sandboxes again.
+    pub fn due(&self, now: Instant) -> Option<Instant> {
+        let unwanted_at = self.pools.first().map(|pool| pool.wanted_at + self.idle);
+        self.pools.iter().filter_map(|pool| pool.pause.until(now)).chain(unwanted_at).min()
     }
 
     /// The layout of a pool; `None` if it was forgotten.
@@ -124,13 +154,13 @@ impl LayoutPools {
 
     /// What is to be done next, the most recently wanted layout first. `count` tells what workers
     /// a pool has.
-    pub fn next_step(&self, count: impl Fn(PoolId) -> WorkerCount) -> Option<PoolStep> {
+    pub fn next_step(&self, now: Instant, count: impl Fn(PoolId) -> WorkerCount) -> Option<PoolStep> {
         let counts: Vec<_> = self.pools.iter().map(|pool| (pool, count(pool.id))).collect();
         let total: usize = counts.iter().map(|(_, count)| count.waiting + count.assigned).sum();
         let has_room = total < self.sandboxes_max;
         for (pool, count) in counts.iter().rev() {
             let held = count.waiting + count.assigned;
-            if held >= pool.target {
+            if held >= pool.target || pool.pause.until(now).is_some() {
                 continue;
             }
             if has_room {
@@ -210,12 +240,13 @@ mod tests {
                     waiting: waiting.get(&id.0).copied().unwrap_or(0),
                     assigned: 0,
                 };
-                match self.pools.next_step(count) {
+                match self.pools.next_step(self.now, count) {
                     None => return,
                     Some(PoolStep::Make(id)) => *self.waiting.entry(id.0).or_default() += 1,
                     Some(PoolStep::End(id)) => {
-                        *self.waiting.get_mut(&id.0).expect("a worker to end") -= 1;
-                        self.pools.shrink(id);
+                        let waiting = self.waiting.get_mut(&id.0).expect("a worker to end");
+                        *waiting -= 1;
+                        self.pools.shrink_to(id, *waiting);
                     }
                 }
                 assert!(self.total() <= self.pools.sandboxes_max, "{:?}", self.waiting);
@@ -233,7 +264,7 @@ mod tests {
         assert_eq!([(); 3].map(|()| model.start("rust")), [false, true, true]);
         model.now += IDLE;
         model.work();
-        assert_eq!((model.total(), model.pools.due()), (0, None));
+        assert_eq!((model.total(), model.pools.due(model.now)), (0, None));
         assert!(!model.start("rust"));
     }
 
@@ -281,14 +312,58 @@ mod tests {
 
     #[test]
     fn a_layout_whose_workers_are_all_assigned_waits_for_room() {
-        let mut pools = Model::new(8, 1).pools;
-        let rust = pools.want(layout("rust", 1), Instant::now());
+        let Model { mut pools, now, .. } = Model::new(8, 1);
+        let rust = pools.want(layout("rust", 1), now);
         pools.grow(rust);
-        let count = |waiting, assigned| move |_: PoolId| WorkerCount { waiting, assigned };
-        assert_eq!(pools.next_step(count(0, 0)), Some(PoolStep::Make(rust)));
-        assert_eq!(pools.next_step(count(1, 0)), None);
-        assert_eq!(pools.next_step(count(0, 1)), None);
-        pools.shrink(rust);
-        assert_eq!(pools.next_step(count(0, 0)), None);
+        assert_eq!(pools.next_step(now, count(0, 0)), Some(PoolStep::Make(rust)));
+        assert_eq!(pools.next_step(now, count(1, 0)), None);
+        assert_eq!(pools.next_step(now, count(0, 1)), None);
+        pools.shrink_to(rust, 0);
+        assert_eq!(pools.next_step(now, count(0, 0)), None);
+    }
+
+    fn count(waiting: usize, assigned: usize) -> impl Fn(PoolId) -> WorkerCount {
+        move |_| WorkerCount { waiting, assigned }
+    }
+
+    #[test]
+    fn a_worker_that_dies_once_is_replaced_after_a_pause_of_its_pool_alone() {
+        for was_made in [false, true] {
+            let Model { mut pools, now, .. } = Model::new(8, 8);
+            let [go, rust] = ["go", "rust"].map(|name| pools.want(layout(name, 1), now));
+            pools.grow(go);
+            pools.grow(rust);
+            pools.fail(rust, was_made, now);
+            let retry_at = pools.due(now).expect("the pool makes another");
+            assert!(retry_at < now + IDLE);
+            assert_eq!(pools.next_step(now, count(0, 0)), Some(PoolStep::Make(go)));
+            assert_eq!(pools.next_step(retry_at, count(0, 0)), Some(PoolStep::Make(rust)));
+        }
+    }
+
+    #[test]
+    fn a_layout_that_cannot_be_made_is_forgotten_and_one_whose_sandboxes_die_is_not() {
+        let Model { mut pools, now, .. } = Model::new(8, 8);
+        let rust = pools.want(layout("rust", 1), now);
+        pools.grow(rust);
+        for _ in 0..10 {
+            pools.fail(rust, true, now);
+        }
+        assert!(pools.layout(rust).is_some());
+        pools.succeed(rust);
+        pools.fail(rust, false, now);
+        assert!(pools.layout(rust).is_some());
+        pools.fail(rust, false, now);
+        assert_eq!((pools.layout(rust), pools.next_step(now + IDLE, count(0, 0))), (None, None));
+    }
+
+    #[test]
+    fn no_more_are_to_wait_than_there_may_be_nor_than_there_were_when_one_waited_in_vain() {
+        let Model { mut pools, now, .. } = Model::new(64, 3);
+        let rust = pools.want(layout("rust", 1), now);
+        (0..10).for_each(|_| pools.grow(rust));
+        assert_eq!(pools.pools[0].target, 3);
+        pools.shrink_to(rust, 1);
+        assert_eq!(pools.next_step(now, count(1, 0)), None);
     }
 }

@@ -26,6 +26,7 @@ mod host;
 mod layout_pools;
 mod pool;
 mod requests;
+mod retry;
 mod sweep;
 mod worker;
 mod zygotes;

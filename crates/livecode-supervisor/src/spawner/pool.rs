@@ -41,6 +41,7 @@ use crate::spawner::{
     channels::{StatusUpdate, UnparkMessage, WorkerState, socket_pair},
     layout_pools::{LayoutPools, PoolId, PoolStep, WorkerCount},
     requests::{receive_layout_request, receive_request, send_request},
+    retry::RetryPause,
     worker::{IDLE_WORKER_TIMEOUT, SpawnerContext, Worker},
 };
 
@@ -48,10 +49,9 @@ use crate::spawner::{
 const MIN_IDLE_WORKERS: usize = 1;
 /// Workers that may be parked at once. When one more parks, the one that was parked longest ends.
 const MAX_PARKED_WORKERS: usize = 16;
-/// How long no warm sandbox is made after one could not be made: at first, and at most. The time
-/// doubles with each failure. Meanwhile each request makes its own sandbox.
-const MIN_BACKOFF: Duration = Duration::from_millis(100);
-const MAX_BACKOFF: Duration = Duration::from_secs(10);
+/// Requests of other layouts that are passed to workers before the reports of workers are read
+/// again.
+const MAX_REQUESTS_AT_ONCE: usize = 16;
 
 /// The spawner's side of the pool.
 pub(super) struct Pool<'a> {
@@ -74,10 +74,8 @@ pub(super) struct Pool<'a> {
     target_idle: usize,
     /// The most that [`Self::target_idle`] may become.
     max_idle: usize,
-    /// How long to back off after the next failure.
-    backoff: Duration,
-    /// When the pool may make warm sandboxes again, while it backs off.
-    retry_at: Option<Instant>,
+    /// When no warm sandboxes of the usual layout are made, since they cannot be.
+    pause: RetryPause,
     /// The CPU on which the last request was taken.
     busy_cpu: Option<usize>,
     zygote_hangs: bool,
@@ -157,8 +155,7 @@ impl<'a> Pool<'a> {
             park_sender,
             target_idle: MIN_IDLE_WORKERS.min(max_idle),
             max_idle,
-            backoff: MIN_BACKOFF,
-            retry_at: None,
+            pause: RetryPause::default(),
             busy_cpu: None,
             zygote_hangs: false,
         })
@@ -169,11 +166,9 @@ impl<'a> Pool<'a> {
     /// with.
     pub fn run(mut self) -> i32 {
         loop {
-            if self.retry_at.is_some_and(|at| at <= Instant::now()) {
-                self.retry_at = None;
-            }
-            self.end_unwanted(Instant::now());
-            let needed = self.needed_worker();
+            let now = Instant::now();
+            self.end_unwanted(now);
+            let needed = self.needed_worker(now);
             if needed.is_some_and(|duty| self.unpark(duty)) {
                 continue;
             }
@@ -210,7 +205,10 @@ impl<'a> Pool<'a> {
                 }
                 Err(error) => {
                     eprintln!("livecode spawner: cannot fork: {error}");
-                    self.back_off();
+                    match duty {
+                        Duty::Request | Duty::Usual => drop(self.pause.fail(now)),
+                        Duty::Layout(pool) => self.layouts.fail(pool, true, now),
+                    }
                 }
             }
         }
@@ -218,15 +216,12 @@ impl<'a> Pool<'a> {
 
     /// What the next worker is needed for, if one is needed. A worker of another layout ends to
     /// make room for it if it must.
-    fn needed_worker(&mut self) -> Option<Duty> {
-        if self.retry_at.is_some() {
-            return None;
-        }
-        if self.warm_count() < self.target_idle {
+    fn needed_worker(&mut self, now: Instant) -> Option<Duty> {
+        if self.warm_count() < self.target_idle && self.pause.until(now).is_none() {
             return Some(Duty::Usual);
         }
         loop {
-            match self.layouts.next_step(|pool| worker_count(&self.idle, pool))? {
+            match self.layouts.next_step(now, |pool| worker_count(&self.idle, pool))? {
                 PoolStep::Make(pool) => return Some(Duty::Layout(pool)),
                 PoolStep::End(pool) => self.end_one(pool),
             }
@@ -289,7 +284,8 @@ impl<'a> Pool<'a> {
             // The worker ends when its status channel is closed.
             self.idle.remove(index);
         }
-        self.layouts.shrink(pool);
+        let WorkerCount { waiting, assigned } = worker_count(&self.idle, pool);
+        self.layouts.shrink_to(pool, waiting + assigned);
     }
 
     /// Ends the workers of layouts that nobody wants any more, and of each pool those that have
@@ -353,12 +349,6 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// Stops making warm sandboxes for a while, which doubles with each failure in a row.
-    fn back_off(&mut self) {
-        self.retry_at = Some(Instant::now() + self.backoff);
-        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
-    }
-
     /// Waits until a worker reports, or until a request comes that no idle worker will take.
     /// Returns at once if `needs_worker`: then a worker is to be forked if nothing else is to
     /// be done.
@@ -376,8 +366,9 @@ impl<'a> Pool<'a> {
         let first_worker = fds.len();
         fds.extend(self.idle.iter().map(|worker| PollFd::new(&worker.status_channel, PollFlags::IN)));
         let idle_timeouts = self.idle_timeouts().map(|(due, _)| due);
-        let due = idle_timeouts.chain(self.retry_at).chain(self.layouts.due()).min();
-        let until_due = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let now = Instant::now();
+        let due = idle_timeouts.chain(self.pause.until(now)).chain(self.layouts.due(now)).min();
+        let until_due = due.map(|due| due.saturating_duration_since(now));
         let timeout = if needs_worker { Some(Duration::ZERO) } else { until_due }.map(timespec);
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
@@ -398,33 +389,50 @@ impl<'a> Pool<'a> {
         if park_receiver.contains(PollFlags::IN) {
             self.accept_parked();
         }
-        if !server.contains(PollFlags::IN) && layout_socket.contains(PollFlags::IN) {
-            return match receive_layout_request(&self.layout_socket) {
-                Ok(Some((request, stream))) => {
-                    let unassigned = self.assign(request, stream);
-                    Ok(unassigned.map_or(PoolEvent::Nothing, PoolEvent::Request))
-                }
-                Ok(None) => Ok(PoolEvent::End),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(PoolEvent::Nothing),
-                Err(error) => Err(error),
-            };
-        }
-        if !server.contains(PollFlags::IN) {
-            // Without its zygote the spawner is of no use. The server starts another.
-            if server.is_empty() && !zygote.is_empty() {
+        // Without its zygote the spawner is of no use, and requests that keep coming must not hide
+        // that. The server starts another, and requests that nobody has received are sent again.
+        if self.context.zygote.is_some() && !zygote.is_empty() {
+            if server.is_empty() {
                 eprintln!("livecode spawner: its zygote has ended");
             }
-            let is_alive = server.is_empty() && zygote.is_empty();
-            return Ok(if is_alive { PoolEvent::Nothing } else { PoolEvent::End });
+            return Ok(PoolEvent::End);
         }
-        // The spawner has received this request itself before it forks a worker for it. So no
-        // request waits for a worker that hangs before it receives one.
-        match receive_request(&self.server) {
-            Ok(Some(request)) => Ok(PoolEvent::Request(request)),
-            Ok(None) => Ok(PoolEvent::End),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(PoolEvent::Nothing),
-            Err(error) => Err(error),
+        if server.contains(PollFlags::IN) {
+            // The spawner has received this request itself before it forks a worker for it. So no
+            // request waits for a worker that hangs before it receives one.
+            match receive_request(&self.server) {
+                Ok(Some(request)) => return Ok(PoolEvent::Request(request)),
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
         }
+        // What a server has sent on this socket before it let go of the spawner is served first.
+        if layout_socket.contains(PollFlags::IN)
+            && let Some(event) = self.assign_requests()?
+        {
+            return Ok(event);
+        }
+        let is_server_gone = !server.difference(PollFlags::IN).is_empty();
+        Ok(if is_server_gone { PoolEvent::End } else { PoolEvent::Nothing })
+    }
+
+    /// Passes the requests that have come on the layout socket to idle workers. Returns a request
+    /// that no worker can take, or `Nothing` if there may be more; `None` if there is none left.
+    fn assign_requests(&mut self) -> io::Result<Option<PoolEvent>> {
+        for _ in 0..MAX_REQUESTS_AT_ONCE {
+            match receive_layout_request(&self.layout_socket) {
+                Ok(Some((request, stream))) => {
+                    if let Some(unassigned) = self.assign(request, stream) {
+                        return Ok(Some(PoolEvent::Request(unassigned)));
+                    }
+                }
+                Ok(None) => return Ok(Some(PoolEvent::End)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(PoolEvent::Nothing))
     }
 
     /// Reads what an idle worker has reported, and adapts the pool to it.
@@ -432,7 +440,9 @@ impl<'a> Pool<'a> {
         let Some(update) = StatusUpdate::receive(&self.idle[index].status_channel) else { return };
         if update.is_ready {
             self.idle[index].phase = Phase::Ready(Instant::now());
-            self.backoff = MIN_BACKOFF;
+            if self.idle[index].duty == Duty::Usual {
+                self.pause.succeed();
+            }
         }
         let taken_on_cpu = match update.state {
             WorkerState::Idle => return,
@@ -457,11 +467,18 @@ impl<'a> Pool<'a> {
                 self.target_idle = (self.target_idle - 1).max(MIN_IDLE_WORKERS).min(self.max_idle);
             }
             // It could not make its sandbox.
-            Duty::Usual => self.back_off(),
-            Duty::Layout(pool) if has_taken && !is_another_ready => self.layouts.grow(pool),
-            Duty::Layout(_) if has_taken => {}
+            Duty::Usual => drop(self.pause.fail(Instant::now())),
+            Duty::Layout(pool) if has_taken => {
+                self.layouts.succeed(pool);
+                if !is_another_ready {
+                    self.layouts.grow(pool);
+                }
+            }
             // It could not make its sandbox, or its sandbox has died.
-            Duty::Layout(pool) => self.layouts.shrink(pool),
+            Duty::Layout(pool) => {
+                let was_made = worker.phase != Phase::Preparing;
+                self.layouts.fail(pool, was_made, Instant::now());
+            }
         }
     }
 
