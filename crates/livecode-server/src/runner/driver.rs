@@ -25,7 +25,7 @@ use crate::runner::{
     cpu_weights::{CpuWeights, WeighedSession},
     process,
     run_queue::RunTurn,
-    spawner::{Generation, SpawnerClient},
+    spawner::{Generation, RequestSocket, SpawnerClient},
     spawner_set::SpawnerSet,
     start_attempts::{StartAttempts, StartFailure},
     supervisor_client::{ConnectionEnd, DeliveryQueue, SupervisorClient},
@@ -148,18 +148,18 @@ impl Driver {
         weighed: &mut WeighedSession,
     ) -> bool {
         let layout = match &self.layout {
-            Some(layout) => Ok(layout.clone()),
-            None => self.store.layout(self.id()),
+            Some(layout) => Some(layout.clone()),
+            None => self.stored_layout().await,
         };
         // Only the first attempt uses an interpreter zygote, since the zygote may be the cause of
         // a failure.
         let spawner = match &layout {
-            Ok(layout) if attempts.is_first() => self.spawners.spawner_for(&self.session.runtime, layout),
+            Some(layout) if attempts.is_first() => self.spawners.spawner_for(&self.session.runtime, layout),
             _ => self.spawners.default_spawner().clone(),
         };
         // A spawner that the server lets go of does not have to stay for this session.
         let weak = Arc::downgrade(&spawner);
-        let started = async { self.start_supervisor(&spawner, layout?).await }.await;
+        let started = self.start_supervisor(&spawner, layout).await;
         drop(spawner);
         let failure = match started {
             Ok((stream, generation)) => tokio::select! {
@@ -200,24 +200,35 @@ impl Driver {
         }
     }
 
+    /// The layout of a session that an earlier server created; `None` if it cannot be read. Then
+    /// the supervisor cannot read it either, and reports whether trying again would help.
+    async fn stored_layout(&self) -> Option<SandboxLayout> {
+        let (store, id) = (self.store.clone(), self.id());
+        blocking(move || store.layout(id)).await.ok()?.ok()
+    }
+
     async fn start_supervisor(
         &self,
         spawner: &Arc<SpawnerClient>,
-        layout: SandboxLayout,
+        layout: Option<SandboxLayout>,
     ) -> io::Result<(UnixStream, Generation)> {
         let id = self.id();
         let request = async {
-            match spawner.try_start_supervisor(id, &layout) {
-                Some(started) => Ok(started),
-                None => request_blocking(spawner, move |spawner| spawner.start_supervisor(id, &layout)).await,
+            if let Some(started) = spawner.try_start_supervisor(id, layout.as_ref()) {
+                return Ok(started);
             }
+            let socket = spawner.request_socket(layout.as_ref());
+            let request = move |spawner: &SpawnerClient| spawner.start_supervisor(id, layout.as_ref());
+            request_blocking(spawner, socket, request).await
         };
         let (stream, generation) = request.instrument(tracing::debug_span!("spawn")).await?;
         Ok((from_std(stream)?, generation))
     }
 
     async fn replace_spawner(&self, spawner: &Arc<SpawnerClient>, generation: Generation) {
-        if let Err(error) = request_blocking(spawner, move |spawner| spawner.replace(generation)).await {
+        if let Err(error) =
+            request_blocking(spawner, RequestSocket::Usual, move |spawner| spawner.replace(generation)).await
+        {
             tracing::error!(id = %self.id().short(), %error, "no spawner can be started now");
         }
     }
@@ -339,11 +350,13 @@ impl Driver {
     async fn sweep(&self) {
         let (id, spawner) = (self.id(), self.spawners.default_spawner());
         let swept = async {
-            let (stream, generation) = request_blocking(spawner, move |spawner| spawner.sweep(id)).await?;
+            let (stream, generation) =
+                request_blocking(spawner, RequestSocket::Usual, move |spawner| spawner.sweep(id)).await?;
             let mut stream = from_std(stream)?;
             if tokio::time::timeout(SWEEP_TIMEOUT, stream.read(&mut [0])).await.is_err() {
                 // A new spawner sweeps when it starts.
-                request_blocking(spawner, move |spawner| spawner.replace(generation)).await?;
+                request_blocking(spawner, RequestSocket::Usual, move |spawner| spawner.replace(generation))
+                    .await?;
             }
             io::Result::Ok(())
         };
@@ -377,13 +390,14 @@ impl Driver {
 }
 
 /// Makes a request to a spawner on a thread for blocking work, since the request blocks while the
-/// spawner is busy or is restarted. Requests to one spawner are made one after the other, so that
-/// a spawner that hangs blocks one thread and not the whole thread pool.
+/// spawner is busy or is restarted. Requests on one socket of a spawner are made one after the
+/// other, so that a spawner that hangs blocks few threads and not the whole thread pool.
 async fn request_blocking<T: Send + 'static>(
     spawner: &Arc<SpawnerClient>,
+    socket: RequestSocket,
     request: impl FnOnce(&SpawnerClient) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let (spawner, guard) = (spawner.clone(), spawner.lock_requests().await);
+    let (spawner, guard) = (spawner.clone(), spawner.lock_requests(socket).await);
     let work = move || {
         // The guard is held until the request is done, even if the caller's future is dropped.
         let _guard = guard;

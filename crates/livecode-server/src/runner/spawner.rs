@@ -62,6 +62,15 @@ impl SpawnerProcess {
     }
 }
 
+/// A socket on which a spawner receives requests. When it is full, a request on it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestSocket {
+    /// [`SpawnerProcess::socket`].
+    Usual,
+    /// [`SpawnerProcess::layout_socket`].
+    Layout,
+}
+
 /// A request as it is sent to a spawner.
 enum EncodedRequest {
     /// A [`SpawnerRequest`], which goes to the spawner's workers.
@@ -99,15 +108,24 @@ pub struct SpawnerClient {
     launcher: SpawnerLauncher,
     settings: SpawnerSettings,
     current: Mutex<CurrentSpawner>,
-    request_lock: Arc<tokio::sync::Mutex<()>>,
+    /// One for each socket of a spawner, in the order of [`RequestSocket`].
+    request_locks: [Arc<tokio::sync::Mutex<()>>; 2],
     degraded: Vec<String>,
     metrics: Arc<Metrics>,
 }
 
 /// The spawner process that requests go to.
+#[derive(Clone)]
 struct CurrentSpawner {
-    process: SpawnerProcess,
+    /// Shared with requests that are being sent, so that none waits for another.
+    process: Arc<SpawnerProcess>,
     generation: Generation,
+}
+
+impl CurrentSpawner {
+    fn new(process: SpawnerProcess, generation: Generation) -> Self {
+        Self { process: Arc::new(process), generation }
+    }
 }
 
 impl SpawnerClient {
@@ -136,8 +154,8 @@ impl SpawnerClient {
         metrics: Arc<Metrics>,
     ) -> Result<Self, SpawnerError> {
         let degraded = await_ready(&process)?;
-        let current = Mutex::new(CurrentSpawner { process, generation: Generation(0) });
-        Ok(Self { launcher, settings, current, request_lock: Arc::default(), degraded, metrics })
+        let current = Mutex::new(CurrentSpawner::new(process, Generation(0)));
+        Ok(Self { launcher, settings, current, request_locks: Default::default(), degraded, metrics })
     }
 
     /// What of the sandbox cannot be enforced on this machine, one sentence each.
@@ -145,10 +163,19 @@ impl SpawnerClient {
         &self.degraded
     }
 
-    /// Waits until no other request is in progress. The caller holds the guard during a request
-    /// that may block, so that only one thread is blocked by a spawner that hangs.
-    pub async fn lock_requests(&self) -> tokio::sync::OwnedMutexGuard<()> {
-        self.request_lock.clone().lock_owned().await
+    /// Waits until no other request on this socket is in progress. The caller holds the guard
+    /// during a request that may block, so that only one thread for each socket is blocked by a
+    /// spawner that hangs, and requests on a socket that is full do not delay those on the other.
+    pub async fn lock_requests(&self, socket: RequestSocket) -> tokio::sync::OwnedMutexGuard<()> {
+        self.request_locks[socket as usize].clone().lock_owned().await
+    }
+
+    /// The socket on which a supervisor for a session with this layout is requested. If the layout
+    /// is not known, it is requested as one of the usual layout: a worker finds out that it is not,
+    /// or why it cannot be known, which it reports.
+    pub fn request_socket(&self, layout: Option<&SandboxLayout>) -> RequestSocket {
+        let is_usual = layout.is_none_or(|layout| self.is_usual(layout));
+        if is_usual { RequestSocket::Usual } else { RequestSocket::Layout }
     }
 
     /// Whether this is the layout of which the spawner always has a warm sandbox, except perhaps
@@ -157,16 +184,16 @@ impl SpawnerClient {
         self.settings.warm.as_ref().is_none_or(|warm| warm.layout.has_same_files(layout))
     }
 
-    /// Requests a supervisor for a session with this layout whose folder is complete, and returns
-    /// the connection to it. If the supervisor cannot be started, the connection ends. If nothing happens on the
-    /// connection, the caller calls [`Self::replace`].
+    /// Requests a supervisor for a session with this layout, if it is known, whose folder is
+    /// complete, and returns the connection to it. If the supervisor cannot be started, the
+    /// connection ends. If nothing happens on the connection, the caller calls [`Self::replace`].
     ///
     /// # Errors
     /// If no socket can be made, or if the spawner died or hangs and cannot be restarted.
     pub fn start_supervisor(
         &self,
         id: SessionId,
-        layout: &SandboxLayout,
+        layout: Option<&SandboxLayout>,
     ) -> io::Result<(UnixStream, Generation)> {
         self.send_request(&self.start_request(id, layout)?)
     }
@@ -175,9 +202,9 @@ impl SpawnerClient {
     pub fn try_start_supervisor(
         &self,
         id: SessionId,
-        layout: &SandboxLayout,
+        layout: Option<&SandboxLayout>,
     ) -> Option<(UnixStream, Generation)> {
-        let _guard = self.request_lock.try_lock().ok()?;
+        let _guard = self.request_locks[self.request_socket(layout) as usize].try_lock().ok()?;
         let current = self.current.try_lock().ok()?;
         let request = self.start_request(id, layout).ok()?;
         let (ours, theirs) = UnixStream::pair().ok()?;
@@ -217,27 +244,34 @@ impl SpawnerClient {
         let process = (self.launcher)(&self.settings)?;
         await_ready(&process).map_err(io::Error::other)?;
         let mut current = self.current();
-        *current = CurrentSpawner { process, generation: Generation(current.generation.0 + 1) };
+        *current = CurrentSpawner::new(process, Generation(current.generation.0 + 1));
         Ok(())
     }
 
     /// The request for a supervisor.
-    fn start_request(&self, id: SessionId, layout: &SandboxLayout) -> io::Result<EncodedRequest> {
-        Ok(if self.is_usual(layout) {
-            EncodedRequest::Usual(serde_json::to_vec(&SpawnerRequest::StartSupervisor(id))?)
-        } else {
-            EncodedRequest::Layout(serde_json::to_vec(&LayoutRequest { id, layout: layout.clone() })?)
+    fn start_request(&self, id: SessionId, layout: Option<&SandboxLayout>) -> io::Result<EncodedRequest> {
+        Ok(match layout.filter(|layout| !self.is_usual(layout)) {
+            None => EncodedRequest::Usual(serde_json::to_vec(&SpawnerRequest::StartSupervisor(id))?),
+            Some(layout) => {
+                EncodedRequest::Layout(serde_json::to_vec(&LayoutRequest { id, layout: layout.clone() })?)
+            }
         })
     }
 
     fn send_request(&self, request: &EncodedRequest) -> io::Result<(UnixStream, Generation)> {
         let (ours, theirs) = UnixStream::pair()?;
+        // The lock is not held while a request waits for room in its socket.
+        let CurrentSpawner { process, generation } = self.current().clone();
+        let Err(error) = request.send(&process, &theirs, SendFlags::empty()) else {
+            return Ok((ours, generation));
+        };
+        drop(process);
         let mut current = self.current();
-        if let Err(error) = request.send(&current.process, &theirs, SendFlags::empty()) {
+        if current.generation == generation {
             tracing::warn!(%error, "the spawner has died or hangs; it is restarted");
             self.restart(&mut current)?;
-            request.send(&current.process, &theirs, SendFlags::empty())?;
         }
+        request.send(&current.process, &theirs, SendFlags::empty())?;
         Ok((ours, current.generation))
     }
 
@@ -245,7 +279,7 @@ impl SpawnerClient {
         current.process.kill();
         let process = (self.launcher)(&self.settings)?;
         await_ready(&process).map_err(io::Error::other)?;
-        *current = CurrentSpawner { process, generation: Generation(current.generation.0 + 1) };
+        *current = CurrentSpawner::new(process, Generation(current.generation.0 + 1));
         self.metrics.spawner_restarts.inc();
         Ok(())
     }
