@@ -132,12 +132,15 @@ fn programs_that_run_do_not_notice_a_change_of_their_runtime() {
     assert_eq!(reload(&server).0, Some(0));
     assert_eq!(greeting(), "two\n");
 
+    let mount = |number| format!("[[mounts]]\nsources = ['/usr']\ntarget = '/opt/a-long-name-{number}'\n");
+    let many_mounts: String = (0..600).map(mount).collect();
     // A mistake is refused with its file, line and key, and what was there before goes on.
     for (wrong, line, key) in [
         (greeter("three").replace("title", "titel"), "line 1", "titel"),
         (greeter("three") + "'A=B' = 'x'\n", "line 10", "A=B"),
         (greeter("three").replace("run = ['bash', '{source}']", "run = []"), "line 5", "`run`"),
         (greeter("three") + "[env]\n", "line 10", "env"),
+        (greeter("three") + &many_mounts, "line 10", "16384 bytes"),
     ] {
         fs::write(&file, wrong).expect("the file is ours");
         let (code, printed, errors) = reload(&server);

@@ -97,6 +97,24 @@ impl MountSources {
     }
 }
 
+/// The longest list of the mounts of one runtime, in bytes of JSON. A spawner is sent it in one
+/// message, which the kernel limits (unix(7)).
+const MAX_MOUNTS_BYTES: usize = 16 * 1024;
+
+/// Checks that all mounts of a runtime together can be sent to a spawner.
+pub(super) fn check_length(mounts: &[Mount]) -> Result<(), Mistake> {
+    let bytes = serde_json::to_vec(mounts).map_or(usize::MAX, |json| json.len());
+    if bytes <= MAX_MOUNTS_BYTES {
+        return Ok(());
+    }
+    let count = mounts.len();
+    let text = format!(
+        "`mounts` has {count} folders and files, with {bytes} bytes of paths, but at most \
+         {MAX_MOUNTS_BYTES} bytes can be mounted; mount a folder that holds several of them"
+    );
+    Err(Mistake::new(&["mounts"], text))
+}
+
 /// Whether nothing else of the sandbox is at `target`, below or above it.
 pub(super) fn is_free(target: &Path) -> bool {
     let has_parent_component = target.components().any(|part| part == Component::ParentDir);

@@ -15,6 +15,7 @@ use crate::{
         check_result::{CheckInfo, LastCheck},
         manifest::Manifest,
         mistake::Mistake,
+        mounts,
         virtual_environment::VirtualEnvironment,
     },
     rfc3339::rfc3339,
@@ -150,6 +151,7 @@ impl Runtime {
             manifest.zygote_interpreter = None;
             manifest.virtual_environment = Some(folder.join(path));
         }
+        mounts::check_length(&mounts)?;
         search_folders.entry(PATH.into()).or_default().extend(SYSTEM_PATH.map(str::to_owned));
         let root = manifest.root.as_ref().map(|root| root.resolve(folder, data_dir));
         let (root, needs_root) = match root.transpose() {
