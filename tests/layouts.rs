@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::common::{Run, Server, cgroups::groups, eventually, is_root};
+use crate::common::{Run, Server, cgroups::groups, eventually, id, is_root};
 use crate::strangers::rootless::ordinary_server;
 use crate::warm::{starts, warm};
 
@@ -90,6 +91,18 @@ impl Runtimes {
         self.folder.path().join("mounted").join(name)
     }
 
+    /// Puts another folder in the place of the one that a runtime mounts, with another `name` and
+    /// otherwise the same files.
+    fn replace_mounted(&self, name: &str, new_name: &str) {
+        let (mounted, old) = (self.mounted(name), self.mounted(&format!("old-{name}")));
+        fs::rename(&mounted, &old).expect("the folder can be renamed");
+        fs::create_dir(&mounted).expect("the folder is created");
+        for file in fs::read_dir(&old).expect("the folder can be read").flatten() {
+            fs::copy(file.path(), mounted.join(file.file_name())).expect("the file is copied");
+        }
+        fs::write(mounted.join("name"), format!("{new_name}\n")).expect("the file is written");
+    }
+
     fn serve(&self, settings: &[&str]) -> Server {
         let path = self.path();
         let runtimes = ["--runtimes-dir", path.to_str().expect("a path in UTF-8")];
@@ -99,8 +112,13 @@ impl Runtimes {
 
 /// Runs a program that shows what it sees of the mounted folders. Returns whether it started warm.
 fn starts_warm(server: &Server, name: &str) -> bool {
+    starts_warm_with(server, name, name)
+}
+
+/// As [`starts_warm`], with what the program must see as the name of the runtime.
+fn starts_warm_with(server: &Server, runtime: &str, name: &str) -> bool {
     let before = starts(server, "cold");
-    let run = server.run_code(name, "cat /opt/*/name");
+    let run = server.run_code(runtime, "cat /opt/*/name");
     assert_eq!((&*run.stdout, run.exitstatus), (&*format!("{name}\n"), 0), "{run:?}");
     starts(server, "cold") == before
 }
@@ -200,4 +218,107 @@ fn a_broken_layout_leaves_the_others_warm() {
     let (cold, sandbox) = (starts(&server, "cold"), starts(&server, "sandbox"));
     assert_eq!(server.run_code("bash", "echo 1").stdout, "1\n");
     assert_eq!((starts(&server, "cold"), starts(&server, "sandbox")), (cold, sandbox + 1));
+}
+
+/// A warm sandbox has mounted what stood at a path when it was made.
+#[test]
+fn a_folder_that_was_replaced_is_seen_by_the_next_program() {
+    let runtimes = Runtimes::new(&["one"]);
+    let server = runtimes.serve(&[]);
+    let mut name = "one".to_owned();
+    for number in 0..3 {
+        eventually("a sandbox of this layout waits", || {
+            starts_warm_with(&server, "one", &name).then_some(())
+        });
+        eventually("another waits", || starts_warm_with(&server, "one", &name).then_some(()));
+        name = format!("new-{number}");
+        fs::remove_dir_all(runtimes.mounted("old-one")).unwrap_or_default();
+        runtimes.replace_mounted("one", &name);
+    }
+    eventually("a sandbox of the last folder waits", || {
+        starts_warm_with(&server, "one", &name).then_some(())
+    });
+}
+
+/// The compile cache holds under the key of a compiler nothing that an earlier one has made.
+#[test]
+fn a_compiler_that_was_replaced_leaves_nothing_in_the_compile_cache() {
+    let runtimes = Runtimes::new(&["one"]);
+    let manifest = runtimes.path().join("one/runtime.toml");
+    let toml = fs::read_to_string(&manifest).expect("the manifest can be read");
+    let run = "run = ['/bin/sh', '{source}']\n";
+    let compile = "compile = [['/bin/sh', '/opt/one/compile.sh']]\nartefacts = ['/tmp/out']\n\
+                   run = ['/bin/cat', '/tmp/out/version']\n";
+    assert!(toml.contains(run));
+    fs::write(manifest, toml.replace(run, compile)).expect("the manifest is written");
+    let script = "mkdir /tmp/out && cat /opt/one/name > /tmp/out/version\n";
+    fs::write(runtimes.mounted("one").join("compile.sh"), script).expect("the file is written");
+    let server = runtimes.serve(&[]);
+    eventually("a sandbox of this layout waits", || starts_warm_with(&server, "one", "one").then_some(()));
+    // The sandbox that replaces the one just taken is made of the old folder, too.
+    eventually("another waits", || starts_warm_with(&server, "one", "one").then_some(()));
+    runtimes.replace_mounted("one", "two");
+    for _ in 0..3 {
+        starts_warm_with(&server, "one", "two");
+    }
+}
+
+/// The idle workers of the default spawner and of the others: the grandchildren of the server that
+/// are, or are to become, supervisors.
+fn workers(server: &Server) -> Vec<Pid> {
+    let children = |pid: u32| {
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()
+    };
+    let is_worker = |pid: &u32| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "livecode-super")
+    };
+    let grandchildren = children(server.pid()).into_iter().flat_map(children).filter(is_worker);
+    grandchildren.filter_map(|pid| Pid::from_raw(pid as i32)).collect()
+}
+
+/// A worker that was sent a request and dies before it takes it loses no session.
+#[test]
+fn a_session_whose_worker_dies_is_started_by_another() {
+    let runtimes = Runtimes::new(&["one"]);
+    let server = runtimes.serve(&[]);
+    for _ in 0..3 {
+        eventually("a sandbox of this layout waits", || starts_warm(&server, "one").then_some(()));
+        // A worker that is parked or ends meanwhile may be gone already.
+        let stopped = workers(&server);
+        let signal_all = |signal| {
+            for pid in &stopped {
+                let _ = kill_process(*pid, signal);
+            }
+        };
+        signal_all(Signal::STOP);
+        let session = server.create(&json!({"runtime": "one", "code": "cat /opt/*/name"}));
+        signal_all(Signal::KILL);
+        let run = Run::collect(server.stream(&id(&session), ""));
+        assert_eq!((&*run.stdout, run.exitstatus), ("one\n", 0), "{run:?}");
+    }
+}
+
+/// A session whose layout cannot be read is started all the same, and its supervisor reports why it
+/// cannot be.
+#[test]
+fn a_waiting_session_whose_run_spec_is_damaged_is_lost() {
+    let mut server = Server::start_with(&["--sessions-running-max", "1"]);
+    let running = server.create_id("bash", "echo begun; read -r line");
+    eventually("the first session runs", || {
+        server.data().join("sessions").join(&running).join("journal").exists().then_some(())
+    });
+    let waiting: Vec<_> = (0..2).map(|_| server.create_id("bash", "echo 1")).collect();
+    let spec = |id: &String| server.data().join("sessions").join(id).join("order.json");
+    let [damaged, unreadable] = [spec(&waiting[0]), spec(&waiting[1])];
+    server.stop();
+    fs::write(damaged, "{").expect("the file is written");
+    fs::remove_file(&unreadable).expect("the file is removed");
+    fs::create_dir(&unreadable).expect("a folder is created in its place");
+    server.start_again_with(&[]);
+    for id in waiting {
+        let run = Run::collect(server.stream(&id, ""));
+        assert_eq!(run.reason.as_deref(), Some("lost"), "{run:?}");
+    }
 }

@@ -76,6 +76,7 @@ pub use kernel::{
     sys::{Forked, exit_now, fork, has_one_thread, reap_children_automatically, return_large_blocks},
     time::timespec,
 };
+pub use rootfs::mount_sources::MountSources;
 pub use setup_error::SetupError;
 pub use trial::{TrialError, try_sandbox};
 pub use zygote::ZygoteClient;

@@ -65,10 +65,10 @@ pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, Set
         sys::bring_loopback_up().context("bring the loopback device up")?;
     }
     let account_files = mounts::enter_root(&host.staging, &host.mounts, layout)?;
-    // Without it, a session that needs another size finds no warm sandbox.
+    // Without it, a session that needs another size finds no warm sandbox, but any other runs.
     if let Ok(disk) = DiskSize::open() {
-        fd_passing::send(init.control, &InitEvent::DiskSize.encode(), &[disk.as_fd()], SendFlags::empty())
-            .context("send what resizes the root")?;
+        let event = InitEvent::DiskSize.encode();
+        let _ = fd_passing::send(init.control, &event, &[disk.as_fd()], SendFlags::empty());
     }
     let is_memory_sampled = host.cgroups.unenforced().memory;
     if is_memory_sampled {

@@ -2,5 +2,6 @@
 
 pub(crate) mod accounts;
 pub(crate) mod disk_size;
+pub(crate) mod mount_sources;
 pub(crate) mod mounts;
 mod own_root;

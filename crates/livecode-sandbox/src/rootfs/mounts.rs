@@ -104,6 +104,11 @@ impl HostMounts {
         found.links.extend(links.map(|(name, target)| (Path::new("/dev").join(name), target.into())));
         found
     }
+
+    /// The paths of the host that are mounted.
+    pub fn sources(&self) -> impl Iterator<Item = &Path> {
+        self.bind_mounts.iter().map(|(path, _)| path.as_path())
+    }
 }
 
 /// Builds the root on the folder `staging` and makes it the root of this process, which must have

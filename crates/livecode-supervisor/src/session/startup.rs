@@ -7,7 +7,7 @@ use livecode_protocol::{
     run_spec::{RunSpec, SandboxLayout},
     warm::InterpreterZygote,
 };
-use livecode_sandbox::{Host, ProgramChannels, Sandbox, ZygoteClient};
+use livecode_sandbox::{Host, MountSources, ProgramChannels, Sandbox, ZygoteClient};
 
 use crate::{
     compile_cache::SessionCompileCache,
@@ -22,6 +22,8 @@ use crate::{
 /// A sandbox that was made before its session.
 pub(crate) struct WarmSandbox {
     pub layout: SandboxLayout,
+    /// What was mounted in it.
+    pub mount_sources: MountSources,
     /// The interpreter that has started in it, if any.
     pub interpreter: Option<InterpreterZygote>,
     pub sandbox: Sandbox,
@@ -88,7 +90,7 @@ fn start<'h>(
     let (mut run_spec, run_spec_file) = folder.read_run_spec()?;
     let contents_file = folder.open_contents(&run_spec)?;
     let layout = run_spec.layout();
-    let (sandbox, pipes, start_kind) = match warm.and_then(|warm| adapt(warm, &run_spec, &layout)) {
+    let (sandbox, pipes, start_kind) = match warm.and_then(|warm| adapt(host, warm, &run_spec, &layout)) {
         Some(adapted) => adapted,
         None => {
             let cgroup_name = ProcessIdentity::from(own).cgroup_name();
@@ -124,9 +126,17 @@ fn start<'h>(
 }
 
 /// Makes the warm sandbox that of the session. If it cannot be, since it has died or shows programs
-/// other files, it is torn down, and its cgroup, whose name the next one has, is removed.
-fn adapt(warm: WarmSandbox, run_spec: &RunSpec, layout: &SandboxLayout) -> Option<SessionSandbox> {
-    let is_usable = warm.sandbox.is_alive() && warm.layout.has_same_files(layout);
+/// other files or those of an earlier version, it is torn down, and its cgroup, whose name the next
+/// one has, is removed.
+fn adapt(
+    host: &Host,
+    warm: WarmSandbox,
+    run_spec: &RunSpec,
+    layout: &SandboxLayout,
+) -> Option<SessionSandbox> {
+    let is_usable = warm.sandbox.is_alive()
+        && warm.layout.has_same_files(layout)
+        && warm.mount_sources == MountSources::find(host, layout);
     if !is_usable || warm.layout != *layout && warm.sandbox.resize(layout).is_err() {
         return None;
     }

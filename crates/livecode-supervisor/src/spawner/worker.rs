@@ -16,7 +16,7 @@ use livecode_protocol::{
     session_folder,
     warm::SpawnerSettings,
 };
-use livecode_sandbox::{Cpus, Host, Sandbox, SetupError, ZygoteClient, fd_passing, timespec};
+use livecode_sandbox::{Cpus, Host, MountSources, Sandbox, SetupError, ZygoteClient, fd_passing, timespec};
 use rustix::{
     event::{PollFd, PollFlags, epoll, poll},
     io::retry_on_intr,
@@ -144,8 +144,11 @@ impl Worker {
         let (request, stream) = match self.receive(warm.as_ref()) {
             Ok(Some(request)) => request,
             Ok(None) => return Served::End(0),
+            // The other end was closed with something unread in it: the server or the spawner has
+            // ended.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Served::End(0),
             Err(error) => {
-                eprintln!("livecode spawner: the server's socket failed: {error}");
+                eprintln!("livecode spawner: cannot receive a request: {error}");
                 return Served::End(1);
             }
         };
@@ -185,13 +188,14 @@ impl Worker {
         }
         let cgroup_name = ProcessIdentity::from(own).cgroup_name();
         let zygote = context.zygote.as_ref();
+        let mount_sources = MountSources::find(&context.host, layout);
         let (mut sandbox, pipes) =
             Sandbox::create(&context.host, &cgroup_name, layout, zygote, self.excluded_cpu)?;
         sandbox.set_limits(&warm.limits, warm.cpu_millicores)?;
         sandbox.wait_ready()?;
         context.host.cpus.use_all();
         let interpreter = zygote.and_then(|zygote| zygote.interpreter().cloned());
-        Ok(Some(WarmSandbox { layout: layout.clone(), interpreter, sandbox, pipes }))
+        Ok(Some(WarmSandbox { layout: layout.clone(), mount_sources, interpreter, sandbox, pipes }))
     }
 
     /// Waits for a request. Returns `None` if the worker is to end instead: the server or the
