@@ -3,6 +3,7 @@
 mod image;
 mod machine;
 mod package;
+mod setup;
 mod units;
 
 use std::{
