@@ -43,7 +43,7 @@ const RESERVED_TARGETS: [&str; 22] = [
 pub struct MountSources {
     /// The places where the folder or file may be on this machine. At the start of a path, `.`
     /// stands for the runtime's folder, `~` for the server's home folder and `$NAME` for a
-    /// variable of the server's environment. A `*` at the end stands for any rest of the name.
+    /// variable of the server's environment. A `*` at the end of a name stands for any rest of it.
     pub sources: Vec<String>,
     /// The path of the mount in the sandbox. The first source that exists is mounted there; of
     /// those that match a `*`, the last by name. Without a target, everything that matches a
@@ -129,19 +129,24 @@ pub(super) fn is_free(target: &Path) -> bool {
 /// The folders and files that one of [`MountSources::sources`] stands for, by name.
 fn find_sources(folder: &Path, source: &str) -> Vec<PathBuf> {
     let Some(path) = absolute(folder, source) else { return vec![] };
-    let prefix = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix('*'));
-    let Some(prefix) = prefix else {
-        return if path.exists() { vec![path] } else { vec![] };
-    };
-    let entries = path.parent().and_then(|parent| fs::read_dir(parent).ok());
-    let matching = entries
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()));
-    let mut found: Vec<_> = matching.map(|entry| entry.path()).filter(|path| path.exists()).collect();
+    let mut found = vec![PathBuf::new()];
+    for part in path.components() {
+        match part.as_os_str().to_str().and_then(|name| name.strip_suffix('*')) {
+            Some(prefix) => found = found.iter().flat_map(|folder| entries(folder, prefix)).collect(),
+            None => found.iter_mut().for_each(|path| path.push(part)),
+        }
+    }
+    found.retain(|path| path.exists());
     found.sort();
     found
+}
+
+/// The entries of a folder whose names begin with `prefix`.
+fn entries(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let matching =
+        entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()));
+    matching.map(|entry| entry.path()).collect()
 }
 
 /// A source with its first part filled in; `None` if that is a variable that is not set.
@@ -193,8 +198,11 @@ mod tests {
         fs::write(at("x.cfg"), "").unwrap();
         let star = at("x*");
         let below = at("x-1/./");
-        let found = resolve(Path::new("/"), &[star.to_str().unwrap(), below.to_str().unwrap()], None);
         let same = |name: &str| (at(name), at(name));
+        fs::create_dir(at("x-2/deep")).unwrap();
+        let deep = at("x*").join("deep");
+        assert_eq!(resolve(Path::new("/"), &[deep.to_str().unwrap()], None), [same("x-2/deep")]);
+        let found = resolve(Path::new("/"), &[star.to_str().unwrap(), below.to_str().unwrap()], None);
         assert_eq!(found, [same("x-1"), same("x-2"), same("x.cfg")]);
         // A star may match what the sandbox has itself.
         assert_eq!(resolve(Path::new("/"), &["/etc/nsswitch.con*", "/usr", "/et*"], None), []);
