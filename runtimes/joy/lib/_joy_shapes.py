@@ -10,6 +10,8 @@ The origin is the middle of the picture, and y grows upwards. A shape is sent as
 
 from __future__ import annotations
 
+import math
+
 import livecode
 
 TYPE_CHECKING = False
@@ -34,16 +36,72 @@ __all__ = [
 # Numbers are rounded, since their last digits mean nothing on a screen.
 DIGITS = 4
 MAX_REPETITIONS = 10_000
+# A shape that was transformed in more steps has one matrix in their place, so that the messages of
+# `repeat` do not grow with the square of the repetitions. Numbers of a matrix multiply coordinates,
+# so that they need more digits.
+MAX_STEPS = 8
+MATRIX_DIGITS = 8
+
+
+class _Step:
+    """One step of a transformation: its name in SVG, and its numbers."""
+
+    def __init__(self, name: str, *numbers: float) -> None:
+        self.name = name
+        self.numbers = numbers
+        # Wrong numbers are reported where they are given, or where they have become too large.
+        self.text = f"{name}({' '.join(self._digits())})"
+
+    def _digits(self) -> list[str]:
+        if self.name == "matrix":
+            return [str(_number(number, MATRIX_DIGITS)) for number in self.numbers]
+        numbers = self.numbers
+        if self.name == "rotate" and not any(numbers[1:]):
+            numbers = numbers[:1]
+        return [str(_number(number)) for number in numbers]
+
+    def after(self, first: _Step) -> _Step | None:
+        """Both steps as one, if they are of one kind."""
+        if self.name != first.name:
+            return None
+        if self.name == "translate":
+            return _Step("translate", *(a + b for a, b in zip(self.numbers, first.numbers)))
+        if self.name == "scale":
+            return _Step("scale", *(a * b for a, b in zip(self.numbers, first.numbers)))
+        if self.name == "rotate" and self.numbers[1:] == first.numbers[1:]:
+            return _Step("rotate", self.numbers[0] + first.numbers[0], *self.numbers[1:])
+        if self.name == "matrix":
+            return self.matrix_after(first)
+        return None
+
+    def matrix_after(self, first: _Step) -> _Step:
+        """Both steps as a matrix."""
+        a, b, c, d, e, f = self._matrix()
+        g, h, i, j, k, l = first._matrix()
+        return _Step("matrix", a * g + c * h, b * g + d * h, a * i + c * j, b * i + d * j, a * k + c * l + e, b * k + d * l + f)
+
+    def _matrix(self) -> tuple[float, ...]:
+        numbers = self.numbers
+        if self.name == "translate":
+            return (1, 0, 0, 1, *numbers)
+        if self.name == "scale":
+            return (numbers[0], 0, 0, numbers[1], 0, 0)
+        if self.name == "rotate":
+            angle, x, y = numbers
+            cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+            return (cos, sin, -sin, cos, x - cos * x + sin * y, y - sin * x - cos * y)
+        return numbers
 
 
 class Shape:
     """A shape. It never changes: each operation makes a new one."""
 
-    def __init__(self, tag: str, attributes: dict[str, Any], children: tuple[Shape, ...] = (), transform: str = "") -> None:
+    def __init__(self, tag: str, attributes: dict[str, Any], children: tuple[Shape, ...] = (), steps: tuple[_Step, ...] = ()) -> None:
         self._tag = tag
         self._attributes = attributes
         self._children = children
-        self._transform = transform
+        # The last step is first, as SVG has it.
+        self._steps = steps
 
     def __add__(self, other: Shape) -> Shape:
         """Both shapes as one."""
@@ -58,15 +116,20 @@ class Shape:
     def __repr__(self) -> str:
         return f"<{self._tag}>"
 
-    def _transformed(self, transform: str) -> Shape:
-        # The one that is written last is applied first.
-        both = f"{transform} {self._transform}" if self._transform else transform
-        return Shape(self._tag, self._attributes, self._children, both)
+    def _transformed(self, step: _Step) -> Shape:
+        both = step.after(self._steps[0]) if self._steps else None
+        steps = (both, *self._steps[1:]) if both else (step, *self._steps)
+        if len(steps) > MAX_STEPS:
+            matrix = steps[0]
+            for earlier in steps[1:]:
+                matrix = matrix.matrix_after(earlier)
+            steps = (matrix,)
+        return Shape(self._tag, self._attributes, self._children, steps)
 
     def _message(self) -> dict[str, Any]:
         message = {"tag": self._tag, **self._attributes}
-        if self._transform:
-            message["transform"] = self._transform
+        if self._steps:
+            message["transform"] = " ".join(step.text for step in self._steps)
         if self._children:
             message["children"] = [child._message() for child in self._children]
         return message
@@ -89,11 +152,13 @@ class Transformation:
         return Transformation(lambda shape: other(self(shape)))
 
 
-def _number(value: float) -> float:
+def _number(value: float, digits: int = DIGITS) -> float:
     """A number as it is sent."""
     if not isinstance(value, (int, float)):
         raise TypeError(f"a number is needed, not {value!r}")
-    rounded = round(value, DIGITS)
+    if not math.isfinite(value):
+        raise ValueError(f"a finite number is needed, not {value!r}")
+    rounded = round(value, digits)
     return int(rounded) if rounded % 1 == 0 else rounded
 
 
@@ -148,21 +213,20 @@ def combine(shapes: list[Shape]) -> Shape:
 
 def translate(x: float = 0, y: float = 0) -> Transformation:
     """Moves a shape to the right by ``x`` and upwards by ``y``."""
-    transform = f"translate({_number(x)} {_number(-y)})"
-    return Transformation(lambda shape: shape._transformed(transform))
+    step = _Step("translate", x, -y)
+    return Transformation(lambda shape: shape._transformed(step))
 
 
 def rotate(angle: float, x: float = 0, y: float = 0) -> Transformation:
     """Rotates a shape about (x, y), counterclockwise, by an angle in degrees."""
-    about = f" {_number(x)} {_number(-y)}" if x or y else ""
-    transform = f"rotate({_number(-angle)}{about})"
-    return Transformation(lambda shape: shape._transformed(transform))
+    step = _Step("rotate", -angle, x, -y)
+    return Transformation(lambda shape: shape._transformed(step))
 
 
 def scale(s: float = 1, x: float | None = None, y: float | None = None) -> Transformation:
     """Makes a shape ``s`` times as large, or ``x`` times as wide and ``y`` times as high."""
-    transform = f"scale({_number(s if x is None else x)} {_number(s if y is None else y)})"
-    return Transformation(lambda shape: shape._transformed(transform))
+    step = _Step("scale", s if x is None else x, s if y is None else y)
+    return Transformation(lambda shape: shape._transformed(step))
 
 
 def repeat(n: int, transformation: Transformation) -> Transformation:
