@@ -2,7 +2,7 @@
 # Usage: compile.sh SOURCE…
 set -eu
 linker=ld
-! grep -qE '^[[:space:]]*global[[:space:]].*\bmain\b' "$@" || linker="gcc -no-pie"
+! grep -qiE '^[[:space:]]*global[[:space:]].*\bmain\b' "$@" || linker="gcc -no-pie"
 mkdir /tmp/build
 count=0
 for source; do

@@ -46,4 +46,6 @@ main = do
   case (stdin, input) of
     (FileHandle _ old, FileHandle _ new) -> takeMVar new >>= \state -> takeMVar old >> putMVar old state
     _ -> return ()
-  Main.main
+  -- The program's `main` may have any result.
+  _ <- Main.main
+  return ()

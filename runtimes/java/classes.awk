@@ -43,6 +43,8 @@ function begin_statement() {
 BEGIN { begin_statement() }
 
 {
+    # A source may have been saved on Windows.
+    sub(/\r$/, "")
     text = code($0)
     gsub(/[{}();@]/, " & ", text)
     words = split(text, word)

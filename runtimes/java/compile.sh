@@ -1,10 +1,12 @@
 # Compiles a Java program into /tmp/program, and writes the options with which `java` runs it.
-# Usage: compile.sh SOURCE…, the source that has `main` first
+# Usage: compile.sh MEMORY_BYTES SOURCE…, the source that has `main` first
 #
 # The compiler wants a public class in a file of its name, so each source gets that name in a
 # folder of its own. Sources that are not named here, as those of other packages, are found in the
 # working directory.
 set -eu
+memory_bytes=$1
+shift
 mkdir -p /tmp/sources /tmp/program/classes
 
 first=
@@ -13,7 +15,11 @@ for source; do
     found=$(awk -f /livecode/java/classes.awk "$source")
     public=${found%% *} main=${found#* }
     name=${public:-$(basename "$source" .java)}.java
-    ln -sf "$PWD/$source" "/tmp/sources/$name"
+    if [ -e "/tmp/sources/$name" ]; then
+        echo "$source: class ${name%.java} is in $(realpath --relative-to . "/tmp/sources/$name"), too" >&2
+        exit 1
+    fi
+    ln -s "$PWD/$source" "/tmp/sources/$name"
     first=${first:-$main}
     set -- "$@" "$name"
     shift
@@ -21,6 +27,7 @@ done
 
 cd /tmp/sources
 javac -J-XX:+UseSerialGC -J-XX:TieredStopAtLevel=1 -J-XX:-UsePerfData -J-Xshare:auto \
+    "-J-XX:MaxRAM=$memory_bytes" -J-XX:MaxRAMPercentage=60 \
     -proc:none -g -Xlint:-options -d /tmp/program/classes -sourcepath "$OLDPWD" "$@"
 if [ -z "$first" ]; then
     echo "${1%.java}.java: no class has a method main: public static void main(String[] args)" >&2

@@ -1,0 +1,203 @@
+//! What programs of one language may look like, beyond what all languages have in common.
+
+use serde_json::{Value, json};
+
+use super::LARGE;
+use crate::common::{Run, Server, is_root};
+
+/// Whether the runtime can be tried here. For root, as whom the tests run in CI, only large ones
+/// may be missing.
+fn is_here(server: &Server, runtime: &str) -> bool {
+    let runtimes = server.get("/runtimes").json();
+    let known = runtimes.as_array().expect("a list").iter().find(|known| known["name"] == runtime);
+    let is_available = known.expect("a runtime")["available"] == true;
+    assert!(is_available || LARGE.contains(&runtime) || !is_root(), "{runtime} is not installed");
+    is_available
+}
+
+/// Runs the first of some files; each is a name and its contents. `None` if the runtime is not here.
+fn run(server: &Server, runtime: &str, files: &[(&str, &str)]) -> Option<Run> {
+    let (name, code) = files[0];
+    let beside: Vec<Value> =
+        files[1..].iter().map(|(name, text)| json!({"filename": name, "contents": text})).collect();
+    let request = json!({
+        "runtime": runtime, "code": code, "code_filename": name, "files": beside, "args": ["one"], "stdin": "",
+    });
+    is_here(server, runtime).then(|| server.run(&request))
+}
+
+/// Runs the first of some files, and expects this output, and nothing on standard error.
+fn prints(server: &Server, runtime: &str, files: &[(&str, &str)], stdout: &str) {
+    if let Some(run) = run(server, runtime, files) {
+        assert_eq!((&*run.stdout, &*run.stderr, run.exitstatus), (stdout, "", 0), "{runtime}: {files:?}");
+    }
+}
+
+/// Runs the first of some files, and expects an error that has this text.
+fn fails(server: &Server, runtime: &str, files: &[(&str, &str)], text: &str) {
+    if let Some(run) = run(server, runtime, files) {
+        assert!(run.exitstatus != 0 && run.stderr.contains(text), "{runtime}: {run:?}");
+        assert_eq!(run.stdout, "");
+    }
+}
+
+#[test]
+fn main_of_haskell_has_any_type() {
+    let server = Server::start();
+    prints(&server, "haskell", &[("main.hs", "main = mapM print [1 .. 3]\n")], "1\n2\n3\n");
+    let greeting = ("lesson/Greeting.hs", "module Greeting where\ngreeting = \"hi\"\n");
+    let main = ("lesson/main.hs", "import Greeting\nmain = putStrLn greeting\n");
+    prints(&server, "haskell", &[main, greeting], "hi\n");
+}
+
+#[test]
+fn sources_of_java_may_be_from_windows_and_have_each_class_once() {
+    let server = Server::start();
+    let windows = "public class Hello\r\n{\r\n  public static void main(String[] args)\r\n  {\r\n    \
+                   System.out.println(\"hi\");\r\n  }\r\n}\r\n";
+    prints(&server, "java", &[("Main.java", windows)], "hi\n");
+    fails(
+        &server,
+        "java",
+        &[("Main.java", windows), ("Other.java", "public class Hello { }")],
+        "class Hello",
+    );
+}
+
+#[test]
+fn the_heaps_of_compilers_and_programs_are_within_their_memory() {
+    let server = Server::start();
+    let main = "public class Main { public static void main(String[] args) { } }";
+    for (runtime, code) in [("java", main), ("kotlin", "fun main() { }")] {
+        if !is_here(&server, runtime) {
+            continue;
+        }
+        let env = json!({"JAVA_TOOL_OPTIONS": "-XX:+PrintFlagsFinal"});
+        let run = server.run(&json!({"runtime": runtime, "code": code, "env": env}));
+        let text = run.stdout + &run.stderr;
+        let heap = |line: &str| {
+            let mut words = line.split_whitespace().skip_while(|word| *word != "MaxHeapSize").skip(2);
+            words.next()?.parse::<u64>().ok()
+        };
+        let heaps: Vec<u64> = text.lines().filter_map(heap).collect();
+        assert_eq!((heaps.len(), run.exitstatus), (2, 0), "{heaps:?}");
+        assert!(heaps.iter().all(|bytes| *bytes < 1 << 30), "{heaps:?}");
+    }
+}
+
+#[test]
+fn main_of_the_first_file_of_kotlin_counts() {
+    let server = Server::start();
+    let first = ("main.kt", "package a.b\n\nfun main() {\n    println(\"first\")\n}\n");
+    prints(&server, "kotlin", &[first, ("other.kt", "fun main() { println(\"other\") }\n")], "first\n");
+}
+
+#[test]
+fn only_what_a_program_of_ocaml_uses_is_part_of_it() {
+    let server = Server::start();
+    let files = [
+        ("main.ml", "let () = print_endline Greeting.text\n"),
+        ("greeting.ml", "let text = Names.name\n"),
+        ("names.ml", "let name = \"hi\"\n"),
+        ("names.mli", "val name : string\n"),
+        ("other.ml", "let () = print_endline \"another exercise\"\n"),
+        ("broken one.ml", "let = (\n"),
+    ];
+    prints(&server, "ocaml", &files, "hi\n");
+    let upper = ("main.ml", "let () = print_endline \"upper\"\n");
+    let aid = ("lesson/aid.ml", "let text = \"lower\"\n");
+    prints(
+        &server,
+        "ocaml",
+        &[("lesson/main.ml", "let () = print_endline Aid.text\n"), aid, upper],
+        "lower\n",
+    );
+    let aid = ("aid.ml", "let text = \"blank\"\n");
+    prints(&server, "ocaml", &[("my main.ml", "let () = print_endline Aid.text\n"), aid], "blank\n");
+    fails(&server, "ocaml", &[("main.ml", "let x = 1\n"), ("main.mli", "val x : string\n")], "main.ml");
+}
+
+#[test]
+fn modules_of_typescript_are_of_every_kind() {
+    let server = Server::start();
+    let main = "import {text} from './text.js';\nconst all: string = await Promise.resolve(text);\nconsole.log(all);\n";
+    let package = ("package.json", "{\"type\": \"module\"}");
+    prints(
+        &server,
+        "typescript",
+        &[("main.ts", main), ("text.ts", "export const text = 'hi';\n"), package],
+        "hi\n",
+    );
+    prints(&server, "typescript", &[("main.mts", "console.log(await Promise.resolve('hi'));\n")], "hi\n");
+    let common = "import fs = require('node:fs');\nconsole.log(typeof fs.readFileSync, process.argv[2]);\n";
+    prints(&server, "typescript", &[("main.cts", common)], "function one\n");
+    let plain =
+        "import {text} from './text.js';\nimport more from './more.cjs';\nconsole.log(text, more.text);\n";
+    let beside = [
+        ("main.ts", plain),
+        ("text.js", "export const text = 'hi';\n"),
+        ("more.cjs", "module.exports = {text: 'there'};\n"),
+    ];
+    prints(&server, "typescript", &beside, "hi there\n");
+}
+
+#[test]
+fn modules_of_fortran_are_found_however_they_are_named() {
+    let server = Server::start();
+    let greeting =
+        "module greeting\ncontains\nsubroutine hi()\nprint '(a)', 'hi'\nend subroutine\nend module\n";
+    let windows = "program p\r\nuse greeting ! say hello\r\ncall hi()\r\nend program\r\n";
+    prints(&server, "fortran", &[("main.f90", windows), ("z greeting.f90", greeting)], "hi\n");
+    let line = "program p; use, non_intrinsic :: greeting, only: hi; call hi(); end program\n";
+    prints(&server, "fortran", &[("main.f90", line), ("z.f90", greeting)], "hi\n");
+    let module = "module m\ninterface\nmodule subroutine hi()\nend subroutine\nend interface\nend module\n";
+    let submodule =
+        "submodule (m) s\ncontains\nmodule procedure hi\nprint '(a)', 'hi'\nend procedure\nend submodule\n";
+    let main = ("main.f90", "program p\nuse m\ncall hi()\nend program\n");
+    prints(&server, "fortran", &[main, ("a.f90", submodule), ("z.f90", module)], "hi\n");
+}
+
+#[test]
+fn a_script_of_sqlite_has_any_name() {
+    let server = Server::start();
+    for name in ["my query.sql", "|echo bad.sql", "it's \"a\".sql"] {
+        let request = json!({"runtime": "sqlite", "code": "SELECT 'hi';\n", "code_filename": name});
+        if is_here(&server, "sqlite") {
+            let run = server.run(&request);
+            assert_eq!((&*run.stdout, &*run.stderr, run.exitstatus), ("hi\n", "", 0), "{name}");
+        }
+    }
+}
+
+#[test]
+fn directives_of_assembly_have_any_case() {
+    let server = Server::start();
+    let code = "GLOBAL main\nextern puts\nsection .data\nhi: db 'hi', 0\nsection .text\nmain:\n  sub rsp, 8\n  \
+                mov rdi, hi\n  call puts\n  xor eax, eax\n  add rsp, 8\n  ret\n";
+    prints(&server, "assembly", &[("main.asm", code)], "hi\n");
+}
+
+#[test]
+fn only_what_a_language_needs_of_its_configuration_is_seen() {
+    let server = Server::start();
+    let php = "<?php foreach (glob('/etc/php/*/*') as $path) echo basename($path), ' ';\n";
+    prints(&server, "php", &[("main.php", php)], "cli mods-available ");
+    let r = "cat(list.files('/etc/R'), commandArgs(TRUE))\n";
+    prints(&server, "r", &[("main.R", r)], "ldpaths Makeconf Renviron repositories one");
+    let csharp = "class Program { static void Main() { foreach (var path in System.IO.Directory.GetFileSystemEntries(\"/etc/mono\")) System.Console.WriteLine(path); } }";
+    if let Some(run) = run(&server, "csharp", &[("main.cs", csharp)]) {
+        let mut paths: Vec<_> = run.stdout.lines().collect();
+        paths.sort_unstable();
+        assert_eq!(paths, ["/etc/mono/4.5", "/etc/mono/config"], "{run:?}");
+    }
+}
+
+#[test]
+fn many_repetitions_of_a_shape_are_one_small_message() {
+    let server = Server::start();
+    let code = "s = circle(x=100) | repeat(1000, rotate(7) | translate(1, 2))\n\
+                print(len(str(s._message())) < 300_000)\ns = circle() | repeat(1000, rotate(1))\n\
+                print(s._message()['children'][999]['transform'])\n\
+                try:\n    circle(r=float('nan'))\nexcept ValueError as error:\n    print(error)\n";
+    prints(&server, "joy", &[("main.py", code)], "True\nrotate(-999)\na finite number is needed, not nan\n");
+}
