@@ -334,10 +334,11 @@ fn the_same_programs_have_the_same_output_in_every_language() {
 #[test]
 fn the_heap_of_a_virtual_machine_is_within_the_sessions_memory() {
     let server = Server::start();
+    // Each block is a quarter of a MiB: an object of half a region of G1 would take whole regions.
     let code = "import java.util.ArrayList;\n\nclass Filler {\n    public static void main(String[] arguments) {\n\
-                var blocks = new ArrayList<byte[]>();\n        try {\n            while (true) blocks.add(new byte[1 << 20]);\n\
+                var blocks = new ArrayList<byte[]>();\n        try {\n            while (true) blocks.add(new byte[1 << 18]);\n\
                 } catch (OutOfMemoryError full) {\n            var count = blocks.size();\n            blocks.clear();\n\
-                System.out.println(count > 100 && count < 300 ? \"full\" : \"full after \" + count);\n        }\n    }\n}\n";
+                System.out.println(count > 400 && count < 1200 ? \"full\" : \"full after \" + count);\n        }\n    }\n}\n";
     let limits = json!({"memory_bytes": 300 << 20});
     let run = server.run(&json!({"runtime": "java", "code": code, "limits": limits}));
     assert_eq!((&*run.stdout, run.exitstatus), ("full\n", 0), "{run:?}");
