@@ -157,7 +157,9 @@ fn arguments(fixture: &Fixture) -> Verdict {
 /// finds none.
 fn compiler(fixture: &Fixture) -> Verdict {
     let lock = fixture.server.data().join("lock").display().to_string();
-    for path in ["/etc/shadow", &lock, "/proc/1/environ", "/proc/1/maps"] {
+    // An image has an /etc/shadow of its own, which is no secret of the machine.
+    let shadow = if fixture.column.is_image { "/etc/shadow-of-nobody" } else { "/etc/shadow" };
+    for path in [shadow, &lock, "/proc/1/environ", "/proc/1/maps"] {
         let include = format!("#include \"{path}\"\nint main(void) {{ return 0; }}");
         let incbin = format!("__asm__(\".incbin \\\"{path}\\\"\");\nint main(void) {{ return 0; }}");
         for code in [include, incbin] {

@@ -15,6 +15,8 @@ pub struct Column {
     pub name: String,
     pub is_root: bool,
     pub is_v2: bool,
+    /// Whether the programs run in a root of their own.
+    pub is_image: bool,
 }
 
 impl Column {
@@ -29,7 +31,7 @@ impl Column {
             if is_image { "/image" } else { "" },
         ]
         .concat();
-        Self { name, is_root: is_root(), is_v2 }
+        Self { name, is_root: is_root(), is_v2, is_image }
     }
 
     /// The column of this user on this machine. Panics if it does not have this name.

@@ -1,4 +1,5 @@
 //! Imports of whole images, made entry by entry.
+#![allow(clippy::unwrap_used)] // a panic reports that a test failed
 
 #[path = "../../../tests/images/archive.rs"]
 #[allow(dead_code)] // the black-box tests use all of it
@@ -271,7 +272,8 @@ fn limits_hold_before_anything_is_written() {
     }
     let many =
         || (0..20).fold(Layer::default(), |layer, index| layer.file(&format!("a/{index}"), 0o644, b""));
-    let cases: [(&str, fn(&mut Limits), Vec<Layer>); 5] = [
+    type Lower = fn(&mut Limits);
+    let cases: [(&str, Lower, Vec<Layer>); 5] = [
         ("entries", |limits| limits.entries = 19, vec![many()]),
         ("layers", |limits| limits.layers = 1, vec![Layer::default(), Layer::default()]),
         ("manifest_bytes", |limits| limits.manifest_bytes = 10, vec![Layer::default()]),

@@ -2,9 +2,9 @@ import ctypes, os, select, struct, sys
 from attack import *
 
 # Watches its own folders. The only visible events of the machine are those in /usr, whose files
-# are shared. That is documented, as it is for file locks.
+# are shared, and in /etc of an image. That is documented, as it is for file locks.
 fd = libc.inotify_init1(os.O_NONBLOCK)
-for path in (b"/", b"/proc", b"/dev", b"/tmp", b"/code", b"/etc"):
+for path in (b"/", b"/proc", b"/dev", b"/tmp", b"/code", *([] if in_image else [b"/etc"])):
     libc.inotify_add_watch(fd, path, 0xfff)
 print("ready", flush=True)
 sys.stdin.readline()
