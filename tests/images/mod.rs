@@ -6,7 +6,7 @@ mod archive;
 
 use std::{
     fs,
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -188,6 +188,71 @@ fn a_program_sees_the_root_of_an_image_and_nothing_else() {
             (warm_starts(&server) > before).then_some(())
         });
     }
+}
+
+/// Makes a folder of an operator's runtimes, whose programs see the folder `root` beside their
+/// `runtime.toml`. Each is a name and the target of a mount. Returns the folder.
+fn write_operator_folder(folder: &Path, runtimes: &[(&str, &str)]) -> PathBuf {
+    let outside = folder.join("outside");
+    fs::create_dir(&outside).expect("a folder");
+    let program = show(folder);
+    let all = folder.join("runtimes");
+    for (name, target) in runtimes {
+        let own = all.join(name);
+        for path in ["root/bin", "root/there", "root/swapped/made", "tool"] {
+            fs::create_dir_all(own.join(path)).expect("a folder");
+        }
+        fs::write(own.join("root/bin/show"), &program).expect("a file");
+        fs::set_permissions(own.join("root/bin/show"), fs::Permissions::from_mode(0o755)).expect("our file");
+        fs::write(own.join("tool/marker"), "of the tool\n").expect("a file");
+        symlink(&outside, own.join("root/link")).expect("a link");
+        symlink("/", own.join("root/slash")).expect("a link");
+        let toml = format!(
+            "title = 'Show'\nfile = 'main.txt'\neditor_mode = 'text'\nrun = ['show', '{{source}}']\n\
+             install = 'none'\n[root]\nimage = './root'\n\
+             [[mounts]]\nsources = ['./tool']\ntarget = '{target}'\n"
+        );
+        fs::write(own.join("runtime.toml"), toml).expect("a file");
+    }
+    all
+}
+
+#[test]
+fn a_mount_is_placed_through_no_link_of_a_root() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let below_outside = format!("/slash/{}/made", folder.path().join("outside").display());
+    let runtimes = write_operator_folder(
+        folder.path(),
+        &[
+            ("there", "/there"),
+            ("made", "/made/deep"),
+            ("link", "/link/made"),
+            ("slash", &below_outside),
+            ("missing", "/there/made"),
+            ("swapped", "/swapped/made"),
+        ],
+    );
+    let server = Server::start_with(&["--runtimes-dir", runtimes.to_str().expect("text")]);
+    let run = |name: &str, target: &str| {
+        let marker = format!("{target}/marker");
+        server.run(&json!({"runtime": name, "code": "hello\n", "args": [marker, "/etc/passwd"]}))
+    };
+    for (name, target) in [("there", "/there"), ("made", "/made/deep")] {
+        let run = run(name, target);
+        assert!(run.stdout.starts_with("hello\nof the tool\n"), "{name}: {run:?}");
+        assert!(run.stdout.lines().any(|line| line.starts_with("user:x:")), "{run:?}");
+    }
+    for name in ["link", "slash", "missing"] {
+        let answer = server.post("/sessions", &json!({"runtime": name, "code": "hello\n"}));
+        assert!(answer.status == 422 && answer.text().contains("for a mount"), "{name}: {}", answer.text());
+    }
+    // The root changes after the server has looked at it.
+    let swapped = runtimes.join("swapped/root/swapped");
+    fs::remove_dir_all(&swapped).expect("our folder");
+    symlink(folder.path().join("outside"), &swapped).expect("a link");
+    let run = run("swapped", "/swapped/made");
+    assert!(run.exitstatus != 0 && !run.stdout.contains("hello"), "{run:?}");
+    assert_eq!(fs::read_dir(folder.path().join("outside")).expect("our folder").count(), 0);
 }
 
 #[test]

@@ -42,6 +42,26 @@ pub fn exists(root: &Path, path: &Path) -> bool {
     open_in(root, path, OFlags::PATH).is_ok()
 }
 
+/// Whether a sandbox can mount something at a path in a root. It makes the place where the root has
+/// nothing at its top with that name, and goes through no link.
+pub fn has_place(root: &Path, path: &Path) -> bool {
+    let inside = path.strip_prefix("/").unwrap_or(path);
+    let Some(top) = inside.components().next() else { return false };
+    if !exists_itself(root, Path::new(top.as_os_str())) {
+        return true;
+    }
+    let resolve_flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let place = open_root(root).and_then(|root| {
+        Ok(openat2(root, inside, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve_flags)?)
+    });
+    place.is_ok()
+}
+
+/// Whether a root has a name at its top, be it that of a link.
+fn exists_itself(root: &Path, name: &Path) -> bool {
+    open_in(root, name, OFlags::PATH | OFlags::NOFOLLOW).is_ok()
+}
+
 /// The state of the file at a path in a root: device, inode, size, and the times of its last
 /// changes.
 pub fn state(root: &Path, path: &Path) -> io::Result<[u64; 7]> {

@@ -158,6 +158,12 @@ impl Runtime {
             Ok(root) => (root, None),
             Err(missing) => (None, Some(missing)),
         };
+        let needs_place = root.as_deref().and_then(|root| {
+            let own = &mounts[shared_mounts.len()..];
+            let target =
+                &own.iter().find(|mount| !livecode_image::lookup::has_place(root, &mount.target))?.target;
+            Some(format!("its root has a link, or no folder, at {} for a mount", target.display()))
+        });
         let exists = |path: &Path| exists_inside(&mounts, root.as_deref(), path);
         let find_needs = |requires: &[String], install: &str| {
             let path = &search_folders[PATH];
@@ -168,7 +174,7 @@ impl Runtime {
             let needs = || format!("{place} lacks {}; install it with: {install}", missing.join(", "));
             (!missing.is_empty()).then(needs)
         };
-        let needs = needs_root.or_else(|| find_needs(&manifest.requires, &manifest.install));
+        let needs = needs_root.or(needs_place).or_else(|| find_needs(&manifest.requires, &manifest.install));
         let test_needs = manifest.test.as_ref().and_then(|test| find_needs(&test.requires, &test.install));
         let search_paths =
             search_folders.into_iter().map(|(name, folders)| (name, folders.join(":"))).collect();
