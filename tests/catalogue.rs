@@ -362,3 +362,44 @@ fn a_server_ends_with_its_terminal() {
     script.wait().expect("it was not reaped");
     eventually("the server ends", || processes(mark).is_empty().then_some(()));
 }
+
+#[test]
+fn no_mount_shows_the_data_directory_or_a_home() {
+    let runtimes = Runtimes::new();
+    let server = runtimes.serve(&[]);
+    let data = server.data().to_str().expect("UTF-8").to_owned();
+    for source in [data.clone(), format!("{data}/sessions"), "/root".to_owned(), "/".to_owned()] {
+        let mounts = format!("[[mounts]]\nsources = ['{source}']\ntarget = '/opt/x'\n");
+        runtimes.write("greeter", &(greeter("x") + &mounts));
+        let (code, _, errors) = reload(&server);
+        assert!(code == Some(1) && errors.contains("line 11") && errors.contains("would show"), "{errors}");
+    }
+    let mounts = "[[mounts]]\nsources = ['/etc/ssl']\n";
+    runtimes.write("greeter", &(greeter("x") + mounts));
+    let (code, _, errors) = reload(&server);
+    assert!(code == Some(1) && errors.contains("line 11") && errors.contains("/etc/ssl"), "{errors}");
+    // A `*` may match more than is meant.
+    runtimes.write("greeter", &(greeter("x") + "[[mounts]]\nsources = ['/etc/nsswitch.con*']\n"));
+    let (code, _, errors) = reload(&server);
+    assert!(code == Some(0) && errors.contains("does not mount /etc/nsswitch.conf"), "{errors}");
+}
+
+#[test]
+fn a_mount_that_an_upgrade_has_removed_is_skipped() {
+    let folder = tempfile::tempdir_in("/var/tmp").expect("a temporary folder is created");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let old = folder.path().join("tool-17");
+    fs::create_dir(&old).expect("it is ours");
+    let runtimes = Runtimes::new();
+    let mounts = format!("[[mounts]]\nsources = ['{}/tool-*']\n", folder.path().display());
+    runtimes.write("greeter", &(greeter("x") + &mounts));
+    let server = runtimes.serve(&[]);
+    let code = format!("ls {}", folder.path().display());
+    assert_eq!(server.run_code("greeter", &code).stdout, "tool-17\n");
+    fs::rename(&old, folder.path().join("tool-18")).expect("it is ours");
+    let run = server.run_code("greeter", "echo runs");
+    assert_eq!((run.stdout.as_str(), run.exitstatus), ("runs\n", 0), "{run:?}");
+    // The server looks for this once a minute, too.
+    assert_eq!(reload(&server).0, Some(0));
+    assert_eq!(server.run_code("greeter", &code).stdout, "tool-18\n");
+}

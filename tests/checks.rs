@@ -65,10 +65,14 @@ fn the_command_runs_each_hello_and_says_why_one_fails() {
     runtimes.write("fails", &script("example = 'echo no such toolchain >&2; exit 3'\n"));
     runtimes.write(
         "exits",
-        &script("example = 'x'\n[check]\ncode = 'echo $(cat)'\nstdin = ''\nexitstatus = 0\n"),
+        &script("example = 'exit 1'\n[check]\ncode = 'test -z \"$(cat)\" && echo empty'\nstdin = ''\n"),
     );
     runtimes.write("checks", &script("[check]\ncode = 'echo $(cat); exit 4'\nexitstatus = 4\n"));
     runtimes.write("silent", &script("example = ':'\n"));
+    runtimes.write(
+        "broken",
+        &script("example = 'echo x'\nversion = ['bash', '-c', 'no-such-tool-18 --version']\n"),
+    );
     runtimes.write("missing", &script("requires = ['no-such-tool']\n"));
     let server = runtimes.serve(&[]);
     let state = |name: &str| {
@@ -89,12 +93,14 @@ fn the_command_runs_each_hello_and_says_why_one_fails() {
         let found = all.iter().find(|line| line.split_whitespace().next() == Some(name));
         found.unwrap_or_else(|| panic!("{name} in {all:?}")).clone()
     };
-    for name in ["works", "checks", "bash", "python"] {
+    for name in ["works", "exits", "checks", "bash", "python"] {
         assert!(row(name).ends_with(" ready") && row(name).contains(" ms "), "{}", row(name));
     }
     assert!(row("works").contains(" 4.5.6 "), "{}", row("works"));
     assert!(row("fails").ends_with("fails: its hello ended with status 3 (exited): no such toolchain"));
     assert!(row("silent").ends_with("its hello wrote nothing"), "{}", row("silent"));
+    // The 18 in the error of the shell is no version.
+    assert_eq!(runtime(&server, "broken").expect("it is there").get("version"), None);
     assert!(row("missing").contains("no-such-tool"), "{}", row("missing"));
 
     let works = runtime(&server, "works").expect("it is there");
@@ -109,7 +115,7 @@ fn the_command_runs_each_hello_and_says_why_one_fails() {
     let sessions = server.get("/sessions").json();
     assert_eq!(sessions.as_array().map(Vec::len), Some(1), "{sessions}");
 
-    for name in ["fails", "exits", "silent"] {
+    for name in ["fails", "exits", "silent", "broken"] {
         runtimes.write(name, "hidden = true\n");
     }
     assert_eq!(reload(&server).0, Some(0));
@@ -122,7 +128,7 @@ fn the_command_runs_each_hello_and_says_why_one_fails() {
 #[test]
 fn runtimes_are_checked_in_the_background_once_for_each_toolchain() {
     let runtimes = only(&["bash"]);
-    let own = runtimes.write("own", &script("example = 'echo hello'\n"));
+    runtimes.write("own", &script("example = 'echo hello'\n"));
     let mut server = runtimes.serve(&["--runtime-check-idle-ms", "1"]);
     let checked = |server: &Server, name: &str| {
         let check = runtime(server, name)?.get("check")?.clone();
@@ -144,8 +150,6 @@ fn runtimes_are_checked_in_the_background_once_for_each_toolchain() {
     assert_eq!(server.stop().code(), Some(0));
     server.start_again();
     assert_eq!(eventually("the result is kept", || checked(&server, "own")), first);
-    fs::write(own.join("note"), "x").expect("the folder is ours");
-    fs::remove_file(own.join("note")).expect("the folder is ours");
     assert_eq!(reload(&server).0, Some(0));
     assert_eq!(checked(&server, "own"), Some(first.clone()));
 
@@ -268,4 +272,24 @@ fn only_those_who_administer_check() {
     let (status, problem) = user.request("POST", "/catalogue/check?runtime=cobol", &Value::Null);
     assert_eq!((status, &problem["code"]), (404, &json!("no_such_runtime")));
     assert_eq!(user.request("POST", "/catalogue/check", &Value::Null).0, 422);
+}
+
+/// The words of a toolchain may name paths of the machine.
+#[test]
+fn only_those_who_administer_learn_why_a_check_has_failed() {
+    let runtimes = only(&["bash"]);
+    runtimes.write("fails", &script("example = 'echo /srv/secret >&2; exit 3'\n"));
+    let server = runtimes.serve(&["--auth", "tokens"]);
+    let admin = new_token(&server, &["root", "--role", "admin"]);
+    let admin = User::with(&server, &admin);
+    let (status, checked) = admin.request("POST", "/catalogue/check?runtime=fails", &Value::Null);
+    assert_eq!((status, &checked["check"]["passed"]), (200, &json!(false)), "{checked}");
+    let listed = |user: &User<'_>| {
+        let (_, all) = user.request("GET", "/runtimes", &Value::Null);
+        let all = all.as_array().expect("a list").clone();
+        all.into_iter().find(|runtime| runtime["name"] == "fails").expect("it is there")["check"].clone()
+    };
+    assert!(listed(&admin)["failure"].as_str().is_some_and(|text| text.contains("/srv/secret")));
+    let for_ada = listed(&User::new(&server, "ada"));
+    assert_eq!((&for_ada["passed"], for_ada.get("failure")), (&json!(false), None), "{for_ada}");
 }

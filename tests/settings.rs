@@ -196,7 +196,10 @@ fn a_folder_of_runtimes_that_cannot_work_stops_the_start() {
         (at("others"), "has no runtime: no folder in it has a runtime.toml"),
         (at("toml"), "titel"),
         (at("single/tcl"), "is itself a runtime; the folder above it"),
-        (at("alias"), "/aaa/runtime.toml takes the name \"go\", which the built-in runtime \"go\" has"),
+        (
+            at("alias"),
+            "/aaa/runtime.toml: line 1: `aliases` takes the name \"go\", which the built-in runtime \"go\" has",
+        ),
         (at("key"), "/aaa/runtime.toml is wrong:\nline 3: `compile.1` needs a command"),
         (at("twice"), "takes the name \"tcl\", which "),
     ];

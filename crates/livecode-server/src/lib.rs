@@ -156,6 +156,9 @@ pub enum Phase {
     Ending,
 }
 
+/// How often it is looked whether an upgrade of the machine has changed what runtimes mount, or the
+/// interpreter of a zygote.
+const REVIEW_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a server that is asked to end its sessions waits for their ends. Containers are often
 /// killed 10 s after they are asked to stop.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -232,8 +235,10 @@ pub async fn run(
         let reloader = reloader.clone();
         async move {
             loop {
-                reload.notified().await;
-                let _ = reloader.reload().await; // it has logged the error
+                tokio::select! {
+                    () = reload.notified() => drop(reloader.reload().await), // it has logged the error
+                    () = tokio::time::sleep(REVIEW_INTERVAL) => reloader.review().await,
+                }
             }
         }
     });

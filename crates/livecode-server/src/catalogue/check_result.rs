@@ -34,7 +34,7 @@ pub struct CheckInfo {
     /// Time at which the check ended: UTC, RFC 3339.
     #[schema(format = DateTime, example = "2026-03-01T10:20:30.000Z")]
     pub checked: String,
-    /// Why the hello has failed.
+    /// Why the hello has failed. Only the local user and admins are told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub failure: Option<String>,

@@ -21,12 +21,14 @@ pub enum CatalogueError {
     },
     /// Two runtimes have the same name or alias.
     #[error(
-        "{path} takes the name \"{name}\", which {other} has; take out the alias, or rename the folder. A \
+        "{path}: {place} takes the name \"{name}\", which {other} has; take out the alias, or rename the folder. A \
          folder with the name of a built-in runtime replaces that runtime"
     )]
     DuplicateName {
         /// The operator's file, or the one that was read later.
         path: PathBuf,
+        /// What has the name: the folder, or the key of its aliases with its line.
+        place: String,
         /// The name or alias.
         name: String,
         /// The other runtime.

@@ -208,7 +208,14 @@ pub(super) fn lay_over(
 }
 
 fn duplicate(folder: &RuntimeFolder, name: &str, other: &RuntimeFolder) -> CatalogueError {
+    let place = match &folder.kind {
+        FolderKind::Runtime(runtime) if folder.name != name => {
+            Mistake::new(&["aliases"], "`aliases`").in_toml(&runtime.toml)
+        }
+        _ => "its folder".to_owned(),
+    };
     CatalogueError::DuplicateName {
+        place,
         path: folder.path.clone(),
         name: name.to_owned(),
         other: other.description(),

@@ -70,7 +70,7 @@ impl Catalogue {
     /// # Errors
     /// A file cannot be read or written, or a `runtime.toml` is wrong.
     pub fn load(data_dir: &Path, operator_folder: Option<&Path>) -> Result<Self, CatalogueError> {
-        let support = unpack::unpack(&data_dir.join("support"))?;
+        let support = unpack::unpack(&data_dir.join(unpack::SUPPORT_FOLDER))?;
         let support_mount = Mount { source: support.clone(), target: unpack::SUPPORT.into() };
         let mut folders = layers::read_folder(&support, &[], std::slice::from_ref(&support_mount), data_dir)?;
         let mut warnings = vec![];
@@ -89,6 +89,7 @@ impl Catalogue {
         }
         let mut runtimes: Vec<_> =
             folders.into_iter().filter_map(layers::RuntimeFolder::into_runtime).collect();
+        warnings.extend(runtimes.iter().flat_map(Runtime::mount_warnings));
         runtimes.sort_by_key(|runtime| (runtime.name != FIRST_RUNTIME, runtime.name.clone()));
         let names = runtimes
             .iter()
@@ -210,7 +211,7 @@ mod tests {
 
         for (wrong, word) in [
             ("titel = 'x'\n", "titel"),
-            ("aliases = ['go']\n", "go"),
+            ("aliases = ['go']\n", "line 1: `aliases` takes the name \"go\""),
             ("aliases = ['Go!']\n", "line 1: the name \"Go!\""),
         ] {
             std::fs::write(folder.join("runtime.toml"), format!("{wrong}{toml}")).unwrap();

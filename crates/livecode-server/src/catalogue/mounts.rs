@@ -58,13 +58,23 @@ impl MountSources {
         let mistake = |key, text| Err(Mistake::new(&["mounts", &index.to_string(), key], text));
         let Some(target) = &self.target else {
             let is_absolute = |source: &&String| Path::new(source).is_absolute();
-            return match self.sources.iter().find(|source| !is_absolute(source)) {
-                Some(source) => mistake(
-                    "sources",
-                    format!(
-                        "`mounts.sources` {source:?} must be an absolute path, since there is no `mounts.target`"
-                    ),
-                ),
+            if let Some(source) = self.sources.iter().find(|source| !is_absolute(source)) {
+                let text = format!(
+                    "`mounts.sources` {source:?} must be an absolute path, since there is no `mounts.target`"
+                );
+                return mistake("sources", text);
+            }
+            // What a `*` matches is looked at later: it may match what a mount can be of, too.
+            let is_wrong = |source: &&String| !source.contains('*') && !is_free(Path::new(source));
+            return match self.sources.iter().find(is_wrong) {
+                Some(source) => {
+                    let text = format!(
+                        "`mounts.sources` {source:?} cannot be mounted at its own path, which must be without \
+                         \"..\", outside {}; give it a `mounts.target`",
+                        RESERVED_TARGETS.join(", ")
+                    );
+                    mistake("sources", text)
+                }
                 None => Ok(()),
             };
         };
@@ -77,6 +87,15 @@ impl MountSources {
             RESERVED_TARGETS.join(", ")
         );
         mistake("target", text)
+    }
+
+    /// What matches a source with a `*` and is not mounted, since the sandbox has something there.
+    pub(super) fn passed_over(&self, folder: &Path) -> Vec<PathBuf> {
+        let without_target = self.sources.iter().filter(|_| self.target.is_none());
+        without_target
+            .flat_map(|source| find_sources(folder, source))
+            .filter(|source| !is_free(source))
+            .collect()
     }
 
     /// The mounts of what exists on this machine. `folder` is the runtime's.
@@ -113,6 +132,22 @@ pub(super) fn check_length(mounts: &[Mount]) -> Result<(), Mistake> {
          {MAX_MOUNTS_BYTES} bytes can be mounted; mount a folder that holds several of them"
     );
     Err(Mistake::new(&["mounts"], text))
+}
+
+/// Why the folder at `source` must not be mounted: programs would see what only the server may see.
+/// `own` are the folders of runtimes, which may be in the data directory.
+pub(super) fn secret_in(source: &Path, data_dir: &Path, own: &[&Path]) -> Option<String> {
+    let source = source.canonicalize().ok()?;
+    let is_own = |folder: &&Path| folder.canonicalize().is_ok_and(|folder| source.starts_with(folder));
+    if let Ok(data_dir) = data_dir.canonicalize()
+        && (data_dir.starts_with(&source) || source.starts_with(&data_dir) && !own.iter().any(is_own))
+    {
+        return Some(format!("the server's data directory {}", data_dir.display()));
+    }
+    let home = env::var_os("HOME").map(PathBuf::from);
+    let homes = home.into_iter().chain([PathBuf::from("/root")]);
+    let home = homes.filter_map(|home| home.canonicalize().ok()).find(|home| home.starts_with(&source))?;
+    Some(format!("the home folder {}", home.display()))
 }
 
 /// Whether nothing else of the sandbox is at `target`, below or above it.
@@ -205,6 +240,40 @@ mod tests {
         let found = resolve(Path::new("/"), &[star.to_str().unwrap(), below.to_str().unwrap()], None);
         assert_eq!(found, [same("x-1"), same("x-2"), same("x.cfg")]);
         // A star may match what the sandbox has itself.
+        let sources = vec!["/etc/nsswitch.con*".to_owned(), "/var/li*".to_owned()];
+        let passed_over = MountSources { sources, target: None }.passed_over(Path::new("/"));
+        assert_eq!(passed_over, [Path::new("/etc/nsswitch.conf")]);
         assert_eq!(resolve(Path::new("/"), &["/etc/nsswitch.con*", "/usr", "/et*"], None), []);
+    }
+
+    #[test]
+    fn a_source_that_could_never_be_mounted_is_a_mistake() {
+        let check = |source: &str, target: Option<&str>| {
+            MountSources { sources: vec![source.to_owned()], target: target.map(PathBuf::from) }.check(0)
+        };
+        for wrong in ["/etc/ssl", "/srv/../x", "/usr/x", "./x"] {
+            let mistake = check(wrong, None).unwrap_err().in_toml("\n[[mounts]]\nsources = []\n");
+            assert!(mistake.starts_with("line 3: ") && mistake.contains(wrong), "{mistake}");
+        }
+        for right in ["/etc/ssl*", "/srv/x", "/etc/java*"] {
+            check(right, None).unwrap();
+        }
+        check("/usr/x", Some("/x")).unwrap();
+    }
+
+    #[test]
+    fn no_mount_has_the_secrets_of_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["data/sessions", "data/support/x", "other"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        std::os::unix::fs::symlink("data", at("link")).unwrap();
+        let secret = |name: &str| secret_in(&at(name), &at("data"), &[&at("data/support")]);
+        for wrong in ["", "data", "data/sessions", "link", "link/sessions"] {
+            assert!(secret(wrong).unwrap().contains("data directory"), "{wrong}");
+        }
+        assert_eq!((secret("other"), secret("data/support/x"), secret("missing")), (None, None, None));
+        assert!(secret_in(Path::new("/root"), &at("data"), &[]).is_some());
     }
 }

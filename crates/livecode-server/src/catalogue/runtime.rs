@@ -15,7 +15,8 @@ use crate::{
         check_result::{CheckInfo, LastCheck},
         manifest::Manifest,
         mistake::Mistake,
-        mounts,
+        mounts::{self, secret_in},
+        unpack::SUPPORT_FOLDER,
         virtual_environment::VirtualEnvironment,
     },
     rfc3339::rfc3339,
@@ -41,6 +42,10 @@ pub struct Runtime {
     pub toml: String,
     /// The folders of this machine that are mounted in its sandboxes.
     pub mounts: Vec<Mount>,
+    /// Those among them that `mounts` of the manifest names.
+    pub(super) own_mounts: Vec<Mount>,
+    /// The runtime's folder.
+    pub(super) folder: PathBuf,
     /// The device and the inode of each of these folders, which are others if it was replaced.
     pub mount_inodes: Vec<Option<(u64, u64)>>,
     /// The folder of this machine whose contents its programs see in place of `/usr`, if any.
@@ -118,8 +123,11 @@ impl Runtime {
             let is_allowed =
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.+#@".contains(&byte);
             if name.is_empty() || !name.bytes().all(is_allowed) {
-                let text = format!("the name {name:?} has other characters than a-z, 0-9 and -_.+#@");
-                return Err(Mistake::new(&["aliases"], text));
+                let is_alias = manifest.aliases.contains(name);
+                let (key, what) =
+                    if is_alias { (&["aliases"][..], "alias") } else { (&[][..], "name of the folder") };
+                let text = format!("the {what} {name:?} has other characters than a-z, 0-9 and -_.+#@");
+                return Err(Mistake::new(key, text));
             }
         }
         for artefact in &manifest.artefacts {
@@ -130,8 +138,8 @@ impl Runtime {
                 return Err(Mistake::new(&["artefacts"], text));
             }
         }
-        let mut mounts = shared_mounts.to_vec();
-        mounts.extend(manifest.mounts.iter().flat_map(|sources| sources.resolve(folder)));
+        let own_mounts = find_own_mounts(&manifest, folder, data_dir)?;
+        let mut mounts = [shared_mounts, &own_mounts].concat();
 
         let mut search_folders = manifest.search_paths.clone();
         if let Some(path) = manifest.virtual_environment.take() {
@@ -141,13 +149,16 @@ impl Runtime {
             let inside = environment.path.to_string_lossy().into_owned();
             manifest.requires.push(format!("{inside}/bin/python"));
             manifest.env.entry("VIRTUAL_ENV".to_owned()).or_insert(inside);
-            mounts.extend(
-                environment
-                    .mounts
-                    .into_iter()
-                    .filter(|mount| !mounts.iter().any(|other| other.target == mount.target))
-                    .collect::<Vec<_>>(),
-            );
+            for mount in environment.mounts {
+                let source = &mount.source;
+                if let Some(secret) = secret_in(source, data_dir, &[folder]) {
+                    let text = format!("`virtual_environment`: {} would show {secret}", source.display());
+                    return Err(Mistake::new(&["virtual_environment"], text));
+                }
+                if !mounts.iter().any(|other| other.target == mount.target) {
+                    mounts.push(mount);
+                }
+            }
             manifest.zygote_interpreter = None;
             manifest.virtual_environment = Some(folder.join(path));
         }
@@ -185,6 +196,8 @@ impl Runtime {
             manifest,
             toml: String::new(),
             mounts,
+            own_mounts,
+            folder: folder.to_owned(),
             mount_inodes,
             root,
             search_paths,
@@ -192,6 +205,30 @@ impl Runtime {
             test_needs,
             last_check: LastCheck::default(),
         })
+    }
+
+    /// Whether other folders than before would be mounted now, as after an upgrade that has renamed
+    /// the folder of a configuration.
+    pub(crate) fn has_other_mounts_now(&self, data_dir: &Path) -> bool {
+        find_own_mounts(&self.manifest, &self.folder, data_dir)
+            .is_ok_and(|own_mounts| own_mounts != self.own_mounts)
+    }
+
+    /// The mounts of a session that is created now: without those at their own path that an upgrade
+    /// has removed, as a configuration below `/etc`.
+    pub(crate) fn present_mounts(&self) -> Vec<Mount> {
+        let is_gone = |mount: &Mount| mount.source == mount.target && !mount.source.exists();
+        self.mounts.iter().filter(|mount| !is_gone(mount)).cloned().collect()
+    }
+
+    /// Sentences about mounts that an operator has probably meant to have.
+    pub(super) fn mount_warnings(&self) -> Vec<String> {
+        let passed_over = self.manifest.mounts.iter().flat_map(|sources| sources.passed_over(&self.folder));
+        let warning = |path: PathBuf| {
+            let (name, path) = (&self.name, path.display());
+            format!("the runtime {name:?} does not mount {path}, since a sandbox has something there itself")
+        };
+        passed_over.map(warning).collect()
     }
 
     /// The name and the aliases.
@@ -239,6 +276,28 @@ impl Runtime {
             example: example.trim_start().to_owned(),
         }
     }
+}
+
+/// The mounts that the manifest of the runtime in `folder` names. A built-in runtime, whose folder is
+/// in the data directory, goes without one that would show secrets.
+fn find_own_mounts(manifest: &Manifest, folder: &Path, data_dir: &Path) -> Result<Vec<Mount>, Mistake> {
+    let support = data_dir.join(SUPPORT_FOLDER);
+    let support = support.canonicalize().unwrap_or(support);
+    let mut own_mounts = vec![];
+    for (index, sources) in manifest.mounts.iter().enumerate() {
+        for mount in sources.resolve(folder) {
+            match secret_in(&mount.source, data_dir, &[folder, &support]) {
+                None => own_mounts.push(mount),
+                Some(_) if folder.starts_with(&support) => {}
+                Some(secret) => {
+                    let source = mount.source.display();
+                    let text = format!("`mounts.sources`: {source} would show {secret} to every program");
+                    return Err(Mistake::new(&["mounts", &index.to_string(), "sources"], text));
+                }
+            }
+        }
+    }
+    Ok(own_mounts)
 }
 
 /// Whether a program would find something at `path` in the sandbox. A link counts as existing,

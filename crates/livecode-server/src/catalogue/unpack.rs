@@ -24,6 +24,8 @@ pub(super) static TERMINAL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/te
 pub(super) const TERMINAL_PATH: &str = "shared/terminal.so";
 /// The folder of the sandbox where the unpacked files are mounted.
 pub(super) const SUPPORT: &str = "/livecode";
+/// The folder of the data directory in which they are.
+pub(super) const SUPPORT_FOLDER: &str = "support";
 /// The link to the interpreter that imports our Python modules.
 const PYTHON: &str = "python/bin/python";
 /// How long the compilation of our Python modules may take. It usually takes about 100 ms.

@@ -34,15 +34,17 @@ impl VirtualEnvironment {
     /// # Errors
     /// If the path cannot be mounted.
     pub fn new(path: &Path, folder: &Path, folder_inside: &Path) -> Result<Self, Mistake> {
-        if let Ok(name) = path.strip_prefix(".") {
-            let mounts = interpreter_mount(&folder.join(name)).into_iter().collect();
+        let has_parent_component = path.components().any(|part| part == Component::ParentDir);
+        if let Ok(name) = path.strip_prefix(".")
+            && !has_parent_component
+        {
+            let mounts = interpreter_mounts(&folder.join(name));
             return Ok(Self { path: folder_inside.join(name), mounts });
         }
-        let has_parent_component = path.components().any(|part| part == Component::ParentDir);
         let is_shared = SHARED.iter().any(|shared| path.starts_with(shared)) && !has_parent_component;
         if !is_shared && !is_free(path) {
             let text = format!(
-                "`{KEY}` {} must be `./` and a name, or an absolute path without \"..\" where a mount may be",
+                "`{KEY}` {} must be `./` and a name, or an absolute path where a mount may be, each without \"..\"",
                 path.display()
             );
             return Err(Mistake::new(&[KEY], text));
@@ -50,7 +52,7 @@ impl VirtualEnvironment {
         let own = (!is_shared).then(|| Mount { source: path.to_owned(), target: path.to_owned() });
         // What does not exist cannot be mounted; the runtime then lacks its interpreter.
         let own = own.filter(|mount| mount.source.is_dir());
-        Ok(Self { path: path.to_owned(), mounts: own.into_iter().chain(interpreter_mount(path)).collect() })
+        Ok(Self { path: path.to_owned(), mounts: own.into_iter().chain(interpreter_mounts(path)).collect() })
     }
 
     /// The folder with its interpreter.
@@ -59,15 +61,42 @@ impl VirtualEnvironment {
     }
 }
 
-/// The mount of the installation that the interpreter of the virtual environment at `path` belongs
-/// to, if programs do not see that anyway.
-fn interpreter_mount(path: &Path) -> Option<Mount> {
-    let settings = fs::read_to_string(path.join("pyvenv.cfg")).ok()?;
+/// The mounts of the interpreter of the virtual environment at `path` and of its library, if programs
+/// do not see them anyway. Nothing else of its installation is mounted: an interpreter at
+/// `~/.local/bin` has the secrets of a user beside it.
+fn interpreter_mounts(path: &Path) -> Vec<Mount> {
+    let Ok(settings) = fs::read_to_string(path.join("pyvenv.cfg")) else { return vec![] };
     let pairs = settings.lines().filter_map(|line| line.split_once('='));
-    let home = pairs.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == "home")?.1;
-    let prefix = Path::new(home).parent().filter(|prefix| *prefix != Path::new("/"))?;
-    (is_free(prefix) && prefix.is_dir())
-        .then(|| Mount { source: prefix.to_owned(), target: prefix.to_owned() })
+    let Some((_, home)) =
+        pairs.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == "home")
+    else {
+        return vec![];
+    };
+    let Ok(interpreter) = Path::new(home).join("python3").canonicalize() else { return vec![] };
+    // The file itself has the version in its name, such as python3.13.
+    let Some(versioned) = interpreter.file_name().and_then(|name| name.to_str()) else { return vec![] };
+    let mut paths: Vec<_> = ["python", "python3", versioned].map(|name| Path::new(home).join(name)).into();
+    paths.push(interpreter.clone());
+    let prefixes = [Path::new(home).parent(), interpreter.parent().and_then(Path::parent)];
+    for prefix in prefixes.into_iter().flatten() {
+        let library = prefix.join("lib").join(versioned);
+        // Without this file the folder is one of a user's packages.
+        if library.join("os.py").is_file() {
+            paths.push(library);
+        }
+        for entry in fs::read_dir(prefix.join("lib")).into_iter().flatten().flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(b"libpython") {
+                paths.push(entry.path());
+            }
+        }
+    }
+    let mut mounts: Vec<Mount> = vec![];
+    for path in paths.into_iter().filter(|path| is_free(path) && path.exists()) {
+        if !mounts.iter().any(|mount| mount.target == path) {
+            mounts.push(Mount { source: path.clone(), target: path });
+        }
+    }
+    mounts
 }
 
 /// The folders of the virtual environment at `path` that change when packages are installed there.
@@ -100,8 +129,37 @@ mod tests {
         let in_usr = new("/usr/local/no-such-environment").unwrap();
         assert_eq!((in_usr.path.to_str(), in_usr.mounts.len()), (Some("/usr/local/no-such-environment"), 0));
         assert_eq!(new("/no/such/environment").unwrap().mounts, []);
-        for wrong in ["venv", "/", "/tmp/venv", "/srv/../etc", "/code", "../venv"] {
+        for wrong in ["venv", "/", "/tmp/venv", "/srv/../etc", "/code", "../venv", "./../venv"] {
             assert!(new(wrong).unwrap_err().in_toml("").contains(KEY), "{wrong}");
         }
+    }
+
+    #[test]
+    fn of_the_installation_of_its_interpreter_only_python_is_mounted() {
+        // The temporary folder is in a place that no mount can have.
+        let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in
+            ["venv", "local/bin", "local/share/secret", "local/lib/python3.13", "local/lib/python3.12"]
+        {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        for name in ["local/bin/python3.13", "local/bin/other", "local/lib/python3.13/os.py"] {
+            fs::write(at(name), "").unwrap();
+        }
+        fs::write(at("local/lib/libpython3.13.so.1.0"), "").unwrap();
+        std::os::unix::fs::symlink("python3.13", at("local/bin/python3")).unwrap();
+        fs::write(at("venv/pyvenv.cfg"), format!("home = {}\n", at("local/bin").display())).unwrap();
+        let environment =
+            VirtualEnvironment::new(Path::new("./venv"), folder.path(), Path::new("/x")).unwrap();
+        let mut mounted: Vec<_> = environment.mounts.into_iter().map(|mount| mount.target).collect();
+        mounted.sort();
+        let expected = [
+            "local/bin/python3",
+            "local/bin/python3.13",
+            "local/lib/libpython3.13.so.1.0",
+            "local/lib/python3.13",
+        ];
+        assert_eq!(mounted, expected.map(at));
     }
 }

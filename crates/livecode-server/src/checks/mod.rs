@@ -21,9 +21,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use livecode_protocol::{now_us, session::CreateSession};
+use livecode_protocol::{
+    now_us,
+    session::{CreateSession, Outcome},
+};
+use tokio::sync::Semaphore;
 
 use crate::{
+    auth::Account,
     catalogue::{Catalogue, CheckResult, CurrentCatalogue, Runtime, version_in},
     config::Config,
     lifecycle::Registry,
@@ -43,6 +48,8 @@ const FAILED_RETRY_US: u64 = 10 * 60 * 1_000_000;
 const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Standard input of a hello that names none.
 const DEFAULT_STDIN: &str = "Ada\n";
+/// The largest number of requests that wait for a check at a time. Further ones are refused.
+const MAX_WAITERS: usize = 16;
 /// The largest number of packages of a runtime. Further ones are left out.
 const MAX_PACKAGES: usize = 2_000;
 /// The longest name of a package. Longer lines are no names.
@@ -56,18 +63,43 @@ pub(crate) struct RuntimeChecks {
     results: Results,
     /// Held during a check: there is only one at a time.
     turn: tokio::sync::Mutex<()>,
+    /// A permit for each request that may wait for a check.
+    waiters: Semaphore,
 }
 
 impl RuntimeChecks {
     /// The checks of the runtimes in `catalogue`, which run as sessions of `registry`.
     pub fn new(registry: Arc<Registry>, catalogue: CurrentCatalogue, config: Arc<Config>) -> Self {
         let results = Results::open(&config.data_dir);
-        Self { registry, catalogue, config, results, turn: tokio::sync::Mutex::default() }
+        Self {
+            registry,
+            catalogue,
+            config,
+            results,
+            turn: tokio::sync::Mutex::default(),
+            waiters: Semaphore::new(MAX_WAITERS),
+        }
     }
 
     /// Checks the runtimes whose toolchain has changed, whenever the server has nothing else to do.
     /// This never returns.
     pub async fn run_in_background(self: Arc<Self>) {
+        // A server that is never idle must not keep results of a toolchain that is gone.
+        tokio::join!(self.adopt_at_intervals(), self.check_at_intervals());
+    }
+
+    async fn adopt_at_intervals(self: &Arc<Self>) {
+        let mut changes = self.catalogue.changes();
+        loop {
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(REVIEW_INTERVAL) => {}
+            }
+            self.adopt_results().await;
+        }
+    }
+
+    async fn check_at_intervals(self: &Arc<Self>) {
         let mut changes = self.catalogue.changes();
         loop {
             self.adopt_results().await;
@@ -135,11 +167,16 @@ impl RuntimeChecks {
         self.check_in_turn(name).await
     }
 
-    /// Checks a runtime now unless it was checked since its toolchain has changed.
+    /// Checks a runtime now unless it was checked since its toolchain has changed. The server pays for
+    /// the check, which is made once, so the caller is asked first whether the account in whose name
+    /// this is done may create a session.
     ///
     /// # Errors
-    /// As [`Self::check`].
-    pub async fn ensure(self: &Arc<Self>, name: &str) -> Result<(), CheckError> {
+    /// As [`Self::check`]; also if no session could be created for the account, or if too many callers
+    /// wait.
+    pub async fn ensure(self: &Arc<Self>, name: &str, account: &Account) -> Result<(), CheckError> {
+        self.registry.check_admission(account)?;
+        let _waiter = self.waiters.try_acquire().map_err(|_| CheckError::Busy)?;
         let _turn = self.turn.lock().await;
         let is_checked = |runtime: &Runtime| runtime.needs.is_some() || runtime.last_check.result().is_some();
         match self.catalogue.now().get(name).is_some_and(is_checked) {
@@ -160,6 +197,14 @@ impl RuntimeChecks {
         let hello = self.run(&catalogue, hello(runtime)).await?;
         let duration_ms = started.elapsed().as_millis() as u64;
         let failure = failure(runtime, &hello);
+        // A busy machine can be slow. The toolchain is the one that has worked.
+        let has_passed = |result: Arc<CheckResult>| result.failure.is_none();
+        if failure.is_some()
+            && hello.outcome == Outcome::Timeout
+            && self.results.get(&runtime.name, &fingerprint).is_some_and(has_passed)
+        {
+            return Err(CheckError::TooSlow);
+        }
         let version = self.run_command(&catalogue, runtime, &runtime.manifest.version).await?;
         let packages = self.run_command(&catalogue, runtime, &runtime.manifest.packages).await?;
         let result = CheckResult {
@@ -167,7 +212,7 @@ impl RuntimeChecks {
             checked_us: now_us(),
             duration_ms,
             failure,
-            version: version.and_then(|end| version_in(&end.text())),
+            version: version.and_then(|end| version_in(&end.answer())),
             packages: packages.filter(|end| end.exitstatus == 0).map(|end| package_names(&end.stdout())),
         };
         match &result.failure {
@@ -203,7 +248,9 @@ impl RuntimeChecks {
     }
 
     async fn run(&self, catalogue: &Catalogue, request: CreateSession) -> Result<ProgramEnd, CheckError> {
-        let resolved = resolve(&request, catalogue, &self.config.limits, Endpoint::Sessions)?;
+        let mut resolved = resolve(&request, catalogue, &self.config.limits, Endpoint::Sessions)?;
+        // The compiler is part of what is checked.
+        resolved.cache_key_inputs = None;
         run_program(&self.registry, resolved).await
     }
 }

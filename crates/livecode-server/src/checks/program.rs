@@ -12,8 +12,11 @@ use crate::{
     spec::{BadField, ResolvedSpec},
 };
 
-/// How long a program of a check may take, besides its own limits.
+/// How long a program of a check may take from its start, besides its own limits.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(180);
+/// How long a program of a check may wait in the run queue. Without a start nothing is known of the
+/// toolchain.
+const START_TIMEOUT: Duration = Duration::from_secs(180);
 /// The output that is kept of each stream, in bytes.
 const MAX_OUTPUT_BYTES: usize = 256 * 1024;
 /// The longest text from standard error that tells why a hello has failed, in characters.
@@ -34,6 +37,15 @@ pub(crate) enum CheckError {
     /// The output cannot be read.
     #[error(transparent)]
     Follow(#[from] FollowError),
+    /// The program had to wait too long for its turn.
+    #[error("the program of the check has not started in time, since the server runs as many as it may")]
+    NotStarted,
+    /// The hello took too long, where it ran before with the same toolchain.
+    #[error("the check took too long this time; the result of the last one holds")]
+    TooSlow,
+    /// Too many requests wait for a check.
+    #[error("too many requests wait until a runtime has said its version; try again in a moment")]
+    Busy,
     /// The program was ended by something that is not its own, as the end of the server.
     #[error("the program of the check was ended from outside")]
     Interrupted,
@@ -58,9 +70,14 @@ impl ProgramEnd {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// What it wrote, on standard output first.
-    pub fn text(&self) -> String {
-        format!("{}\n{}", self.stdout(), String::from_utf8_lossy(&self.stderr))
+    /// What it said: its standard output, or else its standard error, as `java -version` has it;
+    /// nothing if it has failed, since an error is no answer.
+    pub fn answer(&self) -> String {
+        match self.stdout() {
+            _ if self.exitstatus != 0 || self.outcome != Outcome::Exited => String::new(),
+            stdout if stdout.trim().is_empty() => String::from_utf8_lossy(&self.stderr).into_owned(),
+            stdout => stdout,
+        }
     }
 
     /// Whether it wrote something for its user.
@@ -111,6 +128,10 @@ pub(super) async fn run_program(
         has_messages: false,
     };
     let mut follower = registry.follow(&session, 0);
+    let mut progress = session.watch();
+    let started = progress.wait_for(|progress| progress.started_us.is_some() || progress.ended.is_some());
+    // An error means that the session has ended, as the follower tells.
+    let _ = tokio::time::timeout(START_TIMEOUT, started).await.map_err(|_| CheckError::NotStarted)?;
     let read = async {
         while let Some(batch) = follower.next().await? {
             match batch {
@@ -147,5 +168,22 @@ impl ProgramEnd {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_no_answer() {
+        let answer = |exitstatus, outcome, stdout: &str, stderr: &str| {
+            let (stdout, stderr) = (stdout.into(), stderr.into());
+            ProgramEnd { exitstatus, outcome, stdout, stderr, has_messages: false }.answer()
+        };
+        assert_eq!(answer(0, Outcome::Exited, "tool 4.5\n", "warning 18\n"), "tool 4.5\n");
+        assert_eq!(answer(0, Outcome::Exited, "\n", "openjdk 17\n"), "openjdk 17\n");
+        assert_eq!(answer(1, Outcome::Exited, "", "bash: line 18: no tool\n"), "");
+        assert_eq!(answer(137, Outcome::Memory, "tool 4.5\n", ""), "");
     }
 }

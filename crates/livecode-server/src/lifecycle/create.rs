@@ -76,6 +76,20 @@ impl Registry {
         }
     }
 
+    /// Whether a session could be created for an account now, as far as this is known without the
+    /// session.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_admission(&self, account: &Account) -> Result<(), CreateError> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(CreateError::Closed);
+        }
+        self.quotas.admit(account)?;
+        self.quotas.take_back(account);
+        Ok(())
+    }
+
     /// Claims the idempotency key, creates the session, and records the result under the key.
     async fn create_once(
         self: Arc<Self>,

@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, IoSlice},
-    mem::MaybeUninit,
+    mem::{self, MaybeUninit},
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
@@ -19,6 +19,7 @@ use livecode_protocol::{
     warm::SpawnerSettings,
 };
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, retry_on_intr},
     net::{
         RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg,
@@ -112,6 +113,8 @@ pub struct SpawnerClient {
     request_locks: [Arc<tokio::sync::Mutex<()>>; 2],
     degraded: Vec<String>,
     metrics: Arc<Metrics>,
+    /// The spawners that were renewed and may still be doing what they were asked for.
+    retired: Mutex<Vec<RetiredSpawner>>,
 }
 
 /// The spawner process that requests go to.
@@ -120,6 +123,24 @@ struct CurrentSpawner {
     /// Shared with requests that are being sent, so that none waits for another.
     process: Arc<SpawnerProcess>,
     generation: Generation,
+}
+
+/// A spawner that gets no further requests. Its sockets are closed, so it ends by itself unless it
+/// hangs.
+struct RetiredSpawner {
+    pidfds: Vec<OwnedFd>,
+    generation: Generation,
+}
+
+impl RetiredSpawner {
+    /// Whether one of its processes is still there.
+    fn is_alive(&self) -> bool {
+        self.pidfds.iter().any(|pidfd| {
+            let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
+            // The pidfd of a process that has ended is readable.
+            poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ended| ended == 0)
+        })
+    }
 }
 
 impl CurrentSpawner {
@@ -155,7 +176,15 @@ impl SpawnerClient {
     ) -> Result<Self, SpawnerError> {
         let degraded = await_ready(&process)?;
         let current = Mutex::new(CurrentSpawner::new(process, Generation(0)));
-        Ok(Self { launcher, settings, current, request_locks: Default::default(), degraded, metrics })
+        Ok(Self {
+            launcher,
+            settings,
+            current,
+            request_locks: Default::default(),
+            degraded,
+            metrics,
+            retired: Mutex::default(),
+        })
     }
 
     /// What of the sandbox cannot be enforced on this machine, one sentence each.
@@ -222,7 +251,7 @@ impl SpawnerClient {
     }
 
     /// Kills the spawner process of this generation and starts another, which sweeps when it
-    /// starts. Nothing happens if the process was replaced already.
+    /// starts. A process that was renewed is only killed, if it is still there.
     ///
     /// # Errors
     /// If no process can be started.
@@ -231,6 +260,11 @@ impl SpawnerClient {
         if current.generation == generation {
             tracing::warn!("the spawner hangs; it is restarted");
             self.restart(&mut current)?;
+        } else if let Some(retired) = self.retired().iter().find(|retired| retired.generation == generation) {
+            tracing::warn!("a spawner hangs that was replaced already; it is killed");
+            for pidfd in &retired.pidfds {
+                let _ = pidfd_send_signal(pidfd, Signal::KILL); // the process may have ended already
+            }
         }
         Ok(())
     }
@@ -244,7 +278,13 @@ impl SpawnerClient {
         let process = (self.launcher)(&self.settings)?;
         await_ready(&process).map_err(io::Error::other)?;
         let mut current = self.current();
-        *current = CurrentSpawner::new(process, Generation(current.generation.0 + 1));
+        let generation = Generation(current.generation.0 + 1);
+        let old = mem::replace(&mut *current, CurrentSpawner::new(process, generation));
+        let pidfds = std::iter::once(&old.process.pidfd).chain(&old.process.zygote_pidfd);
+        let pidfds = pidfds.map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
+        let mut retired = self.retired();
+        retired.retain(RetiredSpawner::is_alive);
+        retired.push(RetiredSpawner { pidfds, generation: old.generation });
         Ok(())
     }
 
@@ -282,6 +322,10 @@ impl SpawnerClient {
         *current = CurrentSpawner::new(process, Generation(current.generation.0 + 1));
         self.metrics.spawner_restarts.inc();
         Ok(())
+    }
+
+    fn retired(&self) -> MutexGuard<'_, Vec<RetiredSpawner>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn current(&self) -> MutexGuard<'_, CurrentSpawner> {

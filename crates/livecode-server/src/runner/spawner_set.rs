@@ -43,8 +43,17 @@ struct ZygoteSpawner {
     interpreter: Option<FileState>,
     /// The folders that are mounted in its warm sandboxes ([`Runtime::mount_inodes`]).
     mount_inodes: Vec<Option<(u64, u64)>>,
-    /// Set once the interpreter has started.
-    client: Arc<OnceLock<Arc<SpawnerClient>>>,
+    /// Set once the interpreter has started, or has failed to.
+    client: Arc<OnceLock<Option<Arc<SpawnerClient>>>>,
+}
+
+/// What a reload does with zygotes that have not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedZygotes {
+    /// It starts them again.
+    Retry,
+    /// It leaves them, unless something of them has changed.
+    Keep,
 }
 
 /// The device, inode, size and time of the last change of a file: an upgrade changes one of them.
@@ -76,7 +85,7 @@ impl SpawnerSet {
             zygote_spawners: RwLock::default(),
             start_timeout: Duration::from_millis(config.start_timeout_ms),
         };
-        set.reload(launcher, catalogue, config, metrics);
+        set.reload(launcher, catalogue, config, metrics, FailedZygotes::Retry);
         Ok(set)
     }
 
@@ -92,6 +101,7 @@ impl SpawnerSet {
         catalogue: &Catalogue,
         config: &Config,
         metrics: &Arc<Metrics>,
+        failed: FailedZygotes,
     ) {
         let mut current = self.zygote_spawners.write().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *current);
@@ -103,7 +113,8 @@ impl SpawnerSet {
                 Some(same)
                     if same.settings == settings
                         && same.interpreter == interpreter
-                        && same.mount_inodes == runtime.mount_inodes =>
+                        && same.mount_inodes == runtime.mount_inodes
+                        && (failed == FailedZygotes::Keep || !same.has_failed()) =>
                 {
                     same
                 }
@@ -145,12 +156,16 @@ impl SpawnerSet {
     /// The preferred spawner for programs of this runtime in sandboxes of this layout.
     pub fn spawner_for(&self, runtime: &str, layout: &SandboxLayout) -> Arc<SpawnerClient> {
         let zygote_spawners = self.zygote_spawners.read().unwrap_or_else(PoisonError::into_inner);
-        let spawner = zygote_spawners.get(runtime).and_then(|spawner| spawner.client.get());
+        let spawner = zygote_spawners.get(runtime).and_then(|spawner| spawner.client.get()?.as_ref());
         spawner.filter(|spawner| spawner.is_usual(layout)).unwrap_or(&self.default_spawner).clone()
     }
 }
 
 impl ZygoteSpawner {
+    fn has_failed(&self) -> bool {
+        self.client.get().is_some_and(Option::is_none)
+    }
+
     /// Starts the zygote and the spawner, and waits in the background until they are ready.
     fn start(&self, runtime: &str, launcher: SpawnerLauncher, metrics: Arc<Metrics>) {
         let (client, settings, name) = (self.client.clone(), self.settings.clone(), runtime.to_owned());
@@ -161,8 +176,9 @@ impl ZygoteSpawner {
             let spawner =
                 process.and_then(|process| SpawnerClient::from_process(process, launcher, settings, metrics));
             match spawner {
-                Ok(spawner) => drop(client.set(Arc::new(spawner))),
+                Ok(spawner) => drop(client.set(Some(Arc::new(spawner)))),
                 Err(error) => {
+                    let _ = client.set(None);
                     let cause = error.source().map(ToString::to_string);
                     tracing::warn!(
                         runtime = name,

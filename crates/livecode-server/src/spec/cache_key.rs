@@ -37,6 +37,9 @@ const VERSION: &str = "livecode compile cache 1";
 /// The largest number of files in the folder of an operator's runtime. A runtime with more is
 /// compiled for each session, because inspecting the files would take too long.
 const MAX_RUNTIME_FILES: usize = 256;
+/// The largest number of files of such a folder that are looked at to find out whether the toolchain has
+/// changed since its check.
+const MAX_INSPECTED_FILES: usize = 20_000;
 /// Paths that change when packages are installed, or libraries and headers are installed by hand.
 const MACHINE_PATHS: [&str; 15] = [
     "/var/lib/dpkg/status",
@@ -128,18 +131,20 @@ impl CacheKeyInputs {
         hasher.add(run_spec.limits.disk_bytes.to_le_bytes());
         hasher.add(run_spec.limits.disk_files.to_le_bytes());
         let commands: Vec<_> = run_spec.compile.iter().map(|step| &step.argv).collect();
-        self.add_toolchain(&mut hasher, run_spec.root.as_deref(), &run_spec.mounts, &commands)?;
-        Some(hex(&hasher.0.finalize()))
+        let is_complete =
+            self.add_toolchain(&mut hasher, run_spec.root.as_deref(), &run_spec.mounts, &commands);
+        is_complete.then(|| hex(&hasher.0.finalize()))
     }
 
-    /// The files and folders of the machine whose state represents the toolchain; `None` if there
-    /// are too many.
+    /// The files and folders of the machine whose state represents the toolchain, and whether these
+    /// are all: of an operator's folder with too many files, none is among them.
     fn toolchain_paths(
         &self,
         root: Option<&Path>,
         mounts: &[Mount],
         commands: &[&Vec<String>],
-    ) -> Option<Vec<PathBuf>> {
+    ) -> (Vec<PathBuf>, bool) {
+        let mut is_complete = true;
         let mut paths: Vec<PathBuf> = vec![];
         if root.is_none() {
             paths.extend(MACHINE_PATHS.iter().map(PathBuf::from));
@@ -150,25 +155,28 @@ impl CacheKeyInputs {
             if target == Path::new(OPERATOR_RUNTIMES) {
                 // The tools of an operator's runtime may lie beside its runtime.toml and be
                 // modified there.
-                let max_paths = paths.len() + MAX_RUNTIME_FILES;
-                add_tree(&source.join(&self.runtime), max_paths, &mut paths)?;
+                let before = paths.len();
+                if add_tree(&source.join(&self.runtime), before + MAX_RUNTIME_FILES, &mut paths).is_none() {
+                    paths.truncate(before);
+                    is_complete = false;
+                }
             }
         }
         let inside = self.command_paths(commands);
         paths.extend(inside.iter().filter_map(|path| host_path(mounts, root.is_some(), path)));
-        Some(paths)
+        (paths, is_complete)
     }
 
     /// Adds what represents the toolchain: files of the machine, and those of the runtime's own root
-    /// if it has one. Returns `None` if there are too many.
+    /// if it has one. Returns whether these are all, as [`Self::toolchain_paths`].
     fn add_toolchain(
         &self,
         hasher: &mut KeyHasher,
         root: Option<&Path>,
         mounts: &[Mount],
         commands: &[&Vec<String>],
-    ) -> Option<()> {
-        let paths = self.toolchain_paths(root, mounts, commands)?;
+    ) -> bool {
+        let (paths, is_complete) = self.toolchain_paths(root, mounts, commands);
         hasher.add_list(&paths, |hasher, path| hasher.add_stat(path));
         if let Some(root) = root {
             let inside: Vec<_> =
@@ -176,7 +184,7 @@ impl CacheKeyInputs {
             hasher.add(root.as_os_str().as_encoded_bytes());
             hasher.add_list(&inside, |hasher, path| hasher.add_state_in(root, path));
         }
-        Some(())
+        is_complete
     }
 
     /// The places, as seen inside, where the commands and what the runtime requires may be.
@@ -197,7 +205,7 @@ impl CacheKeyInputs {
 }
 
 /// A digest that changes with the toolchain of a runtime, as far as the compile cache knows it, and
-/// with its `runtime.toml`. Where a folder has too many files, those in it are left out.
+/// with its `runtime.toml`. Of a folder with too many files, it has the newest change.
 pub(crate) fn toolchain_fingerprint(runtime: &Runtime) -> String {
     let inputs = CacheKeyInputs::of(runtime);
     let mut hasher = KeyHasher(Sha256::new());
@@ -210,8 +218,15 @@ pub(crate) fn toolchain_fingerprint(runtime: &Runtime) -> String {
         hasher.add(target.as_os_str().as_encoded_bytes());
     });
     let commands: Vec<_> = runtime.manifest.compile.iter().chain([&runtime.manifest.run]).collect();
-    // `None` means that there are too many files, which are left out.
-    let _ = inputs.add_toolchain(&mut hasher, runtime.root.as_deref(), &runtime.mounts, &commands);
+    if !inputs.add_toolchain(&mut hasher, runtime.root.as_deref(), &runtime.mounts, &commands) {
+        let operator_mount = runtime.mounts.iter().find(|mount| mount.target == Path::new(OPERATOR_RUNTIMES));
+        let folder = operator_mount.map(|mount| mount.source.join(&runtime.name)).unwrap_or_default();
+        let (mut files_left, mut newest) = (MAX_INSPECTED_FILES, (0, 0));
+        find_newest_change(&folder, &mut files_left, &mut newest);
+        hasher.add((files_left as u64).to_le_bytes());
+        hasher.add(newest.0.to_le_bytes());
+        hasher.add(newest.1.to_le_bytes());
+    }
     let environment = runtime.manifest.virtual_environment.iter();
     let paths: Vec<_> = environment.flat_map(|path| package_folders(path)).collect();
     hasher.add_list(&paths, |hasher, path| hasher.add_stat(path));
@@ -233,6 +248,24 @@ fn add_tree(folder: &Path, max_paths: usize, paths: &mut Vec<PathBuf>) -> Option
         }
     }
     Some(())
+}
+
+/// Finds the newest change (ctime) of the files and folders below `folder`, of `files_left` of them at
+/// most. A file that is taken away changes its folder.
+fn find_newest_change(folder: &Path, files_left: &mut usize, newest: &mut (i64, i64)) {
+    let mut entries: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().collect();
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        if *files_left == 0 {
+            return;
+        }
+        *files_left -= 1;
+        let Ok(metadata) = entry.metadata() else { continue };
+        *newest = (*newest).max((metadata.ctime(), metadata.ctime_nsec()));
+        if metadata.is_dir() {
+            find_newest_change(&entry.path(), files_left, newest);
+        }
+    }
 }
 
 /// The path on the machine of a path in the sandbox; `None` if it is not of the machine, but of

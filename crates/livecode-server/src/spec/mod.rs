@@ -130,7 +130,7 @@ pub fn resolve(
         env,
         files: files.into_iter().map(|(name, contents)| RunFile { name, contents }).collect(),
         stdin,
-        mounts: runtime.mounts.clone(),
+        mounts: runtime.present_mounts(),
         root: runtime.root.clone(),
         limits: limits.session,
         mode,

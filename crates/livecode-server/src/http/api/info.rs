@@ -23,8 +23,19 @@ use crate::runner::reload::ReloadReport;
         (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn runtimes(State(app): State<App>) -> Json<Vec<RuntimeInfo>> {
-    Json(app.catalogue.now().iter().map(Runtime::info).collect())
+pub(crate) async fn runtimes(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+) -> Json<Vec<RuntimeInfo>> {
+    let mut runtimes: Vec<_> = app.catalogue.now().iter().map(Runtime::info).collect();
+    if !caller.may_administer() {
+        // The words of a toolchain name paths of the machine.
+        runtimes
+            .iter_mut()
+            .filter_map(|runtime| runtime.check.as_mut())
+            .for_each(|check| check.failure = None);
+    }
+    Json(runtimes)
 }
 
 impl From<CatalogueError> for ApiError {
@@ -54,8 +65,9 @@ pub(crate) async fn reload(
     if !caller.may_administer() {
         return Err(nothing_here("reloaded by the local user and by admins, or by SIGHUP to the server"));
     }
+    let report = app.reloader.reload().await?;
     app.audit.note(Action::RuntimesReloaded, &caller, client, Target::default());
-    Ok(Json(app.reloader.reload().await?))
+    Ok(Json(report))
 }
 
 /// 404: the caller may not do something with the runtimes.
@@ -83,6 +95,10 @@ impl From<CheckError> for ApiError {
             CheckError::Interrupted => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Self::new(status, ErrorCode::ServerStopping, error.to_string()).with_retry_after(1)
+            }
+            CheckError::NotStarted | CheckError::TooSlow | CheckError::Busy => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::new(status, ErrorCode::RunQueueFull, error.to_string()).with_retry_after(5)
             }
             CheckError::Server(error) => Self::internal(&error),
         }

@@ -196,7 +196,8 @@ pub(crate) async fn create(
     let resolved = match resolved {
         Ok(resolved) => resolved,
         Err((request, runtime)) => {
-            app.checks.ensure(&runtime).await?;
+            let account = app.registry.roles().account(&caller, payer);
+            app.checks.ensure(&runtime, &account).await?;
             resolve(&request, &app.catalogue.now(), &app.config.limits, Endpoint::Sessions)?
         }
     };

@@ -127,3 +127,26 @@ fn a_runtime_with_too_many_files_has_no_key() {
     (0..=MAX_RUNTIME_FILES).for_each(|number| fs::write(own.join(number.to_string()), "").unwrap());
     assert_eq!(inputs().key(&Owner::Local, &run_spec(folder.path())), None);
 }
+
+#[test]
+fn each_change_of_a_large_folder_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("a/b")).unwrap();
+    let newest = || {
+        let (mut files_left, mut newest) = (MAX_INSPECTED_FILES, (0, 0));
+        find_newest_change(folder.path(), &mut files_left, &mut newest);
+        (files_left, newest)
+    };
+    let mut all = vec![newest()];
+    fs::write(folder.path().join("a/b/file"), "").unwrap();
+    all.push(newest());
+    fs::rename(folder.path().join("a/b/file"), folder.path().join("file")).unwrap();
+    all.push(newest());
+    fs::remove_file(folder.path().join("file")).unwrap();
+    all.push(newest());
+    assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "{all:?}");
+    // There is a limit to the search.
+    let (mut files_left, mut newest) = (1, (0, 0));
+    find_newest_change(folder.path(), &mut files_left, &mut newest);
+    assert_eq!(files_left, 0);
+}

@@ -56,9 +56,30 @@ impl List {
     fn check(&self, mut runtimes: Vec<RuntimeInfo>) -> Result<ExitCode, CommandFailure> {
         let width = runtimes.iter().map(|runtime| runtime.name.len()).max().unwrap_or(0);
         let mut has_failure = false;
+        let mut has_result = false;
         for runtime in runtimes.iter_mut().filter(|runtime| runtime.needs.is_none()) {
             let path = format!("/catalogue/check?runtime={}", query_value(&runtime.name));
-            *runtime = self.server.post_json_within(&path, &(), CHECK_TIMEOUT)?;
+            match self.server.post_json_within(&path, &(), CHECK_TIMEOUT) {
+                Ok(checked) => *runtime = checked,
+                // That the first one is refused is no matter of the runtime, but of the caller.
+                Err(error) if !has_result => return Err(error.into()),
+                Err(error) => {
+                    has_failure = true;
+                    if self.json {
+                        eprintln!("{}: not checked: {error:#}", runtime.name);
+                    } else {
+                        let name = &runtime.name;
+                        writeln!(
+                            io::stdout(),
+                            "{name:width$}  {:12}  {:>9}  not checked: {error:#}",
+                            "-",
+                            ""
+                        )?;
+                    }
+                    continue;
+                }
+            }
+            has_result = true;
             has_failure |= !runtime.available;
             if !self.json {
                 let version = runtime.version.as_deref().unwrap_or("-");
@@ -83,9 +104,10 @@ impl List {
 fn state(runtime: &RuntimeInfo) -> String {
     match (&runtime.needs, &runtime.check) {
         (Some(needs), _) => needs.clone(),
+        (None, Some(check)) if check.passed => "ready".to_owned(),
         (None, Some(check)) => match &check.failure {
             Some(failure) => format!("fails: {failure}"),
-            None => "ready".to_owned(),
+            None => "fails".to_owned(),
         },
         (None, None) => "installed, not checked yet".to_owned(),
     }

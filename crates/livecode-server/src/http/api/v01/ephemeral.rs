@@ -68,7 +68,7 @@ impl EphemeralSession {
         let resolve = || resolve(request, &app.catalogue.now(), &app.config.limits, Endpoint::V01);
         let resolved = match resolve() {
             Err(BadField { unknown_version_of: Some(runtime), .. }) => {
-                app.checks.ensure(&runtime).await?;
+                app.checks.ensure(&runtime, &app.registry.roles().account(caller, payer)).await?;
                 resolve()?
             }
             resolved => resolved?,

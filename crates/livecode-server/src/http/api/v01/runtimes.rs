@@ -68,7 +68,7 @@ pub(crate) async fn run(
     // A path that is not valid UTF-8 cannot be the name of a runtime.
     let name = name.map_or_else(|_| String::new(), |Path(name)| name);
     if let Err(FindError::VersionUnknown(runtime)) = app.catalogue.now().find(&name) {
-        app.checks.ensure(&runtime).await?;
+        app.checks.ensure(&runtime, &app.registry.roles().account(&caller, payer)).await?;
     }
     let catalogue = app.catalogue.now();
     let runtime = catalogue
