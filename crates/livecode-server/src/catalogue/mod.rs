@@ -212,7 +212,7 @@ mod tests {
         for (wrong, word) in [
             ("titel = 'x'\n", "titel"),
             ("aliases = ['go']\n", "line 1: `aliases` takes the name \"go\""),
-            ("aliases = ['Go!']\n", "line 1: the name \"Go!\""),
+            ("aliases = ['Go!']\n", "line 1: the alias \"Go!\""),
         ] {
             std::fs::write(folder.join("runtime.toml"), format!("{wrong}{toml}")).unwrap();
             let error = load(Some(operator_folder.path())).unwrap_err().to_string();
