@@ -158,10 +158,10 @@ fn modules_of_fortran_are_found_however_they_are_named() {
 }
 
 #[test]
-fn a_script_of_sqlite_has_any_name() {
+fn a_script_of_sqlite_has_any_name_and_no_arguments() {
     let server = Server::start();
     for name in ["my query.sql", "|echo bad.sql", "it's \"a\".sql"] {
-        let request = json!({"runtime": "sqlite", "code": "SELECT 'hi';\n", "code_filename": name});
+        let request = json!({"runtime": "sqlite", "code": "SELECT 'hi';\n", "code_filename": name, "args": ["SELECT 'an argument'"]});
         if is_here(&server, "sqlite") {
             let run = server.run(&request);
             assert_eq!((&*run.stdout, &*run.stderr, run.exitstatus), ("hi\n", "", 0), "{name}");
