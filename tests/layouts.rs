@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::Pa
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::common::{Run, Server, cgroups::groups, eventually, id, is_root};
+use crate::common::{Run, Server, cgroups::groups, eventually, id, is_root, processes};
 use crate::strangers::rootless::ordinary_server;
-use crate::warm::{starts, warm};
+use crate::warm::{memory_contains, starts, warm};
 
 /// Prints whether the program has the room that its limits say, and why it has no more.
 const FILL: &str = r#"
@@ -320,5 +320,36 @@ fn a_waiting_session_whose_run_spec_is_damaged_is_lost() {
     for id in waiting {
         let run = Run::collect(server.stream(&id, ""));
         assert_eq!(run.reason.as_deref(), Some("lost"), "{run:?}");
+    }
+}
+
+/// The spawner receives the requests of layouts itself. A sandbox that is made for one of them holds
+/// nothing of a request, not even of its own. Only root can read the memory of its init.
+#[test]
+fn no_sandbox_of_a_layout_remembers_a_request() {
+    if !is_root() {
+        return;
+    }
+    let runtimes = Runtimes::new(&["one"]);
+    let server = runtimes.serve(&["--warm-other-sandboxes-max", "0"]);
+    let run = |_| {
+        let session = id(&server.create(&json!({"runtime": "one", "code": "true"})));
+        assert_eq!(Run::collect(server.stream(&session, "")).exitstatus, 0);
+        session
+    };
+    let mut ids: Vec<_> = (0..10).map(run).collect();
+    let mark = format!("ids-of-{}", std::process::id());
+    let fields = json!({"runtime": "one", "code": "echo on; read -r line", "args": [mark]});
+    let session = id(&server.create(&fields));
+    server.stream(&session, "").read_until("on\n");
+    let programs = processes(&mark);
+    assert_eq!(programs.len(), 1);
+    let stat = fs::read_to_string(format!("/proc/{}/stat", programs[0])).expect("the program runs");
+    let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+    let init = parent.expect("a parent").parse().expect("a number");
+    assert!(memory_contains(programs[0], &mark), "the test should be able to read the program's memory");
+    ids.push(session);
+    for id in ids {
+        assert!(!memory_contains(init, &id), "init knows of {id}");
     }
 }

@@ -265,7 +265,7 @@ fn a_supervisor_serves_one_session_after_another() {
 }
 
 /// Whether `word` is anywhere in the writable memory of a process.
-fn memory_contains(pid: u32, word: &str) -> bool {
+pub fn memory_contains(pid: u32, word: &str) -> bool {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("the memory map can be read");
     let memory = std::fs::File::open(format!("/proc/{pid}/mem")).expect("the memory can be opened");
     let writable = maps.lines().filter(|line| line.contains(" rw"));

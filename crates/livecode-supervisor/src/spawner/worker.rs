@@ -156,10 +156,12 @@ impl Worker {
         match request {
             SpawnerRequest::StartSupervisor(id) => {
                 let folder = session_folder::path(&context.settings.data_dir, id);
-                // For a cold start, a worker that has served no session clones itself, which needs
-                // no zygote. The memory of any other worker holds what earlier sessions were told,
-                // so the zygote is cloned.
-                let zygote = context.zygote.as_ref().filter(|_| has_served);
+                // The memory of this process may hold what earlier sessions were told, and the ids of
+                // sessions that the spawner was asked for. A zygote knows of no session. An
+                // interpreter zygote is not needed by a worker that has served none: its spawner
+                // receives few requests itself, most of them because the zygote hangs.
+                let is_needed = |zygote: &&ZygoteClient| has_served || zygote.interpreter().is_none();
+                let zygote = context.zygote.as_ref().filter(is_needed);
                 match supervise(&context.host, own, zygote, folder, stream, warm) {
                     SupervisedEnd::Released => Served::Session,
                     SupervisedEnd::Exit(status) => Served::End(status),
