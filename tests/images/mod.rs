@@ -194,7 +194,7 @@ fn a_program_sees_the_root_of_an_image_and_nothing_else() {
 /// `runtime.toml`. Each is a name and the target of a mount. Returns the folder.
 fn write_operator_folder(folder: &Path, runtimes: &[(&str, &str)]) -> PathBuf {
     let outside = folder.join("outside");
-    fs::create_dir(&outside).expect("a folder");
+    fs::create_dir_all(outside.join("made")).expect("a folder");
     let program = show(folder);
     let all = folder.join("runtimes");
     for (name, target) in runtimes {
@@ -252,7 +252,7 @@ fn a_mount_is_placed_through_no_link_of_a_root() {
     symlink(folder.path().join("outside"), &swapped).expect("a link");
     let run = run("swapped", "/swapped/made");
     assert!(run.exitstatus != 0 && !run.stdout.contains("hello"), "{run:?}");
-    assert_eq!(fs::read_dir(folder.path().join("outside")).expect("our folder").count(), 0);
+    assert_eq!(fs::read_dir(folder.path().join("outside/made")).expect("our folder").count(), 0);
 }
 
 #[test]
