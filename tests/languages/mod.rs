@@ -275,9 +275,12 @@ fn cell(run: impl FnOnce() -> String) -> Result<String, String> {
     })
 }
 
+/// A row of a table; without cells if the language is not here.
+type Row = (&'static Language, Option<Vec<Result<String, String>>>);
+
 /// Prints a table with a row for each language, although the test succeeds, and fails if a cell
 /// does.
-fn print_table(columns: &[&str], rows: &[(&'static Language, Option<Vec<Result<String, String>>>)]) {
+fn print_table(columns: &[&str], rows: &[Row]) {
     let mut table = format!("\n| {:17} |", "language");
     columns.iter().for_each(|column| table += &format!(" {column:8} |"));
     let mut errors = vec![];
