@@ -101,7 +101,7 @@ fn a_reload_adds_replaces_and_hides_runtimes() {
     let metrics = server.get("/metrics").text();
     assert!(metrics.contains("livecode_runtime_sessions_created_total{runtime=\"greeter\"} 1"), "{metrics}");
 
-    // What is taken out of the folder is as it was without it.
+    // A runtime that is taken out of the folder is as it was without it.
     for name in ["greeter", "bash", "javascript"] {
         fs::remove_dir_all(runtimes.path().join(name)).expect("the folder is ours");
     }

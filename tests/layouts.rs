@@ -323,8 +323,8 @@ fn a_waiting_session_whose_run_spec_is_damaged_is_lost() {
     }
 }
 
-/// The spawner receives the requests of layouts itself. A sandbox that is made for one of them holds
-/// nothing of a request, not even of its own. Only root can read the memory of its init.
+/// The spawner receives the requests of layouts itself. A sandbox that is made for one of them
+/// holds nothing of a request, not even of its own. Only root can read the memory of its init.
 #[test]
 fn no_sandbox_of_a_layout_remembers_a_request() {
     if !is_root() {

@@ -1,5 +1,5 @@
-//! Runtimes that are made of container images: `livecode runtimes import` and `remove`, and programs
-//! in a root of their own.
+//! Runtimes that are made of container images: `livecode runtimes import` and `remove`, and
+//! programs in a root of their own.
 
 #[allow(dead_code)] // the tests of the crate use all of it
 mod archive;
@@ -21,7 +21,8 @@ use crate::{
     packaging::script,
 };
 
-/// Prints the files and folders that its arguments name (`-`: standard input), and where it may write.
+/// Prints the files and folders that its arguments name (`-`: standard input), and where it may
+/// write.
 const SHOW: &str = r#"
 #include <dirent.h>
 #include <errno.h>
@@ -81,7 +82,7 @@ fn reload(server: &Server) {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-/// What is in the folder of the images.
+/// The names in the folder of the images.
 fn images(data: &Path) -> Vec<String> {
     let entries = fs::read_dir(data.join("images")).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().into_string().expect("text"));

@@ -1,4 +1,4 @@
-//! What programs of one language may look like, beyond what all languages have in common.
+//! Forms that programs of one language may have, beyond what all languages have in common.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,8 @@ fn is_here(server: &Server, runtime: &str) -> bool {
     is_available
 }
 
-/// Runs the first of some files; each is a name and its contents. `None` if the runtime is not here.
+/// Runs the first of some files; each is a name and its contents. `None` if the runtime is not
+/// here.
 fn run(server: &Server, runtime: &str, files: &[(&str, &str)]) -> Option<Run> {
     let (name, code) = files[0];
     let beside: Vec<Value> =

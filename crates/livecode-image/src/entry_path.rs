@@ -25,9 +25,9 @@ pub(crate) struct EntryPath(Vec<u8>);
 pub(crate) enum NameMeaning {
     /// An entry that is to be unpacked.
     Entry,
-    /// What lower layers have at this path is removed.
+    /// The entry of lower layers at this path is removed.
     Whiteout(EntryPath),
-    /// What lower layers have in this folder is removed.
+    /// All entries of lower layers in this folder are removed.
     Opaque(EntryPath),
     /// Notes of a storage driver, which mean nothing.
     Ignored,

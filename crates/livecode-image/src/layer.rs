@@ -23,7 +23,7 @@ use crate::{
 /// The bytes of layers after which the disk's free space is looked at again.
 const DISK_CHECK_BYTES: u64 = 32 << 20;
 
-/// What all layers together have used of the limits, in one pass over them.
+/// The part of the limits that all layers together have used, in one pass over them.
 pub(crate) struct Meter<'a> {
     limits: &'a Limits,
     /// Set when the import is to stop.

@@ -1,6 +1,6 @@
-//! Container images: reads an OCI image layout or the archive of `docker save`, checks every digest,
-//! and unpacks the layers once into a folder of the data directory. No container engine is needed,
-//! and nothing of an image is ever executed here.
+//! Container images: reads an OCI image layout or the archive of `docker save`, checks every
+//! digest, and unpacks the layers once into a folder of the data directory. No container engine is
+//! needed, and nothing of an image is ever executed here.
 //!
 //! Every byte of an image is a stranger's. So each layer is read twice: first its digests, names
 //! and sizes are checked, and then it is unpacked. Nothing is found by a path that the image could

@@ -1,5 +1,5 @@
-//! What exists in a root, as a program in it would see it: links of the root lead to places in the
-//! root, never to files of the machine (`RESOLVE_IN_ROOT` of openat2(2)).
+//! Which paths exist in a root, as a program in it would see it: links of the root lead to places
+//! in root, never to files of the machine (`RESOLVE_IN_ROOT` of openat2(2)).
 
 use std::{
     fs::File,

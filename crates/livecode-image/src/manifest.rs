@@ -36,7 +36,7 @@ pub(crate) struct Layer {
     pub diff_id: Digest,
 }
 
-/// What an image says about the process that it is made for. LiveCode takes from it what a
+/// The image's description of the process that it is made for. LiveCode takes from it what a
 /// `runtime.toml` can have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

@@ -81,7 +81,7 @@ struct Partial(Option<PathBuf>);
 impl Drop for Partial {
     fn drop(&mut self) {
         if let Some(path) = &self.0 {
-            // What cannot be removed now is removed by the next import.
+            // A remainder that cannot be removed now is removed by the next import.
             let _ = fs::remove_dir_all(path);
         }
     }

@@ -107,7 +107,7 @@ fn one_image_has_the_same_root_and_digest_in_every_form() {
             let (tool, same) = (root.join("usr/tool").metadata().unwrap(), root.join("usr/same").metadata());
             assert_eq!((tool.ino(), tool.mtime()), (same.unwrap().ino(), 1_000_000_000));
             digests.push(imported.image.digest.clone());
-            // What is there is not read again.
+            // An image that is there is not read again.
             let again = place.import().unwrap();
             assert!(!again.is_new && again.image == imported.image);
         }
@@ -386,7 +386,7 @@ fn an_interrupted_import_leaves_nothing() {
     let error = store.import(&place.archive(), &place.limits, u64::MAX, &AtomicBool::new(false)).unwrap_err();
     assert_eq!(error.code(), "disk_full");
     place.assert_untouched();
-    // What a killed import has left is removed by the next.
+    // The remains of a killed import are removed by the next.
     let left = place.folder.path().join("data/images/.new-x/root");
     fs::create_dir_all(&left).unwrap();
     place.import().unwrap();

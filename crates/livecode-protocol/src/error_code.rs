@@ -19,8 +19,8 @@ pub enum ErrorCode {
     /// 400: the `Idempotency-Key` is empty, too long, or has invisible characters. The same
     /// request fails again.
     InvalidIdempotencyKey,
-    /// 400: a guest sent an `Idempotency-Key`, and neither a bearer token nor the server's cookie. The
-    /// request succeeds with one of them.
+    /// 400: a guest sent an `Idempotency-Key`, and neither a bearer token nor the server's cookie.
+    /// The request succeeds with one of them.
     TokenRequired,
     /// 401: the server asks for a token, and the request has none, or none that is valid. The
     /// request succeeds with a valid one.
@@ -71,17 +71,18 @@ pub enum ErrorCode {
     /// 429: the owner has as many sessions as one owner may have. A new request succeeds after a
     /// session was deleted.
     TooManySessions,
-    /// 429: the session has as many shares as one may have. A new request succeeds after a share was
-    /// revoked.
+    /// 429: the session has as many shares as one may have. A new request succeeds after a share
+    /// was revoked.
     TooManyShares,
-    /// 429: this user, or this address, has made and revoked too many shares lately. A later request
-    /// succeeds (`Retry-After`).
+    /// 429: this user, or this address, has made and revoked too many shares lately. A later
+    /// request succeeds (`Retry-After`).
     TooManyShareCreations,
     /// 429: this user, or this address, has used up a quota: the detail names it. A later request
     /// succeeds (`Retry-After`).
     QuotaExceeded,
     /// 429: this caller has named too many tokens, shares or sessions that do not exist. A request
-    /// with a token and an id that exist succeeds, and one that opens a share later (`Retry-After`).
+    /// with a token and an id that exist succeeds, and one that opens a share later
+    /// (`Retry-After`).
     TooManyGuesses,
     /// 429: the server has as many sessions as it may have. A later request may succeed.
     ServerFull,

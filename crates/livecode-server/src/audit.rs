@@ -30,9 +30,9 @@ const WRITE_EARLY: usize = 1_000;
 /// How many different actions wait to be written, for example while the disk is full. Further ones
 /// are in the log alone, which says how many.
 const WAITING_MAX: usize = 20_000;
-/// How many different [cheap](Action::is_cheap) actions of one caller wait to be written. Of further
-/// ones the log has the number, so that one caller does not soon push out the actions of all
-/// others.
+/// How many different [cheap](Action::is_cheap) actions of one caller wait to be written. Of
+/// further ones the log has the number, so that one caller does not soon push out the actions of
+/// all others.
 const WAITING_PER_CALLER_MAX: u32 = 100;
 /// A part of `audit_rows_max`: how many actions are added before they are counted again.
 const SLACK_DIVISOR: u64 = 100;
@@ -180,8 +180,8 @@ impl Audit {
         }
     }
 
-    /// Notes that `caller`, who uses the server from `client`, has done something. Repetitions by the
-    /// same caller within [`WRITE_INTERVAL`] are counted, and are one line of the log.
+    /// Notes that `caller`, who uses the server from `client`, has done something. Repetitions by
+    /// the same caller within [`WRITE_INTERVAL`] are counted, and are one line of the log.
     pub fn note(&self, action: Action, caller: &Caller, client: Option<IpAddr>, target: impl Into<Target>) {
         if *caller == Caller::Local && !self.knows_users {
             return;
@@ -232,8 +232,8 @@ impl Audit {
         }
     }
 
-    /// Forgets actions that are too old, at intervals; all of them if actions are not kept any more.
-    /// This never returns.
+    /// Forgets actions that are too old, at intervals; all of them if actions are not kept any
+    /// more. This never returns.
     pub async fn forget_at_intervals(&self) {
         let Some(store) = &self.store else { return };
         let mut interval = tokio::time::interval(FORGET_INTERVAL);

@@ -163,9 +163,9 @@ const REVIEW_INTERVAL: Duration = Duration::from_secs(60);
 /// killed 10 s after they are asked to stop.
 const ENDING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Serves requests until `phase` asks the server to stop, and reloads the runtimes at each notice of
-/// `reload`. Calls `announce` with the addresses
-/// and the limits that cannot be enforced, just before requests are answered.
+/// Serves requests until `phase` asks the server to stop, and reloads the runtimes at each notice
+/// of `reload`. Calls `announce` with the addresses and the limits that cannot be enforced, just
+/// before requests are answered.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -344,8 +344,9 @@ pub async fn end_sessions(config: Config, start_spawner: SpawnerLauncher) -> Res
     Ok(ended)
 }
 
-/// The control store of a server that takes guests, whose sessions need none of it. A server without
-/// it is better than no server: quotas count from nothing then, and tickets end with the server.
+/// The control store of a server that takes guests, whose sessions need none of it. A server
+/// without it is better than no server: quotas count from nothing then, and tickets end with the
+/// server.
 async fn store_for_guests(config: &Config) -> Option<ControlStore> {
     let opened = ControlStore::open(&config.data_dir).await;
     let report = |error: &ControlStoreError| {

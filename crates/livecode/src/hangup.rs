@@ -26,8 +26,8 @@ impl Terminal {
     }
 }
 
-/// Whether this process has a controlling terminal. The kernel takes it away when the terminal hangs
-/// up, and sends SIGHUP then.
+/// Whether this process has a controlling terminal. The kernel takes it away when the terminal
+/// hangs up, and sends SIGHUP then.
 fn has_terminal() -> bool {
     fs::File::open("/dev/tty").is_ok()
 }

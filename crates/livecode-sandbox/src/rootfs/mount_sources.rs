@@ -1,4 +1,4 @@
-//! What stands at the paths that a sandbox's mounts are made from.
+//! The files and folders at the paths that a sandbox's mounts are made from.
 //!
 //! A bind mount shows the file or folder that stood at its source when the mount was made, also
 //! after another one has taken its place there. A warm sandbox whose sources have been replaced

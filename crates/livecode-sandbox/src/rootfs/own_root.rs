@@ -120,7 +120,8 @@ impl OwnRoot {
 }
 
 /// Mounts a folder or file of the machine at a place that may be in the runtime's root. The place
-/// is made where it is in the sandbox's own tmpfs; the runtime's root is read-only and must have it.
+/// is made where it is in the sandbox's own tmpfs; the runtime's root is read-only and must have
+/// it.
 pub(super) fn bind_beneath(mount: &Mount) -> Result<(), SetupError> {
     let Mount { source, target } = mount;
     let step = format!("bind {}", source.display());

@@ -1,4 +1,4 @@
-//! What the check of a runtime has found: whether its hello ran here, and what its toolchain says of
+//! The findings of a runtime's check: whether its hello ran here, and what its toolchain says of
 //! itself.
 
 use std::sync::{Arc, PoisonError, RwLock};

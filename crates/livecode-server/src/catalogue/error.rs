@@ -27,7 +27,7 @@ pub enum CatalogueError {
     DuplicateName {
         /// The operator's file, or the one that was read later.
         path: PathBuf,
-        /// What has the name: the folder, or the key of its aliases with its line.
+        /// The place that has the name: the folder, or the key of its aliases with its line.
         place: String,
         /// The name or alias.
         name: String,

@@ -16,8 +16,8 @@ pub(super) struct Base<'b> {
 }
 
 /// Parses the text of a `runtime.toml` over that of `base`. A key of the text replaces that of the
-/// base; in tables, such as `[env]`, each key by itself. Aliases are not inherited. An error has the
-/// line in the text.
+/// base; in tables, such as `[env]`, each key by itself. Aliases are not inherited. An error has
+/// the line in the text.
 pub(super) fn parse_extended(text: &str, base: &Base<'_>) -> Result<Manifest, String> {
     let own = DeTable::parse(text).map_err(|error| error.to_string())?.into_inner();
     let has_own_mounts = own.contains_key("mounts");

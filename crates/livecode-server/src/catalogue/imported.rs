@@ -66,7 +66,7 @@ pub enum ImportedRuntimeError {
     Io(PathBuf, #[source] io::Error),
 }
 
-/// What the new `runtime.toml` is made from.
+/// The parts that the new `runtime.toml` is made from.
 #[derive(Debug)]
 pub enum Template {
     /// The `runtime.toml` of another runtime.
@@ -82,7 +82,7 @@ pub enum Template {
 pub struct RuntimeToml {
     /// Its text.
     pub text: String,
-    /// What an operator should know about it, a sentence each.
+    /// Facts that an operator should know about it, a sentence each.
     pub notes: Vec<String>,
 }
 
@@ -127,8 +127,8 @@ impl ImportedRuntimes {
         Ok(())
     }
 
-    /// What the `runtime.toml` of `name` is to be made from. `from` is the name of a runtime, if
-    /// the operator has chosen one.
+    /// The parts that the `runtime.toml` of `name` is to be made from. `from` is the name of a
+    /// runtime, if the operator has chosen one.
     ///
     /// # Errors
     /// If there is no such runtime.

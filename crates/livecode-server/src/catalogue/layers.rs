@@ -51,8 +51,8 @@ struct FirstKeys {
 }
 
 impl FolderKind {
-    /// Reads the text of a `runtime.toml` in `folder`, which may extend one `below`. A hidden runtime
-    /// needs no other key, and the others that it has are not checked.
+    /// Reads the text of a `runtime.toml` in `folder`, which may extend one `below`. A hidden
+    /// runtime needs no other key, and the others that it has are not checked.
     fn parse(
         folder: &Path,
         text: &str,
@@ -124,9 +124,9 @@ impl RuntimeFolder {
     }
 }
 
-/// Reads every folder in `parent` that has a `runtime.toml`, which may extend one of those `below`; if
-/// there are none, the folders are the built-in ones. `shared_mounts` are mounted in the sandboxes of
-/// all of them. Imported images are in `data_dir`.
+/// Reads every folder in `parent` that has a `runtime.toml`, which may extend one of those `below`;
+/// if there are none, the folders are the built-in ones. `shared_mounts` are mounted in the
+/// sandboxes of all of them. Imported images are in `data_dir`.
 pub(super) fn read_folder(
     parent: &Path,
     below: &[RuntimeFolder],
@@ -170,7 +170,8 @@ pub(super) fn read_folder(
 /// an upgrade that brings a further runtime changes nothing of what an operator has.
 ///
 /// # Errors
-/// Two runtimes above have the same name or alias, or an alias above is the name of a runtime below.
+/// Two runtimes above have the same name or alias, or an alias above is the name of a runtime
+/// below.
 pub(super) fn lay_over(
     below: Vec<RuntimeFolder>,
     above: Vec<RuntimeFolder>,

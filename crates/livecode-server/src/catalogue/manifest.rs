@@ -62,8 +62,8 @@ pub struct Manifest {
     /// Environment variables of the program and of the compile steps.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// A virtual environment of Python, whose interpreter and packages programs use: an absolute path
-    /// of the machine, or `./` and a name in the runtime's folder.
+    /// A virtual environment of Python, whose interpreter and packages programs use: an absolute
+    /// path of the machine, or `./` and a name in the runtime's folder.
     pub virtual_environment: Option<PathBuf>,
     /// Folders and files outside /usr that are mounted in the sandbox.
     #[serde(default)]
@@ -82,7 +82,8 @@ pub struct Manifest {
     /// How the hello of the runtime is run, which shows whether the runtime works.
     #[serde(default)]
     pub check: Check,
-    /// A command, run in a sandbox, that prints the version of the toolchain; empty if there is none.
+    /// A command, run in a sandbox, that prints the version of the toolchain; empty if there is
+    /// none.
     #[serde(default)]
     pub version: Vec<String>,
     /// A command, run in a sandbox, that prints the names of the packages that programs can import,

@@ -8,7 +8,7 @@ pub(super) struct Mistake {
     /// The keys that lead to the mistake, from the outermost one. A number counts the items of a
     /// list from 0.
     key: Vec<String>,
-    /// What is wrong, and what would be right.
+    /// The mistake in words, and what would be right.
     text: String,
 }
 

@@ -64,7 +64,7 @@ impl MountSources {
                 );
                 return mistake("sources", text);
             }
-            // What a `*` matches is looked at later: it may match what a mount can be of, too.
+            // The matches of a `*` are looked at later: it may match what a mount can be of, too.
             let is_wrong = |source: &&String| !source.contains('*') && !is_free(Path::new(source));
             return match self.sources.iter().find(is_wrong) {
                 Some(source) => {
@@ -89,7 +89,8 @@ impl MountSources {
         mistake("target", text)
     }
 
-    /// What matches a source with a `*` and is not mounted, since the sandbox has something there.
+    /// The paths that match a source with a `*` and are not mounted, since the sandbox has
+    /// something there.
     pub(super) fn passed_over(&self, folder: &Path) -> Vec<PathBuf> {
         let without_target = self.sources.iter().filter(|_| self.target.is_none());
         without_target

@@ -57,7 +57,7 @@ pub struct Runtime {
     pub needs: Option<String>,
     /// The same for the test mode; `None` if it can run or does not exist.
     pub test_needs: Option<String>,
-    /// What its last check has found.
+    /// The findings of its last check.
     pub last_check: LastCheck,
 }
 
@@ -106,8 +106,8 @@ pub struct RuntimeInfo {
 }
 
 impl Runtime {
-    /// Makes the runtime in `folder` of its manifest: checks its name, aliases and artefacts,
-    /// finds its mounts and its root, and looks for what it requires. `shared_mounts` come before its
+    /// Makes the runtime in `folder` of its manifest: checks its name, aliases and artefacts, finds
+    /// its mounts and its root, and looks for what it requires. `shared_mounts` come before its
     /// own. Imported images are in `data_dir`.
     ///
     /// # Errors
@@ -236,8 +236,8 @@ impl Runtime {
         std::iter::once(&self.name).chain(&self.manifest.aliases)
     }
 
-    /// Whether a session that uses one runtime and one that uses the other are the same, but for the
-    /// files in their folders.
+    /// Whether a session that uses one runtime and one that uses the other are the same, but for
+    /// the files in their folders.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.toml == other.toml
             && self.manifest.aliases == other.manifest.aliases
@@ -278,8 +278,8 @@ impl Runtime {
     }
 }
 
-/// The mounts that the manifest of the runtime in `folder` names. A built-in runtime, whose folder is
-/// in the data directory, goes without one that would show secrets.
+/// The mounts that the manifest of the runtime in `folder` names. A built-in runtime, whose folder
+/// is in the data directory, goes without one that would show secrets.
 fn find_own_mounts(manifest: &Manifest, folder: &Path, data_dir: &Path) -> Result<Vec<Mount>, Mistake> {
     let support = data_dir.join(SUPPORT_FOLDER);
     let support = support.canonicalize().unwrap_or(support);

@@ -1,8 +1,8 @@
-//! The virtual environment of a runtime of Python: where programs find it, and what they need of the
-//! machine for it.
+//! The virtual environment of a runtime of Python: where programs find it, and what they need of
+//! the machine for it.
 //!
-//! Its interpreter runs in sandboxes only. Whoever may write there could otherwise have code run with
-//! the rights of the server, which starts interpreter zygotes outside.
+//! Its interpreter runs in sandboxes only. Whoever may write there could otherwise have code run
+//! with the rights of the server, which starts interpreter zygotes outside.
 
 use std::{
     fs,
@@ -50,7 +50,7 @@ impl VirtualEnvironment {
             return Err(Mistake::new(&[KEY], text));
         }
         let own = (!is_shared).then(|| Mount { source: path.to_owned(), target: path.to_owned() });
-        // What does not exist cannot be mounted; the runtime then lacks its interpreter.
+        // A path that does not exist cannot be mounted; the runtime then lacks its interpreter.
         let own = own.filter(|mount| mount.source.is_dir());
         Ok(Self { path: path.to_owned(), mounts: own.into_iter().chain(interpreter_mounts(path)).collect() })
     }
@@ -61,8 +61,8 @@ impl VirtualEnvironment {
     }
 }
 
-/// The mounts of the interpreter of the virtual environment at `path` and of its library, if programs
-/// do not see them anyway. Nothing else of its installation is mounted: an interpreter at
+/// The mounts of the interpreter of the virtual environment at `path` and of its library, if
+/// programs do not see them anyway. Nothing else of its installation is mounted: an interpreter at
 /// `~/.local/bin` has the secrets of a user beside it.
 fn interpreter_mounts(path: &Path) -> Vec<Mount> {
     let Ok(settings) = fs::read_to_string(path.join("pyvenv.cfg")) else { return vec![] };

@@ -167,13 +167,13 @@ impl RuntimeChecks {
         self.check_in_turn(name).await
     }
 
-    /// Checks a runtime now unless it was checked since its toolchain has changed. The server pays for
-    /// the check, which is made once, so the caller is asked first whether the account in whose name
-    /// this is done may create a session.
+    /// Checks a runtime now unless it was checked since its toolchain has changed. The server pays
+    /// for the check, which is made once, so the caller is asked first whether the account in whose
+    /// name this is done may create a session.
     ///
     /// # Errors
-    /// As [`Self::check`]; also if no session could be created for the account, or if too many callers
-    /// wait.
+    /// As [`Self::check`]; also if no session could be created for the account, or if too many
+    /// callers wait.
     pub async fn ensure(self: &Arc<Self>, name: &str, account: &Account) -> Result<(), CheckError> {
         self.registry.check_admission(account)?;
         let _waiter = self.waiters.try_acquire().map_err(|_| CheckError::Busy)?;
@@ -255,8 +255,8 @@ impl RuntimeChecks {
     }
 }
 
-/// Whether a runtime is to be checked: it was not since its toolchain has changed, or failed a while
-/// ago.
+/// Whether a runtime is to be checked: it was not since its toolchain has changed, or failed a
+/// while ago.
 fn is_due(runtime: &Runtime) -> bool {
     let is_due = |result: &CheckResult| {
         result.failure.is_some() && result.checked_us.saturating_add(FAILED_RETRY_US) < now_us()

@@ -54,7 +54,7 @@ pub(crate) enum CheckError {
     Server(#[source] io::Error),
 }
 
-/// What a program has done until its end.
+/// The output of a program, and how it ended.
 #[derive(Debug)]
 pub(super) struct ProgramEnd {
     pub exitstatus: i32,
@@ -65,12 +65,12 @@ pub(super) struct ProgramEnd {
 }
 
 impl ProgramEnd {
-    /// What it wrote on standard output.
+    /// Its standard output.
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// What it said: its standard output, or else its standard error, as `java -version` has it;
+    /// Its answer: its standard output, or else its standard error, as `java -version` has it;
     /// nothing if it has failed, since an error is no answer.
     pub fn answer(&self) -> String {
         match self.stdout() {

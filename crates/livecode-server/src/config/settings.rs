@@ -118,8 +118,8 @@ settings! {
             share_lifetime_ms: u64 = DAY_MS,
             /// Number of links by which one session can be shared at once.
             shares_per_session_max: u64 = 32,
-            /// Number of links that one user, or the guests of one address, may make and revoke in a
-            /// minute, and at once.
+            /// Number of links that one user, or the guests of one address, may make and revoke in
+            /// a minute, and at once.
             share_creations_per_min: u64 = 60,
             /// The largest request body, in bytes.
             body_max_bytes: u64 = 16 * MIB,
@@ -185,8 +185,8 @@ settings! {
             /// Number of sessions of a user that wait in the queue to run. With 0 it is
             /// sessions_queued_per_address_max.
             user_sessions_queued_max: u64 = 0,
-            /// How many days the control store keeps the audit of actions, where `auth` is `tokens` or
-            /// `jwt`; with 0 only the log has it.
+            /// How many days the control store keeps the audit of actions, where `auth` is `tokens`
+            /// or `jwt`; with 0 only the log has it.
             audit_keep_days: u64 = 90,
             /// How many rows of them the control store keeps; beyond it the oldest are removed.
             audit_rows_max: u64 = 1_000_000,

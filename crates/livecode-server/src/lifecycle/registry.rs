@@ -190,7 +190,7 @@ impl Registry {
         });
     }
 
-    /// What drives a session. `layout` is that of its sandbox, if it is known.
+    /// The driver of a session. `layout` is that of its sandbox, if it is known.
     pub(super) fn driver(&self, session: &Arc<Session>, layout: Option<SandboxLayout>) -> Driver {
         Driver {
             session: session.clone(),
@@ -281,8 +281,8 @@ impl Registry {
         drop(self.creation_lock.write().await);
     }
 
-    /// All sessions of an owner, with those that are not listed. The time that this takes depends on
-    /// the number of all sessions.
+    /// All sessions of an owner, with those that are not listed. The time that this takes depends
+    /// on the number of all sessions.
     pub fn sessions_of(&self, owner: &Owner) -> Vec<Arc<Session>> {
         self.table().iter().filter(|session| session.owner == *owner).cloned().collect()
     }

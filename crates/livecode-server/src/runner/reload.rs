@@ -20,7 +20,7 @@ use crate::{
     sessions::blocking::blocking,
 };
 
-/// What a reload of the runtimes has changed.
+/// The changes that a reload of the runtimes has made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReloadReport {
     /// Runtimes that were not there before.
@@ -63,8 +63,8 @@ impl CatalogueReloader {
         Self { current, config, launcher, spawners, metrics, state }
     }
 
-    /// Reads all runtimes again. Sessions that exist, also those that wait to run, stay as they are;
-    /// sessions that are created afterwards use the new runtimes.
+    /// Reads all runtimes again. Sessions that exist, also those that wait to run, stay as they
+    /// are; sessions that are created afterwards use the new runtimes.
     ///
     /// # Errors
     /// As [`Catalogue::load`]. Then nothing has changed. The error is logged.
@@ -74,8 +74,9 @@ impl CatalogueReloader {
         reloaded.unwrap_or_else(|error| Err(CatalogueError::Read(self.config.data_dir.clone(), error)))
     }
 
-    /// Takes over what an upgrade of the machine has changed: reloads the runtimes if one of them has
-    /// a mount elsewhere now, and replaces the interpreter zygotes whose interpreter has changed.
+    /// Takes over what an upgrade of the machine has changed: reloads the runtimes if one of them
+    /// has a mount elsewhere now, and replaces the interpreter zygotes whose interpreter has
+    /// changed.
     pub async fn review(self: &Arc<Self>) {
         let reloader = self.clone();
         let review = move || {

@@ -269,8 +269,8 @@ impl SpawnerClient {
         Ok(())
     }
 
-    /// Starts another spawner process for the requests to come. The current one ends by itself once it
-    /// has done what it was asked for.
+    /// Starts another spawner process for the requests to come. The current one ends by itself once
+    /// it has done what it was asked for.
     ///
     /// # Errors
     /// If no process can be started. Then the current one stays.

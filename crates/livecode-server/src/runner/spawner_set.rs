@@ -47,7 +47,7 @@ struct ZygoteSpawner {
     client: Arc<OnceLock<Option<Arc<SpawnerClient>>>>,
 }
 
-/// What a reload does with zygotes that have not started.
+/// How a reload treats zygotes that have not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailedZygotes {
     /// It starts them again.
@@ -89,9 +89,9 @@ impl SpawnerSet {
         Ok(set)
     }
 
-    /// Starts the spawners with an interpreter zygote that the runtimes of `catalogue` need and that
-    /// do not run already, and lets go of those that no runtime needs any more. They end once no
-    /// session is being started by them; the sessions that they have started go on.
+    /// Starts the spawners with an interpreter zygote that the runtimes of `catalogue` need and
+    /// that do not run already, and lets go of those that no runtime needs any more. They end once
+    /// no session is being started by them; the sessions that they have started go on.
     ///
     /// The default spawner stays, since what it keeps ready only makes a start faster, but see
     /// [`Self::renew_default`].
@@ -129,8 +129,8 @@ impl SpawnerSet {
         }
     }
 
-    /// Starts the default spawner again, because a folder that it may have mounted in warm sandboxes
-    /// was replaced by another one at the same path.
+    /// Starts the default spawner again, because a folder that it may have mounted in warm
+    /// sandboxes was replaced by another one at the same path.
     ///
     /// # Errors
     /// If the process does not start. The old one then stays.

@@ -37,8 +37,8 @@ const VERSION: &str = "livecode compile cache 1";
 /// The largest number of files in the folder of an operator's runtime. A runtime with more is
 /// compiled for each session, because inspecting the files would take too long.
 const MAX_RUNTIME_FILES: usize = 256;
-/// The largest number of files of such a folder that are looked at to find out whether the toolchain has
-/// changed since its check.
+/// The largest number of files of such a folder that are looked at to find out whether the
+/// toolchain has changed since its check.
 const MAX_INSPECTED_FILES: usize = 20_000;
 /// Paths that change when packages are installed, or libraries and headers are installed by hand.
 const MACHINE_PATHS: [&str; 15] = [
@@ -167,8 +167,8 @@ impl CacheKeyInputs {
         (paths, is_complete)
     }
 
-    /// Adds what represents the toolchain: files of the machine, and those of the runtime's own root
-    /// if it has one. Returns whether these are all, as [`Self::toolchain_paths`].
+    /// Adds what represents the toolchain: files of the machine, and those of the runtime's own
+    /// root if it has one. Returns whether these are all, as [`Self::toolchain_paths`].
     fn add_toolchain(
         &self,
         hasher: &mut KeyHasher,
@@ -250,8 +250,8 @@ fn add_tree(folder: &Path, max_paths: usize, paths: &mut Vec<PathBuf>) -> Option
     Some(())
 }
 
-/// Finds the newest change (ctime) of the files and folders below `folder`, of `files_left` of them at
-/// most. A file that is taken away changes its folder.
+/// Finds the newest change (ctime) of the files and folders below `folder`, of `files_left` of them
+/// at most. A file that is taken away changes its folder.
 fn find_newest_change(folder: &Path, files_left: &mut usize, newest: &mut (i64, i64)) {
     let mut entries: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().collect();
     entries.sort_by_key(fs::DirEntry::file_name);

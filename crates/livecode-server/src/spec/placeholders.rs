@@ -20,7 +20,7 @@ pub(super) struct SourceChoice {
     pub is_explicit: bool,
 }
 
-/// What the placeholders of one step stand for.
+/// The values of the placeholders of one step.
 pub(super) struct Placeholders<'r> {
     source: &'r SourceChoice,
     files: &'r Files,

@@ -22,7 +22,7 @@ use crate::{
 /// A sandbox that was made before its session.
 pub(crate) struct WarmSandbox {
     pub layout: SandboxLayout,
-    /// What was mounted in it.
+    /// The files and folders that were mounted in it.
     pub mount_sources: MountSources,
     /// The interpreter that has started in it, if any.
     pub interpreter: Option<InterpreterZygote>,

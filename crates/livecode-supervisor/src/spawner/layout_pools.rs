@@ -57,7 +57,7 @@ pub(super) struct WorkerCount {
     pub assigned: usize,
 }
 
-/// What brings the pools nearer to what they are to be.
+/// A step that brings the pools nearer to their targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PoolStep {
     /// Make a sandbox for this pool.
@@ -152,7 +152,7 @@ impl LayoutPools {
         self.pools.iter().find(|pool| pool.id == id).map(|pool| &pool.layout)
     }
 
-    /// What is to be done next, the most recently wanted layout first. `count` tells what workers
+    /// The next step, the most recently wanted layout first. `count` tells what workers
     /// a pool has.
     pub fn next_step(&self, now: Instant, count: impl Fn(PoolId) -> WorkerCount) -> Option<PoolStep> {
         let counts: Vec<_> = self.pools.iter().map(|pool| (pool, count(pool.id))).collect();

@@ -61,7 +61,7 @@ pub(super) struct Pool<'a> {
     /// The socket on which requests for sessions of other layouts than the usual one arrive.
     layout_socket: OwnedFd,
     idle: Vec<IdleWorker>,
-    /// What is to wait of other layouts than the usual one.
+    /// The pools of other layouts than the usual one.
     layouts: LayoutPools,
     /// The status channels of parked workers, in the order in which they were parked. The one that
     /// was parked last is unparked first.
@@ -89,7 +89,7 @@ struct IdleWorker {
     phase: Phase,
 }
 
-/// What a worker was made for.
+/// The purpose of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Duty {
     /// To serve a request that is here already. It makes no sandbox ahead.
@@ -214,7 +214,7 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// What the next worker is needed for, if one is needed. A worker of another layout ends to
+    /// The purpose of the next worker, if one is needed. A worker of another layout ends to
     /// make room for it if it must.
     fn needed_worker(&mut self, now: Instant) -> Option<Duty> {
         if self.warm_count() < self.target_idle && self.pause.until(now).is_none() {
@@ -355,7 +355,8 @@ impl<'a> Pool<'a> {
     fn wait(&mut self, needs_worker: bool) -> io::Result<PoolEvent> {
         // Idle workers with a warm sandbox receive requests themselves.
         let server_events = if self.warm_count() == 0 { PollFlags::IN } else { PollFlags::empty() };
-        // Without a zygote the server's socket takes its place, so that the indices below are fixed.
+        // Without a zygote the server's socket takes its place, so that the indices below are
+        // fixed.
         let zygote = self.context.zygote.as_ref().map_or(self.server.as_fd(), |zygote| zygote.socket());
         let mut fds = vec![
             PollFd::new(&self.server, server_events),
@@ -407,7 +408,8 @@ impl<'a> Pool<'a> {
                 Err(error) => return Err(error),
             }
         }
-        // What a server has sent on this socket before it let go of the spawner is served first.
+        // Requests that a server has sent on this socket before it let go of the spawner are served
+        // first.
         if layout_socket.contains(PollFlags::IN)
             && let Some(event) = self.assign_requests()?
         {

@@ -156,8 +156,8 @@ impl Worker {
         match request {
             SpawnerRequest::StartSupervisor(id) => {
                 let folder = session_folder::path(&context.settings.data_dir, id);
-                // The memory of this process may hold what earlier sessions were told, and the ids of
-                // sessions that the spawner was asked for. A zygote knows of no session. An
+                // The memory of this process may hold what earlier sessions were told, and the ids
+                // of sessions that the spawner was asked for. A zygote knows of no session. An
                 // interpreter zygote is not needed by a worker that has served none: its spawner
                 // receives few requests itself, most of them because the zygote hangs.
                 let is_needed = |zygote: &&ZygoteClient| has_served || zygote.interpreter().is_none();

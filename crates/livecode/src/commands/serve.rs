@@ -185,8 +185,8 @@ fn usage_failure(error: impl Into<anyhow::Error>) -> CommandFailure {
     CommandFailure { error: error.into(), exit_code: EXIT_USAGE }
 }
 
-/// Prints the server's addresses once it listens, and tells systemd that it is ready. Before that, it
-/// logs a warning for each limit that this machine cannot enforce.
+/// Prints the server's addresses once it listens, and tells systemd that it is ready. Before that,
+/// it logs a warning for each limit that this machine cannot enforce.
 fn announce(format: LogFormat, addresses: &[ListenAddress], degraded: &[String]) {
     for sentence in degraded {
         tracing::warn!("DEGRADED: {sentence}");

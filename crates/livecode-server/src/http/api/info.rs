@@ -105,8 +105,8 @@ impl From<CheckError> for ApiError {
     }
 }
 
-/// Runs the hello of a runtime now, asks its toolchain for its version and its packages, and answers
-/// the runtime with the result. The local user and admins may ask for this.
+/// Runs the hello of a runtime now, asks its toolchain for its version and its packages, and
+/// answers the runtime with the result. The local user and admins may ask for this.
 #[utoipa::path(
     post, path = "/catalogue/check", tag = "server",
     params(("runtime" = String, Query, description = "The name or an alias of a runtime")),

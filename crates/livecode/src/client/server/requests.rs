@@ -112,8 +112,8 @@ impl fmt::Display for SessionRef {
 }
 
 impl ServerClient {
-    /// The server at `url`. The certificates in `ca_file` are trusted, too, and `token_file` has the
-    /// token by which it knows the user.
+    /// The server at `url`. The certificates in `ca_file` are trusted, too, and `token_file` has
+    /// the token by which it knows the user.
     pub fn new(url: ServerUrl, ca_file: Option<PathBuf>, token_file: Option<PathBuf>) -> Self {
         Self { url, ca_file, token_file, is_without_credentials: false, share: None }
     }

@@ -61,7 +61,7 @@ impl List {
             let path = format!("/catalogue/check?runtime={}", query_value(&runtime.name));
             match self.server.post_json_within(&path, &(), CHECK_TIMEOUT) {
                 Ok(checked) => *runtime = checked,
-                // That the first one is refused is no matter of the runtime, but of the caller.
+                // A refusal of the first one has to do with the caller and not with the runtime.
                 Err(error) if !has_result => return Err(error.into()),
                 Err(error) => {
                     has_failure = true;

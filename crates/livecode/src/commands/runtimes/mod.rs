@@ -1,5 +1,5 @@
-//! `livecode runtimes`: lists the runtimes of a server, makes it read them again, and makes runtimes of
-//! container images.
+//! `livecode runtimes`: lists the runtimes of a server, makes it read them again, and makes
+//! runtimes of container images.
 
 mod import;
 mod list;

@@ -18,9 +18,10 @@ use crate::{
 /// Makes the server read its runtimes again, the built-in ones and those of runtimes_dir, without a
 /// restart.
 ///
-/// New sessions use the new runtimes; programs that run, and sessions that wait, are not touched. If
-/// a runtime is wrong, the command names the file, the line and the key, and exits with status 1;
-/// the runtimes from before stay. SIGHUP to the server does the same, and the log says what is wrong.
+/// New sessions use the new runtimes; programs that run, and sessions that wait, are not touched.
+/// If a runtime is wrong, the command names the file, the line and the key, and exits with status
+/// 1; the runtimes from before stay. SIGHUP to the server does the same, and the log says what is
+/// wrong.
 ///
 /// The command uses the admin socket in the data directory, where a server that asks for tokens has
 /// one; otherwise the first address on which the settings make the server listen, where the local
