@@ -22,6 +22,9 @@ const LIFE_MAX: Duration = Duration::from_secs(120);
 /// How long an attacker may take to report before it is killed.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The name under which attempts are counted that failed.
+pub const BROKEN: &str = "broken";
+
 /// A future that an attack or its preparation is.
 pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -38,6 +41,11 @@ impl Attacker {
     /// The attacker's number `index`, a guest with an address of its own from 127.0.0.2 on.
     pub fn caller(&self, index: u8) -> Caller {
         Caller::guest(self.server, Ipv4Addr::new(127, 0, 0, 2 + index))
+    }
+
+    /// The first attacker, as the owner of the sessions that the row has prepared.
+    pub fn owner(&self) -> Caller {
+        owner(self.server)
     }
 
     /// The attacker's number `index` with a token that it has never used before.
@@ -69,6 +77,12 @@ impl Attacker {
     }
 }
 
+/// The stranger who owns what a row prepares. Nobody else sees the sessions of a guest with a
+/// token.
+pub fn owner(server: SocketAddr) -> Caller {
+    Caller::guest(server, Ipv4Addr::new(127, 0, 0, 2)).with_token(1)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -84,7 +98,7 @@ where
         tasks.spawn(async move {
             loop {
                 if task(Arc::clone(&attacker), worker).await.is_err() {
-                    attacker.count("broken");
+                    attacker.count(BROKEN);
                     // A refused stranger tries again at once, but not without any pause.
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }

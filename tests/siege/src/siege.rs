@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    attacker::AttackerProcess,
+    attacker::{AttackerProcess, BROKEN},
     cgroup::Group,
     machine::{self, MemoryWatch},
     neighbour::{Figures, Kind, Neighbour, Operation},
@@ -201,6 +201,11 @@ pub fn all(phases: &[Figures], operation: Operation) -> Samples {
     phases.iter().map(|phase| phase.of(operation)).collect()
 }
 
+/// Whether the attackers have done nothing but what was refused. Then nothing was measured.
+fn is_refused(done: &BTreeMap<String, u64>) -> bool {
+    done.len() == 1 && done.contains_key(BROKEN)
+}
+
 /// Whether a ratio is beyond its bound. Without any sample it is not a number, and beyond it, too.
 fn exceeds(ratio: f64, max: f64) -> bool {
     ratio.is_nan() || ratio > max
@@ -255,6 +260,7 @@ async fn measure_on(
         let guard = end_with_memory(attack, &memory, options.phase());
         let (figures, done) = tokio::join!(neighbour.work(options.phase()), guard);
         result.with.push(figures);
+        ensure!(!is_refused(&done), "all that the attackers tried was refused");
         for (what, count) in done {
             *result.done.entry(what).or_default() += count;
         }

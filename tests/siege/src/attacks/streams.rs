@@ -11,7 +11,7 @@ use tokio::{
 
 use super::connections::{either, hold};
 use crate::{
-    attacker::{Attacker, repeat},
+    attacker::{self, Attacker, repeat},
     client::{Caller, contains, frame, opcode},
     rows::Size,
     server::Server,
@@ -41,7 +41,7 @@ pub async fn make_journal(caller: &Caller, bytes: u64) -> Result<(String, u64)> 
 
 /// The first attacker, who makes what the attack needs.
 fn stranger(server: &Server) -> Caller {
-    Caller::guest(server.address(), std::net::Ipv4Addr::new(127, 0, 0, 2)).with_token(1)
+    attacker::owner(server.address())
 }
 
 /// Prepares a long journal.
@@ -63,7 +63,7 @@ pub async fn prepare_large_messages(server: &mut Server, _: Size) -> Result<Valu
 /// Reads on from near the end, and pings the server all the while.
 pub async fn skip_with_pings(attacker: Arc<Attacker>) {
     repeat(attacker, 8, |attacker, _| async move {
-        let mut websocket = attacker.caller(0).websocket(attacker.prepared_text("path")).await?;
+        let mut websocket = attacker.owner().websocket(attacker.prepared_text("path")).await?;
         let ping = frame(opcode::TEXT, br#"{"msgtype":"ping"}"#);
         let began = Instant::now();
         let (mut input, mut output) = websocket.stream.split();
@@ -87,7 +87,7 @@ pub async fn skip_with_pings(attacker: Arc<Attacker>) {
 /// Requests server-sent events near the end, and again as soon as they begin.
 pub async fn reconnect_events(attacker: Arc<Attacker>) {
     repeat(attacker, 16, |attacker, _| async move {
-        let caller = attacker.caller(0);
+        let caller = attacker.owner();
         let mut connection = caller.connect().await?;
         let accept = "accept: text/event-stream\r\n\r\n";
         let request = caller.head("GET", attacker.prepared_text("path"), accept);
@@ -103,7 +103,7 @@ pub async fn reconnect_events(attacker: Arc<Attacker>) {
 /// Asks for large messages and reads none of them.
 pub async fn watch_without_reading(attacker: Arc<Attacker>) {
     repeat(attacker, 100, |attacker, worker| async move {
-        let caller = attacker.caller(0);
+        let caller = attacker.owner();
         let path = attacker.prepared_text("path");
         let mut connection = if worker % 2 == 0 {
             caller.websocket_with(path, Some(4096)).await?
@@ -111,7 +111,8 @@ pub async fn watch_without_reading(attacker: Arc<Attacker>) {
             let mut connection = caller.connect_with(Some(4096)).await?;
             let accept = "accept: application/x-ndjson\r\n\r\n";
             connection.write(caller.head("GET", path, accept).as_bytes()).await?;
-            connection.read_head().await?;
+            let status = connection.read_head().await?.status;
+            ensure!(status == 200, "the stream answered {status}");
             connection
         };
         attacker.count("watching");
@@ -129,7 +130,7 @@ pub async fn watch_without_reading(attacker: Arc<Attacker>) {
 /// A thousand watchers read on near the end at once, and stay.
 pub async fn watch_in_crowd(attacker: Arc<Attacker>) {
     repeat(attacker, 1000, |attacker, _| async move {
-        first_message(&attacker.caller(0), attacker.prepared_text("path")).await?;
+        first_message(&attacker.owner(), attacker.prepared_text("path")).await?;
         attacker.count("first messages");
         hold().await
     })
