@@ -396,7 +396,7 @@ fn a_full_disk_leaves_nothing_of_an_import() {
 /// The image of a Debian with Python and C: made here by debootstrap and umoci, as root, or brought
 /// along by `scripts/test`.
 fn debian() -> PathBuf {
-    match std::env::var_os("LIVECODE_TEST_IMAGE") {
+    match std::env::var_os("DEBIAN_IMAGE") {
         Some(path) => path.into(),
         None => script("debian-image", &["python3", "gcc", "libc6-dev"]),
     }
