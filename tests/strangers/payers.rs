@@ -63,7 +63,8 @@ fn one_program_of_a_payer_gets_more_time_than_each_of_many_of_another() {
     stream.send(&begin);
     stream.read_until("done\n");
     for (session, _) in &many {
-        assert_eq!(document(&server, session)["state"], "running");
+        let session = document(&server, session);
+        assert_eq!(session["state"], "running", "{session}");
     }
     delete(&server, &one);
     for (session, _) in &many {

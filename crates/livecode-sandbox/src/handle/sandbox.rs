@@ -368,6 +368,11 @@ impl Sandbox {
         }
     }
 
+    /// The weight of the sandbox among those that compete for CPU time.
+    pub fn cpu_weight(&self) -> CpuWeight {
+        self.cpu_weight
+    }
+
     /// Sets the weight of the sandbox among those that compete for CPU time. Does nothing if the
     /// kernel cannot: no limit rests on it.
     pub fn set_cpu_weight(&mut self, weight: CpuWeight) {

@@ -14,13 +14,14 @@ const MAX_BUSY_INTERVAL: Duration = Duration::from_millis(320);
 /// starts to compute keeps its priority for at most this time.
 const MAX_IDLE_INTERVAL: Duration = Duration::from_secs(2);
 /// The least share of a processor, in percent, that a program must use between two checks to be
-/// deprioritised.
+/// deprioritised. Programs that share the weight of one payer share these percents too: beside
+/// many others, none of them gets more of a busy processor.
 const BUSY_PERCENT: u64 = 12;
 /// The least CPU time, in milliseconds, that a program must also use between two checks to be
 /// deprioritised. A small program needs less than this in total.
 const BUSY_MS: u64 = 6;
 /// A deprioritised program gets its priority back when it uses less than this share of a
-/// processor, in percent. The value is much lower than [`BUSY_PERCENT`], because a deprioritised
+/// processor, in percent, or less than its part of it. The value is much lower than [`BUSY_PERCENT`], because a deprioritised
 /// program gets less CPU time than it would use.
 const QUIET_PERCENT: u64 = 3;
 
@@ -53,9 +54,15 @@ impl CpuDeprioritizer {
     }
 
     /// Checks the program if a check is due. Returns whether the program is to be deprioritised
-    /// from now on, or `None` if nothing changes. `cpu_ms` returns the CPU time that the program
-    /// has used so far. If nothing counts that time, `cpu_ms` returns `None` and the checks end.
-    pub fn check(&mut self, now: Instant, cpu_ms: impl FnOnce() -> Option<u64>) -> Option<bool> {
+    /// from now on, or `None` if nothing changes. `weight_permille` is the weight that it has while
+    /// it is not deprioritised. `cpu_ms` returns the CPU time that the program has used so far. If
+    /// nothing counts that time, `cpu_ms` returns `None` and the checks end.
+    pub fn check(
+        &mut self,
+        now: Instant,
+        weight_permille: u32,
+        cpu_ms: impl FnOnce() -> Option<u64>,
+    ) -> Option<bool> {
         if self.due.is_none_or(|due| now < due) {
             return None;
         }
@@ -69,7 +76,8 @@ impl CpuDeprioritizer {
         let max_interval = if used_ms == 0 { MAX_IDLE_INTERVAL } else { MAX_BUSY_INTERVAL };
         self.interval = (self.interval * 2).min(max_interval);
         (self.last_check, self.cpu_ms, self.due) = (Some(now), cpu_ms, now.checked_add(self.interval));
-        let has_used_percent = |percent| used_ms * 100 >= elapsed_ms * percent;
+        let has_used_percent =
+            |percent| used_ms * 100 * 1000 >= elapsed_ms * percent * u64::from(weight_permille);
         let is_deprioritized = if self.is_deprioritized {
             has_used_percent(QUIET_PERCENT)
         } else {
@@ -91,10 +99,11 @@ mod tests {
         let (mut now, mut used_ms) = (started, 20);
         let mut check_after_using = |deprioritizer: &mut CpuDeprioritizer, percent: u64| {
             let due = deprioritizer.due().unwrap();
-            assert_eq!(deprioritizer.check(due - Duration::from_millis(1), || unreachable!()), None);
+            let too_early = due - Duration::from_millis(1);
+            assert_eq!(deprioritizer.check(too_early, 1000, || unreachable!()), None);
             used_ms += due.duration_since(now).as_millis() as u64 * percent / 100;
             now = due;
-            deprioritizer.check(now, || Some(used_ms))
+            deprioritizer.check(now, 1000, || Some(used_ms))
         };
         assert!(!deprioritizer.start_step(started, 20));
         assert_eq!(check_after_using(&mut deprioritizer, 40), None); // most programs
@@ -112,18 +121,38 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_shares_its_weight_is_deprioritised_for_less() {
+        let is_deprioritised = |weight_permille, percent| {
+            let (mut now, mut used_ms) = (Instant::now(), 0);
+            let mut deprioritizer = CpuDeprioritizer::default();
+            deprioritizer.start_step(now, used_ms);
+            for _ in 0..20 {
+                let due = deprioritizer.due().unwrap();
+                used_ms += due.duration_since(now).as_millis() as u64 * percent / 100;
+                now = due;
+                deprioritizer.check(now, weight_permille, || Some(used_ms));
+            }
+            deprioritizer.is_deprioritized
+        };
+        // Sixteen programs share two processors, and others want these too.
+        assert!(!is_deprioritised(1000, 6));
+        assert!(is_deprioritised(62, 6));
+        assert!(!is_deprioritised(62, 1), "a program that answers its client now and then");
+    }
+
+    #[test]
     fn an_idle_program_is_rarely_checked() {
         let started = Instant::now();
         let mut deprioritizer = CpuDeprioritizer::default();
         deprioritizer.start_step(started, 5);
         let mut checks = 0;
         while let Some(due) = deprioritizer.due().filter(|due| *due < started + Duration::from_secs(60)) {
-            assert_eq!(deprioritizer.check(due, || Some(5)), None);
+            assert_eq!(deprioritizer.check(due, 1000, || Some(5)), None);
             checks += 1;
         }
         assert!((30..=40).contains(&checks), "{checks}");
         // If nothing counts the CPU time, the checks end.
-        assert_eq!(deprioritizer.check(deprioritizer.due().unwrap(), || None), None);
+        assert_eq!(deprioritizer.check(deprioritizer.due().unwrap(), 1000, || None), None);
         assert_eq!(deprioritizer.due(), None);
     }
 }
