@@ -6,7 +6,7 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 
 use super::connection::{CONTINUATION, Connection, PONG, TEXT, frame, memory, metric, reset_memory_peak};
-use crate::common::{Server, eventually, id};
+use crate::common::{Server, eventually, guest::Guest, id};
 
 const MIB: usize = 1024 * 1024;
 
@@ -76,6 +76,24 @@ fn unfinished_bodies_are_bounded_for_each_address_and_in_all() {
         nothing_is_held(&server);
     }
     assert!(metric(&server, "livecode_held_bytes_refused_total") >= 16);
+}
+
+/// A line is small, and finds room beside the bodies of others.
+#[test]
+fn a_guest_types_while_others_hold_the_budget() {
+    let server = small_budget();
+    let session = id(&Guest::at(8).create(&server, "cat"));
+    let mut typist = Connection::websocket(&server, 8, &format!("/sessions/{session}/stream"));
+    let kind = ("/sessions", "content-type: application/json\r\n", "{");
+    let held: Vec<_> = [2, 2, 2, 3, 3, 3, 4].map(|last| unfinished_body(&server, last, kind)).into();
+    let bytes = (held.len() * (MIB - 1)) as u64;
+    eventually("they are held", || (metric(&server, "livecode_held_bytes") >= bytes).then_some(()));
+    typist.send_frame(TEXT, true, br#"{"msgtype":"input","id":1,"data":"a line\n"}"#).expect("the server reads");
+    let answers = std::iter::from_fn(|| typist.next_frame());
+    let mut answers = answers.map(|(_, answer)| String::from_utf8_lossy(&answer).into_owned());
+    let answer = answers.find(|answer| answer.contains("write") || answer.contains("error"));
+    assert!(answer.as_ref().is_some_and(|answer| answer.contains(r#""data":"a line\n""#)), "{answer:?}");
+    assert_eq!(server.delete(&format!("/sessions/{session}")).status, 204);
 }
 
 /// A tree of values would take more than thirty times the memory of this text.

@@ -10,8 +10,7 @@
 //! | all guests | the budget less [`LOCAL_RESERVE_PERCENT`]; of that an eighth only for those who hold little |
 //! | the guests of one address | `held_bytes_per_address_percent` of the budget |
 //!
-//! Deliveries that wait for a program may be held for hours. They are charged only while less than
-//! half of each limit is held.
+//! Deliveries that wait for a program may be held for hours. They take at most half of each limit.
 
 use std::{
     collections::HashMap,
@@ -60,9 +59,17 @@ pub struct ByteBudget {
 #[derive(Default)]
 struct Charges {
     /// The bytes of all payers.
-    total: u64,
+    total: Charged,
     /// The bytes of each payer that holds any.
-    by_payer: HashMap<Payer, u64>,
+    by_payer: HashMap<Payer, Charged>,
+}
+
+/// Bytes that are charged.
+#[derive(Clone, Copy, Default)]
+struct Charged {
+    all: u64,
+    /// Those of `all` that may be held for hours.
+    for_long: u64,
 }
 
 /// Bytes that are charged to a payer until this value is dropped.
@@ -70,6 +77,7 @@ pub struct HeldBytes {
     budget: Arc<ByteBudget>,
     payer: Payer,
     bytes: u64,
+    is_for_long: bool,
 }
 
 impl ByteBudget {
@@ -93,18 +101,30 @@ impl ByteBudget {
 
     /// A charge of no bytes yet.
     pub fn hold(self: &Arc<Self>, payer: Payer) -> HeldBytes {
-        HeldBytes { budget: self.clone(), payer, bytes: 0 }
+        HeldBytes { budget: self.clone(), payer, bytes: 0, is_for_long: false }
+    }
+
+    /// Charges bytes that may be held for hours. They take at most half of each limit.
+    ///
+    /// # Errors
+    /// If the budget has no room for them.
+    pub fn hold_for_long(self: &Arc<Self>, payer: Payer, bytes: u64) -> Result<HeldBytes, OverBudget> {
+        self.charge(payer, bytes, true)?;
+        Ok(HeldBytes { budget: self.clone(), payer, bytes, is_for_long: true })
     }
 
     fn charges(&self) -> MutexGuard<'_, Charges> {
         self.charges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Charges bytes while no more than one `part`th of each limit is held with them.
-    fn charge(&self, payer: Payer, bytes: u64, part: u64) -> Result<(), OverBudget> {
+    /// Charges bytes if each limit has room for them.
+    fn charge(&self, payer: Payer, bytes: u64, is_for_long: bool) -> Result<(), OverBudget> {
         let mut charges = self.charges();
-        let fits = |held: u64, max: u64| held.saturating_add(bytes) <= max / part;
-        let is_small = charges.of(payer).saturating_add(bytes) <= SMALL_THINGS_BYTES;
+        let fits = |held: Charged, max: u64| {
+            held.all.saturating_add(bytes) <= max
+                && (!is_for_long || held.for_long.saturating_add(bytes) <= max / 2)
+        };
+        let is_small = charges.of(payer).all.saturating_add(bytes) <= SMALL_THINGS_BYTES;
         let kept_bytes = if is_small { 0 } else { self.guests_max_bytes / NEWCOMERS_PART };
         let guests_max_bytes = self.guests_max_bytes - kept_bytes;
         let refusal = match payer {
@@ -122,18 +142,18 @@ impl ByteBudget {
             self.metrics.held_bytes_refused.inc();
             return Err(refusal);
         }
-        charges.total += bytes;
-        *charges.by_payer.entry(payer).or_default() += bytes;
+        charges.total.add(bytes, is_for_long);
+        charges.by_payer.entry(payer).or_default().add(bytes, is_for_long);
         self.report(&charges);
         Ok(())
     }
 
-    fn give_back(&self, payer: Payer, bytes: u64) {
+    fn give_back(&self, payer: Payer, bytes: u64, is_for_long: bool) {
         let mut charges = self.charges();
-        charges.total = charges.total.saturating_sub(bytes);
+        charges.total.subtract(bytes, is_for_long);
         if let Some(held) = charges.by_payer.get_mut(&payer) {
-            *held = held.saturating_sub(bytes);
-            if *held == 0 {
+            held.subtract(bytes, is_for_long);
+            if held.all == 0 {
                 charges.by_payer.remove(&payer);
             }
         }
@@ -141,17 +161,32 @@ impl ByteBudget {
     }
 
     fn report(&self, charges: &Charges) {
-        self.metrics.held_bytes.set(charges.total.try_into().unwrap_or(i64::MAX));
+        self.metrics.held_bytes.set(charges.total.all.try_into().unwrap_or(i64::MAX));
     }
 }
 
 impl Charges {
-    fn of_guests(&self) -> u64 {
-        self.total.saturating_sub(self.of(Payer::Local))
+    fn of_guests(&self) -> Charged {
+        let (mut guests, local) = (self.total, self.of(Payer::Local));
+        guests.all = guests.all.saturating_sub(local.all);
+        guests.for_long = guests.for_long.saturating_sub(local.for_long);
+        guests
     }
 
-    fn of(&self, payer: Payer) -> u64 {
-        self.by_payer.get(&payer).copied().unwrap_or(0)
+    fn of(&self, payer: Payer) -> Charged {
+        self.by_payer.get(&payer).copied().unwrap_or_default()
+    }
+}
+
+impl Charged {
+    fn add(&mut self, bytes: u64, is_for_long: bool) {
+        self.all += bytes;
+        self.for_long += if is_for_long { bytes } else { 0 };
+    }
+
+    fn subtract(&mut self, bytes: u64, is_for_long: bool) {
+        self.all = self.all.saturating_sub(bytes);
+        self.for_long = self.for_long.saturating_sub(if is_for_long { bytes } else { 0 });
     }
 }
 
@@ -161,18 +196,7 @@ impl HeldBytes {
     /// # Errors
     /// If the budget has no room for them. The charge is then unchanged.
     pub fn grow(&mut self, bytes: u64) -> Result<(), OverBudget> {
-        self.budget.charge(self.payer, bytes, 1)?;
-        self.bytes += bytes;
-        Ok(())
-    }
-
-    /// Like [`Self::grow`], for bytes that may be held for hours: they are charged only while less
-    /// than half of each limit is held.
-    ///
-    /// # Errors
-    /// If half of a limit is held. The charge is then unchanged.
-    pub fn grow_for_long(&mut self, bytes: u64) -> Result<(), OverBudget> {
-        self.budget.charge(self.payer, bytes, 2)?;
+        self.budget.charge(self.payer, bytes, self.is_for_long)?;
         self.bytes += bytes;
         Ok(())
     }
@@ -196,14 +220,14 @@ impl HeldBytes {
     pub fn split_off(&mut self, kept_bytes: u64) -> Self {
         let bytes = self.bytes.saturating_sub(kept_bytes);
         self.bytes -= bytes;
-        Self { budget: self.budget.clone(), payer: self.payer, bytes }
+        Self { budget: self.budget.clone(), payer: self.payer, bytes, is_for_long: self.is_for_long }
     }
 
     /// Gives up to so many bytes back.
     pub fn shrink(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         if bytes > 0 {
-            self.budget.give_back(self.payer, bytes);
+            self.budget.give_back(self.payer, bytes, self.is_for_long);
             self.bytes -= bytes;
         }
     }
@@ -273,12 +297,32 @@ mod tests {
         held.grow(10).unwrap();
         let another = held.another(5).unwrap();
         held.shrink(4);
-        assert_eq!(budget.charges().total, 11);
+        assert_eq!(budget.charges().total.all, 11);
         drop(held);
-        assert_eq!(budget.charges().total, 5);
+        assert_eq!(budget.charges().total.all, 5);
         drop(another);
+        drop(budget.hold_for_long(guest(1), 3).unwrap());
         let charges = budget.charges();
-        assert!(charges.total == 0 && charges.by_payer.is_empty());
+        assert!(charges.total.all == 0 && charges.total.for_long == 0 && charges.by_payer.is_empty());
+    }
+
+    #[test]
+    fn deliveries_take_at_most_half_and_find_room_beside_bodies() {
+        let budget = budget();
+        let mut bodies: Vec<_> = [1, 2, 3].map(|last| budget.hold(guest(last))).into();
+        bodies[0].grow(30 * MIB).unwrap();
+        bodies[1].grow(30 * MIB).unwrap();
+        bodies[2].grow(5 * MIB).unwrap();
+        assert_eq!(bodies[2].grow(MIB), Err(OverBudget::Server));
+        budget.hold_for_long(guest(4), 1000).expect("a guest that holds little");
+        drop(bodies);
+        let held = budget.hold_for_long(guest(1), 15 * MIB).unwrap();
+        assert_eq!(budget.hold_for_long(guest(1), 1).err(), Some(OverBudget::Address));
+        let others = budget.hold_for_long(guest(2), 15 * MIB).unwrap();
+        let small: Vec<_> = (3..10).map(|last| budget.hold_for_long(guest(last), MIB).unwrap()).collect();
+        assert_eq!(budget.hold_for_long(guest(10), MIB).err(), Some(OverBudget::Server));
+        budget.hold(guest(10)).grow(MIB).expect("a body");
+        drop((held, others, small));
     }
 
     #[test]

@@ -339,7 +339,9 @@ async fn type_line(echo: &mut Echo) -> Result<()> {
             let code = payload.get(..2).map_or(0, |code| u16::from_be_bytes([code[0], code[1]]));
             bail!("the websocket was closed with {code}");
         } else if contains(payload, br#""msgtype":"error""#) {
-            bail!("input was refused: {}", String::from_utf8_lossy(payload));
+            // The line was not taken. It is typed again.
+            echo.typed -= 1;
+            bail!("input was refused: {}", code(payload));
         } else if contains(payload, br#""msgtype":"write""#) {
             let is_echo = contains(payload, line.as_bytes());
             ensure!(is_echo, "the echo of {line} is {}", String::from_utf8_lossy(payload));

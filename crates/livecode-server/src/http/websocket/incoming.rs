@@ -162,8 +162,8 @@ impl Receiver<'_> {
     ) -> Result<BoxFuture<'static, Option<OutgoingFrame>>, DeliveryRefused> {
         let dialect = self.dialect;
         let id = id.filter(|_| dialect != Dialect::V01);
-        let mut held = self.held_bytes.hold(self.payer);
-        held.grow_for_long(DELIVERY_BYTES + 2 * text.len() as u64).map_err(|over_budget| {
+        let bytes = DELIVERY_BYTES + 2 * text.len() as u64;
+        let held = self.held_bytes.hold_for_long(self.payer, bytes).map_err(|over_budget| {
             let error = format!("{over_budget}: {QUEUE_FULL}");
             DeliveryRefused::new(ErrorCode::QueueFull, error)
         })?;
