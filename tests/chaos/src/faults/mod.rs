@@ -65,6 +65,7 @@ pub async fn run(common: &CommonOptions, only: Option<&str>) -> Result<()> {
         resources::full_disk_v01: "full disk, for a client of v0.1" => "the client is told that output is missing",
         resources::full_before_start: "full disk before a session starts" => "it stays queued, also for servers that are started then, and runs once there is room",
         starts::out_of_processes: "no process can be forked during a start (EAGAIN)" => "the session stays queued, then runs once, whichever fork failed",
+        starts::out_of_memory: "no memory can be mapped during a start (ENOMEM)" => "the session stays queued, then runs once, whichever step failed",
         starts::out_of_descriptors: "no descriptors left during a start (EMFILE)" => "the session stays queued, then runs once, whichever step failed",
         starts::out_of_disk_space: "no room on the disk during a start (ENOSPC)" => "the session stays queued, then runs once, whichever file had no room",
         resources::nearly_full_disk: "nearly full disk" => "507 with a reason; running sessions continue",

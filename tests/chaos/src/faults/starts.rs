@@ -1,4 +1,5 @@
-//! Starts that fail for want of processes, descriptors or disk space, at each of their steps.
+//! Starts that fail for want of processes, memory, descriptors or disk space, at each of their
+//! steps.
 
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
@@ -101,6 +102,43 @@ pub async fn out_of_processes(common: &CommonOptions) -> Result<String> {
     drop(server);
     eventually("the server's group is empty", || fs::remove_dir(&group.0).ok()).await?;
     starts.report()
+}
+
+/// The spawner and what it starts may map little memory (ENOMEM): with each amount, another step of
+/// the start fails.
+pub async fn out_of_memory(common: &CommonOptions) -> Result<String> {
+    let server = Server::start(ServerOptions::new(common).with(&["--warm", "off"]))?;
+    let address = server.address().to_owned();
+    let mut starts = Starts::default();
+    for left_kib in [0, 16, 64, 128, 256, 512, 1024, 2048] {
+        let pid = spawner(&server)?;
+        limit_address_space(pid, mapped_bytes(pid)? + (left_kib << 10))?;
+        let id = create_session(&address).await?;
+        let end = || {
+            // A process that could not go on without the memory may be gone.
+            let limited = machine::descendants(server.pid()).into_iter();
+            limited.for_each(|pid| drop(limit_address_space(pid, u64::MAX)));
+            Ok(())
+        };
+        starts.end_fault(&address, &id, end).await.with_context(|| format!("{left_kib} KiB were left"))?;
+    }
+    starts.report()
+}
+
+/// The size of a process's address space (proc_pid_statm(5)), in bytes.
+fn mapped_bytes(pid: u32) -> Result<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    let pages: u64 = statm.split(' ').next().context("statm is empty")?.parse()?;
+    Ok(pages * rustix::param::page_size() as u64)
+}
+
+/// Bounds a process's address space (`RLIMIT_AS`, getrlimit(2)). `u64::MAX` is no bound.
+fn limit_address_space(pid: u32, bytes: u64) -> Result<()> {
+    let max = if bytes == u64::MAX { "unlimited".to_owned() } else { bytes.to_string() };
+    let mut prlimit = Command::new("prlimit");
+    let status = prlimit.args(["--pid", &pid.to_string(), &format!("--as={max}:")]).status()?;
+    ensure!(status.success(), "the limit of memory cannot be set");
+    Ok(())
 }
 
 /// The spawner and its workers have few descriptors left (EMFILE): with each number of them,
