@@ -88,7 +88,9 @@ fn a_guest_types_while_others_hold_the_budget() {
     let held: Vec<_> = [2, 2, 2, 3, 3, 3, 4].map(|last| unfinished_body(&server, last, kind)).into();
     let bytes = (held.len() * (MIB - 1)) as u64;
     eventually("they are held", || (metric(&server, "livecode_held_bytes") >= bytes).then_some(()));
-    typist.send_frame(TEXT, true, br#"{"msgtype":"input","id":1,"data":"a line\n"}"#).expect("the server reads");
+    typist
+        .send_frame(TEXT, true, br#"{"msgtype":"input","id":1,"data":"a line\n"}"#)
+        .expect("the server reads");
     let answers = std::iter::from_fn(|| typist.next_frame());
     let mut answers = answers.map(|(_, answer)| String::from_utf8_lossy(&answer).into_owned());
     let answer = answers.find(|answer| answer.contains("write") || answer.contains("error"));

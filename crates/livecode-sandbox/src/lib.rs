@@ -73,7 +73,10 @@ pub use kernel::{
     cpus::Cpus,
     errno::is_transient,
     fd_passing,
-    sys::{Forked, exit_now, fork, has_one_thread, reap_children_automatically, return_large_blocks},
+    sys::{
+        Forked, exit_now, fork, has_one_thread, reap_children_automatically, return_free_pages,
+        return_large_blocks,
+    },
     time::timespec,
 };
 pub use rootfs::mount_sources::MountSources;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use livecode_sandbox::{doctor::Finding, return_large_blocks};
+use livecode_sandbox::{doctor::Finding, return_free_pages, return_large_blocks};
 use livecode_server::{
     Phase, ServeError,
     config::{Config, Flags, ListenAddress, LogFormat},
@@ -93,6 +93,7 @@ impl ServeCommand {
             let _ = writeln!(io::stdout(), "{count} sessions ended");
             return Ok(());
         }
+        thread::Builder::new().name("memory".into()).spawn(return_free_pages_at_intervals)?;
         let served = runtime.block_on(async {
             let (phase_sender, phase) = watch::channel(Phase::Serving);
             let mut terminate = signal(SignalKind::terminate())?;
@@ -169,6 +170,17 @@ fn await_children() {
             Ok(None) => thread::sleep(CHILDREN_POLL_INTERVAL),
             Err(_) => return, // there are none
         }
+    }
+}
+
+/// How often free memory is given back to the kernel.
+const RETURN_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Gives free memory back to the kernel for as long as the process lives.
+fn return_free_pages_at_intervals() {
+    loop {
+        thread::sleep(RETURN_INTERVAL);
+        return_free_pages();
     }
 }
 

@@ -81,3 +81,14 @@ pub fn return_large_blocks() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES);
     }
 }
+
+/// Makes the allocator give all free pages back to the kernel (malloc_trim(3)). By itself glibc
+/// keeps a page that lies between two blocks in use, so thousands of connections that were open at
+/// once leave their memory with the server when they have gone.
+pub fn return_free_pages() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call changes no block in use, and other threads may allocate meanwhile.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
