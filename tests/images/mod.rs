@@ -200,7 +200,7 @@ fn write_operator_folder(folder: &Path, runtimes: &[(&str, &str)]) -> PathBuf {
     let all = folder.join("runtimes");
     for (name, target) in runtimes {
         let own = all.join(name);
-        for path in ["root/bin", "root/there", "root/swapped/made", "tool"] {
+        for path in ["root/bin", "root/there", "root/swapped/made/new", "tool"] {
             fs::create_dir_all(own.join(path)).expect("a folder");
         }
         fs::write(own.join("root/bin/show"), &program).expect("a file");
@@ -230,7 +230,8 @@ fn a_mount_is_placed_through_no_link_of_a_root() {
             ("link", "/link/made"),
             ("slash", &below_outside),
             ("missing", "/there/made"),
-            ("swapped", "/swapped/made"),
+            ("swapped", "/swapped/made/new"),
+            ("source", "/there"),
         ],
     );
     let server = Server::start_with(&["--runtimes-dir", runtimes.to_str().expect("text")]);
@@ -238,7 +239,11 @@ fn a_mount_is_placed_through_no_link_of_a_root() {
         let marker = format!("{target}/marker");
         server.run(&json!({"runtime": name, "code": "hello\n", "args": [marker, "/etc/passwd"]}))
     };
-    for (name, target) in [("there", "/there"), ("made", "/made/deep")] {
+    // The source of a mount is the machine's, and may be a link.
+    fs::rename(runtimes.join("source/tool"), runtimes.join("source/tool-1")).expect("our folder");
+    symlink("tool-1", runtimes.join("source/tool")).expect("a link");
+    reload(&server);
+    for (name, target) in [("there", "/there"), ("made", "/made/deep"), ("source", "/there")] {
         let run = run(name, target);
         assert!(run.stdout.starts_with("hello\nof the tool\n"), "{name}: {run:?}");
         assert!(run.stdout.lines().any(|line| line.starts_with("user:x:")), "{run:?}");
@@ -251,8 +256,9 @@ fn a_mount_is_placed_through_no_link_of_a_root() {
     let swapped = runtimes.join("swapped/root/swapped");
     fs::remove_dir_all(&swapped).expect("our folder");
     symlink(folder.path().join("outside"), &swapped).expect("a link");
-    let run = run("swapped", "/swapped/made");
+    let run = run("swapped", "/swapped/made/new");
     assert!(run.exitstatus != 0 && !run.stdout.contains("hello"), "{run:?}");
+    // Whoever followed the link would have made the place of the mount there.
     assert_eq!(fs::read_dir(folder.path().join("outside/made")).expect("our folder").count(), 0);
 }
 

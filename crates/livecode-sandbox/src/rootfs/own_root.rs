@@ -93,7 +93,8 @@ impl OwnRoot {
             Err(errno) => return Err(errno).context(step),
         }
         let path = |name: &str| Path::new(ETC).join(name);
-        let generated = GENERATED_ETC_FILES.map(|name| clone_mount(CWD, path(name).as_os_str()));
+        let no_link = OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+        let generated = GENERATED_ETC_FILES.map(|name| clone_mount(CWD, path(name).as_os_str(), no_link));
         self.bind(OsStr::new(ETC)).context(step)?;
         for (name, mount) in GENERATED_ETC_FILES.into_iter().zip(generated) {
             let step = format!("bind /etc/{name}");
@@ -114,7 +115,7 @@ impl OwnRoot {
     /// Mounts the folder or file `name` of the root at the same name in the working directory,
     /// where it was just made.
     fn bind(&self, name: &OsStr) -> io::Result<()> {
-        let mount = clone_mount(&self.0, name)?;
+        let mount = clone_mount(&self.0, name, OpenTreeFlags::AT_SYMLINK_NOFOLLOW)?;
         Ok(move_mount(mount, "", CWD, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
     }
 }
@@ -125,7 +126,8 @@ impl OwnRoot {
 pub(super) fn bind_beneath(mount: &Mount) -> Result<(), SetupError> {
     let Mount { source, target } = mount;
     let step = format!("bind {}", source.display());
-    let tree = clone_mount(CWD, source.as_os_str()).context(&*step)?;
+    // The source is the machine's: the server has followed its links, and found no secret there.
+    let tree = clone_mount(CWD, source.as_os_str(), OpenTreeFlags::empty()).context(&*step)?;
     let is_folder = FileType::from_raw_mode(fstat(&tree).context(&*step)?.st_mode) == FileType::Directory;
     let inside = target.strip_prefix("/").unwrap_or(target);
     let place = match open_place(inside) {
@@ -135,13 +137,16 @@ pub(super) fn bind_beneath(mount: &Mount) -> Result<(), SetupError> {
     attach(&tree, &place).context(step)
 }
 
-/// A copy of the mount at `name`, and of those below it, with [`FLAGS`]. The name is not followed.
-fn clone_mount(folder: impl std::os::fd::AsFd, name: &OsStr) -> io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_RECURSIVE
-        | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
-    let mount = open_tree(folder, name, flags)?;
+/// A copy of the mount at `name`, and of those below it, with [`FLAGS`]. The name is followed unless
+/// `link_flags` say otherwise.
+fn clone_mount(
+    folder: impl std::os::fd::AsFd,
+    name: &OsStr,
+    link_flags: OpenTreeFlags,
+) -> io::Result<OwnedFd> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let mount = open_tree(folder, name, flags | link_flags)?;
     set_mount_flags(&mount, FLAGS, true)?;
     Ok(mount)
 }
