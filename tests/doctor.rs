@@ -170,6 +170,29 @@ fn every_failed_check_names_a_remedy() {
     assert_eq!(printed.lines().filter(starts).count(), findings.len(), "{printed}");
 }
 
+#[test]
+fn doctor_finds_the_sockets_in_the_root_of_a_runtime() {
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
+    let (runtimes, root) = (folder.path().join("runtimes"), folder.path().join("root"));
+    fs::create_dir_all(runtimes.join("own")).expect("the folder can be created");
+    fs::create_dir_all(root.join("srv")).expect("the folder can be created");
+    let toml = format!(
+        "title = 'Own'\nfile = 'main.txt'\neditor_mode = 'text'\nrun = ['/x']\ninstall = 'none'\n\
+         [root]\nimage = '{}'\n",
+        root.display()
+    );
+    fs::write(runtimes.join("own/runtime.toml"), toml).expect("the file can be written");
+    let socket = root.join("srv/socket");
+    let _listener = UnixListener::bind(&socket).expect("the path is short");
+    let mut command = Command::new(binary());
+    command.args(["doctor", "--json", "--runtimes-dir"]).arg(runtimes);
+    let (document, _) = doctor(&mut command);
+    let findings = document["findings"].as_array().expect("a list");
+    let found = findings.iter().find(|finding| finding["name"] == "unix sockets").expect("a finding");
+    let socket = socket.to_str().expect("text");
+    assert!(found["found"].as_str().is_some_and(|text| text.contains(socket)), "{found}");
+}
+
 /// An ordinary user cannot make a sandbox in a user namespace that allows no further user
 /// namespaces.
 #[test]

@@ -41,7 +41,7 @@ pub(super) fn finding(folders: &[PathBuf]) -> Finding {
     let more = if sockets.len() > MAX_NAMED { " and more" } else { "" };
     let found = format!("{extent}programs may connect to {}{more}", names.join(", "));
     Finding::new("unix sockets", Verdict::Degraded, found).with_remedy(
-        "programs see /usr and the toolchains, and may connect to a socket there if its mode permits it; have the service that listens keep its socket in /run",
+        "programs see /usr, the toolchains and the roots of runtimes, and may connect to a socket there if its mode permits it; have the service that listens keep its socket in /run",
         "",
     )
 }

@@ -57,14 +57,16 @@ pub fn proposals() -> Vec<String> {
 }
 
 /// The folders of the machine that the sandboxes of some runtime have, besides those that all
-/// have.
+/// have, among them the roots of runtimes.
 fn toolchains(runtimes_dir: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
     let unpacked = tempfile::tempdir().context("cannot create a temporary folder")?;
     let catalogue = Catalogue::load(unpacked.path(), runtimes_dir).context("cannot read the runtimes")?;
     for warning in catalogue.warnings() {
         print_status(format_args!("{warning}"));
     }
-    let sources = catalogue.iter().flat_map(|runtime| &runtime.mounts).map(|mount| mount.source.clone());
+    let mounted = catalogue.iter().flat_map(|runtime| &runtime.mounts).map(|mount| &mount.source);
+    let roots = catalogue.iter().filter_map(|runtime| runtime.root.as_ref());
+    let sources = mounted.chain(roots).cloned();
     let sources: BTreeSet<PathBuf> = sources.filter(|source| !source.starts_with(unpacked.path())).collect();
     Ok(sources.into_iter().collect())
 }
