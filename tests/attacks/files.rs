@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     attack::{Attack, Method, Verdict, attack},
-    common::{Run, id},
+    common::{Run, binary, id},
     fixture::{Fixture, assert_held, ms},
     machine::{Hash, assert_gone, mark, session_folder},
 };
@@ -157,8 +157,11 @@ fn arguments(fixture: &Fixture) -> Verdict {
 /// finds none.
 fn compiler(fixture: &Fixture) -> Verdict {
     let lock = fixture.server.data().join("lock").display().to_string();
-    // An image has an /etc/shadow of its own, which is no secret of the machine.
-    let shadow = if fixture.column.is_image { "/etc/shadow-of-nobody" } else { "/etc/shadow" };
+    // An image has an /etc/shadow of its own, which is no secret of the machine. It does not have the
+    // server's binary.
+    let server = binary().display().to_string();
+    let shadow = if fixture.column.is_image { &*server } else { "/etc/shadow" };
+    assert!(fs::exists(shadow).expect("this machine's file"), "{shadow}");
     for path in [shadow, &lock, "/proc/1/environ", "/proc/1/maps"] {
         let include = format!("#include \"{path}\"\nint main(void) {{ return 0; }}");
         let incbin = format!("__asm__(\".incbin \\\"{path}\\\"\");\nint main(void) {{ return 0; }}");

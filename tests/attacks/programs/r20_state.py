@@ -12,8 +12,11 @@ for here in ("/proc/self/root", "/proc/self/cwd/..", "/proc/thread-self/root"):
 for path in ("/", "/dev", "/etc"):
     for name in os.listdir(path):
         full = os.path.join(path, name)
-        if os.path.islink(full) and not in_image:
-            want(f"{full} leads out", os.path.realpath(full).startswith(("/usr/", "/proc/", "/dev/")), True)
+        if os.path.islink(full):
+            # Links of an image may also lead to other files of the image, or to nothing.
+            inside = ("/usr/", "/proc/", "/dev/", *(["/etc/", "/var/"] if in_image else []))
+            is_dangling = in_image and not os.path.exists(full)
+            want(f"{full} leads out", is_dangling or os.path.realpath(full).startswith(inside), True)
 # /proc/self/mountinfo has the names of the folders behind the read-only mounts. These names do not
 # exist in the sandbox.
 for line in open("/proc/self/mountinfo"):
