@@ -83,7 +83,7 @@ pub(crate) fn for_each_entry(
         }
         if kind.is_pax_local_extensions() {
             let records = read_bounded(&mut entry, MAX_PAX_BYTES, "pax_bytes", layer)?;
-            read_pax(&records, entry.path_bytes().as_ref(), layer, &mut extended)?;
+            read_pax(&records, entry.path_bytes().as_ref(), layer, limits, &mut extended)?;
             continue;
         }
         if kind.is_pax_global_extensions() {
@@ -107,9 +107,24 @@ fn read_bounded(
     let read = entry.take(max + 1).read_to_end(&mut bytes);
     read.map_err(|error| ImageError::from_reader(format!("layer {layer}"), error))?;
     if bytes.len() as u64 > max {
-        return Err(ImageError::LimitExceeded { limit, max, at: Some(Place::new(layer, &bytes[..64])) });
+        return Err(ImageError::LimitExceeded { limit, max, at: Some(Place::new(layer, start_of(&bytes))) });
     }
     Ok(bytes)
+}
+
+/// The beginning of a name that is too long, for messages.
+fn start_of(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(64)]
+}
+
+/// Refuses a name that is too long as it stands in the archive, whatever it means: `./././a` is a
+/// short path, and the name of an entry is kept for messages.
+fn check_length(name: &[u8], layer: usize, limits: &Limits) -> Result<(), ImageError> {
+    if name.len() <= limits.path_bytes {
+        return Ok(());
+    }
+    let (max, at) = (limits.path_bytes as u64, Some(Place::new(layer, start_of(name))));
+    Err(ImageError::LimitExceeded { limit: "path_bytes", max, at })
 }
 
 /// Takes the names from the records of a pax header. Each record is its length, a space, a keyword,
@@ -118,6 +133,7 @@ fn read_pax(
     mut records: &[u8],
     name: &[u8],
     layer: usize,
+    limits: &Limits,
     extended: &mut ExtendedNames,
 ) -> Result<(), ImageError> {
     let damaged = || ImageError::Damaged {
@@ -132,10 +148,13 @@ fn read_pax(
         records = rest;
         let record = record[space + 1..].strip_suffix(b"\n").ok_or_else(damaged)?;
         let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(damaged)?;
-        let (keyword, value) = (&record[..equals], record[equals + 1..].to_vec());
+        let (keyword, value) = (&record[..equals], &record[equals + 1..]);
         match keyword {
-            b"path" => extended.path = Some(value),
-            b"linkpath" => extended.link = Some(value),
+            b"path" | b"linkpath" => {
+                check_length(value, layer, limits)?;
+                let name = if keyword == b"path" { &mut extended.path } else { &mut extended.link };
+                *name = Some(value.to_vec());
+            }
             // Without this value, the reader would take contents of a file for headers.
             b"size" => return Err(unsupported(layer, name, "a file with a size in an extended header")),
             _ if keyword.starts_with(b"GNU.sparse") => {
@@ -160,6 +179,7 @@ fn make_entry(
 ) -> Result<Entry, ImageError> {
     let damaged = |error| ImageError::from_reader(format!("layer {layer}"), error);
     let name = names.path.unwrap_or_else(|| header.path_bytes().into_owned());
+    check_length(&name, layer, limits)?;
     let place = Place::new(layer, &name);
     let path = match EntryPath::parse(&name, limits) {
         Ok(path) => path,
@@ -209,13 +229,14 @@ mod tests {
     fn a_value_of_an_extended_header_may_contain_newlines() {
         let mut names = ExtendedNames::default();
         let records = b"24 SCHILY.xattr.x=a\nb\n=\n12 path=a/b\n";
-        read_pax(records, b"", 1, &mut names).unwrap();
+        let limits = Limits::default();
+        read_pax(records, b"", 1, &limits, &mut names).unwrap();
         assert_eq!(names.path.as_deref(), Some(&b"a/b"[..]));
         for wrong in
             [&b"12 path=a/b"[..], b"x", b"9999999999999999999999 path=a\n", b"3 \n", b"1 a=b\n", b"6 ab\n"]
         {
-            assert!(read_pax(wrong, b"", 1, &mut names).is_err(), "{wrong:?}");
+            assert!(read_pax(wrong, b"", 1, &limits, &mut names).is_err(), "{wrong:?}");
         }
-        assert!(read_pax(b"11 size=10\n", b"", 1, &mut names).is_err());
+        assert!(read_pax(b"11 size=10\n", b"", 1, &limits, &mut names).is_err());
     }
 }

@@ -133,6 +133,22 @@ pub enum ImageError {
         /// The free space that must be left.
         min_free_bytes: u64,
     },
+    /// The disk would have fewer free inodes than the server needs.
+    #[error(
+        "the disk of {folder} has no room for the files of the image: {free_inodes} inodes are free, \
+         {min_free_inodes} must stay free"
+    )]
+    InodesFull {
+        /// The folder of the images.
+        folder: String,
+        /// The number of free inodes.
+        free_inodes: u64,
+        /// The number of free inodes that must be left.
+        min_free_inodes: u64,
+    },
+    /// What is known of an image is unreadable, and the image cannot be replaced.
+    #[error("the image {0} is damaged here, and cannot be unpacked again while a sandbox or server uses it")]
+    DamagedInUse(Digest),
     /// The import was asked to stop.
     #[error("the import was interrupted; nothing of the image is kept")]
     Interrupted,
@@ -168,7 +184,8 @@ impl ImageError {
             Self::LinkInPath(_) => "link_in_path",
             Self::UnsupportedEntry { .. } => "unsupported_entry",
             Self::LimitExceeded { .. } => "limit_exceeded",
-            Self::DiskFull { .. } => "disk_full",
+            Self::DiskFull { .. } | Self::InodesFull { .. } => "disk_full",
+            Self::DamagedInUse(_) => "damaged_image_in_use",
             Self::Interrupted => "interrupted",
             Self::Busy(_) => "busy",
             Self::Io { source, .. } => match source.kind() {

@@ -12,9 +12,9 @@ use std::{
 use crate::{
     compression,
     entry::{Entry, for_each_entry},
-    layer,
+    layer::{self, Whiteouts},
     limits::Limits,
-    store::ImageStore,
+    store::{Archive, ImageStore},
     tree::Tree,
 };
 
@@ -23,10 +23,13 @@ fn limits() -> Limits {
     Limits {
         unpacked_bytes: 1 << 20,
         entries: 200,
+        whiteout_bytes: 4 << 10,
         path_bytes: 200,
         path_depth: 8,
         layers: 4,
         manifest_bytes: 64 << 10,
+        process_bytes: 8 << 10,
+        descriptors: 20,
         archive_members: 100,
     }
 }
@@ -45,7 +48,10 @@ pub fn image_archive(parent: &Path, data: &[u8]) {
     let archive = folder.join("archive");
     fs::write(&archive, data).unwrap();
     let store = ImageStore::new(&folder.join("data"));
-    match store.import(&archive, &limits(), 0, &AtomicBool::new(false)) {
+    let cancelled = AtomicBool::new(false);
+    let imported = Archive::open(&archive, &limits(), &cancelled)
+        .and_then(|archive| store.lock()?.import(&archive, &limits(), 0, &cancelled));
+    match imported {
         Ok(imported) => {
             assert!(imported.is_new && store.get(&imported.image.digest) == Some(imported.image.clone()));
             check_tree(&store.root(&imported.image.digest));
@@ -90,9 +96,9 @@ fn unpack(data: &[u8], tree: &Tree) -> Result<(), crate::ImageError> {
         let source = source.map_err(|error| crate::ImageError::from_reader("layer", error))?;
         for_each_entry(source.take(limits.unpacked_bytes), 1, &limits, &mut 0, visit)
     };
-    let mut whiteouts = vec![];
-    each(&mut |entry, _| layer::note(entry, 1, &mut whiteouts))?;
-    layer::hide(&whiteouts, tree)?;
+    let mut whiteouts = Whiteouts::default();
+    each(&mut |entry, _| layer::note(entry, 1, &limits, &mut whiteouts))?;
+    layer::hide(whiteouts.of(1), 1, &AtomicBool::new(false), tree)?;
     each(&mut |entry, contents| layer::add(&entry, 1, contents, tree).map(drop))
 }
 

@@ -22,6 +22,15 @@ use crate::{
 
 /// The bytes of layers after which the disk's free space is looked at again.
 const DISK_CHECK_BYTES: u64 = 32 << 20;
+/// The number of files and folders after which it is looked at again. Each takes an inode and, for
+/// most file systems, 4 KiB.
+const DISK_CHECK_INODES: u64 = 1000;
+/// The number of inodes that an import leaves free, and the part of all inodes of a small file
+/// system that it leaves instead.
+const MIN_FREE_INODES: u64 = 10_000;
+const MIN_FREE_INODES_PART: u64 = 20;
+/// Memory that a whiteout takes besides its path, in bytes.
+const WHITEOUT_BYTES: u64 = 64;
 
 /// The part of the limits that all layers together have used, in one pass over them.
 pub(crate) struct Meter<'a> {
@@ -48,11 +57,18 @@ impl DiskReserve<'_> {
     pub fn check(&self) -> Result<(), ImageError> {
         let stat = fstatvfs(self.folder).map_err(|errno| ImageError::io("look at the disk", errno))?;
         let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
-        if free_bytes > self.min_free_bytes {
-            return Ok(());
+        let folder = || self.path.display().to_string();
+        if free_bytes <= self.min_free_bytes {
+            let min_free_bytes = self.min_free_bytes;
+            return Err(ImageError::DiskFull { folder: folder(), free_bytes, min_free_bytes });
         }
-        let folder = self.path.display().to_string();
-        Err(ImageError::DiskFull { folder, free_bytes, min_free_bytes: self.min_free_bytes })
+        // A file system without a number of inodes, such as btrfs, makes them as they are needed.
+        let min_free_inodes = MIN_FREE_INODES.min(stat.f_files / MIN_FREE_INODES_PART);
+        if stat.f_files > 0 && stat.f_favail <= min_free_inodes {
+            let free_inodes = stat.f_favail;
+            return Err(ImageError::InodesFull { folder: folder(), free_inodes, min_free_inodes });
+        }
+        Ok(())
     }
 }
 
@@ -78,15 +94,56 @@ impl<'a> Meter<'a> {
         if self.bytes > max {
             return Err(ImageError::LimitExceeded { limit: "unpacked_bytes", max, at: None });
         }
-        if self.cancelled.load(Ordering::Relaxed) {
-            return Err(ImageError::Interrupted);
-        }
+        check_cancelled(self.cancelled)?;
         if let Some(disk) = &self.disk
             && self.bytes - self.checked_bytes > DISK_CHECK_BYTES
         {
             self.checked_bytes = self.bytes;
             disk.check()?;
         }
+        Ok(())
+    }
+}
+
+/// Ends the import if it is to stop.
+pub(crate) fn check_cancelled(cancelled: &AtomicBool) -> Result<(), ImageError> {
+    if cancelled.load(Ordering::Relaxed) { Err(ImageError::Interrupted) } else { Ok(()) }
+}
+
+/// The whiteouts of the layers that were checked.
+#[derive(Default)]
+pub(crate) struct Whiteouts {
+    layers: Vec<Vec<NameMeaning>>,
+    /// The memory that they take.
+    bytes: u64,
+}
+
+impl Whiteouts {
+    /// The whiteouts of layer `number`, counted from 1.
+    pub fn of(&self, number: usize) -> &[NameMeaning] {
+        self.layers.get(number - 1).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn add(
+        &mut self,
+        whiteout: NameMeaning,
+        number: usize,
+        place: Place,
+        limits: &Limits,
+    ) -> Result<(), ImageError> {
+        let path_bytes = match &whiteout {
+            NameMeaning::Whiteout(path) | NameMeaning::Opaque(path) => path.bytes().len() as u64,
+            NameMeaning::Entry | NameMeaning::Ignored => return Ok(()),
+        };
+        self.bytes += path_bytes + WHITEOUT_BYTES;
+        let max = limits.whiteout_bytes;
+        if self.bytes > max {
+            return Err(ImageError::LimitExceeded { limit: "whiteout_bytes", max, at: Some(place) });
+        }
+        if self.layers.len() < number {
+            self.layers.resize_with(number, Vec::new);
+        }
+        self.layers[number - 1].push(whiteout);
         Ok(())
     }
 }
@@ -141,64 +198,81 @@ fn read_layer(
     compare(format!("layer {number}, uncompressed,"), &layer.diff_id, found)
 }
 
-/// Checks layer `number` without writing anything. Returns its whiteouts.
+/// Checks layer `number` without writing anything. Its whiteouts are added to `whiteouts`.
 pub(crate) fn check(
     source: &Source,
     layer: &Layer,
     number: usize,
     meter: &mut Meter<'_>,
-) -> Result<Vec<(Place, NameMeaning)>, ImageError> {
-    let mut whiteouts = vec![];
-    read_layer(source, layer, number, meter, |entry, _| note(entry, number, &mut whiteouts))?;
-    Ok(whiteouts)
+    whiteouts: &mut Whiteouts,
+) -> Result<(), ImageError> {
+    let limits = meter.limits;
+    read_layer(source, layer, number, meter, |entry, _| note(entry, number, limits, whiteouts))
 }
 
 /// Checks the name of an entry, and notes it if it is a whiteout.
 pub(crate) fn note(
     entry: Entry,
     number: usize,
-    whiteouts: &mut Vec<(Place, NameMeaning)>,
+    limits: &Limits,
+    whiteouts: &mut Whiteouts,
 ) -> Result<(), ImageError> {
     match entry.path.meaning(number)? {
         NameMeaning::Entry if entry.path.is_root() && entry.kind != EntryKind::Folder => {
             Err(ImageError::HostilePath { place: entry.place, flaw: "is that of the root itself" })
         }
-        NameMeaning::Entry | NameMeaning::Ignored => Ok(()),
-        whiteout => {
-            whiteouts.push((entry.place, whiteout));
-            Ok(())
-        }
+        meaning => whiteouts.add(meaning, number, entry.place, limits),
     }
 }
 
-/// Unpacks layer `number`, whose whiteouts [`check`] has returned, over the lower layers. Returns
+/// Unpacks layer `number`, whose whiteouts [`check`] has found, over the lower layers. Returns
 /// the number of devices and named pipes, which are left out.
 pub(crate) fn unpack(
     source: &Source,
     layer: &Layer,
     number: usize,
-    whiteouts: &[(Place, NameMeaning)],
+    whiteouts: &[NameMeaning],
     tree: &Tree,
     meter: &mut Meter<'_>,
 ) -> Result<u64, ImageError> {
-    hide(whiteouts, tree)?;
-    let mut left_out = 0;
+    hide(whiteouts, number, meter.cancelled, tree)?;
+    let (limits, disk) = (meter.limits, meter.disk);
+    let check_disk = || disk.as_ref().map_or(Ok(()), DiskReserve::check);
+    let (mut left_out, mut entries) = (0, meter.entries);
+    let mut checked_inodes = entries + tree.implied_folders();
     read_layer(source, layer, number, meter, |entry, contents| {
         left_out += u64::from(!add(&entry, number, contents, tree)?);
+        entries += 1;
+        let inodes = entries + tree.implied_folders();
+        if inodes > limits.entries {
+            let (max, at) = (limits.entries, Some(entry.place));
+            return Err(ImageError::LimitExceeded { limit: "entries", max, at });
+        }
+        if inodes - checked_inodes >= DISK_CHECK_INODES {
+            checked_inodes = inodes;
+            check_disk()?;
+        }
         Ok(())
     })?;
+    check_disk()?;
     Ok(left_out)
 }
 
 /// Removes what whiteouts hide. They hide only what lower layers have, so this comes first.
-pub(crate) fn hide(whiteouts: &[(Place, NameMeaning)], tree: &Tree) -> Result<(), ImageError> {
-    for (place, meaning) in whiteouts {
-        let removed = match meaning {
-            NameMeaning::Whiteout(path) => tree.remove(path),
-            NameMeaning::Opaque(path) => tree.clear(path),
-            NameMeaning::Entry | NameMeaning::Ignored => Ok(()),
+pub(crate) fn hide(
+    whiteouts: &[NameMeaning],
+    number: usize,
+    cancelled: &AtomicBool,
+    tree: &Tree,
+) -> Result<(), ImageError> {
+    for whiteout in whiteouts {
+        check_cancelled(cancelled)?;
+        let (path, removed) = match whiteout {
+            NameMeaning::Whiteout(path) => (path, tree.remove(path)),
+            NameMeaning::Opaque(path) => (path, tree.clear(path)),
+            NameMeaning::Entry | NameMeaning::Ignored => continue,
         };
-        removed.map_err(|error| tree_error(place, error))?;
+        removed.map_err(|error| tree_error(&Place::new(number, path.bytes()), error))?;
     }
     Ok(())
 }

@@ -43,4 +43,4 @@ pub use digest::Digest;
 pub use error::ImageError;
 pub use limits::Limits;
 pub use manifest::ProcessConfig;
-pub use store::{ImageStore, Imported, ImportedImage};
+pub use store::{Archive, ImageStore, Imported, ImportedImage, LockedStore, Removal};

@@ -1,6 +1,11 @@
 //! Which image an archive has, and its layers: from an OCI image layout (`index.json`) or from the
 //! archive of `docker save` (`manifest.json`).
 
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{digest::Digest, error::ImageError, limits::Limits, source::Source};
@@ -9,11 +14,15 @@ const INDEX: &str = "index.json";
 const DOCKER_MANIFEST: &str = "manifest.json";
 /// How deep indices may be nested: `index.json`, an index of platforms, a manifest.
 const MAX_INDEX_DEPTH: usize = 3;
+/// The longest name of an image that is kept, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+/// The number of names of an image that are kept.
+const MAX_NAMES: usize = 16;
 /// The annotations that name an image.
 const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 
 /// An image of an archive.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ImageDescription {
     /// The digest of the configuration, which contains the digests of all layers: Docker calls it
     /// the image's id. An OCI layout and an archive of `docker save` give the same.
@@ -26,7 +35,7 @@ pub(crate) struct ImageDescription {
 }
 
 /// A layer of an image.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Layer {
     /// The file of the archive.
     pub file: String,
@@ -120,9 +129,13 @@ fn architecture() -> &'static str {
 
 /// Finds the image of an archive that is for this machine. Every document is checked against its
 /// digest.
-pub(crate) fn describe(source: &Source, limits: &Limits) -> Result<ImageDescription, ImageError> {
+pub(crate) fn describe(
+    source: &Source,
+    limits: &Limits,
+    cancelled: &AtomicBool,
+) -> Result<ImageDescription, ImageError> {
     let description = if source.find(INDEX)?.is_some() {
-        describe_oci(source, limits)?
+        describe_oci(source, limits, cancelled)?
     } else if source.find(DOCKER_MANIFEST)?.is_some() {
         describe_docker(source, limits)?
     } else {
@@ -135,17 +148,28 @@ pub(crate) fn describe(source: &Source, limits: &Limits) -> Result<ImageDescript
     Ok(description)
 }
 
-fn describe_oci(source: &Source, limits: &Limits) -> Result<ImageDescription, ImageError> {
-    let mut candidates: Vec<Candidate> = vec![];
-    let mut other_platforms = vec![];
-    let index = source.read_document(INDEX, limits)?;
-    add_candidates(source, limits, INDEX, &index, 1, &mut candidates, &mut other_platforms)?;
+fn describe_oci(
+    source: &Source,
+    limits: &Limits,
+    cancelled: &AtomicBool,
+) -> Result<ImageDescription, ImageError> {
+    let mut reader = IndexReader {
+        source,
+        limits,
+        cancelled,
+        descriptors: 0,
+        read: HashMap::new(),
+        candidates: vec![],
+        other_platforms: BTreeSet::new(),
+    };
+    reader.add(INDEX, &source.read_document(INDEX, limits)?, 1)?;
+    let IndexReader { candidates, other_platforms, .. } = reader;
     let names: Vec<String> = candidates.iter().filter_map(|candidate| candidate.name.clone()).collect();
     let Some(Candidate { digest, .. }) = candidates.first() else {
         if other_platforms.is_empty() {
             return Err(ImageError::NotAnImage(source.path().to_owned()));
         }
-        let found = other_platforms.join(", ");
+        let found = other_platforms.into_iter().collect::<Vec<_>>().join(", ");
         return Err(ImageError::WrongPlatform { wanted: architecture(), found });
     };
     if candidates.iter().any(|candidate| candidate.digest != *digest) {
@@ -158,49 +182,97 @@ fn describe_oci(source: &Source, limits: &Limits) -> Result<ImageDescription, Im
     let (file, text) = read_blob(source, limits, digest)?;
     let manifest: Manifest = parse(&file, &text)?;
     let (config_file, config_text) = read_blob(source, limits, &manifest.config.digest)?;
-    let config = checked_config(&config_file, &config_text)?;
+    let config = checked_config(&config_file, &config_text, limits)?;
     let files = manifest.layers.into_iter().map(|layer| (blob_name(&layer.digest), Some(layer.digest)));
     finish(manifest.config.digest, names, &config_file, config, files.collect())
 }
 
-/// Adds the manifests of an index that are for this machine.
-fn add_candidates(
-    source: &Source,
-    limits: &Limits,
-    file: &str,
-    text: &[u8],
-    depth: usize,
-    candidates: &mut Vec<Candidate>,
-    other_platforms: &mut Vec<String>,
-) -> Result<(), ImageError> {
-    let index: Index = parse(file, text)?;
-    for descriptor in index.manifests {
-        let annotations = descriptor.annotations.unwrap_or_default();
-        let name = NAMES.iter().find_map(|key| annotations.get(*key).cloned());
-        if descriptor.media_type.contains("index") || descriptor.media_type.contains("manifest.list") {
-            if depth >= MAX_INDEX_DEPTH {
-                let flaw = format!("indices are nested more than {MAX_INDEX_DEPTH} deep");
-                return Err(ImageError::BadManifest { file: file.to_owned(), flaw });
-            }
-            let (file, text) = read_blob(source, limits, &descriptor.digest)?;
-            let before = candidates.len();
-            add_candidates(source, limits, &file, &text, depth + 1, candidates, other_platforms)?;
-            for candidate in &mut candidates[before..] {
-                candidate.name = candidate.name.take().or_else(|| name.clone());
-            }
-            continue;
+/// Looks for images in an index, and in the indices that it names.
+struct IndexReader<'a> {
+    source: &'a Source,
+    limits: &'a Limits,
+    cancelled: &'a AtomicBool,
+    /// The number of images and indices that were named so far.
+    descriptors: usize,
+    /// The manifests in each nested index that was read. An archive names an index several times if
+    /// an image has several names.
+    read: HashMap<Digest, Vec<Digest>>,
+    /// The manifests that are for this machine.
+    candidates: Vec<Candidate>,
+    /// The platforms of the others.
+    other_platforms: BTreeSet<String>,
+}
+
+impl IndexReader<'_> {
+    /// Counts a descriptor that was read, or is used again.
+    fn count(&mut self) -> Result<(), ImageError> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(ImageError::Interrupted);
         }
-        match descriptor.platform {
-            Some(platform) if platform.os != "linux" || platform.architecture != architecture() => {
-                // Notes about how an image was built have the platform `unknown`.
-                if platform.os != "unknown" {
-                    other_platforms.push(format!("{}/{}", platform.os, platform.architecture));
-                }
-            }
-            _ => candidates.push(Candidate { digest: descriptor.digest, name }),
+        self.descriptors += 1;
+        let max = self.limits.descriptors as u64;
+        if self.descriptors as u64 > max {
+            return Err(ImageError::LimitExceeded { limit: "descriptors", max, at: None });
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Adds what an index names, which is `depth` levels deep.
+    fn add(&mut self, file: &str, text: &[u8], depth: usize) -> Result<(), ImageError> {
+        let index: Index = parse(file, text)?;
+        for descriptor in index.manifests {
+            self.count()?;
+            let annotations = descriptor.annotations.unwrap_or_default();
+            let name =
+                NAMES.iter().find_map(|key| annotations.get(*key)).filter(|name| is_name(name)).cloned();
+            if descriptor.media_type.contains("index") || descriptor.media_type.contains("manifest.list") {
+                if depth >= MAX_INDEX_DEPTH {
+                    let flaw = format!("indices are nested more than {MAX_INDEX_DEPTH} deep");
+                    return Err(ImageError::BadManifest { file: file.to_owned(), flaw });
+                }
+                self.add_nested(descriptor.digest, name, depth + 1)?;
+                continue;
+            }
+            match descriptor.platform {
+                Some(platform) if platform.os != "linux" || platform.architecture != architecture() => {
+                    // Notes about how an image was built have the platform `unknown`.
+                    if platform.os != "unknown" {
+                        let name = format!("{}/{}", platform.os, platform.architecture);
+                        self.other_platforms.insert(if is_name(&name) { name } else { "others".into() });
+                    }
+                }
+                _ => self.candidates.push(Candidate { digest: descriptor.digest, name }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what the index with a digest names, which is read once. Manifests without a name get
+    /// that of the index.
+    fn add_nested(&mut self, digest: Digest, name: Option<String>, depth: usize) -> Result<(), ImageError> {
+        if let Some(digests) = self.read.get(&digest).cloned() {
+            for digest in digests {
+                self.count()?;
+                self.candidates.push(Candidate { digest, name: name.clone() });
+            }
+            return Ok(());
+        }
+        let (file, text) = read_blob(self.source, self.limits, &digest)?;
+        let before = self.candidates.len();
+        self.add(&file, &text, depth)?;
+        let new = &mut self.candidates[before..];
+        for candidate in &mut *new {
+            candidate.name = candidate.name.take().or_else(|| name.clone());
+        }
+        self.read.insert(digest, new.iter().map(|candidate| candidate.digest.clone()).collect());
+        Ok(())
+    }
+}
+
+/// Whether a text can be the name of an image or platform: it is shown in tables and kept in files,
+/// so no control character may be in it.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_NAME_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn describe_docker(source: &Source, limits: &Limits) -> Result<ImageDescription, ImageError> {
@@ -211,7 +283,10 @@ fn describe_docker(source: &Source, limits: &Limits) -> Result<ImageDescription,
         if images.is_empty() {
             return Err(ImageError::NotAnImage(source.path().to_owned()));
         }
-        let name = |image| tags(image).first().cloned().unwrap_or_else(|| image.config.clone());
+        let name = |image| {
+            let name = tags(image).into_iter().find(|name| is_name(name));
+            name.unwrap_or_else(|| image.config.escape_debug().to_string())
+        };
         return Err(ImageError::Ambiguous(images.iter().map(name).collect::<Vec<_>>().join(", ")));
     };
     let config_text = source.read_document(&image.config, limits)?;
@@ -223,14 +298,21 @@ fn describe_docker(source: &Source, limits: &Limits) -> Result<ImageDescription,
     {
         return Err(ImageError::BadDigest { what: image.config.clone(), expected, found: digest });
     }
-    let config = checked_config(&image.config, &config_text)?;
+    let config = checked_config(&image.config, &config_text, limits)?;
     let files = image.layers.iter().map(|file| (file.clone(), None)).collect();
     finish(digest, tags(image), &image.config, config, files)
 }
 
 /// Parses a configuration, and checks that it is for this machine.
-fn checked_config(file: &str, text: &[u8]) -> Result<Config, ImageError> {
+fn checked_config(file: &str, text: &[u8], limits: &Limits) -> Result<Config, ImageError> {
     let config: Config = parse(file, text)?;
+    let process = config.config.iter();
+    let words = process.flat_map(|process| [&process.env, &process.entrypoint, &process.cmd]);
+    let process_bytes: usize = words.flatten().flatten().map(|word| word.len() + 1).sum();
+    if process_bytes > limits.process_bytes {
+        let max = limits.process_bytes as u64;
+        return Err(ImageError::LimitExceeded { limit: "process_bytes", max, at: None });
+    }
     let is_other = |found: &str, wanted: &str| !found.is_empty() && found != wanted;
     if is_other(&config.os, "linux") || is_other(&config.architecture, architecture()) {
         let found = format!("{}/{}", config.os, config.architecture);
@@ -241,11 +323,13 @@ fn checked_config(file: &str, text: &[u8]) -> Result<Config, ImageError> {
 
 fn finish(
     digest: Digest,
-    names: Vec<String>,
+    mut names: Vec<String>,
     config_file: &str,
     config: Config,
     files: Vec<(String, Option<Digest>)>,
 ) -> Result<ImageDescription, ImageError> {
+    names.retain(|name| is_name(name));
+    names.truncate(MAX_NAMES);
     let diff_ids = config.rootfs.diff_ids;
     if diff_ids.len() != files.len() {
         let flaw = format!(

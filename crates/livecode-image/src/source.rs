@@ -5,8 +5,12 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, Read},
-    os::{fd::OwnedFd, unix::fs::FileExt as _},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileExt as _, OpenOptionsExt as _},
+    },
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
@@ -38,11 +42,13 @@ pub(crate) struct Section {
 }
 
 impl Source {
-    /// Opens an archive or folder. The members of an archive are listed.
-    pub fn open(path: &Path, limits: &Limits) -> Result<Self, ImageError> {
+    /// Opens an archive or folder. The members of an archive are listed, unless `cancelled` is set.
+    pub fn open(path: &Path, limits: &Limits, cancelled: &AtomicBool) -> Result<Self, ImageError> {
         let name = path.display().to_string();
         let failed = |error: io::Error| ImageError::io(format!("read {name}"), error);
-        let file = File::open(path).map_err(failed)?;
+        // Without this flag, the call would wait for the writer of a named pipe.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = File::options().read(true).custom_flags(flags).open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_dir() {
             return Ok(Self::Folder { path: name, folder: file.into() });
@@ -56,7 +62,7 @@ impl Source {
         if let Some(kind) = compression::kind_of(&start[..length]) {
             return Err(ImageError::CompressedArchive(name, kind));
         }
-        let members = list(&file, metadata.len(), &name, limits)?;
+        let members = list(&file, metadata.len(), &name, limits, cancelled)?;
         Ok(Self::Tar { path: name, file, members })
     }
 
@@ -140,15 +146,19 @@ fn list(
     file_bytes: u64,
     name: &str,
     limits: &Limits,
+    cancelled: &AtomicBool,
 ) -> Result<HashMap<String, Member>, ImageError> {
     let damaged = |source| ImageError::Damaged { what: name.to_owned(), source };
     let mut members = HashMap::new();
     let mut archive = tar::Archive::new(file);
     // Names that need more room than a header has do not occur among the files of images.
-    for entry in archive.entries_with_seek().map_err(damaged)?.raw(true) {
+    for (index, entry) in archive.entries_with_seek().map_err(damaged)?.raw(true).enumerate() {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(ImageError::Interrupted);
+        }
         let entry = entry.map_err(damaged)?;
         let max = limits.archive_members as u64;
-        if members.len() as u64 >= max {
+        if index as u64 >= max {
             return Err(ImageError::LimitExceeded { limit: "archive_members", max, at: None });
         }
         let Some(name) = plain_name(&entry.path_bytes(), "") else { continue };

@@ -3,6 +3,7 @@
 //! never followed.
 
 use std::{
+    cell::Cell,
     ffi::OsStr,
     fs::File,
     io::{self, Read},
@@ -12,8 +13,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fchmod, futimens, linkat,
-        mkdirat, open, openat, openat2, statat, symlinkat, unlinkat,
+        AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, chmodat, fchmod, futimens,
+        linkat, mkdirat, open, openat, openat2, statat, symlinkat, unlinkat,
     },
     io::Errno,
 };
@@ -33,6 +34,8 @@ const IMPLIED_FOLDER_MODE: u32 = 0o755;
 /// The root of an image while it is unpacked.
 pub(crate) struct Tree {
     root: OwnedFd,
+    /// The number of folders that were made without an entry of their own.
+    implied_folders: Cell<u64>,
 }
 
 /// Whether an error means that a folder on the way was a link or no folder.
@@ -45,7 +48,12 @@ impl Tree {
     /// Opens the folder of the root, which is to exist.
     pub fn open(root: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(Self { root: open(root, flags, Mode::empty())? })
+        Ok(Self { root: open(root, flags, Mode::empty())?, implied_folders: Cell::new(0) })
+    }
+
+    /// The number of folders that were made without an entry of their own.
+    pub fn implied_folders(&self) -> u64 {
+        self.implied_folders.get()
     }
 
     /// Opens a folder below the root.
@@ -63,8 +71,15 @@ impl Tree {
         }
         let mut folder = self.open_folder(&EntryPath::default(), OFlags::PATH)?;
         for name in path.components() {
-            match mkdirat(&folder, name, Mode::from_raw_mode(IMPLIED_FOLDER_MODE)) {
-                Ok(()) | Err(Errno::EXIST) => {}
+            let mode = Mode::from_raw_mode(IMPLIED_FOLDER_MODE);
+            match mkdirat(&folder, name, mode) {
+                Ok(()) => {
+                    self.implied_folders.set(self.implied_folders.get() + 1);
+                    // Whatever the umask is. Nobody else may come here, so the name is still the
+                    // folder's.
+                    chmodat(&folder, name, mode, AtFlags::empty())?;
+                }
+                Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno.into()),
             }
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -153,8 +168,12 @@ impl Tree {
         }
     }
 
-    /// Removes all that is in a folder, if there is such a folder.
+    /// Removes all that is in a folder, if there is such a folder. A link or file at its path has
+    /// nothing in it, and stays: an entry for the folder replaces it.
     pub fn clear(&self, path: &EntryPath) -> io::Result<()> {
+        if !path.is_root() && self.kind_of(path)? != Some(FileType::Directory) {
+            return Ok(());
+        }
         match self.open_folder(path, OFlags::RDONLY) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Ok(folder) => clear(&folder),

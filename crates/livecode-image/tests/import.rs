@@ -13,7 +13,7 @@ use std::{
 };
 
 use archive::{Form, Layer, Packing, config, members, pack, write, write_image};
-use livecode_image::{ImageError, ImageStore, Imported, Limits};
+use livecode_image::{Archive, ImageError, ImageStore, Imported, Limits, Removal};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 use tar::EntryType;
@@ -41,7 +41,25 @@ impl Place {
     }
 
     fn import(&self) -> Result<Imported, ImageError> {
-        self.store().import(&self.archive(), &self.limits, 0, &AtomicBool::new(false))
+        self.import_until(0, &AtomicBool::new(false))
+    }
+
+    fn import_until(&self, min_free_bytes: u64, cancelled: &AtomicBool) -> Result<Imported, ImageError> {
+        let archive = Archive::open(&self.archive(), &self.limits, cancelled)?;
+        self.store().lock()?.import(&archive, &self.limits, min_free_bytes, cancelled)
+    }
+
+    /// Imports the image while a file is where its root is to be made. A flaw that is found before
+    /// anything is written is found all the same.
+    fn import_without_writing(&self) -> Result<Imported, ImageError> {
+        let cancelled = AtomicBool::new(false);
+        let archive = Archive::open(&self.archive(), &self.limits, &cancelled)?;
+        let store = self.store().lock()?;
+        let folder = format!("data/images/.new-{}", archive.image().digest.hex());
+        let folder = self.folder.path().join(folder);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("root"), "").unwrap();
+        store.import(&archive, &self.limits, 0, &cancelled)
     }
 
     /// Imports an image with these layers. Returns its root.
@@ -229,7 +247,7 @@ fn links_lead_no_entry_out_of_the_root() {
     let below = Layer::default().file("etc/below", 0o644, b"");
     Place::new().assert_refused(vec![absolute, below], "link_in_path");
     // Whiteouts are not followed through links either.
-    for name in ["out/.wh.canary", "out/.wh..wh..opq"] {
+    for name in ["out/.wh.canary", "out/etc/.wh..wh..opq"] {
         let lower = Layer::default().link("out", "../../../..");
         Place::new().assert_refused(vec![lower, Layer::default().file(name, 0o644, b"")], "link_in_path");
     }
@@ -266,30 +284,37 @@ fn limits_hold_before_anything_is_written() {
         let mut place = Place::new();
         place.limits.unpacked_bytes = 1 << 20;
         write_image(&place.archive(), Form::Oci, packing, &Value::Null, bomb());
-        let error = place.import().unwrap_err();
+        let error = place.import_without_writing().unwrap_err();
         assert!(error.code() == "limit_exceeded" && error.to_string().contains("unpacked_bytes"), "{error}");
         place.assert_untouched();
     }
     let many =
         || (0..20).fold(Layer::default(), |layer, index| layer.file(&format!("a/{index}"), 0o644, b""));
     type Lower = fn(&mut Limits);
+    let whiteouts =
+        || (0..20).fold(Layer::default(), |layer, index| layer.file(&format!("a/.wh.{index}"), 0o644, b""));
     let cases: [(&str, Lower, Vec<Layer>); 5] = [
         ("entries", |limits| limits.entries = 19, vec![many()]),
+        // The whiteouts of two layers are together too many.
+        ("whiteout_bytes", |limits| limits.whiteout_bytes = 2000, vec![whiteouts(), whiteouts()]),
         ("layers", |limits| limits.layers = 1, vec![Layer::default(), Layer::default()]),
         ("manifest_bytes", |limits| limits.manifest_bytes = 10, vec![Layer::default()]),
         ("archive_members", |limits| limits.archive_members = 2, vec![Layer::default()]),
-        (
-            "root_entries",
-            |_| {},
-            vec![(0..65).fold(Layer::default(), |layer, index| layer.folder(&format!("{index}")))],
-        ),
     ];
     for (name, lower, layers) in cases {
         let mut place = Place::new();
+        write_image(&place.archive(), Form::DockerSave, Packing::Plain, &Value::Null, layers);
+        // Within the limits, the import goes on until it writes.
+        assert_eq!(place.import_without_writing().unwrap_err().code(), "io");
         lower(&mut place.limits);
-        let error = place.assert_refused(layers, "limit_exceeded");
-        assert!(error.to_string().contains(name), "{error}");
+        let error = place.import_without_writing().unwrap_err();
+        assert!(error.code() == "limit_exceeded" && error.to_string().contains(name), "{error}");
+        place.assert_untouched();
     }
+    // The number of names at the top is known at the end only.
+    let wide = (0..65).fold(Layer::default(), |layer, index| layer.folder(&format!("{index}")));
+    let error = Place::new().assert_refused(vec![wide], "limit_exceeded");
+    assert!(error.to_string().contains("root_entries"), "{error}");
     let deep = format!("{}file", "a/".repeat(200));
     Place::new().assert_refused(vec![Layer::default().file(&deep, 0o644, b"")], "hostile_path");
     // A long name that lies about its length is not read into memory.
@@ -306,7 +331,7 @@ fn each_digest_is_checked() {
         // The configuration promises another layer.
         let place = Place::new();
         write(&place.archive(), &members(form, &own, &[pack(&other, Packing::Gzip)]));
-        let error = place.import().unwrap_err();
+        let error = place.import_without_writing().unwrap_err();
         assert!(error.code() == "bad_digest" && error.to_string().contains("layer 1"), "{error}");
         place.assert_untouched();
         // A file has other contents than its name says.
@@ -319,7 +344,7 @@ fn each_digest_is_checked() {
             let end = all[index].1.len() - 2;
             all[index].1[end] ^= 1;
             write(&place.archive(), &all);
-            let error = place.import().unwrap_err();
+            let error = place.import_without_writing().unwrap_err();
             assert_eq!(error.code(), "bad_digest", "{}: {error}", all[index].0);
             place.assert_untouched();
         }
@@ -380,31 +405,171 @@ fn an_interrupted_import_leaves_nothing() {
     let layer = Layer::default().file("file", 0o644, &vec![1; 1 << 20]);
     write_image(&place.archive(), Form::Oci, Packing::Gzip, &Value::Null, vec![layer]);
     let store = place.store();
-    let error = store.import(&place.archive(), &place.limits, 0, &AtomicBool::new(true)).unwrap_err();
+    let opened = Archive::open(&place.archive(), &place.limits, &AtomicBool::new(false)).unwrap();
+    let error = store.lock().unwrap().import(&opened, &place.limits, 0, &AtomicBool::new(true)).unwrap_err();
     assert_eq!(error.code(), "interrupted");
     place.assert_untouched();
-    let error = store.import(&place.archive(), &place.limits, u64::MAX, &AtomicBool::new(false)).unwrap_err();
+    // The members of the archive and the documents take time, too.
+    let error = place.import_until(0, &AtomicBool::new(true)).unwrap_err();
+    assert_eq!(error.code(), "interrupted");
+    let error = place.import_until(u64::MAX, &AtomicBool::new(false)).unwrap_err();
     assert_eq!(error.code(), "disk_full");
     place.assert_untouched();
-    // The remains of a killed import are removed by the next.
+    // The remains of a killed import are removed by the next import or removal.
     let left = place.folder.path().join("data/images/.new-x/root");
     fs::create_dir_all(&left).unwrap();
-    place.import().unwrap();
+    drop(store.lock().unwrap());
     assert!(!left.exists());
+    place.import().unwrap();
 }
 
 #[test]
 fn an_image_stays_while_a_sandbox_uses_it() {
     let place = Place::new();
     let root = place.import_layers(vec![Layer::default().file("file", 0o644, b"1")]).unwrap();
-    let store = place.store();
-    assert_eq!(store.remove_unwanted(|_| true).unwrap(), (vec![], vec![]));
+    let store = place.store().lock().unwrap();
+    assert_eq!(store.remove_unwanted(|_| true).unwrap(), Removal::default());
     let lock = fs::File::open(&root).unwrap();
     flock(&lock, FlockOperation::LockShared).unwrap();
-    let (removed, used) = store.remove_unwanted(|_| false).unwrap();
+    let Removal { removed, used } = store.remove_unwanted(|_| false).unwrap();
     assert!(removed.is_empty() && used.len() == 1 && root.exists());
     drop(lock);
-    let (removed, used) = store.remove_unwanted(|_| false).unwrap();
+    let Removal { removed, used } = store.remove_unwanted(|_| false).unwrap();
     assert!(removed.len() == 1 && used.is_empty());
     place.assert_untouched();
+}
+
+#[test]
+fn the_images_stay_locked_until_their_runtimes_are_written() {
+    let place = Place::new();
+    write_image(&place.archive(), Form::Oci, Packing::Plain, &Value::Null, vec![Layer::default()]);
+    let archive = Archive::open(&place.archive(), &place.limits, &AtomicBool::new(false)).unwrap();
+    let store = place.store().lock().unwrap();
+    store.import(&archive, &place.limits, 0, &AtomicBool::new(false)).unwrap();
+    assert_eq!(place.store().lock().unwrap_err().code(), "busy");
+    drop(store);
+    place.store().lock().unwrap();
+}
+
+#[test]
+fn a_name_is_measured_as_it_stands_in_the_archive() {
+    // Each of these names means a short path, and each would be kept while the layer is checked.
+    let long = format!("{}a", "./".repeat(100_000));
+    let hidden = format!("{}.wh.a", "./".repeat(100_000));
+    for (keyword, name) in [("path", &long), ("path", &hidden), ("linkpath", &long)] {
+        let layer = Layer::default().extended(keyword, name).link("x", "y");
+        let error = Place::new().assert_refused(vec![layer], "limit_exceeded");
+        let text = error.to_string();
+        assert!(text.contains("path_bytes = 2048") && text.len() < 300, "{text}");
+    }
+}
+
+#[test]
+fn folders_that_no_entry_describes_count_as_entries() {
+    let layer = || {
+        let names = (0..20).map(|index| format!("{index}/{}file", "a/".repeat(49)));
+        names.fold(Layer::default(), |layer, name| layer.file(&name, 0o644, b""))
+    };
+    let mut place = Place::new();
+    place.limits.entries = 1019; // 20 files and 1,000 folders
+    let error = place.assert_refused(vec![layer()], "limit_exceeded");
+    assert!(error.to_string().contains("entries = 1019"), "{error}");
+    place.limits.entries = 1020;
+    place.import_layers(vec![layer()]).unwrap();
+}
+
+#[test]
+fn an_opaque_folder_may_replace_a_link_or_file() {
+    for lower in [Layer::default().link("a", "../../../.."), Layer::default().file("a", 0o644, b"1")] {
+        let place = Place::new();
+        let upper =
+            Layer::default().folder("a").file("a/.wh..wh..opq", 0o644, b"").file("a/new", 0o644, b"2");
+        let root = place.import_layers(vec![lower, upper]).unwrap();
+        assert_eq!(fs::read(root.join("a/new")).unwrap(), b"2");
+        assert_eq!(fs::read(place.folder.path().join("canary")).unwrap(), b"alive");
+    }
+}
+
+/// An index that names the same document again and again.
+fn index_of(count: usize, media: &str, bytes: &[u8]) -> Vec<u8> {
+    let descriptor = json!({"mediaType": format!("application/vnd.oci.image.{media}"), "size": bytes.len(),
+                            "digest": format!("sha256:{}", archive::hex(bytes))});
+    serde_json::to_vec(&json!({"schemaVersion": 2, "manifests": vec![descriptor; count]})).unwrap()
+}
+
+#[test]
+fn an_index_may_name_one_image_often_but_not_without_a_bound() {
+    let own = config(&[], &Value::Null);
+    let image = members(Form::Oci, &own, &[]);
+    let is_manifest = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(r#""layers":["#);
+    let manifest = image.iter().find(|(_, bytes)| is_manifest(bytes)).unwrap().1.clone();
+    let import = |outer: usize, inner: usize| {
+        let place = Place::new();
+        let nested = index_of(inner, "manifest.v1+json", &manifest);
+        let mut all = image.clone();
+        all.retain(|(name, _)| name != "index.json");
+        all.push((format!("blobs/sha256/{}", archive::hex(&nested)), nested.clone()));
+        all.push(("index.json".to_owned(), index_of(outer, "index.v1+json", &nested)));
+        write(&place.archive(), &all);
+        let imported = place.import();
+        if imported.is_err() {
+            place.assert_untouched();
+        }
+        imported
+    };
+    import(20, 20).unwrap();
+    for (outer, inner) in [(1001, 1), (1, 1000), (100, 100)] {
+        let error = import(outer, inner).unwrap_err();
+        assert!(error.to_string().contains("descriptors = 1000"), "{outer} {inner}: {error}");
+    }
+}
+
+#[test]
+fn names_that_could_not_be_shown_are_left_out() {
+    let place = Place::new();
+    let own = config(&[], &Value::Null);
+    let mut all = members(Form::DockerSave, &own, &[]);
+    let tags = json!(["\u{1b}[31mred", "own:1", "two\nlines", "x".repeat(300), ""]);
+    for (name, bytes) in &mut all {
+        if name == "manifest.json" {
+            let mut manifest: Value = serde_json::from_slice(bytes).unwrap();
+            manifest[0]["RepoTags"] = tags.clone();
+            *bytes = serde_json::to_vec(&manifest).unwrap();
+        }
+    }
+    write(&place.archive(), &all);
+    assert_eq!(place.import().unwrap().image.names, ["own:1"]);
+}
+
+#[test]
+fn the_process_of_an_image_has_a_bound() {
+    let place = Place::new();
+    let import = |process: &Value| {
+        write_image(&place.archive(), Form::Oci, Packing::Plain, process, vec![Layer::default()]);
+        place.import()
+    };
+    let path = format!("PATH={}", "/a:".repeat(30_000));
+    for process in [json!({"Env": [path]}), json!({"Cmd": vec!["x"; 40_000]})] {
+        let error = import(&process).unwrap_err();
+        assert!(error.to_string().contains("process_bytes = 65536"), "{error}");
+    }
+    import(&json!({"Env": ["PATH=/bin"], "Cmd": ["x"]})).unwrap();
+}
+
+#[test]
+fn an_image_whose_document_is_unreadable_is_unpacked_again() {
+    let place = Place::new();
+    let root = place.import_layers(vec![Layer::default().file("file", 0o644, b"1")]).unwrap();
+    fs::write(root.with_file_name("image.json"), "{").unwrap();
+    fs::remove_file(root.join("file")).unwrap();
+    let lock = fs::File::open(&root).unwrap();
+    flock(&lock, FlockOperation::LockShared).unwrap();
+    assert_eq!(place.import().unwrap_err().code(), "damaged_image_in_use");
+    drop(lock);
+    assert!(place.import().unwrap().is_new);
+    assert_eq!(fs::read(root.join("file")).unwrap(), b"1");
+    // Not even the root may be left.
+    fs::remove_dir_all(&root).unwrap();
+    fs::remove_file(root.with_file_name("image.json")).unwrap();
+    assert!(place.import().unwrap().is_new);
 }

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use serde::Deserialize as _;
-use toml::de::{DeTable, DeValue, Deserializer};
+use toml::{
+    Table, Value,
+    de::{DeTable, DeValue, Deserializer},
+};
 
 use crate::catalogue::manifest::Manifest;
 
@@ -15,15 +18,40 @@ pub(super) struct Base<'b> {
     pub folder: &'b Path,
 }
 
+/// Keys that concern the machine's own files. They are not inherited by a runtime with a root of its
+/// own.
+const KEYS_OF_THE_MACHINE: [&str; 4] = ["zygote_interpreter", "template", "virtual_environment", "mounts"];
+
+/// The keys of `own` over those of `base`, as [`parse_extended`] has them.
+pub(super) fn merge(mut base: Table, own: Table) -> Table {
+    base.remove("aliases");
+    for (key, value) in own.into_iter().filter(|(key, _)| key != "extends") {
+        let merged = match (base.remove(&key), value) {
+            (Some(Value::Table(mut old)), Value::Table(new)) => {
+                old.extend(new);
+                Value::Table(old)
+            }
+            (_, new) => new,
+        };
+        base.insert(key, merged);
+    }
+    base
+}
+
 /// Parses the text of a `runtime.toml` over that of `base`. A key of the text replaces that of the
-/// base; in tables, such as `[env]`, each key by itself. Aliases are not inherited. An error has
-/// the line in the text.
+/// base; in tables, such as `[env]`, each key by itself. Aliases are not inherited, nor, with a
+/// `[root]`, what concerns the machine's own files. An error has the line in the text.
 pub(super) fn parse_extended(text: &str, base: &Base<'_>) -> Result<Manifest, String> {
     let own = DeTable::parse(text).map_err(|error| error.to_string())?.into_inner();
     let has_own_mounts = own.contains_key("mounts");
     let mut merged = DeTable::parse(base.toml).map_err(|error| error.to_string())?;
     let table = merged.get_mut();
     table.remove("aliases");
+    if own.contains_key("root") {
+        for key in KEYS_OF_THE_MACHINE {
+            table.remove(key);
+        }
+    }
     for (key, value) in own {
         // A key keeps its place in the text if the old one is removed first.
         let merged_value = match (table.remove(&key), value) {
@@ -77,6 +105,19 @@ mod tests {
         assert_eq!(manifest.mounts[0].sources, ["/base/./x", "/y"]);
         let own = parse("[[mounts]]\nsources = ['./z']\ntarget = '/z'\n").unwrap();
         assert_eq!(own.mounts[0].sources, ["./z"]);
+    }
+
+    #[test]
+    fn a_root_of_its_own_inherits_nothing_of_the_machine() {
+        let base =
+            BASE.replace("title", "zygote_interpreter = '/usr/bin/b'\nvirtual_environment = '/b'\ntitle");
+        let parse = |text: &str| parse_extended(text, &Base { toml: &base, folder: Path::new("/base") });
+        let manifest = parse("[root]\nimage = '/srv/root'\n").unwrap();
+        assert!(manifest.zygote_interpreter.is_none() && manifest.virtual_environment.is_none());
+        assert!(manifest.mounts.is_empty() && manifest.env["A"] == "1");
+        assert!(parse("title = 'Own'\n").unwrap().zygote_interpreter.is_some());
+        let own = "zygote_interpreter = '/usr/bin/b'\n[root]\nimage = '/srv/root'\n";
+        assert!(parse(own).unwrap_err().contains("zygote_interpreter"));
     }
 
     #[test]

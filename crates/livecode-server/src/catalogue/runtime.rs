@@ -16,6 +16,7 @@ use crate::{
         manifest::Manifest,
         mistake::Mistake,
         mounts::{self, secret_in},
+        own_root::FoundRoot,
         unpack::SUPPORT_FOLDER,
         virtual_environment::VirtualEnvironment,
     },
@@ -50,6 +51,8 @@ pub struct Runtime {
     pub mount_inodes: Vec<Option<(u64, u64)>>,
     /// The folder of this machine whose contents its programs see in place of `/usr`, if any.
     pub root: Option<PathBuf>,
+    /// The same with the lock of an image.
+    pub(super) _found_root: Option<FoundRoot>,
     /// The search paths in its environment, among them `PATH`, each with folders separated by `:`.
     pub search_paths: BTreeMap<String, String>,
     /// The text that names what this machine lacks and how to install it; `None` if the runtime
@@ -164,11 +167,12 @@ impl Runtime {
         }
         mounts::check_length(&mounts)?;
         search_folders.entry(PATH.into()).or_default().extend(SYSTEM_PATH.map(str::to_owned));
-        let root = manifest.root.as_ref().map(|root| root.resolve(folder, data_dir));
-        let (root, needs_root) = match root.transpose() {
+        let found_root = manifest.root.as_ref().map(|root| root.resolve(folder, data_dir));
+        let (found_root, needs_root) = match found_root.transpose() {
             Ok(root) => (root, None),
             Err(missing) => (None, Some(missing)),
         };
+        let root = found_root.as_ref().map(|root| root.path.clone());
         let needs_place = root.as_deref().and_then(|root| {
             let own = &mounts[shared_mounts.len()..];
             let target =
@@ -200,6 +204,7 @@ impl Runtime {
             folder: folder.to_owned(),
             mount_inodes,
             root,
+            _found_root: found_root,
             search_paths,
             needs,
             test_needs,

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
+    process,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,14 +15,17 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use livecode_image::{ImageStore, Imported, ImportedImage, Limits};
+use livecode_image::{Archive, ImageError, ImageStore, Imported, ImportedImage, Limits, LockedStore};
 use livecode_server::{
-    catalogue::imported::{self, ImportedRuntimes},
+    catalogue::imported::{ImportedRuntimes, RuntimeToml},
     is_data_dir_taken,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{commands::data_dir::DataDirArgs, failure::CommandFailure};
+use crate::{
+    commands::{data_dir::DataDirArgs, runtimes::removal::describe_removal},
+    failure::CommandFailure,
+};
 
 /// Makes a runtime of a container image: unpacks the image into the data directory, and writes a
 /// `runtime.toml` for it.
@@ -29,7 +33,11 @@ use crate::{commands::data_dir::DataDirArgs, failure::CommandFailure};
 /// The image is an OCI image layout, as a tar archive or a folder, or an archive that `docker save`
 /// has written. No container engine is needed. Programs of the runtime see the image's files in
 /// place of this machine's, read-only. Nothing of the image is executed outside of a sandbox. An
-/// image that is here already is not unpacked again.
+/// image that is here already is not unpacked again, and images that no runtime names any more are
+/// removed.
+///
+/// SIGINT, SIGTERM or SIGHUP ends the import, which then removes what it has unpacked; a second one
+/// ends it at once, and the next import or removal removes that.
 ///
 /// A running server learns of the runtime by `livecode runtimes reload`.
 #[derive(Args)]
@@ -50,6 +58,9 @@ pub struct Import {
     /// Largest number of files, folders and links of all layers together.
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().entries)]
     entries_max: u64,
+    /// Folder of the operator's runtimes, as the server has it; by default that of the settings.
+    #[arg(long, value_name = "FOLDER")]
+    runtimes_dir: Option<PathBuf>,
     #[command(flatten)]
     data_dir: DataDirArgs,
 }
@@ -59,35 +70,66 @@ impl Import {
         let settings = self.data_dir.settings()?;
         let data_dir = self.data_dir.find()?;
         prepare(&data_dir)?;
-        let runtimes = ImportedRuntimes::new(&data_dir, settings.runtimes_dir.as_deref());
+        let runtimes_dir = self.runtimes_dir.as_ref().or(settings.runtimes_dir.as_ref());
+        let runtimes = ImportedRuntimes::new(&data_dir, runtimes_dir.map(PathBuf::as_path));
         runtimes.check_name(&self.name)?;
-        // A wrong name is told before the image is unpacked.
-        let template = runtimes.template(&self.name, self.from.as_deref())?;
-        let limits = Limits {
-            unpacked_bytes: self.unpacked_max_bytes,
-            entries: self.entries_max,
-            ..Limits::default()
-        };
         let cancelled = cancelled_by_signals()?;
+        // Until the runtime is written, nobody may remove the image that it names.
         let store = ImageStore::new(&data_dir);
-        let imported = store.import(&self.image, &limits, settings.disk_min_free_bytes, &cancelled).map_err(
-            |error| {
-                anyhow::anyhow!("{} cannot be imported: {error} ({})", self.image.display(), error.code())
-            },
-        )?;
-        let root = store.root(&imported.image.digest);
-        let toml = imported::make_toml(&self.name, &imported.image, &root, &template)?;
-        let path = runtimes.write(&self.name, &toml.text)?;
+        let images = store.lock().map_err(|error| self.refusal(&error))?;
+        let imported = self.import(&runtimes, &store, &images, settings.disk_min_free_bytes, &cancelled);
+        // After a failure, too: the image may be unpacked, and no runtime name it.
+        let removal = runtimes.remove_unnamed_images(&images);
+        let (imported, toml, path) = imported?;
         let mut out = io::stdout().lock();
         writeln!(out, "{}", describe(&imported))?;
         for note in &toml.notes {
             writeln!(out, "note: {note}")?;
+        }
+        match removal {
+            Ok(removal) => describe_removal(&removal, &mut out)?,
+            Err(error) => writeln!(out, "note: {error}")?,
         }
         writeln!(out, "{}", path.display())?;
         if is_data_dir_taken(&data_dir) {
             writeln!(out, "`livecode runtimes reload` makes the running server use it")?;
         }
         Ok(())
+    }
+
+    /// Unpacks the image, and writes the `runtime.toml`. Returns its path.
+    fn import(
+        &self,
+        runtimes: &ImportedRuntimes,
+        store: &ImageStore,
+        images: &LockedStore,
+        min_free_bytes: u64,
+        cancelled: &AtomicBool,
+    ) -> anyhow::Result<(Imported, RuntimeToml, PathBuf)> {
+        let limits = Limits {
+            unpacked_bytes: self.unpacked_max_bytes,
+            entries: self.entries_max,
+            ..Limits::default()
+        };
+        let refusal = |error: ImageError| self.refusal(&error);
+        let template = runtimes.template(&self.name, self.from.as_deref())?;
+        let archive = Archive::open(&self.image, &limits, cancelled).map_err(refusal)?;
+        // A template that does not fit is told before the image is unpacked.
+        let image = archive.image();
+        let root = store.root(&image.digest);
+        runtimes.make_toml(&self.name, &image, &root, &template)?;
+        let imported = images.import(&archive, &limits, min_free_bytes, cancelled).map_err(refusal)?;
+        let toml = runtimes.make_toml(&self.name, &imported.image, &root, &template)?;
+        let path = runtimes.write(&self.name, &toml.text)?;
+        Ok((imported, toml, path))
+    }
+
+    /// The error of an image that is refused. It has names of the image, which must not control a
+    /// terminal.
+    fn refusal(&self, error: &ImageError) -> anyhow::Error {
+        let (image, code) = (self.image.display(), error.code());
+        let text = error.to_string().replace(char::is_control, "\u{fffd}");
+        anyhow::anyhow!("{image} cannot be imported: {text} ({code})")
     }
 }
 
@@ -115,7 +157,7 @@ fn prepare(data_dir: &Path) -> anyhow::Result<()> {
 }
 
 /// A flag that becomes true when the user or the system asks this process to end. The import then
-/// removes what it has unpacked.
+/// removes what it has unpacked. A second signal ends the process at once.
 fn cancelled_by_signals() -> io::Result<Arc<AtomicBool>> {
     let cancelled = Arc::new(AtomicBool::new(false));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -125,14 +167,19 @@ fn cancelled_by_signals() -> io::Result<Arc<AtomicBool>> {
     };
     let flag = cancelled.clone();
     thread::spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
+        for is_second in [false, true] {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                    _ = hangup.recv() => {}
+                }
+            });
+            if is_second {
+                process::exit(1);
             }
-        });
-        flag.store(true, Ordering::Relaxed);
+            flag.store(true, Ordering::Relaxed);
+        }
     });
     Ok(cancelled)
 }

@@ -4,6 +4,7 @@
 mod import;
 mod list;
 mod reload;
+mod removal;
 mod remove;
 
 use std::process::ExitCode;

@@ -1,75 +1,41 @@
-//! Runtimes that were made of imported images: each is a folder with a `runtime.toml` below
-//! `runtimes` in the data directory. The file is written once, and belongs to the operator then.
+//! How the `runtime.toml` of an imported runtime is made: from that of another runtime, its own
+//! earlier one, or the image alone.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use livecode_image::{Digest, ImportedImage, lookup};
 use toml::{Table, Value};
 
 use crate::catalogue::{
-    manifest::Manifest,
-    unpack::{SUPPORT, TERMINAL, TERMINAL_PATH, built_in_manifests},
+    imported::error::ImportedRuntimeError,
+    unpack::{SUPPORT, TERMINAL, TERMINAL_PATH},
 };
 
-/// The folder in the data directory.
-const FOLDER: &str = "runtimes";
-const MANIFEST: &str = "runtime.toml";
 /// Keys of a template that concern the machine's own toolchain, or the template's name.
-const DROPPED_KEYS: [&str; 7] =
-    ["aliases", "zygote_interpreter", "template", "links", "mounts", "hidden", "virtual_environment"];
+const DROPPED_KEYS: [&str; 8] = [
+    "aliases",
+    "extends",
+    "zygote_interpreter",
+    "template",
+    "links",
+    "mounts",
+    "hidden",
+    "virtual_environment",
+];
 /// Variables of an image that its programs here do not get.
 const DROPPED_VARIABLES: [&str; 9] =
     ["PATH", "HOME", "USER", "LOGNAME", "PWD", "TMPDIR", "HOSTNAME", "TERM", "LD_PRELOAD"];
 /// Folders of commands. Of what a template requires there, an image may have the command elsewhere.
 const COMMAND_FOLDERS: [&str; 3] = ["/usr/bin/", "/usr/local/bin/", "/bin/"];
+/// The number of folders in `PATH` that are taken of an image and a template.
+const MAX_PATH_FOLDERS: usize = 64;
 /// Commands for which an image may have another name.
 const OTHER_NAMES: [(&str, &str); 1] = [("python", "python3")];
-
-/// Why no runtime can be made of an image.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportedRuntimeError {
-    /// The name is not allowed.
-    #[error(
-        "the name {0:?} is not allowed: a name has the characters a-z, 0-9 and -_.+#@, and no dot first (invalid_name)"
-    )]
-    InvalidName(String),
-    /// The operator's folder has a runtime of this name.
-    #[error(
-        "there is a runtime {name:?} in {folder}, which comes before imported ones; choose another name (name_taken)"
-    )]
-    NameTaken {
-        /// The name.
-        name: String,
-        /// The operator's folder.
-        folder: PathBuf,
-    },
-    /// There is no runtime with the name of the template.
-    #[error("there is no runtime {0:?} to take the commands from; there are {1} (no_template)")]
-    NoTemplate(String, String),
-    /// Nothing says which command runs a program.
-    #[error(
-        "the image names no command, so LiveCode cannot know how programs are run; name a runtime \
-         whose commands fit by --from (no_command)"
-    )]
-    NoCommand,
-    /// There is no such imported runtime.
-    #[error("no import has made a runtime {0:?}; there are {1} (no_such_runtime)")]
-    NoSuchRuntime(String, String),
-    /// The template is not valid.
-    #[error("{0} (invalid_template)")]
-    InvalidTemplate(String),
-    /// A file cannot be read or written.
-    #[error("cannot use {0}: {1} (io)")]
-    Io(PathBuf, #[source] io::Error),
-}
 
 /// The parts that the new `runtime.toml` is made from.
 #[derive(Debug)]
 pub enum Template {
-    /// The `runtime.toml` of another runtime.
+    /// The `runtime.toml` of another runtime, with the keys of the one that it extends.
     Runtime(String),
     /// The runtime's own from an earlier import, with the digest of its image.
     Earlier(String, Digest),
@@ -86,139 +52,8 @@ pub struct RuntimeToml {
     pub notes: Vec<String>,
 }
 
-/// The folder of the imported runtimes.
-pub fn folder(data_dir: &Path) -> PathBuf {
-    data_dir.join(FOLDER)
-}
-
-/// The imported runtimes of a data directory, beside the runtimes of other origin.
-#[derive(Debug)]
-pub struct ImportedRuntimes {
-    folder: PathBuf,
-    operator_folder: Option<PathBuf>,
-}
-
-impl ImportedRuntimes {
-    /// The runtimes of a data directory, and those of the operator's folder.
-    pub fn new(data_dir: &Path, operator_folder: Option<&Path>) -> Self {
-        Self { folder: folder(data_dir), operator_folder: operator_folder.map(Path::to_owned) }
-    }
-
-    /// Checks that a runtime may have this name.
-    ///
-    /// # Errors
-    /// If the name is not allowed, or a runtime in the operator's folder has it.
-    pub fn check_name(&self, name: &str) -> Result<(), ImportedRuntimeError> {
-        let is_allowed =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.+#@".contains(&byte);
-        if name.is_empty() || name.starts_with('.') || name.len() > 64 || !name.bytes().all(is_allowed) {
-            return Err(ImportedRuntimeError::InvalidName(name.to_owned()));
-        }
-        // The operator's runtimes come over the imported ones.
-        if let Some(folder) = &self.operator_folder {
-            for (other, text) in list(folder) {
-                let aliases = Manifest::parse(&text).map_or_else(|_| vec![], |manifest| manifest.aliases);
-                if other == name || aliases.iter().any(|alias| alias == name) {
-                    let (name, folder) = (name.to_owned(), folder.clone());
-                    return Err(ImportedRuntimeError::NameTaken { name, folder });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The parts that the `runtime.toml` of `name` is to be made from. `from` is the name of a
-    /// runtime, if the operator has chosen one.
-    ///
-    /// # Errors
-    /// If there is no such runtime.
-    pub fn template(&self, name: &str, from: Option<&str>) -> Result<Template, ImportedRuntimeError> {
-        let own = list(&self.folder);
-        if from.is_none()
-            && let Some((_, text)) = own.iter().find(|(own, _)| own == name)
-            && let Some(digest) = image_of(text)
-        {
-            return Ok(Template::Earlier(text.clone(), digest));
-        }
-        let base = name.split_once('@').map_or(name, |(base, _)| base);
-        let wanted = from.unwrap_or(base);
-        let operator = self.operator_folder.as_deref().map_or_else(Vec::new, list);
-        let all: Vec<(String, String)> =
-            operator.into_iter().chain(built_in_manifests()).chain(own).collect();
-        match all.iter().find(|(name, _)| name == wanted) {
-            Some((_, text)) => Ok(Template::Runtime(text.clone())),
-            None if from.is_none() => Ok(Template::Image),
-            None => {
-                let names: Vec<&str> = all.iter().map(|(name, _)| &**name).collect();
-                Err(ImportedRuntimeError::NoTemplate(wanted.to_owned(), names.join(", ")))
-            }
-        }
-    }
-
-    /// Writes the `runtime.toml` of a runtime, whole or not at all. Returns its path.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, ImportedRuntimeError> {
-        let folder = self.folder.join(name);
-        let (path, partial) = (folder.join(MANIFEST), folder.join(".runtime.toml"));
-        let write = || -> io::Result<()> {
-            fs::create_dir_all(&folder)?;
-            fs::write(&partial, text)?;
-            fs::File::open(&partial)?.sync_all()?;
-            fs::rename(&partial, &path)
-        };
-        write().map_err(|error| ImportedRuntimeError::Io(path.clone(), error))?;
-        Ok(path)
-    }
-
-    /// Removes a runtime.
-    ///
-    /// # Errors
-    /// If there is none of this name, or it cannot be removed.
-    pub fn remove(&self, name: &str) -> Result<(), ImportedRuntimeError> {
-        let own = list(&self.folder);
-        if !own.iter().any(|(own, _)| own == name) {
-            let names: Vec<&str> = own.iter().map(|(name, _)| &**name).collect();
-            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            return Err(ImportedRuntimeError::NoSuchRuntime(name.to_owned(), names));
-        }
-        let path = self.folder.join(name);
-        fs::remove_dir_all(&path).map_err(|error| ImportedRuntimeError::Io(path, error))
-    }
-
-    /// Whether the `runtime.toml` of any runtime names an image.
-    pub fn is_named(&self, digest: &Digest) -> bool {
-        let operator = self.operator_folder.as_deref().map_or_else(Vec::new, list);
-        // A file that is malformed now may be corrected later.
-        list(&self.folder).iter().chain(&operator).any(|(_, text)| text.contains(digest.hex()))
-    }
-}
-
-/// The runtimes in a folder: the name of each, and its `runtime.toml`.
-fn list(folder: &Path) -> Vec<(String, String)> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut found: Vec<_> = entries
-        .filter_map(|entry| {
-            let text = fs::read_to_string(entry.path().join(MANIFEST)).ok()?;
-            Some((entry.file_name().into_string().ok()?, text))
-        })
-        .collect();
-    found.sort();
-    found
-}
-
-/// The digest of the image that a `runtime.toml` names.
-fn image_of(text: &str) -> Option<Digest> {
-    let table: Table = toml::from_str(text).ok()?;
-    table.get("root")?.get("image")?.as_str()?.parse().ok()
-}
-
-/// Makes the `runtime.toml` of the runtime `name` for an image whose root is at `root`.
-///
-/// # Errors
-/// If the template is not valid, or nothing says how a program is run.
-pub fn make_toml(
+/// Makes the `runtime.toml` of the runtime `name`, which is not checked yet.
+pub(super) fn make_toml(
     name: &str,
     image: &ImportedImage,
     root: &Path,
@@ -226,7 +61,9 @@ pub fn make_toml(
 ) -> Result<RuntimeToml, ImportedRuntimeError> {
     let mut notes = vec![];
     let text = match template {
-        Template::Earlier(text, digest) => text.replace(digest.hex(), image.digest.hex()),
+        Template::Earlier(text, digest) => {
+            without_terminal(&text.replace(digest.hex(), image.digest.hex()), root, &mut notes)
+        }
         Template::Runtime(text) => {
             let table: Table = toml::from_str(text)
                 .map_err(|error| ImportedRuntimeError::InvalidTemplate(error.to_string()))?;
@@ -251,8 +88,27 @@ pub fn make_toml(
             render(name, image, adapt(name, image, root, table, &mut notes))
         }
     };
-    Manifest::parse(&text).map_err(ImportedRuntimeError::InvalidTemplate)?;
     Ok(RuntimeToml { text, notes })
+}
+
+/// The text of an earlier `runtime.toml` without the line that has programs load an object, if the
+/// new image cannot load it.
+fn without_terminal(text: &str, root: &Path, notes: &mut Vec<String>) -> String {
+    let value = format!("\"{SUPPORT}/{TERMINAL_PATH}\"");
+    let is_preload = |line: &str| line.trim_start().starts_with("LD_PRELOAD") && line.contains(&value);
+    if !text.lines().any(is_preload) || lookup::can_load(root, TERMINAL) {
+        return text.to_owned();
+    }
+    notes.push(no_terminal_note());
+    text.split_inclusive('\n').filter(|line| !is_preload(line)).collect()
+}
+
+/// The fact that output of programs is late.
+fn no_terminal_note() -> String {
+    format!(
+        "the image's C library cannot load {SUPPORT}/{TERMINAL_PATH}, so output of programs that write \
+         through it appears late unless they flush"
+    )
 }
 
 fn render(name: &str, image: &ImportedImage, table: Table) -> String {
@@ -279,8 +135,9 @@ fn adapt(name: &str, image: &ImportedImage, root: &Path, mut table: Table, notes
     table.insert("root".into(), Table::from_iter([("image".into(), image.digest.to_string().into())]).into());
 
     let variables = image.process.env.iter().flatten().filter_map(|variable| variable.split_once('='));
-    let variables: Vec<(&str, &str)> =
-        variables.filter(|(name, value)| !name.is_empty() && !value.contains('\0')).collect();
+    let variables: Vec<(&str, &str)> = variables
+        .filter(|(name, value)| !name.is_empty() && !name.contains('\0') && !value.contains('\0'))
+        .collect();
     let mut paths = table.remove("search_paths").and_then(as_table).unwrap_or_default();
     let search_path = search_path(&variables, paths.remove("PATH"));
     let has_command = |command: &str| {
@@ -306,10 +163,7 @@ fn adapt(name: &str, image: &ImportedImage, root: &Path, mut table: Table, notes
     let object = format!("{SUPPORT}/{TERMINAL_PATH}");
     if env.get("LD_PRELOAD").and_then(Value::as_str) == Some(&object) && !lookup::can_load(root, TERMINAL) {
         env.remove("LD_PRELOAD");
-        notes.push(format!(
-            "the image's C library cannot load {object}, so output of programs that write through it \
-             appears late unless they flush"
-        ));
+        notes.push(no_terminal_note());
     }
     for (key, value) in [("search_paths", paths), ("env", env)] {
         if !value.is_empty() {
@@ -338,6 +192,9 @@ fn search_path(variables: &[(&str, &str)], template: Option<Value>) -> Vec<Strin
     for folder in own.map(str::to_owned).chain(template) {
         if folder.starts_with('/') && !all.contains(&folder) {
             all.push(folder);
+        }
+        if all.len() == MAX_PATH_FOLDERS {
+            break;
         }
     }
     all
@@ -386,10 +243,13 @@ fn adapt_requires(table: &mut Table) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(super) mod tests {
+    use std::fs;
 
-    fn image(variables: &[&str], command: &[&str]) -> ImportedImage {
+    use super::*;
+    use crate::catalogue::{manifest::Manifest, unpack::built_in_manifests};
+
+    pub fn image(variables: &[&str], command: &[&str]) -> ImportedImage {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         ImportedImage {
             digest: Digest::of(b"image"),
@@ -429,29 +289,18 @@ mod tests {
     }
 
     #[test]
-    fn a_name_decides_what_the_runtime_is_made_from() {
-        let data = tempfile::tempdir().unwrap();
-        let runtimes = ImportedRuntimes::new(data.path(), None);
-        for name in ["", "A", "a/b", "..", ".hidden", "a\n"] {
-            assert!(matches!(runtimes.check_name(name), Err(ImportedRuntimeError::InvalidName(_))), "{name}");
-        }
-        assert!(matches!(runtimes.template("python@3.13", None), Ok(Template::Runtime(_))));
-        assert!(matches!(runtimes.template("cobol", None), Ok(Template::Image)));
-        assert!(matches!(runtimes.template("x", Some("cobol")), Err(ImportedRuntimeError::NoTemplate(..))));
-        let first = make_toml("cobol", &image(&[], &["cobc"]), data.path(), &Template::Image).unwrap();
-        assert!(matches!(
-            make_toml("cobol", &image(&[], &[]), data.path(), &Template::Image),
-            Err(ImportedRuntimeError::NoCommand)
-        ));
-        runtimes.write("cobol", &format!("{}# a note\n", first.text)).unwrap();
-        assert!(runtimes.is_named(&Digest::of(b"image")) && !runtimes.is_named(&Digest::of(b"other")));
-        let mut other = image(&[], &["other"]);
-        other.digest = Digest::of(b"other");
-        let template = runtimes.template("cobol", None).unwrap();
-        let second = make_toml("cobol", &other, data.path(), &template).unwrap();
-        assert!(second.text.ends_with("# a note\n") && second.text.contains("cobc"));
-        assert_eq!(image_of(&second.text), Some(Digest::of(b"other")));
-        runtimes.remove("cobol").unwrap();
-        assert!(matches!(runtimes.remove("cobol"), Err(ImportedRuntimeError::NoSuchRuntime(..))));
+    fn a_later_image_without_glibc_loads_no_object_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        let image = image(&[], &[]);
+        let text = format!("# mine\n[env]\nA = '1'\nLD_PRELOAD = \"{SUPPORT}/{TERMINAL_PATH}\"\n# end");
+        let toml = make_toml("x", &image, root.path(), &Template::Earlier(text, Digest::of(b""))).unwrap();
+        assert_eq!(toml.text, "# mine\n[env]\nA = '1'\n# end");
+        assert!(toml.notes.len() == 1 && toml.notes[0].contains("late"), "{:?}", toml.notes);
+    }
+
+    #[test]
+    fn the_search_path_of_an_image_has_a_bound() {
+        let path = (0..10_000).map(|index| format!("/{index}")).collect::<Vec<_>>().join(":");
+        assert_eq!(search_path(&[("PATH", &path)], None).len(), MAX_PATH_FOLDERS);
     }
 }
