@@ -52,6 +52,16 @@ export class Music {
   /** When the piece began, on the context's clock. The `at` of a message counts from here. */
   #pieceBegin: number | undefined;
 
+  constructor(
+    /** Called when the first tone is scheduled, and when the last one has ended. */
+    private readonly onChange: () => void,
+  ) {}
+
+  /** Whether tones are scheduled or sounding. */
+  get isSounding(): boolean {
+    return this.#toneCount > 0;
+  }
+
   /** Plays a `play` message. */
   play({ note, duration, at, volume, wave }: Message): void {
     // Browsers allow no sound before the user has touched the page. Notes that were kept for later
@@ -77,11 +87,12 @@ export class Music {
       envelope.gain.setValueAtTime(loudness, Math.max(begin + ATTACK, end - RELEASE));
       envelope.gain.linearRampToValueAtTime(0, end);
       tone.connect(envelope).connect(this.#output(context));
-      this.#toneCount++;
       tone.onended = () => {
-        this.#toneCount--;
         envelope.disconnect();
+        // Tones that were silenced are counted no more.
+        if (this.#context === context && --this.#toneCount === 0) this.onChange();
       };
+      if (++this.#toneCount === 1) this.onChange();
       tone.start(begin);
       tone.stop(end);
     }
@@ -91,9 +102,11 @@ export class Music {
   stop(): void {
     this.#mainGain?.disconnect();
     this.#mainGain = this.#pieceBegin = undefined;
-    this.#toneCount = 0;
     void this.#context?.close();
     this.#context = undefined;
+    if (this.#toneCount === 0) return;
+    this.#toneCount = 0;
+    this.onChange();
   }
 
   #output(context: AudioContext): AudioNode {

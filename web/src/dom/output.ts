@@ -29,17 +29,20 @@ function costOf(text: string): number {
   return cost;
 }
 
+/** Shows a text at the end of an output. */
+export type ShowText = (text: string, file: string, output: Output) => void;
+
 /**
- * Creates the node that shows a text. If `file` is `stderr`, the node has the class `stderr`, so
- * that the page's style can tell standard error apart.
+ * Appends a node with the text. If `file` is `stderr`, the node has the class `stderr`, so that the
+ * page's style can tell standard error apart.
  */
-export function renderPlain(text: string, file: string): Node {
-  if (file !== "stderr") return document.createTextNode(text);
-  const span = document.createElement("span");
-  span.className = file;
-  span.textContent = text;
-  return span;
-}
+const showPlain: ShowText = (text, file, output) => {
+  const isError = file === "stderr";
+  const node = isError ? document.createElement("span") : new Text();
+  if (isError) (node as Element).className = file;
+  node.textContent = text;
+  output.append(node, text.length);
+};
 
 export class Output {
   /** The parts that are not shown yet. */
@@ -60,7 +63,7 @@ export class Output {
 
   constructor(
     private readonly element: Element,
-    private readonly render = renderPlain,
+    private readonly showText: ShowText = showPlain,
     /** Called when something new is shown. */
     private readonly onShown: () => void = () => {},
   ) {}
@@ -106,6 +109,24 @@ export class Output {
     this.#handleAdded(cost);
   }
 
+  /** The last node that is shown. */
+  get lastNode(): Node | null {
+    return this.element.lastChild;
+  }
+
+  /** Shows a node with its cost in characters. */
+  append(node: Node, cost: number): void {
+    this.element.append(node);
+    this.setCost(node, cost);
+  }
+
+  /** Sets the cost of a node that has changed, if the node is still shown. */
+  setCost(node: Node, cost: number): void {
+    if (node.parentNode !== this.element) return;
+    this.#shownCost += cost - (this.#costs.get(node) ?? 0);
+    this.#costs.set(node, cost);
+  }
+
   clear(): void {
     this.#pending = [];
     this.#pendingCost = this.#shownCost = 0;
@@ -122,11 +143,9 @@ export class Output {
     if (this.#hasHole) this.#removeShown();
     let shownCount = 0;
     for (const part of this.#pending) {
-      const node = "createBlock" in part ? part.createBlock() : this.render(part.text, part.file);
       this.#pendingCost -= part.cost;
-      this.#shownCost += part.cost;
-      this.#costs.set(node, part.cost);
-      this.element.append(node);
+      if ("createBlock" in part) this.append(part.createBlock(), part.cost);
+      else this.showText(part.text, part.file, this);
       shownCount++;
       if (performance.now() - began > budgetMs) break;
     }
@@ -134,7 +153,7 @@ export class Output {
     while (this.#shownCost > MAX_KEPT_COST) {
       const oldest = this.#trimmedNote ? this.#trimmedNote.nextSibling : this.element.firstChild;
       if (!oldest || oldest === this.element.lastChild) break;
-      this.#shownCost -= this.#costs.get(oldest) ?? 0;
+      this.setCost(oldest, 0);
       oldest.remove();
       this.#showTrimmedNote();
     }

@@ -19,11 +19,12 @@ import { endWithPage } from "../dom/end-with-page.js";
 import { Music } from "../dom/music.js";
 import { Output } from "../dom/output.js";
 import { tokenOfTag } from "../dom/token-of-tag.js";
-import { AnsiParser } from "./ansi.js";
+import { OutputTerminal } from "../terminal/view.js";
 import { Canvas } from "./canvas.js";
 import { CodeEditor } from "./code.js";
 import { createElement } from "./create-element.js";
 import { describeEnd } from "./describe-end.js";
+import { keepEvents } from "./keep-events.js";
 import { drawingsOf } from "./shapes.js";
 import { STYLE } from "./style.js";
 import { createTable, tableCost } from "./table.js";
@@ -44,6 +45,9 @@ const NOT_SHARED = "not shared any more";
 
 /** The server that served this script. */
 const SCRIPT_SERVER = import.meta.url.replace(/\/static\/[^/]*$/, "");
+
+/** The editors whose notes sound, or are going to. */
+const soundingEditors = new Set<LiveCode>();
 
 /** The style sheet that all editors of the page share. */
 let sharedStyleSheet: CSSStyleSheet | undefined;
@@ -80,9 +84,8 @@ export class LiveCode extends HTMLElement {
   /** The session that is shown. */
   #session: Session | undefined;
   #output!: Output;
+  #terminal!: OutputTerminal;
   #canvas!: Canvas;
-  /** The state of the colours of each output. */
-  #ansi = { stdout: new AnsiParser(), stderr: new AnsiParser() };
   /** Identifies the session that is shown, so that hooks of earlier sessions are ignored. */
   #sessionMarker: object = {};
   /** When the program was started, if this element started it. */
@@ -95,9 +98,11 @@ export class LiveCode extends HTMLElement {
   #isWatching = false;
   /** Whether the session is another user's, and is followed by a share. */
   #isShared = false;
+  /** Whether further notes of the program are not played. */
+  #isSilenced = false;
   /** Why the session could not be followed to its end, in words. */
   #failure = NOT_RUN;
-  readonly #music = new Music();
+  readonly #music = new Music(() => this.#handleMusic());
   #parts!: Record<"run" | "stop" | "reset", HTMLButtonElement> & {
     status: HTMLElement;
     output: HTMLElement;
@@ -142,6 +147,7 @@ export class LiveCode extends HTMLElement {
    * user can undo the change.
    */
   load(runtime: string, code: string, original = code): void {
+    this.#silence();
     this.setAttribute("runtime", runtime);
     const [name = UNNAMED_FILE] = this.#files.keys();
     this.#files = new Map([[name, original]]);
@@ -166,6 +172,8 @@ export class LiveCode extends HTMLElement {
    */
   run(): void {
     if (this.hasAttribute("visitor")) return;
+    // Notes may go on after their program. Another program is not run to their sound.
+    for (const editor of soundingEditors) if (editor.state === "ended") editor.#silence();
     this.#endRunning();
     const [[, code] = ["", ""], ...others] = this.#code?.texts() ?? [];
     const files: SourceFile[] = others.map(([filename, contents]) => ({ filename, contents }));
@@ -182,10 +190,11 @@ export class LiveCode extends HTMLElement {
     this.#scrollIntoView();
   }
 
-  /** Ends the program. */
+  /** Ends the program, and its notes. */
   stop(): void {
+    this.#silence();
+    if (this.#rights !== "own" || this.state === "ended") return;
     this.#isStopped = true;
-    this.#music.stop();
     this.#session?.stop();
   }
 
@@ -233,6 +242,7 @@ export class LiveCode extends HTMLElement {
     root.adoptedStyleSheets = [sharedStyleSheet];
     this.#createParts();
     const { run, stop, reset, status, output, form, tabs } = this.#parts;
+    keepEvents(this);
     const code = createElement("div", { class: "code", id: "code" });
     const canvas = createElement("div", {
       class: "canvas",
@@ -300,6 +310,7 @@ export class LiveCode extends HTMLElement {
         role: "log",
         "aria-label": "Output",
         tabindex: "0",
+        translate: "no",
       }),
       form,
       input,
@@ -315,10 +326,11 @@ export class LiveCode extends HTMLElement {
       const bottom = element.scrollTop + element.clientHeight;
       isAtEnd = bottom >= element.scrollHeight - SCROLL_TOLERANCE;
     });
-    const render = (text: string, file: string) => this.#renderText(text, file);
-    this.#output = new Output(element, render, () => {
+    const showText = (text: string, file: string) => this.#terminal.write(text, file);
+    this.#output = new Output(element, showText, () => {
       if (isAtEnd) element.scrollTop = element.scrollHeight;
     });
+    this.#terminal = new OutputTerminal(this.#output);
   }
 
   #createTabs(): void {
@@ -383,8 +395,9 @@ export class LiveCode extends HTMLElement {
     const isShown = () => this.#sessionMarker === marker;
     this.#output.clear();
     this.#canvas.clear();
-    this.#ansi = { stdout: new AnsiParser(), stderr: new AnsiParser() };
+    this.#terminal = new OutputTerminal(this.#output);
     this.#music.stop();
+    this.#isSilenced = false;
     this.#followedAt = performance.now();
     this.#startedAt = isNew ? this.#followedAt : undefined;
     this.#isStopped = false;
@@ -426,7 +439,7 @@ export class LiveCode extends HTMLElement {
       case "table":
         return this.#output.block(() => createTable(message), tableCost(message));
       case "play":
-        if (!this.#isReplaying) this.#music.play(message);
+        if (!this.#isReplaying && !this.#isSilenced) this.#music.play(message);
         return;
       case "gap":
         return this.#output.write("(some output was not kept)\n", "stderr");
@@ -478,20 +491,42 @@ export class LiveCode extends HTMLElement {
   }
 
   #handleState(state: State): void {
-    const { stop, form, status, run, input } = this.#parts;
+    const { form, status, run, input } = this.#parts;
     const focused = this.shadowRoot?.activeElement;
     this.setAttribute("data-state", state);
     const rights = this.#rights;
     form.hidden = state === "ended" || rights === "watch";
-    stop.disabled = state === "ended" || rights !== "own";
-    // The focus must not be lost when the element that has it is hidden or disabled.
-    if (state === "ended" && (focused === input || focused === stop)) run.focus();
+    this.#updateStop();
+    // The focus must not be lost when the element that has it is hidden.
+    if (state === "ended" && focused === input) run.focus();
     if (state === "live") {
       const roles = { own: "", join: ", you have joined", watch: ", you are watching" };
       status.textContent = `running${roles[rights]}`;
     } else if (state !== "ended") status.textContent = state;
     else if (!this.hasAttribute("data-exitstatus")) status.textContent = this.#failure;
     this.dispatchEvent(new CustomEvent("livecode-state", { detail: state }));
+  }
+
+  /** Enables Stop while there is anything that it ends: the program or its notes. */
+  #updateStop(): void {
+    const { stop, run } = this.#parts;
+    const isRunning = this.#session !== undefined && this.state !== "ended";
+    const canStop = (isRunning && this.#rights === "own") || this.#music.isSounding;
+    // The focus must not be lost when the button that has it is disabled.
+    if (!canStop && this.shadowRoot?.activeElement === stop) run.focus();
+    stop.disabled = !canStop;
+  }
+
+  #handleMusic(): void {
+    if (this.#music.isSounding) soundingEditors.add(this);
+    else soundingEditors.delete(this);
+    this.#updateStop();
+  }
+
+  /** Ends the notes that were sent, and plays no more of this program. */
+  #silence(): void {
+    this.#isSilenced = true;
+    this.#music.stop();
   }
 
   /** Shows the user's input in the output, and sends it to the program. */
@@ -502,20 +537,5 @@ export class LiveCode extends HTMLElement {
     // The hook `onError` shows a refusal by the server. If the client itself rejects the input,
     // e.g. because the session has ended, nothing more is shown.
     session.input(text, { eof }).catch(() => {});
-  }
-
-  /** Creates the node that shows a text in its colours. */
-  #renderText(text: string, file: string): Node {
-    if (file === "typed") return createElement("span", { class: "typed" }, text);
-    const isError = file === "stderr";
-    const parent = isError ? createElement("span", { class: file }) : createElement("span");
-    for (const piece of this.#ansi[isError ? "stderr" : "stdout"].parse(text)) {
-      const { styles } = piece;
-      const isPlain = styles.length === 0;
-      parent.append(
-        isPlain ? piece.text : createElement("span", { class: styles.join(" ") }, piece.text),
-      );
-    }
-    return parent;
   }
 }

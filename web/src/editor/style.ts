@@ -1,10 +1,16 @@
 /**
  * The editor's style sheet. It follows the `color-scheme` of the page; each pair of text colour
  * and background has a contrast of at least 4.5.
+ *
+ * Styles of the page apply to the element itself, also those for all elements (`*`), and would be
+ * inherited from there. So `.frame`, which such rules cannot reach, begins with initial values. It
+ * inherits only what tells whether the element can be seen and used, and the colour scheme.
+ *
+ * Parts with `::before` as a strut have its height, unless the page gives the element less.
  */
 
 export const STYLE = `
-:host { display: block; margin: 1em 0; container: editor / inline-size;
+:host { display: flex; flex-direction: column; margin: 1em 0; container: editor / inline-size;
   --ground: light-dark(#fff, #171a22); --text: light-dark(#1b2030, #e6e9f0); --soft: light-dark(#f6f7fa, #1d212b);
   --line: light-dark(#dfe3ea, #2e3442); --edge: light-dark(#7f8897, #707a8d); --quiet: light-dark(#566072, #a4adbd);
   --accent: light-dark(#4338ca, #a5b4fc); --on-accent: light-dark(#fff, #12152b);
@@ -13,8 +19,11 @@ export const STYLE = `
   --cyan: light-dark(#00696f, #6fd3da); --mono: ui-monospace, "Cascadia Code", "SF Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 :host([hidden]), [hidden] { display: none !important; }
 * { box-sizing: border-box; }
-.frame { border: 1px solid var(--line); border-radius: 12px; overflow: hidden; background: var(--ground); color: var(--text);
+.frame { all: initial; box-sizing: border-box; --own: initial; direction: ltr; unicode-bidi: isolate; color-scheme: inherit; visibility: inherit; pointer-events: inherit;
+  text-size-adjust: 100%; -webkit-text-size-adjust: 100%; display: flex; flex-direction: column; flex: 1 1 auto; min-height: 0; height: 100%;
+  border: 1px solid var(--line); border-radius: 12px; overflow: hidden auto; background: var(--ground); color: var(--text);
   font: 15px/1.5 system-ui, sans-serif; }
+.bar, .tabs { flex: none; }
 .bar { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; padding: 8px 10px; background: var(--soft); border-bottom: 1px solid var(--line); }
 button, input { font: inherit; color: inherit; min-height: 36px; border: 1px solid var(--line); border-radius: 8px; background: var(--ground);
   padding: 4px 14px; }
@@ -24,7 +33,7 @@ button:hover:enabled { border-color: var(--edge); }
 button:disabled { color: var(--quiet); cursor: default; background: transparent; }
 :host([visitor]) :is(.run, .reset) { display: none; }
 .run { background: var(--accent); border-color: var(--accent); color: var(--on-accent); font-weight: 600; }
-.run::before { content: ""; display: inline-block; margin-right: 8px; border: solid transparent; border-width: 5px 0 5px 8px; border-left-color: currentColor; }
+.run::before { content: ""; display: inline-block; margin-right: 8px; width: 8px; height: 10px; background: currentColor; clip-path: polygon(0 0, 100% 50%, 0 100%); }
 .run:hover:enabled { filter: brightness(1.08); }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .cm-content:focus-visible, .output:focus-visible { outline-offset: -2px; }
@@ -35,7 +44,9 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .tabs { display: flex; flex-wrap: wrap; gap: 2px; padding: 6px 10px 0; background: var(--soft); }
 .tabs button { border-radius: 8px 8px 0 0; border-bottom-color: transparent; background: transparent; }
 .tabs [aria-selected=true] { background: var(--ground); font-weight: 600; }
-.cm-editor { font-size: 14px; max-height: 60vh; background: var(--ground); color: var(--text); }
+.code { flex: 0 1 auto; min-height: 42px; display: grid; grid-template: minmax(0, 1fr) / minmax(0, 1fr); user-select: text; -webkit-user-select: text; }
+.code > *, .code::before { grid-area: 1 / 1; }
+.cm-editor { min-height: 0; font-size: var(--code-size, 14px); max-height: 60vh; background: var(--ground); color: var(--text); }
 .cm-editor.cm-focused { outline: none; }
 .cm-editor .cm-scroller { font-family: var(--mono); line-height: 1.6; overflow: auto; }
 .cm-editor .cm-content { padding: 10px 0; caret-color: var(--text); }
@@ -44,40 +55,60 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .cm-editor .cm-activeLine, .cm-editor .cm-activeLineGutter { background: color-mix(in srgb, var(--soft) 60%, transparent); }
 .tok-keyword { color: var(--magenta); } .tok-string, .tok-string2 { color: var(--green); } .tok-comment { color: var(--quiet); font-style: italic; }
 .tok-number, .tok-bool, .tok-atom { color: var(--yellow); } .tok-definition, .tok-typeName, .tok-className { color: var(--blue); }
-.shown { border-top: 1px solid var(--line); }
+.shown { flex: 1 1 auto; min-height: 43px; display: grid; grid-template: auto minmax(3em, 1fr) auto / minmax(0, 1fr); overflow: hidden auto;
+  border-top: 1px solid var(--line); }
+.canvas { grid-area: 1 / 1; } .output { grid-area: 2 / 1; } form { grid-area: 3 / 1; } .shown::before { grid-area: 1 / 1 / 4 / 2; }
 .canvas { position: relative; width: fit-content; max-width: 100%; margin: 12px; border-radius: 8px; overflow: hidden; background: #fff;
   box-shadow: 0 0 0 1px var(--line); touch-action: pinch-zoom; }
 .canvas canvas { display: block; max-width: 100%; }
 .canvas canvas + canvas { position: absolute; left: 0; top: 0; }
 .output { margin: 0; padding: 12px 14px; min-height: 3em; max-height: 50vh; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere;
-  font: 14px/1.5 var(--mono); }
+  font: var(--code-size, 14px)/1.5 var(--mono); user-select: text; -webkit-user-select: text; }
+.output a { text-decoration: underline; }
 .output img { display: block; max-width: 100%; background: #fff; border-radius: 8px; }
-.output table { border-collapse: collapse; margin: 6px 0; white-space: normal; font-family: system-ui, sans-serif; }
-.output th, .output td { border: 1px solid var(--line); padding: 4px 10px; text-align: start; }
+.output .table { overflow-x: auto; margin: 6px 0; width: fit-content; max-width: 100%; white-space: normal; overflow-wrap: normal; font-family: system-ui, sans-serif; }
+.output table { border-collapse: collapse; margin: 0; }
+.output th, .output td { border: 1px solid var(--line); padding: 4px 10px; text-align: start; max-width: 30em; }
+.output td { overflow-wrap: break-word; min-width: 3em; } .output .number { text-align: end; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .output th { background: var(--soft); } .output caption { caption-side: bottom; padding: 4px 0; text-align: start; color: var(--quiet); }
-.stderr, .red { color: var(--red); } .green { color: var(--green); } .yellow { color: var(--yellow); } .blue, .black { color: var(--blue); }
-.black { color: var(--text); } .magenta { color: var(--magenta); } .cyan { color: var(--cyan); } .white { color: var(--text); }
-[class*="on-"] { background: var(--soft); outline: 1px solid var(--line); } .bold { font-weight: 700; } .dim, .trimmed { color: var(--quiet); }
-.italic { font-style: italic; } .underline { text-decoration: underline; } .typed { color: var(--accent); }
+.stderr, .red { --own: var(--red); } .green { --own: var(--green); } .yellow { --own: var(--yellow); } .blue { --own: var(--blue); }
+.black, .white { --own: var(--text); } .magenta { --own: var(--magenta); } .cyan { --own: var(--cyan); } .grey, .dim, .trimmed { --own: var(--quiet); }
+.typed { --own: var(--accent); }
+.output :is(span, a), .trimmed { color: var(--own, inherit); } .output .inverse { background: var(--own, var(--text)); color: var(--ground); }
+.output .rgb { color: var(--rgb); }
+@supports (color: oklch(from red l c h)) {
+  .output .rgb { color: light-dark(oklch(from var(--rgb) min(l, 0.5) c h), oklch(from var(--rgb) max(l, 0.75) c h)); }
+}
+.bold { font-weight: 700; } .italic { font-style: italic; } .concealed { visibility: hidden; }
+.underline { text-decoration: underline; } .strike { text-decoration: line-through; } .underline.strike { text-decoration: underline line-through; }
 form { display: flex; flex-wrap: wrap; gap: 8px; padding: 8px 10px; border-top: 1px solid var(--line); }
 form input { flex: 1; min-width: 8em; }
 
-:host([layout=split]) .frame { display: flex; flex-direction: column; }
-:host([layout=split]) .cm-editor { min-height: 12em; max-height: 45vh; }
-:host([layout=split]) .shown { display: flex; flex-direction: column; min-height: 16em; }
-:host([layout=split]) .canvas { flex: none; align-self: center; }
-:host([layout=split]) .output { flex: 1; }
+:host([layout=split]) :is(.code, .shown)::before { content: ""; width: 0; max-height: 100%; visibility: hidden; pointer-events: none; }
+:host([layout=split]) .code::before { height: 12em; }
+:host([layout=split]) .shown::before { height: 16em; }
+:host([layout=split]) .code { flex-grow: 1; }
+:host([layout=split]) .cm-editor { max-height: 45vh; }
+:host([layout=split]) .canvas { justify-self: center; }
 :host([layout=split]:not([data-state])) .output:empty::before { content: "Press Run to see the program's output and drawings here."; color: var(--quiet); font: 15px/1.5 system-ui, sans-serif; }
 @container editor (min-width: 800px) {
-  :host([layout=split]) .frame { display: grid; height: 100%; grid: "bar bar" auto "tabs shown" auto "code shown" minmax(0, 1fr) / minmax(0, 1fr) minmax(0, 1fr); }
+  :host([layout=split]) .frame { display: grid; grid: "bar bar" auto "tabs shown" auto "code shown" minmax(0, 1fr) / minmax(0, 1fr) minmax(0, 1fr); }
   :host([layout=split]) .bar { grid-area: bar; }
   :host([layout=split]) .tabs { grid-area: tabs; }
   :host([layout=split]) .code { grid-area: code; min-height: 0; }
-  :host([layout=split]) .cm-editor { height: 100%; max-height: none; }
+  :host([layout=split]) .cm-editor { max-height: none; }
   :host([layout=split]) .shown { grid-area: shown; min-height: 0; border: solid var(--line); border-width: 0 0 0 1px; container-type: size; }
   :host([layout=split]) .canvas canvas { max-height: 70cqh; }
   :host([layout=split]) .output { max-height: none; }
   :host([layout=split]) .output img { max-height: 80cqh; }
 }
-@media (forced-colors: active) { .status::before { forced-color-adjust: none; } }
+@media (forced-colors: active) {
+  .status::before, .canvas, .output img { forced-color-adjust: none; }
+  button, button:hover:enabled { border-color: ButtonBorder; background: ButtonFace; color: ButtonText; filter: none; }
+  .run::before { forced-color-adjust: none; background: ButtonText; }
+  button:disabled { color: GrayText; border-color: GrayText; }
+  .tabs [aria-selected=true] { forced-color-adjust: none; background: Highlight; color: HighlightText; border-color: Highlight; }
+  .output .inverse { forced-color-adjust: none; background: CanvasText; color: Canvas; }
+  .output .filled { outline: 1px solid; }
+}
 `;

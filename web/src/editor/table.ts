@@ -33,8 +33,15 @@ export function tableCost(message: Message): number {
   return Math.max(MIN_COST, CELL_COST * rowCount * columnCount);
 }
 
-/** Creates the element for a `table` message. A caption tells if rows or columns are missing. */
-export function createTable(message: Message): HTMLTableElement {
+function createCell(value: unknown): HTMLTableCellElement {
+  return createElement("td", typeof value === "number" ? { class: "number" } : {}, cellText(value));
+}
+
+/**
+ * Creates the element for a `table` message. A table that is wider than the output can be scrolled.
+ * A caption tells if rows or columns are missing.
+ */
+export function createTable(message: Message): HTMLElement {
   const { columns, rows, index } = message;
   const [rowCount, columnCount] = shownSize(message);
   const labels = arrayOf(index);
@@ -47,7 +54,7 @@ export function createTable(message: Message): HTMLTableElement {
     const line = createElement("tr");
     if (labels.length) line.append(createElement("th", { scope: "row" }, cellText(labels[at])));
     for (const value of arrayOf(row).slice(0, columnCount)) {
-      line.append(createElement("td", {}, cellText(value)));
+      line.append(createCell(value));
     }
     body.append(line);
   }
@@ -64,5 +71,6 @@ export function createTable(message: Message): HTMLTableElement {
     .filter(([shown, all]) => shown < all)
     .map(([shown, all, unit]) => `${shown} of ${all} ${unit}`);
   if (missing.length) table.prepend(createElement("caption", {}, missing.join(", ")));
-  return table;
+  const attributes = { class: "table", role: "group", "aria-label": "Table", tabindex: "0" };
+  return createElement("div", attributes, table);
 }

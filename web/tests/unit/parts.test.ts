@@ -4,7 +4,6 @@ import test from "node:test";
 import { gzipSync } from "node:zlib";
 import { asProgram, asV01 } from "../../src/classic/session.js";
 import { textOf } from "../../src/client/index.js";
-import { AnsiParser } from "../../src/editor/ansi.js";
 import { describeEnd } from "../../src/editor/describe-end.js";
 import { languageOf } from "../../src/editor/languages.js";
 import { describeQuotas } from "../../src/page/quota.js";
@@ -32,7 +31,7 @@ test("the built files are small", (t) => {
   for (const [names, max] of [
     [["livecode.js"], 9 * 1024],
     [["livecode-client.js"], 6144],
-    [editor, 200 * 1024],
+    [editor, 170 * 1024],
     [page, 15 * 1024],
   ] as const) {
     const bytes = names.reduce((sum, name) => sum + gzipped(name), 0);
@@ -92,29 +91,6 @@ test("what is left of quotas is told in words", () => {
     "You have 2 programs running, which is the most. Others wait until one ends. " +
       "Ended sessions take 1.6 of 2 MB on the server. Beyond that, the oldest are forgotten.",
   );
-});
-
-test("ANSI colours are parsed wherever the text is cut, and other sequences are left out", () => {
-  const text = "a\x1b[31;1mred\x1b[0m b\x1b[2K\x1b[38;5;9mc\x1b[42md\x1b[49;22me";
-  const whole = new AnsiParser().parse(text);
-  assert.deepEqual(
-    whole.map(({ text, styles }) => [text, styles.join(" ")]),
-    [
-      ["a", ""],
-      ["red", "red bold"],
-      [" b", ""],
-      ["c", ""],
-      ["d", "on-green"],
-      ["e", ""],
-    ],
-  );
-  for (let cut = 0; cut < text.length; cut++) {
-    const ansi = new AnsiParser();
-    const all = [...ansi.parse(text.slice(0, cut)), ...ansi.parse(text.slice(cut))];
-    const join = (pieces: typeof all) =>
-      pieces.flatMap(({ text, styles }) => [...text].map((one) => one + styles.join()));
-    assert.deepEqual(join(all), join(whole), `cut at ${cut}`);
-  }
 });
 
 test("the end of a program is described in words", () => {

@@ -10,6 +10,13 @@ import type { Message } from "../client/index.js";
 export declare function frequency(note: unknown): number | undefined;
 export declare class Music {
     #private;
+    /** Called when the first tone is scheduled, and when the last one has ended. */
+    private readonly onChange;
+    constructor(
+    /** Called when the first tone is scheduled, and when the last one has ended. */
+    onChange: () => void);
+    /** Whether tones are scheduled or sounding. */
+    get isSounding(): boolean;
     /** Plays a `play` message. */
     play({ note, duration, at, volume, wave }: Message): void;
     /** Silences all tones. The next note begins a new piece. */

@@ -2,18 +2,15 @@
  * Shows a program's output in an element: as text, never as markup, and only as much as the page
  * can hold while it stays responsive.
  */
-/**
- * Creates the node that shows a text. If `file` is `stderr`, the node has the class `stderr`, so
- * that the page's style can tell standard error apart.
- */
-export declare function renderPlain(text: string, file: string): Node;
+/** Shows a text at the end of an output. */
+export type ShowText = (text: string, file: string, output: Output) => void;
 export declare class Output {
     #private;
     private readonly element;
-    private readonly render;
+    private readonly showText;
     /** Called when something new is shown. */
     private readonly onShown;
-    constructor(element: Element, render?: typeof renderPlain, 
+    constructor(element: Element, showText?: ShowText, 
     /** Called when something new is shown. */
     onShown?: () => void);
     /**
@@ -28,6 +25,12 @@ export declare class Output {
      * most elements of a flood never are.
      */
     block(createBlock: () => Element, cost?: number): void;
+    /** The last node that is shown. */
+    get lastNode(): Node | null;
+    /** Shows a node with its cost in characters. */
+    append(node: Node, cost: number): void;
+    /** Sets the cost of a node that has changed, if the node is still shown. */
+    setCost(node: Node, cost: number): void;
     clear(): void;
     /** Shows the pending parts: all of them, or those that can be created in `budgetMs`. */
     flush(budgetMs?: number): void;

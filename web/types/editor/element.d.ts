@@ -32,7 +32,7 @@ export declare class LiveCode extends HTMLElement {
      * `visitor`, whoever sees the page may run nothing.
      */
     run(): void;
-    /** Ends the program. */
+    /** Ends the program, and its notes. */
     stop(): void;
     /** Restores the code that the page came with. */
     reset(): void;
