@@ -207,6 +207,7 @@ fn a_folder_of_runtimes_that_cannot_work_stops_the_start() {
         // Only as root each session has a user of its own.
         rows.push((at("private"), "(mode 0700), so programs could not"));
         rows.push((at("private-runtime"), "tcl (mode 0750), so programs could not"));
+        rows.push(("/root".into(), "/root contains the home folder /root, which programs would see"));
     }
     for (path, words) in rows {
         let data = folder.path().join("data");
@@ -221,6 +222,12 @@ fn a_folder_of_runtimes_that_cannot_work_stops_the_start() {
         let (code, errors) = failure(Command::new(binary()).arg("doctor").arg("--runtimes-dir").arg(&path));
         assert_eq!(code, Some(2), "{}: {errors}", path.display());
         assert!(errors.contains(words), "{}: {errors}", path.display());
+    }
+    // Only a server knows its data directory.
+    for path in [folder.path(), &at("data")] {
+        let (code, errors) = failure(serve(&at("data")).arg("--runtimes-dir").arg(path));
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(errors.contains("contains the server's data directory"), "{errors}");
     }
 }
 

@@ -48,6 +48,17 @@ pub enum CatalogueError {
         /// The folder above it.
         parent: PathBuf,
     },
+    /// The operator's folder contains what programs must not see.
+    #[error(
+        "runtimes_dir: {path} contains {secret}, which programs would see, since they see the whole folder; \
+         use a folder that has nothing but runtimes"
+    )]
+    Secret {
+        /// The folder.
+        path: PathBuf,
+        /// The folder in it, in words.
+        secret: String,
+    },
     /// The operator's folder has other things than runtimes.
     #[error("runtimes_dir: {0} has no runtime: no folder in it has a runtime.toml that the server may read")]
     NoRuntime(PathBuf),

@@ -81,7 +81,7 @@ impl Catalogue {
             folders = layers::lay_over(folders, imported, &mut warnings)?;
         }
         if let Some(folder) = operator_folder {
-            let folder = operator_folder::check(folder)?;
+            let folder = operator_folder::check(folder, data_dir)?;
             let operator_mount = Mount { source: folder.clone(), target: OPERATOR_RUNTIMES.into() };
             let own = layers::read_folder(&folder, &folders, &[support_mount, operator_mount], data_dir)?;
             warnings.extend(operator_folder::check_runtimes(&folder, &own)?);

@@ -10,13 +10,15 @@ use std::{
 use crate::catalogue::{
     error::CatalogueError,
     layers::{RUNTIME_TOML, RuntimeFolder},
+    mounts::secret_in,
 };
 
 /// The permissions without which other users cannot read what is in a folder.
 const OTHERS_MAY_READ: u32 = 0o005;
 
-/// Checks the folder itself. Returns its path without symbolic links.
-pub(super) fn check(folder: &Path) -> Result<PathBuf, CatalogueError> {
+/// Checks the folder itself, of which programs see all. It may be in the data directory, but must
+/// not contain it. Returns its path without symbolic links.
+pub(super) fn check(folder: &Path, data_dir: &Path) -> Result<PathBuf, CatalogueError> {
     let unreadable = |error| CatalogueError::OperatorFolder(folder.to_owned(), error);
     let folder = folder.canonicalize().map_err(unreadable)?;
     if !fs::metadata(&folder).map_err(unreadable)?.is_dir() {
@@ -26,6 +28,9 @@ pub(super) fn check(folder: &Path) -> Result<PathBuf, CatalogueError> {
     if folder.join(RUNTIME_TOML).is_file() {
         let parent = folder.parent().unwrap_or(&folder).to_owned();
         return Err(CatalogueError::IsRuntime { path: folder, parent });
+    }
+    if let Some(secret) = secret_in(&folder, data_dir, &[&folder]) {
+        return Err(CatalogueError::Secret { path: folder, secret });
     }
     Ok(folder)
 }
