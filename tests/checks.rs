@@ -263,7 +263,7 @@ fn a_virtual_environment_is_found() {
 
 #[test]
 fn only_those_who_administer_check() {
-    let server = Server::start_with(&["--auth", "tokens"]);
+    let server = only(&["bash"]).serve(&["--auth", "tokens"]);
     let status = |user: User<'_>| user.request("POST", "/catalogue/check?runtime=bash", &Value::Null).0;
     assert_eq!(status(User::new(&server, "ada")), 404);
     let admin = new_token(&server, &["root", "--role", "admin"]);
@@ -272,6 +272,14 @@ fn only_those_who_administer_check() {
     let (status, problem) = user.request("POST", "/catalogue/check?runtime=cobol", &Value::Null);
     assert_eq!((status, &problem["code"]), (404, &json!("no_such_runtime")));
     assert_eq!(user.request("POST", "/catalogue/check", &Value::Null).0, 422);
+    // The command finds the admin socket.
+    let data = server.data().to_str().expect("a path in UTF-8");
+    let mut command = Command::new(binary());
+    command.args(["runtimes", "--check", "--data-dir", data]).stdin(Stdio::null());
+    command.env_remove("LIVECODE_SERVER").env_remove("LIVECODE_TOKEN");
+    let output = command.output().expect("the command runs");
+    assert!(output.status.success() && lines(&output)[0].ends_with(" ready"), "{output:?}");
+    assert_eq!(livecode(&server, &["runtimes", "--check"]).status.code(), Some(1));
 }
 
 /// The words of a toolchain may name paths of the machine.

@@ -15,7 +15,9 @@ mod unacknowledged;
 mod viewer;
 
 pub use connection::{ConnectError, connect};
-pub use server::{HttpRequest, ServerClient, ServerUrl, SessionRef, ShareLink, explain_tls, into_success};
+pub use server::{
+    DEFAULT_URL, HttpRequest, ServerClient, ServerUrl, SessionRef, ShareLink, explain_tls, into_success,
+};
 pub use signals::SignalListener;
 pub use status::{print_note, print_status, silence_notes};
 pub use viewer::{StreamViewer, ViewOptions};

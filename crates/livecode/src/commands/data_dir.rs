@@ -12,7 +12,7 @@ use livecode_protocol::token::Role;
 use livecode_server::{
     ADMIN_SOCKET,
     auth::Roles,
-    config::{Config, Flags},
+    config::{Config, Flags, ListenAddress},
     is_data_dir_taken,
 };
 
@@ -38,6 +38,11 @@ impl DataDirArgs {
         Ok(self.settings()?.data_dir)
     }
 
+    /// Whether a flag names the data directory or the configuration.
+    fn is_given(&self) -> bool {
+        self.data_dir.is_some() || self.config.is_some()
+    }
+
     /// Refuses a role that the server's configuration does not have.
     pub fn check_role(&self, role: &Role) -> anyhow::Result<()> {
         if matches!(role, Role::User | Role::Admin) {
@@ -60,6 +65,63 @@ impl DataDirArgs {
         let mut flags = Flags::default();
         flags.config.clone_from(&self.config);
         Ok(Config::load(&flags)?.0)
+    }
+}
+
+/// Flags that name the server that a command administers: its data directory, or its URL.
+#[derive(Args)]
+pub struct AdministeredServerArgs {
+    #[command(flatten)]
+    data_dir: DataDirArgs,
+    /// URL of the server, in place of a data directory.
+    #[arg(
+        long = "server",
+        env = "LIVECODE_SERVER",
+        hide_env_values = true,
+        value_name = "URL",
+        conflicts_with_all = ["data_dir", "config"]
+    )]
+    server: Option<String>,
+    /// File with the token of an admin, for --server.
+    #[arg(long, env = "LIVECODE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// File of further certificates in PEM form that are trusted, for --server.
+    #[arg(long, env = "LIVECODE_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+impl AdministeredServerArgs {
+    /// The server of the URL. Without one, the server on the data directory by its admin socket,
+    /// if it has one; otherwise the first address on which the settings make the server listen.
+    ///
+    /// # Errors
+    /// If the URL, the settings or the admin socket cannot be used.
+    pub fn find(&self) -> anyhow::Result<ServerClient> {
+        if let Some(url) = &self.server {
+            return self.at(url);
+        }
+        if let Some(server) = running_server(&self.data_dir.find()?)? {
+            return Ok(server);
+        }
+        let listen = self.data_dir.settings()?.listen;
+        self.at(&listen.iter().map(ListenAddress::url).next().unwrap_or_default())
+    }
+
+    /// The server for a request that needs no rights: as [`Self::find`] if a flag names the server,
+    /// and otherwise the one at `default_url`.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub fn find_or(&self, default_url: &str) -> anyhow::Result<ServerClient> {
+        match self.server.is_some() || self.data_dir.is_given() {
+            true => self.find(),
+            false => self.at(default_url),
+        }
+    }
+
+    fn at(&self, url: &str) -> anyhow::Result<ServerClient> {
+        let parsed = url.parse().with_context(|| format!("--server {url}"))?;
+        Ok(ServerClient::new(parsed, self.ca_file.clone(), self.token_file.clone()))
     }
 }
 

@@ -9,7 +9,7 @@ mod unix;
 mod url;
 
 pub use answer::{into_success, refusal};
-pub use requests::{HttpRequest, ServerClient, SessionRef};
+pub use requests::{DEFAULT_URL, HttpRequest, ServerClient, SessionRef};
 pub use share_link::ShareLink;
 pub use tls::explain as explain_tls;
 pub use url::ServerUrl;

@@ -38,6 +38,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// attempt is still being processed. The idempotency key ensures that only one session is created.
 const MAX_CREATE_ATTEMPTS: u32 = 5;
 
+/// The URL of the server of a command that names none.
+pub const DEFAULT_URL: &str = "http://127.0.0.1:8000";
+
 /// The server that a command sends its requests to.
 #[derive(Args, Clone)]
 pub struct ServerClient {
@@ -48,7 +51,7 @@ pub struct ServerClient {
         long = "server",
         env = "LIVECODE_SERVER",
         hide_env_values = true,
-        default_value = "http://127.0.0.1:8000",
+        default_value = DEFAULT_URL,
         value_name = "URL"
     )]
     url: ServerUrl,

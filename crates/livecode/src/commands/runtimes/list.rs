@@ -10,8 +10,8 @@ use clap::Args;
 use livecode_server::catalogue::RuntimeInfo;
 
 use crate::{
-    client::ServerClient,
-    commands::tables::print_table,
+    client::{DEFAULT_URL, ServerClient},
+    commands::{data_dir::AdministeredServerArgs, tables::print_table},
     failure::{CommandFailure, EXIT_FAILURE},
 };
 
@@ -23,9 +23,10 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(600);
 #[derive(Args)]
 pub struct List {
     #[command(flatten)]
-    server: ServerClient,
+    server: AdministeredServerArgs,
     /// Run the hello of each runtime that is installed, and print how long it took, or why it has
-    /// failed. The exit status is 1 if one has. For the local user and admins.
+    /// failed. The exit status is 1 if one has. For the local user and admins; without a URL, the
+    /// command uses the admin socket in the data directory, as `livecode runtimes reload` does.
     #[arg(long)]
     check: bool,
     /// Print the runtimes' documents as JSON.
@@ -35,10 +36,10 @@ pub struct List {
 
 impl List {
     pub fn run(self) -> Result<ExitCode, CommandFailure> {
-        let runtimes = self.server.runtimes()?;
         if self.check {
-            return self.check(runtimes);
+            return self.check(&self.server.find()?);
         }
+        let runtimes = self.server.find_or(DEFAULT_URL)?.runtimes()?;
         if self.json {
             writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&runtimes)?)?;
             return Ok(ExitCode::SUCCESS);
@@ -53,13 +54,14 @@ impl List {
     }
 
     /// Checks one runtime after the other, and prints each result once it is known.
-    fn check(&self, mut runtimes: Vec<RuntimeInfo>) -> Result<ExitCode, CommandFailure> {
+    fn check(&self, server: &ServerClient) -> Result<ExitCode, CommandFailure> {
+        let mut runtimes = server.runtimes()?;
         let width = runtimes.iter().map(|runtime| runtime.name.len()).max().unwrap_or(0);
         let mut has_failure = false;
         let mut has_result = false;
         for runtime in runtimes.iter_mut().filter(|runtime| runtime.needs.is_none()) {
             let path = format!("/catalogue/check?runtime={}", query_value(&runtime.name));
-            match self.server.post_json_within(&path, &(), CHECK_TIMEOUT) {
+            match server.post_json_within(&path, &(), CHECK_TIMEOUT) {
                 Ok(checked) => *runtime = checked,
                 // A refusal of the first one has to do with the caller and not with the runtime.
                 Err(error) if !has_result => return Err(error.into()),
