@@ -409,9 +409,15 @@ fn an_interrupted_import_leaves_nothing() {
     let error = store.lock().unwrap().import(&opened, &place.limits, 0, &AtomicBool::new(true)).unwrap_err();
     assert_eq!(error.code(), "interrupted");
     place.assert_untouched();
-    // The members of the archive and the documents take time, too.
-    let error = place.import_until(0, &AtomicBool::new(true)).unwrap_err();
-    assert_eq!(error.code(), "interrupted");
+    // The members of an archive and the documents take time, too.
+    let (members, documents) = (Place::new(), Place::new());
+    write(&members.archive(), &[("readme".to_owned(), vec![])]);
+    fs::create_dir(documents.archive()).unwrap();
+    write_image(&documents.archive(), Form::Oci, Packing::Plain, &Value::Null, vec![]);
+    for place in [members, documents] {
+        let opened = Archive::open(&place.archive(), &place.limits, &AtomicBool::new(true));
+        assert_eq!(opened.err().unwrap().code(), "interrupted");
+    }
     let error = place.import_until(u64::MAX, &AtomicBool::new(false)).unwrap_err();
     assert_eq!(error.code(), "disk_full");
     place.assert_untouched();
