@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { defineConfig, type Plugin } from "vite";
 
@@ -44,13 +44,16 @@ const licences: Plugin = {
       }
     }
     if (packages.size === 0) return;
+    // The editor is built before the page, which adds its own packages to the editor's.
+    const path = join(import.meta.dirname, "dist/licences.txt");
+    const earlier = existsSync(path) ? [readFileSync(path, "utf8")] : [];
     const texts = [...packages].sort().map((name) => {
       const folder = join(import.meta.dirname, "node_modules", name);
       const file = readdirSync(folder).find((file) => /^licen[cs]e/i.test(file));
       if (!file) throw new Error(`${name} has no licence file`);
       return `${name}\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
     });
-    this.emitFile({ type: "asset", fileName: "licences.txt", source: texts.join("\n---\n\n") });
+    this.emitFile({ type: "asset", fileName: "licences.txt", source: [...earlier, ...texts].join("\n---\n\n") });
   },
 };
 
@@ -69,7 +72,7 @@ export default defineConfig(({ mode }) => {
     // Files with environment variables must not change the output, so none is read.
     envDir: false,
     logLevel: "warn",
-    plugins: mode === "page" ? [frontPage] : [licences],
+    plugins: mode === "page" ? [frontPage, licences] : [licences],
     build: {
       target: "es2022",
       outDir: "dist",
@@ -83,7 +86,10 @@ export default defineConfig(({ mode }) => {
           format,
           entryFileNames: file,
           assetFileNames: "livecode-page[extname]",
-          chunkFileNames: (chunk) => `livecode-editor-${chunkName(chunk)}.js`,
+          chunkFileNames: (chunk) =>
+            mode === "page"
+              ? `livecode-page-${chunk.name}.js`
+              : `livecode-editor-${chunkName(chunk)}.js`,
         },
       },
     },

@@ -163,6 +163,11 @@ export class Session {
     return this.#document?.id;
   }
 
+  /** The session's document, as the server answered it before the session was followed. */
+  get document(): SessionDocument | undefined {
+    return this.#document;
+  }
+
   /**
    * The rights of the share by which the session is followed, once they are known; undefined if it
    * is followed by no share.

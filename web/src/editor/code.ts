@@ -8,7 +8,7 @@ import {
   indentUnit,
   syntaxHighlighting,
 } from "@codemirror/language";
-import { Compartment, EditorState } from "@codemirror/state";
+import { Compartment, EditorState, type Extension } from "@codemirror/state";
 import { EditorView, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 import { languageOf } from "./languages.js";
@@ -37,12 +37,15 @@ export class CodeEditor {
   /** The states of the files that are not shown; that of the shown file may be outdated. */
   readonly #states = new Map<string, EditorState>();
   readonly #language = new Compartment();
+  readonly #extensions: Extension[];
+  /** The extension of the language that is highlighted. */
+  #highlighting: Extension = [];
   /** The name of the shown file. */
   #name: string;
   #runtime = "";
 
   constructor({ parent, root, files, language, onRun, onChange }: CodeEditorOptions) {
-    const extensions = [
+    this.#extensions = [
       lineNumbers(),
       history(),
       indentOnInput(),
@@ -64,23 +67,32 @@ export class CodeEditor {
         indentWithTab,
       ]),
       EditorView.updateListener.of((update) => void (update.docChanged && onChange())),
-      this.#language.of([]),
     ];
+    this.#name = "";
+    this.#view = new EditorView({ parent, root });
+    this.open(files);
+    void this.setLanguage(language);
+  }
+
+  /** Shows other files in place of all files. What was done to those cannot be undone in these. */
+  open(files: Map<string, string>): void {
+    this.#states.clear();
+    const extensions = [...this.#extensions, this.#language.of(this.#highlighting)];
     for (const [name, doc] of files) {
       this.#states.set(name, EditorState.create({ doc, extensions }));
     }
     this.#name = [...files.keys()][0] ?? "";
-    const state = this.#states.get(this.#name) ?? EditorState.create();
-    this.#view = new EditorView({ parent, root, state });
-    void this.setLanguage(language);
+    this.#view.setState(this.#states.get(this.#name) ?? EditorState.create());
   }
 
   /** Highlights the language of a runtime. The texts can be edited while the language loads. */
   async setLanguage(runtime: string): Promise<void> {
     this.#runtime = runtime;
-    const effects = this.#language.reconfigure(await languageOf(runtime));
+    const highlighting = await languageOf(runtime);
     // Another call may have set another runtime meanwhile.
     if (this.#runtime !== runtime) return;
+    this.#highlighting = highlighting;
+    const effects = this.#language.reconfigure(highlighting);
     this.#storeShownState();
     for (const [name, state] of this.#states) {
       if (name !== this.#name) this.#states.set(name, state.update({ effects }).state);
@@ -103,11 +115,16 @@ export class CodeEditor {
     return new Map([...this.#states].map(([name, state]) => [name, state.doc.toString()]));
   }
 
-  /** Replaces the text of a file and shows it. The user can undo this. */
+  /** Replaces the text of a file, if there is one of this name, and shows it. The user can undo this. */
   set(name: string, text: string): void {
     this.show(name);
+    if (this.#name !== name) return;
     const changes = { from: 0, to: this.#view.state.doc.length, insert: text };
     this.#view.dispatch({ changes });
+  }
+
+  focus(): void {
+    this.#view.focus();
   }
 
   destroy(): void {

@@ -1,5 +1,6 @@
 /** The element `<live-code>`: an editor for a program, with its output, canvas and input. */
 
+import { browser } from "../client/environment.js";
 import {
   attach,
   type Hooks,
@@ -15,9 +16,11 @@ import {
   tokenFromUrl,
   type TokenSource,
 } from "../client/index.js";
+import { Server } from "../client/server.js";
 import { endWithPage } from "../dom/end-with-page.js";
 import { Music } from "../dom/music.js";
 import { Output } from "../dom/output.js";
+import { selectAllWithin } from "../dom/select-all.js";
 import { tokenOfTag } from "../dom/token-of-tag.js";
 import { OutputTerminal } from "../terminal/view.js";
 import { Canvas } from "./canvas.js";
@@ -25,12 +28,15 @@ import { CodeEditor } from "./code.js";
 import { createElement } from "./create-element.js";
 import { describeEnd } from "./describe-end.js";
 import { keepEvents } from "./keep-events.js";
+import { FileTabs } from "./file-tabs.js";
+import { filesIn, named, type Program, UNNAMED_FILE } from "./program.js";
+import { canRead } from "./session/can-read.js";
+import { InputLine } from "./session/input-line.js";
+import { describePhase, LOADING, PhaseWatch, STARTING } from "./session/phase.js";
 import { drawingsOf } from "./shapes.js";
 import { STYLE } from "./style.js";
 import { createTable, tableCost } from "./table.js";
 
-/** The name of the only file if the page gives it none. */
-const UNNAMED_FILE = "code";
 /**
  * The time after attaching to an existing session in which `play` messages are not played, in
  * milliseconds. These messages are from the session's past.
@@ -52,24 +58,21 @@ const soundingEditors = new Set<LiveCode>();
 /** The style sheet that all editors of the page share. */
 let sharedStyleSheet: CSSStyleSheet | undefined;
 
-/** Removes the empty first line and the common indentation, which come from the page's source. */
-export function dedent(text: string): string {
-  const lines = text
-    .replace(/^[ \t]*\r?\n/, "")
-    .trimEnd()
-    .split(/\r?\n/);
-  const indents = lines
-    .filter((line) => line.trim())
-    .map((line) => (/^[ \t]*/.exec(line) as RegExpExecArray)[0].length);
-  const indent = Math.min(...indents, Infinity);
-  return lines.map((line) => line.slice(Number.isFinite(indent) ? indent : 0)).join("\n");
-}
-
 function createButton(name: string, text: string, onClick: () => void): HTMLButtonElement {
   const button = createElement("button", { class: name, type: "button" }, text);
   button.addEventListener("click", onClick);
   return button;
 }
+
+export interface FollowOptions {
+  /** Whether nothing is sent to the session. */
+  watch?: boolean;
+  /** The texts of the session's program. */
+  texts?: Iterable<string> | undefined;
+}
+
+type SessionOptions = Pick<FollowOptions, "texts"> &
+  Partial<Record<"isNew" | "isWatching" | "isShared", boolean>>;
 
 export class LiveCode extends HTMLElement {
   /**
@@ -83,17 +86,24 @@ export class LiveCode extends HTMLElement {
   #files = new Map<string, string>();
   /** The session that is shown. */
   #session: Session | undefined;
+  /** The id of a session whose program runs on, although it is not shown any more. */
+  #left: string | undefined;
   #output!: Output;
   #terminal!: OutputTerminal;
   #canvas!: Canvas;
   /** Identifies the session that is shown, so that hooks of earlier sessions are ignored. */
   #sessionMarker: object = {};
-  /** When the program was started, if this element started it. */
+  /** When the program was started, on the page's clock, as far as that is known. */
   #startedAt: number | undefined;
+  /** Whether the session was started by this element, and not found. */
+  #isNew = false;
   /** When this element began to follow the session. */
   #followedAt = 0;
-  /** Whether the user pressed Stop. */
-  #isStopped = false;
+  /** What the session does before its program runs, in words; undefined while the program runs. */
+  #phase: string | undefined;
+  #phaseWatch: PhaseWatch | undefined;
+  /** Whether the program may read input, as far as its text tells. */
+  #canRead = true;
   /** Whether the page has asked only to watch the session, so that nothing is sent to it. */
   #isWatching = false;
   /** Whether the session is another user's, and is followed by a share. */
@@ -108,8 +118,8 @@ export class LiveCode extends HTMLElement {
     output: HTMLElement;
     form: HTMLFormElement;
     input: HTMLInputElement;
-    tabs: HTMLElement;
   };
+  #tabs!: FileTabs;
 
   connectedCallback(): void {
     if (this.#code) return;
@@ -133,6 +143,12 @@ export class LiveCode extends HTMLElement {
     return [...(this.#code?.texts().values() ?? [])][0] ?? "";
   }
 
+  /** The current texts by file name. A single file may have no name, which is empty here. */
+  get files(): Map<string, string> {
+    const texts = [...(this.#code?.texts() ?? [])];
+    return new Map(texts.map(([name, text]) => [name === UNNAMED_FILE ? "" : name, text]));
+  }
+
   get state(): State | undefined {
     return this.#session?.state;
   }
@@ -143,21 +159,44 @@ export class LiveCode extends HTMLElement {
   }
 
   /**
-   * Shows another program, which has one file. `original` is the code that Reset restores. The
-   * user can undo the change.
+   * Shows another program, which is a text, or several by their file names, of which the first
+   * runs. `original` is what Reset restores.
    */
-  load(runtime: string, code: string, original = code): void {
+  load(runtime: string, program: Program, original: Program = program): void {
     this.#silence();
     this.setAttribute("runtime", runtime);
-    const [name = UNNAMED_FILE] = this.#files.keys();
-    this.#files = new Map([[name, original]]);
-    this.#code?.set(name, code);
+    this.#files = named(original);
+    const files = named(program);
+    this.#code?.open(files);
+    this.#tabs?.set([...files.keys()]);
     void this.#code?.setLanguage(this.#language);
   }
 
-  /** Shows an existing session. With `watch`, nothing is sent to the session. */
-  follow(id: string, { watch = false } = {}): void {
-    this.#follow((hooks) => attach({ ...this.#serverOptions(), id }, hooks), { isWatching: watch });
+  /**
+   * Shows an existing session. With `watch`, nothing is sent to the session. `texts` are those of
+   * the program that it runs, if they are known.
+   */
+  follow(id: string, { watch = false, texts }: FollowOptions = {}): void {
+    if (this.#left === id) this.#left = undefined;
+    const start = (hooks: Hooks) => attach({ ...this.#serverOptions(), id }, hooks);
+    this.#follow(start, { isWatching: watch, texts });
+  }
+
+  /**
+   * Stops following the session, and shows nothing of it any more. Its program runs on if the server
+   * keeps it, until another one is run here.
+   */
+  leave(): void {
+    const session = this.#session;
+    const isRunning = session && session.state !== "ended" && this.#rights === "own";
+    if (isRunning && session.id === undefined) session.remove();
+    this.#left = isRunning ? session.id : undefined;
+    this.#showNothing();
+    this.#session = undefined;
+    this.removeAttribute("data-state");
+    this.#parts.form.hidden = true;
+    this.#updateStop();
+    this.#parts.status.textContent = "";
   }
 
   /** Shows the session that a share opens, by the secret of its link. */
@@ -177,16 +216,17 @@ export class LiveCode extends HTMLElement {
     this.#endRunning();
     const [[, code] = ["", ""], ...others] = this.#code?.texts() ?? [];
     const files: SourceFile[] = others.map(([filename, contents]) => ({ filename, contents }));
-    const [name] = this.#files.keys();
+    const [name] = this.files.keys();
     const timeout = Number(this.getAttribute("timeout"));
     const program = {
       runtime: this.#runtime,
       code,
-      ...(name && name !== UNNAMED_FILE ? { code_filename: name } : {}),
+      ...(name ? { code_filename: name } : {}),
       ...(files.length ? { files } : {}),
       ...(timeout ? { timeout } : {}),
     };
-    this.#follow((hooks) => run({ ...this.#serverOptions(), ...program }, hooks), { isNew: true });
+    const start = (hooks: Hooks) => run({ ...this.#serverOptions(), ...program }, hooks);
+    this.#follow(start, { isNew: true, texts: this.files.values() });
     this.#scrollIntoView();
   }
 
@@ -194,14 +234,18 @@ export class LiveCode extends HTMLElement {
   stop(): void {
     this.#silence();
     if (this.#rights !== "own" || this.state === "ended") return;
-    this.#isStopped = true;
     this.#session?.stop();
+  }
+
+  /** Moves the focus to the code. */
+  focusCode(): void {
+    this.#code?.focus();
   }
 
   /** Restores the code that the page came with. */
   reset(): void {
     for (const [name, text] of [...this.#files].reverse()) this.#code?.set(name, text);
-    this.#showTab(0);
+    this.#tabs.choose(0);
   }
 
   get #runtime(): string {
@@ -233,7 +277,7 @@ export class LiveCode extends HTMLElement {
   /** Builds the element from its children, and follows a session that the tab remembers. */
   #build(): void {
     if (this.#code) return;
-    this.#readFiles();
+    this.#files = filesIn(this);
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
     if (!sharedStyleSheet) {
       sharedStyleSheet = new CSSStyleSheet();
@@ -241,9 +285,10 @@ export class LiveCode extends HTMLElement {
     }
     root.adoptedStyleSheets = [sharedStyleSheet];
     this.#createParts();
-    const { run, stop, reset, status, output, form, tabs } = this.#parts;
+    const { run, stop, reset, status, output, form } = this.#parts;
     keepEvents(this);
     const code = createElement("div", { class: "code", id: "code" });
+    this.#tabs = new FileTabs(code, (name) => this.#code?.show(name));
     const canvas = createElement("div", {
       class: "canvas",
       tabindex: "0",
@@ -253,7 +298,7 @@ export class LiveCode extends HTMLElement {
     });
     const bar = createElement("div", { class: "bar" }, run, stop, reset, status);
     const shown = createElement("div", { class: "shown" }, canvas, output, form);
-    root.replaceChildren(createElement("div", { class: "frame" }, bar, tabs, code, shown));
+    root.replaceChildren(createElement("div", { class: "frame" }, bar, this.#tabs.element, code, shown));
 
     this.#canvas = new Canvas(canvas, (name, data, options) => {
       const session = this.#session;
@@ -270,36 +315,14 @@ export class LiveCode extends HTMLElement {
       onRun: () => this.run(),
       onChange: () => this.dispatchEvent(new Event("livecode-change")),
     });
-    this.#createTabs();
+    this.#tabs.set([...this.#files.keys()]);
     const key = this.getAttribute("resume");
     if (key) this.#follow((hooks) => pickUp({ ...this.#serverOptions(), key }, hooks));
   }
 
-  /** Reads the files: children with `data-filename`, or else the text of the element. */
-  #readFiles(): void {
-    const children = [...this.querySelectorAll<HTMLElement>("[data-filename]")];
-    for (const { dataset, textContent } of children) {
-      this.#files.set(dataset.filename ?? UNNAMED_FILE, dedent(textContent ?? ""));
-    }
-    if (children.length === 0) this.#files.set(UNNAMED_FILE, dedent(this.textContent ?? ""));
-  }
-
   /** Creates the buttons, the status, the output and the form for input. */
   #createParts(): void {
-    const input = createElement("input", {
-      "aria-label": "Input for the program",
-      autocomplete: "off",
-      autocapitalize: "off",
-      spellcheck: "false",
-    });
-    const send = createElement("button", {}, "Send");
-    const end = createButton("eof", "End of input", () => this.#sendInput("", true));
-    const form = createElement("form", { hidden: "" }, input, send, end);
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#sendInput(`${input.value}\n`);
-      input.value = "";
-    });
+    const { form, input } = new InputLine((text, eof) => this.#sendInput(text, eof));
     this.#parts = {
       run: createButton("run", "Run", () => this.run()),
       stop: createButton("stop", "Stop", () => this.stop()),
@@ -314,7 +337,6 @@ export class LiveCode extends HTMLElement {
       }),
       form,
       input,
-      tabs: createElement("div", { class: "tabs", role: "tablist", "aria-label": "Files" }),
     };
     this.#parts.stop.disabled = true;
   }
@@ -326,6 +348,7 @@ export class LiveCode extends HTMLElement {
       const bottom = element.scrollTop + element.clientHeight;
       isAtEnd = bottom >= element.scrollHeight - SCROLL_TOLERANCE;
     });
+    selectAllWithin(element);
     const showText = (text: string, file: string) => this.#terminal.write(text, file);
     this.#output = new Output(element, showText, () => {
       if (isAtEnd) element.scrollTop = element.scrollHeight;
@@ -333,44 +356,12 @@ export class LiveCode extends HTMLElement {
     this.#terminal = new OutputTerminal(this.#output);
   }
 
-  #createTabs(): void {
-    const names = [...this.#files.keys()];
-    const { tabs } = this.#parts;
-    tabs.hidden = names.length < 2;
-    if (tabs.hidden) return;
-    tabs.nextElementSibling?.setAttribute("role", "tabpanel");
-    tabs.nextElementSibling?.setAttribute("aria-label", "File");
-    names.forEach((name, index) => {
-      const attributes = { type: "button", role: "tab", "aria-controls": "code" };
-      const tab = createElement("button", attributes, name);
-      tab.addEventListener("click", () => this.#showTab(index));
-      tabs.append(tab);
-    });
-    tabs.addEventListener("keydown", ({ key }) => {
-      const isSelected = (tab: Element) => tab.getAttribute("aria-selected") === "true";
-      const at = [...tabs.children].findIndex(isSelected);
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
-      if (!step) return;
-      this.#showTab((at + step + names.length) % names.length);
-      tabs.querySelector<HTMLElement>("[aria-selected=true]")?.focus();
-    });
-    this.#showTab(0);
-  }
-
-  #showTab(index: number): void {
-    const name = [...this.#files.keys()][index];
-    if (name !== undefined) this.#code?.show(name);
-    [...this.#parts.tabs.children].forEach((tab, at) => {
-      tab.setAttribute("aria-selected", String(at === index));
-      tab.setAttribute("tabindex", at === index ? "0" : "-1");
-    });
-  }
-
   /**
    * Ends the program that is shown, before another one is run. A watched program keeps running.
    */
   #endRunning(): void {
     if (!this.hasAttribute("keep")) return this.#session?.remove();
+    this.#endLeft();
     const session = this.#session;
     if (!session || this.#rights !== "own" || session.state === "ended") return;
     // Without a connection the program cannot be stopped now. Its session is removed, so that the
@@ -379,32 +370,52 @@ export class LiveCode extends HTMLElement {
     else session.remove();
   }
 
+  /** Ends the program that runs on although it is not shown any more. */
+  #endLeft(): void {
+    const id = this.#left;
+    if (id === undefined) return;
+    this.#left = undefined;
+    const session = attach({ ...this.#serverOptions(), id });
+    const close = () => session.close();
+    session.signal("kill").then(close, close);
+  }
+
   /** Stops following the session. The server deletes the session, unless it is to be kept. */
   #leaveSession(): void {
     if (this.#isKept) this.#session?.close();
     else this.#session?.remove();
   }
 
-  /** Shows the session that `start` returns, in place of the session that was shown before. */
-  #follow(
-    start: (hooks: Hooks) => Session | null,
-    { isNew = false, isWatching = false, isShared = false } = {},
-  ): void {
+  /** Leaves the session that was shown before, and removes everything that it has shown. */
+  #showNothing(): void {
     this.#leaveSession();
-    const marker = (this.#sessionMarker = {});
-    const isShown = () => this.#sessionMarker === marker;
+    this.#phaseWatch?.stop();
+    this.#phaseWatch = undefined;
+    this.#sessionMarker = {};
     this.#output.clear();
     this.#canvas.clear();
     this.#terminal = new OutputTerminal(this.#output);
     this.#music.stop();
     this.#isSilenced = false;
+    this.removeAttribute("data-exitstatus");
+  }
+
+  /** Shows the session that `start` returns, in place of the session that was shown before. */
+  #follow(
+    start: (hooks: Hooks) => Session | null,
+    { isNew = false, isWatching = false, isShared = false, texts }: SessionOptions = {},
+  ): void {
+    this.#showNothing();
+    const marker = this.#sessionMarker;
+    const isShown = () => this.#sessionMarker === marker;
+    this.#isNew = isNew;
     this.#followedAt = performance.now();
     this.#startedAt = isNew ? this.#followedAt : undefined;
-    this.#isStopped = false;
+    this.#phase = STARTING;
+    this.#canRead = !texts || canRead(this.#runtime, texts);
     this.#isWatching = isWatching;
     this.#isShared = isShared;
     this.#failure = NOT_RUN;
-    this.removeAttribute("data-exitstatus");
     const session = start({
       onMessage: (message) => isShown() && this.#handleMessage(message),
       onState: (state) => isShown() && this.#handleState(state),
@@ -426,6 +437,9 @@ export class LiveCode extends HTMLElement {
   }
 
   #handleMessage(message: Message): void {
+    // What a compiler tells is standard error. All else comes from the program.
+    const isOfProgram = message.file !== "stderr" && message.msgtype !== "exitstatus";
+    if (isOfProgram && this.#phase && this.#phase !== LOADING) this.#showPhase(undefined);
     switch (message.msgtype) {
       case "write":
         return this.#output.write(textOf(message), String(message.file));
@@ -460,7 +474,7 @@ export class LiveCode extends HTMLElement {
 
   /** Whether messages from before this element followed the session may still be arriving. */
   get #isReplaying(): boolean {
-    return this.#startedAt === undefined && performance.now() - this.#followedAt <= REPLAY_MS;
+    return !this.#isNew && performance.now() - this.#followedAt <= REPLAY_MS;
   }
 
   #showEnd(exit: Message): void {
@@ -468,8 +482,12 @@ export class LiveCode extends HTMLElement {
     this.#output.flush();
     this.#canvas.finish();
     this.setAttribute("data-exitstatus", String(exit.exitstatus));
-    const seconds = this.#startedAt && (performance.now() - this.#startedAt) / 1000;
-    this.#parts.status.textContent = describeEnd(exit, seconds, this.#isStopped);
+    const elapsed = this.#session?.document?.elapsed;
+    const seconds =
+      this.#phase === LOADING
+        ? Number(elapsed)
+        : this.#startedAt && (performance.now() - this.#startedAt) / 1000;
+    this.#parts.status.textContent = describeEnd(exit, seconds);
   }
 
   #showError({ msg, field, message, code }: LiveCodeError): void {
@@ -494,23 +512,59 @@ export class LiveCode extends HTMLElement {
     const { form, status, run, input } = this.#parts;
     const focused = this.shadowRoot?.activeElement;
     this.setAttribute("data-state", state);
-    const rights = this.#rights;
-    form.hidden = state === "ended" || rights === "watch";
-    this.#updateStop();
+    if (state === "live") this.#handleLive();
+    else if (state !== "ended") status.textContent = state;
+    else if (!this.hasAttribute("data-exitstatus")) status.textContent = this.#failure;
+    if (state === "ended" || state === "connecting") form.hidden = true;
+    if (state === "ended") this.#phaseWatch?.stop();
     // The focus must not be lost when the element that has it is hidden.
     if (state === "ended" && focused === input) run.focus();
-    if (state === "live") {
-      const roles = { own: "", join: ", you have joined", watch: ", you are watching" };
-      status.textContent = `running${roles[rights]}`;
-    } else if (state !== "ended") status.textContent = state;
-    else if (!this.hasAttribute("data-exitstatus")) status.textContent = this.#failure;
+    this.#updateStop();
     this.dispatchEvent(new CustomEvent("livecode-state", { detail: state }));
+  }
+
+  /** Shows what the session does, which its document tells, or the server if it is asked again. */
+  #handleLive(): void {
+    const document = this.#session?.document;
+    if (this.#phase === STARTING) {
+      // A server of v0.1 has no documents.
+      const phase = document && describePhase(document);
+      // Whoever has a share gets no later document, and would never be told that the phase is over.
+      this.#phase = this.#isShared && phase !== LOADING ? undefined : phase;
+      const elapsedMs = Number(document?.elapsed) * 1000;
+      if (!this.#isNew && document) this.#startedAt = performance.now() - elapsedMs;
+    }
+    this.#showPhase(this.#phase);
+    if (!document || !this.#phase || this.#phase === LOADING) return;
+    const { server, token } = this.#serverOptions();
+    const source = new Server(server, browser(), token);
+    this.#phaseWatch?.stop();
+    this.#phaseWatch = new PhaseWatch(
+      async () => {
+        const result = await source.find(document.links.self);
+        return result.kind === "found" ? result.document : undefined;
+      },
+      (phase) => this.#session?.state === "live" && this.#showPhase(phase),
+    );
+  }
+
+  /** Shows what a live session does; `phase` is undefined once its program runs. */
+  #showPhase(phase: string | undefined): void {
+    const { form, status } = this.#parts;
+    const rights = this.#rights;
+    this.#phase = phase;
+    if (!phase) this.#phaseWatch?.stop();
+    const roles = { own: "", join: ", you have joined", watch: ", you are watching" };
+    status.textContent = `${phase ?? "running"}${phase === LOADING ? "" : roles[rights]}`;
+    form.hidden = phase !== undefined || rights === "watch" || !this.#canRead;
+    this.#updateStop();
   }
 
   /** Enables Stop while there is anything that it ends: the program or its notes. */
   #updateStop(): void {
     const { stop, run } = this.#parts;
-    const isRunning = this.#session !== undefined && this.state !== "ended";
+    const isEnded = this.state === "ended" || this.#phase === LOADING;
+    const isRunning = this.#session !== undefined && !isEnded;
     const canStop = (isRunning && this.#rights === "own") || this.#music.isSounding;
     // The focus must not be lost when the button that has it is disabled.
     if (!canStop && this.shadowRoot?.activeElement === stop) run.focus();

@@ -11,7 +11,7 @@ const CENTRE = 200;
 const MAX_SHAPES = 20_000;
 const MAX_DEPTH = 100;
 
-const TRANSFORM = /(translate|rotate|scale)\s*\(([^)]*)\)/g;
+const TRANSFORM = /(translate|rotate|scale|matrix)\s*\(([^)]*)\)/g;
 
 /** The `draw` messages of one `shape` message. */
 export function drawingsOf(message: Message): Message[] {
@@ -66,8 +66,11 @@ function styleOf(attributes: Record<string, unknown>): Record<string, unknown> {
 function transformed(outer: DOMMatrix, transform: string): DOMMatrix {
   let matrix = outer;
   for (const [, name, list = ""] of transform.matchAll(TRANSFORM)) {
-    const [first = 0, second, third = 0] = list.trim().split(/[\s,]+/).map(Number);
-    if (name === "translate") matrix = matrix.translate(first, second ?? 0);
+    const numbers = list.trim().split(/[\s,]+/).map(Number);
+    const [first = 0, second, third = 0] = numbers;
+    if (name === "matrix") {
+      if (numbers.length === 6) matrix = matrix.multiply(new DOMMatrix(numbers));
+    } else if (name === "translate") matrix = matrix.translate(first, second ?? 0);
     else if (name === "scale") matrix = matrix.scale(first, second ?? first);
     else matrix = matrix.translate(second ?? 0, third).rotate(first).translate(-(second ?? 0), -third);
   }

@@ -31,7 +31,7 @@ function describeState({ state, outcome, exitstatus, elapsed }: SessionDocument)
   if (state === "running") return "running";
   if (state !== "ended") return "not started yet";
   const reason = outcome === "exited" ? {} : { reason: outcome };
-  return describeEnd({ msgtype: "exitstatus", exitstatus, ...reason }, Number(elapsed), false);
+  return describeEnd({ msgtype: "exitstatus", exitstatus, ...reason }, Number(elapsed));
 }
 
 function createLine(className: string, text: string): HTMLParagraphElement {
@@ -164,7 +164,7 @@ export class SessionsDialog {
     const name = String(session.runtime);
     const title = this.titles.get(name) ?? name;
     const age = describeAge(new Date(String(session.created)));
-    const code = this.storage.program(session.id)?.code;
+    const code = this.storage.program(session.id)?.files[0]?.[1];
     const firstLine = code?.split("\n").find((line) => line.trim());
     const createButton = (className: string, text: string, onClick: () => void) => {
       const button = document.createElement("button");

@@ -3,12 +3,20 @@
  * fragment of the address, which browsers send to no server.
  */
 
+import type { Files } from "./programs/files.js";
+
 /** The longest code that is accepted from a link, in characters. */
 const MAX_CODE_LENGTH = 1_000_000;
 
+/** The most files that are accepted from a link. */
+const MAX_FILES = 100;
+
 export interface Shared {
   runtime?: string;
+  /** The code of a program that has one file. */
   code?: string;
+  /** The files of a program that has several. */
+  files?: Files;
   /** The id of a session to watch, in links of earlier versions. */
   session?: string;
   /** The secret that opens a session. */
@@ -44,24 +52,44 @@ export async function unpack(packed: string): Promise<string> {
   }
 }
 
-export async function toFragment({ runtime, code, share }: Shared): Promise<string> {
+/** The fields of a link for these files. */
+export function sharedOf(files: Files): Pick<Shared, "code" | "files"> {
+  const [[name, code] = ["", ""]] = files;
+  return files.length > 1 || name ? { files } : { code };
+}
+
+export async function toFragment({ runtime, code, files, share }: Shared): Promise<string> {
   const parameters = new URLSearchParams();
   if (share) parameters.set("share", share);
   if (runtime) parameters.set("runtime", runtime);
   if (code !== undefined) parameters.set("code", await pack(code));
+  if (files) parameters.set("files", await pack(JSON.stringify(files)));
   return `#${parameters}`;
+}
+
+/** The files in a text that {@link toFragment} has packed. Throws if they are not such files. */
+function parseFiles(text: string): Files {
+  const files = JSON.parse(text) as unknown;
+  const isFile = (file: unknown) =>
+    Array.isArray(file) && file.length === 2 && file.every((part) => typeof part === "string");
+  if (!Array.isArray(files) || files.length === 0 || files.length > MAX_FILES) {
+    throw new Error("there are no files, or too many");
+  }
+  if (!files.every(isFile)) throw new Error("a file is malformed");
+  return files as Files;
 }
 
 /** The content of a link, or null if the fragment is not one of ours. Throws if it is damaged. */
 export async function fromFragment(fragment: string): Promise<Shared | null> {
   const parameters = new URLSearchParams(fragment.replace(/^#/, ""));
-  const names = ["runtime", "code", "session", "share"];
-  const [runtime, code, session, share] = names.map((name) => parameters.get(name));
+  const names = ["runtime", "code", "files", "session", "share"];
+  const [runtime, code, files, session, share] = names.map((name) => parameters.get(name));
   if (session && !/^[0-9a-f]{32}$/.test(session)) throw new Error("the session id is malformed");
-  if (!runtime && !code && !session && !share) return null;
+  if (!runtime && !code && !files && !session && !share) return null;
   return {
     ...(runtime ? { runtime } : {}),
     ...(code ? { code: await unpack(code) } : {}),
+    ...(files ? { files: parseFiles(await unpack(files)) } : {}),
     ...(session ? { session } : {}),
     ...(share ? { share } : {}),
   };

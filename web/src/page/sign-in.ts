@@ -12,6 +12,8 @@ const WHY_AGAIN =
 const WRONG = "This token is not valid: it is wrong, has expired or was revoked.";
 
 export class SignIn {
+  /** Called when the user has signed out in another tab, before the page begins anew. */
+  onSignedOut = () => {};
   readonly #form = byId<HTMLFormElement>("sign-in");
   readonly #input = byId<HTMLInputElement>("token");
   readonly #status = byId("sign-in-status");
@@ -121,6 +123,9 @@ export class SignIn {
   /** Follows what the user did in another tab: signing in, or out. */
   #handleOtherTab(token: string | null): void {
     if (token && this.#waiting) this.#accept(token);
-    else if (!token && !this.#waiting) location.reload();
+    else if (!token && !this.#waiting) {
+      this.onSignedOut();
+      location.reload();
+    }
   }
 }

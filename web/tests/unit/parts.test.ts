@@ -6,8 +6,12 @@ import { asProgram, asV01 } from "../../src/classic/session.js";
 import { textOf } from "../../src/client/index.js";
 import { describeEnd } from "../../src/editor/describe-end.js";
 import { languageOf } from "../../src/editor/languages.js";
+import { canRead } from "../../src/editor/session/can-read.js";
+import { describePhase } from "../../src/editor/session/phase.js";
+import { downloadNameOf, pack as packArchive, unpack as unpackArchive } from "../../src/page/programs/archive.js";
+import { type Files, freeName, isDrasticChange } from "../../src/page/programs/files.js";
 import { describeQuotas } from "../../src/page/quota.js";
-import { fromFragment, pack, toFragment, unpack } from "../../src/page/share.js";
+import { fromFragment, pack, sharedOf, toFragment, unpack } from "../../src/page/share.js";
 import { frequency } from "../../src/dom/music.js";
 import { Outbox, splitText } from "../../src/client/outbox.js";
 
@@ -27,12 +31,13 @@ test("the built files are small", (t) => {
     ...new Set([...parts("livecode-editor.js"), ...parts("livecode-editor-python.js")]),
   ];
   assert.ok(editor.length > 2, editor.join());
-  const page = ["page.html", "livecode-page.css", "livecode-page.js"];
+  const page = ["page.html", "livecode-page.css", ...new Set(parts("livecode-page.js"))];
   for (const [names, max] of [
     [["livecode.js"], 9 * 1024],
     [["livecode-client.js"], 6144],
     [editor, 170 * 1024],
-    [page, 15 * 1024],
+    [page, 25 * 1024],
+    [["livecode-page-dialog.js"], 16 * 1024],
   ] as const) {
     const bytes = names.reduce((sum, name) => sum + gzipped(name), 0);
     t.diagnostic(`${names.join(" + ")}: ${bytes} bytes gzipped`);
@@ -94,14 +99,97 @@ test("what is left of quotas is told in words", () => {
 });
 
 test("the end of a program is described in words", () => {
-  const of = (exitstatus: number, reason?: string, isStopped = false) =>
-    describeEnd({ msgtype: "exitstatus", exitstatus, reason }, 9.8, isStopped);
+  const of = (exitstatus: number, reason?: string) =>
+    describeEnd({ msgtype: "exitstatus", exitstatus, reason }, 9.8);
   assert.equal(of(0), "finished");
   assert.equal(of(3), "ended with exit status 3");
-  assert.equal(of(124, "timeout"), "stopped after 10 s");
-  assert.equal(of(137, "signalled", true), "stopped");
+  assert.equal(of(124, "timeout"), "stopped after 10 s: its time was up");
+  assert.equal(of(137, "signalled"), "stopped");
   assert.equal(of(139, "signalled"), "ended by signal 11");
   assert.match(of(137, "memory"), /memory/);
+});
+
+test("a program may read input unless its text tells that it does not", () => {
+  const cases: [string, string, boolean][] = [
+    ["python", "print('hello')\nfor n in range(3): print(n)", false],
+    ["python-canvas", "from math import sin\nimport time, random\ncircle(1, 2, 3)", false],
+    ["python@3.11", "import time  # to wait\ntime.sleep(1)", false],
+    ["joy", "show(circle())", false],
+    ["python", "name = input()", true],
+    ["python", "import sys\nprint(sys.argv)", true],
+    ["python", "import other", true],
+    ["python", "x = 1; import other", true],
+    ["python", "from math import (\n  sin)", false],
+    ["python", "import time; import os", true],
+    ["python", "exec(text)", true],
+    ["python", "print(__builtins__)", true],
+    ["javascript", "console.log(1)", false],
+    ["javascript", 'import { send } from "livecode";\nsend("x", {})', false],
+    ["javascript", 'require("livecode").send("x")', false],
+    ["javascript", 'require("fs").readFileSync(0)', true],
+    ["javascript", "process.stdin.on('data', f)", true],
+    ["mypy", "input()", false],
+    ["sqlite", "select 1;", false],
+    ["sqlite", "select readfile('x');", true],
+    ["c", "int main() {}", true],
+    ["unknown", "", true],
+  ];
+  for (const [runtime, text, expected] of cases) {
+    assert.equal(canRead(runtime, [text]), expected, `${runtime}: ${text}`);
+  }
+  assert.equal(canRead("python", ["print(1)", "input()"]), true);
+});
+
+test("a session waits, is compiled, runs and has ended in different words", () => {
+  const of = (fields: object) =>
+    describePhase({ id: "1", links: { self: "", stream: "" }, runtime: "rust", ...fields });
+  assert.equal(of({ state: "queued" }), "starting");
+  assert.equal(of({ state: "queued", queue_position: 3 }), "waiting for its turn, number 3");
+  assert.equal(of({ state: "running" }), "compiling");
+  assert.equal(of({ state: "running", compiled: "cached" }), undefined);
+  assert.equal(of({ state: "running", runtime: "python" }), undefined);
+  assert.equal(of({ state: "ended" }), "loading what it has shown");
+});
+
+test("a change that removes much is told from one that adds", () => {
+  const change = (before: string, after: string) => isDrasticChange([["", before]], [["", after]]);
+  const text = "print('a line of some length')\n";
+  assert.equal(change(text, text + text), false);
+  assert.equal(change(text + text, `${text}# between\n${text}`), false);
+  assert.equal(change(text, text.slice(0, -5)), false);
+  assert.equal(change(text, ""), true);
+  assert.equal(change(text, "print('something else')"), true);
+  assert.equal(isDrasticChange([["a", "x"], ["b", text]], [["a", "x"]]), true, "a file is gone");
+  assert.equal(isDrasticChange([["", text]], [["main.py", text], ["b", ""]]), false, "it has a name now");
+  assert.equal(freeName("My program", []), "My program");
+  assert.equal(freeName("My program", ["My program", "My program 2"]), "My program 3");
+  assert.equal(freeName("Quiz 2", ["Quiz 2"]), "Quiz 3");
+});
+
+test("an archive of programs can be read again, and one that was made elsewhere, too", () => {
+  const runtimes = [
+    { name: "mypy", file: "main.py", extensions: ["py"] },
+    { name: "python", file: "main.py", extensions: ["py"] },
+    { name: "c", file: "main.c", extensions: ["c", "h"] },
+  ];
+  const programs = [
+    { name: "One", runtime: "python", files: [["", "print(1)"]] as Files },
+    { name: "One/..", runtime: "c", files: [["main.c", "ü"], ["data.txt", ""]] as Files },
+    { name: "One", runtime: "c", files: [["", "int n;"]] as Files },
+  ];
+  const archive = packArchive(programs, runtimes);
+  assert.deepEqual(unpackArchive([{ name: "all.zip", bytes: archive }], runtimes, "c"), programs);
+  const bytes = new TextEncoder().encode("x = 1");
+  assert.deepEqual(unpackArchive([{ name: "a.py", bytes }], runtimes, "python"), [
+    { name: "a", runtime: "python", files: [["", "x = 1"]] },
+  ]);
+  assert.equal(unpackArchive([{ name: "a.h", bytes }], runtimes, "python")[0]?.runtime, "c");
+  for (const broken of [archive.slice(0, 100), new Uint8Array([0x50, 0x4b, 3, 4])]) {
+    assert.throws(() => unpackArchive([{ name: "b.zip", bytes: broken }], runtimes, "c"), /b\.zip/);
+  }
+  const one = programs[0] as (typeof programs)[0];
+  assert.equal(downloadNameOf(one, runtimes[1]), "One.py");
+  assert.equal(downloadNameOf({ ...one, name: "a/b.py" }, runtimes[1]), "a_b.py");
 });
 
 test("a text is split between characters into messages that each fit", () => {
@@ -204,6 +292,12 @@ test("a link contains a program, and a malformed link is refused", async () => {
       await fromFragment(fragment),
       code ? { runtime: "c++", code } : { runtime: "c++", code: "" },
     );
+  }
+  const files: Files = [["main.py", "import b"], ["b.py", "ü"]];
+  const several = await toFragment({ runtime: "python", ...sharedOf(files) });
+  assert.deepEqual(await fromFragment(several), { runtime: "python", files });
+  for (const wrong of ["[]", "{}", '[["a"]]', '[["a", 1]]', "["]) {
+    await assert.rejects(async () => fromFragment(`#files=${await pack(wrong)}`), wrong);
   }
   const session = "0123456789abcdef".repeat(2);
   assert.deepEqual(await fromFragment(`#session=${session}`), { session });

@@ -71,6 +71,8 @@ export declare class Session {
     get state(): State;
     /** The session's id, once the server has sent it. */
     get id(): string | undefined;
+    /** The session's document, as the server answered it before the session was followed. */
+    get document(): SessionDocument | undefined;
     /**
      * The rights of the share by which the session is followed, once they are known; undefined if it
      * is followed by no share.

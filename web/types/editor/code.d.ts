@@ -16,13 +16,16 @@ export interface CodeEditorOptions {
 export declare class CodeEditor {
     #private;
     constructor({ parent, root, files, language, onRun, onChange }: CodeEditorOptions);
+    /** Shows other files in place of all files. What was done to those cannot be undone in these. */
+    open(files: Map<string, string>): void;
     /** Highlights the language of a runtime. The texts can be edited while the language loads. */
     setLanguage(runtime: string): Promise<void>;
     /** Shows another file. */
     show(name: string): void;
     /** The current texts by file name. */
     texts(): Map<string, string>;
-    /** Replaces the text of a file and shows it. The user can undo this. */
+    /** Replaces the text of a file, if there is one of this name, and shows it. The user can undo this. */
     set(name: string, text: string): void;
+    focus(): void;
     destroy(): void;
 }

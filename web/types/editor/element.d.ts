@@ -1,7 +1,12 @@
 /** The element `<live-code>`: an editor for a program, with its output, canvas and input. */
 import { type Session, type State, type TokenSource } from "../client/index.js";
-/** Removes the empty first line and the common indentation, which come from the page's source. */
-export declare function dedent(text: string): string;
+import { type Program } from "./program.js";
+export interface FollowOptions {
+    /** Whether nothing is sent to the session. */
+    watch?: boolean;
+    /** The texts of the session's program. */
+    texts?: Iterable<string> | undefined;
+}
 export declare class LiveCode extends HTMLElement {
     #private;
     /**
@@ -13,18 +18,26 @@ export declare class LiveCode extends HTMLElement {
     disconnectedCallback(): void;
     /** The current code of the first file. */
     get code(): string;
+    /** The current texts by file name. A single file may have no name, which is empty here. */
+    get files(): Map<string, string>;
     get state(): State | undefined;
     /** The session that is shown. */
     get session(): Session | undefined;
     /**
-     * Shows another program, which has one file. `original` is the code that Reset restores. The
-     * user can undo the change.
+     * Shows another program, which is a text, or several by their file names, of which the first
+     * runs. `original` is what Reset restores.
      */
-    load(runtime: string, code: string, original?: string): void;
-    /** Shows an existing session. With `watch`, nothing is sent to the session. */
-    follow(id: string, { watch }?: {
-        watch?: boolean | undefined;
-    }): void;
+    load(runtime: string, program: Program, original?: Program): void;
+    /**
+     * Shows an existing session. With `watch`, nothing is sent to the session. `texts` are those of
+     * the program that it runs, if they are known.
+     */
+    follow(id: string, { watch, texts }?: FollowOptions): void;
+    /**
+     * Stops following the session, and shows nothing of it any more. Its program runs on if the server
+     * keeps it, until another one is run here.
+     */
+    leave(): void;
     /** Shows the session that a share opens, by the secret of its link. */
     followShare(share: string): void;
     /**
@@ -34,6 +47,8 @@ export declare class LiveCode extends HTMLElement {
     run(): void;
     /** Ends the program, and its notes. */
     stop(): void;
+    /** Moves the focus to the code. */
+    focusCode(): void;
     /** Restores the code that the page came with. */
     reset(): void;
 }

@@ -1,2 +1,2 @@
-/** The server's front page: an editor with a choice of runtimes, examples, links and sessions. */
+/** The server's front page: an editor with a choice of runtimes, programs, links and sessions. */
 import "./page.css";

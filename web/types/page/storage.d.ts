@@ -1,10 +1,20 @@
-/** The page's data in the browser's storage: drafts, and the programs of sessions. */
-export interface StoredProgram {
+/** The page's data in the browser's storage: the state of the tab, and the programs of sessions. */
+import { type Files } from "./programs/files.js";
+/** A program, as a session runs it. */
+export interface SessionProgram {
     runtime: string;
-    code: string;
+    files: Files;
 }
 /** The state of a tab: its program, and the session that it shows. */
-export interface TabState extends StoredProgram {
+export interface TabState extends SessionProgram {
+    /** The id of the user's program, if it is one. */
+    program?: string | undefined;
+    /** The title of the example, if it is one. */
+    title?: string;
+    /** The name that a copy of the program gets. */
+    copyName?: string;
+    /** The link by which the program came, while the address has it. */
+    link?: string | undefined;
     /** The id of the session. */
     session?: string;
     /** Whether the session is only watched. */
@@ -14,16 +24,18 @@ export interface TabState extends StoredProgram {
 }
 export declare class PageStorage {
     #private;
-    constructor({ tab, lasting }?: import("../client/environment.js").Environment);
+    /** The keys of `localStorage`. */
+    private readonly keys;
+    constructor(
+    /** The keys of `localStorage`. */
+    keys: () => string[], { tab, lasting }?: import("../client/environment.js").Environment);
     /** The state of this tab, which is kept across reloads. */
     get tab(): TabState | undefined;
     set tab(tab: TabState | undefined);
-    /** The last code for a runtime that the user has edited. */
-    draft(runtime: string): string | undefined;
-    storeDraft({ runtime, code }: StoredProgram): void;
     /** The program of a session that this browser started. */
-    program(session: string): StoredProgram | undefined;
-    storeProgram(session: string, program: StoredProgram): void;
+    program(session: string): SessionProgram | undefined;
+    /** Stores the program of a session. Each has a key of its own: other tabs store theirs, too. */
+    storeProgram(session: string, program: SessionProgram): void;
     /** Removes everything that a user has left here. */
-    forget(runtimes: string[]): void;
+    forget(): void;
 }

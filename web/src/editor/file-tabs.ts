@@ -1,0 +1,61 @@
+/** The tabs by which one of several files is chosen. */
+
+import { createElement } from "./create-element.js";
+
+export class FileTabs {
+  readonly element = createElement("div", {
+    class: "tabs",
+    role: "tablist",
+    "aria-label": "Files",
+    hidden: "",
+  });
+  #names: string[] = [];
+
+  constructor(
+    /** The element that shows the chosen file. */
+    private readonly panel: Element,
+    private readonly onChoose: (name: string) => void,
+  ) {
+    this.element.addEventListener("keydown", ({ key }) => {
+      const isSelected = (tab: Element) => tab.getAttribute("aria-selected") === "true";
+      const at = [...this.element.children].findIndex(isSelected);
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
+      if (!step) return;
+      this.choose((at + step + this.#names.length) % this.#names.length);
+      this.element.querySelector<HTMLElement>("[aria-selected=true]")?.focus();
+    });
+  }
+
+  /** Shows the tabs of these files. A single file needs none. */
+  set(names: string[]): void {
+    this.#names = names;
+    const { element, panel } = this;
+    element.hidden = names.length < 2;
+    if (element.hidden) {
+      element.replaceChildren();
+      panel.removeAttribute("role");
+      panel.removeAttribute("aria-label");
+      return;
+    }
+    panel.setAttribute("role", "tabpanel");
+    panel.setAttribute("aria-label", "File");
+    const attributes = { type: "button", role: "tab", "aria-controls": panel.id };
+    const tabs = names.map((name, index) => {
+      const tab = createElement("button", attributes, name);
+      tab.addEventListener("click", () => this.choose(index));
+      return tab;
+    });
+    element.replaceChildren(...tabs);
+    this.choose(0);
+  }
+
+  /** Chooses the file with this index. */
+  choose(index: number): void {
+    const name = this.#names[index];
+    if (name !== undefined) this.onChoose(name);
+    [...this.element.children].forEach((tab, at) => {
+      tab.setAttribute("aria-selected", String(at === index));
+      tab.setAttribute("tabindex", at === index ? "0" : "-1");
+    });
+  }
+}

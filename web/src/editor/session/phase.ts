@@ -1,0 +1,62 @@
+/** What a session does before its program runs: it starts, waits for its turn, or is compiled. */
+
+import type { SessionDocument } from "../../client/index.js";
+
+/** The phase of a session of which nothing else is known yet. */
+export const STARTING = "starting";
+/** The phase of a session that has ended, while its messages arrive. */
+export const LOADING = "loading what it has shown";
+
+/** The runtimes that compile a program before they run it. */
+const COMPILING = new Set(
+  "assembly c cpp csharp fortran go haskell java kotlin ocaml pascal rust typescript".split(" "),
+);
+/** The delays before the first requests for the document, and between all further ones. */
+const DELAYS_MS = [120, 240, 480];
+const LAST_DELAY_MS = 1000;
+
+/** The phase of a session, in words; undefined once its program runs. */
+export function describePhase(document: SessionDocument): string | undefined {
+  const { state, compiled, queue_position: position } = document;
+  if (state === "ended") return LOADING;
+  if (state === "queued") {
+    return position === undefined ? STARTING : `waiting for its turn, number ${String(position)}`;
+  }
+  const runtime = String(document.runtime).replace(/@.*$/, "");
+  return COMPILING.has(runtime) && compiled === undefined ? "compiling" : undefined;
+}
+
+/** Asks for the document of a session again and again, until its program runs. */
+export class PhaseWatch {
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isStopped = false;
+
+  constructor(
+    /** Requests the document; the answer is undefined if the server gives none now. */
+    private readonly find: () => Promise<SessionDocument | undefined>,
+    private readonly onPhase: (phase: string | undefined) => void,
+  ) {
+    this.#scheduleRequest(0);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #scheduleRequest(count: number): void {
+    this.#timer = setTimeout(() => void this.#request(count), DELAYS_MS[count] ?? LAST_DELAY_MS);
+  }
+
+  async #request(count: number): Promise<void> {
+    const document = await this.find();
+    if (this.#isStopped) return;
+    if (document) {
+      const phase = describePhase(document);
+      this.onPhase(phase);
+      // The messages of a session that has ended arrive by its stream, without a request.
+      if (phase === undefined || phase === LOADING) return;
+    }
+    this.#scheduleRequest(count + 1);
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Programs as files: for download, and from files that the user chooses. This part of the page is
+ * loaded when it is needed.
+ */
+
+import { strFromU8, strToU8, unzipSync, zipSync } from "fflate";
+import type { Files } from "./files.js";
+import type { Program } from "./store.js";
+
+/** A program without what the browser adds to it. */
+export type PlainProgram = Pick<Program, "name" | "runtime" | "files">;
+
+/** What is known of a runtime. */
+export interface RuntimeFiles {
+  name: string;
+  /** The file that a program is saved as, e.g. `main.py`. */
+  file: string;
+  /** Extensions of its source files, without the dot. */
+  extensions: string[];
+}
+
+/** The file of an archive that tells the runtimes and the order of the files. */
+const INDEX = "livecode.json";
+/** The size of all files of an upload, in bytes, and their number. */
+const MAX_BYTES = 10_000_000;
+const MAX_COUNT = 1000;
+
+/** Why a file cannot become a program, in words. */
+export class UploadError extends Error {}
+
+/** A name that every system allows for a file. */
+export const fileNameOf = (name: string) =>
+  name.replace(/[\\/:*?"<>|\u0000-\u001f]/g, "_").replace(/^\.+|[. ]+$/g, "_") || "program";
+
+const extensionOf = (name: string) => /\.([^./]+)$/.exec(name)?.[1]?.toLowerCase() ?? "";
+
+/** The name of the file in which a program of one file is downloaded. */
+export function downloadNameOf({ name, files }: PlainProgram, runtime: RuntimeFiles | undefined): string {
+  const own = files[0]?.[0] || runtime?.file || "program.txt";
+  const extension = extensionOf(own);
+  const stem = fileNameOf(name);
+  return extensionOf(stem) === extension || !extension ? stem : `${stem}.${extension}`;
+}
+
+/** All programs as a ZIP file: a file for each program of one file, and a folder for each other. */
+export function pack(programs: PlainProgram[], runtimes: RuntimeFiles[]): Uint8Array<ArrayBuffer> {
+  const archive: Record<string, Uint8Array> = {};
+  const index = programs.map((program) => {
+    const runtime = runtimes.find(({ name }) => name === program.runtime);
+    const isSingle = program.files.length === 1;
+    const wanted = isSingle ? downloadNameOf(program, runtime) : fileNameOf(program.name);
+    const top = freePath(wanted, (path) => path === INDEX || isTaken(archive, path));
+    const files = program.files.map(([name, text]) => {
+      const path = isSingle ? top : `${top}/${name || runtime?.file || "main"}`;
+      archive[path] = strToU8(text);
+      return { name, path };
+    });
+    return { name: program.name, runtime: program.runtime, files };
+  });
+  archive[INDEX] = strToU8(JSON.stringify({ programs: index }, null, 1));
+  return zipSync(archive, { level: 6 }) as Uint8Array<ArrayBuffer>;
+}
+
+const isTaken = (archive: Record<string, Uint8Array>, path: string) =>
+  Object.keys(archive).some((known) => known === path || known.startsWith(`${path}/`));
+
+function freePath(path: string, isUsed: (path: string) => boolean): string {
+  const [, stem = path, extension = ""] = /^(.*?)(\.[^.]*)?$/.exec(path) ?? [];
+  for (let number = 2, free = path; ; number++) {
+    if (!isUsed(free)) return free;
+    free = `${stem} ${number}${extension}`;
+  }
+}
+
+function textOf(name: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new UploadError(`${name} is not text in UTF-8.`);
+  }
+}
+
+/** The runtime of a file: the current one if that has such files, or the first that has. */
+function runtimeOf(name: string, runtimes: RuntimeFiles[], current: string): string {
+  const extension = extensionOf(name);
+  const fitting = runtimes.filter(({ extensions }) => extensions.includes(extension));
+  return (fitting.find(({ name }) => name === current) ?? fitting[0])?.name ?? current;
+}
+
+/** The programs in the files that the user has chosen. Throws an {@link UploadError}. */
+export function unpack(
+  uploads: { name: string; bytes: Uint8Array }[],
+  runtimes: RuntimeFiles[],
+  current: string,
+): PlainProgram[] {
+  return uploads.flatMap(({ name, bytes }) => {
+    const isArchive = bytes[0] === 0x50 && bytes[1] === 0x4b;
+    if (isArchive) return unpackArchive(name, bytes, runtimes, current);
+    if (bytes.length > MAX_BYTES) throw new UploadError(`${name} is too large.`);
+    const runtime = runtimeOf(name, runtimes, current);
+    return [{ name: stemOf(name), runtime, files: [["", textOf(name, bytes)]] satisfies Files }];
+  });
+}
+
+const stemOf = (name: string) => name.replace(/\.[^.]*$/, "") || name;
+
+function unpackArchive(
+  name: string,
+  bytes: Uint8Array,
+  runtimes: RuntimeFiles[],
+  current: string,
+): PlainProgram[] {
+  let size = 0;
+  let count = 0;
+  let archive: Record<string, Uint8Array>;
+  try {
+    archive = unzipSync(bytes, {
+      filter: (file) => {
+        size += file.originalSize;
+        if (++count > MAX_COUNT || size > MAX_BYTES) throw new UploadError(`${name} is too large.`);
+        return !file.name.endsWith("/");
+      },
+    });
+  } catch (error) {
+    if (error instanceof UploadError) throw error;
+    throw new UploadError(`${name} is damaged, or not a ZIP file.`);
+  }
+  const read = (path: string) => {
+    const content = Object.hasOwn(archive, path) ? archive[path] : undefined;
+    if (!content) throw new UploadError(`${name} lacks ${path}.`);
+    return textOf(path, content);
+  };
+  if (Object.hasOwn(archive, INDEX)) return parseIndex(name, strFromU8(archive[INDEX]!), read);
+  const folders = new Map<string, Files>();
+  for (const path of Object.keys(archive)) {
+    const [top = path, ...rest] = path.split("/");
+    const files = folders.get(top) ?? [];
+    files.push([rest.join("/"), read(path)]);
+    folders.set(top, files);
+  }
+  return [...folders].map(([top, files]) => {
+    // The file that runs is first: it has a usual name, or else the first one.
+    const usual = files.findIndex(([file]) => runtimes.some((runtime) => runtime.file === file));
+    const [main] = files.splice(Math.max(0, usual), 1) as Files;
+    const first = main as [string, string];
+    const runtime = runtimeOf(first[0] || top, runtimes, current);
+    return { name: first[0] ? top : stemOf(top), runtime, files: [first, ...files] };
+  });
+}
+
+/** The programs that {@link pack} has described. */
+function parseIndex(archive: string, text: string, read: (path: string) => string): PlainProgram[] {
+  try {
+    const { programs } = JSON.parse(text) as {
+      programs: { name: string; runtime: string; files: { name: string; path: string }[] }[];
+    };
+    return programs.map(({ name, runtime, files }) => ({
+      name: String(name),
+      runtime: String(runtime),
+      files: files.map(({ name, path }) => [String(name), read(path)] as [string, string]),
+    }));
+  } catch (error) {
+    if (error instanceof UploadError) throw error;
+    throw new UploadError(`${INDEX} in ${archive} is damaged.`);
+  }
+}

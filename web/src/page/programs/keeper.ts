@@ -1,0 +1,289 @@
+/**
+ * Keeps what the user writes. The editor shows an entry: an example, a link's program, or a program
+ * of the user. The first edit of the former makes the latter: a copy, so that nothing is replaced.
+ *
+ * Whatever was on the screen for a moment is in the browser's IndexedDB. What could not be stored
+ * there, because the page is being closed or the browser has no space, is in `localStorage` until
+ * it can.
+ */
+
+import type { Environment, Store } from "../../client/environment.js";
+import { areSame, type Files, freeName } from "./files.js";
+import { type Program, type ProgramStore } from "./store.js";
+
+/** The time after an edit at which the program is stored, in milliseconds. */
+const DELAY_MS = 300;
+/** The time after a failure at which storing is tried again, in milliseconds. */
+const RETRY_MS = 5000;
+/** The beginning of the keys under which programs are that are not in IndexedDB yet. */
+const UNSAVED = "livecode-unsaved:";
+
+/** What the editor shows. */
+export interface Entry {
+  /** The title of an example; empty for everything else. */
+  title: string;
+  /** The name that a copy gets. */
+  copyName: string;
+  runtime: string;
+  /** The files as they were loaded or stored last. */
+  files: Files;
+  /** What Reset restores. */
+  original?: Files | undefined;
+  /** The program of the user; undefined until there is one. */
+  program?: Program | undefined;
+}
+
+export interface KeeperHooks {
+  /** Returns the files as they are in the editor now. */
+  readFiles(): Files;
+  /** Called when the entry's program was stored, or given a new name. */
+  onSaved(entry: Entry): void;
+  /** Called when another tab has stored the entry's program, which the editor is to show. */
+  onReplaced(entry: Entry): void;
+  /** Called when another tab has changed the program, and the own changes became a copy. */
+  onCopied(copy: Program, stored: Program): void;
+  /** Called when storing fails, and when it succeeds again, with no error. */
+  onProblem(error: unknown): void;
+}
+
+export class Keeper {
+  /** What the editor shows. */
+  entry: Entry = { title: "", copyName: "", runtime: "python", files: [["", ""]] };
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Settles when everything that was to be stored is stored. */
+  #queue: Promise<void> = Promise.resolve();
+  /** The number of jobs in the queue. */
+  #queued = 0;
+  #hasProblem = false;
+  /** The entries whose last edits could not be stored, and the timer of the next try. */
+  readonly #failed = new Set<Entry>();
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the stored files are to become a version when they are replaced: they were run. */
+  #isVersionDue = false;
+
+  constructor(
+    private readonly store: ProgramStore,
+    private readonly environment: Pick<Environment, "hex" | "lasting">,
+    /** The keys of `localStorage`. */
+    private readonly keys: () => string[],
+    private readonly hooks: KeeperHooks,
+  ) {}
+
+  /** Whether there are edits that are not being stored yet. */
+  get isDirty(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  /** Notes that the editor shows another entry now. The edits of the entry before are stored. */
+  open(entry: Entry): void {
+    void this.flush();
+    this.entry = entry;
+    this.#isVersionDue = false;
+  }
+
+  /** Notes that the user has edited something. */
+  handleEdit(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.flush(), DELAY_MS);
+  }
+
+  /** Notes that the program is run: what was run can be found again. */
+  handleRun(): void {
+    void this.flush();
+    this.#isVersionDue = true;
+  }
+
+  /** Stores the edits, and waits until everything is stored. */
+  flush(): Promise<void> {
+    if (this.#timer !== undefined) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      const { entry } = this;
+      const files = this.hooks.readFiles();
+      if (!areSame(files, entry.files)) {
+        const isVersionWanted = this.#isVersionDue;
+        this.#isVersionDue = false;
+        entry.files = files;
+        entry.program = { ...(entry.program ?? this.#newProgram(entry)), files };
+        this.#enqueue(() => this.#save(entry, files, isVersionWanted));
+      }
+    }
+    return this.#queue;
+  }
+
+  /** Stores the edits where that is done at once, because the page may be closed now. */
+  flushNow(): void {
+    const { entry } = this;
+    if (!this.isDirty) return;
+    const files = this.hooks.readFiles();
+    if (areSame(files, entry.files)) return;
+    entry.program = { ...(entry.program ?? this.#newProgram(entry)), files };
+    this.#putAside(entry.program);
+  }
+
+  /** Stores what an earlier page could not store, and tries again if that fails. */
+  async recover(): Promise<void> {
+    const { lasting } = this.environment;
+    for (const key of this.keys().filter((key) => key.startsWith(UNSAVED))) {
+      const text = lasting.getItem(key);
+      const program = this.aside(key.slice(UNSAVED.length));
+      if (!program) continue;
+      try {
+        await this.#saveOrCopy(program, false);
+        // The program's own tab may have put aside newer edits meanwhile.
+        if (lasting.getItem(key) === text) lasting.removeItem(key);
+        void this.handleStoredElsewhere(program.id);
+      } catch (error) {
+        this.#report(error);
+        setTimeout(() => void this.recover(), RETRY_MS);
+        return;
+      }
+    }
+    this.#report(undefined);
+  }
+
+  /** The program with this id as it was put aside, if it could not be stored yet. */
+  aside(id: string): Program | undefined {
+    try {
+      const text = this.environment.lasting.getItem(UNSAVED + id);
+      return text === null ? undefined : (JSON.parse(text) as Program);
+    } catch {
+      return undefined; // The value is not JSON, so this page did not write it.
+    }
+  }
+
+  /** Takes over what another tab, or a dialog of this one, has stored. */
+  async handleStoredElsewhere(id: string): Promise<void> {
+    const { entry } = this;
+    if (entry.program?.id !== id) return;
+    await this.#queue;
+    const stored = await this.store.get(id);
+    const known = entry.program;
+    // Edits that are not stored yet become a copy.
+    if (this.isDirty || this.#queued > 0) return;
+    if (!stored || this.entry !== entry || known.id !== id) return;
+    if (stored.revision <= known.revision) return;
+    entry.program = stored;
+    const isReplaced = !areSame(stored.files, entry.files);
+    entry.files = stored.files;
+    if (isReplaced) this.hooks.onReplaced(entry);
+    else this.hooks.onSaved(entry);
+  }
+
+  /** Makes a program of the entry before it is edited, e.g. to give it a name. */
+  async keep(): Promise<Program> {
+    const { entry } = this;
+    await this.flush();
+    if (!entry.program) {
+      entry.program = this.#newProgram(entry);
+      this.#enqueue(() => this.#save(entry, entry.files, false));
+      await this.#queue;
+    }
+    return entry.program;
+  }
+
+  /** Forgets the edits, because the user signs out. */
+  forget(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    for (const key of this.keys().filter((key) => key.startsWith(UNSAVED))) {
+      this.environment.lasting.removeItem(key);
+    }
+  }
+
+  #newProgram({ copyName, runtime, files, original }: Entry): Program {
+    return {
+      id: this.environment.hex(16),
+      name: copyName,
+      runtime,
+      files,
+      ...(original ? { original } : {}),
+      changed: 0,
+      revision: 0,
+    };
+  }
+
+  #enqueue(job: () => Promise<void>): void {
+    this.#queued++;
+    this.#queue = this.#queue.then(job).finally(() => this.#queued--);
+  }
+
+  async #save(entry: Entry, files: Files, isVersionWanted: boolean): Promise<void> {
+    // What was stored meanwhile has given the program its last revision.
+    const program = { ...(entry.program as Program), files };
+    try {
+      const saved = await this.#saveOrCopy(program, isVersionWanted);
+      // The program has newer files if the user has gone on writing; they are stored next.
+      const { files: newer } = entry.program as Program;
+      entry.program = { ...saved, files: newer };
+      this.#failed.delete(entry);
+      this.environment.lasting.removeItem(UNSAVED + program.id);
+      this.#report(undefined);
+      this.hooks.onSaved(entry);
+    } catch (error) {
+      this.#putAside(program);
+      this.#report(error);
+      this.#failed.add(entry);
+      this.#retryTimer ??= setTimeout(() => this.#retry(), RETRY_MS);
+    }
+  }
+
+  #retry(): void {
+    this.#retryTimer = undefined;
+    for (const entry of this.#failed) {
+      this.#enqueue(() => this.#save(entry, (entry.program as Program).files, false));
+    }
+    this.#failed.clear();
+  }
+
+  /** Stores a program. If another tab has changed it, the program becomes a copy. */
+  async #saveOrCopy(program: Program, isVersionWanted: boolean): Promise<Program> {
+    const names = program.revision === 0 ? await this.#names() : undefined;
+    const name = names ? freeName(program.name, names) : program.name;
+    const result = await this.store.save({ ...program, name }, { isVersionWanted });
+    if (result.kind === "saved") return result.program;
+    const { stored } = result;
+    if (areSame(stored.files, program.files)) return stored;
+    const copy = {
+      ...program,
+      id: this.environment.hex(16),
+      name: freeName(program.name, await this.#names()),
+      revision: 0,
+    };
+    const copied = await this.store.save(copy);
+    this.hooks.onCopied(copy, stored);
+    return copied.kind === "saved" ? copied.program : copy;
+  }
+
+  async #names(): Promise<string[]> {
+    return (await this.store.list()).map(({ name }) => name);
+  }
+
+  /** Puts a program where a later page finds it. */
+  #putAside(program: Program): void {
+    this.environment.lasting.setItem(UNSAVED + program.id, JSON.stringify(program));
+  }
+
+  #report(error: unknown): void {
+    if (error === undefined && !this.#hasProblem) return;
+    this.#hasProblem = error !== undefined;
+    this.hooks.onProblem(error);
+  }
+}
+
+/** The keys of `localStorage`; none if the browser refuses access to it. */
+export function keysOf(storage: () => Storage): string[] {
+  try {
+    return Object.keys(storage());
+  } catch {
+    return [];
+  }
+}
+
+/** The programs of earlier versions of this page, which kept one draft for each runtime. */
+export function takeDrafts(keys: string[], lasting: Store): { runtime: string; code: string }[] {
+  const prefix = "livecode-draft:";
+  return keys
+    .filter((key) => key.startsWith(prefix))
+    .map((key) => ({ runtime: key.slice(prefix.length), code: lasting.getItem(key) ?? "" }));
+}

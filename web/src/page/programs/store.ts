@@ -1,0 +1,208 @@
+/**
+ * The programs that the user has written. They are in the browser's IndexedDB, with earlier
+ * versions of each, and all tabs share them.
+ */
+
+import { isDrasticChange, type Files } from "./files.js";
+
+/** A program that is kept. */
+export interface Program {
+  /** Identifies the program; a random text. */
+  id: string;
+  /** The name for people. */
+  name: string;
+  runtime: string;
+  files: Files;
+  /** What Reset restores, if the program began as an example or came by a link. */
+  original?: Files;
+  /** When it was changed last, in milliseconds since 1970. */
+  changed: number;
+  /** How often it was stored. A tab that knows an older revision has missed a change. */
+  revision: number;
+  /** When the user deleted it. It can be restored until it is purged. */
+  deleted?: number;
+}
+
+/** What a program was at some time. */
+export interface Version {
+  /** The id of the program. */
+  program: string;
+  /** When it was replaced by a newer one, in milliseconds since 1970. */
+  at: number;
+  runtime: string;
+  files: Files;
+}
+
+/** The result of storing a program. */
+export type Saved =
+  | { kind: "saved"; program: Program }
+  /** Another tab has stored something else meanwhile, and nothing was stored now. */
+  | { kind: "conflict"; stored: Program };
+
+const DATABASE = "livecode";
+/** The time in which small changes make no further version, in milliseconds. */
+const VERSION_INTERVAL_MS = 60_000;
+/** The number of versions of a program that are kept. */
+const MAX_VERSIONS = 100;
+/** How long a deleted program can be restored, in milliseconds: 30 days. */
+const DELETED_KEPT_MS = 30 * 24 * 3600 * 1000;
+
+/** The error of a browser that gives this page no more space. */
+export const isQuotaError = (error: unknown) =>
+  (error as DOMException | null)?.name === "QuotaExceededError";
+
+function resultOf<T>(request: IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+/** Settles when a transaction is complete: what it has written is kept then. */
+function completed(transaction: IDBTransaction): Promise<void> {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error ?? new Error("the transaction failed"));
+  });
+}
+
+/** All versions of a program, in the index of the store. */
+const versionsOf = (id: string) => IDBKeyRange.bound([id, 0], [id, Infinity]);
+
+export class ProgramStore {
+  #database: Promise<IDBDatabase> | undefined;
+  readonly #channel = new BroadcastChannel("livecode-programs");
+
+  /** Calls `callback` with the id of a program that another tab has stored or deleted. */
+  onChange(callback: (id: string) => void): void {
+    this.#channel.onmessage = ({ data }) => callback(String(data));
+  }
+
+  /** The programs that are not deleted, the last changed first. */
+  async list(): Promise<Program[]> {
+    const { programs } = await this.#begin("readonly");
+    const all = (await resultOf(programs.getAll())) as Program[];
+    return all
+      .filter(({ deleted }) => deleted === undefined)
+      .sort((one, other) => other.changed - one.changed);
+  }
+
+  async get(id: string): Promise<Program | undefined> {
+    const { programs } = await this.#begin("readonly");
+    return (await resultOf(programs.get(id))) as Program | undefined;
+  }
+
+  /**
+   * Stores a program, whose `revision` is the last one that the caller knows: 0 for a new one. What
+   * was stored before becomes a version, if some time has passed since the last version, or if much
+   * of it is gone.
+   */
+  async save(program: Program, { isVersionWanted = false } = {}): Promise<Saved> {
+    const { transaction, programs, versions } = await this.#begin("readwrite");
+    const done = completed(transaction);
+    // The promise is awaited below, unless a request fails before.
+    done.catch(() => {});
+    const stored = (await resultOf(programs.get(program.id))) as Program | undefined;
+    if (stored && stored.revision !== program.revision) {
+      await done;
+      return { kind: "conflict", stored };
+    }
+    // Whoever edits a program that was deleted in another tab wants to have it.
+    const { deleted: _, ...rest } = program;
+    const saved = { ...rest, changed: Date.now(), revision: program.revision + 1 };
+    if (stored) {
+      const keys = (await resultOf(versions.getAllKeys(versionsOf(program.id)))) as [string, number][];
+      const last = keys.at(-1)?.[1] ?? 0;
+      const isDue = saved.changed - last >= VERSION_INTERVAL_MS;
+      if (isVersionWanted || isDue || isDrasticChange(stored.files, program.files)) {
+        const { runtime, files } = stored;
+        // The key is the time. Two versions of one millisecond must not become one.
+        const at = Math.max(saved.changed, last + 1);
+        versions.put({ program: program.id, at, runtime, files } satisfies Version);
+        for (const key of keys.slice(0, Math.max(0, keys.length + 1 - MAX_VERSIONS))) {
+          versions.delete(key);
+        }
+      }
+    }
+    programs.put(saved);
+    await done;
+    this.#channel.postMessage(program.id);
+    return { kind: "saved", program: saved };
+  }
+
+  /** The earlier versions of a program, the newest first. */
+  async versions(id: string): Promise<Version[]> {
+    const { versions } = await this.#begin("readonly");
+    const all = (await resultOf(versions.getAll(versionsOf(id)))) as Version[];
+    return all.reverse();
+  }
+
+  /** Deletes a program, or restores a deleted one. */
+  async setDeleted(id: string, isDeleted: boolean): Promise<void> {
+    const { transaction, programs } = await this.#begin("readwrite");
+    const done = completed(transaction);
+    done.catch(() => {});
+    const stored = (await resultOf(programs.get(id))) as Program | undefined;
+    if (stored) {
+      const { deleted: _, ...rest } = stored;
+      programs.put(isDeleted ? { ...rest, deleted: Date.now() } : rest);
+    }
+    await done;
+    this.#channel.postMessage(id);
+  }
+
+  /** Removes the programs that were deleted long ago, with their versions. */
+  async purge(): Promise<void> {
+    const { transaction, programs, versions } = await this.#begin("readwrite");
+    const done = completed(transaction);
+    done.catch(() => {});
+    for (const { id, deleted } of (await resultOf(programs.getAll())) as Program[]) {
+      if (deleted === undefined || Date.now() - deleted < DELETED_KEPT_MS) continue;
+      programs.delete(id);
+      versions.delete(versionsOf(id));
+    }
+    await done;
+  }
+
+  /** Removes everything. */
+  async clear(): Promise<void> {
+    const { transaction, programs, versions } = await this.#begin("readwrite");
+    programs.clear();
+    versions.clear();
+    await completed(transaction);
+  }
+
+  async #begin(mode: IDBTransactionMode) {
+    const database = await (this.#database ??= this.#open());
+    let transaction: IDBTransaction;
+    try {
+      transaction = database.transaction(["programs", "versions"], mode);
+    } catch {
+      // The browser has closed the database, e.g. because the user has cleared the site's data.
+      const reopened = await (this.#database = this.#open());
+      transaction = reopened.transaction(["programs", "versions"], mode);
+    }
+    const [programs, versions] = ["programs", "versions"].map((name) =>
+      transaction.objectStore(name),
+    ) as [IDBObjectStore, IDBObjectStore];
+    return { transaction, programs, versions };
+  }
+
+  async #open(): Promise<IDBDatabase> {
+    try {
+      const request = indexedDB.open(DATABASE, 1);
+      request.onupgradeneeded = () => {
+        request.result.createObjectStore("programs", { keyPath: "id" });
+        request.result.createObjectStore("versions", { keyPath: ["program", "at"] });
+      };
+      const database = await resultOf(request);
+      // A later version of this page may change the database in another tab.
+      database.onversionchange = () => database.close();
+      return database;
+    } catch (error) {
+      // The next call tries again.
+      this.#database = undefined;
+      throw error;
+    }
+  }
+}

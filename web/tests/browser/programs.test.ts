@@ -1,0 +1,325 @@
+/** The programs that the page keeps: nothing that was on the screen for a second is lost. */
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import test from "node:test";
+import { setTimeout } from "node:timers/promises";
+import type { Page } from "playwright-core";
+import { toFragment } from "../../src/page/share.js";
+import {
+  createContext,
+  findAxeViolations,
+  openFrontPage,
+  output,
+  setUpFrontPage as setUp,
+  waitForStatus,
+  writeProgram,
+} from "./harness.js";
+
+const code = (page: Page) => page.locator(".cm-content");
+const own = (page: Page, name: string) =>
+  page
+    .getByRole("group", { name: "Your programs" })
+    .getByRole("button", { name, exact: true });
+const example = (page: Page, name: string) =>
+  page.getByRole("group", { name: "Examples" }).getByRole("button", { name, exact: true });
+const row = (page: Page, name: string) =>
+  page.locator("#programs-dialog .rows li").filter({
+    has: page.getByRole("button", { name: `Open ${name}`, exact: true }),
+  });
+
+/** Appends a line at the end of the program, as a user does. */
+async function append(page: Page, line: string): Promise<void> {
+  await code(page).press("ControlOrMeta+End");
+  await page.keyboard.insertText(`\n${line}`);
+  await code(page).filter({ hasText: line }).waitFor();
+}
+
+/** What the browser has stored: the texts of all programs and of all versions. */
+const stored = (page: Page) =>
+  page.evaluate(async () => {
+    const open = indexedDB.open("livecode");
+    await new Promise((resolve) => (open.onsuccess = resolve));
+    const all = async (name: string) => {
+      const request = open.result.transaction(name).objectStore(name).getAll();
+      await new Promise((resolve) => (request.onsuccess = resolve));
+      return request.result as { name: string; files: [string, string][] }[];
+    };
+    const [programs, versions] = [await all("programs"), await all("versions")];
+    open.result.close();
+    const textOf = ({ files }: { files: [string, string][] }) => files.map(([, text]) => text).join();
+    return {
+      programs: Object.fromEntries(programs.map((program) => [program.name, textOf(program)])),
+      versions: versions.map(textOf),
+    };
+  });
+
+/** Waits until the programs in the browser meet a condition. */
+async function waitForStored(
+  page: Page,
+  isMet: (kept: Awaited<ReturnType<typeof stored>>) => boolean,
+): Promise<Awaited<ReturnType<typeof stored>>> {
+  let kept = await stored(page);
+  for (const began = Date.now(); !isMet(kept); kept = await stored(page)) {
+    if (Date.now() - began > 20_000) assert.fail(JSON.stringify(kept));
+    await setTimeout(50);
+  }
+  return kept;
+}
+
+async function makeLink(page: Page): Promise<string> {
+  await page.click("#share");
+  await page.locator("#share-dialog[open]").waitFor();
+  const link = await page.getByLabel("Link to the code as it is now").inputValue();
+  await page.keyboard.press("Escape");
+  return link;
+}
+
+test("an edited example, an edited link and another tab replace nothing", async (t) => {
+  const { server, context, page } = await setUp(t);
+  await writeProgram(page, "python", "print('the first of mine')");
+  await own(page, "My program").waitFor();
+  await example(page, "Quiz").click();
+  await append(page, "# my quiz");
+  // The program is on the screen for less than the time after which it is stored.
+  await example(page, "Plot").click();
+  await append(page, "# my plot");
+  const link = await makeLink(page);
+  await own(page, "New").click();
+  await code(page).press("ControlOrMeta+a");
+  await page.keyboard.insertText("print('the second of mine')");
+  await own(page, "My program 2").waitFor();
+
+  // Somebody else's link is opened in this tab, and edited.
+  await page.goto(link.replace(/#.*/, await toFragment({ runtime: "bash", code: "echo linked" })));
+  await code(page).filter({ hasText: "echo linked" }).waitFor();
+  await append(page, "echo edited");
+  await own(page, "Shared program").waitFor();
+
+  // Another tab opens what was written last, and has a program of its own.
+  const other = await openFrontPage(t, context, `${server.url}/`);
+  await code(other).filter({ hasText: "echo edited" }).waitFor();
+  await writeProgram(other, "python", "print('of the other tab')");
+  const kept = await waitForStored(other, ({ programs }) =>
+    Object.values(programs).some((text) => text.includes("of the other tab")),
+  );
+  const texts = [...Object.values(kept.programs), ...kept.versions].join("\n");
+  for (const text of [
+    "the first of mine",
+    "# my quiz",
+    "# my plot",
+    "the second of mine",
+    "echo edited",
+    "of the other tab",
+  ]) {
+    assert.ok(texts.includes(text), `${text} is lost`);
+  }
+  assert.ok(kept.programs["My Quiz"]?.includes("# my quiz"), JSON.stringify(kept.programs));
+  assert.ok(kept.programs["My Plot"]?.includes("# my plot"));
+  assert.equal(kept.programs["Shared program"], "echo linked\necho edited");
+  // The examples are as they were.
+  await page.getByLabel("Language").selectOption("python");
+  await example(page, "Quiz").click();
+  await code(page).filter({ hasText: "questions" }).waitFor();
+  assert.ok(!(await code(page).textContent())?.includes("# my quiz"));
+});
+
+test("two tabs show the same program, and edits at the same time are both kept", async (t) => {
+  const { server, context, page } = await setUp(t);
+  await writeProgram(page, "python", "# begun");
+  await own(page, "My program").waitFor();
+  const other = await openFrontPage(t, context, `${server.url}/`);
+  await code(other).filter({ hasText: "# begun" }).waitFor();
+  await append(other, "# of the other");
+  await code(page).filter({ hasText: "# of the other" }).waitFor();
+  await Promise.all([append(page, "# here"), append(other, "# there")]);
+  const kept = await waitForStored(page, ({ programs }) => {
+    const all = Object.values(programs).join();
+    return all.includes("# here") && all.includes("# there");
+  });
+  for (const text of Object.values(kept.programs)) assert.match(text, /^# begun\n# of the other/);
+});
+
+test("what was on the screen for a second survives the death of the tab and of the server", async (t) => {
+  const { server, context, page } = await setUp(t);
+  await writeProgram(page, "python", "print('before the crash')");
+  await setTimeout(1000); // the time that is promised
+  const session = await context.newCDPSession(page);
+  void session.send("Page.crash").catch(() => {});
+  await page.waitForEvent("crash");
+  await server.kill();
+  await server.restart();
+  const again = await openFrontPage(t, context, `${server.url}/`);
+  await code(again).filter({ hasText: "before the crash" }).waitFor();
+  // A tab that is closed at once has stored everything, too.
+  await append(again, "# at the last moment");
+  const closed = again.waitForEvent("close");
+  await again.close({ runBeforeUnload: true });
+  await closed;
+  const last = await openFrontPage(t, context, `${server.url}/`);
+  await code(last).filter({ hasText: "# at the last moment" }).waitFor();
+});
+
+test("a full browser is told in words, and nothing is lost when there is space again", async (t) => {
+  const { context, page } = await setUp(t);
+  // Chromium's own override of the quota has no effect in a context like that of the tests, so the
+  // error that it would bring is thrown here.
+  await context.addInitScript(() => {
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function (...args: Parameters<typeof put>) {
+      if (!localStorage.getItem("full")) return put.apply(this, args);
+      throw new DOMException("there is no space", "QuotaExceededError");
+    };
+  });
+  await page.reload();
+  await page.locator("live-code .run").waitFor();
+  await writeProgram(page, "python", "# begun");
+  await own(page, "My program").waitFor();
+  await page.evaluate(() => localStorage.setItem("full", "yes"));
+  await code(page).press("ControlOrMeta+End");
+  await page.keyboard.insertText(`\n# ${"there is no space for this ".repeat(5000)}`);
+  await page.getByText("This browser has no space left").waitFor();
+  await page.reload();
+  await page.locator("live-code .run").waitFor();
+  await page.waitForFunction(() => {
+    const live = document.querySelector("live-code") as unknown as { code?: string } | null;
+    return live?.code?.includes("there is no space for this");
+  });
+  await page.evaluate(() => localStorage.removeItem("full"));
+  await waitForStored(page, ({ programs }) =>
+    Object.values(programs).some((text) => text.includes("no space for this")),
+  );
+  await page.getByText("This browser has no space left").waitFor({ state: "hidden" });
+});
+
+test("what an earlier version of the page has kept becomes programs", async (t) => {
+  const { page } = await setUp(t);
+  await page.evaluate(() => {
+    localStorage.setItem("livecode-draft:python", "print('an old draft')");
+    localStorage.setItem("livecode-draft:bash", "echo old");
+    sessionStorage.clear();
+  });
+  await page.goto("about:blank");
+  await page.goBack();
+  await page.locator("live-code .run").waitFor();
+  await page.getByLabel("Language").selectOption("bash");
+  await own(page, "My Bash").click();
+  await code(page).filter({ hasText: "echo old" }).waitFor();
+  await page.getByLabel("Language").selectOption("python");
+  await code(page).filter({ hasText: "an old draft" }).waitFor();
+  assert.deepEqual(
+    await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes("draft"))),
+    [],
+  );
+});
+
+test("programs are renamed, copied, deleted and brought back", async (t) => {
+  const { page } = await setUp(t);
+  await writeProgram(page, "python", "print('one')");
+  await own(page, "My program").waitFor();
+  await page.click("#programs");
+  const menu = async (name: string, action: string) => {
+    await row(page, name).locator("summary").first().click();
+    await page.getByRole("button", { name: `${action} ${name}`, exact: true }).click();
+  };
+  await menu("My program", "Rename");
+  await page.getByLabel("New name of My program").fill("Numbers");
+  await page.keyboard.press("Enter");
+  await row(page, "Numbers").waitFor();
+  await menu("Numbers", "Duplicate");
+  await row(page, "Numbers 2").waitFor();
+  await menu("Numbers 2", "Rename");
+  await page.getByLabel("New name of Numbers 2").fill("Numbers");
+  await page.keyboard.press("Enter");
+  await page.getByText("Another program is “Numbers”.").waitFor();
+  await page.keyboard.press("Escape");
+  await page.click("#programs");
+  assert.deepEqual(await findAxeViolations(page), []);
+  await menu("Numbers 2", "Delete");
+  await page.getByText("“Numbers 2” is deleted.").waitFor();
+  assert.equal(await row(page, "Numbers 2").count(), 0);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await row(page, "Numbers 2").waitFor();
+  await menu("Numbers 2", "Delete");
+  await page.keyboard.press("Escape");
+
+  // The program that is shown has its new name, and goes on being kept under it.
+  await own(page, "Numbers").waitFor();
+  await append(page, "# more");
+  const kept = await waitForStored(page, ({ programs }) => !!programs.Numbers?.includes("# more"));
+  assert.deepEqual(Object.keys(kept.programs).sort(), ["Numbers", "Numbers 2"]);
+});
+
+test("an earlier version is found and restored", async (t) => {
+  const { page } = await setUp(t);
+  await writeProgram(page, "python", "print('the good version of this program')");
+  await own(page, "My program").waitFor();
+  await code(page).press("ControlOrMeta+a");
+  await page.keyboard.press("Delete");
+  await waitForStored(page, ({ versions }) => versions.length > 0);
+  await page.keyboard.insertText("print('worse')");
+  await page.click("#programs");
+  await row(page, "My program").locator("summary").click();
+  await page.getByRole("button", { name: "Versions My program" }).click();
+  await page.locator("#programs-dialog .preview summary").last().click();
+  await page.locator("#programs-dialog pre").filter({ hasText: "the good version" }).waitFor();
+  await page.getByRole("button", { name: /^Restore the version/ }).last().click();
+  await code(page).filter({ hasText: "the good version" }).waitFor();
+  const kept = await waitForStored(page, ({ programs }) => !!programs["My program"]?.includes("good"));
+  assert.ok(kept.versions.some((text) => text.includes("worse")), JSON.stringify(kept));
+});
+
+test("a program has several files, is downloaded as a ZIP file and comes back", async (t) => {
+  const { server, page } = await setUp(t);
+  await writeProgram(page, "python", "import other\nprint(other.n)");
+  await own(page, "My program").waitFor();
+  await page.click("#programs");
+  await row(page, "My program").locator("summary").click();
+  await page.getByRole("button", { name: "Files My program" }).click();
+  await page.getByLabel("Name of a new file").fill("../other.py");
+  await page.keyboard.press("Enter");
+  await page.getByText("cannot be the name of a file").waitFor();
+  await page.getByLabel("Name of a new file").fill("other.py");
+  await page.keyboard.press("Enter");
+  await page.getByText("“other.py” is added.").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("tab", { name: "other.py" }).click();
+  await code(page).press("ControlOrMeta+a");
+  await page.keyboard.insertText("n = 42");
+  await page.click("live-code .run");
+  await waitForStatus(page, "finished");
+  assert.equal(await output(page).textContent(), "42\n");
+  const link = await makeLink(page);
+
+  await page.click("#programs");
+  await row(page, "My program").waitFor();
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: "Download all" }).click(),
+  ]);
+  const archive = await readFile(await download.path());
+
+  // Another browser gets the programs from the file, and the same by the link.
+  const other = await openFrontPage(t, await createContext(t), `${server.url}/`);
+  await other.click("#programs");
+  await other.getByText("You have no programs yet").waitFor();
+  await other.locator("#programs-dialog input[type=file]").setInputFiles([
+    { name: "programs.zip", mimeType: "application/zip", buffer: archive },
+    { name: "greet.sh", mimeType: "text/plain", buffer: Buffer.from("echo hello") },
+  ]);
+  await row(other, "greet").waitFor();
+  await other.locator("#programs-dialog input[type=file]").setInputFiles([
+    { name: "photo.py", mimeType: "text/plain", buffer: Buffer.from([0xff, 0xfe, 0xfd]) },
+  ]);
+  await other.getByText("photo.py is not text in UTF-8.").waitFor();
+  await row(other, "My program").getByRole("button", { name: "Open My program" }).click();
+  await other.getByRole("tab", { name: "other.py" }).waitFor();
+  await other.click("live-code .run");
+  await waitForStatus(other, "finished");
+  assert.equal(await output(other).textContent(), "42\n");
+  const third = await openFrontPage(t, await createContext(t), link);
+  await third.getByRole("tab", { name: "other.py" }).waitFor();
+  await third.click("live-code .run");
+  await waitForStatus(third, "finished");
+  assert.equal(await output(third).textContent(), "42\n");
+});
