@@ -175,8 +175,7 @@ export class Terminal implements SequenceHandler {
 
   /** Moves the cursor down. On the last row, the topmost line leaves the terminal. */
   #lineFeed(end: "\n" | ""): void {
-    const line = this.#lineHere();
-    if (line === this.#lines.at(-1)) line.end = end;
+    this.#lineHere().end = end;
     if (this.#row < MAX_ROWS - 1) this.#row++;
     else {
       this.view.leave(this.#lines.shift() as Line);
