@@ -38,8 +38,9 @@ input() #</live-code>
   }
   assert.deepEqual((await heard()).filter((one) => !/Control|End$/.test(one)), []);
   await page.keyboard.press("Control+Enter");
-  await page.locator("live-code[data-state=live]").waitFor();
-  await page.getByLabel("Input for the program").focus();
+  const input = page.getByLabel("Input for the program");
+  await input.waitFor();
+  await input.focus();
   await page.keyboard.type("fbs");
   await page.keyboard.press("Enter");
   await page.locator("live-code .canvas canvas").waitFor();
