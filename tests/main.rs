@@ -34,7 +34,6 @@ mod messages;
 mod metrics;
 mod modules;
 mod openapi;
-mod order;
 mod packaging;
 mod proxies;
 mod quotas;

@@ -23,13 +23,12 @@
 //! therefore the filter finds the number of the call by binary search among ranges with the same
 //! rule.
 
-use std::{collections::BTreeMap, io, os::fd::OwnedFd};
+use std::{collections::BTreeMap, io};
 
 use libc as c;
 
 use crate::kernel::{
     bpf::{Instructions, Word, if_any_bit, if_equal, program, return_action},
-    seccomp_listener::notifying_rules,
     sys,
 };
 
@@ -38,8 +37,6 @@ pub(crate) struct SeccompProfile {
     filter: Instructions,
     /// The same filter without [`UNCHARGED_MEMORY_CALLS`].
     filter_without_uncharged_memory: Instructions,
-    /// The two filters again, which notify their listener of some of the allowed calls.
-    notifying: [Instructions; 2],
 }
 
 /// The kernel's name for this architecture (linux/audit.h).
@@ -62,27 +59,18 @@ impl SeccompProfile {
         let rules = rules();
         let mut strict_rules = rules.clone();
         UNCHARGED_MEMORY_CALLS.iter().for_each(|call| drop(strict_rules.remove(call)));
-        let notifying = [&rules, &strict_rules]
-            .map(|rules| compile_filter(&rules.clone().into_iter().chain(notifying_rules()).collect()));
         Self {
             filter: compile_filter(&rules),
             filter_without_uncharged_memory: compile_filter(&strict_rules),
-            notifying,
         }
     }
 
     /// Installs the filter for this process and all that it will start; it cannot be removed.
     /// If no cgroup limits memory and it is only sampled (`is_memory_sampled`), the filter also
-    /// excludes [`UNCHARGED_MEMORY_CALLS`]. Returns the filter's listener, or `None` if it cannot
-    /// have one: the kernel has none (`EINVAL`), or an earlier filter of this process has one
-    /// (`EBUSY`). Then the filter notifies of no call.
-    pub(crate) fn install(&self, is_memory_sampled: bool) -> io::Result<Option<OwnedFd>> {
-        match sys::install_filter_with_listener(&self.notifying[usize::from(is_memory_sampled)]) {
-            Err(error) if matches!(error.raw_os_error(), Some(c::EBUSY | c::EINVAL)) => {}
-            other => return other.map(Some),
-        }
+    /// excludes [`UNCHARGED_MEMORY_CALLS`].
+    pub(crate) fn install(&self, is_memory_sampled: bool) -> io::Result<()> {
         let filter = if is_memory_sampled { &self.filter_without_uncharged_memory } else { &self.filter };
-        sys::install_filter(filter).map(|()| None)
+        sys::install_filter(filter)
     }
 }
 
@@ -426,7 +414,7 @@ mod tests {
 
     #[test]
     fn each_call_has_the_action_of_its_list() {
-        let SeccompProfile { filter, filter_without_uncharged_memory, notifying } = SeccompProfile::compile();
+        let SeccompProfile { filter, filter_without_uncharged_memory } = SeccompProfile::compile();
         let by_arguments: Vec<_> = rules_by_arguments().iter().map(|(call, _)| *call).collect();
         for number in (0..2000).filter(|number| !by_arguments.contains(number)) {
             let expected = match number {
@@ -447,28 +435,13 @@ mod tests {
                 strict_action,
                 "call {number}"
             );
-            // No call notifies that is about the descriptor 0.
-            for (filter, expected) in notifying.iter().zip([expected, strict_action]) {
-                assert_eq!(run_filter(filter, AUDIT_ARCHITECTURE, number as u32, [0; 6]), expected);
-            }
         }
         for number in [u32::MAX, 0x4000_0000, 0x4000_0001] {
             // The x32 ABI has large numbers and the same architecture.
             assert_eq!(run_filter(&filter, AUDIT_ARCHITECTURE, number, [0; 6]), NOT_IMPLEMENTED);
         }
         assert_eq!(run_filter(&filter, 0x4000_0003, 1, [0; 6]), KILL); // 32-bit x86
-        for filter in [&filter, &notifying[0]] {
-            assert!(filter.len() < 500, "{} instructions", filter.len());
-        }
-    }
-
-    /// The rule of a call that notifies replaces that of the plain filter.
-    #[test]
-    fn only_calls_that_are_always_allowed_notify() {
-        let rules = rules();
-        for call in notifying_rules().keys() {
-            assert!(is_same(&rules[call], &return_action(ALLOW)), "{call}");
-        }
+        assert!(filter.len() < 400, "{} instructions", filter.len());
     }
 
     #[test]

@@ -16,7 +16,6 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use crate::{
     WORKING_DIRECTORY,
-    kernel::sys,
     setup_error::{SetupContext, SetupError},
 };
 
@@ -37,9 +36,7 @@ impl AccountFiles {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
             let path = format!("etc/{name}");
             let file = openat(&root, &path, flags, Mode::from_raw_mode(0o644));
-            let file = file.context(format!("make /{path}"))?;
-            // A write to a descriptor with a number of the program's would notify the supervisor.
-            Ok(sys::duplicate_high(&file).context("move descriptors")?.into())
+            Ok(file.context(format!("make /{path}"))?.into())
         };
         Ok(Self { passwd: create("passwd")?, group: create("group")? })
     }

@@ -180,11 +180,8 @@ impl<'h> Supervisor<'h> {
             self.listen_if_due(now);
             self.stdin.pump();
             self.events.pump();
-            let entries = self.outputs.read_ready(ready.outputs, self.sandbox.seccomp_listener(), now);
+            let entries = self.outputs.read_ready(ready.outputs, now);
             self.append(entries);
-            if ready.has_no_callers {
-                self.sandbox.close_seccomp_listener(); // it stays ready until then
-            }
             let is_init_alive = !ready.init || self.handle_init_events();
             if ready.oom_notifier && self.sandbox.is_out_of_memory() {
                 self.kill_for(Outcome::Memory);
@@ -227,8 +224,6 @@ impl<'h> Supervisor<'h> {
         set.add(Source::Init, Some(self.sandbox.control_fd()), PollFlags::IN);
         let oom_notifier = self.sandbox.oom_notifier().filter(|_| !is_killed);
         set.add(Source::OomNotifier, oom_notifier, PollFlags::IN);
-        let listener = self.sandbox.seccomp_listener().filter(|_| self.outputs.may_serve_notifications());
-        set.add(Source::Notifications, listener.map(|listener| listener.poll_fd()), PollFlags::IN);
         let [stdout, stderr, messages] = self.outputs.poll_fds();
         set.add(Source::Stdout, stdout, PollFlags::IN);
         set.add(Source::Stderr, stderr, PollFlags::IN);
@@ -357,8 +352,7 @@ impl<'h> Supervisor<'h> {
             InitEvent::Ready
             | InitEvent::Usage { .. }
             | InitEvent::KernelMemoryProbe
-            | InitEvent::DiskSize
-            | InitEvent::SeccompListener => {}
+            | InitEvent::DiskSize => {}
             InitEvent::StepStarted(index) => self.step_started(index),
             InitEvent::Ended(index, status) => self.step_ended(index, status),
             InitEvent::Artefact { name, executable, file } => {

@@ -53,10 +53,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
     let (host, layout_socket, interpreter_zygote) = match prepare(&server, settings) {
         Ok(prepared) => prepared,
         Err(error) => {
-            send_ready(
-                &server,
-                &SpawnerReady { error: Some(with_causes(&*error)), ..SpawnerReady::default() },
-            );
+            send_ready(&server, &SpawnerReady { degraded: vec![], error: Some(with_causes(&*error)) });
             return 1;
         }
     };
@@ -76,8 +73,7 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
         },
         (zygote, _) => zygote,
     };
-    let (degraded, inexact) = (host.unenforced(), host.inexact());
-    send_ready(&server, &SpawnerReady { degraded, inexact, error: None });
+    send_ready(&server, &SpawnerReady { degraded: host.unenforced(), error: None });
     let context = SpawnerContext { host, settings, zygote };
     match Pool::new(&context, server, layout_socket) {
         Ok(pool) => pool.run(),

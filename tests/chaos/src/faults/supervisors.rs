@@ -186,8 +186,7 @@ pub async fn connection_cut(common: &CommonOptions) -> Result<String> {
 }
 
 /// A program ends with full pipes and a full message channel while its supervisor is stopped. The
-/// supervisor drains all of them afterwards. The program writes to copies of its descriptors, for
-/// which it does not wait for the supervisor.
+/// supervisor drains all of them afterwards.
 pub async fn full_pipes(common: &CommonOptions) -> Result<String> {
     const PRINTED: usize = 600_000;
     let server = Server::start(ServerOptions::new(common))?;
@@ -198,9 +197,9 @@ pub async fn full_pipes(common: &CommonOptions) -> Result<String> {
                 print('up', flush=True)\n\
                 signal.signal(signal.SIGUSR1, lambda *_: None)\n\
                 signal.sigwait({signal.SIGUSR1})\n\
-                assert os.write(1, b'x' * 600_000) == 600_000 and os.write(os.dup(2), b'e' * 60_000) == 60_000\n\
+                assert os.write(1, b'x' * 600_000) == 600_000 and os.write(2, b'e' * 60_000) == 60_000\n\
                 line = b'{\"msgtype\":\"last\",\"data\":\"' + b'm' * 60_000 + b'\"}' # no newline\n\
-                assert os.write(os.dup(int(os.environ['LIVECODE_FD'])), line) == len(line)\n\
+                assert os.write(int(os.environ['LIVECODE_FD']), line) == len(line)\n\
                 os._exit(7)";
     let id = create_python(&address, code).await?;
     await_first_output(&address, &id).await?;
@@ -227,38 +226,4 @@ pub async fn full_pipes(common: &CommonOptions) -> Result<String> {
     let last = transcript.messages.last().and_then(|message| message["data"].as_str()).map(str::len);
     ensure!(last == Some(60_000), "the last message has a length of {last:?}");
     Ok("660,000 bytes and a message without its newline, all received".into())
-}
-
-/// A supervisor is stopped again and again while its program writes to both streams, and waits to
-/// write to standard error. Once the server is killed meanwhile. The output is as on a terminal.
-pub async fn stopped_while_ordering(common: &CommonOptions) -> Result<String> {
-    const LINES: usize = 3000;
-    const STOPS: usize = 10;
-    let mut server = Server::start(ServerOptions::new(common))?;
-    let code = format!(
-        "import sys, time\n\
-         for n in range({LINES}):\n    \
-             print(n, file=sys.stderr if n * 7 // 3 % 2 else sys.stdout)\n    \
-             if n % 10 == 0: time.sleep(0.005)"
-    );
-    let id = create_python(server.address(), &code).await?;
-    await_first_output(server.address(), &id).await?;
-    let supervisor = server.supervisor(&id).context("the session has no state file")?;
-    let sandbox = machine::sandbox_processes(supervisor);
-    for stop in 0..STOPS {
-        send_signal(supervisor, Signal::STOP);
-        eventually("the program waits to write to standard error", || {
-            sandbox.iter().any(|pid| machine::waits_to_write_errors(*pid)).then_some(())
-        })
-        .await?;
-        if stop == STOPS / 2 {
-            server.kill();
-            server.restart()?;
-        }
-        send_signal(supervisor, Signal::CONT);
-    }
-    let transcript = read_all(server.address(), &id).await?;
-    ensure!(transcript.exitstatus() == Some(0) && transcript.gaps == 0, "{:?}", transcript.exit);
-    ensure!(transcript.output == counter_output(LINES), "the order differs: {:?}", transcript.output);
-    Ok(format!("{LINES} of {LINES} lines in order, over {STOPS} stops and a killed server"))
 }

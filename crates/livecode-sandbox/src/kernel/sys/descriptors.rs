@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd},
 };
 
 use super::errno::check;
@@ -29,30 +29,9 @@ fn close_range(start: u32, end: u32) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, start, end - 1, 0) }).map(drop)
 }
 
-/// Descriptors below this number are a program's.
-const FIRST_OWN_FD: i32 = 10;
-
-/// Duplicates `fd` to a number that is not one of a program's own descriptors, closed at exec.
-pub(crate) fn duplicate_high(fd: impl AsFd) -> io::Result<OwnedFd> {
-    Ok(rustix::io::fcntl_dupfd_cloexec(fd, FIRST_OWN_FD)?)
-}
-
-/// Duplicates `fd` to `number`, open across exec. The descriptor that had this number before is
-/// closed. It does what dup2(2) does, by calls that never wait for the supervisor: the filter of a
-/// sandbox notifies it of dup2(2) ([`crate::kernel::seccomp_listener`]).
+/// Duplicates `fd` to `number`, open across exec (dup2(2)). The descriptor that had this number
+/// before is closed.
 pub(crate) fn duplicate_to(fd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
-    if fd.as_raw_fd() == number {
-        return Ok(());
-    }
-    // SAFETY: the caller is a fresh child about to exec, which owns no descriptor of this number,
-    // and has a single thread, so the number stays free until it is taken.
-    let duplicate = unsafe {
-        libc::close(number); // fails if nothing is open there
-        check(libc::c_long::from(libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD, number)))?
-    };
-    if duplicate == libc::c_long::from(number) {
-        Ok(())
-    } else {
-        Err(io::Error::other("the number is taken"))
-    }
+    // SAFETY: the caller is a fresh child about to exec, which owns no descriptor of this number.
+    check(libc::c_long::from(unsafe { libc::dup2(fd.as_raw_fd(), number) })).map(drop)
 }

@@ -41,7 +41,7 @@ pub(crate) fn panicking_spawner() -> PanickingSpawner {
         assert_eq!(count.fetch_add(1, Ordering::SeqCst), 0, "the intended panic");
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let ready = SpawnerReady::default();
+        let ready = SpawnerReady { degraded: vec![], error: None };
         send(&theirs, &serde_json::to_vec(&ready)?, SendFlags::NOSIGNAL)?;
         let process = Command::new("sleep").arg("600").spawn()?;
         let pidfd = pidfd_open(Pid::from_child(&process), PidfdFlags::empty())?;
