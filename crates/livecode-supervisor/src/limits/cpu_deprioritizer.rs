@@ -21,9 +21,12 @@ const BUSY_PERCENT: u64 = 12;
 /// deprioritised. A small program needs less than this in total.
 const BUSY_MS: u64 = 6;
 /// A deprioritised program gets its priority back when it uses less than this share of a
-/// processor, in percent, or less than its part of it. The value is much lower than [`BUSY_PERCENT`], because a deprioritised
+/// processor, in percent. The value is much lower than [`BUSY_PERCENT`], because a deprioritised
 /// program gets less CPU time than it would use.
 const QUIET_PERCENT: u64 = 3;
+/// The least part of [`QUIET_PERCENT`], in thousandths, that counts for a program that shares its
+/// weight. With less, a program that answers a client now and then would never be quiet.
+const QUIET_LEAST_PERMILLE: u32 = 400;
 
 /// Decides for one session.
 #[derive(Default)]
@@ -76,12 +79,12 @@ impl CpuDeprioritizer {
         let max_interval = if used_ms == 0 { MAX_IDLE_INTERVAL } else { MAX_BUSY_INTERVAL };
         self.interval = (self.interval * 2).min(max_interval);
         (self.last_check, self.cpu_ms, self.due) = (Some(now), cpu_ms, now.checked_add(self.interval));
-        let has_used_percent =
-            |percent| used_ms * 100 * 1000 >= elapsed_ms * percent * u64::from(weight_permille);
+        let has_used_part =
+            |percent, permille| used_ms * 100 * 1000 >= elapsed_ms * percent * u64::from(permille);
         let is_deprioritized = if self.is_deprioritized {
-            has_used_percent(QUIET_PERCENT)
+            has_used_part(QUIET_PERCENT, weight_permille.max(QUIET_LEAST_PERMILLE))
         } else {
-            used_ms >= BUSY_MS && has_used_percent(BUSY_PERCENT)
+            used_ms >= BUSY_MS && has_used_part(BUSY_PERCENT, weight_permille)
         };
         let was_deprioritized = std::mem::replace(&mut self.is_deprioritized, is_deprioritized);
         (was_deprioritized != is_deprioritized).then_some(is_deprioritized)
@@ -122,11 +125,11 @@ mod tests {
 
     #[test]
     fn a_program_that_shares_its_weight_is_deprioritised_for_less() {
-        let is_deprioritised = |weight_permille, percent| {
+        let is_deprioritized_after = |weight_permille, shares: &[u64]| {
             let (mut now, mut used_ms) = (Instant::now(), 0);
             let mut deprioritizer = CpuDeprioritizer::default();
             deprioritizer.start_step(now, used_ms);
-            for _ in 0..20 {
+            for percent in shares.iter().flat_map(|percent| [*percent; 20]) {
                 let due = deprioritizer.due().unwrap();
                 used_ms += due.duration_since(now).as_millis() as u64 * percent / 100;
                 now = due;
@@ -135,9 +138,10 @@ mod tests {
             deprioritizer.is_deprioritized
         };
         // Sixteen programs share two processors, and others want these too.
-        assert!(!is_deprioritised(1000, 6));
-        assert!(is_deprioritised(62, 6));
-        assert!(!is_deprioritised(62, 1), "a program that answers its client now and then");
+        assert!(!is_deprioritized_after(1000, &[6]));
+        assert!(is_deprioritized_after(62, &[6]));
+        assert!(is_deprioritized_after(62, &[6, 2]));
+        assert!(!is_deprioritized_after(62, &[6, 1]), "a program that answers its client now and then");
     }
 
     #[test]
