@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::common::{Run, Server, eventually, id, is_root, processes};
+use crate::common::{Run, Server, cgroups::groups, eventually, id, is_root, processes};
 use crate::strangers::rootless::ordinary_server;
 use crate::warm::{memory_contains, starts, warm};
 
@@ -295,7 +295,7 @@ fn workers(server: &Server) -> Vec<Pid> {
 #[test]
 fn a_session_whose_worker_dies_is_started_by_another() {
     let runtimes = Runtimes::new(&["one"]);
-    let server = runtimes.serve(&[]);
+    let mut server = runtimes.serve(&[]);
     for _ in 0..3 {
         eventually("a sandbox of this layout waits", || starts_warm(&server, "one").then_some(()));
         // A worker that is parked or ends meanwhile may be gone already.
@@ -311,6 +311,11 @@ fn a_session_whose_worker_dies_is_started_by_another() {
         let run = Run::collect(server.stream(&id(&session), ""));
         assert_eq!((&*run.stdout, run.exitstatus), ("one\n", 0), "{run:?}");
     }
+    // The next server removes what the killed workers left.
+    server.stop();
+    server.start_again();
+    server.stop();
+    eventually("no cgroup is left", || groups(server.data()).is_empty().then_some(()));
 }
 
 /// A session whose layout cannot be read is started all the same, and its supervisor reports why it
