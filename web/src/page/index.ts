@@ -175,6 +175,11 @@ async function openPrograms(runtimes: Runtimes): Promise<void> {
   }
 }
 
+/** A phone may end a page that is hidden, and tells it nothing more. */
+function handleVisibility(): void {
+  if (document.hidden) handleLeaving();
+}
+
 /** Stores what is not stored yet, since the page may be closed now. */
 function handleLeaving(): void {
   // The user may have signed out in another tab.
@@ -189,6 +194,7 @@ let wasSignedIn = false;
 /** Forgets the user and what the user wrote. The page begins anew, with the form to sign in. */
 async function signOut(): Promise<void> {
   removeEventListener("pagehide", handleLeaving);
+  document.removeEventListener("visibilitychange", handleVisibility);
   workspace.keeper.forget();
   await store.clear().catch(() => {});
   storage.forget();
@@ -227,6 +233,7 @@ async function start(): Promise<void> {
   firstFragment = undefined;
   await workspace.openLink(fragment ?? "", () => workspace.restore(tab));
   addEventListener("pagehide", handleLeaving);
+  document.addEventListener("visibilitychange", handleVisibility);
   signIn.onSignedOut = () => storage.forget();
   addEventListener("keydown", handleKey);
   const shareButton = byId<HTMLButtonElement>("share");

@@ -8,11 +8,13 @@
  */
 
 import type { Environment, Store } from "../../client/environment.js";
-import { areSame, type Files, freeName } from "./files.js";
-import { type Program, type ProgramStore } from "./store.js";
+import { areSame, type Files, freeName, isDrasticChange } from "./files.js";
+import type { Program, ProgramStore, SaveOptions } from "./store.js";
 
-/** The time after an edit at which the program is stored, in milliseconds. */
+/** The time without an edit after which the program is stored, in milliseconds. */
 const DELAY_MS = 300;
+/** The longest time between an edit and storing it, in milliseconds, of a user who never pauses. */
+const MAX_DELAY_MS = 500;
 /** The time after a failure at which storing is tried again, in milliseconds. */
 const RETRY_MS = 5000;
 /** The beginning of the keys under which programs are that are not in IndexedDB yet. */
@@ -49,7 +51,15 @@ export interface KeeperHooks {
 export class Keeper {
   /** What the editor shows. */
   entry: Entry = { title: "", copyName: "", runtime: "python", files: [["", ""]] };
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** The timer that ends when the user pauses. */
+  #pauseTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The timer of the time at which the edits are stored at the latest, while there are any. */
+  #deadline: ReturnType<typeof setTimeout> | undefined;
+  /**
+   * The files before the edits that were made without a pause. They are stored several times, but
+   * what such edits delete little by little must become a version as if it was deleted at once.
+   */
+  #beforeEdits: Files | undefined;
   /** Settles when everything that was to be stored is stored. */
   #queue: Promise<void> = Promise.resolve();
   /** The number of jobs in the queue. */
@@ -71,41 +81,46 @@ export class Keeper {
 
   /** Whether there are edits that are not being stored yet. */
   get isDirty(): boolean {
-    return this.#timer !== undefined;
+    return this.#deadline !== undefined;
   }
 
   /** Notes that the editor shows another entry now. The edits of the entry before are stored. */
   open(entry: Entry): void {
-    void this.flush();
+    this.#handlePause();
     this.entry = entry;
     this.#isVersionDue = false;
   }
 
   /** Notes that the user has edited something. */
   handleEdit(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.flush(), DELAY_MS);
+    clearTimeout(this.#pauseTimer);
+    this.#pauseTimer = setTimeout(() => this.#handlePause(), DELAY_MS);
+    this.#deadline ??= setTimeout(() => void this.flush(), MAX_DELAY_MS);
   }
 
   /** Notes that the program is run: what was run can be found again. */
   handleRun(): void {
-    void this.flush();
+    this.#handlePause();
     this.#isVersionDue = true;
   }
 
   /** Stores the edits, and waits until everything is stored. */
   flush(): Promise<void> {
-    if (this.#timer !== undefined) {
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
+    if (this.isDirty) {
+      clearTimeout(this.#deadline);
+      this.#deadline = undefined;
       const { entry } = this;
       const files = this.hooks.readFiles();
       if (!areSame(files, entry.files)) {
         const isVersionWanted = this.#isVersionDue;
         this.#isVersionDue = false;
+        const before = (this.#beforeEdits ??= entry.files);
+        const isDrastic = isDrasticChange(before, files);
+        if (isDrastic) this.#beforeEdits = files;
+        const options = { isVersionWanted, ...(isDrastic ? { before } : {}) };
         entry.files = files;
         entry.program = { ...(entry.program ?? this.#newProgram(entry)), files };
-        this.#enqueue(() => this.#save(entry, files, isVersionWanted));
+        this.#enqueue(() => this.#save(entry, files, options));
       }
     }
     return this.#queue;
@@ -129,7 +144,7 @@ export class Keeper {
       const program = this.aside(key.slice(UNSAVED.length));
       if (!program) continue;
       try {
-        await this.#saveOrCopy(program, false);
+        await this.#saveOrCopy(program);
         // The program's own tab may have put aside newer edits meanwhile.
         if (lasting.getItem(key) === text) lasting.removeItem(key);
         void this.handleStoredElsewhere(program.id);
@@ -166,6 +181,7 @@ export class Keeper {
     entry.program = stored;
     const isReplaced = !areSame(stored.files, entry.files);
     entry.files = stored.files;
+    this.#beforeEdits = undefined;
     if (isReplaced) this.hooks.onReplaced(entry);
     else this.hooks.onSaved(entry);
   }
@@ -176,7 +192,7 @@ export class Keeper {
     await this.flush();
     if (!entry.program) {
       entry.program = this.#newProgram(entry);
-      this.#enqueue(() => this.#save(entry, entry.files, false));
+      this.#enqueue(() => this.#save(entry, entry.files));
       await this.#queue;
     }
     return entry.program;
@@ -184,11 +200,19 @@ export class Keeper {
 
   /** Forgets the edits, because the user signs out. */
   forget(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    clearTimeout(this.#pauseTimer);
+    clearTimeout(this.#deadline);
+    this.#deadline = undefined;
     for (const key of this.keys().filter((key) => key.startsWith(UNSAVED))) {
       this.environment.lasting.removeItem(key);
     }
+  }
+
+  /** Stores the edits. Those that follow are not made in one go with them. */
+  #handlePause(): void {
+    clearTimeout(this.#pauseTimer);
+    void this.flush();
+    this.#beforeEdits = undefined;
   }
 
   #newProgram({ copyName, runtime, files, original }: Entry): Program {
@@ -208,11 +232,11 @@ export class Keeper {
     this.#queue = this.#queue.then(job).finally(() => this.#queued--);
   }
 
-  async #save(entry: Entry, files: Files, isVersionWanted: boolean): Promise<void> {
+  async #save(entry: Entry, files: Files, options: SaveOptions = {}): Promise<void> {
     // What was stored meanwhile has given the program its last revision.
     const program = { ...(entry.program as Program), files };
     try {
-      const saved = await this.#saveOrCopy(program, isVersionWanted);
+      const saved = await this.#saveOrCopy(program, options);
       // The program has newer files if the user has gone on writing; they are stored next.
       const { files: newer } = entry.program as Program;
       entry.program = { ...saved, files: newer };
@@ -231,16 +255,16 @@ export class Keeper {
   #retry(): void {
     this.#retryTimer = undefined;
     for (const entry of this.#failed) {
-      this.#enqueue(() => this.#save(entry, (entry.program as Program).files, false));
+      this.#enqueue(() => this.#save(entry, (entry.program as Program).files));
     }
     this.#failed.clear();
   }
 
   /** Stores a program. If another tab has changed it, the program becomes a copy. */
-  async #saveOrCopy(program: Program, isVersionWanted: boolean): Promise<Program> {
+  async #saveOrCopy(program: Program, options: SaveOptions = {}): Promise<Program> {
     const names = program.revision === 0 ? await this.#names() : undefined;
     const name = names ? freeName(program.name, names) : program.name;
-    const result = await this.store.save({ ...program, name }, { isVersionWanted });
+    const result = await this.store.save({ ...program, name }, options);
     if (result.kind === "saved") return result.program;
     const { stored } = result;
     if (areSame(stored.files, program.files)) return stored;

@@ -39,6 +39,14 @@ export type Saved =
   /** Another tab has stored something else meanwhile, and nothing was stored now. */
   | { kind: "conflict"; stored: Program };
 
+/** Further properties of a change that is stored. */
+export interface SaveOptions {
+  /** Whether what was stored before becomes a version in any case. */
+  isVersionWanted?: boolean;
+  /** The files that become the version, if they are not those that were stored last. */
+  before?: Files;
+}
+
 const DATABASE = "livecode";
 /** The time in which small changes make no further version, in milliseconds. */
 const VERSION_INTERVAL_MS = 60_000;
@@ -97,7 +105,7 @@ export class ProgramStore {
    * was stored before becomes a version, if some time has passed since the last version, or if much
    * of it is gone.
    */
-  async save(program: Program, { isVersionWanted = false } = {}): Promise<Saved> {
+  async save(program: Program, { isVersionWanted, before }: SaveOptions = {}): Promise<Saved> {
     const { transaction, programs, versions } = await this.#begin("readwrite");
     const done = completed(transaction);
     // The promise is awaited below, unless a request fails before.
@@ -114,8 +122,10 @@ export class ProgramStore {
       const keys = (await resultOf(versions.getAllKeys(versionsOf(program.id)))) as [string, number][];
       const last = keys.at(-1)?.[1] ?? 0;
       const isDue = saved.changed - last >= VERSION_INTERVAL_MS;
-      if (isVersionWanted || isDue || isDrasticChange(stored.files, program.files)) {
-        const { runtime, files } = stored;
+      const isDrastic = before !== undefined || isDrasticChange(stored.files, program.files);
+      if (isVersionWanted || isDue || isDrastic) {
+        const { runtime } = stored;
+        const files = before ?? stored.files;
         // The key is the time. Two versions of one millisecond must not become one.
         const at = Math.max(saved.changed, last + 1);
         versions.put({ program: program.id, at, runtime, files } satisfies Version);

@@ -1,0 +1,94 @@
+/** When what the user writes is stored, and where. */
+
+import assert from "node:assert/strict";
+import test, { type TestContext } from "node:test";
+import { type Files, filesOf } from "../../src/page/programs/files.js";
+import { Keeper } from "../../src/page/programs/keeper.js";
+import type { Program, ProgramStore, Saved, SaveOptions } from "../../src/page/programs/store.js";
+import { FakeEnvironment, runPendingCallbacks } from "./fakes.js";
+
+/** A store like that of the browser, whose answers the test may delay or refuse. */
+class FakeStore {
+  readonly programs = new Map<string, Program>();
+  readonly options: SaveOptions[] = [];
+  /** Called before a program is stored. */
+  onSave: (program: Program) => Promise<void> = async () => {};
+
+  list = async () => [...this.programs.values()];
+  get = async (id: string) => this.programs.get(id);
+
+  save = async (program: Program, options: SaveOptions = {}): Promise<Saved> => {
+    await this.onSave(program);
+    const stored = this.programs.get(program.id);
+    if (stored && stored.revision !== program.revision) return { kind: "conflict", stored };
+    const saved = { ...program, revision: program.revision + 1 };
+    this.programs.set(program.id, saved);
+    this.options.push(options);
+    return { kind: "saved", program: saved };
+  };
+
+  get texts(): string[] {
+    return [...this.programs.values()].map(({ files }) => files[0]?.[1] ?? "");
+  }
+}
+
+/** An editor with a text, whose edits are kept. The test moves the clock. */
+function setUp(t: TestContext) {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const store = new FakeStore();
+  const environment = new FakeEnvironment();
+  const problems: unknown[] = [];
+  const editor = { text: "" };
+  const keeper = new Keeper(
+    store as unknown as ProgramStore,
+    environment,
+    () => [...environment.lasting.keys()],
+    {
+      readFiles: (): Files => filesOf(editor.text),
+      onSaved() {},
+      onReplaced() {},
+      onCopied() {},
+      onProblem: (error) => void problems.push(error),
+    },
+  );
+  keeper.open({ title: "", copyName: "My program", runtime: "python", files: filesOf("") });
+  const write = (text: string) => {
+    editor.text = text;
+    keeper.handleEdit();
+  };
+  const advance = async (ms: number) => {
+    t.mock.timers.tick(ms);
+    await runPendingCallbacks();
+  };
+  return { store, environment, problems, editor, keeper, write, advance };
+}
+
+test("what is typed without a pause is stored, at the latest after a second", async (t) => {
+  const { store, write, advance } = setUp(t);
+  let text = "";
+  for (let count = 0; count < 300; count++) {
+    const before = text;
+    write((text += "x"));
+    await advance(100);
+    const kept = store.texts[0] ?? "";
+    assert.ok(kept.length >= before.length - 9, `${kept.length} of ${text.length} are stored`);
+  }
+  await advance(300);
+  assert.deepEqual(store.texts, [text]);
+});
+
+test("what is deleted without a pause becomes one version, as it was before", async (t) => {
+  const { store, write, advance } = setUp(t);
+  const text = "print('a line of some length, to be deleted')";
+  write(text);
+  await advance(300);
+  // Backspace is held, for less than what makes a second version.
+  for (let length = text.length - 1; length >= 10; length--) {
+    write(text.slice(0, length));
+    await advance(60);
+  }
+  await advance(300);
+  assert.deepEqual(store.texts, [text.slice(0, 10)]);
+  const versions = store.options.flatMap(({ before }) => (before ? [before] : []));
+  assert.deepEqual(versions, [filesOf(text)]);
+});
