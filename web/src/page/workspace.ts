@@ -9,7 +9,13 @@ import type { LiveCode } from "../editor/element.js";
 import type { Example } from "./examples.js";
 import { areSame, type Files, filesOf } from "./programs/files.js";
 import { type Entry, Keeper, takeDrafts } from "./programs/keeper.js";
-import { isQuotaError, type Program, type ProgramStore } from "./programs/store.js";
+import {
+  inTime,
+  isQuotaError,
+  NoAnswerError,
+  type Program,
+  type ProgramStore,
+} from "./programs/store.js";
 import type { Runtimes } from "./runtimes.js";
 import { fromFragment } from "./share.js";
 import type { PageStorage, SessionProgram, TabState } from "./storage.js";
@@ -124,16 +130,39 @@ export class Workspace {
     return this.#programs;
   }
 
-  /** Stores what an earlier page could not, and reads the programs. */
+  /**
+   * Stores what an earlier page could not, and reads the programs. A browser that does not answer
+   * must not keep the user from running a program: what it has is shown when it answers.
+   */
   async start(): Promise<void> {
-    await this.keeper.recover();
+    const read = this.#readStore();
     try {
-      await this.#takeDrafts();
-      await this.store.purge();
-      this.#programs = await this.store.list();
+      await inTime(read);
     } catch (error) {
-      this.#problem = isQuotaError(error) ? QUOTA : NO_DATABASE;
+      this.keeper.report(error);
+      if (error instanceof NoAnswerError) void this.#showLate(read);
     }
+  }
+
+  /** Shows the programs of a browser that answers late. */
+  async #showLate(read: Promise<void>): Promise<void> {
+    try {
+      await read.catch(() => this.store.opened());
+      await this.refresh();
+      this.keeper.report(undefined);
+    } catch {
+      // The browser refuses to keep anything, which the page says already.
+    }
+  }
+
+  async #readStore(): Promise<void> {
+    await this.keeper.recover();
+    // Drafts that cannot be stored must not hide the programs that are.
+    const taken = this.#takeDrafts();
+    await taken.catch(() => {});
+    this.#programs = await this.store.list();
+    void this.store.purge().catch(() => {});
+    await taken;
   }
 
   /** Makes programs of the drafts that earlier versions of this page have kept. */
@@ -214,7 +243,7 @@ export class Workspace {
 
   /** The program with this id, as it was written last. */
   async #find(id: string): Promise<Program | undefined> {
-    const stored = await this.store.get(id).catch(() => undefined);
+    const stored = await inTime(this.store.get(id)).catch(() => undefined);
     return this.keeper.aside(id) ?? stored;
   }
 

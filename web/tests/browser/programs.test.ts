@@ -9,6 +9,7 @@ import { toFragment } from "../../src/page/share.js";
 import {
   createContext,
   findAxeViolations,
+  LiveServer,
   openFrontPage,
   output,
   setUpFrontPage as setUp,
@@ -190,6 +191,34 @@ test("a full browser is told in words, and nothing is lost when there is space a
     Object.values(programs).some((text) => text.includes("no space for this")),
   );
   await page.getByText("This browser has no space left").waitFor({ state: "hidden" });
+});
+
+test("programs run where the browser keeps nothing, or does not answer", async (t) => {
+  const server = await LiveServer.start(t);
+  for (const isSilent of [false, true]) {
+    const context = await createContext(t);
+    await context.addInitScript((isSilent) => {
+      class Refused {
+        constructor() {
+          throw new DOMException("the browser keeps nothing", "SecurityError");
+        }
+      }
+      Object.defineProperty(window, "BroadcastChannel", { value: Refused });
+      IDBFactory.prototype.open = () => {
+        if (!isSilent) throw new DOMException("the browser keeps nothing", "SecurityError");
+        return new EventTarget() as IDBOpenDBRequest;
+      };
+    }, isSilent);
+    const page = await openFrontPage(t, context, `${server.url}/`);
+    await page.getByText("This browser keeps nothing for this page").waitFor();
+    await writeProgram(page, "python", "print(6 * 7)");
+    await page.click("live-code .run");
+    await waitForStatus(page, "finished");
+    assert.equal(await output(page).textContent(), "42\n");
+    // What could not be stored is still there after a reload.
+    await page.reload();
+    await code(page).filter({ hasText: "print(6 * 7)" }).waitFor();
+  }
 });
 
 test("what an earlier version of the page has kept becomes programs", async (t) => {

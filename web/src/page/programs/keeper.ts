@@ -149,12 +149,12 @@ export class Keeper {
         if (lasting.getItem(key) === text) lasting.removeItem(key);
         void this.handleStoredElsewhere(program.id);
       } catch (error) {
-        this.#report(error);
+        this.report(error);
         setTimeout(() => void this.recover(), RETRY_MS);
         return;
       }
     }
-    this.#report(undefined);
+    this.report(undefined);
   }
 
   /** The program with this id as it was put aside, if it could not be stored yet. */
@@ -172,7 +172,7 @@ export class Keeper {
     const { entry } = this;
     if (entry.program?.id !== id) return;
     await this.#queue;
-    const stored = await this.store.get(id);
+    const stored = await this.store.get(id).catch(() => undefined);
     const known = entry.program;
     // Edits that are not stored yet become a copy.
     if (this.isDirty || this.#queued > 0) return;
@@ -242,11 +242,11 @@ export class Keeper {
       entry.program = { ...saved, files: newer };
       this.#failed.delete(entry);
       this.environment.lasting.removeItem(UNSAVED + program.id);
-      this.#report(undefined);
+      this.report(undefined);
       this.hooks.onSaved(entry);
     } catch (error) {
       this.#putAside(program);
-      this.#report(error);
+      this.report(error);
       this.#failed.add(entry);
       this.#retryTimer ??= setTimeout(() => this.#retry(), RETRY_MS);
     }
@@ -288,7 +288,8 @@ export class Keeper {
     this.environment.lasting.setItem(UNSAVED + program.id, JSON.stringify(program));
   }
 
-  #report(error: unknown): void {
+  /** Tells of a problem with the browser's store, or with no error that there is none any more. */
+  report(error: unknown): void {
     if (error === undefined && !this.#hasProblem) return;
     this.#hasProblem = error !== undefined;
     this.hooks.onProblem(error);

@@ -55,6 +55,33 @@ const MAX_VERSIONS = 100;
 /** How long a deleted program can be restored, in milliseconds: 30 days. */
 const DELETED_KEPT_MS = 30 * 24 * 3600 * 1000;
 
+/** The time in which the browser must answer for the page to wait, in milliseconds. */
+const ANSWER_TIMEOUT_MS = 3000;
+
+/** The error of a browser that does not answer in time. It may answer later. */
+export class NoAnswerError extends Error {}
+
+/** A promise that is rejected after some time. Nobody need await it. */
+function rejectAfter(ms: number): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => {});
+  setTimeout(() => reject(new NoAnswerError()), ms);
+  return promise;
+}
+
+/** The browser's answer. The promise is rejected if there is none in time. */
+export const inTime = <T>(answer: Promise<T>): Promise<T> =>
+  Promise.race([answer, rejectAfter(ANSWER_TIMEOUT_MS)]);
+
+/** The channel between the tabs. A browser that keeps nothing for a page may refuse it. */
+function openChannel(): BroadcastChannel | undefined {
+  try {
+    return new BroadcastChannel("livecode-programs");
+  } catch {
+    return undefined;
+  }
+}
+
 /** The error of a browser that gives this page no more space. */
 export const isQuotaError = (error: unknown) =>
   (error as DOMException | null)?.name === "QuotaExceededError";
@@ -79,11 +106,18 @@ const versionsOf = (id: string) => IDBKeyRange.bound([id, 0], [id, Infinity]);
 
 export class ProgramStore {
   #database: Promise<IDBDatabase> | undefined;
-  readonly #channel = new BroadcastChannel("livecode-programs");
+  /** Rejected if the database is not open in time. */
+  #openTimeout: Promise<never> | undefined;
+  readonly #channel = openChannel();
+
+  /** Settles when the browser has opened the database, however long that takes. */
+  async opened(): Promise<void> {
+    await this.#database;
+  }
 
   /** Calls `callback` with the id of a program that another tab has stored or deleted. */
   onChange(callback: (id: string) => void): void {
-    this.#channel.onmessage = ({ data }) => callback(String(data));
+    if (this.#channel) this.#channel.onmessage = ({ data }) => callback(String(data));
   }
 
   /** The programs that are not deleted, the last changed first. */
@@ -136,7 +170,7 @@ export class ProgramStore {
     }
     programs.put(saved);
     await done;
-    this.#channel.postMessage(program.id);
+    this.#channel?.postMessage(program.id);
     return { kind: "saved", program: saved };
   }
 
@@ -158,7 +192,7 @@ export class ProgramStore {
       programs.put(isDeleted ? { ...rest, deleted: Date.now() } : rest);
     }
     await done;
-    this.#channel.postMessage(id);
+    this.#channel?.postMessage(id);
   }
 
   /** Removes the programs that were deleted long ago, with their versions. */
@@ -183,13 +217,14 @@ export class ProgramStore {
   }
 
   async #begin(mode: IDBTransactionMode) {
-    const database = await (this.#database ??= this.#open());
+    const database = await this.#connect();
     let transaction: IDBTransaction;
     try {
       transaction = database.transaction(["programs", "versions"], mode);
     } catch {
       // The browser has closed the database, e.g. because the user has cleared the site's data.
-      const reopened = await (this.#database = this.#open());
+      this.#database = undefined;
+      const reopened = await this.#connect();
       transaction = reopened.transaction(["programs", "versions"], mode);
     }
     const [programs, versions] = ["programs", "versions"].map((name) =>
@@ -198,21 +233,28 @@ export class ProgramStore {
     return { transaction, programs, versions };
   }
 
-  async #open(): Promise<IDBDatabase> {
-    try {
-      const request = indexedDB.open(DATABASE, 1);
-      request.onupgradeneeded = () => {
-        request.result.createObjectStore("programs", { keyPath: "id" });
-        request.result.createObjectStore("versions", { keyPath: ["program", "at"] });
-      };
-      const database = await resultOf(request);
-      // A later version of this page may change the database in another tab.
-      database.onversionchange = () => database.close();
-      return database;
-    } catch (error) {
+  /** The open database. A browser that does not answer is waited for only once. */
+  #connect(): Promise<IDBDatabase> {
+    if (!this.#database) {
+      const database = (this.#database = this.#open());
+      this.#openTimeout = rejectAfter(ANSWER_TIMEOUT_MS);
       // The next call tries again.
-      this.#database = undefined;
-      throw error;
+      database.catch(() => {
+        if (this.#database === database) this.#database = undefined;
+      });
     }
+    return Promise.race([this.#database, this.#openTimeout as Promise<never>]);
+  }
+
+  async #open(): Promise<IDBDatabase> {
+    const request = indexedDB.open(DATABASE, 1);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore("programs", { keyPath: "id" });
+      request.result.createObjectStore("versions", { keyPath: ["program", "at"] });
+    };
+    const database = await resultOf(request);
+    // A later version of this page may change the database in another tab.
+    database.onversionchange = () => database.close();
+    return database;
   }
 }
