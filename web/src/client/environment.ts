@@ -61,7 +61,8 @@ export interface Environment {
 
 /**
  * A store that is backed by the browser's storage. The browser may refuse access to its storage,
- * in a third party's frame or a private window; then the values last as long as the page.
+ * in a third party's frame or a private window, or have no space; then a value lasts as long as the
+ * page. A value that the storage has taken is read from there, since another tab may remove it.
  */
 function createStore(name: "localStorage" | "sessionStorage"): Store {
   const inMemory = new Map<string, string>();
@@ -76,7 +77,10 @@ function createStore(name: "localStorage" | "sessionStorage"): Store {
     getItem: (key) => inMemory.get(key) ?? tryStorage((storage) => storage.getItem(key)) ?? null,
     setItem(key, value) {
       inMemory.set(key, value);
-      tryStorage((storage) => storage.setItem(key, value));
+      tryStorage((storage) => {
+        storage.setItem(key, value);
+        inMemory.delete(key);
+      });
     },
     removeItem(key) {
       inMemory.delete(key);

@@ -7,7 +7,7 @@ import type { LiveCode } from "../editor/element.js";
 import type { ProgramsDialog } from "./programs/dialog.js";
 import { freeName } from "./programs/files.js";
 import { keysOf } from "./programs/keeper.js";
-import { ProgramStore } from "./programs/store.js";
+import { inTime, ProgramStore } from "./programs/store.js";
 import { type Runtime, Runtimes } from "./runtimes.js";
 import { describeAge, SessionsDialog } from "./sessions.js";
 import { sharedOf, toFragment } from "./share.js";
@@ -18,6 +18,9 @@ import { takeFragment, Workspace } from "./workspace.js";
 
 /** The delay before the server is asked again after a failure, in milliseconds. */
 const RETRY_MS = 2000;
+const NOT_REMOVED =
+  "Your programs could not be removed from this browser. To remove them, delete this site's data " +
+  "in the browser's settings.";
 
 const byId = <T extends HTMLElement = HTMLElement>(id: string) => document.getElementById(id) as T;
 const notice = byId("notice");
@@ -182,24 +185,46 @@ function handleVisibility(): void {
 
 /** Stores what is not stored yet, since the page may be closed now. */
 function handleLeaving(): void {
-  // The user may have signed out in another tab.
-  if (wasSignedIn && !signIn.token) return;
+  // The user may have signed out in another tab, which this one does not know yet.
+  if (isSignedOut || (wasSignedIn && !signIn.token)) return;
   workspace.keeper.flushNow();
   workspace.storeTab();
   void workspace.keeper.flush();
 }
 
 let wasSignedIn = false;
+/** Whether the user has signed out, so that nothing may be stored any more. */
+let isSignedOut = false;
+
+/** Removes what the user wrote from the browser. Returns whether the programs are removed. */
+async function forgetUser(): Promise<boolean> {
+  workspace.keeper.forget();
+  const isCleared = await inTime(store.clear()).then(
+    () => true,
+    () => false,
+  );
+  storage.forget();
+  return isCleared;
+}
 
 /** Forgets the user and what the user wrote. The page begins anew, with the form to sign in. */
 async function signOut(): Promise<void> {
-  removeEventListener("pagehide", handleLeaving);
-  document.removeEventListener("visibilitychange", handleVisibility);
-  workspace.keeper.forget();
-  await store.clear().catch(() => {});
-  storage.forget();
+  isSignedOut = true;
+  await workspace.keeper.stop();
+  const isCleared = await forgetUser();
+  storage.startEpoch(browser().hex(8));
   signIn.forget();
+  if (!isCleared && workspace.programs.length > 0) alert(NOT_REMOVED);
   location.reload();
+}
+
+/** Forgets the user, who has signed out in another tab. */
+async function handleSignedOut(): Promise<void> {
+  isSignedOut = true;
+  await workspace.keeper.stop();
+  // If this tab was frozen meanwhile, the next user may be here already.
+  if (!signIn.token) await forgetUser();
+  storage.forgetTab();
 }
 
 async function start(): Promise<void> {
@@ -234,7 +259,7 @@ async function start(): Promise<void> {
   await workspace.openLink(fragment ?? "", () => workspace.restore(tab));
   addEventListener("pagehide", handleLeaving);
   document.addEventListener("visibilitychange", handleVisibility);
-  signIn.onSignedOut = () => storage.forget();
+  signIn.onSignedOut = handleSignedOut;
   addEventListener("keydown", handleKey);
   const shareButton = byId<HTMLButtonElement>("share");
   shareButton.disabled = false;

@@ -12,8 +12,8 @@ const WHY_AGAIN =
 const WRONG = "This token is not valid: it is wrong, has expired or was revoked.";
 
 export class SignIn {
-  /** Called when the user has signed out in another tab, before the page begins anew. */
-  onSignedOut = () => {};
+  /** Called when the user has signed out in another tab. The page begins anew afterwards. */
+  onSignedOut = async () => {};
   readonly #form = byId<HTMLFormElement>("sign-in");
   readonly #input = byId<HTMLInputElement>("token");
   readonly #status = byId("sign-in-status");
@@ -33,7 +33,7 @@ export class SignIn {
       void this.#submit();
     });
     addEventListener("storage", ({ key, newValue }) => {
-      if (key === this.#key) this.#handleOtherTab(newValue);
+      if (key === this.#key) void this.#handleOtherTab(newValue);
     });
   }
 
@@ -121,10 +121,10 @@ export class SignIn {
   }
 
   /** Follows what the user did in another tab: signing in, or out. */
-  #handleOtherTab(token: string | null): void {
+  async #handleOtherTab(token: string | null): Promise<void> {
     if (token && this.#waiting) this.#accept(token);
     else if (!token && !this.#waiting) {
-      this.onSignedOut();
+      await this.onSignedOut();
       location.reload();
     }
   }

@@ -11,6 +11,9 @@ const PROGRAM_PREFIX = "livecode-program:";
 /** Where earlier versions stored the programs of all sessions. */
 const OLD_PROGRAMS = "livecode-programs";
 
+/** The key of a text that is another one after a user has signed out. */
+const EPOCH = "livecode-epoch";
+
 /** A program, as a session runs it. */
 export interface SessionProgram {
   runtime: string;
@@ -33,6 +36,8 @@ export interface TabState extends SessionProgram {
   isWatching?: boolean;
   /** The secret of the share by which another user's session is shown. */
   share?: string;
+  /** The epoch in which the state was stored, which must not be shown to the next user. */
+  epoch?: string;
 }
 
 function readJson<T>(store: Store, key: string): T | undefined {
@@ -54,6 +59,7 @@ function withFiles<T extends SessionProgram>(program: Old<T> | undefined): T | u
 export class PageStorage {
   readonly #tab: Store;
   readonly #lasting: Store;
+  readonly #epoch: string;
 
   constructor(
     /** The keys of `localStorage`. */
@@ -62,15 +68,18 @@ export class PageStorage {
   ) {
     this.#tab = tab;
     this.#lasting = lasting;
+    this.#epoch = lasting.getItem(EPOCH) ?? "";
   }
 
   /** The state of this tab, which is kept across reloads. */
   get tab(): TabState | undefined {
-    return withFiles(readJson<Old<TabState>>(this.#tab, "livecode-page"));
+    const tab = withFiles(readJson<Old<TabState>>(this.#tab, "livecode-page"));
+    return (tab?.epoch ?? "") === this.#epoch ? tab : undefined;
   }
 
-  set tab(tab: TabState | undefined) {
-    this.#tab.setItem("livecode-page", JSON.stringify(tab));
+  set tab(tab: TabState) {
+    const epoch = this.#epoch;
+    this.#tab.setItem("livecode-page", JSON.stringify({ ...tab, ...(epoch ? { epoch } : {}) }));
   }
 
   /** The program of a session that this browser started. */
@@ -102,7 +111,20 @@ export class PageStorage {
   forget(): void {
     for (const key of this.#programKeys) this.#lasting.removeItem(key);
     this.#lasting.removeItem(OLD_PROGRAMS);
+    this.forgetTab();
+  }
+
+  /** Removes the state of this tab. */
+  forgetTab(): void {
     this.#tab.removeItem("livecode-page");
+  }
+
+  /**
+   * Begins another epoch, because the user signs out: a tab that is frozen now, or opened again, must
+   * not show the next user what it had.
+   */
+  startEpoch(epoch: string): void {
+    this.#lasting.setItem(EPOCH, epoch);
   }
 
   get #programKeys(): string[] {

@@ -159,6 +159,40 @@ test("signing out leaves nothing of the user in the browser", async (t) => {
   checkSecrets();
 });
 
+test("signing out in another tab leaves nothing in the one that signed in", async (t) => {
+  const { server, context, createToken, checkSecrets } = await setUp(t);
+  const [ada, bob] = [await createToken("ada"), await createToken("bob")];
+  const page = await openAs(t, context, server.url, ada);
+  const code = page.locator(".cm-content");
+  await writeProgram(page, "python", "print('by Ada')");
+  await page.getByRole("button", { name: "My program", exact: true }).waitFor();
+  const other = await open(t, context, server.url);
+  await other.locator("live-code .run").waitFor();
+  await other.click("#sign-out");
+  await code.press("ControlOrMeta+End");
+  await page.keyboard.insertText("# Ada, at the last moment");
+  await other.click("#sign-out-now");
+  await form(other).waitFor();
+  await form(page).waitFor();
+  for (const tab of [page, other]) {
+    const kept = await tab.evaluate(async () => {
+      const open = indexedDB.open("livecode");
+      await new Promise((resolve) => (open.onsuccess = resolve));
+      const request = open.result.transaction("programs").objectStore("programs").getAll();
+      await new Promise((resolve) => (request.onsuccess = resolve));
+      open.result.close();
+      return JSON.stringify([localStorage, sessionStorage, request.result]);
+    });
+    assert.ok(!kept.includes("Ada") && !kept.includes("livecode_"), kept);
+  }
+  await signIn(page, bob);
+  await page.locator("live-code .run").waitFor();
+  await page.click("#programs");
+  await page.getByText("You have no programs yet").waitFor();
+  assert.ok(!(await code.textContent())?.includes("Ada"));
+  checkSecrets();
+});
+
 test("a program survives that its user's token is revoked", async (t) => {
   const { server, context, createToken, checkSecrets } = await setUp(t);
   const page = await openAs(t, context, server.url, await createToken("ada"));

@@ -9,7 +9,7 @@
 
 import type { Environment, Store } from "../../client/environment.js";
 import { areSame, type Files, freeName, isDrasticChange } from "./files.js";
-import type { Program, ProgramStore, SaveOptions } from "./store.js";
+import { inTime, type Program, type ProgramStore, type SaveOptions } from "./store.js";
 
 /** The time without an edit after which the program is stored, in milliseconds. */
 const DELAY_MS = 300;
@@ -70,6 +70,8 @@ export class Keeper {
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   /** Whether the stored files are to become a version when they are replaced: they were run. */
   #isVersionDue = false;
+  /** Whether nothing is stored any more, because the user has signed out. */
+  #isStopped = false;
 
   constructor(
     private readonly store: ProgramStore,
@@ -93,6 +95,7 @@ export class Keeper {
 
   /** Notes that the user has edited something. */
   handleEdit(): void {
+    if (this.#isStopped) return;
     clearTimeout(this.#pauseTimer);
     this.#pauseTimer = setTimeout(() => this.#handlePause(), DELAY_MS);
     this.#deadline ??= setTimeout(() => void this.flush(), MAX_DELAY_MS);
@@ -138,6 +141,7 @@ export class Keeper {
 
   /** Stores what an earlier page could not store, and tries again if that fails. */
   async recover(): Promise<void> {
+    if (this.#isStopped) return;
     const { lasting } = this.environment;
     for (const key of this.keys().filter((key) => key.startsWith(UNSAVED))) {
       const text = lasting.getItem(key);
@@ -198,11 +202,16 @@ export class Keeper {
     return entry.program;
   }
 
-  /** Forgets the edits, because the user signs out. */
-  forget(): void {
-    clearTimeout(this.#pauseTimer);
-    clearTimeout(this.#deadline);
+  /** Stores nothing more, because the user signs out, and waits for what is being stored. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    for (const timer of [this.#pauseTimer, this.#deadline, this.#retryTimer]) clearTimeout(timer);
     this.#deadline = undefined;
+    await inTime(this.#queue).catch(() => {});
+  }
+
+  /** Removes what could not be stored. */
+  forget(): void {
     for (const key of this.keys().filter((key) => key.startsWith(UNSAVED))) {
       this.environment.lasting.removeItem(key);
     }
@@ -229,7 +238,9 @@ export class Keeper {
 
   #enqueue(job: () => Promise<void>): void {
     this.#queued++;
-    this.#queue = this.#queue.then(job).finally(() => this.#queued--);
+    this.#queue = this.#queue
+      .then(() => (this.#isStopped ? undefined : job()))
+      .finally(() => this.#queued--);
   }
 
   async #save(entry: Entry, files: Files, options: SaveOptions = {}): Promise<void> {
@@ -245,6 +256,7 @@ export class Keeper {
       this.report(undefined);
       this.hooks.onSaved(entry);
     } catch (error) {
+      if (this.#isStopped) return;
       this.#putAside(program);
       this.report(error);
       this.#failed.add(entry);
