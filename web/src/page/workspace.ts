@@ -7,7 +7,7 @@ import { browser } from "../client/environment.js";
 import type { LiveCodeError } from "../client/messages.js";
 import type { LiveCode } from "../editor/element.js";
 import type { Example } from "./examples.js";
-import { areSame, type Files, filesOf } from "./programs/files.js";
+import { areSame, type Files, filesOf, freeName } from "./programs/files.js";
 import { type Entry, Keeper, takeDrafts } from "./programs/keeper.js";
 import {
   inTime,
@@ -169,11 +169,14 @@ export class Workspace {
   async #takeDrafts(): Promise<void> {
     const { lasting } = browser();
     for (const { runtime, code } of takeDrafts(this.keys(), lasting)) {
-      const names = (await this.store.list()).map(({ name }) => name);
-      const name = `My ${this.parts.runtimes.titleOf(runtime)}`;
-      if (!names.includes(name)) {
+      const programs = await this.store.list();
+      const files = filesOf(code);
+      // A tab with an earlier version of the page may have stored a draft again.
+      if (!programs.some((one) => one.runtime === runtime && areSame(one.files, files))) {
+        const names = programs.map(({ name }) => name);
+        const name = freeName(`My ${this.parts.runtimes.titleOf(runtime)}`, names);
         const id = browser().hex(16);
-        await this.store.save({ id, name, runtime, files: filesOf(code), changed: 0, revision: 0 });
+        await this.store.save({ id, name, runtime, files, changed: 0, revision: 0 });
       }
       lasting.removeItem(`livecode-draft:${runtime}`);
     }

@@ -240,6 +240,20 @@ test("what an earlier version of the page has kept becomes programs", async (t) 
     await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes("draft"))),
     [],
   );
+
+  // A tab that has the earlier version still stores two drafts again, one of them with other text.
+  await page.evaluate(() => {
+    localStorage.setItem("livecode-draft:python", "print('written in the old tab')");
+    localStorage.setItem("livecode-draft:bash", "echo old");
+  });
+  await page.reload();
+  await page.locator("live-code .run").waitFor();
+  const { programs } = await stored(page);
+  assert.deepEqual(programs, {
+    "My Bash": "echo old",
+    "My Python": "print('an old draft')",
+    "My Python 2": "print('written in the old tab')",
+  });
 });
 
 test("programs are renamed, copied, deleted and brought back", async (t) => {
