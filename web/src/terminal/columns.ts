@@ -8,6 +8,9 @@ const WIDE =
 /** Characters that combine with the one before, and those that are not shown. */
 const COMBINING = /^(?!\xad)[\p{Mn}\p{Me}\p{Cf}\u1160-\u11ff]/u;
 
+/** The longest text of one character, in UTF-16 code units. Marks that exceed it are left out. */
+const MAX_CHARACTER_LENGTH = 32;
+
 export interface Character {
   text: string;
   columns: number;
@@ -16,14 +19,31 @@ export interface Character {
 /** Whether each UTF-16 code unit of a text is known to be a character of one column. */
 export const isNarrow = (text: string): boolean => NARROW.test(text);
 
+/** The columns of one code point: 0 if it combines with the one before, or is not shown. */
+function columnsOf(one: string): number {
+  // No character before the combining ones is anything else.
+  if (one < "\u0300") return 1;
+  return COMBINING.test(one) ? 0 : WIDE.test(one) ? 2 : 1;
+}
+
+/** A character with those that combine with it. A program may write any number of them. */
+export function combine(character: string, marks: string): string {
+  let text = character;
+  for (const mark of marks) {
+    if (text.length + mark.length > MAX_CHARACTER_LENGTH) break;
+    text += mark;
+  }
+  return text;
+}
+
 /** The characters of a text, each with those that combine with it. */
 export function charactersOf(text: string): Character[] {
   const all: Character[] = [];
   for (const one of text) {
+    const columns = columnsOf(one);
     const last = all.at(-1);
-    if (!COMBINING.test(one)) all.push({ text: one, columns: WIDE.test(one) ? 2 : 1 });
-    else if (last) last.text += one;
-    else all.push({ text: one, columns: 0 });
+    if (columns === 0 && last) last.text = combine(last.text, one);
+    else all.push({ text: one, columns });
   }
   return all;
 }
@@ -32,23 +52,11 @@ export function charactersOf(text: string): Character[] {
 export function takeColumns(text: string, max: number): Character {
   if (isNarrow(text)) return { text: text.slice(0, max), columns: Math.min(text.length, max) };
   let [length, columns] = [0, 0];
-  for (const one of charactersOf(text)) {
-    if (columns + one.columns > max) break;
-    length += one.text.length;
-    columns += one.columns;
+  for (const one of text) {
+    const added = columnsOf(one);
+    if (columns + added > max) break;
+    length += one.length;
+    columns += added;
   }
   return { text: text.slice(0, length), columns };
-}
-
-/** The part of a text between two columns. Half of a character is shown as a space. */
-export function cutColumns(text: string, from: number, to: number): string {
-  if (isNarrow(text)) return text.slice(from, to);
-  let [cut, at] = ["", 0];
-  for (const { text: one, columns } of charactersOf(text)) {
-    const shared = Math.min(at + columns, to) - Math.max(at, from);
-    if (shared === columns && at >= from) cut += one;
-    else if (shared > 0) cut += " ".repeat(shared);
-    at += columns;
-  }
-  return cut;
 }

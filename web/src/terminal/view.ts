@@ -96,7 +96,7 @@ export class OutputTerminal implements TerminalView {
 /** The newline that ends a line. It has the style of standard error if the line has. */
 function endOf(line: Line): Piece[] {
   if (!line.end) return [];
-  const style = line.slice(0).at(-1)?.style ?? PLAIN;
+  const style = line.lastStyle ?? PLAIN;
   const isUncoloured = style.key === "stderr|||";
   return [{ text: line.end, columns: 0, style: isUncoloured ? style : PLAIN }];
 }

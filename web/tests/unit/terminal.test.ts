@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 import xtermHeadless from "@xterm/headless";
-import { charactersOf, cutColumns, takeColumns } from "../../src/terminal/columns.js";
+import { charactersOf, takeColumns } from "../../src/terminal/columns.js";
 import { SequenceParser } from "../../src/terminal/sequences.js";
 import { readableOn, Rendition } from "../../src/terminal/style.js";
 import { MAX_COLUMNS, MAX_ROWS, safeLink, Terminal } from "../../src/terminal/terminal.js";
@@ -270,6 +270,62 @@ test("what is held back is bounded", () => {
   assert.equal(terminal.lines.length, MAX_ROWS);
   assert.ok(terminal.lines.every(({ columns }) => columns <= MAX_COLUMNS));
   assert.ok(kept > 100);
+
+  // Characters that have no columns never fill a line, wherever they are written.
+  for (const mark of ["\u0301", "\u200b", "\ufeff", "\u{e0041}"]) {
+    const terminal = new Terminal({ leave() {}, remove() {} });
+    const [line] = terminal.lines;
+    for (const before of ["", "a", "b\b", "\u65e5", "\t", "\x1b[30G", "\r"]) {
+      for (let count = 0; count < 100; count++) terminal.write(before + mark.repeat(1000), "stdout");
+    }
+    assert.equal(terminal.lines.length, 1);
+    const length = line?.text.length ?? 0;
+    assert.ok(length > 0 && length <= 40 * MAX_COLUMNS, String(length));
+    // What is left out is no reason to show the line again.
+    assert.ok(line);
+    line.isRewritten = false;
+    terminal.write(mark.repeat(1000), "stdout");
+    assert.ok(!line.isRewritten);
+  }
+});
+
+test("a long line is rewritten as fast as a short one", () => {
+  const time = (output: string) => {
+    const terminal = new Terminal({ leave() {}, remove() {} });
+    const began = performance.now();
+    for (let at = 0; at < output.length; at += 8000) terminal.write(output.slice(at, at + 8000), "stdout");
+    return performance.now() - began;
+  };
+  const coloured = Array.from({ length: 990 }, (_, at) => `\x1b[${31 + (at % 7)}mx`).join("");
+  for (const [line, step] of [
+    ["\u65e5".repeat(499), "\b\b\u65e5"],
+    [`${coloured}\x1b[m`, "\rx"],
+  ] as const) {
+    const steps = step.repeat(130_000);
+    const ms = time(line + steps);
+    // A step takes a microsecond or so. It took a hundred when the line was built anew for each.
+    assert.ok(ms < 4000, `${ms} ms for ${JSON.stringify(step)}`);
+  }
+});
+
+test("wide characters are written over as by xterm", async () => {
+  const number = (random: (below: number) => number) => ["", "1", "2", "3", "7"][random(5)];
+  const parts: ((random: (below: number) => number) => string)[] = [
+    (random) => "\u65e5\u672c\u8a9e\u4e2d\u6587".slice(random(5)),
+    (random) => "abcdef".slice(random(6)),
+    (random) => ["\r", "\n", "\b"][random(3)] as string,
+    (random) => `\x1b[${number(random)}${"ABCDG"[random(5)]}`,
+    (random) => `\x1b[${number(random)}${"XP@"[random(3)]}`,
+    (random) => `\x1b[${["", 0, 1, 2][random(4)]}K`,
+  ];
+  for (let seed = 1; seed <= 200; seed++) {
+    const random = createRandom(seed);
+    let output = "";
+    for (let count = 0; count < 40; count++) output += parts[random(parts.length)]?.(random);
+    const expected = await showByXterm(output);
+    assert.deepEqual(show(output), expected, `seed ${seed}: ${JSON.stringify(output)}`);
+    assert.deepEqual(show(...cut(output, random)), expected, `seed ${seed}, in chunks`);
+  }
 });
 
 test("the columns of characters are those of terminals", () => {
@@ -279,6 +335,5 @@ test("the columns of characters are those of terminals", () => {
   );
   assert.deepEqual(takeColumns("\u65e5\u672c", 3), { text: "\u65e5", columns: 2 });
   assert.deepEqual(takeColumns("abc", 2), { text: "ab", columns: 2 });
-  assert.equal(cutColumns("\u65e5\u672cx", 1, 5), " \u672cx");
-  assert.equal(cutColumns("abc", 1, 2), "b");
+  assert.deepEqual(takeColumns("e\u0301\u65e5x", 3), { text: "e\u0301\u65e5", columns: 3 });
 });
