@@ -82,7 +82,7 @@ export class CodeEditor {
       this.#states.set(name, EditorState.create({ doc, extensions }));
     }
     this.#name = [...files.keys()][0] ?? "";
-    this.#view.setState(this.#states.get(this.#name) ?? EditorState.create());
+    this.#view.setState(this.#states.get(this.#name) ?? EditorState.create({ extensions }));
   }
 
   /** Highlights the language of a runtime. The texts can be edited while the language loads. */

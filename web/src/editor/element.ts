@@ -145,8 +145,7 @@ export class LiveCode extends HTMLElement {
 
   /** The current texts by file name. A single file may have no name, which is empty here. */
   get files(): Map<string, string> {
-    const texts = [...(this.#code?.texts() ?? [])];
-    return new Map(texts.map(([name, text]) => [name === UNNAMED_FILE ? "" : name, text]));
+    return this.#code?.texts() ?? new Map();
   }
 
   get state(): State | undefined {
@@ -215,7 +214,10 @@ export class LiveCode extends HTMLElement {
     for (const editor of soundingEditors) if (editor.state === "ended") editor.#silence();
     this.#endRunning();
     const [[, code] = ["", ""], ...others] = this.#code?.texts() ?? [];
-    const files: SourceFile[] = others.map(([filename, contents]) => ({ filename, contents }));
+    const files: SourceFile[] = others.map(([name, contents]) => ({
+      filename: name || UNNAMED_FILE,
+      contents,
+    }));
     const [name] = this.files.keys();
     const timeout = Number(this.getAttribute("timeout"));
     const program = {

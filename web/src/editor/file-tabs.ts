@@ -1,6 +1,7 @@
 /** The tabs by which one of several files is chosen. */
 
 import { createElement } from "./create-element.js";
+import { UNNAMED_FILE } from "./program.js";
 
 export class FileTabs {
   readonly element = createElement("div", {
@@ -41,7 +42,7 @@ export class FileTabs {
     panel.setAttribute("aria-label", "File");
     const attributes = { type: "button", role: "tab", "aria-controls": panel.id };
     const tabs = names.map((name, index) => {
-      const tab = createElement("button", attributes, name);
+      const tab = createElement("button", attributes, name || UNNAMED_FILE);
       tab.addEventListener("click", () => this.choose(index));
       return tab;
     });

@@ -1,16 +1,14 @@
 /** The files of a program, as the page gives them. */
 
-/** The name of the only file if the page gives it none. */
+/** The name of a file without one beside others. Another file may have this name. */
 export const UNNAMED_FILE = "code";
 
 /** A program: the text of its only file, or the texts of several by their names. */
 export type Program = string | Map<string, string>;
 
-/** The texts of a program by file name. */
-export function named(program: Program): Map<string, string> {
-  const files = typeof program === "string" ? [["", program] as const] : [...program];
-  return new Map(files.map(([name, text]) => [name || UNNAMED_FILE, text]));
-}
+/** The texts of a program by file name. A single file may have no name, which is empty here. */
+export const named = (program: Program): Map<string, string> =>
+  new Map<string, string>(typeof program === "string" ? [["", program]] : program);
 
 /** Removes the empty first line and the common indentation, which come from the page's source. */
 export function dedent(text: string): string {
@@ -30,9 +28,6 @@ export function filesIn(element: HTMLElement): Map<string, string> {
   const children = [...element.querySelectorAll<HTMLElement>("[data-filename]")];
   if (children.length === 0) return named(dedent(element.textContent ?? ""));
   return new Map(
-    children.map(({ dataset, textContent }) => [
-      dataset.filename ?? UNNAMED_FILE,
-      dedent(textContent ?? ""),
-    ]),
+    children.map(({ dataset, textContent }) => [dataset.filename ?? "", dedent(textContent ?? "")]),
   );
 }

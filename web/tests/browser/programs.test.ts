@@ -312,6 +312,30 @@ test("an earlier version is found and restored", async (t) => {
   assert.ok(kept.versions.some((text) => text.includes("worse")), JSON.stringify(kept));
 });
 
+test("a file of a program may have any name", async (t) => {
+  const { page } = await setUp(t);
+  await writeProgram(page, "python", "print(open('code').read())");
+  await own(page, "My program").waitFor();
+  await page.click("#programs");
+  await row(page, "My program").locator("summary").click();
+  await page.getByRole("button", { name: "Files My program" }).click();
+  await page.getByLabel("Name of a new file").fill("code");
+  await page.keyboard.press("Enter");
+  await page.getByText("“code” is added.").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("tab", { name: "code" }).click();
+  await code(page).press("ControlOrMeta+a");
+  await page.keyboard.insertText("of the second file");
+  const names = await page.evaluate(() => {
+    const live = document.querySelector("live-code") as unknown as { files: Map<string, string> };
+    return [...live.files.keys()];
+  });
+  assert.deepEqual(names, ["main.py", "code"]);
+  await page.click("live-code .run");
+  await waitForStatus(page, "finished");
+  assert.equal(await output(page).textContent(), "of the second file\n");
+});
+
 test("a program has several files, is downloaded as a ZIP file and comes back", async (t) => {
   const { server, page } = await setUp(t);
   await writeProgram(page, "python", "import other\nprint(other.n)");
