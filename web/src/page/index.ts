@@ -5,7 +5,7 @@ import { browser } from "../client/environment.js";
 import { Server } from "../client/server.js";
 import type { LiveCode } from "../editor/element.js";
 import type { ProgramsDialog } from "./programs/dialog.js";
-import { freeName } from "./programs/files.js";
+import { freeName, isFileName } from "./programs/files.js";
 import { keysOf } from "./programs/keeper.js";
 import { inTime, ProgramStore } from "./programs/store.js";
 import { type Runtime, Runtimes } from "./runtimes.js";
@@ -159,6 +159,7 @@ async function openPrograms(runtimes: Runtimes): Promise<void> {
       titleOf: (runtime) => runtimes.titleOf(runtime),
       describeAge: (date) => describeAge(date),
       freeName,
+      isFileName,
       newId: () => browser().hex(16),
       current: () => ({
         runtime: workspace.runtime,

@@ -3,7 +3,7 @@
  * fragment of the address, which browsers send to no server.
  */
 
-import type { Files } from "./programs/files.js";
+import { type Files, isFileName } from "./programs/files.js";
 
 /** The longest code that is accepted from a link, in characters. */
 const MAX_CODE_LENGTH = 1_000_000;
@@ -76,6 +76,12 @@ function parseFiles(text: string): Files {
     throw new Error("there are no files, or too many");
   }
   if (!files.every(isFile)) throw new Error("a file is malformed");
+  const names = (files as Files).map(([name]) => name);
+  // The first file needs no name.
+  if (!names.every((name, index) => isFileName(name) || (name === "" && index === 0))) {
+    throw new Error("the name of a file is malformed");
+  }
+  if (new Set(names).size < names.length) throw new Error("two files have the same name");
   return files as Files;
 }
 

@@ -2,14 +2,20 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 import { gzipSync } from "node:zlib";
+import { strFromU8, unzipSync, zipSync } from "fflate";
 import { asProgram, asV01 } from "../../src/classic/session.js";
 import { textOf } from "../../src/client/index.js";
 import { describeEnd } from "../../src/editor/describe-end.js";
 import { languageOf } from "../../src/editor/languages.js";
 import { canRead } from "../../src/editor/session/can-read.js";
 import { describePhase } from "../../src/editor/session/phase.js";
-import { downloadNameOf, pack as packArchive, unpack as unpackArchive } from "../../src/page/programs/archive.js";
-import { type Files, freeName, isDrasticChange } from "../../src/page/programs/files.js";
+import {
+  downloadNameOf,
+  pack as packArchive,
+  pathOf,
+  unpack as unpackArchive,
+} from "../../src/page/programs/archive.js";
+import { type Files, freeName, isDrasticChange, isFileName } from "../../src/page/programs/files.js";
 import { describeQuotas } from "../../src/page/quota.js";
 import { fromFragment, pack, sharedOf, toFragment, unpack } from "../../src/page/share.js";
 import { frequency } from "../../src/dom/music.js";
@@ -192,6 +198,41 @@ test("an archive of programs can be read again, and one that was made elsewhere,
   assert.equal(downloadNameOf({ ...one, name: "a/b.py" }, runtimes[1]), "a_b.py");
 });
 
+test("no file of an archive has a name that leads out of its program's folder", () => {
+  const runtimes = [{ name: "python", file: "main.py", extensions: ["py"] }];
+  const wrong = ["../../x", "/etc/x", "a/../../x", "..\\x", "a//b", "b/", ".", "..", "", "\0"];
+  const files: Files = [["", "first"], ["x.py", "A"], ["x.py", "B"], ["main.py", "C"]];
+  for (const name of wrong) files.push([name, name]);
+  const archive = packArchive([{ name: "..", runtime: "python", files }], runtimes);
+  const paths = Object.keys(unzipSync(archive)).filter((path) => path !== "livecode.json");
+  assert.equal(paths.length, files.length, paths.join());
+  for (const path of paths) assert.ok(isFileName(path) && path.startsWith("_/"), path);
+  // The texts come back, and each has a name of its own.
+  const [program] = unpackArchive([{ name: "all.zip", bytes: archive }], runtimes, "python");
+  assert.deepEqual(program?.files.map(([, text]) => text), files.map(([, text]) => text));
+  const names = program?.files.map(([name]) => name) ?? [];
+  assert.equal(new Set(names).size, files.length, names.join());
+  assert.ok(names.slice(1).every(isFileName), names.join());
+  assert.deepEqual(names.slice(0, 4), ["", "x.py", "x 2.py", "main.py"]);
+
+  const slip = zipSync({ "a/../../../x.py": new TextEncoder().encode("print()"), "a/main.py": new Uint8Array() });
+  const [other] = unpackArchive([{ name: "slip.zip", bytes: slip }], runtimes, "python");
+  assert.ok(other?.files.every(([name]) => isFileName(name)), JSON.stringify(other));
+  const none = { programs: [{ name: "a", runtime: "python", files: [] }] };
+  const empty = zipSync({ "livecode.json": new TextEncoder().encode(JSON.stringify(none)) });
+  assert.throws(() => unpackArchive([{ name: "e.zip", bytes: empty }], runtimes, "python"), /damaged/);
+  assert.ok(strFromU8(unzipSync(archive)["livecode.json"] as Uint8Array).includes("etc"));
+
+  for (const name of ["main.py", "a/b.txt", ".bashrc", "...", "a b", "ü"]) {
+    assert.ok(isFileName(name), name);
+    assert.equal(pathOf(name), name);
+  }
+  for (const name of wrong) {
+    assert.ok(!isFileName(name), name);
+    assert.ok(isFileName(pathOf(name)), name);
+  }
+});
+
 test("a text is split between characters into messages that each fit", () => {
   for (const text of ["", "a", "😀".repeat(30_000), "\u0001".repeat(30_000), "x".repeat(100_000)]) {
     const all = [...splitText(text)];
@@ -296,7 +337,10 @@ test("a link contains a program, and a malformed link is refused", async () => {
   const files: Files = [["main.py", "import b"], ["b.py", "ü"]];
   const several = await toFragment({ runtime: "python", ...sharedOf(files) });
   assert.deepEqual(await fromFragment(several), { runtime: "python", files });
-  for (const wrong of ["[]", "{}", '[["a"]]', '[["a", 1]]', "["]) {
+  const unnamed: Files = [["", "import b"], ["b.py", "ü"]];
+  assert.deepEqual(await fromFragment(await toFragment({ files: unnamed })), { files: unnamed });
+  const twice = '[["a", ""], ["a", ""]]';
+  for (const wrong of ["[]", "{}", '[["a"]]', '[["a", 1]]', "[", '[["../a", ""]]', '[["a", ""], ["", ""]]', twice]) {
     await assert.rejects(async () => fromFragment(`#files=${await pack(wrong)}`), wrong);
   }
   const session = "0123456789abcdef".repeat(2);

@@ -32,6 +32,25 @@ export class UploadError extends Error {}
 export const fileNameOf = (name: string) =>
   name.replace(/[\\/:*?"<>|\u0000-\u001f]/g, "_").replace(/^\.+|[. ]+$/g, "_") || "program";
 
+/** A name that a file of a program may have: no part of it leads out of the program's folder. */
+export const pathOf = (name: string) =>
+  name
+    .split("/")
+    .map((part) => part.replace(/[\\\u0000-\u001f]/g, "_").replace(/^\.{0,2}$/, "_"))
+    .join("/");
+
+/** Files of which each has a name that it may have, and that no other has. */
+function withSafeNames(files: Files): Files {
+  const names = new Set<string>();
+  return files.map(([name, text], index) => {
+    // The first file needs no name.
+    const wanted = name === "" && index === 0 ? "" : pathOf(name);
+    const free = freePath(wanted, (path) => names.has(path));
+    names.add(free);
+    return [free, text];
+  });
+}
+
 const extensionOf = (name: string) => /\.([^./]+)$/.exec(name)?.[1]?.toLowerCase() ?? "";
 
 /** The name of the file in which a program of one file is downloaded. */
@@ -51,7 +70,9 @@ export function pack(programs: PlainProgram[], runtimes: RuntimeFiles[]): Uint8A
     const wanted = isSingle ? downloadNameOf(program, runtime) : fileNameOf(program.name);
     const top = freePath(wanted, (path) => path === INDEX || isTaken(archive, path));
     const files = program.files.map(([name, text]) => {
-      const path = isSingle ? top : `${top}/${name || runtime?.file || "main"}`;
+      // The tool that unpacks the archive may not look where its paths lead.
+      const inside = `${top}/${pathOf(name || runtime?.file || "main")}`;
+      const path = isSingle ? top : freePath(inside, (path) => isTaken(archive, path));
       archive[path] = strToU8(text);
       return { name, path };
     });
@@ -65,7 +86,7 @@ const isTaken = (archive: Record<string, Uint8Array>, path: string) =>
   Object.keys(archive).some((known) => known === path || known.startsWith(`${path}/`));
 
 function freePath(path: string, isUsed: (path: string) => boolean): string {
-  const [, stem = path, extension = ""] = /^(.*?)(\.[^.]*)?$/.exec(path) ?? [];
+  const [, stem = path, extension = ""] = /^(.*?)(\.[^./]*)?$/.exec(path) ?? [];
   for (let number = 2, free = path; ; number++) {
     if (!isUsed(free)) return free;
     free = `${stem} ${number}${extension}`;
@@ -144,7 +165,11 @@ function unpackArchive(
     const [main] = files.splice(Math.max(0, usual), 1) as Files;
     const first = main as [string, string];
     const runtime = runtimeOf(first[0] || top, runtimes, current);
-    return { name: first[0] ? top : stemOf(top), runtime, files: [first, ...files] };
+    return {
+      name: first[0] ? top : stemOf(top),
+      runtime,
+      files: withSafeNames([first, ...files]),
+    };
   });
 }
 
@@ -154,11 +179,11 @@ function parseIndex(archive: string, text: string, read: (path: string) => strin
     const { programs } = JSON.parse(text) as {
       programs: { name: string; runtime: string; files: { name: string; path: string }[] }[];
     };
-    return programs.map(({ name, runtime, files }) => ({
-      name: String(name),
-      runtime: String(runtime),
-      files: files.map(({ name, path }) => [String(name), read(path)] as [string, string]),
-    }));
+    return programs.map(({ name, runtime, files }) => {
+      if (files.length === 0) throw new Error("a program has no files");
+      const texts = files.map(({ name, path }) => [String(name), read(path)] as [string, string]);
+      return { name: String(name), runtime: String(runtime), files: withSafeNames(texts) };
+    });
   } catch (error) {
     if (error instanceof UploadError) throw error;
     throw new UploadError(`${INDEX} in ${archive} is damaged.`);

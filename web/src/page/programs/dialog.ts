@@ -16,6 +16,7 @@ export interface Page {
   titleOf(runtime: string): string;
   describeAge(date: Date): string;
   freeName(name: string, others: Iterable<string>): string;
+  isFileName(name: string): boolean;
   newId(): string;
   /** The runtime of the editor, and its program if it is one of the user's. */
   current(): { runtime: string; program: string | undefined };
@@ -343,9 +344,7 @@ export class ProgramsDialog {
   /** Why a file cannot have a name, in words; empty if it can. */
   #fileProblem(name: string, others: string[]): string {
     if (!name) return "A file needs a name.";
-    if (/^\/|\/\/|\/$|(^|\/)\.\.?(\/|$)|[\u0000-\u001f\\]/.test(name)) {
-      return `“${name}” cannot be the name of a file.`;
-    }
+    if (!this.page.isFileName(name)) return `“${name}” cannot be the name of a file.`;
     return others.includes(name) ? `Another file is “${name}”.` : "";
   }
 }

@@ -8,6 +8,10 @@ const DRASTIC_LENGTH = 20;
 
 export const filesOf = (code: string): Files => [["", code]];
 
+/** Whether a file of a program may have a name: such a name leads to a file below its folder. */
+export const isFileName = (name: string) =>
+  name.split("/").every((part) => !["", ".", ".."].includes(part) && !/[\u0000-\u001f\\]/.test(part));
+
 export const areSame = (one: Files, other: Files) =>
   JSON.stringify(one) === JSON.stringify(other);
 
