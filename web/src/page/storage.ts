@@ -24,6 +24,8 @@ export interface SessionProgram {
 export interface TabState extends SessionProgram {
   /** The id of the user's program, if it is one. */
   program?: string | undefined;
+  /** The revision of that program that the tab knew. */
+  revision?: number;
   /** The title of the example, if it is one. */
   title?: string;
   /** The name that a copy of the program gets. */

@@ -232,8 +232,14 @@ export class Workspace {
     if (!tab) return this.#showFirst();
     const { runtime, files, session, share, isWatching = false, title = "", copyName, link } = tab;
     const program = tab.program ? await this.#find(tab.program) : undefined;
-    if (program) this.showProgram(program);
-    else {
+    if (program) {
+      this.showProgram(program);
+      // The tab had a newer text if nothing was stored since, and yet the texts differ.
+      if (tab.revision === program.revision && !areSame(files, this.files)) {
+        this.#fillEditor({ ...this.keeper.entry, files });
+        this.keeper.handleEdit();
+      }
+    } else {
       const original = title || link ? files : undefined;
       this.show({ title, copyName: copyName ?? OWN_NAME, runtime, files, original });
       // The program is not in the browser any more, but its text is still here.
@@ -426,7 +432,7 @@ export class Workspace {
     const { runtime, files } = this;
     this.storage.tab = {
       ...{ runtime, files, title, copyName },
-      ...(program ? { program: program.id } : {}),
+      ...(program ? { program: program.id, revision: program.revision } : {}),
       ...(this.#link ? { link: this.#link } : {}),
       ...this.#session,
     };

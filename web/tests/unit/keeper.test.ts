@@ -77,6 +77,49 @@ test("what is typed without a pause is stored, at the latest after a second", as
   assert.deepEqual(store.texts, [text]);
 });
 
+test("what the browser has not finished storing is put aside when the page is left", async (t) => {
+  const { store, environment, keeper, editor, write, advance } = setUp(t);
+  const aside = () =>
+    [...environment.lasting.values()].map((text) => (JSON.parse(text) as Program).files);
+  let finish = () => {};
+  store.onSave = () => new Promise<void>((resolve) => (finish = resolve));
+  write("# first");
+  await advance(300);
+  keeper.flushNow();
+  assert.deepEqual(aside(), [filesOf("# first")]);
+  // The user goes on writing, and the page is hidden, while the first text is still being stored.
+  write("# second");
+  keeper.flushNow();
+  void keeper.flush();
+  await runPendingCallbacks();
+  assert.deepEqual(aside(), [filesOf("# second")]);
+  finish();
+  await runPendingCallbacks();
+  assert.deepEqual(store.texts, ["# first"]);
+  assert.deepEqual(aside(), [filesOf("# second")]);
+  finish();
+  await runPendingCallbacks();
+  assert.deepEqual(store.texts, ["# second"]);
+  assert.deepEqual(aside(), []);
+
+  // The user opens something else, and the page is left before the program is stored.
+  write("# third");
+  keeper.open({ title: "", copyName: "Other", runtime: "python", files: filesOf("# other") });
+  editor.text = "# other";
+  keeper.flushNow();
+  assert.deepEqual(aside(), [filesOf("# third")]);
+});
+
+test("a program that takes long to store is put aside meanwhile", async (t) => {
+  const { store, environment, write, advance } = setUp(t);
+  store.onSave = () => new Promise<void>(() => {});
+  write("# slow");
+  await advance(300);
+  assert.equal(environment.lasting.size, 0);
+  await advance(1000);
+  assert.match([...environment.lasting.values()].join(), /# slow/);
+});
+
 test("what is deleted without a pause becomes one version, as it was before", async (t) => {
   const { store, write, advance } = setUp(t);
   const text = "print('a line of some length, to be deleted')";

@@ -17,6 +17,8 @@ const DELAY_MS = 300;
 const MAX_DELAY_MS = 500;
 /** The time after a failure at which storing is tried again, in milliseconds. */
 const RETRY_MS = 5000;
+/** The time after which the browser may not be able to finish storing a program, in milliseconds. */
+const SLOW_MS = 1000;
 /** The beginning of the keys under which programs are that are not in IndexedDB yet. */
 const UNSAVED = "livecode-unsaved:";
 
@@ -62,9 +64,9 @@ export class Keeper {
   #beforeEdits: Files | undefined;
   /** Settles when everything that was to be stored is stored. */
   #queue: Promise<void> = Promise.resolve();
-  /** The number of jobs in the queue. */
-  #queued = 0;
   #hasProblem = false;
+  /** The entries that are being stored, or are in the queue. */
+  readonly #saving: Entry[] = [];
   /** The entries whose last edits could not be stored, and the timer of the next try. */
   readonly #failed = new Set<Entry>();
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -123,20 +125,27 @@ export class Keeper {
         const options = { isVersionWanted, ...(isDrastic ? { before } : {}) };
         entry.files = files;
         entry.program = { ...(entry.program ?? this.#newProgram(entry)), files };
-        this.#enqueue(() => this.#save(entry, files, options));
+        this.#enqueue(entry, files, options);
       }
     }
     return this.#queue;
   }
 
-  /** Stores the edits where that is done at once, because the page may be closed now. */
+  /**
+   * Stores the edits where that is done at once, because the page may be closed now. The browser
+   * drops what it has not finished storing then, so that is put aside, too.
+   */
   flushNow(): void {
     const { entry } = this;
-    if (!this.isDirty) return;
-    const files = this.hooks.readFiles();
-    if (areSame(files, entry.files)) return;
-    entry.program = { ...(entry.program ?? this.#newProgram(entry)), files };
-    this.#putAside(entry.program);
+    const unfinished = new Set(this.#saving);
+    if (this.isDirty) {
+      const files = this.hooks.readFiles();
+      if (!areSame(files, entry.files)) {
+        entry.program = { ...(entry.program ?? this.#newProgram(entry)), files };
+        unfinished.add(entry);
+      }
+    }
+    for (const { program } of unfinished) if (program) this.#putAside(program);
   }
 
   /** Stores what an earlier page could not store, and tries again if that fails. */
@@ -179,7 +188,7 @@ export class Keeper {
     const stored = await this.store.get(id).catch(() => undefined);
     const known = entry.program;
     // Edits that are not stored yet become a copy.
-    if (this.isDirty || this.#queued > 0) return;
+    if (this.isDirty || this.#saving.length > 0) return;
     if (!stored || this.entry !== entry || known.id !== id) return;
     if (stored.revision <= known.revision) return;
     entry.program = stored;
@@ -196,7 +205,7 @@ export class Keeper {
     await this.flush();
     if (!entry.program) {
       entry.program = this.#newProgram(entry);
-      this.#enqueue(() => this.#save(entry, entry.files));
+      this.#enqueue(entry, entry.files);
       await this.#queue;
     }
     return entry.program;
@@ -236,14 +245,16 @@ export class Keeper {
     };
   }
 
-  #enqueue(job: () => Promise<void>): void {
-    this.#queued++;
+  /** Stores files of an entry after all that is being stored. */
+  #enqueue(entry: Entry, files: Files, options: SaveOptions = {}): void {
+    this.#saving.push(entry);
     this.#queue = this.#queue
-      .then(() => (this.#isStopped ? undefined : job()))
-      .finally(() => this.#queued--);
+      .then(() => (this.#isStopped ? undefined : this.#save(entry, files, options)))
+      .finally(() => void this.#saving.splice(this.#saving.indexOf(entry), 1));
   }
 
-  async #save(entry: Entry, files: Files, options: SaveOptions = {}): Promise<void> {
+  async #save(entry: Entry, files: Files, options: SaveOptions): Promise<void> {
+    const slow = setTimeout(() => this.#putAside(entry.program as Program), SLOW_MS);
     // What was stored meanwhile has given the program its last revision.
     const program = { ...(entry.program as Program), files };
     try {
@@ -252,22 +263,28 @@ export class Keeper {
       const { files: newer } = entry.program as Program;
       entry.program = { ...saved, files: newer };
       this.#failed.delete(entry);
-      this.environment.lasting.removeItem(UNSAVED + program.id);
+      const { lasting } = this.environment;
+      const wasAside = lasting.getItem(UNSAVED + program.id) !== null;
+      lasting.removeItem(UNSAVED + program.id);
+      // The newer files stay aside until they are stored, too.
+      if (wasAside && !areSame(newer, files)) this.#putAside(entry.program);
       this.report(undefined);
       this.hooks.onSaved(entry);
     } catch (error) {
       if (this.#isStopped) return;
-      this.#putAside(program);
+      this.#putAside(entry.program as Program);
       this.report(error);
       this.#failed.add(entry);
       this.#retryTimer ??= setTimeout(() => this.#retry(), RETRY_MS);
+    } finally {
+      clearTimeout(slow);
     }
   }
 
   #retry(): void {
     this.#retryTimer = undefined;
     for (const entry of this.#failed) {
-      this.#enqueue(() => this.#save(entry, (entry.program as Program).files));
+      this.#enqueue(entry, (entry.program as Program).files);
     }
     this.#failed.clear();
   }
@@ -297,6 +314,7 @@ export class Keeper {
 
   /** Puts a program where a later page finds it. */
   #putAside(program: Program): void {
+    if (this.#isStopped) return;
     this.environment.lasting.setItem(UNSAVED + program.id, JSON.stringify(program));
   }
 
