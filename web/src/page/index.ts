@@ -7,7 +7,7 @@ import type { LiveCode } from "../editor/element.js";
 import type { ProgramsDialog } from "./programs/dialog.js";
 import { freeName, isFileName } from "./programs/files.js";
 import { keysOf } from "./programs/keeper.js";
-import { inTime, ProgramStore } from "./programs/store.js";
+import { inTime, isQuotaError, ProgramStore } from "./programs/store.js";
 import { type Runtime, Runtimes } from "./runtimes.js";
 import { describeAge, SessionsDialog } from "./sessions.js";
 import { sharedOf, toFragment } from "./share.js";
@@ -165,9 +165,15 @@ async function openPrograms(runtimes: Runtimes): Promise<void> {
         runtime: workspace.runtime,
         program: workspace.keeper.entry.program?.id,
       }),
-      flush: () => workspace.keeper.flush(),
+      flush: () => inTime(workspace.keeper.flush()).catch(() => {}),
+      list: () => workspace.list(),
+      isQuotaError,
       open: (program) => workspace.showProgram(program),
       openNew: () => workspace.showNew(),
+      onDeleted: (id) => {
+        workspace.keeper.drop(id);
+        void workspace.refresh();
+      },
       onStored: (id) => {
         void workspace.keeper.handleStoredElsewhere(id);
         void workspace.refresh();

@@ -130,6 +130,19 @@ export class Workspace {
     return this.#programs;
   }
 
+  /** The programs of the user as they were written last, also those that could not be stored. */
+  async list(): Promise<Program[]> {
+    const unsaved = this.keeper.unsaved();
+    const ids = new Set(unsaved.map(({ id }) => id));
+    try {
+      const stored = await inTime(this.store.list());
+      return [...unsaved, ...stored.filter(({ id }) => !ids.has(id))];
+    } catch (error) {
+      if (unsaved.length === 0) throw error;
+      return unsaved;
+    }
+  }
+
   /**
    * Stores what an earlier page could not, and reads the programs. A browser that does not answer
    * must not keep the user from running a program: what it has is shown when it answers.

@@ -193,6 +193,53 @@ test("a full browser is told in words, and nothing is lost when there is space a
   await page.getByText("This browser has no space left").waitFor({ state: "hidden" });
 });
 
+test("what a full browser is advised to do can be done", async (t) => {
+  const { context, page } = await setUp(t);
+  await context.addInitScript(() => {
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function (...args: Parameters<typeof put>) {
+      if (!localStorage.getItem("full")) return put.apply(this, args);
+      throw new DOMException("there is no space", "QuotaExceededError");
+    };
+  });
+  await page.reload();
+  await page.locator("live-code .run").waitFor();
+  await writeProgram(page, "python", "# the old one");
+  await own(page, "My program").waitFor();
+  await own(page, "New").click();
+  await code(page).press("ControlOrMeta+a");
+  await page.keyboard.insertText("# begun");
+  await own(page, "My program 2").waitFor();
+  await page.evaluate(() => localStorage.setItem("full", "yes"));
+  await append(page, "# not stored");
+  await page.getByText("This browser has no space left").waitFor();
+
+  await page.click("#programs");
+  const menu = async (name: string, action: string) => {
+    const summary = row(page, name).locator("summary").first();
+    if (!(await row(page, name).locator("details[open]").count())) await summary.click();
+    await page.getByRole("button", { name: `${action} ${name}`, exact: true }).click();
+  };
+  await row(page, "My program 2").waitFor();
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    menu("My program 2", "Download"),
+  ]);
+  assert.equal(await readFile(await download.path(), "utf8"), "# begun\n# not stored");
+  await menu("My program 2", "Duplicate");
+  await page.getByText("There is no space left for that in this browser.").waitFor();
+  await menu("My program", "Delete");
+  await page.getByText("There is no space left to keep “My program” for Undo.").waitFor();
+  await page.getByRole("button", { name: "Delete My program for good" }).click();
+  await page.getByText("“My program” is deleted for good.").waitFor();
+  assert.equal(await row(page, "My program").count(), 0);
+  await page.evaluate(() => localStorage.removeItem("full"));
+  const kept = await waitForStored(page, ({ programs }) =>
+    Object.values(programs).some((text) => text.includes("# not stored")),
+  );
+  assert.deepEqual(kept.programs, { "My program 2": "# begun\n# not stored" });
+});
+
 test("programs run where the browser keeps nothing, or does not answer", async (t) => {
   const server = await LiveServer.start(t);
   for (const isSilent of [false, true]) {

@@ -120,6 +120,32 @@ test("a program that takes long to store is put aside meanwhile", async (t) => {
   assert.match([...environment.lasting.values()].join(), /# slow/);
 });
 
+test("the page says that it cannot store until all is stored", async (t) => {
+  const { store, problems, keeper, editor, write, advance } = setUp(t);
+  store.onSave = async ({ files }) => {
+    if (files[0]?.[1].includes("large")) throw new Error("there is no space");
+  };
+  write("# a large program");
+  await advance(300);
+  assert.equal(problems.length, 1);
+  keeper.open({ title: "", copyName: "Small", runtime: "python", files: filesOf("") });
+  write("# small");
+  await advance(300);
+  assert.deepEqual(store.texts, ["# small"]);
+  assert.ok(!problems.includes(undefined));
+  const unsaved = () => keeper.unsaved().map(({ files }) => files);
+  assert.deepEqual(unsaved(), [filesOf("# a large program")]);
+  // The next try fails, and the one after that does not.
+  await advance(5000);
+  assert.ok(!problems.includes(undefined));
+  store.onSave = async () => {};
+  await advance(5000);
+  assert.deepEqual(store.texts.sort(), ["# a large program", "# small"]);
+  assert.equal(problems.at(-1), undefined);
+  assert.deepEqual(unsaved(), []);
+  assert.equal(editor.text, "# small");
+});
+
 test("what is deleted without a pause becomes one version, as it was before", async (t) => {
   const { store, write, advance } = setUp(t);
   const text = "print('a line of some length, to be deleted')";

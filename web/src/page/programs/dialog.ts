@@ -20,13 +20,21 @@ export interface Page {
   newId(): string;
   /** The runtime of the editor, and its program if it is one of the user's. */
   current(): { runtime: string; program: string | undefined };
-  /** Stores everything that the user has written. */
+  /** Stores everything that the user has written, if the browser can. */
   flush(): Promise<void>;
+  /** The programs as they were written last, also those that could not be stored. */
+  list(): Promise<Program[]>;
+  isQuotaError(error: unknown): boolean;
   open(program: Program): void;
   openNew(): void;
+  /** Tells the page that a program was deleted here. */
+  onDeleted(id: string): void;
   /** Tells the page that a program was stored here. */
   onStored(id: string): void;
 }
+
+const NO_SPACE = "There is no space left for that in this browser. Delete programs, or download them.";
+const FAILED = "The browser did not do that. It keeps nothing for this page, as in a private window.";
 
 type Child = Node | string;
 
@@ -66,9 +74,12 @@ export class ProgramsDialog {
   readonly #tools = element("div", "tools");
   readonly #rows = element("ul", "rows");
   readonly #said = element("p", "said");
-  readonly #undo = button("Undo", "", () => this.#restore());
+  readonly #undo = this.#button("Undo", "", () => this.#restore());
+  readonly #status = element("div", "status", this.#said, this.#undo);
   /** The program that was deleted last. */
   #deleted: Program | undefined;
+  /** The button for deleting a program without a way back. */
+  #forGood: HTMLButtonElement | undefined;
 
   constructor(private readonly page: Page) {
     const { dialog } = page;
@@ -77,20 +88,33 @@ export class ProgramsDialog {
     const head = element("form", "", this.#title, element("button", "", "Close"));
     head.method = "dialog";
     this.#said.setAttribute("role", "status");
-    const status = element("div", "status", this.#said, this.#undo);
-    dialog.replaceChildren(head, this.#tools, status, this.#rows);
+    dialog.replaceChildren(head, this.#tools, this.#status, this.#rows);
+  }
+
+  #button(text: string, label: string, act: () => unknown): HTMLButtonElement {
+    return button(text, label, () => this.#attempt(act));
+  }
+
+  /** Does something, and says so if the browser does not. */
+  async #attempt(act: () => unknown): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      this.#say(this.page.isQuotaError(error) ? NO_SPACE : FAILED);
+    }
   }
 
   async show(): Promise<void> {
     this.#deleted = undefined;
     this.page.dialog.showModal();
     await this.page.flush();
-    await this.#list();
+    await this.#attempt(() => this.#list());
   }
 
   #say(text: string): void {
     this.#said.textContent = text;
     this.#undo.hidden = !this.#deleted;
+    this.#forGood?.remove();
   }
 
   /** Lists all programs. */
@@ -99,18 +123,21 @@ export class ProgramsDialog {
     const upload = element("input");
     upload.type = "file";
     upload.multiple = true;
-    upload.addEventListener("change", () => void this.#upload([...(upload.files ?? [])]));
+    upload.addEventListener("change", () => void this.#attempt(() => this.#upload([...(upload.files ?? [])])));
     this.#title.textContent = "Your programs";
     const openNew = () => {
       page.dialog.close();
       page.openNew();
     };
     this.#tools.replaceChildren(
-      button("New", "", openNew),
+      this.#button("New", "", openNew),
       element("label", "upload", "Upload", upload),
-      button("Download all", "", () => this.#downloadAll()),
+      this.#button("Download all", "", () => this.#downloadAll()),
     );
-    const programs = await page.store.list();
+    const programs = await page.list().catch((error) => {
+      this.#rows.replaceChildren();
+      throw error;
+    });
     this.#rows.replaceChildren(...programs.map((program) => this.#createRow(program)));
     const none = "You have no programs yet. Whatever you write becomes one.";
     this.#say(message || (programs.length ? "" : none));
@@ -122,7 +149,7 @@ export class ProgramsDialog {
     const count = files.length > 1 ? `${files.length} files` : "";
     const age = page.describeAge(new Date(changed));
     const facts = [page.titleOf(runtime), age, count, firstLineOf(files)];
-    const open = button("Open", `Open ${name}`, () => {
+    const open = this.#button("Open", `Open ${name}`, () => {
       page.dialog.close();
       page.open(program);
     });
@@ -138,7 +165,7 @@ export class ProgramsDialog {
       ["Download", () => this.#download(program)],
       ["Delete", () => this.#delete(program)],
     ];
-    more.append(summary, ...actions.map(([text, act]) => button(text, `${text} ${name}`, act)));
+    more.append(summary, ...actions.map(([text, act]) => this.#button(text, `${text} ${name}`, act)));
     const title = element("p", "title", name);
     if (page.current().program === program.id) title.append(element("span", "shown", " (shown)"));
     const row = element("li", "", title, element("p", "more", facts.filter(Boolean).join(" · ")), open, more);
@@ -157,7 +184,7 @@ export class ProgramsDialog {
   /** Stores new programs, under names that no other has. */
   async #add(programs: PlainProgram[]): Promise<string[]> {
     const { page } = this;
-    const names = (await page.store.list()).map(({ name }) => name);
+    const names = (await page.list()).map(({ name }) => name);
     const added: string[] = [];
     for (const { name: wanted, runtime, files } of programs) {
       const name = page.freeName(wanted, names);
@@ -175,16 +202,19 @@ export class ProgramsDialog {
     input.value = program.name;
     input.setAttribute("aria-label", `New name of ${program.name}`);
     const form = element("form", "rename", input, element("button", "", "Rename"));
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
+    const rename = async () => {
       const name = input.value.trim();
       if (name && name !== program.name) {
-        const others = (await this.page.store.list()).filter(({ id }) => id !== program.id);
+        const others = (await this.page.list()).filter(({ id }) => id !== program.id);
         if (others.some((other) => other.name === name)) return this.#say(`Another program is “${name}”.`);
         if (!(await this.#store({ ...program, name }))) return;
       }
       await this.#list();
       this.#focusRow(name || program.name);
+    };
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#attempt(rename);
     });
     row.replaceChildren(form);
     input.select();
@@ -203,17 +233,40 @@ export class ProgramsDialog {
   }
 
   async #delete(program: Program): Promise<void> {
-    await this.page.store.setDeleted(program.id, true);
-    this.page.onStored(program.id);
+    try {
+      await this.page.store.setDeleted(program.id, true);
+    } catch (error) {
+      if (!this.page.isQuotaError(error)) throw error;
+      return this.#offerDeletion(program);
+    }
+    this.page.onDeleted(program.id);
     this.#deleted = program;
     await this.#list(`“${program.name}” is deleted.`);
     this.#undo.focus();
   }
 
+  /** Offers to delete a program at once, because the browser has no space to keep it for Undo. */
+  #offerDeletion({ id, name }: Program): void {
+    this.#say(`There is no space left to keep “${name}” for Undo.`);
+    this.#forGood = this.#button("Delete for good", `Delete ${name} for good`, async () => {
+      await this.page.store.remove(id);
+      this.page.onDeleted(id);
+      await this.#list(`“${name}” is deleted for good.`);
+    });
+    this.#status.append(this.#forGood);
+    this.#forGood.focus();
+  }
+
   async #restore(): Promise<void> {
     const program = this.#deleted;
     if (!program) return;
-    await this.page.store.setDeleted(program.id, false);
+    const { store } = this.page;
+    await store.setDeleted(program.id, false);
+    const stored = await store.get(program.id);
+    // Edits that could not be stored before the program was deleted are only here.
+    if (JSON.stringify(stored?.files) !== JSON.stringify(program.files)) {
+      await store.save({ ...program, revision: stored?.revision ?? 0 });
+    }
     this.page.onStored(program.id);
     this.#deleted = undefined;
     await this.#list(`“${program.name}” is back.`);
@@ -230,7 +283,7 @@ export class ProgramsDialog {
   }
 
   async #downloadAll(): Promise<void> {
-    const programs = await this.page.store.list();
+    const programs = await this.page.list();
     if (!programs.length) return;
     save("programs.zip", pack(programs, this.page.runtimes), "application/zip");
     this.#say(`${programs.length} programs are in the file programs.zip.`);
@@ -258,7 +311,7 @@ export class ProgramsDialog {
   #showView(title: string, rows: HTMLElement[], message: string, ...tools: HTMLElement[]): void {
     this.#deleted = undefined;
     this.#title.textContent = title;
-    const back = button("Back", "Back to your programs", () => this.#list());
+    const back = this.#button("Back", "Back to your programs", () => this.#list());
     this.#tools.replaceChildren(back, ...tools);
     this.#rows.replaceChildren(...rows);
     this.#say(message);
@@ -277,7 +330,7 @@ export class ProgramsDialog {
     const age = this.page.describeAge(date);
     const text = element("pre", "", files.map(([, text]) => text).join("\n\n"));
     const details = element("details", "preview", element("summary", "", "Show"), text);
-    const restore = button("Restore", `Restore the version of ${age}`, async () => {
+    const restore = this.#button("Restore", `Restore the version of ${age}`, async () => {
       const stored = await this.page.store.get(program.id);
       if (!stored) return;
       await this.page.store.save({ ...stored, runtime, files }, { isVersionWanted: true });
@@ -317,10 +370,10 @@ export class ProgramsDialog {
         const renamed = program.files.map((file, at) =>
           at === index ? [wanted, file[1]] : [names[at] as string, file[1]],
         );
-        void store(renamed as Files, `The file is “${wanted}” now.`);
+        void this.#attempt(() => store(renamed as Files, `The file is “${wanted}” now.`));
       });
       const others = program.files.filter((_, at) => at !== index);
-      const remove = button("Delete", `Delete the file ${name}`, () =>
+      const remove = this.#button("Delete", `Delete the file ${name}`, () =>
         store(others, `“${name}” is deleted. Versions still has it.`),
       );
       remove.disabled = program.files.length === 1;
@@ -336,7 +389,7 @@ export class ProgramsDialog {
       const wanted = input.value.trim();
       const problem = this.#fileProblem(wanted, names);
       if (problem) return this.#say(problem);
-      void store([...program.files, [wanted, ""]], `“${wanted}” is added.`);
+      void this.#attempt(() => store([...program.files, [wanted, ""]], `“${wanted}” is added.`));
     });
     this.#showView(`Files of ${program.name}`, rows, message, add);
   }

@@ -167,7 +167,25 @@ export class Keeper {
         return;
       }
     }
-    this.report(undefined);
+    this.#reportSuccess();
+  }
+
+  /** The programs that could not be stored yet, as they were written last. */
+  unsaved(): Program[] {
+    const all = new Map<string, Program>();
+    const ids = this.keys().filter((key) => key.startsWith(UNSAVED));
+    const aside = ids.map((key) => this.aside(key.slice(UNSAVED.length)));
+    // If localStorage has no space either, they are only here.
+    const known = [...this.#failed, ...this.#saving].map(({ program }) => program);
+    for (const one of [...aside, ...known]) if (one) all.set(one.id, { ...one, changed: Date.now() });
+    return [...all.values()];
+  }
+
+  /** Stores a program no more that could not be stored, because the user has deleted it. */
+  drop(id: string): void {
+    for (const entry of this.#failed) if (entry.program?.id === id) this.#failed.delete(entry);
+    this.environment.lasting.removeItem(UNSAVED + id);
+    this.#reportSuccess();
   }
 
   /** The program with this id as it was put aside, if it could not be stored yet. */
@@ -268,7 +286,7 @@ export class Keeper {
       lasting.removeItem(UNSAVED + program.id);
       // The newer files stay aside until they are stored, too.
       if (wasAside && !areSame(newer, files)) this.#putAside(entry.program);
-      this.report(undefined);
+      this.#reportSuccess();
       this.hooks.onSaved(entry);
     } catch (error) {
       if (this.#isStopped) return;
@@ -286,7 +304,6 @@ export class Keeper {
     for (const entry of this.#failed) {
       this.#enqueue(entry, (entry.program as Program).files);
     }
-    this.#failed.clear();
   }
 
   /** Stores a program. If another tab has changed it, the program becomes a copy. */
@@ -316,6 +333,10 @@ export class Keeper {
   #putAside(program: Program): void {
     if (this.#isStopped) return;
     this.environment.lasting.setItem(UNSAVED + program.id, JSON.stringify(program));
+  }
+
+  #reportSuccess(): void {
+    if (this.#failed.size === 0) this.report(undefined);
   }
 
   /** Tells of a problem with the browser's store, or with no error that there is none any more. */

@@ -195,6 +195,15 @@ export class ProgramStore {
     this.#channel?.postMessage(id);
   }
 
+  /** Removes a program with its versions, for which no space is needed. */
+  async remove(id: string): Promise<void> {
+    const { transaction, programs, versions } = await this.#begin("readwrite");
+    programs.delete(id);
+    versions.delete(versionsOf(id));
+    await completed(transaction);
+    this.#channel?.postMessage(id);
+  }
+
   /** Removes the programs that were deleted long ago, with their versions. */
   async purge(): Promise<void> {
     const { transaction, programs, versions } = await this.#begin("readwrite");
