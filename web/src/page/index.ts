@@ -168,7 +168,7 @@ async function openPrograms(runtimes: Runtimes): Promise<void> {
       flush: () => inTime(workspace.keeper.flush()).catch(() => {}),
       list: () => workspace.list(),
       isQuotaError,
-      open: (program) => workspace.showProgram(program),
+      open: (program) => void workspace.open(program),
       openNew: () => workspace.showNew(),
       onDeleted: (id) => {
         workspace.keeper.drop(id);

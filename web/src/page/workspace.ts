@@ -205,8 +205,21 @@ export class Workspace {
     setFragment("");
   }
 
+  /** Shows a program of the user. The one that is shown stays as it is, with its session. */
   showProgram(program: Program): void {
-    this.show(entryOf(this.keeper.aside(program.id) ?? program));
+    if (program.id === this.keeper.entry.program?.id) this.parts.editor.focusCode();
+    else this.show(this.#entryOf(program));
+  }
+
+  /** Shows a program of the user as it was written last, also in another tab. */
+  async open(program: Program): Promise<void> {
+    this.showProgram((await this.#find(program.id)) ?? program);
+  }
+
+  /** The entry of a program as it was written last in this tab. */
+  #entryOf(program: Program): Entry {
+    const { keeper } = this;
+    return keeper.unfinished(program.id) ?? entryOf(keeper.aside(program.id) ?? program);
   }
 
   #fillEditor({ runtime, files, original }: Entry): void {
@@ -323,7 +336,7 @@ export class Workspace {
     const program = this.#programs.find(isIt);
     const example = this.parts.runtimes.examplesOf(runtime).map(entryOfExample).find(isIt);
     const found = { title: "", copyName: OWN_NAME, runtime, files, original: files };
-    this.show(program ? entryOf(program) : (example ?? found));
+    this.show(program ? this.#entryOf(program) : (example ?? found));
   }
 
   #textsOf(session: string): string[] | undefined {
@@ -393,6 +406,10 @@ export class Workspace {
       this.#link = undefined;
       setFragment("");
     }
+    // The buttons must not open what was stored before.
+    const { program } = entry;
+    const others = this.#programs.filter(({ id }) => id !== program?.id);
+    if (program) this.#programs = [program, ...others];
     void this.refresh();
   }
 

@@ -359,6 +359,41 @@ test("an earlier version is found and restored", async (t) => {
   assert.ok(kept.versions.some((text) => text.includes("worse")), JSON.stringify(kept));
 });
 
+test("a program that is opened again is as it was typed, and the shown one stays", async (t) => {
+  const { page } = await setUp(t);
+  await writeProgram(page, "python", "print('shown')");
+  await own(page, "My program").waitFor();
+  await page.click("live-code .run");
+  await waitForStatus(page, "finished");
+  await append(page, "# just typed");
+  await own(page, "My program").click();
+  await append(page, "# more");
+  assert.equal(await output(page).textContent(), "shown\n");
+
+  // A file is added to it, and its session is still shown.
+  await page.click("#programs");
+  await row(page, "My program").locator("summary").click();
+  await page.getByRole("button", { name: "Files My program" }).click();
+  await page.getByLabel("Name of a new file").fill("data.txt");
+  await page.keyboard.press("Enter");
+  await page.getByText("“data.txt” is added.").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("tab", { name: "data.txt" }).waitFor();
+  assert.equal(await output(page).textContent(), "shown\n");
+
+  // Another program is shown, and this one again, before the last edit is stored.
+  await append(page, "# at last");
+  await own(page, "New").click();
+  await own(page, "My program").click();
+  await code(page).filter({ hasText: "# at last" }).waitFor();
+  await append(page, "# and on");
+  const { programs } = await waitForStored(page, (kept) =>
+    Object.values(kept.programs).some((text) => text.includes("# and on")),
+  );
+  const text = "print('shown')\n# just typed\n# more\n# at last\n# and on,";
+  assert.deepEqual(programs, { "My program": text });
+});
+
 test("a file of a program may have any name", async (t) => {
   const { page } = await setUp(t);
   await writeProgram(page, "python", "print(open('code').read())");

@@ -352,7 +352,6 @@ export class ProgramsDialog {
       const named = files.length > 1 ? files.map(([name, text]) => [name || main, text]) : files;
       const stored = await this.#store({ ...program, files: named as Files });
       if (!stored) return;
-      if (page.current().program === program.id) page.open(stored);
       this.#listFiles(stored, said);
     };
     const names = program.files.map(([name]) => name || main);

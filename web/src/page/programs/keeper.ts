@@ -181,6 +181,11 @@ export class Keeper {
     return [...all.values()];
   }
 
+  /** The entry of a program that is not stored yet as it was written last. */
+  unfinished(id: string): Entry | undefined {
+    return [...this.#saving, ...this.#failed].find(({ program }) => program?.id === id);
+  }
+
   /** Stores a program no more that could not be stored, because the user has deleted it. */
   drop(id: string): void {
     for (const entry of this.#failed) if (entry.program?.id === id) this.#failed.delete(entry);
