@@ -198,6 +198,43 @@ test("an archive of programs can be read again, and one that was made elsewhere,
   assert.equal(downloadNameOf({ ...one, name: "a/b.py" }, runtimes[1]), "a_b.py");
 });
 
+test("an archive with pictures is read, and one that is too large is refused", () => {
+  const runtimes = [{ name: "python", file: "main.py", extensions: ["py"] }];
+  const encode = (text: string) => new TextEncoder().encode(text);
+  const binary = new Uint8Array([0xff, 0xfe, 0xfd]);
+  const bytes = zipSync({
+    "game/main.py": encode("print(1)"),
+    "game/cat.png": binary,
+    "game/.DS_Store": binary,
+    "__MACOSX/game/._main.py": binary,
+    "pictures/dog.png": binary,
+  });
+  const skipped: string[] = [];
+  const note = (path: string) => void skipped.push(path);
+  assert.deepEqual(unpackArchive([{ name: "a.zip", bytes }], runtimes, "python", note), [
+    { name: "game", runtime: "python", files: [["main.py", "print(1)"]] },
+  ]);
+  assert.deepEqual(skipped.sort(), ["game/cat.png", "pictures/dog.png"]);
+
+  // The directory of an archive may lie about the size of a file that is not compressed.
+  const large = zipSync({ "a.py": new Uint8Array(11_000_000) }, { level: 0 });
+  const view = new DataView(large.buffer, large.byteOffset, large.byteLength);
+  for (let at = large.length - 4; ; at--) {
+    if (view.getUint32(at, true) !== 0x02014b50) continue;
+    view.setUint32(at + 24, 0, true);
+    break;
+  }
+  const refuses = (...uploads: Uint8Array[]) =>
+    assert.throws(
+      () => unpackArchive(uploads.map((bytes) => ({ name: "b", bytes })), runtimes, "python"),
+      /b is too large/,
+    );
+  refuses(large);
+  const half = new Uint8Array(6_000_000).fill(0x20);
+  refuses(half, half);
+  refuses(zipSync({ "a.py": half }), zipSync({ "b.py": half }));
+});
+
 test("no file of an archive has a name that leads out of its program's folder", () => {
   const runtimes = [{ name: "python", file: "main.py", extensions: ["py"] }];
   const wrong = ["../../x", "/etc/x", "a/../../x", "..\\x", "a//b", "b/", ".", "..", "", "\0"];

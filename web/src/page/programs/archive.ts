@@ -22,8 +22,10 @@ export interface RuntimeFiles {
 /** The file of an archive that tells the runtimes and the order of the files. */
 const INDEX = "livecode.json";
 /** The size of all files of an upload, in bytes, and their number. */
-const MAX_BYTES = 10_000_000;
+export const MAX_BYTES = 10_000_000;
 const MAX_COUNT = 1000;
+/** Files that systems add to archives, and that no user knows of. */
+const HIDDEN = /^__MACOSX\/|(^|\/)(\.DS_Store|Thumbs\.db|desktop\.ini)$/;
 
 /** Why a file cannot become a program, in words. */
 export class UploadError extends Error {}
@@ -108,16 +110,28 @@ function runtimeOf(name: string, runtimes: RuntimeFiles[], current: string): str
   return (fitting.find(({ name }) => name === current) ?? fitting[0])?.name ?? current;
 }
 
-/** The programs in the files that the user has chosen. Throws an {@link UploadError}. */
+/**
+ * The programs in the files that the user has chosen. Files in an archive that are not text are left
+ * out, and `onSkipped` is called with their paths. Throws an {@link UploadError}.
+ */
 export function unpack(
   uploads: { name: string; bytes: Uint8Array }[],
   runtimes: RuntimeFiles[],
   current: string,
+  onSkipped: (path: string) => void = () => {},
 ): PlainProgram[] {
+  let [size, count] = [0, 0];
+  const take = (name: string, bytes: number) => {
+    size += bytes;
+    if (++count > MAX_COUNT || size > MAX_BYTES) throw new UploadError(`${name} is too large.`);
+  };
   return uploads.flatMap(({ name, bytes }) => {
     const isArchive = bytes[0] === 0x50 && bytes[1] === 0x4b;
-    if (isArchive) return unpackArchive(name, bytes, runtimes, current);
-    if (bytes.length > MAX_BYTES) throw new UploadError(`${name} is too large.`);
+    if (isArchive) {
+      const archive = openArchive(name, bytes, (size) => take(name, size));
+      return programsIn(archive, { name, runtimes, current, onSkipped });
+    }
+    take(name, bytes.length);
     const runtime = runtimeOf(name, runtimes, current);
     return [{ name: stemOf(name), runtime, files: [["", textOf(name, bytes)]] satisfies Files }];
   });
@@ -125,27 +139,38 @@ export function unpack(
 
 const stemOf = (name: string) => name.replace(/\.[^.]*$/, "") || name;
 
-function unpackArchive(
+/** The contents of an archive by their paths. `take` is called with the size of each before. */
+function openArchive(
   name: string,
   bytes: Uint8Array,
-  runtimes: RuntimeFiles[],
-  current: string,
-): PlainProgram[] {
-  let size = 0;
-  let count = 0;
-  let archive: Record<string, Uint8Array>;
+  take: (size: number) => void,
+): Record<string, Uint8Array> {
   try {
-    archive = unzipSync(bytes, {
+    return unzipSync(bytes, {
       filter: (file) => {
-        size += file.originalSize;
-        if (++count > MAX_COUNT || size > MAX_BYTES) throw new UploadError(`${name} is too large.`);
-        return !file.name.endsWith("/");
+        if (file.name.endsWith("/") || HIDDEN.test(file.name)) return false;
+        // Of a file that is not compressed, `size` bytes are copied, whatever the original size is.
+        take(Math.max(file.size, file.originalSize));
+        return true;
       },
     });
   } catch (error) {
     if (error instanceof UploadError) throw error;
     throw new UploadError(`${name} is damaged, or not a ZIP file.`);
   }
+}
+
+interface ArchiveOptions {
+  name: string;
+  runtimes: RuntimeFiles[];
+  current: string;
+  onSkipped: (path: string) => void;
+}
+
+function programsIn(
+  archive: Record<string, Uint8Array>,
+  { name, runtimes, current, onSkipped }: ArchiveOptions,
+): PlainProgram[] {
   const read = (path: string) => {
     const content = Object.hasOwn(archive, path) ? archive[path] : undefined;
     if (!content) throw new UploadError(`${name} lacks ${path}.`);
@@ -156,8 +181,12 @@ function unpackArchive(
   for (const path of Object.keys(archive)) {
     const [top = path, ...rest] = path.split("/");
     const files = folders.get(top) ?? [];
-    files.push([rest.join("/"), read(path)]);
-    folders.set(top, files);
+    try {
+      files.push([rest.join("/"), read(path)]);
+      folders.set(top, files);
+    } catch {
+      onSkipped(path);
+    }
   }
   return [...folders].map(([top, files]) => {
     // The file that runs is first: it has a usual name, or else the first one.
@@ -166,7 +195,7 @@ function unpackArchive(
     const first = main as [string, string];
     const runtime = runtimeOf(first[0] || top, runtimes, current);
     return {
-      name: first[0] ? top : stemOf(top),
+      name: (first[0] ? top : stemOf(top)) || "program",
       runtime,
       files: withSafeNames([first, ...files]),
     };

@@ -3,7 +3,14 @@
  * that the page has, so that it stays a file of its own.
  */
 
-import { downloadNameOf, pack, type PlainProgram, UploadError, unpack } from "./archive.js";
+import {
+  downloadNameOf,
+  MAX_BYTES,
+  pack,
+  type PlainProgram,
+  UploadError,
+  unpack,
+} from "./archive.js";
 import type { Files } from "./files.js";
 import type { Program, ProgramStore, Version } from "./store.js";
 import type { Runtime } from "../runtimes.js";
@@ -290,17 +297,26 @@ export class ProgramsDialog {
   }
 
   async #upload(files: File[]): Promise<void> {
+    const skipped: string[] = [];
     try {
+      const size = files.reduce((sum, file) => sum + file.size, 0);
+      if (size > MAX_BYTES) throw new UploadError("Only 10 MB in all can be uploaded at once.");
       const read = async (file: File) => {
         const bytes = new Uint8Array(await file.arrayBuffer());
         return { name: file.name, bytes };
       };
       const uploads = await Promise.all(files.map(read));
       const { page } = this;
-      const programs = unpack(uploads, page.runtimes, page.current().runtime);
+      const programs = unpack(uploads, page.runtimes, page.current().runtime, (path) =>
+        skipped.push(path),
+      );
       const added = await this.#add(programs);
       const names = added.map((name) => `“${name}”`).join(", ");
-      await this.#list(added.length > 3 ? `${added.length} programs were added.` : `${names} was added.`);
+      const said = added.length > 3 ? `${added.length} programs were added.` : `${names} was added.`;
+      const more = skipped.length > 3 ? ` and ${skipped.length - 3} more` : "";
+      const left = `Left out, because it is not text: ${skipped.slice(0, 3).join(", ")}${more}.`;
+      const parts = [added.length > 0 ? said : "Nothing was added.", skipped.length > 0 ? left : ""];
+      await this.#list(parts.join(" "));
     } catch (error) {
       const reason = error instanceof UploadError ? error.message : `The browser says: ${String(error)}`;
       await this.#list(`Nothing more was added. ${reason}`);
