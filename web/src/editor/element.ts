@@ -86,8 +86,8 @@ export class LiveCode extends HTMLElement {
   #files = new Map<string, string>();
   /** The session that is shown. */
   #session: Session | undefined;
-  /** The id of a session whose program runs on, although it is not shown any more. */
-  #left: string | undefined;
+  /** The ids of sessions whose programs run on, although they are not shown any more. */
+  readonly #left = new Set<string>();
   #output!: Output;
   #terminal!: OutputTerminal;
   #canvas!: Canvas;
@@ -176,7 +176,7 @@ export class LiveCode extends HTMLElement {
    * the program that it runs, if they are known.
    */
   follow(id: string, { watch = false, texts }: FollowOptions = {}): void {
-    if (this.#left === id) this.#left = undefined;
+    this.#left.delete(id);
     const start = (hooks: Hooks) => attach({ ...this.#serverOptions(), id }, hooks);
     this.#follow(start, { isWatching: watch, texts });
   }
@@ -189,7 +189,7 @@ export class LiveCode extends HTMLElement {
     const session = this.#session;
     const isRunning = session && session.state !== "ended" && this.#rights === "own";
     if (isRunning && session.id === undefined) session.remove();
-    this.#left = isRunning ? session.id : undefined;
+    if (isRunning && session.id !== undefined) this.#left.add(session.id);
     this.#showNothing();
     this.#session = undefined;
     this.removeAttribute("data-state");
@@ -372,14 +372,14 @@ export class LiveCode extends HTMLElement {
     else session.remove();
   }
 
-  /** Ends the program that runs on although it is not shown any more. */
+  /** Ends the programs that run on although they are not shown any more. */
   #endLeft(): void {
-    const id = this.#left;
-    if (id === undefined) return;
-    this.#left = undefined;
-    const session = attach({ ...this.#serverOptions(), id });
-    const close = () => session.close();
-    session.signal("kill").then(close, close);
+    for (const id of this.#left) {
+      const session = attach({ ...this.#serverOptions(), id });
+      const close = () => session.close();
+      session.signal("kill").then(close, close);
+    }
+    this.#left.clear();
   }
 
   /** Stops following the session. The server deletes the session, unless it is to be kept. */

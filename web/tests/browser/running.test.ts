@@ -171,6 +171,29 @@ test("another language leaves the output of the program before", async (t) => {
   });
 });
 
+test("the next run ends all programs that were left, and not only the last one", async (t) => {
+  const { server, page } = await setUp(t);
+  await run(page, "python", "print('of python', input())");
+  await input(page).waitFor();
+  await createElsewhere(server.url, "bash", "echo from elsewhere; sleep 60");
+  await page.click("#sessions");
+  const second = page.locator("#session-list li").filter({ hasText: "Bash" });
+  await second.getByRole("button", { name: "Open" }).click();
+  await output(page).filter({ hasText: "from elsewhere" }).waitFor();
+  await page.getByLabel("Language").selectOption("python");
+  await code(page).filter({ hasText: "of python" }).waitFor();
+  const before = await server.sessions();
+  assert.deepEqual(before.map(({ state }) => state), ["running", "running"]);
+  await page.click("live-code .run");
+  await input(page).fill("Ada");
+  await page.keyboard.press("Enter");
+  await waitForStatus(page, "finished");
+  await page.waitForFunction(async () => {
+    const sessions = (await (await fetch("/sessions")).json()) as { state: string }[];
+    return sessions.length === 3 && sessions.every(({ state }) => state === "ended");
+  });
+});
+
 test("two tabs remember what their sessions ran", async (t) => {
   const { server, context, page } = await setUp(t);
   await run(page, "python", "print('of the first')");
