@@ -17,12 +17,20 @@ export class FileTabs {
     private readonly panel: Element,
     private readonly onChoose: (name: string) => void,
   ) {
-    this.element.addEventListener("keydown", ({ key }) => {
+    this.element.addEventListener("keydown", (event) => {
+      const { key } = event;
       const isSelected = (tab: Element) => tab.getAttribute("aria-selected") === "true";
       const at = [...this.element.children].findIndex(isSelected);
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
-      if (!step) return;
-      this.choose((at + step + this.#names.length) % this.#names.length);
+      const { length } = this.#names;
+      const next = {
+        ArrowRight: (at + 1) % length,
+        ArrowLeft: (at - 1 + length) % length,
+        Home: 0,
+        End: length - 1,
+      }[key];
+      if (next === undefined) return;
+      event.preventDefault();
+      this.choose(next);
       this.element.querySelector<HTMLElement>("[aria-selected=true]")?.focus();
     });
   }

@@ -454,7 +454,9 @@ export class Workspace {
 
   #showNotice(): void {
     const parts = [this.#problem, this.parts.runtimes.lackOf(this.runtime), this.#message];
-    this.parts.notice.textContent = parts.filter(Boolean).join(" ");
+    const text = parts.filter(Boolean).join(" ");
+    // A text that is set again may be read out again, and this is called whenever one is stored.
+    if (this.parts.notice.textContent !== text) this.parts.notice.textContent = text;
   }
 
   storeTab(): void {

@@ -319,6 +319,8 @@ test("programs are renamed, copied, deleted and brought back", async (t) => {
   await menu("Numbers", "Duplicate");
   await row(page, "Numbers 2").waitFor();
   await menu("Numbers 2", "Rename");
+  await page.getByRole("button", { name: "Cancel", exact: true }).click();
+  await menu("Numbers 2", "Rename");
   await page.getByLabel("New name of Numbers 2").fill("Numbers");
   await page.keyboard.press("Enter");
   await page.getByText("Another program is “Numbers”.").waitFor();
@@ -405,7 +407,10 @@ test("a file of a program may have any name", async (t) => {
   await page.keyboard.press("Enter");
   await page.getByText("“code” is added.").waitFor();
   await page.keyboard.press("Escape");
-  await page.getByRole("tab", { name: "code" }).click();
+  await page.getByRole("tab", { name: "main.py" }).press("End");
+  assert.equal(await page.getByRole("tab", { name: "code" }).getAttribute("aria-selected"), "true");
+  await page.keyboard.press("Home");
+  await page.keyboard.press("ArrowRight");
   await code(page).press("ControlOrMeta+a");
   await page.keyboard.insertText("of the second file");
   const names = await page.evaluate(() => {

@@ -208,7 +208,11 @@ export class ProgramsDialog {
     const input = element("input");
     input.value = program.name;
     input.setAttribute("aria-label", `New name of ${program.name}`);
-    const form = element("form", "rename", input, element("button", "", "Rename"));
+    const cancel = this.#button("Cancel", "", async () => {
+      await this.#list();
+      this.#focusRow(program.name);
+    });
+    const form = element("form", "rename", input, element("button", "", "Rename"), cancel);
     const rename = async () => {
       const name = input.value.trim();
       if (name && name !== program.name) {
