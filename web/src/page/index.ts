@@ -150,9 +150,12 @@ function handleKey(event: KeyboardEvent): void {
 /** The dialog with the user's programs, once it is loaded. */
 let programsDialog: ProgramsDialog | undefined;
 
+/** The part of the page that is not needed for its first view. */
+const loadDialog = () => import("./programs/dialog.js");
+
 async function openPrograms(runtimes: Runtimes): Promise<void> {
   try {
-    programsDialog ??= new (await import("./programs/dialog.js")).ProgramsDialog({
+    programsDialog ??= new (await loadDialog()).ProgramsDialog({
       dialog: byId<HTMLDialogElement>("programs-dialog"),
       store,
       runtimes: runtimes.all,
@@ -287,6 +290,8 @@ async function start(): Promise<void> {
     byId<HTMLDialogElement>("sign-out-dialog").showModal(),
   );
   byId("sign-out-now").addEventListener("click", () => void signOut());
+  // Programs can be downloaded also when the server does not answer any more.
+  loadDialog().catch(() => {});
   for (const button of document.querySelectorAll<HTMLElement>(".copy")) {
     const input = button.parentElement?.querySelector("input") as HTMLInputElement;
     button.addEventListener("click", () => void copyLink(input));

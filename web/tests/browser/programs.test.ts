@@ -150,6 +150,14 @@ test("what was on the screen for a second survives the death of the tab and of t
   await page.waitForEvent("crash");
   await server.kill();
   await server.restart();
+  // A page whose server is gone lists the programs all the same.
+  const alone = await openFrontPage(t, context, `${server.url}/`);
+  await alone.waitForLoadState("networkidle");
+  await server.kill();
+  await alone.click("#programs");
+  await row(alone, "My program").waitFor();
+  await server.restart();
+  await alone.close();
   const again = await openFrontPage(t, context, `${server.url}/`);
   await code(again).filter({ hasText: "before the crash" }).waitFor();
   // A tab that is closed at once has stored everything, too.
