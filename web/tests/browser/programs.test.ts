@@ -145,6 +145,10 @@ test("what was on the screen for a second survives the death of the tab and of t
   const { server, context, page } = await setUp(t);
   await writeProgram(page, "python", "print('before the crash')");
   await setTimeout(1000); // the time that is promised
+  // Nothing is promised for the last second of what is typed without a pause, but for all before.
+  const typed = "# typed without any pause, in a row";
+  await code(page).press("ControlOrMeta+End");
+  await page.keyboard.type(`\n${typed}0123456789`, { delay: 100 });
   const session = await context.newCDPSession(page);
   void session.send("Page.crash").catch(() => {});
   await page.waitForEvent("crash");
@@ -160,6 +164,7 @@ test("what was on the screen for a second survives the death of the tab and of t
   await alone.close();
   const again = await openFrontPage(t, context, `${server.url}/`);
   await code(again).filter({ hasText: "before the crash" }).waitFor();
+  assert.ok((await code(again).textContent())?.includes(typed));
   // A tab that is closed at once has stored everything, too.
   await append(again, "# at the last moment");
   const closed = again.waitForEvent("close");
