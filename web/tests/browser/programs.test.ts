@@ -355,6 +355,25 @@ test("programs are renamed, copied, deleted and brought back", async (t) => {
   assert.deepEqual(Object.keys(kept.programs).sort(), ["Numbers", "Numbers 2"]);
 });
 
+test("each program that was run is a version, and only once", async (t) => {
+  const { page } = await setUp(t);
+  await writeProgram(page, "python", "print(1)");
+  await own(page, "My program").waitFor();
+  for (let count = 0; count < 2; count++) {
+    await page.click("live-code .run");
+    await waitForStatus(page, "finished");
+  }
+  await waitForStored(page, ({ versions }) => versions.length === 1);
+  await append(page, "# 2");
+  await page.click("live-code .run");
+  await waitForStored(page, ({ versions }) => versions.length === 2);
+  // Changes after a reload replace what was run, but not its version.
+  await page.reload();
+  await append(page, "# 3");
+  const kept = await waitForStored(page, ({ programs }) => !!programs["My program"]?.includes("# 3"));
+  assert.deepEqual(kept.versions, ["print(1)", "print(1)\n# 2"]);
+});
+
 test("an earlier version is found and restored", async (t) => {
   const { page } = await setUp(t);
   await writeProgram(page, "python", "print('the good version of this program')");

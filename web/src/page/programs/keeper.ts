@@ -70,8 +70,6 @@ export class Keeper {
   /** The entries whose last edits could not be stored, and the timer of the next try. */
   readonly #failed = new Set<Entry>();
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Whether the stored files are to become a version when they are replaced: they were run. */
-  #isVersionDue = false;
   /** Whether nothing is stored any more, because the user has signed out. */
   #isStopped = false;
 
@@ -92,7 +90,6 @@ export class Keeper {
   open(entry: Entry): void {
     this.#handlePause();
     this.entry = entry;
-    this.#isVersionDue = false;
   }
 
   /** Notes that the user has edited something. */
@@ -103,10 +100,16 @@ export class Keeper {
     this.#deadline ??= setTimeout(() => void this.flush(), MAX_DELAY_MS);
   }
 
-  /** Notes that the program is run: what was run can be found again. */
+  /** Notes that the program is run: what was run becomes a version, so that it can be found again. */
   handleRun(): void {
     this.#handlePause();
-    this.#isVersionDue = true;
+    const { entry } = this;
+    this.#queue = this.#queue.then(async () => {
+      // The program itself is stored, so that a version that cannot be is no reason for a notice.
+      if (!this.#isStopped && entry.program) {
+        await this.store.addVersion(entry.program.id).catch(() => {});
+      }
+    });
   }
 
   /** Stores the edits, and waits until everything is stored. */
@@ -117,12 +120,10 @@ export class Keeper {
       const { entry } = this;
       const files = this.hooks.readFiles();
       if (!areSame(files, entry.files)) {
-        const isVersionWanted = this.#isVersionDue;
-        this.#isVersionDue = false;
         const before = (this.#beforeEdits ??= entry.files);
         const isDrastic = isDrasticChange(before, files);
         if (isDrastic) this.#beforeEdits = files;
-        const options = { isVersionWanted, ...(isDrastic ? { before } : {}) };
+        const options: SaveOptions = isDrastic ? { before } : {};
         entry.files = files;
         entry.program = { ...(entry.program ?? this.#newProgram(entry)), files };
         this.#enqueue(entry, files, options);

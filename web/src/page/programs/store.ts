@@ -3,7 +3,7 @@
  * versions of each, and all tabs share them.
  */
 
-import { isDrasticChange, type Files } from "./files.js";
+import { areSame, isDrasticChange, type Files } from "./files.js";
 
 /** A program that is kept. */
 export interface Program {
@@ -27,7 +27,7 @@ export interface Program {
 export interface Version {
   /** The id of the program. */
   program: string;
-  /** When it was replaced by a newer one, in milliseconds since 1970. */
+  /** When it was run, or replaced by a newer one, in milliseconds since 1970. */
   at: number;
   runtime: string;
   files: Files;
@@ -158,20 +158,43 @@ export class ProgramStore {
       const isDue = saved.changed - last >= VERSION_INTERVAL_MS;
       const isDrastic = before !== undefined || isDrasticChange(stored.files, program.files);
       if (isVersionWanted || isDue || isDrastic) {
-        const { runtime } = stored;
-        const files = before ?? stored.files;
-        // The key is the time. Two versions of one millisecond must not become one.
-        const at = Math.max(saved.changed, last + 1);
-        versions.put({ program: program.id, at, runtime, files } satisfies Version);
-        for (const key of keys.slice(0, Math.max(0, keys.length + 1 - MAX_VERSIONS))) {
-          versions.delete(key);
-        }
+        await this.#putVersion(versions, keys, { ...stored, files: before ?? stored.files });
       }
     }
     programs.put(saved);
     await done;
     this.#channel?.postMessage(program.id);
     return { kind: "saved", program: saved };
+  }
+
+  /** Makes a version of a program as it is stored, e.g. because it is run. */
+  async addVersion(id: string): Promise<void> {
+    const { transaction, programs, versions } = await this.#begin("readwrite");
+    const done = completed(transaction);
+    done.catch(() => {});
+    const stored = (await resultOf(programs.get(id))) as Program | undefined;
+    if (stored) {
+      const keys = (await resultOf(versions.getAllKeys(versionsOf(id)))) as [string, number][];
+      await this.#putVersion(versions, keys, stored);
+    }
+    await done;
+  }
+
+  /** Makes a version after those with these keys, unless the last one is the same. */
+  async #putVersion(
+    versions: IDBObjectStore,
+    keys: [string, number][],
+    { id, runtime, files }: Program,
+  ): Promise<void> {
+    const key = keys.at(-1);
+    const last = key && ((await resultOf(versions.get(key))) as Version | undefined);
+    if (last && areSame(last.files, files)) return;
+    // The key is the time. Two versions of one millisecond must not become one.
+    const at = Math.max(Date.now(), (key?.[1] ?? 0) + 1);
+    versions.put({ program: id, at, runtime, files } satisfies Version);
+    for (const key of keys.slice(0, Math.max(0, keys.length + 1 - MAX_VERSIONS))) {
+      versions.delete(key);
+    }
   }
 
   /** The earlier versions of a program, the newest first. */
