@@ -2,7 +2,7 @@
  * The links of the page. A program, compressed, or the secret that opens a session is in the
  * fragment of the address, which browsers send to no server.
  */
-import type { Files } from "./programs/files.js";
+import { type Files } from "./programs/files.js";
 export interface Shared {
     runtime?: string;
     /** The code of a program that has one file. */

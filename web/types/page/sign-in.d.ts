@@ -4,8 +4,8 @@ export declare class SignIn {
     #private;
     private readonly base;
     private readonly store;
-    /** Called when the user has signed out in another tab, before the page begins anew. */
-    onSignedOut: () => void;
+    /** Called when the user has signed out in another tab. The page begins anew afterwards. */
+    onSignedOut: () => Promise<void>;
     constructor(base: string, store: Store);
     /** The token with which the user signed in. */
     get token(): string | undefined;

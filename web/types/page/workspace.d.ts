@@ -31,11 +31,19 @@ export declare class Workspace {
     get files(): Files;
     /** The programs of the user, the last changed first. */
     get programs(): Program[];
-    /** Stores what an earlier page could not, and reads the programs. */
+    /** The programs of the user as they were written last, also those that could not be stored. */
+    list(): Promise<Program[]>;
+    /**
+     * Stores what an earlier page could not, and reads the programs. A browser that does not answer
+     * must not keep the user from running a program: what it has is shown when it answers.
+     */
     start(): Promise<void>;
     /** Shows an entry in the editor, in place of the current one, which is kept. */
     show(entry: Entry): void;
+    /** Shows a program of the user. The one that is shown stays as it is, with its session. */
     showProgram(program: Program): void;
+    /** Shows a program of the user as it was written last, also in another tab. */
+    open(program: Program): Promise<void>;
     /** Shows an empty program. */
     showNew(): void;
     /** Restores the state of the tab before a reload. */

@@ -13,17 +13,24 @@ export interface RuntimeFiles {
     /** Extensions of its source files, without the dot. */
     extensions: string[];
 }
+/** The size of all files of an upload, in bytes, and their number. */
+export declare const MAX_BYTES = 10000000;
 /** Why a file cannot become a program, in words. */
 export declare class UploadError extends Error {
 }
 /** A name that every system allows for a file. */
 export declare const fileNameOf: (name: string) => string;
+/** A name that a file of a program may have: no part of it leads out of the program's folder. */
+export declare const pathOf: (name: string) => string;
 /** The name of the file in which a program of one file is downloaded. */
 export declare function downloadNameOf({ name, files }: PlainProgram, runtime: RuntimeFiles | undefined): string;
 /** All programs as a ZIP file: a file for each program of one file, and a folder for each other. */
 export declare function pack(programs: PlainProgram[], runtimes: RuntimeFiles[]): Uint8Array<ArrayBuffer>;
-/** The programs in the files that the user has chosen. Throws an {@link UploadError}. */
+/**
+ * The programs in the files that the user has chosen. Files in an archive that are not text are left
+ * out, and `onSkipped` is called with their paths. Throws an {@link UploadError}.
+ */
 export declare function unpack(uploads: {
     name: string;
     bytes: Uint8Array;
-}[], runtimes: RuntimeFiles[], current: string): PlainProgram[];
+}[], runtimes: RuntimeFiles[], current: string, onSkipped?: (path: string) => void): PlainProgram[];

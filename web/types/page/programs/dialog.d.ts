@@ -12,16 +12,22 @@ export interface Page {
     titleOf(runtime: string): string;
     describeAge(date: Date): string;
     freeName(name: string, others: Iterable<string>): string;
+    isFileName(name: string): boolean;
     newId(): string;
     /** The runtime of the editor, and its program if it is one of the user's. */
     current(): {
         runtime: string;
         program: string | undefined;
     };
-    /** Stores everything that the user has written. */
+    /** Stores everything that the user has written, if the browser can. */
     flush(): Promise<void>;
+    /** The programs as they were written last, also those that could not be stored. */
+    list(): Promise<Program[]>;
+    isQuotaError(error: unknown): boolean;
     open(program: Program): void;
     openNew(): void;
+    /** Tells the page that a program was deleted here. */
+    onDeleted(id: string): void;
     /** Tells the page that a program was stored here. */
     onStored(id: string): void;
 }

@@ -53,22 +53,35 @@ export declare class Keeper {
     open(entry: Entry): void;
     /** Notes that the user has edited something. */
     handleEdit(): void;
-    /** Notes that the program is run: what was run can be found again. */
+    /** Notes that the program is run: what was run becomes a version, so that it can be found again. */
     handleRun(): void;
     /** Stores the edits, and waits until everything is stored. */
     flush(): Promise<void>;
-    /** Stores the edits where that is done at once, because the page may be closed now. */
+    /**
+     * Stores the edits where that is done at once, because the page may be closed now. The browser
+     * drops what it has not finished storing then, so that is put aside, too.
+     */
     flushNow(): void;
     /** Stores what an earlier page could not store, and tries again if that fails. */
     recover(): Promise<void>;
+    /** The programs that could not be stored yet, as they were written last. */
+    unsaved(): Program[];
+    /** The entry of a program that is not stored yet as it was written last. */
+    unfinished(id: string): Entry | undefined;
+    /** Stores a program no more that could not be stored, because the user has deleted it. */
+    drop(id: string): void;
     /** The program with this id as it was put aside, if it could not be stored yet. */
     aside(id: string): Program | undefined;
     /** Takes over what another tab, or a dialog of this one, has stored. */
     handleStoredElsewhere(id: string): Promise<void>;
     /** Makes a program of the entry before it is edited, e.g. to give it a name. */
     keep(): Promise<Program>;
-    /** Forgets the edits, because the user signs out. */
+    /** Stores nothing more, because the user signs out, and waits for what is being stored. */
+    stop(): Promise<void>;
+    /** Removes what could not be stored. */
     forget(): void;
+    /** Tells of a problem with the browser's store, or with no error that there is none any more. */
+    report(error: unknown): void;
 }
 /** The keys of `localStorage`; none if the browser refuses access to it. */
 export declare function keysOf(storage: () => Storage): string[];

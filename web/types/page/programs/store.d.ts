@@ -24,7 +24,7 @@ export interface Program {
 export interface Version {
     /** The id of the program. */
     program: string;
-    /** When it was replaced by a newer one, in milliseconds since 1970. */
+    /** When it was run, or replaced by a newer one, in milliseconds since 1970. */
     at: number;
     runtime: string;
     files: Files;
@@ -39,10 +39,24 @@ export type Saved = {
     kind: "conflict";
     stored: Program;
 };
+/** Further properties of a change that is stored. */
+export interface SaveOptions {
+    /** Whether what was stored before becomes a version in any case. */
+    isVersionWanted?: boolean;
+    /** The files that become the version, if they are not those that were stored last. */
+    before?: Files;
+}
+/** The error of a browser that does not answer in time. It may answer later. */
+export declare class NoAnswerError extends Error {
+}
+/** The browser's answer. The promise is rejected if there is none in time. */
+export declare const inTime: <T>(answer: Promise<T>) => Promise<T>;
 /** The error of a browser that gives this page no more space. */
 export declare const isQuotaError: (error: unknown) => boolean;
 export declare class ProgramStore {
     #private;
+    /** Settles when the browser has opened the database, however long that takes. */
+    opened(): Promise<void>;
     /** Calls `callback` with the id of a program that another tab has stored or deleted. */
     onChange(callback: (id: string) => void): void;
     /** The programs that are not deleted, the last changed first. */
@@ -53,13 +67,15 @@ export declare class ProgramStore {
      * was stored before becomes a version, if some time has passed since the last version, or if much
      * of it is gone.
      */
-    save(program: Program, { isVersionWanted }?: {
-        isVersionWanted?: boolean | undefined;
-    }): Promise<Saved>;
+    save(program: Program, { isVersionWanted, before }?: SaveOptions): Promise<Saved>;
+    /** Makes a version of a program as it is stored, e.g. because it is run. */
+    addVersion(id: string): Promise<void>;
     /** The earlier versions of a program, the newest first. */
     versions(id: string): Promise<Version[]>;
     /** Deletes a program, or restores a deleted one. */
     setDeleted(id: string, isDeleted: boolean): Promise<void>;
+    /** Removes a program with its versions, for which no space is needed. */
+    remove(id: string): Promise<void>;
     /** Removes the programs that were deleted long ago, with their versions. */
     purge(): Promise<void>;
     /** Removes everything. */
