@@ -259,7 +259,7 @@ fn a_mount_is_placed_through_no_link_of_a_root() {
     symlink(folder.path().join("outside"), &swapped).expect("a link");
     let run = run("swapped", "/swapped/made/new");
     assert!(run.exitstatus != 0 && !run.stdout.contains("hello"), "{run:?}");
-    // Whoever followed the link would have made the place of the mount there.
+    // A program that followed the link would have made the place of the mount there.
     assert_eq!(fs::read_dir(folder.path().join("outside/made")).expect("our folder").count(), 0);
 }
 

@@ -146,7 +146,7 @@ pub enum ImageError {
         /// The number of free inodes that must be left.
         min_free_inodes: u64,
     },
-    /// What is known of an image is unreadable, and the image cannot be replaced.
+    /// The document about an image is unreadable, and the image cannot be replaced.
     #[error("the image {0} is damaged here, and cannot be unpacked again while a sandbox or server uses it")]
     DamagedInUse(Digest),
     /// The import was asked to stop.

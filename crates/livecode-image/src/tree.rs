@@ -75,7 +75,7 @@ impl Tree {
             match mkdirat(&folder, name, mode) {
                 Ok(()) => {
                     self.implied_folders.set(self.implied_folders.get() + 1);
-                    // Whatever the umask is. Nobody else may come here, so the name is still the
+                    // Here no umask counts. Nobody else may come here, so the name is still the
                     // folder's.
                     chmodat(&folder, name, mode, AtFlags::empty())?;
                 }

@@ -439,7 +439,7 @@ export class LiveCode extends HTMLElement {
   }
 
   #handleMessage(message: Message): void {
-    // What a compiler tells is standard error. All else comes from the program.
+    // A compiler writes to standard error. All else comes from the program.
     const isOfProgram = message.file !== "stderr" && message.msgtype !== "exitstatus";
     if (isOfProgram && this.#phase && this.#phase !== LOADING) this.#showPhase(undefined);
     switch (message.msgtype) {
@@ -531,7 +531,7 @@ export class LiveCode extends HTMLElement {
     if (this.#phase === STARTING) {
       // A server of v0.1 has no documents.
       const phase = document && describePhase(document);
-      // Whoever has a share gets no later document, and would never be told that the phase is over.
+      // Users of a share get no later document, and would never be told that the phase is over.
       this.#phase = this.#isShared && phase !== LOADING ? undefined : phase;
       const elapsedMs = Number(document?.elapsed) * 1000;
       if (!this.#isNew && document) this.#startedAt = performance.now() - elapsedMs;

@@ -275,7 +275,7 @@ test("programs run where the browser keeps nothing, or does not answer", async (
     await page.click("live-code .run");
     await waitForStatus(page, "finished");
     assert.equal(await output(page).textContent(), "42\n");
-    // What could not be stored is still there after a reload.
+    // The text that could not be stored is still there after a reload.
     await page.reload();
     await code(page).filter({ hasText: "print(6 * 7)" }).waitFor();
   }

@@ -281,7 +281,7 @@ test("what is held back is bounded", () => {
     assert.equal(terminal.lines.length, 1);
     const length = line?.text.length ?? 0;
     assert.ok(length > 0 && length <= 40 * MAX_COLUMNS, String(length));
-    // What is left out is no reason to show the line again.
+    // A sequence that is left out is no reason to show the line again.
     assert.ok(line);
     line.isRewritten = false;
     terminal.write(mark.repeat(1000), "stdout");

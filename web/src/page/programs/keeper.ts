@@ -279,7 +279,7 @@ export class Keeper {
 
   async #save(entry: Entry, files: Files, options: SaveOptions): Promise<void> {
     const slow = setTimeout(() => this.#putAside(entry.program as Program), SLOW_MS);
-    // What was stored meanwhile has given the program its last revision.
+    // An earlier job has given the program its last revision.
     const program = { ...(entry.program as Program), files };
     try {
       const saved = await this.#saveOrCopy(program, options);

@@ -149,7 +149,7 @@ export class ProgramStore {
       await done;
       return { kind: "conflict", stored };
     }
-    // Whoever edits a program that was deleted in another tab wants to have it.
+    // A user who edits a program that was deleted in another tab wants to have it.
     const { deleted: _, ...rest } = program;
     const saved = { ...rest, changed: Date.now(), revision: program.revision + 1 };
     if (stored) {

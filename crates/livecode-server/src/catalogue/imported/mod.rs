@@ -326,7 +326,7 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         let toml = folder.join(MANIFEST);
         fs::write(&toml, [format!("image = '{}' # ", digests[1]).as_bytes(), b"\xff\n"].concat()).unwrap();
-        // What cannot be read may name an image.
+        // A file that cannot be read may name an image.
         let unreadable = operator.path().join("loop");
         std::os::unix::fs::symlink("loop", &unreadable).unwrap();
         for result in [runtimes.remove_unnamed_images(&images).map(drop), runtimes.remove("own")] {
