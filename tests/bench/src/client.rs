@@ -125,6 +125,23 @@ impl BufferedInput {
         self.start += length;
         Ok((status, body))
     }
+
+    /// Reads a body that is sent in chunks (RFC 9112, section 7.1) to its end, and calls `on_chunk`
+    /// with each of them. The last one is empty.
+    fn read_chunks(&mut self, mut on_chunk: impl FnMut(&[u8])) -> Result<()> {
+        loop {
+            let line = self.find_end(b"\r\n")?;
+            let size = std::str::from_utf8(&self.buffered()[..line - 2])?;
+            let size = usize::from_str_radix(size, 16).context("a chunk has no size")?;
+            self.start += line;
+            self.fill_to(size + 2)?;
+            on_chunk(&self.buffered()[..size]);
+            self.start += size + 2;
+            if size == 0 {
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// An HTTP connection that is kept alive between requests.
@@ -191,10 +208,20 @@ impl Connection {
         self.read_body(204).map(drop)
     }
 
-    /// Requests a JSON document.
+    /// Requests a JSON document. A list of sessions is sent in chunks.
     pub fn get(&mut self, path: &str) -> Result<Value> {
         self.0.send(format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").as_bytes())?;
-        Ok(serde_json::from_slice(self.read_body(200)?)?)
+        let mut document = vec![];
+        match self.0.read_head()? {
+            (200, Some(length)) => {
+                self.0.fill_to(length)?;
+                document.extend_from_slice(&self.0.buffered()[..length]);
+                self.0.start += length;
+            }
+            (200, None) => self.0.read_chunks(|chunk| document.extend_from_slice(chunk))?,
+            (status, _) => bail!("the status of {path} is {status}"),
+        }
+        Ok(serde_json::from_slice(&document)?)
     }
 
     /// Runs a program and measures its times. The stream is requested on the same connection, as
@@ -229,7 +256,7 @@ impl Connection {
     }
 
     /// Reads a session's stream to its end, and calls `on_chunk` with each chunk.
-    fn read_stream(&mut self, id: &str, mut on_chunk: impl FnMut(&[u8])) -> Result<()> {
+    fn read_stream(&mut self, id: &str, on_chunk: impl FnMut(&[u8])) -> Result<()> {
         let request = format!(
             "GET /sessions/{id}/stream HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: application/x-ndjson\r\n\r\n"
         );
@@ -238,18 +265,7 @@ impl Connection {
         if status != 200 {
             bail!("the stream's status is {status}");
         }
-        loop {
-            let line = self.0.find_end(b"\r\n")?;
-            let size = std::str::from_utf8(&self.0.buffered()[..line - 2])?;
-            let size = usize::from_str_radix(size, 16).context("a chunk has no size")?;
-            self.0.start += line;
-            self.0.fill_to(size + 2)?;
-            on_chunk(&self.0.buffered()[..size]);
-            self.0.start += size + 2;
-            if size == 0 {
-                return Ok(());
-            }
-        }
+        self.0.read_chunks(on_chunk)
     }
 }
 
