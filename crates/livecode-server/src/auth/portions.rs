@@ -10,6 +10,9 @@ use super::Payer;
 /// The part of a limited number that is kept for the local user: one sixteenth, rounded up, but
 /// never all of it.
 const RESERVED_DIVISOR: u64 = 16;
+/// The part of a limited number that is kept for guests who hold nothing: one part of 32, rounded
+/// down.
+const NEWCOMERS_DIVISOR: u64 = 32;
 
 /// The limits of one kind of thing, for example of running sessions.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +39,8 @@ impl PortionLimits {
 /// may take one more only while they hold fewer than are free. One address alone gets half of
 /// all, two get a third each, and n of them leave one part of n + 1 parts free (the dynamic
 /// thresholds of shared-memory switches, Choudhury and Hahne 1998). No clock and no knowledge of
-/// who else may come is needed for this.
+/// who else may come is needed for this. A crowd could still take the last one, each of them while
+/// it holds nothing for a moment. So those who hold something leave a small part to newcomers.
 ///
 /// The local user may take whatever is free.
 #[derive(Debug)]
@@ -62,7 +66,7 @@ impl Portions {
         match payer {
             Payer::Local => self.free() > 0,
             Payer::Address(_) | Payer::User(_) => {
-                self.may_guests_take() && self.held(payer) < max.min(self.guests_threshold())
+                self.may_guests_take() && self.held(payer) < max.min(self.guests_threshold(payer))
             }
         }
     }
@@ -106,12 +110,15 @@ impl Portions {
         self.limits.total
     }
 
-    /// How many a guest may hold at most if it takes one more. Of the part that is not kept for the
+    /// How many this guest may hold at most if it takes one more. Of the part that is not kept for the
     /// local user, a guest may hold twice as many as it leaves there: that is no bound for one
     /// address, and always leaves something to the next of many.
-    fn guests_threshold(&self) -> u64 {
+    fn guests_threshold(&self, payer: &Payer) -> u64 {
         let guests = self.total - self.held(&Payer::Local);
         let left = self.limits.total.saturating_sub(self.limits.reserved).saturating_sub(guests);
+        if self.held(payer) > 0 && left <= self.limits.total / NEWCOMERS_DIVISOR {
+            return 0;
+        }
         self.free().min(left.saturating_mul(2))
     }
 
@@ -197,9 +204,9 @@ mod tests {
         assert_eq!(take_all(&mut portions, address(1)), 512, "a class of 500 has one address");
         assert_eq!(take_all(&mut portions, address(2)), 256);
         assert_eq!(take_all(&mut portions, address(3)), 128);
-        assert_eq!(take_all(&mut portions, address(4)), 43);
-        assert_eq!(take_all(&mut portions, address(5)), 14);
-        assert_eq!(take_all(&mut portions, Payer::Local), 71, "those that are kept for it among them");
+        assert_eq!(take_all(&mut portions, address(4)), 32);
+        assert_eq!(take_all(&mut portions, address(5)), 1, "what is left is for newcomers");
+        assert_eq!(take_all(&mut portions, Payer::Local), 95, "those that are kept for it among them");
         for _ in 0..512 {
             portions.give_back(&address(1));
         }
@@ -214,6 +221,15 @@ mod tests {
             while (0..100).filter(|number| take_one(&mut portions, address(*number))).count() > 0 {}
             assert!(take_one(&mut portions, address(200)), "of {total}");
             assert!(portions.held(&address(0)) >= total / 150, "of {total}");
+            // Somebody of the crowd ends a session and takes the place again, and so on.
+            for number in (0..100).cycle().take(1000) {
+                portions.give_back(&address(number));
+                while take_one(&mut portions, address(number)) {}
+            }
+            for newcomer in 0..u16::try_from(total / 64).unwrap() {
+                let address = std::net::Ipv4Addr::from(0x0a00_0000 + u32::from(newcomer));
+                assert!(take_one(&mut portions, Payer::Address(address.into())), "{newcomer} of {total}");
+            }
         }
     }
 

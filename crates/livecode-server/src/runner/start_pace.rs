@@ -16,7 +16,7 @@ use crate::auth::Payer;
 /// How long a payer counts as one that uses the server, after it has created a session.
 const ACTIVE_TIME: Duration = Duration::from_secs(1);
 /// The size of a bucket, as the time in which it fills.
-const FILLING_TIME: Duration = Duration::from_secs(2);
+const FILLING_TIME: Duration = Duration::from_secs(4);
 /// How many payers are remembered before those are forgotten whose buckets are full.
 const PAYERS_MAX: usize = 1000;
 
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(starts(&mut pace(), &address(1), None), 300);
         assert_eq!(starts(&mut pace(), &Payer::Local, Some(&address(1))), 300);
         let beside = starts(&mut pace(), &address(1), Some(&Payer::Local));
-        assert!((190..=201).contains(&beside), "the bucket, and 40 in each second: {beside}");
+        assert!((270..=281).contains(&beside), "the bucket, and 40 in each second: {beside}");
     }
 
     #[test]
