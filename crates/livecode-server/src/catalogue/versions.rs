@@ -105,12 +105,16 @@ fn numbers(runtime: &Runtime) -> Vec<u64> {
     version.split(|letter: char| !letter.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
 }
 
+/// The longest version that a toolchain may have, in bytes. Longer numbers are no versions: the
+/// toolchain may be that of a stranger's image.
+const MAX_VERSION_BYTES: usize = 64;
+
 /// The version in what a toolchain prints when it is asked: the first number with a dot in it, or
 /// else the first number.
 pub(crate) fn version_in(text: &str) -> Option<String> {
     let is_part = |letter: char| letter.is_ascii_digit() || letter == '.';
     let words = text.split(|letter| !is_part(letter)).map(|word| word.trim_matches('.'));
-    let numbers: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    let numbers: Vec<_> = words.filter(|word| !word.is_empty() && word.len() <= MAX_VERSION_BYTES).collect();
     let with_dot = numbers.iter().find(|number| number.contains('.'));
     with_dot.or(numbers.first()).map(|&number| number.to_owned())
 }
@@ -133,6 +137,9 @@ mod tests {
         ] {
             assert_eq!(version_in(text).as_deref(), version, "{text}");
         }
+        let long = "1".repeat(100_000);
+        assert_eq!(version_in(&long), None);
+        assert_eq!(version_in(&format!("{long}.2 3.4")).as_deref(), Some("3.4"));
     }
 
     #[test]

@@ -294,10 +294,25 @@ fn failure(runtime: &Runtime, end: &ProgramEnd) -> Option<String> {
 
 /// The names in the output of a command that lists packages, sorted.
 fn package_names(text: &str) -> Vec<String> {
-    let is_name = |name: &&str| !name.is_empty() && name.len() <= MAX_PACKAGE_NAME_BYTES;
+    // The list may be written by a stranger's image, and is shown on terminals.
+    let is_name = |name: &&str| {
+        !name.is_empty() && name.len() <= MAX_PACKAGE_NAME_BYTES && !name.contains(char::is_control)
+    };
     let mut names: Vec<_> = text.lines().map(str::trim).filter(is_name).map(str::to_owned).collect();
     names.sort_unstable();
     names.dedup();
     names.truncate(MAX_PACKAGES);
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_short_plain_lines_are_names_of_packages() {
+        let long = "x".repeat(101);
+        let text = format!("numpy\n a \n\u{1b}[2J\nb\u{9b}1m\n\n{long}\nnumpy\n");
+        assert_eq!(package_names(&text), ["a", "numpy"]);
+    }
 }
