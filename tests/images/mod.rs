@@ -3,6 +3,7 @@
 
 #[allow(dead_code)] // the tests of the crate use all of it
 mod archive;
+mod changes;
 mod kept;
 
 use std::{
@@ -330,8 +331,18 @@ fn a_refused_import_says_what_is_wrong_where_and_leaves_nothing() {
     assert!(images(data.path()).is_empty() && !data.path().join("runtimes").exists());
 }
 
-/// Writes an archive whose layer takes long to read, and no space on the disk.
-fn write_large_image(path: &Path) {
+/// The contents of a layer that takes long to read, and no space on the disk.
+#[derive(Clone, Copy)]
+enum LargeLayer {
+    /// A file of zeros.
+    Zeros,
+    /// Frames that a decompressor of zstd skips, so that nothing comes out of them. The last one is
+    /// cut, so that the layer is damaged for those who read it to its end.
+    SkippedFrames,
+}
+
+/// Writes an archive with such a layer.
+fn write_large_image(path: &Path, contents: LargeLayer) {
     let layer = Layer::default().file("file", 0o644, b"").bytes();
     let own = config(std::slice::from_ref(&layer), &json!({"Cmd": ["x"]}));
     let mut all = members(Form::DockerSave, &own, &[]);
@@ -344,29 +355,43 @@ fn write_large_image(path: &Path) {
     }
     archive::write(path, &all);
     let bytes: u64 = 6 << 30;
-    let mut header = tar::Header::new_gnu();
-    header.set_path("layer").expect("a short name");
-    header.set_size(bytes);
-    header.set_mode(0o644);
-    header.set_cksum();
-    let mut inner = tar::Header::new_gnu();
-    inner.set_path("zeros").expect("a short name");
-    inner.set_size(bytes - 4096);
-    inner.set_mode(0o644);
-    inner.set_cksum();
+    let header = |name: &str, bytes| {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(name).expect("a short name");
+        header.set_size(bytes);
+        header.set_mode(0o644);
+        header.set_cksum();
+        header
+    };
     let file = fs::File::options().write(true).open(path).expect("the archive");
     let end = file.metadata().expect("the archive").len() - 1024;
-    file.write_all_at(header.as_bytes(), end).expect("a header");
-    file.write_all_at(inner.as_bytes(), end + 512).expect("a header");
-    file.set_len(end + 512 + bytes + 1024).expect("a sparse file");
+    file.write_all_at(header("layer", bytes).as_bytes(), end).expect("a header");
+    let start = end + 512;
+    match contents {
+        LargeLayer::Zeros => {
+            file.write_all_at(header("zeros", bytes - 4096).as_bytes(), start).expect("a header");
+        }
+        LargeLayer::SkippedFrames => {
+            for frame in 0..6 {
+                // Each takes 1 GiB with its header, but for the last one.
+                let header = [0x50, 0x2a, 0x4d, 0x18, 0xf8, 0xff, 0xff, if frame < 5 { 0x3f } else { 0x7f }];
+                file.write_all_at(&header, start + (frame << 30)).expect("a header");
+            }
+        }
+    }
+    file.set_len(start + bytes + 1024).expect("a sparse file");
 }
 
 #[test]
 fn an_interrupted_import_leaves_nothing() {
     let data = tempfile::tempdir().expect("a folder");
     let archive = data.path().join("image.tar");
-    write_large_image(&archive);
-    for signal in [Signal::INT, Signal::TERM] {
+    for (signal, contents) in [
+        (Signal::INT, LargeLayer::Zeros),
+        (Signal::TERM, LargeLayer::Zeros),
+        (Signal::INT, LargeLayer::SkippedFrames),
+    ] {
+        write_large_image(&archive, contents);
         let mut import = Command::new(binary());
         import.args(["runtimes", "import", "x"]).arg(&archive).arg("--data-dir").arg(data.path());
         let import = import.stderr(Stdio::piped()).spawn().expect("the binary starts");

@@ -4,6 +4,17 @@ use std::{fmt, io};
 
 use crate::digest::Digest;
 
+/// The number of characters of a text of an image that an error shows.
+const MAX_SHOWN_CHARS: usize = 200;
+
+/// The beginning of a text that a manifest may have made megabytes long, for messages.
+pub(crate) fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Where in an image something was found: in which layer, counted from 1, and in which entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {

@@ -13,7 +13,7 @@ use crate::{
     digest::{Digest, DigestReader},
     entry::{Entry, EntryKind, for_each_entry},
     entry_path::NameMeaning,
-    error::{ImageError, Place},
+    error::{ImageError, Place, cut},
     limits::Limits,
     manifest::Layer,
     source::Source,
@@ -163,10 +163,28 @@ impl<R: Read> Read for MeteredReader<'_, '_, R> {
             if error.kind() == io::ErrorKind::Interrupted {
                 return error; // the call is made again
             }
+            // The end of an import may reach this place as damage that the decompressor has found.
+            if let Err(interrupted) = check_cancelled(self.meter.cancelled) {
+                return io::Error::other(interrupted);
+            }
             io::Error::other(ImageError::from_reader(format!("layer {}", self.number), error))
         })?;
         self.meter.add_bytes(read).map_err(io::Error::other)?;
         Ok(read)
+    }
+}
+
+/// The compressed bytes of a layer, until the import is to stop. Many of them may be without
+/// contents, such as frames that decompressors skip.
+struct CancellableReader<'c, R> {
+    source: R,
+    cancelled: &'c AtomicBool,
+}
+
+impl<R: Read> Read for CancellableReader<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        check_cancelled(self.cancelled).map_err(io::Error::other)?;
+        self.source.read(buffer)
     }
 }
 
@@ -180,7 +198,8 @@ fn read_layer(
 ) -> Result<(), ImageError> {
     let failed = |error| ImageError::from_reader(format!("layer {number}"), error);
     let limits = meter.limits;
-    let mut file = DigestReader::new(source.open_blob(&layer.file)?);
+    let compressed = CancellableReader { source: source.open_blob(&layer.file)?, cancelled: meter.cancelled };
+    let mut file = DigestReader::new(compressed);
     let mut contents = DigestReader::new(compression::decompress(&mut file).map_err(failed)?);
     let mut entries = meter.entries;
     let mut metered = MeteredReader { source: &mut contents, meter, number };
@@ -189,7 +208,7 @@ fn read_layer(
     meter.entries = entries;
     let compare = |what: String, expected: &Digest, found: Digest| match found == *expected {
         true => Ok(()),
-        false => Err(ImageError::BadDigest { what, expected: expected.clone(), found }),
+        false => Err(ImageError::BadDigest { what: cut(&what), expected: expected.clone(), found }),
     };
     let found = contents.finish().map_err(failed)?;
     if let Some(expected) = &layer.file_digest {
@@ -308,10 +327,11 @@ pub(crate) fn add(
             }
             Err(error) => Err(error),
         },
-        EntryKind::Special => return Ok(false),
+        // What it replaces is gone all the same.
+        EntryKind::Special => tree.remove(path),
     };
     added.map_err(|error| tree_error(place, error))?;
-    Ok(true)
+    Ok(*kind != EntryKind::Special)
 }
 
 /// The error of a change of the tree.

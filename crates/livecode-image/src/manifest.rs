@@ -8,7 +8,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Digest, error::ImageError, limits::Limits, source::Source};
+use crate::{
+    digest::Digest,
+    error::{ImageError, cut},
+    limits::Limits,
+    source::Source,
+};
 
 const INDEX: &str = "index.json";
 const DOCKER_MANIFEST: &str = "manifest.json";
@@ -169,15 +174,13 @@ fn describe_oci(
         if other_platforms.is_empty() {
             return Err(ImageError::NotAnImage(source.path().to_owned()));
         }
-        let found = other_platforms.into_iter().collect::<Vec<_>>().join(", ");
+        let found = first_names(other_platforms.into_iter());
         return Err(ImageError::WrongPlatform { wanted: architecture(), found });
     };
     if candidates.iter().any(|candidate| candidate.digest != *digest) {
-        let all: Vec<String> = candidates
-            .iter()
-            .map(|candidate| candidate.name.clone().unwrap_or_else(|| candidate.digest.to_string()))
-            .collect();
-        return Err(ImageError::Ambiguous(all.join(", ")));
+        let name =
+            |candidate: &Candidate| candidate.name.clone().unwrap_or_else(|| candidate.digest.to_string());
+        return Err(ImageError::Ambiguous(first_names(candidates.iter().map(name))));
     }
     let (file, text) = read_blob(source, limits, digest)?;
     let manifest: Manifest = parse(&file, &text)?;
@@ -285,9 +288,9 @@ fn describe_docker(source: &Source, limits: &Limits) -> Result<ImageDescription,
         }
         let name = |image| {
             let name = tags(image).into_iter().find(|name| is_name(name));
-            name.unwrap_or_else(|| image.config.escape_debug().to_string())
+            name.unwrap_or_else(|| cut(&image.config).escape_debug().to_string())
         };
-        return Err(ImageError::Ambiguous(images.iter().map(name).collect::<Vec<_>>().join(", ")));
+        return Err(ImageError::Ambiguous(first_names(images.iter().map(name))));
     };
     let config_text = source.read_document(&image.config, limits)?;
     let digest = Digest::of(&config_text);
@@ -296,11 +299,20 @@ fn describe_docker(source: &Source, limits: &Limits) -> Result<ImageDescription,
     if let Ok(expected) = format!("sha256:{stem}").parse::<Digest>()
         && expected != digest
     {
-        return Err(ImageError::BadDigest { what: image.config.clone(), expected, found: digest });
+        return Err(ImageError::BadDigest { what: cut(&image.config), expected, found: digest });
     }
     let config = checked_config(&image.config, &config_text, limits)?;
     let files = image.layers.iter().map(|file| (file.clone(), None)).collect();
     finish(digest, tags(image), &image.config, config, files)
+}
+
+/// The names of the first images of an archive, for messages, and the number of the others.
+fn first_names(mut names: impl ExactSizeIterator<Item = String>) -> String {
+    let first = names.by_ref().take(MAX_NAMES).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => first,
+        others => format!("{first}, and {others} others"),
+    }
 }
 
 /// Parses a configuration, and checks that it is for this machine.
@@ -315,7 +327,7 @@ fn checked_config(file: &str, text: &[u8], limits: &Limits) -> Result<Config, Im
     }
     let is_other = |found: &str, wanted: &str| !found.is_empty() && found != wanted;
     if is_other(&config.os, "linux") || is_other(&config.architecture, architecture()) {
-        let found = format!("{}/{}", config.os, config.architecture);
+        let found = cut(&format!("{}/{}", config.os, config.architecture));
         return Err(ImageError::WrongPlatform { wanted: architecture(), found });
     }
     Ok(config)
@@ -337,7 +349,7 @@ fn finish(
             diff_ids.len(),
             files.len()
         );
-        return Err(ImageError::BadManifest { file: config_file.to_owned(), flaw });
+        return Err(ImageError::BadManifest { file: cut(config_file), flaw });
     }
     let layers = files.into_iter().zip(diff_ids);
     let layers = layers.map(|((file, file_digest), diff_id)| Layer { file, file_digest, diff_id }).collect();
@@ -362,5 +374,5 @@ fn read_blob(source: &Source, limits: &Limits, expected: &Digest) -> Result<(Str
 
 fn parse<'t, T: Deserialize<'t>>(file: &str, text: &'t [u8]) -> Result<T, ImageError> {
     serde_json::from_slice(text)
-        .map_err(|error| ImageError::BadManifest { file: file.to_owned(), flaw: error.to_string() })
+        .map_err(|error| ImageError::BadManifest { file: cut(file), flaw: cut(&error.to_string()) })
 }

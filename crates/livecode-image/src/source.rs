@@ -13,9 +13,16 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::{
+    fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2},
+    io::Errno,
+};
 
-use crate::{compression, error::ImageError, limits::Limits};
+use crate::{
+    compression,
+    error::{ImageError, cut},
+    limits::Limits,
+};
 
 /// How many links between members are followed. Old archives have links between equal layers.
 const MAX_LINKS: usize = 8;
@@ -75,7 +82,8 @@ impl Source {
 
     /// Opens a file of the image; `None` if there is none with this name.
     pub fn find(&self, name: &str) -> Result<Option<Section>, ImageError> {
-        let failed = |error: io::Error| ImageError::io(format!("read {name} of {}", self.path()), error);
+        let failed =
+            |error: io::Error| ImageError::io(format!("read {} of {}", cut(name), self.path()), error);
         match self {
             Self::Tar { file, members, .. } => {
                 let mut name = name.to_owned();
@@ -95,7 +103,15 @@ impl Source {
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let resolve_flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
                 let file = match openat2(folder, name, flags, Mode::empty(), resolve_flags) {
-                    Err(rustix::io::Errno::NOENT) => return Ok(None),
+                    // No regular file of the folder can have such a name.
+                    Err(
+                        Errno::NOENT
+                        | Errno::NOTDIR
+                        | Errno::LOOP
+                        | Errno::XDEV
+                        | Errno::NAMETOOLONG
+                        | Errno::INVAL,
+                    ) => return Ok(None),
                     other => other.map_err(|errno| failed(errno.into()))?,
                 };
                 let stat = fstat(&file).map_err(|errno| failed(errno.into()))?;
@@ -109,7 +125,7 @@ impl Source {
 
     /// Opens a file that a manifest names.
     pub fn open_blob(&self, name: &str) -> Result<Section, ImageError> {
-        self.find(name)?.ok_or_else(|| ImageError::MissingBlob(name.to_owned()))
+        self.find(name)?.ok_or_else(|| ImageError::MissingBlob(cut(name)))
     }
 
     /// The whole contents of a file that a manifest names.
@@ -123,7 +139,7 @@ impl Source {
         let mut section = section.take(max);
         section
             .read_to_end(&mut bytes)
-            .map_err(|error| ImageError::io(format!("read {name} of {}", self.path()), error))?;
+            .map_err(|error| ImageError::io(format!("read {} of {}", cut(name), self.path()), error))?;
         Ok(bytes)
     }
 }

@@ -9,7 +9,8 @@
 //!
 //! An image appears by a rename, once it is whole and on the disk. The supervisor of each sandbox
 //! with an image holds a shared lock of the image's root, and so does a server while a runtime of
-//! its catalogue names the image; an image is removed only while nobody does.
+//! its catalogue names the image, or a session of it waits to run; an image is removed only while
+//! nobody does.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -93,7 +94,7 @@ pub struct LockedStore {
 pub struct Removal {
     /// The images that were removed.
     pub removed: Vec<Digest>,
-    /// The images that stay since a sandbox or a server uses them.
+    /// The images that stay since a sandbox or a server uses them, or a session will.
     pub used: Vec<Digest>,
 }
 
@@ -139,8 +140,11 @@ impl ImageStore {
         self.folder.join(digest.hex()).join(ROOT)
     }
 
-    /// The image with this digest; `None` if it was not imported.
+    /// The image with this digest; `None` if it was not imported, or its root is gone.
     pub fn get(&self, digest: &Digest) -> Option<ImportedImage> {
+        if !self.root(digest).is_dir() {
+            return None;
+        }
         let text = fs::read(self.folder.join(digest.hex()).join(DOCUMENT)).ok()?;
         serde_json::from_slice(&text).ok()
     }
@@ -211,6 +215,10 @@ impl LockedStore {
         let target = folder.join(digest.hex());
         fs::rename(&path, &target).map_err(failed(format!("rename {}", path.display())))?;
         partial.0 = None;
+        // Without this, a power failure could take the image and leave the runtime that names it.
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed(format!("sync {}", folder.display())))?;
         Ok(Imported { image, is_new: true })
     }
 
@@ -242,8 +250,7 @@ impl LockedStore {
             let number = index + 1;
             left_out += layer::unpack(source, layer, number, whiteouts.of(number), &tree, &mut meter)?;
         }
-        let top_level_count = tree.top_level_count().map_err(failed)?;
-        if top_level_count > MAX_ROOT_ENTRIES {
+        if tree.has_more_top_level_names(MAX_ROOT_ENTRIES).map_err(failed)? {
             let max = MAX_ROOT_ENTRIES as u64;
             return Err(ImageError::LimitExceeded { limit: "root_entries", max, at: None });
         }
@@ -252,11 +259,16 @@ impl LockedStore {
         Ok(ImportedImage { unpacked_bytes, entries, left_out, ..archive.image() })
     }
 
-    /// Removes the images for which `is_wanted` is false and that no sandbox or server uses.
+    /// Removes the images for which `is_wanted` is false and that no sandbox or server uses. Those
+    /// for which `is_awaited` is true count as used: sandboxes that do not exist yet will use them.
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn remove_unwanted(&self, is_wanted: impl Fn(&Digest) -> bool) -> Result<Removal, ImageError> {
+    pub fn remove_unwanted(
+        &self,
+        is_wanted: impl Fn(&Digest) -> bool,
+        is_awaited: impl Fn(&Digest) -> bool,
+    ) -> Result<Removal, ImageError> {
         let folder = &self.store.folder;
         let mut removal = Removal::default();
         let failed = |error| ImageError::io(format!("list {}", folder.display()), error);
@@ -264,6 +276,10 @@ impl LockedStore {
             let name = entry.map_err(failed)?.file_name();
             let digest = name.to_str().and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
             let Some(digest) = digest.filter(|digest| !is_wanted(digest)) else { continue };
+            if is_awaited(&digest) {
+                removal.used.push(digest);
+                continue;
+            }
             match self.remove(&digest) {
                 Ok(true) => removal.removed.push(digest),
                 Ok(false) => removal.used.push(digest),

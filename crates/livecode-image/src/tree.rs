@@ -28,6 +28,8 @@ const KEPT_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o400;
 /// The same for folders.
 const FOLDER_MODE: u32 = 0o700;
+/// The number of names of a folder that are in memory at a time while it is cleared.
+const NAMES_AT_A_TIME: usize = 1000;
 /// Permissions of a folder that no entry describes.
 const IMPLIED_FOLDER_MODE: u32 = 0o755;
 
@@ -158,11 +160,13 @@ impl Tree {
         }
     }
 
-    /// Removes whatever is at a path, if there is anything.
+    /// Removes whatever is at a path, if there is anything. There is nothing below a file.
     pub fn remove(&self, path: &EntryPath) -> io::Result<()> {
         let (parent, name) = path.split();
         match self.open_folder(&parent, OFlags::PATH) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(())
+            }
             Ok(parent) => remove(&parent, name),
             Err(error) => Err(error),
         }
@@ -202,10 +206,10 @@ impl Tree {
         }
     }
 
-    /// The number of names in the root itself.
-    pub fn top_level_count(&self) -> io::Result<usize> {
+    /// Whether the root itself has more than `max` names.
+    pub fn has_more_top_level_names(&self, max: usize) -> io::Result<bool> {
         let folder = self.open_folder(&EntryPath::default(), OFlags::RDONLY)?;
-        Ok(names(&folder)?.len())
+        Ok(names(&folder, max + 1)?.len() > max)
     }
 }
 
@@ -232,18 +236,29 @@ fn remove(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
     }
 }
 
+/// Removes all that is in a folder. Its names, of which a layer may make a million, are read in
+/// portions.
 fn clear(folder: &OwnedFd) -> io::Result<()> {
-    names(folder)?.iter().try_for_each(|name| remove(folder, OsStr::from_bytes(name)))
+    loop {
+        let names = names(folder, NAMES_AT_A_TIME)?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        names.iter().try_for_each(|name| remove(folder, OsStr::from_bytes(name)))?;
+    }
 }
 
-/// The names in a folder that is open for reading.
-fn names(folder: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
+/// The first names, at most `max`, in a folder that is open for reading.
+fn names(folder: &OwnedFd, max: usize) -> io::Result<Vec<Vec<u8>>> {
     let mut names = vec![];
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
             names.push(name.to_vec());
+        }
+        if names.len() == max {
+            break;
         }
     }
     Ok(names)

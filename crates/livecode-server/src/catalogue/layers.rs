@@ -124,21 +124,22 @@ impl RuntimeFolder {
     }
 }
 
-/// Reads every folder in `parent` that has a `runtime.toml`, which may extend one of those `below`;
-/// if there are none, the folders are the built-in ones. `shared_mounts` are mounted in the
-/// sandboxes of all of them. Imported images are in `data_dir`.
-pub(super) fn read_folder(
-    parent: &Path,
-    below: &[RuntimeFolder],
-    shared_mounts: &[Mount],
-    data_dir: &Path,
-) -> Result<Vec<RuntimeFolder>, CatalogueError> {
+/// A `runtime.toml` that was read and not parsed.
+#[derive(Clone, Debug)]
+pub(super) struct RuntimeText {
+    /// The path of the file.
+    pub path: PathBuf,
+    /// Its contents.
+    pub text: String,
+}
+
+/// Reads the `runtime.toml` of every folder in `parent` that has one, in the order of their names.
+pub(super) fn read_texts(parent: &Path) -> Result<Vec<RuntimeText>, CatalogueError> {
     let read_error = |error| CatalogueError::Read(parent.to_owned(), error);
-    let mut folders = vec![];
+    let mut texts = vec![];
     let mut unreadable = None;
     for entry in std::fs::read_dir(parent).map_err(read_error)? {
-        let folder = entry.map_err(read_error)?.path();
-        let path = folder.join(RUNTIME_TOML);
+        let path = entry.map_err(read_error)?.path().join(RUNTIME_TOML);
         match path.metadata() {
             Ok(file) if file.is_file() => {}
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -149,20 +150,35 @@ pub(super) fn read_folder(
         }
         let text =
             std::fs::read_to_string(&path).map_err(|error| CatalogueError::Read(path.clone(), error))?;
-        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        let is_built_in = below.is_empty();
-        match FolderKind::parse(&folder, &text, below, shared_mounts, data_dir) {
-            Ok(kind) => folders.push(RuntimeFolder { path, name, is_built_in, kind }),
-            Err(error) => return Err(CatalogueError::Manifest { path, error }),
-        }
+        texts.push(RuntimeText { path, text });
     }
     // The order of a folder's entries is arbitrary, and must not decide which error is reported.
-    folders.sort_by(|one, other| one.path.cmp(&other.path));
+    texts.sort_by(|one, other| one.path.cmp(&other.path));
     // Where there is no runtime at all, as in /etc, the folder itself is the mistake.
-    match unreadable.filter(|_| !folders.is_empty()) {
+    match unreadable.filter(|_| !texts.is_empty()) {
         Some((path, error)) => Err(CatalogueError::Read(path, error)),
-        None => Ok(folders),
+        None => Ok(texts),
     }
+}
+
+/// Parses the texts of one folder. Each may extend a runtime of those `below`; if there are none,
+/// the texts are the built-in ones. `shared_mounts` are mounted in the sandboxes of all of them.
+/// Imported images are in `data_dir`.
+pub(super) fn parse_texts(
+    texts: Vec<RuntimeText>,
+    below: &[RuntimeFolder],
+    shared_mounts: &[Mount],
+    data_dir: &Path,
+) -> Result<Vec<RuntimeFolder>, CatalogueError> {
+    let parse = |RuntimeText { path, text }| {
+        let folder: &Path = Path::parent(&path).unwrap_or(Path::new(""));
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        match FolderKind::parse(folder, &text, below, shared_mounts, data_dir) {
+            Ok(kind) => Ok(RuntimeFolder { name, is_built_in: below.is_empty(), kind, path }),
+            Err(error) => Err(CatalogueError::Manifest { path, error }),
+        }
+    };
+    texts.into_iter().map(parse).collect()
 }
 
 /// Lays the runtimes of one folder over those `below`. A folder replaces or hides the runtime below

@@ -43,7 +43,7 @@ pub use check_result::{CheckInfo, CheckResult};
 pub use error::CatalogueError;
 pub use manifest::{Check, CompileLimits, Manifest, RaisedDefaults, TestMode};
 pub use mounts::MountSources;
-pub use own_root::OwnRoot;
+pub use own_root::{FoundRoot, OwnRoot};
 pub(crate) use runtime::OPERATOR_RUNTIMES;
 pub use runtime::{Runtime, RuntimeInfo};
 pub use versions::FindError;
@@ -64,32 +64,84 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Unpacks the files of the built-in runtimes below `data_dir`, and reads these runtimes and
-    /// those in `operator_folder`.
+    /// Unpacks the files of the built-in runtimes below `data_dir`, and reads these runtimes, the
+    /// imported ones, and those in `operator_folder`.
     ///
     /// # Errors
     /// A file cannot be read or written, or a `runtime.toml` is wrong.
     pub fn load(data_dir: &Path, operator_folder: Option<&Path>) -> Result<Self, CatalogueError> {
         let support = unpack::unpack(&data_dir.join(unpack::SUPPORT_FOLDER))?;
-        let support_mount = Mount { source: support.clone(), target: unpack::SUPPORT.into() };
-        let mut folders = layers::read_folder(&support, &[], std::slice::from_ref(&support_mount), data_dir)?;
-        let mut warnings = vec![];
-        let imported = imported::folder(data_dir);
-        if imported.is_dir() {
-            let imported =
-                layers::read_folder(&imported, &folders, std::slice::from_ref(&support_mount), data_dir)?;
-            folders = layers::lay_over(folders, imported, &mut warnings)?;
+        let built_in = layers::read_texts(&support)?;
+        let imported = Self::imported_texts(data_dir)?;
+        Self::assemble(&support, built_in, imported, data_dir, operator_folder)
+    }
+
+    /// The texts of the imported runtimes.
+    fn imported_texts(data_dir: &Path) -> Result<Vec<layers::RuntimeText>, CatalogueError> {
+        let folder = imported::folder(data_dir);
+        if folder.is_dir() { layers::read_texts(&folder) } else { Ok(vec![]) }
+    }
+
+    /// Checks that a server could start if the imported runtime `name` had the `runtime.toml` `new`,
+    /// or were removed (`None`). Runtimes in `operator_folder` may extend it. Where no server could
+    /// start now, it is unknown what the change would break, and the check passes. Nothing is written,
+    /// so this may be called beside a server that runs.
+    ///
+    /// # Errors
+    /// The mistake that would keep the server from starting.
+    pub fn check_change(
+        data_dir: &Path,
+        operator_folder: Option<&Path>,
+        name: &str,
+        new: Option<&str>,
+    ) -> Result<(), CatalogueError> {
+        let Ok(before) = Self::imported_texts(data_dir) else { return Ok(()) };
+        let path = imported::folder(data_dir).join(name).join(layers::RUNTIME_TOML);
+        let mut after: Vec<_> = before.iter().filter(|text| text.path != path).cloned().collect();
+        after.extend(new.map(|text| layers::RuntimeText { path, text: text.to_owned() }));
+        after.sort_by(|one, other| one.path.cmp(&other.path));
+        let support = data_dir.join(unpack::SUPPORT_FOLDER);
+        let support = support.canonicalize().unwrap_or(support);
+        let load = |imported| {
+            let built_in = unpack::built_in_manifests().map(|(name, text)| layers::RuntimeText {
+                path: support.join(name).join(layers::RUNTIME_TOML),
+                text,
+            });
+            Self::assemble(&support, built_in.collect(), imported, data_dir, operator_folder)
+        };
+        match load(after) {
+            Err(error) if load(before).is_ok() => Err(error),
+            _ => Ok(()),
         }
+    }
+
+    /// Makes the catalogue of the texts of the built-in and imported runtimes, and of the folders in
+    /// `operator_folder`. The files of the built-in runtimes are in `support`.
+    fn assemble(
+        support: &Path,
+        built_in: Vec<layers::RuntimeText>,
+        imported: Vec<layers::RuntimeText>,
+        data_dir: &Path,
+        operator_folder: Option<&Path>,
+    ) -> Result<Self, CatalogueError> {
+        let support_mount = Mount { source: support.to_owned(), target: unpack::SUPPORT.into() };
+        let shared_mounts = std::slice::from_ref(&support_mount);
+        let mut folders = layers::parse_texts(built_in, &[], shared_mounts, data_dir)?;
+        let mut warnings = vec![];
+        let imported = layers::parse_texts(imported, &folders, shared_mounts, data_dir)?;
+        folders = layers::lay_over(folders, imported, &mut warnings)?;
         if let Some(folder) = operator_folder {
             let folder = operator_folder::check(folder, data_dir)?;
             let operator_mount = Mount { source: folder.clone(), target: OPERATOR_RUNTIMES.into() };
-            let own = layers::read_folder(&folder, &folders, &[support_mount, operator_mount], data_dir)?;
+            let texts = layers::read_texts(&folder)?;
+            let mounts = [support_mount, operator_mount];
+            let own = layers::parse_texts(texts, &folders, &mounts, data_dir)?;
             warnings.extend(operator_folder::check_runtimes(&folder, &own)?);
             folders = layers::lay_over(folders, own, &mut warnings)?;
         }
         let mut runtimes: Vec<_> =
             folders.into_iter().filter_map(layers::RuntimeFolder::into_runtime).collect();
-        warnings.extend(runtimes.iter().flat_map(Runtime::mount_warnings));
+        warnings.extend(runtimes.iter().flat_map(Runtime::warnings));
         runtimes.sort_by_key(|runtime| (runtime.name != FIRST_RUNTIME, runtime.name.clone()));
         let names = runtimes
             .iter()
@@ -250,5 +302,17 @@ mod tests {
         write("rust", "\nhidden = 'yes'\n");
         let error = load(Some(operator_folder.path())).unwrap_err().to_string();
         assert!(error.contains("rust/runtime.toml") && error.contains("line 2"), "{error}");
+    }
+    #[test]
+    fn an_object_that_the_root_cannot_load_is_not_preloaded() {
+        let operator_folder = tempfile::tempdir().unwrap();
+        let folder = operator_folder.path().join("own");
+        std::fs::create_dir_all(folder.join("root")).unwrap();
+        std::fs::write(folder.join("runtime.toml"), "extends = 'c'\n[root]\nimage = './root'\n").unwrap();
+        let catalogue = load(Some(operator_folder.path())).unwrap();
+        let preload = |name: &str| catalogue.get(name).unwrap().manifest.env.get("LD_PRELOAD");
+        assert!(preload("c").is_some() && preload("own").is_none());
+        let warnings = catalogue.warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains("LD_PRELOAD"), "{warnings:?}");
     }
 }

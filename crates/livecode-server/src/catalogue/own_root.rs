@@ -29,7 +29,7 @@ pub struct FoundRoot {
     /// The folder.
     pub path: PathBuf,
     /// A shared lock of an imported image: it is not removed while a session may still be made of
-    /// the runtime.
+    /// the runtime, or waits to run.
     _lock: Option<File>,
 }
 
@@ -52,8 +52,12 @@ impl OwnRoot {
     /// The text that names what this machine lacks.
     pub(super) fn resolve(&self, folder: &Path, data_dir: &Path) -> Result<FoundRoot, String> {
         if let Ok(digest) = self.image.parse::<Digest>() {
-            let missing =
-                |_| format!("its image {digest} is not here; import it with: livecode runtimes import");
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            let missing = |_| {
+                format!(
+                    "its image {digest} is not here; bring it with: livecode runtimes import {name} IMAGE"
+                )
+            };
             let path = ImageStore::new(data_dir).root(&digest).canonicalize().map_err(missing)?;
             let lock = Some(lock_image(&path).map_err(missing)?);
             return Ok(FoundRoot { path, _lock: lock });
@@ -115,9 +119,10 @@ mod tests {
         let root = OwnRoot { image: digest.to_string() };
         let found = root.resolve(data.path(), data.path()).unwrap();
         let locked = store.lock().unwrap();
-        assert_eq!(locked.remove_unwanted(|_| false).unwrap().used, std::slice::from_ref(&digest));
+        assert_eq!(locked.remove_unwanted(|_| false, |_| false).unwrap().used, std::slice::from_ref(&digest));
         drop(found);
-        assert_eq!(locked.remove_unwanted(|_| false).unwrap().removed, [digest]);
-        assert!(root.resolve(data.path(), data.path()).unwrap_err().contains("is not here"));
+        assert_eq!(locked.remove_unwanted(|_| false, |_| false).unwrap().removed, [digest]);
+        let missing = root.resolve(&data.path().join("runtimes/own"), data.path()).unwrap_err();
+        assert!(missing.ends_with("livecode runtimes import own IMAGE"), "{missing}");
     }
 }

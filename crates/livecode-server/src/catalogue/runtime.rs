@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use livecode_protocol::{FileName, run_spec::Mount, session::Mode};
@@ -17,7 +18,7 @@ use crate::{
         mistake::Mistake,
         mounts::{self, secret_in},
         own_root::FoundRoot,
-        unpack::SUPPORT_FOLDER,
+        unpack::{SUPPORT, SUPPORT_FOLDER, TERMINAL, TERMINAL_PATH},
         virtual_environment::VirtualEnvironment,
     },
     rfc3339::rfc3339,
@@ -49,10 +50,12 @@ pub struct Runtime {
     pub(super) folder: PathBuf,
     /// The device and the inode of each of these folders, which are others if it was replaced.
     pub mount_inodes: Vec<Option<(u64, u64)>>,
+    /// Whether its `LD_PRELOAD` was left out, since the C library of its root cannot load the object.
+    pub(super) preloads_in_vain: bool,
     /// The folder of this machine whose contents its programs see in place of `/usr`, if any.
     pub root: Option<PathBuf>,
-    /// The same with the lock of an image.
-    pub(super) _found_root: Option<FoundRoot>,
+    /// The same with the lock of an image, for sessions that are created of the runtime.
+    pub(crate) found_root: Option<Arc<FoundRoot>>,
     /// The search paths in its environment, among them `PATH`, each with folders separated by `:`.
     pub search_paths: BTreeMap<String, String>,
     /// The text that names what this machine lacks and how to install it; `None` if the runtime
@@ -173,6 +176,12 @@ impl Runtime {
             Err(missing) => (None, Some(missing)),
         };
         let root = found_root.as_ref().map(|root| root.path.clone());
+        let object = format!("{SUPPORT}/{TERMINAL_PATH}");
+        let preloads_in_vain = manifest.env.get("LD_PRELOAD") == Some(&object)
+            && root.as_deref().is_some_and(|root| !livecode_image::lookup::can_load(root, TERMINAL));
+        if preloads_in_vain {
+            manifest.env.remove("LD_PRELOAD"); // with musl, no program would start
+        }
         let needs_place = root.as_deref().and_then(|root| {
             let own = &mounts[shared_mounts.len()..];
             let target =
@@ -204,7 +213,8 @@ impl Runtime {
             folder: folder.to_owned(),
             mount_inodes,
             root,
-            _found_root: found_root,
+            preloads_in_vain,
+            found_root: found_root.map(Arc::new),
             search_paths,
             needs,
             test_needs,
@@ -226,14 +236,22 @@ impl Runtime {
         self.mounts.iter().filter(|mount| !is_gone(mount)).cloned().collect()
     }
 
-    /// Sentences about mounts that an operator has probably meant to have.
-    pub(super) fn mount_warnings(&self) -> Vec<String> {
+    /// Sentences about mounts and variables that an operator has probably meant to have.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let preload = self.preloads_in_vain.then(|| {
+            format!(
+                "the runtime {:?} goes without its LD_PRELOAD: the C library of its root cannot load \
+                 {SUPPORT}/{TERMINAL_PATH}, so output of programs that write through it appears late unless \
+                 they flush",
+                self.name
+            )
+        });
         let passed_over = self.manifest.mounts.iter().flat_map(|sources| sources.passed_over(&self.folder));
         let warning = |path: PathBuf| {
             let (name, path) = (&self.name, path.display());
             format!("the runtime {name:?} does not mount {path}, since a sandbox has something there itself")
         };
-        passed_over.map(warning).collect()
+        passed_over.map(warning).chain(preload).collect()
     }
 
     /// The name and the aliases.

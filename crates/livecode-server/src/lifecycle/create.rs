@@ -141,7 +141,7 @@ impl Registry {
 
     async fn create_admitted(
         self: &Arc<Self>,
-        spec: SessionSpec,
+        mut spec: SessionSpec,
         requested_at: Instant,
     ) -> Result<Arc<Session>, CreateError> {
         let mut random = [0; 16];
@@ -150,6 +150,7 @@ impl Registry {
         let owner = spec.owner.clone();
         let payer = spec.account.payer;
         let layout = spec.resolved.limits.layout(&spec.resolved.mounts, spec.resolved.root.as_deref());
+        let root_lock = spec.resolved.root_lock.take();
         let turn = self.run_queue.enter(id, payer, &owner, RunBounds::of(&spec.account.allowance))?;
         let slot = self.reserve(&owner, &payer).await?;
         let written = {
@@ -169,7 +170,10 @@ impl Registry {
         self.table().complete_reservation();
         let driver = self.driver(&session, Some(layout));
         let queue = DeliveryQueue::new(session.open_queue());
-        self.drive(session.clone(), driver.run_new(queue, turn));
+        self.drive(session.clone(), async move {
+            driver.run_new(queue, turn).await;
+            drop(root_lock); // by now, the session needs its image no more
+        });
         Ok(session)
     }
 
@@ -216,6 +220,7 @@ impl Registry {
             stdin,
             mounts,
             root,
+            root_lock: _,
             limits,
             mode: _,
             cache_key_inputs,

@@ -14,6 +14,7 @@
 //! | `skip` | a follower's way to a late entry of a long journal |
 //! | `seen_points` | places in a journal without an index that skips have seen |
 //! | `blocking` | work that may block, off the threads that serve |
+//! | `waiting_roots` | the roots of sessions that wait to run |
 //! | `exhausted` | errors that mean a lack of resources |
 
 pub(crate) mod blocking;
@@ -28,6 +29,7 @@ pub(crate) mod seen_points;
 pub(crate) mod session;
 pub(crate) mod skip;
 pub(crate) mod store;
+pub(crate) mod waiting_roots;
 
 pub(crate) use exhausted::{is_disk_full, is_exhausted};
 pub use follower::{Batch, FollowError, Follower, Item};

@@ -23,7 +23,7 @@ mod includes;
 mod limits;
 mod placeholders;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use livecode_protocol::{
     FileName,
@@ -37,7 +37,7 @@ pub(crate) use limits::floor;
 pub use limits::{LimitFlags, LimitSettings};
 
 use crate::{
-    catalogue::{Catalogue, FindError, Runtime},
+    catalogue::{Catalogue, FindError, FoundRoot, Runtime},
     spec::{
         cache_key::CacheKeyInputs,
         commands::Commands,
@@ -69,6 +69,8 @@ pub struct ResolvedSpec {
     pub mounts: Vec<Mount>,
     /// The folder whose contents the program sees in place of the machine's `/usr`, if any.
     pub root: Option<PathBuf>,
+    /// The lock of that folder if it is an image's, which is to be held until the session has ended.
+    pub root_lock: Option<Arc<FoundRoot>>,
     /// The limits of the session.
     pub limits: SessionLimits,
     /// Whether the tests are run instead of the program.
@@ -132,6 +134,7 @@ pub fn resolve(
         stdin,
         mounts: runtime.present_mounts(),
         root: runtime.root.clone(),
+        root_lock: runtime.found_root.clone(),
         limits: limits.session,
         mode,
         cache_key_inputs: has_compile_steps.then(|| CacheKeyInputs::new(runtime)).flatten(),

@@ -1,8 +1,8 @@
 //! The data directory on which a command works.
 
 use std::{
-    io,
-    os::unix::net::UnixStream,
+    fs, io,
+    os::unix::{fs::MetadataExt as _, net::UnixStream},
     path::{Path, PathBuf},
 };
 
@@ -142,6 +142,16 @@ pub fn running_server(data_dir: &Path) -> anyhow::Result<Option<ServerClient>> {
 /// Whether no server listens on a socket.
 fn is_without_server(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// Refuses a data directory of another user, in which the server could not read what a command of
+/// this user makes.
+pub fn check_owner(data_dir: &Path) -> anyhow::Result<()> {
+    let owner = fs::metadata(data_dir).with_context(|| format!("cannot read {}", data_dir.display()))?.uid();
+    if owner != rustix::process::geteuid().as_raw() {
+        bail!("{} belongs to the user {owner}; run this as that user, as the server is", data_dir.display());
+    }
+    Ok(())
 }
 
 /// Warns if a server runs on a data directory that cannot be asked: it learns of a change in the

@@ -27,7 +27,8 @@ const DROPPED_VARIABLES: [&str; 9] =
     ["PATH", "HOME", "USER", "LOGNAME", "PWD", "TMPDIR", "HOSTNAME", "TERM", "LD_PRELOAD"];
 /// Folders of commands. Of what a template requires there, an image may have the command elsewhere.
 const COMMAND_FOLDERS: [&str; 3] = ["/usr/bin/", "/usr/local/bin/", "/bin/"];
-/// The number of folders in `PATH` that are taken of an image and a template.
+/// The number of folders in `PATH`, and in another search path, that are taken of an image and a
+/// template.
 const MAX_PATH_FOLDERS: usize = 64;
 /// Commands for which an image may have another name.
 const OTHER_NAMES: [(&str, &str); 1] = [("python", "python3")];
@@ -156,7 +157,12 @@ fn adapt(name: &str, image: &ImportedImage, root: &Path, mut table: Table, notes
     let mut env = table.remove("env").and_then(as_table).unwrap_or_default();
     for (name, value) in variables {
         let is_dropped = DROPPED_VARIABLES.contains(&name) || name.starts_with("LIVECODE_");
-        if !is_dropped && !env.contains_key(name) && !paths.contains_key(name) {
+        if is_dropped {
+            continue;
+        }
+        if let Some(folders) = paths.get_mut(name).and_then(Value::as_array_mut) {
+            add_folders(folders, value);
+        } else if !env.contains_key(name) {
             env.insert(name.to_owned(), value.into());
         }
     }
@@ -171,6 +177,15 @@ fn adapt(name: &str, image: &ImportedImage, root: &Path, mut table: Table, notes
         }
     }
     table
+}
+
+/// Adds the image's folders of a search path, such as `PYTHONPATH`, after those of the template.
+fn add_folders(folders: &mut Vec<Value>, value: &str) {
+    for folder in value.split(':').filter(|folder| folder.starts_with('/')).map(Value::from) {
+        if folders.len() < MAX_PATH_FOLDERS && !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
 }
 
 fn as_table(value: Value) -> Option<Table> {
@@ -286,6 +301,18 @@ pub(super) mod tests {
                 assert_eq!(manifest.title, "Python (1)");
             }
         }
+    }
+
+    #[test]
+    fn a_search_path_has_the_folders_of_the_template_and_of_the_image() {
+        let root = tempfile::tempdir().unwrap();
+        let image = image(&["PYTHONPATH=/opt/a:relative:/opt/b:/opt/a", "PATH=/bin"], &[]);
+        let template = "title = 'X'\nfile = 'x'\neditor_mode = 'x'\nrun = ['x']\ninstall = 'x'\n\
+                        [search_paths]\nPYTHONPATH = ['/own']\n";
+        let toml = make_toml("x", &image, root.path(), &Template::Runtime(template.to_owned())).unwrap();
+        let manifest = Manifest::parse(&toml.text).unwrap();
+        assert_eq!(manifest.search_paths["PYTHONPATH"], ["/own", "/opt/a", "/opt/b"]);
+        assert!(!manifest.env.contains_key("PYTHONPATH"));
     }
 
     #[test]

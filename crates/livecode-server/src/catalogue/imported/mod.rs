@@ -5,11 +5,13 @@ mod adapt;
 mod error;
 
 use std::{
+    error::Error,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use livecode_image::{Digest, ImportedImage, LockedStore, Removal};
+use livecode_protocol::session_folder::SESSIONS_FOLDER;
 use toml::{Table, Value};
 
 use self::adapt::make_toml;
@@ -18,15 +20,21 @@ pub use self::{
     error::ImportedRuntimeError,
 };
 use crate::catalogue::{
+    Catalogue,
     extends::{self, Base, parse_extended},
     manifest::Manifest,
     runtime::Runtime,
     unpack::{SUPPORT_FOLDER, built_in_manifests},
 };
+use crate::sessions::waiting_roots::roots_of_waiting_sessions;
 
 /// The folder in the data directory.
 const FOLDER: &str = "runtimes";
 const MANIFEST: &str = "runtime.toml";
+/// The name of an earlier `runtime.toml` that an import was told to replace.
+const REPLACED_MANIFEST: &str = "runtime.toml.old";
+/// The longest name of a runtime, in bytes.
+const MAX_NAME_BYTES: usize = 64;
 
 /// The folder of the imported runtimes.
 pub fn folder(data_dir: &Path) -> PathBuf {
@@ -58,8 +66,12 @@ impl ImportedRuntimes {
     /// but a built-in one has it as an alias.
     pub fn check_name(&self, name: &str) -> Result<(), ImportedRuntimeError> {
         let is_allowed =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.+#@".contains(&byte);
-        if name.is_empty() || name.starts_with('.') || name.len() > 64 || !name.bytes().all(is_allowed) {
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.+#".contains(&byte);
+        let is_part = |part: &str| !part.is_empty() && part.bytes().all(is_allowed);
+        let (base, version) =
+            name.split_once('@').map_or((name, None), |(base, version)| (base, Some(version)));
+        let is_name = is_part(base) && version.is_none_or(is_part);
+        if name.starts_with('.') || name.len() > MAX_NAME_BYTES || !is_name {
             return Err(ImportedRuntimeError::InvalidName(name.to_owned()));
         }
         // The operator's runtimes come over the imported ones.
@@ -80,26 +92,52 @@ impl ImportedRuntimes {
     /// runtime, if the operator has chosen one.
     ///
     /// # Errors
-    /// If there is no such runtime.
+    /// If there is no such runtime, or `name` has a `runtime.toml` that an import could not change
+    /// without loss.
     pub fn template(&self, name: &str, from: Option<&str>) -> Result<Template, ImportedRuntimeError> {
-        let own = list(&self.folder);
         if from.is_none()
-            && let Some((_, text)) = own.iter().find(|(own, _)| own == name)
-            && let Some(digest) = image_of(text)
+            && let Some(earlier) = self.earlier(name)?
         {
-            return Ok(Template::Earlier(text.clone(), digest));
+            return Ok(earlier);
         }
         let base = name.split_once('@').map_or(name, |(base, _)| base);
         let wanted = from.unwrap_or(base);
         let operator = self.operator_folder.as_deref().map_or_else(Vec::new, list);
-        let all: Vec<(String, String)> =
-            operator.into_iter().chain(built_in_manifests()).chain(own).collect();
-        match all.iter().find(|(name, _)| name == wanted) {
+        let own = list(&self.folder);
+        // A file that only hides a runtime has no commands.
+        let all: Vec<(String, String)> = operator
+            .into_iter()
+            .chain(built_in_manifests())
+            .chain(own)
+            .filter(|(_, text)| !is_hidden(text))
+            .collect();
+        let by_name = all.iter().find(|(name, _)| name == wanted);
+        match by_name.or_else(|| all.iter().find(|(_, text)| has_alias(text, wanted))) {
             Some((_, text)) => self.with_base(text).map(Template::Runtime),
             None if from.is_none() => Ok(Template::Image),
             None => {
                 let names: Vec<&str> = all.iter().map(|(name, _)| &**name).collect();
                 Err(ImportedRuntimeError::NoTemplate(wanted.to_owned(), names.join(", ")))
+            }
+        }
+    }
+
+    /// The `runtime.toml` that `name` has from an earlier import, in which the digest of the image is
+    /// to be changed; `None` if it has none.
+    fn earlier(&self, name: &str) -> Result<Option<Template>, ImportedRuntimeError> {
+        let path = self.folder.join(name).join(MANIFEST);
+        let mistaken = |mistake: String| ImportedRuntimeError::MistakenRuntime(path.clone(), mistake);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(mistaken(error.to_string())),
+            Ok(text) => text,
+        };
+        let table: Table = toml::from_str(&text).map_err(|error| mistaken(error.to_string()))?;
+        match image_in(&table) {
+            // Only so can the digest be found in the text.
+            Some(digest) if text.contains(&digest.to_string()) => Ok(Some(Template::Earlier(text, digest))),
+            _ => {
+                Err(mistaken("it names no imported image, as in `[root]` `image = \"sha256:…\"`".to_owned()))
             }
         }
     }
@@ -187,17 +225,34 @@ impl ImportedRuntimes {
         Ok(path)
     }
 
-    /// Checks that there is a runtime of this name.
+    /// Keeps a copy of the `runtime.toml` of a runtime that is to be written anew. Returns its path;
+    /// `None` if there is nothing to be kept.
+    ///
+    /// # Errors
+    /// If it cannot be copied.
+    pub fn keep_earlier(&self, name: &str) -> Result<Option<PathBuf>, ImportedRuntimeError> {
+        let folder = self.folder.join(name);
+        let (path, kept) = (folder.join(MANIFEST), folder.join(REPLACED_MANIFEST));
+        match fs::copy(&path, &kept) {
+            Ok(_) => Ok(Some(kept)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(ImportedRuntimeError::Io(path, error)),
+        }
+    }
+
+    /// Checks that there is a runtime of this name, be it what an interrupted import has left of it.
     ///
     /// # Errors
     /// If there is none.
     pub fn check_exists(&self, name: &str) -> Result<(), ImportedRuntimeError> {
-        let own = list(&self.folder);
-        if own.iter().any(|(own, _)| own == name) {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.path().is_dir());
+        let mut own: Vec<_> = folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        own.sort();
+        if own.iter().any(|own| own == name) {
             return Ok(());
         }
-        let names: Vec<&str> = own.iter().map(|(name, _)| &**name).collect();
-        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let names = if own.is_empty() { "none".to_owned() } else { own.join(", ") };
         Err(ImportedRuntimeError::NoSuchRuntime(name.to_owned(), names))
     }
 
@@ -213,16 +268,36 @@ impl ImportedRuntimes {
         fs::remove_dir_all(&path).map_err(|error| ImportedRuntimeError::Io(path, error))
     }
 
-    /// Removes the images that no runtime names. If one `runtime.toml` cannot be read, none is
-    /// removed, since it may name any of them.
+    /// Checks that a server could start if the runtime `name` had the `runtime.toml` `new`, or were
+    /// removed (`None`): runtimes of the operator may extend it.
     ///
     /// # Errors
-    /// If a `runtime.toml` or the operator's folder cannot be read, or an image cannot be removed.
+    /// The mistake that would keep the server from starting.
+    pub fn check_change(&self, name: &str, new: Option<&str>) -> Result<(), ImportedRuntimeError> {
+        Catalogue::check_change(&self.data_dir, self.operator_folder.as_deref(), name, new)
+            .map_err(|error| ImportedRuntimeError::BreaksRuntimes(with_causes(&error)))
+    }
+
+    /// Removes the images that no runtime names. If one `runtime.toml` cannot be read, none is
+    /// removed, since it may name any of them. Those of sessions that wait to run count as used.
+    ///
+    /// # Errors
+    /// If a `runtime.toml`, the operator's folder or a waiting session cannot be read, or an image
+    /// cannot be removed.
     pub fn remove_unnamed_images(&self, images: &LockedStore) -> Result<Removal, ImportedRuntimeError> {
         let texts = self.texts()?;
+        let parsed: Vec<_> = texts.iter().filter_map(|text| image_in(&toml::from_str(text).ok()?)).collect();
         // A file that is malformed now may be corrected later.
-        let is_named = |digest: &Digest| texts.iter().any(|text| text.contains(digest.hex()));
-        images.remove_unwanted(is_named).map_err(ImportedRuntimeError::Images)
+        let is_named =
+            |digest: &Digest| texts.iter().any(|text| text.contains(digest.hex())) || parsed.contains(digest);
+        let awaited = roots_of_waiting_sessions(&self.data_dir).map_err(|error| {
+            ImportedRuntimeError::SessionsUnread(self.data_dir.join(SESSIONS_FOLDER), error)
+        })?;
+        let is_awaited = |digest: &Digest| {
+            let folder = |root: &PathBuf| Some(root.parent()?.file_name()? == digest.hex());
+            awaited.iter().filter_map(folder).any(|is_same| is_same)
+        };
+        images.remove_unwanted(is_named, is_awaited).map_err(ImportedRuntimeError::Images)
     }
 
     /// The text of every `runtime.toml`, but of the built-in ones.
@@ -240,15 +315,34 @@ impl ImportedRuntimes {
                 let path = entry.map_err(|error| unread(folder, error))?.path().join(MANIFEST);
                 match fs::read(&path) {
                     Ok(text) => texts.push(String::from_utf8_lossy(&text).into_owned()),
-                    Err(error)
-                        if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                    }
+                    Err(error) if is_missing(&error) => {}
                     Err(error) => return Err(unread(&path, error)),
                 }
             }
         }
         Ok(texts)
     }
+}
+
+/// Whether an error means that there is no such file, nor a folder in which it could be.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// The text of an error with those of its causes.
+fn with_causes(error: &dyn Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Whether a `runtime.toml` hides the runtime of its name.
+fn is_hidden(text: &str) -> bool {
+    let table: Table = toml::from_str(text).unwrap_or_default();
+    table.get("hidden").and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// Whether a `runtime.toml` has an alias.
@@ -272,8 +366,7 @@ fn list(folder: &Path) -> Vec<(String, String)> {
 }
 
 /// The digest of the image that a `runtime.toml` names.
-fn image_of(text: &str) -> Option<Digest> {
-    let table: Table = toml::from_str(text).ok()?;
+fn image_in(table: &Table) -> Option<Digest> {
     table.get("root")?.get("image")?.as_str()?.parse().ok()
 }
 
@@ -285,12 +378,15 @@ mod tests {
     fn a_name_decides_what_the_runtime_is_made_from() {
         let data = tempfile::tempdir().unwrap();
         let runtimes = ImportedRuntimes::new(data.path(), None);
-        for name in ["", "A", "a/b", "..", ".hidden", "a\n"] {
+        let long = "x".repeat(65);
+        for name in ["", "A", "a/b", "..", ".hidden", "a\n", "a@", "@1", "a@b@c", &long] {
             assert!(matches!(runtimes.check_name(name), Err(ImportedRuntimeError::InvalidName(_))), "{name}");
         }
         assert!(matches!(runtimes.template("python@3.13", None), Ok(Template::Runtime(_))));
         assert!(matches!(runtimes.template("cobol", None), Ok(Template::Image)));
         assert!(matches!(runtimes.template("x", Some("cobol")), Err(ImportedRuntimeError::NoTemplate(..))));
+        let Template::Runtime(text) = runtimes.template("golang@1.22", None).unwrap() else { panic!() };
+        assert!(text.contains("title = \"Go\""), "{text}");
         let first = make_toml("cobol", &image(&[], &["cobc"]), data.path(), &Template::Image).unwrap();
         assert!(matches!(
             make_toml("cobol", &image(&[], &[]), data.path(), &Template::Image),
@@ -302,7 +398,7 @@ mod tests {
         let template = runtimes.template("cobol", None).unwrap();
         let second = make_toml("cobol", &other, data.path(), &template).unwrap();
         assert!(second.text.ends_with("# a note\n") && second.text.contains("cobc"));
-        assert_eq!(image_of(&second.text), Some(Digest::of(b"other")));
+        assert_eq!(image_in(&toml::from_str(&second.text).unwrap()), Some(Digest::of(b"other")));
         runtimes.remove("cobol").unwrap();
         assert!(matches!(runtimes.remove("cobol"), Err(ImportedRuntimeError::NoSuchRuntime(..))));
     }
@@ -369,6 +465,46 @@ mod tests {
         let wrong = Template::Earlier("extends = 'cobol'\n".to_owned(), image.digest.clone());
         let error = runtimes.make_toml("own@1", &image, data.path(), &wrong).unwrap_err();
         assert!(error.to_string().contains("cobol"), "{error}");
+    }
+
+    #[test]
+    fn a_runtime_that_the_operator_hides_can_be_a_template() {
+        let (data, operator) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folder = operator.path().join("python");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join(MANIFEST), "hidden = true\n").unwrap();
+        let runtimes = ImportedRuntimes::new(data.path(), Some(operator.path()));
+        let template = runtimes.template("python@3.13", None).unwrap();
+        let toml = runtimes.make_toml("python@3.13", &image(&[], &[]), data.path(), &template).unwrap();
+        assert_eq!(Manifest::parse(&toml.text).unwrap().title, "Python (3.13)");
+    }
+
+    #[test]
+    fn a_file_that_an_import_could_not_change_without_loss_is_no_template() {
+        let data = tempfile::tempdir().unwrap();
+        let runtimes = ImportedRuntimes::new(data.path(), None);
+        let digest = Digest::of(b"image").to_string();
+        let escaped = digest.replace("sha256", "sha\\u0032\\u0035\\u0036");
+        for (text, word) in [
+            ("title = \n".to_owned(), "line 1"),
+            ("hidden = true\n".to_owned(), "no imported image"),
+            ("[root]\nimage = '/srv/root'\n".to_owned(), "no imported image"),
+            (format!("[root]\nimage = \"{escaped}\"\n"), "no imported image"),
+        ] {
+            runtimes.write("own", &text).unwrap();
+            let error = runtimes.template("own", None).unwrap_err();
+            assert!(matches!(error, ImportedRuntimeError::MistakenRuntime(..)), "{text}: {error}");
+            assert!(error.to_string().contains(word), "{text}: {error}");
+        }
+        fs::write(data.path().join("runtimes/own/runtime.toml"), b"# \xff\n").unwrap();
+        assert!(matches!(runtimes.template("own", None), Err(ImportedRuntimeError::MistakenRuntime(..))));
+        runtimes.remove("own").unwrap();
+        // The digest counts as named however it is written.
+        runtimes.write("own", &format!("[root]\nimage = \"{escaped}\"\n")).unwrap();
+        let root = make_image(data.path(), &Digest::of(b"image"));
+        let images = livecode_image::ImageStore::new(data.path()).lock().unwrap();
+        assert_eq!(runtimes.remove_unnamed_images(&images).unwrap(), Removal::default());
+        assert!(root.exists());
     }
 
     #[test]

@@ -2,28 +2,33 @@
 
 use std::{
     fs,
+    future::poll_fn,
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     thread,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use livecode_image::{Archive, ImageError, ImageStore, Imported, ImportedImage, Limits, LockedStore};
 use livecode_server::{
     catalogue::imported::{ImportedRuntimes, RuntimeToml},
     is_data_dir_taken,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
-    commands::{data_dir::DataDirArgs, runtimes::removal::describe_removal},
+    commands::{
+        data_dir::{DataDirArgs, check_owner},
+        runtimes::removal::describe_removal,
+    },
     failure::CommandFailure,
 };
 
@@ -37,7 +42,8 @@ use crate::{
 /// removed.
 ///
 /// SIGINT, SIGTERM or SIGHUP ends the import, which then removes what it has unpacked; a second one
-/// ends it at once, and the next import or removal removes that.
+/// ends it at once, and the next import or removal removes that. A signal that was ignored when the
+/// import was started, as nohup has it, stays ignored.
 ///
 /// A running server learns of the runtime by `livecode runtimes reload`.
 #[derive(Args)]
@@ -117,9 +123,15 @@ impl Import {
         // A template that does not fit is told before the image is unpacked.
         let image = archive.image();
         let root = store.root(&image.digest);
-        runtimes.make_toml(&self.name, &image, &root, &template)?;
+        let expected = runtimes.make_toml(&self.name, &image, &root, &template)?;
+        runtimes.check_change(&self.name, Some(&expected.text))?;
         let imported = images.import(&archive, &limits, min_free_bytes, cancelled).map_err(refusal)?;
-        let toml = runtimes.make_toml(&self.name, &imported.image, &root, &template)?;
+        let mut toml = runtimes.make_toml(&self.name, &imported.image, &root, &template)?;
+        if self.from.is_some()
+            && let Some(kept) = runtimes.keep_earlier(&self.name)?
+        {
+            toml.notes.push(format!("the earlier runtime.toml is kept as {}", kept.display()));
+        }
         let path = runtimes.write(&self.name, &toml.text)?;
         Ok((imported, toml, path))
     }
@@ -144,16 +156,19 @@ fn describe(Imported { image, is_new }: &Imported) -> String {
     format!("{digest} {what}: {} MB, {entries} entries{left_out}", unpacked_bytes.div_ceil(1_000_000))
 }
 
-/// Makes the data directory if there is none. Refuses one of another user: the server could not
-/// read the image.
+/// Makes the data directory if there is none. Refuses one of another user.
 fn prepare(data_dir: &Path) -> anyhow::Result<()> {
     let make = || fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
     make().with_context(|| format!("cannot make {}", data_dir.display()))?;
-    let owner = fs::metadata(data_dir).with_context(|| format!("cannot read {}", data_dir.display()))?.uid();
-    if owner != rustix::process::geteuid().as_raw() {
-        bail!("{} belongs to the user {owner}; run this as that user, as the server is", data_dir.display());
-    }
-    Ok(())
+    check_owner(data_dir)
+}
+
+/// Whether this process ignored a signal when it was started, as nohup(1) has it.
+fn is_ignored(signal: SignalKind) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    (mask >> (signal.as_raw_value() - 1)) & 1 == 1
 }
 
 /// A flag that becomes true when the user or the system asks this process to end. The import then
@@ -161,20 +176,18 @@ fn prepare(data_dir: &Path) -> anyhow::Result<()> {
 fn cancelled_by_signals() -> io::Result<Arc<AtomicBool>> {
     let cancelled = Arc::new(AtomicBool::new(false));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut interrupt, mut terminate, mut hangup) = {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let mut signals: Vec<Signal> = {
         let _guard = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
+        kinds.into_iter().filter(|kind| !is_ignored(*kind)).map(signal).collect::<io::Result<_>>()?
     };
     let flag = cancelled.clone();
     thread::spawn(move || {
         for is_second in [false, true] {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                    _ = hangup.recv() => {}
-                }
-            });
+            runtime.block_on(poll_fn(|context| {
+                let has_come = signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+                if has_come { Poll::Ready(()) } else { Poll::Pending }
+            }));
             if is_second {
                 process::exit(1);
             }

@@ -10,17 +10,21 @@ use livecode_image::ImageStore;
 use livecode_server::{catalogue::imported::ImportedRuntimes, is_data_dir_taken};
 
 use crate::{
-    commands::{data_dir::DataDirArgs, runtimes::removal::describe_removal},
+    commands::{
+        data_dir::{DataDirArgs, check_owner},
+        runtimes::removal::describe_removal,
+    },
     failure::CommandFailure,
 };
 
 /// Removes a runtime that `livecode runtimes import` has made, and the images that no runtime names
 /// any more.
 ///
-/// An image stays while a running server has a runtime of it, and while a program or a waiting
-/// sandbox sees its files. The next import or removal removes it.
+/// An image stays while a running server has a runtime of it, while a session of it waits to run,
+/// and while a program or a waiting sandbox sees its files. The next import or removal removes it.
 ///
-/// If a runtime.toml or the folder of the operator's runtimes cannot be read, nothing is removed.
+/// If a runtime.toml or the folder of the operator's runtimes cannot be read, nothing is removed, and
+/// neither is a runtime that one of the operator's extends.
 #[derive(Args)]
 pub struct Remove {
     /// Name of the runtime; without one, only images are removed.
@@ -45,11 +49,13 @@ impl Remove {
         if !data_dir.is_dir() {
             return Ok(()); // where nothing is, nothing is made
         }
+        check_owner(&data_dir)?;
         let images = ImageStore::new(&data_dir).lock();
         let images = images
             .map_err(|error| anyhow::anyhow!("the images cannot be removed: {error} ({})", error.code()))?;
         let mut out = io::stdout().lock();
         if let Some(name) = &self.name {
+            runtimes.check_change(name, None)?;
             runtimes.remove(name)?;
             writeln!(out, "removed the runtime {name}")?;
         }

@@ -1,9 +1,10 @@
 //! Imports of whole images, made entry by entry.
 #![allow(clippy::unwrap_used)] // a panic reports that a test failed
 
-#[path = "../../../tests/images/archive.rs"]
+#[path = "../../../../tests/images/archive.rs"]
 #[allow(dead_code)] // the black-box tests use all of it
 mod archive;
+mod rest;
 
 use std::{
     fs,
@@ -434,13 +435,16 @@ fn an_image_stays_while_a_sandbox_uses_it() {
     let place = Place::new();
     let root = place.import_layers(vec![Layer::default().file("file", 0o644, b"1")]).unwrap();
     let store = place.store().lock().unwrap();
-    assert_eq!(store.remove_unwanted(|_| true).unwrap(), Removal::default());
+    assert_eq!(store.remove_unwanted(|_| true, |_| false).unwrap(), Removal::default());
     let lock = fs::File::open(&root).unwrap();
     flock(&lock, FlockOperation::LockShared).unwrap();
-    let Removal { removed, used } = store.remove_unwanted(|_| false).unwrap();
+    let Removal { removed, used } = store.remove_unwanted(|_| false, |_| false).unwrap();
     assert!(removed.is_empty() && used.len() == 1 && root.exists());
     drop(lock);
-    let Removal { removed, used } = store.remove_unwanted(|_| false).unwrap();
+    // A session that waits has no sandbox yet.
+    let Removal { removed, used } = store.remove_unwanted(|_| false, |_| true).unwrap();
+    assert!(removed.is_empty() && used.len() == 1 && root.exists());
+    let Removal { removed, used } = store.remove_unwanted(|_| false, |_| false).unwrap();
     assert!(removed.len() == 1 && used.is_empty());
     place.assert_untouched();
 }
