@@ -1,9 +1,14 @@
 //! Forms that programs of one language may have, beyond what all languages have in common.
 
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
+
 use serde_json::{Value, json};
 
 use super::LARGE;
-use crate::common::{Run, Server, is_root};
+use crate::common::{Run, Server, binary, is_root};
 
 /// Whether the runtime can be tried here. For root, as whom the tests run in CI, only large ones
 /// may be missing.
@@ -182,6 +187,49 @@ fn directives_of_assembly_have_any_case() {
     let code = "GLOBAL main\nextern puts\nsection .data\nhi: db 'hi', 0\nsection .text\nmain:\n  sub rsp, 8\n  \
                 mov rdi, hi\n  call puts\n  xor eax, eax\n  add rsp, 8\n  ret\n";
     prints(&server, "assembly", &[("main.asm", code)], "hi\n");
+}
+
+#[test]
+fn mistakes_that_end_a_program_of_assembly_by_a_signal_alone_have_warnings() {
+    let server = Server::start();
+    let warns = |code: &str, line: usize, text: &str, exitstatus: i64| {
+        let Some(run) = run(&server, "assembly", &[("main.asm", code)]) else { return };
+        let warning = format!("main.asm:{line}: warning: ");
+        assert!(run.stderr.starts_with(&warning) && run.stderr.contains(text), "{code}: {run:?}");
+        assert_eq!((run.stderr.lines().count(), run.exitstatus), (1, exitstatus), "{code}: {run:?}");
+    };
+    let start = "global _start\nsection .data\nhi: db 'int 80h', 10\n";
+    for call in ["int 80h", "INT 0x80 ; exit", "exit: int 128"] {
+        let code = format!("{start}section .text\n_start: ; int 80h\nmov eax, 1\n{call}\nint 80h\n");
+        warns(&code, 7, "syscall", 159);
+    }
+    let exit = "_start:\nmov eax, 60\nxor edi, edi\nsyscall\n";
+    for section in ["SECTION .TEXT", "[section .Text]"] {
+        warns(&format!("{start}{section}\n{exit}"), 4, ".text", 139);
+    }
+    for section in ["SECTION .text", "section .TEXT exec", "section .textual exec"] {
+        let code = format!("{start}{section}\n{exit}; section .TEXT\n");
+        prints(&server, "assembly", &[("main.asm", &code)], "");
+    }
+}
+
+#[test]
+fn sources_of_assembly_have_either_ending() {
+    let server = Server::start();
+    if !is_here(&server, "assembly") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
+    let code = "global _start\nsection .text\n_start:\nmov eax, 60\nmov edi, 7\nsyscall\n";
+    for name in ["seven.asm", "seven.nasm"] {
+        let path = folder.path().join(name);
+        fs::write(&path, code).expect("the file can be written");
+        let mut command = Command::new(binary());
+        command.arg("run").arg(path).env("LIVECODE_SERVER", server.url("")).stdin(Stdio::null());
+        let output = command.output().expect("the binary starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*stderr), (Some(7), ""), "{name}");
+    }
 }
 
 #[test]

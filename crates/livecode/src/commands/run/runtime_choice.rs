@@ -12,8 +12,13 @@ use super::find_runtime;
 pub fn choose(name: &str, source: &[u8], runtimes: &[RuntimeInfo]) -> anyhow::Result<String> {
     let found = by_extension(name, runtimes).or_else(|| by_interpreter(source, runtimes));
     found.map(|runtime| runtime.name.clone()).ok_or_else(|| {
-        let known: Vec<_> =
-            runtimes.iter().flat_map(|runtime| &runtime.extensions).map(|e| format!(".{e}")).collect();
+        let mut known = Vec::new();
+        for extension in runtimes.iter().flat_map(|runtime| &runtime.extensions) {
+            let extension = format!(".{extension}");
+            if !known.contains(&extension) {
+                known.push(extension);
+            }
+        }
         let program = if name == "-" { "a program from standard input" } else { name };
         anyhow!(
             "no runtime is known for {program} (known extensions: {}; a #! line is another way); choose one \
@@ -61,6 +66,8 @@ mod tests {
         let pick = |name: &str| choose(name, b"", &runtimes).map_err(|error| error.to_string());
         assert_eq!(pick("a/b.py").as_deref(), Ok("python"));
         assert_eq!(pick("x.go").as_deref(), Ok("go"));
+        // Two of the runtimes have this extension.
+        assert_eq!(pick("x.zzz").unwrap_err().matches(".py").count(), 1);
         for unknown in ["x.zzz", "py", ".py", "", "-"] {
             let error = pick(unknown).unwrap_err();
             assert!(error.contains(".py") && error.contains(".go") && error.contains("--runtime"), "{error}");
