@@ -1,5 +1,6 @@
-# Reads a Java source and prints the name of its public class, a space, and the full name of the
-# first class that has `static … void main(`. Each is empty if there is none.
+# Reads a Java source and prints the name of its public class, a space, the full name of the first
+# class that has `static … void main(`, a space, and that of the first class that has `void main(`
+# at all, or `.` if it is in no class. Each is empty if there is none.
 
 # The text without comments and with empty strings; `in_comment` lasts over lines, and so does
 # `in_block`, a text block.
@@ -64,9 +65,11 @@ BEGIN { begin_statement() }
         }
         if (depth == 1 && now == "(" && last == "main" && statement ~ / static / && statement ~ / void / && main == "")
             main = package type
+        if (depth < 2 && now == "(" && last == "main" && statement ~ / void / && statement !~ / private / && other == "")
+            other = depth == 0 ? "." : package type
         last = now
         statement = statement now " "
     }
 }
 
-END { print public " " main }
+END { print public " " main " " other }

@@ -10,10 +10,13 @@ shift
 mkdir -p /tmp/sources /tmp/program/classes
 
 first=
+first_other=
 for source; do
-    # The name of the public class, and the class that has `main`.
+    # The name of the public class, the class that has a static `main`, and the class that has any.
     found=$(awk -f /livecode/java/classes.awk "$source")
-    public=${found%% *} main=${found#* }
+    public=${found%% *} other=${found##* }
+    main=${found#* }
+    main=${main% *}
     name=${public:-$(basename "$source" .java)}.java
     if [ -e "/tmp/sources/$name" ]; then
         echo "$source: class ${name%.java} is in $(realpath --relative-to . "/tmp/sources/$name"), too" >&2
@@ -21,6 +24,8 @@ for source; do
     fi
     ln -s "$PWD/$source" "/tmp/sources/$name"
     first=${first:-$main}
+    [ "$other" != . ] || other=${name%.java}
+    first_other=${first_other:-$other}
     set -- "$@" "$name"
     shift
 done
@@ -29,6 +34,10 @@ cd /tmp/sources
 javac -J-XX:+UseSerialGC -J-XX:TieredStopAtLevel=1 -J-XX:-UsePerfData -J-Xshare:auto \
     "-J-XX:MaxRAM=$memory_bytes" -J-XX:MaxRAMPercentage=60 \
     -proc:none -g -Xlint:-options -d /tmp/program/classes -sourcepath "$OLDPWD" "$@"
+# Since Java 25, `main` need not be static, nor in a class.
+if [ -z "$first" ] && javac -version | grep -qE ' (2[5-9]|[3-9][0-9])\b'; then
+    first=$first_other
+fi
 if [ -z "$first" ]; then
     echo "${1%.java}.java: no class has a method main: public static void main(String[] args)" >&2
     exit 1

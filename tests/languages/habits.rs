@@ -70,6 +70,26 @@ fn sources_of_java_may_be_from_windows_and_have_each_class_once() {
     );
 }
 
+/// Since Java 25, `main` need not be static, nor in a class. One that is static comes first.
+#[test]
+fn main_of_java_is_what_its_version_takes_for_one() {
+    let server = Server::start();
+    let version = "class A { public static void main(String[] args) { \
+                   System.out.print(Runtime.version().feature()); } }";
+    let Some(run) = run(&server, "java", &[("Main.java", version)]) else { return };
+    let version: u32 = run.stdout.parse().expect("a version");
+    let in_class = "class A { void main() { System.out.println(\"hi\"); } }";
+    for code in [in_class, "void main() { System.out.println(\"hi\"); }"] {
+        if version < 25 {
+            fails(&server, "java", &[("Main.java", code)], "Main.java");
+        } else {
+            prints(&server, "java", &[("Main.java", code)], "hi\n");
+        }
+    }
+    let beside = "class B { public static void main(String[] args) { System.out.println(\"static\"); } }";
+    prints(&server, "java", &[("Main.java", in_class), ("B.java", beside)], "static\n");
+}
+
 #[test]
 fn virtual_machines_have_heaps_within_their_memory_and_start_and_compute_fast() {
     let server = Server::start();
