@@ -14,6 +14,7 @@ fn the_document_describes_every_route() {
         "/",
         "/catalogue/check",
         "/catalogue/reload",
+        "/embed",
         "/exec",
         "/healthz",
         "/livecode",

@@ -4,13 +4,15 @@ import { defineConfig, type Plugin } from "vite";
 
 /**
  * The entries. One run of vite builds one of them, which `--mode` selects: `client` is the module,
- * `classic` the script for a `<script>` tag, `editor` the editor, and `page` the front page.
+ * `classic` the script for a `<script>` tag, `editor` the editor, `page` the front page, and `embed`
+ * the page for frames.
  */
 const ENTRIES: Record<string, [source: string, file: string, format: "es" | "iife"]> = {
   client: ["src/client/index.ts", "livecode-client.js", "es"],
   classic: ["src/classic/index.ts", "livecode.js", "iife"],
   editor: ["src/editor/index.ts", "livecode-editor.js", "es"],
   page: ["src/page/index.ts", "livecode-page.js", "es"],
+  embed: ["src/embed/index.ts", "livecode-embed.js", "es"],
 };
 
 interface Chunk {
@@ -57,14 +59,15 @@ const licences: Plugin = {
   },
 };
 
-/** Copies the HTML of the front page unchanged. */
-const frontPage: Plugin = {
-  name: "front-page",
+/** Copies the HTML of a page unchanged: `page.html` of `page`, or `embed.html` of `embed`. */
+const copyHtml = (mode: string): Plugin => ({
+  name: "copy-html",
   generateBundle() {
-    const source = readFileSync(join(import.meta.dirname, "src/page/page.html"));
-    this.emitFile({ type: "asset", fileName: "page.html", source });
+    const fileName = `${mode}.html`;
+    const source = readFileSync(join(import.meta.dirname, "src", mode, fileName));
+    this.emitFile({ type: "asset", fileName, source });
   },
-};
+});
 
 export default defineConfig(({ mode }) => {
   const [source, file, format] = ENTRIES[mode] ?? ENTRIES.client!;
@@ -72,7 +75,7 @@ export default defineConfig(({ mode }) => {
     // Files with environment variables must not change the output, so none is read.
     envDir: false,
     logLevel: "warn",
-    plugins: mode === "page" ? [frontPage, licences] : [licences],
+    plugins: mode === "page" || mode === "embed" ? [copyHtml(mode), licences] : [licences],
     build: {
       target: "es2022",
       outDir: "dist",
@@ -85,7 +88,7 @@ export default defineConfig(({ mode }) => {
         output: {
           format,
           entryFileNames: file,
-          assetFileNames: "livecode-page[extname]",
+          assetFileNames: `livecode-${mode}[extname]`,
           chunkFileNames: (chunk) =>
             mode === "page"
               ? `livecode-page-${chunk.name}.js`

@@ -3,6 +3,7 @@
 
 mod admission;
 mod cookies;
+mod frames;
 mod origins;
 mod sessions;
 

@@ -46,7 +46,7 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .tabs [aria-selected=true] { background: var(--ground); font-weight: 600; }
 .code { flex: 0 1 auto; min-height: 42px; display: grid; grid-template: minmax(0, 1fr) / minmax(0, 1fr); user-select: text; -webkit-user-select: text; }
 .code > *, .code::before { grid-area: 1 / 1; }
-.cm-editor { min-height: 0; font-size: var(--code-size, 14px); max-height: 60vh; background: var(--ground); color: var(--text); }
+.cm-editor { min-height: 0; font-size: var(--code-size, 14px); max-height: var(--code-max-height, 60vh); background: var(--ground); color: var(--text); }
 .cm-editor.cm-focused { outline: none; }
 .cm-editor .cm-scroller { font-family: var(--mono); line-height: 1.6; overflow: auto; }
 .cm-editor .cm-content { padding: 10px 0; caret-color: var(--text); }
@@ -62,7 +62,7 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
   box-shadow: 0 0 0 1px var(--line); touch-action: pinch-zoom; }
 .canvas canvas { display: block; max-width: 100%; }
 .canvas canvas + canvas { position: absolute; left: 0; top: 0; }
-.output { margin: 0; padding: 12px 14px; min-height: 3em; max-height: 50vh; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere;
+.output { margin: 0; padding: 12px 14px; min-height: 3em; max-height: var(--output-max-height, 50vh); overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere;
   font: var(--code-size, 14px)/1.5 var(--mono); user-select: text; -webkit-user-select: text; }
 .output a { text-decoration: underline; }
 .output img { display: block; max-width: 100%; background: #fff; border-radius: 8px; }

@@ -43,14 +43,23 @@ test("the pages of docs/embedding.md work", async (t) => {
       shown.push((await logged).text());
       continue;
     }
-    await page.click(".run");
-    await page.locator("[data-state=ended][data-exitstatus='0']").waitFor();
-    await page.locator(".output").filter({ hasText: /./ }).waitFor();
-    shown.push((await page.textContent(".output")) ?? "");
+    const shower = block.includes("<iframe") ? page.frameLocator("iframe") : page;
+    await shower.locator(".run").click();
+    await shower.locator("[data-state=ended][data-exitstatus='0']").waitFor();
+    await shower.locator(".output").filter({ hasText: /./ }).waitFor();
+    shown.push((await shower.locator(".output").textContent()) ?? "");
+    // The frame that asks for a height gets it.
+    if (!block.includes("?resize")) continue;
+    await page.waitForFunction(() => document.querySelector("iframe")?.height !== "300");
+    const height = await page.locator("iframe").evaluate((frame) => frame.clientHeight);
+    const body = shower.locator("body");
+    assert.equal(Math.ceil((await body.boundingBox())?.height ?? 0), height);
   }
   assert.deepEqual(shown, [
     "hello, world!\n",
     "some data\n",
+    "42\n",
+    "resized\n",
     "42\n",
     "hello, Ada!\n",
     "hello, world!\n",

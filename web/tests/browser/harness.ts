@@ -14,6 +14,7 @@ import {
   request as httpRequest,
   type ServerResponse,
 } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { createRequire } from "node:module";
 import {
   type AddressInfo,
@@ -25,7 +26,7 @@ import {
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { after, before, type TestContext } from "node:test";
 import { text } from "node:stream/consumers";
 import { setTimeout } from "node:timers/promises";
@@ -300,9 +301,50 @@ export async function startV01Server(
   return `http://127.0.0.1:${port(server)}`;
 }
 
+/**
+ * A proxy that speaks TLS in front of a server, and tells the server so. Returns its address. No
+ * browser trusts its certificate.
+ */
+export async function startTlsProxy(test: TestContext, target: number): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "livecode-web-"));
+  atEnd(test, () => rm(folder, { recursive: true, force: true }));
+  const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
+  const words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost";
+  await promisify(execFile)("openssl", [...words.split(" "), "-keyout", key, "-out", cert]);
+  const options = { key: readFileSync(key), cert: readFileSync(cert) };
+  const server = createTlsServer(options, (request, response) => {
+    const { method, url: path, headers } = request;
+    const own = { ...headers, "X-Forwarded-Proto": "https" };
+    const forwarded = httpRequest({ port: target, method, path, headers: own }, (answer) => {
+      response.writeHead(answer.statusCode ?? 500, answer.headers);
+      answer.pipe(response);
+    });
+    forwarded.on("error", () => response.destroy());
+    request.pipe(forwarded);
+  });
+  const sockets = new Set<Duplex>();
+  server.on("upgrade", (request, near: Duplex) => {
+    const far = connect(target, "127.0.0.1", () => {
+      const headers = request.rawHeaders.flatMap((name, at, all) =>
+        at % 2 ? [] : [`${name}: ${all[at + 1]}`],
+      );
+      headers.push("X-Forwarded-Proto: https");
+      far.write(`GET ${request.url} HTTP/1.1\r\n${headers.join("\r\n")}\r\n\r\n`);
+      far.pipe(near).pipe(far);
+    });
+    for (const socket of [near, far]) (socket.on("error", () => {}), sockets.add(socket));
+  });
+  await listening(test, server);
+  atEnd(test, () => {
+    server.closeAllConnections();
+    sockets.forEach((socket) => socket.destroy());
+  });
+  return `https://localhost:${port(server)}`;
+}
+
 /** A web server with pages whose origin is not the server's. */
 export class Pages {
-  private readonly texts = new Map<string, string>();
+  private readonly texts = new Map<string, [text: string, headers: Record<string, string>]>();
   private readonly handlers = new Map<string, (request: IncomingMessage) => [number, string]>();
 
   private constructor(private readonly server: TcpServer) {}
@@ -311,9 +353,12 @@ export class Pages {
     const answer = (request: IncomingMessage, response: ServerResponse) => {
       const handled = pages.handlers.get(request.url ?? "")?.(request);
       if (handled) return void response.writeHead(handled[0]).end(handled[1]);
-      const text = pages.texts.get(request.url ?? "");
+      const [text, headers] = pages.texts.get(request.url ?? "") ?? [];
       response
-        .writeHead(text === undefined ? 404 : 200, { "Content-Type": "text/html; charset=utf-8" })
+        .writeHead(text === undefined ? 404 : 200, {
+          "Content-Type": "text/html; charset=utf-8",
+          ...headers,
+        })
         .end(text);
     };
     const server = createServer(answer);
@@ -328,11 +373,18 @@ export class Pages {
     this.handlers.set(path, handler);
   }
 
-  /** Adds a page, and returns its address at one of the names of this machine. */
-  add(text: string, host = "localhost"): string {
+  get port(): number {
+    return port(this.server);
+  }
+
+  /**
+   * Adds a page, which is served with further headers, and returns its address at one of the names
+   * of this machine.
+   */
+  add(text: string, host = "localhost", headers: Record<string, string> = {}): string {
     const path = `/${this.texts.size + 1}`;
-    this.texts.set(path, `<!doctype html><link rel="icon" href="data:,">${text}`);
-    return `http://${host}:${port(this.server)}${path}`;
+    this.texts.set(path, [`<!doctype html><link rel="icon" href="data:,">${text}`, headers]);
+    return `http://${host}:${this.port}${path}`;
   }
 }
 

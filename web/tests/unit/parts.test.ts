@@ -44,6 +44,7 @@ test("the built files are small", (t) => {
     [editor, 170 * 1024],
     [page, 25 * 1024],
     [["livecode-page-dialog.js"], 16 * 1024],
+    [["embed.html", "livecode-embed.css", "livecode-embed.js"], 4 * 1024],
   ] as const) {
     const bytes = names.reduce((sum, name) => sum + gzipped(name), 0);
     t.diagnostic(`${names.join(" + ")}: ${bytes} bytes gzipped`);

@@ -7,7 +7,7 @@ use livecode_protocol::{SessionId, now_us};
 use livecode_store::{ControlStore, ControlStoreError, SIGNING_KEY_BYTES};
 
 use super::{
-    Caller, Guest, GuestCookies,
+    Caller, FramePasses, Guest, GuestCookies,
     shares::Shares,
     tickets::{Ticket, TicketHolder, TicketSigner},
     users::{Refusal, RefusalLog, Users, UsersError},
@@ -23,6 +23,7 @@ pub struct Credentials {
     signer: TicketSigner,
     /// `None` if the server has no key for them that it would have after a restart.
     guest_cookies: Option<GuestCookies>,
+    frame_passes: FramePasses,
     refusals: RefusalLog,
 }
 
@@ -47,13 +48,26 @@ impl Credentials {
         };
         let (signer, guest_cookies) =
             (TicketSigner::new(keys.tickets), keys.guest_cookies.map(GuestCookies::new));
-        Ok(Self { users, shares, signer, guest_cookies, refusals: RefusalLog::new() })
+        let frame_passes = FramePasses::new(keys.tickets);
+        Ok(Self { users, shares, signer, guest_cookies, frame_passes, refusals: RefusalLog::new() })
     }
 
     /// The cookies by which the browsers of guests are known; `None` if this server makes none, and
     /// knows none.
     pub fn guest_cookies(&self) -> Option<&GuestCookies> {
         self.guest_cookies.as_ref()
+    }
+
+    /// The passes by which pages of `/embed` are known.
+    pub fn frame_passes(&self) -> &FramePasses {
+        &self.frame_passes
+    }
+
+    /// Whether a text is a ticket by which a guest opens the stream of `session`.
+    pub fn has_guest_ticket(&self, text: &str, session: SessionId) -> bool {
+        self.signer.check(text, now_us()).is_some_and(|ticket| {
+            ticket.session == Some(session) && matches!(ticket.holder, TicketHolder::Guest { .. })
+        })
     }
 
     /// The users that the server knows; `None` if it asks nobody who it is.

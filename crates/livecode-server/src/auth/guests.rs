@@ -7,6 +7,10 @@
 //! The cookie is signed with a key of its own (HMAC-SHA-256, RFC 2104), so that only the server makes
 //! some. It says who a browser is, and nothing about the page that had it sent. So it counts only for
 //! requests of the server's own page ([`super::RequestingPage`]).
+//!
+//! A page of `/embed` gets its token from the server, with a signature ([`FramePasses`]).
+
+use std::net::IpAddr;
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -14,7 +18,7 @@ use livecode_protocol::SessionId;
 use livecode_store::SIGNING_KEY_BYTES;
 use sha2::Sha256;
 
-use super::Owner;
+use super::{Owner, Payer};
 use crate::hex::{hex, sha256_hex};
 
 /// Goes before the number of a cookie in the digest that names its guest, so that no token names
@@ -120,6 +124,65 @@ impl std::fmt::Debug for GuestCookies {
     }
 }
 
+/// The token of a guest in what a client sends as its bearer token: all of it, or the part of a
+/// frame's pass before the signature.
+///
+/// Only tokens of our form count. A faulty page may send a constant such as "undefined"; its users
+/// must not all become one owner.
+pub fn guest_token(bearer: &str) -> Option<&str> {
+    let token = bearer.split_once('.').map_or(bearer, |(token, _)| token);
+    token.parse::<SessionId>().is_ok().then_some(token)
+}
+
+/// Makes the passes of frames, and checks what was made.
+///
+/// A page of `/embed` has an opaque origin, as every page in a sandbox. By its pass the server tells
+/// it from the others. A pass is the token of a new guest, 32 hexadecimal digits, and a signature
+/// (HMAC-SHA-256) in base64url, with a dot between them. The signature covers the network of the
+/// client that has loaded the page: another site cannot fetch a pass and hand it to its visitors.
+pub struct FramePasses {
+    key: [u8; SIGNING_KEY_BYTES],
+}
+
+impl FramePasses {
+    /// Passes that are signed with the key of tickets. No ticket has the text that is signed here.
+    pub fn new(key: [u8; SIGNING_KEY_BYTES]) -> Self {
+        Self { key }
+    }
+
+    /// A pass for a page that `client` loads; `None` stands for an address that is not known.
+    ///
+    /// # Errors
+    /// If the kernel has no random numbers.
+    pub fn make(&self, client: Option<IpAddr>) -> Result<String, getrandom::Error> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)?;
+        let token = hex(&random);
+        let signature = self.mac(&token, client).finalize().into_bytes();
+        Ok(format!("{token}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
+    }
+
+    /// Whether `bearer` is a pass that this server has made for a page of `client`.
+    pub fn has_made(&self, bearer: &str, client: Option<IpAddr>) -> bool {
+        let Some((token, signature)) = bearer.split_once('.') else { return false };
+        let Ok(signature) = BASE64_URL_SAFE_NO_PAD.decode(signature) else { return false };
+        // The comparison takes as long for a wrong signature as for the right one.
+        self.mac(token, client).verify_slice(&signature).is_ok()
+    }
+
+    fn mac(&self, token: &str, client: Option<IpAddr>) -> Hmac<Sha256> {
+        let network = client.map(Payer::network_of).map(|network| network.to_string()).unwrap_or_default();
+        Hmac::<Sha256>::new(&self.key.into()).chain_update(format!("frame {token} {network}"))
+    }
+}
+
+/// The key is not shown by accident.
+impl std::fmt::Debug for FramePasses {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FramePasses(…)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,5 +211,28 @@ mod tests {
         }
         // A value needs neither quotes nor escapes (RFC 6265, section 4.1.1).
         assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)), "{one}");
+    }
+    #[test]
+    fn a_pass_is_good_for_the_network_that_has_loaded_its_frame() {
+        let passes = FramePasses::new([7; SIGNING_KEY_BYTES]);
+        let at = |text: &str| Some(text.parse().unwrap());
+        let pass = passes.make(at("192.0.2.7")).unwrap();
+        assert!(passes.has_made(&pass, at("192.0.2.7")));
+        assert!(passes.has_made(&pass, at("::ffff:192.0.2.7")), "the same address");
+        assert!(!passes.has_made(&pass, at("192.0.2.8")), "another client");
+        assert!(!passes.has_made(&pass, None));
+        assert!(!FramePasses::new([8; SIGNING_KEY_BYTES]).has_made(&pass, at("192.0.2.7")), "another key");
+        let wide = passes.make(at("2001:db8::1")).unwrap();
+        assert!(passes.has_made(&wide, at("2001:db8::2")), "the same network");
+        let token = guest_token(&pass).unwrap();
+        assert_eq!(token.len(), 32);
+        let other = passes.make(at("192.0.2.7")).unwrap();
+        let (_, signature) = other.split_once('.').unwrap();
+        for wrong in [format!("{token}.{signature}"), format!("{token}."), token.to_owned(), String::new()] {
+            assert!(!passes.has_made(&wrong, at("192.0.2.7")), "{wrong}");
+        }
+        for (bearer, expected) in [(token, Some(token)), ("undefined", None), ("a.b", None), ("", None)] {
+            assert_eq!(guest_token(bearer), expected);
+        }
     }
 }

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 pub use access::{Target, Verb};
 pub use credentials::Credentials;
 pub use guesses::Guesses;
-pub use guests::{Guest, GuestCookies};
+pub use guests::{FramePasses, Guest, GuestCookies, guest_token};
 pub use livecode_protocol::token::Role;
 pub use livecode_store::UserName;
 pub use payer::{Payer, UserKey};

@@ -21,11 +21,12 @@ const HEAD: &str = "\
 
 /// A setting whose default is no value at all, or depends on the machine, and a value to show. The
 /// file must be the same wherever it is made: a package compares it with the one that it replaces.
-const EXAMPLES: [(&str, &str); 14] = [
+const EXAMPLES: [(&str, &str); 15] = [
     ("hosts", r#"["live.example.org"]"#),
     ("trusted_proxies", r#"["127.0.0.1"]"#),
     ("listen", r#"["127.0.0.1:8000"]"#),
     ("data_dir", r#""/var/lib/livecode""#),
+    ("frame_ancestors", r#"["https://learn.example.org"]"#),
     ("jwt_key_file", r#""/etc/livecode/jwt.pem""#),
     ("jwt_jwks", r#""https://learn.example.org/jwks.json""#),
     ("jwt_issuer", r#""https://learn.example.org""#),

@@ -78,6 +78,10 @@ settings! {
             data_dir: PathBuf = default_data_dir(),
         }
         optional {
+            /// Origins whose pages may show programs in a frame (`/embed`): `*` for all, or a list such
+            /// as `https://learn.example,https://lab.example`. By default those of `cors_origins`.
+            #[arg(long, value_name = "ORIGINS")]
+            frame_ancestors: Option<CorsOrigins>,
             /// File with the public key that signs JWTs, in PEM form (RSA for RS256, P-256 for
             /// ES256, Ed25519 for EdDSA), or with the secret of HS256.
             #[arg(long, value_name = "FILE")]

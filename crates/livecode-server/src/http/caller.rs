@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use axum::{
     Extension,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, Uri, Version, header, request::Parts},
+    http::{Extensions, HeaderMap, StatusCode, Uri, Version, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use livecode_protocol::{ErrorCode, SessionId};
 
-use crate::auth::{Caller, Payer, Peer, RequestFacts, RequestingPage, bearer_token};
+use crate::auth::{Caller, Payer, Peer, RequestFacts, RequestingPage, bearer_token, guest_token};
 use crate::http::{
     app::App, guest_cookie, origins, problem::ApiError, transport::connections::ConnectionPermit,
 };
@@ -44,6 +44,11 @@ pub(crate) struct PublicAddress {
 }
 
 impl PublicAddress {
+    /// The host, with the port if the client named one.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// The `http:` or `https:` URL of a path.
     pub fn http(&self, path: &str) -> String {
         format!("{}://{}{path}", if self.is_secure { "https" } else { "http" }, self.host)
@@ -191,6 +196,20 @@ fn stream_of(uri: &Uri) -> Option<Option<SessionId>> {
     }
 }
 
+/// Whether a request comes from a page of `/embed`: it has the pass with which the page was served
+/// to the client, or opens a stream by a ticket, which only pages that may use the server have read.
+pub(crate) fn is_of_frame(app: &App, extensions: &Extensions, uri: &Uri, headers: &HeaderMap) -> bool {
+    let client = client_address(app, extensions.get::<Peer>().copied(), headers);
+    let passes = app.credentials.frame_passes();
+    if bearer_token(headers).is_some_and(|token| passes.has_made(token, client)) {
+        return true;
+    }
+    match (ticket(uri), stream_of(uri)) {
+        (Some(ticket), Some(Some(session))) => app.credentials.has_guest_ticket(ticket, session),
+        _ => false,
+    }
+}
+
 /// Middleware of the routes that only known callers may use: refuses a caller without a valid
 /// token where the server asks for one.
 pub(crate) async fn require_caller(
@@ -257,13 +276,11 @@ fn examine_request(
         origin: header_text(headers, "origin"),
         fetch_site: header_text(headers, "sec-fetch-site"),
         is_forwarded: is_forwarded(request),
-        token: bearer_token(headers)
-            // Only tokens of our form count. A faulty page may send a constant such as
-            // "undefined"; its users must not all become one owner.
-            .filter(|token| token.parse::<SessionId>().is_ok()),
+        token: bearer_token(headers).and_then(guest_token),
     };
     let caller = app.policy.caller(&facts)?;
-    origins::check(&app.config.cors_origins, &facts, request)?;
+    let is_of_frame = is_of_frame(app, request.extensions(), request.uri(), headers);
+    origins::check(&app.config.cors_origins, &facts, is_of_frame, request)?;
     let address = PublicAddress { is_secure, host: host.unwrap_or_default().to_owned() };
     // A token that the client has chosen says who the guest is, whatever its browser sends besides.
     if caller != Caller::Guest(None) || app.policy.is_at_local_user(&facts) {

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::Request,
-    http::{HeaderValue, Method, Response, StatusCode, header},
+    http::{HeaderValue, Method, Response, StatusCode, header, request::Parts},
 };
 use livecode_protocol::ErrorCode;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
@@ -11,6 +11,11 @@ use crate::auth::{RequestFacts, RequestingPage};
 use crate::config::CorsOrigins;
 use crate::http::problem::ApiError;
 
+/// What a browser sends as the origin of a page in a sandbox, such as `/embed`, and of a file.
+const OPAQUE_ORIGIN: &str = "null";
+/// The scripts that pages load as modules, for which browsers ask as for other requests.
+const SCRIPTS_PREFIX: &str = "/static/";
+
 /// Refuses what a page of an origin that is not allowed could change, and its websockets. It may
 /// send a GET, but its browser does not let it read the answer.
 ///
@@ -18,18 +23,22 @@ use crate::http::problem::ApiError;
 /// a GET or HEAD, also where a page may send it without asking first (such as a body of text/plain,
 /// which version 0.1 takes).
 ///
+/// `is_of_frame` tells whether a page of `/embed` has sent the request.
+///
 /// # Errors
 /// 403.
 pub(crate) fn check(
     allowed: &CorsOrigins,
     facts: &RequestFacts<'_>,
+    is_of_frame: bool,
     request: &Request,
 ) -> Result<(), ApiError> {
     if *allowed == CorsOrigins::Any || facts.page() != RequestingPage::Foreign {
         return Ok(());
     }
     let is_read = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    let is_allowed = facts.origin.is_some_and(|origin| allowed.has(origin));
+    let is_frame = facts.origin == Some(OPAQUE_ORIGIN) && is_of_frame;
+    let is_allowed = is_frame || facts.origin.is_some_and(|origin| allowed.has(origin));
     if is_allowed || (is_read && !request.headers().contains_key(header::UPGRADE)) {
         return Ok(());
     }
@@ -42,12 +51,27 @@ pub(crate) fn check(
 }
 
 /// The layer that tells browsers which pages may read answers. No answer allows a page to send the
-/// visitor's cookies (`Access-Control-Allow-Credentials`).
-pub(crate) fn layer(allowed: &CorsOrigins) -> CorsLayer {
+/// visitor's cookies (`Access-Control-Allow-Credentials`). `is_of_frame` tells whether a page of
+/// `/embed` has sent a request.
+pub(crate) fn layer(
+    allowed: &CorsOrigins,
+    is_of_frame: impl Fn(&Parts) -> bool + Send + Sync + 'static,
+) -> CorsLayer {
     let origins = match allowed {
         CorsOrigins::Any => AllowOrigin::any(),
         CorsOrigins::Listed(origins) => {
-            AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()))
+            let listed: Vec<_> =
+                origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
+            // A browser that asks whether a page may send a request does not show the pass of a frame.
+            // The request itself is checked, and so is whether its answer may be read.
+            let may_be_of_frame = move |request: &Parts| {
+                request.method == Method::OPTIONS
+                    || request.uri.path().starts_with(SCRIPTS_PREFIX)
+                    || is_of_frame(request)
+            };
+            AllowOrigin::predicate(move |origin, request| {
+                listed.contains(origin) || (origin == OPAQUE_ORIGIN && may_be_of_frame(request))
+            })
         }
     };
     CorsLayer::new()

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
-    http::{HeaderValue, header},
+    http::{HeaderValue, header, request::Parts},
     middleware,
     response::{IntoResponse, Response},
     routing::{any, delete, get, post},
@@ -18,8 +18,8 @@ use utoipa::{
 
 use crate::http::{
     api::{
-        assets, health, info, metrics, quota, session_list, sessions, shares, stream, tickets, tokens, users,
-        v01,
+        assets, embed, health, info, metrics, quota, session_list, sessions, shares, stream, tickets, tokens,
+        users, v01,
     },
     app::App,
     body,
@@ -37,7 +37,7 @@ use crate::http::{
         license(name = "MIT", identifier = "MIT")
     ),
     paths(
-        assets::front_page, health::healthz, health::livez, info::runtimes, info::reload, info::check, openapi, metrics::metrics, assets::asset,
+        assets::front_page, embed::embed, health::healthz, health::livez, info::runtimes, info::reload, info::check, openapi, metrics::metrics, assets::asset,
         sessions::create, session_list::list, sessions::show, sessions::delete,
         quota::show, shares::create, shares::list, shares::revoke, shares::redeem,
         stream::stream, tickets::create, tokens::list, tokens::create, tokens::revoke, tokens::rotate, users::purge, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
@@ -54,8 +54,8 @@ use crate::http::{
 struct ApiDocument;
 
 /// Paths that every caller may use, where the server asks for tokens.
-const PUBLIC_PATHS: [&str; 7] =
-    ["/", "/healthz", LIVENESS_PATH, "/openapi.json", METRICS_PATH, REDEEM_PATH, "/static/{file}"];
+const PUBLIC_PATHS: [&str; 8] =
+    ["/", "/embed", "/healthz", LIVENESS_PATH, "/openapi.json", METRICS_PATH, REDEEM_PATH, "/static/{file}"];
 
 /// Every caller that has the secret of a share may use it.
 const REDEEM_PATH: &str = "/shares/redeem";
@@ -103,7 +103,11 @@ async fn openapi() -> impl IntoResponse {
 
 /// Builds the router with all routes and layers.
 pub(crate) fn router(app: App) -> Router {
-    let cors = origins::layer(&app.config.cors_origins);
+    let is_of_frame = {
+        let app = app.clone();
+        move |request: &Parts| caller::is_of_frame(&app, &request.extensions, &request.uri, &request.headers)
+    };
+    let cors = origins::layer(&app.config.cors_origins, is_of_frame);
     let set_guest_cookie = || middleware::from_fn_with_state(app.clone(), guest_cookie::set);
     let for_known_callers = Router::new()
         .route("/runtimes", get(info::runtimes))
@@ -133,6 +137,7 @@ pub(crate) fn router(app: App) -> Router {
         .route_layer(set_guest_cookie());
     Router::new()
         .route("/", get(assets::front_page).layer(set_guest_cookie()))
+        .route("/embed", get(embed::embed))
         .route("/healthz", get(health::healthz))
         .route(LIVENESS_PATH, get(health::livez))
         .route("/openapi.json", get(openapi))

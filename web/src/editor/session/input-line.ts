@@ -20,10 +20,16 @@ export class InputLine {
     const end = createElement("button", { class: "eof", type: "button" }, "End of input");
     end.addEventListener("click", () => send("", true));
     form.append(input, submit, end);
-    form.addEventListener("submit", (event) => {
+    const sendLine = (event: Event) => {
       event.preventDefault();
       send(`${input.value}\n`, false);
       input.value = "";
+    };
+    form.addEventListener("submit", sendLine);
+    // A frame in a sandbox may submit no form, so the form is asked only if these do not come first.
+    submit.addEventListener("click", sendLine);
+    input.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.isComposing) sendLine(event);
     });
     input.addEventListener("paste", (event) => this.#insert(event, event.clipboardData));
     input.addEventListener("drop", (event) => this.#insert(event, event.dataTransfer));

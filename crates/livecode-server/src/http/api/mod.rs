@@ -1,6 +1,7 @@
 //! The handlers of the routes, in one file or folder for each group.
 
 pub(crate) mod assets;
+pub(crate) mod embed;
 pub(crate) mod health;
 pub(crate) mod info;
 pub(crate) mod metrics;
