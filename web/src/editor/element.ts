@@ -19,16 +19,15 @@ import {
 import { Server } from "../client/server.js";
 import { endWithPage } from "../dom/end-with-page.js";
 import { Music } from "../dom/music.js";
-import { Output } from "../dom/output.js";
-import { selectAllWithin } from "../dom/select-all.js";
 import { tokenOfTag } from "../dom/token-of-tag.js";
-import { OutputTerminal } from "../terminal/view.js";
 import { Canvas } from "./canvas.js";
 import { CodeEditor } from "./code.js";
 import { createElement } from "./create-element.js";
 import { describeEnd } from "./describe-end.js";
 import { keepEvents } from "./keep-events.js";
 import { FileTabs } from "./file-tabs.js";
+import { Divider } from "./pane/divider.js";
+import { OutputPane } from "./pane/pane.js";
 import { filesIn, named, type Program, UNNAMED_FILE } from "./program.js";
 import { canRead } from "./session/can-read.js";
 import { InputLine } from "./session/input-line.js";
@@ -42,8 +41,6 @@ import { createTable, tableCost } from "./table.js";
  * milliseconds. These messages are from the session's past.
  */
 const REPLAY_MS = 1000;
-/** The distance from the end in which the output keeps scrolling to its end, in pixels. */
-const SCROLL_TOLERANCE = 30;
 
 /** The status of a session that could not be followed, and of one whose share has ended. */
 const NOT_RUN = "could not be run";
@@ -88,8 +85,7 @@ export class LiveCode extends HTMLElement {
   #session: Session | undefined;
   /** The ids of sessions whose programs run on, although they are not shown any more. */
   readonly #left = new Set<string>();
-  #output!: Output;
-  #terminal!: OutputTerminal;
+  #pane!: OutputPane;
   #canvas!: Canvas;
   /** Identifies the session that is shown, so that hooks of earlier sessions are ignored. */
   #sessionMarker: object = {};
@@ -115,7 +111,6 @@ export class LiveCode extends HTMLElement {
   readonly #music = new Music(() => this.#handleMusic());
   #parts!: Record<"run" | "stop" | "reset", HTMLButtonElement> & {
     status: HTMLElement;
-    output: HTMLElement;
     form: HTMLFormElement;
     input: HTMLInputElement;
   };
@@ -287,7 +282,7 @@ export class LiveCode extends HTMLElement {
     }
     root.adoptedStyleSheets = [sharedStyleSheet];
     this.#createParts();
-    const { run, stop, reset, status, output, form } = this.#parts;
+    const { run, stop, reset, status, form } = this.#parts;
     keepEvents(this);
     const code = createElement("div", { class: "code", id: "code" });
     this.#tabs = new FileTabs(code, (name) => this.#code?.show(name));
@@ -298,9 +293,14 @@ export class LiveCode extends HTMLElement {
       "aria-label": "Canvas that the program draws on",
       hidden: "",
     });
-    const bar = createElement("div", { class: "bar" }, run, stop, reset, status);
-    const shown = createElement("div", { class: "shown" }, canvas, output, form);
-    root.replaceChildren(createElement("div", { class: "frame" }, bar, this.#tabs.element, code, shown));
+    const frame = createElement("div", { class: "frame" });
+    this.#pane = new OutputPane(frame);
+    const { element: output, find, menu, note } = this.#pane;
+    const bar = createElement("div", { class: "bar" }, run, stop, reset, status, note, menu.button, menu.element);
+    const shown = createElement("div", { class: "shown" }, find.element, canvas, output, form);
+    const divider = new Divider(frame, code, shown);
+    frame.append(bar, this.#tabs.element, code, divider.element, shown);
+    root.replaceChildren(frame);
 
     this.#canvas = new Canvas(canvas, (name, data, options) => {
       const session = this.#session;
@@ -308,7 +308,6 @@ export class LiveCode extends HTMLElement {
       // A refused event is not worth a message to the user.
       session.event(name, data, options).catch(() => {});
     });
-    this.#createOutput(output);
     this.#code = new CodeEditor({
       parent: code,
       root,
@@ -330,32 +329,10 @@ export class LiveCode extends HTMLElement {
       stop: createButton("stop", "Stop", () => this.stop()),
       reset: createButton("reset", "Reset", () => this.reset()),
       status: createElement("span", { class: "status", role: "status" }),
-      output: createElement("div", {
-        class: "output",
-        role: "log",
-        "aria-label": "Output",
-        tabindex: "0",
-        translate: "no",
-      }),
       form,
       input,
     };
     this.#parts.stop.disabled = true;
-  }
-
-  #createOutput(element: HTMLElement): void {
-    let isAtEnd = true;
-    // The output does not scroll by itself while the user has scrolled up to read.
-    element.addEventListener("scroll", () => {
-      const bottom = element.scrollTop + element.clientHeight;
-      isAtEnd = bottom >= element.scrollHeight - SCROLL_TOLERANCE;
-    });
-    selectAllWithin(element);
-    const showText = (text: string, file: string) => this.#terminal.write(text, file);
-    this.#output = new Output(element, showText, () => {
-      if (isAtEnd) element.scrollTop = element.scrollHeight;
-    });
-    this.#terminal = new OutputTerminal(this.#output);
   }
 
   /**
@@ -394,9 +371,8 @@ export class LiveCode extends HTMLElement {
     this.#phaseWatch?.stop();
     this.#phaseWatch = undefined;
     this.#sessionMarker = {};
-    this.#output.clear();
+    this.#pane.clear();
     this.#canvas.clear();
-    this.#terminal = new OutputTerminal(this.#output);
     this.#music.stop();
     this.#isSilenced = false;
     this.removeAttribute("data-exitstatus");
@@ -444,21 +420,21 @@ export class LiveCode extends HTMLElement {
     if (isOfProgram && this.#phase && this.#phase !== LOADING) this.#showPhase(undefined);
     switch (message.msgtype) {
       case "write":
-        return this.#output.write(textOf(message), String(message.file));
+        return this.#pane.output.write(textOf(message), String(message.file));
       case "draw":
         if (!this.#canvas.isUsed) this.#scrollIntoViewAfterDrawing();
         return this.#canvas.add(message);
       case "shape":
         return this.#showShape(message);
       case "image":
-        return this.#output.image(message.mimetype, message.data);
+        return this.#pane.output.image(message.mimetype, message.data);
       case "table":
-        return this.#output.block(() => createTable(message), tableCost(message));
+        return this.#pane.output.block(() => createTable(message), tableCost(message));
       case "play":
         if (!this.#isReplaying && !this.#isSilenced) this.#music.play(message);
         return;
       case "gap":
-        return this.#output.write("(some output was not kept)\n", "stderr");
+        return this.#pane.output.write("(some output was not kept)\n", "stderr");
       case "exitstatus":
         this.#showEnd(message);
     }
@@ -481,7 +457,7 @@ export class LiveCode extends HTMLElement {
 
   #showEnd(exit: Message): void {
     // The output is complete before the page can see that the program has ended.
-    this.#output.flush();
+    this.#pane.output.flush();
     this.#canvas.finish();
     this.setAttribute("data-exitstatus", String(exit.exitstatus));
     const elapsed = this.#session?.document?.elapsed;
@@ -496,13 +472,13 @@ export class LiveCode extends HTMLElement {
     // An event, e.g. a click, may arrive just after the program has ended. This is not an error.
     if ((msg as Message | undefined)?.msgtype === "event") return;
     if (code === "no_such_share") this.#failure = NOT_SHARED;
-    this.#output.write(`${field ? `${field}: ` : ""}${message}\n`, "stderr");
+    this.#pane.output.write(`${field ? `${field}: ` : ""}${message}\n`, "stderr");
   }
 
   /** Scrolls to the output, which may be outside the visible part of the page on a phone. */
   #scrollIntoView(): void {
     if (this.getAttribute("layout") !== "split") return;
-    this.#parts.output.parentElement?.scrollIntoView({ block: "nearest" });
+    this.#pane.element.parentElement?.scrollIntoView({ block: "nearest" });
   }
 
   /** Scrolls to the output two frames later, when the first drawing has been laid out. */
@@ -589,7 +565,7 @@ export class LiveCode extends HTMLElement {
   #sendInput(text: string, eof = false): void {
     const session = this.#session;
     if (!session || session.state === "ended") return;
-    this.#output.write(text, "typed");
+    this.#pane.output.write(text, "typed");
     // The hook `onError` shows a refusal by the server. If the client itself rejects the input,
     // e.g. because the session has ended, nothing more is shown.
     session.input(text, { eof }).catch(() => {});

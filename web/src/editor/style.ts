@@ -46,7 +46,7 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .tabs [aria-selected=true] { background: var(--ground); font-weight: 600; }
 .code { flex: 0 1 auto; min-height: 42px; display: grid; grid-template: minmax(0, 1fr) / minmax(0, 1fr); user-select: text; -webkit-user-select: text; }
 .code > *, .code::before { grid-area: 1 / 1; }
-.cm-editor { min-height: 0; font-size: var(--code-size, 14px); max-height: var(--code-max-height, 60vh); background: var(--ground); color: var(--text); }
+.cm-editor { min-height: 0; font-size: calc(var(--code-size, 14px) * var(--scale, 1)); max-height: var(--code-max-height, 60vh); background: var(--ground); color: var(--text); }
 .cm-editor.cm-focused { outline: none; }
 .cm-editor .cm-scroller { font-family: var(--mono); line-height: 1.6; overflow: auto; }
 .cm-editor .cm-content { padding: 10px 0; caret-color: var(--text); }
@@ -55,22 +55,39 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .cm-editor .cm-activeLine, .cm-editor .cm-activeLineGutter { background: color-mix(in srgb, var(--soft) 60%, transparent); }
 .tok-keyword { color: var(--magenta); } .tok-string, .tok-string2 { color: var(--green); } .tok-comment { color: var(--quiet); font-style: italic; }
 .tok-number, .tok-bool, .tok-atom { color: var(--yellow); } .tok-definition, .tok-typeName, .tok-className { color: var(--blue); }
-.shown { flex: 1 1 auto; min-height: 43px; display: grid; grid-template: auto minmax(3em, 1fr) auto / minmax(0, 1fr); overflow: hidden auto;
-  border-top: 1px solid var(--line); }
-.canvas { grid-area: 1 / 1; } .output { grid-area: 2 / 1; } form { grid-area: 3 / 1; } .shown::before { grid-area: 1 / 1 / 4 / 2; }
+.sized.sized.sized > .code { flex: 0 0 var(--code-height); } .sized.sized.sized .cm-editor { max-height: none; }
+.divider { --reach: -5px; flex: none; position: relative; z-index: 1; height: 1px; background: var(--line); cursor: row-resize; touch-action: none; }
+.divider::before { content: ""; position: absolute; inset: var(--reach) 0; }
+.divider:is(:hover, :active) { background: var(--edge); box-shadow: 0 0 0 1px var(--edge); }
+.shown { flex: 1 1 auto; min-height: 43px; display: grid; grid-template: auto auto minmax(3em, 1fr) auto / minmax(0, 1fr); overflow: hidden auto; }
+.find { grid-area: 1 / 1; } .canvas { grid-area: 2 / 1; } .output { grid-area: 3 / 1; } form { grid-area: 4 / 1; } .shown::before { grid-area: 1 / 1 / 5 / 2; }
+.find { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: 6px; align-items: center; padding: 6px 10px; background: var(--soft); border-bottom: 1px solid var(--line); }
+.find input { flex: 1 1 8em; min-width: 0; } .find button { min-width: 36px; padding: 4px 8px; } .count { color: var(--quiet); min-width: 5em; text-align: center; }
+.more { padding: 4px 10px; font-weight: 700; } .note { color: var(--quiet); } .note:empty { margin-left: -8px; } .copied { position: fixed; opacity: 0; }
+.menu { position: fixed; inset: auto; margin: 0; padding: 6px; min-width: 220px; overflow-y: auto; border: 1px solid var(--line); border-radius: 12px; background: var(--ground); color: var(--text);
+  box-shadow: 0 8px 28px rgb(0 0 0 / 22%); }
+.menu button { display: block; width: 100%; padding: 4px 12px 4px 34px; border-color: transparent; text-align: start; position: relative; }
+.menu button:is(:hover, :focus) { background: var(--soft); border-color: transparent; } .menu [aria-disabled=true] { color: var(--quiet); cursor: default; }
+.menu [aria-checked=true]::before { content: ""; position: absolute; left: 14px; top: 10px; width: 5px; height: 10px; border: solid currentColor; border-width: 0 2px 2px 0; rotate: 40deg; }
+.menu hr { border: none; border-top: 1px solid var(--line); margin: 6px 8px; }
+::highlight(livecode-found) { background: light-dark(#ffe89a, #5d4a00); color: light-dark(#1b2030, #fff); }
+::highlight(livecode-found-current) { background: light-dark(#f7a707, #f2b84b); color: #000; text-decoration: underline 2px; }
 .canvas { position: relative; width: fit-content; max-width: 100%; margin: 12px; border-radius: 8px; overflow: hidden; background: #fff;
   box-shadow: 0 0 0 1px var(--line); touch-action: pinch-zoom; }
 .canvas canvas { display: block; max-width: 100%; }
 .canvas canvas + canvas { position: absolute; left: 0; top: 0; }
-.output { margin: 0; padding: 12px 14px; min-height: 3em; max-height: var(--output-max-height, 50vh); overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere;
-  font: var(--code-size, 14px)/1.5 var(--mono); user-select: text; -webkit-user-select: text; }
+.output { position: relative; margin: 0; padding: 12px 14px; min-height: 3em; max-height: var(--output-max-height, 50vh); overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere;
+  font: calc(var(--code-size, 14px) * var(--scale, 1))/1.5 var(--mono); user-select: text; -webkit-user-select: text; }
+.output.unwrapped { white-space: pre; overflow-wrap: normal; }
+.output .stderr::before { content: ""; position: absolute; left: 4px; height: 1.5em; border-left: 3px solid var(--red); }
 .output a { text-decoration: underline; }
 .output img { display: block; max-width: 100%; background: #fff; border-radius: 8px; }
-.output .table { overflow-x: auto; margin: 6px 0; width: fit-content; max-width: 100%; white-space: normal; overflow-wrap: normal; font-family: system-ui, sans-serif; }
-.output table { border-collapse: collapse; margin: 0; }
-.output th, .output td { border: 1px solid var(--line); padding: 4px 10px; text-align: start; max-width: 30em; }
+.output .table { overflow: auto; max-height: max(12em, 45vh); margin: 6px 0; border: 1px solid var(--line); border-radius: 6px; width: fit-content; max-width: 100%; white-space: normal; overflow-wrap: normal; font-family: system-ui, sans-serif; }
+.output table { border-collapse: separate; border-spacing: 0; margin: 0; }
+.output th, .output td { border: solid var(--line); border-width: 0 1px 1px 0; padding: 4px 10px; text-align: start; max-width: 30em; }
 .output td { overflow-wrap: break-word; min-width: 3em; } .output .number { text-align: end; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.output th { background: var(--soft); } .output caption { caption-side: bottom; padding: 4px 0; text-align: start; color: var(--quiet); }
+.output :is(th, td):last-child { border-right: 0; } .output tbody tr:last-child > * { border-bottom: 0; }
+.output th { background: var(--soft); } .output thead > * > * { position: sticky; top: 0; background: var(--soft); } .output caption { caption-side: bottom; padding: 4px 0; text-align: start; color: var(--quiet); }
 .stderr, .red { --own: var(--red); } .green { --own: var(--green); } .yellow { --own: var(--yellow); } .blue { --own: var(--blue); }
 .black, .white { --own: var(--text); } .magenta { --own: var(--magenta); } .cyan { --own: var(--cyan); } .grey, .dim, .trimmed { --own: var(--quiet); }
 .typed { --own: var(--accent); }
@@ -92,17 +109,28 @@ form input { flex: 1; min-width: 8em; }
 :host([layout=split]) .canvas { justify-self: center; }
 :host([layout=split]:not([data-state])) .output:empty::before { content: "Press Run to see the program's output and drawings here."; color: var(--quiet); font: 15px/1.5 system-ui, sans-serif; }
 @container editor (min-width: 800px) {
-  :host([layout=split]) .frame { display: grid; grid: "bar bar" auto "tabs shown" auto "code shown" minmax(0, 1fr) / minmax(0, 1fr) minmax(0, 1fr); }
+  :host([layout=split]) .frame { display: grid; grid: "bar bar bar" auto "tabs divider shown" auto "code divider shown" minmax(0, 1fr) / minmax(0, var(--code-part, 1fr)) 1px minmax(0, var(--shown-part, 1fr)); }
   :host([layout=split]) .bar { grid-area: bar; }
   :host([layout=split]) .tabs { grid-area: tabs; }
   :host([layout=split]) .code { grid-area: code; min-height: 0; }
+  :host([layout=split]) .divider { grid-area: divider; height: auto; cursor: col-resize; }
+  :host([layout=split]) .divider::before { inset: 0 var(--reach); }
   :host([layout=split]) .cm-editor { max-height: none; }
-  :host([layout=split]) .shown { grid-area: shown; min-height: 0; border: solid var(--line); border-width: 0 0 0 1px; container-type: size; }
+  :host([layout=split]) .shown { grid-area: shown; min-height: 0; container-type: size; }
   :host([layout=split]) .canvas canvas { max-height: 70cqh; }
   :host([layout=split]) .output { max-height: none; }
   :host([layout=split]) .output img { max-height: 80cqh; }
 }
+.frame.frame:fullscreen { display: flex; border: none; border-radius: 0; }
+.frame:fullscreen > :is(.tabs, .code, .divider) { display: none; }
+.frame:fullscreen .output { max-height: none; }
+@media (pointer: coarse) {
+  .divider { --reach: -12px; } .menu button { min-height: 44px; }
+}
 @media (forced-colors: active) {
+  .divider { background: CanvasText; } .divider:is(:hover, :active) { background: Highlight; }
+  .menu button:is(:hover, :focus) { outline: 2px solid Highlight; outline-offset: -2px; }
+  .output .stderr::before { border-left-style: double; }
   .status::before, .canvas, .output img { forced-color-adjust: none; }
   button, button:hover:enabled { border-color: ButtonBorder; background: ButtonFace; color: ButtonText; filter: none; }
   .run::before { forced-color-adjust: none; background: ButtonText; }

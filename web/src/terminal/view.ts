@@ -107,7 +107,11 @@ function appendPieces(element: HTMLElement, pieces: Piece[]): number {
   for (let at = 0; at < pieces.length; ) {
     const { style } = pieces[at] as Piece;
     let text = "";
-    for (; pieces[at]?.style.key === style.key; at++) text += (pieces[at] as Piece).text;
+    // Each line of standard error is an element of its own, of which the style sheet marks the begin.
+    const isError = style.classes[0] === "stderr";
+    while (pieces[at]?.style.key === style.key && !(isError && text.endsWith("\n"))) {
+      text += (pieces[at++] as Piece).text;
+    }
     cost += text.length;
     const last = element.lastChild;
     if (style !== PLAIN) {

@@ -1,0 +1,132 @@
+/** The output with all that the user can do to it: copy, save, clear, search, and look closer. */
+
+import { Output } from "../../dom/output.js";
+import { selectAllWithin } from "../../dom/select-all.js";
+import { OutputTerminal } from "../../terminal/view.js";
+import { createElement } from "../create-element.js";
+import { FindBar } from "./find.js";
+import { Menu, type MenuItem } from "./menu.js";
+import { copy, download, plainTextOf } from "./plain-text.js";
+import { readView, scaleOf, sizeBeside, storeView, type View } from "./view.js";
+
+/** The distance from the end in which the output keeps scrolling to its end, in pixels. */
+const SCROLL_TOLERANCE = 30;
+/** The time for which a note about what was done is shown, in milliseconds. */
+const NOTE_MS = 4000;
+const DOWNLOAD_NAME = "output.txt";
+
+export class OutputPane {
+  /** The element with the output. */
+  readonly element = createElement("div", {
+    class: "output",
+    role: "log",
+    "aria-label": "Output",
+    tabindex: "0",
+    translate: "no",
+  });
+  readonly find = new FindBar(this.element);
+  readonly menu: Menu;
+  /** Tells what was done. */
+  readonly note = createElement("span", { class: "note", role: "status" });
+  readonly output: Output;
+  #terminal: OutputTerminal;
+  #isAtEnd = true;
+  readonly #view: View = readView();
+  #noteTimer: ReturnType<typeof setTimeout> | undefined;
+
+  /** `frame` is the part of the editor that has the type's size, and that can fill the screen. */
+  constructor(private readonly frame: HTMLElement) {
+    const { element } = this;
+    // The output does not scroll by itself while the user has scrolled up to read.
+    element.addEventListener("scroll", () => {
+      const bottom = element.scrollTop + element.clientHeight;
+      this.#isAtEnd = bottom >= element.scrollHeight - SCROLL_TOLERANCE;
+    });
+    selectAllWithin(element);
+    const showText = (text: string, file: string) => this.#terminal.write(text, file);
+    this.output = new Output(element, showText, () => {
+      if (this.#isAtEnd) element.scrollTop = element.scrollHeight;
+      this.find.refresh();
+    });
+    this.#terminal = new OutputTerminal(this.output);
+    this.menu = new Menu("Output and view", this.#createItems());
+    this.#applyView();
+  }
+
+  /** Removes everything, before another program writes here. */
+  clear(): void {
+    this.output.clear();
+    this.#terminal = new OutputTerminal(this.output);
+    this.find.refresh();
+  }
+
+  #createItems(): MenuItem[][] {
+    const { element, frame } = this;
+    const hasOutput = () => element.childNodes.length > 0;
+    const resize = (text: string, step: 1 | -1): MenuItem => ({
+      text: () => text,
+      isEnabled: () => sizeBeside(this.#view, step) !== this.#view.size,
+      isRepeated: true,
+      act: () => this.#change({ size: sizeBeside(this.#view, step) }),
+    });
+    const isFull = () => (frame.getRootNode() as ShadowRoot).fullscreenElement === frame;
+    const fullScreen: MenuItem = {
+      text: () => "Full screen",
+      isOn: isFull,
+      act: () => void (isFull() ? document.exitFullscreen() : frame.requestFullscreen()).catch(() => {}),
+    };
+    return [
+      [
+        { text: () => "Copy output", isEnabled: hasOutput, act: () => void this.#copy() },
+        { text: () => "Download output", isEnabled: hasOutput, act: () => this.#download() },
+        { text: () => "Clear output", isEnabled: hasOutput, act: () => this.#clearByUser() },
+        { text: () => "Find in output…", act: () => this.find.open() },
+      ],
+      [
+        resize("Larger type", 1),
+        resize("Smaller type", -1),
+        {
+          text: () => "Wrap long lines",
+          isOn: () => this.#view.isWrapping,
+          act: () => this.#change({ isWrapping: !this.#view.isWrapping }),
+        },
+        ...(document.fullscreenEnabled ? [fullScreen] : []),
+      ],
+    ];
+  }
+
+  async #copy(): Promise<void> {
+    this.output.flush();
+    const isCopied = await copy(plainTextOf(this.element), this.frame);
+    this.#say(isCopied ? "Copied" : "The browser does not allow copying here");
+  }
+
+  #download(): void {
+    this.output.flush();
+    download(DOWNLOAD_NAME, plainTextOf(this.element));
+  }
+
+  /** Removes what is shown. The program's next text has the colours that the program has set. */
+  #clearByUser(): void {
+    this.output.clear();
+    this.find.refresh();
+    this.#say("Cleared");
+  }
+
+  #say(text: string): void {
+    this.note.textContent = text;
+    clearTimeout(this.#noteTimer);
+    this.#noteTimer = setTimeout(() => (this.note.textContent = ""), NOTE_MS);
+  }
+
+  #change(part: Partial<View>): void {
+    Object.assign(this.#view, part);
+    storeView(part);
+    this.#applyView();
+  }
+
+  #applyView(): void {
+    this.frame.style.setProperty("--scale", String(scaleOf(this.#view)));
+    this.element.classList.toggle("unwrapped", !this.#view.isWrapping);
+  }
+}
