@@ -1,11 +1,14 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { defineConfig, type Plugin } from "vite";
+import en from "./src/words/en.js";
+import { LANGUAGES } from "./src/words/words.js";
 
 /**
  * The entries. One run of vite builds one of them, which `--mode` selects: `client` is the module,
- * `classic` the script for a `<script>` tag, `editor` the editor, `page` the front page, and `embed`
- * the page for frames.
+ * `classic` the script for a `<script>` tag, `editor` the editor, `page` the front page, and `embed` the
+ * page for frames; `words-en` has the words of the interface in English, and so has one for each
+ * further language.
  */
 const ENTRIES: Record<string, [source: string, file: string, format: "es" | "iife"]> = {
   client: ["src/client/index.ts", "livecode-client.js", "es"],
@@ -14,6 +17,10 @@ const ENTRIES: Record<string, [source: string, file: string, format: "es" | "iif
   page: ["src/page/index.ts", "livecode-page.js", "es"],
   embed: ["src/embed/index.ts", "livecode-embed.js", "es"],
 };
+for (const language of Object.keys(LANGUAGES)) {
+  const name = `words-${language}`;
+  ENTRIES[name] = [`src/words/${language}.ts`, `livecode-${name}.js`, "es"];
+}
 
 interface Chunk {
   name: string;
@@ -59,12 +66,25 @@ const licences: Plugin = {
   },
 };
 
-/** Copies the HTML of a page unchanged: `page.html` of `page`, or `embed.html` of `embed`. */
-const copyHtml = (mode: string): Plugin => ({
-  name: "copy-html",
+/** Puts the English words into an HTML text, where attributes of its elements name them. */
+function withWords(html: string): string {
+  const wordOf = (key: string) => {
+    const word = (en as Record<string, unknown>)[key];
+    if (typeof word !== "string") throw new Error(`the page names ${key}, which is no word`);
+    return word.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
+  };
+  return html
+    .replace(/(<[^>]*\bdata-word="(\w+)"[^>]*>)(?=<\/)/g, (_, tag: string, key: string) => tag + wordOf(key))
+    .replace(/\bdata-word-label="(\w+)"/g, (all, key: string) => `${all} aria-label="${wordOf(key)}"`)
+    .replace(/\bdata-word-content="(\w+)"/g, (all, key: string) => `${all} content="${wordOf(key)}"`);
+}
+
+/** Writes the HTML of a page with the English words: `page.html` of `page`, or `embed.html` of `embed`. */
+const writeHtml = (mode: string): Plugin => ({
+  name: "write-html",
   generateBundle() {
     const fileName = `${mode}.html`;
-    const source = readFileSync(join(import.meta.dirname, "src", mode, fileName));
+    const source = withWords(readFileSync(join(import.meta.dirname, "src", mode, fileName), "utf8"));
     this.emitFile({ type: "asset", fileName, source });
   },
 });
@@ -75,7 +95,7 @@ export default defineConfig(({ mode }) => {
     // Files with environment variables must not change the output, so none is read.
     envDir: false,
     logLevel: "warn",
-    plugins: mode === "page" || mode === "embed" ? [copyHtml(mode), licences] : [licences],
+    plugins: mode === "page" || mode === "embed" ? [writeHtml(mode), licences] : [licences],
     build: {
       target: "es2022",
       outDir: "dist",

@@ -66,6 +66,11 @@ export class Output {
     private readonly showText: ShowText = showPlain,
     /** Called when something new is shown. */
     private readonly onShown: () => void = () => {},
+    /** What stands in place of a picture, and of output that was removed. */
+    private readonly texts = {
+      picture: "a picture that the program made",
+      earlierOutput: "(earlier output is not shown)",
+    },
   ) {}
 
   /**
@@ -95,7 +100,7 @@ export class Output {
     this.block(() => {
       const image = document.createElement("img");
       image.src = `data:${mimetype};base64,${data}`;
-      image.alt = "a picture that the program made";
+      image.alt = this.texts.picture;
       return image;
     });
   }
@@ -214,7 +219,7 @@ export class Output {
     if (this.#trimmedNote) return;
     this.#trimmedNote = document.createElement("div");
     this.#trimmedNote.className = "trimmed";
-    this.#trimmedNote.textContent = "(earlier output is not shown)";
+    this.#trimmedNote.textContent = this.texts.earlierOutput;
     this.element.prepend(this.#trimmedNote);
   }
 }

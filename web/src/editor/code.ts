@@ -11,11 +11,8 @@ import {
 import { Compartment, EditorState, type Extension } from "@codemirror/state";
 import { EditorView, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
+import { words } from "../words/words.js";
 import { languageOf } from "./languages.js";
-
-const KEYBOARD_HELP =
-  "Tab indents. To leave with the keyboard, press Escape and then Tab. " +
-  "Control or Command with Enter runs.";
 
 export interface CodeEditorOptions {
   /** The element that contains the editor. */
@@ -56,8 +53,8 @@ export class CodeEditor {
       syntaxHighlighting(classHighlighter),
       EditorView.lineWrapping,
       EditorView.contentAttributes.of({
-        "aria-label": "Code",
-        "aria-description": KEYBOARD_HELP,
+        "aria-label": words.code,
+        "aria-description": words.codeHelp,
       }),
       keymap.of([
         { key: "Mod-Enter", preventDefault: true, run: () => (onRun(), true) },

@@ -1,14 +1,16 @@
 /** Describes in words how a program ended. */
 
 import type { Message } from "../client/index.js";
+import { words } from "../words/words.js";
 
-const REASONS: Record<string, string> = {
-  cpu: "stopped: it used up its processor time",
-  memory: "stopped: it used up its memory",
-  output: "stopped: it printed too much",
+/** The keys of the words for the reasons that the server gives. */
+const REASONS = {
+  cpu: "usedUpCpu",
+  memory: "usedUpMemory",
+  output: "printedTooMuch",
   cancelled: "stopped",
-  lost: "lost: the server's machine or the supervisor of the program failed",
-};
+  lost: "lost",
+} as const;
 
 /** The signal that Stop sends: SIGKILL. */
 const STOP_SIGNAL = 9;
@@ -19,13 +21,16 @@ const STOP_SIGNAL = 9;
  */
 export function describeEnd({ exitstatus, reason }: Message, seconds?: number): string {
   if (reason === "timeout") {
-    if (seconds === undefined) return "stopped: its time was up";
-    return `stopped after ${Math.max(1, Math.round(seconds))} s: its time was up`;
+    if (seconds === undefined) return words.timeWasUp;
+    return words.stoppedAfter(Math.max(1, Math.round(seconds)));
   }
   if (reason === "signalled") {
     const signal = Number(exitstatus) - 128;
-    return signal === STOP_SIGNAL ? "stopped" : `ended by signal ${signal}`;
+    return signal === STOP_SIGNAL ? words.stopped : words.endedBySignal(signal);
   }
-  if (typeof reason === "string") return REASONS[reason] ?? `ended: ${reason}`;
-  return exitstatus === 0 ? "finished" : `ended with exit status ${Number(exitstatus)}`;
+  if (typeof reason === "string") {
+    const key = Object.hasOwn(REASONS, reason) && REASONS[reason as keyof typeof REASONS];
+    return key ? words[key] : words.endedOtherwise(reason);
+  }
+  return exitstatus === 0 ? words.finished : words.endedWithStatus(Number(exitstatus));
 }

@@ -20,6 +20,7 @@ import { Server } from "../client/server.js";
 import { endWithPage } from "../dom/end-with-page.js";
 import { Music } from "../dom/music.js";
 import { tokenOfTag } from "../dom/token-of-tag.js";
+import { words } from "../words/words.js";
 import { Canvas } from "./canvas.js";
 import { CodeEditor } from "./code.js";
 import { createElement } from "./create-element.js";
@@ -31,7 +32,7 @@ import { OutputPane } from "./pane/pane.js";
 import { filesIn, named, type Program, UNNAMED_FILE } from "./program.js";
 import { canRead } from "./session/can-read.js";
 import { InputLine } from "./session/input-line.js";
-import { describePhase, LOADING, PhaseWatch, STARTING } from "./session/phase.js";
+import { type Phase, phaseOf, PhaseWatch, starting } from "./session/phase.js";
 import { drawingsOf } from "./shapes.js";
 import { STYLE } from "./style.js";
 import { createTable, tableCost } from "./table.js";
@@ -41,10 +42,6 @@ import { createTable, tableCost } from "./table.js";
  * milliseconds. These messages are from the session's past.
  */
 const REPLAY_MS = 1000;
-
-/** The status of a session that could not be followed, and of one whose share has ended. */
-const NOT_RUN = "could not be run";
-const NOT_SHARED = "not shared any more";
 
 /** The server that served this script. */
 const SCRIPT_SERVER = import.meta.url.replace(/\/static\/[^/]*$/, "");
@@ -95,8 +92,8 @@ export class LiveCode extends HTMLElement {
   #isNew = false;
   /** When this element began to follow the session. */
   #followedAt = 0;
-  /** What the session does before its program runs, in words; undefined while the program runs. */
-  #phase: string | undefined;
+  /** What the session does before its program runs; undefined while the program runs. */
+  #phase: Phase | undefined;
   #phaseWatch: PhaseWatch | undefined;
   /** Whether the program may read input, as far as its text tells. */
   #canRead = true;
@@ -106,8 +103,8 @@ export class LiveCode extends HTMLElement {
   #isShared = false;
   /** Whether further notes of the program are not played. */
   #isSilenced = false;
-  /** Why the session could not be followed to its end, in words. */
-  #failure = NOT_RUN;
+  /** Why the session could not be followed to its end, as a key of the words. */
+  #failure: "notRun" | "notShared" = "notRun";
   readonly #music = new Music(() => this.#handleMusic());
   #parts!: Record<"run" | "stop" | "reset", HTMLButtonElement> & {
     status: HTMLElement;
@@ -290,10 +287,11 @@ export class LiveCode extends HTMLElement {
       class: "canvas",
       tabindex: "0",
       role: "img",
-      "aria-label": "Canvas that the program draws on",
+      "aria-label": words.canvas,
       hidden: "",
     });
-    const frame = createElement("div", { class: "frame" });
+    const frame = createElement("div", { class: "frame", lang: words.lang });
+    frame.style.setProperty("--split-hint", JSON.stringify(words.splitHint));
     this.#pane = new OutputPane(frame);
     const { element: output, find, menu, note } = this.#pane;
     const bar = createElement("div", { class: "bar" }, run, stop, reset, status, note, menu.button, menu.element);
@@ -325,9 +323,9 @@ export class LiveCode extends HTMLElement {
   #createParts(): void {
     const { form, input } = new InputLine((text, eof) => this.#sendInput(text, eof));
     this.#parts = {
-      run: createButton("run", "Run", () => this.run()),
-      stop: createButton("stop", "Stop", () => this.stop()),
-      reset: createButton("reset", "Reset", () => this.reset()),
+      run: createButton("run", words.run, () => this.run()),
+      stop: createButton("stop", words.stop, () => this.stop()),
+      reset: createButton("reset", words.reset, () => this.reset()),
       status: createElement("span", { class: "status", role: "status" }),
       form,
       input,
@@ -389,17 +387,17 @@ export class LiveCode extends HTMLElement {
     this.#isNew = isNew;
     this.#followedAt = performance.now();
     this.#startedAt = isNew ? this.#followedAt : undefined;
-    this.#phase = STARTING;
+    this.#phase = starting();
     this.#canRead = !texts || canRead(this.#runtime, texts);
     this.#isWatching = isWatching;
     this.#isShared = isShared;
-    this.#failure = NOT_RUN;
+    this.#failure = "notRun";
     const session = start({
       onMessage: (message) => isShown() && this.#handleMessage(message),
       onState: (state) => isShown() && this.#handleState(state),
       onError: (error) => isShown() && this.#showError(error),
       onBusy: ({ message }) => {
-        if (isShown()) this.#parts.status.textContent = `waiting: ${message}`;
+        if (isShown()) this.#parts.status.textContent = words.waiting(message);
       },
     });
     this.#session = session ?? undefined;
@@ -417,7 +415,7 @@ export class LiveCode extends HTMLElement {
   #handleMessage(message: Message): void {
     // A compiler writes to standard error. All else comes from the program.
     const isOfProgram = message.file !== "stderr" && message.msgtype !== "exitstatus";
-    if (isOfProgram && this.#phase && this.#phase !== LOADING) this.#showPhase(undefined);
+    if (isOfProgram && this.#phase && this.#phase.kind !== "loading") this.#showPhase(undefined);
     switch (message.msgtype) {
       case "write":
         return this.#pane.output.write(textOf(message), String(message.file));
@@ -434,7 +432,7 @@ export class LiveCode extends HTMLElement {
         if (!this.#isReplaying && !this.#isSilenced) this.#music.play(message);
         return;
       case "gap":
-        return this.#pane.output.write("(some output was not kept)\n", "stderr");
+        return this.#pane.output.write(`${words.outputNotKept}\n`, "stderr");
       case "exitstatus":
         this.#showEnd(message);
     }
@@ -462,7 +460,7 @@ export class LiveCode extends HTMLElement {
     this.setAttribute("data-exitstatus", String(exit.exitstatus));
     const elapsed = this.#session?.document?.elapsed;
     const seconds =
-      this.#phase === LOADING
+      this.#phase?.kind === "loading"
         ? Number(elapsed)
         : this.#startedAt && (performance.now() - this.#startedAt) / 1000;
     this.#parts.status.textContent = describeEnd(exit, seconds);
@@ -471,7 +469,7 @@ export class LiveCode extends HTMLElement {
   #showError({ msg, field, message, code }: LiveCodeError): void {
     // An event, e.g. a click, may arrive just after the program has ended. This is not an error.
     if ((msg as Message | undefined)?.msgtype === "event") return;
-    if (code === "no_such_share") this.#failure = NOT_SHARED;
+    if (code === "no_such_share") this.#failure = "notShared";
     this.#pane.output.write(`${field ? `${field}: ` : ""}${message}\n`, "stderr");
   }
 
@@ -491,8 +489,8 @@ export class LiveCode extends HTMLElement {
     const focused = this.shadowRoot?.activeElement;
     this.setAttribute("data-state", state);
     if (state === "live") this.#handleLive();
-    else if (state !== "ended") status.textContent = state;
-    else if (!this.hasAttribute("data-exitstatus")) status.textContent = this.#failure;
+    else if (state !== "ended") status.textContent = words[state];
+    else if (!this.hasAttribute("data-exitstatus")) status.textContent = words[this.#failure];
     if (state === "ended" || state === "connecting") form.hidden = true;
     if (state === "ended") this.#phaseWatch?.stop();
     // The focus must not be lost when the element that has it is hidden.
@@ -504,16 +502,16 @@ export class LiveCode extends HTMLElement {
   /** Shows what the session does, which its document tells, or the server if it is asked again. */
   #handleLive(): void {
     const document = this.#session?.document;
-    if (this.#phase === STARTING) {
+    if (this.#phase?.kind === "starting") {
       // A server of v0.1 has no documents.
-      const phase = document && describePhase(document);
+      const phase = document && phaseOf(document);
       // Users of a share get no later document, and would never be told that the phase is over.
-      this.#phase = this.#isShared && phase !== LOADING ? undefined : phase;
+      this.#phase = this.#isShared && phase?.kind !== "loading" ? undefined : phase;
       const elapsedMs = Number(document?.elapsed) * 1000;
       if (!this.#isNew && document) this.#startedAt = performance.now() - elapsedMs;
     }
     this.#showPhase(this.#phase);
-    if (!document || !this.#phase || this.#phase === LOADING) return;
+    if (!document || !this.#phase || this.#phase.kind === "loading") return;
     const { server, token } = this.#serverOptions();
     const source = new Server(server, browser(), token);
     this.#phaseWatch?.stop();
@@ -527,13 +525,14 @@ export class LiveCode extends HTMLElement {
   }
 
   /** Shows what a live session does; `phase` is undefined once its program runs. */
-  #showPhase(phase: string | undefined): void {
+  #showPhase(phase: Phase | undefined): void {
     const { form, status } = this.#parts;
     const rights = this.#rights;
     this.#phase = phase;
     if (!phase) this.#phaseWatch?.stop();
-    const roles = { own: "", join: ", you have joined", watch: ", you are watching" };
-    status.textContent = `${phase ?? "running"}${phase === LOADING ? "" : roles[rights]}`;
+    const text = phase?.text ?? words.running;
+    const told = { own: text, join: words.youHaveJoined(text), watch: words.youAreWatching(text) };
+    status.textContent = phase?.kind === "loading" ? text : told[rights];
     form.hidden = phase !== undefined || rights === "watch" || !this.#canRead;
     this.#updateStop();
   }
@@ -541,7 +540,7 @@ export class LiveCode extends HTMLElement {
   /** Enables Stop while there is anything that it ends: the program or its notes. */
   #updateStop(): void {
     const { stop, run } = this.#parts;
-    const isEnded = this.state === "ended" || this.#phase === LOADING;
+    const isEnded = this.state === "ended" || this.#phase?.kind === "loading";
     const isRunning = this.#session !== undefined && !isEnded;
     const canStop = (isRunning && this.#rights === "own") || this.#music.isSounding;
     // The focus must not be lost when the button that has it is disabled.

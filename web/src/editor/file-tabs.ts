@@ -1,5 +1,6 @@
 /** The tabs by which one of several files is chosen. */
 
+import { words } from "../words/words.js";
 import { createElement } from "./create-element.js";
 import { UNNAMED_FILE } from "./program.js";
 
@@ -7,7 +8,7 @@ export class FileTabs {
   readonly element = createElement("div", {
     class: "tabs",
     role: "tablist",
-    "aria-label": "Files",
+    "aria-label": words.files,
     hidden: "",
   });
   #names: string[] = [];
@@ -47,7 +48,7 @@ export class FileTabs {
       return;
     }
     panel.setAttribute("role", "tabpanel");
-    panel.setAttribute("aria-label", "File");
+    panel.setAttribute("aria-label", words.file);
     const attributes = { type: "button", role: "tab", "aria-controls": panel.id };
     const tabs = names.map((name, index) => {
       const tab = createElement("button", attributes, name || UNNAMED_FILE);

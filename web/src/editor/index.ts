@@ -1,9 +1,12 @@
 /** The editor `/static/livecode-editor.js`: defines `<live-code>`, and upgrades other elements. */
 
+import { loadWords } from "../words/choose.js";
 import { LiveCode } from "./element.js";
 
 export { LiveCode } from "./element.js";
 
+// An element shows words as soon as it is defined.
+await loadWords();
 if (!customElements.get("live-code")) customElements.define("live-code", LiveCode);
 
 /** Replaces every element that a selector matches, e.g. `pre`, by an editor with its text. */

@@ -107,7 +107,7 @@ form input { flex: 1; min-width: 8em; }
 :host([layout=split]) .code { flex-grow: 1; }
 :host([layout=split]) .cm-editor { max-height: 45vh; }
 :host([layout=split]) .canvas { justify-self: center; }
-:host([layout=split]:not([data-state])) .output:empty::before { content: "Press Run to see the program's output and drawings here."; color: var(--quiet); font: 15px/1.5 system-ui, sans-serif; }
+:host([layout=split]:not([data-state])) .output:empty::before { content: var(--split-hint); color: var(--quiet); font: 15px/1.5 system-ui, sans-serif; }
 @container editor (min-width: 800px) {
   :host([layout=split]) .frame { display: grid; grid: "bar bar bar" auto "tabs divider shown" auto "code divider shown" minmax(0, 1fr) / minmax(0, var(--code-part, 1fr)) 1px minmax(0, var(--shown-part, 1fr)); }
   :host([layout=split]) .bar { grid-area: bar; }

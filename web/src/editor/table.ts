@@ -1,6 +1,7 @@
 /** Creates the elements for a program's tables. All content is text, and large tables are cut. */
 
 import type { Message } from "../client/index.js";
+import { words } from "../words/words.js";
 import { createElement } from "./create-element.js";
 
 /** The number of rows, columns and cells of a table that are shown. */
@@ -64,13 +65,13 @@ export function createTable(message: Message): HTMLElement {
     typeof stated === "number" ? stated : arrayOf(sent).length;
   const shownColumns = Math.min(columnCount, arrayOf(columns).length);
   const counts = [
-    [rowCount, total(message.total_rows, rows), "rows"],
-    [shownColumns, total(message.total_columns, columns), "columns"],
+    [rowCount, total(message.total_rows, rows), words.rowsShown],
+    [shownColumns, total(message.total_columns, columns), words.columnsShown],
   ] as const;
   const missing = counts
     .filter(([shown, all]) => shown < all)
-    .map(([shown, all, unit]) => `${shown} of ${all} ${unit}`);
+    .map(([shown, all, describe]) => describe(shown, all));
   if (missing.length) table.prepend(createElement("caption", {}, missing.join(", ")));
-  const attributes = { class: "table", role: "group", "aria-label": "Table", tabindex: "0" };
+  const attributes = { class: "table", role: "group", "aria-label": words.table, tabindex: "0" };
   return createElement("div", attributes, table);
 }

@@ -5,12 +5,11 @@
 
 import "./embed.css";
 import type { LiveCode } from "../editor/element.js";
+import { translatePage } from "../page/translate.js";
+import { loadWords } from "../words/choose.js";
+import { words } from "../words/words.js";
 import { reportHeight } from "./frame-height.js";
 import { isOption, programIn } from "./program.js";
-
-const NO_GUESTS =
-  "This server runs programs only for users whom it knows, and nobody can sign in inside of a frame.";
-const DAMAGED = "The program in the address of this frame is damaged.";
 
 const notice = document.getElementById("notice") as HTMLElement;
 const options = new URLSearchParams(location.search);
@@ -21,16 +20,18 @@ const ATTRIBUTES = ["runtime", "language", "timeout", "layout"];
 async function showProgram(editor: LiveCode): Promise<void> {
   try {
     const { runtime, program } = await programIn(location.hash, options);
-    if (notice.textContent === DAMAGED) notice.textContent = "";
+    if (notice.textContent === words.damagedProgram) notice.textContent = "";
     if (editor.session) editor.leave();
     editor.load(runtime, program);
-    document.title = `A program in ${runtime}`;
+    document.title = words.programIn(runtime);
   } catch {
-    notice.textContent = DAMAGED;
+    notice.textContent = words.damagedProgram;
   }
 }
 
 async function start(): Promise<void> {
+  await loadWords();
+  translatePage();
   const root = document.documentElement;
   const theme = options.get("theme");
   if (theme) root.dataset.theme = theme;
@@ -44,7 +45,7 @@ async function start(): Promise<void> {
   if (pass) editor.token = pass;
   else {
     editor.setAttribute("visitor", "");
-    notice.textContent = NO_GUESTS;
+    notice.textContent = words.noGuests;
   }
   document.getElementById("place")?.append(editor);
   if (isOption(options, "resize") && parent !== window) {

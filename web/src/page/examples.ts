@@ -1,5 +1,6 @@
 /** The page's own examples, each in a file of `examples/`. Runtimes bring one example each. */
 
+import { words } from "../words/words.js";
 import animation from "./examples/animation.py?raw";
 import paint from "./examples/paint.mjs?raw";
 import bounce from "./examples/bounce.mjs?raw";
@@ -12,6 +13,7 @@ import tune from "./examples/tune.js?raw";
 import turtle from "./examples/turtle.py?raw";
 
 export interface Example {
+  /** Identifies the example among those of its runtime. */
   title: string;
   runtime: string;
   code: string;
@@ -41,3 +43,20 @@ export function examplesOf(runtime: string): Example[] {
   const family = FAMILIES.find((family) => family.some(isOfRuntime)) ?? [];
   return family.map((example) => ({ ...example, code: example.code.trim() }));
 }
+
+/** The keys of the words for the titles of the examples. */
+const TITLES = {
+  Hello: "exampleHello",
+  Quiz: "exampleQuiz",
+  Turtle: "exampleTurtle",
+  Animation: "exampleAnimation",
+  "Mouse game": "exampleGame",
+  Music: "exampleMusic",
+  Plot: "examplePlot",
+  Table: "exampleTable",
+  Paint: "examplePaint",
+} as const;
+
+/** The title of an example in the language of the interface. */
+export const describeExample = (title: string): string =>
+  Object.hasOwn(TITLES, title) ? words[TITLES[title as keyof typeof TITLES]] : title;

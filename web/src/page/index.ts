@@ -4,6 +4,8 @@ import "./page.css";
 import { browser } from "../client/environment.js";
 import { Server } from "../client/server.js";
 import type { LiveCode } from "../editor/element.js";
+import { loadWords, locale } from "../words/choose.js";
+import { words } from "../words/words.js";
 import type { ProgramsDialog } from "./programs/dialog.js";
 import { freeName, isFileName } from "./programs/files.js";
 import { keysOf } from "./programs/keeper.js";
@@ -14,13 +16,11 @@ import { sharedOf, toFragment } from "./share.js";
 import { Shares } from "./shares.js";
 import { SignIn } from "./sign-in.js";
 import { PageStorage } from "./storage.js";
+import { fillLanguages, translatePage } from "./translate.js";
 import { takeFragment, Workspace } from "./workspace.js";
 
 /** The delay before the server is asked again after a failure, in milliseconds. */
 const RETRY_MS = 2000;
-const NOT_REMOVED =
-  "Your programs could not be removed from this browser. To remove them, delete this site's data " +
-  "in the browser's settings.";
 
 const byId = <T extends HTMLElement = HTMLElement>(id: string) => document.getElementById(id) as T;
 const notice = byId("notice");
@@ -76,7 +76,7 @@ async function copyLink(input: HTMLInputElement): Promise<void> {
     // Browsers allow the clipboard API only to pages that were loaded over TLS or from loopback.
     document.execCommand("copy");
   }
-  shareStatus().textContent = "Copied.";
+  shareStatus().textContent = words.copiedLink;
 }
 
 /** Whether the user is not known here, and sees the page only because of a share. */
@@ -110,7 +110,7 @@ async function fetchRuntimes(hasShare: () => boolean): Promise<Runtime[]> {
     } catch {
       // There was no response. The notice below reports that, too.
     }
-    notice.textContent = "The server does not answer. Asking again…";
+    notice.textContent = words.askingAgain;
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 }
@@ -156,11 +156,13 @@ const loadDialog = () => import("./programs/dialog.js");
 async function openPrograms(runtimes: Runtimes): Promise<void> {
   try {
     programsDialog ??= new (await loadDialog()).ProgramsDialog({
+      words,
       dialog: byId<HTMLDialogElement>("programs-dialog"),
       store,
       runtimes: runtimes.all,
       titleOf: (runtime) => runtimes.titleOf(runtime),
       describeAge: (date) => describeAge(date),
+      formatTime: (date) => date.toLocaleString(locale()),
       freeName,
       isFileName,
       newId: () => browser().hex(16),
@@ -184,7 +186,7 @@ async function openPrograms(runtimes: Runtimes): Promise<void> {
     });
     await programsDialog.show();
   } catch {
-    notice.textContent = "Your programs cannot be listed now. Try again in a moment.";
+    notice.textContent = words.notListed;
   }
 }
 
@@ -224,7 +226,7 @@ async function signOut(): Promise<void> {
   const isCleared = await forgetUser();
   storage.startEpoch(browser().hex(8));
   signIn.forget();
-  if (!isCleared && workspace.programs.length > 0) alert(NOT_REMOVED);
+  if (!isCleared && workspace.programs.length > 0) alert(words.notRemoved);
   location.reload();
 }
 
@@ -240,6 +242,9 @@ async function handleSignedOut(): Promise<void> {
 async function start(): Promise<void> {
   firstFragment = takeFragment();
   addEventListener("hashchange", handleLink);
+  await loadWords();
+  translatePage();
+  fillLanguages(byId<HTMLSelectElement>("interface-language"));
   const tab = storage.tab;
   const isOpened = () => firstFragment && firstFragment !== tab?.link;
   const hasShare = () => isShare(firstFragment) || (!isOpened() && tab?.share !== undefined);

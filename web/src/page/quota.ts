@@ -1,5 +1,8 @@
 /** What is left of the user's quotas, in words. */
 
+import { locale } from "../words/choose.js";
+import { words } from "../words/words.js";
+
 /** A quota, as `GET /quota` has it. */
 export interface Quota {
   quota: string;
@@ -14,53 +17,51 @@ export interface Quota {
 const NEARLY = 0.75;
 
 const TIMES = [
-  [3_600_000, "hours"],
-  [60_000, "minutes"],
-  [1000, "seconds"],
+  [3_600_000, (count: string) => words.hours(count)],
+  [60_000, (count: string) => words.minutes(count)],
+  [1000, (count: string) => words.seconds(count)],
 ] as const;
 const SIZES = [
-  [1e9, "GB"],
-  [1e6, "MB"],
-  [1e3, "kB"],
-  [1, "bytes"],
+  [1e9, (count: string) => `${count} GB`],
+  [1e6, (count: string) => `${count} MB`],
+  [1e3, (count: string) => `${count} kB`],
+  [1, (count: string) => words.bytes(count)],
 ] as const;
 
-const format = (value: number) => value.toLocaleString("en", { maximumFractionDigits: 1 });
+const format = (value: number) => value.toLocaleString(locale(), { maximumFractionDigits: 1 });
 
 /** "12 of 60 minutes": both numbers in the largest unit of which the limit has at least two. */
 function describeUse({ used, limit }: Quota, units: typeof TIMES | typeof SIZES): [string, string] {
-  const [unit, name] =
+  const [unit, describe] =
     units.find(([unit]) => limit >= 2 * unit) ?? (units[units.length - 1] as (typeof SIZES)[3]);
-  return [format(used / unit), `${format(limit / unit)} ${name}`];
+  return [format(used / unit), describe(format(limit / unit))];
 }
 
 /** A sentence about a quota, if there is something to tell. */
 function describe(quota: Quota, formatTime: (date: Date) => string): string | undefined {
   const { limit, used, left, scope } = quota;
   const who =
-    { address: "You and the others at your address have", token: "With this token you have" }[
-      scope
-    ] ?? "You have";
+    { address: words.youByAddress, token: words.youByToken }[scope] ?? words.you;
   const today = (units: typeof TIMES | typeof SIZES, of: string) => {
     const [part, all] = describeUse(quota, units);
-    if (left > 0) return `${who} used ${part} of ${all} of ${of} today.`;
-    const time = quota.refilled ? formatTime(new Date(quota.refilled)) : "tomorrow";
-    return `${who} used up the ${all} of ${of} for today. You can run programs again from ${time} on; if you need more, ask the operator of this server.`;
+    if (left > 0) return words.usedToday(who, part, all, of);
+    const time = quota.refilled ? formatTime(new Date(quota.refilled)) : words.tomorrow;
+    return words.usedUpToday(who, all, of, time);
   };
   switch (quota.quota) {
     case "cpu_ms_per_day":
-      return today(TIMES, "CPU time");
+      return today(TIMES, words.cpuTime);
     case "output_bytes_per_day":
-      return today(SIZES, "output");
+      return today(SIZES, words.quotaOutput);
     case "creations_per_min":
-      return left > 0 ? undefined : `${who} started ${limit} programs in a minute, which is the most. Wait a moment.`;
+      return left > 0 ? undefined : words.startedMany(who, limit);
     case "sessions_running_max":
-      return left > 0 ? undefined : `${who} ${limit} programs running, which is the most. Others wait until one ends.`;
+      return left > 0 ? undefined : words.runningMany(who, limit);
     case "kept_bytes_max": {
       const [part, all] = describeUse(quota, SIZES);
       return used < limit * NEARLY
         ? undefined
-        : `Ended sessions take ${part} of ${all} on the server. Beyond that, the oldest are forgotten.`;
+        : words.sessionsTake(part, all);
     }
     default:
       return undefined;
@@ -73,7 +74,7 @@ function describe(quota: Quota, formatTime: (date: Date) => string): string | un
  */
 export function describeQuotas(
   quotas: Quota[],
-  formatTime = (date: Date) => date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }),
+  formatTime = (date: Date) => date.toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit" }),
 ): string {
   const least = quotas.filter((quota) =>
     quotas.every(

@@ -1,5 +1,6 @@
 /** The runtimes of the server. */
 
+import { words } from "../words/words.js";
 import { type Example, examplesOf } from "./examples.js";
 
 /** An entry of `GET /runtimes`: the fields that are used. */
@@ -40,13 +41,13 @@ export class Runtimes {
   lackOf(name: string): string {
     const { needs, check } = this.find(name) ?? {};
     const lack = needs ?? check?.failure;
-    return lack ? `This machine cannot run ${this.titleOf(name)} yet: ${lack}` : "";
+    return lack ? words.cannotRun(this.titleOf(name), lack) : "";
   }
 
   fillPicker(picker: HTMLSelectElement): void {
     const groups = [
-      ["On this server", true],
-      ["Not installed here", false],
+      [words.onThisServer, true],
+      [words.notInstalled, false],
     ] as const;
     for (const [label, isAvailable] of groups) {
       const group = document.createElement("optgroup");

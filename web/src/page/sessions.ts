@@ -3,6 +3,8 @@
 import { type SessionDocument } from "../client/messages.js";
 import { type Server } from "../client/server.js";
 import { describeEnd } from "../editor/describe-end.js";
+import { locale } from "../words/choose.js";
+import { words } from "../words/words.js";
 import { describeFailure } from "./failure.js";
 import { describeQuotas, type Quota } from "./quota.js";
 import type { PageStorage } from "./storage.js";
@@ -20,16 +22,16 @@ const UNITS = [
 export function describeAge(date: Date, now = new Date()): string {
   const seconds = (now.getTime() - date.getTime()) / 1000;
   const unit = UNITS.find(([, length]) => seconds >= length);
-  if (!unit) return "just now";
+  if (!unit) return words.justNow;
   const [name, length] = unit;
-  const format = new Intl.RelativeTimeFormat("en", { numeric: "always" });
+  const format = new Intl.RelativeTimeFormat(locale(), { numeric: "always" });
   return format.format(-Math.floor(seconds / length), name);
 }
 
 /** The state of a session, in words. */
 function describeState({ state, outcome, exitstatus, elapsed }: SessionDocument): string {
-  if (state === "running") return "running";
-  if (state !== "ended") return "not started yet";
+  if (state === "running") return words.running;
+  if (state !== "ended") return words.notStartedYet;
   const reason = outcome === "exited" ? {} : { reason: outcome };
   return describeEnd({ msgtype: "exitstatus", exitstatus, ...reason }, Number(elapsed));
 }
@@ -82,7 +84,7 @@ export class SessionsDialog {
     /** Called with the session that the user opens. */
     private readonly onOpen: (session: SessionDocument) => void,
   ) {
-    this.#runtime.append(new Option("All", ""));
+    this.#runtime.append(new Option(words.all, ""));
     for (const [name, title] of titles) this.#runtime.append(new Option(title, name));
     for (const select of [this.#state, this.#runtime]) {
       select.addEventListener("change", () => void this.#list());
@@ -120,7 +122,7 @@ export class SessionsDialog {
     if (this.#state.value) query.set("state", this.#state.value);
     if (this.#runtime.value) query.set("runtime", this.#runtime.value);
     this.#rows.replaceChildren();
-    this.#status.textContent = "Asking the server…";
+    this.#status.textContent = words.asking;
     await this.#addPage(`?${query}`);
   }
 
@@ -137,7 +139,7 @@ export class SessionsDialog {
     this.#more.hidden = true;
     const page = await fetchPage(this.server, query);
     if (this.#requestMarker !== marker) return;
-    if (!page) return void (this.#status.textContent = "The server does not answer.");
+    if (!page) return void (this.#status.textContent = words.noAnswerShort);
     this.#rows.append(...page.sessions.map((session) => this.#createRow(session)));
     this.#next = page.next;
     this.#more.hidden = !page.next;
@@ -149,13 +151,13 @@ export class SessionsDialog {
     const hasNone = count === 0 && !this.#next;
     this.#filters.hidden = hasNone && !this.#isFiltered;
     this.#status.textContent = this.#filters.hidden
-      ? "You have no sessions yet. Run a program to start one."
+      ? words.noSessions
       : hasNone
-        ? "You have no such session."
+        ? words.noSuchSession
         : this.#next
-          ? `The last ${count}.`
+          ? words.theLast(count)
           : this.#isFiltered
-            ? `${count} in all.`
+            ? words.inAll(count)
             : "";
   }
 
@@ -171,15 +173,15 @@ export class SessionsDialog {
       button.type = "button";
       button.className = className;
       button.textContent = text;
-      button.setAttribute("aria-label", `${text} ${title}, ${age}`);
+      button.setAttribute("aria-label", words.actOnSession(text, title, age));
       button.addEventListener("click", onClick);
       return button;
     };
-    const open = createButton("open", "Open", () => {
+    const open = createButton("open", words.open, () => {
       this.#dialog.close();
       this.onOpen(session);
     });
-    const forgetText = session.state === "ended" ? "Forget" : "End";
+    const forgetText = session.state === "ended" ? words.forget : words.end;
     const forget = createButton("forget", forgetText, async () => {
       forget.disabled = true;
       try {
@@ -201,7 +203,7 @@ export class SessionsDialog {
       this.#showCount();
     });
     row.append(
-      createLine("title", `${title}: ${describeState(session)}`),
+      createLine("title", words.sessionState(title, describeState(session))),
       createLine("more", [age, firstLine].filter(Boolean).join(" · ")),
       open,
       forget,

@@ -2,7 +2,9 @@
 
 import type { Server } from "../client/server.js";
 import type { Rights } from "../client/messages.js";
-import { describeFailure, NO_ANSWER } from "./failure.js";
+import { locale } from "../words/choose.js";
+import { words } from "../words/words.js";
+import { describeFailure } from "./failure.js";
 import { type Shared, toFragment } from "./share.js";
 
 /** A share, as the server describes it. */
@@ -16,17 +18,20 @@ interface ShareDocument {
 
 const byId = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
 
-/** What the holder of a link does, in words. */
-const ACTIONS = { watch: "watch", join: "join" };
+/** The keys of the words for a link that was just made, for one of the list, and for ending it. */
+const TEXTS = {
+  watch: ["madeLinkToWatch", "aLinkToWatch", "revokeLinkToWatch"],
+  join: ["madeLinkToJoin", "aLinkToJoin", "revokeLinkToJoin"],
+} as const;
 
 /** When a link ends, in words. */
-export function describeExpiry(expires: string, locale?: string, timeZone?: string): string {
-  const format = new Intl.DateTimeFormat(locale, {
+export function describeExpiry(expires: string, tag = locale(), timeZone?: string): string {
+  const format = new Intl.DateTimeFormat(tag, {
     dateStyle: "medium",
     timeStyle: "short",
     ...(timeZone ? { timeZone } : {}),
   });
-  return `until ${format.format(new Date(expires))}`;
+  return words.until(format.format(new Date(expires)));
 }
 
 export class Shares {
@@ -101,10 +106,10 @@ export class Shares {
     if (path !== this.#path) return;
     this.#link.value = new URL(fragment, location.href.replace(/#.*/, "")).href;
     const label = this.#made.querySelector("label") as HTMLElement;
-    label.textContent = `Link to ${ACTIONS[rights]} the program, ${describeExpiry(share.expires)}`;
+    label.textContent = words[TEXTS[rights][0]](describeExpiry(share.expires));
     this.#made.hidden = false;
     this.#link.select();
-    this.say("The link is shown only now.");
+    this.say(words.linkShownOnce);
     await this.#list();
   }
 
@@ -115,12 +120,12 @@ export class Shares {
     { silent = [] as number[] } = {},
   ): Promise<T | undefined> {
     const path = this.#path;
-    let problem = NO_ANSWER;
+    let problem = words.noAnswer;
     try {
       const response = await ask();
       if (response.ok) return (await response.json()) as T;
       if (silent.includes(response.status)) return undefined;
-      problem = ((await response.json()) as { detail?: string }).detail ?? NO_ANSWER;
+      problem = ((await response.json()) as { detail?: string }).detail ?? words.noAnswer;
     } catch {
       // Nothing came that could be understood, which is what the user is told.
     }
@@ -132,11 +137,11 @@ export class Shares {
     const path = this.#path;
     const row = document.createElement("li");
     const text = document.createElement("span");
-    text.textContent = `A link to ${ACTIONS[rights]}, ${describeExpiry(expires)}`;
+    text.textContent = words[TEXTS[rights][1]](describeExpiry(expires));
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = "Revoke";
-    button.setAttribute("aria-label", `Revoke the link to ${ACTIONS[rights]}`);
+    button.textContent = words.revoke;
+    button.setAttribute("aria-label", words[TEXTS[rights][2]]);
     button.addEventListener("click", async () => {
       button.disabled = true;
       try {
@@ -155,9 +160,7 @@ export class Shares {
       row.remove();
       (neighbour?.querySelector("button") ?? byId("share-watch")).focus();
       this.#made.hidden = true;
-      this.say(
-        "The link does not open the session any more, and whoever watched by it is disconnected.",
-      );
+      this.say(words.revoked);
     });
     row.append(text, button);
     return row;

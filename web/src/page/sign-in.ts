@@ -1,15 +1,9 @@
 /** Signing in at a server that knows its users by tokens. */
 
 import type { Store } from "../client/environment.js";
-import { NO_ANSWER } from "./failure.js";
+import { words } from "../words/words.js";
 
 const byId = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
-
-const WHY_FIRST = "This server knows its users by tokens. Whoever runs it can give you one.";
-const WHY_AGAIN =
-  "Your token is not valid any more: it has expired or was revoked. Sign in with a new one to " +
-  "continue where you are. Your programs run on.";
-const WRONG = "This token is not valid: it is wrong, has expired or was revoked.";
 
 export class SignIn {
   /** Called when the user has signed out in another tab. The page begins anew afterwards. */
@@ -54,7 +48,7 @@ export class SignIn {
   readonly source = (refused?: string): Promise<string> => {
     const { token } = this;
     if (token && token !== refused) return Promise.resolve(token);
-    return this.#ask(token ? WHY_AGAIN : WHY_FIRST);
+    return this.#ask(token ? words.whyTokenAgain : words.whyToken);
   };
 
   /** Hides the form. Whoever waited for the token goes on without one. */
@@ -87,7 +81,7 @@ export class SignIn {
   async #submit(): Promise<void> {
     const token = this.#input.value.trim();
     this.#button.disabled = true;
-    this.#status.textContent = "Asking the server…";
+    this.#status.textContent = words.asking;
     const problem = await this.#check(token);
     this.#button.disabled = false;
     this.#input.setAttribute("aria-invalid", String(problem !== ""));
@@ -99,16 +93,16 @@ export class SignIn {
   /** Asks the server for something that only its users get. Returns what is wrong, in words. */
   async #check(token: string): Promise<string> {
     // A header cannot contain anything else.
-    if (!/^[\x21-\x7e]+$/.test(token)) return WRONG;
+    if (!/^[\x21-\x7e]+$/.test(token)) return words.wrongToken;
     try {
       const response = await fetch(`${this.base}/runtimes`, { headers: SignIn.headers(token) });
       if (response.ok) return "";
-      if (response.status === 401) return WRONG;
-      if (response.status !== 429) return NO_ANSWER;
+      if (response.status === 401) return words.wrongToken;
+      if (response.status !== 429) return words.noAnswer;
       const seconds = Number(response.headers.get("Retry-After")) || 10;
-      return `Too many wrong tokens came from here. Wait ${seconds} seconds, and try again.`;
+      return words.tooManyTokens(seconds);
     } catch {
-      return NO_ANSWER;
+      return words.noAnswer;
     }
   }
 

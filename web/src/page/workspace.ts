@@ -6,7 +6,8 @@
 import { browser } from "../client/environment.js";
 import type { LiveCodeError } from "../client/messages.js";
 import type { LiveCode } from "../editor/element.js";
-import type { Example } from "./examples.js";
+import { words } from "../words/words.js";
+import { describeExample, type Example } from "./examples.js";
 import { areSame, type Files, filesOf, freeName } from "./programs/files.js";
 import { type Entry, Keeper, takeDrafts } from "./programs/keeper.js";
 import {
@@ -20,22 +21,8 @@ import type { Runtimes } from "./runtimes.js";
 import { fromFragment } from "./share.js";
 import type { PageStorage, SessionProgram, TabState } from "./storage.js";
 
-const OWN_NAME = "My program";
 /** The number of the user's programs that are one click away. */
 const MAX_SHOWN = 4;
-const NOT_SHARED =
-  "This link opens no session any more: it has expired or was revoked, or the program has ended " +
-  "and is not kept. Whoever sent it to you can make a new one.";
-const UNKNOWN_CODE =
-  "The code of this session is not in this browser: the session was started elsewhere, or long ago.";
-const RUNS_ON =
-  "The program before runs on until you run another one. Sessions leads back to it.";
-const QUOTA =
-  "This browser has no space left for what you write. It is kept until you close this tab: " +
-  "delete programs, or download this one.";
-const NO_DATABASE =
-  "This browser keeps nothing for this page, as in a private window: what you write is kept until " +
-  "you close this tab. Download what you want to have.";
 
 export interface WorkspaceParts {
   editor: LiveCode;
@@ -48,7 +35,7 @@ export interface WorkspaceParts {
 }
 
 const entryOfExample = ({ title, runtime, code }: Example): Entry => {
-  const copyName = title === "Hello" ? OWN_NAME : `My ${title}`;
+  const copyName = title === "Hello" ? words.myProgram : words.my(describeExample(title));
   const files = filesOf(code);
   return { title, copyName, runtime, files, original: files };
 };
@@ -102,9 +89,9 @@ export class Workspace {
       onSaved: (entry) => this.#handleSaved(entry),
       onReplaced: (entry) => entry === this.keeper.entry && this.#fillEditor(entry),
       onCopied: (copy, { name }) =>
-        this.#say(`“${name}” was changed in another tab, too. What you wrote here is “${copy.name}”.`),
+        this.#say(words.changedElsewhere(name, copy.name)),
       onProblem: (error) => {
-        this.#problem = error === undefined ? "" : isQuotaError(error) ? QUOTA : NO_DATABASE;
+        this.#problem = error === undefined ? "" : isQuotaError(error) ? words.noSpaceForText : words.keepsNothing;
         this.#showNotice();
       },
     });
@@ -187,7 +174,7 @@ export class Workspace {
       // A tab with an earlier version of the page may have stored a draft again.
       if (!programs.some((one) => one.runtime === runtime && areSame(one.files, files))) {
         const names = programs.map(({ name }) => name);
-        const name = freeName(`My ${this.parts.runtimes.titleOf(runtime)}`, names);
+        const name = freeName(words.my(this.parts.runtimes.titleOf(runtime)), names);
         const id = browser().hex(16);
         await this.store.save({ id, name, runtime, files, changed: 0, revision: 0 });
       }
@@ -197,7 +184,7 @@ export class Workspace {
 
   /** Shows an entry in the editor, in place of the current one, which is kept. */
   show(entry: Entry): void {
-    this.#message = this.#leaveSession() ? RUNS_ON : "";
+    this.#message = this.#leaveSession() ? words.runsOn : "";
     this.#link = undefined;
     this.keeper.open(entry);
     this.#fillEditor(entry);
@@ -242,7 +229,7 @@ export class Workspace {
 
   /** Shows an empty program. */
   showNew(): void {
-    this.show({ title: "", copyName: OWN_NAME, runtime: this.runtime, files: filesOf("") });
+    this.show({ title: "", copyName: words.myProgram, runtime: this.runtime, files: filesOf("") });
     this.parts.editor.focusCode();
   }
 
@@ -267,7 +254,7 @@ export class Workspace {
       }
     } else {
       const original = title || link ? files : undefined;
-      this.show({ title, copyName: copyName ?? OWN_NAME, runtime, files, original });
+      this.show({ title, copyName: copyName ?? words.myProgram, runtime, files, original });
       // The program is not in the browser any more, but its text is still here.
       if (tab.program) void this.keeper.keep();
     }
@@ -297,13 +284,13 @@ export class Workspace {
       } else if (session) this.followSession(session, { watch: true, program });
       else if (linked) {
         const name = this.parts.runtimes.find(runtime)?.name ?? "python";
-        this.show({ title: "", copyName: "Shared program", runtime: name, files: linked, original: linked });
+        this.show({ title: "", copyName: words.sharedProgram, runtime: name, files: linked, original: linked });
         this.#keepLink(fragment);
       } else await otherwise();
     } catch {
       setFragment("");
       await otherwise();
-      this.#say("This link is broken: a part of it seems to be missing.");
+      this.#say(words.brokenLink);
     }
   }
 
@@ -322,8 +309,8 @@ export class Workspace {
     if (ran) this.#showFound(ran);
     else {
       const name = runtime ?? this.runtime;
-      this.show({ title: "", copyName: OWN_NAME, runtime: name, files: filesOf("") });
-      this.#say(UNKNOWN_CODE);
+      this.show({ title: "", copyName: words.myProgram, runtime: name, files: filesOf("") });
+      this.#say(words.unknownCode);
     }
     this.#follow(id, { isWatching: watch, texts: ran?.files.map(([, text]) => text) });
   }
@@ -335,7 +322,7 @@ export class Workspace {
     const isIt = (one: SessionProgram) => one.runtime === runtime && areSame(one.files, files);
     const program = this.#programs.find(isIt);
     const example = this.parts.runtimes.examplesOf(runtime).map(entryOfExample).find(isIt);
-    const found = { title: "", copyName: OWN_NAME, runtime, files, original: files };
+    const found = { title: "", copyName: words.myProgram, runtime, files, original: files };
     this.show(program ? this.#entryOf(program) : (example ?? found));
   }
 
@@ -361,7 +348,7 @@ export class Workspace {
     const { session } = editor;
     session?.ended.catch(({ code }: LiveCodeError) => {
       if (code !== "no_such_share" || editor.session !== session) return;
-      this.#say(NOT_SHARED);
+      this.#say(words.linkNotShared);
       // A tab that kept the secret would be a visitor's for ever.
       this.#session = {};
       this.storeTab();
@@ -434,11 +421,11 @@ export class Workspace {
         isPressed: program.id === current,
         onClick: () => this.showProgram(program),
       })),
-      { key: "", text: "New", isPressed: false, onClick: () => this.showNew() },
+      { key: "", text: words.newProgram, isPressed: false, onClick: () => this.showNew() },
     ]);
     const all = runtimes.examplesOf(runtime).map((example) => ({
       key: example.title,
-      text: example.title,
+      text: describeExample(example.title),
       isPressed: !current && example.title === entry.title,
       onClick: () => this.show(entryOfExample(example)),
     }));

@@ -8,18 +8,26 @@ import { textOf } from "../../src/client/index.js";
 import { describeEnd } from "../../src/editor/describe-end.js";
 import { languageOf } from "../../src/editor/languages.js";
 import { canRead } from "../../src/editor/session/can-read.js";
-import { describePhase } from "../../src/editor/session/phase.js";
+import { phaseOf } from "../../src/editor/session/phase.js";
 import {
   downloadNameOf,
   pack as packArchive,
   pathOf,
   unpack as unpackArchive,
+  UploadError,
 } from "../../src/page/programs/archive.js";
 import { type Files, freeName, isDrasticChange, isFileName } from "../../src/page/programs/files.js";
 import { describeQuotas } from "../../src/page/quota.js";
 import { fromFragment, pack, sharedOf, toFragment, unpack } from "../../src/page/share.js";
 import { frequency } from "../../src/dom/music.js";
 import { Outbox, splitText } from "../../src/client/outbox.js";
+import en from "../../src/words/en.js";
+import { setWords } from "../../src/words/words.js";
+
+setWords(en);
+
+/** Whether an error tells the user something. */
+const says = (pattern: RegExp) => (error: UploadError) => pattern.test(error.describe(en));
 
 const built = new URL("../../../dist/", import.meta.url);
 const gzipped = (name: string) => gzipSync(readFileSync(new URL(name, built)), { level: 9 }).length;
@@ -35,8 +43,10 @@ test("the built files are small", (t) => {
   };
   const editor = [
     ...new Set([...parts("livecode-editor.js"), ...parts("livecode-editor-python.js")]),
+    "livecode-words-en.js",
   ];
   assert.ok(editor.length > 2, editor.join());
+  // The words, which the page shares with its editor, count for the editor.
   const page = ["page.html", "livecode-page.css", ...new Set(parts("livecode-page.js"))];
   for (const [names, max] of [
     [["livecode.js"], 9 * 1024],
@@ -45,6 +55,9 @@ test("the built files are small", (t) => {
     [page, 25 * 1024],
     [["livecode-page-dialog.js"], 16 * 1024],
     [["embed.html", "livecode-embed.css", "livecode-embed.js"], 4 * 1024],
+    [["livecode-words-en.js"], 6 * 1024],
+    [["livecode-words-de.js"], 7 * 1024],
+    [["livecode-words-es.js"], 7 * 1024],
   ] as const) {
     const bytes = names.reduce((sum, name) => sum + gzipped(name), 0);
     t.diagnostic(`${names.join(" + ")}: ${bytes} bytes gzipped`);
@@ -149,7 +162,7 @@ test("a program may read input unless its text tells that it does not", () => {
 
 test("a session waits, is compiled, runs and has ended in different words", () => {
   const of = (fields: object) =>
-    describePhase({ id: "1", links: { self: "", stream: "" }, runtime: "rust", ...fields });
+    phaseOf({ id: "1", links: { self: "", stream: "" }, runtime: "rust", ...fields })?.text;
   assert.equal(of({ state: "queued" }), "starting");
   assert.equal(of({ state: "queued", queue_position: 3 }), "waiting for its turn, number 3");
   assert.equal(of({ state: "running" }), "compiling");
@@ -192,7 +205,10 @@ test("an archive of programs can be read again, and one that was made elsewhere,
   ]);
   assert.equal(unpackArchive([{ name: "a.h", bytes }], runtimes, "python")[0]?.runtime, "c");
   for (const broken of [archive.slice(0, 100), new Uint8Array([0x50, 0x4b, 3, 4])]) {
-    assert.throws(() => unpackArchive([{ name: "b.zip", bytes: broken }], runtimes, "c"), /b\.zip/);
+    assert.throws(
+      () => unpackArchive([{ name: "b.zip", bytes: broken }], runtimes, "c"),
+      says(/b\.zip/),
+    );
   }
   const one = programs[0] as (typeof programs)[0];
   assert.equal(downloadNameOf(one, runtimes[1]), "One.py");
@@ -228,7 +244,7 @@ test("an archive with pictures is read, and one that is too large is refused", (
   const refuses = (...uploads: Uint8Array[]) =>
     assert.throws(
       () => unpackArchive(uploads.map((bytes) => ({ name: "b", bytes })), runtimes, "python"),
-      /b is too large/,
+      says(/b is too large/),
     );
   refuses(large);
   const half = new Uint8Array(6_000_000).fill(0x20);
@@ -258,7 +274,7 @@ test("no file of an archive has a name that leads out of its program's folder", 
   assert.ok(other?.files.every(([name]) => isFileName(name)), JSON.stringify(other));
   const none = { programs: [{ name: "a", runtime: "python", files: [] }] };
   const empty = zipSync({ "livecode.json": new TextEncoder().encode(JSON.stringify(none)) });
-  assert.throws(() => unpackArchive([{ name: "e.zip", bytes: empty }], runtimes, "python"), /damaged/);
+  assert.throws(() => unpackArchive([{ name: "e.zip", bytes: empty }], runtimes, "python"), says(/damaged/));
   assert.ok(strFromU8(unzipSync(archive)["livecode.json"] as Uint8Array).includes("etc"));
 
   for (const name of ["main.py", "a/b.txt", ".bashrc", "...", "a b", "ü"]) {

@@ -7,6 +7,10 @@ import { Server } from "../../src/client/server.js";
 import { fromFragment, toFragment } from "../../src/page/share.js";
 import { describeExpiry } from "../../src/page/shares.js";
 import { DOCUMENT, FakeEnvironment, runPendingCallbacks } from "./fakes.js";
+import en from "../../src/words/en.js";
+import { setWords } from "../../src/words/words.js";
+
+setWords(en);
 
 const server = "http://live.example";
 const secret = `livecode_share_${"0".repeat(48)}`;

@@ -1,5 +1,6 @@
 /** The line between code and output, which can be dragged, and moved by keys. */
 
+import { words } from "../../words/words.js";
 import { createElement } from "../create-element.js";
 import { MAX_CODE_PERCENT, MIN_CODE_PERCENT, readView, storeView } from "./view.js";
 
@@ -20,7 +21,7 @@ export class Divider {
     class: "divider",
     role: "separator",
     tabindex: "0",
-    "aria-label": "Code and output",
+    "aria-label": words.codeAndOutput,
     "aria-controls": "code",
   });
   #percent = readView().codePercent;

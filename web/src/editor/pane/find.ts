@@ -1,5 +1,6 @@
 /** Finds a text in the output, and marks all places where it is. */
 
+import { words } from "../../words/words.js";
 import { createElement } from "../create-element.js";
 
 /** The number of places that are marked. */
@@ -62,8 +63,8 @@ export class FindBar {
   readonly element: HTMLElement;
   readonly #input = createElement("input", {
     type: "text",
-    "aria-label": "Find in the output",
-    placeholder: "Find",
+    "aria-label": words.find,
+    placeholder: words.findHint,
     autocomplete: "off",
     autocapitalize: "off",
     spellcheck: "false",
@@ -83,12 +84,12 @@ export class FindBar {
     };
     this.element = createElement(
       "div",
-      { class: "find", role: "group", "aria-label": "Find in the output", hidden: "" },
+      { class: "find", role: "group", "aria-label": words.find, hidden: "" },
       this.#input,
       this.#count,
-      createButton("Previous", "↑", () => this.#move(-1)),
-      createButton("Next", "↓", () => this.#move(1)),
-      createButton("Close", "✕", () => this.close()),
+      createButton(words.previous, "↑", () => this.#move(-1)),
+      createButton(words.next, "↓", () => this.#move(1)),
+      createButton(words.close, "✕", () => this.close()),
     );
     this.#input.addEventListener("input", () => this.#search({ isNew: true }));
     this.element.addEventListener("keydown", (event) => this.#handleKey(event));
@@ -172,7 +173,7 @@ export class FindBar {
     if (range && isScrolled) this.#scrollTo(range);
     const { length } = this.#ranges;
     const all = length === MAX_MATCHES ? `${length}+` : String(length);
-    const count = length ? `${this.#current + 1} of ${all}` : this.#input.value ? "Not found" : "";
+    const count = length ? words.found(this.#current + 1, all) : this.#input.value ? words.notFound : "";
     if (this.#count.textContent !== count) this.#count.textContent = count;
   }
 

@@ -3,6 +3,7 @@
 import { Output } from "../../dom/output.js";
 import { selectAllWithin } from "../../dom/select-all.js";
 import { OutputTerminal } from "../../terminal/view.js";
+import { words } from "../../words/words.js";
 import { createElement } from "../create-element.js";
 import { FindBar } from "./find.js";
 import { Menu, type MenuItem } from "./menu.js";
@@ -20,7 +21,7 @@ export class OutputPane {
   readonly element = createElement("div", {
     class: "output",
     role: "log",
-    "aria-label": "Output",
+    "aria-label": words.output,
     tabindex: "0",
     translate: "no",
   });
@@ -47,9 +48,9 @@ export class OutputPane {
     this.output = new Output(element, showText, () => {
       if (this.#isAtEnd) element.scrollTop = element.scrollHeight;
       this.find.refresh();
-    });
+    }, words);
     this.#terminal = new OutputTerminal(this.output);
-    this.menu = new Menu("Output and view", this.#createItems());
+    this.menu = new Menu(words.outputMenu, this.#createItems());
     this.#applyView();
   }
 
@@ -71,22 +72,22 @@ export class OutputPane {
     });
     const isFull = () => (frame.getRootNode() as ShadowRoot).fullscreenElement === frame;
     const fullScreen: MenuItem = {
-      text: () => "Full screen",
+      text: () => words.fullScreen,
       isOn: isFull,
       act: () => void (isFull() ? document.exitFullscreen() : frame.requestFullscreen()).catch(() => {}),
     };
     return [
       [
-        { text: () => "Copy output", isEnabled: hasOutput, act: () => void this.#copy() },
-        { text: () => "Download output", isEnabled: hasOutput, act: () => this.#download() },
-        { text: () => "Clear output", isEnabled: hasOutput, act: () => this.#clearByUser() },
-        { text: () => "Find in output…", act: () => this.find.open() },
+        { text: () => words.copyOutput, isEnabled: hasOutput, act: () => void this.#copy() },
+        { text: () => words.downloadOutput, isEnabled: hasOutput, act: () => this.#download() },
+        { text: () => words.clearOutput, isEnabled: hasOutput, act: () => this.#clearByUser() },
+        { text: () => words.findMenu, act: () => this.find.open() },
       ],
       [
-        resize("Larger type", 1),
-        resize("Smaller type", -1),
+        resize(words.larger, 1),
+        resize(words.smaller, -1),
         {
-          text: () => "Wrap long lines",
+          text: () => words.wrap,
           isOn: () => this.#view.isWrapping,
           act: () => this.#change({ isWrapping: !this.#view.isWrapping }),
         },
@@ -98,7 +99,7 @@ export class OutputPane {
   async #copy(): Promise<void> {
     this.output.flush();
     const isCopied = await copy(plainTextOf(this.element), this.frame);
-    this.#say(isCopied ? "Copied" : "The browser does not allow copying here");
+    this.#say(isCopied ? words.copied : words.notCopied);
   }
 
   #download(): void {
@@ -110,7 +111,7 @@ export class OutputPane {
   #clearByUser(): void {
     this.output.clear();
     this.find.refresh();
-    this.#say("Cleared");
+    this.#say(words.cleared);
   }
 
   #say(text: string): void {

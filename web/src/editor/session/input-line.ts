@@ -1,11 +1,12 @@
 /** The line in which the user types input for the program. */
 
+import { words } from "../../words/words.js";
 import { createElement } from "../create-element.js";
 
 export class InputLine {
   readonly form = createElement("form", { hidden: "" });
   readonly input = createElement("input", {
-    "aria-label": "Input for the program",
+    "aria-label": words.input,
     autocomplete: "off",
     autocapitalize: "off",
     spellcheck: "false",
@@ -16,8 +17,8 @@ export class InputLine {
     private readonly send: (text: string, eof: boolean) => void,
   ) {
     const { form, input } = this;
-    const submit = createElement("button", {}, "Send");
-    const end = createElement("button", { class: "eof", type: "button" }, "End of input");
+    const submit = createElement("button", {}, words.send);
+    const end = createElement("button", { class: "eof", type: "button" }, words.endOfInput);
     end.addEventListener("click", () => send("", true));
     form.append(input, submit, end);
     const sendLine = (event: Event) => {

@@ -1,11 +1,19 @@
 /** What a session does before its program runs: it starts, waits for its turn, or is compiled. */
 
 import type { SessionDocument } from "../../client/index.js";
+import { words } from "../../words/words.js";
 
-/** The phase of a session of which nothing else is known yet. */
-export const STARTING = "starting";
-/** The phase of a session that has ended, while its messages arrive. */
-export const LOADING = "loading what it has shown";
+export interface Phase {
+  /**
+   * Nothing else is known yet; the session waits for its turn; its program is compiled; or the
+   * session has ended, and its messages arrive.
+   */
+  kind: "starting" | "waiting" | "compiling" | "loading";
+  /** The phase in words. */
+  text: string;
+}
+
+export const starting = (): Phase => ({ kind: "starting", text: words.starting });
 
 /** The runtimes that compile a program before they run it. */
 const COMPILING = new Set(
@@ -15,15 +23,17 @@ const COMPILING = new Set(
 const DELAYS_MS = [120, 240, 480];
 const LAST_DELAY_MS = 1000;
 
-/** The phase of a session, in words; undefined once its program runs. */
-export function describePhase(document: SessionDocument): string | undefined {
+/** The phase of a session; undefined once its program runs. */
+export function phaseOf(document: SessionDocument): Phase | undefined {
   const { state, compiled, queue_position: position } = document;
-  if (state === "ended") return LOADING;
+  if (state === "ended") return { kind: "loading", text: words.loading };
   if (state === "queued") {
-    return position === undefined ? STARTING : `waiting for its turn, number ${String(position)}`;
+    if (position === undefined) return starting();
+    return { kind: "waiting", text: words.waitingForTurn(String(position)) };
   }
   const runtime = String(document.runtime).replace(/@.*$/, "");
-  return COMPILING.has(runtime) && compiled === undefined ? "compiling" : undefined;
+  const isCompiling = COMPILING.has(runtime) && compiled === undefined;
+  return isCompiling ? { kind: "compiling", text: words.compiling } : undefined;
 }
 
 /** Asks for the document of a session again and again, until its program runs. */
@@ -34,7 +44,7 @@ export class PhaseWatch {
   constructor(
     /** Requests the document; the answer is undefined if the server gives none now. */
     private readonly find: () => Promise<SessionDocument | undefined>,
-    private readonly onPhase: (phase: string | undefined) => void,
+    private readonly onPhase: (phase: Phase | undefined) => void,
   ) {
     this.#scheduleRequest(0);
   }
@@ -52,10 +62,10 @@ export class PhaseWatch {
     const document = await this.find();
     if (this.#isStopped) return;
     if (document) {
-      const phase = describePhase(document);
+      const phase = phaseOf(document);
       this.onPhase(phase);
       // The messages of a session that has ended arrive by its stream, without a request.
-      if (phase === undefined || phase === LOADING) return;
+      if (phase === undefined || phase.kind === "loading") return;
     }
     this.#scheduleRequest(count + 1);
   }

@@ -4,6 +4,7 @@
  */
 
 import { strFromU8, strToU8, unzipSync, zipSync } from "fflate";
+import type { Words } from "../../words/words.js";
 import type { Files } from "./files.js";
 import type { Program } from "./store.js";
 
@@ -27,8 +28,15 @@ const MAX_COUNT = 1000;
 /** Files that systems add to archives, and that no user knows of. */
 const HIDDEN = /^__MACOSX\/|(^|\/)(\.DS_Store|Thumbs\.db|desktop\.ini)$/;
 
-/** Why a file cannot become a program, in words. */
-export class UploadError extends Error {}
+/** Why a file cannot become a program. */
+export class UploadError extends Error {
+  constructor(
+    /** Tells the reason in the words of a language. */
+    readonly describe: (words: Words) => string,
+  ) {
+    super("a file cannot become a program");
+  }
+}
 
 /** A name that every system allows for a file. */
 export const fileNameOf = (name: string) =>
@@ -99,7 +107,7 @@ function textOf(name: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw new UploadError(`${name} is not text in UTF-8.`);
+    throw new UploadError((words) => words.isNotText(name));
   }
 }
 
@@ -123,7 +131,9 @@ export function unpack(
   let [size, count] = [0, 0];
   const take = (name: string, bytes: number) => {
     size += bytes;
-    if (++count > MAX_COUNT || size > MAX_BYTES) throw new UploadError(`${name} is too large.`);
+    if (++count > MAX_COUNT || size > MAX_BYTES) {
+      throw new UploadError((words) => words.isTooLarge(name));
+    }
   };
   return uploads.flatMap(({ name, bytes }) => {
     const isArchive = bytes[0] === 0x50 && bytes[1] === 0x4b;
@@ -156,7 +166,7 @@ function openArchive(
     });
   } catch (error) {
     if (error instanceof UploadError) throw error;
-    throw new UploadError(`${name} is damaged, or not a ZIP file.`);
+    throw new UploadError((words) => words.isNoArchive(name));
   }
 }
 
@@ -173,7 +183,7 @@ function programsIn(
 ): PlainProgram[] {
   const read = (path: string) => {
     const content = Object.hasOwn(archive, path) ? archive[path] : undefined;
-    if (!content) throw new UploadError(`${name} lacks ${path}.`);
+    if (!content) throw new UploadError((words) => words.lacksFile(name, path));
     return textOf(path, content);
   };
   if (Object.hasOwn(archive, INDEX)) return parseIndex(name, strFromU8(archive[INDEX]!), read);
@@ -215,6 +225,6 @@ function parseIndex(archive: string, text: string, read: (path: string) => strin
     });
   } catch (error) {
     if (error instanceof UploadError) throw error;
-    throw new UploadError(`${INDEX} in ${archive} is damaged.`);
+    throw new UploadError((words) => words.isDamagedIn(INDEX, archive));
   }
 }

@@ -13,15 +13,18 @@ import {
 } from "./archive.js";
 import type { Files } from "./files.js";
 import type { Program, ProgramStore, Version } from "./store.js";
+import type { Words } from "../../words/words.js";
 import type { Runtime } from "../runtimes.js";
 
 /** What the dialog needs of the page. */
 export interface Page {
+  words: Words;
   dialog: HTMLDialogElement;
   store: ProgramStore;
   runtimes: Runtime[];
   titleOf(runtime: string): string;
   describeAge(date: Date): string;
+  formatTime(date: Date): string;
   freeName(name: string, others: Iterable<string>): string;
   isFileName(name: string): boolean;
   newId(): string;
@@ -40,8 +43,8 @@ export interface Page {
   onStored(id: string): void;
 }
 
-const NO_SPACE = "There is no space left for that in this browser. Delete programs, or download them.";
-const FAILED = "The browser did not do that. It keeps nothing for this page, as in a private window.";
+/** The name of the file with all programs. */
+const ARCHIVE = "programs.zip";
 
 type Child = Node | string;
 
@@ -81,18 +84,20 @@ export class ProgramsDialog {
   readonly #tools = element("div", "tools");
   readonly #rows = element("ul", "rows");
   readonly #said = element("p", "said");
-  readonly #undo = this.#button("Undo", "", () => this.#restore());
-  readonly #status = element("div", "status", this.#said, this.#undo);
+  readonly #undo: HTMLButtonElement;
+  readonly #status: HTMLElement;
   /** The program that was deleted last. */
   #deleted: Program | undefined;
   /** The button for deleting a program without a way back. */
   #forGood: HTMLButtonElement | undefined;
 
   constructor(private readonly page: Page) {
-    const { dialog } = page;
+    const { dialog, words } = page;
+    this.#undo = this.#button(words.undo, "", () => this.#restore());
+    this.#status = element("div", "status", this.#said, this.#undo);
     this.#title.id = "programs-title";
     dialog.setAttribute("aria-labelledby", this.#title.id);
-    const head = element("form", "", this.#title, element("button", "", "Close"));
+    const head = element("form", "", this.#title, element("button", "", words.close));
     head.method = "dialog";
     this.#said.setAttribute("role", "status");
     dialog.replaceChildren(head, this.#tools, this.#status, this.#rows);
@@ -107,7 +112,8 @@ export class ProgramsDialog {
     try {
       await act();
     } catch (error) {
-      this.#say(this.page.isQuotaError(error) ? NO_SPACE : FAILED);
+      const { isQuotaError, words } = this.page;
+      this.#say(isQuotaError(error) ? words.noSpace : words.failed);
     }
   }
 
@@ -127,54 +133,55 @@ export class ProgramsDialog {
   /** Lists all programs. */
   async #list(message = ""): Promise<void> {
     const { page } = this;
+    const { words } = page;
     const upload = element("input");
     upload.type = "file";
     upload.multiple = true;
     upload.addEventListener("change", () => void this.#attempt(() => this.#upload([...(upload.files ?? [])])));
-    this.#title.textContent = "Your programs";
+    this.#title.textContent = words.ownPrograms;
     const openNew = () => {
       page.dialog.close();
       page.openNew();
     };
     this.#tools.replaceChildren(
-      this.#button("New", "", openNew),
-      element("label", "upload", "Upload", upload),
-      this.#button("Download all", "", () => this.#downloadAll()),
+      this.#button(words.newProgram, "", openNew),
+      element("label", "upload", words.upload, upload),
+      this.#button(words.downloadAll, "", () => this.#downloadAll()),
     );
     const programs = await page.list().catch((error) => {
       this.#rows.replaceChildren();
       throw error;
     });
     this.#rows.replaceChildren(...programs.map((program) => this.#createRow(program)));
-    const none = "You have no programs yet. Whatever you write becomes one.";
-    this.#say(message || (programs.length ? "" : none));
+    this.#say(message || (programs.length ? "" : words.noPrograms));
   }
 
   #createRow(program: Program): HTMLLIElement {
     const { page } = this;
+    const { words } = page;
     const { name, files, runtime, changed } = program;
-    const count = files.length > 1 ? `${files.length} files` : "";
+    const count = files.length > 1 ? words.countFiles(files.length) : "";
     const age = page.describeAge(new Date(changed));
     const facts = [page.titleOf(runtime), age, count, firstLineOf(files)];
-    const open = this.#button("Open", `Open ${name}`, () => {
+    const open = this.#button(words.open, words.openProgram(name), () => {
       page.dialog.close();
       page.open(program);
     });
     open.classList.add("open");
     const more = element("details");
-    const summary = element("summary", "", "More");
-    summary.setAttribute("aria-label", `More for ${name}`);
-    const actions: [string, () => unknown][] = [
-      ["Rename", () => this.#rename(program, row)],
-      ["Duplicate", () => this.#duplicate(program)],
-      ["Files", () => this.#listFiles(program)],
-      ["Versions", () => this.#listVersions(program)],
-      ["Download", () => this.#download(program)],
-      ["Delete", () => this.#delete(program)],
+    const summary = element("summary", "", words.more);
+    summary.setAttribute("aria-label", words.moreFor(name));
+    const actions: [text: string, label: string, act: () => unknown][] = [
+      [words.rename, words.renameProgram(name), () => this.#rename(program, row)],
+      [words.duplicate, words.duplicateProgram(name), () => this.#duplicate(program)],
+      [words.files, words.filesOfProgram(name), () => this.#listFiles(program)],
+      [words.versions, words.versionsOfProgram(name), () => this.#listVersions(program)],
+      [words.download, words.downloadProgram(name), () => this.#download(program)],
+      [words.delete, words.deleteProgram(name), () => this.#delete(program)],
     ];
-    more.append(summary, ...actions.map(([text, act]) => this.#button(text, `${text} ${name}`, act)));
+    more.append(summary, ...actions.map(([text, label, act]) => this.#button(text, label, act)));
     const title = element("p", "title", name);
-    if (page.current().program === program.id) title.append(element("span", "shown", " (shown)"));
+    if (page.current().program === program.id) title.append(element("span", "shown", ` ${words.isShown}`));
     const row = element("li", "", title, element("p", "more", facts.filter(Boolean).join(" · ")), open, more);
     return row;
   }
@@ -184,7 +191,7 @@ export class ProgramsDialog {
     const result = await this.page.store.save(program);
     this.page.onStored(program.id);
     if (result.kind === "saved") return result.program;
-    await this.#list("The program was changed in another tab just now. Try again.");
+    await this.#list(this.page.words.changedJustNow);
     return undefined;
   }
 
@@ -205,19 +212,20 @@ export class ProgramsDialog {
   }
 
   #rename(program: Program, row: HTMLElement): void {
+    const { words } = this.page;
     const input = element("input");
     input.value = program.name;
-    input.setAttribute("aria-label", `New name of ${program.name}`);
-    const cancel = this.#button("Cancel", "", async () => {
+    input.setAttribute("aria-label", words.newNameOf(program.name));
+    const cancel = this.#button(words.cancel, "", async () => {
       await this.#list();
       this.#focusRow(program.name);
     });
-    const form = element("form", "rename", input, element("button", "", "Rename"), cancel);
+    const form = element("form", "rename", input, element("button", "", words.rename), cancel);
     const rename = async () => {
       const name = input.value.trim();
       if (name && name !== program.name) {
         const others = (await this.page.list()).filter(({ id }) => id !== program.id);
-        if (others.some((other) => other.name === name)) return this.#say(`Another program is “${name}”.`);
+        if (others.some((other) => other.name === name)) return this.#say(words.nameIsTaken(name));
         if (!(await this.#store({ ...program, name }))) return;
       }
       await this.#list();
@@ -234,12 +242,13 @@ export class ProgramsDialog {
 
   #focusRow(name: string): void {
     const all = [...this.#rows.querySelectorAll<HTMLElement>(".open")];
-    all.find((button) => button.getAttribute("aria-label") === `Open ${name}`)?.focus();
+    const label = this.page.words.openProgram(name);
+    all.find((button) => button.getAttribute("aria-label") === label)?.focus();
   }
 
   async #duplicate(program: Program): Promise<void> {
     const [name = ""] = await this.#add([program]);
-    await this.#list(`“${name}” is a copy.`);
+    await this.#list(this.page.words.isCopy(name));
     this.#focusRow(name);
   }
 
@@ -252,17 +261,18 @@ export class ProgramsDialog {
     }
     this.page.onDeleted(program.id);
     this.#deleted = program;
-    await this.#list(`“${program.name}” is deleted.`);
+    await this.#list(this.page.words.isDeleted(program.name));
     this.#undo.focus();
   }
 
   /** Offers to delete a program at once, because the browser has no space to keep it for Undo. */
   #offerDeletion({ id, name }: Program): void {
-    this.#say(`There is no space left to keep “${name}” for Undo.`);
-    this.#forGood = this.#button("Delete for good", `Delete ${name} for good`, async () => {
+    const { words } = this.page;
+    this.#say(words.noSpaceForUndo(name));
+    this.#forGood = this.#button(words.deleteForGood, words.deleteProgramForGood(name), async () => {
       await this.page.store.remove(id);
       this.page.onDeleted(id);
-      await this.#list(`“${name}” is deleted for good.`);
+      await this.#list(words.isDeletedForGood(name));
     });
     this.#status.append(this.#forGood);
     this.#forGood.focus();
@@ -280,7 +290,7 @@ export class ProgramsDialog {
     }
     this.page.onStored(program.id);
     this.#deleted = undefined;
-    await this.#list(`“${program.name}” is back.`);
+    await this.#list(this.page.words.isBack(program.name));
     this.#focusRow(program.name);
   }
 
@@ -296,15 +306,16 @@ export class ProgramsDialog {
   async #downloadAll(): Promise<void> {
     const programs = await this.page.list();
     if (!programs.length) return;
-    save("programs.zip", pack(programs, this.page.runtimes), "application/zip");
-    this.#say(`${programs.length} programs are in the file programs.zip.`);
+    save(ARCHIVE, pack(programs, this.page.runtimes), "application/zip");
+    this.#say(this.page.words.programsInFile(programs.length, ARCHIVE));
   }
 
   async #upload(files: File[]): Promise<void> {
     const skipped: string[] = [];
+    const { words } = this.page;
     try {
       const size = files.reduce((sum, file) => sum + file.size, 0);
-      if (size > MAX_BYTES) throw new UploadError("Only 10 MB in all can be uploaded at once.");
+      if (size > MAX_BYTES) throw new UploadError((words) => words.tooLargeUpload);
       const read = async (file: File) => {
         const bytes = new Uint8Array(await file.arrayBuffer());
         return { name: file.name, bytes };
@@ -315,15 +326,13 @@ export class ProgramsDialog {
         skipped.push(path),
       );
       const added = await this.#add(programs);
-      const names = added.map((name) => `“${name}”`).join(", ");
-      const said = added.length > 3 ? `${added.length} programs were added.` : `${names} was added.`;
-      const more = skipped.length > 3 ? ` and ${skipped.length - 3} more` : "";
-      const left = `Left out, because it is not text: ${skipped.slice(0, 3).join(", ")}${more}.`;
-      const parts = [added.length > 0 ? said : "Nothing was added.", skipped.length > 0 ? left : ""];
+      const said = added.length > 3 ? words.programsWereAdded(added.length) : words.wasAdded(added);
+      const left = () => words.leftOut(skipped.slice(0, 3), Math.max(0, skipped.length - 3));
+      const parts = [added.length > 0 ? said : words.nothingAdded, skipped.length > 0 ? left() : ""];
       await this.#list(parts.join(" "));
     } catch (error) {
-      const reason = error instanceof UploadError ? error.message : `The browser says: ${String(error)}`;
-      await this.#list(`Nothing more was added. ${reason}`);
+      const reason = error instanceof UploadError ? error.describe(words) : words.browserSays(String(error));
+      await this.#list(words.nothingMoreAdded(reason));
     }
   }
 
@@ -331,7 +340,7 @@ export class ProgramsDialog {
   #showView(title: string, rows: HTMLElement[], message: string, ...tools: HTMLElement[]): void {
     this.#deleted = undefined;
     this.#title.textContent = title;
-    const back = this.#button("Back", "Back to your programs", () => this.#list());
+    const back = this.#button(this.page.words.back, this.page.words.backToPrograms, () => this.#list());
     this.#tools.replaceChildren(back, ...tools);
     this.#rows.replaceChildren(...rows);
     this.#say(message);
@@ -341,16 +350,18 @@ export class ProgramsDialog {
   async #listVersions(program: Program): Promise<void> {
     const versions = await this.page.store.versions(program.id);
     const rows = versions.map((version) => this.#createVersionRow(program, version));
-    const none = "There is no earlier version yet. One is kept for each minute of changes, and for each run.";
-    this.#showView(`Versions of ${program.name}`, rows, versions.length ? "" : none);
+    const { words } = this.page;
+    this.#showView(words.versionsTitle(program.name), rows, versions.length ? "" : words.noVersions);
   }
 
   #createVersionRow(program: Program, { at, runtime, files }: Version): HTMLLIElement {
+    const { page } = this;
+    const { words } = page;
     const date = new Date(at);
     const age = this.page.describeAge(date);
     const text = element("pre", "", files.map(([, text]) => text).join("\n\n"));
-    const details = element("details", "preview", element("summary", "", "Show"), text);
-    const restore = this.#button("Restore", `Restore the version of ${age}`, async () => {
+    const details = element("details", "preview", element("summary", "", words.show), text);
+    const restore = this.#button(words.restore, words.restoreVersion(age), async () => {
       const stored = await this.page.store.get(program.id);
       if (!stored) return;
       await this.page.store.save({ ...stored, runtime, files }, { isVersionWanted: true });
@@ -360,12 +371,13 @@ export class ProgramsDialog {
       if (now) this.page.open(now);
     });
     const lines = files.reduce((sum, [, text]) => sum + text.split("\n").length, 0);
-    const facts = `${date.toLocaleString()} · ${lines} lines`;
+    const facts = `${page.formatTime(date)} · ${words.countLines(lines)}`;
     return element("li", "", element("p", "title", age), element("p", "more", facts), restore, details);
   }
 
   #listFiles(program: Program, message = ""): void {
     const { page } = this;
+    const { words } = page;
     const main = page.runtimes.find(({ name }) => name === program.runtime)?.file ?? "main";
     const store = async (files: Files, said: string) => {
       // A program of several files names each.
@@ -379,8 +391,8 @@ export class ProgramsDialog {
       const name = names[index] as string;
       const input = element("input");
       input.value = name;
-      input.setAttribute("aria-label", `Name of the file ${name}`);
-      const form = element("form", "rename", input, element("button", "", "Rename"));
+      input.setAttribute("aria-label", words.nameOfFile(name));
+      const form = element("form", "rename", input, element("button", "", words.rename));
       form.addEventListener("submit", (event) => {
         event.preventDefault();
         const wanted = input.value.trim();
@@ -389,34 +401,35 @@ export class ProgramsDialog {
         const renamed = program.files.map((file, at) =>
           at === index ? [wanted, file[1]] : [names[at] as string, file[1]],
         );
-        void this.#attempt(() => store(renamed as Files, `The file is “${wanted}” now.`));
+        void this.#attempt(() => store(renamed as Files, words.fileIsNow(wanted)));
       });
       const others = program.files.filter((_, at) => at !== index);
-      const remove = this.#button("Delete", `Delete the file ${name}`, () =>
-        store(others, `“${name}” is deleted. Versions still has it.`),
+      const remove = this.#button(words.delete, words.deleteFile(name), () =>
+        store(others, words.fileIsDeleted(name)),
       );
       remove.disabled = program.files.length === 1;
-      const lines = `${text.split("\n").length} lines${index === 0 ? ", runs" : ""}`;
-      return element("li", "", form, element("p", "more", lines), remove);
+      const count = words.countLines(text.split("\n").length);
+      return element("li", "", form, element("p", "more", index === 0 ? words.runs(count) : count), remove);
     });
     const input = element("input");
-    input.setAttribute("aria-label", "Name of a new file");
-    input.placeholder = "data.txt";
-    const add = element("form", "rename", input, element("button", "", "Add a file"));
+    input.setAttribute("aria-label", words.nameOfNewFile);
+    input.placeholder = words.newFileHint;
+    const add = element("form", "rename", input, element("button", "", words.addFile));
     add.addEventListener("submit", (event) => {
       event.preventDefault();
       const wanted = input.value.trim();
       const problem = this.#fileProblem(wanted, names);
       if (problem) return this.#say(problem);
-      void this.#attempt(() => store([...program.files, [wanted, ""]], `“${wanted}” is added.`));
+      void this.#attempt(() => store([...program.files, [wanted, ""]], words.fileIsAdded(wanted)));
     });
-    this.#showView(`Files of ${program.name}`, rows, message, add);
+    this.#showView(words.filesTitle(program.name), rows, message, add);
   }
 
   /** Why a file cannot have a name, in words; empty if it can. */
   #fileProblem(name: string, others: string[]): string {
-    if (!name) return "A file needs a name.";
-    if (!this.page.isFileName(name)) return `“${name}” cannot be the name of a file.`;
-    return others.includes(name) ? `Another file is “${name}”.` : "";
+    const { isFileName, words } = this.page;
+    if (!name) return words.fileNeedsName;
+    if (!isFileName(name)) return words.noFileName(name);
+    return others.includes(name) ? words.fileNameIsTaken(name) : "";
   }
 }

@@ -1,0 +1,11 @@
+/** Numbers in sentences, for the languages of the interface. */
+
+/** The forms of a word that a language has: `other`, and further ones as Intl.PluralRules names them. */
+export type Forms = Partial<Record<Intl.LDMLPluralRule, string>> & { other: string };
+
+/** Returns a function that gives a number with the form of a word that goes with it: "2 files". */
+export function pluralOf(language: string): (count: number, forms: Forms) => string {
+  const rules = new Intl.PluralRules(language);
+  const format = new Intl.NumberFormat(language);
+  return (count, forms) => `${format.format(count)} ${forms[rules.select(count)] ?? forms.other}`;
+}
