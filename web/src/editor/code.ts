@@ -12,7 +12,8 @@ import { Compartment, EditorState, type Extension } from "@codemirror/state";
 import { EditorView, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 import { words } from "../words/words.js";
-import { languageOf } from "./languages.js";
+import { completion, type GetPackages, importCompletion } from "./completion/completion.js";
+import { languageNameOf, languageOf } from "./languages.js";
 
 export interface CodeEditorOptions {
   /** The element that contains the editor. */
@@ -23,6 +24,8 @@ export interface CodeEditorOptions {
   files: Map<string, string>;
   /** The language: the name of a runtime, or its `editor_mode`. */
   language: string;
+  /** Gets the packages that the program can import. */
+  getPackages: GetPackages;
   /** Called when the user presses the key to run the program. */
   onRun: () => void;
   /** Called after each change of a text. */
@@ -40,8 +43,10 @@ export class CodeEditor {
   /** The name of the shown file. */
   #name: string;
   #runtime = "";
+  readonly #getPackages: GetPackages;
 
-  constructor({ parent, root, files, language, onRun, onChange }: CodeEditorOptions) {
+  constructor({ parent, root, files, language, getPackages, onRun, onChange }: CodeEditorOptions) {
+    this.#getPackages = getPackages;
     this.#extensions = [
       lineNumbers(),
       history(),
@@ -49,6 +54,7 @@ export class CodeEditor {
       indentUnit.of("    "),
       bracketMatching(),
       closeBrackets(),
+      completion(),
       highlightActiveLine(),
       syntaxHighlighting(classHighlighter),
       EditorView.lineWrapping,
@@ -88,8 +94,9 @@ export class CodeEditor {
     const highlighting = await languageOf(runtime);
     // Another call may have set another runtime meanwhile.
     if (this.#runtime !== runtime) return;
-    this.#highlighting = highlighting;
-    const effects = this.#language.reconfigure(highlighting);
+    const imports = importCompletion(languageNameOf(runtime), this.#getPackages);
+    this.#highlighting = [highlighting, imports];
+    const effects = this.#language.reconfigure(this.#highlighting);
     this.#storeShownState();
     for (const [name, state] of this.#states) {
       if (name !== this.#name) this.#states.set(name, state.update({ effects }).state);

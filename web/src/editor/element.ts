@@ -23,6 +23,7 @@ import { tokenOfTag } from "../dom/token-of-tag.js";
 import { words } from "../words/words.js";
 import { Canvas } from "./canvas.js";
 import { CodeEditor } from "./code.js";
+import { packagesOf } from "./completion/packages.js";
 import { createElement } from "./create-element.js";
 import { describeEnd } from "./describe-end.js";
 import { keepEvents } from "./keep-events.js";
@@ -311,12 +312,20 @@ export class LiveCode extends HTMLElement {
       root,
       files: this.#files,
       language: this.#language,
+      getPackages: () => this.#findPackages(),
       onRun: () => this.run(),
       onChange: () => this.dispatchEvent(new Event("livecode-change")),
     });
     this.#tabs.set([...this.#files.keys()]);
     const key = this.getAttribute("resume");
     if (key) this.#follow((hooks) => pickUp({ ...this.#serverOptions(), key }, hooks));
+  }
+
+  /** The packages of the runtime. Whoever came by a share need not be known to the server. */
+  async #findPackages(): Promise<string[]> {
+    if (this.hasAttribute("visitor")) return [];
+    const { server, token } = this.#serverOptions();
+    return packagesOf(new Server(server, browser(), token), this.#runtime);
   }
 
   /** Creates the buttons, the status, the output and the form for input. */

@@ -16,9 +16,24 @@ const lines =
 
 const clike = () => import("@codemirror/legacy-modes/mode/clike");
 const cpp = async () => (await import("@codemirror/lang-cpp")).cpp();
-const javascript = async () => (await import("@codemirror/lang-javascript")).javascript();
-const typescript = async () =>
-  (await import("@codemirror/lang-javascript")).javascript({ typescript: true });
+
+/** The names of the language itself, which are there in a browser as in Node.js. */
+const SCRIPT_GLOBALS = (
+  "Array BigInt Boolean Date Error Infinity JSON Map Math NaN Number Object Promise Proxy RangeError " +
+  "Reflect RegExp Set String Symbol TypeError URL Uint8Array WeakMap clearInterval clearTimeout console " +
+  "fetch isNaN parseFloat parseInt queueMicrotask setInterval setTimeout structuredClone undefined"
+).split(" ");
+
+const script = (typescript: boolean) => async () => {
+  const all = await import("@codemirror/lang-javascript");
+  const globals = SCRIPT_GLOBALS.map((name) => [name, Reflect.get(globalThis, name) as unknown]);
+  const autocomplete = all.scopeCompletionSource(Object.fromEntries(globals));
+  const { javascriptLanguage, typescriptLanguage } = all;
+  const language = typescript ? typescriptLanguage : javascriptLanguage;
+  return [all.javascript({ typescript }), language.data.of({ autocomplete })];
+};
+const javascript = script(false);
+const typescript = script(true);
 const python = async () => (await import("@codemirror/lang-python")).python();
 
 /** By the name of the runtime, or by the `editor_mode` of one that has another name. */
@@ -70,12 +85,14 @@ const ALIASES: Record<string, string> = {
   ts: "typescript",
 };
 
-/**
- * The CodeMirror extension for the language of a runtime, or for an `editor_mode`; empty for an
- * unknown language.
- */
-export async function languageOf(runtime: string): Promise<Extension> {
+/** The name of the language of a runtime, or of an `editor_mode`. */
+export function languageNameOf(runtime: string): string {
   const name = runtime.toLowerCase().replace(/@.*$/, "").replace(/-canvas$/, "");
-  const language = ALIASES[name] ?? name;
+  return ALIASES[name] ?? name;
+}
+
+/** The CodeMirror extension for the language of a runtime; empty for an unknown language. */
+export async function languageOf(runtime: string): Promise<Extension> {
+  const language = languageNameOf(runtime);
   return Object.hasOwn(LANGUAGES, language) ? ((await LANGUAGES[language]?.()) ?? []) : [];
 }

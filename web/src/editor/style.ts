@@ -53,6 +53,11 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .cm-editor .cm-gutters { background: var(--ground); color: var(--quiet); border: none; padding-left: 6px; }
 .cm-editor .cm-cursor { border-left-color: var(--text); }
 .cm-editor .cm-activeLine, .cm-editor .cm-activeLineGutter { background: color-mix(in srgb, var(--soft) 60%, transparent); }
+.frame .cm-tooltip.cm-tooltip-autocomplete { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; background: var(--ground); color: var(--text); box-shadow: 0 6px 20px rgb(0 0 0 / 18%); }
+.frame .cm-tooltip.cm-tooltip-autocomplete > ul { font: calc(var(--code-size, 14px) * var(--scale, 1))/1.5 var(--mono); max-height: 12em; }
+.frame .cm-tooltip.cm-tooltip-autocomplete > ul > li { padding: 2px 12px; }
+.frame .cm-tooltip.cm-tooltip-autocomplete > ul > li[aria-selected] { background: var(--accent); color: var(--on-accent); }
+.frame .cm-completionMatchedText { text-decoration: none; font-weight: 700; } .frame .cm-completionDetail { color: inherit; }
 .tok-keyword { color: var(--magenta); } .tok-string, .tok-string2 { color: var(--green); } .tok-comment { color: var(--quiet); font-style: italic; }
 .tok-number, .tok-bool, .tok-atom { color: var(--yellow); } .tok-definition, .tok-typeName, .tok-className { color: var(--blue); }
 .sized.sized.sized > .code { flex: 0 0 var(--code-height); } .sized.sized.sized .cm-editor { max-height: none; }
@@ -128,6 +133,7 @@ form input { flex: 1; min-width: 8em; }
   .divider { --reach: -12px; } .menu button { min-height: 44px; }
 }
 @media (forced-colors: active) {
+  .frame .cm-tooltip.cm-tooltip-autocomplete > ul > li[aria-selected] { forced-color-adjust: none; background: Highlight; color: HighlightText; }
   .divider { background: CanvasText; } .divider:is(:hover, :active) { background: Highlight; }
   .menu button:is(:hover, :focus) { outline: 2px solid Highlight; outline-offset: -2px; }
   .output .stderr::before { border-left-style: double; }

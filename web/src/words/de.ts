@@ -15,6 +15,7 @@ const de: Words = {
   codeHelp:
     "Tab rückt ein. Mit der Tastatur verlässt du das Feld mit Escape und dann Tab. " +
     "Strg oder Cmd mit Enter führt aus.",
+  completions: "Namen zum Vervollständigen",
   files: "Dateien",
   file: "Datei",
   canvas: "Zeichenfläche des Programms",

@@ -20,6 +20,7 @@ const en = {
   codeHelp:
     "Tab indents. To leave with the keyboard, press Escape and then Tab. " +
     "Control or Command with Enter runs.",
+  completions: "Names to complete",
   files: "Files",
   file: "File",
   canvas: "Canvas that the program draws on",

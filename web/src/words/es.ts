@@ -15,6 +15,7 @@ const es: Words = {
   codeHelp:
     "Tab aplica sangría. Para salir con el teclado, pulsa Escape y después Tab. " +
     "Control o Comando con Intro ejecuta.",
+  completions: "Nombres para completar",
   files: "Archivos",
   file: "Archivo",
   canvas: "Lienzo en el que dibuja el programa",
