@@ -67,7 +67,7 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .shown { flex: 1 1 auto; min-height: 43px; display: grid; grid-template: auto auto minmax(3em, 1fr) auto / minmax(0, 1fr); overflow: hidden auto; }
 .find { grid-area: 1 / 1; } .canvas { grid-area: 2 / 1; } .output { grid-area: 3 / 1; } form { grid-area: 4 / 1; } .shown::before { grid-area: 1 / 1 / 5 / 2; }
 .find { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: 6px; align-items: center; padding: 6px 10px; background: var(--soft); border-bottom: 1px solid var(--line); }
-.find input { flex: 1 1 8em; min-width: 0; } .find button { min-width: 36px; padding: 4px 8px; } .count { color: var(--quiet); min-width: 5em; text-align: center; }
+.find input { flex: 1 1 4em; min-width: 4em; } .find button { min-width: 36px; padding: 4px 8px; } .count { color: var(--quiet); text-align: center; }
 .more { padding: 4px 10px; font-weight: 700; } .note { color: var(--quiet); } .note:empty { margin-left: -8px; } .copied { position: fixed; opacity: 0; }
 .menu { position: fixed; inset: auto; margin: 0; padding: 6px; min-width: 220px; overflow-y: auto; border: 1px solid var(--line); border-radius: 12px; background: var(--ground); color: var(--text);
   box-shadow: 0 8px 28px rgb(0 0 0 / 22%); }
@@ -138,7 +138,7 @@ form input { flex: 1; min-width: 8em; }
   .menu button:is(:hover, :focus) { outline: 2px solid Highlight; outline-offset: -2px; }
   .output .stderr::before { border-left-style: double; }
   .status::before, .canvas, .output img { forced-color-adjust: none; }
-  button, button:hover:enabled { border-color: ButtonBorder; background: ButtonFace; color: ButtonText; filter: none; }
+  button, button.run, button:hover:enabled { border-color: ButtonBorder; background: ButtonFace; color: ButtonText; filter: none; }
   .run::before { forced-color-adjust: none; background: ButtonText; }
   button:disabled { color: GrayText; border-color: GrayText; }
   .tabs [aria-selected=true] { forced-color-adjust: none; background: Highlight; color: HighlightText; border-color: Highlight; }

@@ -77,11 +77,13 @@ test("a program is written, run and shared in German and in Spanish, and axe fin
   for (const { locale, viewport, finished, failed, programs, mine, age, share, close } of cases) {
     const context = await createContext(t, { locale, viewport });
     const page = await openFrontPage(t, context, `${server.url}/`);
+    await page.locator(".cm-content").press("ControlOrMeta+a");
+    await page.keyboard.insertText("print(1)");
+    await page.getByRole("button", { name: mine, exact: true }).waitFor();
     await page.click("live-code .run");
     await waitForStatus(page, finished);
     await page.locator(".cm-content").press("ControlOrMeta+a");
     await page.keyboard.insertText("raise SystemExit(3)");
-    await page.getByRole("button", { name: mine, exact: true }).waitFor();
     await page.click("live-code .run");
     await waitForStatus(page, failed);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);

@@ -52,8 +52,9 @@ export class Menu {
       this.button.setAttribute("aria-expanded", String(isOpen));
       if (isOpen) return this.#focus(0);
       removeEventListener("scroll", this.#close, true);
-      // The browser has closed the menu, and the focus would be lost.
-      if (this.#hadFocus && !this.#focused) this.button.focus();
+      // The browser has closed the menu, and takes the focus from what is not shown any more.
+      const isLost = !this.#focused || this.element.contains(this.#focused);
+      if (this.#hadFocus && isLost) this.button.focus();
     });
     this.element.addEventListener("keydown", (event) => this.#handleKey(event));
   }
@@ -71,8 +72,8 @@ export class Menu {
   }
 
   readonly #close = (event?: Event): void => {
-    // A menu that is higher than the window scrolls itself.
-    if (event?.target === this.element) return;
+    // A menu that is higher than the window scrolls itself. One that is closed takes no focus.
+    if (event?.target === this.element || !this.element.matches(":popover-open")) return;
     this.element.hidePopover();
     if (this.#hadFocus) this.button.focus();
   };
