@@ -10,9 +10,16 @@ export declare class Output {
     private readonly showText;
     /** Called when something new is shown. */
     private readonly onShown;
+    /** What stands in place of a picture, and of output that was removed. */
+    private readonly texts;
     constructor(element: Element, showText?: ShowText, 
     /** Called when something new is shown. */
-    onShown?: () => void);
+    onShown?: () => void, 
+    /** What stands in place of a picture, and of output that was removed. */
+    texts?: {
+        picture: string;
+        earlierOutput: string;
+    });
     /**
      * Adds text, which is shown with the browser's next frame. `file` is `stdout`, `stderr`, or
      * `typed` for the user's input.

@@ -1,4 +1,5 @@
 /** The source editor: CodeMirror, with the few extensions that a beginner needs. */
+import { type GetPackages } from "./completion/completion.js";
 export interface CodeEditorOptions {
     /** The element that contains the editor. */
     parent: Element;
@@ -8,6 +9,8 @@ export interface CodeEditorOptions {
     files: Map<string, string>;
     /** The language: the name of a runtime, or its `editor_mode`. */
     language: string;
+    /** Gets the packages that the program can import. */
+    getPackages: GetPackages;
     /** Called when the user presses the key to run the program. */
     onRun: () => void;
     /** Called after each change of a text. */
@@ -15,7 +18,7 @@ export interface CodeEditorOptions {
 }
 export declare class CodeEditor {
     #private;
-    constructor({ parent, root, files, language, onRun, onChange }: CodeEditorOptions);
+    constructor({ parent, root, files, language, getPackages, onRun, onChange }: CodeEditorOptions);
     /** Shows other files in place of all files. What was done to those cannot be undone in these. */
     open(files: Map<string, string>): void;
     /** Highlights the language of a runtime. The texts can be edited while the language loads. */

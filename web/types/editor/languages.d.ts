@@ -3,8 +3,7 @@
  * in that language.
  */
 import type { Extension } from "@codemirror/state";
-/**
- * The CodeMirror extension for the language of a runtime, or for an `editor_mode`; empty for an
- * unknown language.
- */
+/** The name of the language of a runtime, or of an `editor_mode`. */
+export declare function languageNameOf(runtime: string): string;
+/** The CodeMirror extension for the language of a runtime; empty for an unknown language. */
 export declare function languageOf(runtime: string): Promise<Extension>;

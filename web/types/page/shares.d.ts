@@ -2,7 +2,7 @@
 import type { Server } from "../client/server.js";
 import { type Shared } from "./share.js";
 /** When a link ends, in words. */
-export declare function describeExpiry(expires: string, locale?: string, timeZone?: string): string;
+export declare function describeExpiry(expires: string, tag?: string, timeZone?: string): string;
 export declare class Shares {
     #private;
     private readonly server;

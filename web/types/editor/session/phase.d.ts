@@ -1,11 +1,17 @@
 /** What a session does before its program runs: it starts, waits for its turn, or is compiled. */
 import type { SessionDocument } from "../../client/index.js";
-/** The phase of a session of which nothing else is known yet. */
-export declare const STARTING = "starting";
-/** The phase of a session that has ended, while its messages arrive. */
-export declare const LOADING = "loading what it has shown";
-/** The phase of a session, in words; undefined once its program runs. */
-export declare function describePhase(document: SessionDocument): string | undefined;
+export interface Phase {
+    /**
+     * Nothing else is known yet; the session waits for its turn; its program is compiled; or the
+     * session has ended, and its messages arrive.
+     */
+    kind: "starting" | "waiting" | "compiling" | "loading";
+    /** The phase in words. */
+    text: string;
+}
+export declare const starting: () => Phase;
+/** The phase of a session; undefined once its program runs. */
+export declare function phaseOf(document: SessionDocument): Phase | undefined;
 /** Asks for the document of a session again and again, until its program runs. */
 export declare class PhaseWatch {
     #private;
@@ -14,6 +20,6 @@ export declare class PhaseWatch {
     private readonly onPhase;
     constructor(
     /** Requests the document; the answer is undefined if the server gives none now. */
-    find: () => Promise<SessionDocument | undefined>, onPhase: (phase: string | undefined) => void);
+    find: () => Promise<SessionDocument | undefined>, onPhase: (phase: Phase | undefined) => void);
     stop(): void;
 }

@@ -2,6 +2,7 @@
  * Programs as files: for download, and from files that the user chooses. This part of the page is
  * loaded when it is needed.
  */
+import type { Words } from "../../words/words.js";
 import type { Program } from "./store.js";
 /** A program without what the browser adds to it. */
 export type PlainProgram = Pick<Program, "name" | "runtime" | "files">;
@@ -15,8 +16,13 @@ export interface RuntimeFiles {
 }
 /** The size of all files of an upload, in bytes, and their number. */
 export declare const MAX_BYTES = 10000000;
-/** Why a file cannot become a program, in words. */
+/** Why a file cannot become a program. */
 export declare class UploadError extends Error {
+    /** Tells the reason in the words of a language. */
+    readonly describe: (words: Words) => string;
+    constructor(
+    /** Tells the reason in the words of a language. */
+    describe: (words: Words) => string);
 }
 /** A name that every system allows for a file. */
 export declare const fileNameOf: (name: string) => string;

@@ -3,14 +3,17 @@
  * that the page has, so that it stays a file of its own.
  */
 import type { Program, ProgramStore } from "./store.js";
+import type { Words } from "../../words/words.js";
 import type { Runtime } from "../runtimes.js";
 /** What the dialog needs of the page. */
 export interface Page {
+    words: Words;
     dialog: HTMLDialogElement;
     store: ProgramStore;
     runtimes: Runtime[];
     titleOf(runtime: string): string;
     describeAge(date: Date): string;
+    formatTime(date: Date): string;
     freeName(name: string, others: Iterable<string>): string;
     isFileName(name: string): boolean;
     newId(): string;
