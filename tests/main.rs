@@ -45,6 +45,7 @@ mod sandbox;
 mod sessions;
 mod settings;
 mod shares;
+mod stages;
 mod strangers;
 mod stream;
 mod turtle;

@@ -16,11 +16,16 @@ pub enum Kind {
     Message = 3,
     /// How the session ended. This is always the last entry.
     Exit = 4,
+    /// Output of compile steps, in sessions that tell it apart from the program's. In others it is
+    /// [`Self::Stderr`].
+    CompilerOutput = 5,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Stdout, Self::Stderr, Self::Message, Self::Exit].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Stdout, Self::Stderr, Self::Message, Self::Exit, Self::CompilerOutput]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     ErrorCode, SessionId,
     run_spec::SandboxLayout,
-    session::{Compiled, Outcome},
+    session::{CompileSummary, Compiled, Outcome},
     stream::Signal,
 };
 
@@ -258,6 +258,17 @@ pub struct ClosingEntry {
     /// Where the compiled program came from; absent if nothing was compiled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compiled: Option<Compiled>,
+    /// How compilation ended, if the run spec tells it apart from the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compile: Option<CompileSummary>,
+}
+
+impl ClosingEntry {
+    /// The closing entry of a session that ended before a program of it started, or whose
+    /// supervisor can tell nothing.
+    pub fn without_program(outcome: Outcome, exitstatus: i32, ended_us: u64) -> Self {
+        Self { exitstatus, outcome, started_us: 0, ended_us, usage: None, compiled: None, compile: None }
+    }
 }
 
 #[cfg(test)]

@@ -42,6 +42,10 @@ pub struct RunSpec {
     /// Where the results of the compile steps are found or stored; `None` if they are not cached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CompileCacheEntry>,
+    /// Whether the compile steps are told apart from the program, in the journal and in the
+    /// outcome.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stages: bool,
 }
 
 /// Files of `/etc` that each sandbox generates, also where the program has a root of its own. There

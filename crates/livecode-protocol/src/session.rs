@@ -47,6 +47,10 @@ pub struct CreateSession {
     pub stdin: Option<String>,
     /// Whether the program is run, or the tests among the files.
     pub mode: Option<Mode>,
+    /// Whether compilation is told apart from the program: a failed compile step ends the session
+    /// with the outcome `compile_failed`, the session has `compile`, and output of the compile
+    /// steps has `"stage": "compile"`.
+    pub stages: Option<bool>,
     /// Wall-clock limit, in milliseconds.
     pub timeout: Option<u64>,
     /// Further limits. None may be higher than the server's maximum.
@@ -152,6 +156,11 @@ pub struct SessionDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub compiled: Option<Compiled>,
+    /// How compilation ended, in an ended session that was created with `stages`. Absent if nothing
+    /// is compiled, or no compile step has started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub compile: Option<CompileSummary>,
     /// Resources that the session used; absent before its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -205,6 +214,23 @@ pub enum Compiled {
     Cached,
 }
 
+/// How the compile steps of a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CompileSummary {
+    /// Exit status of the last compile step that ran. If a limit or a client ended the session
+    /// during compilation, it is the exit status of the session.
+    pub exitstatus: i32,
+    /// Wall-clock time of the compile steps, in milliseconds; 0 if the result came from the cache.
+    pub wall_ms: u64,
+    /// CPU time of the compile steps, in milliseconds; 0 if the result came from the cache, absent
+    /// if the machine cannot count it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub cpu_ms: Option<u64>,
+    /// Whether the result came from the cache, so that no compiler ran.
+    pub cached: bool,
+}
+
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -213,6 +239,10 @@ pub enum Outcome {
     Exited,
     /// A signal killed the program; it raised the signal itself or was sent it.
     Signalled,
+    /// A compile step failed, in a session that was created with `stages`. Without `stages` the
+    /// outcome is that of the compile step: exited or signalled.
+    #[serde(rename = "compile_failed")]
+    CompileFailed,
     /// The program exceeded its wall-clock limit.
     Timeout,
     /// The program exceeded its limit of CPU time.
@@ -233,6 +263,7 @@ impl Outcome {
         match self {
             Self::Exited => "exited",
             Self::Signalled => "signalled",
+            Self::CompileFailed => "compile_failed",
             Self::Timeout => "timeout",
             Self::Cpu => "cpu",
             Self::Memory => "memory",
@@ -242,11 +273,11 @@ impl Outcome {
         }
     }
 
-    /// The exit status that belongs to an outcome. `Exited` and `Signalled` have none of their
-    /// own: their exit status follows from the program's exit code or signal.
+    /// The exit status that belongs to an outcome. `Exited`, `Signalled` and `CompileFailed` have
+    /// none of their own: their exit status follows from an exit code or a signal.
     pub fn exitstatus(self) -> Option<i32> {
         match self {
-            Self::Exited | Self::Signalled => None,
+            Self::Exited | Self::Signalled | Self::CompileFailed => None,
             Self::Timeout => Some(124),
             Self::Cpu => Some(152),
             Self::Memory | Self::Output | Self::Cancelled => Some(137),

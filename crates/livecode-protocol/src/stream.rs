@@ -68,6 +68,14 @@ pub enum Output {
     Stderr,
 }
 
+/// A part of a session that its output is told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// The compile steps.
+    Compile,
+}
+
 /// A message of the server. A program's own messages are passed on as the program wrote them, and
 /// are not among these.
 #[derive(Clone, Debug, Serialize)]
@@ -92,6 +100,10 @@ pub enum ServerMessage<'a> {
         /// The encoding of `data`; absent for text.
         #[serde(skip_serializing_if = "Option::is_none")]
         encoding: Option<Encoding>,
+        /// The stage that the output is of, in sessions that tell compilation apart; absent for
+        /// output of the program.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stage: Option<Stage>,
         /// Number of the entry, if the client asked for numbers.
         #[serde(skip_serializing_if = "Option::is_none")]
         seq: Option<u64>,
@@ -413,6 +425,7 @@ mod tests {
             file: Output::Stdout,
             data: "hello, world!\n".into(),
             encoding: None,
+            stage: None,
             seq: None,
         };
         assert_eq!(json(&write), r#"{"msgtype":"write","file":"stdout","data":"hello, world!\n"}"#);

@@ -22,6 +22,16 @@ pub enum StepStatus {
     Signalled(i32),
 }
 
+impl StepStatus {
+    /// The exit status as shells have it: the code, or 128 plus the number of the signal.
+    pub fn exitstatus(self) -> i32 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Signalled(signal) => 128 + signal,
+        }
+    }
+}
+
 /// An event inside a sandbox that init reports to the supervisor.
 #[derive(Debug)]
 pub enum InitEvent {

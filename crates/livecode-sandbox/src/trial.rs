@@ -86,6 +86,7 @@ pub(crate) fn trial_run_spec(run: Step) -> RunSpec {
         mounts: vec![],
         root: None,
         cache: None,
+        stages: false,
         limits: SessionLimits {
             wall_ms: 10_000,
             output_bytes: 4096,

@@ -69,9 +69,10 @@ const START_KINDS: [(StartKind, &str); 3] =
     [(StartKind::Cold, "cold"), (StartKind::Sandbox, "sandbox"), (StartKind::Interpreter, "interpreter")];
 
 /// The `outcome` label of an ended session.
-const OUTCOMES: [(Outcome, &str); 8] = [
+const OUTCOMES: [(Outcome, &str); 9] = [
     (Outcome::Exited, "exited"),
     (Outcome::Signalled, "signalled"),
+    (Outcome::CompileFailed, "compile_failed"),
     (Outcome::Timeout, "timeout"),
     (Outcome::Cpu, "cpu"),
     (Outcome::Memory, "memory"),

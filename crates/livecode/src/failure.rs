@@ -6,6 +6,9 @@ use std::io;
 pub const EXIT_FAILURE: u8 = 1;
 /// Exit code for a wrong command line or a wrong setting.
 pub const EXIT_USAGE: u8 = 2;
+/// Exit code if a program that tells its stages apart could not be compiled: the shell's code for
+/// a command that cannot be executed.
+pub const EXIT_NOT_COMPILED: u8 = 126;
 /// Exit code if LiveCode itself could not run a program. It differs from the codes that programs
 /// usually exit with.
 pub const EXIT_NOT_RUN: u8 = 125;

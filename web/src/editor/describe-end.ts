@@ -5,6 +5,7 @@ import { words } from "../words/words.js";
 
 /** The keys of the words for the reasons that the server gives. */
 const REASONS = {
+  compile_failed: "notCompiled",
   cpu: "usedUpCpu",
   memory: "usedUpMemory",
   output: "printedTooMuch",

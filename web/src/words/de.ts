@@ -51,6 +51,7 @@ const de: Words = {
   endedBySignal: (signal) => `durch Signal ${signal} beendet`,
   endedWithStatus: (status) => `mit Exit-Status ${status} beendet`,
   endedOtherwise: (reason) => `beendet: ${reason}`,
+  notCompiled: "nicht übersetzt",
   usedUpCpu: "gestoppt: die Rechenzeit ist aufgebraucht",
   usedUpMemory: "gestoppt: der Speicher ist aufgebraucht",
   printedTooMuch: "gestoppt: zu viel Ausgabe",

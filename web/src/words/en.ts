@@ -58,6 +58,7 @@ const en = {
   endedBySignal: (signal: number) => `ended by signal ${signal}`,
   endedWithStatus: (status: number) => `ended with exit status ${status}`,
   endedOtherwise: (reason: string) => `ended: ${reason}`,
+  notCompiled: "not compiled",
   usedUpCpu: "stopped: it used up its processor time",
   usedUpMemory: "stopped: it used up its memory",
   printedTooMuch: "stopped: it printed too much",

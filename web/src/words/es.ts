@@ -51,6 +51,7 @@ const es: Words = {
   endedBySignal: (signal) => `terminado por la señal ${signal}`,
   endedWithStatus: (status) => `terminado con el estado de salida ${status}`,
   endedOtherwise: (reason) => `terminado: ${reason}`,
+  notCompiled: "no se compiló",
   usedUpCpu: "detenido: agotó su tiempo de procesador",
   usedUpMemory: "detenido: agotó su memoria",
   printedTooMuch: "detenido: escribió demasiado",

@@ -160,7 +160,7 @@ impl ProgramEnd {
         };
         match entry.kind {
             Kind::Stdout => add(&mut self.stdout),
-            Kind::Stderr => add(&mut self.stderr),
+            Kind::Stderr | Kind::CompilerOutput => add(&mut self.stderr),
             Kind::Message => self.has_messages = true,
             Kind::Exit => {
                 if let Ok(closing) = serde_json::from_slice::<ClosingEntry>(&entry.data) {

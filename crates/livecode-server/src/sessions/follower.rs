@@ -3,7 +3,6 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use livecode_journal::{Entry, Kind, LargeMessage, ReadError, Reader};
-use livecode_protocol::control::ClosingEntry;
 use tokio::sync::watch;
 
 use crate::metrics::GaugeGuard;
@@ -167,10 +166,8 @@ impl Follower {
         if after >= seq {
             return None;
         }
-        let SessionEnd { exitstatus, outcome, ended_us, usage, compiled } = ended;
-        let closing_entry = ClosingEntry { exitstatus, outcome, started_us: 0, ended_us, usage, compiled };
-        let data = serde_json::to_vec(&closing_entry).unwrap_or_default();
-        let entry = Item::Entry(Entry { seq, time_us: ended_us, kind: Kind::Exit, data: data.into() });
+        let data = serde_json::to_vec(&ended.closing_entry()).unwrap_or_default();
+        let entry = Item::Entry(Entry { seq, time_us: ended.ended_us, kind: Kind::Exit, data: data.into() });
         let gap = (after + 1 < seq).then_some(Item::Gap { from: after + 1, to: seq - 1 });
         Some(Batch::Items(gap.into_iter().chain([entry]).collect()))
     }

@@ -3,7 +3,7 @@
 use livecode_protocol::{
     control::ClosingEntry,
     now_us,
-    session::{Compiled, Outcome, Usage},
+    session::{CompileSummary, Compiled, Outcome, Usage},
 };
 
 /// How far a session is.
@@ -63,16 +63,25 @@ pub struct SessionEnd {
     pub usage: Option<Usage>,
     /// Whether the program was compiled or found in the cache; `None` if nothing was compiled.
     pub compiled: Option<Compiled>,
+    /// How compilation ended, if the session tells it apart from the program.
+    pub compile: Option<CompileSummary>,
 }
 
 impl SessionEnd {
     /// The end of a session whose journal could not be closed.
     fn lost() -> Self {
-        Self { exitstatus: 255, outcome: Outcome::Lost, ended_us: now_us(), usage: None, compiled: None }
+        Self::new(&ClosingEntry::without_program(Outcome::Lost, 255, now_us()))
     }
 
     pub(crate) fn new(closing_entry: &ClosingEntry) -> Self {
-        let &ClosingEntry { exitstatus, outcome, ended_us, usage, compiled, started_us: _ } = closing_entry;
-        Self { exitstatus, outcome, ended_us, usage, compiled }
+        let &ClosingEntry { exitstatus, outcome, started_us: _, ended_us, usage, compiled, compile } =
+            closing_entry;
+        Self { exitstatus, outcome, ended_us, usage, compiled, compile }
+    }
+
+    /// The closing entry of this end, without the start time.
+    pub(crate) fn closing_entry(self) -> ClosingEntry {
+        let Self { exitstatus, outcome, ended_us, usage, compiled, compile } = self;
+        ClosingEntry { exitstatus, outcome, started_us: 0, ended_us, usage, compiled, compile }
     }
 }

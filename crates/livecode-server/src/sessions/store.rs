@@ -402,8 +402,7 @@ pub fn is_data_dir_taken(data_dir: &Path) -> bool {
 /// The closing entry, as of now, of a session that the server ends, with the time in it.
 fn closing_json(outcome: Outcome) -> (u64, Vec<u8>) {
     let (ended_us, exitstatus) = (now_us(), outcome.exitstatus().unwrap_or(255));
-    let closing_entry =
-        ClosingEntry { exitstatus, outcome, started_us: 0, ended_us, usage: None, compiled: None };
+    let closing_entry = ClosingEntry::without_program(outcome, exitstatus, ended_us);
     (ended_us, serde_json::to_vec(&closing_entry).unwrap_or_default())
 }
 

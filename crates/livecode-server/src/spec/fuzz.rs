@@ -77,6 +77,7 @@ fn check_resolved(resolved: ResolvedSpec, settings: &LimitSettings) {
         root,
         limits,
         cache: None,
+        stages: false,
     };
     let names: Vec<_> = run_spec.file_names().cloned().collect();
     if let Some(pieces) = run_spec.detach_contents().unwrap() {

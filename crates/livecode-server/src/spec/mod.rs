@@ -75,6 +75,8 @@ pub struct ResolvedSpec {
     pub limits: SessionLimits,
     /// Whether the tests are run instead of the program.
     pub mode: Mode,
+    /// Whether the compile steps are told apart from the program.
+    pub stages: bool,
     /// The part of the compile cache's key that is not in this spec; `None` if the result of the
     /// compile steps is not cached.
     pub cache_key_inputs: Option<CacheKeyInputs>,
@@ -137,6 +139,7 @@ pub fn resolve(
         root_lock: runtime.found_root.clone(),
         limits: limits.session,
         mode,
+        stages: request.stages.unwrap_or(false),
         cache_key_inputs: has_compile_steps.then(|| CacheKeyInputs::new(runtime)).flatten(),
     })
 }

@@ -15,6 +15,7 @@ use std::{
     os::fd::OwnedFd,
 };
 
+use bytes::Bytes;
 use livecode_journal::Kind;
 use livecode_protocol::{
     SessionId,
@@ -22,10 +23,7 @@ use livecode_protocol::{
     session::Compiled,
 };
 
-use crate::{
-    compile_cache::cached_result::{CachedResultWriter, MAX_COMPILER_OUTPUT_BYTES},
-    io::outputs::PendingEntry,
-};
+use crate::compile_cache::cached_result::{CachedResultWriter, MAX_COMPILER_OUTPUT_BYTES};
 
 /// What a server is told of a session's compile steps.
 #[derive(Clone, Copy, Default)]
@@ -87,12 +85,9 @@ impl SessionCompileCache {
 
     /// Takes what the compile steps printed when the cached result was made, for the journal. What
     /// they print now is not taken.
-    pub fn take_cached_output(&mut self) -> Vec<PendingEntry> {
-        if self.result.compiled != Some(Compiled::Cached) {
-            return vec![];
-        }
-        let data = std::mem::take(&mut self.compiler_output);
-        if data.is_empty() { vec![] } else { vec![PendingEntry { kind: Kind::Stderr, data: data.into() }] }
+    pub fn take_cached_output(&mut self) -> Option<Bytes> {
+        let is_cached = self.result.compiled == Some(Compiled::Cached) && !self.compiler_output.is_empty();
+        is_cached.then(|| std::mem::take(&mut self.compiler_output).into())
     }
 
     /// Records an entry of the journal while there is something to store. If compile steps

@@ -279,11 +279,11 @@ impl Outputs {
         entries
     }
 
-    /// Reads all remaining output of the compile steps from standard error, when none of the
-    /// steps runs any more.
+    /// Reads the output of the compile steps that is in the pipe of standard error, when none of the
+    /// steps runs any more. Processes that they left behind may still write.
     pub fn drain_compiler_output(&mut self) -> Vec<PendingEntry> {
         let mut entries = vec![];
-        self.stderr.drain(usize::MAX, &mut self.buffers, &mut entries);
+        self.stderr.drain(self.stderr.waiting_bytes(), &mut self.buffers, &mut entries);
         self.stderr.release(&mut entries);
         entries
     }

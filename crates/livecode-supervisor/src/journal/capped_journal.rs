@@ -58,7 +58,7 @@ impl CappedJournal {
     pub fn exceeds_disk_share(&mut self) -> bool {
         let is_exceeded = self.disk_share.is_exceeded(self.journal.file(), self.journal.written_bytes());
         if is_exceeded {
-            self.write_note(DISK_SHARE_NOTE);
+            self.write_note(Kind::Stderr, DISK_SHARE_NOTE);
         }
         is_exceeded
     }
@@ -90,10 +90,10 @@ impl CappedJournal {
         }
     }
 
-    /// Appends a note of LiveCode's own to the program's standard error. The limit does not apply
-    /// to it.
-    pub fn write_note(&mut self, text: &str) {
-        self.journal.push(Kind::Stderr, now_us(), format!("livecode: {text}\n").as_bytes());
+    /// Appends a note of LiveCode's own, as output of this kind: the program's standard error, or
+    /// output of the compiler. The limit does not apply to it.
+    pub fn write_note(&mut self, kind: Kind, text: &str) {
+        self.journal.push(kind, now_us(), format!("livecode: {text}\n").as_bytes());
         self.has_pending = true;
     }
 

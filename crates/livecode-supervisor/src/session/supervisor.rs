@@ -22,20 +22,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+use livecode_journal::Kind;
 use livecode_protocol::{
     DeliveryRefused, ErrorCode,
     control::{Delivery, StartKind, SupervisorNotice, SupervisorRequest},
-    now_us,
     run_spec::{RunSpec, Step},
     session::Outcome,
     stream::{QUEUE_FULL, Signal},
 };
-use livecode_sandbox::{Host, InitEvent, ProgramChannels, SampleVerdict, Sandbox, StepStatus};
+use livecode_sandbox::{Host, ProgramChannels, SampleVerdict, Sandbox};
 use rustix::event::PollFlags;
 use serde_json::Value;
 
 mod begin;
 pub(crate) mod end;
+mod steps;
 
 use crate::{
     compile_cache::SessionCompileCache,
@@ -49,6 +51,7 @@ use crate::{
         output_cost::OutputCost,
     },
     session::{
+        compile_stage::CompileStage,
         connection::Connection,
         cpu_timer::CpuTimer,
         folder::{SessionFolder, StartError},
@@ -93,6 +96,7 @@ pub(crate) struct Supervisor<'h> {
     folder: SessionFolder,
     run_spec: RunSpec,
     compile_cache: SessionCompileCache,
+    compile_stage: CompileStage,
     journal: CappedJournal,
     /// The socket on which a server connects again, or a restarted server connects; `None` before
     /// it is made.
@@ -144,6 +148,7 @@ impl<'h> Supervisor<'h> {
         Ok(Self {
             host,
             folder: session.folder,
+            compile_stage: CompileStage::new(&run_spec, &session.compile_cache),
             compile_cache: session.compile_cache,
             journal: session.journal,
             listener: None,
@@ -241,24 +246,33 @@ impl<'h> Supervisor<'h> {
         set.wait(timeout)
     }
 
-    /// Appends entries to the journal. Kills the program when that reaches the output limit. What
-    /// the compile steps printed when their result was cached comes before the program's first
-    /// entry, and not before the program has started: until then the journal stays empty, since
-    /// another supervisor may have to start the session.
+    /// Appends entries to the journal. What the compile steps printed when their result was cached
+    /// comes before the program's first entry, and not before the program has started: until then
+    /// the journal stays empty, since another supervisor may have to start the session.
     fn append(&mut self, entries: Vec<PendingEntry>) {
         if entries.is_empty() {
             return;
         }
-        self.idle_timer.record_activity();
-        let cached_output = self.compile_cache.take_cached_output();
-        for PendingEntry { kind, data } in cached_output.into_iter().chain(entries) {
+        self.append_cached_output();
+        for PendingEntry { kind, data } in entries {
             self.compile_cache.record_output(kind, &data);
-            if self.termination.kill_reason == Some(Outcome::Output) {
-                return;
-            }
-            if !self.journal.append(kind, data) {
-                self.kill_for(Outcome::Output);
-            }
+            self.append_entry(self.compile_stage.kind_of(kind), data);
+        }
+    }
+
+    /// Appends what the compile steps printed when their result was cached, unless that was done.
+    fn append_cached_output(&mut self) {
+        if let Some(data) = self.compile_cache.take_cached_output() {
+            self.append_entry(self.compile_stage.compiler_output_kind(), data);
+        }
+    }
+
+    /// Appends an entry to the journal. Kills the program when that reaches the output limit.
+    fn append_entry(&mut self, kind: Kind, data: Bytes) {
+        self.idle_timer.record_activity();
+        let is_over_limit = self.termination.kill_reason == Some(Outcome::Output);
+        if !is_over_limit && !self.journal.append(kind, data) {
+            self.kill_for(Outcome::Output);
         }
     }
 
@@ -345,107 +359,6 @@ impl<'h> Supervisor<'h> {
                 Ok(Some(event)) => self.handle_init_event(event),
             }
         }
-    }
-
-    fn handle_init_event(&mut self, event: InitEvent) {
-        match event {
-            InitEvent::Ready
-            | InitEvent::Usage { .. }
-            | InitEvent::KernelMemoryProbe
-            | InitEvent::DiskSize => {}
-            InitEvent::StepStarted(index) => self.step_started(index),
-            InitEvent::Ended(index, status) => self.step_ended(index, status),
-            InitEvent::Artefact { name, executable, file } => {
-                self.compile_cache.add_artefact(&name, executable, file);
-            }
-            InitEvent::ArtefactsSent(is_complete) => {
-                let compiler_output = self.outputs.drain_compiler_output();
-                self.append(compiler_output);
-                self.compile_cache.store(is_complete);
-                self.start_step(self.program_index());
-            }
-            InitEvent::ExecFailed(index, error) => {
-                let text = format!("cannot run {}: {error}", self.step(index).argv[0]);
-                self.journal.write_note(&text);
-            }
-            InitEvent::SetupFailed(error) if self.started_us.is_none() => {
-                self.start_error.get_or_insert(StartError::MakeSandbox(error));
-                self.sandbox.kill();
-            }
-            InitEvent::SetupFailed(error) => self.fail(&format!("{error}: {}", error.source)),
-        }
-    }
-
-    fn step_started(&mut self, index: usize) {
-        self.step_index = Some(index);
-        self.idle_timer.start_step();
-        if self.started_us.is_none() {
-            self.started_us = Some(now_us());
-            // The sandbox has its own copy of the files by now.
-            if self.run_spec.stored.is_some() {
-                self.folder.remove_contents();
-            }
-            let cached_output = self.compile_cache.take_cached_output();
-            self.append(cached_output);
-        }
-        let base_ms = if index == 0 { 0 } else { self.charged_cpu_ms().unwrap_or(0) };
-        self.cpu_timer.set_base(base_ms);
-        let now = Instant::now();
-        self.check_cpu(now);
-        let own_ms = cpu_time::own_cpu_time().as_millis() as u64;
-        let used_ms = self.cpu_timer.last_ms().saturating_sub(self.output_cost.charged_ms()) + own_ms;
-        let was_deprioritized = self.cpu_deprioritizer.start_step(now, used_ms);
-        if was_deprioritized {
-            self.sandbox.set_deprioritized(false);
-        }
-        if index == self.program_index() {
-            for signal in std::mem::take(&mut self.early_signals) {
-                self.sandbox.signal(signal.number());
-            }
-        }
-        for connection in &mut self.connections {
-            connection.has_unsent_progress = true;
-        }
-    }
-
-    /// Starts the next step if this one has succeeded and is not the program. Before the
-    /// program, the artefacts of the compile steps are collected if they are to be kept.
-    fn step_ended(&mut self, index: usize, status: StepStatus) {
-        self.step_index = None;
-        self.cpu_timer.stop();
-        let next = index + 1;
-        if status != StepStatus::Exited(0) || next > self.program_index() {
-            self.termination.status = Some(status);
-            self.sandbox.set_deprioritized(false);
-            return;
-        }
-        self.termination.status = None;
-        if next == self.program_index() && self.compile_cache.start_collecting(self.run_spec.id) {
-            self.sandbox.collect_artefacts();
-        } else {
-            self.start_step(next);
-        }
-    }
-
-    /// Starts a step that comes after one that has succeeded.
-    fn start_step(&mut self, index: usize) {
-        if index == self.program_index() {
-            self.compile_cache.mark_compiled();
-        }
-        let limits = self.step(index).limits;
-        if let Err(error) = self.sandbox.start_step(index, &limits) {
-            // The steps before have left more in memory than this step may have.
-            if error.is_over_memory_limit() {
-                return self.kill_for(Outcome::Memory);
-            }
-            self.fail(&format!("{error}: {}", error.source));
-        }
-    }
-
-    /// Ends the session because the platform, not the program, has failed.
-    fn fail(&mut self, error: &str) {
-        self.journal.write_note(error);
-        self.kill_for(Outcome::Lost);
     }
 
     fn serve_connections(&mut self, ready: &ReadySources) {

@@ -19,6 +19,8 @@ pub(crate) struct Termination {
     pub kill_reason: Option<Outcome>,
     /// How the last step that ran ended by itself.
     pub status: Option<StepStatus>,
+    /// Whether that step was a compile step that failed, in a session that tells these apart.
+    pub has_compile_failed: bool,
     /// Whether the kernel killed a process because memory had run out.
     pub is_out_of_memory: bool,
     /// The CPU time of the supervisor that is charged to the program, in milliseconds.
@@ -37,9 +39,17 @@ impl Termination {
         };
         match (limit_outcome, self.status) {
             (Some(outcome), _) => (outcome, outcome.exitstatus().unwrap_or(255)),
-            (None, Some(StepStatus::Exited(code))) => (Outcome::Exited, code),
-            (None, Some(StepStatus::Signalled(signal))) => (Outcome::Signalled, 128 + signal),
+            (None, Some(status)) => (self.own_outcome(status), status.exitstatus()),
             (None, None) => (Outcome::Lost, 255),
+        }
+    }
+
+    /// The outcome of a session that no limit and no client has ended.
+    fn own_outcome(&self, status: StepStatus) -> Outcome {
+        match status {
+            _ if self.has_compile_failed => Outcome::CompileFailed,
+            StepStatus::Exited(_) => Outcome::Exited,
+            StepStatus::Signalled(_) => Outcome::Signalled,
         }
     }
 
@@ -61,18 +71,21 @@ impl Termination {
             processes_peak: sandbox.processes_peak(),
             output_bytes: Some(output_bytes),
         });
-        ClosingEntry { exitstatus, outcome, started_us, ended_us, usage, compiled }
+        ClosingEntry { exitstatus, outcome, started_us, ended_us, usage, compiled, compile: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use livecode_journal::{EXIT_RECORD_BYTES, RECORD_HEADER_BYTES};
+    use livecode_protocol::session::CompileSummary;
+
     use super::*;
 
     #[test]
     fn each_end_has_its_documented_outcome_and_status() {
         let outcome = |kill_reason, status, is_out_of_memory| {
-            Termination { kill_reason, status, is_out_of_memory, output_cost_ms: 0 }.outcome()
+            Termination { kill_reason, status, is_out_of_memory, ..Termination::default() }.outcome()
         };
         assert_eq!(outcome(None, Some(StepStatus::Exited(3)), false), (Outcome::Exited, 3));
         assert_eq!(outcome(None, Some(StepStatus::Signalled(11)), false), (Outcome::Signalled, 139));
@@ -82,5 +95,43 @@ mod tests {
         assert_eq!(outcome(Some(Outcome::Output), None, false), (Outcome::Output, 137));
         assert_eq!(outcome(Some(Outcome::Cancelled), None, true), (Outcome::Cancelled, 137));
         assert_eq!(outcome(None, None, false), (Outcome::Lost, 255));
+    }
+
+    #[test]
+    fn a_failed_compile_step_is_told_apart_and_a_limit_is_not_hidden_by_it() {
+        let outcome = |kill_reason, status| {
+            Termination { kill_reason, status, has_compile_failed: true, ..Termination::default() }.outcome()
+        };
+        assert_eq!(outcome(None, Some(StepStatus::Exited(1))), (Outcome::CompileFailed, 1));
+        assert_eq!(outcome(None, Some(StepStatus::Signalled(11))), (Outcome::CompileFailed, 139));
+        assert_eq!(outcome(Some(Outcome::Timeout), Some(StepStatus::Exited(1))), (Outcome::Timeout, 124));
+    }
+
+    #[test]
+    fn the_longest_closing_entry_fits_its_record() {
+        const LARGE: u64 = 1_000_000_000_000_000; // a petabyte; 31 years in microseconds
+        let closing_entry = ClosingEntry {
+            exitstatus: i32::MIN,
+            outcome: Outcome::CompileFailed,
+            started_us: LARGE * 10,
+            ended_us: LARGE * 10,
+            usage: Some(Usage {
+                wall_ms: LARGE,
+                cpu_ms: Some(LARGE),
+                memory_peak_bytes: Some(LARGE),
+                processes_peak: Some(LARGE),
+                output_bytes: Some(LARGE),
+            }),
+            compiled: Some(Compiled::Cached),
+            compile: Some(CompileSummary {
+                exitstatus: i32::MIN,
+                wall_ms: LARGE,
+                cpu_ms: Some(LARGE),
+                cached: false,
+            }),
+        };
+        let json = serde_json::to_vec(&closing_entry).unwrap();
+        let max_bytes = EXIT_RECORD_BYTES - RECORD_HEADER_BYTES;
+        assert!(json.len() <= max_bytes, "{} of {max_bytes} bytes", json.len());
     }
 }

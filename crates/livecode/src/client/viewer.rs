@@ -47,7 +47,7 @@ use super::{
     status::{print_note, print_status},
     unacknowledged::{UnacknowledgedMessages, is_input, signal_message},
 };
-use crate::failure::{EXIT_BROKEN_PIPE, EXIT_NOT_RUN};
+use crate::failure::{EXIT_BROKEN_PIPE, EXIT_NOT_COMPILED, EXIT_NOT_RUN};
 
 /// An input that was refused because the program's queue was full is sent again on the same
 /// connection after this time.
@@ -516,6 +516,10 @@ fn exit_code(message: &Value, has_signalled: bool) -> u8 {
     match message["reason"].as_str() {
         None => {}
         Some("signalled") if has_signalled => {}
+        Some("compile_failed") => {
+            print_status(format_args!("the program was not compiled: exit status {status}"));
+            return EXIT_NOT_COMPILED;
+        }
         Some("signalled") => print_status(format_args!("stopped: signalled ({})", status - 128)),
         Some(reason) => print_status(format_args!("stopped: {reason}")),
     }

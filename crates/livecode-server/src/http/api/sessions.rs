@@ -62,6 +62,7 @@ pub(super) fn session_document(
         outcome: ended.map(|ended| ended.outcome),
         exitstatus: ended.map(|ended| ended.exitstatus),
         compiled: session.progress().compiled(),
+        compile: ended.and_then(|ended| ended.compile),
         usage: ended.and_then(|ended| ended.usage),
         degraded: app.default_spawner.degraded().to_vec(),
         token: None,

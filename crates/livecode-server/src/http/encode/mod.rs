@@ -11,7 +11,7 @@ use livecode_protocol::{
     ErrorCode,
     control::ClosingEntry,
     session::{Encoding, Outcome},
-    stream::{Output, ServerMessage},
+    stream::{Output, ServerMessage, Stage},
 };
 use serde_json::value::RawValue;
 
@@ -49,7 +49,7 @@ impl Dialect {
     pub fn message(self, item: &Item) -> String {
         match item {
             Item::Entry(entry) => self.entry_message(entry),
-            Item::Gap { .. } if self == Self::V01 => self.write(Output::Stderr, GAP_NOTE.as_bytes(), None),
+            Item::Gap { .. } if self == Self::V01 => self.write(Output::Stderr, GAP_NOTE.as_bytes(), None, None),
             Item::Gap { from, to } => message_json(&ServerMessage::Gap { from: *from, to: *to }),
         }
     }
@@ -63,20 +63,22 @@ impl Dialect {
     fn entry_message(self, entry: &Entry) -> String {
         let seq = (self == Self::V02 { with_seq: true }).then_some(entry.seq);
         match entry.kind {
-            Kind::Stdout => self.write(Output::Stdout, &entry.data, seq),
-            Kind::Stderr => self.write(Output::Stderr, &entry.data, seq),
+            Kind::Stdout => self.write(Output::Stdout, &entry.data, None, seq),
+            Kind::Stderr => self.write(Output::Stderr, &entry.data, None, seq),
+            Kind::CompilerOutput => self.write(Output::Stderr, &entry.data, Some(Stage::Compile), seq),
             Kind::Message => program_message(&entry.data, seq),
             Kind::Exit => self.exit(&entry.data, seq),
         }
     }
 
-    fn write(self, file: Output, bytes: &[u8], seq: Option<u64>) -> String {
+    fn write(self, file: Output, bytes: &[u8], stage: Option<Stage>, seq: Option<u64>) -> String {
         let (data, encoding) = match (std::str::from_utf8(bytes), self) {
             (Ok(text), _) => (Cow::Borrowed(text), None),
             (Err(_), Self::V01) => (String::from_utf8_lossy(bytes), None),
             (Err(_), Self::V02 { .. }) => (BASE64_STANDARD.encode(bytes).into(), Some(Encoding::Base64)),
         };
-        write_message(file, &data, encoding, seq)
+        // Clients of v0.1 know no stages.
+        write_message(file, &data, encoding, stage.filter(|_| self != Self::V01), seq)
     }
 
     fn exit(self, closing_entry: &[u8], seq: Option<u64>) -> String {
@@ -88,7 +90,13 @@ impl Dialect {
 
 /// [`ServerMessage::Write`] as JSON. Nearly all bytes that a server sends are in such messages, so
 /// this function builds the text itself, which is faster than serde.
-fn write_message(file: Output, data: &str, encoding: Option<Encoding>, seq: Option<u64>) -> String {
+fn write_message(
+    file: Output,
+    data: &str,
+    encoding: Option<Encoding>,
+    stage: Option<Stage>,
+    seq: Option<u64>,
+) -> String {
     /// Space for everything besides the data. Together with a 32nd of the data's length, which is
     /// for escapes, it makes growing the text rare.
     const EXTRA_BYTES: usize = 96;
@@ -101,6 +109,10 @@ fn write_message(file: Output, data: &str, encoding: Option<Encoding>, seq: Opti
     text.push('"');
     match encoding {
         Some(Encoding::Base64) => text.push_str(r#","encoding":"base64""#),
+        None => {}
+    }
+    match stage {
+        Some(Stage::Compile) => text.push_str(r#","stage":"compile""#),
         None => {}
     }
     if let Some(seq) = seq {
@@ -153,6 +165,16 @@ mod tests {
                 r#"{"msgtype":"write","file":"stderr","data":"/w==","encoding":"base64"}"#,
             ),
             (numbered, item(Kind::Stdout, b"a"), r#"{"msgtype":"write","file":"stdout","data":"a","seq":7}"#),
+            (
+                Dialect::V01,
+                item(Kind::CompilerOutput, b"e"),
+                r#"{"msgtype":"write","file":"stderr","data":"e"}"#,
+            ),
+            (
+                numbered,
+                item(Kind::CompilerOutput, b"e"),
+                r#"{"msgtype":"write","file":"stderr","data":"e","stage":"compile","seq":7}"#,
+            ),
             (v02, item(Kind::Message, draw), r#"{"msgtype":"draw", "args":[]}"#),
             (numbered, item(Kind::Message, draw), r#"{"msgtype":"draw", "args":[],"seq":7}"#),
             (Dialect::V01, item(Kind::Exit, lost), r#"{"msgtype":"exitstatus","exitstatus":255}"#),

@@ -32,6 +32,7 @@ fn run_spec(toolchain: &Path) -> RunSpec {
             disk_reserve_bytes: None,
         },
         cache: None,
+        stages: false,
     }
 }
 

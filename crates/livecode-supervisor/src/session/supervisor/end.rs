@@ -37,8 +37,9 @@ impl Supervisor<'_> {
         let result = self.compile_cache.result;
         let started_us = self.started_us.unwrap_or(0);
         let output_bytes = self.journal.used_bytes();
-        let closing_entry =
+        let mut closing_entry =
             self.termination.closing_entry(Some(&self.sandbox), started_us, output_bytes, result.compiled);
+        closing_entry.compile = self.compile_stage.summary(&closing_entry);
         self.folder.remove_socket();
         let finished = self.journal.finish(&closing_entry, result);
         await_greetings(&mut self.connections, || self.host.unenforced(), self.start_kind);

@@ -59,6 +59,9 @@ pub struct RunCommand {
     /// program.
     #[arg(long, value_name = "PATH")]
     file: Vec<PathBuf>,
+    /// Tell compilation apart from the program: exit with 126 if a compile step fails.
+    #[arg(long)]
+    stages: bool,
     /// Also print the program's own messages, each as a line of JSON between its output.
     #[arg(long)]
     messages: bool,
@@ -152,6 +155,7 @@ impl RunCommand {
             stdin: has_taken_stdin.then(String::new),
             args: Some(self.args.clone()).filter(|args| !args.is_empty()),
             env: Some(env).filter(|env| !env.is_empty()),
+            stages: self.stages.then_some(true),
             timeout: self.timeout,
             limits: Some(RequestedLimits {
                 cpu_ms: self.cpu_ms,

@@ -85,7 +85,7 @@ impl From<ExecRequest> for CreateSession {
             stdin: exec.stdin,
             mode: exec.mode,
             timeout: exec.timeout,
-            limits: None,
+            ..Self::default()
         }
     }
 }

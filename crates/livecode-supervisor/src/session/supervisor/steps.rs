@@ -1,0 +1,123 @@
+//! The steps of a session, as init reports them: compile steps, then the program.
+
+use std::time::Instant;
+
+use livecode_journal::Kind;
+use livecode_protocol::{now_us, session::Outcome};
+use livecode_sandbox::{InitEvent, StepStatus};
+
+use crate::{
+    limits::cpu_time,
+    session::{folder::StartError, supervisor::Supervisor},
+};
+
+impl Supervisor<'_> {
+    pub(super) fn handle_init_event(&mut self, event: InitEvent) {
+        match event {
+            InitEvent::Ready
+            | InitEvent::Usage { .. }
+            | InitEvent::KernelMemoryProbe
+            | InitEvent::DiskSize => {}
+            InitEvent::StepStarted(index) => self.step_started(index),
+            InitEvent::Ended(index, status) => self.step_ended(index, status),
+            InitEvent::Artefact { name, executable, file } => {
+                self.compile_cache.add_artefact(&name, executable, file);
+            }
+            InitEvent::ArtefactsSent(is_complete) => {
+                let compiler_output = self.outputs.drain_compiler_output();
+                self.append(compiler_output);
+                self.compile_cache.store(is_complete);
+                self.start_step(self.program_index());
+            }
+            InitEvent::ExecFailed(index, error) => {
+                let text = format!("cannot run {}: {error}", self.step(index).argv[0]);
+                self.journal.write_note(self.compile_stage.kind_of(Kind::Stderr), &text);
+            }
+            InitEvent::SetupFailed(error) if self.started_us.is_none() => {
+                self.start_error.get_or_insert(StartError::MakeSandbox(error));
+                self.sandbox.kill();
+            }
+            InitEvent::SetupFailed(error) => self.fail(&format!("{error}: {}", error.source)),
+        }
+    }
+
+    fn step_started(&mut self, index: usize) {
+        self.step_index = Some(index);
+        self.idle_timer.start_step();
+        if self.started_us.is_none() {
+            self.started_us = Some(now_us());
+            // The sandbox has its own copy of the files by now.
+            if self.run_spec.stored.is_some() {
+                self.folder.remove_contents();
+            }
+            self.append_cached_output();
+        }
+        let base_ms = if index == 0 { 0 } else { self.charged_cpu_ms().unwrap_or(0) };
+        self.cpu_timer.set_base(base_ms);
+        let now = Instant::now();
+        self.check_cpu(now);
+        let own_ms = cpu_time::own_cpu_time().as_millis() as u64;
+        let used_ms = self.cpu_timer.last_ms().saturating_sub(self.output_cost.charged_ms()) + own_ms;
+        let was_deprioritized = self.cpu_deprioritizer.start_step(now, used_ms);
+        if was_deprioritized {
+            self.sandbox.set_deprioritized(false);
+        }
+        if index == self.program_index() {
+            for signal in std::mem::take(&mut self.early_signals) {
+                self.sandbox.signal(signal.number());
+            }
+        }
+        for connection in &mut self.connections {
+            connection.has_unsent_progress = true;
+        }
+    }
+
+    /// Starts the next step if this one has succeeded and is not the program. Before the
+    /// program, the artefacts of the compile steps are collected if they are to be kept.
+    fn step_ended(&mut self, index: usize, status: StepStatus) {
+        self.step_index = None;
+        self.cpu_timer.stop();
+        if index < self.program_index() {
+            let wall_ms = self.started_us.map_or(0, |started_us| now_us().saturating_sub(started_us) / 1000);
+            self.compile_stage.record_step(status, wall_ms, self.charged_cpu_ms());
+            self.termination.has_compile_failed = self.compile_stage.has_failed();
+        }
+        let next = index + 1;
+        if status != StepStatus::Exited(0) || next > self.program_index() {
+            self.termination.status = Some(status);
+            self.sandbox.set_deprioritized(false);
+            return;
+        }
+        self.termination.status = None;
+        if next == self.program_index() && self.compile_cache.start_collecting(self.run_spec.id) {
+            self.sandbox.collect_artefacts();
+        } else {
+            self.start_step(next);
+        }
+    }
+
+    /// Starts a step that comes after one that has succeeded.
+    fn start_step(&mut self, index: usize) {
+        if index == self.program_index() {
+            // The compiler's last words must not be taken for those of the program.
+            let compiler_output = self.outputs.drain_compiler_output();
+            self.append(compiler_output);
+            self.compile_stage.end();
+            self.compile_cache.mark_compiled();
+        }
+        let limits = self.step(index).limits;
+        if let Err(error) = self.sandbox.start_step(index, &limits) {
+            // The steps before have left more in memory than this step may have.
+            if error.is_over_memory_limit() {
+                return self.kill_for(Outcome::Memory);
+            }
+            self.fail(&format!("{error}: {}", error.source));
+        }
+    }
+
+    /// Ends the session because the platform, not the program, has failed.
+    fn fail(&mut self, error: &str) {
+        self.journal.write_note(Kind::Stderr, error);
+        self.kill_for(Outcome::Lost);
+    }
+}
