@@ -198,7 +198,7 @@ fn artefacts_that_cannot_be_cached_are_compiled_each_time() {
         ("a name that is not UTF-8", "touch $'/tmp/out/\\xff'"),
         (
             "a name that is too long",
-            "x=$(printf 'x%.0s' {1..250}); mkdir -p /tmp/out/$x/$x; touch /tmp/out/$x/$x/x",
+            "x=$(printf 'x%.0s' {1..250}); d=/tmp/out/$x/$x/$x/$x/$x; mkdir -p $d; touch $d/x",
         ),
         (
             "a folder that is too deep",

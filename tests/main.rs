@@ -38,6 +38,7 @@ mod packaging;
 mod proxies;
 mod quotas;
 mod races;
+mod results;
 mod roles;
 mod routes;
 mod runtimes;

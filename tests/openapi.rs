@@ -25,6 +25,8 @@ fn the_document_describes_every_route() {
         "/runtimes/{runtime}",
         "/sessions",
         "/sessions/{id}",
+        "/sessions/{id}/files",
+        "/sessions/{id}/files/{name}",
         "/sessions/{id}/shares",
         "/sessions/{id}/shares/{share}",
         "/sessions/{id}/stream",

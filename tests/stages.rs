@@ -107,7 +107,10 @@ fn nothing_changes_for_those_who_do_not_ask() {
     for stages in [json!(null), json!(false)] {
         let request = json!({"runtime": "c", "code": "int main(void) { return nothing; }", "stages": stages});
         let ended = Ended::of(&server, &request);
-        assert_eq!((&ended.document["outcome"], &ended.document["compile"]), (&json!("exited"), &Value::Null));
+        assert_eq!(
+            (&ended.document["outcome"], &ended.document["compile"]),
+            (&json!("exited"), &Value::Null)
+        );
         assert_eq!(*ended.exit(), json!({"msgtype": "exitstatus", "exitstatus": 1}));
         assert!(ended.output(&Value::Null).contains("nothing"), "{:?}", ended.messages);
     }

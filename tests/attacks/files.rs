@@ -1,8 +1,8 @@
 //! Rows about files: their names, links, and what a session leaves behind.
 
-use std::{fs, os::unix::fs::MetadataExt as _};
+use std::{fs, os::unix::fs::MetadataExt as _, time::Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     attack::{Attack, Method, Verdict, attack},
@@ -11,23 +11,20 @@ use crate::{
     machine::{Hash, assert_gone, mark, session_folder},
 };
 
-/// Why rows about reading a session's files do not apply.
-const NOT_READ: &str = "no route reads a session's files";
-
 pub fn attacks() -> Vec<Attack> {
-    use Method::{Check, NotApplicable, Python};
+    use Method::{Check, Python};
     vec![
-        attack(1, "a link where the server reads a file of the session", NotApplicable(NOT_READ)),
+        attack(1, "a link where the server reads a file of the session", Check(result_links)),
         attack(2, "a link where the server writes the next file", Check(planted_links)),
         attack(3, "a link against chown and cleanup", Check(cleanup)),
-        attack(4, "a FIFO, socket or device as an output file", NotApplicable(NOT_READ)),
+        attack(4, "a FIFO, socket or device as an output file", Check(result_devices)),
         attack(5, "file names that lead elsewhere", Check(file_names)),
         attack(6, "arguments that a shell would read", Check(arguments)),
         attack(8, "attack inside the compiler", Check(compiler)),
         attack(9, "descriptors, and where they lead", Python(include_str!("programs/r09_descriptors.py"))),
         attack(10, "write to what init executes", Python(include_str!("programs/r10_executables.py"))),
         attack(20, "read the state directory", Check(state_directory)),
-        attack(36, "zip bombs, links in archives", NotApplicable("no route takes archives")),
+        attack(36, "a file that grows when it is copied (no route takes archives)", Check(result_bomb)),
     ]
 }
 
@@ -97,6 +94,78 @@ fn cleanup(fixture: &Fixture) -> Verdict {
     assert_eq!(fixture.server.delete(&format!("/sessions/{}", id(&session))).status, 204);
     assert!(!session_folder(&fixture.server, &id(&session)).exists());
     canary.assert_unchanged();
+    Verdict::Holds
+}
+
+/// Runs a program that leaves files, and `good.txt` among them. Returns the list of what was taken
+/// and the contents that are kept, all in one.
+fn collect(fixture: &Fixture, code: &str, patterns: &Value) -> (Value, Vec<u8>) {
+    let session = fixture.start("python", code, json!({"collect": patterns}));
+    assert_held(&Run::collect(fixture.server.stream(&id(&session), "")));
+    let list = fixture.server.get(&format!("/sessions/{}/files", id(&session))).json();
+    let kept =
+        fs::read(session_folder(&fixture.server, &id(&session)).join("results")).expect("the contents");
+    (list, kept)
+}
+
+/// Links at the end and in the middle of what the server reads lead nowhere.
+fn result_links(fixture: &Fixture) -> Verdict {
+    let canary = Canary::new();
+    let code = format!(
+        "import os\nopen('good.txt', 'w').write('good')\nos.makedirs('a/b')\n\
+         for name, target in [('final.txt', '{canary}'), ('passwd.txt', '/etc/passwd'), ('dangling.txt', '/none'),\n\
+                 ('a/b/up.txt', '../../good.txt'), ('middle', '/etc'), ('a/middle', '/proc/1/root/etc'), ('self', '.'),\n\
+                 ('fd.txt', '/proc/self/fd/0'), ('loop.txt', 'loop.txt')]:\n    os.symlink(target, name)\n\
+         os.link('good.txt', 'a/hard.txt')\nos.rename('a/hard.txt', 'a/hard.txt')\nprint('held')",
+        canary = canary.path()
+    );
+    let patterns = json!([
+        "*.txt",
+        "a/b/*",
+        "a/*.txt",
+        "middle/passwd",
+        "*/passwd",
+        "a/middle/*",
+        "self/good.txt",
+        "self/*/b/*",
+    ]);
+    let (list, kept) = collect(fixture, &code, &patterns);
+    assert_eq!((list["files"].as_array().map(Vec::len), kept.len()), (Some(0), 0), "{list}");
+    let refused = list["refused"].as_array().expect("a list").len();
+    assert_eq!((refused, &list["complete"]), (8, &json!(true)), "{list}");
+    canary.assert_unchanged();
+    Verdict::Holds
+}
+
+/// A named pipe without a writer does not block whoever takes the files, and no device is opened.
+fn result_devices(fixture: &Fixture) -> Verdict {
+    let code = "import os, socket\nopen('good.txt', 'w').write('good')\nos.mkfifo('fifo.txt')\n\
+                os.mkdir('folder.txt')\n\
+                def attempt(make):\n    try: make()\n    except OSError: pass\n\
+                attempt(lambda: socket.socket(socket.AF_UNIX).bind('socket.txt'))\n\
+                attempt(lambda: os.mknod('device.txt', 0o20666, os.makedev(1, 5)))\n\
+                attempt(lambda: os.symlink('/dev/zero', 'zero.txt'))\nprint('held')";
+    let started = Instant::now();
+    let (list, kept) = collect(fixture, code, &json!(["*.txt"]));
+    let took = started.elapsed();
+    assert_eq!((list["files"][0]["name"].as_str(), &*kept), (Some("good.txt"), &b"good"[..]), "{list}");
+    let refused = list["refused"].as_array().expect("a list");
+    assert!(refused.len() >= 3 && refused.iter().all(|file| file["reason"] == "not_a_file"), "{list}");
+    assert!(took < ms(3000), "{took:?}");
+    Verdict::Holds
+}
+
+/// A sparse file is not copied beyond what a session may leave.
+fn result_bomb(fixture: &Fixture) -> Verdict {
+    let code = "import os, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nopen('good.txt', 'w').write('good')\n\
+                file = open('bomb.txt', 'wb')\n\
+                for size in [1 << 40, 1 << 30, 60 << 20]:\n\
+                    \x20   try: file.truncate(size); break\n    except OSError: pass\n\
+                for i in range(200):\n    open(f'many{i}.txt', 'wb').truncate(1 << 20)\nprint('held')";
+    let (list, kept) = collect(fixture, code, &json!(["good.txt", "bomb.txt", "many*.txt"]));
+    assert!(kept.len() <= 16 << 20, "{}", kept.len());
+    assert_eq!(list["refused"][0], json!({"name": "bomb.txt", "reason": "too_large"}), "{list}");
+    assert!(list["files"].as_array().is_some_and(|files| files.len() == 16), "{list}");
     Verdict::Holds
 }
 

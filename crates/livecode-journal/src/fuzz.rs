@@ -53,7 +53,8 @@ fn write_and_damage(path: &Path, script: &[u8]) -> Vec<Entry> {
     let mut writer = Writer::create(path).unwrap();
     let mut steps = script.chunks_exact(3);
     for (step, index) in steps.by_ref().take(count.into()).zip(0..) {
-        let kind = [Kind::Stdout, Kind::Stderr, Kind::Message, Kind::CompilerOutput][usize::from(step[0] % 4)];
+        let kind =
+            [Kind::Stdout, Kind::Stderr, Kind::Message, Kind::CompilerOutput][usize::from(step[0] % 4)];
         writer.push(kind, index, &vec![step[1]; usize::from(step[2]) * usize::from(step[0] / 64 + 1)]);
         if step[0] & 4 != 0 {
             let _ = writer.flush();

@@ -43,6 +43,9 @@ pub enum ErrorCode {
     /// 404: the share does not exist, has expired or was revoked, or its session is gone. The same
     /// request fails again.
     NoSuchShare,
+    /// 404: the session has left no file with this name, or has not ended. The same request fails
+    /// again once the session has ended.
+    NoSuchFile,
     /// 404: the server has no runtime with this name. The same request fails until an operator
     /// installs the runtime.
     NoSuchRuntime,
@@ -164,6 +167,7 @@ impl ErrorCode {
             Self::NoSuchSession => "no_such_session",
             Self::NoSuchToken => "no_such_token",
             Self::NoSuchShare => "no_such_share",
+            Self::NoSuchFile => "no_such_file",
             Self::NoSuchRuntime => "no_such_runtime",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTimeout => "body_timeout",

@@ -33,6 +33,21 @@ impl FileName {
         &self.0
     }
 
+    /// The name as a part of a URL's path: every byte but slashes and those that are unreserved
+    /// there (RFC 3986, section 2.3) is percent-encoded.
+    pub fn url_path(&self) -> String {
+        let mut encoded = String::with_capacity(self.0.len());
+        for byte in self.0.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                    encoded.push(byte.into());
+                }
+                _ => encoded.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        encoded
+    }
+
     /// The folders that must exist before the file can be created, outermost first: `a` and `a/b`
     /// for `a/b/c`.
     pub fn parents(&self) -> impl Iterator<Item = &str> {

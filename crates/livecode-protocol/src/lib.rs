@@ -9,6 +9,7 @@
 //! | [`token`] | HTTP clients and the server | the documents of `/tokens` |
 //! | [`warm`] | the server and its spawners | what is prepared before a session exists |
 //! | [`run_spec`] | the server and a supervisor, in a file | what to run, and its limits |
+//! | [`results`] | the same, and clients | the files that a session leaves |
 //! | [`control`] | the server and a supervisor, on a socket | input, and the session's progress |
 //! | [`json`] | all of these | parsing JSON without a tree of values |
 //! | [`session_folder`] | server and supervisor, on disk | the files in a session's folder |
@@ -24,6 +25,7 @@ pub mod fuzz;
 pub mod id;
 pub mod json;
 pub mod printable;
+pub mod results;
 pub mod run_spec;
 pub mod session;
 pub mod session_folder;
@@ -33,7 +35,7 @@ mod users;
 pub mod warm;
 
 pub use error_code::{DeliveryRefused, ErrorCode};
-pub use file_name::FileName;
+pub use file_name::{BadFileName, FileName};
 pub use id::SessionId;
 pub use printable::{Printable, PrintableJson};
 pub use time::now_us;

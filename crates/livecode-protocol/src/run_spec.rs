@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
-use crate::{FileName, SessionId};
+use crate::{FileName, SessionId, results::CollectSpec};
 
 /// One program to run. Every default is already filled in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub struct RunSpec {
     /// outcome.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stages: bool,
+    /// The files that are taken when the session ends; `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collect: Option<CollectSpec>,
 }
 
 /// Files of `/etc` that each sandbox generates, also where the program has a root of its own. There

@@ -9,6 +9,7 @@ use crate::{
     ErrorCode, SessionId,
     json::{optional_list, optional_object, optional_objects, optional_texts},
     quota::QuotaName,
+    results::MAX_PATTERNS,
 };
 
 /// The largest number of files in one request.
@@ -51,6 +52,11 @@ pub struct CreateSession {
     /// with the outcome `compile_failed`, the session has `compile`, and output of the compile
     /// steps has `"stage": "compile"`.
     pub stages: Option<bool>,
+    /// Files of the working directory that are kept when the session has ended: names, in whose
+    /// parts `*` stands for any characters and `?` for one. `GET /sessions/{id}/files` lists them.
+    #[serde(deserialize_with = "optional_list::<_, _, MAX_PATTERNS>")]
+    #[schema(example = json!(["out.png", "*.csv"]), max_items = 32)]
+    pub collect: Option<Vec<String>>,
     /// Wall-clock limit, in milliseconds.
     pub timeout: Option<u64>,
     /// Further limits. None may be higher than the server's maximum.
@@ -309,6 +315,11 @@ pub struct Usage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub output_bytes: Option<u64>,
+    /// Result files that are kept, in bytes; absent if the request named none, or the sandbox ended
+    /// before they could be taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub collected_bytes: Option<u64>,
 }
 
 /// An error, as an RFC 9457 problem document.

@@ -2,7 +2,8 @@
 //!
 //! The server makes the folder with [`SESSION_FILE`] and [`RUN_SPEC_FILE`] in it, and with
 //! [`CONTENTS_FILE`] if the request is large. The supervisor adds [`IDENTITY_FILE`], then
-//! [`JOURNAL_FILE`], and [`SOCKET_FILE`] when it listens. The names `order.json` and `state.json`
+//! [`JOURNAL_FILE`], and [`SOCKET_FILE`] when it listens. At the end it adds
+//! [`RESULT_CONTENTS_FILE`] and [`RESULT_MANIFEST_FILE`] if the request asks for files. The names `order.json` and `state.json`
 //! are older than the terms of the code, and stay for the data directories that exist.
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,11 @@ pub const RUN_SPEC_FILE: &str = "order.json";
 /// spec ([`StoredContents`](crate::run_spec::StoredContents)). The supervisor removes it when the
 /// sandbox has its copy.
 pub const CONTENTS_FILE: &str = "contents";
+/// The list of the session's [result files](crate::results::ResultManifest). The supervisor writes
+/// it when the contents are complete.
+pub const RESULT_MANIFEST_FILE: &str = "results.json";
+/// The contents of the session's result files, one after the other.
+pub const RESULT_CONTENTS_FILE: &str = "results";
 /// The [identity](crate::control::SupervisorIdentity) of the session's supervisor.
 pub const IDENTITY_FILE: &str = "state.json";
 

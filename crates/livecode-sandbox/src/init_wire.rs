@@ -9,6 +9,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
+use livecode_protocol::{FileName, results::RefusalReason};
 use rustix::net::SendFlags;
 
 use crate::{kernel::fd_passing, setup_error::SetupError};
@@ -71,13 +72,32 @@ pub enum InitEvent {
     /// A descriptor is attached by which the supervisor can change the size of the sandbox's tmpfs.
     /// [`crate::Sandbox`] consumes this event and does not return it.
     DiskSize,
+    /// A result file of the session. Every field comes from inside the sandbox and must be checked
+    /// by the receiver.
+    ResultFile {
+        /// The path of the file, relative to the working directory.
+        name: String,
+        /// The file, open for reading.
+        file: Option<OwnedFd>,
+    },
+    /// A file that is not taken although its name matches.
+    ResultRefused {
+        /// The path of the file, relative to the working directory; replaced where it is not UTF-8.
+        name: String,
+        /// Why it is not taken.
+        reason: RefusalReason,
+    },
+    /// The last result file was sent. The flag tells whether all files with names that match were
+    /// sent or refused. No process but init runs inside now, and init ends.
+    ResultsSent(bool),
     /// The last artefact was sent. The flag tells whether all requested artefacts could be taken.
     /// No process but init runs inside now.
     ArtefactsSent(bool),
 }
 
-/// The longest datagram of an event, in bytes. Longer texts are truncated.
-pub(crate) const MAX_EVENT_BYTES: usize = 512;
+/// The longest datagram of an event, in bytes: longer than any [`FileName`] needs. Longer texts are
+/// truncated.
+pub(crate) const MAX_EVENT_BYTES: usize = FileName::MAX_BYTES + 64;
 /// The room for a request when it is received, in bytes.
 pub(crate) const MAX_REQUEST_BYTES: usize = 16;
 
@@ -93,12 +113,16 @@ const ARTEFACTS_SENT: u8 = 8;
 const USAGE: u8 = 9;
 const KERNEL_MEMORY_PROBE: u8 = 10;
 const DISK_SIZE: u8 = 11;
+const RESULT_FILE: u8 = 12;
+const RESULT_REFUSED: u8 = 13;
+const RESULTS_SENT: u8 = 14;
 
 // Tags of requests.
 const START: u8 = 1;
 const SIGNAL: u8 = 2;
 const BEGIN: u8 = 3;
 const TAKE_ARTEFACTS: u8 = 4;
+const COLLECT_RESULTS: u8 = 5;
 
 impl InitEvent {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -111,6 +135,9 @@ impl InitEvent {
             Self::ExecFailed(index, error) => (EXEC_FAILED, *index, errno(error), ""),
             Self::SetupFailed(error) => (SETUP_FAILED, 0, errno(&error.source), error.step.as_str()),
             Self::Artefact { name, executable, .. } => (ARTEFACT, 0, i32::from(*executable), name.as_str()),
+            Self::ResultFile { name, .. } => (RESULT_FILE, 0, 0, name.as_str()),
+            Self::ResultRefused { name, reason } => (RESULT_REFUSED, 0, reason.number(), name.as_str()),
+            Self::ResultsSent(is_complete) => (RESULTS_SENT, 0, i32::from(*is_complete), ""),
             Self::ArtefactsSent(is_complete) => (ARTEFACTS_SENT, 0, i32::from(*is_complete), ""),
             Self::Usage { .. } => (USAGE, 0, 0, ""),
             Self::KernelMemoryProbe => (KERNEL_MEMORY_PROBE, 0, 0, ""),
@@ -146,6 +173,12 @@ impl InitEvent {
             },
             KERNEL_MEMORY_PROBE => Self::KernelMemoryProbe,
             DISK_SIZE => Self::DiskSize,
+            RESULT_FILE => Self::ResultFile { name: String::from_utf8_lossy(text).into_owned(), file: None },
+            RESULT_REFUSED => Self::ResultRefused {
+                name: String::from_utf8_lossy(text).into_owned(),
+                reason: RefusalReason::from_number(number)?,
+            },
+            RESULTS_SENT => Self::ResultsSent(number != 0),
             ARTEFACTS_SENT => Self::ArtefactsSent(number != 0),
             USAGE => {
                 let ([cpu_ms, largest_kib], []) = text.as_chunks::<8>() else { return None };
@@ -170,6 +203,8 @@ pub(crate) enum InitRequest {
     Signal(i32),
     /// Kill all other processes and send the files that the compile steps made.
     TakeArtefacts,
+    /// Kill all other processes, send the result files, and end.
+    CollectResults,
 }
 
 impl InitRequest {
@@ -179,6 +214,7 @@ impl InitRequest {
             Self::StartStep(index) => [START, index as u8],
             Self::Signal(signal) => [SIGNAL, signal as u8],
             Self::TakeArtefacts => [TAKE_ARTEFACTS, 0],
+            Self::CollectResults => [COLLECT_RESULTS, 0],
         }
     }
 
@@ -193,6 +229,7 @@ impl InitRequest {
             [BEGIN, has_contents] => Some(Self::Begin { has_contents: has_contents != 0 }),
             [SIGNAL, signal] => Some(Self::Signal(i32::from(signal))),
             [TAKE_ARTEFACTS, _] => Some(Self::TakeArtefacts),
+            [COLLECT_RESULTS, _] => Some(Self::CollectResults),
             _ => None,
         }
     }
@@ -216,6 +253,9 @@ mod tests {
             InitEvent::ExecFailed(0, io::Error::from_raw_os_error(2)),
             InitEvent::Artefact { name: "tmp/program".into(), executable: true, file: None },
             InitEvent::ArtefactsSent(true),
+            InitEvent::ResultFile { name: "plots/é.png".into(), file: None },
+            InitEvent::ResultRefused { name: "x".into(), reason: RefusalReason::TooMany },
+            InitEvent::ResultsSent(false),
             InitEvent::KernelMemoryProbe,
             InitEvent::DiskSize,
             InitEvent::Usage { cpu_ms: 7, largest_kib: 1 << 40 },
@@ -224,7 +264,7 @@ mod tests {
             let decoded = InitEvent::decode(&event.encode()).unwrap();
             assert_eq!(format!("{event:?}"), format!("{decoded:?}"));
         }
-        assert!(InitEvent::decode(b"").is_none() && InitEvent::decode(b"\x0c\0\0\0\0\0").is_none());
+        assert!(InitEvent::decode(b"").is_none() && InitEvent::decode(b"\x0f\0\0\0\0\0").is_none());
     }
 
     #[test]
@@ -235,6 +275,7 @@ mod tests {
             InitRequest::StartStep(2),
             InitRequest::Signal(15),
             InitRequest::TakeArtefacts,
+            InitRequest::CollectResults,
         ] {
             assert_eq!(InitRequest::decode(&request.encode()), Some(request));
         }

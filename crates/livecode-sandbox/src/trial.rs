@@ -87,6 +87,7 @@ pub(crate) fn trial_run_spec(run: Step) -> RunSpec {
         root: None,
         cache: None,
         stages: false,
+        collect: None,
         limits: SessionLimits {
             wall_ms: 10_000,
             output_bytes: 4096,

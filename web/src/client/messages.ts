@@ -30,6 +30,8 @@ export interface Program {
   mode?: "exec" | "test";
   /** Tells compilation apart from the program: in the outcome, the document and the output. */
   stages?: boolean;
+  /** Names of files that are kept when the session has ended; `*` and `?` are wildcards. */
+  collect?: string[];
   /** Limit of the wall clock, in milliseconds. */
   timeout?: number;
   limits?: {

@@ -46,6 +46,11 @@ use crate::{
     zygote::client::ZygoteClient,
 };
 
+/// Memory that init may use beyond the program's limit while it sends the result files, in bytes.
+const COLLECT_MEMORY_BYTES: u64 = 16 * 1024 * 1024;
+/// The CPU share of a sandbox whose result files are sent, in thousandths of a processor.
+const COLLECT_MILLICORES: u32 = 1000;
+
 /// The supervisor's ends of a program's channels: three pipes, and the message channel, which is a
 /// stream socket. It writes to `stdin`, reads `stdout` and `stderr`, and does both with
 /// `messages`. No end blocks.
@@ -259,7 +264,7 @@ impl Sandbox {
             self.disk_size = descriptor.map(DiskSize::from_descriptor);
             return self.receive_event(flags);
         }
-        if let Some(InitEvent::Artefact { file, .. }) = &mut event {
+        if let Some(InitEvent::Artefact { file, .. } | InitEvent::ResultFile { file, .. }) = &mut event {
             *file = descriptors.into_iter().next();
         }
         Ok(event)
@@ -290,6 +295,26 @@ impl Sandbox {
         self.send_request(InitRequest::TakeArtefacts);
     }
 
+    /// Has init kill every other process inside and send the result files: any number of
+    /// [`InitEvent::ResultFile`] and [`InitEvent::ResultRefused`], then an
+    /// [`InitEvent::ResultsSent`], after which init ends. `limits` are those of the last step.
+    pub fn collect_results(&mut self, limits: &StepLimits) {
+        self.restore_priority();
+        // Files in memory may have taken all that the program could have, and its processes may
+        // have used up their share of the processors. Without the room, which the kernel may refuse,
+        // init may be killed before it has sent the files.
+        let memory_bytes = limits.memory_bytes.saturating_add(COLLECT_MEMORY_BYTES);
+        let _ = self.cgroup.set_step_limits(&StepLimits { memory_bytes, ..*limits });
+        let _ = self.cgroup.set_cpu_share(COLLECT_MILLICORES);
+        self.send_request(InitRequest::CollectResults);
+    }
+
+    /// Lets the sandbox compete for CPU time like others, so that its processes die soon.
+    fn restore_priority(&mut self) {
+        self.set_cpu_weight(CpuWeight::default());
+        self.set_deprioritized(false);
+    }
+
     /// Sends a signal to the process group of the running step.
     pub fn signal(&mut self, signal: i32) {
         self.send_request(InitRequest::Signal(signal));
@@ -311,8 +336,7 @@ impl Sandbox {
         if !self.is_reaped {
             let _ = pidfd_send_signal(&self.init_pidfd, Signal::KILL); // init may be dead already
             // A deprioritised process gets no CPU time to die in while other processes compute.
-            self.set_cpu_weight(CpuWeight::default());
-            self.set_deprioritized(false);
+            self.restore_priority();
         }
     }
 

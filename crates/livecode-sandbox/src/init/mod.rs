@@ -13,6 +13,7 @@ mod begin;
 pub(crate) mod context;
 mod prefork;
 pub(crate) mod program;
+mod results;
 mod serve;
 pub(crate) mod setup;
 

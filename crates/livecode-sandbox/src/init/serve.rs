@@ -16,6 +16,7 @@ use crate::{
         context::{InitProcess, StaticFd},
         prefork::PreforkedProgram,
         program::Executable,
+        results,
     },
     init_wire::{InitEvent, InitRequest, MAX_REQUEST_BYTES, StepStatus},
     kernel::{
@@ -31,7 +32,7 @@ const COMMAND_NOT_FOUND: i32 = 127;
 const COMMAND_NOT_EXECUTABLE: i32 = 126;
 
 /// Starts the first step, and then serves the supervisor's requests until a step fails, the last
-/// step has ended, or the supervisor is dead. `child_signals` is readable when a child has died.
+/// step has ended, or the supervisor is dead. If result files are wanted, they are sent before that. `child_signals` is readable when a child has died.
 pub(super) fn serve(
     init: &InitProcess<'_>,
     run_spec: &RunSpec,
@@ -166,12 +167,21 @@ impl Steps<'_> {
                 let is_complete = sent.unwrap_or(false);
                 self.init.report(&InitEvent::ArtefactsSent(is_complete));
             }
+            Some(InitRequest::CollectResults) => {
+                if let Some(wanted) = &self.run_spec.collect {
+                    let sent = act_as_program(self.ids, || results::send_all(control, wanted));
+                    self.report_usage();
+                    self.init.report(&InitEvent::ResultsSent(sent.unwrap_or(false)));
+                }
+                return ControlFlow::Break(());
+            }
             Some(InitRequest::Begin { .. }) | None => {}
         }
         ControlFlow::Continue(())
     }
 
-    /// Reaps dead children. Breaks when the last step has ended or a step has failed.
+    /// Reaps dead children. Breaks when the last step has ended or a step has failed, unless the
+    /// supervisor is going to ask for result files.
     fn handle_dead_children(&mut self) -> ControlFlow<()> {
         // Reading the pending signals makes the descriptor unreadable until the next child dies.
         let mut pending = [0; 512];
@@ -180,7 +190,8 @@ impl Steps<'_> {
         self.report_usage();
         self.init.report(&InitEvent::Ended(index, status));
         self.running = None;
-        if index == self.program_index || status != StepStatus::Exited(0) {
+        let is_last = index == self.program_index || status != StepStatus::Exited(0);
+        if is_last && self.run_spec.collect.is_none() {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())

@@ -7,6 +7,7 @@ use figment::{
     Figment,
     providers::{Env, Format as _, Serialized, Toml},
 };
+use livecode_protocol::results::MAX_RESULT_FILES;
 use serde::Serialize;
 
 use crate::{
@@ -174,6 +175,8 @@ impl Config {
         let ranges = [
             ("processes_max", limits.processes_max, 1, 1 << 22),
             ("disk_files", limits.disk_files, 1, 1 << 24),
+            ("collect_files_max", limits.collect_files_max, 0, MAX_RESULT_FILES),
+            ("collect_max_bytes", limits.collect_max_bytes, 0, 1 << 30),
             ("cpu_max_millicores", limits.cpu_max_millicores, 1, 1 << 20),
             ("body_max_bytes", self.body_max_bytes, 1, 1 << 32),
             ("held_bytes_max", self.held_bytes_max, 1, u64::MAX),

@@ -18,8 +18,8 @@ use utoipa::{
 
 use crate::http::{
     api::{
-        assets, embed, health, info, metrics, quota, session_list, sessions, shares, stream, tickets, tokens,
-        users, v01,
+        assets, embed, files, health, info, metrics, quota, session_list, sessions, shares, stream, tickets,
+        tokens, users, v01,
     },
     app::App,
     body,
@@ -40,7 +40,7 @@ use crate::http::{
         assets::front_page, embed::embed, health::healthz, health::livez, info::runtimes, info::reload, info::check, openapi, metrics::metrics, assets::asset,
         sessions::create, session_list::list, sessions::show, sessions::delete,
         quota::show, shares::create, shares::list, shares::revoke, shares::redeem,
-        stream::stream, tickets::create, tokens::list, tokens::create, tokens::revoke, tokens::rotate, users::purge, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
+        files::list, files::download, stream::stream, tickets::create, tokens::list, tokens::create, tokens::revoke, tokens::rotate, users::purge, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
     ),
     components(schemas(Problem)),
     modifiers(&CredentialResponses),
@@ -123,6 +123,11 @@ pub(crate) fn router(app: App) -> Router {
                 .post(sessions::create),
         )
         .route("/sessions/{id}", get(sessions::show).delete(sessions::delete))
+        .route(
+            "/sessions/{id}/files",
+            get(files::list).layer(middleware::from_fn_with_state(app.clone(), body::charge_answer)),
+        )
+        .route("/sessions/{id}/files/{*name}", get(files::download))
         .route("/sessions/{id}/stream", get(stream::stream))
         .route("/quota", get(quota::show))
         .route("/sessions/{id}/shares", get(shares::list).post(shares::create))

@@ -224,11 +224,26 @@ impl Registry {
             limits,
             mode: _,
             stages,
+            collect,
             cache_key_inputs,
         } = resolved;
         let (stored, cache) = (None, None);
-        let mut run_spec =
-            RunSpec { id, slot, compile, run, env, files, stdin, stored, mounts, root, limits, cache, stages };
+        let mut run_spec = RunSpec {
+            id,
+            slot,
+            compile,
+            run,
+            env,
+            files,
+            stdin,
+            stored,
+            mounts,
+            root,
+            limits,
+            cache,
+            stages,
+            collect,
+        };
         let reserve_bytes = self.disk_min_free_bytes.saturating_mul(RESERVE_FACTOR);
         run_spec.limits.disk_reserve_bytes = (reserve_bytes > 0).then_some(reserve_bytes);
         let created_us = now_us();

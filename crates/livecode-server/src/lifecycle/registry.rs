@@ -330,6 +330,11 @@ impl Registry {
         self.quotas.forget(payer, tokens, forget_stored).await
     }
 
+    /// The data directory.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
     /// The server's metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics

@@ -10,8 +10,12 @@ use std::{
 use livecode_journal::{ReadError, Reader};
 use livecode_protocol::{
     FileName,
+    results::ResultManifest,
     run_spec::{RunSpec, StoredContents},
-    session_folder::{CONTENTS_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SESSION_FILE, SESSIONS_FOLDER},
+    session_folder::{
+        CONTENTS_FILE, JOURNAL_FILE, RESULT_CONTENTS_FILE, RESULT_MANIFEST_FILE, RUN_SPEC_FILE, SESSION_FILE,
+        SESSIONS_FOLDER,
+    },
     token::TokenDocument,
 };
 use livecode_store::{AuditFilter, ControlStore, ControlStoreError, DayUsage, Share};
@@ -240,6 +244,7 @@ fn export_session(source: &Path, record: &SessionRecord, target: &Path) -> Resul
     if let Some(run_spec) = read_run_spec(source)? {
         export_request(source, run_spec, target)?;
     }
+    export_results(source, &target.join("results"))?;
     export_output(&source.join(JOURNAL_FILE), &target.join("output.ndjson"))
 }
 
@@ -294,6 +299,27 @@ fn export_stored(
         copy(&mut contents, file.bytes, &file_path(folder, &file.name)?)?;
     }
     stored.stdin_bytes.map_or(Ok(()), |bytes| copy(&mut contents, bytes, stdin_path))
+}
+
+/// The files that the session has left, if any.
+fn export_results(source: &Path, folder: &Path) -> Result<(), ExportError> {
+    let path = source.join(RESULT_MANIFEST_FILE);
+    let read = fs::read(&path).and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::other));
+    let manifest: ResultManifest = match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read.map_err(|error| ExportError::Read(path, error))?,
+    };
+    if manifest.files.is_empty() {
+        return Ok(());
+    }
+    make_folder(folder)?;
+    let contents = source.join(RESULT_CONTENTS_FILE);
+    let file = File::open(&contents).map_err(|error| ExportError::Read(contents, error))?;
+    let mut contents = io::BufReader::new(file);
+    for file in &manifest.files {
+        copy(&mut contents, file.bytes, &file_path(folder, &file.name)?)?;
+    }
+    Ok(())
 }
 
 fn copy(from: &mut impl io::Read, bytes: u64, path: &Path) -> Result<(), ExportError> {

@@ -23,14 +23,15 @@ use livecode_journal::{
     release_reserve,
 };
 use livecode_protocol::{
-    SessionId,
+    FileName, SessionId,
     control::{ClosingEntry, SupervisorIdentity},
     now_us,
+    results::ResultManifest,
     run_spec::{RunSpec, SandboxLayout},
     session::Outcome,
     session_folder::{
-        self, CONTENTS_FILE, IDENTITY_FILE, JOURNAL_FILE, JOURNAL_INDEX_FILE, RUN_SPEC_FILE, SESSION_FILE,
-        SOCKET_FILE,
+        self, CONTENTS_FILE, IDENTITY_FILE, JOURNAL_FILE, JOURNAL_INDEX_FILE, RESULT_CONTENTS_FILE,
+        RESULT_MANIFEST_FILE, RUN_SPEC_FILE, SESSION_FILE, SOCKET_FILE,
     },
 };
 use rustix::fs::{FlockOperation, flock};
@@ -293,9 +294,12 @@ impl Store {
     }
 
     /// Removes what only a killed supervisor leaves in the session's folder: its socket, files
-    /// that it was writing, and the contents file.
+    /// that it was writing, and the contents file. Result files stay if they are complete.
     pub(crate) fn remove_leftovers(&self, id: SessionId) {
-        let kept = [SESSION_FILE, RUN_SPEC_FILE, IDENTITY_FILE, JOURNAL_FILE, JOURNAL_INDEX_FILE];
+        let mut kept = vec![SESSION_FILE, RUN_SPEC_FILE, IDENTITY_FILE, JOURNAL_FILE, JOURNAL_INDEX_FILE];
+        if self.folder(id).join(RESULT_MANIFEST_FILE).exists() {
+            kept.extend([RESULT_MANIFEST_FILE, RESULT_CONTENTS_FILE]);
+        }
         for entry in fs::read_dir(self.folder(id)).into_iter().flatten().flatten() {
             if !kept.iter().any(|name| entry.file_name() == *name) {
                 let _ = fs::remove_file(entry.path());
@@ -311,8 +315,51 @@ impl Store {
     /// Disk space that a session takes, in bytes. This is an estimate: `session.json`,
     /// `state.json` and the folder itself are counted as one block each.
     pub(crate) fn disk_bytes(&self, id: SessionId) -> u64 {
-        let files = [RUN_SPEC_FILE, CONTENTS_FILE].map(|name| file_bytes(&self.folder(id).join(name)));
+        let names = [RUN_SPEC_FILE, CONTENTS_FILE, RESULT_CONTENTS_FILE, RESULT_MANIFEST_FILE];
+        let files = names.map(|name| file_bytes(&self.folder(id).join(name)));
         self.journal_bytes(id) + files.iter().sum::<u64>() + 3 * BLOCK_BYTES
+    }
+
+    /// The list of the files that a session has left; `None` if it has left none.
+    ///
+    /// # Errors
+    /// If the list cannot be read.
+    pub(crate) fn result_manifest(&self, id: SessionId) -> io::Result<Option<ResultManifest>> {
+        match fs::read(self.folder(id).join(RESULT_MANIFEST_FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => Ok(Some(serde_json::from_slice(&read?)?)),
+        }
+    }
+
+    /// Whether a session was to leave files.
+    pub(crate) fn wants_results(&self, id: SessionId) -> bool {
+        let run_spec = fs::read(self.folder(id).join(RUN_SPEC_FILE));
+        let run_spec = run_spec.ok().and_then(|bytes| serde_json::from_slice::<RunSpec>(&bytes).ok());
+        run_spec.is_some_and(|run_spec| run_spec.collect.is_some())
+    }
+
+    /// The file with the contents of what a session has left, and where in it those of the file
+    /// `name` begin and how many bytes they have; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// If the contents cannot be read, or are shorter than they were.
+    pub(crate) fn open_result(&self, id: SessionId, name: &FileName) -> io::Result<Option<(File, u64, u64)>> {
+        let manifest = self.result_manifest(id)?.unwrap_or_default();
+        let mut offset = 0_u64;
+        for file in manifest.files {
+            let end = offset.saturating_add(file.bytes);
+            if file.name == *name {
+                let contents = File::open(self.folder(id).join(RESULT_CONTENTS_FILE))?;
+                let is_whole = contents.metadata()?.len() >= end;
+                return if is_whole {
+                    Ok(Some((contents, offset, file.bytes)))
+                } else {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                };
+            }
+            offset = end;
+        }
+        Ok(None)
     }
 
     /// Closes a session's journal with `outcome` if the supervisor is dead, and creates the

@@ -78,6 +78,7 @@ fn check_resolved(resolved: ResolvedSpec, settings: &LimitSettings) {
         limits,
         cache: None,
         stages: false,
+        collect: None,
     };
     let names: Vec<_> = run_spec.file_names().cloned().collect();
     if let Some(pieces) = run_spec.detach_contents().unwrap() {

@@ -56,6 +56,10 @@ settings! {
             disk_max_bytes: u64 = 1024 * MIB,
             /// Number of files and folders in a session's working directory.
             disk_files: u64 = 4096,
+            /// The most result files that a session may leave; 0 for none.
+            collect_files_max: u64 = 100,
+            /// The most bytes of result files that a session may leave, of all together.
+            collect_max_bytes: u64 = 16 * MIB,
         }
     }
 }

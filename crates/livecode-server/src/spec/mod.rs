@@ -8,11 +8,13 @@
 //! | `placeholders` | what a runtime's commands and variables say about the request |
 //! | `includes` | which files are part of others |
 //! | `environment` | the environment variables |
+//! | `collect` | the files that are taken at the end |
 //! | `limits` | the limits, and the settings that bound them |
 //! | `cache_key` | the key of the compile steps' result in the compile cache |
 
 mod bad_field;
 pub mod cache_key;
+mod collect;
 mod commands;
 mod endpoint;
 mod environment;
@@ -27,6 +29,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use livecode_protocol::{
     FileName,
+    results::CollectSpec,
     run_spec::{Contents, Mount, RunFile, SessionLimits, Step},
     session::{CreateSession, Mode},
 };
@@ -77,6 +80,8 @@ pub struct ResolvedSpec {
     pub mode: Mode,
     /// Whether the compile steps are told apart from the program.
     pub stages: bool,
+    /// The files that are taken at the end, if any.
+    pub collect: Option<CollectSpec>,
     /// The part of the compile cache's key that is not in this spec; `None` if the result of the
     /// compile steps is not cached.
     pub cache_key_inputs: Option<CacheKeyInputs>,
@@ -140,6 +145,7 @@ pub fn resolve(
         limits: limits.session,
         mode,
         stages: request.stages.unwrap_or(false),
+        collect: collect::resolve(request, settings)?,
         cache_key_inputs: has_compile_steps.then(|| CacheKeyInputs::new(runtime)).flatten(),
     })
 }

@@ -2,16 +2,23 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _},
-    os::{fd::AsRawFd, unix::net::UnixListener},
+    io::{self, Read as _, Write as _},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::OpenOptionsExt as _, net::UnixListener},
+    },
     path::{Path, PathBuf},
 };
 
 use livecode_journal::{WriteError, Writer};
 use livecode_protocol::{
     control::{SupervisorIdentity, SupervisorNotice},
+    results::ResultManifest,
     run_spec::{RunSpec, SessionLimits},
-    session_folder::{CONTENTS_FILE, IDENTITY_FILE, JOURNAL_FILE, RUN_SPEC_FILE, SOCKET_FILE},
+    session_folder::{
+        CONTENTS_FILE, IDENTITY_FILE, JOURNAL_FILE, RESULT_CONTENTS_FILE, RESULT_MANIFEST_FILE,
+        RUN_SPEC_FILE, SOCKET_FILE,
+    },
 };
 use livecode_sandbox::{SetupError, is_transient};
 use rustix::fs::{FlockOperation, flock};
@@ -149,6 +156,29 @@ impl SessionFolder {
         let listener = UnixListener::bind(short_path)?;
         listener.set_nonblocking(true)?;
         Ok(listener)
+    }
+
+    /// Creates the file with the contents of the session's result files.
+    pub fn create_result_contents(&self) -> io::Result<File> {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        options.open(self.path.join(RESULT_CONTENTS_FILE))
+    }
+
+    /// Writes the list of the session's result files, which appears complete or not at all.
+    pub fn write_result_manifest(&self, manifest: &ResultManifest) -> io::Result<()> {
+        let partial = self.path.join(format!(".{RESULT_MANIFEST_FILE}"));
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+        let written = file.write_all(&serde_json::to_vec(manifest)?).and_then(|()| file.sync_data());
+        written.and_then(|()| fs::rename(&partial, self.path.join(RESULT_MANIFEST_FILE)))
+    }
+
+    /// Removes all that was written of the session's result files.
+    pub fn remove_results(&self) {
+        let partial = format!(".{RESULT_MANIFEST_FILE}");
+        for name in [RESULT_MANIFEST_FILE, &partial, RESULT_CONTENTS_FILE] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
     }
 
     /// Removes the socket, so that no server connects to a supervisor that is about to end.

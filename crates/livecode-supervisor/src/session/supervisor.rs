@@ -56,6 +56,7 @@ use crate::{
         cpu_timer::CpuTimer,
         folder::{SessionFolder, StartError},
         poll_set::{PollSet, ReadySources, Source},
+        result_files::ResultFiles,
         termination::Termination,
     },
 };
@@ -97,6 +98,7 @@ pub(crate) struct Supervisor<'h> {
     run_spec: RunSpec,
     compile_cache: SessionCompileCache,
     compile_stage: CompileStage,
+    result_files: ResultFiles,
     journal: CappedJournal,
     /// The socket on which a server connects again, or a restarted server connects; `None` before
     /// it is made.
@@ -150,6 +152,7 @@ impl<'h> Supervisor<'h> {
             folder: session.folder,
             compile_stage: CompileStage::new(&run_spec, &session.compile_cache),
             compile_cache: session.compile_cache,
+            result_files: ResultFiles::new(run_spec.collect.take(), limits.disk_reserve_bytes),
             journal: session.journal,
             listener: None,
             listen_at: Some(requested_at + LISTEN_DELAY),
@@ -206,13 +209,12 @@ impl<'h> Supervisor<'h> {
     /// waited for.
     fn is_over(&self) -> bool {
         let has_ended = self.termination.status.is_some() && self.step_index.is_none();
-        let is_killed = self.termination.kill_reason.is_some();
-        has_ended && !is_killed && self.outputs.are_closed() && self.sandbox.is_only_init_left()
+        has_ended && !self.is_ending() && self.outputs.are_closed() && self.sandbox.is_only_init_left()
     }
 
     /// Waits until a descriptor is ready or a timer is due.
     fn wait(&self) -> ReadySources {
-        let is_killed = self.termination.kill_reason.is_some();
+        let is_ending = self.is_ending();
         let limit_timers = [
             self.wall_deadline,
             self.cpu_timer.due(),
@@ -220,14 +222,15 @@ impl<'h> Supervisor<'h> {
             self.memory_sampler.due(),
             self.cpu_deprioritizer.due(),
         ];
-        let limit_timers = if is_killed { [None; 5] } else { limit_timers };
-        let other_timers = [self.outputs.due(), self.journal.syncer.due(), self.listen_at];
+        let limit_timers = if is_ending { [None; 5] } else { limit_timers };
+        let other_timers =
+            [self.outputs.due(), self.journal.syncer.due(), self.listen_at, self.result_files.due()];
         let due = limit_timers.into_iter().chain(other_timers).flatten().min();
         let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
 
         let mut set = PollSet::new();
         set.add(Source::Init, Some(self.sandbox.control_fd()), PollFlags::IN);
-        let oom_notifier = self.sandbox.oom_notifier().filter(|_| !is_killed);
+        let oom_notifier = self.sandbox.oom_notifier().filter(|_| !is_ending);
         set.add(Source::OomNotifier, oom_notifier, PollFlags::IN);
         let [stdout, stderr, messages] = self.outputs.poll_fds();
         set.add(Source::Stdout, stdout, PollFlags::IN);
@@ -276,14 +279,48 @@ impl<'h> Supervisor<'h> {
         }
     }
 
-    /// Kills everything in the sandbox. The first of several reasons stands.
+    /// Kills everything in the sandbox, after init has sent the result files if there are any. The
+    /// first of several reasons stands; once the files are being sent, the program has ended.
     fn kill_for(&mut self, reason: Outcome) {
+        if self.result_files.is_receiving() {
+            return;
+        }
         self.termination.kill_reason.get_or_insert(reason);
-        self.sandbox.kill();
+        // Output of a program may be read before the event that its step has started.
+        let has_started = self.started_us.is_some() || !self.journal.is_empty();
+        let has_program = has_started && reason != Outcome::Lost;
+        if !has_program || !self.start_collecting() {
+            self.sandbox.kill();
+        }
+    }
+
+    /// Has init end all other processes and send the result files. Returns whether any are wanted,
+    /// and were not asked for before.
+    fn start_collecting(&mut self) -> bool {
+        let is_started = self.result_files.start(Instant::now());
+        if is_started {
+            // What init needs from now on says nothing about the program.
+            self.termination.is_out_of_memory = self.sandbox.has_oom_kills();
+            let limits = self.running_step().unwrap_or(&self.run_spec.run).limits;
+            self.sandbox.collect_results(&limits);
+        }
+        is_started
+    }
+
+    /// Whether the program was killed, or has ended and its result files are being sent.
+    fn is_ending(&self) -> bool {
+        self.termination.kill_reason.is_some() || self.result_files.is_receiving()
     }
 
     /// Enforces the limits that are checked now and then.
     fn check_timers(&mut self, now: Instant) {
+        if self.result_files.is_receiving() {
+            if self.result_files.due().is_some_and(|due| due <= now) {
+                self.result_files.finish(&self.folder, false);
+                self.sandbox.kill();
+            }
+            return;
+        }
         if self.wall_deadline.is_some_and(|deadline| deadline <= now) {
             self.wall_deadline = None;
             self.kill_for(Outcome::Timeout);
@@ -483,8 +520,7 @@ impl<'h> Supervisor<'h> {
     /// Writes appended entries to the journal file and sends progress to the servers.
     fn publish(&mut self) {
         let has_written = self.journal.flush();
-        let is_killed = self.termination.kill_reason.is_some();
-        if has_written && !is_killed && self.journal.exceeds_disk_share() {
+        if has_written && !self.is_ending() && self.journal.exceeds_disk_share() {
             self.kill_for(Outcome::Output);
         }
         let active_us = self.idle_timer.active_us();

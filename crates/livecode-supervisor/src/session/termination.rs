@@ -70,6 +70,7 @@ impl Termination {
             memory_peak_bytes: sandbox.memory_peak_bytes(),
             processes_peak: sandbox.processes_peak(),
             output_bytes: Some(output_bytes),
+            collected_bytes: None,
         });
         ClosingEntry { exitstatus, outcome, started_us, ended_us, usage, compiled, compile: None }
     }
@@ -121,6 +122,7 @@ mod tests {
                 memory_peak_bytes: Some(LARGE),
                 processes_peak: Some(LARGE),
                 output_bytes: Some(LARGE),
+                collected_bytes: Some(LARGE),
             }),
             compiled: Some(Compiled::Cached),
             compile: Some(CompileSummary {

@@ -49,7 +49,9 @@ impl Dialect {
     pub fn message(self, item: &Item) -> String {
         match item {
             Item::Entry(entry) => self.entry_message(entry),
-            Item::Gap { .. } if self == Self::V01 => self.write(Output::Stderr, GAP_NOTE.as_bytes(), None, None),
+            Item::Gap { .. } if self == Self::V01 => {
+                self.write(Output::Stderr, GAP_NOTE.as_bytes(), None, None)
+            }
             Item::Gap { from, to } => message_json(&ServerMessage::Gap { from: *from, to: *to }),
         }
     }

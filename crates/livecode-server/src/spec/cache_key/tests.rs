@@ -33,6 +33,7 @@ fn run_spec(toolchain: &Path) -> RunSpec {
         },
         cache: None,
         stages: false,
+        collect: None,
     }
 }
 

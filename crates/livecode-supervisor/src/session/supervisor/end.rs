@@ -26,7 +26,11 @@ impl Supervisor<'_> {
         }
         let entries = self.outputs.drain_all();
         self.append(entries);
-        self.termination.is_out_of_memory = self.sandbox.has_oom_kills();
+        // Init has died before it had sent all result files.
+        self.result_files.finish(&self.folder, false);
+        if !self.result_files.has_started() {
+            self.termination.is_out_of_memory = self.sandbox.has_oom_kills();
+        }
         self.termination.output_cost_ms = self.output_cost.charged_ms();
         if self.is_to_be_started_again() {
             return self.abandon();
@@ -39,6 +43,9 @@ impl Supervisor<'_> {
         let output_bytes = self.journal.used_bytes();
         let mut closing_entry =
             self.termination.closing_entry(Some(&self.sandbox), started_us, output_bytes, result.compiled);
+        if let Some(usage) = &mut closing_entry.usage {
+            usage.collected_bytes = self.result_files.collected_bytes;
+        }
         closing_entry.compile = self.compile_stage.summary(&closing_entry);
         self.folder.remove_socket();
         let finished = self.journal.finish(&closing_entry, result);

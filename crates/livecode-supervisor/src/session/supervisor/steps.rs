@@ -29,6 +29,9 @@ impl Supervisor<'_> {
                 self.compile_cache.store(is_complete);
                 self.start_step(self.program_index());
             }
+            InitEvent::ResultFile { name, file } => self.result_files.add(&self.folder, name, file),
+            InitEvent::ResultRefused { name, reason } => self.result_files.refuse(name, reason),
+            InitEvent::ResultsSent(is_complete) => self.result_files.finish(&self.folder, is_complete),
             InitEvent::ExecFailed(index, error) => {
                 let text = format!("cannot run {}: {error}", self.step(index).argv[0]);
                 self.journal.write_note(self.compile_stage.kind_of(Kind::Stderr), &text);
@@ -86,6 +89,7 @@ impl Supervisor<'_> {
         if status != StepStatus::Exited(0) || next > self.program_index() {
             self.termination.status = Some(status);
             self.sandbox.set_deprioritized(false);
+            self.start_collecting();
             return;
         }
         self.termination.status = None;

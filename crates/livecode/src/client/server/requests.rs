@@ -1,7 +1,7 @@
 //! HTTP requests to a server.
 
 use std::{
-    fmt,
+    fmt, io,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -333,6 +333,16 @@ impl ServerClient {
     pub fn get_json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let response = into_success(&self.url, self.send(&HttpRequest::new("GET", path))?);
         parse_json(&self.url, response.map_err(|refusal| refusal.error)?)
+    }
+
+    /// The bytes at a path, as they arrive; an error if they are more than `max_bytes`.
+    ///
+    /// # Errors
+    /// If there is no connection, or the answer is no success.
+    pub fn download(&self, path: &str, max_bytes: u64) -> anyhow::Result<impl io::Read + use<>> {
+        let response = into_success(&self.url, self.send(&HttpRequest::new("GET", path))?);
+        let body = response.map_err(|refusal| refusal.error)?.into_body();
+        Ok(body.into_with_config().limit(max_bytes.saturating_add(1)).reader())
     }
 
     /// The items of a list that is answered page by page.

@@ -2,6 +2,7 @@
 
 mod folder;
 mod program;
+mod results;
 mod runtime_choice;
 
 use std::{
@@ -16,6 +17,7 @@ use anyhow::bail;
 use clap::Args;
 use livecode_protocol::{
     SessionId,
+    results::FilePattern,
     session::{CreateSession, RequestedLimits},
 };
 use livecode_server::catalogue::RuntimeInfo;
@@ -62,6 +64,13 @@ pub struct RunCommand {
     /// Tell compilation apart from the program: exit with 126 if a compile step fails.
     #[arg(long)]
     stages: bool,
+    /// File that is fetched when the program has ended; in each part of the name, `*` stands for
+    /// any characters and `?` for one. May be given several times.
+    #[arg(long, value_name = "PATTERN", requires = "output_dir")]
+    collect: Vec<FilePattern>,
+    /// Folder into which these files are written.
+    #[arg(long, value_name = "DIR", requires = "collect", conflicts_with = "detach")]
+    output_dir: Option<PathBuf>,
     /// Also print the program's own messages, each as a line of JSON between its output.
     #[arg(long)]
     messages: bool,
@@ -112,7 +121,11 @@ impl RunCommand {
             only_input: false,
             reconnect_timeout,
         };
-        StreamViewer::run(self.server, id, options).map_err(not_run)
+        let exit_code = StreamViewer::run(self.server.clone(), id, options).map_err(not_run)?;
+        if let Some(folder) = &self.output_dir {
+            results::fetch(&self.server, id, &self.collect, folder).map_err(not_run)?;
+        }
+        Ok(exit_code)
     }
 
     /// The request for the session.
@@ -156,6 +169,8 @@ impl RunCommand {
             args: Some(self.args.clone()).filter(|args| !args.is_empty()),
             env: Some(env).filter(|env| !env.is_empty()),
             stages: self.stages.then_some(true),
+            collect: (!self.collect.is_empty())
+                .then(|| self.collect.iter().map(FilePattern::to_string).collect()),
             timeout: self.timeout,
             limits: Some(RequestedLimits {
                 cpu_ms: self.cpu_ms,
