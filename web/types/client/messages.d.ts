@@ -26,6 +26,10 @@ export interface Program {
     stdin?: string;
     /** `test` runs the tests among the files. */
     mode?: "exec" | "test";
+    /** Tells compilation apart from the program: in the outcome, the document and the output. */
+    stages?: boolean;
+    /** Names of files that are kept when the session has ended; `*` and `?` are wildcards. */
+    collect?: string[];
     /** Limit of the wall clock, in milliseconds. */
     timeout?: number;
     limits?: {
@@ -50,6 +54,17 @@ export interface Message {
     seq?: number;
     [field: string]: unknown;
 }
+/** How the compile steps of an ended session with `stages` ended. */
+export interface CompileSummary {
+    /** Exit status of the last compile step that ran. */
+    exitstatus: number;
+    /** Wall-clock time of the compile steps, in milliseconds; 0 if the result came from the cache. */
+    wall_ms: number;
+    /** CPU time of the compile steps, in milliseconds; absent if the machine cannot count it. */
+    cpu_ms?: number;
+    /** Whether the result came from the cache. */
+    cached: boolean;
+}
 /** The rights that a share gives: to follow a session, or to send input and events, too. */
 export type Rights = "watch" | "join";
 /**
@@ -59,6 +74,8 @@ export type Rights = "watch" | "join";
 export interface SessionDocument {
     id: string;
     state?: string;
+    /** How compilation ended, after the end of a session with `stages`. */
+    compile?: CompileSummary;
     /** The rights of the share by which the session was found. */
     rights?: Rights;
     links: {
