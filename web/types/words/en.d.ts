@@ -46,6 +46,7 @@ declare const en: {
     endedBySignal: (signal: number) => string;
     endedWithStatus: (status: number) => string;
     endedOtherwise: (reason: string) => string;
+    notCompiled: string;
     usedUpCpu: string;
     usedUpMemory: string;
     printedTooMuch: string;
