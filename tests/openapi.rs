@@ -37,6 +37,20 @@ fn the_document_describes_every_route() {
     }
 }
 
+/// Generators of clients, and links in the document, name operations by these (OpenAPI 3.1, section
+/// 4.8.10.1).
+#[test]
+fn operations_have_names_of_their_own() {
+    let document = Server::start().get("/openapi.json").json();
+    let paths = document["paths"].as_object().expect("paths").values();
+    let operations = paths.flat_map(|path| path.as_object().expect("operations").values());
+    let mut names: Vec<&str> =
+        operations.map(|operation| operation["operationId"].as_str().expect("a name")).collect();
+    names.sort_unstable();
+    let twice = names.windows(2).find(|pair| pair[0] == pair[1]);
+    assert_eq!(twice, None);
+}
+
 /// schemathesis generates requests from the document, and checks the responses against it.
 #[test]
 fn the_server_keeps_to_it() {

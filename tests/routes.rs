@@ -9,8 +9,8 @@ use crate::{
 };
 
 /// Routes that have no caller: they are for everybody, or have a secret of their own.
-const PUBLIC: [&str; 7] =
-    ["/", "/healthz", "/livez", "/openapi.json", "/metrics", "/shares/redeem", "/static/{file}"];
+const PUBLIC: [&str; 8] =
+    ["/", "/embed", "/healthz", "/livez", "/openapi.json", "/metrics", "/shares/redeem", "/static/{file}"];
 
 /// Names of things that exist, and belong to Ada.
 pub struct Targets<'s> {

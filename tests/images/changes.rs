@@ -150,8 +150,8 @@ fn an_import_goes_on_without_its_terminal_if_it_is_to() {
     let archive = data.path().join("image.tar");
     write_large_image(&archive, LargeLayer::Zeros);
     let script = r#"trap '' HUP; exec "$0" runtimes import x "$1" --data-dir "$2""#;
-    let mut command = Command::new("sh");
-    command.args(["-c", script]).arg(binary()).args([&archive, data.path()]);
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", "sh", "-c", script]).arg(binary()).args([&archive, data.path()]);
     let mut import = command.stderr(Stdio::null()).spawn().expect("a shell");
     eventually("the import is at work", || (!images(data.path()).is_empty()).then_some(()));
     let status = fs::read_to_string(format!("/proc/{}/status", import.id())).expect("the import runs");

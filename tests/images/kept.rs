@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{
     archive::{self, Form, Layer, Packing, write_image},
-    fail, images, succeed,
+    fail, images, interruptible_import, succeed,
 };
 use crate::common::{binary, eventually};
 
@@ -71,8 +71,8 @@ impl RunningImport {
         fs::create_dir_all(&folder).expect("a folder");
         let pipe = folder.join(".runtime.toml");
         mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a named pipe");
-        let mut command = Command::new(binary());
-        command.args(["runtimes", "import", "own", image, "--data-dir"]).arg(data);
+        let mut command = interruptible_import();
+        command.args(["own", image, "--data-dir"]).arg(data);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
         let import = Self(child);
         eventually("the image is unpacked", || {

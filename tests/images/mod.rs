@@ -63,6 +63,14 @@ fn runtimes(data: &Path, arguments: &[&str]) -> Output {
     command.env_remove("LIVECODE_SERVER").output().expect("the binary starts")
 }
 
+/// The command `livecode runtimes import`, which signals end although the tests may have been started
+/// in the background of a shell, where they are ignored.
+fn interruptible_import() -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP,INT,TERM").arg(binary()).args(["runtimes", "import"]);
+    command
+}
+
 /// Runs `livecode runtimes`, which must succeed. Returns what it prints.
 fn succeed(data: &Path, arguments: &[&str]) -> String {
     let output = runtimes(data, arguments);
@@ -392,8 +400,8 @@ fn an_interrupted_import_leaves_nothing() {
         (Signal::INT, LargeLayer::SkippedFrames),
     ] {
         write_large_image(&archive, contents);
-        let mut import = Command::new(binary());
-        import.args(["runtimes", "import", "x"]).arg(&archive).arg("--data-dir").arg(data.path());
+        let mut import = interruptible_import();
+        import.arg("x").arg(&archive).arg("--data-dir").arg(data.path());
         let import = import.stderr(Stdio::piped()).spawn().expect("the binary starts");
         eventually("the import is at work", || (!images(data.path()).is_empty()).then_some(()));
         kill_process(Pid::from_child(&import), signal).expect("the import runs");

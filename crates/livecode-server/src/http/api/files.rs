@@ -49,7 +49,7 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-
 /// Lists the files that the session has left: those that `collect` named in the request, once the
 /// session has ended.
 #[utoipa::path(
-    get, path = "/sessions/{id}/files", tag = "sessions",
+    get, path = "/sessions/{id}/files", tag = "sessions", operation_id = "list_files",
     params(("id" = String, Path, description = "The session's id")),
     responses(
         (status = 200, description = "The files", body = ResultFilesDocument),
@@ -90,7 +90,7 @@ pub(crate) async fn list(
 
 /// Downloads a file that the session has left.
 #[utoipa::path(
-    get, path = "/sessions/{id}/files/{name}", tag = "sessions",
+    get, path = "/sessions/{id}/files/{name}", tag = "sessions", operation_id = "download_file",
     params(
         ("id" = String, Path, description = "The session's id"),
         ("name" = String, Path, description = "The name of the file, as the list has it"),

@@ -12,7 +12,7 @@ use crate::{http::app::App, rfc3339::rfc3339};
 /// Answers the caller's quotas, and how much of each is left. Guests of one address have theirs
 /// together.
 #[utoipa::path(
-    get, path = "/quota", tag = "sessions",
+    get, path = "/quota", tag = "sessions", operation_id = "show_quota",
     responses(
         (status = 200, description = "The quotas", body = QuotaDocument),
         (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),

@@ -172,7 +172,7 @@ fn json_items(documents: &[SessionDocument]) -> Result<Vec<u8>, serde_json::Erro
 /// Lists the caller's own sessions, newest first: all of them, or with `limit` a page whose `Link`
 /// header leads to the next.
 #[utoipa::path(
-    get, path = "/sessions", tag = "sessions",
+    get, path = "/sessions", tag = "sessions", operation_id = "list_sessions",
     params(
         ("limit" = Option<u64>, Query, minimum = 1, description = "Number of sessions in one page; the server may answer fewer"),
         ("cursor" = Option<String>, Query, description = "Where the page begins; the link to the next page has it"),

@@ -142,7 +142,7 @@ fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotenc
 
 /// Creates a session and starts its program, which runs whether or not a client is connected.
 #[utoipa::path(
-    post, path = "/sessions", tag = "sessions",
+    post, path = "/sessions", tag = "sessions", operation_id = "create_session",
     params(
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
          description = "A repeated request with the same key is answered with the same session instead of creating another one"),
@@ -231,7 +231,7 @@ pub(crate) async fn create(
 
 /// Describes a session.
 #[utoipa::path(
-    get, path = "/sessions/{id}", tag = "sessions",
+    get, path = "/sessions/{id}", tag = "sessions", operation_id = "show_session",
     params(("id" = String, Path, description = "The session's id")),
     responses(
         (status = 200, description = "The session", body = SessionDocument),
@@ -254,7 +254,7 @@ pub(crate) async fn show(
 /// Ends a session if it still runs, and deletes it. The answer comes when every process of the
 /// session is dead.
 #[utoipa::path(
-    delete, path = "/sessions/{id}", tag = "sessions",
+    delete, path = "/sessions/{id}", tag = "sessions", operation_id = "delete_session",
     params(("id" = String, Path, description = "The session's id")),
     responses(
         (status = 204, description = "The session is deleted"),

@@ -15,7 +15,7 @@ use crate::rfc3339::rfc3339;
 /// Makes a ticket that opens `/livecode`. A browser cannot send a token with a websocket, so it
 /// puts the ticket into the URL, as in `/livecode?ticket=…`.
 #[utoipa::path(
-    post, path = "/tickets", tag = "tokens",
+    post, path = "/tickets", tag = "tokens", operation_id = "create_ticket",
     responses(
         (status = 201, description = "The ticket", body = TicketDocument),
         (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),

@@ -116,7 +116,7 @@ fn of_token(id: &str) -> Target {
 /// Lists the tokens that were not revoked, the newest first, page by page. The `Link` header of a
 /// page leads to the next.
 #[utoipa::path(
-    get, path = "/tokens", tag = "tokens",
+    get, path = "/tokens", tag = "tokens", operation_id = "list_tokens",
     params(
         ("limit" = Option<u64>, Query, minimum = 1, description = "Number of tokens in one page; the server answers at most 1,000"),
         ("cursor" = Option<String>, Query, description = "Where the page begins; the link to the next page has it"),
@@ -158,7 +158,7 @@ pub(crate) async fn list(
 
 /// Makes a token for a user. The answer is the only one that has the token itself.
 #[utoipa::path(
-    post, path = "/tokens", tag = "tokens",
+    post, path = "/tokens", tag = "tokens", operation_id = "create_token",
     request_body = CreateToken,
     responses(
         (status = 201, description = "The token", body = TokenDocument),
@@ -197,7 +197,7 @@ pub(crate) async fn create(
 /// Revokes a token. It is not valid any more when the answer comes, and connections that use it
 /// are closed.
 #[utoipa::path(
-    delete, path = "/tokens/{id}", tag = "tokens",
+    delete, path = "/tokens/{id}", tag = "tokens", operation_id = "revoke_token",
     params(("id" = String, Path, description = "The token's id")),
     responses(
         (status = 204, description = "The token is revoked"),
@@ -220,7 +220,7 @@ pub(crate) async fn revoke(
 /// Replaces a token by a new one for the same user, with the same role and limits. The old one is not valid
 /// any more when the answer comes, and connections that use it are closed.
 #[utoipa::path(
-    post, path = "/tokens/{id}/rotate", tag = "tokens",
+    post, path = "/tokens/{id}/rotate", tag = "tokens", operation_id = "rotate_token",
     params(("id" = String, Path, description = "The token's id")),
     request_body = RotateToken,
     responses(
