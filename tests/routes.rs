@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Routes that have no caller: they are for everybody, or have a secret of their own.
-const PUBLIC: [&str; 8] =
+pub const PUBLIC: [&str; 8] =
     ["/", "/embed", "/healthz", "/livez", "/openapi.json", "/metrics", "/shares/redeem", "/static/{file}"];
 
 /// Names of things that exist, and belong to Ada.

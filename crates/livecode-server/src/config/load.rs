@@ -329,8 +329,10 @@ mod tests {
     }
 
     /// Settings whose value may be 0.
-    const ZERO_WORKS: [&str; 22] = [
+    const ZERO_WORKS: [&str; 24] = [
         "audit_keep_days",
+        "collect_files_max",
+        "collect_max_bytes",
         "compile_cache_bytes",
         "compile_cache_entry_bytes",
         "disk_keep_free_bytes",
