@@ -14,6 +14,7 @@ import { classHighlighter } from "@lezer/highlight";
 import { words } from "../words/words.js";
 import { completion, type GetPackages, importCompletion } from "./completion/completion.js";
 import { languageNameOf, languageOf } from "./languages.js";
+import { lineMark, markLine } from "./places/mark.js";
 
 export interface CodeEditorOptions {
   /** The element that contains the editor. */
@@ -58,6 +59,7 @@ export class CodeEditor {
       highlightActiveLine(),
       syntaxHighlighting(classHighlighter),
       EditorView.lineWrapping,
+      lineMark,
       EditorView.contentAttributes.of({
         "aria-label": words.code,
         "aria-description": words.codeHelp,
@@ -125,6 +127,19 @@ export class CodeEditor {
     if (this.#name !== name) return;
     const changes = { from: 0, to: this.#view.state.doc.length, insert: text };
     this.#view.dispatch({ changes });
+  }
+
+  /**
+   * Moves the cursor to a place in the shown file, and marks its line. Both numbers begin with 1.
+   * A place behind the end of the file, or of its line, becomes that end.
+   */
+  goTo(line: number, column = 1): void {
+    const { doc } = this.#view.state;
+    const { from, to } = doc.line(Math.min(Math.max(line, 1), doc.lines));
+    const anchor = Math.min(from + Math.max(column - 1, 0), to);
+    const effects = [markLine.of(from), EditorView.scrollIntoView(anchor, { y: "center" })];
+    this.#view.dispatch({ selection: { anchor }, effects });
+    this.#view.focus();
   }
 
   focus(): void {

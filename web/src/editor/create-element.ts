@@ -9,3 +9,10 @@ export function createElement<K extends keyof HTMLElementTagNameMap>(
   element.append(...children);
   return element;
 }
+
+/** Creates a button with a class. */
+export function createButton(name: string, text: string, onClick: () => void): HTMLButtonElement {
+  const button = createElement("button", { class: name, type: "button" }, text);
+  button.addEventListener("click", onClick);
+  return button;
+}

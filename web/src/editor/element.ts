@@ -24,12 +24,13 @@ import { words } from "../words/words.js";
 import { Canvas } from "./canvas.js";
 import { CodeEditor } from "./code.js";
 import { packagesOf } from "./completion/packages.js";
-import { createElement } from "./create-element.js";
+import { createButton, createElement } from "./create-element.js";
 import { describeEnd } from "./describe-end.js";
 import { keepEvents } from "./keep-events.js";
 import { FileTabs } from "./file-tabs.js";
 import { Divider } from "./pane/divider.js";
 import { OutputPane } from "./pane/pane.js";
+import { followPlaces, placeLinks } from "./places/links.js";
 import { filesIn, named, type Program, UNNAMED_FILE } from "./program.js";
 import { canRead } from "./session/can-read.js";
 import { InputLine } from "./session/input-line.js";
@@ -52,12 +53,6 @@ const soundingEditors = new Set<LiveCode>();
 
 /** The style sheet that all editors of the page share. */
 let sharedStyleSheet: CSSStyleSheet | undefined;
-
-function createButton(name: string, text: string, onClick: () => void): HTMLButtonElement {
-  const button = createElement("button", { class: name, type: "button" }, text);
-  button.addEventListener("click", onClick);
-  return button;
-}
 
 export interface FollowOptions {
   /** Whether nothing is sent to the session. */
@@ -295,6 +290,10 @@ export class LiveCode extends HTMLElement {
     frame.style.setProperty("--split-hint", JSON.stringify(words.splitHint));
     this.#pane = new OutputPane(frame);
     const { element: output, find, menu, note } = this.#pane;
+    followPlaces(output, ({ file, line, column }) => {
+      this.#tabs.chooseNamed(file);
+      this.#code?.goTo(line, column);
+    });
     const bar = createElement("div", { class: "bar" }, run, stop, reset, status, note, menu.button, menu.element);
     const shown = createElement("div", { class: "shown" }, find.element, canvas, output, form);
     const divider = new Divider(frame, code, shown);
@@ -378,7 +377,7 @@ export class LiveCode extends HTMLElement {
     this.#phaseWatch?.stop();
     this.#phaseWatch = undefined;
     this.#sessionMarker = {};
-    this.#pane.clear();
+    this.#pane.clear(placeLinks(this.#runtime, this.files));
     this.#canvas.clear();
     this.#music.stop();
     this.#isSilenced = false;

@@ -59,10 +59,16 @@ export class FileTabs {
     this.choose(0);
   }
 
+  /** Chooses the file with this name, if there is one. */
+  chooseNamed(name: string): void {
+    this.choose(this.#names.indexOf(name));
+  }
+
   /** Chooses the file with this index. */
   choose(index: number): void {
     const name = this.#names[index];
-    if (name !== undefined) this.onChoose(name);
+    if (name === undefined) return;
+    this.onChoose(name);
     [...this.element.children].forEach((tab, at) => {
       tab.setAttribute("aria-selected", String(at === index));
       tab.setAttribute("tabindex", at === index ? "0" : "-1");

@@ -58,6 +58,7 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .frame .cm-tooltip.cm-tooltip-autocomplete > ul > li { padding: 2px 12px; }
 .frame .cm-tooltip.cm-tooltip-autocomplete > ul > li[aria-selected] { background: var(--accent); color: var(--on-accent); }
 .frame .cm-completionMatchedText { text-decoration: none; font-weight: 700; } .frame .cm-completionDetail { color: inherit; }
+.cm-editor .cm-marked { background: color-mix(in srgb, var(--red) 16%, transparent); box-shadow: inset 3px 0 var(--red); }
 .tok-keyword { color: var(--magenta); } .tok-string, .tok-string2 { color: var(--green); } .tok-comment { color: var(--quiet); font-style: italic; }
 .tok-number, .tok-bool, .tok-atom { color: var(--yellow); } .tok-definition, .tok-typeName, .tok-className { color: var(--blue); }
 .sized.sized.sized > .code { flex: 0 0 var(--code-height); } .sized.sized.sized .cm-editor { max-height: none; }
@@ -86,6 +87,8 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .output.unwrapped { white-space: pre; overflow-wrap: normal; }
 .output .stderr::before { content: ""; position: absolute; left: 4px; height: 1.5em; border-left: 3px solid var(--red); }
 .output a { text-decoration: underline; }
+.place { cursor: pointer; text-decoration: underline dotted; text-underline-offset: 3px; border-radius: 3px; }
+.place:hover { text-decoration-style: solid; } .place .stderr::before { content: none; }
 .output img { display: block; max-width: 100%; background: #fff; border-radius: 8px; }
 .output .table { overflow: auto; max-height: max(12em, 45vh); margin: 6px 0; border: 1px solid var(--line); border-radius: 6px; width: fit-content; max-width: 100%; white-space: normal; overflow-wrap: normal; font-family: system-ui, sans-serif; }
 .output table { border-collapse: separate; border-spacing: 0; margin: 0; }
@@ -144,5 +147,6 @@ form input { flex: 1; min-width: 8em; }
   .tabs [aria-selected=true] { forced-color-adjust: none; background: Highlight; color: HighlightText; border-color: Highlight; }
   .output .inverse { forced-color-adjust: none; background: CanvasText; color: Canvas; }
   .output .filled { outline: 1px solid; }
+  .cm-editor .cm-marked { outline: 2px solid Highlight; outline-offset: -2px; }
 }
 `;

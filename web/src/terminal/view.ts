@@ -5,6 +5,18 @@ import type { Line, Piece } from "./line.js";
 import { PLAIN, readableOn, type Style } from "./style.js";
 import { Terminal, type TerminalView } from "./terminal.js";
 
+/** A part of a line that is shown by an element of its own. */
+export interface Link {
+  /** Where the part is in the line's text, as indices of characters. */
+  from: number;
+  to: number;
+  /** Creates the element that contains the part's text. */
+  create: () => HTMLElement;
+}
+
+/** Finds the parts of a complete line that are links. */
+export type FindLinks = (text: string) => Link[];
+
 /** The cost of an element, in characters of the output that is kept. */
 const ELEMENT_COST = 40;
 /** Characters of which pictures are made. Their colours are not changed to make them readable. */
@@ -26,11 +38,14 @@ export class OutputTerminal implements TerminalView {
   readonly #terminal = new Terminal(this);
   readonly #shown = new Map<Line, Shown>();
   /** The pieces of lines that have left the terminal before they were shown. */
-  #passed: Piece[] = [];
+  #passed: ShownPiece[] = [];
   /** The last node of the output after the last call of `write`. */
   #lastNode: Node | null = null;
 
-  constructor(private readonly output: Output) {}
+  constructor(
+    private readonly output: Output,
+    private readonly findLinks: FindLinks = () => [],
+  ) {}
 
   /** Writes output of `stdout` or `stderr`, or what the user has `typed`, and shows it. */
   write(text: string, file: string): void {
@@ -53,7 +68,7 @@ export class OutputTerminal implements TerminalView {
     if (this.#shown.has(line)) {
       this.#update(line);
       this.#shown.delete(line);
-    } else this.#passed.push(...line.slice(0), ...endOf(line));
+    } else this.#passed.push(...this.#withLinks(line.slice(0)), ...endOf(line));
   }
 
   remove(line: Line): void {
@@ -72,6 +87,26 @@ export class OutputTerminal implements TerminalView {
     this.output.append(element, cost);
   }
 
+  /** The pieces of a complete line, cut at the ends of its links. */
+  #withLinks(pieces: Piece[]): ShownPiece[] {
+    const text = pieces.length === 1 ? (pieces[0] as Piece).text : pieces.map((piece) => piece.text).join("");
+    const links = this.findLinks(text);
+    if (links.length === 0) return pieces;
+    const ends = links.flatMap(({ from, to }) => [from, to]);
+    let at = 0;
+    return pieces.flatMap((piece) => {
+      const begin = at;
+      at += piece.text.length;
+      const cuts = [begin, ...ends.filter((end) => end > begin && end < at), at];
+      return cuts.slice(1).map((to, index) => {
+        const from = cuts[index] as number;
+        const link = links.find((one) => one.from <= from && to <= one.to);
+        const part = { ...piece, text: piece.text.slice(from - begin, to - begin) };
+        return link ? { ...part, link } : part;
+      });
+    });
+  }
+
   #update(line: Line): void {
     let shown = this.#shown.get(line);
     if (!shown) {
@@ -84,14 +119,24 @@ export class OutputTerminal implements TerminalView {
       Object.assign(shown, { cost: ELEMENT_COST, columns: 0, end: undefined });
     } else if (line.columns === shown.columns && line.end === shown.end) return;
     line.isRewritten = false;
+    // Links are known once the line is complete, and then it is shown anew.
+    const linked = line.end === "\n" && shown.end !== "\n" ? this.#withLinks(line.slice(0)) : [];
+    if (linked.some(({ link }) => link)) {
+      shown.element.textContent = "";
+      Object.assign(shown, { cost: ELEMENT_COST, columns: 0, end: undefined });
+    }
     const { element, columns, end } = shown;
-    const added = [...line.slice(columns), ...(line.end === end ? [] : endOf(line))];
+    const pieces = columns === 0 && linked.length ? linked : line.slice(columns);
+    const added = [...pieces, ...(line.end === end ? [] : endOf(line))];
     shown.cost += appendPieces(element, added);
     shown.columns = line.columns;
     shown.end = line.end;
     this.output.setCost(element, shown.cost);
   }
 }
+
+/** A piece of a line, or of a link in it. */
+type ShownPiece = Piece & { link?: Link };
 
 /** The newline that ends a line. It has the style of standard error if the line has. */
 function endOf(line: Line): Piece[] {
@@ -102,23 +147,34 @@ function endOf(line: Line): Piece[] {
 }
 
 /** Appends pieces to an element, and returns their cost. */
-function appendPieces(element: HTMLElement, pieces: Piece[]): number {
+function appendPieces(element: HTMLElement, pieces: ShownPiece[]): number {
   let cost = 0;
+  let parent = element;
+  let shownLink: Link | undefined;
   for (let at = 0; at < pieces.length; ) {
-    const { style } = pieces[at] as Piece;
+    const { style, link } = pieces[at] as ShownPiece;
+    if (link !== shownLink) {
+      shownLink = link;
+      parent = element;
+      if (link) {
+        parent = link.create();
+        element.append(parent);
+        cost += ELEMENT_COST;
+      }
+    }
     let text = "";
     // Each line of standard error is an element of its own, of which the style sheet marks the begin.
     const isError = style.classes[0] === "stderr";
-    while (pieces[at]?.style.key === style.key && !(isError && text.endsWith("\n"))) {
-      text += (pieces[at++] as Piece).text;
-    }
+    const isNext = ({ style: other, link: otherLink }: ShownPiece) =>
+      other.key === style.key && otherLink === link && !(isError && text.endsWith("\n"));
+    for (let piece = pieces[at]; piece && isNext(piece); piece = pieces[++at]) text += piece.text;
     cost += text.length;
-    const last = element.lastChild;
+    const last = parent.lastChild;
     if (style !== PLAIN) {
-      element.append(createStyled(text, style));
+      parent.append(createStyled(text, style));
       cost += ELEMENT_COST + (style.link?.length ?? 0);
     } else if (last instanceof Text) last.appendData(text);
-    else element.append(text);
+    else parent.append(text);
   }
   return cost;
 }

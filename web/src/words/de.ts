@@ -31,6 +31,7 @@ const de: Words = {
   picture: "ein Bild, das das Programm erzeugt hat",
   earlierOutput: "(frühere Ausgabe wird nicht angezeigt)",
   outputNotKept: "(ein Teil der Ausgabe wurde nicht aufbewahrt)",
+  goToLine: (line) => `Zu Zeile ${line}`,
 
   starting: "startet",
   loading: "lädt die bisherige Ausgabe",

@@ -37,6 +37,7 @@ const en = {
   picture: "a picture that the program made",
   earlierOutput: "(earlier output is not shown)",
   outputNotKept: "(some output was not kept)",
+  goToLine: (line: number) => `Go to line ${line}`,
 
   // The state of a program.
   starting: "starting",

@@ -31,6 +31,7 @@ const es: Words = {
   picture: "una imagen que ha creado el programa",
   earlierOutput: "(la salida anterior no se muestra)",
   outputNotKept: "(una parte de la salida no se ha guardado)",
+  goToLine: (line) => `Ir a la línea ${line}`,
 
   starting: "iniciando",
   loading: "cargando lo que ha mostrado",

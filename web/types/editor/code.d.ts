@@ -29,6 +29,11 @@ export declare class CodeEditor {
     texts(): Map<string, string>;
     /** Replaces the text of a file, if there is one of this name, and shows it. The user can undo this. */
     set(name: string, text: string): void;
+    /**
+     * Moves the cursor to a place in the shown file, and marks its line. Both numbers begin with 1.
+     * A place behind the end of the file, or of its line, becomes that end.
+     */
+    goTo(line: number, column?: number): void;
     focus(): void;
     destroy(): void;
 }

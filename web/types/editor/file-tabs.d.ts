@@ -10,6 +10,8 @@ export declare class FileTabs {
     panel: Element, onChoose: (name: string) => void);
     /** Shows the tabs of these files. A single file needs none. */
     set(names: string[]): void;
+    /** Chooses the file with this name, if there is one. */
+    chooseNamed(name: string): void;
     /** Chooses the file with this index. */
     choose(index: number): void;
 }

@@ -27,6 +27,7 @@ declare const en: {
     picture: string;
     earlierOutput: string;
     outputNotKept: string;
+    goToLine: (line: number) => string;
     starting: string;
     loading: string;
     waitingForTurn: (position: string) => string;

@@ -2,7 +2,7 @@
 
 import { Output } from "../../dom/output.js";
 import { selectAllWithin } from "../../dom/select-all.js";
-import { OutputTerminal } from "../../terminal/view.js";
+import { type FindLinks, OutputTerminal } from "../../terminal/view.js";
 import { words } from "../../words/words.js";
 import { createElement } from "../create-element.js";
 import { FindBar } from "./find.js";
@@ -54,10 +54,10 @@ export class OutputPane {
     this.#applyView();
   }
 
-  /** Removes everything, before another program writes here. */
-  clear(): void {
+  /** Removes everything, before another program writes here, in whose lines links are found. */
+  clear(findLinks: FindLinks): void {
     this.output.clear();
-    this.#terminal = new OutputTerminal(this.output);
+    this.#terminal = new OutputTerminal(this.output, findLinks);
     this.find.refresh();
   }
 

@@ -1,5 +1,6 @@
 /** The output with all that the user can do to it: copy, save, clear, search, and look closer. */
 import { Output } from "../../dom/output.js";
+import { type FindLinks } from "../../terminal/view.js";
 import { FindBar } from "./find.js";
 import { Menu } from "./menu.js";
 export declare class OutputPane {
@@ -14,6 +15,6 @@ export declare class OutputPane {
     readonly output: Output;
     /** `frame` is the part of the editor that has the type's size, and that can fill the screen. */
     constructor(frame: HTMLElement);
-    /** Removes everything, before another program writes here. */
-    clear(): void;
+    /** Removes everything, before another program writes here, in whose lines links are found. */
+    clear(findLinks: FindLinks): void;
 }
