@@ -340,6 +340,11 @@ test("menu and search are complete at 320 pixels and at 200 %, and axe finds not
       await page.emulateMedia({ forcedColors });
       assert.deepEqual(await findAxeViolations(page), [], `${width} ${forcedColors}`);
     }
+    if (width < 1000) {
+      // The page scrolls here. The menu would not move with its button, and so is closed.
+      await page.evaluate(() => scrollTo(0, scrollY > 0 ? 0 : 40));
+      await page.getByRole("menu").waitFor({ state: "hidden" });
+    }
     await page.context().close();
   }
 });

@@ -23,6 +23,8 @@ export class Menu {
   readonly element: HTMLElement;
   /** Whether the focus was in the menu when that was closed. */
   #hadFocus = false;
+  /** The button's place in the window when the menu was opened, in pixels. */
+  #place = { x: 0, y: 0 };
   readonly #items: { item: MenuItem; button: HTMLButtonElement }[];
 
   /** `items` are the groups of the menu, with a line between two. */
@@ -72,8 +74,11 @@ export class Menu {
   }
 
   readonly #close = (event?: Event): void => {
-    // A menu that is higher than the window scrolls itself. One that is closed takes no focus.
-    if (event?.target === this.element || !this.element.matches(":popover-open")) return;
+    // The event of a scroll may come after a click that followed that scroll. A menu that is
+    // higher than the window scrolls itself. One that is closed takes no focus.
+    const { x, y } = this.button.getBoundingClientRect();
+    if (event && x === this.#place.x && y === this.#place.y) return;
+    if (!this.element.matches(":popover-open")) return;
     this.element.hidePopover();
     if (this.#hadFocus) this.button.focus();
   };
@@ -93,7 +98,8 @@ export class Menu {
   /** Updates the items, and places the menu below the button, or above where there is more room. */
   #prepare(): void {
     this.#update();
-    const { top, bottom, right } = this.button.getBoundingClientRect();
+    const { x, y, top, bottom, right } = this.button.getBoundingClientRect();
+    this.#place = { x, y };
     const { clientWidth: width, clientHeight: height } = document.documentElement;
     const { style } = this.element;
     const fromRight = Math.min(width - right, width - MIN_WIDTH - MARGIN);
