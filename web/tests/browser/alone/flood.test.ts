@@ -200,7 +200,7 @@ livecode.send("table", columns=["whole"], rows=[["x"]])`;
   const tables = page.locator("live-code table");
   assert.deepEqual(await page.locator("live-code caption").allTextContents(), [
     "200 of 300 rows",
-    "80 of 5000 rows",
+    "80 of 5,000 rows",
   ]);
   assert.equal(await tables.count(), 3);
   assert.equal(await tables.first().locator("tbody tr").last().textContent(), '199{"n":199}');
