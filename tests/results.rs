@@ -263,6 +263,33 @@ fn links_pipes_devices_and_strange_names_are_refused_or_harmless() {
 }
 
 #[test]
+fn names_that_only_look_alike_are_different() {
+    let server = Server::start();
+    // The first name is that of the second one as it is shown.
+    let code = "import os\nopen(b'd\\xef\\xbf\\xbd', 'w').write('one')\nos.mkdir(b'd\\xff')\n\
+                open(b'd\\xff/x', 'w').write('two')\n";
+    let collect = json!(["d\u{fffd}", "d*/x"]);
+    let (_, _, list) = run(&server, &json!({"runtime": "python", "code": code, "collect": collect}));
+    assert_eq!(lengths(&list), [("d\u{fffd}".to_owned(), 3)].into(), "{list}");
+    assert_eq!(refusals(&list), [("d\u{fffd}/x".to_owned(), "invalid_name".to_owned())].into());
+}
+
+#[test]
+fn output_that_is_read_after_the_end_counts() {
+    let server = Server::start();
+    // F_SETPIPE_SZ: the program ends while most of its output is in the pipe.
+    let code = "import fcntl, os\nopen('out.txt', 'w').close()\nfcntl.fcntl(1, 1031, 1 << 20)\n\
+                os.write(1, b'x' * (1 << 20))\n";
+    let limits = json!({"output_bytes": 600 * 1024});
+    let request = json!({"runtime": "python", "code": code, "collect": ["*.txt"], "limits": limits});
+    for _ in 0..5 {
+        let (_, document, list) = run(&server, &request);
+        assert_eq!(document["outcome"], "output", "{document}");
+        assert_eq!(lengths(&list), [("out.txt".to_owned(), 0)].into(), "{list}");
+    }
+}
+
+#[test]
 fn a_sparse_file_counts_with_its_length() {
     const DISK_BYTES: u64 = 1 << 41;
     let server = Server::start_with(&["--disk-max-bytes", &DISK_BYTES.to_string()]);

@@ -87,6 +87,10 @@ fn a_later_import_keeps_what_the_operator_has_written() {
     assert!(fs::read_to_string(&path).expect("a file").contains("\"bash\""));
     // The file that is kept names no image.
     assert_eq!(images(&data).len(), 1);
+    // A further one is kept beside it.
+    let printed = succeed(&data, &["import", "own", &one, "--from", "bash"]);
+    assert!(printed.contains("runtime.toml.old.2"), "{printed}");
+    assert_eq!(fs::read_to_string(&kept).expect("a file"), wrong);
 }
 
 #[test]
@@ -100,6 +104,7 @@ fn the_image_of_a_session_that_waits_stays() {
     server.stream(&id(&running), "").read_until("runs\n");
     let waiting = server.create(&json!({"runtime": "one", "code": "", "stdin": "own\n"}));
     assert_eq!(waiting["state"], "queued", "{waiting}");
+    fs::write(server.data().join("sessions/stray"), "").expect("a file that is no session");
     succeed(server.data(), &["remove", "one"]);
     reload(&server);
     let still_in_use = |data: &Path| {

@@ -51,16 +51,17 @@ pub(super) fn send_all(control: BorrowedFd<'_>, wanted: &CollectSpec) -> bool {
     };
     let mut search = Search {
         control,
-        names: BTreeSet::new(),
+        paths: BTreeSet::new(),
         files_left: wanted.files_max,
         refused_files: 0,
         examined_entries: 0,
+        has_seen_all: true,
     };
     let searched = wanted.patterns.iter().try_for_each(|pattern| {
         let parts: Vec<_> = pattern.parts().collect();
-        search.find(folder.as_fd(), &parts, "")
+        search.find(folder.as_fd(), &parts, b"")
     });
-    searched.is_ok()
+    searched.is_ok() && search.has_seen_all
 }
 
 /// The search ends before every file was looked at: there are too many, or the supervisor is dead.
@@ -68,17 +69,19 @@ struct Stopped;
 
 struct Search<'a> {
     control: BorrowedFd<'a>,
-    /// The names that were sent or refused, so that none is twice.
-    names: BTreeSet<String>,
+    /// The paths that were sent or refused, so that none is twice.
+    paths: BTreeSet<Vec<u8>>,
     files_left: u64,
     refused_files: usize,
     examined_entries: usize,
+    /// Whether every folder could be listed.
+    has_seen_all: bool,
 }
 
 impl Search<'_> {
     /// Finds the files beneath `folder` that the parts of a pattern stand for. `path` is the path of
     /// the folder: empty, or with a slash at its end.
-    fn find(&mut self, folder: BorrowedFd<'_>, parts: &[&str], path: &str) -> Result<(), Stopped> {
+    fn find(&mut self, folder: BorrowedFd<'_>, parts: &[&str], path: &[u8]) -> Result<(), Stopped> {
         let [part, rest @ ..] = parts else { return Ok(()) };
         if !has_wildcard(part) {
             let name = format!("{part}\0");
@@ -87,9 +90,12 @@ impl Search<'_> {
                 Err(_) => Ok(()), // a file name has no NUL
             };
         }
-        // A folder that the program has made unreadable has no files to take.
+        // Of a folder that the program has made unreadable nothing is known.
         let listed = open(folder, ".", OFlags::RDONLY | OFlags::DIRECTORY, RESOLVE_FLAGS);
-        let Ok(entries) = listed.and_then(Dir::read_from) else { return Ok(()) };
+        let Ok(entries) = listed.and_then(Dir::read_from) else {
+            self.has_seen_all = false;
+            return Ok(());
+        };
         for entry in entries {
             let Ok(entry) = entry else { return Err(Stopped) };
             self.examined_entries += 1;
@@ -111,9 +117,9 @@ impl Search<'_> {
         folder: BorrowedFd<'_>,
         name: &CStr,
         rest: &[&str],
-        path: &str,
+        path: &[u8],
     ) -> Result<(), Stopped> {
-        let full_name = format!("{path}{}", name.to_string_lossy());
+        let full_path = [path, name.to_bytes()].concat();
         // This descriptor is of no use but to look at the file: a device or a named pipe is not
         // opened by it.
         let found = open(folder, name, OFlags::PATH, RESOLVE_FLAGS);
@@ -122,11 +128,13 @@ impl Search<'_> {
                 fstat(found).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
             };
             return match found {
-                Ok(found) if is_folder(&found) => self.find(found.as_fd(), rest, &format!("{full_name}/")),
+                Ok(found) if is_folder(&found) => {
+                    self.find(found.as_fd(), rest, &[&*full_path, b"/"].concat())
+                }
                 _ => Ok(()),
             };
         }
-        if self.names.contains(&full_name) {
+        if self.paths.contains(&full_path) {
             return Ok(());
         }
         let judged = match found.map_err(io::Error::from).and_then(|found| Ok(fstat(found)?)) {
@@ -142,10 +150,8 @@ impl Search<'_> {
             Ok(_) => Ok(()),
         };
         let file = judged.and_then(|()| {
-            let is_valid = name.to_str().is_ok() && full_name.parse::<FileName>().is_ok();
-            if !is_valid {
-                return Err(RefusalReason::InvalidName);
-            }
+            let full_name = std::str::from_utf8(&full_path).map_err(|_| RefusalReason::InvalidName)?;
+            full_name.parse::<FileName>().map_err(|_| RefusalReason::InvalidName)?;
             if self.files_left == 0 {
                 return Err(RefusalReason::TooMany);
             }
@@ -153,27 +159,29 @@ impl Search<'_> {
             open(folder, name, flags, RESOLVE_FLAGS).map_err(|_| RefusalReason::Unreadable)
         });
         match file {
-            Ok(file) => self.send(full_name, &file),
-            Err(reason) => self.refuse(full_name, reason),
+            Ok(file) => self.send(full_path, &file),
+            Err(reason) => self.refuse(full_path, reason),
         }
     }
 
-    fn send(&mut self, name: String, file: &OwnedFd) -> Result<(), Stopped> {
-        let event = InitEvent::ResultFile { name: name.clone(), file: None };
+    fn send(&mut self, path: Vec<u8>, file: &OwnedFd) -> Result<(), Stopped> {
+        let name = String::from_utf8_lossy(&path).into_owned();
+        let event = InitEvent::ResultFile { name, file: None };
         self.files_left -= 1;
-        self.names.insert(name);
+        self.paths.insert(path);
         debug_assert!(event.encode().len() < MAX_EVENT_BYTES, "a file name fits into an event");
         fd_passing::send(self.control, &event.encode(), &[file.as_fd()], SendFlags::empty())
             .map_err(|_| Stopped)
     }
 
-    fn refuse(&mut self, name: String, reason: RefusalReason) -> Result<(), Stopped> {
+    fn refuse(&mut self, path: Vec<u8>, reason: RefusalReason) -> Result<(), Stopped> {
         if self.refused_files == MAX_REFUSED_FILES {
             return Err(Stopped);
         }
         self.refused_files += 1;
-        let event = InitEvent::ResultRefused { name: name.clone(), reason };
-        self.names.insert(name);
+        let name = String::from_utf8_lossy(&path).into_owned();
+        let event = InitEvent::ResultRefused { name, reason };
+        self.paths.insert(path);
         rustix::net::send(self.control, &event.encode(), SendFlags::NOSIGNAL).map(drop).map_err(|_| Stopped)
     }
 }

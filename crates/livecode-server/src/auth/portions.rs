@@ -10,9 +10,10 @@ use super::Payer;
 /// The part of a limited number that is kept for the local user: one sixteenth, rounded up, but
 /// never all of it.
 const RESERVED_DIVISOR: u64 = 16;
-/// The part of a limited number that is kept for guests who hold nothing: one part of 32, rounded
-/// down.
+/// The part of a limited number that is kept for newcomers: one part of 32, rounded down.
 const NEWCOMERS_DIVISOR: u64 = 32;
+/// A payer that holds fewer is a newcomer. A page needs two connections.
+const NEWCOMER_HELD_MAX: u64 = 2;
 
 /// The limits of one kind of thing, for example of running sessions.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +41,8 @@ impl PortionLimits {
 /// all, two get a third each, and n of them leave one part of n + 1 parts free (the dynamic
 /// thresholds of shared-memory switches, Choudhury and Hahne 1998). No clock and no knowledge of
 /// who else may come is needed for this. A crowd could still take the last one, each of them while
-/// it holds nothing for a moment. So those who hold something leave a small part to newcomers.
+/// it holds nothing for a moment. So payers that hold more leave a small
+/// part to newcomers.
 ///
 /// The local user may take whatever is free.
 #[derive(Debug)]
@@ -110,13 +112,13 @@ impl Portions {
         self.limits.total
     }
 
-    /// How many this guest may hold at most if it takes one more. Of the part that is not kept for the
-    /// local user, a guest may hold twice as many as it leaves there: that is no bound for one
+    /// How many this payer may hold at most if it takes one more. Of the part that is not kept for
+    /// the local user, it may hold twice as many as it leaves there: that is no bound for one
     /// address, and always leaves something to the next of many.
     fn guests_threshold(&self, payer: &Payer) -> u64 {
         let guests = self.total - self.held(&Payer::Local);
         let left = self.limits.total.saturating_sub(self.limits.reserved).saturating_sub(guests);
-        if self.held(payer) > 0 && left <= self.limits.total / NEWCOMERS_DIVISOR {
+        if self.held(payer) >= NEWCOMER_HELD_MAX && left <= self.limits.total / NEWCOMERS_DIVISOR {
             return 0;
         }
         self.free().min(left.saturating_mul(2))
@@ -205,8 +207,8 @@ mod tests {
         assert_eq!(take_all(&mut portions, address(2)), 256);
         assert_eq!(take_all(&mut portions, address(3)), 128);
         assert_eq!(take_all(&mut portions, address(4)), 32);
-        assert_eq!(take_all(&mut portions, address(5)), 1, "what is left is for newcomers");
-        assert_eq!(take_all(&mut portions, Payer::Local), 95, "those that are kept for it among them");
+        assert_eq!(take_all(&mut portions, address(5)), 2, "what is left is for newcomers");
+        assert_eq!(take_all(&mut portions, Payer::Local), 94, "those that are kept for it among them");
         for _ in 0..512 {
             portions.give_back(&address(1));
         }

@@ -29,14 +29,16 @@ pub fn roots_of_waiting_sessions(data_dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut roots = vec![];
     for session in sessions {
         let folder = session?.path();
-        if folder.join(JOURNAL_FILE).try_exists()? {
-            continue;
+        match folder.join(JOURNAL_FILE).try_exists() {
+            Ok(false) => {}
+            Ok(true) => continue,
+            // It is a file that is no session.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => continue,
+            Err(error) => return Err(error),
         }
         let bytes = match fs::read(folder.join(RUN_SPEC_FILE)) {
-            // The session was deleted meanwhile, or is a file that is no session.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                continue;
-            }
+            // The session was deleted meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             other => other?,
         };
         // A supervisor could not read a malformed one either, so that such a session never runs.

@@ -140,6 +140,10 @@ impl Receiver {
         mut file: File,
     ) -> Result<(), RefusalReason> {
         let name: FileName = name.parse().map_err(|_| RefusalReason::InvalidName)?;
+        let is_wanted = wanted.patterns.iter().any(|pattern| pattern.matches(&name));
+        if !is_wanted || self.manifest.files.iter().any(|file| overlap(&file.name, &name)) {
+            return Err(RefusalReason::InvalidName);
+        }
         let stat = fstat(&file).map_err(|_| RefusalReason::Unreadable)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(RefusalReason::NotAFile);
@@ -189,6 +193,14 @@ impl Receiver {
         }
         folder.write_result_manifest(&self.manifest)
     }
+}
+
+/// Whether two files cannot be in one folder: their names are the same, or one is a folder of the
+/// other.
+fn overlap(one: &FileName, other: &FileName) -> bool {
+    let (one, other) = (one.as_str(), other.as_str());
+    let rest = one.strip_prefix(other).or_else(|| other.strip_prefix(one));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Checks that a disk has so many free bytes.

@@ -209,7 +209,11 @@ impl<'h> Supervisor<'h> {
     /// waited for.
     fn is_over(&self) -> bool {
         let has_ended = self.termination.status.is_some() && self.step_index.is_none();
-        has_ended && !self.is_ending() && self.outputs.are_closed() && self.sandbox.is_only_init_left()
+        has_ended
+            && self.termination.kill_reason.is_none()
+            && !self.result_files.is_receiving()
+            && self.outputs.are_closed()
+            && self.sandbox.is_only_init_left()
     }
 
     /// Waits until a descriptor is ready or a timer is due.
@@ -275,6 +279,8 @@ impl<'h> Supervisor<'h> {
         self.idle_timer.record_activity();
         let is_over_limit = self.termination.kill_reason == Some(Outcome::Output);
         if !is_over_limit && !self.journal.append(kind, data) {
+            // What is in the pipes is read after the program's end, too, and counts.
+            self.termination.kill_reason.get_or_insert(Outcome::Output);
             self.kill_for(Outcome::Output);
         }
     }
@@ -282,7 +288,10 @@ impl<'h> Supervisor<'h> {
     /// Kills everything in the sandbox, after init has sent the result files if there are any. The
     /// first of several reasons stands; once the files are being sent, the program has ended.
     fn kill_for(&mut self, reason: Outcome) {
-        if self.result_files.is_receiving() {
+        if self.result_files.has_started() {
+            if !self.result_files.is_receiving() {
+                self.sandbox.kill();
+            }
             return;
         }
         self.termination.kill_reason.get_or_insert(reason);
@@ -307,17 +316,18 @@ impl<'h> Supervisor<'h> {
         is_started
     }
 
-    /// Whether the program was killed, or has ended and its result files are being sent.
+    /// Whether the program was killed, or has ended and its result files are sent or being sent.
     fn is_ending(&self) -> bool {
-        self.termination.kill_reason.is_some() || self.result_files.is_receiving()
+        self.termination.kill_reason.is_some() || self.result_files.has_started()
     }
 
     /// Enforces the limits that are checked now and then.
     fn check_timers(&mut self, now: Instant) {
-        if self.result_files.is_receiving() {
+        if self.result_files.has_started() {
+            // No limit counts any more: the program has ended.
             if self.result_files.due().is_some_and(|due| due <= now) {
-                self.result_files.finish(&self.folder, false);
                 self.sandbox.kill();
+                self.result_files.finish(&self.folder, false);
             }
             return;
         }

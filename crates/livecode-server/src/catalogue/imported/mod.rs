@@ -33,6 +33,8 @@ const FOLDER: &str = "runtimes";
 const MANIFEST: &str = "runtime.toml";
 /// The name of an earlier `runtime.toml` that an import was told to replace.
 const REPLACED_MANIFEST: &str = "runtime.toml.old";
+/// The most replaced files that are kept of one runtime.
+const REPLACED_MANIFESTS_MAX: usize = 100;
 /// The longest name of a runtime, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
@@ -232,7 +234,13 @@ impl ImportedRuntimes {
     /// If it cannot be copied.
     pub fn keep_earlier(&self, name: &str) -> Result<Option<PathBuf>, ImportedRuntimeError> {
         let folder = self.folder.join(name);
-        let (path, kept) = (folder.join(MANIFEST), folder.join(REPLACED_MANIFEST));
+        let path = folder.join(MANIFEST);
+        let numbered = (2..=REPLACED_MANIFESTS_MAX).map(|number| format!("{REPLACED_MANIFEST}.{number}"));
+        let mut names = std::iter::once(REPLACED_MANIFEST.to_owned()).chain(numbered);
+        let is_free = |name: &String| !folder.join(name).exists();
+        // After so many, the latest replaces the last one.
+        let kept = names.clone().find(is_free).or_else(|| names.by_ref().last()).unwrap_or_default();
+        let kept = folder.join(kept);
         match fs::copy(&path, &kept) {
             Ok(_) => Ok(Some(kept)),
             Err(error) if is_missing(&error) => Ok(None),

@@ -31,7 +31,12 @@ impl Supervisor<'_> {
             }
             InitEvent::ResultFile { name, file } => self.result_files.add(&self.folder, name, file),
             InitEvent::ResultRefused { name, reason } => self.result_files.refuse(name, reason),
-            InitEvent::ResultsSent(is_complete) => self.result_files.finish(&self.folder, is_complete),
+            InitEvent::ResultsSent(is_complete) => {
+                if self.termination.kill_reason.is_some() {
+                    self.sandbox.kill();
+                }
+                self.result_files.finish(&self.folder, is_complete);
+            }
             InitEvent::ExecFailed(index, error) => {
                 let text = format!("cannot run {}: {error}", self.step(index).argv[0]);
                 self.journal.write_note(self.compile_stage.kind_of(Kind::Stderr), &text);
@@ -100,8 +105,11 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Starts a step that comes after one that has succeeded.
+    /// Starts a step that comes after one that has succeeded, unless the session is to end.
     fn start_step(&mut self, index: usize) {
+        if self.is_ending() {
+            return;
+        }
         if index == self.program_index() {
             // The compiler's last words must not be taken for those of the program.
             let compiler_output = self.outputs.drain_compiler_output();
