@@ -90,6 +90,9 @@ fn a_failed_compilation_has_its_own_outcome() {
         let ended = Ended::of(&server, &json!({"runtime": runtime, "code": code, "stages": true}));
         let compile = &ended.document["compile"];
         assert_eq!(ended.document["outcome"], "compile_failed", "{runtime}");
+        let detail = ended.document["detail"].as_str().expect("words");
+        assert!(detail.starts_with("The program could not be compiled"), "{detail}");
+        assert!(ended.document["limit"].is_null(), "{}", ended.document);
         assert_eq!(ended.exit()["reason"], "compile_failed");
         let status = ended.exit()["exitstatus"].as_i64().expect("a number");
         assert_ne!(status, 0);

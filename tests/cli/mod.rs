@@ -155,7 +155,8 @@ fn run_reports_which_limit_ended_the_program() {
     let program = shell.file("p.py", "import time; time.sleep(60)");
     let output = shell.run(&["run", "--timeout", "300", path(&program)], b"");
     assert_eq!(output.status.code(), Some(124));
-    assert!(text(&output.stderr).contains("timeout"), "{}", text(&output.stderr));
+    let words = "livecode: stopped: timeout: The program took longer than 300 milliseconds: does it wait for something, or is there a loop that never ends?\n";
+    assert_eq!(text(&output.stderr), words);
 }
 
 #[test]

@@ -100,7 +100,7 @@ const USES: &[Use] = &[
     ("no program", "lc run", 2, "", &["PROGRAM"]),
     ("an environment", "lc run env.py --env A=1 --env 'B=x y'", 0, "1 x y\n", &[]),
     ("a bad variable", "lc run env.py --env A", 2, "", &["NAME=VALUE"]),
-    ("a limit", "lc run sleep.py --timeout 300", 124, "", &["timeout"]),
+    ("a limit", "lc run sleep.py --timeout 300", 124, "", &["timeout", "longer than 300 milliseconds"]),
     ("a limit that cannot be", "lc run hello.py --memory-bytes 999999999999", 125, "", &["memory_bytes"]),
     ("messages", "lc run --messages message.sh", 0, "{\"msgtype\":\"mine\",\"n\":1,\"seq\":1}\nend\n", &[]),
     (

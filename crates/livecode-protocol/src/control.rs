@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     ErrorCode, SessionId,
     run_spec::SandboxLayout,
-    session::{CompileSummary, Compiled, Outcome},
+    session::{CompileSummary, Compiled, Outcome, ReachedLimit},
     stream::Signal,
 };
 
@@ -261,13 +261,35 @@ pub struct ClosingEntry {
     /// How compilation ended, if the run spec tells it apart from the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compile: Option<CompileSummary>,
+    /// The limit that ended the session; absent if none did, and in entries of versions that did
+    /// not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "limit_array")]
+    pub limit: Option<ReachedLimit>,
+}
+
+/// The limit as an array of its name, its value, and whether the program was still being compiled:
+/// as an object it would not always fit into the closing entry's record.
+mod limit_array {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use crate::session::ReachedLimit;
+
+    pub fn serialize<S: Serializer>(limit: &Option<ReachedLimit>, serializer: S) -> Result<S::Ok, S::Error> {
+        limit.map(|ReachedLimit { name, value, compiling }| (name, value, compiling)).serialize(serializer)
+    }
+
+    pub fn deserialize<'d, D: Deserializer<'d>>(deserializer: D) -> Result<Option<ReachedLimit>, D::Error> {
+        let limit = Option::deserialize(deserializer)?;
+        Ok(limit.map(|(name, value, compiling)| ReachedLimit { name, value, compiling }))
+    }
 }
 
 impl ClosingEntry {
     /// The closing entry of a session that ended before a program of it started, or whose
     /// supervisor can tell nothing.
     pub fn without_program(outcome: Outcome, exitstatus: i32, ended_us: u64) -> Self {
-        Self { exitstatus, outcome, started_us: 0, ended_us, usage: None, compiled: None, compile: None }
+        let (usage, compiled, compile, limit) = (None, None, None, None);
+        Self { exitstatus, outcome, started_us: 0, ended_us, usage, compiled, compile, limit }
     }
 }
 

@@ -82,6 +82,8 @@ export interface SessionDocument {
   state?: string;
   /** How compilation ended, after the end of a session with `stages`. */
   compile?: CompileSummary;
+  /** How the session ended, in words; absent before its end. */
+  detail?: string;
   /** The rights of the share by which the session was found. */
   rights?: Rights;
   links: { self: string; stream: string };

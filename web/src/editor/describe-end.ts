@@ -35,3 +35,9 @@ export function describeEnd({ exitstatus, reason }: Message, seconds?: number): 
   }
   return exitstatus === 0 ? words.finished : words.endedWithStatus(Number(exitstatus));
 }
+
+/** Whether a user may wonder why a program has ended: neither by itself, nor because of Stop. */
+export function needsDetail({ exitstatus, reason }: Message): boolean {
+  if (reason === undefined || reason === "cancelled") return false;
+  return reason !== "signalled" || Number(exitstatus) - 128 !== STOP_SIGNAL;
+}

@@ -10,6 +10,7 @@ import {
   type Rights,
   run,
   type Session,
+  type SessionDocument,
   type SourceFile,
   type State,
   textOf,
@@ -25,7 +26,7 @@ import { Canvas } from "./canvas.js";
 import { CodeEditor } from "./code.js";
 import { packagesOf } from "./completion/packages.js";
 import { createButton, createElement } from "./create-element.js";
-import { describeEnd } from "./describe-end.js";
+import { describeEnd, needsDetail } from "./describe-end.js";
 import { keepEvents } from "./keep-events.js";
 import { FileTabs } from "./file-tabs.js";
 import { Divider } from "./pane/divider.js";
@@ -104,6 +105,7 @@ export class LiveCode extends HTMLElement {
   readonly #music = new Music(() => this.#handleMusic());
   #parts!: Record<"run" | "stop" | "reset", HTMLButtonElement> & {
     status: HTMLElement;
+    detail: HTMLElement;
     form: HTMLFormElement;
     input: HTMLInputElement;
   };
@@ -275,7 +277,7 @@ export class LiveCode extends HTMLElement {
     }
     root.adoptedStyleSheets = [sharedStyleSheet];
     this.#createParts();
-    const { run, stop, reset, status, form } = this.#parts;
+    const { run, stop, reset, status, form, detail } = this.#parts;
     keepEvents(this);
     const code = createElement("div", { class: "code", id: "code" });
     this.#tabs = new FileTabs(code, (name) => this.#code?.show(name));
@@ -295,7 +297,7 @@ export class LiveCode extends HTMLElement {
       this.#code?.goTo(line, column);
     });
     const bar = createElement("div", { class: "bar" }, run, stop, reset, status, note, menu.button, menu.element);
-    const shown = createElement("div", { class: "shown" }, find.element, canvas, output, form);
+    const shown = createElement("div", { class: "shown" }, find.element, canvas, output, form, detail);
     const divider = new Divider(frame, code, shown);
     frame.append(bar, this.#tabs.element, code, divider.element, shown);
     root.replaceChildren(frame);
@@ -335,6 +337,7 @@ export class LiveCode extends HTMLElement {
       stop: createButton("stop", words.stop, () => this.stop()),
       reset: createButton("reset", words.reset, () => this.reset()),
       status: createElement("span", { class: "status", role: "status" }),
+      detail: createElement("p", { class: "detail", role: "status", lang: "en" }),
       form,
       input,
     };
@@ -381,6 +384,7 @@ export class LiveCode extends HTMLElement {
     this.#canvas.clear();
     this.#music.stop();
     this.#isSilenced = false;
+    this.#parts.detail.textContent = "";
     this.removeAttribute("data-exitstatus");
   }
 
@@ -472,6 +476,26 @@ export class LiveCode extends HTMLElement {
         ? Number(elapsed)
         : this.#startedAt && (performance.now() - this.#startedAt) / 1000;
     this.#parts.status.textContent = describeEnd(exit, seconds);
+    if (needsDetail(exit)) void this.#showDetail();
+  }
+
+  /** Shows below the output how the program has ended, in the server's words. */
+  async #showDetail(): Promise<void> {
+    const marker = this.#sessionMarker;
+    let document = this.#session?.document;
+    // The document is from before the end, unless the session was found after it.
+    if (document && document.detail === undefined && !this.#isShared) {
+      document = await this.#findDocument(document);
+    }
+    if (marker !== this.#sessionMarker || typeof document?.detail !== "string") return;
+    this.#parts.detail.textContent = document.detail;
+  }
+
+  /** The document of the session as it is now; undefined if the server gives none. */
+  async #findDocument({ links }: SessionDocument): Promise<SessionDocument | undefined> {
+    const { server, token } = this.#serverOptions();
+    const result = await new Server(server, browser(), token).find(links.self);
+    return result.kind === "found" ? result.document : undefined;
   }
 
   #showError({ msg, field, message, code }: LiveCodeError): void {
@@ -520,14 +544,9 @@ export class LiveCode extends HTMLElement {
     }
     this.#showPhase(this.#phase);
     if (!document || !this.#phase || this.#phase.kind === "loading") return;
-    const { server, token } = this.#serverOptions();
-    const source = new Server(server, browser(), token);
     this.#phaseWatch?.stop();
     this.#phaseWatch = new PhaseWatch(
-      async () => {
-        const result = await source.find(document.links.self);
-        return result.kind === "found" ? result.document : undefined;
-      },
+      () => this.#findDocument(document),
       (phase) => this.#session?.state === "live" && this.#showPhase(phase),
     );
   }

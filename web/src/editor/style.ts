@@ -66,7 +66,7 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .divider::before { content: ""; position: absolute; inset: var(--reach) 0; }
 .divider:is(:hover, :active) { background: var(--edge); box-shadow: 0 0 0 1px var(--edge); }
 .shown { flex: 1 1 auto; min-height: 43px; display: grid; grid-template: auto auto minmax(3em, 1fr) auto / minmax(0, 1fr); overflow: hidden auto; }
-.find { grid-area: 1 / 1; } .canvas { grid-area: 2 / 1; } .output { grid-area: 3 / 1; } form { grid-area: 4 / 1; } .shown::before { grid-area: 1 / 1 / 5 / 2; }
+.find { grid-area: 1 / 1; } .canvas { grid-area: 2 / 1; } .output { grid-area: 3 / 1; } form, .detail { grid-area: 4 / 1; } .shown::before { grid-area: 1 / 1 / 5 / 2; }
 .find { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: 6px; align-items: center; padding: 6px 10px; background: var(--soft); border-bottom: 1px solid var(--line); }
 .find input { flex: 1 1 4em; min-width: 4em; } .find button { min-width: 36px; padding: 4px 8px; } .count { color: var(--quiet); text-align: center; }
 .more { padding: 4px 10px; font-weight: 700; } .note { color: var(--quiet); } .note:empty { margin-left: -8px; } .copied { position: fixed; opacity: 0; }
@@ -108,6 +108,8 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .underline { text-decoration: underline; } .strike { text-decoration: line-through; } .underline.strike { text-decoration: underline line-through; }
 form { display: flex; flex-wrap: wrap; gap: 8px; padding: 8px 10px; border-top: 1px solid var(--line); }
 form input { flex: 1; min-width: 8em; }
+.detail { margin: 0; padding: 8px 14px; border-top: 1px solid var(--line); background: var(--soft); }
+.detail:empty { display: none; }
 
 :host([layout=split]) :is(.code, .shown)::before { content: ""; width: 0; max-height: 100%; visibility: hidden; pointer-events: none; }
 :host([layout=split]) .code::before { height: 12em; }

@@ -68,6 +68,18 @@ test("a program that was stopped is stopped everywhere, now and later", async (t
   await page.locator("#session-list .title", { hasText: "Python: stopped" }).waitFor();
 });
 
+test("a program that a limit has ended is explained, now and later", async (t) => {
+  const { page } = await setUp(t);
+  const detail = page.locator("live-code .detail");
+  await run(page, "c", "int main(void) { int *p = 0; return *p; }");
+  await detail.filter({ hasText: "signal 11 (SIGSEGV)" }).waitFor();
+  await page.reload();
+  await detail.filter({ hasText: "signal 11 (SIGSEGV)" }).waitFor();
+  await run(page, "python", "print('done')");
+  await waitForStatus(page, "finished");
+  assert.equal(await detail.isVisible(), false);
+});
+
 test("pasted lines stay lines", async (t) => {
   const { context, page } = await setUp(t);
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);

@@ -3,7 +3,7 @@
 use livecode_protocol::{
     control::ClosingEntry,
     now_us,
-    session::{CompileSummary, Compiled, Outcome, Usage},
+    session::{CompileSummary, Compiled, Outcome, ReachedLimit, Usage},
 };
 
 /// How far a session is.
@@ -65,6 +65,8 @@ pub struct SessionEnd {
     pub compiled: Option<Compiled>,
     /// How compilation ended, if the session tells it apart from the program.
     pub compile: Option<CompileSummary>,
+    /// The limit that ended it, if one did and its closing entry tells.
+    pub limit: Option<ReachedLimit>,
 }
 
 impl SessionEnd {
@@ -74,14 +76,14 @@ impl SessionEnd {
     }
 
     pub(crate) fn new(closing_entry: &ClosingEntry) -> Self {
-        let &ClosingEntry { exitstatus, outcome, started_us: _, ended_us, usage, compiled, compile } =
+        let &ClosingEntry { exitstatus, outcome, started_us: _, ended_us, usage, compiled, compile, limit } =
             closing_entry;
-        Self { exitstatus, outcome, ended_us, usage, compiled, compile }
+        Self { exitstatus, outcome, ended_us, usage, compiled, compile, limit }
     }
 
     /// The closing entry of this end, without the start time.
     pub(crate) fn closing_entry(self) -> ClosingEntry {
-        let Self { exitstatus, outcome, ended_us, usage, compiled, compile } = self;
-        ClosingEntry { exitstatus, outcome, started_us: 0, ended_us, usage, compiled, compile }
+        let Self { exitstatus, outcome, ended_us, usage, compiled, compile, limit } = self;
+        ClosingEntry { exitstatus, outcome, started_us: 0, ended_us, usage, compiled, compile, limit }
     }
 }

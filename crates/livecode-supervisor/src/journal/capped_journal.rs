@@ -48,6 +48,11 @@ impl CappedJournal {
         self.used_bytes
     }
 
+    /// Length of the journal's file, in bytes.
+    pub fn written_bytes(&self) -> u64 {
+        self.journal.written_bytes()
+    }
+
     /// Whether nothing was written to the journal.
     pub fn is_empty(&self) -> bool {
         self.journal.last_seq() == 0

@@ -25,24 +25,25 @@ use std::{
 use bytes::Bytes;
 use livecode_journal::Kind;
 use livecode_protocol::{
-    DeliveryRefused, ErrorCode,
-    control::{Delivery, StartKind, SupervisorNotice, SupervisorRequest},
+    DeliveryRefused,
+    control::{StartKind, SupervisorNotice, SupervisorRequest},
     run_spec::{RunSpec, Step},
-    session::Outcome,
-    stream::{QUEUE_FULL, Signal},
+    session::{LimitName, Outcome},
+    stream::Signal,
 };
 use livecode_sandbox::{Host, ProgramChannels, SampleVerdict, Sandbox};
 use rustix::event::PollFlags;
-use serde_json::Value;
 
 mod begin;
+mod deliveries;
 pub(crate) mod end;
+mod kill;
 mod steps;
 
 use crate::{
     compile_cache::SessionCompileCache,
     io::{
-        input::{DeliveryCheck, DeliveryIds, EVENT_QUEUE_BYTES, InputQueue},
+        input::{DeliveryIds, EVENT_QUEUE_BYTES, InputQueue},
         outputs::{Outputs, PendingEntry},
     },
     journal::capped_journal::CappedJournal,
@@ -64,8 +65,6 @@ use crate::{
 /// Connections at once. One server has one connection; the others are of servers that were
 /// replaced and whose end was not noticed yet.
 const MAX_CONNECTIONS: usize = 4;
-/// Signals that wait for the program to start. When more come, they are refused.
-const MAX_EARLY_SIGNALS: usize = 64;
 /// How long a session must last before its supervisor listens on the session's socket, while the
 /// server that started it is connected. A server connects there after it has lost its connection
 /// or was restarted. Most sessions end before that, and making a socket costs as much as making a
@@ -115,6 +114,8 @@ pub(crate) struct Supervisor<'h> {
     termination: Termination,
     /// Index of the step that runs, if any. The compile steps come first, then the program.
     step_index: Option<usize>,
+    /// Index of the step that was started last.
+    last_step_index: usize,
     /// Signals that came before the program started.
     early_signals: Vec<Signal>,
     /// When the first step started, in microseconds since the epoch.
@@ -164,6 +165,7 @@ impl<'h> Supervisor<'h> {
             delivery_ids: DeliveryIds::default(),
             termination: Termination::default(),
             step_index: None,
+            last_step_index: 0,
             early_signals: vec![],
             started_us: None,
             start_error: None,
@@ -192,7 +194,7 @@ impl<'h> Supervisor<'h> {
             self.append(entries);
             let is_init_alive = !ready.init || self.handle_init_events();
             if ready.oom_notifier && self.sandbox.is_out_of_memory() {
-                self.kill_for(Outcome::Memory);
+                self.kill_at(LimitName::MemoryBytes);
             }
             self.check_timers(now);
             self.publish();
@@ -279,46 +281,8 @@ impl<'h> Supervisor<'h> {
         self.idle_timer.record_activity();
         let is_over_limit = self.termination.kill_reason == Some(Outcome::Output);
         if !is_over_limit && !self.journal.append(kind, data) {
-            // What is in the pipes is read after the program's end, too, and counts.
-            self.termination.kill_reason.get_or_insert(Outcome::Output);
-            self.kill_for(Outcome::Output);
+            self.kill_at(LimitName::OutputBytes);
         }
-    }
-
-    /// Kills everything in the sandbox, after init has sent the result files if there are any. The
-    /// first of several reasons stands; once the files are being sent, the program has ended.
-    fn kill_for(&mut self, reason: Outcome) {
-        if self.result_files.has_started() {
-            if !self.result_files.is_receiving() {
-                self.sandbox.kill();
-            }
-            return;
-        }
-        self.termination.kill_reason.get_or_insert(reason);
-        // Output of a program may be read before the event that its step has started.
-        let has_started = self.started_us.is_some() || !self.journal.is_empty();
-        let has_program = has_started && reason != Outcome::Lost;
-        if !has_program || !self.start_collecting() {
-            self.sandbox.kill();
-        }
-    }
-
-    /// Has init end all other processes and send the result files. Returns whether any are wanted,
-    /// and were not asked for before.
-    fn start_collecting(&mut self) -> bool {
-        let is_started = self.result_files.start(Instant::now());
-        if is_started {
-            // What init needs from now on says nothing about the program.
-            self.termination.is_out_of_memory = self.sandbox.has_oom_kills();
-            let limits = self.running_step().unwrap_or(&self.run_spec.run).limits;
-            self.sandbox.collect_results(&limits);
-        }
-        is_started
-    }
-
-    /// Whether the program was killed, or has ended and its result files are sent or being sent.
-    fn is_ending(&self) -> bool {
-        self.termination.kill_reason.is_some() || self.result_files.has_started()
     }
 
     /// Enforces the limits that are checked now and then.
@@ -333,22 +297,22 @@ impl<'h> Supervisor<'h> {
         }
         if self.wall_deadline.is_some_and(|deadline| deadline <= now) {
             self.wall_deadline = None;
-            self.kill_for(Outcome::Timeout);
+            self.kill_at(LimitName::WallMs);
         }
         if self.cpu_timer.due().is_some_and(|due| due <= now) {
             self.check_cpu(now);
         }
         if self.idle_timer.has_expired(now, || self.sandbox.cpu_ms()) {
-            self.kill_for(Outcome::Timeout);
+            self.kill_at(LimitName::IdleMs);
         }
         let limits = self.running_step().map(|step| step.limits);
         let is_due = self.cpu_deprioritizer.due().is_some_and(|due| due <= now);
         self.update_priority(now);
         if is_due && limits.is_some_and(|limits| self.sandbox.has_too_much_in_sockets(limits.memory_bytes)) {
-            self.kill_for(Outcome::Memory);
+            self.kill_at(LimitName::MemoryBytes);
         }
         match self.memory_sampler.sample(&mut self.sandbox, limits, now) {
-            Some(SampleVerdict::OverMemoryLimit) => self.kill_for(Outcome::Memory),
+            Some(SampleVerdict::OverMemoryLimit) => self.kill_at(LimitName::MemoryBytes),
             Some(SampleVerdict::Busy(ms)) => self.idle_timer.record_sampled_cpu(ms),
             Some(SampleVerdict::Idle) | None => {}
         }
@@ -374,7 +338,7 @@ impl<'h> Supervisor<'h> {
         };
         let cpu_millicores = self.run_spec.limits.cpu_millicores;
         if self.cpu_timer.is_limit_reached(now, total_ms, limit_ms, cpu_millicores) {
-            self.kill_for(Outcome::Cpu);
+            self.kill_at(LimitName::CpuMs);
         }
     }
 
@@ -471,67 +435,11 @@ impl<'h> Supervisor<'h> {
         self.connections[index].send(&notice);
     }
 
-    /// Delivers input, an event or a signal to the program. A delivery with an id that was
-    /// delivered before is not repeated.
-    ///
-    /// # Errors
-    /// Why nothing was delivered, for the client.
-    fn deliver(&mut self, id: Option<Value>, item: Delivery) -> Result<(), DeliveryRefused> {
-        if let Some(id) = &id {
-            match self.delivery_ids.check(id, &item) {
-                DeliveryCheck::New => {}
-                DeliveryCheck::Duplicate => return Ok(()),
-                DeliveryCheck::Conflict => {
-                    let error = "another message was delivered under this id";
-                    return Err(DeliveryRefused::new(ErrorCode::DeliveryIdConflict, error));
-                }
-            }
-        }
-        match &item {
-            Delivery::Input { data, eof } => {
-                let bytes = data
-                    .clone()
-                    .into_bytes()
-                    .map_err(|error| DeliveryRefused::new(ErrorCode::InvalidMessage, error.to_string()))?;
-                self.stdin.push(&bytes, *eof)?;
-            }
-            Delivery::Event { line } => {
-                self.events.push(format!("{line}\n").as_bytes(), false)?;
-            }
-            Delivery::Signal { signal } => self.deliver_signal(*signal)?,
-        }
-        self.idle_timer.record_activity();
-        self.outputs.refill_throttle(); // the client waits for the program's reply
-        if let Some(id) = &id {
-            self.delivery_ids.remember(id, &item);
-        }
-        Ok(())
-    }
-
-    /// Sends a signal to the program. A signal that comes before the program starts waits for
-    /// that.
-    fn deliver_signal(&mut self, signal: Signal) -> Result<(), DeliveryRefused> {
-        match self.step_index {
-            Some(index) if index == self.program_index() => self.sandbox.signal(signal.number()),
-            None if self.termination.status.is_some() => {
-                return Err(DeliveryRefused::new(ErrorCode::ProgramEnded, "the program has ended"));
-            }
-            _ if self.early_signals.len() >= MAX_EARLY_SIGNALS => {
-                let error = format!(
-                    "the queue is full: {MAX_EARLY_SIGNALS} signals wait for the program; {QUEUE_FULL}"
-                );
-                return Err(DeliveryRefused::new(ErrorCode::QueueFull, error));
-            }
-            _ => self.early_signals.push(signal),
-        }
-        Ok(())
-    }
-
     /// Writes appended entries to the journal file and sends progress to the servers.
     fn publish(&mut self) {
         let has_written = self.journal.flush();
         if has_written && !self.is_ending() && self.journal.exceeds_disk_share() {
-            self.kill_for(Outcome::Output);
+            self.kill_at(LimitName::DiskShareBytes);
         }
         let active_us = self.idle_timer.active_us();
         let progress = self.journal.progress(self.started_us, active_us, self.compile_cache.result);

@@ -2,7 +2,7 @@
 
 use livecode_protocol::{
     control::ClosingEntry,
-    session::{Compiled, Outcome, Usage},
+    session::{Compiled, Outcome, ReachedLimit, Usage},
 };
 use livecode_sandbox::{Sandbox, StepStatus};
 
@@ -17,6 +17,8 @@ const SIGXCPU: i32 = 24;
 pub(crate) struct Termination {
     /// Why the supervisor killed the program; the first of several reasons.
     pub kill_reason: Option<Outcome>,
+    /// The limit for which the supervisor killed the program, if that was the reason.
+    pub limit: Option<ReachedLimit>,
     /// How the last step that ran ended by itself.
     pub status: Option<StepStatus>,
     /// Whether that step was a compile step that failed, in a session that tells these apart.
@@ -54,13 +56,15 @@ impl Termination {
     }
 
     /// The closing entry of a session that ends now. `started_us` is 0 if the program never
-    /// started. Usage is given if there was a `sandbox`; `output_bytes` is a part of it.
+    /// started. Usage is given if there was a `sandbox`; `output_bytes` is a part of it. `limit` is
+    /// the one that has ended the session, if any.
     pub fn closing_entry(
         &self,
         sandbox: Option<&Sandbox>,
         started_us: u64,
         output_bytes: u64,
         compiled: Option<Compiled>,
+        limit: Option<ReachedLimit>,
     ) -> ClosingEntry {
         let (outcome, exitstatus) = self.outcome();
         let ended_us = now_us();
@@ -72,14 +76,15 @@ impl Termination {
             output_bytes: Some(output_bytes),
             collected_bytes: None,
         });
-        ClosingEntry { exitstatus, outcome, started_us, ended_us, usage, compiled, compile: None }
+        let compile = None;
+        ClosingEntry { exitstatus, outcome, started_us, ended_us, usage, compiled, compile, limit }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use livecode_journal::{EXIT_RECORD_BYTES, RECORD_HEADER_BYTES};
-    use livecode_protocol::session::CompileSummary;
+    use livecode_protocol::session::{CompileSummary, LimitName};
 
     use super::*;
 
@@ -111,7 +116,7 @@ mod tests {
     #[test]
     fn the_longest_closing_entry_fits_its_record() {
         const LARGE: u64 = 1_000_000_000_000_000; // a petabyte; 31 years in microseconds
-        let closing_entry = ClosingEntry {
+        let longest = ClosingEntry {
             exitstatus: i32::MIN,
             outcome: Outcome::CompileFailed,
             started_us: LARGE * 10,
@@ -131,9 +136,27 @@ mod tests {
                 cpu_ms: Some(LARGE),
                 cached: false,
             }),
+            limit: None,
         };
-        let json = serde_json::to_vec(&closing_entry).unwrap();
-        let max_bytes = EXIT_RECORD_BYTES - RECORD_HEADER_BYTES;
-        assert!(json.len() <= max_bytes, "{} of {max_bytes} bytes", json.len());
+        let names = [
+            LimitName::WallMs,
+            LimitName::IdleMs,
+            LimitName::CpuMs,
+            LimitName::MemoryBytes,
+            LimitName::OutputBytes,
+            LimitName::DiskShareBytes,
+        ];
+        let with_limits = names.map(|name| ClosingEntry {
+            exitstatus: name.outcome().exitstatus().unwrap(),
+            outcome: name.outcome(),
+            limit: Some(ReachedLimit { name, value: u64::MAX, compiling: false }),
+            ..longest.clone()
+        });
+        for closing_entry in with_limits.into_iter().chain([longest]) {
+            let json = serde_json::to_string(&closing_entry).unwrap();
+            let max_bytes = EXIT_RECORD_BYTES - RECORD_HEADER_BYTES;
+            assert!(json.len() <= max_bytes, "{} of {max_bytes} bytes: {json}", json.len());
+            assert_eq!(serde_json::from_str::<ClosingEntry>(&json).unwrap().limit, closing_entry.limit);
+        }
     }
 }

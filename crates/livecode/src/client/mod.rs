@@ -3,6 +3,7 @@
 
 mod backoff;
 mod connection;
+mod end_report;
 mod escalation;
 mod input;
 mod output;

@@ -47,7 +47,10 @@ use super::{
     status::{print_note, print_status},
     unacknowledged::{UnacknowledgedMessages, is_input, signal_message},
 };
-use crate::failure::{EXIT_BROKEN_PIPE, EXIT_NOT_COMPILED, EXIT_NOT_RUN};
+use crate::{
+    client::end_report::{exit_code, report_end},
+    failure::{EXIT_BROKEN_PIPE, EXIT_NOT_RUN},
+};
 
 /// An input that was refused because the program's queue was full is sent again on the same
 /// connection after this time.
@@ -257,7 +260,8 @@ impl StreamViewer {
                     return Ok(0);
                 }
                 if written.is_ok() {
-                    return Ok(exit_code(&message, self.has_signalled));
+                    report_end(&self.server, self.id, &message, self.has_signalled);
+                    return Ok(exit_code(&message));
                 }
                 written
             }
@@ -507,21 +511,4 @@ fn error_code(error: &Value) -> ErrorCode {
         ErrorCode::Refused if reason.contains("ended") => ErrorCode::ProgramEnded,
         code => code,
     }
-}
-
-/// The exit code of the command after the program has ended. If the program did not end by itself,
-/// this also reports why.
-fn exit_code(message: &Value, has_signalled: bool) -> u8 {
-    let status = message["exitstatus"].as_i64().unwrap_or(255);
-    match message["reason"].as_str() {
-        None => {}
-        Some("signalled") if has_signalled => {}
-        Some("compile_failed") => {
-            print_status(format_args!("the program was not compiled: exit status {status}"));
-            return EXIT_NOT_COMPILED;
-        }
-        Some("signalled") => print_status(format_args!("stopped: signalled ({})", status - 128)),
-        Some(reason) => print_status(format_args!("stopped: {reason}")),
-    }
-    (status & 0xff) as u8
 }

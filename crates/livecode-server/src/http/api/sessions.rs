@@ -11,7 +11,7 @@ use axum::{
 };
 use livecode_protocol::{
     ErrorCode, SessionId, now_us,
-    session::{CreateSession, Links, Problem, SessionDocument},
+    session::{CreateSession, Links, Problem, SessionDocument, describe_end},
 };
 
 use crate::http::{
@@ -60,6 +60,8 @@ pub(super) fn session_document(
         // Finding the position takes a step for each payer that waits, so lists do without.
         queue_position: None,
         outcome: ended.map(|ended| ended.outcome),
+        detail: ended.map(|ended| describe_end(ended.outcome, ended.exitstatus, ended.limit.as_ref())),
+        limit: ended.and_then(|ended| ended.limit),
         exitstatus: ended.map(|ended| ended.exitstatus),
         compiled: session.progress().compiled(),
         compile: ended.and_then(|ended| ended.compile),

@@ -41,8 +41,10 @@ impl Supervisor<'_> {
         let result = self.compile_cache.result;
         let started_us = self.started_us.unwrap_or(0);
         let output_bytes = self.journal.used_bytes();
+        let limit = self.limit_of_end();
+        let sandbox = Some(&self.sandbox);
         let mut closing_entry =
-            self.termination.closing_entry(Some(&self.sandbox), started_us, output_bytes, result.compiled);
+            self.termination.closing_entry(sandbox, started_us, output_bytes, result.compiled, limit);
         if let Some(usage) = &mut closing_entry.usage {
             usage.collected_bytes = self.result_files.collected_bytes;
         }

@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use livecode_journal::Kind;
-use livecode_protocol::{now_us, session::Outcome};
+use livecode_protocol::{
+    now_us,
+    session::{LimitName, Outcome},
+};
 use livecode_sandbox::{InitEvent, StepStatus};
 
 use crate::{
@@ -117,11 +120,12 @@ impl Supervisor<'_> {
             self.compile_stage.end();
             self.compile_cache.mark_compiled();
         }
+        self.last_step_index = index;
         let limits = self.step(index).limits;
         if let Err(error) = self.sandbox.start_step(index, &limits) {
             // The steps before have left more in memory than this step may have.
             if error.is_over_memory_limit() {
-                return self.kill_for(Outcome::Memory);
+                return self.kill_at(LimitName::MemoryBytes);
             }
             self.fail(&format!("{error}: {}", error.source));
         }

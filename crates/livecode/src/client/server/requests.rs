@@ -167,6 +167,20 @@ impl ServerClient {
         self.get_json("/sessions")
     }
 
+    /// The document of a session, or of the one that the share opens; `timeout` bounds the request.
+    ///
+    /// # Errors
+    /// If there is no answer, or the server refuses to tell.
+    pub fn session(&self, id: SessionId, timeout: Duration) -> anyhow::Result<SessionDocument> {
+        if self.is_of_share() {
+            let shared = self.redeem()?.map_err(|refusal| refusal.error)?;
+            return Ok(shared.session);
+        }
+        let path = format!("/sessions/{id}");
+        let response = self.send(&HttpRequest { timeout, ..HttpRequest::new("GET", &path) })?;
+        parse_json(&self.url, into_success(&self.url, response).map_err(|refusal| refusal.error)?)
+    }
+
     /// The documents of all runtimes.
     pub fn runtimes(&self) -> anyhow::Result<Vec<RuntimeInfo>> {
         self.get_json("/runtimes")

@@ -1,9 +1,13 @@
 //! The documents of `/sessions`, as clients send and read them.
 
+mod end;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use end::{LimitName, ReachedLimit, describe_end};
 
 use crate::{
     ErrorCode, SessionId,
@@ -153,6 +157,15 @@ pub struct SessionDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub outcome: Option<Outcome>,
+    /// How the session ended, in words for the author of the program: plain text in English, which
+    /// may change from version to version. Absent before the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "The program ran to its end.")]
+    pub detail: Option<String>,
+    /// The limit that ended the session; absent if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub limit: Option<ReachedLimit>,
     /// Exit status; absent before the end of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
