@@ -16,6 +16,7 @@ mod containers;
 mod docs;
 mod doctor;
 mod doctor_url;
+mod echo;
 mod ends;
 mod errors;
 mod guesses;

@@ -39,6 +39,10 @@ pub struct RunSpec {
     pub root: Option<PathBuf>,
     /// Limits of the session as a whole, from its start to its end.
     pub limits: SessionLimits,
+    /// Whether input that clients send is kept in the journal. Absent in run specs of servers that
+    /// did not know it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub echo: bool,
     /// Where the results of the compile steps are found or stored; `None` if they are not cached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CompileCacheEntry>,

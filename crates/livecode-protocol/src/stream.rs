@@ -130,6 +130,15 @@ pub enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<ErrorCode>,
     },
+    /// Input that a client has sent, in a session that keeps it. It is an entry, which the
+    /// supervisor writes as it writes a program's messages; the server adds its number.
+    Echo {
+        /// The input: text, or base64 if `encoding` is present.
+        data: Cow<'a, str>,
+        /// The encoding of `data`; absent for text.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        encoding: Option<Encoding>,
+    },
     /// The supervisor has taken the message with this id. What the program does not read before it
     /// ends is lost.
     Ack {

@@ -85,6 +85,7 @@ pub(crate) fn trial_run_spec(run: Step) -> RunSpec {
         stored: None,
         mounts: vec![],
         root: None,
+        echo: false,
         cache: None,
         stages: false,
         collect: None,

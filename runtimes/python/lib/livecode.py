@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["events", "next_event", "off", "on", "poll", "run", "send", "show", "stop"]
+__all__ = ["events", "getpass", "next_event", "off", "on", "poll", "run", "send", "show", "stop"]
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 # Names of the server's own messages.
@@ -414,6 +414,31 @@ def _handle(until: float) -> None:
         with _receive_lock:
             _inbox.extend(reversed(kept))
         _is_handling = False
+
+
+# Input
+
+
+def getpass(prompt: str = "Password: ", stream: Any = None) -> str:
+    """Asks for a line that is kept nowhere, such as a password, and returns it.
+
+    In a session that keeps what is typed, this line is left out, for all who watch.
+    """
+    _post(b'{"msgtype":"echo","keep":false}\n')
+    try:
+        stream = sys.stdout if stream is None else stream
+        stream.write(prompt)
+        stream.flush()
+        line = sys.stdin.readline()
+        # As on a terminal, where the newline is not shown either.
+        stream.write("\n")
+        stream.flush()
+    finally:
+        # The line may have been typed before. Then the next one is not to be left out in its place.
+        _post(b'{"msgtype":"echo","keep":true}\n')
+    if not line:
+        raise EOFError
+    return line[:-1] if line.endswith("\n") else line
 
 
 def show(what: Any, *, format: str | None = None) -> None:

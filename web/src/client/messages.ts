@@ -26,6 +26,8 @@ export interface Program {
   env?: Record<string, string>;
   /** The whole standard input. Without it, input comes from {@link Session.input}. */
   stdin?: string;
+  /** Whether input is kept, as `echo` messages, so that everybody who reads the session sees it. */
+  echo?: boolean;
   /** `test` runs the tests among the files. */
   mode?: "exec" | "test";
   /** Tells compilation apart from the program: in the outcome, the document and the output. */
@@ -82,6 +84,8 @@ export interface SessionDocument {
   state?: string;
   /** How compilation ended, after the end of a session with `stages`. */
   compile?: CompileSummary;
+  /** Whether input is kept, as `echo` messages. */
+  echo?: boolean;
   /** How the session ended, in words; absent before its end. */
   detail?: string;
   /** The rights of the share by which the session was found. */
@@ -93,7 +97,7 @@ export interface SessionDocument {
 /** The largest message that a server accepts, in bytes. */
 export const MAX_MESSAGE_BYTES = 64 * 1024;
 
-/** The text of a `write` message. Bytes that are not UTF-8 become replacement characters. */
+/** The text of a `write` or `echo` message. Bytes that are not UTF-8 become replacement characters. */
 export function textOf(message: Message): string {
   const data = String(message.data ?? "");
   if (message.encoding !== "base64") return data;

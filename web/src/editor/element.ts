@@ -210,9 +210,12 @@ export class LiveCode extends HTMLElement {
     }));
     const [name] = this.files.keys();
     const timeout = Number(this.getAttribute("timeout"));
+    const { server } = this.#serverOptions();
     const program = {
       runtime: this.#runtime,
       code,
+      // The server that served this script knows the field. Another one may be older.
+      ...(server === SCRIPT_SERVER ? { echo: true } : {}),
       ...(name ? { code_filename: name } : {}),
       ...(files.length ? { files } : {}),
       ...(timeout ? { timeout } : {}),
@@ -425,12 +428,15 @@ export class LiveCode extends HTMLElement {
   }
 
   #handleMessage(message: Message): void {
-    // A compiler writes to standard error. All else comes from the program.
-    const isOfProgram = message.file !== "stderr" && message.msgtype !== "exitstatus";
+    // A compiler writes to standard error, and a user may type early. All else comes from the program.
+    const isOfProgram =
+      message.file !== "stderr" && message.msgtype !== "exitstatus" && message.msgtype !== "echo";
     if (isOfProgram && this.#phase && this.#phase.kind !== "loading") this.#showPhase(undefined);
     switch (message.msgtype) {
       case "write":
         return this.#pane.output.write(textOf(message), String(message.file));
+      case "echo":
+        return this.#pane.output.write(textOf(message), "typed");
       case "draw":
         if (!this.#canvas.isUsed) this.#scrollIntoViewAfterDrawing();
         return this.#canvas.add(message);
@@ -587,11 +593,14 @@ export class LiveCode extends HTMLElement {
     this.#music.stop();
   }
 
-  /** Shows the user's input in the output, and sends it to the program. */
+  /**
+   * Sends the user's input to the program. It is shown here only if the session does not keep it:
+   * otherwise it comes back in its place among the messages.
+   */
   #sendInput(text: string, eof = false): void {
     const session = this.#session;
     if (!session || session.state === "ended") return;
-    this.#pane.output.write(text, "typed");
+    if (!session.document?.echo) this.#pane.output.write(text, "typed");
     // The hook `onError` shows a refusal by the server. If the client itself rejects the input,
     // e.g. because the session has ended, nothing more is shown.
     session.input(text, { eof }).catch(() => {});

@@ -50,6 +50,10 @@ pub struct CreateSession {
     /// The whole standard input. Without this field and without a file named `stdin`, input comes
     /// from the clients of the stream.
     pub stdin: Option<String>,
+    /// Whether what clients type for the program is kept, as `echo` entries, so that everybody who
+    /// reads the session sees it. Input may be a password; without this field it is not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub echo: Option<bool>,
     /// Whether the program is run, or the tests among the files.
     pub mode: Option<Mode>,
     /// Whether compilation is told apart from the program: a failed compile step ends the session
@@ -180,6 +184,9 @@ pub struct SessionDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub compile: Option<CompileSummary>,
+    /// Whether what clients type for the program is kept, as `echo` entries; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub echo: bool,
     /// Resources that the session used; absent before its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -225,6 +225,7 @@ impl Registry {
             mode: _,
             stages,
             collect,
+            echo,
             cache_key_inputs,
         } = resolved;
         let (stored, cache) = (None, None);
@@ -243,6 +244,7 @@ impl Registry {
             cache,
             stages,
             collect,
+            echo,
         };
         let reserve_bytes = self.disk_min_free_bytes.saturating_mul(RESERVE_FACTOR);
         run_spec.limits.disk_reserve_bytes = (reserve_bytes > 0).then_some(reserve_bytes);
@@ -257,6 +259,7 @@ impl Registry {
             runtime,
             created_us,
             is_ephemeral,
+            has_echo: echo,
             slot,
             idempotency,
         };

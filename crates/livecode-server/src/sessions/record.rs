@@ -37,6 +37,10 @@ pub(crate) struct SessionRecord {
     pub is_ephemeral: bool,
     /// A number unique among living sessions.
     pub slot: u32,
+    /// Whether input that clients send is kept in the journal. Absent in records of servers that
+    /// did not know it.
+    #[serde(default, rename = "echo", skip_serializing_if = "std::ops::Not::not")]
+    pub has_echo: bool,
     /// The key under which the session was created, if the client sent one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<IdempotencyKey>,

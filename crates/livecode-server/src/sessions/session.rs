@@ -55,6 +55,8 @@ pub struct Session {
     pub created_us: u64,
     /// Whether it was created by a v0.1 endpoint for a single response.
     pub is_ephemeral: bool,
+    /// Whether input that clients send is kept in the journal.
+    pub has_echo: bool,
     /// A number unique among living sessions.
     pub(crate) slot: u32,
     /// The key under which it was created, if the client sent one.
@@ -164,6 +166,7 @@ impl Session {
             runtime,
             created_us: record.created_us,
             is_ephemeral: record.is_ephemeral,
+            has_echo: record.has_echo,
             slot: record.slot,
             idempotency_key: record.idempotency.as_ref().map(|idempotency| idempotency.key.as_str().into()),
             phase: Mutex::new(SessionPhase::new(progress)),

@@ -76,6 +76,7 @@ fn check_resolved(resolved: ResolvedSpec, settings: &LimitSettings) {
         mounts,
         root,
         limits,
+        echo: false,
         cache: None,
         stages: false,
         collect: None,

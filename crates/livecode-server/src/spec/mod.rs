@@ -82,6 +82,8 @@ pub struct ResolvedSpec {
     pub stages: bool,
     /// The files that are taken at the end, if any.
     pub collect: Option<CollectSpec>,
+    /// Whether input that clients send is kept in the journal.
+    pub echo: bool,
     /// The part of the compile cache's key that is not in this spec; `None` if the result of the
     /// compile steps is not cached.
     pub cache_key_inputs: Option<CacheKeyInputs>,
@@ -146,6 +148,7 @@ pub fn resolve(
         mode,
         stages: request.stages.unwrap_or(false),
         collect: collect::resolve(request, settings)?,
+        echo: request.echo == Some(true) && endpoint == Endpoint::Sessions,
         cache_key_inputs: has_compile_steps.then(|| CacheKeyInputs::new(runtime)).flatten(),
     })
 }

@@ -1,5 +1,6 @@
 //! The program's pipes: reads its output and writes its input.
 
+pub(crate) mod echo;
 pub(crate) mod input;
 pub(crate) mod messages;
 pub(crate) mod outputs;

@@ -17,6 +17,7 @@ use rustix::{
 
 use crate::{
     io::{
+        echo::EchoRequest,
         messages::{MessageError, MessageLines, RejectionNotes},
         read_throttle::ReadThrottle,
         splitter::{Piece, Splitter},
@@ -183,6 +184,8 @@ pub(crate) struct Outputs {
     messages: Option<UnixStream>,
     message_lines: MessageLines,
     rejection_notes: RejectionNotes,
+    /// The program's last request about its input that was not taken yet.
+    echo_request: Option<EchoRequest>,
     buffers: BufferPool,
     throttle: ReadThrottle,
 }
@@ -196,6 +199,9 @@ pub(crate) struct Readable {
 }
 
 impl Readable {
+    /// All channels, whether they have bytes or not: reading does not block.
+    pub const ALL: Self = Self { stdout: true, stderr: true, messages: true };
+
     /// Whether any channel has bytes to read.
     pub fn any(self) -> bool {
         self.stdout || self.stderr || self.messages
@@ -212,6 +218,7 @@ impl Outputs {
             messages: Some(messages),
             message_lines: MessageLines::default(),
             rejection_notes: RejectionNotes::new(Instant::now()),
+            echo_request: None,
             buffers: BufferPool::default(),
             throttle: ReadThrottle::new(cpu_millicores, own_cpu_time()),
         }
@@ -231,6 +238,11 @@ impl Outputs {
     /// client is waiting for the program's reply.
     pub fn refill_throttle(&mut self) {
         self.throttle.refill();
+    }
+
+    /// Takes the program's last request about its input among the lines that were read.
+    pub fn take_echo_request(&mut self) -> Option<EchoRequest> {
+        self.echo_request.take()
     }
 
     /// Whether every channel is closed, so that no more output can come.
@@ -308,8 +320,8 @@ impl Outputs {
     /// refused lines of which the program has not been told.
     fn finish_message_lines(&mut self) -> Vec<PendingEntry> {
         let mut entries = vec![];
-        let notes = &mut self.rejection_notes;
-        self.message_lines.finish(|line| entries.extend(entry_of_line(line, notes)));
+        let (notes, requested) = (&mut self.rejection_notes, &mut self.echo_request);
+        self.message_lines.finish(|line| entries.extend(entry_of_line(line, notes, requested)));
         entries.extend(notes.take_count().map(note_entry));
         entries
     }
@@ -326,8 +338,10 @@ impl Outputs {
                 Ok(0) => self.messages = None,
                 Ok(length) => {
                     total += length;
-                    let notes = &mut self.rejection_notes;
-                    self.message_lines.push(&buffer, |line| entries.extend(entry_of_line(line, notes)));
+                    let (notes, requested) = (&mut self.rejection_notes, &mut self.echo_request);
+                    self.message_lines.push(&buffer, |line| {
+                        entries.extend(entry_of_line(line, notes, requested));
+                    });
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
@@ -343,14 +357,22 @@ impl Outputs {
 }
 
 /// Makes the entry for a line of the message channel: the message, or a note on standard error
-/// that the message was not sent, unless `notes` only counts it.
+/// that the message was not sent, unless `notes` only counts it. A line that is a request about the
+/// program's input is stored in `requested`, and makes no entry.
 fn entry_of_line(
     line: Result<&[u8], (MessageError, &[u8])>,
     notes: &mut RejectionNotes,
+    requested: &mut Option<EchoRequest>,
 ) -> Option<PendingEntry> {
     match line {
         Ok(message) => Some(PendingEntry { kind: Kind::Message, data: Bytes::copy_from_slice(message) }),
-        Err((why, line)) => notes.record(&why, line).map(note_entry),
+        Err((why, line)) => match EchoRequest::parse(line) {
+            Some(request) if matches!(why, MessageError::Reserved(_)) => {
+                *requested = Some(request);
+                None
+            }
+            _ => notes.record(&why, line).map(note_entry),
+        },
     }
 }
 
@@ -391,8 +413,6 @@ mod tests {
         written
     }
 
-    const ALL_READABLE: Readable = Readable { stdout: true, stderr: true, messages: true };
-
     #[test]
     fn a_last_message_of_any_length_is_read_whole() {
         for size in [10_000, 150_000, 1_000_000] {
@@ -405,7 +425,7 @@ mod tests {
                 if left.is_empty() {
                     break;
                 }
-                entries.extend(outputs.read_ready(ALL_READABLE, Instant::now()));
+                entries.extend(outputs.read_ready(Readable::ALL, Instant::now()));
             }
             // The socket still holds a part of the message when the program ends.
             drop(program);
@@ -430,7 +450,7 @@ mod tests {
         let (mut outputs, program) = connected();
         fill(&program.messages, b"{\"msgtype\":");
         drop(program);
-        let entries = outputs.read_ready(ALL_READABLE, Instant::now());
+        let entries = outputs.read_ready(Readable::ALL, Instant::now());
         assert_eq!(entries.len(), 1);
         assert_eq!(entries[0].kind, Kind::Stderr);
         assert!(String::from_utf8_lossy(&entries[0].data).contains("not sent"));
@@ -443,10 +463,10 @@ mod tests {
         let (mut outputs, program) = connected();
         fill(&program.stdout, b"a\xe2\x82");
         fill(&program.messages, b"{\"msgtype\":\"a\"}\n");
-        let mut entries = outputs.read_ready(ALL_READABLE, Instant::now());
+        let mut entries = outputs.read_ready(Readable::ALL, Instant::now());
         fill(&program.stdout, b"\xac\n-");
         fill(&program.messages, b"{\"msgtype\":\"b\"}\n");
-        entries.extend(outputs.read_ready(ALL_READABLE, Instant::now()));
+        entries.extend(outputs.read_ready(Readable::ALL, Instant::now()));
         let entries: Vec<_> = entries.iter().map(|entry| std::str::from_utf8(&entry.data).unwrap()).collect();
         assert_eq!(entries, ["a", r#"{"msgtype":"a"}"#, "€\n", "-", r#"{"msgtype":"b"}"#]);
     }
@@ -459,7 +479,7 @@ mod tests {
         let printed = fill(&program.stdout, &vec![b'x'; 600_000]);
         assert_eq!(printed, 600_000);
         fill(&program.messages, b"{\"msgtype\":\"a\"}\n");
-        let entries = outputs.read_ready(ALL_READABLE, Instant::now());
+        let entries = outputs.read_ready(Readable::ALL, Instant::now());
         assert_eq!(entries.last().unwrap().kind, Kind::Message);
         let before: usize =
             entries.iter().filter(|entry| entry.kind == Kind::Stdout).map(|entry| entry.data.len()).sum();

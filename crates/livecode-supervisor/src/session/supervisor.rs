@@ -43,6 +43,7 @@ mod steps;
 use crate::{
     compile_cache::SessionCompileCache,
     io::{
+        echo::Echo,
         input::{DeliveryIds, EVENT_QUEUE_BYTES, InputQueue},
         outputs::{Outputs, PendingEntry},
     },
@@ -111,6 +112,7 @@ pub(crate) struct Supervisor<'h> {
     stdin: InputQueue<OwnedFd>,
     events: InputQueue<OwnedFd>,
     delivery_ids: DeliveryIds,
+    echo: Echo,
     termination: Termination,
     /// Index of the step that runs, if any. The compile steps come first, then the program.
     step_index: Option<usize>,
@@ -163,6 +165,7 @@ impl<'h> Supervisor<'h> {
             stdin,
             events: InputQueue::new("message channel", messages.into(), EVENT_QUEUE_BYTES),
             delivery_ids: DeliveryIds::default(),
+            echo: Echo::new(run_spec.echo),
             termination: Termination::default(),
             step_index: None,
             last_step_index: 0,
@@ -188,10 +191,14 @@ impl<'h> Supervisor<'h> {
             let now = Instant::now();
             self.serve_connections(&ready);
             self.listen_if_due(now);
+            let unread = self.journal_echo(ready.outputs, now);
             self.stdin.pump();
             self.events.pump();
-            let entries = self.outputs.read_ready(ready.outputs, now);
+            let entries = self.outputs.read_ready(unread, now);
             self.append(entries);
+            if let Some(request) = self.outputs.take_echo_request() {
+                self.echo.follow(request);
+            }
             let is_init_alive = !ready.init || self.handle_init_events();
             if ready.oom_notifier && self.sandbox.is_out_of_memory() {
                 self.kill_at(LimitName::MemoryBytes);

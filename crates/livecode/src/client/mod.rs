@@ -12,6 +12,7 @@ mod resume;
 mod server;
 mod signals;
 mod status;
+mod typed;
 mod unacknowledged;
 mod viewer;
 

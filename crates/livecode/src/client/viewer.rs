@@ -45,6 +45,7 @@ use super::{
     server::ServerClient,
     signals::{ReceivedSignal, SignalListener},
     status::{print_note, print_status},
+    typed::TypedInput,
     unacknowledged::{UnacknowledgedMessages, is_input, signal_message},
 };
 use crate::{
@@ -117,6 +118,8 @@ pub struct StreamViewer {
     unacknowledged: UnacknowledgedMessages,
     /// When to send an input again that the program's queue had no room for.
     retry_input_at: Option<tokio::time::Instant>,
+    /// Which kept input is shown.
+    typed: TypedInput,
     /// Whether the current connection has brought a new entry or an acknowledgement.
     has_progressed: bool,
     /// Whether this command has sent the program a signal. Then the program's death by a signal is
@@ -181,6 +184,7 @@ impl StreamViewer {
             input,
             has_input_ended: !options.with_input,
             unacknowledged,
+            typed: TypedInput::new(),
             retry_input_at: None,
             has_progressed: false,
             has_signalled: false,
@@ -352,6 +356,7 @@ impl StreamViewer {
                     }
                     Some(message) => {
                         self.has_input_ended = message["eof"] == true;
+                        self.typed.remember(&message);
                         self.send(socket, message).await
                     }
                     None => {
@@ -406,6 +411,9 @@ impl StreamViewer {
             "exitstatus" => return Ok(Flow::End(ViewEnd::Exited(message))),
             _ if !is_new => {}
             "write" if !self.options.only_input => self.handle_write(&message)?,
+            "echo" if !self.options.only_input && self.typed.is_to_be_shown(&message) => {
+                self.handle_write(&message)?;
+            }
             "ack" => self.unacknowledged.remove(&message["id"]),
             "error" => self.handle_refusal(&message),
             "gap" => self.handle_gap(&message),

@@ -65,6 +65,7 @@ pub(super) fn session_document(
         exitstatus: ended.map(|ended| ended.exitstatus),
         compiled: session.progress().compiled(),
         compile: ended.and_then(|ended| ended.compile),
+        echo: session.has_echo,
         usage: ended.and_then(|ended| ended.usage),
         degraded: app.default_spawner.degraded().to_vec(),
         token: None,

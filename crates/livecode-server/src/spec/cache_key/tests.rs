@@ -31,6 +31,7 @@ fn run_spec(toolchain: &Path) -> RunSpec {
             idle_ms: None,
             disk_reserve_bytes: None,
         },
+        echo: false,
         cache: None,
         stages: false,
         collect: None,

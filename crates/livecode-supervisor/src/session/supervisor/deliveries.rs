@@ -1,13 +1,20 @@
 //! Deliveries to the program: input, events and signals.
 
+use std::time::Instant;
+
+use livecode_journal::Kind;
 use livecode_protocol::{
     DeliveryRefused, ErrorCode,
     control::Delivery,
+    session::{LimitName, Outcome},
     stream::{QUEUE_FULL, Signal},
 };
 use serde_json::Value;
 
-use crate::{io::input::DeliveryCheck, session::supervisor::Supervisor};
+use crate::{
+    io::{input::DeliveryCheck, outputs::Readable},
+    session::supervisor::Supervisor,
+};
 
 /// Signals that wait for the program to start. When more come, they are refused.
 const MAX_EARLY_SIGNALS: usize = 64;
@@ -36,6 +43,7 @@ impl Supervisor<'_> {
                     .into_bytes()
                     .map_err(|error| DeliveryRefused::new(ErrorCode::InvalidMessage, error.to_string()))?;
                 self.stdin.push(&bytes, *eof)?;
+                self.echo.add(&bytes);
             }
             Delivery::Event { line } => {
                 self.events.push(format!("{line}\n").as_bytes(), false)?;
@@ -48,6 +56,29 @@ impl Supervisor<'_> {
             self.delivery_ids.remember(id, &item);
         }
         Ok(())
+    }
+
+    /// Writes the input that was taken to the journal, if the session keeps it, before the program
+    /// can read it. Output from before the input comes first: so `ready` is read here, with all
+    /// other channels. Returns the channels that are still to be read.
+    pub(super) fn journal_echo(&mut self, ready: Readable, now: Instant) -> Readable {
+        // Until the first step starts, the journal stays empty.
+        if !self.echo.has_pending() || self.started_us.is_none() {
+            return ready;
+        }
+        let entries = self.outputs.read_ready(Readable::ALL, now);
+        self.append(entries);
+        if let Some(request) = self.outputs.take_echo_request() {
+            self.echo.follow(request);
+        }
+        for message in self.echo.take_messages() {
+            let is_over_limit = self.termination.kill_reason == Some(Outcome::Output);
+            // A compiler's output in the cache must not contain input, so this is not `append`.
+            if !is_over_limit && !self.journal.append(Kind::Message, message) {
+                self.kill_at(LimitName::OutputBytes);
+            }
+        }
+        Readable::default()
     }
 
     /// Sends a signal to the program. A signal that comes before the program starts waits for

@@ -83,6 +83,7 @@ impl From<ExecRequest> for CreateSession {
             args: exec.args,
             env: exec.env,
             stdin: exec.stdin,
+            echo: None,
             mode: exec.mode,
             timeout: exec.timeout,
             ..Self::default()
