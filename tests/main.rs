@@ -13,6 +13,7 @@ mod checks;
 mod cli;
 mod compiled;
 mod containers;
+mod diagnostics;
 mod docs;
 mod doctor;
 mod doctor_url;

@@ -43,6 +43,10 @@ pub struct RunSpec {
     /// did not know it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub echo: bool,
+    /// Whether the places of errors are found in the standard error. Absent in run specs of servers
+    /// that did not know it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub diagnostics: bool,
     /// Where the results of the compile steps are found or stored; `None` if they are not cached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CompileCacheEntry>,

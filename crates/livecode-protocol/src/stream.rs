@@ -76,6 +76,16 @@ pub enum Stage {
     Compile,
 }
 
+/// How severe a diagnostic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The program could not be compiled, or has crashed.
+    Error,
+    /// The program can be run.
+    Warning,
+}
+
 /// A message of the server. A program's own messages are passed on as the program wrote them, and
 /// are not among these.
 #[derive(Clone, Debug, Serialize)]
@@ -138,6 +148,21 @@ pub enum ServerMessage<'a> {
         /// The encoding of `data`; absent for text.
         #[serde(skip_serializing_if = "Option::is_none")]
         encoding: Option<Encoding>,
+    },
+    /// An error of a compiler or a crash at a place of the program, in a session that asks for them.
+    /// It is an entry, which the supervisor writes; the server adds its number.
+    Diagnostic {
+        /// Whether it is an error or a warning.
+        severity: Severity,
+        /// The name of the file, as in the request.
+        file: &'a str,
+        /// The line, from 1.
+        line: u32,
+        /// The column, from 1, as the tool counts it; absent if the tool names none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        column: Option<u32>,
+        /// The text of the error.
+        message: &'a str,
     },
     /// The supervisor has taken the message with this id. What the program does not read before it
     /// ends is lost.

@@ -86,6 +86,7 @@ pub(crate) fn trial_run_spec(run: Step) -> RunSpec {
         mounts: vec![],
         root: None,
         echo: false,
+        diagnostics: false,
         cache: None,
         stages: false,
         collect: None,

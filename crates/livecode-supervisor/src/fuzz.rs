@@ -8,12 +8,14 @@ use std::{io::Write as _, os::unix::net::UnixStream};
 
 use bytes::Bytes;
 use livecode_protocol::{
+    FileName,
     control::{SupervisorNotice, SupervisorRequest},
     stream::{MAX_PROGRAM_MESSAGE_BYTES, MAX_WRITE_BYTES, RESERVED},
 };
 use serde_json::Value;
 
 use crate::{
+    diagnostics::Diagnostics,
     io::{
         messages::{MessageError, MessageLines, rejection_note, validate},
         splitter::{Hold, Piece, Splitter},
@@ -146,6 +148,29 @@ pub fn message_channel(data: &[u8]) {
     assert!(results == expected.collect::<Vec<_>>());
 }
 
+/// Checks what is found in standard error. The first byte of `data` selects the size of the reads.
+pub fn diagnostics(data: &[u8]) {
+    let Some((size, written)) = data.split_first() else { return };
+    let names = ["main.py", "main.c", "main.rs", "main.go", "Main.java", "main.js", "a/b.c"];
+    let names = names.map(|name| name.parse::<FileName>().unwrap());
+    let found = |size: usize| {
+        let mut diagnostics = Diagnostics::new(names.iter());
+        let parts = written.chunks(size).map(|part| diagnostics.read(part));
+        let mut messages: Vec<Bytes> = parts.collect::<Vec<_>>().concat();
+        messages.extend(diagnostics.finish());
+        messages
+    };
+    let messages = found(usize::from(*size).max(1));
+    assert!(messages == found(written.len().max(1)), "the reads make a difference");
+    assert!(messages.len() <= 100);
+    for message in messages {
+        let message: Value = serde_json::from_slice(&message).unwrap();
+        assert!(names.iter().any(|name| message["file"] == name.to_string()));
+        assert!(message["line"].as_u64().unwrap() > 0 && message["column"] != 0);
+        assert!(message["message"].as_str().unwrap().len() <= 1000);
+    }
+}
+
 /// Checks the requests of a server. The first byte of `data` selects the size of the server's
 /// writes.
 pub fn connection(data: &[u8]) {
@@ -196,5 +221,6 @@ mod tests {
         for_each_seed("splitter", super::splitter);
         for_each_seed("message_channel", super::message_channel);
         for_each_seed("control", super::connection);
+        for_each_seed("diagnostics", super::diagnostics);
     }
 }

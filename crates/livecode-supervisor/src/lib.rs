@@ -9,6 +9,7 @@
 //! | `limits` | what the supervisor samples: idle time, memory, CPU use |
 //! | `journal` | the writer within the session's output limit, and syncing to disk |
 //! | `compile_cache` | kept results of compile steps: looked up before, stored after compiling |
+//! | `diagnostics` | the places of errors in what compilers and crashed programs write |
 //! | `identity` | which process a supervisor is, and the name of its sandbox's cgroup |
 //! | [`bench`] | what `benches/` measures |
 
@@ -23,6 +24,7 @@ macro_rules! eprintln {
 
 pub mod bench;
 mod compile_cache;
+mod diagnostics;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod identity;

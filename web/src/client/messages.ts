@@ -28,6 +28,8 @@ export interface Program {
   stdin?: string;
   /** Whether input is kept, as `echo` messages, so that everybody who reads the session sees it. */
   echo?: boolean;
+  /** Whether the places of errors come as messages, too: see {@link Diagnostic}. */
+  diagnostics?: boolean;
   /** `test` runs the tests among the files. */
   mode?: "exec" | "test";
   /** Tells compilation apart from the program: in the outcome, the document and the output. */
@@ -70,6 +72,20 @@ export interface CompileSummary {
   cpu_ms?: number;
   /** Whether the result came from the cache. */
   cached: boolean;
+}
+
+/** A message `diagnostic`: the place of an error in a file of the program. */
+export interface Diagnostic extends Message {
+  msgtype: "diagnostic";
+  severity: "error" | "warning";
+  /** The name of the file, as the request gave it. */
+  file: string;
+  /** The line, from 1. */
+  line: number;
+  /** The column, from 1, as the tool counts it. */
+  column?: number;
+  /** The text of the error. */
+  message: string;
 }
 
 /** The rights that a share gives: to follow a session, or to send input and events, too. */

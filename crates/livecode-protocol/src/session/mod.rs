@@ -54,6 +54,9 @@ pub struct CreateSession {
     /// reads the session sees it. Input may be a password; without this field it is not kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub echo: Option<bool>,
+    /// Whether the places of errors in the files are told as data, as `diagnostic` entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diagnostics: Option<bool>,
     /// Whether the program is run, or the tests among the files.
     pub mode: Option<Mode>,
     /// Whether compilation is told apart from the program: a failed compile step ends the session

@@ -226,6 +226,7 @@ impl Registry {
             stages,
             collect,
             echo,
+            diagnostics,
             cache_key_inputs,
         } = resolved;
         let (stored, cache) = (None, None);
@@ -241,10 +242,11 @@ impl Registry {
             mounts,
             root,
             limits,
+            echo,
+            diagnostics,
             cache,
             stages,
             collect,
-            echo,
         };
         let reserve_bytes = self.disk_min_free_bytes.saturating_mul(RESERVE_FACTOR);
         run_spec.limits.disk_reserve_bytes = (reserve_bytes > 0).then_some(reserve_bytes);

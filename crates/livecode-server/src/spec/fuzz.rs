@@ -77,6 +77,7 @@ fn check_resolved(resolved: ResolvedSpec, settings: &LimitSettings) {
         root,
         limits,
         echo: false,
+        diagnostics: false,
         cache: None,
         stages: false,
         collect: None,

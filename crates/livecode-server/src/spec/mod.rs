@@ -84,6 +84,8 @@ pub struct ResolvedSpec {
     pub collect: Option<CollectSpec>,
     /// Whether input that clients send is kept in the journal.
     pub echo: bool,
+    /// Whether the places of errors are told as data.
+    pub diagnostics: bool,
     /// The part of the compile cache's key that is not in this spec; `None` if the result of the
     /// compile steps is not cached.
     pub cache_key_inputs: Option<CacheKeyInputs>,
@@ -149,6 +151,7 @@ pub fn resolve(
         stages: request.stages.unwrap_or(false),
         collect: collect::resolve(request, settings)?,
         echo: request.echo == Some(true) && endpoint == Endpoint::Sessions,
+        diagnostics: request.diagnostics == Some(true) && endpoint == Endpoint::Sessions,
         cache_key_inputs: has_compile_steps.then(|| CacheKeyInputs::new(runtime)).flatten(),
     })
 }

@@ -11,6 +11,7 @@ use livecode_sandbox::{Host, MountSources, ProgramChannels, Sandbox, ZygoteClien
 
 use crate::{
     compile_cache::SessionCompileCache,
+    diagnostics::Diagnostics,
     identity::ProcessIdentity,
     session::{
         connection::Connection,
@@ -102,11 +103,13 @@ fn start<'h>(
     let (compile_cache, cached_result) = SessionCompileCache::find(&mut run_spec);
     let stdin_file = contents_file.as_ref().map(File::try_clone).transpose();
     let stdin_file = stdin_file.map_err(StartError::DuplicateDescriptor)?;
+    let diagnostics = run_spec.diagnostics.then(|| Diagnostics::new(run_spec.file_names()));
     let journal = folder.create_journal(&run_spec.limits)?;
     run_spec.files = vec![]; // init reads them from the file
     let started = StartedSession {
         folder,
         run_spec,
+        diagnostics,
         contents_file: stdin_file,
         compile_cache,
         journal,

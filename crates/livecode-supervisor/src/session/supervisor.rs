@@ -42,6 +42,7 @@ mod steps;
 
 use crate::{
     compile_cache::SessionCompileCache,
+    diagnostics::Diagnostics,
     io::{
         echo::Echo,
         input::{DeliveryIds, EVENT_QUEUE_BYTES, InputQueue},
@@ -80,6 +81,8 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(5);
 pub(crate) struct StartedSession {
     pub folder: SessionFolder,
     pub run_spec: RunSpec,
+    /// Present if the session asks for diagnostics.
+    pub diagnostics: Option<Diagnostics>,
     /// The contents file, if the run spec has stored contents.
     pub contents_file: Option<File>,
     pub compile_cache: SessionCompileCache,
@@ -100,6 +103,7 @@ pub(crate) struct Supervisor<'h> {
     compile_stage: CompileStage,
     result_files: ResultFiles,
     journal: CappedJournal,
+    diagnostics: Option<Diagnostics>,
     /// The socket on which a server connects again, or a restarted server connects; `None` before
     /// it is made.
     listener: Option<UnixListener>,
@@ -157,6 +161,7 @@ impl<'h> Supervisor<'h> {
             compile_cache: session.compile_cache,
             result_files: ResultFiles::new(run_spec.collect.take(), limits.disk_reserve_bytes),
             journal: session.journal,
+            diagnostics: session.diagnostics,
             listener: None,
             listen_at: Some(requested_at + LISTEN_DELAY),
             connections: vec![],
@@ -272,18 +277,36 @@ impl<'h> Supervisor<'h> {
         self.append_cached_output();
         for PendingEntry { kind, data } in entries {
             self.compile_cache.record_output(kind, &data);
-            self.append_entry(self.compile_stage.kind_of(kind), data);
+            self.append_output(self.compile_stage.kind_of(kind), data);
         }
     }
 
     /// Appends what the compile steps printed when their result was cached, unless that was done.
     fn append_cached_output(&mut self) {
         if let Some(data) = self.compile_cache.take_cached_output() {
-            self.append_entry(self.compile_stage.compiler_output_kind(), data);
+            self.append_output(self.compile_stage.compiler_output_kind(), data);
+        }
+    }
+
+    /// Appends an entry of output, and after it the diagnostics that were found in it.
+    fn append_output(&mut self, kind: Kind, data: Bytes) {
+        let is_read = matches!(kind, Kind::Stderr | Kind::CompilerOutput);
+        let diagnostics = self.diagnostics.as_mut().filter(|_| is_read);
+        let diagnostics = diagnostics.map(|diagnostics| diagnostics.read(&data)).unwrap_or_default();
+        self.append_entry(kind, data);
+        self.append_messages(diagnostics);
+    }
+
+    /// Appends messages that are not the program's own. They are not recorded with the output of the
+    /// compile steps.
+    fn append_messages(&mut self, messages: Vec<Bytes>) {
+        for message in messages {
+            self.append_entry(Kind::Message, message);
         }
     }
 
     /// Appends an entry to the journal. Kills the program when that reaches the output limit.
+    /// Nothing is appended any more after that.
     fn append_entry(&mut self, kind: Kind, data: Bytes) {
         self.idle_timer.record_activity();
         let is_over_limit = self.termination.kill_reason == Some(Outcome::Output);

@@ -32,6 +32,7 @@ fn run_spec(toolchain: &Path) -> RunSpec {
             disk_reserve_bytes: None,
         },
         echo: false,
+        diagnostics: false,
         cache: None,
         stages: false,
         collect: None,

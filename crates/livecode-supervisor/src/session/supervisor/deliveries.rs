@@ -2,11 +2,9 @@
 
 use std::time::Instant;
 
-use livecode_journal::Kind;
 use livecode_protocol::{
     DeliveryRefused, ErrorCode,
     control::Delivery,
-    session::{LimitName, Outcome},
     stream::{QUEUE_FULL, Signal},
 };
 use serde_json::Value;
@@ -71,13 +69,8 @@ impl Supervisor<'_> {
         if let Some(request) = self.outputs.take_echo_request() {
             self.echo.follow(request);
         }
-        for message in self.echo.take_messages() {
-            let is_over_limit = self.termination.kill_reason == Some(Outcome::Output);
-            // A compiler's output in the cache must not contain input, so this is not `append`.
-            if !is_over_limit && !self.journal.append(Kind::Message, message) {
-                self.kill_at(LimitName::OutputBytes);
-            }
-        }
+        let messages = self.echo.take_messages();
+        self.append_messages(messages);
         Readable::default()
     }
 

@@ -2,10 +2,13 @@
 
 use livecode_protocol::session::Outcome;
 
-use crate::session::{
-    connection::{await_greetings, await_release, send_final_notice},
-    folder::StartError,
-    supervisor::Supervisor,
+use crate::{
+    diagnostics::Diagnostics,
+    session::{
+        connection::{await_greetings, await_release, send_final_notice},
+        folder::StartError,
+        supervisor::Supervisor,
+    },
 };
 
 /// How a supervisor has dealt with its session.
@@ -26,6 +29,8 @@ impl Supervisor<'_> {
         }
         let entries = self.outputs.drain_all();
         self.append(entries);
+        let diagnostics = self.diagnostics.as_mut().map(Diagnostics::finish).unwrap_or_default();
+        self.append_messages(diagnostics);
         // Init has died before it had sent all result files.
         self.result_files.finish(&self.folder, false);
         if !self.result_files.has_started() {

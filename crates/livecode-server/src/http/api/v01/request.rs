@@ -84,6 +84,7 @@ impl From<ExecRequest> for CreateSession {
             env: exec.env,
             stdin: exec.stdin,
             echo: None,
+            diagnostics: None,
             mode: exec.mode,
             timeout: exec.timeout,
             ..Self::default()
