@@ -26,7 +26,7 @@ import { Canvas } from "./canvas.js";
 import { CodeEditor } from "./code.js";
 import { packagesOf } from "./completion/packages.js";
 import { createButton, createElement } from "./create-element.js";
-import { describeEnd, needsDetail } from "./describe-end.js";
+import { describeEnd } from "./describe-end.js";
 import { keepEvents } from "./keep-events.js";
 import { FileTabs } from "./file-tabs.js";
 import { Divider } from "./pane/divider.js";
@@ -34,6 +34,7 @@ import { OutputPane } from "./pane/pane.js";
 import { followPlaces, placeLinks } from "./places/links.js";
 import { filesIn, named, type Program, UNNAMED_FILE } from "./program.js";
 import { canRead } from "./session/can-read.js";
+import { EndDetail } from "./session/end-detail.js";
 import { InputLine } from "./session/input-line.js";
 import { type Phase, phaseOf, PhaseWatch, starting } from "./session/phase.js";
 import { drawingsOf } from "./shapes.js";
@@ -46,7 +47,7 @@ import { createTable, tableCost } from "./table.js";
  */
 const REPLAY_MS = 1000;
 
-/** The server that served this script. */
+/** The server that served this script. It knows each field of a request; another may be older. */
 const SCRIPT_SERVER = import.meta.url.replace(/\/static\/[^/]*$/, "");
 
 /** The editors whose notes sound, or are going to. */
@@ -102,10 +103,10 @@ export class LiveCode extends HTMLElement {
   #isSilenced = false;
   /** Why the session could not be followed to its end, as a key of the words. */
   #failure: "notRun" | "notShared" = "notRun";
+  readonly #detail = new EndDetail();
   readonly #music = new Music(() => this.#handleMusic());
   #parts!: Record<"run" | "stop" | "reset", HTMLButtonElement> & {
     status: HTMLElement;
-    detail: HTMLElement;
     form: HTMLFormElement;
     input: HTMLInputElement;
   };
@@ -214,7 +215,6 @@ export class LiveCode extends HTMLElement {
     const program = {
       runtime: this.#runtime,
       code,
-      // The server that served this script knows the field. Another one may be older.
       ...(server === SCRIPT_SERVER ? { echo: true } : {}),
       ...(name ? { code_filename: name } : {}),
       ...(files.length ? { files } : {}),
@@ -280,7 +280,7 @@ export class LiveCode extends HTMLElement {
     }
     root.adoptedStyleSheets = [sharedStyleSheet];
     this.#createParts();
-    const { run, stop, reset, status, form, detail } = this.#parts;
+    const { run, stop, reset, status, form } = this.#parts;
     keepEvents(this);
     const code = createElement("div", { class: "code", id: "code" });
     this.#tabs = new FileTabs(code, (name) => this.#code?.show(name));
@@ -300,6 +300,7 @@ export class LiveCode extends HTMLElement {
       this.#code?.goTo(line, column);
     });
     const bar = createElement("div", { class: "bar" }, run, stop, reset, status, note, menu.button, menu.element);
+    const detail = this.#detail.element;
     const shown = createElement("div", { class: "shown" }, find.element, canvas, output, form, detail);
     const divider = new Divider(frame, code, shown);
     frame.append(bar, this.#tabs.element, code, divider.element, shown);
@@ -332,7 +333,6 @@ export class LiveCode extends HTMLElement {
     return packagesOf(new Server(server, browser(), token), this.#runtime);
   }
 
-  /** Creates the buttons, the status, the output and the form for input. */
   #createParts(): void {
     const { form, input } = new InputLine((text, eof) => this.#sendInput(text, eof));
     this.#parts = {
@@ -340,7 +340,6 @@ export class LiveCode extends HTMLElement {
       stop: createButton("stop", words.stop, () => this.stop()),
       reset: createButton("reset", words.reset, () => this.reset()),
       status: createElement("span", { class: "status", role: "status" }),
-      detail: createElement("p", { class: "detail", role: "status", lang: "en" }),
       form,
       input,
     };
@@ -387,7 +386,7 @@ export class LiveCode extends HTMLElement {
     this.#canvas.clear();
     this.#music.stop();
     this.#isSilenced = false;
-    this.#parts.detail.textContent = "";
+    this.#detail.clear();
     this.removeAttribute("data-exitstatus");
   }
 
@@ -429,8 +428,7 @@ export class LiveCode extends HTMLElement {
 
   #handleMessage(message: Message): void {
     // A compiler writes to standard error, and a user may type early. All else comes from the program.
-    const isOfProgram =
-      message.file !== "stderr" && message.msgtype !== "exitstatus" && message.msgtype !== "echo";
+    const isOfProgram = message.file !== "stderr" && !/^(exitstatus|echo)$/.test(message.msgtype);
     if (isOfProgram && this.#phase && this.#phase.kind !== "loading") this.#showPhase(undefined);
     switch (message.msgtype) {
       case "write":
@@ -482,27 +480,16 @@ export class LiveCode extends HTMLElement {
         ? Number(elapsed)
         : this.#startedAt && (performance.now() - this.#startedAt) / 1000;
     this.#parts.status.textContent = describeEnd(exit, seconds);
-    if (needsDetail(exit)) void this.#showDetail();
-  }
-
-  /** Shows below the output how the program has ended, in the server's words. */
-  async #showDetail(): Promise<void> {
-    const marker = this.#sessionMarker;
-    let document = this.#session?.document;
-    // The document is from before the end, unless the session was found after it.
-    if (document && document.detail === undefined && !this.#isShared) {
-      document = await this.#findDocument(document);
-    }
-    if (marker !== this.#sessionMarker || typeof document?.detail !== "string") return;
-    this.#parts.detail.textContent = document.detail;
+    const find = this.#isShared ? undefined : this.#findDocument;
+    void this.#detail.show(exit, this.#session?.document, find);
   }
 
   /** The document of the session as it is now; undefined if the server gives none. */
-  async #findDocument({ links }: SessionDocument): Promise<SessionDocument | undefined> {
+  readonly #findDocument = async ({ links }: SessionDocument) => {
     const { server, token } = this.#serverOptions();
     const result = await new Server(server, browser(), token).find(links.self);
     return result.kind === "found" ? result.document : undefined;
-  }
+  };
 
   #showError({ msg, field, message, code }: LiveCodeError): void {
     // An event, e.g. a click, may arrive just after the program has ended. This is not an error.
@@ -551,10 +538,8 @@ export class LiveCode extends HTMLElement {
     this.#showPhase(this.#phase);
     if (!document || !this.#phase || this.#phase.kind === "loading") return;
     this.#phaseWatch?.stop();
-    this.#phaseWatch = new PhaseWatch(
-      () => this.#findDocument(document),
-      (phase) => this.#session?.state === "live" && this.#showPhase(phase),
-    );
+    const show = (phase?: Phase) => this.#session?.state === "live" && this.#showPhase(phase);
+    this.#phaseWatch = new PhaseWatch(() => this.#findDocument(document), show);
   }
 
   /** Shows what a live session does; `phase` is undefined once its program runs. */
@@ -593,10 +578,7 @@ export class LiveCode extends HTMLElement {
     this.#music.stop();
   }
 
-  /**
-   * Sends the user's input to the program. It is shown here only if the session does not keep it:
-   * otherwise it comes back in its place among the messages.
-   */
+  /** Sends input to the program. It is shown unless it comes back in its place as a message. */
   #sendInput(text: string, eof = false): void {
     const session = this.#session;
     if (!session || session.state === "ended") return;
