@@ -24,6 +24,10 @@ export interface Program {
     env?: Record<string, string>;
     /** The whole standard input. Without it, input comes from {@link Session.input}. */
     stdin?: string;
+    /** Whether input is kept, as `echo` messages, so that everybody who reads the session sees it. */
+    echo?: boolean;
+    /** Whether the places of errors come as messages, too: see {@link Diagnostic}. */
+    diagnostics?: boolean;
     /** `test` runs the tests among the files. */
     mode?: "exec" | "test";
     /** Tells compilation apart from the program: in the outcome, the document and the output. */
@@ -65,6 +69,19 @@ export interface CompileSummary {
     /** Whether the result came from the cache. */
     cached: boolean;
 }
+/** A message `diagnostic`: the place of an error in a file of the program. */
+export interface Diagnostic extends Message {
+    msgtype: "diagnostic";
+    severity: "error" | "warning";
+    /** The name of the file, as the request gave it. */
+    file: string;
+    /** The line, from 1. */
+    line: number;
+    /** The column, from 1, as the tool counts it. */
+    column?: number;
+    /** The text of the error. */
+    message: string;
+}
 /** The rights that a share gives: to follow a session, or to send input and events, too. */
 export type Rights = "watch" | "join";
 /**
@@ -76,6 +93,10 @@ export interface SessionDocument {
     state?: string;
     /** How compilation ended, after the end of a session with `stages`. */
     compile?: CompileSummary;
+    /** Whether input is kept, as `echo` messages. */
+    echo?: boolean;
+    /** How the session ended, in words; absent before its end. */
+    detail?: string;
     /** The rights of the share by which the session was found. */
     rights?: Rights;
     links: {
@@ -86,7 +107,7 @@ export interface SessionDocument {
 }
 /** The largest message that a server accepts, in bytes. */
 export declare const MAX_MESSAGE_BYTES: number;
-/** The text of a `write` message. Bytes that are not UTF-8 become replacement characters. */
+/** The text of a `write` or `echo` message. Bytes that are not UTF-8 become replacement characters. */
 export declare function textOf(message: Message): string;
 /** Why an operation failed. */
 export declare class LiveCodeError extends Error {
