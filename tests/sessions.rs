@@ -266,7 +266,8 @@ fn a_damaged_journal_still_has_the_exit_status() {
     let server = Server::start();
     let id = server.create_id(
         "python",
-        "import time\nfor i in range(20):\n    print(i, flush=True)\n    time.sleep(0.01)",
+        // The lines are long, so that most of the journal is output, however many of them an entry has.
+        "import time\nfor i in range(20):\n    print(str(i) * 100, flush=True)\n    time.sleep(0.01)",
     );
     let whole = Run::collect(server.stream(&id, ""));
     let journal = server.data().join("sessions").join(&id).join("journal");
