@@ -28,8 +28,6 @@ pub enum Method {
     Check(fn(&Fixture) -> Verdict),
     /// Like `Check`, but no other attack runs meanwhile.
     CheckAlone(fn(&Fixture) -> Verdict),
-    /// The server has nothing that could be attacked this way. The text says why.
-    NotApplicable(&'static str),
 }
 
 /// How an attack that did not succeed has ended. A successful attack panics.
@@ -40,7 +38,6 @@ pub enum Verdict {
     HoldsWith(String),
     /// The defence holds as far as is possible without cgroups.
     Degraded,
-    NotApplicable(&'static str),
 }
 
 /// The label of a row: its number, or `+1`, `+2`, … for additional rows.

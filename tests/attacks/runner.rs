@@ -26,7 +26,7 @@ const THREADS: usize = 3;
 pub struct Outcome {
     pub row: u16,
     pub what: String,
-    /// The verdict in the table: `holds`, `holds (degraded)`, `not applicable` or `FAILS`.
+    /// The verdict in the table: `holds`, `holds (degraded)` or `FAILS`.
     pub word: String,
     /// A measured value, a reason, or the message of the panic. May be empty.
     pub detail: String,
@@ -95,7 +95,6 @@ fn outcome_of(fixture: &Fixture, attack: &Attack) -> Outcome {
         Ok(Verdict::Holds) => ("holds", String::new()),
         Ok(Verdict::HoldsWith(detail)) => ("holds", detail),
         Ok(Verdict::Degraded) => ("holds (degraded)", String::new()),
-        Ok(Verdict::NotApplicable(why)) => ("not applicable", why.to_owned()),
         Err(_) => ("FAILS", PANIC_MESSAGE.take()),
     };
     let row = label(attack.row);
@@ -113,13 +112,12 @@ fn make(fixture: &Fixture, attack: &Attack) -> Verdict {
         Method::Python(code) => run_program("python", code),
         Method::Program(runtime, code) => run_program(runtime, code),
         Method::Check(check) | Method::CheckAlone(check) => check(fixture),
-        Method::NotApplicable(why) => Verdict::NotApplicable(why),
     }
 }
 
 /// For each row, the worst word of its attacks and their details.
 pub fn by_row(results: &Results) -> BTreeMap<u16, (String, String)> {
-    let words = ["holds", "not applicable", "holds (degraded)", "FAILS"]; // from best to worst
+    let words = ["holds", "holds (degraded)", "FAILS"]; // from best to worst
     let rank = |word: &str| words.iter().position(|known| *known == word);
     let mut rows: BTreeMap<u16, (String, String)> = BTreeMap::new();
     for outcome in &results.outcomes {
