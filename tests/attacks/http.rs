@@ -46,7 +46,7 @@ pub fn attacks() -> Vec<Attack> {
 fn without_a_token(_: &Fixture) -> Verdict {
     let server = Server::start_with(&["--auth", "tokens"]);
     let document = server.get("/openapi.json").json();
-    let public = ["/", "/healthz", "/livez", "/openapi.json", "/static/{file}"];
+    let public = ["/", "/embed", "/healthz", "/livez", "/openapi.json", "/static/{file}"];
     let mut tried = 0;
     for (path, methods) in document["paths"].as_object().expect("paths") {
         let own = path.replace("{id}", &"0".repeat(32)).replace("{runtime}", "python");
