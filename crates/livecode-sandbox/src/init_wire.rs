@@ -61,6 +61,9 @@ pub enum InitEvent {
     /// A descriptor is attached by which the supervisor can change the size of the sandbox's tmpfs.
     /// [`crate::Sandbox`] consumes this event and does not return it.
     DiskSize,
+    /// The listener of the sandbox's seccomp filter is attached. [`crate::Sandbox`] consumes this
+    /// event and does not return it.
+    SeccompListener,
     /// The last artefact was sent. The flag tells whether all requested artefacts could be taken.
     /// No process but init runs inside now.
     ArtefactsSent(bool),
@@ -83,6 +86,7 @@ const ARTEFACTS_SENT: u8 = 8;
 const USAGE: u8 = 9;
 const KERNEL_MEMORY_PROBE: u8 = 10;
 const DISK_SIZE: u8 = 11;
+const SECCOMP_LISTENER: u8 = 12;
 
 // Tags of requests.
 const START: u8 = 1;
@@ -105,6 +109,7 @@ impl InitEvent {
             Self::Usage { .. } => (USAGE, 0, 0, ""),
             Self::KernelMemoryProbe => (KERNEL_MEMORY_PROBE, 0, 0, ""),
             Self::DiskSize => (DISK_SIZE, 0, 0, ""),
+            Self::SeccompListener => (SECCOMP_LISTENER, 0, 0, ""),
         };
         let mut bytes = vec![tag, index as u8];
         bytes.extend(number.to_le_bytes());
@@ -136,6 +141,7 @@ impl InitEvent {
             },
             KERNEL_MEMORY_PROBE => Self::KernelMemoryProbe,
             DISK_SIZE => Self::DiskSize,
+            SECCOMP_LISTENER => Self::SeccompListener,
             ARTEFACTS_SENT => Self::ArtefactsSent(number != 0),
             USAGE => {
                 let ([cpu_ms, largest_kib], []) = text.as_chunks::<8>() else { return None };
@@ -208,13 +214,14 @@ mod tests {
             InitEvent::ArtefactsSent(true),
             InitEvent::KernelMemoryProbe,
             InitEvent::DiskSize,
+            InitEvent::SeccompListener,
             InitEvent::Usage { cpu_ms: 7, largest_kib: 1 << 40 },
             failed,
         ] {
             let decoded = InitEvent::decode(&event.encode()).unwrap();
             assert_eq!(format!("{event:?}"), format!("{decoded:?}"));
         }
-        assert!(InitEvent::decode(b"").is_none() && InitEvent::decode(b"\x0c\0\0\0\0\0").is_none());
+        assert!(InitEvent::decode(b"").is_none() && InitEvent::decode(b"\x0d\0\0\0\0\0").is_none());
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(super) fn session_document(
         exitstatus: ended.map(|ended| ended.exitstatus),
         compiled: session.progress().compiled(),
         usage: ended.and_then(|ended| ended.usage),
-        degraded: app.default_spawner.degraded().to_vec(),
+        degraded: app.default_spawner.degraded_in_sessions(),
         token: None,
         links: Links {
             self_: address.http(&path),
