@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Run, Server, id};
+use crate::common::{Run, Server, id, is_root};
 
 /// Runs a program to its end; returns the session's document.
 fn ended(server: &Server, request: &Value) -> Value {
@@ -54,7 +54,10 @@ fn a_limit_that_ends_a_session_is_named_with_its_value_and_in_words() {
             "printed more than 4 KiB",
         ),
     ];
-    for (code, fields, name, value, words) in cases {
+    // Without cgroups, the limit of memory is one of each process, and Python ends with a MemoryError.
+    for (code, fields, name, value, words) in
+        cases.into_iter().filter(|(_, _, name, ..)| is_root() || *name != "memory_bytes")
+    {
         let (limit, detail) = end_of(&server, "python", code, &fields);
         assert_eq!(limit, json!({"name": name, "value": value}), "{detail}");
         assert!(detail.contains(words), "{detail}");
