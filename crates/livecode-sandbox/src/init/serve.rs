@@ -32,7 +32,8 @@ const COMMAND_NOT_FOUND: i32 = 127;
 const COMMAND_NOT_EXECUTABLE: i32 = 126;
 
 /// Starts the first step, and then serves the supervisor's requests until a step fails, the last
-/// step has ended, or the supervisor is dead. If result files are wanted, they are sent before that. `child_signals` is readable when a child has died.
+/// step has ended, or the supervisor is dead. If result files are wanted, they are sent before that.
+/// `child_signals` is readable when a child has died.
 pub(super) fn serve(
     init: &InitProcess<'_>,
     run_spec: &RunSpec,
