@@ -167,7 +167,8 @@ fn kept_input_counts_as_output() {
     assert_eq!((run.exitstatus, run.reason.as_deref()), (137, Some("output")));
 }
 
-/// What is typed while the program is compiled is no output of the compiler, which the cache keeps.
+/// Input that is typed while the program is compiled is no output of the compiler, which the cache
+/// keeps.
 #[test]
 fn input_is_not_kept_with_what_was_compiled() {
     let server = Server::start();

@@ -327,7 +327,7 @@ pub(crate) fn add(
             }
             Err(error) => Err(error),
         },
-        // What it replaces is gone all the same.
+        // A lower file that it replaces is gone all the same.
         EntryKind::Special => tree.remove(path),
     };
     added.map_err(|error| tree_error(place, error))?;

@@ -3,8 +3,9 @@
 //! The server makes the folder with [`SESSION_FILE`] and [`RUN_SPEC_FILE`] in it, and with
 //! [`CONTENTS_FILE`] if the request is large. The supervisor adds [`IDENTITY_FILE`], then
 //! [`JOURNAL_FILE`], and [`SOCKET_FILE`] when it listens. At the end it adds
-//! [`RESULT_CONTENTS_FILE`] and [`RESULT_MANIFEST_FILE`] if the request asks for files. The names `order.json` and `state.json`
-//! are older than the terms of the code, and stay for the data directories that exist.
+//! [`RESULT_CONTENTS_FILE`] and [`RESULT_MANIFEST_FILE`] if the request asks for files. The names
+//! `order.json` and `state.json` are older than the terms of the code, and stay for the data
+//! directories that exist.
 
 use std::path::{Path, PathBuf};
 

@@ -208,7 +208,7 @@ test("whatever the page shows of its own comes from the file of words", async (t
     await page.click(dialog);
     await page.locator("dialog[open]").waitFor();
     await page.locator("dialog[open] :is(li, #code-link)").first().waitFor();
-    // What the user has named, and the first line of the code, are the user's.
+    // The names that the user has given, and the first line of the code, are the user's.
     const unmarked = (await findUnmarked(page)).filter((text) => !/My program|import livecode|main\.py/.test(text));
     await page.locator("dialog[open] form[method=dialog] button").first().click();
     return unmarked;

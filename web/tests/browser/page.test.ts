@@ -280,7 +280,7 @@ test("another user can watch a session, but not send anything to it", async (t) 
   await page.getByLabel("Input for the program").fill("Ada");
   await page.keyboard.press("Enter");
   await waitForStatus(watcher, "finished");
-  // What was typed is part of the record.
+  // The typed input is part of the record.
   assert.equal(await output(watcher).textContent(), "name? Ada\nhello Ada\n");
 });
 

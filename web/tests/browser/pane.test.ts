@@ -119,7 +119,7 @@ print("last APPLE")`;
       const { highlights } = CSS as unknown as { highlights: Map<string, Set<Range>> };
       return [...(highlights.get(name) ?? [])].map(String);
     }, name);
-  // What is seen of the output is its end.
+  // The end of the output is seen.
   await count.filter({ hasText: "4 of 4" }).waitFor();
   assert.deepEqual(await marked("livecode-found"), ["Apple", "apple", "apple", "apple"]);
   await page.keyboard.press("Enter");

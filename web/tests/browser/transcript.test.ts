@@ -63,7 +63,7 @@ test("the quiz, answered in two browsers over cut connections, is a terminal's t
   const later = await follow(t, server.url);
   await waitForStatus(later, "finished");
   assert.equal(await output(later).textContent(), TRANSCRIPT);
-  // What was typed has its own colour, whoever typed it.
+  // Typed input has its own colour, whoever typed it.
   const typed = await output(later).locator(".typed").allTextContents();
   assert.deepEqual(typed.map((text) => text.trim()), ["56", "venus", "8"]);
 });

@@ -1,4 +1,4 @@
-//! What is left of earlier imports and lower layers, and what a refusal says.
+//! Remains of earlier imports and of lower layers, and the texts of refusals.
 
 use super::*;
 

@@ -11,7 +11,7 @@ use crate::auth::{RequestFacts, RequestingPage};
 use crate::config::CorsOrigins;
 use crate::http::problem::ApiError;
 
-/// What a browser sends as the origin of a page in a sandbox, such as `/embed`, and of a file.
+/// The origin that a browser sends for a page in a sandbox, such as `/embed`, and for a file.
 const OPAQUE_ORIGIN: &str = "null";
 /// The scripts that pages load as modules, for which browsers ask as for other requests.
 const SCRIPTS_PREFIX: &str = "/static/";

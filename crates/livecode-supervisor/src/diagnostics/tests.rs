@@ -1,6 +1,6 @@
 use super::*;
 
-/// What is found in `written` with these files, as `file:line:column severity text`.
+/// The places that are found in `written` with these files, as `file:line:column severity text`.
 fn found(files: &[&str], written: &str) -> Vec<String> {
     let names: Vec<FileName> = files.iter().map(|name| name.parse().unwrap()).collect();
     let read_in = |size: usize| {

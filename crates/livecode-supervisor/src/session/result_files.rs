@@ -166,7 +166,7 @@ impl Receiver {
         let copied = check_space(contents, reserve_bytes.saturating_add(bytes))
             .and_then(|()| copy(&mut file, contents, bytes, self.deadline));
         if let Err(reason) = copied {
-            // What was written of it is overwritten by the next file, or cut off here.
+            // The part that was written is overwritten by the next file, or cut off here.
             let _ = ftruncate(&*contents, self.used_bytes);
             let _ = io::Seek::seek(contents, io::SeekFrom::Start(self.used_bytes));
             return Err(reason);

@@ -30,7 +30,7 @@ impl Supervisor<'_> {
     pub(super) fn start_collecting(&mut self) -> bool {
         let is_started = self.result_files.start(Instant::now());
         if is_started {
-            // What init needs from now on says nothing about the program.
+            // The memory that init needs from now on says nothing about the program.
             self.termination.is_out_of_memory = self.sandbox.has_oom_kills();
             let limits = self.running_step().unwrap_or(&self.run_spec.run).limits;
             self.sandbox.collect_results(&limits);
@@ -46,7 +46,7 @@ impl Supervisor<'_> {
     /// Kills everything in the sandbox because it has reached a limit, unless the program is ending
     /// for another reason already.
     pub(super) fn kill_at(&mut self, name: LimitName) {
-        // What is in the pipes is read after the program's end, too, and counts.
+        // Output in the pipes is read after the program's end, too, and counts.
         let is_late_output = name == LimitName::OutputBytes && self.termination.kill_reason.is_none();
         if !self.is_ending() || is_late_output {
             self.termination.limit = Some(self.reached_limit(name));
