@@ -10,10 +10,11 @@ use super::Payer;
 /// The part of a limited number that is kept for the local user: one sixteenth, rounded up, but
 /// never all of it.
 const RESERVED_DIVISOR: u64 = 16;
-/// The part of a limited number that is kept for newcomers: one part of 32, rounded down.
-const NEWCOMERS_DIVISOR: u64 = 32;
-/// A payer that holds fewer is a newcomer. A page needs two connections.
-const NEWCOMER_HELD_MAX: u64 = 2;
+/// A limited number has so many parts of which some are kept for newcomers: as many as a payer
+/// holds items, it leaves to those who hold fewer.
+const NEWCOMERS_DIVISOR: u64 = 64;
+/// The most parts that a payer leaves. A page needs two connections.
+const NEWCOMER_PARTS_MAX: u64 = 2;
 
 /// The limits of one kind of thing, for example of running sessions.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +42,8 @@ impl PortionLimits {
 /// all, two get a third each, and n of them leave one part of n + 1 parts free (the dynamic
 /// thresholds of shared-memory switches, Choudhury and Hahne 1998). No clock and no knowledge of
 /// who else may come is needed for this. A crowd could still take the last one, each of them while
-/// it holds nothing for a moment. So payers that hold more leave a small
-/// part to newcomers.
+/// it holds nothing for a moment. So payers that hold one leave a small part to those that hold
+/// nothing, and payers that hold more leave twice that part.
 ///
 /// The local user may take whatever is free.
 #[derive(Debug)]
@@ -118,7 +119,8 @@ impl Portions {
     fn guests_threshold(&self, payer: &Payer) -> u64 {
         let guests = self.total - self.held(&Payer::Local);
         let left = self.limits.total.saturating_sub(self.limits.reserved).saturating_sub(guests);
-        if self.held(payer) >= NEWCOMER_HELD_MAX && left <= self.limits.total / NEWCOMERS_DIVISOR {
+        let parts = self.held(payer).min(NEWCOMER_PARTS_MAX);
+        if left <= self.limits.total.saturating_mul(parts) / NEWCOMERS_DIVISOR {
             return 0;
         }
         self.free().min(left.saturating_mul(2))
