@@ -60,6 +60,7 @@ settings are the defaults.
 | `exit-disk` | Hello world in Python with 128 MiB of `disk_bytes`, twice the default, which each session's sandbox is given when it begins. |
 | `stream` | 100 MB from one program, which writes 80 KB at a time, to one websocket. The clock runs from the request until the close frame. The received bytes are counted, and none may be missing. |
 | `echo` | A program that copies its input to its output. The client sends a line on the websocket and waits for the `write` with its copy. It pauses for a millisecond between two lines. |
+| `stderr`, `redirect` | What the [exact order of output](design/order.md) costs: a Python program that writes 50,000 lines to standard error, each by a call of its own, and a bash script that redirects 5,000 times. Both are measured from the request until the exit status. |
 | `memory-pss` | The memory of all processes of LiveCode itself, with and without 100 sleeping sessions. In a sandbox only init belongs to LiveCode; the other processes are programs. In this row and the next, one warm sandbox waits for each kind of program, before and after. |
 | `memory-machine` | How much the machine's available memory falls for 100 sleeping sessions, compared with 100 sleeping bare programs. |
 | `memory-ended` | The memory of the server, before and after it has run that many programs. |

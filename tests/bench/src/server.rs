@@ -62,14 +62,29 @@ impl Server {
         Self::start_for(binary, warm, Callers::Local)
     }
 
+    /// Starts such a server that keeps the exact order of output.
+    pub fn start_exact(binary: &Path) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command.env("LIVECODE_EXACT_ORDER", "on");
+        Self::start_command(command, binary, WarmSandboxes::Default, Callers::Local)
+    }
+
     /// Starts such a server for callers of one kind.
     pub fn start_for(binary: &Path, warm: WarmSandboxes, callers: Callers) -> Result<Self> {
+        Self::start_command(Command::new(binary), binary, warm, callers)
+    }
+
+    fn start_command(
+        mut command: Command,
+        binary: &Path,
+        warm: WarmSandboxes,
+        callers: Callers,
+    ) -> Result<Self> {
         let data = tempfile::tempdir()?;
         let token = match callers {
             Callers::Local => None,
             Callers::Users => Some(new_token(binary, data.path())?),
         };
-        let mut command = Command::new(binary);
         // Nothing but what is measured runs.
         command.env("LIVECODE_RUNTIME_CHECK_IDLE_MS", "0");
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()).args([

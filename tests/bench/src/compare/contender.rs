@@ -11,7 +11,7 @@ use crate::{
     rows::{
         compiled::C,
         echo::{TYPING_PAUSE, cat_request, echo},
-        layouts,
+        errors, layouts,
         rate::{Client, rate},
         start::hello_request,
         stream,
@@ -34,7 +34,7 @@ pub struct Group {
     pub measure: fn(&BenchOptions, &mut Contender) -> Result<Vec<f64>>,
 }
 
-pub const GROUPS: [Group; 9] = [
+pub const GROUPS: [Group; 10] = [
     Group {
         rows: &[
             ("exit-p50", Unit::Milliseconds),
@@ -54,6 +54,11 @@ pub const GROUPS: [Group; 9] = [
         rows: &[("echo-p50", Unit::Milliseconds), ("echo-p99", Unit::Milliseconds)],
         is_slow: false,
         measure: echo_times,
+    },
+    Group {
+        rows: &[("stderr", Unit::PerSecond), ("redirect", Unit::Milliseconds)],
+        is_slow: false,
+        measure: ordered_output,
     },
     Group { rows: &[("exit-crowded-p50", Unit::Milliseconds)], is_slow: true, measure: crowded_starts },
 ];
@@ -158,6 +163,11 @@ fn echo_times(options: &BenchOptions, contender: &mut Contender) -> Result<Vec<f
     }
     contender.warm_client.delete(&id)?;
     Ok(vec![median(&times_ms), percentile(&times_ms, 0.99)])
+}
+
+fn ordered_output(options: &BenchOptions, contender: &mut Contender) -> Result<Vec<f64>> {
+    let client = &mut contender.warm_client;
+    Ok(vec![errors::flood_rate(options, client)?, errors::redirects_ms(options, client)?])
 }
 
 fn crowded_starts(options: &BenchOptions, contender: &mut Contender) -> Result<Vec<f64>> {

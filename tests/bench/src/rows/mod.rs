@@ -3,6 +3,7 @@
 pub mod compiled;
 mod crowd;
 pub mod echo;
+pub mod errors;
 pub mod layouts;
 mod memory;
 pub mod rate;
@@ -19,13 +20,14 @@ struct Group {
     measure: fn(&BenchOptions) -> Result<Vec<Row>>,
 }
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     Group { names: &start::NAMES, measure: start::measure },
     Group { names: &rate::NAMES, measure: rate::measure },
     Group { names: &compiled::NAMES, measure: compiled::measure },
     Group { names: &layouts::NAMES, measure: layouts::measure },
     Group { names: &stream::NAMES, measure: stream::measure },
     Group { names: &echo::NAMES, measure: echo::measure },
+    Group { names: &errors::NAMES, measure: errors::measure },
     Group { names: &memory::NAMES, measure: memory::measure },
     Group { names: &crowd::MANY_NAMES, measure: crowd::measure_many },
     Group { names: &crowd::WATCHED_NAMES, measure: crowd::measure_watched },
