@@ -37,6 +37,7 @@ mod messages;
 mod metrics;
 mod modules;
 mod openapi;
+mod order;
 mod packaging;
 mod proxies;
 mod quotas;

@@ -20,6 +20,7 @@ pub fn attacks() -> Vec<Attack> {
     use Method::{Check, CheckAlone, Python};
     vec![
         attack(21, "fork bomb", Check(fork_bomb)),
+        attack(21, "processes that write errors, and are killed", Check(error_storm)),
         attack(22, "fork and setsid, the parent exits", Check(survivors)),
         attack(23, "keep forking while being killed", Check(runaways)),
         attack(24, "touch 10x the memory limit", Check(memory)),
@@ -63,6 +64,27 @@ fn fork_bomb(fixture: &Fixture) -> Verdict {
 /// The document of a new session that has run, for its field `degraded`.
 fn new_document(fixture: &Fixture) -> serde_json::Value {
     fixture.run("bash", "true", json!({})).1
+}
+
+/// Processes wait to write to standard error, and are killed in any state of that. Other sessions
+/// run meanwhile, and the supervisor's memory stays small.
+fn error_storm(fixture: &Fixture) -> Verdict {
+    let server = Server::start_with(&["--exact-order", "on"]);
+    let mark = mark();
+    let fields = json!({"args": ["30", mark], "limits": {"processes": 40, "cpu_ms": 60_000}});
+    let session = server.create(&request("c", include_str!("programs/r21_error_storm.c"), fields));
+    server.stream(&id(&session), "").read_until("storm\nstorm\n");
+    let pid = supervisor(&server, &id(&session));
+    for _ in 0..5 {
+        assert_hello(fixture);
+        let run = server.run_code("bash", "echo hello");
+        assert_eq!((&*run.stdout, run.exitstatus), ("hello\n", 0), "another session fails: {run:?}");
+        let peak = peak_kib(pid).unwrap_or(0);
+        assert!(peak < SUPERVISOR_MAX_KIB, "the supervisor had {peak} KiB");
+    }
+    assert_eq!(server.delete(&format!("/sessions/{}", id(&session))).status, 204);
+    assert_gone(&mark, Duration::ZERO);
+    Verdict::Holds
 }
 
 /// Processes in sessions of their own are killed when their parent exits.

@@ -230,10 +230,14 @@ pub enum SupervisorNotice {
 }
 
 /// The message that a spawner sends once, at its start: it is ready, or it cannot make sandboxes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SpawnerReady {
     /// The parts of the sandbox that this machine cannot enforce, one sentence each.
     pub degraded: Vec<String>,
+    /// What sessions on this machine show less exactly than on others, one sentence each. It
+    /// weakens no protection, so no server refuses to start because of it.
+    #[serde(default)]
+    pub inexact: Vec<String>,
     /// Why this spawner can make no sandbox: the machine cannot, or the interpreter zygote did not
     /// start. The spawner then exits.
     #[serde(default, skip_serializing_if = "Option::is_none")]

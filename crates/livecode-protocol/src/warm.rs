@@ -20,6 +20,9 @@ pub struct SpawnerSettings {
     /// Whether the lines of the log are JSON.
     #[serde(default)]
     pub is_log_json: bool,
+    /// Whether the order between standard output, standard error and messages is exact.
+    #[serde(default)]
+    pub is_order_exact: bool,
 }
 
 /// How a spawner's pool of warm sandboxes is set up.

@@ -1,7 +1,7 @@
 //! Facts about the machine and about the user that the server runs as. They are detected once and
 //! used for every sandbox.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::OnceLock};
 
 use livecode_protocol::SessionId;
 
@@ -73,6 +73,10 @@ pub struct Host {
     pub(crate) own_ids: (u32, u32),
     /// The first uid of this data directory's sessions in root mode.
     first_session_id: u32,
+    /// Whether the seccomp filter of a sandbox is to notify, so that the order of output is exact.
+    pub(crate) is_order_exact: bool,
+    /// Whether the seccomp filter of a sandbox can have a listener. A trial run finds it out.
+    has_seccomp_listener: OnceLock<bool>,
 }
 
 impl Host {
@@ -95,7 +99,30 @@ impl Host {
             cpus: Cpus::all(),
             own_ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
             first_session_id,
+            is_order_exact: false,
+            has_seccomp_listener: OnceLock::new(),
         }
+    }
+
+    /// Sets whether the seccomp filters of sandboxes notify their supervisors of some calls, so
+    /// that the order of output is exact. They do not otherwise.
+    pub fn set_order_exact(&mut self, is_order_exact: bool) {
+        self.is_order_exact = is_order_exact;
+    }
+
+    /// Notes whether the filter of a sandbox that was set up has a listener.
+    pub(crate) fn note_seccomp_listener(&self, has_listener: bool) {
+        let _ = self.has_seccomp_listener.set(has_listener); // it is the same for all sandboxes
+    }
+
+    /// What sessions show less exactly here than elsewhere, one sentence each, as far as a trial
+    /// run has found out. It weakens no protection.
+    pub fn inexact(&self) -> Vec<String> {
+        let has_no_order = self.is_order_exact && self.has_seccomp_listener.get() == Some(&false);
+        let sentence = "the order between standard output, standard error and messages is not exact: \
+                        the kernel gives the server's sandboxes no listener of system calls, because \
+                        this container has one or the kernel is too old";
+        has_no_order.then(|| sentence.to_owned()).into_iter().collect()
     }
 
     /// The limits and protections that this machine cannot enforce, one sentence each. The list is

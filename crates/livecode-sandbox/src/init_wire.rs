@@ -90,6 +90,9 @@ pub enum InitEvent {
     /// The last result file was sent. The flag tells whether all files with names that match were
     /// sent or refused. No process but init runs inside now, and init ends.
     ResultsSent(bool),
+    /// The listener of the sandbox's seccomp filter is attached. [`crate::Sandbox`] consumes this
+    /// event and does not return it.
+    SeccompListener,
     /// The last artefact was sent. The flag tells whether all requested artefacts could be taken.
     /// No process but init runs inside now.
     ArtefactsSent(bool),
@@ -116,6 +119,7 @@ const DISK_SIZE: u8 = 11;
 const RESULT_FILE: u8 = 12;
 const RESULT_REFUSED: u8 = 13;
 const RESULTS_SENT: u8 = 14;
+const SECCOMP_LISTENER: u8 = 15;
 
 // Tags of requests.
 const START: u8 = 1;
@@ -142,6 +146,7 @@ impl InitEvent {
             Self::Usage { .. } => (USAGE, 0, 0, ""),
             Self::KernelMemoryProbe => (KERNEL_MEMORY_PROBE, 0, 0, ""),
             Self::DiskSize => (DISK_SIZE, 0, 0, ""),
+            Self::SeccompListener => (SECCOMP_LISTENER, 0, 0, ""),
         };
         let mut bytes = vec![tag, index as u8];
         bytes.extend(number.to_le_bytes());
@@ -179,6 +184,7 @@ impl InitEvent {
                 reason: RefusalReason::from_number(number)?,
             },
             RESULTS_SENT => Self::ResultsSent(number != 0),
+            SECCOMP_LISTENER => Self::SeccompListener,
             ARTEFACTS_SENT => Self::ArtefactsSent(number != 0),
             USAGE => {
                 let ([cpu_ms, largest_kib], []) = text.as_chunks::<8>() else { return None };
@@ -258,13 +264,14 @@ mod tests {
             InitEvent::ResultsSent(false),
             InitEvent::KernelMemoryProbe,
             InitEvent::DiskSize,
+            InitEvent::SeccompListener,
             InitEvent::Usage { cpu_ms: 7, largest_kib: 1 << 40 },
             failed,
         ] {
             let decoded = InitEvent::decode(&event.encode()).unwrap();
             assert_eq!(format!("{event:?}"), format!("{decoded:?}"));
         }
-        assert!(InitEvent::decode(b"").is_none() && InitEvent::decode(b"\x0f\0\0\0\0\0").is_none());
+        assert!(InitEvent::decode(b"").is_none() && InitEvent::decode(b"\x10\0\0\0\0\0").is_none());
     }
 
     #[test]

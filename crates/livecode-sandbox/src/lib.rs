@@ -73,6 +73,7 @@ pub use kernel::{
     cpus::Cpus,
     errno::is_transient,
     fd_passing,
+    seccomp_listener::{Notification, NotifiedCall, SeccompListener},
     sys::{
         Forked, exit_now, fork, has_one_thread, reap_children_automatically, return_free_pages,
         return_large_blocks,

@@ -53,6 +53,7 @@ pub(crate) fn try_program(host: &Host, argv: &[&str]) -> Result<Vec<u8>, TrialEr
         Sandbox::create(host, &run_spec.id.to_string(), &run_spec.layout(), None, None)?;
     // The failure of a step is known only once it was waited for.
     sandbox.wait_ready()?;
+    host.note_seccomp_listener(sandbox.seccomp_listener().is_some());
     sandbox.start(&run_spec, run_spec_file(&run_spec)?.as_fd(), None, None)?;
     let ended = loop {
         match sandbox.wait_event() {

@@ -141,12 +141,19 @@ def _plain(value: Any) -> Any:
 def _post(lines: bytes) -> None:
     """Writes complete lines. If the channel is full, waits until it has room."""
     global _unsent
-    from _socket import MSG_DONTWAIT, MSG_NOSIGNAL
+    from _socket import MSG_DONTWAIT, MSG_NOSIGNAL, socket
 
-    channel = _channel()
+    channel = duplicate = _channel()
     _flush()
     with _send_lock:
         left = memoryview(_unsent + lines if _unsent else lines)
+        try:
+            # Only a send on the descriptor itself keeps its place in the output.
+            number = int(os.environ["LIVECODE_FD"])
+            if os.path.sameopenfile(number, duplicate.fileno()):
+                channel = socket(fileno=number)
+        except OSError:
+            pass  # the program has closed the descriptor
         try:
             while left:
                 try:
@@ -163,6 +170,8 @@ def _post(lines: bytes) -> None:
                     raise ConnectionError("the message channel is closed: messages can no longer be sent") from None
         finally:
             _unsent = bytes(left)
+            if channel is not duplicate:
+                channel.detach()  # so that the descriptor stays open
 
 
 # Receiving

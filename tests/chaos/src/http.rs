@@ -215,6 +215,8 @@ pub struct Transcript {
     pub after: u64,
     pub stdout: String,
     pub stderr: String,
+    /// The output on both streams, in its order.
+    pub output: String,
     /// The program's own messages.
     pub messages: Vec<Value>,
     /// How many entries were reported as missing.
@@ -245,6 +247,9 @@ impl Transcript {
         }
         self.after = seq;
         let data = message["data"].as_str().unwrap_or_default();
+        if message["msgtype"] == "write" {
+            self.output += data;
+        }
         match (message["msgtype"].as_str(), message["file"].as_str()) {
             (Some("write"), Some("stdout")) => self.stdout += data,
             (Some("write"), _) => self.stderr += data,

@@ -89,6 +89,12 @@ pub fn program_handling(supervisor: u32, signal: Signal) -> Option<u32> {
     sandbox_processes(supervisor).into_iter().find(handles)
 }
 
+/// Whether a process waits in a call that writes to its standard error (proc_pid_syscall(5)).
+pub fn waits_to_write_errors(pid: u32) -> bool {
+    const WRITE: &str = if cfg!(target_arch = "x86_64") { "1 0x2 " } else { "64 0x2 " };
+    fs::read_to_string(format!("/proc/{pid}/syscall")).is_ok_and(|call| call.starts_with(WRITE))
+}
+
 /// Shuts down every connection between a supervisor and its server. Both processes keep their
 /// sockets and read the end of the stream. Returns the number of connections, or `None` if there
 /// is none.

@@ -194,8 +194,8 @@ pub struct SessionDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub usage: Option<Usage>,
-    /// The parts of the sandbox that this machine cannot enforce, one sentence each; absent if
-    /// there are none.
+    /// The parts of the sandbox that this machine cannot enforce, and whether it cannot tell the
+    /// order of output, one sentence each; absent if it can do all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub degraded: Vec<String>,
     /// New bearer token for a guest that nothing names, with which it can list this session, and has

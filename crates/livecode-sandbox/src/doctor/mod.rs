@@ -169,7 +169,7 @@ fn seccomp(host: &Host) -> Finding {
     let tried = attempt::try_in_namespaces(false, 0, || {
         rustix::thread::set_no_new_privs(true).context("no_new_privs")?;
         sys::unshare_nothing().context("try a system call")?;
-        host.seccomp_profile.install(false).context("install the seccomp filter")?;
+        host.seccomp_profile.install(false, false).context("install the seccomp filter")?;
         match sys::unshare_nothing() {
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(()),
             _ => Err(io::Error::from_raw_os_error(libc::ENOTRECOVERABLE)).context("deny a system call"),

@@ -17,7 +17,7 @@ use livecode_protocol::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{FlockOperation, Mode, OFlags, flock, open},
-    io::retry_on_intr,
+    io::{Errno, retry_on_intr},
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair},
     pipe::{PipeFlags, pipe_with},
     process::{Signal, pidfd_send_signal},
@@ -39,6 +39,7 @@ use crate::{
     init_wire::{InitEvent, InitRequest, MAX_EVENT_BYTES},
     kernel::{
         fd_passing,
+        seccomp_listener::SeccompListener,
         sys::{self, Forked, PageRange},
     },
     rootfs::disk_size::DiskSize,
@@ -83,6 +84,9 @@ pub struct Sandbox {
     kernel_memory: Option<KernelMemoryProbe>,
     /// Changes the size of its tmpfs, until it is given its run spec.
     disk_size: Option<DiskSize>,
+    /// The listener of its seccomp filter, from the end of its setup on; `None` if the filter
+    /// cannot have one.
+    seccomp_listener: Option<SeccompListener>,
     /// Whether it was given its run spec.
     has_begun: bool,
     /// The usage that samples and init have shown, for what no cgroup counts.
@@ -148,6 +152,7 @@ impl Sandbox {
             is_memory_sampled: host.cgroups.unenforced().memory,
             kernel_memory: None,
             disk_size: None,
+            seccomp_listener: None,
             has_begun: false,
             sampled: SampledUsage::default(),
             is_deprioritized: false,
@@ -226,6 +231,18 @@ impl Sandbox {
         self.control.as_fd()
     }
 
+    /// The listener that is notified of some calls of the sandbox's processes. They wait until it
+    /// resumes them. `None` if there is none, or the setup is not done.
+    pub fn seccomp_listener(&self) -> Option<&SeccompListener> {
+        self.seccomp_listener.as_ref()
+    }
+
+    /// Closes the listener. From then on, every notified call fails. To be called when it has hung
+    /// up: then no process is left that could make one.
+    pub fn close_seccomp_listener(&mut self) {
+        self.seccomp_listener = None;
+    }
+
     /// A descriptor that is readable when memory ran out. The whole program must be killed then.
     /// `None` if the kernel kills the whole program itself, or no cgroup limits memory.
     pub fn oom_notifier(&self) -> Option<BorrowedFd<'_>> {
@@ -238,36 +255,54 @@ impl Sandbox {
     /// # Errors
     /// `WouldBlock` if there is no event yet; any other error of recvmsg(2) is permanent.
     pub fn try_next_event(&mut self) -> io::Result<Option<InitEvent>> {
-        self.receive_event(RecvFlags::DONTWAIT)
-    }
-
-    /// Waits for the next event. Returns `None` once init is dead and all its events were
-    /// received.
-    pub(crate) fn wait_event(&mut self) -> Option<InitEvent> {
-        self.receive_event(RecvFlags::empty()).unwrap_or(None)
-    }
-
-    fn receive_event(&mut self, flags: RecvFlags) -> io::Result<Option<InitEvent>> {
         let mut bytes = [0; MAX_EVENT_BYTES];
-        let (length, descriptors) = fd_passing::receive(&self.control, &mut bytes, flags)?;
+        let (length, descriptors) = fd_passing::receive(&self.control, &mut bytes, RecvFlags::DONTWAIT)?;
         let mut event = InitEvent::decode(&bytes[..length]);
         if let Some(InitEvent::Usage { cpu_ms, largest_kib }) = event {
             self.add_usage(cpu_ms, largest_kib);
-            return self.receive_event(flags);
+            return self.try_next_event();
         }
         if let Some(InitEvent::KernelMemoryProbe) = event {
             self.kernel_memory = KernelMemoryProbe::from_descriptors(descriptors);
-            return self.receive_event(flags);
+            return self.try_next_event();
         }
         if let Some(InitEvent::DiskSize) = event {
             let descriptor = descriptors.into_iter().next().filter(|_| !self.has_begun);
             self.disk_size = descriptor.map(DiskSize::from_descriptor);
-            return self.receive_event(flags);
+            return self.try_next_event();
+        }
+        if let Some(InitEvent::SeccompListener) = event {
+            // It comes once, before anything of the program's can use the control socket. The kernel
+            // drops it if this process has no descriptor left. Every notified call would fail then.
+            let descriptor = descriptors.into_iter().next().ok_or(Errno::MFILE)?;
+            self.seccomp_listener = Some(SeccompListener::new(descriptor));
+            return self.try_next_event();
         }
         if let Some(InitEvent::Artefact { file, .. } | InitEvent::ResultFile { file, .. }) = &mut event {
             *file = descriptors.into_iter().next();
         }
         Ok(event)
+    }
+
+    /// Waits for the next event. Returns `None` once init is dead and all its events were
+    /// received. Meanwhile it resumes every notified call.
+    pub(crate) fn wait_event(&mut self) -> Option<InitEvent> {
+        loop {
+            match self.try_next_event() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                event => return event.unwrap_or(None),
+            }
+            let mut fds = vec![PollFd::new(&self.control, PollFlags::IN)];
+            let listener = self.seccomp_listener.as_ref();
+            fds.extend(listener.map(|it| PollFd::from_borrowed_fd(it.poll_fd(), PollFlags::IN)));
+            let _ = retry_on_intr(|| poll(&mut fds, None));
+            let calls = fds.get(1).map_or(PollFlags::empty(), PollFd::revents);
+            if let Some(listener) = listener.filter(|_| calls.contains(PollFlags::IN)) {
+                listener.receive().into_iter().for_each(|notification| listener.resume(notification));
+            } else if calls.contains(PollFlags::HUP) {
+                self.close_seccomp_listener();
+            }
+        }
     }
 
     /// Notes the usage of dead processes, if it exceeds what samples have shown.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use livecode_protocol::{run_spec::SandboxLayout, warm::InterpreterZygote};
-use rustix::{io::fcntl_dupfd_cloexec, net::SendFlags};
+use rustix::net::SendFlags;
 
 use crate::{
     host::Host,
@@ -14,9 +14,6 @@ use crate::{
     kernel::sys::{self, PageRange},
     setup_error::{SetupContext, SetupError},
 };
-
-/// Descriptors below this number are the program's.
-const FIRST_OWN_FD: i32 = 10;
 
 /// The resources that init inherits from its supervisor or receives through the zygote.
 pub(crate) struct InitResources {
@@ -89,8 +86,7 @@ pub(super) struct InitProcess<'a> {
 impl<'a> InitProcess<'a> {
     /// Duplicates the descriptors to numbers that the program does not use for its own.
     pub fn new(context: &'a InitContext<'a>) -> Result<Self, SetupError> {
-        let moved =
-            |fd: &OwnedFd| fcntl_dupfd_cloexec(fd, FIRST_OWN_FD).map(leak).context("move descriptors");
+        let moved = |fd: &OwnedFd| sys::duplicate_high(fd).map(leak).context("move descriptors");
         let control = moved(&context.fds.control)?;
         let [stdin, stdout, stderr, messages] = &context.fds.program_fds;
         let program_fds = ProgramFds {

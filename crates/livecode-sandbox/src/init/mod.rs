@@ -20,6 +20,7 @@ pub(crate) mod setup;
 use std::{fs, mem::ManuallyDrop, os::fd::AsFd as _};
 
 use crate::{
+    MESSAGE_FD,
     init::{
         begin::{BeginRequest, wait_for_begin},
         context::{InitContext, InitProcess, leak, report},
@@ -62,16 +63,21 @@ fn set_up_and_serve(init: &InitProcess<'_>) -> Result<Option<ZygoteProgram>, Set
         host.cpus.avoid(cpu);
     }
     let account_files = setup::set_up_sandbox(init)?;
-    let child_signals = leak(sys::child_signal_fd().context("block SIGCHLD")?);
-    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null").context("open /dev/null")?;
-    for number in 0..=2 {
+    let child_signals = sys::child_signal_fd().and_then(sys::duplicate_high).context("block SIGCHLD")?;
+    let child_signals = leak(child_signals);
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null");
+    let null = null.and_then(sys::duplicate_high).context("open /dev/null")?;
+    // The numbers of the program's descriptors are taken, so that init writes to none by accident:
+    // it would wait for its supervisor, which is notified of such a write. A panic would write.
+    std::panic::set_hook(Box::new(|_| {}));
+    for number in 0..=MESSAGE_FD {
         sys::duplicate_to(null.as_fd(), number).context("point standard descriptors to /dev/null")?;
     }
     drop(null);
     let mut kept = vec![init.control, child_signals];
     kept.extend(init.program_fds.all());
     kept.extend(account_files.descriptors());
-    sys::close_all_except(3, &kept).context("close the supervisor's descriptors")?;
+    sys::close_all_except(MESSAGE_FD + 1, &kept).context("close the supervisor's descriptors")?;
     let preforked = match init.context.interpreter_zygote.map(|_| prefork_program(init)).transpose()? {
         Some(PreforkSide::Program(program)) => {
             // Its descriptors were closed by number when the program was made.

@@ -150,8 +150,9 @@ fn prepare_child(
 }
 
 /// Gives the program its standard descriptors and the message channel. A compile step reads from
-/// /dev/null, and all its output goes to standard error. Every other descriptor of this process is
-/// closed at exec.
+/// /dev/null, and all its output goes to standard error. It inherits /dev/null in the place of the
+/// message channel, so that no file that a compiler opens has that number: each write to it would
+/// notify the supervisor. Every other descriptor of this process is closed at exec.
 fn give_descriptors(program_fds: ProgramFds, is_program: bool) -> io::Result<()> {
     let ProgramFds { stdin, stdout, stderr, messages } = program_fds;
     if !is_program {
@@ -163,5 +164,5 @@ fn give_descriptors(program_fds: ProgramFds, is_program: bool) -> io::Result<()>
     sys::duplicate_to(stdin, 0)?;
     sys::duplicate_to(stdout, 1)?;
     sys::duplicate_to(stderr, 2)?;
-    sys::duplicate_to(messages, MESSAGE_FD) // init's own descriptors have numbers from 10 on
+    sys::duplicate_to(messages, MESSAGE_FD) // init's own descriptors have higher numbers
 }

@@ -11,6 +11,7 @@ use rustix::{
 };
 
 use crate::{
+    MESSAGE_FD,
     init::{
         artefacts,
         context::{InitProcess, StaticFd},
@@ -62,7 +63,7 @@ pub(super) fn serve(
         // From now on only the program and its descendants hold the program's ends of the pipes,
         // so the supervisor sees the end of the output when the last of them has closed its end.
         if holds_program_fds && steps.is_program_running() {
-            sys::close_all_except(3, &[init.control, child_signals])
+            sys::close_all_except(MESSAGE_FD + 1, &[init.control, child_signals])
                 .context("close the program's descriptors")?;
             holds_program_fds = false;
         }

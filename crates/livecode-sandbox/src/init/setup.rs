@@ -89,7 +89,16 @@ pub(super) fn set_up_sandbox(init: &InitProcess<'_>) -> Result<AccountFiles, Set
         landlock::confine().context("restrict files by Landlock")?;
     }
     if is_not_disabled_by_test("seccomp") {
-        host.seccomp_profile.install(is_memory_sampled).context("install the seccomp filter")?;
+        let listener = host
+            .seccomp_profile
+            .install(is_memory_sampled, host.is_order_exact)
+            .context("install the seccomp filter")?;
+        // The supervisor alone keeps it. Sending it and closing it are calls that do not notify.
+        if let Some(listener) = listener {
+            let event = InitEvent::SeccompListener.encode();
+            fd_passing::send(init.control, &event, &[listener.as_fd()], SendFlags::empty())
+                .context("send the listener of the seccomp filter")?;
+        }
     }
     Ok(account_files)
 }

@@ -11,5 +11,6 @@ pub(crate) mod namespace_limits;
 pub(crate) mod privileges;
 pub(crate) mod rlimits;
 pub(crate) mod seccomp;
+pub mod seccomp_listener;
 pub(crate) mod sys;
 pub(crate) mod time;

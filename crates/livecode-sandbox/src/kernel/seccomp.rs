@@ -23,12 +23,13 @@
 //! therefore the filter finds the number of the call by binary search among ranges with the same
 //! rule.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
 use libc as c;
 
 use crate::kernel::{
     bpf::{Instructions, Word, if_any_bit, if_equal, program, return_action},
+    seccomp_listener::add_notifying_rules,
     sys,
 };
 
@@ -37,6 +38,8 @@ pub(crate) struct SeccompProfile {
     filter: Instructions,
     /// The same filter without [`UNCHARGED_MEMORY_CALLS`].
     filter_without_uncharged_memory: Instructions,
+    /// The two filters again, which notify their listener of some of the allowed calls.
+    notifying: [Instructions; 2],
 }
 
 /// The kernel's name for this architecture (linux/audit.h).
@@ -59,18 +62,33 @@ impl SeccompProfile {
         let rules = rules();
         let mut strict_rules = rules.clone();
         UNCHARGED_MEMORY_CALLS.iter().for_each(|call| drop(strict_rules.remove(call)));
+        let notifying = [&rules, &strict_rules].map(|rules| {
+            let mut rules = rules.clone();
+            add_notifying_rules(&mut rules);
+            compile_filter(&rules)
+        });
         Self {
             filter: compile_filter(&rules),
             filter_without_uncharged_memory: compile_filter(&strict_rules),
+            notifying,
         }
     }
 
     /// Installs the filter for this process and all that it will start; it cannot be removed.
     /// If no cgroup limits memory and it is only sampled (`is_memory_sampled`), the filter also
-    /// excludes [`UNCHARGED_MEMORY_CALLS`].
-    pub(crate) fn install(&self, is_memory_sampled: bool) -> io::Result<()> {
+    /// excludes [`UNCHARGED_MEMORY_CALLS`]. Returns the filter's listener, or `None` if it is not to
+    /// notify, or cannot have one: the kernel has none (`EINVAL`), or an earlier filter of this
+    /// process has one (`EBUSY`). Then the filter notifies of no call.
+    pub(crate) fn install(&self, is_memory_sampled: bool, notifies: bool) -> io::Result<Option<OwnedFd>> {
         let filter = if is_memory_sampled { &self.filter_without_uncharged_memory } else { &self.filter };
-        sys::install_filter(filter)
+        if !notifies {
+            return sys::install_filter(filter).map(|()| None);
+        }
+        match sys::install_filter_with_listener(&self.notifying[usize::from(is_memory_sampled)]) {
+            Err(error) if matches!(error.raw_os_error(), Some(c::EBUSY | c::EINVAL)) => {}
+            other => return other.map(Some),
+        }
+        sys::install_filter(filter).map(|()| None)
     }
 }
 
@@ -414,7 +432,7 @@ mod tests {
 
     #[test]
     fn each_call_has_the_action_of_its_list() {
-        let SeccompProfile { filter, filter_without_uncharged_memory } = SeccompProfile::compile();
+        let SeccompProfile { filter, filter_without_uncharged_memory, notifying } = SeccompProfile::compile();
         let by_arguments: Vec<_> = rules_by_arguments().iter().map(|(call, _)| *call).collect();
         for number in (0..2000).filter(|number| !by_arguments.contains(number)) {
             let expected = match number {
@@ -435,13 +453,33 @@ mod tests {
                 strict_action,
                 "call {number}"
             );
+            // No call notifies that is about the descriptor 0.
+            for (filter, expected) in notifying.iter().zip([expected, strict_action]) {
+                assert_eq!(run_filter(filter, AUDIT_ARCHITECTURE, number as u32, [0; 6]), expected);
+            }
         }
         for number in [u32::MAX, 0x4000_0000, 0x4000_0001] {
             // The x32 ABI has large numbers and the same architecture.
             assert_eq!(run_filter(&filter, AUDIT_ARCHITECTURE, number, [0; 6]), NOT_IMPLEMENTED);
         }
         assert_eq!(run_filter(&filter, 0x4000_0003, 1, [0; 6]), KILL); // 32-bit x86
-        assert!(filter.len() < 400, "{} instructions", filter.len());
+        for filter in [&filter, &notifying[0]] {
+            assert!(filter.len() < 500, "{} instructions", filter.len());
+        }
+    }
+
+    /// A notified call is always made, so no other call may notify than one that is allowed.
+    #[test]
+    fn only_allowed_calls_notify() {
+        let plain = rules();
+        let mut notifying = plain.clone();
+        add_notifying_rules(&mut notifying);
+        for (call, _) in notifying.iter().filter(|(call, rule)| !is_same(rule, &plain[*call])) {
+            assert!(ALLOWED.contains(call) || *call == c::SYS_fcntl, "{call}");
+        }
+        let filter = &SeccompProfile::compile().notifying[0];
+        let lease = [10, c::F_SETLEASE as u64, c::FD_CLOEXEC as u64, 0, 0, 0];
+        assert_eq!(run_filter(filter, AUDIT_ARCHITECTURE, c::SYS_fcntl as u32, lease), DENY);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use crate::{
     WORKING_DIRECTORY,
+    kernel::sys,
     setup_error::{SetupContext, SetupError},
 };
 
@@ -36,7 +37,9 @@ impl AccountFiles {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
             let path = format!("etc/{name}");
             let file = openat(&root, &path, flags, Mode::from_raw_mode(0o644));
-            Ok(file.context(format!("make /{path}"))?.into())
+            let file = file.context(format!("make /{path}"))?;
+            // A write to a descriptor with a number of the program's would notify the supervisor.
+            Ok(sys::duplicate_high(&file).context("move descriptors")?.into())
         };
         Ok(Self { passwd: create("passwd")?, group: create("group")? })
     }

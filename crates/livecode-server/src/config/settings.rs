@@ -247,6 +247,10 @@ settings! {
             /// Whether sandboxes, and interpreters in them, are made before there is a program for
             /// them: `on` or `off`.
             warm: Switch = Switch::On,
+            /// Whether what a program writes to standard output, to standard error and as messages
+            /// is shown in the exact order: `on` or `off`. It costs some microseconds for each
+            /// write to standard error, and a signal may interrupt such a write (EINTR).
+            exact_order: Switch = Switch::Off,
             /// How many warm sandboxes of each kind may wait for a program. A sandbox takes about
             /// 1 MiB, with an interpreter in it about 6 MiB.
             warm_sandboxes_max: u64 = 8,

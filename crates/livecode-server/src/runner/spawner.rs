@@ -112,6 +112,7 @@ pub struct SpawnerClient {
     /// One for each socket of a spawner, in the order of [`RequestSocket`].
     request_locks: [Arc<tokio::sync::Mutex<()>>; 2],
     degraded: Vec<String>,
+    inexact: Vec<String>,
     metrics: Arc<Metrics>,
     /// The spawners that were renewed and may still be doing what they were asked for.
     retired: Mutex<Vec<RetiredSpawner>>,
@@ -174,7 +175,7 @@ impl SpawnerClient {
         settings: SpawnerSettings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, SpawnerError> {
-        let degraded = await_ready(&process)?;
+        let SpawnerReady { degraded, inexact, .. } = await_ready(&process)?;
         let current = Mutex::new(CurrentSpawner::new(process, Generation(0)));
         Ok(Self {
             launcher,
@@ -182,6 +183,7 @@ impl SpawnerClient {
             current,
             request_locks: Default::default(),
             degraded,
+            inexact,
             metrics,
             retired: Mutex::default(),
         })
@@ -190,6 +192,12 @@ impl SpawnerClient {
     /// What of the sandbox cannot be enforced on this machine, one sentence each.
     pub fn degraded(&self) -> &[String] {
         &self.degraded
+    }
+
+    /// What of a session is degraded on this machine: all of [`Self::degraded`], and what sessions
+    /// show less exactly than on other machines.
+    pub fn degraded_in_sessions(&self) -> Vec<String> {
+        [&*self.degraded, &self.inexact].concat()
     }
 
     /// Waits until no other request on this socket is in progress. The caller holds the guard
@@ -333,13 +341,13 @@ impl SpawnerClient {
     }
 }
 
-/// Waits until a spawner accepts requests. The result is what of the sandbox cannot be enforced.
-fn await_ready(process: &SpawnerProcess) -> Result<Vec<String>, SpawnerError> {
+/// Waits until a spawner accepts requests. The result says what this machine cannot do.
+fn await_ready(process: &SpawnerProcess) -> Result<SpawnerReady, SpawnerError> {
     let ready = receive_ready(process).inspect_err(|_| process.kill());
-    let ready = ready.map_err(SpawnerError::Start)?;
-    match ready.error {
+    let mut ready = ready.map_err(SpawnerError::Start)?;
+    match ready.error.take() {
         Some(error) => Err(SpawnerError::NoSandbox(error)),
-        None => Ok(ready.degraded),
+        None => Ok(ready),
     }
 }
 

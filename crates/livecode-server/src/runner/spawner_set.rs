@@ -212,6 +212,7 @@ fn settings(
         warm,
         interpreter_zygote,
         is_log_json: config.log_format == LogFormat::Json,
+        is_order_exact: config.exact_order == Switch::On,
     }
 }
 

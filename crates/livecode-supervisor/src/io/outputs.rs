@@ -1,6 +1,10 @@
-//! Output of the program: standard output, standard error, and the message channel.
+//! Output of the program: standard output, standard error, and the message channel. The child
+//! module keeps the order between them.
+
+mod order;
 
 use std::{
+    collections::VecDeque,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
@@ -10,8 +14,10 @@ use std::{
 
 use bytes::Bytes;
 use livecode_journal::Kind;
+use livecode_sandbox::{Notification, SeccompListener};
 use rustix::{
     buffer::spare_capacity,
+    io::Errno,
     pipe::{fcntl_getpipe_size, fcntl_setpipe_size},
 };
 
@@ -33,6 +39,9 @@ const TURN_BYTES: usize = 4 * READ_BYTES;
 /// Size to which the pipe of a program that prints much is enlarged. The default is 64 KiB
 /// (pipe(7)), with which program and supervisor would have to alternate for every 64 KiB.
 const ENLARGED_PIPE_BYTES: usize = TURN_BYTES;
+/// Bytes up to which the content of a buffer is copied, so that the buffer is free at once. A turn
+/// may read a few bytes from each channel in turn, many times.
+const MAX_COPIED_BYTES: usize = 4096;
 /// Free buffers that are kept for the next turn.
 const MAX_FREE_BUFFERS: usize = TURN_BYTES / READ_BYTES;
 
@@ -103,8 +112,7 @@ impl OutputPipe {
     /// Bytes that are in the pipe now. A program may have enlarged the pipe (fcntl(2),
     /// `F_SETPIPE_SZ`).
     fn waiting_bytes(&self) -> usize {
-        let waiting = self.pipe.as_ref().and_then(|pipe| rustix::io::ioctl_fionread(pipe).ok());
-        waiting.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0)
+        waiting_bytes(self.pipe.as_ref())
     }
 
     /// Reads the bytes that are in the pipe, but not much more than `max_bytes`.
@@ -126,15 +134,18 @@ impl OutputPipe {
                         self.splitter.push(buffers.share(full), &mut pieces);
                     }
                 }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
                 Ok(0) | Err(_) => self.pipe = None,
             }
         }
-        if buffer.is_empty() {
-            buffers.recycle(buffer);
-        } else {
+        if buffer.len() > MAX_COPIED_BYTES {
             self.splitter.push(buffers.share(buffer), &mut pieces);
+        } else {
+            if !buffer.is_empty() {
+                self.splitter.push(Bytes::copy_from_slice(&buffer), &mut pieces);
+            }
+            buffers.recycle(buffer);
         }
         if total > READ_BYTES {
             self.enlarge_pipe();
@@ -176,6 +187,12 @@ impl OutputPipe {
     }
 }
 
+/// Bytes that are in a pipe or a socket now.
+fn waiting_bytes(channel: Option<&impl AsFd>) -> usize {
+    let waiting = channel.and_then(|channel| rustix::io::ioctl_fionread(channel).ok());
+    waiting.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0)
+}
+
 /// All channels on which the program sends output.
 pub(crate) struct Outputs {
     stdout: OutputPipe,
@@ -188,6 +205,16 @@ pub(crate) struct Outputs {
     echo_request: Option<EchoRequest>,
     buffers: BufferPool,
     throttle: ReadThrottle,
+    /// The calls that wait, in the order of their notifications. Their number is that of the
+    /// sandbox's threads at most.
+    waiting_calls: VecDeque<Notification>,
+    /// Whether the supervisor was notified of a call that writes to standard error, or after which
+    /// a shell may do so. It is not if the program writes to a copy of the descriptor.
+    is_notified_of_errors: bool,
+    /// Whether the supervisor was notified of a message, in the same way.
+    is_notified_of_messages: bool,
+    /// Whether the last turn has resumed calls.
+    has_resumed_calls: bool,
 }
 
 /// The channels that have bytes to read.
@@ -196,14 +223,21 @@ pub(crate) struct Readable {
     pub stdout: bool,
     pub stderr: bool,
     pub messages: bool,
+    /// A notification of a call can be received.
+    pub notifications: bool,
 }
 
 impl Readable {
     /// All channels, whether they have bytes or not: reading does not block.
-    pub const ALL: Self = Self { stdout: true, stderr: true, messages: true };
+    pub const ALL: Self = Self { stdout: true, stderr: true, messages: true, notifications: false };
+
+    /// Whether any channel has bytes to read, or there is a notification.
+    pub fn any(self) -> bool {
+        self.has_bytes() || self.notifications
+    }
 
     /// Whether any channel has bytes to read.
-    pub fn any(self) -> bool {
+    fn has_bytes(self) -> bool {
         self.stdout || self.stderr || self.messages
     }
 }
@@ -221,7 +255,22 @@ impl Outputs {
             echo_request: None,
             buffers: BufferPool::default(),
             throttle: ReadThrottle::new(cpu_millicores, own_cpu_time()),
+            waiting_calls: VecDeque::new(),
+            is_notified_of_errors: false,
+            is_notified_of_messages: false,
+            has_resumed_calls: false,
         }
+    }
+
+    /// Receives a notification, of which poll(2) has told. To be called as soon as possible: a signal
+    /// may interrupt the call until then, and only a fatal one afterwards.
+    pub fn receive_notification(&mut self, listener: &SeccompListener) {
+        self.waiting_calls.extend(listener.receive());
+    }
+
+    /// Whether the last call of [`Self::read_ready`] has resumed calls of the program.
+    pub fn has_resumed_calls(&self) -> bool {
+        self.has_resumed_calls
     }
 
     /// The descriptors to poll for reading: standard output, standard error, the message channel.
@@ -253,40 +302,41 @@ impl Outputs {
     /// The time at which [`Self::read_ready`] must be called even if no channel is readable: held
     /// bytes must be released, or the throttle's pause ends.
     pub fn due(&self) -> Option<Instant> {
-        [self.stdout.release_due(), self.stderr.release_due(), self.throttle.paused_until()]
-            .into_iter()
-            .flatten()
-            .min()
+        let pauses = [self.throttle.paused_until(), self.throttle.debt_until()];
+        [self.stdout.release_due(), self.stderr.release_due()].into_iter().chain(pauses).flatten().min()
     }
 
-    /// Reads the readable channels, and releases held bytes whose time has expired.
-    ///
-    /// A message never overtakes output that the program flushed before it: messages are read
-    /// first, then both pipes are drained, and the output comes before the messages in the
-    /// result.
-    pub fn read_ready(&mut self, readable: Readable, now: Instant) -> Vec<PendingEntry> {
+    /// Reads the readable channels, serves the calls of which `listener` is notified, and releases
+    /// held bytes whose time has expired. The result is in the order in which the program wrote,
+    /// as far as the supervisor can know it ([`order`]).
+    pub fn read_ready(
+        &mut self,
+        mut readable: Readable,
+        listener: Option<&SeccompListener>,
+        now: Instant,
+    ) -> Vec<PendingEntry> {
         let mut entries = vec![];
         self.buffers.reclaim();
         self.throttle.clear_expired_pause(now);
         self.rejection_notes.refill(now);
-        let messages = if readable.messages { self.read_messages(TURN_BYTES) } else { vec![] };
-        let has_messages = !messages.is_empty();
-        let Self { stdout, stderr, buffers, .. } = self;
-        for (output, readable) in [(stdout, readable.stdout), (stderr, readable.stderr)] {
-            if readable || has_messages {
-                // Before a message, all bytes that are in the pipe now must be read.
-                let waiting_bytes = if has_messages { output.waiting_bytes() } else { 0 };
-                output.drain(waiting_bytes.max(TURN_BYTES), buffers, &mut entries);
-            }
-            let must_release = has_messages && output.splitter.holds_partial_marker();
-            if must_release || output.release_due().is_some_and(|due| due <= now) {
-                output.release(&mut entries);
-            }
+        if listener.is_none() {
+            self.waiting_calls.clear(); // their processes are dead
         }
-        entries.extend(messages);
-        if readable.any() {
+        let is_batching = self.throttle.is_batching();
+        let has_calls = !self.waiting_calls.is_empty() && self.throttle.debt_until().is_none();
+        self.has_resumed_calls = has_calls;
+        if let Some(listener) = listener.filter(|_| has_calls) {
+            self.resume_calls(listener, now, &mut entries);
+            // What the resumed calls have written meanwhile is read at once.
+            readable.stderr |= is_batching && self.is_notified_of_errors;
+            readable.messages |= is_batching && self.is_notified_of_messages;
+        }
+        self.read_channels(readable, now, &mut entries);
+        if readable.has_bytes() || has_calls {
             let read_bytes = entries.iter().map(|entry| entry.data.len()).sum::<usize>();
-            self.throttle.record_read(read_bytes >= READ_BYTES, now, own_cpu_time());
+            // A batch of notified calls was a pause already.
+            let is_full_read = read_bytes >= READ_BYTES || is_batching && has_calls;
+            self.throttle.record_read(is_full_read, now, own_cpu_time());
         }
         entries
     }
@@ -308,8 +358,13 @@ impl Outputs {
         // file.
         let mut messages = self.read_messages(usize::MAX);
         messages.extend(self.finish_message_lines());
-        for output in [&mut self.stdout, &mut self.stderr] {
-            output.drain(usize::MAX, &mut self.buffers, &mut entries);
+        if self.is_notified_of_messages {
+            entries.append(&mut messages);
+        }
+        let Self { stdout, stderr, buffers, .. } = self;
+        let ordered = if self.is_notified_of_errors { [stderr, stdout] } else { [stdout, stderr] };
+        for output in ordered {
+            output.drain(usize::MAX, buffers, &mut entries);
             output.release(&mut entries);
         }
         entries.extend(messages);
@@ -343,8 +398,8 @@ impl Outputs {
                         entries.extend(entry_of_line(line, notes, requested));
                     });
                 }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
                 Err(_) => self.messages = None,
             }
         }
@@ -425,7 +480,7 @@ mod tests {
                 if left.is_empty() {
                     break;
                 }
-                entries.extend(outputs.read_ready(Readable::ALL, Instant::now()));
+                entries.extend(outputs.read_ready(Readable::ALL, None, Instant::now()));
             }
             // The socket still holds a part of the message when the program ends.
             drop(program);
@@ -450,7 +505,7 @@ mod tests {
         let (mut outputs, program) = connected();
         fill(&program.messages, b"{\"msgtype\":");
         drop(program);
-        let entries = outputs.read_ready(Readable::ALL, Instant::now());
+        let entries = outputs.read_ready(Readable::ALL, None, Instant::now());
         assert_eq!(entries.len(), 1);
         assert_eq!(entries[0].kind, Kind::Stderr);
         assert!(String::from_utf8_lossy(&entries[0].data).contains("not sent"));
@@ -463,10 +518,10 @@ mod tests {
         let (mut outputs, program) = connected();
         fill(&program.stdout, b"a\xe2\x82");
         fill(&program.messages, b"{\"msgtype\":\"a\"}\n");
-        let mut entries = outputs.read_ready(Readable::ALL, Instant::now());
+        let mut entries = outputs.read_ready(Readable::ALL, None, Instant::now());
         fill(&program.stdout, b"\xac\n-");
         fill(&program.messages, b"{\"msgtype\":\"b\"}\n");
-        entries.extend(outputs.read_ready(Readable::ALL, Instant::now()));
+        entries.extend(outputs.read_ready(Readable::ALL, None, Instant::now()));
         let entries: Vec<_> = entries.iter().map(|entry| std::str::from_utf8(&entry.data).unwrap()).collect();
         assert_eq!(entries, ["a", r#"{"msgtype":"a"}"#, "€\n", "-", r#"{"msgtype":"b"}"#]);
     }
@@ -479,7 +534,7 @@ mod tests {
         let printed = fill(&program.stdout, &vec![b'x'; 600_000]);
         assert_eq!(printed, 600_000);
         fill(&program.messages, b"{\"msgtype\":\"a\"}\n");
-        let entries = outputs.read_ready(Readable::ALL, Instant::now());
+        let entries = outputs.read_ready(Readable::ALL, None, Instant::now());
         assert_eq!(entries.last().unwrap().kind, Kind::Message);
         let before: usize =
             entries.iter().filter(|entry| entry.kind == Kind::Stdout).map(|entry| entry.data.len()).sum();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Pause between two reads when batching has started. Output gathers in the pipes meanwhile.
 /// Batching saves CPU time, because a read costs the supervisor more than a small write costs the
 /// program. The pause is far shorter than the time in which a pipe fills.
-const BATCH_DELAY: Duration = Duration::from_micros(200);
+pub(crate) const BATCH_DELAY: Duration = Duration::from_micros(200);
 /// Bucket size: reads allowed back to back before batching starts.
 const READ_BURST: u32 = 16;
 /// Time in which the bucket gets one read back.
@@ -23,6 +23,8 @@ pub(crate) struct ReadThrottle {
     last_read: Instant,
     /// The end of the current pause, if there is one.
     paused_until: Option<Instant>,
+    /// The time at which the program's share has earned the current debt, if there is one.
+    debt_until: Option<Instant>,
     /// The program's CPU share, in thousandths of a processor. The supervisor spends no larger
     /// share on the program's output.
     cpu_millicores: u32,
@@ -42,6 +44,7 @@ impl ReadThrottle {
             burst_tokens: READ_BURST,
             last_read: Instant::now(),
             paused_until: None,
+            debt_until: None,
             cpu_millicores: cpu_millicores.max(1),
             credit: CPU_BURST,
             spent,
@@ -55,16 +58,29 @@ impl ReadThrottle {
         self.paused_until
     }
 
+    /// The time at which the program's share of the processor has paid for what its output has
+    /// cost; `None` if it has. Until then the program waits, too, if it makes a call of which the
+    /// supervisor is notified. It is no later than the end of the pause.
+    pub fn debt_until(&self) -> Option<Instant> {
+        self.debt_until
+    }
+
+    /// Whether no read is left of those that are allowed back to back.
+    pub fn is_batching(&self) -> bool {
+        self.burst_tokens == 0
+    }
+
     /// Clears the pause if `now` is past its end.
     pub fn clear_expired_pause(&mut self, now: Instant) {
         self.paused_until = self.paused_until.filter(|until| now < *until);
+        self.debt_until = self.debt_until.filter(|until| now < *until);
     }
 
     /// Refills the bucket and ends the pause, so that the next read happens at once. This is
     /// called when a client is waiting for the program's reply.
     pub fn refill(&mut self) {
         self.burst_tokens = READ_BURST;
-        self.paused_until = None;
+        (self.paused_until, self.debt_until) = (None, None);
     }
 
     /// Records a read and starts a pause if one is due. `is_full_read` says whether the read
@@ -83,8 +99,10 @@ impl ReadThrottle {
             None if is_full_read => Duration::ZERO,
             None => BATCH_DELAY,
         };
-        let pause = batch_delay.max(self.charge(elapsed, spent));
-        self.paused_until = (!pause.is_zero()).then(|| now + pause);
+        let debt_pause = self.charge(elapsed, spent);
+        let until = |pause: Duration| (!pause.is_zero()).then(|| now + pause);
+        self.debt_until = until(debt_pause);
+        self.paused_until = until(batch_delay.max(debt_pause));
     }
 
     /// Charges the CPU time that was spent since the last read, `elapsed` ago. Returns the time in
@@ -117,8 +135,10 @@ mod tests {
         for _ in 0..READ_BURST {
             assert_eq!(record_read(&mut throttle, false, 10), None);
         }
+        assert!(throttle.is_batching());
         assert_eq!(record_read(&mut throttle, true, 20), None); // full reads are not batched
         assert_eq!(record_read(&mut throttle, false, 30), Some(later(30) + BATCH_DELAY));
+        assert_eq!(throttle.debt_until(), None);
         throttle.clear_expired_pause(later(229));
         assert!(throttle.paused_until().is_some());
         throttle.clear_expired_pause(later(230));
@@ -137,9 +157,11 @@ mod tests {
         throttle.record_read(true, started, spent);
         let pause = throttle.paused_until().unwrap().duration_since(started);
         assert!(pause >= Duration::from_millis(9) && pause <= Duration::from_millis(10), "{pause:?}");
+        assert_eq!(throttle.debt_until(), throttle.paused_until());
         let after = started + pause;
         throttle.clear_expired_pause(after);
         assert_eq!(throttle.paused_until(), None);
+        assert_eq!(throttle.debt_until(), None);
         throttle.record_read(true, after, spent); // the debt is paid
         assert_eq!(throttle.paused_until(), None);
         spent += Duration::from_millis(1);

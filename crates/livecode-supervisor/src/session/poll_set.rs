@@ -14,6 +14,8 @@ pub(crate) enum Source {
     /// The control socket of the sandbox's init.
     Init,
     OomNotifier,
+    /// The listener of the sandbox's seccomp filter.
+    Notifications,
     Stdout,
     Stderr,
     Messages,
@@ -30,6 +32,8 @@ pub(crate) struct ReadySources {
     pub outputs: Readable,
     pub init: bool,
     pub oom_notifier: bool,
+    /// No process is left of which the seccomp listener could be notified.
+    pub has_no_callers: bool,
     pub listener: bool,
     /// Indices of connections, in ascending order.
     pub connections: Vec<usize>,
@@ -69,6 +73,10 @@ impl<'fd> PollSet<'fd> {
             match *source {
                 Source::Init => ready.init = true,
                 Source::OomNotifier => ready.oom_notifier = true,
+                Source::Notifications => {
+                    ready.outputs.notifications = fd.revents().contains(PollFlags::IN);
+                    ready.has_no_callers = fd.revents().contains(PollFlags::HUP);
+                }
                 Source::Stdout => ready.outputs.stdout = true,
                 Source::Stderr => ready.outputs.stderr = true,
                 Source::Messages => ready.outputs.messages = true,

@@ -31,7 +31,7 @@ use livecode_protocol::{
     session::{LimitName, Outcome},
     stream::Signal,
 };
-use livecode_sandbox::{Host, ProgramChannels, SampleVerdict, Sandbox};
+use livecode_sandbox::{Host, ProgramChannels, Sandbox, SeccompListener};
 use rustix::event::PollFlags;
 
 mod begin;
@@ -39,6 +39,7 @@ mod deliveries;
 pub(crate) mod end;
 mod kill;
 mod steps;
+mod timers;
 
 use crate::{
     compile_cache::SessionCompileCache,
@@ -194,13 +195,19 @@ impl<'h> Supervisor<'h> {
         loop {
             let ready = self.wait();
             let now = Instant::now();
+            if let Some(listener) = self.sandbox.seccomp_listener().filter(|_| ready.outputs.notifications) {
+                self.outputs.receive_notification(listener);
+            }
             self.serve_connections(&ready);
             self.listen_if_due(now);
             let unread = self.journal_echo(ready.outputs, now);
             self.stdin.pump();
             self.events.pump();
-            let entries = self.outputs.read_ready(unread, now);
+            let entries = self.outputs.read_ready(unread, self.sandbox.seccomp_listener(), now);
             self.append(entries);
+            if ready.has_no_callers {
+                self.sandbox.close_seccomp_listener(); // it stays ready until then
+            }
             if let Some(request) = self.outputs.take_echo_request() {
                 self.echo.follow(request);
             }
@@ -211,7 +218,8 @@ impl<'h> Supervisor<'h> {
             self.check_timers(now);
             self.publish();
             self.journal.syncer.sync_if_due(now);
-            self.output_cost.end_turn(ready.outputs.any(), cpu_time::own_cpu_time());
+            let has_read_output = ready.outputs.any() || self.outputs.has_resumed_calls();
+            self.output_cost.end_turn(has_read_output, cpu_time::own_cpu_time());
             if !is_init_alive || self.is_over() {
                 return;
             }
@@ -250,6 +258,8 @@ impl<'h> Supervisor<'h> {
         set.add(Source::Init, Some(self.sandbox.control_fd()), PollFlags::IN);
         let oom_notifier = self.sandbox.oom_notifier().filter(|_| !is_ending);
         set.add(Source::OomNotifier, oom_notifier, PollFlags::IN);
+        let listener = self.sandbox.seccomp_listener().map(SeccompListener::poll_fd);
+        set.add(Source::Notifications, listener, PollFlags::IN);
         let [stdout, stderr, messages] = self.outputs.poll_fds();
         set.add(Source::Stdout, stdout, PollFlags::IN);
         set.add(Source::Stderr, stderr, PollFlags::IN);
@@ -313,69 +323,6 @@ impl<'h> Supervisor<'h> {
         if !is_over_limit && !self.journal.append(kind, data) {
             self.kill_at(LimitName::OutputBytes);
         }
-    }
-
-    /// Enforces the limits that are checked now and then.
-    fn check_timers(&mut self, now: Instant) {
-        if self.result_files.has_started() {
-            // No limit counts any more: the program has ended.
-            if self.result_files.due().is_some_and(|due| due <= now) {
-                self.sandbox.kill();
-                self.result_files.finish(&self.folder, false);
-            }
-            return;
-        }
-        if self.wall_deadline.is_some_and(|deadline| deadline <= now) {
-            self.wall_deadline = None;
-            self.kill_at(LimitName::WallMs);
-        }
-        if self.cpu_timer.due().is_some_and(|due| due <= now) {
-            self.check_cpu(now);
-        }
-        if self.idle_timer.has_expired(now, || self.sandbox.cpu_ms()) {
-            self.kill_at(LimitName::IdleMs);
-        }
-        let limits = self.running_step().map(|step| step.limits);
-        let is_due = self.cpu_deprioritizer.due().is_some_and(|due| due <= now);
-        self.update_priority(now);
-        if is_due && limits.is_some_and(|limits| self.sandbox.has_too_much_in_sockets(limits.memory_bytes)) {
-            self.kill_at(LimitName::MemoryBytes);
-        }
-        match self.memory_sampler.sample(&mut self.sandbox, limits, now) {
-            Some(SampleVerdict::OverMemoryLimit) => self.kill_at(LimitName::MemoryBytes),
-            Some(SampleVerdict::Busy(ms)) => self.idle_timer.record_sampled_cpu(ms),
-            Some(SampleVerdict::Idle) | None => {}
-        }
-    }
-
-    /// Deprioritises the sandbox if its program computes for long, or restores its priority. A
-    /// program that is ending is not deprioritised any more, so that it ends soon.
-    fn update_priority(&mut self, now: Instant) {
-        let weight_permille = self.sandbox.cpu_weight().permille;
-        let change = self.cpu_deprioritizer.check(now, weight_permille, || cpu_time::used_ms(&self.sandbox));
-        let is_ending = self.termination.kill_reason.is_some() || self.termination.status.is_some();
-        if let Some(is_deprioritized) = change.filter(|_| !is_ending) {
-            self.sandbox.set_deprioritized(is_deprioritized);
-        }
-    }
-
-    /// Compares the CPU time of the running step with its limit.
-    fn check_cpu(&mut self, now: Instant) {
-        let limit_ms = self.running_step().map(|step| step.limits.cpu_ms);
-        let (Some(limit_ms), Some(total_ms)) = (limit_ms, self.charged_cpu_ms()) else {
-            self.cpu_timer.stop();
-            return;
-        };
-        let cpu_millicores = self.run_spec.limits.cpu_millicores;
-        if self.cpu_timer.is_limit_reached(now, total_ms, limit_ms, cpu_millicores) {
-            self.kill_at(LimitName::CpuMs);
-        }
-    }
-
-    /// The CPU time that counts as the program's so far, in milliseconds: its own, and what its
-    /// output has cost the supervisor. `None` if nothing counts its own.
-    fn charged_cpu_ms(&self) -> Option<u64> {
-        Some(self.sandbox.cpu_ms()? + self.output_cost.charged_ms())
     }
 
     fn step(&self, index: usize) -> &Step {

@@ -2,16 +2,20 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
+use livecode_protocol::warm::SpawnerSettings;
 use livecode_sandbox::Host;
 
 /// Examines the machine that sandboxes of this data directory are made on.
 ///
 /// # Errors
 /// If the data directory cannot be used.
-pub(super) fn open_host(data_dir: &Path) -> Result<Host, Box<dyn std::error::Error>> {
+pub(super) fn open_host(settings: &SpawnerSettings) -> Result<Host, Box<dyn std::error::Error>> {
+    let data_dir = &settings.data_dir;
     let staging = data_dir.join("mnt");
     fs::create_dir_all(&staging)?;
-    Ok(Host::new(staging.canonicalize()?, data_dir_hash(data_dir)?))
+    let mut host = Host::new(staging.canonicalize()?, data_dir_hash(data_dir)?);
+    host.set_order_exact(settings.is_order_exact);
+    Ok(host)
 }
 
 /// A hash of the device and inode numbers of a data directory. It names the cgroups of the

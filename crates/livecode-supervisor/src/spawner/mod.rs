@@ -53,7 +53,10 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
     let (host, layout_socket, interpreter_zygote) = match prepare(&server, settings) {
         Ok(prepared) => prepared,
         Err(error) => {
-            send_ready(&server, &SpawnerReady { degraded: vec![], error: Some(with_causes(&*error)) });
+            send_ready(
+                &server,
+                &SpawnerReady { error: Some(with_causes(&*error)), ..SpawnerReady::default() },
+            );
             return 1;
         }
     };
@@ -73,7 +76,8 @@ pub fn run(server: OwnedFd, settings: &SpawnerSettings) -> i32 {
         },
         (zygote, _) => zygote,
     };
-    send_ready(&server, &SpawnerReady { degraded: host.unenforced(), error: None });
+    let (degraded, inexact) = (host.unenforced(), host.inexact());
+    send_ready(&server, &SpawnerReady { degraded, inexact, error: None });
     let context = SpawnerContext { host, settings, zygote };
     match Pool::new(&context, server, layout_socket) {
         Ok(pool) => pool.run(),
@@ -93,7 +97,7 @@ fn prepare(
     let (_, descriptors) = fd_passing::receive(server, &mut [0], RecvFlags::empty())?;
     let mut descriptors = descriptors.into_iter();
     let layout_socket = descriptors.next().ok_or("the server sent no layout socket")?;
-    let host = open_host(&settings.data_dir)?;
+    let host = open_host(settings)?;
     let Some(interpreter) = &settings.interpreter_zygote else {
         // Only the default spawner tries whether sandboxes can be made; the others rely on that.
         if livecode_sandbox::doctor::missing_capabilities(&host).is_some() {

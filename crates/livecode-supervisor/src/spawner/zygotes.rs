@@ -71,7 +71,7 @@ pub fn serve_interpreter_zygote(
     let Some(interpreter) = &settings.interpreter_zygote else {
         return Err("the settings name no interpreter".into());
     };
-    let host = open_host(&settings.data_dir)?;
+    let host = open_host(settings)?;
     let (_, mut descriptors) = fd_passing::receive(socket, &mut [0], RecvFlags::empty())?;
     let Some(spawner) = descriptors.pop() else { return Ok(None) };
     livecode_sandbox::reap_children_automatically(true);

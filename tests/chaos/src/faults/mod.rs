@@ -52,6 +52,7 @@ pub async fn run(common: &CommonOptions, only: Option<&str>) -> Result<()> {
         supervisors::stopped_during_start: "supervisor stopped during its start, session deleted" => "204 and nothing left, at whatever point it was stopped",
         supervisors::connection_cut: "connection between server and supervisor broken" => "clients notice nothing; inputs arrive once, in order",
         supervisors::full_pipes: "program ends with full pipes" => "all of the output is read",
+        supervisors::stopped_while_ordering: "supervisor stopped while a program writes to both streams" => "the program waits; its lines keep their order",
         processes::spawner_killed: "spawner killed" => "running sessions continue, new ones are created",
         queue::spawner_stopped: "spawner stopped (SIGSTOP), then continued" => "the server answers; queued sessions can be deleted, and the others run",
         queue::spawner_hangs: "spawner hangs" => "it is replaced and queued sessions run; the server answers, however many are created",

@@ -227,3 +227,37 @@ pub async fn full_pipes(common: &CommonOptions) -> Result<String> {
     ensure!(last == Some(60_000), "the last message has a length of {last:?}");
     Ok("660,000 bytes and a message without its newline, all received".into())
 }
+
+/// A supervisor is stopped again and again while its program writes to both streams, and waits to
+/// write to standard error. Once the server is killed meanwhile. The output is as on a terminal.
+pub async fn stopped_while_ordering(common: &CommonOptions) -> Result<String> {
+    const LINES: usize = 3000;
+    const STOPS: usize = 10;
+    let mut server = Server::start(ServerOptions::new(common).with(&["--exact-order", "on"]))?;
+    let code = format!(
+        "import sys, time\n\
+         for n in range({LINES}):\n    \
+             print(n, file=sys.stderr if n * 7 // 3 % 2 else sys.stdout)\n    \
+             if n % 10 == 0: time.sleep(0.005)"
+    );
+    let id = create_python(server.address(), &code).await?;
+    await_first_output(server.address(), &id).await?;
+    let supervisor = server.supervisor(&id).context("the session has no state file")?;
+    let sandbox = machine::sandbox_processes(supervisor);
+    for stop in 0..STOPS {
+        send_signal(supervisor, Signal::STOP);
+        eventually("the program waits to write to standard error", || {
+            sandbox.iter().any(|pid| machine::waits_to_write_errors(*pid)).then_some(())
+        })
+        .await?;
+        if stop == STOPS / 2 {
+            server.kill();
+            server.restart()?;
+        }
+        send_signal(supervisor, Signal::CONT);
+    }
+    let transcript = read_all(server.address(), &id).await?;
+    ensure!(transcript.exitstatus() == Some(0) && transcript.gaps == 0, "{:?}", transcript.exit);
+    ensure!(transcript.output == counter_output(LINES), "the order differs: {:?}", transcript.output);
+    Ok(format!("{LINES} of {LINES} lines in order, over {STOPS} stops and a killed server"))
+}

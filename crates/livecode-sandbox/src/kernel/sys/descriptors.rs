@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use super::errno::check;
@@ -27,6 +27,14 @@ fn close_range(start: u32, end: u32) -> io::Result<()> {
     // SAFETY: the caller is a fresh child that no longer uses any of these descriptors. It leaves
     // by exec or _exit, so no destructor closes one of the numbers a second time.
     check(unsafe { libc::syscall(libc::SYS_close_range, start, end - 1, 0) }).map(drop)
+}
+
+/// Descriptors below this number are a program's.
+const FIRST_OWN_FD: i32 = 10;
+
+/// Duplicates `fd` to a number that is not one of a program's own descriptors, closed at exec.
+pub(crate) fn duplicate_high(fd: impl AsFd) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, FIRST_OWN_FD)?)
 }
 
 /// Duplicates `fd` to `number`, open across exec (dup2(2)). The descriptor that had this number

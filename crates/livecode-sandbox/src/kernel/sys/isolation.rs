@@ -1,6 +1,9 @@
 //! Namespaces and filters of the calling process.
 
-use std::{io, os::fd::AsRawFd as _};
+use std::{
+    io,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+};
 
 use super::errno::check;
 
@@ -46,13 +49,36 @@ pub(crate) fn bring_loopback_up() -> io::Result<()> {
 /// Installs a seccomp filter for this process and all that it will start (seccomp(2)). Sets
 /// `no_new_privs` first, without which an unprivileged process may not install one.
 pub(crate) fn install_filter(filter: &[libc::sock_filter]) -> io::Result<()> {
+    install(filter, 0).map(drop)
+}
+
+/// Does what [`install_filter`] does, and returns the listener of the filter, which is notified of
+/// the calls for which the filter returns `SECCOMP_RET_USER_NOTIF` (seccomp_unotify(2)).
+///
+/// # Errors
+/// The errors of seccomp(2): `EBUSY` if an earlier filter of this process has a listener already.
+/// Then no filter was installed.
+pub(crate) fn install_filter_with_listener(filter: &[libc::sock_filter]) -> io::Result<OwnedFd> {
+    // With this flag (Linux 5.19), a call whose notification was received is interrupted by fatal
+    // signals only, so that no signal handler makes a program repeat it.
+    let killable = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    let listener = match install(filter, killable) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            install(filter, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?
+        }
+        other => other?,
+    };
+    // SAFETY: the call has returned a new descriptor, close-on-exec, that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(listener as i32) })
+}
+
+fn install(filter: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result<libc::c_long> {
     let length = filter.len().try_into().map_err(io::Error::other)?;
     let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
     // SAFETY: the first call takes no pointer; the second one reads `program` and the instructions
     // that it points at, both of which outlive the call.
     unsafe {
         check(libc::c_long::from(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))?;
-        check(libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program))
-            .map(drop)
+        check(libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program))
     }
 }

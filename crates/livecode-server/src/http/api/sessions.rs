@@ -67,7 +67,7 @@ pub(super) fn session_document(
         compile: ended.and_then(|ended| ended.compile),
         echo: session.has_echo,
         usage: ended.and_then(|ended| ended.usage),
-        degraded: app.default_spawner.degraded().to_vec(),
+        degraded: app.default_spawner.degraded_in_sessions(),
         token: None,
         links: Links {
             self_: address.http(&path),

@@ -41,7 +41,7 @@ pub(crate) fn panicking_spawner() -> PanickingSpawner {
         assert_eq!(count.fetch_add(1, Ordering::SeqCst), 0, "the intended panic");
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let ready = SpawnerReady { degraded: vec![], error: None };
+        let ready = SpawnerReady::default();
         send(&theirs, &serde_json::to_vec(&ready)?, SendFlags::NOSIGNAL)?;
         let process = Command::new("sleep").arg("600").spawn()?;
         let pidfd = pidfd_open(Pid::from_child(&process), PidfdFlags::empty())?;
@@ -49,8 +49,13 @@ pub(crate) fn panicking_spawner() -> PanickingSpawner {
         let layout_socket = ours.try_clone()?;
         Ok(SpawnerProcess { socket: ours, layout_socket, pidfd, zygote_pidfd: None })
     };
-    let settings =
-        SpawnerSettings { data_dir: "/".into(), warm: None, interpreter_zygote: None, is_log_json: false };
+    let settings = SpawnerSettings {
+        data_dir: "/".into(),
+        warm: None,
+        interpreter_zygote: None,
+        is_log_json: false,
+        is_order_exact: false,
+    };
     let client = Arc::new(SpawnerClient::launch(Arc::new(launcher), settings, Arc::default()).unwrap());
     let first = first.lock().unwrap().take().unwrap();
     PanickingSpawner { client, first, launches }

@@ -64,7 +64,8 @@ impl Supervisor<'_> {
         if !self.echo.has_pending() || self.started_us.is_none() {
             return ready;
         }
-        let entries = self.outputs.read_ready(Readable::ALL, now);
+        let readable = Readable { notifications: ready.notifications, ..Readable::ALL };
+        let entries = self.outputs.read_ready(readable, self.sandbox.seccomp_listener(), now);
         self.append(entries);
         if let Some(request) = self.outputs.take_echo_request() {
             self.echo.follow(request);

@@ -20,7 +20,8 @@ impl Supervisor<'_> {
             InitEvent::Ready
             | InitEvent::Usage { .. }
             | InitEvent::KernelMemoryProbe
-            | InitEvent::DiskSize => {}
+            | InitEvent::DiskSize
+            | InitEvent::SeccompListener => {}
             InitEvent::StepStarted(index) => self.step_started(index),
             InitEvent::Ended(index, status) => self.step_ended(index, status),
             InitEvent::Artefact { name, executable, file } => {
