@@ -11,11 +11,6 @@ use crate::{
 /// Sessions of one program, each with another order. `LIVECODE_TEST_ORDER_RUNS` asks for more.
 const RUNS: u32 = 5;
 
-/// A server that is asked for the exact order.
-fn exact_server() -> Server {
-    Server::start_with(&["--exact-order", "on"])
-}
-
 fn runs() -> u32 {
     std::env::var("LIVECODE_TEST_ORDER_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(RUNS)
 }
@@ -143,7 +138,7 @@ fn assert_in_order(text: &str, count: usize, what: &str) {
 }
 
 fn is_in_order_in(runtime: &str, code: &str, channels: &[&str]) {
-    let server = exact_server();
+    let server = Server::start();
     let runtimes = server.get("/runtimes").json();
     let mut runtimes = runtimes.as_array().expect("a list").iter();
     if !runtimes.any(|one| one["name"] == runtime && one["available"] == true) {
@@ -193,7 +188,7 @@ fn the_streams_of_a_go_program_keep_their_order() {
 /// Four threads write at once. Their lines mix, and each thread's are in order.
 #[test]
 fn each_thread_keeps_its_order() {
-    let server = exact_server();
+    let server = Server::start();
     let code = r#"
 #include <pthread.h>
 #include <stdint.h>
@@ -230,7 +225,7 @@ int main(void) {
 /// A process may die while it waits to write to standard error, and in any state of that.
 #[test]
 fn processes_that_are_killed_in_a_notified_call_delay_nobody() {
-    let server = exact_server();
+    let server = Server::start();
     let code = r#"
 #include <signal.h>
 #include <stdio.h>
@@ -257,7 +252,7 @@ int main(void) {
 /// pipe. A handler without `SA_RESTART` makes it fail then. It has written nothing.
 #[test]
 fn a_signal_repeats_no_write() {
-    let server = exact_server();
+    let server = Server::start();
     let code = r#"
 #include <errno.h>
 #include <signal.h>
@@ -289,7 +284,7 @@ int main(void) {
 /// library loses nothing, though it repeats no write itself.
 #[test]
 fn a_handler_that_restarts_calls_costs_no_line() {
-    let server = exact_server();
+    let server = Server::start();
     let code = r#"
 #include <signal.h>
 #include <stdio.h>
@@ -342,7 +337,7 @@ done
 echo "out $(wc -l < file)"
 [[ -z $sender ]] || kill "$sender"
 "#;
-    let server = exact_server();
+    let server = Server::start();
     let lines = |channel: &str, each: usize, last: &[&str]| -> Vec<String> {
         let each = (0..200).flat_map(|n| vec![format!("{channel} {n}"); each]);
         each.chain(last.iter().map(|line| (*line).to_owned())).collect()
@@ -371,7 +366,7 @@ while [ $n -lt 300 ]; do
     echo "err $((n + 5))" 1>&2
     n=$((n + 6))
 done'"#;
-    let server = exact_server();
+    let server = Server::start();
     let text = transcript(server.stream(&server.create_id("bash", SCRIPT), ""));
     assert_in_order(&text, 300, "sh");
 }
@@ -379,7 +374,7 @@ done'"#;
 /// A program's own filter comes on top. It may have no listener, since a process has only one.
 #[test]
 fn a_filter_of_the_program_changes_nothing() {
-    let server = exact_server();
+    let server = Server::start();
     let code = r#"
 #include <errno.h>
 #include <linux/filter.h>
@@ -405,7 +400,7 @@ int main(void) {
 /// A child of vfork(2) keeps its parent waiting while it waits itself.
 #[test]
 fn spawned_programs_keep_the_order_with_their_parent() {
-    let server = exact_server();
+    let server = Server::start();
     let code = r#"
 import os, subprocess, sys
 
@@ -422,7 +417,7 @@ for n in range(0, 60, 3):
 /// The supervisor keeps the order while there is no server.
 #[test]
 fn a_killed_server_changes_no_order() {
-    let mut server = exact_server();
+    let mut server = Server::start();
     let code = r#"
 import sys
 
@@ -447,7 +442,7 @@ for n in range(1000):
 /// if it is the beginning of the marker of messages.
 #[test]
 fn a_prompt_that_may_become_a_marker_is_not_overtaken() {
-    let server = exact_server();
+    let server = Server::start();
     let code = "import sys\nfor n in range(50):\n    sys.stdout.write('--'); sys.stdout.flush()\n    print(n, file=sys.stderr)\n";
     let mut stream = server.stream(&server.create_id("python", code), "");
     let mut shown = String::new();
@@ -463,7 +458,7 @@ fn a_prompt_that_may_become_a_marker_is_not_overtaken() {
 #[test]
 fn no_program_has_the_listener() {
     let code = "import os\nfor fd in os.listdir('/proc/self/fd'):\n    try: print(fd, os.readlink(f'/proc/self/fd/{fd}'))\n    except OSError: pass\n";
-    for server in [warm(exact_server()), Server::start_with(&["--exact-order", "on", "--warm", "off"])] {
+    for server in [warm(Server::start()), Server::start_with(&["--warm", "off"])] {
         let run = server.run_code("python", code);
         assert!(!run.stdout.contains("seccomp"), "{}", run.stdout);
         let numbers: Vec<_> =
@@ -475,7 +470,7 @@ fn no_program_has_the_listener() {
 /// The messages that no module sent: a program writes them to a descriptor of its own.
 #[test]
 fn messages_to_a_copy_of_the_channel_never_overtake_output() {
-    let server = exact_server();
+    let server = Server::start();
     let code = "import os\ncopy = os.dup(3)\nfor n in range(300):\n    print('out', n)\n    os.write(copy, b'{\"msgtype\":\"tick\",\"n\":%d}\\n' % n)\n";
     let mut stream = server.stream(&server.create_id("python", code), "");
     let mut lines = 0;
@@ -492,7 +487,7 @@ fn messages_to_a_copy_of_the_channel_never_overtake_output() {
 /// PHP writes errors to a copy of the descriptor. Nobody is notified, and they come after the output.
 #[test]
 fn errors_by_a_copy_come_after_the_output_before_them() {
-    let server = exact_server();
+    let server = Server::start();
     let code = r#"
 import os
 copy = os.dup(2)
@@ -507,7 +502,7 @@ os.write(copy, b"err\n")
 
 #[test]
 fn the_example_of_every_beginner_is_shown_as_on_a_terminal() {
-    let server = exact_server();
+    let server = Server::start();
     let code = "import sys\nfor i in range(5):\n    print('out', i)\n    print('err', i, file=sys.stderr)\n";
     let session = server.create_id("python", code);
     let shown = |messages: Vec<Value>| {
@@ -539,7 +534,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 #[test]
 fn a_session_tells_that_its_order_is_not_exact() {
-    let server = Server::start_by(&["python3", "-c", WITH_LISTENER], &["--exact-order", "on"]);
+    let server = Server::start_by(&["python3", "-c", WITH_LISTENER], &[]);
     let session =
         server.create(&json!({"runtime": "python", "code": "import sys; print('out'); sys.exit('err')"}));
     let mut shown = server.stream(&id(&session), "").rest();
@@ -550,9 +545,31 @@ fn a_session_tells_that_its_order_is_not_exact() {
     let session = server.get(&format!("/sessions/{}", id(&session))).json();
     assert!(session["degraded"].to_string().contains("order between standard output"), "{session}");
     assert!(!server.get("/healthz").json()["degraded"].to_string().contains("order between"));
-    let exact = exact_server();
+    let exact = Server::start();
     let session = exact.create(&json!({"runtime": "python", "code": ""}));
     exact.stream(&id(&session), "").rest();
     let session = exact.get(&format!("/sessions/{}", id(&session))).json();
     assert!(!session["degraded"].to_string().contains("order between"), "{session}");
+}
+
+/// Without the setting, nobody is notified: a program's own filter may have a listener, and a
+/// message overtakes no output all the same.
+#[test]
+fn the_order_can_be_switched_off() {
+    let server = Server::start_with(&["--exact-order", "off"]);
+    let code = r#"
+import ctypes, livecode, platform, struct
+
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+libc = ctypes.CDLL(None, use_errno=True)
+allow = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7FFF0000))
+program = Program(1, ctypes.addressof(allow))
+number = {"x86_64": 317, "aarch64": 277}[platform.machine()]
+listener = libc.syscall(number, 1, 8, ctypes.byref(program))
+print("out 0" if listener >= 0 else f"out {ctypes.get_errno()}")
+livecode.send("msg", n=1)
+"#;
+    assert_eq!(transcript(server.stream(&server.create_id("python", code), "")), "out 0\nmsg 1\n");
 }

@@ -69,7 +69,7 @@ fn new_document(fixture: &Fixture) -> serde_json::Value {
 /// Processes wait to write to standard error, and are killed in any state of that. Other sessions
 /// run meanwhile, and the supervisor's memory stays small.
 fn error_storm(fixture: &Fixture) -> Verdict {
-    let server = Server::start_with(&["--exact-order", "on"]);
+    let server = Server::start();
     let mark = mark();
     let fields = json!({"args": ["30", mark], "limits": {"processes": 40, "cpu_ms": 60_000}});
     let session = server.create(&request("c", include_str!("programs/r21_error_storm.c"), fields));

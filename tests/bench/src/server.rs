@@ -62,10 +62,10 @@ impl Server {
         Self::start_for(binary, warm, Callers::Local)
     }
 
-    /// Starts such a server that keeps the exact order of output.
-    pub fn start_exact(binary: &Path) -> Result<Self> {
+    /// Starts such a server that does not keep the exact order of output.
+    pub fn start_inexact(binary: &Path) -> Result<Self> {
         let mut command = Command::new(binary);
-        command.env("LIVECODE_EXACT_ORDER", "on");
+        command.env("LIVECODE_EXACT_ORDER", "off");
         Self::start_command(command, binary, WarmSandboxes::Default, Callers::Local)
     }
 

@@ -250,7 +250,7 @@ settings! {
             /// Whether what a program writes to standard output, to standard error and as messages
             /// is shown in the exact order: `on` or `off`. It costs some microseconds for each
             /// write to standard error, and a signal may interrupt such a write (EINTR).
-            exact_order: Switch = Switch::Off,
+            exact_order: Switch = Switch::On,
             /// How many warm sandboxes of each kind may wait for a program. A sandbox takes about
             /// 1 MiB, with an interpreter in it about 6 MiB.
             warm_sandboxes_max: u64 = 8,

@@ -233,7 +233,7 @@ pub async fn full_pipes(common: &CommonOptions) -> Result<String> {
 pub async fn stopped_while_ordering(common: &CommonOptions) -> Result<String> {
     const LINES: usize = 3000;
     const STOPS: usize = 10;
-    let mut server = Server::start(ServerOptions::new(common).with(&["--exact-order", "on"]))?;
+    let mut server = Server::start(ServerOptions::new(common))?;
     let code = format!(
         "import sys, time\n\
          for n in range({LINES}):\n    \
