@@ -239,11 +239,14 @@ impl Connection {
         let (mut first_output, mut exit) = (None, None);
         self.read_stream(&id, |chunk| {
             let now = began.elapsed();
+            // A word may have begun in the chunk before. To look at all chunks again takes a time
+            // that grows with the square of their number.
+            let unread = lines.len().saturating_sub(OVERLAP_BYTES);
             lines.extend_from_slice(chunk);
-            if first_output.is_none() && contains(lines, br#""msgtype":"write""#) {
+            if first_output.is_none() && contains(&lines[unread..], br#""msgtype":"write""#) {
                 first_output = Some(now);
             }
-            if exit.is_none() && contains(lines, br#""msgtype":"exitstatus""#) {
+            if exit.is_none() && contains(&lines[unread..], br#""msgtype":"exitstatus""#) {
                 exit = Some(now);
             }
         })?;
@@ -279,6 +282,9 @@ pub fn wait_for_output(address: &str, id: &str) -> Result<()> {
         }
     }
 }
+
+/// More bytes than any word has that is looked for in a stream.
+const OVERLAP_BYTES: usize = 64;
 
 /// Whether `part` occurs in `text`.
 pub fn contains(text: &[u8], part: &[u8]) -> bool {
