@@ -53,12 +53,10 @@ async function setUpEditor(t: TestContext, code: string, { host = "localhost", a
   return { page, context };
 }
 
-const PROGRAM = `import livecode, time
+const PROGRAM = `import livecode
 print("first \\x1b[31mred\\x1b[0m")
 print("no newline", end="", flush=True)
-time.sleep(0.3)  # messages and output come by ways of their own
 livecode.send("table", columns=["planet", "moons"], rows=[["Mars", 2], ["Venus\\tand", 0]])
-time.sleep(0.3)
 answer = input("more? ")
 print("after", answer)`;
 const TEXT = "first red\nno newline\nplanet\tmoons\nMars\t2\nVenus and\t0\nmore? ";

@@ -54,12 +54,10 @@ print("a\tb")
 
 test("lines above a picture are left alone, and a bar goes on below", async (t) => {
   const code = String.raw`
-import livecode, time
+import livecode
 print("above")
 print("\r 10%", end="", flush=True)
-time.sleep(0.3)
 livecode.send("table", columns=["n"], rows=[[1]])
-time.sleep(0.3)
 print("\r\x1b[A 20%", end="", flush=True)
 print("\r 30%")
 `;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Pause between two reads when batching has started. Output gathers in the pipes meanwhile.
 /// Batching saves CPU time, because a read costs the supervisor more than a small write costs the
 /// program. The pause is far shorter than the time in which a pipe fills.
-pub(crate) const BATCH_DELAY: Duration = Duration::from_micros(200);
+const BATCH_DELAY: Duration = Duration::from_micros(200);
 /// Bucket size: reads allowed back to back before batching starts.
 const READ_BURST: u32 = 16;
 /// Time in which the bucket gets one read back.

@@ -18,7 +18,10 @@ use std::time::{Duration, Instant};
 use livecode_sandbox::{NotifiedCall, SeccompListener};
 
 use super::{Outputs, PendingEntry, Readable, TURN_BYTES, waiting_bytes};
-use crate::io::read_throttle::BATCH_DELAY;
+
+/// The time for which calls of a program that writes all the time are served together. Their bytes
+/// gather in the pipes, and are read and journaled at its end.
+const CALLS_BATCH: Duration = Duration::from_millis(1);
 
 impl Outputs {
     /// Resumes the calls that wait. If the program writes all the time, this serves calls for as
@@ -29,7 +32,7 @@ impl Outputs {
         now: Instant,
         entries: &mut Vec<PendingEntry>,
     ) {
-        let batch = if self.throttle.is_batching() { BATCH_DELAY } else { Duration::ZERO };
+        let batch = if self.throttle.is_batching() { CALLS_BATCH } else { Duration::ZERO };
         let mut read_bytes = 0;
         loop {
             while let Some(notification) = self.waiting_calls.pop_front() {
