@@ -22,7 +22,9 @@ fn end_of(server: &Server, runtime: &str, code: &str, fields: &Value) -> (Value,
 
 #[test]
 fn a_limit_that_ends_a_session_is_named_with_its_value_and_in_words() {
-    let server = Server::start_with(&["--idle-ms", "700"]);
+    let server = Server::start();
+    // On a busy machine, a program that computes may get no processor for as long as that.
+    let impatient = Server::start_with(&["--idle-ms", "700"]);
     let cases = [
         (
             "import time\nwhile True: print(1, flush=True); time.sleep(0.1)",
@@ -58,7 +60,8 @@ fn a_limit_that_ends_a_session_is_named_with_its_value_and_in_words() {
     for (code, fields, name, value, words) in
         cases.into_iter().filter(|(_, _, name, ..)| is_root() || *name != "memory_bytes")
     {
-        let (limit, detail) = end_of(&server, "python", code, &fields);
+        let server = if name == "idle_ms" { &impatient } else { &server };
+        let (limit, detail) = end_of(server, "python", code, &fields);
         assert_eq!(limit, json!({"name": name, "value": value}), "{detail}");
         assert!(detail.contains(words), "{detail}");
     }
