@@ -12,7 +12,7 @@ import { keysOf } from "./programs/keeper.js";
 import { inTime, isQuotaError, ProgramStore } from "./programs/store.js";
 import { type Runtime, Runtimes } from "./runtimes.js";
 import { describeAge, SessionsDialog } from "./sessions.js";
-import { sharedOf, toFragment } from "./share.js";
+import { frameTag, sharedOf, toFragment } from "./share.js";
 import { Shares } from "./shares.js";
 import { SignIn } from "./sign-in.js";
 import { PageStorage } from "./storage.js";
@@ -58,7 +58,12 @@ async function openShareDialog(): Promise<void> {
   const toLink = (fragment: string) => new URL(fragment, location.href.replace(/#.*/, "")).href;
   const codeLink = byId<HTMLInputElement>("code-link");
   const { runtime, files } = workspace;
-  codeLink.value = toLink(await toFragment({ runtime, ...sharedOf(files) }));
+  const fragment = await toFragment({ runtime, ...sharedOf(files) });
+  codeLink.value = toLink(fragment);
+  const frame = new URL(`embed${fragment}`, address).href;
+  byId<HTMLInputElement>("frame-code").value = frameTag(frame, words.programToRun);
+  // A frame is a guest's, and a server that knows its users takes none.
+  byId("frame-section").hidden = signIn.token !== undefined;
   shareStatus().textContent = "";
   byId<HTMLDialogElement>("share-dialog").showModal();
   // Only the owner of a session may share it.

@@ -67,6 +67,14 @@ export async function toFragment({ runtime, code, files, share }: Shared): Promi
   return `#${parameters}`;
 }
 
+/** The tag that shows a program in a page of another site, where `address` is that of the frame. */
+export function frameTag(address: string, title: string): string {
+  const attributes = { title, width: "100%", height: "300", sandbox: "allow-scripts", src: address };
+  const escape = (text: string) => text.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
+  const written = Object.entries(attributes).map(([name, value]) => `${name}="${escape(value)}"`);
+  return `<iframe ${written.join(" ")}></iframe>`;
+}
+
 /** The files in a text that {@link toFragment} has packed. Throws if they are not such files. */
 function parseFiles(text: string): Files {
   const files = JSON.parse(text) as unknown;

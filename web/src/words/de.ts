@@ -11,6 +11,7 @@ const de: Words = {
   run: "Ausführen",
   stop: "Stopp",
   reset: "Zurücksetzen",
+  replay: "Noch einmal zeigen",
   code: "Code",
   codeHelp:
     "Tab rückt ein. Mit der Tastatur verlässt du das Feld mit Escape und dann Tab. " +
@@ -32,6 +33,11 @@ const de: Words = {
   earlierOutput: "(frühere Ausgabe wird nicht angezeigt)",
   outputNotKept: "(ein Teil der Ausgabe wurde nicht aufbewahrt)",
   goToLine: (line) => `Zu Zeile ${line}`,
+  solution: "Lösung",
+  fixedLine: "Diese Zeile kann nicht geändert werden",
+  asExpected: "✓ Die Ausgabe ist wie erwartet.",
+  notAsExpected: "✗ Die Ausgabe ist nicht wie erwartet, nämlich so:",
+  noSnippet: (id) => `Diese Seite hat kein Programm „${id}“, auf dem dieses aufbaut.`,
 
   starting: "startet",
   loading: "lädt die bisherige Ausgabe",
@@ -39,6 +45,7 @@ const de: Words = {
   waiting: (why) => `wartet: ${why}`,
   compiling: "wird übersetzt",
   running: "läuft",
+  replaying: "zeigt es noch einmal",
   connecting: "verbindet",
   reconnecting: "verbindet erneut",
   youHaveJoined: (state) => `${state}, du machst mit`,
@@ -156,6 +163,8 @@ const de: Words = {
 
   codeLink: "Link zum Code, wie er jetzt ist",
   codeLinkHint: "Der Link enthält den Code selbst. Auf dem Server wird nichts gespeichert.",
+  frameCode: "HTML für eine Seite anderswo",
+  frameCodeHint: "Es zeigt den Code, wie er jetzt ist, in einem Rahmen, wo Besucher ihn ändern und ausführen können.",
   sessionLinks: "Das Programm, das angezeigt wird, von Anfang an",
   sessionLinksHint:
     "Wer einen Link zum Zusehen hat, sieht, was das Programm zeigt. Wer einen Link zum Mitmachen hat, " +

@@ -16,6 +16,7 @@ const en = {
   run: "Run",
   stop: "Stop",
   reset: "Reset",
+  replay: "Replay",
   code: "Code",
   codeHelp:
     "Tab indents. To leave with the keyboard, press Escape and then Tab. " +
@@ -38,6 +39,11 @@ const en = {
   earlierOutput: "(earlier output is not shown)",
   outputNotKept: "(some output was not kept)",
   goToLine: (line: number) => `Go to line ${line}`,
+  solution: "Solution",
+  fixedLine: "This line cannot be changed",
+  asExpected: "✓ The output is as expected.",
+  notAsExpected: "✗ The output is not as expected, which is:",
+  noSnippet: (id: string) => `This page has no program “${id}”, on which this one builds.`,
 
   // The state of a program.
   starting: "starting",
@@ -46,6 +52,7 @@ const en = {
   waiting: (why: string) => `waiting: ${why}`,
   compiling: "compiling",
   running: "running",
+  replaying: "replaying",
   connecting: "connecting",
   reconnecting: "reconnecting",
   youHaveJoined: (state: string) => `${state}, you have joined`,
@@ -164,6 +171,8 @@ const en = {
   // Sharing.
   codeLink: "Link to the code as it is now",
   codeLinkHint: "The link contains the code itself. Nothing is stored on the server.",
+  frameCode: "HTML for a page of another site",
+  frameCodeHint: "It shows the code as it is now in a frame, where visitors can change and run it.",
   sessionLinks: "The program that is shown, from its beginning",
   sessionLinksHint:
     "Whoever has a link to watch sees what the program shows. Whoever has a link to join may also " +

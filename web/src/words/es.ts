@@ -11,6 +11,7 @@ const es: Words = {
   run: "Ejecutar",
   stop: "Detener",
   reset: "Restablecer",
+  replay: "Ver de nuevo",
   code: "Código",
   codeHelp:
     "Tab aplica sangría. Para salir con el teclado, pulsa Escape y después Tab. " +
@@ -32,6 +33,11 @@ const es: Words = {
   earlierOutput: "(la salida anterior no se muestra)",
   outputNotKept: "(una parte de la salida no se ha guardado)",
   goToLine: (line) => `Ir a la línea ${line}`,
+  solution: "Solución",
+  fixedLine: "Esta línea no se puede cambiar",
+  asExpected: "✓ La salida es la esperada.",
+  notAsExpected: "✗ La salida no es la esperada, que es:",
+  noSnippet: (id) => `Esta página no tiene ningún programa «${id}», del que depende este.`,
 
   starting: "iniciando",
   loading: "cargando lo que ha mostrado",
@@ -39,6 +45,7 @@ const es: Words = {
   waiting: (why) => `esperando: ${why}`,
   compiling: "compilando",
   running: "en ejecución",
+  replaying: "mostrando de nuevo",
   connecting: "conectando",
   reconnecting: "conectando de nuevo",
   youHaveJoined: (state) => `${state}, participas`,
@@ -156,6 +163,8 @@ const es: Words = {
 
   codeLink: "Enlace al código tal como está ahora",
   codeLinkHint: "El enlace contiene el propio código. En el servidor no se guarda nada.",
+  frameCode: "HTML para una página de otro sitio",
+  frameCodeHint: "Muestra el código tal como está ahora en un marco, donde los visitantes pueden cambiarlo y ejecutarlo.",
   sessionLinks: "El programa que se muestra, desde su comienzo",
   sessionLinksHint:
     "Quien tiene un enlace para mirar ve lo que muestra el programa. Quien tiene un enlace para " +

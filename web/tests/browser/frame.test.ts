@@ -62,6 +62,19 @@ test("a sandboxed frame on another origin runs a program once it is told to", as
   assert.equal(await frame.locator(".output").textContent(), "name? Bob\nhello Bob!\n");
 });
 
+test("the HTML that Share has shows the program in a page of another site", async (t) => {
+  const { server, pages, context } = await setUp(t);
+  const own = await open(t, context, `${server.url}/`);
+  await own.locator("live-code .cm-content").waitFor();
+  await writeProgram(own, "javascript", `console.log('"<b> & </b>"', "${"x".repeat(9)}")`);
+  await own.click("#share");
+  assert.deepEqual(await findAxeViolations(own), []);
+  const html = await own.getByLabel("HTML for a page of another site").inputValue();
+  assert.match(html, /^<iframe title="A program to run" [^<>]*><\/iframe>$/);
+  const page = await open(t, context, pages.add(html));
+  assert.equal(await runIn(page), `"<b> & </b>" ${"x".repeat(9)}\n`);
+});
+
 test("a frame shares nothing with the server's own page", async (t) => {
   const server = await LiveServer.startForGuests(t, "live.test");
   const [pages, context] = await Promise.all([Pages.start(t), createContext(t)]);
