@@ -86,3 +86,41 @@ test("packages that the server lists are completed, too", async (t) => {
   await page.click("live-code .run");
   await waitForStatus(page, "ended with exit status 1");
 });
+
+test("the parameters of a function are shown while its call is typed", async (t) => {
+  const { page } = await setUpFrontPage(t);
+  const help = page.locator("live-code .cm-signature");
+  const current = help.locator("b");
+  const cases = [
+    ["python", "", "print(1, 2, 3", "print(*values, sep=", "*values"],
+    ["python", "", "round(2 / 3, ", "round(number, digits)", "digits"],
+    ["python", "import random\n", "n = random.randint(len([1, 2]), ", "randint(lowest, highest)", "highest"],
+    ["python", "", "'a, b'.split(", "split(separator, maxsplit)", "separator"],
+    ["python", "def area(width, height=max(1, 2)):\n    return width * height\n\n", "area(3, ", "area(width, height=max(1, 2))", "height=max(1, 2)"],
+    ["python", "class Cat:\n    def __init__(self, name):\n        pass\n\n", "Cat(", "Cat(name)", "name"],
+    ["python-canvas", "", "rect(1, 2, 3", "rect(x, y, width, height)", "width"],
+    ["joy", "", "circle(1", "circle(x=0, y=0, r=50)", "x=0"],
+    ["javascript", "const hyp = (a, b) => Math.hypot(a, b);\n", "hyp(1, ", "hyp(a, b)", "b"],
+    ["javascript", "", "[1].map(", "map((item, index) => value)", "(item, index) => value"],
+    ["typescript", "function half(n: number): number { return n / 2; }\n", "half(", "half(n: number)", "n: number"],
+  ] as const;
+  for (const [runtime, code, typed, signature, parameter] of cases) {
+    await type(page, runtime, code, typed);
+    await help.filter({ hasText: signature }).waitFor();
+    assert.equal(await current.textContent(), parameter, typed);
+  }
+  assert.deepEqual(await findAxeViolations(page), []);
+  // The help goes with Escape, with the end of the call, and outside of one.
+  await page.keyboard.press("Escape");
+  await help.waitFor({ state: "detached" });
+  await page.keyboard.type("1");
+  await help.waitFor();
+  await page.keyboard.type(")");
+  await help.waitFor({ state: "detached" });
+  await type(page, "python", "", "unknown(1, ");
+  assert.equal(await help.count(), 0);
+  await type(page, "javascript", "", "[1].forEach((n) => { n");
+  assert.equal(await help.count(), 0);
+  await type(page, "bash", "", "print(");
+  assert.equal(await help.count(), 0);
+});
