@@ -89,13 +89,28 @@ const writeHtml = (mode: string): Plugin => ({
   },
 });
 
+/**
+ * Replaces the code by which vite loads a chunk. Vite's own would preload styles and further files,
+ * of which our chunks have none, and is not small.
+ */
+const plainLoading: Plugin = {
+  name: "plain-loading",
+  enforce: "pre",
+  load: (id) =>
+    id.endsWith("vite/preload-helper.js") ? "export const __vitePreload = (load) => load();" : null,
+};
+
 export default defineConfig(({ mode }) => {
   const [source, file, format] = ENTRIES[mode] ?? ENTRIES.client!;
   return {
     // Files with environment variables must not change the output, so none is read.
     envDir: false,
     logLevel: "warn",
-    plugins: mode === "page" || mode === "embed" ? [writeHtml(mode), licences] : [licences],
+    plugins: [
+      plainLoading,
+      licences,
+      ...(mode === "page" || mode === "embed" ? [writeHtml(mode)] : []),
+    ],
     build: {
       target: "es2022",
       outDir: "dist",

@@ -8,13 +8,16 @@ import {
   indentUnit,
   syntaxHighlighting,
 } from "@codemirror/language";
-import { Compartment, EditorState, type Extension } from "@codemirror/state";
+import { Compartment, EditorState, type Extension, type StateEffect } from "@codemirror/state";
 import { EditorView, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 import { words } from "../words/words.js";
 import { completion, type GetPackages, importCompletion } from "./completion/completion.js";
+import { fixed, fixLines } from "./exercise/fixed-lines.js";
+import type { FixedLines } from "./exercise/parts.js";
+import { signatureHelp } from "./completion/signature-help.js";
 import { languageNameOf, languageOf } from "./languages.js";
-import { lineMark, markLine } from "./places/mark.js";
+import { clearErrors, lineMarks, markError, markLine } from "./places/mark.js";
 
 export interface CodeEditorOptions {
   /** The element that contains the editor. */
@@ -23,8 +26,11 @@ export interface CodeEditorOptions {
   root: ShadowRoot;
   /** The texts by file name. The first file is shown. */
   files: Map<string, string>;
+  /** The lines that users cannot change, by file name. */
+  fixed: Map<string, FixedLines>;
   /** The language: the name of a runtime, or its `editor_mode`. */
   language: string;
+  runtime: string;
   /** Gets the packages that the program can import. */
   getPackages: GetPackages;
   /** Called when the user presses the key to run the program. */
@@ -38,6 +44,9 @@ export class CodeEditor {
   /** The states of the files that are not shown; that of the shown file may be outdated. */
   readonly #states = new Map<string, EditorState>();
   readonly #language = new Compartment();
+  readonly #numbers = new Compartment();
+  /** The number of lines that run before those of the first file. */
+  #linesBefore = 0;
   readonly #extensions: Extension[];
   /** The extension of the language that is highlighted. */
   #highlighting: Extension = [];
@@ -46,10 +55,11 @@ export class CodeEditor {
   #runtime = "";
   readonly #getPackages: GetPackages;
 
-  constructor({ parent, root, files, language, getPackages, onRun, onChange }: CodeEditorOptions) {
+  constructor(options: CodeEditorOptions) {
+    const { parent, root, files, language, runtime, getPackages, onRun, onChange } = options;
     this.#getPackages = getPackages;
     this.#extensions = [
-      lineNumbers(),
+      this.#numbers.of(this.#lineNumbers()),
       history(),
       indentOnInput(),
       indentUnit.of("    "),
@@ -59,7 +69,7 @@ export class CodeEditor {
       highlightActiveLine(),
       syntaxHighlighting(classHighlighter),
       EditorView.lineWrapping,
-      lineMark,
+      lineMarks,
       EditorView.contentAttributes.of({
         "aria-label": words.code,
         "aria-description": words.codeHelp,
@@ -75,35 +85,33 @@ export class CodeEditor {
     ];
     this.#name = "";
     this.#view = new EditorView({ parent, root });
-    this.open(files);
-    void this.setLanguage(language);
+    this.open(files, options.fixed);
+    void this.setLanguage(language, runtime);
   }
 
   /** Shows other files in place of all files. What was done to those cannot be undone in these. */
-  open(files: Map<string, string>): void {
+  open(files: Map<string, string>, fixedLines = new Map<string, FixedLines>()): void {
     this.#states.clear();
     const extensions = [...this.#extensions, this.#language.of(this.#highlighting)];
     for (const [name, doc] of files) {
-      this.#states.set(name, EditorState.create({ doc, extensions }));
+      const own = [extensions, fixed(fixedLines.get(name))];
+      this.#states.set(name, EditorState.create({ doc, extensions: own }));
     }
     this.#name = [...files.keys()][0] ?? "";
     this.#view.setState(this.#states.get(this.#name) ?? EditorState.create({ extensions }));
   }
 
-  /** Highlights the language of a runtime. The texts can be edited while the language loads. */
-  async setLanguage(runtime: string): Promise<void> {
+  /** Highlights a language of a runtime. The texts can be edited while the language loads. */
+  async setLanguage(language: string, runtime: string): Promise<void> {
     this.#runtime = runtime;
-    const highlighting = await languageOf(runtime);
+    const highlighting = await languageOf(language);
     // Another call may have set another runtime meanwhile.
     if (this.#runtime !== runtime) return;
-    const imports = importCompletion(languageNameOf(runtime), this.#getPackages);
-    this.#highlighting = [highlighting, imports];
+    const name = languageNameOf(language);
+    const imports = importCompletion(name, this.#getPackages);
+    this.#highlighting = [highlighting, imports, signatureHelp(name, runtime)];
     const effects = this.#language.reconfigure(this.#highlighting);
-    this.#storeShownState();
-    for (const [name, state] of this.#states) {
-      if (name !== this.#name) this.#states.set(name, state.update({ effects }).state);
-    }
-    this.#view.dispatch({ effects });
+    for (const name of this.#states.keys()) this.#applyTo(name, effects);
   }
 
   /** Shows another file. */
@@ -121,12 +129,29 @@ export class CodeEditor {
     return new Map([...this.#states].map(([name, state]) => [name, state.doc.toString()]));
   }
 
-  /** Replaces the text of a file, if there is one of this name, and shows it. The user can undo this. */
-  set(name: string, text: string): void {
+  /**
+   * Replaces the text of a file, if there is one of this name, and shows it. The user can undo this.
+   * `lines` are those that users cannot change.
+   */
+  set(name: string, text: string, lines: FixedLines = []): void {
     this.show(name);
     if (this.#name !== name) return;
     const changes = { from: 0, to: this.#view.state.doc.length, insert: text };
-    this.#view.dispatch({ changes });
+    const effects = lines === "all" ? [] : fixLines.of(lines);
+    this.#view.dispatch({ changes, effects, filter: false });
+  }
+
+  /** Sets how many lines run before those of the first file, whose numbers follow on them. */
+  setLinesBefore(count: number): void {
+    if (count === this.#linesBefore) return;
+    this.#linesBefore = count;
+    this.#view.dispatch({ effects: this.#numbers.reconfigure(this.#lineNumbers()) });
+  }
+
+  #lineNumbers(): Extension {
+    const isFirst = () => this.#name === ([...this.#states.keys()][0] ?? "");
+    const formatNumber = (line: number) => String(isFirst() ? line + this.#linesBefore : line);
+    return lineNumbers({ formatNumber });
   }
 
   /**
@@ -142,12 +167,36 @@ export class CodeEditor {
     this.#view.focus();
   }
 
+  /**
+   * Marks a line with an error or a warning, if the program has the line. A file of another name is
+   * the first one, to which the page has given no name.
+   */
+  markError(file: string, line: number, message: string, isWarning: boolean): void {
+    this.#storeShownState();
+    const name = this.#states.has(file) ? file : ([...this.#states.keys()][0] ?? "");
+    const doc = this.#states.get(name)?.doc;
+    if (!doc || !(line >= 1 && line <= doc.lines)) return;
+    this.#applyTo(name, markError.of({ from: doc.line(line).from, isWarning, message }));
+  }
+
+  /** Removes the marks of errors from all files. */
+  clearErrors(): void {
+    for (const name of this.#states.keys()) this.#applyTo(name, clearErrors.of(null));
+  }
+
   focus(): void {
     this.#view.focus();
   }
 
   destroy(): void {
     this.#view.destroy();
+  }
+
+  /** Applies an effect to a file, whether it is shown or not. */
+  #applyTo(name: string, effects: StateEffect<unknown>): void {
+    const state = this.#states.get(name);
+    if (name === this.#name) this.#view.dispatch({ effects });
+    else if (state) this.#states.set(name, state.update({ effects }).state);
   }
 
   #storeShownState(): void {

@@ -1,6 +1,5 @@
 /** The element `<live-code>`: an editor for a program, with its output, canvas and input. */
 
-import { browser } from "../client/environment.js";
 import {
   attach,
   type Hooks,
@@ -11,35 +10,38 @@ import {
   run,
   type Session,
   type SessionDocument,
-  type SourceFile,
   type State,
-  textOf,
-  tokenFromUrl,
   type TokenSource,
 } from "../client/index.js";
-import { Server } from "../client/server.js";
 import { endWithPage } from "../dom/end-with-page.js";
 import { Music } from "../dom/music.js";
-import { tokenOfTag } from "../dom/token-of-tag.js";
 import { words } from "../words/words.js";
 import { Canvas } from "./canvas.js";
 import { CodeEditor } from "./code.js";
 import { packagesOf } from "./completion/packages.js";
-import { createButton, createElement } from "./create-element.js";
+import { createElement } from "./create-element.js";
 import { describeEnd } from "./describe-end.js";
-import { keepEvents } from "./keep-events.js";
+import { addSnippet, allSnippets, type Before, beforeOf, removeSnippet } from "./exercise/depends.js";
+import { type Parts, partsIn, partsOf } from "./exercise/parts.js";
+import { createSolution } from "./exercise/verdict.js";
 import { FileTabs } from "./file-tabs.js";
-import { Divider } from "./pane/divider.js";
-import { OutputPane } from "./pane/pane.js";
+import { adoptStyle, type Bar, createBar, createFrame } from "./frame.js";
+import { keepEvents } from "./keep-events.js";
+import type { OutputPane } from "./pane/pane.js";
 import { followPlaces, placeLinks } from "./places/links.js";
-import { filesIn, named, type Program, UNNAMED_FILE } from "./program.js";
+import { named, type Program } from "./program.js";
 import { canRead } from "./session/can-read.js";
+import { Display } from "./session/display.js";
 import { EndDetail } from "./session/end-detail.js";
+import type { FollowOptions, SessionOptions } from "./session/follow-options.js";
 import { InputLine } from "./session/input-line.js";
-import { type Phase, phaseOf, PhaseWatch, starting } from "./session/phase.js";
-import { drawingsOf } from "./shapes.js";
-import { STYLE } from "./style.js";
-import { createTable, tableCost } from "./table.js";
+import { LeftSessions } from "./session/left-sessions.js";
+import { isOfProgram, type Phase, phaseOf, PhaseWatch, starting } from "./session/phase.js";
+import { Recording } from "./session/recording.js";
+import type { Replay } from "./session/replay.js";
+import { Report } from "./session/report.js";
+import { requestOf } from "./session/request.js";
+import { findAgain, SCRIPT_SERVER, serverOf, serverOptionsOf } from "./session/server-options.js";
 
 /**
  * The time after attaching to an existing session in which `play` messages are not played, in
@@ -47,24 +49,8 @@ import { createTable, tableCost } from "./table.js";
  */
 const REPLAY_MS = 1000;
 
-/** The server that served this script. It knows each field of a request; another may be older. */
-const SCRIPT_SERVER = import.meta.url.replace(/\/static\/[^/]*$/, "");
-
 /** The editors whose notes sound, or are going to. */
 const soundingEditors = new Set<LiveCode>();
-
-/** The style sheet that all editors of the page share. */
-let sharedStyleSheet: CSSStyleSheet | undefined;
-
-export interface FollowOptions {
-  /** Whether nothing is sent to the session. */
-  watch?: boolean;
-  /** The texts of the session's program. */
-  texts?: Iterable<string> | undefined;
-}
-
-type SessionOptions = Pick<FollowOptions, "texts"> &
-  Partial<Record<"isNew" | "isWatching" | "isShared", boolean>>;
 
 export class LiveCode extends HTMLElement {
   /**
@@ -74,14 +60,16 @@ export class LiveCode extends HTMLElement {
   declare token?: TokenSource;
   /** Set once the element has been built. */
   #code: CodeEditor | undefined;
-  /** The texts that Reset restores, by file name. */
-  #files = new Map<string, string>();
+  /** What the page gives: the texts that Reset restores, and what belongs to them. */
+  #given: Parts = partsOf(new Map());
+  /** The number of lines that ran before those of the first file. */
+  #linesBefore = 0;
   /** The session that is shown. */
   #session: Session | undefined;
-  /** The ids of sessions whose programs run on, although they are not shown any more. */
-  readonly #left = new Set<string>();
+  readonly #left = new LeftSessions();
   #pane!: OutputPane;
   #canvas!: Canvas;
+  #display!: Display;
   /** Identifies the session that is shown, so that hooks of earlier sessions are ignored. */
   #sessionMarker: object = {};
   /** When the program was started, on the page's clock, as far as that is known. */
@@ -99,21 +87,22 @@ export class LiveCode extends HTMLElement {
   #isWatching = false;
   /** Whether the session is another user's, and is followed by a share. */
   #isShared = false;
-  /** Whether further notes of the program are not played. */
-  #isSilenced = false;
+  /** The texts of the program that the session runs, if they are known. */
+  #texts: string[] | undefined;
+  /** What the session has shown. */
+  #recording = new Recording();
+  readonly #report = new Report((name, detail) => this.#tell(name, detail));
+  /** The replay that is under way. */
+  #replay: Replay | undefined;
   /** Why the session could not be followed to its end, as a key of the words. */
   #failure: "notRun" | "notShared" = "notRun";
   readonly #detail = new EndDetail();
   readonly #music = new Music(() => this.#handleMusic());
-  #parts!: Record<"run" | "stop" | "reset", HTMLButtonElement> & {
-    status: HTMLElement;
-    form: HTMLFormElement;
-    input: HTMLInputElement;
-  };
+  #parts!: Bar & Pick<InputLine, "form" | "input">;
   #tabs!: FileTabs;
 
   connectedCallback(): void {
-    if (this.#code) return;
+    if (this.#code) return addSnippet(this, this.#given.setup);
     // The children may not have been parsed yet.
     if (document.readyState === "loading") {
       document.addEventListener("DOMContentLoaded", () => this.#build(), { once: true });
@@ -124,6 +113,8 @@ export class LiveCode extends HTMLElement {
     // An element that is moved within the page is connected again before the microtask runs.
     queueMicrotask(() => {
       if (this.isConnected) return;
+      removeSnippet(this);
+      this.#replay?.cancel();
       this.#music.stop();
       this.#leaveSession();
     });
@@ -137,6 +128,11 @@ export class LiveCode extends HTMLElement {
   /** The current texts by file name. A single file may have no name, which is empty here. */
   get files(): Map<string, string> {
     return this.#code?.texts() ?? new Map();
+  }
+
+  /** What the program has written on standard output and standard error: the last 400,000 characters. */
+  get output(): string {
+    return this.#report.output;
   }
 
   get state(): State | undefined {
@@ -155,11 +151,14 @@ export class LiveCode extends HTMLElement {
   load(runtime: string, program: Program, original: Program = program): void {
     this.#silence();
     this.setAttribute("runtime", runtime);
-    this.#files = named(original);
+    this.#given = partsOf(named(original));
     const files = named(program);
     this.#code?.open(files);
+    this.shadowRoot?.querySelector(".solution")?.remove();
+    if (this.#code) addSnippet(this, "");
+    this.#linesBefore = this.#updateLineNumbers();
     this.#tabs?.set([...files.keys()]);
-    void this.#code?.setLanguage(this.#language);
+    void this.#code?.setLanguage(this.#language, this.#runtime);
   }
 
   /**
@@ -167,7 +166,7 @@ export class LiveCode extends HTMLElement {
    * the program that it runs, if they are known.
    */
   follow(id: string, { watch = false, texts }: FollowOptions = {}): void {
-    this.#left.delete(id);
+    this.#left.take(id);
     const start = (hooks: Hooks) => attach({ ...this.#serverOptions(), id }, hooks);
     this.#follow(start, { isWatching: watch, texts });
   }
@@ -178,9 +177,7 @@ export class LiveCode extends HTMLElement {
    */
   leave(): void {
     const session = this.#session;
-    const isRunning = session && session.state !== "ended" && this.#rights === "own";
-    if (isRunning && session.id === undefined) session.remove();
-    if (isRunning && session.id !== undefined) this.#left.add(session.id);
+    if (session && session.state !== "ended" && this.#rights === "own") this.#left.add(session);
     this.#showNothing();
     this.#session = undefined;
     this.removeAttribute("data-state");
@@ -204,32 +201,58 @@ export class LiveCode extends HTMLElement {
     // Notes may go on after their program. Another program is not run to their sound.
     for (const editor of soundingEditors) if (editor.state === "ended") editor.#silence();
     this.#endRunning();
-    const [[, code] = ["", ""], ...others] = this.#code?.texts() ?? [];
-    const files: SourceFile[] = others.map(([name, contents]) => ({
-      filename: name || UNNAMED_FILE,
-      contents,
-    }));
-    const [name] = this.files.keys();
-    const timeout = Number(this.getAttribute("timeout"));
-    const { server } = this.#serverOptions();
-    const program = {
-      runtime: this.#runtime,
-      code,
-      ...(server === SCRIPT_SERVER ? { echo: true } : {}),
-      ...(name ? { code_filename: name } : {}),
-      ...(files.length ? { files } : {}),
-      ...(timeout ? { timeout } : {}),
-    };
+    let before: Before;
+    try {
+      before = beforeOf(this);
+    } catch (error) {
+      return this.#refuse((error as Error).message);
+    }
+    const { teardown: after, stdin } = this.#given;
+    const program = requestOf({
+      ...{ runtime: this.#runtime, files: this.files, before, after, stdin },
+      timeout: Number(this.getAttribute("timeout")),
+      isCurrentServer: this.#serverOptions().server === SCRIPT_SERVER,
+    });
+    this.#linesBefore = this.#updateLineNumbers();
     const start = (hooks: Hooks) => run({ ...this.#serverOptions(), ...program }, hooks);
-    this.#follow(start, { isNew: true, texts: this.files.values() });
+    const texts = [...this.files.values(), ...before.files.values(), before.code, after];
+    this.#follow(start, { isNew: true, texts });
+    this.#canRead &&= stdin === undefined;
     this.#scrollIntoView();
   }
 
-  /** Ends the program, and its notes. */
+  /** Ends the program, and its notes; or the replay, of which the rest appears at once. */
   stop(): void {
+    this.#replay?.finish();
     this.#silence();
     if (this.#rights !== "own" || this.state === "ended") return;
     this.#session?.stop();
+  }
+
+  /**
+   * Shows again what a session that has ended has shown: picture by picture, and with its pauses, if
+   * this page has seen them.
+   */
+  async replay(): Promise<void> {
+    const marker = this.#sessionMarker;
+    const { Replay } = await import("./session/replay.js");
+    this.#replay?.finish();
+    const [{ messages }, { status }] = [this.#recording, this.#parts];
+    if (this.state !== "ended" || !messages || marker !== this.#sessionMarker) return;
+    const text = status.textContent;
+    this.#clearShown();
+    status.textContent = words.replaying;
+    const end = () => {
+      this.#pane.output.flush();
+      this.#canvas.finish();
+      status.textContent = text;
+      this.#replay = undefined;
+      this.#updateStop();
+    };
+    this.#replay = new Replay(messages, (message) => this.#display.show(message), end);
+    this.#replay.start();
+    this.#updateStop();
+    this.#scrollIntoView();
   }
 
   /** Moves the focus to the code. */
@@ -239,8 +262,28 @@ export class LiveCode extends HTMLElement {
 
   /** Restores the code that the page came with. */
   reset(): void {
-    for (const [name, text] of [...this.#files].reverse()) this.#code?.set(name, text);
+    const { files, fixed } = this.#given;
+    for (const [name, text] of [...files].reverse()) this.#code?.set(name, text, fixed.get(name));
     this.#tabs.choose(0);
+  }
+
+  /** Numbers the lines as messages about the program do, which count those that run before. */
+  #updateLineNumbers(): number {
+    let count = 0;
+    try {
+      count = beforeOf(this).code.split("\n").length - 1;
+    } catch {
+      // An element of this id may come later. Without it the program does not run.
+    }
+    this.#code?.setLinesBefore(count);
+    return count;
+  }
+
+  /** Shows why the program is not run. */
+  #refuse(why: string): void {
+    this.leave();
+    this.#pane.output.write(`${why}\n`, "stderr");
+    this.#parts.status.textContent = words.notRun;
   }
 
   get #runtime(): string {
@@ -257,54 +300,32 @@ export class LiveCode extends HTMLElement {
     return this.hasAttribute("resume") || this.hasAttribute("keep");
   }
 
-  /**
-   * The server's address, the source of the user's token, and the name under which the tab
-   * remembers the session.
-   */
   #serverOptions() {
-    const key = this.getAttribute("resume");
-    const server = this.getAttribute("server") ?? SCRIPT_SERVER;
-    const tokenUrl = this.getAttribute("token-url");
-    const token = this.token ?? (tokenUrl ? tokenFromUrl(tokenUrl) : tokenOfTag(server));
-    return { server, ...(token ? { token } : {}), ...(key ? { key } : {}) };
+    return serverOptionsOf(this, this.token);
   }
 
   /** Builds the element from its children, and follows a session that the tab remembers. */
   #build(): void {
     if (this.#code) return;
-    this.#files = filesIn(this);
+    this.#given = partsIn(this);
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
-    if (!sharedStyleSheet) {
-      sharedStyleSheet = new CSSStyleSheet();
-      sharedStyleSheet.replaceSync(STYLE);
-    }
-    root.adoptedStyleSheets = [sharedStyleSheet];
-    this.#createParts();
-    const { run, stop, reset, status, form } = this.#parts;
+    adoptStyle(root);
     keepEvents(this);
+    const { form, input } = new InputLine((text, eof) => this.#sendInput(text, eof));
+    const bar = createBar(this);
+    this.#parts = { ...bar, form, input };
     const code = createElement("div", { class: "code", id: "code" });
     this.#tabs = new FileTabs(code, (name) => this.#code?.show(name));
-    const canvas = createElement("div", {
-      class: "canvas",
-      tabindex: "0",
-      role: "img",
-      "aria-label": words.canvas,
-      hidden: "",
-    });
-    const frame = createElement("div", { class: "frame", lang: words.lang });
-    frame.style.setProperty("--split-hint", JSON.stringify(words.splitHint));
-    this.#pane = new OutputPane(frame);
-    const { element: output, find, menu, note } = this.#pane;
-    followPlaces(output, ({ file, line, column }) => {
+    const ends = [form, this.#detail.element, this.#report.element];
+    const { solution } = this.#given;
+    if (solution !== undefined) ends.push(createSolution(solution));
+    const { element, pane, canvas } = createFrame(bar, this.#tabs.element, code, ends);
+    this.#pane = pane;
+    followPlaces(pane.element, ({ file, line, column }) => {
       this.#tabs.chooseNamed(file);
       this.#code?.goTo(line, column);
     });
-    const bar = createElement("div", { class: "bar" }, run, stop, reset, status, note, menu.button, menu.element);
-    const detail = this.#detail.element;
-    const shown = createElement("div", { class: "shown" }, find.element, canvas, output, form, detail);
-    const divider = new Divider(frame, code, shown);
-    frame.append(bar, this.#tabs.element, code, divider.element, shown);
-    root.replaceChildren(frame);
+    root.replaceChildren(element);
 
     this.#canvas = new Canvas(canvas, (name, data, options) => {
       const session = this.#session;
@@ -312,16 +333,27 @@ export class LiveCode extends HTMLElement {
       // A refused event is not worth a message to the user.
       session.event(name, data, options).catch(() => {});
     });
+    this.#display = new Display(this.#pane, this.#canvas, this.#music, {
+      isDrawnByPage: (message) => this.#tell("message", message, true),
+      onFirstDrawing: () => this.#scrollIntoViewAfterDrawing(),
+    });
     this.#code = new CodeEditor({
       parent: code,
       root,
-      files: this.#files,
+      ...this.#given,
       language: this.#language,
+      runtime: this.#runtime,
       getPackages: () => this.#findPackages(),
       onRun: () => this.run(),
-      onChange: () => this.dispatchEvent(new Event("livecode-change")),
+      onChange: () => {
+        this.dispatchEvent(new Event("livecode-change"));
+        for (const editor of allSnippets<LiveCode>()) editor.#updateLineNumbers();
+      },
     });
-    this.#tabs.set([...this.#files.keys()]);
+    this.#tabs.set([...this.#given.files.keys()]);
+    addSnippet(this, this.#given.setup);
+    for (const editor of allSnippets<LiveCode>()) editor.#updateLineNumbers();
+    this.#linesBefore = this.#updateLineNumbers();
     const key = this.getAttribute("resume");
     if (key) this.#follow((hooks) => pickUp({ ...this.#serverOptions(), key }, hooks));
   }
@@ -329,21 +361,7 @@ export class LiveCode extends HTMLElement {
   /** The packages of the runtime. Whoever came by a share need not be known to the server. */
   async #findPackages(): Promise<string[]> {
     if (this.hasAttribute("visitor")) return [];
-    const { server, token } = this.#serverOptions();
-    return packagesOf(new Server(server, browser(), token), this.#runtime);
-  }
-
-  #createParts(): void {
-    const { form, input } = new InputLine((text, eof) => this.#sendInput(text, eof));
-    this.#parts = {
-      run: createButton("run", words.run, () => this.run()),
-      stop: createButton("stop", words.stop, () => this.stop()),
-      reset: createButton("reset", words.reset, () => this.reset()),
-      status: createElement("span", { class: "status", role: "status" }),
-      form,
-      input,
-    };
-    this.#parts.stop.disabled = true;
+    return packagesOf(serverOf(this.#serverOptions()), this.#runtime);
   }
 
   /**
@@ -351,23 +369,13 @@ export class LiveCode extends HTMLElement {
    */
   #endRunning(): void {
     if (!this.hasAttribute("keep")) return this.#session?.remove();
-    this.#endLeft();
+    this.#left.end(this.#serverOptions());
     const session = this.#session;
     if (!session || this.#rights !== "own" || session.state === "ended") return;
     // Without a connection the program cannot be stopped now. Its session is removed, so that the
     // program does not keep running unnoticed.
     if (session.state === "live") session.stop();
     else session.remove();
-  }
-
-  /** Ends the programs that run on although they are not shown any more. */
-  #endLeft(): void {
-    for (const id of this.#left) {
-      const session = attach({ ...this.#serverOptions(), id });
-      const close = () => session.close();
-      session.signal("kill").then(close, close);
-    }
-    this.#left.clear();
   }
 
   /** Stops following the session. The server deletes the session, unless it is to be kept. */
@@ -382,12 +390,23 @@ export class LiveCode extends HTMLElement {
     this.#phaseWatch?.stop();
     this.#phaseWatch = undefined;
     this.#sessionMarker = {};
-    this.#pane.clear(placeLinks(this.#runtime, this.files));
+    this.#recording = new Recording();
+    this.#report.clear();
+    this.#clearShown();
+    this.#code?.clearErrors();
+    this.#detail.clear();
+    this.#parts.replay.hidden = true;
+    this.removeAttribute("data-exitstatus");
+  }
+
+  /** Removes what the program has shown. */
+  #clearShown(): void {
+    this.#replay?.cancel();
+    this.#replay = undefined;
+    this.#pane.clear(placeLinks(this.#runtime, this.files, this.#linesBefore));
     this.#canvas.clear();
     this.#music.stop();
-    this.#isSilenced = false;
-    this.#detail.clear();
-    this.removeAttribute("data-exitstatus");
+    this.#display.isSilenced = false;
   }
 
   /** Shows the session that `start` returns, in place of the session that was shown before. */
@@ -402,7 +421,8 @@ export class LiveCode extends HTMLElement {
     this.#followedAt = performance.now();
     this.#startedAt = isNew ? this.#followedAt : undefined;
     this.#phase = starting();
-    this.#canRead = !texts || canRead(this.#runtime, texts);
+    this.#texts = texts && [...texts];
+    this.#canRead = !this.#texts || canRead(this.#runtime, this.#texts);
     this.#isWatching = isWatching;
     this.#isShared = isShared;
     this.#failure = "notRun";
@@ -427,41 +447,33 @@ export class LiveCode extends HTMLElement {
   }
 
   #handleMessage(message: Message): void {
-    // A compiler writes to standard error, and a user may type early. All else comes from the program.
-    const isOfProgram = message.file !== "stderr" && !/^(exitstatus|echo)$/.test(message.msgtype);
-    if (isOfProgram && this.#phase && this.#phase.kind !== "loading") this.#showPhase(undefined);
-    switch (message.msgtype) {
-      case "write":
-        return this.#pane.output.write(textOf(message), String(message.file));
-      case "echo":
-        return this.#pane.output.write(textOf(message), "typed");
-      case "draw":
-        if (!this.#canvas.isUsed) this.#scrollIntoViewAfterDrawing();
-        return this.#canvas.add(message);
-      case "shape":
-        return this.#showShape(message);
-      case "image":
-        return this.#pane.output.image(message.mimetype, message.data);
-      case "table":
-        return this.#pane.output.block(() => createTable(message), tableCost(message));
-      case "play":
-        if (!this.#isReplaying && !this.#isSilenced) this.#music.play(message);
-        return;
-      case "gap":
-        return this.#pane.output.write(`${words.outputNotKept}\n`, "stderr");
-      case "exitstatus":
-        this.#showEnd(message);
-    }
-    // A page may handle a program's own messages itself.
-    this.dispatchEvent(new CustomEvent("livecode-message", { detail: message }));
+    const isPast = this.#phase?.kind === "loading";
+    if (this.#phase && !isPast && isOfProgram(message)) this.#showPhase(undefined);
+    this.#recording.add(message, !isPast);
+    if (message.msgtype === "write") this.#report.handleWrite(message);
+    if (this.#display.show(message, this.#isReplaying)) return;
+    if (message.msgtype === "diagnostic") this.#markError(message);
+    if (message.msgtype === "exitstatus") this.#showEnd(message);
+    this.#tell("message", message);
+    if (message.msgtype === "exitstatus") this.#report.handleEnd(message, this.#given.expected);
   }
 
-  /** Draws a `shape` message, unless the page draws it itself and prevents this. */
-  #showShape(message: Message): void {
-    const event = new CustomEvent("livecode-message", { detail: message, cancelable: true });
-    if (!this.dispatchEvent(event)) return;
-    if (!this.#canvas.isUsed) this.#scrollIntoViewAfterDrawing();
-    for (const drawing of drawingsOf(message)) this.#canvas.add(drawing);
+  /**
+   * Tells the page something by an event, e.g. a message, which the page may handle itself. Returns
+   * whether the page has prevented what the element does.
+   */
+  #tell(name: string, detail: unknown, cancelable = false): boolean {
+    return !this.dispatchEvent(new CustomEvent(`livecode-${name}`, { detail, cancelable }));
+  }
+
+  /** Marks the line of an error, unless another program is shown by now. */
+  #markError({ file, line, message, severity }: Message): void {
+    const { files } = this;
+    const isFurther = [...files.keys()].indexOf(String(file)) > 0;
+    const text = isFurther ? files.get(String(file)) : this.code;
+    if (text === undefined || !this.#texts?.includes(text)) return;
+    const shownLine = Number(line) - (isFurther ? 0 : this.#linesBefore);
+    this.#code?.markError(String(file), shownLine, String(message), severity === "warning");
   }
 
   /** Whether messages from before this element followed the session may still be arriving. */
@@ -480,16 +492,13 @@ export class LiveCode extends HTMLElement {
         ? Number(elapsed)
         : this.#startedAt && (performance.now() - this.#startedAt) / 1000;
     this.#parts.status.textContent = describeEnd(exit, seconds);
+    this.#parts.replay.hidden = !this.#recording.messages;
     const find = this.#isShared ? undefined : this.#findDocument;
     void this.#detail.show(exit, this.#session?.document, find);
   }
 
   /** The document of the session as it is now; undefined if the server gives none. */
-  readonly #findDocument = async ({ links }: SessionDocument) => {
-    const { server, token } = this.#serverOptions();
-    const result = await new Server(server, browser(), token).find(links.self);
-    return result.kind === "found" ? result.document : undefined;
-  };
+  readonly #findDocument = (document: SessionDocument) => findAgain(document, this.#serverOptions());
 
   #showError({ msg, field, message, code }: LiveCodeError): void {
     // An event, e.g. a click, may arrive just after the program has ended. This is not an error.
@@ -560,7 +569,7 @@ export class LiveCode extends HTMLElement {
     const { stop, run } = this.#parts;
     const isEnded = this.state === "ended" || this.#phase?.kind === "loading";
     const isRunning = this.#session !== undefined && !isEnded;
-    const canStop = (isRunning && this.#rights === "own") || this.#music.isSounding;
+    const canStop = (isRunning && this.#rights === "own") || this.#music.isSounding || this.#replay;
     // The focus must not be lost when the button that has it is disabled.
     if (!canStop && this.shadowRoot?.activeElement === stop) run.focus();
     stop.disabled = !canStop;
@@ -574,7 +583,7 @@ export class LiveCode extends HTMLElement {
 
   /** Ends the notes that were sent, and plays no more of this program. */
   #silence(): void {
-    this.#isSilenced = true;
+    if (this.#display) this.#display.isSilenced = true;
     this.#music.stop();
   }
 

@@ -22,12 +22,3 @@ export function dedent(text: string): string {
   const indent = Math.min(...indents, Infinity);
   return lines.map((line) => line.slice(Number.isFinite(indent) ? indent : 0)).join("\n");
 }
-
-/** The files in an element: its children with `data-filename`, or else the element's text. */
-export function filesIn(element: HTMLElement): Map<string, string> {
-  const children = [...element.querySelectorAll<HTMLElement>("[data-filename]")];
-  if (children.length === 0) return named(dedent(element.textContent ?? ""));
-  return new Map(
-    children.map(({ dataset, textContent }) => [dataset.filename ?? "", dedent(textContent ?? "")]),
-  );
-}

@@ -58,7 +58,11 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .frame .cm-tooltip.cm-tooltip-autocomplete > ul > li { padding: 2px 12px; }
 .frame .cm-tooltip.cm-tooltip-autocomplete > ul > li[aria-selected] { background: var(--accent); color: var(--on-accent); }
 .frame .cm-completionMatchedText { text-decoration: none; font-weight: 700; } .frame .cm-completionDetail { color: inherit; }
+.frame .cm-tooltip.cm-signature { padding: 2px 10px; border: 1px solid var(--line); border-radius: 8px; background: var(--ground); color: var(--quiet); box-shadow: 0 4px 14px rgb(0 0 0 / 14%);
+  font: calc(var(--code-size, 14px) * var(--scale, 1))/1.5 var(--mono); max-width: min(90%, 50em); } .cm-signature b { color: var(--text); text-decoration: underline; }
 .cm-editor .cm-marked { background: color-mix(in srgb, var(--red) 16%, transparent); box-shadow: inset 3px 0 var(--red); }
+.cm-editor .cm-warned { background: color-mix(in srgb, var(--yellow) 16%, transparent); box-shadow: inset 3px 0 var(--yellow); }
+.cm-editor .cm-fixed { background: var(--soft); box-shadow: inset 1px 0 var(--edge); }
 .tok-keyword { color: var(--magenta); } .tok-string, .tok-string2 { color: var(--green); } .tok-comment { color: var(--quiet); font-style: italic; }
 .tok-number, .tok-bool, .tok-atom { color: var(--yellow); } .tok-definition, .tok-typeName, .tok-className { color: var(--blue); }
 .sized.sized.sized > .code { flex: 0 0 var(--code-height); } .sized.sized.sized .cm-editor { max-height: none; }
@@ -108,6 +112,9 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .underline { text-decoration: underline; } .strike { text-decoration: line-through; } .underline.strike { text-decoration: underline line-through; }
 form { display: flex; flex-wrap: wrap; gap: 8px; padding: 8px 10px; border-top: 1px solid var(--line); }
 form input { flex: 1; min-width: 8em; }
+.verdict, .solution { grid-area: 5 / 1; padding: 8px 14px; border-top: 1px solid var(--line); } .solution { grid-row: 6; } .verdict:empty { display: none; }
+.verdict { color: var(--red); } .verdict[data-passed=true] { color: var(--green); } summary { cursor: pointer; }
+.shown pre { margin: 8px 0 0; max-height: 20em; overflow: auto; color: var(--text); font: calc(var(--code-size, 14px) * var(--scale, 1))/1.5 var(--mono); }
 .detail { margin: 0; padding: 8px 14px; border-top: 1px solid var(--line); background: var(--soft); }
 .detail:empty { display: none; }
 
@@ -149,6 +156,7 @@ form input { flex: 1; min-width: 8em; }
   .tabs [aria-selected=true] { forced-color-adjust: none; background: Highlight; color: HighlightText; border-color: Highlight; }
   .output .inverse { forced-color-adjust: none; background: CanvasText; color: Canvas; }
   .output .filled { outline: 1px solid; }
+  .cm-editor .cm-fixed { outline: 1px dotted; outline-offset: -1px; }
   .cm-editor .cm-marked { outline: 2px solid Highlight; outline-offset: -2px; }
 }
 `;

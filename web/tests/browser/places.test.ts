@@ -43,7 +43,7 @@ test("a click on a message leads to the line that it names, in each language", a
   for (const [runtime, code] of PROGRAMS) {
     await writeProgram(page, runtime, code);
     await page.locator("live-code .run").click();
-    await waitForStatus(page, "ended with exit status");
+    await page.locator("live-code[data-exitstatus]:not([data-exitstatus='0'])").waitFor();
     const line = code.split("\n").find((line) => line.includes("HERE"));
     const number = code.split("\n").indexOf(line as string) + 1;
     const place = output(page).locator(".place").filter({ hasText: new RegExp(`\\b${number}\\b`) });
@@ -110,4 +110,70 @@ print("/etc/main.py:8: other")`;
   // A line behind the end of the program leads to its last one.
   await output(page).locator(".place").nth(99).click();
   assert.deepEqual((await marked(page)).marked, [`print("/etc/main.py:8: other")`]);
+});
+
+/** Programs whose errors are told as data, with the line that is marked, and whether the program is compiled. */
+const MARKED: [runtime: string, code: string, marked: string[]][] = [
+  ["python", `def f(n):\n    return 1 // n\n\nf(0)\n`, ["    return 1 // n"]],
+  ["javascript", `function f() {\n  null.x;\n}\n\nf();\n`, ["  null.x;"]],
+  [
+    "c",
+    `int main(void) {\n    int n = y;\n    return x;\n}\n`,
+    ["    int n = y;", "    return x;"],
+  ],
+];
+
+test("lines with errors are marked without a click, once, until they are changed", async (t) => {
+  const { page } = await setUpFrontPage(t);
+  for (const [runtime, code, expected] of MARKED) {
+    await writeProgram(page, runtime, code);
+    await page.locator("live-code .run").click();
+    await waitForStatus(page, runtime === "c" ? "not compiled" : "ended with exit status 1");
+    const lines = page.locator("live-code .cm-marked");
+    assert.deepEqual(await lines.allTextContents(), expected, runtime);
+    assert.match((await lines.first().getAttribute("title")) ?? "", /\w/, runtime);
+    // A click leads there, and marks nothing twice.
+    // In a traceback of Python the innermost place is the last one.
+    const places = output(page).locator(".place");
+    await (runtime === "python" ? places.last() : places.first()).click();
+    assert.deepEqual((await marked(page)).marked, expected, runtime);
+    // A change above moves the marks; a change of a line takes its own one.
+    await page.locator(".cm-content").press("ControlOrMeta+Home");
+    await page.keyboard.type("\n");
+    assert.deepEqual(await lines.allTextContents(), expected, runtime);
+    await lines.first().click();
+    await page.keyboard.type(" ");
+    assert.deepEqual(await lines.allTextContents(), expected.slice(1), runtime);
+  }
+  // Another program has no marks of the one before, nor has another run.
+  await page.locator("live-code .run").click();
+  await waitForStatus(page, "not compiled");
+  assert.equal(await page.locator("live-code .cm-marked").count(), 2);
+  await page.getByRole("button", { name: "Hello", exact: true }).click();
+  await page.locator("#own button").first().click();
+  await page.locator(".cm-content").filter({ hasText: "return x" }).waitFor();
+  assert.equal(await page.locator("live-code .cm-marked").count(), 0);
+});
+
+test("errors are marked after a reload, too, in the file that they name", async (t) => {
+  const { server, pages, context } = await setUp(t);
+  const files = `<pre data-filename="main.py">import sums
+sums.add("1")</pre><pre data-filename="sums.py">
+def add(n):
+    return n + 1</pre>`;
+  const script = `<script src="${server.url}/static/livecode.js"></script>`;
+  const page = await open(t, context, pages.add(`<live-code>${files}</live-code>${script}`));
+  await page.locator("live-code .run").click();
+  await waitForStatus(page, "ended with exit status 1");
+  assert.deepEqual((await marked(page)).marked, []);
+  await page.getByRole("tab", { name: "sums.py" }).click();
+  assert.deepEqual((await marked(page)).marked, ["    return n + 1"]);
+
+  const own = await setUpFrontPage(t);
+  await writeProgram(own.page, "python", "print(1)\n1 / 0");
+  await own.page.locator("live-code .run").click();
+  await waitForStatus(own.page, "ended with exit status 1");
+  await own.page.reload();
+  await waitForStatus(own.page, "ended with exit status 1");
+  assert.deepEqual((await marked(own.page)).marked, ["1 / 0"]);
 });

@@ -3,7 +3,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Page } from "playwright-core";
-import { output, setUpFrontPage as setUp, waitForStatus, writeProgram } from "./harness.js";
+import {
+  output,
+  setUpFrontPage as setUp,
+  waitForColour,
+  waitForStatus,
+  writeProgram,
+} from "./harness.js";
 
 const input = (page: Page) => page.getByLabel("Input for the program");
 const code = (page: Page) => page.locator(".cm-content");
@@ -53,6 +59,80 @@ test("the past of a session that has ended appears at once, and not as a running
   const shown = await statuses();
   assert.ok(!shown.some((status) => status.includes("running")), shown.join());
   assert.equal(await page.locator("live-code .stop").isDisabled(), true);
+});
+
+/** A picture that moves from left to right, with a line of text for each picture. */
+const ANIMATION = `size(100, 20)
+for n in range(30):
+    background("white")
+    fill("red")
+    rect(3 * n, 0, 10, 20)
+    print(n)
+    frame()`;
+
+test("what a session has drawn can be shown again, picture by picture, now and later", async (t) => {
+  const { page } = await setUp(t);
+  const replay = page.locator("live-code .replay");
+  await run(page, "python-canvas", ANIMATION);
+  await waitForStatus(page, "finished");
+  const all = await output(page).textContent();
+  /** Replays, and returns how many pictures are seen of the canvas, each with its lines of output. */
+  const countPictures = () =>
+    page.evaluate(() => {
+      const root = document.querySelector("live-code")?.shadowRoot;
+      const seen = new Set<string>();
+      let hasBegun = false;
+      return new Promise<number>((resolve) => {
+        const look = () => {
+          const canvas = root?.querySelector("canvas");
+          const data = canvas?.getContext("2d")?.getImageData(0, 10, canvas.width, 1).data ?? [];
+          const left = Array.from(data).findIndex((value, at) => at % 4 === 1 && value === 0);
+          const lines = root?.querySelector(".output")?.textContent?.split("\n").length ?? 0;
+          seen.add(`${Math.floor(left / 4)} ${lines}`);
+          const isReplaying = root?.querySelector(".status")?.textContent === "replaying";
+          hasBegun ||= isReplaying;
+          if (isReplaying || !hasBegun) requestAnimationFrame(look);
+          else resolve(seen.size);
+        };
+        (root?.querySelector(".replay") as HTMLElement).click();
+        look();
+      });
+    });
+  for (const reload of [false, true]) {
+    if (reload) await page.reload();
+    await waitForStatus(page, "finished");
+    const pictures = await countPictures();
+    assert.ok(pictures >= 3, `${pictures} pictures were seen`);
+    assert.equal(await output(page).textContent(), all);
+    assert.equal(await page.locator("live-code .status").textContent(), "finished");
+    await waitForColour(page, [90, 10], [255, 0, 0, 255]);
+  }
+  // Stop shows the end at once, and another run begins anew.
+  await writeProgram(page, "python-canvas", ANIMATION.replace("30", "600").replace("3 * n", "n / 7"));
+  await page.click("live-code .run");
+  assert.equal(await replay.isVisible(), false);
+  await waitForStatus(page, "finished");
+  await replay.click();
+  await waitForStatus(page, "replaying");
+  await page.click("live-code .stop");
+  assert.equal(await page.locator("live-code .status").textContent(), "finished");
+  assert.match((await output(page).textContent()) ?? "", /\n599\n$/);
+  assert.equal(await page.locator("live-code .stop").isDisabled(), true);
+});
+
+test("the pauses of a text can be shown again by those who have seen them", async (t) => {
+  const { page } = await setUp(t);
+  const replay = page.locator("live-code .replay");
+  await run(page, "python", "import time\nfor n in range(3):\n    print(n, flush=True)\n    time.sleep(0.8)");
+  await waitForStatus(page, "finished");
+  await replay.click();
+  await waitForStatus(page, "replaying");
+  assert.notEqual(await output(page).textContent(), "0\n1\n2\n");
+  await waitForStatus(page, "finished");
+  assert.equal(await output(page).textContent(), "0\n1\n2\n");
+  await run(page, "python", "print(1)");
+  await waitForStatus(page, "finished");
+  assert.equal(await replay.isVisible(), false);
 });
 
 test("a program that was stopped is stopped everywhere, now and later", async (t) => {

@@ -1,7 +1,10 @@
-/** Finds a text in the output, and marks all places where it is. */
+/**
+ * Finds a text in the output, and marks all places where it is. This file is loaded when a user first
+ * searches; what the editor has already is given to it.
+ */
 
-import { words } from "../../words/words.js";
-import { createElement } from "../create-element.js";
+import type { Words } from "../../words/words.js";
+import type { createElement } from "../create-element.js";
 
 /** The number of places that are marked. */
 const MAX_MATCHES = 1000;
@@ -61,28 +64,34 @@ function rangesOf(element: Element, text: string): Range[] {
 
 export class FindBar {
   readonly element: HTMLElement;
-  readonly #input = createElement("input", {
-    type: "text",
-    "aria-label": words.find,
-    placeholder: words.findHint,
-    autocomplete: "off",
-    autocapitalize: "off",
-    spellcheck: "false",
-  });
-  readonly #count = createElement("span", { class: "count", role: "status" });
+  readonly #input: HTMLInputElement;
+  readonly #count: HTMLElement;
   #ranges: Range[] = [];
   #current = -1;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** `output` is the element that is searched. */
-  constructor(private readonly output: HTMLElement) {
+  constructor(
+    /** The element that is searched. */
+    private readonly output: HTMLElement,
+    private readonly words: Words,
+    create: typeof createElement,
+  ) {
+    this.#input = create("input", {
+      type: "text",
+      "aria-label": words.find,
+      placeholder: words.findHint,
+      autocomplete: "off",
+      autocapitalize: "off",
+      spellcheck: "false",
+    });
+    this.#count = create("span", { class: "count", role: "status" });
     const createButton = (label: string, text: string, act: () => void) => {
       const attributes = { type: "button", "aria-label": label, title: label };
-      const button = createElement("button", attributes, text);
+      const button = create("button", attributes, text);
       button.addEventListener("click", act);
       return button;
     };
-    this.element = createElement(
+    this.element = create(
       "div",
       { class: "find", role: "group", "aria-label": words.find, hidden: "" },
       this.#input,
@@ -93,12 +102,6 @@ export class FindBar {
     );
     this.#input.addEventListener("input", () => this.#search({ isNew: true }));
     this.element.addEventListener("keydown", (event) => this.#handleKey(event));
-    output.addEventListener("keydown", (event) => {
-      const isFind = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "f";
-      if (!isFind || event.shiftKey || event.altKey) return;
-      event.preventDefault();
-      this.open();
-    });
   }
 
   /** Shows the bar, and moves the focus there. */
@@ -172,6 +175,7 @@ export class FindBar {
     if (range) marked?.add(range);
     if (range && isScrolled) this.#scrollTo(range);
     const { length } = this.#ranges;
+    const { words } = this;
     const all = length === MAX_MATCHES ? `${length}+` : String(length);
     const count = length ? words.found(this.#current + 1, all) : this.#input.value ? words.notFound : "";
     if (this.#count.textContent !== count) this.#count.textContent = count;

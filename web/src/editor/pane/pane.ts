@@ -5,7 +5,7 @@ import { selectAllWithin } from "../../dom/select-all.js";
 import { type FindLinks, OutputTerminal } from "../../terminal/view.js";
 import { words } from "../../words/words.js";
 import { createElement } from "../create-element.js";
-import { FindBar } from "./find.js";
+import type { FindBar } from "./find.js";
 import { Menu, type MenuItem } from "./menu.js";
 import { copy, download, plainTextOf } from "./plain-text.js";
 import { readView, scaleOf, sizeBeside, storeView, type View } from "./view.js";
@@ -25,7 +25,9 @@ export class OutputPane {
     tabindex: "0",
     translate: "no",
   });
-  readonly find = new FindBar(this.element);
+  /** The place of the bar for the search, until a user searches. */
+  readonly findPlace = createElement("div", { hidden: "" });
+  #find: Promise<FindBar | undefined> | undefined;
   readonly menu: Menu;
   /** Tells what was done. */
   readonly note = createElement("span", { class: "note", role: "status" });
@@ -44,10 +46,16 @@ export class OutputPane {
       this.#isAtEnd = bottom >= element.scrollHeight - SCROLL_TOLERANCE;
     });
     selectAllWithin(element);
+    element.addEventListener("keydown", (event) => {
+      const isFind = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "f";
+      if (!isFind || event.shiftKey || event.altKey) return;
+      event.preventDefault();
+      void this.#openFind();
+    });
     const showText = (text: string, file: string) => this.#terminal.write(text, file);
     this.output = new Output(element, showText, () => {
       if (this.#isAtEnd) element.scrollTop = element.scrollHeight;
-      this.find.refresh();
+      this.#refreshFind();
     }, words);
     this.#terminal = new OutputTerminal(this.output);
     this.menu = new Menu(words.outputMenu, this.#createItems());
@@ -58,7 +66,24 @@ export class OutputPane {
   clear(findLinks: FindLinks): void {
     this.output.clear();
     this.#terminal = new OutputTerminal(this.output, findLinks);
-    this.find.refresh();
+    this.#refreshFind();
+  }
+
+  /** Opens the search. Without an answer of the server there is none, and the next time asks again. */
+  async #openFind(): Promise<void> {
+    this.#find ??= import("./find.js").then(
+      ({ FindBar }) => {
+        const find = new FindBar(this.element, words, createElement);
+        this.findPlace.replaceWith(find.element);
+        return find;
+      },
+      () => (this.#find = undefined),
+    );
+    (await this.#find)?.open();
+  }
+
+  #refreshFind(): void {
+    void this.#find?.then((find) => find?.refresh());
   }
 
   #createItems(): MenuItem[][] {
@@ -81,7 +106,7 @@ export class OutputPane {
         { text: () => words.copyOutput, isEnabled: hasOutput, act: () => void this.#copy() },
         { text: () => words.downloadOutput, isEnabled: hasOutput, act: () => this.#download() },
         { text: () => words.clearOutput, isEnabled: hasOutput, act: () => this.#clearByUser() },
-        { text: () => words.findMenu, act: () => this.find.open() },
+        { text: () => words.findMenu, act: () => void this.#openFind() },
       ],
       [
         resize(words.larger, 1),
@@ -110,7 +135,7 @@ export class OutputPane {
   /** Removes what is shown. The program's next text has the colours that the program has set. */
   #clearByUser(): void {
     this.output.clear();
-    this.find.refresh();
+    this.#refreshFind();
     this.#say(words.cleared);
   }
 

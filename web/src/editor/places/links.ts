@@ -4,23 +4,33 @@ import type { FindLinks } from "../../terminal/view.js";
 import { words } from "../../words/words.js";
 import { type Place, placeFinder } from "./finder.js";
 
-/** Creates the element for a text that names a place. */
-function createPlaceLink({ file, line, column }: Place): HTMLElement {
+/** Creates the element for a text that names a place, before whose file so many lines run. */
+function createPlaceLink({ file, line, column }: Place, linesBefore: number): HTMLElement {
   const link = document.createElement("span");
   link.className = "place";
   // An element of this role stays text, which can be selected together with the text around it.
   link.setAttribute("role", "button");
   link.tabIndex = 0;
   link.title = words.goToLine(line);
-  Object.assign(link.dataset, { file, line: String(line) }, column ? { column: String(column) } : {});
+  Object.assign(link.dataset, { file, line: String(line - linesBefore) }, column ? { column: String(column) } : {});
   return link;
 }
 
-/** Finds the links in lines of a program's output. */
-export function placeLinks(runtime: string, files: Map<string, string>): FindLinks {
+/**
+ * Finds the links in lines of a program's output. Messages count the lines that run before those of
+ * the first file, which are not in the editor, so that nothing leads there.
+ */
+export function placeLinks(runtime: string, files: Map<string, string>, linesBefore = 0): FindLinks {
   const find = placeFinder(runtime, files);
+  const [first] = files.keys();
+  const isShown = ({ file, line }: Place) => file !== first || line > linesBefore;
   return (text) =>
-    find(text).map(({ from, to, ...place }) => ({ from, to, create: () => createPlaceLink(place) }));
+    find(text)
+      .filter(isShown)
+      .map(({ from, to, ...place }) => ({
+        ...{ from, to },
+        create: () => createPlaceLink(place, place.file === first ? linesBefore : 0),
+      }));
 }
 
 /** Calls `go` when the user chooses a place in the output, by a click or by Enter or Space. */

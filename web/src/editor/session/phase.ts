@@ -1,6 +1,6 @@
 /** What a session does before its program runs: it starts, waits for its turn, or is compiled. */
 
-import type { SessionDocument } from "../../client/index.js";
+import type { Message, SessionDocument } from "../../client/index.js";
 import { words } from "../../words/words.js";
 
 export interface Phase {
@@ -35,6 +35,13 @@ export function phaseOf(document: SessionDocument): Phase | undefined {
   const isCompiling = COMPILING.has(runtime) && compiled === undefined;
   return isCompiling ? { kind: "compiling", text: words.compiling } : undefined;
 }
+
+/**
+ * Whether a message can only come from the program that runs. A compiler writes to standard error,
+ * and a user may type early.
+ */
+export const isOfProgram = ({ msgtype, file, stage }: Message): boolean =>
+  file !== "stderr" && stage === undefined && !/^(exitstatus|echo|diagnostic)$/.test(msgtype);
 
 /** Asks for the document of a session again and again, until its program runs. */
 export class PhaseWatch {
