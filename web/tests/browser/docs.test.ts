@@ -40,14 +40,17 @@ test("the pages of docs/embedding.md work", async (t) => {
     const logged = block.includes("console.log") ? page.waitForEvent("console") : undefined;
     await page.goto(pages.add(block));
     if (logged) {
+      const run = page.locator("live-code .run");
+      if (block.includes("<live-code")) await run.click();
       shown.push((await logged).text());
       continue;
     }
     const shower = block.includes("<iframe") ? page.frameLocator("iframe") : page;
-    await shower.locator(".run").click();
-    await shower.locator("[data-state=ended][data-exitstatus='0']").waitFor();
-    await shower.locator(".output").filter({ hasText: /./ }).waitFor();
-    shown.push((await shower.locator(".output").textContent()) ?? "");
+    await shower.locator(".run").last().click();
+    await shower.locator("[data-state=ended][data-exitstatus='0']").last().waitFor();
+    await shower.locator(".output").last().filter({ hasText: /./ }).waitFor();
+    shown.push((await shower.locator(".output").last().textContent()) ?? "");
+    if (block.includes("expected")) await shower.locator(".verdict[data-passed=true]").waitFor();
     // The frame that asks for a height gets it.
     if (!block.includes("?resize")) continue;
     await page.waitForFunction(() => document.querySelector("iframe")?.height !== "300");
@@ -58,6 +61,9 @@ test("the pages of docs/embedding.md work", async (t) => {
   assert.deepEqual(shown, [
     "hello, world!\n",
     "some data\n",
+    "144\n",
+    "42\n",
+    "yes",
     "42\n",
     "resized\n",
     "42\n",
