@@ -1,12 +1,7 @@
 /** The element `<live-code>`: an editor for a program, with its output, canvas and input. */
 import { type Session, type State, type TokenSource } from "../client/index.js";
 import { type Program } from "./program.js";
-export interface FollowOptions {
-    /** Whether nothing is sent to the session. */
-    watch?: boolean;
-    /** The texts of the session's program. */
-    texts?: Iterable<string> | undefined;
-}
+import type { FollowOptions } from "./session/follow-options.js";
 export declare class LiveCode extends HTMLElement {
     #private;
     /**
@@ -20,6 +15,8 @@ export declare class LiveCode extends HTMLElement {
     get code(): string;
     /** The current texts by file name. A single file may have no name, which is empty here. */
     get files(): Map<string, string>;
+    /** What the program has written on standard output and standard error: the last 400,000 characters. */
+    get output(): string;
     get state(): State | undefined;
     /** The session that is shown. */
     get session(): Session | undefined;
@@ -45,8 +42,13 @@ export declare class LiveCode extends HTMLElement {
      * `visitor`, whoever sees the page may run nothing.
      */
     run(): void;
-    /** Ends the program, and its notes. */
+    /** Ends the program, and its notes; or the replay, of which the rest appears at once. */
     stop(): void;
+    /**
+     * Shows again what a session that has ended has shown: picture by picture, and with its pauses, if
+     * this page has seen them.
+     */
+    replay(): Promise<void>;
     /** Moves the focus to the code. */
     focusCode(): void;
     /** Restores the code that the page came with. */

@@ -7,5 +7,3 @@ export type Program = string | Map<string, string>;
 export declare const named: (program: Program) => Map<string, string>;
 /** Removes the empty first line and the common indentation, which come from the page's source. */
 export declare function dedent(text: string): string;
-/** The files in an element: its children with `data-filename`, or else the element's text. */
-export declare function filesIn(element: HTMLElement): Map<string, string>;

@@ -21,5 +21,7 @@ export declare function unpack(packed: string): Promise<string>;
 /** The fields of a link for these files. */
 export declare function sharedOf(files: Files): Pick<Shared, "code" | "files">;
 export declare function toFragment({ runtime, code, files, share }: Shared): Promise<string>;
+/** The tag that shows a program in a page of another site, where `address` is that of the frame. */
+export declare function frameTag(address: string, title: string): string;
 /** The content of a link, or null if the fragment is not one of ours. Throws if it is damaged. */
 export declare function fromFragment(fragment: string): Promise<Shared | null>;

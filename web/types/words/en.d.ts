@@ -9,6 +9,7 @@ declare const en: {
     run: string;
     stop: string;
     reset: string;
+    replay: string;
     code: string;
     codeHelp: string;
     completions: string;
@@ -28,12 +29,18 @@ declare const en: {
     earlierOutput: string;
     outputNotKept: string;
     goToLine: (line: number) => string;
+    solution: string;
+    fixedLine: string;
+    asExpected: string;
+    notAsExpected: string;
+    noSnippet: (id: string) => string;
     starting: string;
     loading: string;
     waitingForTurn: (position: string) => string;
     waiting: (why: string) => string;
     compiling: string;
     running: string;
+    replaying: string;
     connecting: string;
     reconnecting: string;
     youHaveJoined: (state: string) => string;
@@ -128,6 +135,8 @@ declare const en: {
     signOutNow: string;
     codeLink: string;
     codeLinkHint: string;
+    frameCode: string;
+    frameCodeHint: string;
     sessionLinks: string;
     sessionLinksHint: string;
     linkToWatch: string;

@@ -1,10 +1,18 @@
-/** Finds a text in the output, and marks all places where it is. */
+/**
+ * Finds a text in the output, and marks all places where it is. This file is loaded when a user first
+ * searches; what the editor has already is given to it.
+ */
+import type { Words } from "../../words/words.js";
+import type { createElement } from "../create-element.js";
 export declare class FindBar {
     #private;
+    /** The element that is searched. */
     private readonly output;
+    private readonly words;
     readonly element: HTMLElement;
-    /** `output` is the element that is searched. */
-    constructor(output: HTMLElement);
+    constructor(
+    /** The element that is searched. */
+    output: HTMLElement, words: Words, create: typeof createElement);
     /** Shows the bar, and moves the focus there. */
     open(): void;
     close(): void;

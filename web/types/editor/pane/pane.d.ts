@@ -1,14 +1,14 @@
 /** The output with all that the user can do to it: copy, save, clear, search, and look closer. */
 import { Output } from "../../dom/output.js";
 import { type FindLinks } from "../../terminal/view.js";
-import { FindBar } from "./find.js";
 import { Menu } from "./menu.js";
 export declare class OutputPane {
     #private;
     private readonly frame;
     /** The element with the output. */
     readonly element: HTMLDivElement;
-    readonly find: FindBar;
+    /** The place of the bar for the search, until a user searches. */
+    readonly findPlace: HTMLDivElement;
     readonly menu: Menu;
     /** Tells what was done. */
     readonly note: HTMLSpanElement;

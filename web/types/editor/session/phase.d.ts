@@ -1,5 +1,5 @@
 /** What a session does before its program runs: it starts, waits for its turn, or is compiled. */
-import type { SessionDocument } from "../../client/index.js";
+import type { Message, SessionDocument } from "../../client/index.js";
 export interface Phase {
     /**
      * Nothing else is known yet; the session waits for its turn; its program is compiled; or the
@@ -12,6 +12,11 @@ export interface Phase {
 export declare const starting: () => Phase;
 /** The phase of a session; undefined once its program runs. */
 export declare function phaseOf(document: SessionDocument): Phase | undefined;
+/**
+ * Whether a message can only come from the program that runs. A compiler writes to standard error,
+ * and a user may type early.
+ */
+export declare const isOfProgram: ({ msgtype, file, stage }: Message) => boolean;
 /** Asks for the document of a session again and again, until its program runs. */
 export declare class PhaseWatch {
     #private;
