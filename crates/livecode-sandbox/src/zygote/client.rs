@@ -12,7 +12,7 @@ use rustix::{
         AddressFamily, SocketFlags, SocketType, socketpair,
         sockopt::{Timeout, set_socket_timeout},
     },
-    process::{Signal, pidfd_send_signal},
+    process::{PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal},
 };
 
 use crate::{
@@ -73,6 +73,25 @@ impl ZygoteClient {
         // Dropped so that the zygote has the only copy: if it dies, the wait below ends at once.
         drop(zygote_end);
         wire::receive_reply(own_end.as_fd())
+    }
+
+    /// Has the zygote fork another one, which is this process's alone. It ends with this process, or
+    /// when the handle is dropped, and lives on when the zygote ends.
+    ///
+    /// # Errors
+    /// If the zygote is dead, hangs, or cannot fork.
+    pub fn fork(&self) -> io::Result<Self> {
+        let owner = pidfd_open(getpid(), PidfdFlags::empty())?;
+        let (socket, other_end) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (own_end, zygote_end) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        set_socket_timeout(&own_end, Timeout::Recv, Some(REPLY_TIMEOUT))?;
+        let descriptors = [zygote_end.as_fd(), other_end.as_fd(), owner.as_fd()];
+        wire::send_fork_request(self.socket.as_fd(), descriptors)?;
+        drop((zygote_end, other_end));
+        let Cloned { pidfd, .. } = wire::receive_reply(own_end.as_fd())?;
+        Ok(Self::new(self.interpreter.clone(), socket, pidfd))
     }
 
     /// Tells an interpreter zygote which of its pages a program touches, so that its clones

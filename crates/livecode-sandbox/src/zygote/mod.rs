@@ -4,7 +4,9 @@
 //! it holds the data of another session. A supervisor that serves one session after another could
 //! not promise that of its own clones. The pipes, the cgroups and the session itself belong to
 //! the process that sends the request. An interpreter zygote is a zygote inside a started
-//! interpreter. Init, its clone, forks once, and that fork becomes the session's program.
+//! interpreter. Init, its clone, forks once, and that fork becomes the session's program. A
+//! supervisor that needs several sandboxes has a zygote forked that is its own, since the others end
+//! with the server.
 //!
 //! ```text
 //!  supervisor                             zygote                    in the sandbox

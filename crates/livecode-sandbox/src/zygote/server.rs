@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
 };
 
 use livecode_protocol::warm::InterpreterZygote;
@@ -10,15 +10,19 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     io::retry_on_intr,
     net::RecvFlags,
+    process::{PidfdFlags, pidfd_open},
 };
 
 use crate::{
     clone::clone_init,
     host::Host,
     init::{self, context::InitContext, program::ZygoteProgram},
-    kernel::{fd_passing, sys::Forked},
+    kernel::{
+        fd_passing,
+        sys::{self, Cloned, Forked},
+    },
     report::report,
-    zygote::wire::{self, CloneRequest, MAX_REQUEST_BYTES, ZygoteRequest},
+    zygote::wire::{self, CloneRequest, ForkRequest, MAX_REQUEST_BYTES, ZygoteRequest},
 };
 
 /// The `oom_score_adj` (proc(5)) of everything in a sandbox: when the whole machine has no memory
@@ -60,6 +64,7 @@ pub fn serve(
         match ZygoteRequest::decode(&bytes[..length], descriptors) {
             None => {}
             Some(ZygoteRequest::WorkingSet(pages)) => working_set = pages,
+            Some(ZygoteRequest::Fork(request)) => fork_zygote(request, spawner, socket)?,
             Some(ZygoteRequest::Clone(CloneRequest { reply_socket, layout, fds })) => {
                 match clone_init(host, &fds) {
                     Ok(Forked::Child) => {
@@ -85,4 +90,32 @@ pub fn serve(
             }
         }
     }
+}
+
+/// Forks another zygote. In the fork, the descriptors `spawner` and `socket` become those of the
+/// request, and all others are closed: nobody is to wait for their end as long as the fork lives.
+///
+/// # Errors
+/// If the fork cannot exchange its descriptors.
+fn fork_zygote(request: ForkRequest, spawner: BorrowedFd<'_>, socket: BorrowedFd<'_>) -> io::Result<()> {
+    let reply_socket = request.reply_socket.as_fd();
+    let sent = match sys::fork() {
+        Ok(Forked::Child) => {
+            sys::duplicate_to(request.owner.as_fd(), spawner.as_raw_fd())?;
+            sys::duplicate_to(request.socket.as_fd(), socket.as_raw_fd())?;
+            std::mem::forget(request); // its descriptors are closed by number
+            return sys::close_all_except(3, &[spawner, socket]);
+        }
+        Ok(Forked::Parent(pid)) => pidfd_open(pid, PidfdFlags::empty()).map_or_else(
+            |errno| wire::send_failure(reply_socket, &errno.into()),
+            |pidfd| wire::send_reply(reply_socket, &Cloned { pid: pid.as_raw_nonzero().get(), pidfd }),
+        ),
+        Err(error) => {
+            report(format_args!("livecode: cannot fork a zygote: {error}"));
+            wire::send_failure(reply_socket, &error)
+        }
+    };
+    // If the answer cannot be sent, its receiver is dead. Then the other zygote ends, too.
+    drop(sent);
+    Ok(())
 }

@@ -2,7 +2,8 @@
 //!
 //! A request is one datagram whose first byte is its kind. A request for a clone carries the
 //! excluded CPU, the sandbox layout, and the descriptors of the sandbox; the first descriptor is
-//! a socket for the reply. The reply is the pid of the clone with its pidfd attached.
+//! a socket for the reply. The reply is the pid of the clone with its pidfd attached. A request for a
+//! fork has no body, and the descriptors of a [`ForkRequest`].
 
 use std::{
     fs::File,
@@ -28,6 +29,7 @@ pub(super) const MAX_REQUEST_BYTES: usize = 64 * 1024;
 const CLONE: u8 = 0;
 const CLONE_INTO_CGROUP: u8 = 1;
 const WORKING_SET: u8 = 2;
+const FORK: u8 = 3;
 
 /// Means that no CPU is excluded.
 const ANY_CPU: u32 = u32::MAX;
@@ -40,6 +42,17 @@ pub(super) enum ZygoteRequest {
     Clone(CloneRequest),
     /// The pages that a small program touches.
     WorkingSet(Vec<PageRange>),
+    Fork(ForkRequest),
+}
+
+/// A request to fork another zygote.
+pub(super) struct ForkRequest {
+    /// The socket that the reply is sent to.
+    pub reply_socket: OwnedFd,
+    /// The socket on which the other zygote gets its requests.
+    pub socket: OwnedFd,
+    /// The process (pidfd_open(2)) with which the other zygote ends.
+    pub owner: OwnedFd,
 }
 
 /// A request to clone the zygote into a new sandbox.
@@ -59,6 +72,12 @@ impl ZygoteRequest {
             [WORKING_SET, ref pages @ ..] => {
                 Some(Self::WorkingSet(pages.as_chunks().0.iter().filter_map(decode_page_range).collect()))
             }
+            [FORK] => match <[OwnedFd; 3]>::try_from(descriptors) {
+                Ok([reply_socket, socket, owner]) => {
+                    Some(Self::Fork(ForkRequest { reply_socket, socket, owner }))
+                }
+                Err(_) => None,
+            },
             [kind, ref body @ ..] => decode_clone_request(kind, body, descriptors).map(Self::Clone),
         }
     }
@@ -93,6 +112,11 @@ pub(super) fn send_clone_request(
     let excluded_cpu = fds.excluded_cpu.and_then(|cpu| u32::try_from(cpu).ok()).unwrap_or(ANY_CPU);
     let bytes = [&[kind][..], &excluded_cpu.to_le_bytes(), &serde_json::to_vec(layout)?].concat();
     fd_passing::send(zygote, &bytes, &descriptors, SendFlags::empty())
+}
+
+/// Sends a request for a fork, with the descriptors of a [`ForkRequest`] in their order.
+pub(super) fn send_fork_request(zygote: BorrowedFd<'_>, descriptors: [BorrowedFd<'_>; 3]) -> io::Result<()> {
+    fd_passing::send(zygote, &[FORK], &descriptors, SendFlags::empty())
 }
 
 /// Sends the pages that a small program touches. Pages beyond the longest request are left out.
