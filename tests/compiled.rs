@@ -9,12 +9,12 @@ use crate::common::{Run, Server, eventually, id, is_root};
 
 /// A folder with a runtime whose compile step runs the source itself with bash, so that a test can
 /// do whatever a compiler might be made to do. The program is the artefact `/tmp/out/main.sh`.
-struct Workshop {
+pub struct Workshop {
     folder: tempfile::TempDir,
 }
 
 impl Workshop {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder is created");
         let own = folder.path().join("workshop");
         fs::create_dir(&own).expect("the folder can be created");
@@ -30,7 +30,7 @@ impl Workshop {
         Self { folder }
     }
 
-    fn serve(&self, arguments: &[&str]) -> Server {
+    pub fn serve(&self, arguments: &[&str]) -> Server {
         let folder = self.folder.path().to_str().expect("a path in UTF-8");
         Server::start_with(&[&["--runtimes-dir", folder], arguments].concat())
     }

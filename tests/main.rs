@@ -8,6 +8,7 @@ mod architecture;
 mod assets;
 mod audit;
 mod canvas;
+mod cases;
 mod catalogue;
 mod checks;
 mod cli;

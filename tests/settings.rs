@@ -29,7 +29,7 @@ fn serve(data: &Path) -> Command {
 }
 
 /// Settings with a value, and what the error says beside both.
-const REFUSED: [(&str, &str, &str); 51] = [
+const REFUSED: [(&str, &str, &str); 54] = [
     ("memory_bytes", "1", "no program can run with less than 2097152"),
     ("memory_bytes", "2097151", "no program can run with less than 2097152"),
     ("memory_max_bytes", "1000000", "no program can run with less than 2097152"),
@@ -40,6 +40,9 @@ const REFUSED: [(&str, &str, &str); 51] = [
     ("wall_max_ms", "9", "less than 10"),
     ("v01_wall_ms", "0", "less than 10"),
     ("v01_wall_ms", "99999999999", "is more than wall_max_ms"),
+    ("case_wall_ms", "9", "less than 10"),
+    ("cases_max", "1001", "between 1 and 1000"),
+    ("cases_max_bytes", "0", "between 1 and"),
     ("idle_ms", "0", "less than 10"),
     ("cpu_ms", "0", "less than 10"),
     ("cpu_ms", "99999999999", "is more than cpu_max_ms"),

@@ -10,6 +10,7 @@
 //! | [`warm`] | the server and its spawners | what is prepared before a session exists |
 //! | [`run_spec`] | the server and a supervisor, in a file | what to run, and its limits |
 //! | [`results`] | the same, and clients | the files that a session leaves |
+//! | [`cases`] | the same, and clients | the cases that a program is run with |
 //! | [`control`] | the server and a supervisor, on a socket | input, and the session's progress |
 //! | [`json`] | all of these | parsing JSON without a tree of values |
 //! | [`session_folder`] | server and supervisor, on disk | the files in a session's folder |
@@ -17,6 +18,7 @@
 //!
 //! This crate does no I/O, and it does not depend on how programs are run.
 
+pub mod cases;
 pub mod control;
 pub mod error_code;
 pub mod file_name;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
-use crate::{FileName, SessionId, results::CollectSpec};
+use crate::{FileName, SessionId, cases::Compare, results::CollectSpec};
 
 /// One program to run. Every default is already filled in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -57,6 +57,9 @@ pub struct RunSpec {
     /// The files that are taken when the session ends; `None` if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collect: Option<CollectSpec>,
+    /// The cases with which the program is run; `None` if it is run once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cases: Option<CasesSpec>,
 }
 
 /// Files of `/etc` that each sandbox generates, also where the program has a root of its own. There
@@ -194,6 +197,40 @@ pub struct RunFile {
     pub name: FileName,
     /// Its contents.
     pub contents: Contents,
+}
+
+/// The cases of a session, as its run spec has them. Every default is filled in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CasesSpec {
+    /// The cases, in their order. There is at least one.
+    pub cases: Vec<CaseSpec>,
+    /// Whether no case is run after one that has failed.
+    pub stop_on_first_failure: bool,
+    /// Wall-clock time of all cases together and of the compile steps, in milliseconds.
+    pub total_wall_ms: u64,
+    /// The files and folders that the compile steps make and the program needs, as absolute paths.
+    pub artefacts: Vec<PathBuf>,
+}
+
+/// One case.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CaseSpec {
+    /// The name in the entry of the case.
+    pub name: String,
+    /// The whole standard input.
+    pub stdin: Contents,
+    /// Arguments that are appended to the command.
+    pub args: Vec<String>,
+    /// Files besides those of the session, or in place of those with the same names.
+    pub files: Vec<RunFile>,
+    /// The standard output that is expected; `None` if only the exit status counts.
+    pub expected: Option<String>,
+    /// How the output is compared with it.
+    pub compare: Compare,
+    /// The tolerance of [`Compare::Floats`].
+    pub tolerance: f64,
+    /// Wall-clock limit of this case, in milliseconds.
+    pub wall_ms: u64,
 }
 
 /// A directory or a file of the machine that is mounted read-only in the sandbox.

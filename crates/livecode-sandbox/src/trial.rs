@@ -91,6 +91,7 @@ pub(crate) fn trial_run_spec(run: Step) -> RunSpec {
         cache: None,
         stages: false,
         collect: None,
+        cases: None,
         limits: SessionLimits {
             wall_ms: 10_000,
             output_bytes: 4096,

@@ -5,7 +5,7 @@
 //! (proc_pid_stat(5)). Across reboots the boot id is compared, too.
 //!
 //! A sandbox may be made before its session is known, so its cgroup is named after its supervisor.
-//! A supervisor has a second sandbox for a while if the first does not fit its session.
+//! The supervisor of a session with cases has a second sandbox, which is that of the next case.
 //! As long as that process lives, nobody else removes the cgroup, and no other process ever has
 //! the same name.
 
@@ -77,7 +77,8 @@ impl ProcessIdentity {
         format!("{}-{}", self.pid, self.start_ticks)
     }
 
-    /// The name of the second cgroup that supervisors of earlier builds may have had.
+    /// The name of the second cgroup that a supervisor may have: that of the next case of its
+    /// session.
     pub fn second_cgroup_name(self) -> String {
         self.cgroup_name() + SECOND_SUFFIX
     }

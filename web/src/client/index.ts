@@ -22,6 +22,9 @@ import { type Hooks, Session } from "./session.js";
 
 export { LiveCodeError, textOf } from "./messages.js";
 export type {
+  Case,
+  CaseResult,
+  CasesResult,
   CompileSummary,
   Diagnostic,
   Message,

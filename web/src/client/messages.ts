@@ -36,7 +36,13 @@ export interface Program {
   stages?: boolean;
   /** Names of files that are kept when the session has ended; `*` and `?` are wildcards. */
   collect?: string[];
-  /** Limit of the wall clock, in milliseconds. */
+  /** Cases with which the program is run, each in a sandbox of its own: see {@link CaseResult}. */
+  cases?: Case[];
+  /** Whether no case is run after one that has failed. */
+  stop_on_first_failure?: boolean;
+  /** Limit of the wall clock for all cases together, in milliseconds. */
+  total_timeout?: number;
+  /** Limit of the wall clock, in milliseconds; with cases, that of each case. */
   timeout?: number;
   limits?: {
     cpu_ms?: number;
@@ -72,6 +78,52 @@ export interface CompileSummary {
   cpu_ms?: number;
   /** Whether the result came from the cache. */
   cached: boolean;
+}
+
+/** A case of a request. */
+export interface Case {
+  /** Without a name, the case has its number, from 1. */
+  name?: string;
+  stdin?: string;
+  /** Arguments that are appended to those of the session. */
+  args?: string[];
+  /** Files besides those of the session, or in place of those with the same names. */
+  files?: SourceFile[];
+  /** The expected output. Without it, only the exit status counts. */
+  expected?: string;
+  /** How the output is compared: as `trimmed` without it. */
+  compare?: "exact" | "trimmed" | "tokens" | "floats";
+  /** How far apart two numbers may be for `floats`. */
+  tolerance?: number;
+  /** Limit of the wall clock for this case, in milliseconds. */
+  timeout?: number;
+}
+
+/** A message `case`: the end of a case. */
+export interface CaseResult extends Message {
+  msgtype: "case";
+  name: string;
+  passed: boolean;
+  outcome: string;
+  exitstatus: number;
+  /** The beginning of the standard output. */
+  stdout: string;
+  /** The beginning of the standard error; absent if there was none. */
+  stderr?: string;
+  /** Whether there was more of either. */
+  truncated?: boolean;
+  /** Wall-clock time of the program, in seconds. */
+  time_taken: number;
+  memory_peak_bytes?: number;
+}
+
+/** A message `cases`: the end of all cases. */
+export interface CasesResult extends Message {
+  msgtype: "cases";
+  passed: number;
+  failed: number;
+  /** The number of cases that were not run; absent if all were. */
+  skipped?: number;
 }
 
 /** A message `diagnostic`: the place of an error in a file of the program. */

@@ -18,7 +18,7 @@ import { type Environment } from "./environment.js";
 import type { Program } from "./messages.js";
 import { type Hooks, Session } from "./session.js";
 export { LiveCodeError, textOf } from "./messages.js";
-export type { CompileSummary, Diagnostic, Message, Program, Rights, SessionDocument, SourceFile, } from "./messages.js";
+export type { Case, CaseResult, CasesResult, CompileSummary, Diagnostic, Message, Program, Rights, SessionDocument, SourceFile, } from "./messages.js";
 export { Session } from "./session.js";
 export type { Hooks, State } from "./session.js";
 export type { Environment } from "./environment.js";

@@ -1,6 +1,7 @@
 //! The documents of `/sessions`, as clients send and read them.
 
 mod end;
+mod source_file;
 
 use std::collections::BTreeMap;
 
@@ -8,19 +9,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use end::{LimitName, ReachedLimit, describe_end};
+pub use source_file::{Encoding, MAX_FILES, MAX_WORDS, SourceFile};
 
 use crate::{
     ErrorCode, SessionId,
+    cases::{Case, MAX_CASES},
     json::{optional_list, optional_object, optional_objects, optional_texts},
     quota::QuotaName,
     results::MAX_PATTERNS,
 };
-
-/// The largest number of files in one request.
-pub const MAX_FILES: usize = 1000;
-/// The largest number of arguments, and of environment variables, that is read. The server allows
-/// 64 KiB for all of either together, so no request that it accepts has more.
-pub const MAX_WORDS: usize = 64 * 1024;
 
 /// Body of `POST /sessions`. A field that is `null` is absent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -68,33 +65,27 @@ pub struct CreateSession {
     #[serde(deserialize_with = "optional_list::<_, _, MAX_PATTERNS>")]
     #[schema(example = json!(["out.png", "*.csv"]), max_items = 32)]
     pub collect: Option<Vec<String>>,
+    /// Cases with which the program is run, each in a sandbox of its own; it is compiled once for
+    /// all. What it prints is compared with what the case expects.
+    #[serde(
+        deserialize_with = "optional_objects::<_, _, MAX_CASES>",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(min_items = 1, max_items = 1000)]
+    pub cases: Option<Vec<Case>>,
+    /// Whether no case is run after one that has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_on_first_failure: Option<bool>,
+    /// Wall-clock limit of all cases together, compilation included, in milliseconds. With cases,
+    /// `timeout` is that of each case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 10)]
+    pub total_timeout: Option<u64>,
     /// Wall-clock limit, in milliseconds.
     pub timeout: Option<u64>,
     /// Further limits. None may be higher than the server's maximum.
     #[serde(deserialize_with = "optional_object")]
     pub limits: Option<RequestedLimits>,
-}
-
-/// A file of a new session.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SourceFile {
-    /// Path relative to the working directory.
-    #[schema(example = "data/names.txt")]
-    pub filename: String,
-    /// The text of the file, or its bytes in base64 if `encoding` is present.
-    pub contents: String,
-    /// The encoding of `contents`; absent for text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub encoding: Option<Encoding>,
-}
-
-/// The encoding of bytes in a JSON string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Encoding {
-    /// Base64, as in RFC 4648, section 4.
-    Base64,
 }
 
 /// The part of its files that a session runs.

@@ -7,7 +7,7 @@ use figment::{
     Figment,
     providers::{Env, Format as _, Serialized, Toml},
 };
-use livecode_protocol::results::MAX_RESULT_FILES;
+use livecode_protocol::{cases::MAX_CASES, results::MAX_RESULT_FILES};
 use serde::Serialize;
 
 use crate::{
@@ -131,6 +131,7 @@ impl Config {
             ("wall_max_ms", limits.wall_max_ms, floor::WALL_MS),
             ("wall_ms", limits.wall_ms, floor::WALL_MS),
             ("v01_wall_ms", limits.v01_wall_ms, floor::WALL_MS),
+            ("case_wall_ms", limits.case_wall_ms, floor::WALL_MS),
             ("idle_ms", limits.idle_ms, floor::WALL_MS),
             ("cpu_max_ms", limits.cpu_max_ms, floor::CPU_MS),
             ("cpu_ms", limits.cpu_ms, floor::CPU_MS),
@@ -177,6 +178,8 @@ impl Config {
             ("disk_files", limits.disk_files, 1, 1 << 24),
             ("collect_files_max", limits.collect_files_max, 0, MAX_RESULT_FILES),
             ("collect_max_bytes", limits.collect_max_bytes, 0, 1 << 30),
+            ("cases_max", limits.cases_max, 1, MAX_CASES as u64),
+            ("cases_max_bytes", limits.cases_max_bytes, 1, 1 << 30),
             ("cpu_max_millicores", limits.cpu_max_millicores, 1, 1 << 20),
             ("body_max_bytes", self.body_max_bytes, 1, 1 << 32),
             ("held_bytes_max", self.held_bytes_max, 1, u64::MAX),

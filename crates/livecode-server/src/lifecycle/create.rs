@@ -225,6 +225,7 @@ impl Registry {
             mode: _,
             stages,
             collect,
+            cases,
             echo,
             diagnostics,
             cache_key_inputs,
@@ -247,6 +248,7 @@ impl Registry {
             cache,
             stages,
             collect,
+            cases,
         };
         let reserve_bytes = self.disk_min_free_bytes.saturating_mul(RESERVE_FACTOR);
         run_spec.limits.disk_reserve_bytes = (reserve_bytes > 0).then_some(reserve_bytes);

@@ -11,7 +11,12 @@ use crate::{
 };
 
 /// The largest size of the program's name and its arguments together, in bytes.
-const MAX_ARGUMENT_BYTES: usize = 64 * 1024;
+pub(super) const MAX_ARGUMENT_BYTES: usize = 64 * 1024;
+
+/// The size of the words of a command, each with the NUL that ends it, in bytes.
+pub(super) fn argument_bytes(words: &[String]) -> usize {
+    words.iter().map(|word| word.len() + 1).sum()
+}
 
 /// The commands of a session, each a program and its arguments.
 pub(super) struct Commands {
@@ -61,7 +66,7 @@ impl Commands {
         };
         commands.run.extend(request.args.iter().flatten().cloned());
         let field = if request.args.is_some() { "args" } else { "command" };
-        let bytes: usize = commands.run.iter().map(|word| word.len() + 1).sum();
+        let bytes = argument_bytes(&commands.run);
         if bytes > MAX_ARGUMENT_BYTES {
             let detail = format!("the command has {bytes} bytes; at most {MAX_ARGUMENT_BYTES} are allowed");
             return Err(BadField::new(field, detail));

@@ -12,6 +12,8 @@ use livecode_protocol::{
 
 use crate::{catalogue::Runtime, spec::bad_field::BadField};
 
+/// A file with this name is standard input and not a file of the working directory.
+pub(super) const STDIN_FILE: &str = "stdin";
 /// The space that a file takes in a tmpfs is a multiple of this.
 const PAGE_BYTES: u64 = 4096;
 
@@ -42,27 +44,46 @@ pub(super) fn collect_files(request: &CreateSession, runtime: &Runtime) -> Resul
         let detail = "the program is missing; give it as \"code\" or as \"files\"";
         return Err(BadField::new("code", detail));
     }
-    for (index, file) in source_files.iter().enumerate() {
-        let field = format!("files[{index}].filename");
-        let name = parse_file_name(&field, &file.filename)?;
-        if files.insert(name, decode_contents(index, file)?).is_some() {
-            return Err(BadField::new(field, format!("{:?} is given twice", file.filename)));
-        }
-    }
-    let names: BTreeSet<&str> = files.keys().map(FileName::as_str).collect();
-    if let Some(both) = files.keys().flat_map(FileName::parents).find(|parent| names.contains(parent)) {
-        return Err(BadField::new("files", format!("{both:?} is a file and also a folder of another file")));
-    }
+    collect_source_files("files", source_files, &mut files)?;
+    check_folders("files", &files)?;
     Ok(files)
 }
 
-fn decode_contents(index: usize, file: &SourceFile) -> Result<Contents, BadField> {
+/// Adds the files that `field` of a request gives.
+pub(super) fn collect_source_files(
+    field: &str,
+    source_files: &[SourceFile],
+    files: &mut Files,
+) -> Result<(), BadField> {
+    for (index, file) in source_files.iter().enumerate() {
+        let name_field = format!("{field}[{index}].filename");
+        let name = parse_file_name(&name_field, &file.filename)?;
+        let contents = decode_contents(&format!("{field}[{index}].contents"), file)?;
+        if files.insert(name, contents).is_some() {
+            return Err(BadField::new(name_field, format!("{:?} is given twice", file.filename)));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that no file is also a folder of another one.
+pub(super) fn check_folders(field: &str, files: &Files) -> Result<(), BadField> {
+    let names: BTreeSet<&str> = files.keys().map(FileName::as_str).collect();
+    match files.keys().flat_map(FileName::parents).find(|parent| names.contains(parent)) {
+        Some(both) => {
+            Err(BadField::new(field, format!("{both:?} is a file and also a folder of another file")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn decode_contents(field: &str, file: &SourceFile) -> Result<Contents, BadField> {
     match file.encoding {
         None => Ok(Contents::Text(file.contents.clone())),
         Some(Encoding::Base64) => {
             BASE64_STANDARD.decode(&file.contents).map(Contents::new).map_err(|error| {
                 let detail = format!("the contents are not base64 (RFC 4648, section 4): {error}");
-                BadField::new(format!("files[{index}].contents"), detail)
+                BadField::new(field, detail)
             })
         }
     }
@@ -74,7 +95,11 @@ pub(super) fn check_disk_limits(
     files: &Files,
     limits: &SessionLimits,
 ) -> Result<(), BadField> {
-    let field = if request.files.is_some() { "files" } else { "code" };
+    check_disk_space(if request.files.is_some() { "files" } else { "code" }, files, limits)
+}
+
+/// Checks that files, the last of which `field` of a request gives, fit into the working directory.
+pub(super) fn check_disk_space(field: &str, files: &Files, limits: &SessionLimits) -> Result<(), BadField> {
     let bytes: u64 =
         files.values().map(|contents| content_bytes(contents).next_multiple_of(PAGE_BYTES)).sum();
     if bytes > limits.disk_bytes {

@@ -81,6 +81,7 @@ fn check_resolved(resolved: ResolvedSpec, settings: &LimitSettings) {
         cache: None,
         stages: false,
         collect: None,
+        cases: None,
     };
     let names: Vec<_> = run_spec.file_names().cloned().collect();
     if let Some(pieces) = run_spec.detach_contents().unwrap() {

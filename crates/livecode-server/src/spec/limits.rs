@@ -25,6 +25,8 @@ settings! {
             wall_max_ms: u64 = 3_600_000,
             /// Wall clock time of a session on the v0.1 endpoints, in milliseconds.
             v01_wall_ms: u64 = 10_000,
+            /// Wall clock time of a case, in milliseconds. `wall_ms` is that of all cases together.
+            case_wall_ms: u64 = 10_000,
             /// Idle timeout of a session, in milliseconds: the session is ended when neither its
             /// program nor a client has done anything for so long.
             idle_ms: u64 = 600_000,
@@ -60,6 +62,11 @@ settings! {
             collect_files_max: u64 = 100,
             /// The most bytes of result files that a session may leave, of all together.
             collect_max_bytes: u64 = 16 * MIB,
+            /// The most cases that a session may have.
+            cases_max: u64 = 100,
+            /// The most bytes of names, input, arguments, files and expected output of all cases of
+            /// a session together.
+            cases_max_bytes: u64 = 4 * MIB,
         }
     }
 }
@@ -121,6 +128,7 @@ pub(super) fn resolve(
     let requested = request.limits.unwrap_or_default();
     let raised = runtime.manifest.limits;
     let default_wall_ms = match endpoint {
+        Endpoint::Sessions if request.cases.is_some() => settings.case_wall_ms.min(settings.wall_max_ms),
         Endpoint::Sessions => settings.wall_ms,
         Endpoint::V01 => settings.v01_wall_ms,
     };
@@ -200,7 +208,7 @@ fn raise_default(default: u64, raised: Option<u64>, max: u64) -> u64 {
 }
 
 /// The value that a request asks for, or else the default. A value outside `allowed` is refused.
-fn requested_or_default(
+pub(super) fn requested_or_default(
     field: &str,
     requested: Option<u64>,
     default: u64,

@@ -9,11 +9,13 @@
 //! | `includes` | which files are part of others |
 //! | `environment` | the environment variables |
 //! | `collect` | the files that are taken at the end |
+//! | `cases` | the cases with which the program is run |
 //! | `limits` | the limits, and the settings that bound them |
 //! | `cache_key` | the key of the compile steps' result in the compile cache |
 
 mod bad_field;
 pub mod cache_key;
+mod cases;
 mod collect;
 mod commands;
 mod endpoint;
@@ -30,7 +32,7 @@ use std::{path::PathBuf, sync::Arc};
 use livecode_protocol::{
     FileName,
     results::CollectSpec,
-    run_spec::{Contents, Mount, RunFile, SessionLimits, Step},
+    run_spec::{CasesSpec, Contents, Mount, RunFile, SessionLimits, Step},
     session::{CreateSession, Mode},
 };
 
@@ -44,13 +46,10 @@ use crate::{
     spec::{
         cache_key::CacheKeyInputs,
         commands::Commands,
-        files::{check_disk_limits, collect_files, parse_file_name},
+        files::{STDIN_FILE, check_disk_limits, collect_files, parse_file_name},
         placeholders::{Placeholders, SourceChoice},
     },
 };
-
-/// A file with this name is standard input and not a file of the working directory.
-const STDIN_FILE: &str = "stdin";
 
 /// A request with every default filled in: what a `RunSpec` is made of, once the session has an id
 /// and a slot.
@@ -82,6 +81,8 @@ pub struct ResolvedSpec {
     pub stages: bool,
     /// The files that are taken at the end, if any.
     pub collect: Option<CollectSpec>,
+    /// The cases with which the program is run, if any.
+    pub cases: Option<CasesSpec>,
     /// Whether input that clients send is kept in the journal.
     pub echo: bool,
     /// Whether the places of errors are told as data.
@@ -136,6 +137,16 @@ pub fn resolve(
     let env = environment::build(runtime, environment.variables, |value| run.fill(value));
     let step = |argv: Vec<String>, limits| Step { argv, limits };
     let has_compile_steps = !commands.compile.is_empty();
+    let base = cases::Base {
+        runtime,
+        mode,
+        has_compile_steps,
+        command: &commands.run,
+        files: &files,
+        has_stdin: stdin.is_some(),
+        limits: &limits.session,
+    };
+    let cases = cases::resolve(request, settings, &base)?;
     Ok(ResolvedSpec {
         runtime: runtime.name.clone(),
         compile: commands.compile.into_iter().map(|argv| step(argv, limits.compile)).collect(),
@@ -150,6 +161,7 @@ pub fn resolve(
         mode,
         stages: request.stages.unwrap_or(false),
         collect: collect::resolve(request, settings)?,
+        cases,
         echo: request.echo == Some(true) && endpoint == Endpoint::Sessions,
         diagnostics: request.diagnostics == Some(true) && endpoint == Endpoint::Sessions,
         cache_key_inputs: has_compile_steps.then(|| CacheKeyInputs::new(runtime)).flatten(),

@@ -8,6 +8,7 @@
 //! again.
 
 mod cached_result;
+mod private_artefacts;
 
 use std::{
     fs::{self, File},
@@ -22,6 +23,8 @@ use livecode_protocol::{
     run_spec::{CompileCacheEntry, RunSpec},
     session::Compiled,
 };
+
+pub(crate) use private_artefacts::PrivateArtefacts;
 
 use crate::compile_cache::cached_result::{CachedResultWriter, MAX_COMPILER_OUTPUT_BYTES};
 

@@ -102,6 +102,13 @@ impl CappedJournal {
         self.has_pending = true;
     }
 
+    /// Appends an entry of the supervisor's own, whose size it bounds. The limit does not apply to
+    /// it.
+    pub fn append_unlimited(&mut self, kind: Kind, data: Bytes) {
+        self.journal.push_shared(kind, now_us(), data);
+        self.has_pending = true;
+    }
+
     /// Writes the appended entries to the file. Returns whether there were any; if so, the servers
     /// must be notified.
     pub fn flush(&mut self) -> bool {

@@ -23,11 +23,20 @@ pub(crate) struct Syncer {
     dirty_since: Option<Instant>,
     /// The channel to the thread that syncs, once that thread has been started.
     requests: Option<SyncSender<()>>,
+    /// Whether that thread may be started.
+    may_use_thread: bool,
 }
 
 impl Syncer {
     pub fn new(file: &File) -> io::Result<Self> {
-        Ok(Self { file: file.try_clone()?, dirty_since: None, requests: None })
+        Ok(Self { file: file.try_clone()?, dirty_since: None, requests: None, may_use_thread: true })
+    }
+
+    /// Ends the thread, if there is one, and lets none be started: the caller is blocked by each
+    /// sync from now on.
+    pub fn use_no_thread(&mut self) {
+        self.may_use_thread = false;
+        self.requests = None;
     }
 
     /// Records that the file was written to.
@@ -46,14 +55,14 @@ impl Syncer {
             return;
         }
         self.dirty_since = None;
-        if self.requests.is_none() {
+        if self.requests.is_none() && self.may_use_thread {
             self.requests = self.start_thread().ok();
         }
         match &self.requests {
             // If the channel is full, a sync has not started yet, and it will cover this write
             // too.
             Some(requests) => drop(requests.try_send(())),
-            None => drop(self.file.sync_data()), // the thread could not be started: block instead
+            None => drop(self.file.sync_data()), // there is no thread: block instead
         }
     }
 

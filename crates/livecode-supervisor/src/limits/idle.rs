@@ -42,6 +42,12 @@ impl IdleTimer {
         self.last_active_at = Instant::now();
     }
 
+    /// Restarts the timer for a new sandbox, whose processes have used no CPU time.
+    pub fn start_sandbox(&mut self) {
+        self.last_active_at = Instant::now();
+        (self.cpu_ms, self.sampled_cpu_ms) = (0, 0);
+    }
+
     /// Records that there was output or a delivery just now.
     pub fn record_activity(&mut self) {
         self.last_active_at = Instant::now();

@@ -46,6 +46,8 @@ pub(crate) enum StartError {
     CreateJournal(#[source] WriteError),
     #[error("the sandbox has ended before the program began")]
     InitDied,
+    #[error("cannot prepare the cases")]
+    PrepareCases(#[source] io::Error),
     #[error("cannot duplicate a descriptor")]
     DuplicateDescriptor(#[source] io::Error),
 }
@@ -53,13 +55,19 @@ pub(crate) enum StartError {
 impl StartError {
     /// The notice that tells a server why the session was not started.
     pub fn notice(&self) -> SupervisorNotice {
+        let text = self.chain();
+        eprintln!("livecode supervisor: {text}");
+        SupervisorNotice::StartFailed { error: text, is_transient: self.is_transient() }
+    }
+
+    /// The error and its causes, as a text.
+    pub fn chain(&self) -> String {
         let (mut text, mut cause) = (self.to_string(), std::error::Error::source(self));
         while let Some(error) = cause {
             text = format!("{text}: {error}");
             cause = error.source();
         }
-        eprintln!("livecode supervisor: {text}");
-        SupervisorNotice::StartFailed { error: text, is_transient: self.is_transient() }
+        text
     }
 
     /// Whether the start failed for want of a resource, and may succeed later. Another supervisor
@@ -73,6 +81,7 @@ impl StartError {
             | Self::WriteIdentity(error)
             | Self::ReadRunSpec(error)
             | Self::OpenContents(error)
+            | Self::PrepareCases(error)
             | Self::DuplicateDescriptor(error) => is_transient(error),
             Self::CreateJournal(_) | Self::ParseRunSpec(_) => false,
         }
@@ -88,6 +97,21 @@ impl SessionFolder {
     pub fn open(path: PathBuf) -> Result<Self, StartError> {
         let folder = File::open(&path).map_err(|error| StartError::OpenFolder(path.clone(), error))?;
         Ok(Self { path, folder })
+    }
+
+    /// The path of the folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Creates a file that exists as long as it is open. It is on the disk, since it may be as
+    /// large as the files of a session.
+    pub fn create_nameless(&self) -> io::Result<File> {
+        let path = self.path.join(".nameless");
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        fs::remove_file(path)?;
+        Ok(file)
     }
 
     /// Locks the folder, so that no other supervisor of this session starts while this one does.

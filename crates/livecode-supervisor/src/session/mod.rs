@@ -1,5 +1,6 @@
 //! One session, from the request that starts it to its closing entry.
 
+pub(crate) mod cases;
 pub(crate) mod compile_stage;
 pub(crate) mod connection;
 pub(crate) mod cpu_timer;

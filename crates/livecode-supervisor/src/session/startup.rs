@@ -14,9 +14,10 @@ use crate::{
     diagnostics::Diagnostics,
     identity::ProcessIdentity,
     session::{
+        cases::{Cases, SandboxOrder},
         connection::Connection,
         folder::{SessionFolder, StartError},
-        supervisor::{StartedSession, Supervisor, end::SupervisedEnd},
+        supervisor::{StartedSession, Supervisor, cases::CaseSandboxes, end::SupervisedEnd},
     },
 };
 
@@ -38,11 +39,13 @@ type SessionSandbox = (Sandbox, ProgramChannels, StartKind);
 ///
 /// The program runs in the warm sandbox, which the server and the spawner have chosen so that it
 /// fits. If it cannot be used all the same, or there is none, a sandbox is made, whose first
-/// process is cloned from `zygote`, or from this process if there is no zygote.
+/// process is cloned from `zygote`, or from this process if there is no zygote. Those of cases
+/// after the first are cloned from `case_zygote`.
 pub(crate) fn supervise(
     host: &Host,
     own: &SupervisorIdentity,
     zygote: Option<&ZygoteClient>,
+    case_zygote: Option<&ZygoteClient>,
     path: PathBuf,
     server: UnixStream,
     warm: Option<WarmSandbox>,
@@ -51,7 +54,7 @@ pub(crate) fn supervise(
     match start(host, own, zygote, path, warm, requested_at) {
         Ok(mut supervisor) => {
             supervisor.connect(server);
-            supervisor.run();
+            supervisor.run_all(CaseSandboxes::new(own.into(), case_zygote));
             supervisor.finish()
         }
         Err(error) => {
@@ -88,7 +91,7 @@ fn start<'h>(
     let folder = SessionFolder::open(path)?;
     folder.lock()?;
     folder.write_identity(own)?;
-    let (mut run_spec, run_spec_file) = folder.read_run_spec()?;
+    let (run_spec, run_spec_file) = folder.read_run_spec()?;
     let contents_file = folder.open_contents(&run_spec)?;
     let layout = run_spec.layout();
     let (sandbox, pipes, start_kind) = match warm.and_then(|warm| adapt(host, warm, &run_spec, &layout)) {
@@ -100,10 +103,13 @@ fn start<'h>(
             (sandbox, pipes, StartKind::Cold)
         }
     };
-    let (compile_cache, cached_result) = SessionCompileCache::find(&mut run_spec);
+    let mut order = SandboxOrder { run_spec, run_spec_file, contents_file };
+    let (compile_cache, cached_result) = SessionCompileCache::find(&mut order.run_spec);
+    let diagnostics = order.run_spec.diagnostics.then(|| Diagnostics::new(order.run_spec.file_names()));
+    let cases = Cases::take_from(&mut order, cached_result.as_ref(), &folder, requested_at)?;
+    let SandboxOrder { mut run_spec, run_spec_file, contents_file } = order;
     let stdin_file = contents_file.as_ref().map(File::try_clone).transpose();
     let stdin_file = stdin_file.map_err(StartError::DuplicateDescriptor)?;
-    let diagnostics = run_spec.diagnostics.then(|| Diagnostics::new(run_spec.file_names()));
     let journal = folder.create_journal(&run_spec.limits)?;
     run_spec.files = vec![]; // init reads them from the file
     let started = StartedSession {
@@ -112,6 +118,7 @@ fn start<'h>(
         diagnostics,
         contents_file: stdin_file,
         compile_cache,
+        cases,
         journal,
         sandbox,
         pipes,

@@ -35,6 +35,7 @@ use livecode_sandbox::{Host, ProgramChannels, Sandbox, SeccompListener};
 use rustix::event::PollFlags;
 
 mod begin;
+pub(crate) mod cases;
 mod deliveries;
 pub(crate) mod end;
 mod kill;
@@ -55,6 +56,7 @@ use crate::{
         output_cost::OutputCost,
     },
     session::{
+        cases::Cases,
         compile_stage::CompileStage,
         connection::Connection,
         cpu_timer::CpuTimer,
@@ -87,6 +89,8 @@ pub(crate) struct StartedSession {
     /// The contents file, if the run spec has stored contents.
     pub contents_file: Option<File>,
     pub compile_cache: SessionCompileCache,
+    /// Present if the session has cases. The run spec is then that of its first sandbox.
+    pub cases: Option<Cases>,
     pub journal: CappedJournal,
     pub sandbox: Sandbox,
     pub pipes: ProgramChannels,
@@ -102,6 +106,7 @@ pub(crate) struct Supervisor<'h> {
     run_spec: RunSpec,
     compile_cache: SessionCompileCache,
     compile_stage: CompileStage,
+    cases: Option<Cases>,
     result_files: ResultFiles,
     journal: CappedJournal,
     diagnostics: Option<Diagnostics>,
@@ -160,6 +165,7 @@ impl<'h> Supervisor<'h> {
             folder: session.folder,
             compile_stage: CompileStage::new(&run_spec, &session.compile_cache),
             compile_cache: session.compile_cache,
+            cases: session.cases,
             result_files: ResultFiles::new(run_spec.collect.take(), limits.disk_reserve_bytes),
             journal: session.journal,
             diagnostics: session.diagnostics,
@@ -247,8 +253,9 @@ impl<'h> Supervisor<'h> {
             self.idle_timer.due(),
             self.memory_sampler.due(),
             self.cpu_deprioritizer.due(),
+            self.cases.as_ref().and_then(Cases::due),
         ];
-        let limit_timers = if is_ending { [None; 5] } else { limit_timers };
+        let limit_timers = if is_ending { [None; 6] } else { limit_timers };
         let other_timers =
             [self.outputs.due(), self.journal.syncer.due(), self.listen_at, self.result_files.due()];
         let due = limit_timers.into_iter().chain(other_timers).flatten().min();
@@ -284,10 +291,24 @@ impl<'h> Supervisor<'h> {
         if entries.is_empty() {
             return;
         }
+        if self.cases.as_ref().is_some_and(Cases::has_current) {
+            return self.capture(entries);
+        }
         self.append_cached_output();
         for PendingEntry { kind, data } in entries {
             self.compile_cache.record_output(kind, &data);
             self.append_output(self.compile_stage.kind_of(kind), data);
+        }
+    }
+
+    /// Keeps output of the case that runs. Kills its program when that reaches the output limit.
+    fn capture(&mut self, entries: Vec<PendingEntry>) {
+        self.idle_timer.record_activity();
+        for PendingEntry { kind, data } in entries {
+            let is_within_limit = self.cases.as_mut().and_then(|cases| cases.capture(kind, &data));
+            if is_within_limit == Some(false) {
+                self.kill_at(LimitName::OutputBytes);
+            }
         }
     }
 

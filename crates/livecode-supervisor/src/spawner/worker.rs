@@ -162,7 +162,8 @@ impl Worker {
                 // receives few requests itself, most of them because the zygote hangs.
                 let is_needed = |zygote: &&ZygoteClient| has_served || zygote.interpreter().is_none();
                 let zygote = context.zygote.as_ref().filter(is_needed);
-                match supervise(&context.host, own, zygote, folder, stream, warm) {
+                let case_zygote = context.zygote.as_ref();
+                match supervise(&context.host, own, zygote, case_zygote, folder, stream, warm) {
                     SupervisedEnd::Released => Served::Session,
                     SupervisedEnd::Exit(status) => Served::End(status),
                 }

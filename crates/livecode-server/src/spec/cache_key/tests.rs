@@ -36,6 +36,7 @@ fn run_spec(toolchain: &Path) -> RunSpec {
         cache: None,
         stages: false,
         collect: None,
+        cases: None,
     }
 }
 

@@ -80,7 +80,7 @@ impl Supervisor<'_> {
     fn deliver_signal(&mut self, signal: Signal) -> Result<(), DeliveryRefused> {
         match self.step_index {
             Some(index) if index == self.program_index() => self.sandbox.signal(signal.number()),
-            None if self.termination.status.is_some() => {
+            None if self.termination.status.is_some() && self.cases.is_none() => {
                 return Err(DeliveryRefused::new(ErrorCode::ProgramEnded, "the program has ended"));
             }
             _ if self.early_signals.len() >= MAX_EARLY_SIGNALS => {

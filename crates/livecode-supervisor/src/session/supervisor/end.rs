@@ -33,14 +33,15 @@ impl Supervisor<'_> {
         self.append_messages(diagnostics);
         // Init has died before it had sent all result files.
         self.result_files.finish(&self.folder, false);
-        if !self.result_files.has_started() {
+        // The end of each case is known already.
+        if !self.result_files.has_started() && self.cases.is_none() {
             self.termination.is_out_of_memory = self.sandbox.has_oom_kills();
         }
         self.termination.output_cost_ms = self.output_cost.charged_ms();
         if self.is_to_be_started_again() {
             return self.abandon();
         }
-        if self.started_us.is_none() && self.run_spec.stored.is_some() {
+        if self.started_us.is_none() {
             self.folder.remove_contents();
         }
         let result = self.compile_cache.result;
@@ -52,6 +53,9 @@ impl Supervisor<'_> {
             self.termination.closing_entry(sandbox, started_us, output_bytes, result.compiled, limit);
         if let Some(usage) = &mut closing_entry.usage {
             usage.collected_bytes = self.result_files.collected_bytes;
+            if let Some(cases) = &self.cases {
+                cases.fill_usage(usage);
+            }
         }
         closing_entry.compile = self.compile_stage.summary(&closing_entry);
         self.folder.remove_socket();
@@ -79,7 +83,7 @@ impl Supervisor<'_> {
 
     /// Whether nothing of the program has run, and neither a client nor a limit has ended the
     /// session. All that happened then is that the sandbox could not be set up, or has died.
-    fn is_to_be_started_again(&self) -> bool {
+    pub(super) fn is_to_be_started_again(&self) -> bool {
         let has_begun = self.started_us.is_some() || !self.journal.is_empty();
         !has_begun && self.termination.outcome().0 == Outcome::Lost
     }

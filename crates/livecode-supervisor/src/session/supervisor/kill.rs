@@ -70,7 +70,10 @@ impl Supervisor<'_> {
     fn reached_limit(&self, name: LimitName) -> ReachedLimit {
         let (session, step) = (self.run_spec.limits, self.step(self.last_step_index).limits);
         let value = match name {
-            LimitName::WallMs => session.wall_ms,
+            LimitName::WallMs => match &self.cases {
+                Some(cases) if cases.is_total_time_up => cases.total_wall_ms(),
+                _ => session.wall_ms,
+            },
             LimitName::IdleMs => session.idle_ms.unwrap_or_default(),
             LimitName::CpuMs => step.cpu_ms,
             LimitName::MemoryBytes => step.memory_bytes,

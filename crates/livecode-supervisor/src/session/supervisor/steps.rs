@@ -25,13 +25,19 @@ impl Supervisor<'_> {
             InitEvent::StepStarted(index) => self.step_started(index),
             InitEvent::Ended(index, status) => self.step_ended(index, status),
             InitEvent::Artefact { name, executable, file } => {
+                if let Some(cases) = &mut self.cases {
+                    cases.add_artefact(&name, executable, file.as_ref());
+                }
                 self.compile_cache.add_artefact(&name, executable, file);
             }
             InitEvent::ArtefactsSent(is_complete) => {
                 let compiler_output = self.outputs.drain_compiler_output();
                 self.append(compiler_output);
                 self.compile_cache.store(is_complete);
-                self.start_step(self.program_index());
+                match self.cases {
+                    Some(_) => self.end_compiling(is_complete),
+                    None => self.start_step(self.program_index()),
+                }
             }
             InitEvent::ResultFile { name, file } => self.result_files.add(&self.folder, name, file),
             InitEvent::ResultRefused { name, reason } => self.result_files.refuse(name, reason),
@@ -56,10 +62,13 @@ impl Supervisor<'_> {
     fn step_started(&mut self, index: usize) {
         self.step_index = Some(index);
         self.idle_timer.start_step();
+        if let Some(cases) = &mut self.cases {
+            cases.note_start();
+        }
         if self.started_us.is_none() {
             self.started_us = Some(now_us());
             // The sandbox has its own copy of the files by now.
-            if self.run_spec.stored.is_some() {
+            if self.run_spec.stored.is_some() || self.cases.is_some() {
                 self.folder.remove_contents();
             }
             self.append_cached_output();
@@ -89,6 +98,9 @@ impl Supervisor<'_> {
     fn step_ended(&mut self, index: usize, status: StepStatus) {
         self.step_index = None;
         self.cpu_timer.stop();
+        if let Some(cases) = &mut self.cases {
+            cases.note_end();
+        }
         if index < self.program_index() {
             let wall_ms = self.started_us.map_or(0, |started_us| now_us().saturating_sub(started_us) / 1000);
             self.compile_stage.record_step(status, wall_ms, self.charged_cpu_ms());
@@ -102,10 +114,25 @@ impl Supervisor<'_> {
             return;
         }
         self.termination.status = None;
-        if next == self.program_index() && self.compile_cache.start_collecting(self.run_spec.id) {
+        if next == self.program_index() && self.start_collecting_artefacts() {
             self.sandbox.collect_artefacts();
         } else {
             self.start_step(next);
+        }
+    }
+
+    /// Prepares to receive artefacts, for the compile cache and for the cases. Returns whether init
+    /// is to be asked for them.
+    fn start_collecting_artefacts(&mut self) -> bool {
+        let id = self.run_spec.id;
+        let is_cached = self.compile_cache.start_collecting(id);
+        match self.cases.as_mut().map(|cases| cases.start_collecting(id)) {
+            Some(Ok(is_needed)) => is_needed || is_cached,
+            Some(Err(error)) => {
+                self.fail(&format!("what was compiled cannot be kept for the cases: {error}"));
+                false
+            }
+            None => is_cached,
         }
     }
 
@@ -133,7 +160,7 @@ impl Supervisor<'_> {
     }
 
     /// Ends the session because the platform, not the program, has failed.
-    fn fail(&mut self, error: &str) {
+    pub(super) fn fail(&mut self, error: &str) {
         self.journal.write_note(Kind::Stderr, error);
         self.kill_for(Outcome::Lost);
     }

@@ -5,7 +5,10 @@ use std::time::Instant;
 use livecode_protocol::session::LimitName;
 use livecode_sandbox::SampleVerdict;
 
-use crate::{limits::cpu_time, session::supervisor::Supervisor};
+use crate::{
+    limits::cpu_time,
+    session::{cases::Cases, supervisor::Supervisor},
+};
 
 impl Supervisor<'_> {
     /// Enforces the limits that are checked now and then.
@@ -17,6 +20,9 @@ impl Supervisor<'_> {
                 self.result_files.finish(&self.folder, false);
             }
             return;
+        }
+        if self.cases.as_ref().and_then(Cases::due).is_some_and(|due| due <= now) {
+            self.end_total_time();
         }
         if self.wall_deadline.is_some_and(|deadline| deadline <= now) {
             self.wall_deadline = None;

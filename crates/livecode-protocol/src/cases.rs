@@ -1,0 +1,68 @@
+//! Cases: a program is run once for each, and what it prints is compared with what is expected.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    json::{optional_list, optional_objects},
+    session::{MAX_FILES, MAX_WORDS, SourceFile},
+};
+
+/// The most cases that any server allows one session.
+pub const MAX_CASES: usize = 1000;
+/// The longest name of a case, in bytes.
+pub const MAX_CASE_NAME_BYTES: usize = 200;
+/// The most output of one case that is compared, in bytes. It counts standard output, standard
+/// error and messages together. The limit of output counts too, if it is lower.
+pub const MAX_CASE_OUTPUT_BYTES: u64 = 4 * 1024 * 1024;
+/// The most standard output that the entry of a case shows, in bytes.
+pub const MAX_SHOWN_STDOUT_BYTES: usize = 16 * 1024;
+/// The most standard error that the entry of a case shows, in bytes.
+pub const MAX_SHOWN_STDERR_BYTES: usize = 4 * 1024;
+/// The tolerance of [`Compare::Floats`] if a case names none.
+pub const DEFAULT_TOLERANCE: f64 = 1e-6;
+
+/// A case of a new session. A field that is `null` is absent.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Case {
+    /// Name of the case in its entry; without it, the number of the case, from 1.
+    #[schema(min_length = 1, max_length = 200, example = "two numbers")]
+    pub name: Option<String>,
+    /// The whole standard input; empty without this field.
+    pub stdin: Option<String>,
+    /// Arguments that are appended to those of the session.
+    #[serde(deserialize_with = "optional_list::<_, _, MAX_WORDS>")]
+    pub args: Option<Vec<String>>,
+    /// Files that the program finds besides those of the session, or in place of those with the
+    /// same names. The compile steps do not see them.
+    #[serde(deserialize_with = "optional_objects::<_, _, MAX_FILES>")]
+    pub files: Option<Vec<SourceFile>>,
+    /// The standard output that is expected. Without it, the case passes if the program exits with
+    /// 0.
+    pub expected: Option<String>,
+    /// How the output is compared; without it, as `trimmed`.
+    pub compare: Option<Compare>,
+    /// How far apart two numbers may be that `floats` compares, for an expected number between -1
+    /// and 1; for a larger one, it is multiplied by its amount.
+    #[schema(minimum = 0)]
+    pub tolerance: Option<f64>,
+    /// Wall-clock limit of this case, in milliseconds; without it, that of the session.
+    #[schema(minimum = 10)]
+    pub timeout: Option<u64>,
+}
+
+/// How the output of a case is compared with what is expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compare {
+    /// Every byte counts.
+    Exact,
+    /// White space at the end of lines does not count, nor do empty lines at the end.
+    #[default]
+    Trimmed,
+    /// The words count, and not the white space between them.
+    Tokens,
+    /// As `tokens`, but two numbers are also equal if they are close to each other.
+    Floats,
+}

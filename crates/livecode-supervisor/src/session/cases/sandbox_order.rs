@@ -1,0 +1,158 @@
+//! What the sandboxes of a session with cases are given. None of them learns of another case, nor
+//! what its own case expects: each gets a run spec that has no cases.
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+};
+
+use livecode_protocol::{
+    FileName,
+    run_spec::{CaseSpec, CompileCacheEntry, Contents, RunSpec, StoredContents, StoredFile},
+};
+
+use crate::session::folder::SessionFolder;
+
+/// What one sandbox is given.
+pub(crate) struct SandboxOrder {
+    pub run_spec: RunSpec,
+    /// The file that init reads the run spec from.
+    pub run_spec_file: File,
+    /// The contents file, if the run spec has stored contents.
+    pub contents_file: Option<File>,
+}
+
+/// The files and the commands that all cases share.
+pub(super) struct Template {
+    /// The run spec without cases, compile steps, files and standard input.
+    run_spec: RunSpec,
+    files: Vec<SharedFile>,
+    /// The session's contents file, if it has one.
+    contents_file: Option<File>,
+}
+
+/// A file that every case has, unless it replaces it.
+struct SharedFile {
+    name: FileName,
+    contents: SharedContents,
+}
+
+enum SharedContents {
+    Inline(Vec<u8>),
+    /// A part of the session's contents file.
+    Stored {
+        offset: u64,
+        bytes: u64,
+    },
+}
+
+impl Template {
+    /// Takes the template from a session's run spec and contents file.
+    ///
+    /// # Errors
+    /// If a file is malformed, which it never is in a run spec that a server has written.
+    pub fn new(run_spec: &RunSpec, contents_file: Option<File>) -> io::Result<Self> {
+        let mut files = vec![];
+        for file in &run_spec.files {
+            let bytes = file.contents.clone().into_bytes().map_err(io::Error::other)?;
+            files.push(SharedFile { name: file.name.clone(), contents: SharedContents::Inline(bytes) });
+        }
+        let mut offset = 0;
+        for StoredFile { name, bytes } in run_spec.stored.iter().flat_map(|stored| &stored.files) {
+            let contents = SharedContents::Stored { offset, bytes: *bytes };
+            files.push(SharedFile { name: name.clone(), contents });
+            offset += bytes;
+        }
+        let run_spec = RunSpec {
+            compile: vec![],
+            files: vec![],
+            stdin: None,
+            stored: None,
+            cache: None,
+            cases: None,
+            ..run_spec.clone()
+        };
+        Ok(Self { run_spec, files, contents_file })
+    }
+
+    /// The order for the sandbox of a case.
+    ///
+    /// # Errors
+    /// If the files cannot be written.
+    pub fn order_for(&self, case: &CaseSpec, folder: &SessionFolder) -> io::Result<SandboxOrder> {
+        let replaced: HashSet<&FileName> = case.files.iter().map(|file| &file.name).collect();
+        let mut contents = folder.create_nameless()?;
+        let mut files = vec![];
+        for SharedFile { name, contents: shared } in &self.files {
+            if !replaced.contains(name) {
+                let bytes = self.write_shared(shared, &mut contents)?;
+                files.push(StoredFile { name: name.clone(), bytes });
+            }
+        }
+        for file in &case.files {
+            let bytes = write_contents(&file.contents, &mut contents)?;
+            files.push(StoredFile { name: file.name.clone(), bytes });
+        }
+        let stdin_bytes = Some(write_contents(&case.stdin, &mut contents)?);
+        let mut run_spec = self.run_spec.clone();
+        run_spec.stored = Some(StoredContents { files, stdin_bytes });
+        run_spec.run.argv.extend(case.args.iter().cloned());
+        run_spec.limits.wall_ms = case.wall_ms;
+        Ok(SandboxOrder {
+            run_spec_file: write_run_spec(&run_spec, folder)?,
+            run_spec,
+            contents_file: Some(contents),
+        })
+    }
+
+    fn write_shared(&self, shared: &SharedContents, into: &mut File) -> io::Result<u64> {
+        match shared {
+            SharedContents::Inline(bytes) => into.write_all(bytes).map(|()| bytes.len() as u64),
+            SharedContents::Stored { offset, bytes } => {
+                let mut stored = self.contents_file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+                stored.seek(SeekFrom::Start(*offset))?;
+                match io::copy(&mut stored.take(*bytes), into)? {
+                    copied if copied == *bytes => Ok(*bytes),
+                    _ => Err(io::ErrorKind::UnexpectedEof.into()),
+                }
+            }
+        }
+    }
+}
+
+impl SandboxOrder {
+    /// Makes this order, which is that of a whole session, one for its compile steps alone. Their
+    /// artefacts are those of `slot`, and all the time of the cases is theirs.
+    ///
+    /// # Errors
+    /// If the run spec cannot be written.
+    pub(super) fn limit_to_compiling(
+        &mut self,
+        slot: &CompileCacheEntry,
+        wall_ms: u64,
+        folder: &SessionFolder,
+    ) -> io::Result<()> {
+        // The program, which is not started here, gets no input.
+        match &mut self.run_spec.stored {
+            Some(stored) => stored.stdin_bytes = Some(0),
+            None => self.run_spec.stdin = Some(Contents::Text(String::new())),
+        }
+        self.run_spec.cache = Some(slot.clone());
+        self.run_spec.limits.wall_ms = wall_ms;
+        self.run_spec_file = write_run_spec(&self.run_spec, folder)?;
+        Ok(())
+    }
+}
+
+fn write_contents(contents: &Contents, into: &mut File) -> io::Result<u64> {
+    let bytes = contents.clone().into_bytes().map_err(io::Error::other)?;
+    into.write_all(&bytes)?;
+    Ok(bytes.len() as u64)
+}
+
+fn write_run_spec(run_spec: &RunSpec, folder: &SessionFolder) -> io::Result<File> {
+    let mut file = folder.create_nameless()?;
+    file.write_all(&serde_json::to_vec(run_spec)?)?;
+    Ok(file)
+}
