@@ -1,5 +1,6 @@
 //! The command line, used as a person uses it.
 
+mod cases;
 mod shells;
 mod uses;
 

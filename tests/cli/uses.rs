@@ -223,6 +223,7 @@ fn prepare(folder: &Path) {
         ("args.py", "import sys; print(sys.argv[1:])"),
         ("greet.py", "name = input('name? ')\nprint('hello', name)"),
         ("double.py", "print(int(input()) * 2)"),
+        ("cases.json", "[{\"stdin\": \"2\", \"expected\": \"4\"}]"),
         ("plot.py", "import os; os.mkdir('plots'); open('plots/a.csv', 'w').write('1,2')"),
         ("names.txt", "Grace\n"),
         ("sum.py", "import sys; print(sum(map(int, sys.stdin)))"),

@@ -2,6 +2,7 @@
 //! the connection is lost.
 
 mod backoff;
+mod case_report;
 mod connection;
 mod end_report;
 mod escalation;

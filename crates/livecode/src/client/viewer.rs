@@ -36,6 +36,7 @@ use tungstenite::Message;
 
 use super::{
     backoff::Backoff,
+    case_report,
     connection::{ConnectError, Socket, connect},
     escalation::SignalAction,
     input,
@@ -418,6 +419,9 @@ impl StreamViewer {
             "error" => self.handle_refusal(&message),
             "gap" => self.handle_gap(&message),
             "welcome" | "pong" => {}
+            "case" | "cases" if !self.options.with_messages && !self.options.only_input => {
+                self.output.write(OutputStream::Stdout, case_report::lines(text).into_bytes());
+            }
             _ if self.options.with_messages => {
                 self.output.write(OutputStream::Stdout, format!("{text}\n").into_bytes());
             }

@@ -1,5 +1,6 @@
 //! `livecode run`.
 
+mod cases;
 mod folder;
 mod program;
 mod results;
@@ -71,6 +72,16 @@ pub struct RunCommand {
     /// Folder into which these files are written.
     #[arg(long, value_name = "DIR", requires = "collect", conflicts_with = "detach")]
     output_dir: Option<PathBuf>,
+    /// File with cases, as a JSON array: run the program once for each, print which have passed,
+    /// and exit with 0 if all have.
+    #[arg(long, value_name = "FILE", conflicts_with = "collect")]
+    cases: Option<PathBuf>,
+    /// Run no case after one that has failed.
+    #[arg(long, requires = "cases")]
+    stop_on_first_failure: bool,
+    /// Wall-clock limit of all cases together, in milliseconds; `--timeout` is that of each.
+    #[arg(long, value_name = "MS", requires = "cases")]
+    total_timeout: Option<u64>,
     /// Also print the program's own messages, each as a line of JSON between its output.
     #[arg(long)]
     messages: bool,
@@ -114,7 +125,7 @@ impl RunCommand {
             print_note(format_args!("session {id}"));
         }
         let options = ViewOptions {
-            with_input: request.stdin.is_none(),
+            with_input: takes_input(&request),
             with_messages: self.messages,
             owns_program: true,
             after: 0,
@@ -158,6 +169,7 @@ impl RunCommand {
             (program, runtime)
         };
         let has_taken_stdin = program.is_standard_input;
+        let cases = self.cases.as_deref().map(cases::read).transpose().map_err(usage)?;
         let parts = program.into_parts(&mut env);
         Ok(CreateSession {
             runtime: Some(runtime),
@@ -165,12 +177,15 @@ impl RunCommand {
             code_filename: parts.code_filename,
             files: Some(parts.files).filter(|files| !files.is_empty()),
             // Standard input was the program, so the program has none.
-            stdin: has_taken_stdin.then(String::new),
+            stdin: (has_taken_stdin && cases.is_none()).then(String::new),
             args: Some(self.args.clone()).filter(|args| !args.is_empty()),
             env: Some(env).filter(|env| !env.is_empty()),
             stages: self.stages.then_some(true),
             collect: (!self.collect.is_empty())
                 .then(|| self.collect.iter().map(FilePattern::to_string).collect()),
+            cases,
+            stop_on_first_failure: self.stop_on_first_failure.then_some(true),
+            total_timeout: self.total_timeout,
             timeout: self.timeout,
             limits: Some(RequestedLimits {
                 cpu_ms: self.cpu_ms,
@@ -182,6 +197,11 @@ impl RunCommand {
     }
 }
 
+/// Whether the program gets its input from this command.
+fn takes_input(request: &CreateSession) -> bool {
+    request.stdin.is_none() && request.cases.is_none()
+}
+
 /// Passes standard input to a program that is left running, unless a person would have to type it
 /// or the program has its input already.
 fn pass_input(
@@ -190,7 +210,7 @@ fn pass_input(
     request: &CreateSession,
     reconnect_timeout: Option<Duration>,
 ) -> anyhow::Result<ExitCode> {
-    if request.stdin.is_some() || io::stdin().is_terminal() {
+    if !takes_input(request) || io::stdin().is_terminal() {
         return Ok(ExitCode::SUCCESS);
     }
     StreamViewer::run(server, id, ViewOptions::for_input(reconnect_timeout))
