@@ -1,5 +1,6 @@
 //! Cases: a program that is compiled once, and run in a sandbox of its own for each case.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
@@ -397,18 +398,38 @@ fn a_session_is_deleted_in_the_middle_of_its_cases() {
 }
 
 #[test]
-fn a_signal_reaches_the_case_that_runs() {
+fn a_signal_reaches_the_case_that_runs_and_no_further_case_is_run() {
     let server = Server::start();
     let cases = json!([{"stdin": "60", "timeout": 60_000}, {"stdin": "0"}]);
     let id = id(&server.create(&bash("read time; exec sleep $time", &cases)));
     let mut stream = server.stream(&id, "?after=0");
-    stream.send(&json!({"msgtype": "signal", "signal": "kill"}));
     // Nobody types anything for a case.
     stream.send(&json!({"msgtype": "input", "data": "0\n"}));
+    assert_eq!(stream.next_of("error")["code"], "input_closed");
+    stream.send(&json!({"msgtype": "signal", "signal": "kill"}));
     let graded = Graded { id, messages: stream.rest() };
-    assert_eq!((&graded.case("1")["outcome"], graded.passed()), (&json!("signalled"), vec!["2"]));
-    let [error] = graded.of_type("error")[..] else { panic!("{:?}", graded.messages) };
-    assert_eq!(error["code"], "input_closed");
+    assert_eq!(graded.case("1")["outcome"], "signalled");
+    assert_eq!((graded.summary(), graded.exit()), ([0, 1, 1], (1, None)));
+}
+
+/// What a dead supervisor has recorded stays, and nothing of it goes on.
+#[test]
+fn a_killed_supervisor_costs_the_cases_that_have_not_ended() {
+    let server = Server::start();
+    let mark = format!("87{}", std::process::id());
+    let cases = json!([{"stdin": "0"}, {"stdin": mark, "timeout": 60_000}, {"stdin": "0"}]);
+    let id = id(&server.create(&bash("read time; exec sleep $time", &cases)));
+    let mut stream = server.stream(&id, "?after=0");
+    let first = stream.next_of("case");
+    let mark = format!("sleep\0{mark}");
+    eventually("the second case runs", || (!processes(&mark).is_empty()).then_some(()));
+    let state = server.data().join("sessions").join(&id).join("state.json");
+    let state: Value = serde_json::from_slice(&std::fs::read(state).expect("a file")).expect("valid JSON");
+    let pid = state["pid"].as_i64().and_then(|pid| Pid::from_raw(pid as i32)).expect("a pid");
+    kill_process(pid, Signal::KILL).expect("the supervisor runs");
+    let graded = Graded { id: id.clone(), messages: [vec![first], stream.rest()].concat() };
+    assert_eq!((graded.passed(), graded.exit()), (vec!["1"], (255, Some("lost"))));
+    eventually("no process of it is left", || processes(&mark).is_empty().then_some(()));
 }
 
 #[test]

@@ -30,6 +30,12 @@ fn endings() -> Vec<Value> {
         with(python("while True: print('x' * 1000)"), "limits", json!({"output_bytes": 10_000})),
         with(python("x"), "command", json!(["no-such-command"])),
         json!({"runtime": "c", "code": "no C at all"}),
+        json!({"runtime": "c", "code": "int main(void) { return 0; }", "cases": [{}, {"expected": "x"}, {}]}),
+        with(
+            with(python("import time; time.sleep(float(input()))"), "stop_on_first_failure", json!(true)),
+            "cases",
+            json!([{"stdin": "0"}, {"stdin": "60", "timeout": 100}, {"stdin": "0"}]),
+        ),
         json!({"runtime": "bash", "code": "echo hi"}),
     ];
     if is_root() {

@@ -58,6 +58,8 @@ pub(crate) struct Cases {
     total_deadline: Option<Instant>,
     /// Whether [`Self::total_deadline`] has passed.
     pub is_total_time_up: bool,
+    /// Whether a client has sent a signal, after which no further case is run.
+    pub is_signalled: bool,
 }
 
 struct CurrentCase {
@@ -119,6 +121,7 @@ impl Cases {
             usage: CasesUsage::default(),
             total_deadline: requested_at.checked_add(Duration::from_millis(spec.total_wall_ms)),
             is_total_time_up: false,
+            is_signalled: false,
             spec,
         };
         if let Some(file) = cached_result {
@@ -263,7 +266,7 @@ impl Cases {
     /// Whether no further case is to be run.
     pub fn are_over(&self) -> bool {
         let is_stopped = self.spec.stop_on_first_failure && self.failed > 0;
-        is_stopped || !self.has_next()
+        is_stopped || self.is_signalled || !self.has_next()
     }
 
     /// Whether there is a case that was not started.

@@ -91,6 +91,9 @@ impl Supervisor<'_> {
             }
             _ => self.early_signals.push(signal),
         }
+        if let Some(cases) = &mut self.cases {
+            cases.is_signalled = true;
+        }
         Ok(())
     }
 }
