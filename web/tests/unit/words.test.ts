@@ -80,6 +80,7 @@ const EXEMPT = new Map([
   ["editor/languages.ts", "words of a programming language"],
   ["editor/completion/modules.ts", "modules of programming languages"],
   ["editor/completion/signatures.ts", "functions of programming languages"],
+  ["editor/places/mark.ts", "two classes of the style sheet"],
   ["editor/session/can-read.ts", "words of programming languages"],
   ["editor/places/finder.ts", "the forms of the messages of compilers"],
   ["dom/output.ts", "the default for pages of v0.1, which are in English"],
