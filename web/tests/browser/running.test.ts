@@ -108,7 +108,7 @@ test("what a session has drawn can be shown again, picture by picture, now and l
     await waitForColour(page, [90, 10], [255, 0, 0, 255]);
   }
   // Stop shows the end at once, and another run begins anew.
-  await writeProgram(page, "python-canvas", ANIMATION.replace("30", "600").replace("3 * n", "n / 7"));
+  await writeProgram(page, "python-canvas", ANIMATION.replace("30", "200").replace("3 * n", "n / 3"));
   await page.click("live-code .run");
   assert.equal(await replay.isVisible(), false);
   await waitForStatus(page, "finished");
@@ -116,7 +116,7 @@ test("what a session has drawn can be shown again, picture by picture, now and l
   await waitForStatus(page, "replaying");
   await page.click("live-code .stop");
   assert.equal(await page.locator("live-code .status").textContent(), "finished");
-  assert.match((await output(page).textContent()) ?? "", /\n599\n$/);
+  assert.match((await output(page).textContent()) ?? "", /\n199\n$/);
   assert.equal(await page.locator("live-code .stop").isDisabled(), true);
 });
 
