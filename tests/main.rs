@@ -58,4 +58,5 @@ mod turtle;
 mod unix_socket;
 mod users;
 mod v01;
+mod waiting;
 mod warm;

@@ -6,6 +6,8 @@
 //! sent on the socket: it is in the journal, and [`SupervisorNotice::Progress`] reports the
 //! journal's length.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -200,6 +202,10 @@ pub enum SupervisorNotice {
         /// there.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stored_bytes: Option<u64>,
+        /// Which time it is that the program waits for standard input, from 1; absent while it does
+        /// not wait.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wait: Option<NonZeroU32>,
         /// Whether the last entry is the closing entry.
         ended: bool,
     },

@@ -97,6 +97,7 @@ impl Supervisor<'_> {
     /// program, the artefacts of the compile steps are collected if they are to be kept.
     fn step_ended(&mut self, index: usize, status: StepStatus) {
         self.step_index = None;
+        self.input_wait.end();
         self.cpu_timer.stop();
         if let Some(cases) = &mut self.cases {
             cases.note_end();
