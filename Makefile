@@ -52,8 +52,9 @@ siege: setup-run build ## Attack the server beside a user whose times are measur
 siege-costs: setup-run build ## Print what each thing that the server holds costs (as root)
 	$(SIEGE) costs
 
-attacks: setup-test build ## Run the known attacks against the release binary, and print a table
+attacks: setup-test build ## Run the known attacks against the release binary, and print tables
 	scripts/attacks
+	scripts/attacks --image
 
 test-vm: setup-test setup-vm build ## Run the attacks in a virtual machine with cgroup v2
 	scripts/test-vm
