@@ -1,6 +1,6 @@
 /**
- * Finds a text in the output, and marks all places where it is. This file is loaded when a user first
- * searches; what the editor has already is given to it.
+ * Finds a text in the output, and marks all places where it is. This file is loaded with the first
+ * run; what the editor has already is given to it.
  */
 
 import type { Words } from "../../words/words.js";

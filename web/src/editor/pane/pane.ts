@@ -66,11 +66,13 @@ export class OutputPane {
   clear(findLinks: FindLinks): void {
     this.output.clear();
     this.#terminal = new OutputTerminal(this.output, findLinks);
+    // What is typed just after the search was opened must find the search there.
+    void this.#loadFind();
     this.#refreshFind();
   }
 
-  /** Opens the search. Without an answer of the server there is none, and the next time asks again. */
-  async #openFind(): Promise<void> {
+  /** Loads the search. Without an answer of the server there is none, and the next time asks again. */
+  #loadFind(): Promise<FindBar | undefined> {
     this.#find ??= import("./find.js").then(
       ({ FindBar }) => {
         const find = new FindBar(this.element, words, createElement);
@@ -79,7 +81,11 @@ export class OutputPane {
       },
       () => (this.#find = undefined),
     );
-    (await this.#find)?.open();
+    return this.#find;
+  }
+
+  async #openFind(): Promise<void> {
+    (await this.#loadFind())?.open();
   }
 
   #refreshFind(): void {
