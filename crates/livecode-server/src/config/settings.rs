@@ -279,7 +279,7 @@ pub(super) fn default_listen() -> Vec<ListenAddress> {
 
 /// The default of `starts_per_payer_per_s`.
 fn default_starts_per_payer_per_s() -> u64 {
-    10 * std::thread::available_parallelism().map_or(1, |count| count.get() as u64)
+    15 * std::thread::available_parallelism().map_or(1, |count| count.get() as u64)
 }
 
 /// The default of `sessions_running_max`.
