@@ -189,7 +189,9 @@ pub async fn connection_cut(common: &CommonOptions) -> Result<String> {
 /// supervisor drains all of them afterwards.
 pub async fn full_pipes(common: &CommonOptions) -> Result<String> {
     const PRINTED: usize = 600_000;
-    let server = Server::start(ServerOptions::new(common))?;
+    // A program whose order of output is exact does not write to standard error before its
+    // supervisor has seen that it is about to.
+    let server = Server::start(ServerOptions::new(common).with(&["--exact-order", "off"]))?;
     let address = server.address().to_owned();
     let code = "import fcntl, os, signal\n\
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n\
