@@ -56,7 +56,11 @@ pub const GROUPS: [Group; 10] = [
         measure: echo_times,
     },
     Group {
-        rows: &[("stderr", Unit::PerSecond), ("redirect", Unit::Milliseconds)],
+        rows: &[
+            ("stderr", Unit::PerSecond),
+            ("redirect", Unit::Milliseconds),
+            ("read-bytes", Unit::Milliseconds),
+        ],
         is_slow: false,
         measure: ordered_output,
     },
@@ -167,7 +171,11 @@ fn echo_times(options: &BenchOptions, contender: &mut Contender) -> Result<Vec<f
 
 fn ordered_output(options: &BenchOptions, contender: &mut Contender) -> Result<Vec<f64>> {
     let client = &mut contender.warm_client;
-    Ok(vec![errors::flood_rate(options, client)?, errors::redirects_ms(options, client)?])
+    Ok(vec![
+        errors::flood_rate(options, client)?,
+        errors::redirects_ms(options, client)?,
+        errors::reads_ms(options, client)?,
+    ])
 }
 
 fn crowded_starts(options: &BenchOptions, contender: &mut Contender) -> Result<Vec<f64>> {
