@@ -95,6 +95,9 @@ export class LiveCode extends HTMLElement {
   #phaseWatch: PhaseWatch | undefined;
   /** Whether the program may read input, as far as its text tells. */
   #canRead = true;
+  #isWaiting = false;
+  /** Whether the code was edited since the session is shown. */
+  #isEdited = false;
   /** Whether the page has asked only to watch the session, so that nothing is sent to it. */
   #isWatching = false;
   /** Whether the session is another user's, and is followed by a share. */
@@ -105,11 +108,8 @@ export class LiveCode extends HTMLElement {
   #failure: "notRun" | "notShared" = "notRun";
   readonly #detail = new EndDetail();
   readonly #music = new Music(() => this.#handleMusic());
-  #parts!: Record<"run" | "stop" | "reset", HTMLButtonElement> & {
-    status: HTMLElement;
-    form: HTMLFormElement;
-    input: HTMLInputElement;
-  };
+  #parts!: Record<"run" | "stop" | "reset", HTMLButtonElement> & { status: HTMLElement };
+  #line!: InputLine;
   #tabs!: FileTabs;
 
   connectedCallback(): void {
@@ -184,7 +184,7 @@ export class LiveCode extends HTMLElement {
     this.#showNothing();
     this.#session = undefined;
     this.removeAttribute("data-state");
-    this.#parts.form.hidden = true;
+    this.#line.form.hidden = true;
     this.#updateStop();
     this.#parts.status.textContent = "";
   }
@@ -280,7 +280,7 @@ export class LiveCode extends HTMLElement {
     }
     root.adoptedStyleSheets = [sharedStyleSheet];
     this.#createParts();
-    const { run, stop, reset, status, form } = this.#parts;
+    const { run, stop, reset, status } = this.#parts;
     keepEvents(this);
     const code = createElement("div", { class: "code", id: "code" });
     this.#tabs = new FileTabs(code, (name) => this.#code?.show(name));
@@ -301,7 +301,7 @@ export class LiveCode extends HTMLElement {
     });
     const bar = createElement("div", { class: "bar" }, run, stop, reset, status, note, menu.button, menu.element);
     const detail = this.#detail.element;
-    const shown = createElement("div", { class: "shown" }, find.element, canvas, output, form, detail);
+    const shown = createElement("div", { class: "shown" }, find.element, canvas, output, this.#line.form, detail);
     const divider = new Divider(frame, code, shown);
     frame.append(bar, this.#tabs.element, code, divider.element, shown);
     root.replaceChildren(frame);
@@ -319,7 +319,10 @@ export class LiveCode extends HTMLElement {
       language: this.#language,
       getPackages: () => this.#findPackages(),
       onRun: () => this.run(),
-      onChange: () => this.dispatchEvent(new Event("livecode-change")),
+      onChange: () => {
+        this.#isEdited = true;
+        this.dispatchEvent(new Event("livecode-change"));
+      },
     });
     this.#tabs.set([...this.#files.keys()]);
     const key = this.getAttribute("resume");
@@ -334,14 +337,12 @@ export class LiveCode extends HTMLElement {
   }
 
   #createParts(): void {
-    const { form, input } = new InputLine((text, eof) => this.#sendInput(text, eof));
+    this.#line = new InputLine((text, eof) => this.#sendInput(text, eof));
     this.#parts = {
       run: createButton("run", words.run, () => this.run()),
       stop: createButton("stop", words.stop, () => this.stop()),
       reset: createButton("reset", words.reset, () => this.reset()),
       status: createElement("span", { class: "status", role: "status" }),
-      form,
-      input,
     };
     this.#parts.stop.disabled = true;
   }
@@ -404,12 +405,14 @@ export class LiveCode extends HTMLElement {
     this.#phase = starting();
     this.#canRead = !texts || canRead(this.#runtime, texts);
     this.#isWatching = isWatching;
+    this.#isWaiting = this.#isEdited = false;
     this.#isShared = isShared;
     this.#failure = "notRun";
     const session = start({
       onMessage: (message) => isShown() && this.#handleMessage(message),
       onState: (state) => isShown() && this.#handleState(state),
       onError: (error) => isShown() && this.#showError(error),
+      onWaiting: (isWaiting) => isShown() && this.#handleWaiting(isWaiting),
       onBusy: ({ message }) => {
         if (isShown()) this.#parts.status.textContent = words.waiting(message);
       },
@@ -510,16 +513,17 @@ export class LiveCode extends HTMLElement {
   }
 
   #handleState(state: State): void {
-    const { form, status, run, input } = this.#parts;
+    const { status, run } = this.#parts;
     const focused = this.shadowRoot?.activeElement;
     this.setAttribute("data-state", state);
+    this.#isWaiting &&= state === "live"; // the next connection tells it again
     if (state === "live") this.#handleLive();
     else if (state !== "ended") status.textContent = words[state];
     else if (!this.hasAttribute("data-exitstatus")) status.textContent = words[this.#failure];
-    if (state === "ended" || state === "connecting") form.hidden = true;
+    if (state === "ended" || state === "connecting") this.#line.form.hidden = true;
     if (state === "ended") this.#phaseWatch?.stop();
     // The focus must not be lost when the element that has it is hidden.
-    if (state === "ended" && focused === input) run.focus();
+    if (state === "ended" && focused === this.#line.input) run.focus();
     this.#updateStop();
     this.dispatchEvent(new CustomEvent("livecode-state", { detail: state }));
   }
@@ -544,15 +548,21 @@ export class LiveCode extends HTMLElement {
 
   /** Shows what a live session does; `phase` is undefined once its program runs. */
   #showPhase(phase: Phase | undefined): void {
-    const { form, status } = this.#parts;
     const rights = this.#rights;
     this.#phase = phase;
     if (!phase) this.#phaseWatch?.stop();
-    const text = phase?.text ?? words.running;
+    const text = phase?.text ?? (this.#isWaiting ? words.waitingForInput : words.running);
     const told = { own: text, join: words.youHaveJoined(text), watch: words.youAreWatching(text) };
-    status.textContent = phase?.kind === "loading" ? text : told[rights];
-    form.hidden = phase !== undefined || rights === "watch" || !this.#canRead;
+    this.#parts.status.textContent = phase?.kind === "loading" ? text : told[rights];
+    this.#line.form.hidden = phase !== undefined || rights === "watch" || !this.#canRead;
     this.#updateStop();
+  }
+
+  #handleWaiting(isWaiting: boolean): void {
+    this.#isWaiting = isWaiting;
+    this.#canRead ||= isWaiting;
+    this.#showPhase(undefined);
+    if (isWaiting) this.#line.offer(!this.#isNew || this.#isEdited);
   }
 
   /** Enables Stop while there is anything that it ends: the program or its notes. */

@@ -39,6 +39,7 @@ const de: Words = {
   waiting: (why) => `wartet: ${why}`,
   compiling: "wird übersetzt",
   running: "läuft",
+  waitingForInput: "wartet auf Eingabe",
   connecting: "verbindet",
   reconnecting: "verbindet erneut",
   youHaveJoined: (state) => `${state}, du machst mit`,

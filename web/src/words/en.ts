@@ -46,6 +46,7 @@ const en = {
   waiting: (why: string) => `waiting: ${why}`,
   compiling: "compiling",
   running: "running",
+  waitingForInput: "waiting for input",
   connecting: "connecting",
   reconnecting: "reconnecting",
   youHaveJoined: (state: string) => `${state}, you have joined`,

@@ -39,6 +39,7 @@ const es: Words = {
   waiting: (why) => `esperando: ${why}`,
   compiling: "compilando",
   running: "en ejecución",
+  waitingForInput: "esperando la entrada",
   connecting: "conectando",
   reconnecting: "conectando de nuevo",
   youHaveJoined: (state) => `${state}, participas`,

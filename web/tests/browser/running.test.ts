@@ -3,7 +3,16 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Page } from "playwright-core";
-import { output, setUpFrontPage as setUp, waitForStatus, writeProgram } from "./harness.js";
+import type * as Client from "../../src/client/index.js";
+import {
+  createContext,
+  LiveServer,
+  openFrontPage,
+  output,
+  setUpFrontPage as setUp,
+  waitForStatus,
+  writeProgram,
+} from "./harness.js";
 
 const input = (page: Page) => page.getByLabel("Input for the program");
 const code = (page: Page) => page.locator(".cm-content");
@@ -235,4 +244,43 @@ test("select-all in the output selects the output alone", async (t) => {
     return root.getSelection()?.toString();
   });
   assert.equal(selected?.trim(), "one\ntwo");
+});
+
+test("a program that waits for input has the cursor in the line for it, in view", async (t) => {
+  const server = await LiveServer.start(t, ["--exact-order", "on"]);
+  const context = await createContext(t, { viewport: { width: 390, height: 700 } });
+  const page = await openFrontPage(t, context, `${server.url}/`);
+  const lines = "print('\\n' * 100)\nfor question in 'name', 'town':\n    print(input(question + '? '))";
+  await run(page, "python", lines);
+  await waitForStatus(page, "waiting for input");
+  await page.waitForFunction(() => {
+    const input = document.querySelector("live-code")?.shadowRoot?.activeElement;
+    const { top = -1, bottom = Infinity } = input?.getBoundingClientRect() ?? {};
+    return input?.matches("form input") && top >= 0 && bottom <= innerHeight;
+  });
+  // Nothing but the keyboard is needed.
+  await page.keyboard.type("Ada\n");
+  await output(page).filter({ hasText: "town? " }).waitFor();
+  await waitForStatus(page, "waiting for input");
+  await page.reload();
+  await waitForStatus(page, "waiting for input");
+  await input(page).fill("London");
+  await page.keyboard.press("Enter");
+  await waitForStatus(page, "finished");
+});
+
+test("a program that waits for input does not take the cursor of a user who edits", async (t) => {
+  const server = await LiveServer.start(t, ["--exact-order", "on"]);
+  const page = await openFrontPage(t, await createContext(t), `${server.url}/`);
+  await run(page, "python", "import signal\nsignal.sigwait([signal.SIGINT])\ninput('name? ')");
+  await waitForStatus(page, "running");
+  await code(page).press("ControlOrMeta+End");
+  await page.keyboard.insertText("#");
+  await page.evaluate(() => {
+    const live = document.querySelector<HTMLElement & { session?: Client.Session }>("live-code");
+    return live?.session?.signal("interrupt");
+  });
+  await waitForStatus(page, "waiting for input");
+  await page.keyboard.insertText(" still here");
+  assert.match((await code(page).textContent()) ?? "", /# still here/);
 });

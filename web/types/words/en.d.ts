@@ -34,6 +34,7 @@ declare const en: {
     waiting: (why: string) => string;
     compiling: string;
     running: string;
+    waitingForInput: string;
     connecting: string;
     reconnecting: string;
     youHaveJoined: (state: string) => string;

@@ -37,6 +37,19 @@ export class InputLine {
   }
 
   /**
+   * Brings the line into view, because the program waits for it. Puts the cursor into it, unless the
+   * user is busy here or elsewhere on the page.
+   */
+  offer(isBusy: boolean): void {
+    const { form, input } = this;
+    if (form.hidden) return;
+    form.scrollIntoView({ block: "nearest" });
+    const { activeElement: focused, body } = document;
+    const isFree = !focused || focused === body || focused === (form.getRootNode() as ShadowRoot).host;
+    if (!isBusy && isFree) input.focus({ preventScroll: true });
+  }
+
+  /**
    * Inserts a text of several lines, as a terminal does: each complete line is sent, and what
    * follows the last line break stays to be edited. The browser would join the lines.
    */

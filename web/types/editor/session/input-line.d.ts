@@ -8,4 +8,9 @@ export declare class InputLine {
     constructor(
     /** Sends text to the program; with `eof`, its input ends after the text. */
     send: (text: string, eof: boolean) => void);
+    /**
+     * Brings the line into view, because the program waits for it. Puts the cursor into it, unless the
+     * user is busy here or elsewhere on the page.
+     */
+    offer(isBusy: boolean): void;
 }
