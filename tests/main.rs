@@ -57,4 +57,5 @@ mod turtle;
 mod unix_socket;
 mod users;
 mod v01;
+mod waiting;
 mod warm;

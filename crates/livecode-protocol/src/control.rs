@@ -200,6 +200,10 @@ pub enum SupervisorNotice {
         /// there.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stored_bytes: Option<u64>,
+        /// Which time it is that the program waits for standard input, from 1; absent while it does
+        /// not wait.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wait: Option<u64>,
         /// Whether the last entry is the closing entry.
         ended: bool,
     },

@@ -68,6 +68,14 @@ pub enum Output {
     Stderr,
 }
 
+/// What a program reads that a client can write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputFile {
+    /// Standard input, file descriptor 0.
+    Stdin,
+}
+
 /// A part of a session that its output is told apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -174,6 +182,11 @@ pub enum ServerMessage<'a> {
     Queued {
         /// Its place in the queue, from 1.
         position: u64,
+    },
+    /// A notice: the program waits for input, or does not wait any more.
+    Waiting {
+        /// What it reads; `None` if it does not wait any more.
+        file: Option<InputFile>,
     },
     /// These entries are not in the journal: they were never written, or were removed.
     Gap {

@@ -65,6 +65,7 @@ pub mod zygote;
 pub use handle::{
     sample::SampleVerdict,
     sandbox::{ProgramChannels, Sandbox},
+    stdin_probe::StdinProbe,
 };
 pub use host::Host;
 pub use init::{artefacts, program::ZygoteProgram};

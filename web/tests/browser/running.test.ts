@@ -247,7 +247,7 @@ test("select-all in the output selects the output alone", async (t) => {
 });
 
 test("a program that waits for input has the cursor in the line for it, in view", async (t) => {
-  const server = await LiveServer.start(t, ["--exact-order", "on"]);
+  const server = await LiveServer.start(t);
   const context = await createContext(t, { viewport: { width: 390, height: 700 } });
   const page = await openFrontPage(t, context, `${server.url}/`);
   const lines = "print('\\n' * 100)\nfor question in 'name', 'town':\n    print(input(question + '? '))";
@@ -270,7 +270,7 @@ test("a program that waits for input has the cursor in the line for it, in view"
 });
 
 test("a program that waits for input does not take the cursor of a user who edits", async (t) => {
-  const server = await LiveServer.start(t, ["--exact-order", "on"]);
+  const server = await LiveServer.start(t);
   const page = await openFrontPage(t, await createContext(t), `${server.url}/`);
   await run(page, "python", "import signal\nsignal.sigwait([signal.SIGINT])\ninput('name? ')");
   await waitForStatus(page, "running");

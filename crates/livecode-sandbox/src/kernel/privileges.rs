@@ -1,7 +1,7 @@
 //! Giving up all privileges for good (capabilities(7)).
 
 use rustix::{
-    process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior},
+    process::{DumpableBehavior, Gid, Uid, getegid, geteuid, set_dumpable_behavior},
     thread::{
         CapabilitySet, CapabilitySets, clear_ambient_capability_set, remove_capability_from_bounding_set,
         set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
@@ -9,7 +9,7 @@ use rustix::{
 };
 
 use crate::{
-    kernel::fault_switch::is_not_disabled_by_test,
+    kernel::{fault_switch::is_not_disabled_by_test, sys},
     setup_error::{SetupContext, SetupError},
 };
 
@@ -93,6 +93,19 @@ pub(crate) fn act_as_program<T>(ids: Option<SessionIds>, act: impl FnOnce() -> T
     let result = act();
     ids.take_init_uid()?;
     Ok(result)
+}
+
+/// Runs `look` in a supervisor with the rights to files of this user, whose group has the same
+/// number. In /proc that shows what the user's processes have open, for which root alone would
+/// need a capability. No process can do more to the supervisor meanwhile: signals and ptrace(2) ask
+/// for its other uids. `user` is `None` in rootless mode, in which the program has the supervisor's
+/// uid.
+pub(crate) fn look_as_user<T>(user: Option<u32>, look: impl FnOnce() -> T) -> T {
+    let Some(user) = user else { return look() };
+    sys::set_file_system_ids(user, user);
+    let result = look();
+    sys::set_file_system_ids(geteuid().as_raw(), getegid().as_raw());
+    result
 }
 
 fn set_uids(real: u32, effective: u32, saved: u32) -> Result<(), SetupError> {

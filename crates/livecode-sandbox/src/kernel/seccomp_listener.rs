@@ -1,6 +1,7 @@
 //! The listener of a sandbox's seccomp filter: it is notified of the calls by which a program may
 //! write elsewhere than to its standard output, before the kernel makes them. So the supervisor
-//! can read what the program wrote to standard output before (see `docs/design/order.md`).
+//! can read what the program wrote to standard output before (see `docs/design/order.md`). It is
+//! also notified of reads of standard input, which may wait (see `docs/design/waiting.md`).
 //!
 //! A notification decides nothing about what a program may do: every notified call is made.
 
@@ -22,6 +23,7 @@ use crate::{
     },
 };
 
+const STDIN: u32 = 0;
 const STDERR: u32 = 2;
 const MESSAGES: u32 = MESSAGE_FD as u32;
 
@@ -43,6 +45,12 @@ const NOTIFIED: &[(i64, u32, u32)] = &[
     (c::SYS_sendto, 0, MESSAGES),
     (c::SYS_sendmsg, 0, MESSAGES),
     (c::SYS_sendmmsg, 0, MESSAGES),
+    (c::SYS_read, 0, STDIN),
+    (c::SYS_readv, 0, STDIN),
+    (c::SYS_preadv2, 0, STDIN), // at the offset -1 it is readv(2)
+    (c::SYS_splice, 0, STDIN),
+    (c::SYS_tee, 0, STDIN),
+    (c::SYS_vmsplice, 0, STDIN), // it reads from the end of a pipe that is read from
 ];
 
 /// Numbers from 10 to 15, each range as the mask and the value of its common bits. A shell keeps its
@@ -69,7 +77,7 @@ pub(crate) fn add_notifying_rules(rules: &mut BTreeMap<i64, Instructions>) {
     rules.insert(c::SYS_fcntl, if_equal(Word::Low(1), u32::MAX, c::F_SETFD as u32, &if_closed, &otherwise));
 }
 
-/// The channel that a notified call is about.
+/// What a notified call is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotifiedCall {
     /// The call writes to standard error.
@@ -78,6 +86,9 @@ pub enum NotifiedCall {
     MessageChannel,
     /// A shell saves a descriptor. What it writes to descriptor 1 next may go to any channel.
     AnyChannel,
+    /// The call reads what is descriptor 0 of its thread. That is the program's standard input, or
+    /// what the thread has in its place.
+    StandardInput,
 }
 
 impl NotifiedCall {
@@ -88,6 +99,7 @@ impl NotifiedCall {
         };
         match NOTIFIED.iter().find(is_match) {
             Some((_, _, MESSAGES)) => Self::MessageChannel,
+            Some((_, _, STDIN)) => Self::StandardInput,
             Some(_) => Self::StandardError,
             None => Self::AnyChannel,
         }
@@ -99,7 +111,10 @@ impl NotifiedCall {
 #[derive(Debug)]
 pub struct Notification {
     id: u64,
-    /// The channel that the call is about.
+    /// The thread that makes the call, as this process sees it. Once the call is resumed, or its
+    /// process has died, the number may be that of another thread.
+    pub thread: u32,
+    /// What the call is about.
     pub call: NotifiedCall,
 }
 
@@ -132,7 +147,14 @@ impl SeccompListener {
     /// killed meanwhile.
     pub fn receive(&self) -> Option<Notification> {
         let received = sys::receive_notification(self.0.as_fd()).ok()?;
-        Some(Notification { id: received.id, call: NotifiedCall::new(&received.data) })
+        let call = NotifiedCall::new(&received.data);
+        Some(Notification { id: received.id, thread: received.pid, call })
+    }
+
+    /// Whether the call still waits. If so, all that was learnt about its thread since the
+    /// notification came is about the thread that makes the call.
+    pub fn is_waiting(&self, notification: &Notification) -> bool {
+        sys::is_call_waiting(self.0.as_fd(), notification.id)
     }
 
     /// Lets the kernel make the call.
@@ -159,10 +181,13 @@ mod tests {
 
     #[test]
     fn calls_notify_by_their_descriptors() {
-        for (descriptor, expected) in [(0, ALLOW), (1, ALLOW), (2, NOTIFY), (3, NOTIFY), (4, ALLOW)] {
+        for (descriptor, writes, reads) in
+            [(0, ALLOW, NOTIFY), (1, ALLOW, ALLOW), (2, NOTIFY, ALLOW), (3, NOTIFY, ALLOW), (4, ALLOW, ALLOW)]
+        {
             for high_half in [0, 1 << 32] {
                 let arguments = [high_half | descriptor, 2, 2, 2, 2, 2];
-                assert_eq!(action(c::SYS_writev, arguments), expected, "{descriptor}");
+                assert_eq!(action(c::SYS_writev, arguments), writes, "{descriptor}");
+                assert_eq!(action(c::SYS_readv, arguments), reads, "{descriptor}");
             }
         }
     }
@@ -191,6 +216,8 @@ mod tests {
         assert_eq!(about(c::SYS_write, [1 << 32 | 3, 2, 2, 2, 2, 2]), NotifiedCall::MessageChannel);
         assert_eq!(about(c::SYS_splice, [2, 0, 3, 0, 0, 0]), NotifiedCall::MessageChannel);
         assert_eq!(about(c::SYS_splice, [3, 0, 2, 0, 0, 0]), NotifiedCall::StandardError);
+        assert_eq!(about(c::SYS_splice, [0, 0, 1, 0, 0, 0]), NotifiedCall::StandardInput);
+        assert_eq!(about(c::SYS_read, [0, 2, 2, 2, 2, 2]), NotifiedCall::StandardInput);
         assert_eq!(about(c::SYS_fcntl, [11, 2, 1, 0, 0, 0]), NotifiedCall::AnyChannel);
     }
 }

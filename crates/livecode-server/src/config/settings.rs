@@ -248,8 +248,9 @@ settings! {
             /// them: `on` or `off`.
             warm: Switch = Switch::On,
             /// Whether what a program writes to standard output, to standard error and as messages
-            /// is shown in the exact order: `on` or `off`. It costs some microseconds for each
-            /// write to standard error, and a signal may interrupt such a write (EINTR).
+            /// is shown in the exact order, and clients are told when it waits for input: `on` or
+            /// `off`. It costs some microseconds for each write to standard error and each read
+            /// of standard input, and a signal may interrupt such a call (EINTR).
             exact_order: Switch = Switch::On,
             /// How many warm sandboxes of each kind may wait for a program. A sandbox takes about
             /// 1 MiB, with an interpreter in it about 6 MiB.

@@ -225,6 +225,7 @@ impl<'q> SupervisorClient<'q> {
                 active_us,
                 compiled,
                 stored_bytes,
+                wait,
                 ended: false,
             } => {
                 count_stored(session, store, stored_bytes);
@@ -237,6 +238,7 @@ impl<'q> SupervisorClient<'q> {
                         started_us,
                         active_us,
                         compiled,
+                        wait,
                         ended,
                         is_torn_down,
                     };

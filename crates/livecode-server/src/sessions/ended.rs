@@ -22,6 +22,7 @@ pub(crate) fn ended_progress(store: &Store, id: SessionId) -> io::Result<Session
         started_us: Some(closing_entry.started_us).filter(|us| *us != 0),
         active_us: None,
         compiled: None,
+        wait: None,
         ended: Some(SessionEnd::new(&closing_entry)),
         is_torn_down: true,
     })

@@ -154,6 +154,11 @@ impl Follower {
         Ok(None)
     }
 
+    /// Number of the last entry that was returned or skipped.
+    pub fn position(&self) -> u64 {
+        self.after
+    }
+
     /// A receiver of the followed session's progress.
     pub fn watch(&self) -> watch::Receiver<SessionProgress> {
         self.progress.clone()

@@ -21,6 +21,9 @@ pub struct SessionProgress {
     /// Whether the program was compiled or found in the cache, once that is known. For an ended
     /// session the value is in `ended`; [`Self::compiled`] looks at both.
     pub compiled: Option<Compiled>,
+    /// Which time it is that the program waits for standard input, from 1; `None` while it does
+    /// not wait, as far as its supervisor can see.
+    pub wait: Option<u64>,
     /// How the session ended, once it has.
     pub ended: Option<SessionEnd>,
     /// Whether the supervisor, the processes and the sandbox of the session are gone. This becomes

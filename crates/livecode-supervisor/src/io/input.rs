@@ -150,6 +150,13 @@ impl<W: AsFd> InputQueue<W> {
         }
     }
 
+    /// Whether the program has read all input that there is, and more may come.
+    pub fn is_starved(&self) -> bool {
+        let has_input = self.closes_after || self.stored.is_some() || !self.waiting.is_empty();
+        let writer = self.writer.as_ref().filter(|_| !has_input);
+        writer.is_some_and(|writer| rustix::io::ioctl_fionread(writer) == Ok(0))
+    }
+
     /// The descriptor to poll for writing, if bytes wait.
     pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         let has_bytes = !self.waiting.is_empty() || self.stored.is_some();
@@ -244,16 +251,23 @@ mod tests {
     fn pushed_bytes_arrive_and_then_the_end_of_file() {
         let (read, write) = pipe_with(PipeFlags::NONBLOCK).unwrap();
         let mut queue = InputQueue::new("standard input", write, 10);
+        assert!(queue.is_starved());
+        queue.push(b"hello", false).unwrap();
+        assert!(!queue.is_starved());
+        queue.pump();
+        assert!(!queue.is_starved());
+        let mut bytes = [0; 64];
+        assert_eq!(rustix::io::read(&read, &mut bytes[..]).unwrap(), 5);
+        assert!(queue.is_starved());
         queue.push(b"hello", false).unwrap();
         assert_eq!(queue.push(b"world!", false).unwrap_err().code, ErrorCode::QueueFull);
         queue.push(b"world", true).unwrap();
         assert_eq!(queue.push(b"x", false).unwrap_err().code, ErrorCode::InputClosed);
         queue.pump();
-        let mut bytes = [0; 64];
         assert_eq!(rustix::io::read(&read, &mut bytes[..]).unwrap(), 10);
         assert_eq!(&bytes[..10], b"helloworld");
         assert_eq!(rustix::io::read(&read, &mut bytes[..]).unwrap(), 0);
-        assert!(queue.poll_fd().is_none());
+        assert!(queue.poll_fd().is_none() && !queue.is_starved());
     }
 
     #[test]

@@ -24,6 +24,8 @@ use rustix::{
 use crate::{
     io::{
         echo::EchoRequest,
+        input::InputQueue,
+        input_wait::{InputRequest, InputWait},
         messages::{MessageError, MessageLines, RejectionNotes},
         read_throttle::ReadThrottle,
         splitter::{Piece, Splitter},
@@ -201,8 +203,8 @@ pub(crate) struct Outputs {
     messages: Option<UnixStream>,
     message_lines: MessageLines,
     rejection_notes: RejectionNotes,
-    /// The program's last request about its input that was not taken yet.
-    echo_request: Option<EchoRequest>,
+    /// What the program asked about its input that was not taken yet.
+    requests: InputRequests,
     buffers: BufferPool,
     throttle: ReadThrottle,
     /// The calls that wait, in the order of their notifications. Their number is that of the
@@ -215,6 +217,34 @@ pub(crate) struct Outputs {
     is_notified_of_messages: bool,
     /// Whether the last turn has resumed calls.
     has_resumed_calls: bool,
+}
+
+/// The last lines of a message channel that are about the program's input and go to no client.
+#[derive(Default)]
+pub(crate) struct InputRequests {
+    pub echo: Option<EchoRequest>,
+    pub wait: Option<InputRequest>,
+}
+
+impl InputRequests {
+    /// Stores a line, if it is such a request.
+    fn store(&mut self, line: &[u8]) -> bool {
+        if let Some(request) = EchoRequest::parse(line) {
+            self.echo = Some(request);
+        } else if let Some(request) = InputRequest::parse(line) {
+            self.wait = Some(request);
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
+/// The calls of which the supervisor is notified, and what those that read are about.
+pub(crate) struct Callers<'a> {
+    pub listener: &'a SeccompListener,
+    pub stdin: &'a InputQueue<OwnedFd>,
+    pub input_wait: &'a mut InputWait,
 }
 
 /// The channels that have bytes to read.
@@ -252,7 +282,7 @@ impl Outputs {
             messages: Some(messages),
             message_lines: MessageLines::default(),
             rejection_notes: RejectionNotes::new(Instant::now()),
-            echo_request: None,
+            requests: InputRequests::default(),
             buffers: BufferPool::default(),
             throttle: ReadThrottle::new(cpu_millicores, own_cpu_time()),
             waiting_calls: VecDeque::new(),
@@ -289,9 +319,9 @@ impl Outputs {
         self.throttle.refill();
     }
 
-    /// Takes the program's last request about its input among the lines that were read.
-    pub fn take_echo_request(&mut self) -> Option<EchoRequest> {
-        self.echo_request.take()
+    /// Takes the program's last requests about its input among the lines that were read.
+    pub fn take_requests(&mut self) -> InputRequests {
+        std::mem::take(&mut self.requests)
     }
 
     /// Whether every channel is closed, so that no more output can come.
@@ -306,27 +336,26 @@ impl Outputs {
         [self.stdout.release_due(), self.stderr.release_due()].into_iter().chain(pauses).flatten().min()
     }
 
-    /// Reads the readable channels, serves the calls of which `listener` is notified, and releases
-    /// held bytes whose time has expired. The result is in the order in which the program wrote,
+    /// Reads the readable channels, serves the notified calls of `callers`, and releases held bytes whose time has expired. The result is in the order in which the program wrote,
     /// as far as the supervisor can know it ([`order`]).
     pub fn read_ready(
         &mut self,
         mut readable: Readable,
-        listener: Option<&SeccompListener>,
+        mut callers: Option<Callers<'_>>,
         now: Instant,
     ) -> Vec<PendingEntry> {
         let mut entries = vec![];
         self.buffers.reclaim();
         self.throttle.clear_expired_pause(now);
         self.rejection_notes.refill(now);
-        if listener.is_none() {
+        if callers.is_none() {
             self.waiting_calls.clear(); // their processes are dead
         }
         let is_batching = self.throttle.is_batching();
         let has_calls = !self.waiting_calls.is_empty() && self.throttle.debt_until().is_none();
         self.has_resumed_calls = has_calls;
-        if let Some(listener) = listener.filter(|_| has_calls) {
-            self.resume_calls(listener, now, &mut entries);
+        if let Some(callers) = callers.as_mut().filter(|_| has_calls) {
+            self.resume_calls(callers, now, &mut entries);
             // What the resumed calls have written meanwhile is read at once.
             readable.stderr |= is_batching && self.is_notified_of_errors;
             readable.messages |= is_batching && self.is_notified_of_messages;
@@ -375,7 +404,7 @@ impl Outputs {
     /// refused lines of which the program has not been told.
     fn finish_message_lines(&mut self) -> Vec<PendingEntry> {
         let mut entries = vec![];
-        let (notes, requested) = (&mut self.rejection_notes, &mut self.echo_request);
+        let (notes, requested) = (&mut self.rejection_notes, &mut self.requests);
         self.message_lines.finish(|line| entries.extend(entry_of_line(line, notes, requested)));
         entries.extend(notes.take_count().map(note_entry));
         entries
@@ -393,7 +422,7 @@ impl Outputs {
                 Ok(0) => self.messages = None,
                 Ok(length) => {
                     total += length;
-                    let (notes, requested) = (&mut self.rejection_notes, &mut self.echo_request);
+                    let (notes, requested) = (&mut self.rejection_notes, &mut self.requests);
                     self.message_lines.push(&buffer, |line| {
                         entries.extend(entry_of_line(line, notes, requested));
                     });
@@ -417,17 +446,12 @@ impl Outputs {
 fn entry_of_line(
     line: Result<&[u8], (MessageError, &[u8])>,
     notes: &mut RejectionNotes,
-    requested: &mut Option<EchoRequest>,
+    requested: &mut InputRequests,
 ) -> Option<PendingEntry> {
     match line {
         Ok(message) => Some(PendingEntry { kind: Kind::Message, data: Bytes::copy_from_slice(message) }),
-        Err((why, line)) => match EchoRequest::parse(line) {
-            Some(request) if matches!(why, MessageError::Reserved(_)) => {
-                *requested = Some(request);
-                None
-            }
-            _ => notes.record(&why, line).map(note_entry),
-        },
+        Err((MessageError::Reserved(_), line)) if requested.store(line) => None,
+        Err((why, line)) => notes.record(&why, line).map(note_entry),
     }
 }
 

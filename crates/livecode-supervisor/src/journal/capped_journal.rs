@@ -114,12 +114,13 @@ impl CappedJournal {
         true
     }
 
-    /// Returns a notice that says how far the journal reaches.
+    /// Returns a notice that says how far the journal reaches, and what else is known by then.
     pub fn progress(
         &self,
         started_us: Option<u64>,
         active_us: Option<u64>,
         compile_result: CompileResult,
+        wait: Option<u64>,
     ) -> SupervisorNotice {
         SupervisorNotice::Progress {
             entries: self.journal.last_seq(),
@@ -128,6 +129,7 @@ impl CappedJournal {
             active_us,
             compiled: compile_result.compiled,
             stored_bytes: compile_result.stored_bytes,
+            wait,
             ended: false,
         }
     }
@@ -156,6 +158,7 @@ impl CappedJournal {
             active_us: None,
             compiled,
             stored_bytes,
+            wait: None,
             ended: true,
         };
         Ok((progress, self.syncer))

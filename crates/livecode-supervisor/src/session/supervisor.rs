@@ -31,7 +31,7 @@ use livecode_protocol::{
     session::{LimitName, Outcome},
     stream::Signal,
 };
-use livecode_sandbox::{Host, ProgramChannels, Sandbox, SeccompListener};
+use livecode_sandbox::{Host, ProgramChannels, Sandbox, SeccompListener, StdinProbe};
 use rustix::event::PollFlags;
 
 mod begin;
@@ -47,7 +47,8 @@ use crate::{
     io::{
         echo::Echo,
         input::{DeliveryIds, EVENT_QUEUE_BYTES, InputQueue},
-        outputs::{Outputs, PendingEntry},
+        input_wait::InputWait,
+        outputs::{Callers, InputRequests, Outputs, PendingEntry, Readable},
     },
     journal::capped_journal::CappedJournal,
     limits::{
@@ -118,6 +119,7 @@ pub(crate) struct Supervisor<'h> {
     events: InputQueue<OwnedFd>,
     delivery_ids: DeliveryIds,
     echo: Echo,
+    input_wait: InputWait,
     termination: Termination,
     /// Index of the step that runs, if any. The compile steps come first, then the program.
     step_index: Option<usize>,
@@ -143,6 +145,7 @@ impl<'h> Supervisor<'h> {
     /// duplicated. Then the journal is discarded.
     pub fn new(host: &'h Host, session: StartedSession) -> Result<Self, StartError> {
         let StartedSession { mut run_spec, contents_file, sandbox, pipes, requested_at, .. } = session;
+        let probe = StdinProbe::new(host, run_spec.slot, &pipes.stdin);
         let stdin = InputQueue::standard_input(pipes.stdin, &mut run_spec, contents_file);
         let messages = pipes.messages.try_clone();
         let (stdin, messages) = match (stdin, messages) {
@@ -172,6 +175,7 @@ impl<'h> Supervisor<'h> {
             events: InputQueue::new("message channel", messages.into(), EVENT_QUEUE_BYTES),
             delivery_ids: DeliveryIds::default(),
             echo: Echo::new(run_spec.echo),
+            input_wait: InputWait::new(probe),
             termination: Termination::default(),
             step_index: None,
             last_step_index: 0,
@@ -203,13 +207,9 @@ impl<'h> Supervisor<'h> {
             let unread = self.journal_echo(ready.outputs, now);
             self.stdin.pump();
             self.events.pump();
-            let entries = self.outputs.read_ready(unread, self.sandbox.seccomp_listener(), now);
-            self.append(entries);
+            self.read_outputs(unread, now);
             if ready.has_no_callers {
                 self.sandbox.close_seccomp_listener(); // it stays ready until then
-            }
-            if let Some(request) = self.outputs.take_echo_request() {
-                self.echo.follow(request);
             }
             let is_init_alive = !ready.init || self.handle_init_events();
             if ready.oom_notifier && self.sandbox.is_out_of_memory() {
@@ -223,6 +223,23 @@ impl<'h> Supervisor<'h> {
             if !is_init_alive || self.is_over() {
                 return;
             }
+        }
+    }
+
+    /// Reads the channels that are ready, serves notified calls, and follows what the program asks
+    /// about its input.
+    fn read_outputs(&mut self, readable: Readable, now: Instant) {
+        let Self { sandbox, stdin, input_wait, outputs, .. } = self;
+        let callers = sandbox.seccomp_listener().map(|listener| Callers { listener, stdin, input_wait });
+        let entries = outputs.read_ready(readable, callers, now);
+        self.append(entries);
+        let InputRequests { echo, wait } = self.outputs.take_requests();
+        if let Some(request) = echo {
+            self.echo.follow(request);
+        }
+        // Without a listener only some languages would tell it.
+        if let Some(request) = wait.filter(|_| self.sandbox.seccomp_listener().is_some()) {
+            self.input_wait.follow_request(&request, self.stdin.is_starved());
         }
     }
 
@@ -419,9 +436,12 @@ impl<'h> Supervisor<'h> {
             self.kill_at(LimitName::DiskShareBytes);
         }
         let active_us = self.idle_timer.active_us();
-        let progress = self.journal.progress(self.started_us, active_us, self.compile_cache.result);
+        let wait = self.input_wait.number();
+        let has_changed = self.input_wait.end_turn() || has_written;
+        let result = self.compile_cache.result;
+        let progress = self.journal.progress(self.started_us, active_us, result, wait);
         self.connections.retain_mut(|connection| {
-            connection.has_unsent_progress |= has_written;
+            connection.has_unsent_progress |= has_changed;
             // Answers go first. Progress is sent only if nothing else waits, since a later
             // progress contains all that an earlier one did.
             if !connection.flush() {

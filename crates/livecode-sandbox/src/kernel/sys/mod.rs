@@ -18,10 +18,10 @@ pub(crate) use isolation::{
 pub(crate) use memory::{PageRange, prefault, touched_pages};
 pub use memory::{return_free_pages, return_large_blocks};
 pub(crate) use mounts::{MountFlags, set_mount_flags};
-pub(crate) use notifications::{continue_call, receive_notification, wake_up_synchronously};
+pub(crate) use notifications::{continue_call, is_call_waiting, receive_notification, wake_up_synchronously};
 pub(crate) use process::{
     Cloned, ResourceUsage, children_usage, clone, execute, kill_all_others, reap_child, replace_command_line,
-    vfork,
+    set_file_system_ids, vfork,
 };
 pub use process::{Forked, exit_now, fork, has_one_thread};
 pub use signals::reap_children_automatically;

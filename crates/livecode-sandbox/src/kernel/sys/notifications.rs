@@ -46,6 +46,14 @@ pub(crate) fn continue_call(listener: BorrowedFd<'_>, id: u64) -> io::Result<()>
     }
 }
 
+/// Whether the call of the notification with this id still waits.
+pub(crate) fn is_call_waiting(listener: BorrowedFd<'_>, id: u64) -> bool {
+    // SAFETY: the kernel reads `id`, which outlives the call.
+    let result =
+        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &raw const id) };
+    result == 0
+}
+
 /// Tells the scheduler that a notified process and the receiver of its notifications take turns, so
 /// that the one wakes the other on its own processor (Linux 6.6).
 ///

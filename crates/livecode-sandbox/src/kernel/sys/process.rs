@@ -241,3 +241,12 @@ fn thread_count() -> io::Result<u64> {
     // The link count of the folder is the number of threads plus two (`.` and `..`).
     Ok(std::fs::metadata("/proc/self/task")?.nlink().saturating_sub(2))
 }
+
+/// Gives this thread the rights of another user and group wherever it names files (setfsuid(2)).
+/// The calls report no error: a thread that may not have the rights does not get them.
+pub(crate) fn set_file_system_ids(uid: u32, gid: u32) {
+    // SAFETY: this call takes a number and changes the credentials of this thread alone.
+    unsafe { libc::setfsgid(gid) };
+    // SAFETY: as above.
+    unsafe { libc::setfsuid(uid) };
+}

@@ -79,7 +79,7 @@ impl StreamQuery {
     params(
         ("id" = String, Path, description = "The session's id"),
         ("after" = Option<u64>, Query, description = "Number of the last entry that the client has; each message then carries its `seq`"),
-        ("notices" = Option<i32>, Query, minimum = 0, maximum = 1, description = "1 to be told the place in the queue too (`queued`)"),
+        ("notices" = Option<i32>, Query, minimum = 0, maximum = 1, description = "1 to be told the place in the queue too (`queued`), and whether the program waits for input (`waiting`)"),
         ("Last-Event-ID" = Option<String>, Header, description = "The same number, as an EventSource sends it"),
         ("Accept" = Option<String>, Header, description = "`text/event-stream` or `application/x-ndjson`, if the connection is not upgraded"),
     ),
@@ -236,7 +236,7 @@ impl StreamFormat {
             }
             *pieces = None;
         }
-        let progress = follower.watch();
+        let (progress, position) = (follower.watch(), follower.position());
         let batch = tokio::select! {
             biased;
             _ = credential_ended.join_next() => return Err(axum::Error::new(CredentialEnded)),
@@ -245,7 +245,7 @@ impl StreamFormat {
                 return Ok(Some(self.goodbye()));
             }
             batch = follower.next() => batch.inspect_err(log_unreadable).map_err(axum::Error::new)?,
-            notice = notices.next() => return Ok(Some(self.server_message(&notice))),
+            notice = notices.next(position) => return Ok(Some(self.server_message(&notice))),
             () = tokio::time::sleep(HEARTBEAT) => return Ok(Some(self.keep_alive().into())),
         };
         match batch {

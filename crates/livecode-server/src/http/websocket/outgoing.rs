@@ -68,7 +68,7 @@ pub(super) async fn send_loop(
     let ping_interval = Duration::from_millis(app.config.ping_interval_ms);
     let mut pings = tokio::time::interval_at(Instant::now() + ping_interval, ping_interval);
     loop {
-        let progress = follower.watch();
+        let (progress, position) = (follower.watch(), follower.position());
         let outgoing = tokio::select! {
             batch = follower.next() => match batch {
                 Ok(Some(batch)) => Outgoing::Batch(batch),
@@ -88,7 +88,7 @@ pub(super) async fn send_loop(
                 }
                 OutgoingFrame::Close(reason) => return Some(reason),
             },
-            notice = notices.next() => Outgoing::Message(Message::text(message_json(&notice))),
+            notice = notices.next(position) => Outgoing::Message(Message::text(message_json(&notice))),
             _ = pings.tick() => {
                 // Half an interval is added because the last ping was sent a little after its
                 // tick.

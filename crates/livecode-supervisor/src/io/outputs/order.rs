@@ -3,7 +3,7 @@
 //! Each channel keeps the order of its own bytes, and nothing in the kernel tells which of two
 //! channels was written to first. The supervisor knows it all the same, because a process that is
 //! about to write to standard error, or to send a message, waits until the supervisor lets it
-//! ([`SeccompListener`]). Two rules suffice (`docs/design/order.md` says why):
+//! ([`livecode_sandbox::SeccompListener`]). Two rules suffice (`docs/design/order.md` says why):
 //!
 //! 1. Before the supervisor resumes such a call, it reads what standard output holds.
 //! 2. Whenever the supervisor has read standard output, it reads what the other channels hold, and
@@ -15,9 +15,9 @@
 
 use std::time::{Duration, Instant};
 
-use livecode_sandbox::{NotifiedCall, SeccompListener};
+use livecode_sandbox::NotifiedCall;
 
-use super::{Outputs, PendingEntry, Readable, TURN_BYTES, waiting_bytes};
+use super::{Callers, Outputs, PendingEntry, Readable, TURN_BYTES, waiting_bytes};
 
 /// The time for which calls of a program that writes all the time are served together. Their bytes
 /// gather in the pipes, and are read and journaled at its end.
@@ -28,16 +28,19 @@ impl Outputs {
     /// long as a batch lasts, so that the rest of the supervisor's loop runs once for many calls.
     pub(super) fn resume_calls(
         &mut self,
-        listener: &SeccompListener,
+        callers: &mut Callers<'_>,
         now: Instant,
         entries: &mut Vec<PendingEntry>,
     ) {
+        let listener = callers.listener;
         let batch = if self.throttle.is_batching() { CALLS_BATCH } else { Duration::ZERO };
         let mut read_bytes = 0;
         loop {
             while let Some(notification) = self.waiting_calls.pop_front() {
                 let before = entries.len();
-                self.prepare_for(notification.call, entries);
+                let is_starved = || callers.stdin.is_starved();
+                let will_wait = callers.input_wait.follow_call(&notification, listener, is_starved);
+                self.prepare_for(notification.call, will_wait, entries);
                 listener.resume(notification);
                 read_bytes += entries[before..].iter().map(|entry| entry.data.len()).sum::<usize>();
             }
@@ -50,19 +53,25 @@ impl Outputs {
     }
 
     /// Reads all that must come before what a waiting call writes. Bytes on the channel of the call
-    /// itself may stay where they are, since that channel keeps their order.
-    fn prepare_for(&mut self, call: NotifiedCall, entries: &mut Vec<PendingEntry>) {
-        let stdout_bytes = self.stdout.waiting_bytes();
+    /// itself may stay where they are, since that channel keeps their order. A read has to come
+    /// after nothing, but if it will wait, clients should see the question before they learn that
+    /// the program waits for the answer.
+    fn prepare_for(&mut self, call: NotifiedCall, will_wait: bool, entries: &mut Vec<PendingEntry>) {
         let (is_error, is_message) = match call {
             NotifiedCall::StandardError => (true, false),
             NotifiedCall::MessageChannel => (false, true),
             NotifiedCall::AnyChannel => (true, true),
+            NotifiedCall::StandardInput if !will_wait => return,
+            NotifiedCall::StandardInput => (false, false),
         };
+        let stdout_bytes = self.stdout.waiting_bytes();
         let must_read_messages =
             is_error && self.is_notified_of_messages && waiting_bytes(self.messages.as_ref()) > 0;
-        let must_read_errors = is_message && self.is_notified_of_errors && self.stderr.waiting_bytes() > 0;
+        let must_read_errors =
+            (is_message && self.is_notified_of_errors || will_wait) && self.stderr.waiting_bytes() > 0;
         if stdout_bytes > 0 || must_read_messages || must_read_errors {
-            self.read_in_order(Readable::default(), stdout_bytes, entries);
+            let readable = Readable { stderr: must_read_errors, ..Readable::default() };
+            self.read_in_order(readable, stdout_bytes, entries);
         }
         // This may be a complete prompt. Other bytes that are held back are a part of a character
         // or of a message, and appear where that ends.

@@ -41,6 +41,9 @@ impl Supervisor<'_> {
                     .into_bytes()
                     .map_err(|error| DeliveryRefused::new(ErrorCode::InvalidMessage, error.to_string()))?;
                 self.stdin.push(&bytes, *eof)?;
+                if *eof || !bytes.is_empty() {
+                    self.input_wait.end();
+                }
                 self.echo.add(&bytes);
             }
             Delivery::Event { line } => {
@@ -65,11 +68,7 @@ impl Supervisor<'_> {
             return ready;
         }
         let readable = Readable { notifications: ready.notifications, ..Readable::ALL };
-        let entries = self.outputs.read_ready(readable, self.sandbox.seccomp_listener(), now);
-        self.append(entries);
-        if let Some(request) = self.outputs.take_echo_request() {
-            self.echo.follow(request);
-        }
+        self.read_outputs(readable, now);
         let messages = self.echo.take_messages();
         self.append_messages(messages);
         Readable::default()

@@ -88,6 +88,7 @@ impl Supervisor<'_> {
     /// program, the artefacts of the compile steps are collected if they are to be kept.
     fn step_ended(&mut self, index: usize, status: StepStatus) {
         self.step_index = None;
+        self.input_wait.end();
         self.cpu_timer.stop();
         if index < self.program_index() {
             let wall_ms = self.started_us.map_or(0, |started_us| now_us().saturating_sub(started_us) / 1000);
