@@ -139,7 +139,7 @@ fn what_was_compiled_once_is_what_each_case_runs() {
         let printed: Vec<_> = graded.cases().iter().map(|case| &case["stdout"]).collect();
         assert!(printed[0].as_str().is_some_and(|uuid| uuid.len() == 37), "{printed:?}");
         assert!(printed.iter().all(|other| *other == printed[0]), "{printed:?}");
-        // What the compiler prints is output of the session.
+        // The compiler's words are output of the session.
         let [once] = graded.of_type("write")[..] else { panic!("{:?}", graded.messages) };
         assert_eq!(once["data"], "once\n");
         // A cached result is used by a session without cases, and one of a session without cases
@@ -412,7 +412,7 @@ fn a_signal_reaches_the_case_that_runs_and_no_further_case_is_run() {
     assert_eq!((graded.summary(), graded.exit()), ([0, 1, 1], (1, None)));
 }
 
-/// What a dead supervisor has recorded stays, and nothing of it goes on.
+/// The entries of a dead supervisor stay, and nothing of it goes on.
 #[test]
 fn a_killed_supervisor_costs_the_cases_that_have_not_ended() {
     let server = Server::start();

@@ -16,8 +16,8 @@ fn runs() -> u32 {
 }
 
 /// Each program numbers its lines, and writes each line to a random channel: `out` to standard
-/// output, `err` to standard error, and, if its language has a module for them, `msg` as a message.
-/// Its argument is the seed.
+/// output, `err` to standard error, and, if its language has a module for them, `msg` as a
+/// message. Its argument is the seed.
 const C: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
@@ -433,13 +433,14 @@ for n in range(1000):
     server.kill();
     server.start_again();
     let mut stream = server.stream(&session, "");
-    // The input may have been lost together with the server, and a line too much is read by nobody.
+    // The input may have been lost together with the server, and a line too much is read by
+    // nobody.
     stream.send(&json!({"msgtype": "input", "data": "\n"}));
     assert_in_order(&transcript(stream), 1000, "without a server");
 }
 
-/// A prompt without the end of a line stays before the line on standard error that follows it, even
-/// if it is the beginning of the marker of messages.
+/// A prompt without the end of a line stays before the line on standard error that follows it,
+/// even if it is the beginning of the marker of messages.
 #[test]
 fn a_prompt_that_may_become_a_marker_is_not_overtaken() {
     let server = Server::start();
@@ -484,7 +485,8 @@ fn messages_to_a_copy_of_the_channel_never_overtake_output() {
     assert_eq!(lines, 300);
 }
 
-/// PHP writes errors to a copy of the descriptor. Nobody is notified, and they come after the output.
+/// PHP writes errors to a copy of the descriptor. Nobody is notified, and they come after the
+/// output.
 #[test]
 fn errors_by_a_copy_come_after_the_output_before_them() {
     let server = Server::start();

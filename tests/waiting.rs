@@ -340,7 +340,7 @@ fn a_wait_is_seen_without_any_privilege_over_programs() {
     sees_waits_of_any_program(&Server::start_by(wrapper, &[]));
 }
 
-/// What a program says about its input is for its supervisor, and no message.
+/// A program's words about its input are for its supervisor, and no message.
 #[test]
 fn a_program_may_say_that_its_event_loop_waits() {
     let server = Server::start();

@@ -90,8 +90,8 @@ const writeHtml = (mode: string): Plugin => ({
 });
 
 /**
- * Replaces the code by which vite loads a chunk. Vite's own would preload styles and further files,
- * of which our chunks have none, and is not small.
+ * Replaces the code by which vite loads a chunk. Vite's own would preload styles and further
+ * files, of which our chunks have none, and is not small.
  */
 const plainLoading: Plugin = {
   name: "plain-loading",

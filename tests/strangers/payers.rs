@@ -129,7 +129,8 @@ fn a_server_that_starts_again_weighs_what_has_changed_meanwhile() {
     await_output(&server, &one);
     let lasting = Guest::at(2).create(&server, WAITS);
     await_output(&server, &lasting);
-    // A program may be deprioritised for a moment when it starts, and has a weight of 3 at most then.
+    // A program may be deprioritised for a moment when it starts, and has a weight of 3 at most
+    // then.
     let whole = eventually("both have the same weight", || match cpu_weights(&server)[..] {
         [one, other] if one == other && one >= 100 => Some(one),
         _ => None,

@@ -202,8 +202,8 @@ pub enum SupervisorNotice {
         /// there.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stored_bytes: Option<u64>,
-        /// Which time it is that the program waits for standard input, from 1; absent while it does
-        /// not wait.
+        /// Which time it is that the program waits for standard input, from 1; absent while it
+        /// does not wait.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wait: Option<NonZeroU32>,
         /// Whether the last entry is the closing entry.
@@ -240,8 +240,8 @@ pub enum SupervisorNotice {
 pub struct SpawnerReady {
     /// The parts of the sandbox that this machine cannot enforce, one sentence each.
     pub degraded: Vec<String>,
-    /// What sessions on this machine show less exactly than on others, one sentence each. It
-    /// weakens no protection, so no server refuses to start because of it.
+    /// Sentences about things that sessions on this machine show less exactly than on others. They
+    /// weaken no protection, so no server refuses to start because of it.
     #[serde(default)]
     pub inexact: Vec<String>,
     /// Why this spawner can make no sandbox: the machine cannot, or the interpreter zygote did not

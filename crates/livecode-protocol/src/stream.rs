@@ -68,7 +68,7 @@ pub enum Output {
     Stderr,
 }
 
-/// What a program reads that a client can write to.
+/// A file that a program reads and a client can write to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InputFile {
@@ -172,8 +172,8 @@ pub enum ServerMessage<'a> {
         /// The text of the error.
         message: &'a str,
     },
-    /// The end of a case, in a session with cases. It is an entry, which the supervisor writes; the
-    /// server adds its number.
+    /// The end of a case, in a session with cases. It is an entry, which the supervisor writes;
+    /// the server adds its number.
     Case {
         /// The name of the case.
         name: &'a str,
@@ -220,7 +220,7 @@ pub enum ServerMessage<'a> {
     },
     /// A notice: the program waits for input, or does not wait any more.
     Waiting {
-        /// What it reads; `None` if it does not wait any more.
+        /// The file that it reads; `None` if it does not wait any more.
         file: Option<InputFile>,
     },
     /// These entries are not in the journal: they were never written, or were removed.

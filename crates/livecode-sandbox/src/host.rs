@@ -115,8 +115,8 @@ impl Host {
         let _ = self.has_seccomp_listener.set(has_listener); // it is the same for all sandboxes
     }
 
-    /// What sessions show less exactly here than elsewhere, one sentence each, as far as a trial
-    /// run has found out. It weakens no protection.
+    /// Sentences about things that sessions show less exactly here than elsewhere, as far as a
+    /// trial run has found out. They weaken no protection.
     pub fn inexact(&self) -> Vec<String> {
         let has_no_order = self.is_order_exact && self.has_seccomp_listener.get() == Some(&false);
         let sentence = "the order between standard output, standard error and messages is not exact: \

@@ -130,8 +130,8 @@ export class CodeEditor {
   }
 
   /**
-   * Replaces the text of a file, if there is one of this name, and shows it. The user can undo this.
-   * `lines` are those that users cannot change.
+   * Replaces the text of a file, if there is one of this name, and shows it. The user can undo
+   * this. `lines` are those that users cannot change.
    */
   set(name: string, text: string, lines: FixedLines = []): void {
     this.show(name);
@@ -168,8 +168,8 @@ export class CodeEditor {
   }
 
   /**
-   * Marks a line with an error or a warning, if the program has the line. A file of another name is
-   * the first one, to which the page has given no name.
+   * Marks a line with an error or a warning, if the program has the line. A file of another name
+   * is the first one, to which the page has given no name.
    */
   markError(file: string, line: number, message: string, isWarning: boolean): void {
     this.#storeShownState();

@@ -230,8 +230,8 @@ export class LiveCode extends HTMLElement {
   }
 
   /**
-   * Shows again what a session that has ended has shown: picture by picture, and with its pauses, if
-   * this page has seen them.
+   * Shows again what a session that has ended has shown: picture by picture, and with its pauses,
+   * if this page has seen them.
    */
   async replay(): Promise<void> {
     const marker = this.#sessionMarker;
@@ -459,8 +459,8 @@ export class LiveCode extends HTMLElement {
   }
 
   /**
-   * Tells the page something by an event, e.g. a message, which the page may handle itself. Returns
-   * whether the page has prevented what the element does.
+   * Tells the page something by an event, e.g. a message, which the page may handle itself.
+   * Returns whether the page has prevented what the element does.
    */
   #tell(name: string, detail: unknown, cancelable = false): boolean {
     return !this.dispatchEvent(new CustomEvent(`livecode-${name}`, { detail, cancelable }));

@@ -32,8 +32,8 @@ export declare class CodeEditor {
     /** The current texts by file name. */
     texts(): Map<string, string>;
     /**
-     * Replaces the text of a file, if there is one of this name, and shows it. The user can undo this.
-     * `lines` are those that users cannot change.
+     * Replaces the text of a file, if there is one of this name, and shows it. The user can undo
+     * this. `lines` are those that users cannot change.
      */
     set(name: string, text: string, lines?: FixedLines): void;
     /** Sets how many lines run before those of the first file, whose numbers follow on them. */
@@ -44,8 +44,8 @@ export declare class CodeEditor {
      */
     goTo(line: number, column?: number): void;
     /**
-     * Marks a line with an error or a warning, if the program has the line. A file of another name is
-     * the first one, to which the page has given no name.
+     * Marks a line with an error or a warning, if the program has the line. A file of another name
+     * is the first one, to which the page has given no name.
      */
     markError(file: string, line: number, message: string, isWarning: boolean): void;
     /** Removes the marks of errors from all files. */

@@ -45,8 +45,8 @@ export declare class LiveCode extends HTMLElement {
     /** Ends the program, and its notes; or the replay, of which the rest appears at once. */
     stop(): void;
     /**
-     * Shows again what a session that has ended has shown: picture by picture, and with its pauses, if
-     * this page has seen them.
+     * Shows again what a session that has ended has shown: picture by picture, and with its pauses,
+     * if this page has seen them.
      */
     replay(): Promise<void>;
     /** Moves the focus to the code. */

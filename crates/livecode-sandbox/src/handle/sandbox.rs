@@ -272,8 +272,9 @@ impl Sandbox {
             return self.try_next_event();
         }
         if let Some(InitEvent::SeccompListener) = event {
-            // It comes once, before anything of the program's can use the control socket. The kernel
-            // drops it if this process has no descriptor left. Every notified call would fail then.
+            // It comes once, before anything of the program's can use the control socket. The
+            // kernel drops it if this process has no descriptor left. Every notified call would
+            // fail then.
             let descriptor = descriptors.into_iter().next().ok_or(Errno::MFILE)?;
             self.seccomp_listener = Some(SeccompListener::new(descriptor));
             return self.try_next_event();

@@ -1,6 +1,11 @@
 //! Whether a thread inside reads the session's own standard input.
 
-use std::{fs, os::fd::AsFd, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    os::fd::AsFd,
+    path::Path,
+};
 
 use rustix::fs::OFlags;
 
@@ -11,8 +16,8 @@ use crate::{host::Host, kernel::privileges::look_as_user};
 pub struct StdinProbe {
     /// The inode number of the pipe.
     inode: u64,
-    /// The pipe as /proc names it (proc_pid_fd(5)). No path of a file is like it, since each begins
-    /// with a slash.
+    /// The pipe as /proc names it (proc_pid_fd(5)). No path of a file is like it, since each
+    /// begins with a slash.
     link: String,
     /// The program's user in root mode, whose descriptors the kernel shows to nobody else.
     user: Option<u32>,
@@ -34,13 +39,24 @@ impl StdinProbe {
 
     /// Whether a read of descriptor 0 by this thread waits if the pipe is empty: the descriptor is
     /// the pipe, and is not in non-blocking mode. Nothing is opened but files of /proc, so nothing
-    /// of the program's can delay the answer.
+    /// of the program's file systems can delay the answer.
     pub fn is_read_by(&self, thread: u32) -> bool {
         look_as_user(self.user, || {
             fs::read_link(format!("/proc/{thread}/fd/0")).is_ok_and(|link| link == Path::new(&self.link))
-                && fs::read_to_string(format!("/proc/{thread}/fdinfo/0")).is_ok_and(|info| is_blocking(&info))
+                && read_fdinfo(thread).is_ok_and(|info| is_blocking(&info))
         })
     }
+}
+
+/// More bytes than the first lines of a descriptor's fdinfo have. A line for each lock that a program
+/// holds on the file follows them.
+const FDINFO_BYTES: u64 = 256;
+
+/// The first lines of the fdinfo of a thread's descriptor 0.
+fn read_fdinfo(thread: u32) -> io::Result<String> {
+    let mut info = String::new();
+    File::open(format!("/proc/{thread}/fdinfo/0"))?.take(FDINFO_BYTES).read_to_string(&mut info)?;
+    Ok(info)
 }
 
 /// Whether a read waits, according to the fdinfo of a descriptor (proc_pid_fdinfo(5)).

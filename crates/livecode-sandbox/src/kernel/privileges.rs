@@ -97,9 +97,9 @@ pub(crate) fn act_as_program<T>(ids: Option<SessionIds>, act: impl FnOnce() -> T
 
 /// Runs `look` in a supervisor with the rights to files of this user, whose group has the same
 /// number. In /proc that shows what the user's processes have open, for which root alone would
-/// need a capability. No process can do more to the supervisor meanwhile: signals and ptrace(2) ask
-/// for its other uids. `user` is `None` in rootless mode, in which the program has the supervisor's
-/// uid.
+/// need a capability. No process can do more to the supervisor meanwhile: signals and ptrace(2)
+/// ask for its other uids. `user` is `None` in rootless mode, in which the program has the
+/// supervisor's uid.
 pub(crate) fn look_as_user<T>(user: Option<u32>, look: impl FnOnce() -> T) -> T {
     let Some(user) = user else { return look() };
     sys::set_file_system_ids(user, user);

@@ -76,8 +76,8 @@ impl SeccompProfile {
 
     /// Installs the filter for this process and all that it will start; it cannot be removed.
     /// If no cgroup limits memory and it is only sampled (`is_memory_sampled`), the filter also
-    /// excludes [`UNCHARGED_MEMORY_CALLS`]. Returns the filter's listener, or `None` if it is not to
-    /// notify, or cannot have one: the kernel has none (`EINVAL`), or an earlier filter of this
+    /// excludes [`UNCHARGED_MEMORY_CALLS`]. Returns the filter's listener, or `None` if it is not
+    /// to notify, or cannot have one: the kernel has none (`EINVAL`), or an earlier filter of this
     /// process has one (`EBUSY`). Then the filter notifies of no call.
     pub(crate) fn install(&self, is_memory_sampled: bool, notifies: bool) -> io::Result<Option<OwnedFd>> {
         let filter = if is_memory_sampled { &self.filter_without_uncharged_memory } else { &self.filter };

@@ -53,16 +53,16 @@ const NOTIFIED: &[(i64, u32, u32)] = &[
     (c::SYS_vmsplice, 0, STDIN), // it reads from the end of a pipe that is read from
 ];
 
-/// Numbers from 10 to 15, each range as the mask and the value of its common bits. A shell keeps its
-/// standard output under such a number while it writes elsewhere.
+/// Numbers from 10 to 15, each range as the mask and the value of its common bits. A shell keeps
+/// its standard output under such a number while it writes elsewhere.
 const SAVED_FDS: [(u32, u32); 2] = [(!1, 10), (!3, 12)];
 
 /// Adds what notifies to the rules of the notified calls, which are as before otherwise.
 ///
 /// A shell does not write to descriptor 2 for `echo x >&2`: it saves descriptor 1 under a number
-/// from 10 on, sets close-on-exec for that, makes 1 a copy of 2, writes to 1, and makes 1 what it was
-/// before. Of these calls the second one notifies, since no shell looks at its result: a signal
-/// may make a call fail that waits.
+/// from 10 on, sets close-on-exec for that, makes 1 a copy of 2, writes to 1, and makes 1 what it
+/// was before. Of these calls the second one notifies, since no shell looks at its result: a
+/// signal may make a call fail that waits.
 pub(crate) fn add_notifying_rules(rules: &mut BTreeMap<i64, Instructions>) {
     let (notify, allow) = (return_action(c::SECCOMP_RET_USER_NOTIF), return_action(c::SECCOMP_RET_ALLOW));
     for (call, argument, descriptor) in NOTIFIED {
@@ -77,7 +77,7 @@ pub(crate) fn add_notifying_rules(rules: &mut BTreeMap<i64, Instructions>) {
     rules.insert(c::SYS_fcntl, if_equal(Word::Low(1), u32::MAX, c::F_SETFD as u32, &if_closed, &otherwise));
 }
 
-/// What a notified call is about.
+/// The subject of a notified call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotifiedCall {
     /// The call writes to standard error.
@@ -114,7 +114,7 @@ pub struct Notification {
     /// The thread that makes the call, as this process sees it. Once the call is resumed, or its
     /// process has died, the number may be that of another thread.
     pub thread: u32,
-    /// What the call is about.
+    /// The subject of the call.
     pub call: NotifiedCall,
 }
 

@@ -75,8 +75,8 @@ impl ZygoteClient {
         wire::receive_reply(own_end.as_fd())
     }
 
-    /// Has the zygote fork another one, which is this process's alone. It ends with this process, or
-    /// when the handle is dropped, and lives on when the zygote ends.
+    /// Has the zygote fork another one, which is this process's alone. It ends with this process,
+    /// or when the handle is dropped, and lives on when the zygote ends.
     ///
     /// # Errors
     /// If the zygote is dead, hangs, or cannot fork.

@@ -5,8 +5,8 @@
 //! not promise that of its own clones. The pipes, the cgroups and the session itself belong to
 //! the process that sends the request. An interpreter zygote is a zygote inside a started
 //! interpreter. Init, its clone, forks once, and that fork becomes the session's program. A
-//! supervisor that needs several sandboxes has a zygote forked that is its own, since the others end
-//! with the server.
+//! supervisor that needs several sandboxes has a zygote forked that is its own, since the others
+//! end with the server.
 //!
 //! ```text
 //!  supervisor                             zygote                    in the sandbox

@@ -2,8 +2,8 @@
 //!
 //! A request is one datagram whose first byte is its kind. A request for a clone carries the
 //! excluded CPU, the sandbox layout, and the descriptors of the sandbox; the first descriptor is
-//! a socket for the reply. The reply is the pid of the clone with its pidfd attached. A request for a
-//! fork has no body, and the descriptors of a [`ForkRequest`].
+//! a socket for the reply. The reply is the pid of the clone with its pidfd attached. A request
+//! for a fork has no body, and the descriptors of a [`ForkRequest`].
 
 use std::{
     fs::File,

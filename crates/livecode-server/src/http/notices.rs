@@ -83,8 +83,9 @@ struct InputWaits {
 
 impl InputWaits {
     /// Waits until the client is to be told that the program waits, or that it does not any more.
-    /// Each new wait is told. That one has ended is not, if the next one has begun by then. First the client must have what the program wrote before. The end of the session ends a
-    /// wait, too, and its entry says so.
+    /// Each new wait is told. That one has ended is not, if the next one has begun by then. First
+    /// the client must have what the program wrote before. The end of the session ends a wait,
+    /// too, and its entry says so.
     async fn next(&mut self, position: u64) -> bool {
         loop {
             let Some(changes) = &mut self.progress else { std::future::pending().await };

@@ -194,8 +194,8 @@ impl SpawnerClient {
         &self.degraded
     }
 
-    /// What of a session is degraded on this machine: all of [`Self::degraded`], and what sessions
-    /// show less exactly than on other machines.
+    /// The document's `degraded` of a session on this machine: all of [`Self::degraded`], and what
+    /// sessions show less exactly than on other machines.
     pub fn degraded_in_sessions(&self) -> Vec<String> {
         [&*self.degraded, &self.inexact].concat()
     }

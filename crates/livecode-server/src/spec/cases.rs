@@ -182,9 +182,10 @@ fn resolve_files(index: usize, case: &Case, base: &Base<'_>) -> Result<Vec<RunFi
         let detail = "a file named \"stdin\" would be standard input; give it as \"stdin\" of the case";
         return Err(BadField::new(field, detail));
     }
-    let mut all = base.files.clone();
-    all.extend(own.iter().map(|(name, contents)| (name.clone(), contents.clone())));
-    check_folders(&field, &all)?;
-    check_disk_space(&field, &all, base.limits)?;
+    // A file of the case replaces one of the session. Nothing is copied here: a request may have many
+    // cases, and large files.
+    let all = base.files.iter().filter(|(name, _)| !own.contains_key(*name)).chain(&own);
+    check_folders(&field, all.clone().map(|(name, _)| name))?;
+    check_disk_space(&field, all, base.limits)?;
     Ok(own.into_iter().map(|(name, contents)| RunFile { name, contents }).collect())
 }

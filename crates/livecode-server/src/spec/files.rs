@@ -45,7 +45,7 @@ pub(super) fn collect_files(request: &CreateSession, runtime: &Runtime) -> Resul
         return Err(BadField::new("code", detail));
     }
     collect_source_files("files", source_files, &mut files)?;
-    check_folders("files", &files)?;
+    check_folders("files", files.keys())?;
     Ok(files)
 }
 
@@ -67,9 +67,13 @@ pub(super) fn collect_source_files(
 }
 
 /// Checks that no file is also a folder of another one.
-pub(super) fn check_folders(field: &str, files: &Files) -> Result<(), BadField> {
-    let names: BTreeSet<&str> = files.keys().map(FileName::as_str).collect();
-    match files.keys().flat_map(FileName::parents).find(|parent| names.contains(parent)) {
+pub(super) fn check_folders<'f>(
+    field: &str,
+    files: impl Iterator<Item = &'f FileName> + Clone,
+) -> Result<(), BadField> {
+    let names: BTreeSet<&str> = files.clone().map(FileName::as_str).collect();
+    let mut parents = files.flat_map(FileName::parents);
+    match parents.find(|parent| names.contains(parent)) {
         Some(both) => {
             Err(BadField::new(field, format!("{both:?} is a file and also a folder of another file")))
         }
@@ -95,19 +99,24 @@ pub(super) fn check_disk_limits(
     files: &Files,
     limits: &SessionLimits,
 ) -> Result<(), BadField> {
-    check_disk_space(if request.files.is_some() { "files" } else { "code" }, files, limits)
+    check_disk_space(if request.files.is_some() { "files" } else { "code" }, files.iter(), limits)
 }
 
-/// Checks that files, the last of which `field` of a request gives, fit into the working directory.
-pub(super) fn check_disk_space(field: &str, files: &Files, limits: &SessionLimits) -> Result<(), BadField> {
+/// Checks that files, the last of which `field` of a request gives, fit into the working
+/// directory.
+pub(super) fn check_disk_space<'f>(
+    field: &str,
+    files: impl Iterator<Item = (&'f FileName, &'f Contents)> + Clone,
+    limits: &SessionLimits,
+) -> Result<(), BadField> {
     let bytes: u64 =
-        files.values().map(|contents| content_bytes(contents).next_multiple_of(PAGE_BYTES)).sum();
+        files.clone().map(|(_, contents)| content_bytes(contents).next_multiple_of(PAGE_BYTES)).sum();
     if bytes > limits.disk_bytes {
         let detail = format!("the files take {bytes} bytes; the working directory has {}", limits.disk_bytes);
         return Err(BadField::new(field, detail));
     }
-    let folders: BTreeSet<&str> = files.keys().flat_map(FileName::parents).collect();
-    let count = (files.len() + folders.len()) as u64;
+    let folders: BTreeSet<&str> = files.clone().flat_map(|(name, _)| name.parents()).collect();
+    let count = (files.count() + folders.len()) as u64;
     if count > limits.disk_files {
         let detail = format!(
             "there are {count} files and folders; the working directory can hold {}",

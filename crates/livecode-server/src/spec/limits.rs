@@ -25,7 +25,8 @@ settings! {
             wall_max_ms: u64 = 3_600_000,
             /// Wall clock time of a session on the v0.1 endpoints, in milliseconds.
             v01_wall_ms: u64 = 10_000,
-            /// Wall clock time of a case, in milliseconds. `wall_ms` is that of all cases together.
+            /// Wall clock time of a case, in milliseconds. `wall_ms` is that of all cases
+            /// together.
             case_wall_ms: u64 = 10_000,
             /// Idle timeout of a session, in milliseconds: the session is ended when neither its
             /// program nor a client has done anything for so long.
@@ -64,8 +65,8 @@ settings! {
             collect_max_bytes: u64 = 16 * MIB,
             /// The most cases that a session may have.
             cases_max: u64 = 100,
-            /// The most bytes of names, input, arguments, files and expected output of all cases of
-            /// a session together.
+            /// The most bytes of names, input, arguments, files and expected output of all cases
+            /// of a session together.
             cases_max_bytes: u64 = 4 * MIB,
         }
     }

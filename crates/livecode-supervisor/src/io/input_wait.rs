@@ -11,7 +11,7 @@ use livecode_protocol::stream::InputFile;
 use livecode_sandbox::{Notification, NotifiedCall, SeccompListener, StdinProbe};
 use serde::Deserialize;
 
-/// What reads standard input and has found none.
+/// A reader of standard input that has found none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiter {
     /// The thread with this id waits in a call.
@@ -30,7 +30,7 @@ pub(crate) struct InputWait {
     /// Whether input was delivered in this turn of the supervisor's loop. What an event loop has
     /// said about its input may be from before that.
     has_new_input: bool,
-    /// What servers were told last.
+    /// The number that servers were told last.
     published: Option<NonZeroU32>,
 }
 
@@ -101,8 +101,8 @@ impl InputWait {
 
 /// A program's line on its message channel by which its support module says that its event loop
 /// reads standard input and has found none, `{"msgtype":"waiting","file":"stdin","inode":N}`, or
-/// that it does not read any more (`"file":null`). The line goes to no client. `inode` is the inode
-/// number of the reader's descriptor 0.
+/// that it does not read any more (`"file":null`). The line goes to no client. `inode` is the
+/// inode number of the reader's descriptor 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct InputRequest {

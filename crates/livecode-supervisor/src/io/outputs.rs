@@ -203,7 +203,7 @@ pub(crate) struct Outputs {
     messages: Option<UnixStream>,
     message_lines: MessageLines,
     rejection_notes: RejectionNotes,
-    /// What the program asked about its input that was not taken yet.
+    /// The program's requests about its input that were not taken yet.
     requests: InputRequests,
     buffers: BufferPool,
     throttle: ReadThrottle,
@@ -292,8 +292,8 @@ impl Outputs {
         }
     }
 
-    /// Receives a notification, of which poll(2) has told. To be called as soon as possible: a signal
-    /// may interrupt the call until then, and only a fatal one afterwards.
+    /// Receives a notification, of which poll(2) has told. To be called as soon as possible: a
+    /// signal may interrupt the call until then, and only a fatal one afterwards.
     pub fn receive_notification(&mut self, listener: &SeccompListener) {
         self.waiting_calls.extend(listener.receive());
     }
@@ -336,8 +336,9 @@ impl Outputs {
         [self.stdout.release_due(), self.stderr.release_due()].into_iter().chain(pauses).flatten().min()
     }
 
-    /// Reads the readable channels, serves the notified calls of `callers`, and releases held bytes whose time has expired. The result is in the order in which the program wrote,
-    /// as far as the supervisor can know it ([`order`]).
+    /// Reads the readable channels, serves the notified calls of `callers`, and releases held
+    /// bytes whose time has expired. The result is in the order in which the program wrote, as far
+    /// as the supervisor can know it ([`order`]).
     pub fn read_ready(
         &mut self,
         mut readable: Readable,
@@ -356,7 +357,7 @@ impl Outputs {
         self.has_resumed_calls = has_calls;
         if let Some(callers) = callers.as_mut().filter(|_| has_calls) {
             self.resume_calls(callers, now, &mut entries);
-            // What the resumed calls have written meanwhile is read at once.
+            // The bytes that the resumed calls have written meanwhile are read at once.
             readable.stderr |= is_batching && self.is_notified_of_errors;
             readable.messages |= is_batching && self.is_notified_of_messages;
         }

@@ -1,4 +1,4 @@
-//! What notified system calls cost: programs that write all the time to standard error, whose
+//! The cost of notified system calls: programs that write all the time to standard error, whose
 //! shell redirects all the time, or that read their input byte by byte.
 
 use std::process::Command;

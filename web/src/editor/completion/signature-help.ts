@@ -1,6 +1,6 @@
 /**
- * Help for a call that is typed: the parameters of the function. The file with it is loaded with the
- * first call.
+ * Help for a call that is typed: the parameters of the function. The file with it is loaded with
+ * the first call.
  */
 
 import { Compartment, type EditorState, type Extension } from "@codemirror/state";

@@ -159,7 +159,7 @@ const TEXTS: Record<string, string> = {
 
 /** The signatures that a language has, by the name of the function, or by `.` and that of a method. */
 export function signaturesOf(language: string, runtime: string): Map<string, string> {
-  // What a runtime has in scope besides.
+  // Names that a runtime has in scope besides.
   const ofRuntime = runtime.includes("-canvas") ? CANVAS : runtime.startsWith("joy") ? JOY : "";
   const lines = `${TEXTS[language] ?? ""}${ofRuntime}`.split("\n").filter(Boolean);
   return new Map(lines.map((line) => [line.slice(0, line.indexOf("(")), line]));

@@ -43,9 +43,9 @@ function directDependencies(snippet: Snippet): Snippet[] {
 }
 
 /**
- * What runs before a snippet: the snippets on which it builds, directly or not, each once and after
- * those on which it builds itself, and the snippet's own setup. Nothing runs before itself, also if
- * snippets build on each other in a circle.
+ * What runs before a snippet: the snippets on which it builds, directly or not, each once and
+ * after those on which it builds itself, and the snippet's own setup. Nothing runs before itself,
+ * also if snippets build on each other in a circle.
  */
 export function beforeOf(snippet: Snippet): Before {
   const known = new Set([snippet]);

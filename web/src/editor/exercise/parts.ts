@@ -68,8 +68,8 @@ function readCode(element: HTMLElement): { text: string; fixed: FixedLines } {
 }
 
 /**
- * The parts that an element's children give: those with `data-part`, and the files, which are those
- * with `data-filename`, or else the only `<pre>`, or the remaining text.
+ * The parts that an element's children give: those with `data-part`, and the files, which are
+ * those with `data-filename`, or else the only `<pre>`, or the remaining text.
  */
 export function partsIn(element: HTMLElement): Parts {
   // The page's own elements stay as they are.

@@ -66,7 +66,7 @@ export class OutputPane {
   clear(findLinks: FindLinks): void {
     this.output.clear();
     this.#terminal = new OutputTerminal(this.output, findLinks);
-    // What is typed just after the search was opened must find the search there.
+    // Keys that are typed just after the search was opened must find the search there.
     void this.#loadFind();
     this.#refreshFind();
   }

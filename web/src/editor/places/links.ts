@@ -17,8 +17,8 @@ function createPlaceLink({ file, line, column }: Place, linesBefore: number): HT
 }
 
 /**
- * Finds the links in lines of a program's output. Messages count the lines that run before those of
- * the first file, which are not in the editor, so that nothing leads there.
+ * Finds the links in lines of a program's output. Messages count the lines that run before those
+ * of the first file, which are not in the editor, so that nothing leads there.
  */
 export function placeLinks(runtime: string, files: Map<string, string>, linesBefore = 0): FindLinks {
   const find = placeFinder(runtime, files);

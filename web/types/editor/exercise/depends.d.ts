@@ -17,9 +17,9 @@ export declare function removeSnippet(snippet: Snippet): void;
 /** All snippets that are in the page. */
 export declare const allSnippets: <T extends Snippet>() => T[];
 /**
- * What runs before a snippet: the snippets on which it builds, directly or not, each once and after
- * those on which it builds itself, and the snippet's own setup. Nothing runs before itself, also if
- * snippets build on each other in a circle.
+ * What runs before a snippet: the snippets on which it builds, directly or not, each once and
+ * after those on which it builds itself, and the snippet's own setup. Nothing runs before itself,
+ * also if snippets build on each other in a circle.
  */
 export declare function beforeOf(snippet: Snippet): Before;
 export {};

@@ -18,7 +18,7 @@ export interface Parts {
 /** The parts of a program that consists of files alone. */
 export declare const partsOf: (files: Map<string, string>) => Parts;
 /**
- * The parts that an element's children give: those with `data-part`, and the files, which are those
- * with `data-filename`, or else the only `<pre>`, or the remaining text.
+ * The parts that an element's children give: those with `data-part`, and the files, which are
+ * those with `data-filename`, or else the only `<pre>`, or the remaining text.
  */
 export declare function partsIn(element: HTMLElement): Parts;

@@ -40,7 +40,7 @@ pub(crate) fn duplicate_high(fd: impl AsFd) -> io::Result<OwnedFd> {
 /// Duplicates `fd` to `number`, open across exec (dup2(2)). The descriptor that had this number
 /// before is closed.
 pub(crate) fn duplicate_to(fd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
-    // SAFETY: the caller is a fresh child that is about to exec and owns no descriptor of this number,
-    // or that gives a descriptor of its own another file, whose owner then closes that.
+    // SAFETY: the caller is a fresh child that is about to exec and owns no descriptor of this
+    // number, or that gives a descriptor of its own another file, whose owner then closes that.
     check(libc::c_long::from(unsafe { libc::dup2(fd.as_raw_fd(), number) })).map(drop)
 }

@@ -54,8 +54,8 @@ pub(crate) fn is_call_waiting(listener: BorrowedFd<'_>, id: u64) -> bool {
     result == 0
 }
 
-/// Tells the scheduler that a notified process and the receiver of its notifications take turns, so
-/// that the one wakes the other on its own processor (Linux 6.6).
+/// Tells the scheduler that a notified process and the receiver of its notifications take turns,
+/// so that the one wakes the other on its own processor (Linux 6.6).
 ///
 /// # Errors
 /// `EINVAL` on an older kernel.

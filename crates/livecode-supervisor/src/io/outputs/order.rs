@@ -52,10 +52,10 @@ impl Outputs {
         }
     }
 
-    /// Reads all that must come before what a waiting call writes. Bytes on the channel of the call
-    /// itself may stay where they are, since that channel keeps their order. A read has to come
-    /// after nothing, but if it will wait, clients should see the question before they learn that
-    /// the program waits for the answer.
+    /// Reads all that must come before what a waiting call writes. Bytes on the channel of the
+    /// call itself may stay where they are, since that channel keeps their order. A read has to
+    /// come after nothing, but if it will wait, clients should see the question before they learn
+    /// that the program waits for the answer.
     fn prepare_for(&mut self, call: NotifiedCall, will_wait: bool, entries: &mut Vec<PendingEntry>) {
         let (is_error, is_message) = match call {
             NotifiedCall::StandardError => (true, false),
@@ -83,8 +83,8 @@ impl Outputs {
     }
 
     /// Reads not much more than `max_stdout_bytes` of standard output, then what the channels hold
-    /// of which the supervisor is notified, and puts the latter first. Standard error is read, too,
-    /// if it is readable.
+    /// of which the supervisor is notified, and puts the latter first. Standard error is read,
+    /// too, if it is readable.
     fn read_in_order(
         &mut self,
         readable: Readable,
@@ -159,8 +159,8 @@ mod tests {
 
     use super::*;
 
-    /// What a program has written before it wrote to standard output comes first, if the supervisor
-    /// knows that.
+    /// The bytes that a program has written before it wrote to standard output come first, if the
+    /// supervisor knows that.
     #[test]
     fn the_channels_of_notified_calls_come_first() {
         for (errors, messages, expected) in [

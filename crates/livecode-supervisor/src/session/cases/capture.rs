@@ -4,7 +4,7 @@ use bytes::Bytes;
 use livecode_journal::Kind;
 use livecode_protocol::cases::{MAX_CASE_OUTPUT_BYTES, MAX_SHOWN_STDERR_BYTES, MAX_SHOWN_STDOUT_BYTES};
 
-/// What a program has printed so far.
+/// The output of a program so far.
 pub(super) struct Capture {
     /// The whole standard output.
     pub stdout: Vec<u8>,
@@ -58,7 +58,7 @@ impl Capture {
         !self.is_over_limit
     }
 
-    /// What is shown of it.
+    /// The part of it that is shown.
     pub fn shown(&self) -> Shown {
         let stdout = &self.stdout[..self.stdout.len().min(MAX_SHOWN_STDOUT_BYTES)];
         let is_truncated = stdout.len() < self.stdout.len() || self.has_more_stderr || self.is_over_limit;

@@ -45,7 +45,7 @@ pub(crate) struct Cases {
     template: Template,
     /// Receives what the compile steps make; `None` if there are none, or once they have ended.
     receiver: Option<PrivateArtefacts>,
-    /// What the compile steps have made, with the position of its first record.
+    /// The artefacts of the compile steps, with the position of the first record.
     artefacts: Option<(File, u64)>,
     /// The case whose sandbox was started last, until its end is recorded.
     current: Option<CurrentCase>,

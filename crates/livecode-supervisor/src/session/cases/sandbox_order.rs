@@ -1,4 +1,4 @@
-//! What the sandboxes of a session with cases are given. None of them learns of another case, nor
+//! The orders of the sandboxes of a session with cases. None of them learns of another case, nor
 //! what its own case expects: each gets a run spec that has no cases.
 
 use std::{
@@ -14,7 +14,7 @@ use livecode_protocol::{
 
 use crate::session::folder::SessionFolder;
 
-/// What one sandbox is given.
+/// The order of one sandbox.
 pub(crate) struct SandboxOrder {
     pub run_spec: RunSpec,
     /// The file that init reads the run spec from.

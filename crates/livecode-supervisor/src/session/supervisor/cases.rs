@@ -51,7 +51,8 @@ impl<'a> CaseSandboxes<'a> {
         Self { process, shared_zygote, own_zygote: None, is_second: false, prepared: None }
     }
 
-    /// Has a zygote made for this process. If that fails, the spawner's serves as long as it lives.
+    /// Has a zygote made for this process. If that fails, the spawner's serves as long as it
+    /// lives.
     fn fork_zygote(&mut self) {
         match self.shared_zygote.map(ZygoteClient::fork) {
             Some(Ok(zygote)) => self.own_zygote = Some(zygote),

@@ -122,8 +122,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Prepares to receive artefacts, for the compile cache and for the cases. Returns whether init
-    /// is to be asked for them.
+    /// Prepares to receive artefacts, for the compile cache and for the cases. Returns whether
+    /// init is to be asked for them.
     fn start_collecting_artefacts(&mut self) -> bool {
         let id = self.run_spec.id;
         let is_cached = self.compile_cache.start_collecting(id);
