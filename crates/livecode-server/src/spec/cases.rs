@@ -182,8 +182,8 @@ fn resolve_files(index: usize, case: &Case, base: &Base<'_>) -> Result<Vec<RunFi
         let detail = "a file named \"stdin\" would be standard input; give it as \"stdin\" of the case";
         return Err(BadField::new(field, detail));
     }
-    // A file of the case replaces one of the session. Nothing is copied here: a request may have many
-    // cases, and large files.
+    // A file of the case replaces one of the session. Nothing is copied here: a request may have
+    // many cases, and large files.
     let all = base.files.iter().filter(|(name, _)| !own.contains_key(*name)).chain(&own);
     check_folders(&field, all.clone().map(|(name, _)| name))?;
     check_disk_space(&field, all, base.limits)?;
