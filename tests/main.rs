@@ -21,6 +21,7 @@ mod doctor_url;
 mod echo;
 mod ends;
 mod errors;
+mod exercises;
 mod guesses;
 mod guests;
 mod health;

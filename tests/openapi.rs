@@ -16,6 +16,8 @@ fn the_document_describes_every_route() {
         "/catalogue/reload",
         "/embed",
         "/exec",
+        "/exercises",
+        "/exercises/{id}",
         "/healthz",
         "/livecode",
         "/livez",

@@ -21,6 +21,8 @@ pub struct Targets<'s> {
     token: Option<String>,
     /// The name of a user who has a token.
     user: &'static str,
+    /// The id of an exercise, which exists if somebody may keep exercises.
+    exercise: &'static str,
 }
 
 /// A credential, as the headers of a request.
@@ -36,7 +38,7 @@ impl<'s> Targets<'s> {
         };
         let session = post("/sessions", json!({"runtime": "bash", "code": "echo secret; read line"}));
         let share = post(&format!("/sessions/{session}/shares"), json!({"rights": "watch"}));
-        Self { server, session, share, token, user: "ada" }
+        Self { server, session, share, token, user: "ada", exercise: "known" }
     }
 
     /// The routes that are not public: method, path with what exists, path with what does not.
@@ -49,7 +51,11 @@ impl<'s> Targets<'s> {
                 continue;
             }
             let is_token = path.starts_with("/tokens");
-            let existing = if is_token { self.token.as_deref().unwrap_or("none") } else { &self.session };
+            let existing = match () {
+                () if is_token => self.token.as_deref().unwrap_or("none"),
+                () if path.starts_with("/exercises") => self.exercise,
+                () => &self.session,
+            };
             let fill = |id: &str, share: &str, user: &str| {
                 let path = path.replace("{id}", id).replace("{share}", share).replace("{name}", user);
                 path.replace("{runtime}", "bash")
@@ -62,7 +68,7 @@ impl<'s> Targets<'s> {
                 ));
             }
         }
-        assert!(routes.len() >= 18, "{routes:?}");
+        assert!(routes.len() >= 22, "{routes:?}");
         routes
     }
 
@@ -77,7 +83,9 @@ impl<'s> Targets<'s> {
     pub fn hide(&self, credential: &Credential<'_>) {
         for (method, existing, unknown) in self.routes() {
             // Its own things are for each caller; what Ada has is not among them.
-            if existing == unknown && !["/tokens", "/users"].iter().any(|path| existing.starts_with(path)) {
+            if existing == unknown
+                && !["/tokens", "/users", "/exercises"].iter().any(|path| existing.starts_with(path))
+            {
                 let response = send(self.server, credential, &method, &existing, &body_for(&existing));
                 assert!(!response.text().contains(&self.session), "{method} {existing}");
                 continue;
@@ -177,6 +185,9 @@ fn every_route_with_every_credential_of_a_server_with_tokens() {
     let ada = User::new(&server, "ada");
     let headers = [("authorization", ada.authorization.as_str())];
     let targets = Targets::of(&server, &headers, Some(token_id(&server, "ada")));
+    let admin = User::with(&server, &new_token(&server, &["root", "--role", "admin"]));
+    let exercise = json!({"runtime": "bash", "cases": [{}]});
+    assert_eq!(admin.request("PUT", "/exercises/known", &exercise).0, 201);
     let mallory = User::new(&server, "mallory");
     let own = mallory.create("read line");
     let ticket_of = |document: &Value| {
@@ -208,6 +219,7 @@ fn every_route_with_every_credential_of_a_server_with_tokens() {
     }
     targets.refuse(&[("cookie", "livecode_guest=1.1")]);
     targets.hide(&[("authorization", &mallory.authorization)]);
+    assert_eq!(admin.get("/exercises/known").1["contents"], exercise);
     targets.are_whole(&headers);
 }
 

@@ -29,7 +29,7 @@ fn serve(data: &Path) -> Command {
 }
 
 /// Settings with a value, and what the error says beside both.
-const REFUSED: [(&str, &str, &str); 54] = [
+const REFUSED: [(&str, &str, &str); 56] = [
     ("memory_bytes", "1", "no program can run with less than 2097152"),
     ("memory_bytes", "2097151", "no program can run with less than 2097152"),
     ("memory_max_bytes", "1000000", "no program can run with less than 2097152"),
@@ -43,6 +43,8 @@ const REFUSED: [(&str, &str, &str); 54] = [
     ("case_wall_ms", "9", "less than 10"),
     ("cases_max", "1001", "between 1 and 1000"),
     ("cases_max_bytes", "0", "between 1 and"),
+    ("exercises_per_owner_max", "0", "between 1 and"),
+    ("exercise_max_bytes", "0", "between 1 and"),
     ("idle_ms", "0", "less than 10"),
     ("cpu_ms", "0", "less than 10"),
     ("cpu_ms", "99999999999", "is more than cpu_max_ms"),

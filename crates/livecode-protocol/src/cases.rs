@@ -28,28 +28,41 @@ pub const DEFAULT_TOLERANCE: f64 = 1e-6;
 pub struct Case {
     /// Name of the case in its entry; without it, the number of the case, from 1.
     #[schema(min_length = 1, max_length = 200, example = "two numbers")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The whole standard input; empty without this field.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
     /// Arguments that are appended to those of the session.
-    #[serde(deserialize_with = "optional_list::<_, _, MAX_WORDS>")]
+    #[serde(deserialize_with = "optional_list::<_, _, MAX_WORDS>", skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
     /// Files that the program finds besides those of the session, or in place of those with the
     /// same names. The compile steps do not see them.
-    #[serde(deserialize_with = "optional_objects::<_, _, MAX_FILES>")]
+    #[serde(
+        deserialize_with = "optional_objects::<_, _, MAX_FILES>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub files: Option<Vec<SourceFile>>,
     /// The standard output that is expected. Without it, the case passes if the program exits with
     /// 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<String>,
     /// How the output is compared; without it, as `trimmed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub compare: Option<Compare>,
     /// How far apart two numbers may be that `floats` compares, for an expected number between -1
     /// and 1; for a larger one, it is multiplied by its amount.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0)]
     pub tolerance: Option<f64>,
     /// Wall-clock limit of this case, in milliseconds; without it, that of the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 10)]
     pub timeout: Option<u64>,
+    /// In an exercise: whether pupils learn nothing of this case but its name, whether it has
+    /// passed, and its outcome. Cases of a request for a session are never hidden.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<bool>,
 }
 
 /// How the output of a case is compared with what is expected.

@@ -46,6 +46,8 @@ pub enum ErrorCode {
     /// 404: the session has left no file with this name, or has not ended. The same request fails
     /// again once the session has ended.
     NoSuchFile,
+    /// 404: the exercise does not exist, or was deleted. The same request fails until it is put.
+    NoSuchExercise,
     /// 404: the server has no runtime with this name. The same request fails until an operator
     /// installs the runtime.
     NoSuchRuntime,
@@ -63,6 +65,9 @@ pub enum ErrorCode {
     /// 422: a field, header or query parameter is wrong; `field` names it. The same request fails
     /// again.
     InvalidField,
+    /// 422: the exercise fixes this field of the session; `field` names it. The request succeeds
+    /// without the field.
+    FixedByExercise,
     /// 422: a runtime on the server's disk is wrong, so the runtimes were not reloaded. The same
     /// request succeeds once an operator has corrected the file that the detail names.
     InvalidCatalogue,
@@ -74,6 +79,9 @@ pub enum ErrorCode {
     /// 429: the owner has as many sessions as one owner may have. A new request succeeds after a
     /// session was deleted.
     TooManySessions,
+    /// 429: the author has as many exercises as one may have. A new request succeeds after an
+    /// exercise was deleted.
+    TooManyExercises,
     /// 429: the session has as many shares as one may have. A new request succeeds after a share
     /// was revoked.
     TooManyShares,
@@ -168,6 +176,7 @@ impl ErrorCode {
             Self::NoSuchToken => "no_such_token",
             Self::NoSuchShare => "no_such_share",
             Self::NoSuchFile => "no_such_file",
+            Self::NoSuchExercise => "no_such_exercise",
             Self::NoSuchRuntime => "no_such_runtime",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTimeout => "body_timeout",
@@ -175,10 +184,12 @@ impl ErrorCode {
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::InvalidField => "invalid_field",
+            Self::FixedByExercise => "fixed_by_exercise",
             Self::InvalidCatalogue => "invalid_catalogue",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::UpgradeRequired => "upgrade_required",
             Self::TooManySessions => "too_many_sessions",
+            Self::TooManyExercises => "too_many_exercises",
             Self::TooManyShares => "too_many_shares",
             Self::TooManyShareCreations => "too_many_share_creations",
             Self::QuotaExceeded => "quota_exceeded",

@@ -11,6 +11,7 @@
 //! | [`run_spec`] | the server and a supervisor, in a file | what to run, and its limits |
 //! | [`results`] | the same, and clients | the files that a session leaves |
 //! | [`cases`] | the same, and clients | the cases that a program is run with |
+//! | [`exercise`] | HTTP clients and the server | the documents of `/exercises` |
 //! | [`control`] | the server and a supervisor, on a socket | input, and the session's progress |
 //! | [`json`] | all of these | parsing JSON without a tree of values |
 //! | [`session_folder`] | server and supervisor, on disk | the files in a session's folder |
@@ -21,6 +22,7 @@
 pub mod cases;
 pub mod control;
 pub mod error_code;
+pub mod exercise;
 pub mod file_name;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

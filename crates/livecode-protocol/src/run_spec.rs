@@ -231,6 +231,29 @@ pub struct CaseSpec {
     pub tolerance: f64,
     /// Wall-clock limit of this case, in milliseconds.
     pub wall_ms: u64,
+    /// Whether clients learn only its name, whether it has passed, and its outcome. Absent in run
+    /// specs of servers that did not know it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_hidden: bool,
+}
+
+impl CaseSpec {
+    /// Takes all out of a hidden case but its name.
+    pub fn hide(&mut self) {
+        if self.is_hidden {
+            self.stdin = Contents::Text(String::new());
+            self.args.clear();
+            self.files.clear();
+            self.expected = None;
+        }
+    }
+}
+
+impl CasesSpec {
+    /// Whether something of the session is kept from its clients.
+    pub fn has_hidden(&self) -> bool {
+        self.cases.iter().any(|case| case.is_hidden)
+    }
 }
 
 /// A directory or a file of the machine that is mounted read-only in the sandbox.

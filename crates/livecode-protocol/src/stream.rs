@@ -197,6 +197,18 @@ pub enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         memory_peak_bytes: Option<u64>,
     },
+    /// The end of a case of which nothing else is told. It is an entry, as [`ServerMessage::Case`].
+    #[serde(rename = "case")]
+    HiddenCase {
+        /// The name of the case.
+        name: &'a str,
+        /// Always true.
+        hidden: bool,
+        /// Whether the program has exited with 0 and has printed what is expected.
+        passed: bool,
+        /// How the program ended.
+        outcome: Outcome,
+    },
     /// The end of all cases, an entry as [`ServerMessage::Case`].
     Cases {
         /// The number of cases that have passed.

@@ -55,6 +55,10 @@ pub enum Action {
     ShareRevoked,
     /// The secret of such a link was redeemed.
     ShareRedeemed,
+    /// An exercise was put, for the first time or in place of another version.
+    ExercisePut,
+    /// An exercise was deleted.
+    ExerciseDeleted,
     /// A token was made.
     TokenCreated,
     /// A token was revoked.
@@ -82,6 +86,8 @@ impl Action {
             Self::ShareCreated => "share_created",
             Self::ShareRevoked => "share_revoked",
             Self::ShareRedeemed => "share_redeemed",
+            Self::ExercisePut => "exercise_put",
+            Self::ExerciseDeleted => "exercise_deleted",
             Self::TokenCreated => "token_created",
             Self::TokenRevoked => "token_revoked",
             Self::TokenRotated => "token_rotated",

@@ -92,6 +92,10 @@ impl ControlStore {
             .bind(&user.maker)
             .execute(&mut *transaction)
             .await?;
+        sqlx::query("DELETE FROM exercises WHERE owner = $1")
+            .bind(&user.actor)
+            .execute(&mut *transaction)
+            .await?;
         let of_tokens = sqlx::query(
             "DELETE FROM usage WHERE payer IN (SELECT '{\"token\":\"' || id || '\"}' FROM tokens WHERE user_name = $1)",
         )

@@ -99,15 +99,17 @@ export interface CaseResult extends Message {
     name: string;
     passed: boolean;
     outcome: string;
-    exitstatus: number;
+    /** Whether the case is hidden. Then nothing that follows is there. */
+    hidden?: true;
+    exitstatus?: number;
     /** The beginning of the standard output. */
-    stdout: string;
+    stdout?: string;
     /** The beginning of the standard error; absent if there was none. */
     stderr?: string;
     /** Whether there was more of either. */
     truncated?: boolean;
     /** Wall-clock time of the program, in seconds. */
-    time_taken: number;
+    time_taken?: number;
     memory_peak_bytes?: number;
 }
 /** A message `cases`: the end of all cases. */

@@ -14,6 +14,7 @@ pub use source_file::{Encoding, MAX_FILES, MAX_WORDS, SourceFile};
 use crate::{
     ErrorCode, SessionId,
     cases::{Case, MAX_CASES},
+    exercise::{ExerciseId, ExerciseVersion},
     json::{optional_list, optional_object, optional_objects, optional_texts},
     quota::QuotaName,
     results::MAX_PATTERNS,
@@ -23,7 +24,8 @@ use crate::{
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CreateSession {
-    /// Name or alias of a runtime, as `GET /runtimes` lists them. Required.
+    /// Name or alias of a runtime, as `GET /runtimes` lists them. Required unless `exercise` is
+    /// given.
     #[schema(required, nullable = false, example = "python-canvas")]
     pub runtime: Option<String>,
     /// Source text, saved under the runtime's file name. Required unless `files` is given.
@@ -65,6 +67,11 @@ pub struct CreateSession {
     #[serde(deserialize_with = "optional_list::<_, _, MAX_PATTERNS>")]
     #[schema(example = json!(["out.png", "*.csv"]), max_items = 32)]
     pub collect: Option<Vec<String>>,
+    /// The exercise that the program is for. It fixes the runtime, the cases and the limits, and
+    /// has files of its own: the request has `code` or `files`, and none of the fields that the
+    /// exercise fixes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exercise: Option<ExerciseId>,
     /// Cases with which the program is run, each in a sandbox of its own; it is compiled once for
     /// all. What it prints is compared with what the case expects.
     #[serde(
@@ -104,21 +111,27 @@ pub enum Mode {
 #[serde(default, deny_unknown_fields)]
 pub struct RequestedLimits {
     /// CPU time of the program, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 10)]
     pub cpu_ms: Option<u64>,
     /// Share of the machine's processors, in thousandths of one processor.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 10)]
     pub cpu_millicores: Option<u64>,
     /// Memory, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 2097152)]
     pub memory_bytes: Option<u64>,
     /// Number of processes and threads that exist at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub processes: Option<u64>,
     /// Output that is kept, in bytes. A program that writes more is killed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 32)]
     pub output_bytes: Option<u64>,
     /// Size of the working directory, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 16384)]
     pub disk_bytes: Option<u64>,
 }
@@ -133,13 +146,18 @@ pub struct SessionDocument {
     /// Time at which the session was created: UTC, RFC 3339.
     #[schema(format = DateTime, example = "2026-03-01T10:20:30.000Z")]
     pub created: String,
-    /// Time that the program has run, in seconds.
+    /// Time that the program has run, in seconds; whole ones if the session has hidden cases.
     #[schema(example = 5.3)]
     pub elapsed: f64,
     /// Name of the runtime, also if the request used an alias.
     pub runtime: String,
+    /// The exercise that the program is for, as it was when the session was created; absent if
+    /// there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub exercise: Option<ExerciseVersion>,
     /// Time of the last output of the program or delivery to it: UTC, RFC 3339. Present while the
-    /// program runs.
+    /// program runs, unless it has hidden cases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, example = "2026-03-01T10:20:35.000Z")]
     pub active: Option<String>,
@@ -181,7 +199,7 @@ pub struct SessionDocument {
     /// Whether what clients type for the program is kept, as `echo` entries; absent if not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub echo: bool,
-    /// Resources that the session used; absent before its end.
+    /// Resources that the session used; absent before its end, and if it has hidden cases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub usage: Option<Usage>,

@@ -26,6 +26,8 @@ pub struct Allowance {
     pub output_bytes_per_day: Option<u64>,
     /// Disk space of ended sessions, in bytes.
     pub kept_bytes_max: Option<u64>,
+    /// Whether a user may keep exercises on the server.
+    pub may_write_exercises: bool,
 }
 
 /// The roles of a server, each with its allowance.
@@ -106,6 +108,7 @@ impl Roles {
             cpu_ms_per_day: unless_0(config.user_cpu_ms_per_day),
             output_bytes_per_day: unless_0(config.user_output_bytes_per_day),
             kept_bytes_max: unless_0(config.user_kept_bytes_max),
+            may_write_exercises: false,
         };
         let named = |role: &RoleSettings| Allowance {
             sessions_running_max: match role.sessions_running_max {
@@ -120,6 +123,7 @@ impl Roles {
             cpu_ms_per_day: role.cpu_ms_per_day.map_or(user.cpu_ms_per_day, unless_0),
             output_bytes_per_day: role.output_bytes_per_day.map_or(user.output_bytes_per_day, unless_0),
             kept_bytes_max: role.kept_bytes_max.map_or(user.kept_bytes_max, unless_0),
+            may_write_exercises: role.write_exercises,
         };
         Self {
             local: Allowance::default(),
@@ -158,6 +162,18 @@ impl Roles {
             name::ADMIN => &self.admin,
             role => self.named.get(role).unwrap_or(&self.user),
         }
+    }
+
+    /// Whether a caller may keep exercises on the server. Whoever may administer the server may do
+    /// so with the exercises of all, a user whose role says so with its own.
+    pub fn may_write_exercises(&self, caller: &Caller) -> bool {
+        let is_author = match caller {
+            Caller::User(User { role, .. }) => {
+                self.has(role) && self.allowance(role.as_str()).may_write_exercises
+            }
+            Caller::Local | Caller::Guest(_) | Caller::Share(_) | Caller::Nobody => false,
+        };
+        is_author || caller.may_administer()
     }
 
     /// For what a new session of this caller counts.
@@ -260,6 +276,7 @@ mod tests {
             cpu_ms_per_day: Some(600),
             output_bytes_per_day: None,
             kept_bytes_max: None,
+            may_write_exercises: false,
         };
         assert_eq!(pupil.allowance, expected);
         let gone = account(&user("teacher".parse().unwrap(), OwnLimits::default(), token()));

@@ -46,6 +46,8 @@ const TABLES: &str = "
 # output_bytes_per_day and kept_bytes_max. docs/users.md explains them.
 #[roles.pupil]
 #cpu_ms_per_day = 600_000
+#[roles.teacher]
+#write_exercises = true
 ";
 
 impl Config {

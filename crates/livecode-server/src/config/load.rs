@@ -193,6 +193,8 @@ impl Config {
             ("share_lifetime_ms", self.share_lifetime_ms, 1_000, 2_592_000_000),
             ("shares_per_session_max", self.shares_per_session_max, 1, 10_000),
             ("share_creations_per_min", self.share_creations_per_min, 1, 1_000_000),
+            ("exercises_per_owner_max", self.exercises_per_owner_max, 1, 1_000_000),
+            ("exercise_max_bytes", self.exercise_max_bytes, 1, 1 << 30),
             ("audit_rows_max", self.audit_rows_max, 1, 1_000_000_000),
             ("connections_max", self.connections_max, 1, 1 << 20),
             ("header_timeout_ms", self.header_timeout_ms, 1, 3_600_000),

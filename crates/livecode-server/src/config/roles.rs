@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// How many roles the configuration may name.
 const ROLES_MAX: usize = 100;
 
-/// The limits of one role. A limit that is left out is that of users (`user_…`); with 0 there is
+/// The limits and rights of one role. A limit that is left out is that of users (`user_…`); with 0 there is
 /// none, or, for running and waiting sessions, that of an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -31,6 +31,9 @@ pub struct RoleSettings {
     /// Disk space for ended sessions, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_bytes_max: Option<u64>,
+    /// Whether users with this role may keep exercises on the server.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub write_exercises: bool,
 }
 
 /// Checks the names of roles. An error says what is wrong with them.

@@ -125,6 +125,10 @@ settings! {
             /// Number of links that one user, or the guests of one address, may make and revoke in
             /// a minute, and at once.
             share_creations_per_min: u64 = 60,
+            /// Number of exercises that one author may keep on the server.
+            exercises_per_owner_max: u64 = 1_000,
+            /// The largest exercise, in bytes of its JSON.
+            exercise_max_bytes: u64 = 8 * MIB,
             /// The largest request body, in bytes.
             body_max_bytes: u64 = 16 * MIB,
             /// Memory for bodies and messages that the server holds for its clients, in bytes. By

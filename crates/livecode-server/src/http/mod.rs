@@ -8,8 +8,10 @@
 //! | `body` | the bodies of requests: read within limits, charged, parsed |
 //! | `notices` | what streams tell besides the session's entries, if asked |
 //! | `parse_permits` | how many large bodies are parsed at once |
+//! | `paging` | the pages of long lists |
 //! | `problem` | problem documents: the errors of other modules with their HTTP status and code |
 //! | `api::assets` | `/`, `/static/…`: the front page and the files of the browser client |
+//! | `api::exercises` | `/exercises`, `/exercises/{id}` |
 //! | `api::health` | `/healthz`, `/livez` |
 //! | `api::info` | `/runtimes`, `/catalogue/reload`, `/catalogue/check` |
 //! | `api::metrics` | `/metrics` |
@@ -37,12 +39,14 @@ pub(crate) mod fuzz;
 mod guest_cookie;
 mod notices;
 mod origins;
+mod paging;
 mod parse_permits;
 mod problem;
 mod router;
 mod transport;
 mod websocket;
 
+pub(crate) use api::exercises::exercise_document;
 pub use api::tokens::token_document;
 pub(crate) use app::App;
 pub(crate) use encode::entry_message;

@@ -121,8 +121,8 @@ impl IntoResponse for ApiError {
 }
 
 impl From<BadField> for ApiError {
-    fn from(BadField { field, detail, .. }: BadField) -> Self {
-        let error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidField, detail);
+    fn from(BadField { field, detail, code, .. }: BadField) -> Self {
+        let error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
         Self { field: Some(field), ..error }
     }
 }

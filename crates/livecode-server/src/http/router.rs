@@ -18,8 +18,8 @@ use utoipa::{
 
 use crate::http::{
     api::{
-        assets, embed, files, health, info, metrics, quota, session_list, sessions, shares, stream, tickets,
-        tokens, users, v01,
+        assets, embed, exercises, files, health, info, metrics, quota, session_list, sessions, shares,
+        stream, tickets, tokens, users, v01,
     },
     app::App,
     body,
@@ -40,13 +40,14 @@ use crate::http::{
         assets::front_page, embed::embed, health::healthz, health::livez, info::runtimes, info::reload, info::check, openapi, metrics::metrics, assets::asset,
         sessions::create, session_list::list, sessions::show, sessions::delete,
         quota::show, shares::create, shares::list, shares::revoke, shares::redeem,
-        files::list, files::download, stream::stream, tickets::create, tokens::list, tokens::create, tokens::revoke, tokens::rotate, users::purge, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
+        exercises::list, exercises::put, exercises::show, exercises::delete, files::list, files::download, stream::stream, tickets::create, tokens::list, tokens::create, tokens::revoke, tokens::rotate, users::purge, v01::livecode::livecode, v01::exec::exec, v01::runtimes::run,
     ),
     components(schemas(Problem)),
     modifiers(&CredentialResponses),
     tags(
         (name = "sessions", description = "Programs that run or have run (protocol v0.2)"),
         (name = "v0.1", description = "The endpoints of protocol v0.1, unchanged for their users"),
+        (name = "exercises", description = "What teachers keep on the server for the programs of pupils"),
         (name = "tokens", description = "The users' tokens; for admins of a server that asks for tokens"),
         (name = "server", description = "The server itself"),
     )
@@ -78,7 +79,9 @@ impl Modify for CredentialResponses {
         let too_many = response("Too many wrong tokens or ids came from this caller");
         let paths = document.paths.paths.iter_mut();
         for (_, item) in paths.filter(|(path, _)| !PUBLIC_PATHS.contains(&path.as_str())) {
-            for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
+            for operation in
+                [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten()
+            {
                 let responses = &mut operation.responses.responses;
                 responses.insert("401".to_owned(), unauthorized.clone().into());
                 responses.entry("429".to_owned()).or_insert_with(|| too_many.clone().into());
@@ -129,6 +132,14 @@ pub(crate) fn router(app: App) -> Router {
         )
         .route("/sessions/{id}/files/{*name}", get(files::download))
         .route("/sessions/{id}/stream", get(stream::stream))
+        .route("/exercises", get(exercises::list))
+        .route(
+            "/exercises/{id}",
+            get(exercises::show)
+                .layer(middleware::from_fn_with_state(app.clone(), body::charge_answer))
+                .put(exercises::put)
+                .delete(exercises::delete),
+        )
         .route("/quota", get(quota::show))
         .route("/sessions/{id}/shares", get(shares::list).post(shares::create))
         .route("/sessions/{id}/shares/{share}", delete(shares::revoke))

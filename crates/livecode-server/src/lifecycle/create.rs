@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use livecode_protocol::{SessionId, now_us, run_spec::RunSpec};
+use livecode_protocol::{
+    SessionId, now_us,
+    run_spec::{CasesSpec, RunSpec},
+};
 use tracing::Instrument as _;
 
 use crate::lifecycle::{
@@ -226,11 +229,13 @@ impl Registry {
             stages,
             collect,
             cases,
+            exercise,
             echo,
             diagnostics,
             cache_key_inputs,
         } = resolved;
         let (stored, cache) = (None, None);
+        let has_hidden_cases = cases.as_ref().is_some_and(CasesSpec::has_hidden);
         let mut run_spec = RunSpec {
             id,
             slot,
@@ -264,6 +269,8 @@ impl Registry {
             created_us,
             is_ephemeral,
             has_echo: echo,
+            exercise,
+            has_hidden_cases,
             slot,
             idempotency,
         };

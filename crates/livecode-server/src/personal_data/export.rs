@@ -10,6 +10,7 @@ use std::{
 use livecode_journal::{ReadError, Reader};
 use livecode_protocol::{
     FileName,
+    exercise::ExerciseDocument,
     results::ResultManifest,
     run_spec::{RunSpec, StoredContents},
     session_folder::{
@@ -18,13 +19,14 @@ use livecode_protocol::{
     },
     token::TokenDocument,
 };
-use livecode_store::{AuditFilter, ControlStore, ControlStoreError, DayUsage, Share};
+use livecode_store::{AuditFilter, ControlStore, ControlStoreError, DayUsage, ExerciseScope, Share};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::keys_of;
 use crate::{
     auth::{Owner, UserId},
-    http::{entry_message, token_document},
+    http::{entry_message, exercise_document, token_document},
     lifecycle::store_key_of_token,
     rfc3339::rfc3339,
     sessions::{SessionRecord, read_record},
@@ -72,6 +74,7 @@ struct UserDocument {
     user: UserId,
     tokens: Vec<UserToken>,
     shares: Vec<ShareOfUser>,
+    exercises: Vec<ExerciseDocument>,
     usage: Vec<UsageDocument>,
     audit: Vec<AuditDocument>,
 }
@@ -144,8 +147,14 @@ pub async fn export_user(data_dir: &Path, user: &UserId, folder: &Path) -> Resul
         .into_iter()
         .filter_map(|source| read_record(&source).ok().map(|record| (source, record)));
     let sessions: Vec<_> = records.filter(|(_, record)| record.owner == owner).collect();
-    let mut document =
-        UserDocument { user: user.clone(), tokens: vec![], shares: vec![], usage: vec![], audit: vec![] };
+    let mut document = UserDocument {
+        user: user.clone(),
+        tokens: vec![],
+        shares: vec![],
+        exercises: vec![],
+        usage: vec![],
+        audit: vec![],
+    };
     if ControlStore::exists_in(data_dir) {
         let store = ControlStore::open(data_dir).await?;
         fill(&mut document, &store, user).await?;
@@ -193,6 +202,13 @@ async fn fill(
     }
     let usage = store.usage_of(&keys.payer).await?;
     document.usage.extend(usage.into_iter().map(|of_day| usage_document(of_day, None)));
+    let scope = ExerciseScope::Owner(keys.actor.clone());
+    for stored in store.exercises(&scope, None, usize::MAX).await? {
+        // One that is deleted meanwhile is not the user's any more.
+        if let Some((stored, contents)) = store.exercise(&stored.id, &scope).await? {
+            document.exercises.push(exercise_document(stored, RawValue::from_string(contents).ok()));
+        }
+    }
     let filter = AuditFilter { actor: Some(keys.actor), max: u64::MAX, ..AuditFilter::default() };
     let audit = store.audit(&filter).await?;
     document.audit = audit
@@ -259,8 +275,12 @@ pub(super) fn read_run_spec(session_folder: &Path) -> Result<Option<RunSpec>, Ex
     }
 }
 
-/// `request.json`, which has all but the contents of files, and the files themselves.
+/// `request.json`, which has all but the contents of files, and the files themselves. Hidden cases
+/// are not the user's: of them it has the names.
 fn export_request(source: &Path, mut run_spec: RunSpec, target: &Path) -> Result<(), ExportError> {
+    for case in run_spec.cases.iter_mut().flat_map(|cases| &mut cases.cases) {
+        case.hide();
+    }
     let folder = target.join("files");
     make_folder(&folder)?;
     for file in std::mem::take(&mut run_spec.files) {

@@ -297,7 +297,9 @@ impl Driver {
     /// one.
     async fn close_unstarted(&self, outcome: Outcome, failure: &StartFailure) -> bool {
         let (store, id) = (self.store.clone(), self.id());
-        let note = format!("livecode: the program could not be started: {}\n", failure.error);
+        // The error may name a file of the first case. The log has it.
+        let why = if self.session.has_hidden_cases { "the server's log tells why" } else { &*failure.error };
+        let note = format!("livecode: the program could not be started: {why}\n");
         let closed = blocking(move || store.close_unstarted(id, outcome, &note)).await;
         match closed.and_then(|closed| closed) {
             Ok(()) => true,

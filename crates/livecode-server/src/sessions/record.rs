@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use livecode_protocol::SessionId;
+use livecode_protocol::{SessionId, exercise::ExerciseVersion};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{Account, Owner, Payer, role_of_payer};
@@ -41,6 +41,12 @@ pub(crate) struct SessionRecord {
     /// did not know it.
     #[serde(default, rename = "echo", skip_serializing_if = "std::ops::Not::not")]
     pub has_echo: bool,
+    /// The exercise that the session's program is for, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exercise: Option<ExerciseVersion>,
+    /// Whether some of its cases are hidden.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_hidden_cases: bool,
     /// The key under which the session was created, if the client sent one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<IdempotencyKey>,

@@ -11,8 +11,8 @@ use std::{
 };
 
 use livecode_protocol::{
-    DeliveryRefused, ErrorCode, SessionId, control::Delivery, now_us, session::SessionState,
-    stream::QUEUE_FULL,
+    DeliveryRefused, ErrorCode, SessionId, control::Delivery, exercise::ExerciseVersion, now_us,
+    session::SessionState, stream::QUEUE_FULL,
 };
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -57,6 +57,11 @@ pub struct Session {
     pub is_ephemeral: bool,
     /// Whether input that clients send is kept in the journal.
     pub has_echo: bool,
+    /// The exercise that its program is for, if any.
+    pub exercise: Option<Box<ExerciseVersion>>,
+    /// Whether some of its cases are hidden. Then clients do not learn what it uses, nor how long
+    /// it runs in more than whole seconds.
+    pub has_hidden_cases: bool,
     /// A number unique among living sessions.
     pub(crate) slot: u32,
     /// The key under which it was created, if the client sent one.
@@ -167,6 +172,8 @@ impl Session {
             created_us: record.created_us,
             is_ephemeral: record.is_ephemeral,
             has_echo: record.has_echo,
+            exercise: record.exercise.clone().map(Box::new),
+            has_hidden_cases: record.has_hidden_cases,
             slot: record.slot,
             idempotency_key: record.idempotency.as_ref().map(|idempotency| idempotency.key.as_str().into()),
             phase: Mutex::new(SessionPhase::new(progress)),
@@ -225,7 +232,10 @@ impl Session {
         let progress = self.progress();
         let until_us = progress.ended.map_or_else(now_us, |ended| ended.ended_us);
         let elapsed_us = progress.started_us.map_or(0, |started_us| until_us.saturating_sub(started_us));
-        (elapsed_us / 1000) as f64 / 1000.0
+        match self.has_hidden_cases {
+            true => elapsed_us.div_ceil(1_000_000) as f64,
+            false => (elapsed_us / 1000) as f64 / 1000.0,
+        }
     }
 
     /// Queues a delivery to the program. Deliveries arrive in the order of these calls. The

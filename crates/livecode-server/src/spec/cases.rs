@@ -29,6 +29,8 @@ pub(super) struct Base<'r> {
     /// Whether the request has standard input for the whole session.
     pub has_stdin: bool,
     pub limits: &'r SessionLimits,
+    /// Whether the cases are those of an exercise, where they can be hidden.
+    pub is_exercise: bool,
 }
 
 /// Checks the cases of a request. Returns `None` if there are none.
@@ -159,6 +161,10 @@ fn resolve_case(
         base.limits.wall_ms,
         floor::WALL_MS..=settings.wall_max_ms,
     )?;
+    if case.hidden.is_some() && !base.is_exercise {
+        let detail = "only the cases of an exercise can be hidden; leave it out";
+        return Err(bad("hidden", detail.into()));
+    }
     Ok(CaseSpec {
         name,
         stdin: Contents::Text(case.stdin.clone().unwrap_or_default()),
@@ -168,6 +174,7 @@ fn resolve_case(
         compare,
         tolerance: case.tolerance.unwrap_or(DEFAULT_TOLERANCE),
         wall_ms,
+        is_hidden: case.hidden == Some(true),
     })
 }
 

@@ -10,6 +10,7 @@
 //! | `environment` | the environment variables |
 //! | `collect` | the files that are taken at the end |
 //! | `cases` | the cases with which the program is run |
+//! | `exercise` | what an exercise adds to the request of a pupil |
 //! | `limits` | the limits, and the settings that bound them |
 //! | `cache_key` | the key of the compile steps' result in the compile cache |
 
@@ -20,6 +21,7 @@ mod collect;
 mod commands;
 mod endpoint;
 mod environment;
+mod exercise;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -31,6 +33,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use livecode_protocol::{
     FileName,
+    exercise::ExerciseVersion,
     results::CollectSpec,
     run_spec::{CasesSpec, Contents, Mount, RunFile, SessionLimits, Step},
     session::{CreateSession, Mode},
@@ -38,6 +41,7 @@ use livecode_protocol::{
 
 pub use bad_field::BadField;
 pub use endpoint::Endpoint;
+pub use exercise::{apply_exercise, hide_cases, trial_request};
 pub(crate) use limits::floor;
 pub use limits::{LimitFlags, LimitSettings};
 
@@ -83,6 +87,8 @@ pub struct ResolvedSpec {
     pub collect: Option<CollectSpec>,
     /// The cases with which the program is run, if any.
     pub cases: Option<CasesSpec>,
+    /// The exercise that the request was for, if any.
+    pub exercise: Option<ExerciseVersion>,
     /// Whether input that clients send is kept in the journal.
     pub echo: bool,
     /// Whether the places of errors are told as data.
@@ -145,6 +151,7 @@ pub fn resolve(
         files: &files,
         has_stdin: stdin.is_some(),
         limits: &limits.session,
+        is_exercise: request.exercise.is_some(),
     };
     let cases = cases::resolve(request, settings, &base)?;
     Ok(ResolvedSpec {
@@ -162,6 +169,7 @@ pub fn resolve(
         stages: request.stages.unwrap_or(false),
         collect: collect::resolve(request, settings)?,
         cases,
+        exercise: None,
         echo: request.echo == Some(true) && endpoint == Endpoint::Sessions,
         diagnostics: request.diagnostics == Some(true) && endpoint == Endpoint::Sessions,
         cache_key_inputs: has_compile_steps.then(|| CacheKeyInputs::new(runtime)).flatten(),

@@ -14,11 +14,13 @@ enum Report {
         name: String,
         passed: bool,
         outcome: Outcome,
-        exitstatus: i32,
+        /// Absent, as all that follows, if the case is hidden.
+        exitstatus: Option<i32>,
+        #[serde(default)]
         stdout: String,
         #[serde(default)]
         stderr: String,
-        time_taken: f64,
+        time_taken: Option<f64>,
     },
     Cases {
         passed: usize,
@@ -33,16 +35,19 @@ enum Report {
 pub fn lines(message: &str) -> String {
     match serde_json::from_str(message) {
         Ok(Report::Case { name, passed: true, time_taken, .. }) => {
-            format!("passed {name} ({time_taken:.TIME_DIGITS$} s)\n")
+            format!("passed {name} ({})\n", time(time_taken))
         }
         Ok(Report::Case { name, outcome, exitstatus, stdout, stderr, time_taken, .. }) => {
             let why = match (outcome, exitstatus) {
-                (Outcome::Exited, 0) => "it has printed something else than expected".to_owned(),
-                (Outcome::Exited, status) => format!("it has ended with exit status {status}"),
-                (Outcome::Signalled, status) => format!("signal {} has ended it", status.saturating_sub(128)),
+                (Outcome::Exited, None) => "it has printed something else, or failed".to_owned(),
+                (Outcome::Exited, Some(0)) => "it has printed something else than expected".to_owned(),
+                (Outcome::Exited, Some(status)) => format!("it has ended with exit status {status}"),
+                (Outcome::Signalled, Some(status)) => {
+                    format!("signal {} has ended it", status.saturating_sub(128))
+                }
                 (outcome, _) => outcome.as_str().to_owned(),
             };
-            let head = format!("failed {name} ({time_taken:.TIME_DIGITS$} s): {why}\n");
+            let head = format!("failed {name} ({}): {why}\n", time(time_taken));
             head + &indented(&stdout) + &indented(&stderr)
         }
         Ok(Report::Cases { passed, failed, skipped: 0 }) => {
@@ -54,6 +59,11 @@ pub fn lines(message: &str) -> String {
         }
         Err(_) => format!("{message}\n"),
     }
+}
+
+/// The time of a case, in seconds; that of a hidden one is not known.
+fn time(time_taken: Option<f64>) -> String {
+    time_taken.map_or_else(|| "hidden".to_owned(), |seconds| format!("{seconds:.TIME_DIGITS$} s"))
 }
 
 fn indented(text: &str) -> String {
@@ -84,6 +94,13 @@ mod tests {
             lines(r#"{"msgtype":"cases","passed":1,"failed":1,"skipped":2}"#),
             "1 of 4 cases passed, 2 were not run\n"
         );
+        let hidden = |passed: bool, outcome: &str| {
+            let fields = format!(r#""name":"a","hidden":true,"passed":{passed},"outcome":"{outcome}""#);
+            lines(&format!(r#"{{"msgtype":"case",{fields}}}"#))
+        };
+        assert_eq!(hidden(true, "exited"), "passed a (hidden)\n");
+        assert_eq!(hidden(false, "exited"), "failed a (hidden): it has printed something else, or failed\n");
+        assert_eq!(hidden(false, "signalled"), "failed a (hidden): signalled\n");
         assert_eq!(lines(r#"{"msgtype":"case"}"#), "{\"msgtype\":\"case\"}\n");
     }
 }

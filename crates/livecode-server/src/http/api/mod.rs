@@ -2,6 +2,7 @@
 
 pub(crate) mod assets;
 pub(crate) mod embed;
+pub(crate) mod exercises;
 pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod info;

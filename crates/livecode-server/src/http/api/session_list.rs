@@ -4,7 +4,7 @@ use axum::{
     Extension, Json,
     body::{Body, Bytes},
     extract::{Query, State, rejection::QueryRejection},
-    http::{HeaderValue, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
@@ -14,7 +14,13 @@ use livecode_protocol::{
 };
 use serde::{Deserialize, de::IntoDeserializer as _};
 
-use crate::http::{api::sessions::session_document, app::App, caller::PublicAddress, problem::ApiError};
+use crate::http::{
+    api::sessions::session_document,
+    app::App,
+    caller::PublicAddress,
+    paging::{link_to_next, parse_limit, wrong_cursor},
+    problem::ApiError,
+};
 use crate::{
     auth::Caller,
     lifecycle::{ListKey, ListScope},
@@ -201,23 +207,11 @@ pub(crate) async fn list(
     let list = CallersList { app, address, caller, scope, filter };
     let Some(limit) = limit else { return Ok(list.stream(after)) };
     let (documents, next) = list.page(after, limit.min(MAX_PAGE_SESSIONS) as usize).await;
-    let mut response = Json(documents).into_response();
-    if let Some(ListKey { created_us, id }) = next {
-        let filter = list.filter.query();
-        let path = format!("/sessions?limit={limit}{filter}&cursor={created_us}-{id}");
-        let link = HeaderValue::try_from(format!("<{}>; rel=\"next\"", list.address.http(&path)))
-            .map_err(|_| ApiError::malformed_request("the Host header is not valid in a URL"))?;
-        response.headers_mut().insert(header::LINK, link);
-    }
-    Ok(response)
-}
-
-pub(super) fn parse_limit(text: &str) -> Result<u64, ApiError> {
-    // The OpenAPI document's integers are of 64 bits with a sign.
-    let limit = text.parse::<i64>().ok().and_then(|limit| u64::try_from(limit).ok());
-    limit
-        .filter(|limit| *limit > 0)
-        .ok_or_else(|| ApiError::field("limit", format!("{text:?} is not a positive whole number")))
+    let response = Json(documents).into_response();
+    let Some(ListKey { created_us, id }) = next else { return Ok(response) };
+    let filter = list.filter.query();
+    let path = format!("/sessions?limit={limit}{filter}&cursor={created_us}-{id}");
+    link_to_next(response, &list.address, &path)
 }
 
 fn parse_cursor(text: &str) -> Result<ListKey, ApiError> {
@@ -225,7 +219,5 @@ fn parse_cursor(text: &str) -> Result<ListKey, ApiError> {
         let (created_us, id) = text.split_once('-')?;
         Some(ListKey { created_us: created_us.parse().ok()?, id: id.parse::<SessionId>().ok()? })
     };
-    parse().ok_or_else(|| {
-        ApiError::field("cursor", format!("{text:?} is not the cursor of a link to a next page"))
-    })
+    parse().ok_or_else(|| wrong_cursor(text))
 }

@@ -10,11 +10,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use livecode_protocol::{
-    ErrorCode, SessionId, now_us,
+    ErrorCode, SessionId,
+    exercise::ExerciseId,
+    now_us,
     session::{CreateSession, Links, Problem, SessionDocument, describe_end},
 };
 
 use crate::http::{
+    api::exercises::resolve_for_exercise,
     app::App,
     body::{parse_json, read_body},
     caller::{ClientAddress, PublicAddress, media_type, too_many_guesses},
@@ -27,7 +30,7 @@ use crate::{
     lifecycle::{CreateError, SessionSpec},
     rfc3339::rfc3339,
     sessions::{IdempotencyKey, Session},
-    spec::{BadField, Endpoint, resolve},
+    spec::{BadField, Endpoint, ResolvedSpec, resolve},
 };
 
 /// The longest `Idempotency-Key`, in bytes.
@@ -55,7 +58,8 @@ pub(super) fn session_document(
         created: rfc3339(session.created_us),
         elapsed: session.elapsed_s(),
         runtime: session.runtime.to_string(),
-        active: session.progress().active_us.map(rfc3339),
+        exercise: session.exercise.as_deref().cloned(),
+        active: session.progress().active_us.filter(|_| !session.has_hidden_cases).map(rfc3339),
         state: session.state(),
         // Finding the position takes a step for each payer that waits, so lists do without.
         queue_position: None,
@@ -66,7 +70,7 @@ pub(super) fn session_document(
         compiled: session.progress().compiled(),
         compile: ended.and_then(|ended| ended.compile),
         echo: session.has_echo,
-        usage: ended.and_then(|ended| ended.usage),
+        usage: ended.filter(|_| !session.has_hidden_cases).and_then(|ended| ended.usage),
         degraded: app.default_spawner.degraded_in_sessions(),
         token: None,
         links: Links {
@@ -143,6 +147,16 @@ fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotenc
     Ok(Some(IdempotencyKey { key: key.to_owned(), body_sha256 }))
 }
 
+/// A request for a session whose body is read.
+enum ParsedRequest {
+    /// The request is complete.
+    Resolved(Box<ResolvedSpec>),
+    /// The versions of this runtime must be asked for first.
+    OfUnknownVersion(String, Box<CreateSession>),
+    /// The exercise with this id has the rest.
+    ForExercise(ExerciseId, Box<CreateSession>),
+}
+
 /// Creates a session and starts its program, which runs whether or not a client is connected.
 #[utoipa::path(
     post, path = "/sessions", tag = "sessions", operation_id = "create_session",
@@ -158,6 +172,7 @@ fn idempotency_key(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotenc
         )),
         (status = 400, description = "The body is not well-formed JSON, the Idempotency-Key is not valid, or a guest sent one without a token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The Host header names a host that this server does not answer for", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such exercise", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "An earlier request with this key is still being processed", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
@@ -188,21 +203,29 @@ pub(crate) async fn create(
     let (catalogue, config) = (app.catalogue.now(), app.config.clone());
     let resolve_body = move |bytes: &[u8]| {
         let request: CreateSession = parse_json(bytes)?;
-        let resolved = match resolve(&request, &catalogue, &config.limits, Endpoint::Sessions) {
-            // The request is kept while the runtime is asked.
-            Err(BadField { unknown_version_of: Some(runtime), .. }) => Err((Box::new(request), runtime)),
-            resolved => Ok(resolved?),
+        let parsed = match &request.exercise {
+            Some(id) => ParsedRequest::ForExercise(id.clone(), Box::new(request)),
+            None => match resolve(&request, &catalogue, &config.limits, Endpoint::Sessions) {
+                Err(BadField { unknown_version_of: Some(runtime), .. }) => {
+                    ParsedRequest::OfUnknownVersion(runtime, Box::new(request))
+                }
+                resolved => ParsedRequest::Resolved(Box::new(resolved?)),
+            },
         };
-        Ok((resolved, idempotency_key(&parts.headers, bytes)?))
+        Ok((parsed, idempotency_key(&parts.headers, bytes)?))
     };
     // The bytes are charged until the session is on disk.
-    let ((resolved, idempotency), _held) = body.process(&app, resolve_body).await?;
-    let resolved = match resolved {
-        Ok(resolved) => resolved,
-        Err((request, runtime)) => {
+    let ((parsed, idempotency), _held) = body.process(&app, resolve_body).await?;
+    let (resolved, _held_exercise) = match parsed {
+        ParsedRequest::Resolved(resolved) => (*resolved, None),
+        ParsedRequest::OfUnknownVersion(runtime, request) => {
             let account = app.registry.roles().account(&caller, payer);
             app.checks.ensure(&runtime, &account).await?;
-            resolve(&request, &app.catalogue.now(), &app.config.limits, Endpoint::Sessions)?
+            (resolve(&request, &app.catalogue.now(), &app.config.limits, Endpoint::Sessions)?, None)
+        }
+        ParsedRequest::ForExercise(id, request) => {
+            let (resolved, held) = resolve_for_exercise(&app, (&caller, payer), &id, *request).await?;
+            (resolved, Some(held))
         }
     };
     if idempotency.is_some() && caller.owner().is_none() {

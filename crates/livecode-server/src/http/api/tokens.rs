@@ -8,7 +8,7 @@ use axum::{
         Path, Query, Request, State,
         rejection::{PathRejection, QueryRejection},
     },
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use livecode_protocol::{
@@ -22,10 +22,10 @@ use serde::Deserialize;
 use crate::audit::{Action, Target};
 use crate::auth::{Caller, Payer, TokenUsers};
 use crate::http::{
-    api::session_list::parse_limit,
     app::App,
     body::read_json,
     caller::{ClientAddress, PublicAddress},
+    paging::{link_to_next, parse_limit, wrong_cursor},
     problem::ApiError,
 };
 use crate::rfc3339::rfc3339;
@@ -103,9 +103,7 @@ fn parse_cursor(text: &str) -> Result<TokenListKey, ApiError> {
         let (created_us, id) = text.split_once('-')?;
         Some(TokenListKey { created_us: created_us.parse().ok()?, id: id.to_owned() })
     };
-    parse().ok_or_else(|| {
-        ApiError::field("cursor", format!("{text:?} is not the cursor of a link to a next page"))
-    })
+    parse().ok_or_else(|| wrong_cursor(text))
 }
 
 /// The token with this id, as the audit has it.
@@ -147,13 +145,11 @@ pub(crate) async fn list(
     let last = tokens.last().filter(|_| has_more);
     let next = last.map(|last| format!("/tokens?limit={max}&cursor={}-{}", last.created_us, last.id));
     let documents: Vec<_> = tokens.into_iter().map(|token| token_document(token, None)).collect();
-    let mut response = Json(documents).into_response();
-    if let Some(path) = next {
-        let link = HeaderValue::try_from(format!("<{}>; rel=\"next\"", address.http(&path)))
-            .map_err(|_| ApiError::malformed_request("the Host header is not valid in a URL"))?;
-        response.headers_mut().insert(header::LINK, link);
+    let response = Json(documents).into_response();
+    match next {
+        Some(path) => link_to_next(response, &address, &path),
+        None => Ok(response),
     }
-    Ok(response)
 }
 
 /// Makes a token for a user. The answer is the only one that has the token itself.

@@ -206,7 +206,11 @@ impl Quotas {
     pub fn count(&self, session: &Session) -> bool {
         let Some(ended) = session.progress().ended else { return true };
         let usage = ended.usage.unwrap_or_default();
-        let (cpu_ms, output_bytes) = (usage.cpu_ms.unwrap_or(0), usage.output_bytes.unwrap_or(0));
+        let (mut cpu_ms, output_bytes) = (usage.cpu_ms.unwrap_or(0), usage.output_bytes.unwrap_or(0));
+        if session.has_hidden_cases {
+            // A program that tells by its CPU time what it has read tells little by whole seconds.
+            cpu_ms = cpu_ms.div_ceil(1000) * 1000;
+        }
         let charge = session.charge.as_deref();
         let is_by_payer =
             self.allowance_of(session).has_day() || charge.is_some_and(|charge| charge.is_limited_by_jwt);

@@ -58,6 +58,7 @@ mod tests {
             compare,
             tolerance: DEFAULT_TOLERANCE,
             wall_ms: 1,
+            is_hidden: false,
         };
         is_expected(&case, printed.as_bytes())
     }

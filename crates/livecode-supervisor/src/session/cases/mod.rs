@@ -54,6 +54,10 @@ pub(crate) struct Cases {
     passed: usize,
     failed: usize,
     usage: CasesUsage,
+    /// Entries that are not in the journal yet, in their order: those of hidden cases since the last
+    /// case that is not hidden. A program that waits in a hidden case as long as its input says
+    /// tells this to nobody who sees when entries come.
+    held_entries: Vec<Bytes>,
     /// When all cases must have ended.
     total_deadline: Option<Instant>,
     /// Whether [`Self::total_deadline`] has passed.
@@ -119,6 +123,7 @@ impl Cases {
             passed: 0,
             failed: 0,
             usage: CasesUsage::default(),
+            held_entries: vec![],
             total_deadline: requested_at.checked_add(Duration::from_millis(spec.total_wall_ms)),
             is_total_time_up: false,
             is_signalled: false,
@@ -234,13 +239,22 @@ impl Cases {
         self.spec.total_wall_ms
     }
 
-    /// Ends the current case. Returns its entry; `None` if there is no such case.
-    pub fn finish_current(&mut self, end: &CaseEnd) -> Option<Bytes> {
-        let CurrentCase { index, output, started_at, ended_at } = self.current.take()?;
+    /// Ends the current case, if there is one. Returns the entries that are to be written now: its
+    /// own and those that were held back, or none if it is hidden.
+    pub fn finish_current(&mut self, end: &CaseEnd) -> Vec<Bytes> {
+        let Some(CurrentCase { index, output, started_at, ended_at }) = self.current.take() else {
+            return vec![];
+        };
         let case = &self.spec.cases[index];
         let has_exited = end.outcome == Outcome::Exited && end.exitstatus == 0;
         let passed = has_exited && compare::is_expected(case, &output.stdout);
         *(if passed { &mut self.passed } else { &mut self.failed }) += 1;
+        if case.is_hidden {
+            let (name, outcome) = (&*case.name, end.outcome);
+            let message = ServerMessage::HiddenCase { name, hidden: true, passed, outcome };
+            self.held_entries.extend(serde_json::to_vec(&message).map(Bytes::from));
+            return vec![];
+        }
         let ended_at = ended_at.unwrap_or_else(Instant::now);
         let time = started_at.map_or(Duration::ZERO, |started_at| ended_at.duration_since(started_at));
         let Shown { stdout, stderr, is_truncated } = output.shown();
@@ -255,7 +269,23 @@ impl Cases {
             time_taken: time.as_millis() as f64 / 1000.0,
             memory_peak_bytes: end.memory_peak_bytes,
         };
-        serde_json::to_vec(&message).ok().map(Bytes::from)
+        self.held_entries.extend(serde_json::to_vec(&message).map(Bytes::from));
+        self.take_held_entries()
+    }
+
+    /// Takes the entries of hidden cases that were held back.
+    pub fn take_held_entries(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.held_entries)
+    }
+
+    /// Whether some cases are hidden.
+    pub fn has_hidden(&self) -> bool {
+        self.spec.has_hidden()
+    }
+
+    /// Whether the current case is hidden.
+    pub fn is_current_hidden(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| self.spec.cases[current.index].is_hidden)
     }
 
     /// Notes that no case can pass, since the program cannot be compiled.

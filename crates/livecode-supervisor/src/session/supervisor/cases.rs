@@ -121,8 +121,11 @@ impl Supervisor<'_> {
                 break;
             }
         }
-        if let Some(summary) = self.cases.as_ref().and_then(Cases::summary) {
-            self.journal.append_unlimited(Kind::Message, summary);
+        if let Some(cases) = &mut self.cases {
+            let held_entries = cases.take_held_entries();
+            for entry in held_entries.into_iter().chain(cases.summary()) {
+                self.journal.append_unlimited(Kind::Message, entry);
+            }
         }
     }
 
@@ -156,7 +159,7 @@ impl Supervisor<'_> {
         }
         let was_case = cases.has_current();
         let end = CaseEnd { outcome, exitstatus, memory_peak_bytes: self.sandbox.memory_peak_bytes() };
-        if let Some(entry) = cases.finish_current(&end) {
+        for entry in cases.finish_current(&end) {
             self.journal.append_unlimited(Kind::Message, entry);
         }
         let is_lost = was_case && outcome == Outcome::Lost;

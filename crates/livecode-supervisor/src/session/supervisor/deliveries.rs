@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     io::{input::DeliveryCheck, outputs::Readable},
-    session::supervisor::Supervisor,
+    session::{cases::Cases, supervisor::Supervisor},
 };
 
 /// Signals that wait for the program to start. When more come, they are refused.
@@ -45,6 +45,11 @@ impl Supervisor<'_> {
                     self.input_wait.end();
                 }
                 self.echo.add(&bytes);
+            }
+            // A program could tell by what it takes what it has read.
+            Delivery::Event { .. } if self.cases.as_ref().is_some_and(Cases::has_hidden) => {
+                let error = "the session has hidden cases, whose programs get no events";
+                return Err(DeliveryRefused::new(ErrorCode::InputClosed, error));
             }
             Delivery::Event { line } => {
                 self.events.push(format!("{line}\n").as_bytes(), false)?;

@@ -11,7 +11,7 @@ use livecode_sandbox::{InitEvent, StepStatus};
 
 use crate::{
     limits::cpu_time,
-    session::{folder::StartError, supervisor::Supervisor},
+    session::{cases::Cases, folder::StartError, supervisor::Supervisor},
 };
 
 impl Supervisor<'_> {
@@ -47,6 +47,8 @@ impl Supervisor<'_> {
                 }
                 self.result_files.finish(&self.folder, is_complete);
             }
+            // What is told of a hidden case says nothing about its arguments.
+            InitEvent::ExecFailed(..) if self.is_in_hidden_case() => {}
             InitEvent::ExecFailed(index, error) => {
                 let text = format!("cannot run {}: {error}", self.step(index).argv[0]);
                 self.journal.write_note(self.compile_stage.kind_of(Kind::Stderr), &text);
@@ -160,9 +162,15 @@ impl Supervisor<'_> {
         }
     }
 
+    fn is_in_hidden_case(&self) -> bool {
+        self.cases.as_ref().is_some_and(Cases::is_current_hidden)
+    }
+
     /// Ends the session because the platform, not the program, has failed.
     pub(super) fn fail(&mut self, error: &str) {
-        self.journal.write_note(Kind::Stderr, error);
+        // The error may name a file of the case.
+        let note = if self.is_in_hidden_case() { "a hidden case could not be run" } else { error };
+        self.journal.write_note(Kind::Stderr, note);
         self.kill_for(Outcome::Lost);
     }
 }
