@@ -191,6 +191,7 @@ export class Server {
     // not know about TLS.
     if (this.base.startsWith("https:")) url.protocol = "wss:";
     url.searchParams.set("after", String(after));
+    url.searchParams.set("notices", "1");
     return url.href;
   }
 

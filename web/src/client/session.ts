@@ -47,6 +47,12 @@ export interface Hooks {
    */
   onGap?: (from: number, to: number) => void;
   /**
+   * Called when the program waits for standard input, and when it does not wait any more, if the
+   * server tells that. With `exitstatus`, and with a lost connection, a wait is over; the next
+   * connection tells it again.
+   */
+  onWaiting?: (isWaiting: boolean) => void;
+  /**
    * Called when the server refuses something before `exitstatus`, or when the session cannot be followed any further;
    * its state is `ended` after the latter. A message that the client itself rejects, e.g. because
    * too many messages wait, only rejects the promise that its call returned.
@@ -427,7 +433,10 @@ export class Session {
         return this.#flush();
       case "pong":
       case "goodbye":
+      case "queued":
         return;
+      case "waiting":
+        return this.#callHook(() => this.hooks.onWaiting?.(!!message.file));
       case "ack":
         this.#backoff.reset();
         this.#outbox.acknowledge(message.id);

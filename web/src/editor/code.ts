@@ -188,10 +188,6 @@ export class CodeEditor {
     this.#view.focus();
   }
 
-  destroy(): void {
-    this.#view.destroy();
-  }
-
   /** Applies an effect to a file, whether it is shown or not. */
   #applyTo(name: string, effects: StateEffect<unknown>): void {
     const state = this.#states.get(name);

@@ -6,7 +6,6 @@ import {
   type LiveCodeError,
   type Message,
   pickUp,
-  type Rights,
   run,
   type Session,
   type SessionDocument,
@@ -25,7 +24,7 @@ import { addSnippet, allSnippets, type Before, beforeOf, removeSnippet } from ".
 import { type Parts, partsIn, partsOf } from "./exercise/parts.js";
 import { createSolution } from "./exercise/verdict.js";
 import { FileTabs } from "./file-tabs.js";
-import { adoptStyle, type Bar, createBar, createFrame } from "./frame.js";
+import { type Bar, createBar, createFrame } from "./frame.js";
 import { keepEvents } from "./keep-events.js";
 import type { OutputPane } from "./pane/pane.js";
 import { followPlaces, placeLinks } from "./places/links.js";
@@ -36,18 +35,14 @@ import { EndDetail } from "./session/end-detail.js";
 import type { FollowOptions, SessionOptions } from "./session/follow-options.js";
 import { InputLine } from "./session/input-line.js";
 import { LeftSessions } from "./session/left-sessions.js";
-import { isOfProgram, type Phase, phaseOf, PhaseWatch, starting } from "./session/phase.js";
+import { isOfProgram, type Phase } from "./session/phase.js";
 import { Recording } from "./session/recording.js";
 import type { Replay } from "./session/replay.js";
 import { Report } from "./session/report.js";
 import { requestOf } from "./session/request.js";
 import { findAgain, SCRIPT_SERVER, serverOf, serverOptionsOf } from "./session/server-options.js";
-
-/**
- * The time after attaching to an existing session in which `play` messages are not played, in
- * milliseconds. These messages are from the session's past.
- */
-const REPLAY_MS = 1000;
+import { ShownSession } from "./session/shown-session.js";
+import { adoptStyle, STYLE } from "./style.js";
 
 /** The editors whose notes sound, or are going to. */
 const soundingEditors = new Set<LiveCode>();
@@ -64,41 +59,21 @@ export class LiveCode extends HTMLElement {
   #given: Parts = partsOf(new Map());
   /** The number of lines that ran before those of the first file. */
   #linesBefore = 0;
-  /** The session that is shown. */
-  #session: Session | undefined;
+  /** What is shown. Another session has another object, so that its hooks are told apart. */
+  #shown = new ShownSession();
   readonly #left = new LeftSessions();
   #pane!: OutputPane;
   #canvas!: Canvas;
   #display!: Display;
-  /** Identifies the session that is shown, so that hooks of earlier sessions are ignored. */
-  #sessionMarker: object = {};
-  /** When the program was started, on the page's clock, as far as that is known. */
-  #startedAt: number | undefined;
-  /** Whether the session was started by this element, and not found. */
-  #isNew = false;
-  /** When this element began to follow the session. */
-  #followedAt = 0;
-  /** What the session does before its program runs; undefined while the program runs. */
-  #phase: Phase | undefined;
-  #phaseWatch: PhaseWatch | undefined;
-  /** Whether the program may read input, as far as its text tells. */
-  #canRead = true;
-  /** Whether the page has asked only to watch the session, so that nothing is sent to it. */
-  #isWatching = false;
-  /** Whether the session is another user's, and is followed by a share. */
-  #isShared = false;
-  /** The texts of the program that the session runs, if they are known. */
-  #texts: string[] | undefined;
   /** What the session has shown. */
   #recording = new Recording();
   readonly #report = new Report((name, detail) => this.#tell(name, detail));
   /** The replay that is under way. */
   #replay: Replay | undefined;
-  /** Why the session could not be followed to its end, as a key of the words. */
-  #failure: "notRun" | "notShared" = "notRun";
   readonly #detail = new EndDetail();
   readonly #music = new Music(() => this.#handleMusic());
-  #parts!: Bar & Pick<InputLine, "form" | "input">;
+  #parts!: Bar;
+  readonly #line = new InputLine((text, eof) => this.#sendInput(text, eof));
   #tabs!: FileTabs;
 
   connectedCallback(): void {
@@ -136,12 +111,12 @@ export class LiveCode extends HTMLElement {
   }
 
   get state(): State | undefined {
-    return this.#session?.state;
+    return this.session?.state;
   }
 
   /** The session that is shown. */
   get session(): Session | undefined {
-    return this.#session;
+    return this.#shown.session;
   }
 
   /**
@@ -176,12 +151,11 @@ export class LiveCode extends HTMLElement {
    * keeps it, until another one is run here.
    */
   leave(): void {
-    const session = this.#session;
-    if (session && session.state !== "ended" && this.#rights === "own") this.#left.add(session);
+    const { session, rights } = this.#shown;
+    if (session && session.state !== "ended" && rights === "own") this.#left.add(session);
     this.#showNothing();
-    this.#session = undefined;
     this.removeAttribute("data-state");
-    this.#parts.form.hidden = true;
+    this.#line.show(false, this.#parts.run);
     this.#updateStop();
     this.#parts.status.textContent = "";
   }
@@ -216,8 +190,7 @@ export class LiveCode extends HTMLElement {
     this.#linesBefore = this.#updateLineNumbers();
     const start = (hooks: Hooks) => run({ ...this.#serverOptions(), ...program }, hooks);
     const texts = [...this.files.values(), ...before.files.values(), before.code, after];
-    this.#follow(start, { isNew: true, texts });
-    this.#canRead &&= stdin === undefined;
+    this.#follow(start, { isNew: true, texts, hasAllInput: stdin !== undefined });
     this.#scrollIntoView();
   }
 
@@ -225,8 +198,8 @@ export class LiveCode extends HTMLElement {
   stop(): void {
     this.#replay?.finish();
     this.#silence();
-    if (this.#rights !== "own" || this.state === "ended") return;
-    this.#session?.stop();
+    if (this.#shown.rights !== "own" || this.state === "ended") return;
+    this.session?.stop();
   }
 
   /**
@@ -234,11 +207,11 @@ export class LiveCode extends HTMLElement {
    * if this page has seen them.
    */
   async replay(): Promise<void> {
-    const marker = this.#sessionMarker;
+    const shown = this.#shown;
     const { Replay } = await import("./session/replay.js");
     this.#replay?.finish();
     const [{ messages }, { status }] = [this.#recording, this.#parts];
-    if (this.state !== "ended" || !messages || marker !== this.#sessionMarker) return;
+    if (this.state !== "ended" || !messages || shown !== this.#shown) return;
     const text = status.textContent;
     this.#clearShown();
     status.textContent = words.replaying;
@@ -309,14 +282,12 @@ export class LiveCode extends HTMLElement {
     if (this.#code) return;
     this.#given = partsIn(this);
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
-    adoptStyle(root);
+    adoptStyle(root, STYLE);
     keepEvents(this);
-    const { form, input } = new InputLine((text, eof) => this.#sendInput(text, eof));
-    const bar = createBar(this);
-    this.#parts = { ...bar, form, input };
+    const bar = (this.#parts = createBar(this));
     const code = createElement("div", { class: "code", id: "code" });
     this.#tabs = new FileTabs(code, (name) => this.#code?.show(name));
-    const ends = [form, this.#detail.element, this.#report.element];
+    const ends = [this.#line.form, this.#detail.element, this.#report.element];
     const { solution } = this.#given;
     if (solution !== undefined) ends.push(createSolution(solution));
     const { element, pane, canvas } = createFrame(bar, this.#tabs.element, code, ends);
@@ -328,8 +299,8 @@ export class LiveCode extends HTMLElement {
     root.replaceChildren(element);
 
     this.#canvas = new Canvas(canvas, (name, data, options) => {
-      const session = this.#session;
-      if (!session || session.state === "ended" || this.#rights === "watch") return;
+      const { session, rights } = this.#shown;
+      if (!session || session.state === "ended" || rights === "watch") return;
       // A refused event is not worth a message to the user.
       session.event(name, data, options).catch(() => {});
     });
@@ -346,6 +317,7 @@ export class LiveCode extends HTMLElement {
       getPackages: () => this.#findPackages(),
       onRun: () => this.run(),
       onChange: () => {
+        this.#shown.isEdited = true;
         this.dispatchEvent(new Event("livecode-change"));
         for (const editor of allSnippets<LiveCode>()) editor.#updateLineNumbers();
       },
@@ -368,10 +340,10 @@ export class LiveCode extends HTMLElement {
    * Ends the program that is shown, before another one is run. A watched program keeps running.
    */
   #endRunning(): void {
-    if (!this.hasAttribute("keep")) return this.#session?.remove();
+    const { session, rights } = this.#shown;
+    if (!this.hasAttribute("keep")) return session?.remove();
     this.#left.end(this.#serverOptions());
-    const session = this.#session;
-    if (!session || this.#rights !== "own" || session.state === "ended") return;
+    if (!session || rights !== "own" || session.state === "ended") return;
     // Without a connection the program cannot be stopped now. Its session is removed, so that the
     // program does not keep running unnoticed.
     if (session.state === "live") session.stop();
@@ -380,16 +352,15 @@ export class LiveCode extends HTMLElement {
 
   /** Stops following the session. The server deletes the session, unless it is to be kept. */
   #leaveSession(): void {
-    if (this.#isKept) this.#session?.close();
-    else this.#session?.remove();
+    if (this.#isKept) this.session?.close();
+    else this.session?.remove();
   }
 
   /** Leaves the session that was shown before, and removes everything that it has shown. */
   #showNothing(): void {
     this.#leaveSession();
-    this.#phaseWatch?.stop();
-    this.#phaseWatch = undefined;
-    this.#sessionMarker = {};
+    this.#shown.stopWatching();
+    this.#shown = new ShownSession();
     this.#recording = new Recording();
     this.#report.clear();
     this.#clearShown();
@@ -410,48 +381,32 @@ export class LiveCode extends HTMLElement {
   }
 
   /** Shows the session that `start` returns, in place of the session that was shown before. */
-  #follow(
-    start: (hooks: Hooks) => Session | null,
-    { isNew = false, isWatching = false, isShared = false, texts }: SessionOptions = {},
-  ): void {
+  #follow(start: (hooks: Hooks) => Session | null, options: SessionOptions = {}): void {
     this.#showNothing();
-    const marker = this.#sessionMarker;
-    const isShown = () => this.#sessionMarker === marker;
-    this.#isNew = isNew;
-    this.#followedAt = performance.now();
-    this.#startedAt = isNew ? this.#followedAt : undefined;
-    this.#phase = starting();
-    this.#texts = texts && [...texts];
-    this.#canRead = !this.#texts || canRead(this.#runtime, this.#texts);
-    this.#isWatching = isWatching;
-    this.#isShared = isShared;
-    this.#failure = "notRun";
+    const shown = (this.#shown = new ShownSession(options));
+    shown.mayRead = !shown.texts || canRead(this.#runtime, shown.texts);
+    const isShown = () => this.#shown === shown;
     const session = start({
       onMessage: (message) => isShown() && this.#handleMessage(message),
       onState: (state) => isShown() && this.#handleState(state),
       onError: (error) => isShown() && this.#showError(error),
+      onWaiting: (isWaiting) => isShown() && this.#handleWaiting(isWaiting),
       onBusy: ({ message }) => {
         if (isShown()) this.#parts.status.textContent = words.waiting(message);
       },
     });
-    this.#session = session ?? undefined;
     if (!session) return;
+    shown.session = session;
     if (!this.#isKept) endWithPage(session);
     this.#handleState(session.state);
   }
 
-  /** What the user may do with the session that is shown. */
-  get #rights(): Rights | "own" {
-    if (this.#isShared) return this.#session?.rights ?? "watch";
-    return this.#isWatching ? "watch" : "own";
-  }
-
   #handleMessage(message: Message): void {
-    const isPast = this.#phase?.kind === "loading";
-    if (this.#phase && !isPast && isOfProgram(message)) this.#showPhase(undefined);
+    const { phase, isPast, isReplaying } = this.#shown;
+    if (phase && !isPast && isOfProgram(message)) this.#showPhase(undefined);
     this.#recording.add(message, !isPast);
     if (message.msgtype === "write") this.#report.handleWrite(message);
-    if (this.#display.show(message, this.#isReplaying)) return;
+    if (this.#display.show(message, isReplaying)) return;
     if (message.msgtype === "diagnostic") this.#markError(message);
     if (message.msgtype === "exitstatus") this.#showEnd(message);
     this.#tell("message", message);
@@ -471,14 +426,9 @@ export class LiveCode extends HTMLElement {
     const { files } = this;
     const isFurther = [...files.keys()].indexOf(String(file)) > 0;
     const text = isFurther ? files.get(String(file)) : this.code;
-    if (text === undefined || !this.#texts?.includes(text)) return;
+    if (text === undefined || !this.#shown.texts?.includes(text)) return;
     const shownLine = Number(line) - (isFurther ? 0 : this.#linesBefore);
     this.#code?.markError(String(file), shownLine, String(message), severity === "warning");
-  }
-
-  /** Whether messages from before this element followed the session may still be arriving. */
-  get #isReplaying(): boolean {
-    return !this.#isNew && performance.now() - this.#followedAt <= REPLAY_MS;
   }
 
   #showEnd(exit: Message): void {
@@ -486,15 +436,11 @@ export class LiveCode extends HTMLElement {
     this.#pane.output.flush();
     this.#canvas.finish();
     this.setAttribute("data-exitstatus", String(exit.exitstatus));
-    const elapsed = this.#session?.document?.elapsed;
-    const seconds =
-      this.#phase?.kind === "loading"
-        ? Number(elapsed)
-        : this.#startedAt && (performance.now() - this.#startedAt) / 1000;
-    this.#parts.status.textContent = describeEnd(exit, seconds);
+    const { elapsedS, options, session } = this.#shown;
+    this.#parts.status.textContent = describeEnd(exit, elapsedS);
     this.#parts.replay.hidden = !this.#recording.messages;
-    const find = this.#isShared ? undefined : this.#findDocument;
-    void this.#detail.show(exit, this.#session?.document, find);
+    const find = options.isShared ? undefined : this.#findDocument;
+    void this.#detail.show(exit, session?.document, find);
   }
 
   /** The document of the session as it is now; undefined if the server gives none. */
@@ -503,7 +449,7 @@ export class LiveCode extends HTMLElement {
   #showError({ msg, field, message, code }: LiveCodeError): void {
     // An event, e.g. a click, may arrive just after the program has ended. This is not an error.
     if ((msg as Message | undefined)?.msgtype === "event") return;
-    if (code === "no_such_share") this.#failure = "notShared";
+    if (code === "no_such_share") this.#shown.failure = "notShared";
     this.#pane.output.write(`${field ? `${field}: ` : ""}${message}\n`, "stderr");
   }
 
@@ -519,57 +465,49 @@ export class LiveCode extends HTMLElement {
   }
 
   #handleState(state: State): void {
-    const { form, status, run, input } = this.#parts;
-    const focused = this.shadowRoot?.activeElement;
+    const { status, run } = this.#parts;
+    const shown = this.#shown;
     this.setAttribute("data-state", state);
-    if (state === "live") this.#handleLive();
+    // A wait is over with its connection. The next one tells it again.
+    shown.isWaiting &&= state === "live";
+    if (state === "live") shown.watchPhase(this.#findDocument, (phase) => this.#showPhase(phase));
     else if (state !== "ended") status.textContent = words[state];
-    else if (!this.hasAttribute("data-exitstatus")) status.textContent = words[this.#failure];
-    if (state === "ended" || state === "connecting") form.hidden = true;
-    if (state === "ended") this.#phaseWatch?.stop();
-    // The focus must not be lost when the element that has it is hidden.
-    if (state === "ended" && focused === input) run.focus();
+    else if (!this.hasAttribute("data-exitstatus")) status.textContent = words[shown.failure];
+    if (state === "ended" || state === "connecting") this.#line.show(false, run);
+    if (state === "ended") shown.stopWatching();
     this.#updateStop();
     this.dispatchEvent(new CustomEvent("livecode-state", { detail: state }));
   }
 
-  /** Shows what the session does, which its document tells, or the server if it is asked again. */
-  #handleLive(): void {
-    const document = this.#session?.document;
-    if (this.#phase?.kind === "starting") {
-      // A server of v0.1 has no documents.
-      const phase = document && phaseOf(document);
-      // Users of a share get no later document, and would never be told that the phase is over.
-      this.#phase = this.#isShared && phase?.kind !== "loading" ? undefined : phase;
-      const elapsedMs = Number(document?.elapsed) * 1000;
-      if (!this.#isNew && document) this.#startedAt = performance.now() - elapsedMs;
-    }
-    this.#showPhase(this.#phase);
-    if (!document || !this.#phase || this.#phase.kind === "loading") return;
-    this.#phaseWatch?.stop();
-    const show = (phase?: Phase) => this.#session?.state === "live" && this.#showPhase(phase);
-    this.#phaseWatch = new PhaseWatch(() => this.#findDocument(document), show);
-  }
-
   /** Shows what a live session does; `phase` is undefined once its program runs. */
   #showPhase(phase: Phase | undefined): void {
-    const { form, status } = this.#parts;
-    const rights = this.#rights;
-    this.#phase = phase;
-    if (!phase) this.#phaseWatch?.stop();
-    const text = phase?.text ?? words.running;
-    const told = { own: text, join: words.youHaveJoined(text), watch: words.youAreWatching(text) };
-    status.textContent = phase?.kind === "loading" ? text : told[rights];
-    form.hidden = phase !== undefined || rights === "watch" || !this.#canRead;
+    const shown = this.#shown;
+    shown.phase = phase;
+    if (!phase) shown.stopWatching();
+    this.#parts.status.textContent = shown.text;
+    this.#line.show(shown.takesInput, this.#pane.element);
     this.#updateStop();
+  }
+
+  /** Shows that the program waits for input, or does not wait any more. */
+  #handleWaiting(isWaiting: boolean): void {
+    const shown = this.#shown;
+    shown.isWaiting = isWaiting;
+    shown.mayRead ||= isWaiting;
+    this.#showPhase(undefined);
+    // A program that an earlier page has started does not make a page jump that is there for more.
+    const isOffered = shown.options.isNew || this.getAttribute("layout") === "split";
+    if (!isWaiting || !isOffered) return;
+    // The question stands above the line.
+    this.#pane.output.flush();
+    this.#line.offer(shown.isEdited);
   }
 
   /** Enables Stop while there is anything that it ends: the program or its notes. */
   #updateStop(): void {
     const { stop, run } = this.#parts;
-    const isEnded = this.state === "ended" || this.#phase?.kind === "loading";
-    const isRunning = this.#session !== undefined && !isEnded;
-    const canStop = (isRunning && this.#rights === "own") || this.#music.isSounding || this.#replay;
+    const { isRunning, rights } = this.#shown;
+    const canStop = (isRunning && rights === "own") || this.#music.isSounding || this.#replay;
     // The focus must not be lost when the button that has it is disabled.
     if (!canStop && this.shadowRoot?.activeElement === stop) run.focus();
     stop.disabled = !canStop;
@@ -589,11 +527,14 @@ export class LiveCode extends HTMLElement {
 
   /** Sends input to the program. It is shown unless it comes back in its place as a message. */
   #sendInput(text: string, eof = false): void {
-    const session = this.#session;
+    const { session } = this;
     if (!session || session.state === "ended") return;
     if (!session.document?.echo) this.#pane.output.write(text, "typed");
     // The hook `onError` shows a refusal by the server. If the client itself rejects the input,
     // e.g. because the session has ended, nothing more is shown.
     session.input(text, { eof }).catch(() => {});
+    if (!eof) return;
+    this.#shown.hasAllInput = true;
+    this.#line.show(false, this.#pane.element);
   }
 }

@@ -4,18 +4,6 @@ import { words } from "../words/words.js";
 import { createButton, createElement } from "./create-element.js";
 import { Divider } from "./pane/divider.js";
 import { OutputPane } from "./pane/pane.js";
-import { STYLE } from "./style.js";
-
-/** The style sheet that all editors of the page share. */
-let sharedStyleSheet: CSSStyleSheet | undefined;
-
-export function adoptStyle(root: ShadowRoot): void {
-  if (!sharedStyleSheet) {
-    sharedStyleSheet = new CSSStyleSheet();
-    sharedStyleSheet.replaceSync(STYLE);
-  }
-  root.adoptedStyleSheets = [sharedStyleSheet];
-}
 
 /** What the buttons do. */
 export interface FrameActions {

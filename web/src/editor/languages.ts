@@ -17,21 +17,8 @@ const lines =
 const clike = () => import("@codemirror/legacy-modes/mode/clike");
 const cpp = async () => (await import("@codemirror/lang-cpp")).cpp();
 
-/** The names of the language itself, which are there in a browser as in Node.js. */
-const SCRIPT_GLOBALS = (
-  "Array BigInt Boolean Date Error Infinity JSON Map Math NaN Number Object Promise Proxy RangeError " +
-  "Reflect RegExp Set String Symbol TypeError URL Uint8Array WeakMap clearInterval clearTimeout console " +
-  "fetch isNaN parseFloat parseInt queueMicrotask setInterval setTimeout structuredClone undefined"
-).split(" ");
-
-const script = (typescript: boolean) => async () => {
-  const all = await import("@codemirror/lang-javascript");
-  const globals = SCRIPT_GLOBALS.map((name) => [name, Reflect.get(globalThis, name) as unknown]);
-  const autocomplete = all.scopeCompletionSource(Object.fromEntries(globals));
-  const { javascriptLanguage, typescriptLanguage } = all;
-  const language = typescript ? typescriptLanguage : javascriptLanguage;
-  return [all.javascript({ typescript }), language.data.of({ autocomplete })];
-};
+const script = (typescript: boolean) => async () =>
+  (await import("./javascript.js")).script(typescript);
 const javascript = script(false);
 const typescript = script(true);
 const python = async () => (await import("@codemirror/lang-python")).python();

@@ -70,9 +70,7 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .divider::before { content: ""; position: absolute; inset: var(--reach) 0; }
 .divider:is(:hover, :active) { background: var(--edge); box-shadow: 0 0 0 1px var(--edge); }
 .shown { flex: 1 1 auto; min-height: 43px; display: grid; grid-template: auto auto minmax(3em, 1fr) auto / minmax(0, 1fr); overflow: hidden auto; }
-.find { grid-area: 1 / 1; } .canvas { grid-area: 2 / 1; } .output { grid-area: 3 / 1; } form, .detail { grid-area: 4 / 1; } .shown::before { grid-area: 1 / 1 / 5 / 2; }
-.find { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: 6px; align-items: center; padding: 6px 10px; background: var(--soft); border-bottom: 1px solid var(--line); }
-.find input { flex: 1 1 4em; min-width: 4em; } .find button { min-width: 36px; padding: 4px 8px; } .count { color: var(--quiet); text-align: center; }
+.canvas { grid-area: 2 / 1; } .output { grid-area: 3 / 1; } form, .detail { grid-area: 4 / 1; } .shown::before { grid-area: 1 / 1 / 5 / 2; }
 .more { padding: 4px 10px; font-weight: 700; } .note { color: var(--quiet); } .note:empty { margin-left: -8px; } .copied { position: fixed; opacity: 0; }
 .menu { position: fixed; inset: auto; margin: 0; padding: 6px; min-width: 220px; overflow-y: auto; border: 1px solid var(--line); border-radius: 12px; background: var(--ground); color: var(--text);
   box-shadow: 0 8px 28px rgb(0 0 0 / 22%); }
@@ -80,8 +78,6 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .menu button:is(:hover, :focus) { background: var(--soft); border-color: transparent; } .menu [aria-disabled=true] { color: var(--quiet); cursor: default; }
 .menu [aria-checked=true]::before { content: ""; position: absolute; left: 14px; top: 10px; width: 5px; height: 10px; border: solid currentColor; border-width: 0 2px 2px 0; rotate: 40deg; }
 .menu hr { border: none; border-top: 1px solid var(--line); margin: 6px 8px; }
-::highlight(livecode-found) { background: light-dark(#ffe89a, #5d4a00); color: light-dark(#1b2030, #fff); }
-::highlight(livecode-found-current) { background: light-dark(#f7a707, #f2b84b); color: #000; text-decoration: underline 2px; }
 .canvas { position: relative; width: fit-content; max-width: 100%; margin: 12px; border-radius: 8px; overflow: hidden; background: #fff;
   box-shadow: 0 0 0 1px var(--line); touch-action: pinch-zoom; }
 .canvas canvas { display: block; max-width: 100%; }
@@ -160,3 +156,17 @@ form input { flex: 1; min-width: 8em; }
   .cm-editor .cm-marked { outline: 2px solid Highlight; outline-offset: -2px; }
 }
 `;
+
+/** The style sheets of the page by their texts. All editors share them. */
+const sheets = new Map<string, CSSStyleSheet>();
+
+/** Adds a style sheet to an editor. */
+export function adoptStyle(root: ShadowRoot, text: string): void {
+  let sheet = sheets.get(text);
+  if (!sheet) {
+    sheet = new CSSStyleSheet();
+    sheet.replaceSync(text);
+    sheets.set(text, sheet);
+  }
+  root.adoptedStyleSheets.push(sheet);
+}

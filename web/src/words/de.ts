@@ -45,6 +45,7 @@ const de: Words = {
   waiting: (why) => `wartet: ${why}`,
   compiling: "wird übersetzt",
   running: "läuft",
+  waitingForInput: "wartet auf Eingabe",
   replaying: "zeigt es noch einmal",
   connecting: "verbindet",
   reconnecting: "verbindet erneut",

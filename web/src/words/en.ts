@@ -52,6 +52,7 @@ const en = {
   waiting: (why: string) => `waiting: ${why}`,
   compiling: "compiling",
   running: "running",
+  waitingForInput: "waiting for input",
   replaying: "replaying",
   connecting: "connecting",
   reconnecting: "reconnecting",

@@ -45,6 +45,7 @@ const es: Words = {
   waiting: (why) => `esperando: ${why}`,
   compiling: "compilando",
   running: "en ejecución",
+  waitingForInput: "esperando la entrada",
   replaying: "mostrando de nuevo",
   connecting: "conectando",
   reconnecting: "conectando de nuevo",

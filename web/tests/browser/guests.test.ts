@@ -74,7 +74,7 @@ for (const host of ["127.0.0.1", PLAIN_HOST]) {
     await server.kill();
     await waitForStatus(page, "reconnecting");
     await server.restart();
-    await waitForStatus(page, "running");
+    await waitForStatus(page, "waiting for input");
     await answer(page);
     assert.equal(await listedSessions(page), 1);
     // Another browser is another guest.

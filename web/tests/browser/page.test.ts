@@ -273,7 +273,7 @@ test("another user can watch a session, but not send anything to it", async (t) 
   await page.keyboard.press("Escape");
   const watcher = await openFrontPage(t, await createContext(t), link);
   await output(watcher).filter({ hasText: "name?" }).waitFor();
-  await waitForStatus(watcher, "running, you are watching");
+  await waitForStatus(watcher, "waiting for input, you are watching");
   assert.equal(await watcher.getByLabel("Input for the program").isVisible(), false);
   assert.equal(await watcher.locator("live-code .stop").isDisabled(), true);
   await watcher.locator(".cm-content").filter({ hasText: "hello" }).waitFor();

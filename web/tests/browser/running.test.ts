@@ -3,8 +3,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Page } from "playwright-core";
+import type * as Client from "../../src/client/index.js";
 import {
+  createContext,
+  LiveServer,
+  open,
   output,
+  Pages,
   setUpFrontPage as setUp,
   waitForColour,
   waitForStatus,
@@ -204,9 +209,9 @@ int main() { std::string name; std::cout << "name? " << std::flush; std::cin >> 
   await page.click("live-code .run");
   await waitForStatus(page, "compiling");
   assert.equal(await input(page).isVisible(), false);
-  await waitForStatus(page, "running");
+  await waitForStatus(page, "waiting for input");
   const shown = await statuses();
-  assert.ok(shown.indexOf("compiling") < shown.indexOf("running"), shown.join());
+  assert.ok(!shown.slice(0, shown.indexOf("compiling")).includes("running"), shown.join());
   await input(page).fill("Ada");
   await page.keyboard.press("Enter");
   await waitForStatus(page, "finished");
@@ -315,4 +320,107 @@ test("select-all in the output selects the output alone", async (t) => {
     return root.getSelection()?.toString();
   });
   assert.equal(selected?.trim(), "one\ntwo");
+});
+
+/** Whether the line for input has the cursor, and can be seen as a whole. */
+const isAtInput = (page: Page) =>
+  page.evaluate(() => {
+    const focused = document.querySelector("live-code")?.shadowRoot?.activeElement;
+    const { top = -1, bottom = Infinity } = focused?.getBoundingClientRect() ?? {};
+    return Boolean(focused?.matches("form input")) && top >= 0 && bottom <= innerHeight;
+  });
+
+test("a program that waits has the cursor in the line for input, in view on a phone", async (t) => {
+  const { page } = await setUp(t, { viewport: { width: 390, height: 700 }, hasTouch: true, isMobile: true });
+  const ask = "for question in 'name', 'town':\n    print(input(question + '? '))";
+  await writeProgram(page, "python", `print('\\n' * 100)\n${ask}`);
+  await page.tap("live-code .run");
+  await waitForStatus(page, "waiting for input");
+  await page.waitForFunction(() => scrollY > 0);
+  assert.ok(await isAtInput(page));
+  // The keyboard alone answers, and the line is there for the next question.
+  await page.keyboard.type("Ada\n");
+  await output(page).filter({ hasText: "town? " }).waitFor();
+  await waitForStatus(page, "waiting for input");
+  assert.ok(await isAtInput(page));
+  // A reload shows the wait again, and a button that was pressed gives the cursor back.
+  await page.reload();
+  await waitForStatus(page, "waiting for input");
+  assert.ok(await isAtInput(page));
+  await page.keyboard.type("London");
+  await page.tap("live-code form button >> nth=0");
+  await waitForStatus(page, "finished");
+  assert.match((await output(page).textContent()) ?? "", /name\? Ada\nAda\ntown\? London\nLondon\n$/);
+});
+
+test("a wait shows the line for input of a program whose text did not tell that it reads", async (t) => {
+  const { page } = await setUp(t);
+  await run(page, "python", "print('computing', flush=True)\nwhile True: pass  # no input");
+  await output(page).filter({ hasText: "computing" }).waitFor();
+  assert.equal(await page.locator("live-code .status").textContent(), "running");
+  assert.equal(await isAtInput(page), false);
+  await run(page, "sqlite", ".shell cat\nselect 'read';");
+  await waitForStatus(page, "waiting for input");
+  assert.ok(await isAtInput(page));
+  await page.keyboard.type("a line\n");
+  await output(page).filter({ hasText: "a line" }).waitFor();
+  // Nothing more can be sent, so that the line is gone, and the cursor is not lost.
+  await page.getByRole("button", { name: "End of input" }).click();
+  assert.equal(await input(page).isVisible(), false);
+  await output(page).filter({ hasText: "read" }).waitFor();
+  await waitForStatus(page, "finished");
+});
+
+/** A program that waits once the page has sent it a signal. */
+const LATER = `import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+print("ready", flush=True)
+signal.sigwait([signal.SIGINT])
+print(input("name? "))`;
+const signal = (page: Page) =>
+  page.evaluate(() => {
+    const live = document.querySelector<HTMLElement & { session?: Client.Session }>("live-code");
+    return live?.session?.signal("interrupt");
+  });
+
+test("a program that waits leaves the cursor to a user who edits, or is elsewhere", async (t) => {
+  const { page } = await setUp(t);
+  await run(page, "python", LATER);
+  await output(page).filter({ hasText: "ready" }).waitFor();
+  await code(page).press("ControlOrMeta+End");
+  await page.keyboard.insertText("#");
+  await signal(page);
+  await waitForStatus(page, "waiting for input");
+  await page.keyboard.insertText(" still here");
+  assert.match((await code(page).textContent()) ?? "", /# still here/);
+  await page.click("live-code .run");
+  await output(page).filter({ hasText: /^ready\n$/ }).waitFor();
+  await page.click("#share");
+  await signal(page);
+  await waitForStatus(page, "waiting for input");
+  assert.equal(await isAtInput(page), false);
+});
+
+test("an editor that is out of view does not move its page", async (t) => {
+  const server = await LiveServer.start(t);
+  const pages = await Pages.start(t);
+  const script = `<script src="${server.url}/static/livecode.js"></script>`;
+  const body = `<live-code resume="a">${LATER}</live-code><p style="height: 5000px">below</p>${script}`;
+  const page = await open(t, await createContext(t), pages.add(body));
+  await page.click("live-code .run");
+  await output(page).filter({ hasText: "ready" }).waitFor();
+  await page.evaluate(() => scrollTo(0, 3000));
+  await signal(page);
+  await waitForStatus(page, "waiting for input");
+  // The browser keeps what is seen in its place, also if something above it grows.
+  assert.ok(await page.evaluate(() => scrollY >= 3000));
+  assert.equal(await isAtInput(page), false);
+  // A page that is opened again stays where it is, too.
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.reload();
+  await waitForStatus(page, "waiting for input");
+  assert.equal(await page.evaluate(() => document.activeElement === document.body), true);
+  await input(page).fill("Ada");
+  await page.keyboard.press("Enter");
+  await waitForStatus(page, "finished");
 });

@@ -99,8 +99,8 @@ for (const [kind, start] of Object.entries(KINDS)) {
       await other.locator(".cm-content").filter({ hasText: "more?" }).waitFor();
       assert.ok(await other.locator("live-code .stop").isDisabled());
     }
-    await waitForStatus(watcher, "running, you are watching");
-    await waitForStatus(friend, "running, you have joined");
+    await waitForStatus(watcher, "waiting for input, you are watching");
+    await waitForStatus(friend, "waiting for input, you have joined");
     assert.ok(await watcher.getByLabel("Input for the program").isHidden());
     await send(friend, "friend");
     for (const each of [page, watcher, friend]) {
@@ -115,7 +115,7 @@ for (const [kind, start] of Object.entries(KINDS)) {
     await server.kill();
     for (const each of [page, watcher, friend]) await waitForStatus(each, "reconnecting");
     await server.restart();
-    for (const each of [page, watcher, friend]) await waitForStatus(each, "running");
+    for (const each of [page, watcher, friend]) await waitForStatus(each, "waiting for input");
     assert.equal((await output(watcher).textContent())?.match(/hello/g)?.length, 1);
 
     await page.click("#share");
@@ -123,7 +123,7 @@ for (const [kind, start] of Object.entries(KINDS)) {
     await page.getByText("whoever watched by it is disconnected").waitFor();
     await watcher.getByText("This link opens no session any more").waitFor();
     await waitForStatus(watcher, "not shared any more");
-    await waitForStatus(friend, "running, you have joined");
+    await waitForStatus(friend, "waiting for input, you have joined");
     await send(friend, "me");
     await waitForStatus(friend, "finished");
     for (const secret of secrets) {
@@ -214,7 +214,7 @@ test("a visitor can sign in, and a link that was revoked is forgotten", async (t
   await friend.getByLabel("Token").fill(await server.token("create", "bob"));
   await friend.keyboard.press("Enter");
   await friend.locator("#sessions").waitFor();
-  await waitForStatus(friend, "running, you are watching");
+  await waitForStatus(friend, "waiting for input, you are watching");
   await output(friend).filter({ hasText: "name?" }).waitFor();
 
   await page.getByRole("button", { name: "Revoke the link to watch" }).click();

@@ -113,7 +113,7 @@ test("a user signs in, runs a program, and returns to it", async (t) => {
   await server.kill();
   await waitForStatus(page, "reconnecting");
   await server.restart();
-  await waitForStatus(page, "running");
+  await waitForStatus(page, "waiting for input");
   await page.getByLabel("Input for the program").fill("Ada");
   await page.keyboard.press("Enter");
   await output(page).filter({ hasText: "hello Ada" }).waitFor();
@@ -204,7 +204,7 @@ test("a program survives that its user's token is revoked", async (t) => {
   await waitForStatus(page, "reconnecting");
   assert.equal(await output(page).textContent(), "name? ");
   await signIn(page, await createToken("ada"));
-  await waitForStatus(page, "running");
+  await waitForStatus(page, "waiting for input");
   await page.getByLabel("Input for the program").fill("Ada");
   await page.keyboard.press("Enter");
   await waitForStatus(page, "finished");

@@ -57,7 +57,7 @@ test("a session is created with a key and a token, and followed to its end", asy
   assert.match(environment.request.headers["Idempotency-Key"] ?? "", /^[0-9a-f]{32}$/);
   assert.deepEqual(JSON.parse(environment.request.body ?? ""), { runtime: "python", code: "x" });
   await environment.request.respond(201, DOCUMENT);
-  assert.equal(environment.socket.url, "ws://live.example/sessions/0123/stream?after=0");
+  assert.equal(environment.socket.url, "ws://live.example/sessions/0123/stream?after=0&notices=1");
   environment.socket.welcome();
   environment.socket.receive(
     write(1),
@@ -93,7 +93,7 @@ test("after a lost connection the stream continues, and no entry is repeated", a
   environment.socket.disconnect();
   assert.deepEqual(recorded.states, ["live", "reconnecting"]);
   await environment.advance(50);
-  assert.equal(environment.socket.url, "ws://live.example/sessions/0123/stream?after=2");
+  assert.equal(environment.socket.url, "ws://live.example/sessions/0123/stream?after=2&notices=1");
   environment.socket.welcome();
   environment.socket.receive(write(2), write(3));
   assert.deepEqual(
@@ -101,6 +101,31 @@ test("after a lost connection the stream continues, and no entry is repeated", a
     [1, 2, 3],
   );
   assert.deepEqual(recorded.states, ["live", "reconnecting", "live"]);
+});
+
+test("notices are no entries, and a wait for input has a hook of its own", async () => {
+  const { environment, recorded, hooks } = setUp();
+  const waits: boolean[] = [];
+  const onWaiting = (isWaiting: boolean) => waits.push(isWaiting);
+  run({ server, runtime: "python", environment }, { ...hooks, onWaiting });
+  await runPendingCallbacks();
+  await environment.request.respond(201, DOCUMENT);
+  environment.socket.welcome();
+  environment.socket.receive(
+    { msgtype: "queued", position: 2 },
+    write(1),
+    { msgtype: "waiting", file: "stdin" },
+    { msgtype: "waiting", file: null },
+    write(2),
+  );
+  assert.deepEqual(waits, [true, false]);
+  assert.deepEqual(
+    recorded.messages.map(({ seq }) => seq),
+    [1, 2],
+  );
+  environment.socket.disconnect();
+  await environment.advance(50);
+  assert.match(environment.socket.url, /after=2/);
 });
 
 test("pauses grow while the server does not respond, and end when the page wakes", async () => {
@@ -290,7 +315,7 @@ test("a gap is reported in its place", async () => {
   environment.socket.receive({ msgtype: "gap", from: 7, to: 9 });
   environment.socket.disconnect();
   await environment.advance(50);
-  assert.match(environment.socket.url, /after=9$/);
+  assert.match(environment.socket.url, /after=9&notices=1$/);
 });
 
 test("a connection that is lost without a close is detected", async () => {
@@ -428,5 +453,5 @@ test("a page loaded over TLS uses TLS only, and a server's address may have a pa
   await runPendingCallbacks();
   assert.equal(environment.request.url, "https://live.example/sub/sessions/a%2Fb");
   await environment.request.respond(200, DOCUMENT);
-  assert.equal(environment.socket.url, "wss://live.example/sessions/0123/stream?after=4");
+  assert.equal(environment.socket.url, "wss://live.example/sessions/0123/stream?after=4&notices=1");
 });

@@ -39,7 +39,7 @@ test("a secret is redeemed by a POST, and is all that the caller sends", async (
   assert.equal(session.rights, undefined);
   await environment.request.respond(200, shared("t1", "join"));
   assert.equal(session.rights, "join");
-  assert.match(environment.socket.url, /stream\?ticket=t1&after=0$/);
+  assert.match(environment.socket.url, /stream\?ticket=t1&after=0&notices=1$/);
   environment.socket.welcome();
   assert.equal(session.state, "live");
   assert.equal(environment.lasting.size, 0, "no token is made for it");

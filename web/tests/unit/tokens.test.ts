@@ -43,7 +43,7 @@ test("a given token is sent with each request, and never stored", async () => {
   const { environment } = await start(" livecode_1 \n");
   assert.deepEqual(authorizations(environment), ["Bearer livecode_1"]);
   await environment.request.respond(201, withTicket("t1"));
-  assert.match(environment.socket.url, /stream\?ticket=t1&after=0$/);
+  assert.match(environment.socket.url, /stream\?ticket=t1&after=0&notices=1$/);
   assert.equal(environment.lasting.size, 0);
   assert.throws(() => run({ server, runtime: "python", token: "a b", environment }), /visible/);
 });
@@ -187,7 +187,7 @@ test("on the server's own page a cookie names a guest, and no token is made", as
   assert.deepEqual(authorizations(environment), [undefined]);
   assert.equal(environment.request.headers["X-Requested-With"], "livecode");
   await environment.request.respond(201, DOCUMENT);
-  assert.equal(environment.socket.url, `${DOCUMENT.links.stream}?after=0`);
+  assert.equal(environment.socket.url, `${DOCUMENT.links.stream}?after=0&notices=1`);
   assert.equal(environment.lasting.size, 0);
   // A page of another origin would have to ask before it sends the header.
   const other = await start("livecode_1");

@@ -56,7 +56,7 @@ export interface Program {
  * A JSON message on a session's stream, from the server or to the server. The hook `onMessage`
  * gets the session's entries (among them `write`, `exitstatus` and the program's own messages) and
  * `gap`. It does not get `welcome`, `ack`, `error`, `pong` and `goodbye`, which concern only the
- * connection.
+ * connection, nor notices.
  */
 export interface Message {
     msgtype: string;

@@ -36,6 +36,12 @@ export interface Hooks {
      */
     onGap?: (from: number, to: number) => void;
     /**
+     * Called when the program waits for standard input, and when it does not wait any more, if the
+     * server tells that. With `exitstatus`, and with a lost connection, a wait is over; the next
+     * connection tells it again.
+     */
+    onWaiting?: (isWaiting: boolean) => void;
+    /**
      * Called when the server refuses something before `exitstatus`, or when the session cannot be followed any further;
      * its state is `ended` after the latter. A message that the client itself rejects, e.g. because
      * too many messages wait, only rejects the promise that its call returned.

@@ -51,5 +51,4 @@ export declare class CodeEditor {
     /** Removes the marks of errors from all files. */
     clearErrors(): void;
     focus(): void;
-    destroy(): void;
 }

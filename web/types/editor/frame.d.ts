@@ -1,6 +1,5 @@
 /** The elements of an editor. */
 import { OutputPane } from "./pane/pane.js";
-export declare function adoptStyle(root: ShadowRoot): void;
 /** What the buttons do. */
 export interface FrameActions {
     run: () => void;

@@ -40,6 +40,7 @@ declare const en: {
     waiting: (why: string) => string;
     compiling: string;
     running: string;
+    waitingForInput: string;
     replaying: string;
     connecting: string;
     reconnecting: string;

@@ -14,8 +14,10 @@ import {
 import { EditorState, type Extension, Prec } from "@codemirror/state";
 import { type EditorView, keymap } from "@codemirror/view";
 import { words } from "../../words/words.js";
-import { modulesOf } from "./modules.js";
 
+/** The languages in which the names of modules are completed. */
+const PYTHON = ["python", "joy", "mypy"];
+const SCRIPT = ["javascript", "typescript"];
 /** Text before the cursor where the name of a module of Python is expected. */
 const PYTHON_IMPORT = /^[ \t]*(?:from[ \t]+|import[ \t]+(?:[\w.]+(?:[ \t]+as[ \t]+\w+)?[ \t]*,[ \t]*)*)[\w.]*$/;
 /** Text before the cursor in the string that names a module of JavaScript. */
@@ -43,9 +45,8 @@ function acceptFirst(view: EditorView): boolean {
 
 /** Completes the names of modules in an import of a language. */
 export function importCompletion(language: string, getPackages: GetPackages): Extension {
-  const modules = modulesOf(language);
-  if (!modules) return [];
-  const isScript = language === "javascript" || language === "typescript";
+  const isScript = SCRIPT.includes(language);
+  if (!isScript && !PYTHON.includes(language)) return [];
   const [expected, name] = isScript
     ? [SCRIPT_IMPORT, /[\w@/.:-]*$/]
     : [PYTHON_IMPORT, /[\w.]*$/];
@@ -53,7 +54,10 @@ export function importCompletion(language: string, getPackages: GetPackages): Ex
     const line = context.state.doc.lineAt(context.pos);
     if (!expected.test(line.text.slice(0, context.pos - line.from))) return null;
     const from = context.matchBefore(name)?.from ?? context.pos;
-    const all = new Set([...modules, ...(await getPackages())]);
+    // Without an answer of the server no names of modules are known.
+    const modules = await import("./modules.js").catch(() => undefined);
+    const own = modules?.[isScript ? "SCRIPT_MODULES" : "PYTHON_MODULES"] ?? [];
+    const all = new Set([...own, ...(await getPackages())]);
     const options = [...all].sort().map((label): Completion => ({ label, type: "namespace", boost: 50 }));
     return { from, options, validFor: name };
   };

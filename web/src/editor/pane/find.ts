@@ -5,6 +5,8 @@
 
 import type { Words } from "../../words/words.js";
 import type { createElement } from "../create-element.js";
+import type { adoptStyle } from "../style.js";
+import { FIND_STYLE } from "./find-style.js";
 
 /** The number of places that are marked. */
 const MAX_MATCHES = 1000;
@@ -75,7 +77,9 @@ export class FindBar {
     private readonly output: HTMLElement,
     private readonly words: Words,
     create: typeof createElement,
+    adopt: typeof adoptStyle,
   ) {
+    adopt(output.getRootNode() as ShadowRoot, FIND_STYLE);
     this.#input = create("input", {
       type: "text",
       "aria-label": words.find,

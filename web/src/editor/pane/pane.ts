@@ -5,9 +5,9 @@ import { selectAllWithin } from "../../dom/select-all.js";
 import { type FindLinks, OutputTerminal } from "../../terminal/view.js";
 import { words } from "../../words/words.js";
 import { createElement } from "../create-element.js";
+import { adoptStyle } from "../style.js";
 import type { FindBar } from "./find.js";
 import { Menu, type MenuItem } from "./menu.js";
-import { copy, download, plainTextOf } from "./plain-text.js";
 import { readView, scaleOf, sizeBeside, storeView, type View } from "./view.js";
 
 /** The distance from the end in which the output keeps scrolling to its end, in pixels. */
@@ -15,6 +15,9 @@ const SCROLL_TOLERANCE = 30;
 /** The time for which a note about what was done is shown, in milliseconds. */
 const NOTE_MS = 4000;
 const DOWNLOAD_NAME = "output.txt";
+
+/** Loads what copies and saves the output; undefined without an answer of the server. */
+const loadPlainText = () => import("./plain-text.js").catch(() => undefined);
 
 export class OutputPane {
   /** The element with the output. */
@@ -66,8 +69,10 @@ export class OutputPane {
   clear(findLinks: FindLinks): void {
     this.output.clear();
     this.#terminal = new OutputTerminal(this.output, findLinks);
-    // Keys that are typed just after the search was opened must find the search there.
+    // Keys that are typed just after the search was opened must find the search there. The output
+    // can be copied also if the server is not there any more.
     void this.#loadFind();
+    void loadPlainText();
     this.#refreshFind();
   }
 
@@ -75,7 +80,7 @@ export class OutputPane {
   #loadFind(): Promise<FindBar | undefined> {
     this.#find ??= import("./find.js").then(
       ({ FindBar }) => {
-        const find = new FindBar(this.element, words, createElement);
+        const find = new FindBar(this.element, words, createElement, adoptStyle);
         this.findPlace.replaceWith(find.element);
         return find;
       },
@@ -110,7 +115,7 @@ export class OutputPane {
     return [
       [
         { text: () => words.copyOutput, isEnabled: hasOutput, act: () => void this.#copy() },
-        { text: () => words.downloadOutput, isEnabled: hasOutput, act: () => this.#download() },
+        { text: () => words.downloadOutput, isEnabled: hasOutput, act: () => void this.#download() },
         { text: () => words.clearOutput, isEnabled: hasOutput, act: () => this.#clearByUser() },
         { text: () => words.findMenu, act: () => void this.#openFind() },
       ],
@@ -129,13 +134,15 @@ export class OutputPane {
 
   async #copy(): Promise<void> {
     this.output.flush();
-    const isCopied = await copy(plainTextOf(this.element), this.frame);
+    const plainText = await loadPlainText();
+    const isCopied = await plainText?.copy(plainText.plainTextOf(this.element), this.frame);
     this.#say(isCopied ? words.copied : words.notCopied);
   }
 
-  #download(): void {
+  async #download(): Promise<void> {
     this.output.flush();
-    download(DOWNLOAD_NAME, plainTextOf(this.element));
+    const plainText = await loadPlainText();
+    plainText?.download(DOWNLOAD_NAME, plainText.plainTextOf(this.element));
   }
 
   /** Removes what is shown. The program's next text has the colours that the program has set. */

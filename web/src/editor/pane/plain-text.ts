@@ -1,4 +1,4 @@
-/** The output as plain text, as it is copied and downloaded. */
+/** The output as plain text, as it is copied and downloaded. The file is loaded with the first run. */
 
 /** The rows of a table as lines, with a tab between two cells, as spreadsheets take them. */
 function rowsOf(table: HTMLTableElement): string {

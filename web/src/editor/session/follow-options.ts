@@ -9,4 +9,4 @@ export interface FollowOptions {
 
 /** What is known of a session that an editor begins to follow. */
 export type SessionOptions = Pick<FollowOptions, "texts"> &
-  Partial<Record<"isNew" | "isWatching" | "isShared", boolean>>;
+  Partial<Record<"isNew" | "isWatching" | "isShared" | "hasAllInput", boolean>>;

@@ -36,6 +36,37 @@ export class InputLine {
     input.addEventListener("drop", (event) => this.#insert(event, event.dataTransfer));
   }
 
+  get #root(): ShadowRoot {
+    return this.form.getRootNode() as ShadowRoot;
+  }
+
+  /** Shows or hides the line. The focus must not be lost with it, but moves to `next`. */
+  show(isShown: boolean, next: HTMLElement): void {
+    const { form } = this;
+    const hasFocus = form.contains(this.#root.activeElement);
+    form.hidden = !isShown;
+    if (!isShown && hasFocus) next.focus();
+  }
+
+  /**
+   * Brings the line into view, because the program waits for it, and puts the cursor into it. The
+   * user who is busy elsewhere keeps the focus: in another part of the page, in the search, or in
+   * code that was edited since the program was started. Nothing moves if the editor is out of view.
+   */
+  offer(isCodeEdited: boolean): void {
+    const { form, input } = this;
+    const { host, activeElement: focused } = this.#root;
+    const { top, bottom } = host.getBoundingClientRect();
+    if (form.hidden || bottom < 0 || top > innerHeight) return;
+    form.scrollIntoView({ block: "nearest" });
+    const { activeElement, body } = document;
+    const isFree = focused
+      ? form.contains(focused) || focused.matches(".run") || !(isCodeEdited || !focused.closest(".code"))
+      : !activeElement || activeElement === body;
+    // A frame does not take the focus from the page around it.
+    if (isFree && (parent === window || document.hasFocus())) input.focus({ preventScroll: true });
+  }
+
   /**
    * Inserts a text of several lines, as a terminal does: each complete line is sent, and what
    * follows the last line break stays to be edited. The browser would join the lines.

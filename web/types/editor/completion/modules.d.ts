@@ -1,3 +1,6 @@
-/** The modules that come with a language. The server lists further packages that it has. */
-/** The modules that come with a language; undefined if names of modules are not completed in it. */
-export declare const modulesOf: (language: string) => string[] | undefined;
+/**
+ * The modules that come with a language. The server lists further packages that it has. The file is
+ * loaded when the name of a module is first typed.
+ */
+export declare const PYTHON_MODULES: string[];
+export declare const SCRIPT_MODULES: string[];

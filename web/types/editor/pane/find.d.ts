@@ -4,6 +4,7 @@
  */
 import type { Words } from "../../words/words.js";
 import type { createElement } from "../create-element.js";
+import type { adoptStyle } from "../style.js";
 export declare class FindBar {
     #private;
     /** The element that is searched. */
@@ -12,7 +13,7 @@ export declare class FindBar {
     readonly element: HTMLElement;
     constructor(
     /** The element that is searched. */
-    output: HTMLElement, words: Words, create: typeof createElement);
+    output: HTMLElement, words: Words, create: typeof createElement, adopt: typeof adoptStyle);
     /** Shows the bar, and moves the focus there. */
     open(): void;
     close(): void;

@@ -1,4 +1,4 @@
-/** The output as plain text, as it is copied and downloaded. */
+/** The output as plain text, as it is copied and downloaded. The file is loaded with the first run. */
 /** The text of an output. A table, and the note that something is missing, begin with a line. */
 export declare function plainTextOf(output: Element): string;
 /**

@@ -6,4 +6,4 @@ export interface FollowOptions {
     texts?: Iterable<string> | undefined;
 }
 /** What is known of a session that an editor begins to follow. */
-export type SessionOptions = Pick<FollowOptions, "texts"> & Partial<Record<"isNew" | "isWatching" | "isShared", boolean>>;
+export type SessionOptions = Pick<FollowOptions, "texts"> & Partial<Record<"isNew" | "isWatching" | "isShared" | "hasAllInput", boolean>>;
