@@ -2,6 +2,8 @@
 
 import {
   attach,
+  type CaseResult,
+  type CasesResult,
   type Hooks,
   type LiveCodeError,
   type Message,
@@ -22,7 +24,6 @@ import { createElement } from "./create-element.js";
 import { describeEnd } from "./describe-end.js";
 import { addSnippet, allSnippets, type Before, beforeOf, removeSnippet } from "./exercise/depends.js";
 import { type Parts, partsIn, partsOf } from "./exercise/parts.js";
-import { createSolution } from "./exercise/verdict.js";
 import { FileTabs } from "./file-tabs.js";
 import { type Bar, createBar, createFrame } from "./frame.js";
 import { keepEvents } from "./keep-events.js";
@@ -129,7 +130,7 @@ export class LiveCode extends HTMLElement {
     this.#given = partsOf(named(original));
     const files = named(program);
     this.#code?.open(files);
-    this.shadowRoot?.querySelector(".solution")?.remove();
+    this.#report.prepare(this.#given);
     if (this.#code) addSnippet(this, "");
     this.#linesBefore = this.#updateLineNumbers();
     this.#tabs?.set([...files.keys()]);
@@ -181,16 +182,17 @@ export class LiveCode extends HTMLElement {
     } catch (error) {
       return this.#refuse((error as Error).message);
     }
-    const { teardown: after, stdin } = this.#given;
+    const { teardown: after, stdin, cases, problem } = this.#given;
+    if (problem !== undefined) return this.#refuse(problem);
     const program = requestOf({
-      ...{ runtime: this.#runtime, files: this.files, before, after, stdin },
+      ...{ runtime: this.#runtime, files: this.files, before, after, stdin, cases },
       timeout: Number(this.getAttribute("timeout")),
       isCurrentServer: this.#serverOptions().server === SCRIPT_SERVER,
     });
     this.#linesBefore = this.#updateLineNumbers();
     const start = (hooks: Hooks) => run({ ...this.#serverOptions(), ...program }, hooks);
     const texts = [...this.files.values(), ...before.files.values(), before.code, after];
-    this.#follow(start, { isNew: true, texts, hasAllInput: stdin !== undefined });
+    this.#follow(start, { isNew: true, texts, hasAllInput: (cases ?? stdin) !== undefined });
     this.#scrollIntoView();
   }
 
@@ -288,8 +290,6 @@ export class LiveCode extends HTMLElement {
     const code = createElement("div", { class: "code", id: "code" });
     this.#tabs = new FileTabs(code, (name) => this.#code?.show(name));
     const ends = [this.#line.form, this.#detail.element, this.#report.element];
-    const { solution } = this.#given;
-    if (solution !== undefined) ends.push(createSolution(solution));
     const { element, pane, canvas } = createFrame(bar, this.#tabs.element, code, ends);
     this.#pane = pane;
     followPlaces(pane.element, ({ file, line, column }) => {
@@ -297,6 +297,7 @@ export class LiveCode extends HTMLElement {
       this.#code?.goTo(line, column);
     });
     root.replaceChildren(element);
+    this.#report.prepare(this.#given);
 
     this.#canvas = new Canvas(canvas, (name, data, options) => {
       const { session, rights } = this.#shown;
@@ -402,15 +403,21 @@ export class LiveCode extends HTMLElement {
   }
 
   #handleMessage(message: Message): void {
+    if (message.msgtype === "cases") return this.#report.handleCases(message as CasesResult);
+    // The input of cases comes with them.
+    if (message.msgtype === "case") this.#endInput();
     const { phase, isPast, isReplaying } = this.#shown;
     if (phase && !isPast && isOfProgram(message)) this.#showPhase(undefined);
+    if (message.msgtype === "case") {
+      return this.#report.handleCase(message as CaseResult, this.#given.cases);
+    }
     this.#recording.add(message, !isPast);
     if (message.msgtype === "write") this.#report.handleWrite(message);
     if (this.#display.show(message, isReplaying)) return;
     if (message.msgtype === "diagnostic") this.#markError(message);
     if (message.msgtype === "exitstatus") this.#showEnd(message);
     this.#tell("message", message);
-    if (message.msgtype === "exitstatus") this.#report.handleEnd(message, this.#given.expected);
+    if (message.msgtype === "exitstatus") this.#report.handleEnd(message, this.#given);
   }
 
   /**
@@ -437,7 +444,9 @@ export class LiveCode extends HTMLElement {
     this.#canvas.finish();
     this.setAttribute("data-exitstatus", String(exit.exitstatus));
     const { elapsedS, options, session } = this.#shown;
-    this.#parts.status.textContent = describeEnd(exit, elapsedS);
+    // Whether cases have failed is told below the output.
+    const end = this.#report.hasSum && exit.reason === undefined ? { ...exit, exitstatus: 0 } : exit;
+    this.#parts.status.textContent = describeEnd(end, elapsedS);
     this.#parts.replay.hidden = !this.#recording.messages;
     const find = options.isShared ? undefined : this.#findDocument;
     void this.#detail.show(exit, session?.document, find);
@@ -533,7 +542,11 @@ export class LiveCode extends HTMLElement {
     // The hook `onError` shows a refusal by the server. If the client itself rejects the input,
     // e.g. because the session has ended, nothing more is shown.
     session.input(text, { eof }).catch(() => {});
-    if (!eof) return;
+    if (eof) this.#endInput();
+  }
+
+  /** Hides the line for input, because no more can be sent. */
+  #endInput(): void {
     this.#shown.hasAllInput = true;
     this.#line.show(false, this.#pane.element);
   }

@@ -108,9 +108,7 @@ button:disabled { color: var(--quiet); cursor: default; background: transparent;
 .underline { text-decoration: underline; } .strike { text-decoration: line-through; } .underline.strike { text-decoration: underline line-through; }
 form { display: flex; flex-wrap: wrap; gap: 8px; padding: 8px 10px; border-top: 1px solid var(--line); }
 form input { flex: 1; min-width: 8em; }
-.verdict, .solution { grid-area: 5 / 1; padding: 8px 14px; border-top: 1px solid var(--line); } .solution { grid-row: 6; } .verdict:empty { display: none; }
-.verdict { color: var(--red); } .verdict[data-passed=true] { color: var(--green); } summary { cursor: pointer; }
-.shown pre { margin: 8px 0 0; max-height: 20em; overflow: auto; color: var(--text); font: calc(var(--code-size, 14px) * var(--scale, 1))/1.5 var(--mono); }
+.report { grid-area: 5 / 1; }
 .detail { margin: 0; padding: 8px 14px; border-top: 1px solid var(--line); background: var(--soft); }
 .detail:empty { display: none; }
 

@@ -43,6 +43,19 @@ const en = {
   fixedLine: "This line cannot be changed",
   asExpected: "✓ The output is as expected.",
   notAsExpected: "✗ The output is not as expected, which is:",
+  cases: "Cases",
+  casesPassed: (passed: number, all: number) =>
+    `${passed === all ? "✓" : "✗"} ${passed} of ${plural(all, { one: "case", other: "cases" })} passed.`,
+  caseNotAsExpected: "not as expected",
+  caseArguments: "Arguments",
+  caseInput: "Input",
+  expectedAndPrinted: "Expected (−) and printed (+)",
+  whiteSpaceDiffers: "Only white space differs.",
+  printed: "Printed",
+  standardError: "Standard error",
+  moreNotShown: "(more was printed, and is not shown)",
+  casesNotSecret: "Whoever can run this program can read its cases: they are not secret.",
+  damagedCases: (why: string) => `The cases of this program are damaged: ${why}`,
   noSnippet: (id: string) => `This page has no program “${id}”, on which this one builds.`,
 
   // The state of a program.

@@ -48,8 +48,9 @@ test("the pages of docs/embedding.md work", async (t) => {
     const shower = block.includes("<iframe") ? page.frameLocator("iframe") : page;
     await shower.locator(".run").last().click();
     await shower.locator("[data-state=ended][data-exitstatus='0']").last().waitFor();
-    await shower.locator(".output").last().filter({ hasText: /./ }).waitFor();
-    shown.push((await shower.locator(".output").last().textContent()) ?? "");
+    const place = shower.locator(block.includes("cases") ? ".verdict" : ".output").last();
+    await place.filter({ hasText: /./ }).waitFor();
+    shown.push((await place.textContent()) ?? "");
     if (block.includes("expected")) await shower.locator(".verdict[data-passed=true]").waitFor();
     // The frame that asks for a height gets it.
     if (!block.includes("?resize")) continue;
@@ -63,6 +64,7 @@ test("the pages of docs/embedding.md work", async (t) => {
     "some data\n",
     "144\n",
     "42\n",
+    "✓ 2 of 2 cases passed.",
     "yes",
     "42\n",
     "resized\n",

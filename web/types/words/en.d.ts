@@ -33,6 +33,18 @@ declare const en: {
     fixedLine: string;
     asExpected: string;
     notAsExpected: string;
+    cases: string;
+    casesPassed: (passed: number, all: number) => string;
+    caseNotAsExpected: string;
+    caseArguments: string;
+    caseInput: string;
+    expectedAndPrinted: string;
+    whiteSpaceDiffers: string;
+    printed: string;
+    standardError: string;
+    moreNotShown: string;
+    casesNotSecret: string;
+    damagedCases: (why: string) => string;
     noSnippet: (id: string) => string;
     starting: string;
     loading: string;

@@ -1,5 +1,7 @@
 /** The parts of a program, as the children of its element give them. */
 
+import type { Case } from "../../client/index.js";
+import { words } from "../../words/words.js";
 import { dedent } from "../program.js";
 
 /** The lines of a file that users cannot change, from 1; or all of them. */
@@ -18,6 +20,10 @@ export interface Parts {
   /** The output that is expected. */
   expected: string | undefined;
   solution: string | undefined;
+  /** The cases with which the program is run. */
+  cases: Case[] | undefined;
+  /** Why the program cannot be run, in words. */
+  problem: string | undefined;
 }
 
 /** The parts of a program that consists of files alone. */
@@ -29,6 +35,8 @@ export const partsOf = (files: Map<string, string>): Parts => ({
   stdin: undefined,
   expected: undefined,
   solution: undefined,
+  cases: undefined,
+  problem: undefined,
 });
 
 /** Characters for private use, which stand around fixed text while its lines are counted. */
@@ -67,6 +75,17 @@ function readCode(element: HTMLElement): { text: string; fixed: FixedLines } {
   return { text, fixed: fixedLinesIn(marked).map((line) => line - skipped) };
 }
 
+/** The cases in a text of JSON, or why there are none. */
+function readCases(text: string): Pick<Parts, "cases" | "problem"> {
+  try {
+    const cases: unknown = JSON.parse(text);
+    if (!Array.isArray(cases)) throw new Error("the JSON is no list");
+    return { cases: cases as Case[], problem: undefined };
+  } catch (error) {
+    return { cases: undefined, problem: words.damagedCases((error as Error).message) };
+  }
+}
+
 /**
  * The parts that an element's children give: those with `data-part`, and the files, which are
  * those with `data-filename`, or else the only `<pre>`, or the remaining text.
@@ -84,8 +103,11 @@ export function partsIn(element: HTMLElement): Parts {
     if (before instanceof Text) before.data = before.data.replace(/\r?\n[ \t]*$/, "");
     part.remove();
   }
-  const { setup = "", teardown = "", stdin, expected, solution } = given;
-  const parts = { ...partsOf(new Map()), setup, teardown, stdin, expected, solution };
+  const { setup = "", teardown = "", stdin, expected, solution, cases } = given;
+  const parts: Parts = {
+    ...{ ...partsOf(new Map()), setup, teardown, stdin, expected, solution },
+    ...(cases === undefined ? {} : readCases(cases)),
+  };
   const add = (name: string, { text, fixed }: ReturnType<typeof readCode>) => {
     parts.files.set(name, text);
     const lines = element.hasAttribute("readonly") ? "all" : fixed;

@@ -1,6 +1,6 @@
 /** The program that a run sends to the server. */
 
-import type { Program, SourceFile } from "../../client/index.js";
+import type { Case, Program, SourceFile } from "../../client/index.js";
 import type { Before } from "../exercise/depends.js";
 import { UNNAMED_FILE } from "../program.js";
 
@@ -13,6 +13,8 @@ export interface RunOptions {
   after: string;
   /** The whole input, if it is given. */
   stdin: string | undefined;
+  /** The cases with which the program is run, each with its own input. */
+  cases: Case[] | undefined;
   /** The limit of the wall clock in milliseconds, if it is not 0. */
   timeout: number;
   /** Whether the server knows all fields of a request. */
@@ -20,7 +22,7 @@ export interface RunOptions {
 }
 
 export function requestOf(options: RunOptions): Program {
-  const { runtime, before, after, stdin, timeout, isCurrentServer } = options;
+  const { runtime, before, after, stdin, cases, timeout, isCurrentServer } = options;
   // A file of the program replaces one of the same name.
   const all = new Map([...options.files, ...before.files, ...options.files]);
   const [[name, text] = ["", ""], ...others] = all;
@@ -34,7 +36,7 @@ export function requestOf(options: RunOptions): Program {
     ...(isCurrentServer ? { echo: true, diagnostics: true, stages: true } : {}),
     ...(name ? { code_filename: name } : {}),
     ...(files.length ? { files } : {}),
-    ...(stdin === undefined ? {} : { stdin }),
+    ...(cases ? { cases } : stdin === undefined ? {} : { stdin }),
     ...(timeout ? { timeout } : {}),
   };
 }

@@ -1,4 +1,5 @@
 /** The parts of a program, as the children of its element give them. */
+import type { Case } from "../../client/index.js";
 /** The lines of a file that users cannot change, from 1; or all of them. */
 export type FixedLines = number[] | "all";
 export interface Parts {
@@ -14,6 +15,10 @@ export interface Parts {
     /** The output that is expected. */
     expected: string | undefined;
     solution: string | undefined;
+    /** The cases with which the program is run. */
+    cases: Case[] | undefined;
+    /** Why the program cannot be run, in words. */
+    problem: string | undefined;
 }
 /** The parts of a program that consists of files alone. */
 export declare const partsOf: (files: Map<string, string>) => Parts;

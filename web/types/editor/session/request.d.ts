@@ -1,5 +1,5 @@
 /** The program that a run sends to the server. */
-import type { Program } from "../../client/index.js";
+import type { Case, Program } from "../../client/index.js";
 import type { Before } from "../exercise/depends.js";
 export interface RunOptions {
     runtime: string;
@@ -10,6 +10,8 @@ export interface RunOptions {
     after: string;
     /** The whole input, if it is given. */
     stdin: string | undefined;
+    /** The cases with which the program is run, each with its own input. */
+    cases: Case[] | undefined;
     /** The limit of the wall clock in milliseconds, if it is not 0. */
     timeout: number;
     /** Whether the server knows all fields of a request. */
