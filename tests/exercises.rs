@@ -117,6 +117,7 @@ fn a_pupil_sends_a_program_and_nothing_that_the_exercise_fixes() {
         ("mode", json!("exec")),
         ("collect", json!(["*"])),
         ("cases", json!([{}])),
+        ("checker", json!({})),
         ("stop_on_first_failure", json!(true)),
         ("total_timeout", json!(1000)),
         ("timeout", json!(1000)),
@@ -465,5 +466,138 @@ fn a_refusal_does_not_name_what_is_hidden() {
             !problem.to_string().contains("sesame") && !problem.to_string().contains("20000"),
             "{problem}"
         );
+    }
+}
+
+/// A checker in Bash. Its verdict is the first word that the program has printed, and it knows the
+/// files that it is given.
+const CHECKER: &str = r#"
+[ "$*" = "input output expected" ] || exit 9
+read word rest < output
+case $word in
+right) [ "$(cat expected)" = "$(cat input)-ok" ] ;;
+wrong) echo "not $rest, but $(cat expected)"; echo more; exit 1 ;;
+odd) exit 2 ;;
+hang) sleep 1000 ;;
+crash) kill -KILL $$ ;;
+flood) while :; do echo flood; done ;;
+look) [ -e /tmp/trace ] && exit 0; ls /code | tr '\n' ' '; exit 1 ;;
+esac
+"#;
+
+#[test]
+fn a_checker_decides_in_a_sandbox_of_its_own() {
+    let server = Server::start();
+    let case = |word: &str| json!({"name": word, "stdin": word, "expected": format!("{word}-ok"), "compare": "checker"});
+    let words = ["right", "wrong", "odd", "hang", "crash", "flood"];
+    let mut cases: Vec<_> = words.iter().map(|word| case(word)).collect();
+    let mut hidden = case("wrong");
+    hidden["name"] = json!("hidden");
+    hidden["hidden"] = json!(true);
+    cases.push(hidden);
+    cases.push(json!({"name": "exact", "stdin": "right", "expected": "right word\n", "compare": "exact"}));
+    cases.push(case("status"));
+    cases.push(json!({"name": "look", "stdin": "look", "compare": "checker"}));
+    let checker =
+        json!({"runtime": "bash", "code": CHECKER, "timeout": 1500, "limits": {"output_bytes": 10_000}});
+    keep(&server, "checked", &json!({"runtime": "python", "cases": cases, "checker": checker}));
+    // The program is another language's, and leaves what the checker must not find.
+    let code =
+        "open('/tmp/trace', 'w').close()\nword = input()\nprint(word, 'word')\nif word == 'status': exit(1)";
+    let (_, messages) = grade(&server, &json!({"exercise": "checked", "code": code}));
+    let shown = |message: &Value| ["name", "passed", "outcome", "reason"].map(|field| message[field].clone());
+    let shown: Vec<_> = messages.iter().filter(|message| message["msgtype"] == "case").map(shown).collect();
+    let reason = "not word, but wrong-ok";
+    let expected = [
+        ("right", true, "exited", Value::Null),
+        ("wrong", false, "exited", json!(reason)),
+        ("odd", false, "checker_failed", Value::Null),
+        ("hang", false, "checker_failed", Value::Null),
+        ("crash", false, "checker_failed", Value::Null),
+        ("flood", false, "checker_failed", json!("flood")),
+        ("hidden", false, "exited", Value::Null),
+        ("exact", true, "exited", Value::Null),
+        ("status", false, "exited", Value::Null),
+        ("look", false, "exited", json!("expected input main.sh output")),
+    ];
+    let expected =
+        expected.map(|(name, passed, outcome, reason)| [json!(name), json!(passed), json!(outcome), reason]);
+    assert_eq!(shown, expected, "{messages:?}");
+    let wrong = messages.iter().find(|message| message["name"] == "wrong").expect("a case");
+    assert_eq!((&wrong["stdout"], &wrong["exitstatus"]), (&json!("wrong word\n"), &json!(0)));
+    let summary = messages.iter().find(|message| message["msgtype"] == "cases").expect("a summary");
+    assert_eq!((&summary["passed"], &summary["failed"]), (&json!(2), &json!(8)), "{summary}");
+}
+
+/// Also with a compiled program, without warm sandboxes, and in a request of its own.
+#[test]
+fn a_checker_follows_compiled_programs_and_cold_starts() {
+    let checker = json!({"runtime": "python", "files": [{"filename": "main.py", "contents":
+        "import sys\nfrom own import near\nread = [float(open(name).read()) for name in sys.argv[1:]]\n\
+         sys.exit(not near(*read))"},
+        {"filename": "own.py", "contents": "def near(given, printed, expected): return abs(printed - expected) < given"}]});
+    let case =
+        |given: &str, expected: &str| json!({"stdin": given, "expected": expected, "compare": "checker"});
+    let code = "#include <stdio.h>\nint main(void) { puts(\"3\"); }\n";
+    let request = json!({"runtime": "c", "code": code, "checker": checker,
+        "cases": [case("0.5", "3.2"), case("0.1", "3.2"), case("2", "4")]});
+    for arguments in [&[][..], &["--warm", "off"]] {
+        let server = Server::start_with(arguments);
+        let (_, messages) = grade(&server, &request);
+        assert_eq!(results(&messages), [("1", true), ("2", false), ("3", true)], "{messages:?}");
+    }
+}
+
+#[test]
+fn a_client_reaches_no_checker_and_its_time_counts() {
+    let server = Server::start();
+    let mark = format!("89{}", std::process::id());
+    let checker =
+        json!({"runtime": "bash", "code": "read time < input; exec sleep $time", "timeout": 60_000});
+    let cases = json!([{"stdin": mark, "compare": "checker"}, {"stdin": "0"}]);
+    let mut request = json!({"runtime": "bash", "code": "cat", "cases": cases, "checker": checker});
+    request["total_timeout"] = json!(2500);
+    let session = id(&server.create(&request));
+    let mark = format!("sleep\0{mark}");
+    eventually("the checker runs", || (!processes(&mark).is_empty()).then_some(()));
+    let mut stream = server.stream(&session, "?after=0");
+    stream.send(&json!({"msgtype": "event", "event": "x", "data": 1}));
+    assert_eq!(stream.next_of("error")["code"], "input_closed");
+    // A signal does not end it, but the time of all cases does.
+    stream.send(&json!({"msgtype": "signal", "signal": "kill"}));
+    let messages = stream.rest();
+    let case = messages.iter().find(|message| message["msgtype"] == "case").expect("a case");
+    assert_eq!((&case["passed"], &case["outcome"]), (&json!(false), &json!("timeout")), "{messages:?}");
+    let exit = messages.last().expect("an exit");
+    assert_eq!((&exit["exitstatus"], &exit["reason"]), (&json!(124), &json!("timeout")));
+    eventually("no process of it is left", || processes(&mark).is_empty().then_some(()));
+}
+
+#[test]
+fn a_wrong_checker_is_refused() {
+    let server = Server::start();
+    let checker = |fields: Value| {
+        let mut checker = json!({"runtime": "bash", "code": "true"});
+        checker.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        json!({"checker": checker, "cases": [{"compare": "checker"}]})
+    };
+    let file = |name: &str| json!({"files": [{"filename": name, "contents": ""}]});
+    for (fields, field) in [
+        (json!({"cases": [{}, {"compare": "checker"}]}), "cases[1].compare"),
+        (json!({"cases": [{}], "checker": {"runtime": "bash", "code": ""}}), "checker"),
+        (json!({"checker": {"runtime": "bash", "code": ""}}), "checker"),
+        (checker(json!({"runtime": null})), "checker.runtime"),
+        (checker(json!({"runtime": "c"})), "checker.runtime"),
+        (checker(json!({"code": null})), "checker.code"),
+        (checker(json!({"timeout": 1})), "checker.timeout"),
+        (checker(json!({"limits": {"disk_bytes": 1_000_000}})), "checker.limits.disk_bytes"),
+        (checker(json!({"stdin": ""})), "checker.stdin"),
+        (checker(file("output")), "checker.files"),
+        (checker(file("input/x")), "checker.files"),
+    ] {
+        let mut request = json!({"runtime": "bash", "code": "true"});
+        request.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        let problem = server.post("/sessions", &request).problem_with_code(422, "invalid_field");
+        assert_eq!(problem["field"], field, "{problem}");
     }
 }

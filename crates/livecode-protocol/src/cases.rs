@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    json::{optional_list, optional_objects},
-    session::{MAX_FILES, MAX_WORDS, SourceFile},
+    json::{optional_list, optional_object, optional_objects},
+    session::{MAX_FILES, MAX_WORDS, Outcome, RequestedLimits, SourceFile},
 };
 
 /// The most cases that any server allows one session.
@@ -78,4 +78,60 @@ pub enum Compare {
     Tokens,
     /// As `tokens`, but two numbers are also equal if they are close to each other.
     Floats,
+    /// The checker of the request decides.
+    Checker,
+}
+
+/// The names of the files that a checker finds besides its own, in the order in which it gets them
+/// as arguments: the standard input of the case, what the program has printed, and what is expected.
+pub const CHECKER_FILES: [&str; 3] = ["input", "output", "expected"];
+/// The longest reason of a checker that is passed on, in bytes.
+pub const MAX_REASON_BYTES: usize = 1000;
+
+/// A program that decides whether a case has passed. It runs in a sandbox of its own after each case
+/// whose program has exited with 0, and finds the files `input`, `output` and `expected`, whose names
+/// are its arguments. If it exits with 0, the case has passed, and with 1, it has not; the first line
+/// that it prints is the reason. A field that is `null` is absent.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Checker {
+    /// Name or alias of a runtime that compiles nothing. Required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required, nullable = false, example = "python")]
+    pub runtime: Option<String>,
+    /// Source text, saved under the runtime's file name. Required unless `files` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Further files of its working directory.
+    #[serde(
+        deserialize_with = "optional_objects::<_, _, MAX_FILES>",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub files: Option<Vec<SourceFile>>,
+    /// Wall-clock limit of the checker for one case, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 10)]
+    pub timeout: Option<u64>,
+    /// Further limits of the checker. None may be higher than the server's maximum.
+    #[serde(deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RequestedLimits>,
+}
+
+/// How a case ended, as its entry tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum CaseOutcome {
+    /// As the program did.
+    Program(Outcome),
+    /// The program exited with 0, and its checker has decided nothing.
+    Checker(CheckerOutcome),
+}
+
+/// How a checker ended that has decided nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum CheckerOutcome {
+    /// It has reached a limit, was killed by a signal, or has exited with another status than 0 and
+    /// 1.
+    #[serde(rename = "checker_failed")]
+    Failed,
 }

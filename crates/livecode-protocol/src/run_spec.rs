@@ -210,6 +210,27 @@ pub struct CasesSpec {
     pub total_wall_ms: u64,
     /// The files and folders that the compile steps make and the program needs, as absolute paths.
     pub artefacts: Vec<PathBuf>,
+    /// The checker; `None` if no case needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checker: Option<Box<CheckerSpec>>,
+}
+
+/// The program that decides whether cases have passed, as the run spec of a session has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckerSpec {
+    /// Its command.
+    pub run: Step,
+    /// Its whole environment.
+    pub env: Vec<(String, String)>,
+    /// Its own files.
+    pub files: Vec<RunFile>,
+    /// The directories of the machine that it sees, as in [`RunSpec::mounts`].
+    pub mounts: Vec<Mount>,
+    /// The folder of its root, as in [`RunSpec::root`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Its limits for one case.
+    pub limits: SessionLimits,
 }
 
 /// One case.

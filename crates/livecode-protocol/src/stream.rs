@@ -12,7 +12,9 @@ use serde_json::{
 };
 
 use crate::{
-    ErrorCode, json,
+    ErrorCode,
+    cases::CaseOutcome,
+    json,
     run_spec::Contents,
     session::{Encoding, Outcome},
 };
@@ -179,8 +181,8 @@ pub enum ServerMessage<'a> {
         name: &'a str,
         /// Whether the program has exited with 0 and has printed what is expected.
         passed: bool,
-        /// How the program ended.
-        outcome: Outcome,
+        /// How the program ended, or its checker if that has decided nothing.
+        outcome: CaseOutcome,
         /// The exit code of the program, or the exit status of the outcome.
         exitstatus: i32,
         /// The beginning of its standard output; bytes that are no UTF-8 are replaced.
@@ -196,6 +198,9 @@ pub enum ServerMessage<'a> {
         /// Peak memory use, in bytes; absent if the machine cannot count it.
         #[serde(skip_serializing_if = "Option::is_none")]
         memory_peak_bytes: Option<u64>,
+        /// The first line that the checker has printed; absent without one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<Cow<'a, str>>,
     },
     /// The end of a case of which nothing else is told. It is an entry, as [`ServerMessage::Case`].
     #[serde(rename = "case")]
@@ -206,8 +211,8 @@ pub enum ServerMessage<'a> {
         hidden: bool,
         /// Whether the program has exited with 0 and has printed what is expected.
         passed: bool,
-        /// How the program ended.
-        outcome: Outcome,
+        /// How the program ended, or its checker if that has decided nothing.
+        outcome: CaseOutcome,
     },
     /// The end of all cases, an entry as [`ServerMessage::Case`].
     Cases {

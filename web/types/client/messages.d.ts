@@ -87,7 +87,7 @@ export interface Case {
     /** The expected output. Without it, only the exit status counts. */
     expected?: string;
     /** How the output is compared: as `trimmed` without it. */
-    compare?: "exact" | "trimmed" | "tokens" | "floats";
+    compare?: "exact" | "trimmed" | "tokens" | "floats" | "checker";
     /** How far apart two numbers may be for `floats`. */
     tolerance?: number;
     /** Limit of the wall clock for this case, in milliseconds. */
@@ -111,6 +111,8 @@ export interface CaseResult extends Message {
     /** Wall-clock time of the program, in seconds. */
     time_taken?: number;
     memory_peak_bytes?: number;
+    /** The first line that the checker has printed. */
+    reason?: string;
 }
 /** A message `cases`: the end of all cases. */
 export interface CasesResult extends Message {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 pub use id::{ExerciseId, ExerciseVersion, MAX_EXERCISE_ID_BYTES, MalformedExerciseId};
 
 use crate::{
-    cases::{Case, MAX_CASES},
+    cases::{Case, Checker, MAX_CASES},
     json::{optional_object, optional_objects},
     session::{MAX_FILES, RequestedLimits, SourceFile},
 };
@@ -37,6 +37,10 @@ pub struct Exercise {
     )]
     #[schema(required, nullable = false, min_items = 1, max_items = 1000)]
     pub cases: Option<Vec<Case>>,
+    /// The program that decides whether a case with `"compare": "checker"` has passed. Pupils do
+    /// not see it.
+    #[serde(deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
+    pub checker: Option<Checker>,
     /// Whether no case is run after one that has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_on_first_failure: Option<bool>,

@@ -1,6 +1,8 @@
 //! The documents of `/sessions`, as clients send and read them.
 
 mod end;
+mod limits;
+mod outcome;
 mod source_file;
 
 use std::collections::BTreeMap;
@@ -9,11 +11,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use end::{LimitName, ReachedLimit, describe_end};
+pub use limits::RequestedLimits;
+pub use outcome::Outcome;
 pub use source_file::{Encoding, MAX_FILES, MAX_WORDS, SourceFile};
 
 use crate::{
     ErrorCode, SessionId,
-    cases::{Case, MAX_CASES},
+    cases::{Case, Checker, MAX_CASES},
     exercise::{ExerciseId, ExerciseVersion},
     json::{optional_list, optional_object, optional_objects, optional_texts},
     quota::QuotaName,
@@ -80,6 +84,9 @@ pub struct CreateSession {
     )]
     #[schema(min_items = 1, max_items = 1000)]
     pub cases: Option<Vec<Case>>,
+    /// The program that decides whether a case with `"compare": "checker"` has passed.
+    #[serde(deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
+    pub checker: Option<Checker>,
     /// Whether no case is run after one that has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_on_first_failure: Option<bool>,
@@ -104,36 +111,6 @@ pub enum Mode {
     Exec,
     /// The tests among the files. The output is one JSON document with the results.
     Test,
-}
-
-/// Limits that a request may ask for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RequestedLimits {
-    /// CPU time of the program, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 10)]
-    pub cpu_ms: Option<u64>,
-    /// Share of the machine's processors, in thousandths of one processor.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 10)]
-    pub cpu_millicores: Option<u64>,
-    /// Memory, in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 2097152)]
-    pub memory_bytes: Option<u64>,
-    /// Number of processes and threads that exist at once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
-    pub processes: Option<u64>,
-    /// Output that is kept, in bytes. A program that writes more is killed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 32)]
-    pub output_bytes: Option<u64>,
-    /// Size of the working directory, in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 16384)]
-    pub disk_bytes: Option<u64>,
 }
 
 /// A session, as in the answers to `POST /sessions` and `GET /sessions/{id}`.
@@ -267,61 +244,6 @@ pub struct CompileSummary {
     pub cpu_ms: Option<u64>,
     /// Whether the result came from the cache, so that no compiler ran.
     pub cached: bool,
-}
-
-/// How a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// The program exited by itself.
-    Exited,
-    /// A signal killed the program; it raised the signal itself or was sent it.
-    Signalled,
-    /// A compile step failed, in a session that was created with `stages`. Without `stages` the
-    /// outcome is that of the compile step: exited or signalled.
-    #[serde(rename = "compile_failed")]
-    CompileFailed,
-    /// The program exceeded its wall-clock limit.
-    Timeout,
-    /// The program exceeded its limit of CPU time.
-    Cpu,
-    /// The program exceeded its limit of memory.
-    Memory,
-    /// The program exceeded its limit of output.
-    Output,
-    /// The session was deleted or cancelled while it ran.
-    Cancelled,
-    /// The program could not be started, or its supervisor or the machine died.
-    Lost,
-}
-
-impl Outcome {
-    /// The outcome as it is written in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Exited => "exited",
-            Self::Signalled => "signalled",
-            Self::CompileFailed => "compile_failed",
-            Self::Timeout => "timeout",
-            Self::Cpu => "cpu",
-            Self::Memory => "memory",
-            Self::Output => "output",
-            Self::Cancelled => "cancelled",
-            Self::Lost => "lost",
-        }
-    }
-
-    /// The exit status that belongs to an outcome. `Exited`, `Signalled` and `CompileFailed` have
-    /// none of their own: their exit status follows from an exit code or a signal.
-    pub fn exitstatus(self) -> Option<i32> {
-        match self {
-            Self::Exited | Self::Signalled | Self::CompileFailed => None,
-            Self::Timeout => Some(124),
-            Self::Cpu => Some(152),
-            Self::Memory | Self::Output | Self::Cancelled => Some(137),
-            Self::Lost => Some(255),
-        }
-    }
 }
 
 /// Resources that a session used, including its compile steps. On a machine where no cgroup counts

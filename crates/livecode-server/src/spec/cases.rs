@@ -1,8 +1,8 @@
 //! The cases with which a program is run.
 
 use livecode_protocol::{
-    cases::{Case, Compare, DEFAULT_TOLERANCE, MAX_CASE_NAME_BYTES},
-    run_spec::{CaseSpec, CasesSpec, Contents, RunFile, SessionLimits},
+    cases::{CHECKER_FILES, Case, Compare, DEFAULT_TOLERANCE, MAX_CASE_NAME_BYTES, MAX_CASE_OUTPUT_BYTES},
+    run_spec::{CaseSpec, CasesSpec, CheckerSpec, Contents, RunFile, SessionLimits},
     session::{CreateSession, Mode},
 };
 
@@ -11,7 +11,10 @@ use crate::{
     spec::{
         bad_field::BadField,
         commands::{MAX_ARGUMENT_BYTES, argument_bytes},
-        files::{Files, STDIN_FILE, check_disk_space, check_folders, collect_source_files},
+        files::{
+            Files, STDIN_FILE, check_disk_space, check_folders, collect_source_files, content_bytes,
+            file_bytes,
+        },
         limits::{LimitSettings, floor, requested_or_default},
     },
 };
@@ -33,16 +36,18 @@ pub(super) struct Base<'r> {
     pub is_exercise: bool,
 }
 
-/// Checks the cases of a request. Returns `None` if there are none.
+/// Checks the cases of a request, which `checker` may decide. Returns `None` if there are none.
 pub(super) fn resolve(
     request: &CreateSession,
     settings: &LimitSettings,
     base: &Base<'_>,
+    checker: Option<CheckerSpec>,
 ) -> Result<Option<CasesSpec>, BadField> {
     let Some(cases) = &request.cases else {
         for (field, is_given) in [
             ("stop_on_first_failure", request.stop_on_first_failure.is_some()),
             ("total_timeout", request.total_timeout.is_some()),
+            ("checker", checker.is_some()),
         ] {
             if is_given {
                 return Err(BadField::new(field, "has a meaning only with \"cases\"; leave it out"));
@@ -69,8 +74,11 @@ pub(super) fn resolve(
         return Err(BadField::new("cases", detail));
     }
     let resolved = cases.iter().enumerate().map(|(index, case)| resolve_case(index, case, settings, base));
+    let resolved = resolved.collect::<Result<Vec<_>, _>>()?;
+    check_checker(&resolved, checker.as_ref(), base)?;
     Ok(Some(CasesSpec {
-        cases: resolved.collect::<Result<_, _>>()?,
+        cases: resolved,
+        checker: checker.map(Box::new),
         stop_on_first_failure: request.stop_on_first_failure.unwrap_or(false),
         total_wall_ms: requested_or_default(
             "total_timeout",
@@ -80,6 +88,46 @@ pub(super) fn resolve(
         )?,
         artefacts: if base.has_compile_steps { base.runtime.manifest.artefacts.clone() } else { vec![] },
     }))
+}
+
+/// Checks that there is a checker if a case needs it, and that it has room for its files.
+fn check_checker(cases: &[CaseSpec], checker: Option<&CheckerSpec>, base: &Base<'_>) -> Result<(), BadField> {
+    let needing = cases.iter().position(|case| case.compare == Compare::Checker);
+    let Some(checker) = checker else {
+        return needing.map_or(Ok(()), |index| {
+            let detail = "there is no checker; give it as \"checker\" of the request";
+            Err(BadField::new(format!("cases[{index}].compare"), detail))
+        });
+    };
+    if needing.is_none() {
+        let detail = "no case has \"compare\": \"checker\"; leave it out, or let a case have that";
+        return Err(BadField::new("checker", detail));
+    }
+    let own = checker.files.iter().map(|file| (&file.name, &file.contents));
+    if let Some((name, _)) = own.clone().find(|(name, _)| {
+        CHECKER_FILES
+            .iter()
+            .any(|given| name.as_str() == *given || name.parents().any(|folder| folder == *given))
+    }) {
+        let detail = format!("the checker is given a file of this name ({name}); choose another name");
+        return Err(BadField::new("checker.files", detail));
+    }
+    // What a program prints is not more than the checker's working directory can hold.
+    let output = MAX_CASE_OUTPUT_BYTES.min(base.limits.output_bytes);
+    let given = cases.iter().filter(|case| case.compare == Compare::Checker).map(|case| {
+        let expected = case.expected.as_ref().map_or(0, String::len) as u64;
+        file_bytes(expected) + file_bytes(content_bytes(&case.stdin)) + file_bytes(output)
+    });
+    let bytes =
+        given.max().unwrap_or(0) + own.map(|(_, contents)| file_bytes(content_bytes(contents))).sum::<u64>();
+    if bytes > checker.limits.disk_bytes {
+        let detail = format!(
+            "the checker may need {bytes} bytes for its files, and its working directory has {}",
+            checker.limits.disk_bytes
+        );
+        return Err(BadField::new("checker.limits.disk_bytes", detail));
+    }
+    Ok(())
 }
 
 /// Checks what else stands in a request that has cases.
@@ -140,7 +188,7 @@ fn resolve_case(
         return Err(bad("args", "no word of a command may contain a NUL character".into()));
     }
     let compare = case.compare.unwrap_or_default();
-    if case.expected.is_none() && case.compare.is_some() {
+    if case.expected.is_none() && compare != Compare::Checker && case.compare.is_some() {
         let detail = "there is nothing to compare the output with; give it as \"expected\"";
         return Err(bad("compare", detail.into()));
     }

@@ -50,6 +50,7 @@ pub fn apply_exercise(
         ("mode", request.mode.is_some()),
         ("collect", request.collect.is_some()),
         ("cases", request.cases.is_some()),
+        ("checker", request.checker.is_some()),
         ("stop_on_first_failure", request.stop_on_first_failure.is_some()),
         ("total_timeout", request.total_timeout.is_some()),
         ("timeout", request.timeout.is_some()),
@@ -77,9 +78,10 @@ pub fn apply_exercise(
     Ok(fill_in(request, exercise))
 }
 
-/// The same error without anything about the cases of an exercise, which may be hidden.
+/// The same error without anything about the cases of an exercise, which may be hidden, and its
+/// checker.
 pub fn hide_cases(error: BadField) -> BadField {
-    if !error.field.starts_with("cases") {
+    if !["cases", "checker"].iter().any(|field| error.field.starts_with(field)) {
         return error;
     }
     let detail = "the exercise cannot be run with these files: a case has a file that is a folder here, or the \
@@ -89,13 +91,15 @@ pub fn hide_cases(error: BadField) -> BadField {
 
 /// A request with the fields of the exercise. The indexes of the pupil's files stay as they are.
 fn fill_in(request: CreateSession, exercise: Exercise) -> CreateSession {
-    let Exercise { runtime, files, cases, stop_on_first_failure, total_timeout, timeout, limits } = exercise;
+    let Exercise { runtime, files, cases, checker, stop_on_first_failure, total_timeout, timeout, limits } =
+        exercise;
     let mut all = request.files.unwrap_or_default();
     all.extend(files.unwrap_or_default());
     CreateSession {
         runtime,
         files: Some(all),
         cases,
+        checker,
         stop_on_first_failure,
         total_timeout,
         timeout,

@@ -109,8 +109,7 @@ pub(super) fn check_disk_space<'f>(
     files: impl Iterator<Item = (&'f FileName, &'f Contents)> + Clone,
     limits: &SessionLimits,
 ) -> Result<(), BadField> {
-    let bytes: u64 =
-        files.clone().map(|(_, contents)| content_bytes(contents).next_multiple_of(PAGE_BYTES)).sum();
+    let bytes: u64 = files.clone().map(|(_, contents)| file_bytes(content_bytes(contents))).sum();
     if bytes > limits.disk_bytes {
         let detail = format!("the files take {bytes} bytes; the working directory has {}", limits.disk_bytes);
         return Err(BadField::new(field, detail));
@@ -127,7 +126,12 @@ pub(super) fn check_disk_space<'f>(
     Ok(())
 }
 
-fn content_bytes(contents: &Contents) -> u64 {
+/// The space that a file with so many bytes takes.
+pub(super) fn file_bytes(content_bytes: u64) -> u64 {
+    content_bytes.next_multiple_of(PAGE_BYTES)
+}
+
+pub(super) fn content_bytes(contents: &Contents) -> u64 {
     match contents {
         Contents::Text(text) => text.len() as u64,
         Contents::Base64(text) => text.len() as u64 / 4 * 3,

@@ -33,9 +33,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use livecode_protocol::{
     FileName,
+    cases::Checker,
     exercise::ExerciseVersion,
     results::CollectSpec,
-    run_spec::{CasesSpec, Contents, Mount, RunFile, SessionLimits, Step},
+    run_spec::{CasesSpec, CheckerSpec, Contents, Mount, RunFile, SessionLimits, Step},
     session::{CreateSession, Mode},
 };
 
@@ -153,7 +154,10 @@ pub fn resolve(
         limits: &limits.session,
         is_exercise: request.exercise.is_some(),
     };
-    let cases = cases::resolve(request, settings, &base)?;
+    let checker = request.checker.as_ref();
+    let checker =
+        checker.map(|checker| resolve_checker(checker, runtime, catalogue, settings)).transpose()?;
+    let cases = cases::resolve(request, settings, &base, checker)?;
     Ok(ResolvedSpec {
         runtime: runtime.name.clone(),
         compile: commands.compile.into_iter().map(|argv| step(argv, limits.compile)).collect(),
@@ -174,6 +178,35 @@ pub fn resolve(
         diagnostics: request.diagnostics == Some(true) && endpoint == Endpoint::Sessions,
         cache_key_inputs: has_compile_steps.then(|| CacheKeyInputs::new(runtime)).flatten(),
     })
+}
+
+/// Checks the checker of a request as the request for a session of its own.
+fn resolve_checker(
+    checker: &Checker,
+    runtime: &Runtime,
+    catalogue: &Catalogue,
+    settings: &LimitSettings,
+) -> Result<CheckerSpec, BadField> {
+    let Checker { runtime: name, code, files, timeout, limits } = checker.clone();
+    let timeout = timeout.or(Some(settings.case_wall_ms.min(settings.wall_max_ms)));
+    let request = CreateSession { runtime: name, code, files, timeout, limits, ..CreateSession::default() };
+    let resolved = resolve(&request, catalogue, settings, Endpoint::Sessions);
+    let resolved =
+        resolved.map_err(|error| BadField { field: format!("checker.{}", error.field), ..error })?;
+    let name = &resolved.runtime;
+    if !resolved.compile.is_empty() {
+        let detail =
+            format!("{name:?} compiles its programs; choose a runtime for the checker that does not");
+        return Err(BadField::new("checker.runtime", detail));
+    }
+    // The session holds the image of its own runtime alone.
+    if resolved.root_lock.is_some() && resolved.root != runtime.root {
+        let detail =
+            format!("{name:?} has an image of its own; choose a runtime for the checker that has none");
+        return Err(BadField::new("checker.runtime", detail));
+    }
+    let ResolvedSpec { run, env, files, mounts, root, limits, .. } = resolved;
+    Ok(CheckerSpec { run, env, files, mounts, root, limits })
 }
 
 /// Finds a runtime by name or alias, with a version if there is one, and checks that this machine

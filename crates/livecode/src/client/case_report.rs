@@ -1,6 +1,5 @@
 //! The results of cases, as lines for people.
 
-use livecode_protocol::session::Outcome;
 use serde::Deserialize;
 
 /// The longest time is shown with this many digits after the point.
@@ -13,7 +12,7 @@ enum Report {
     Case {
         name: String,
         passed: bool,
-        outcome: Outcome,
+        outcome: String,
         /// Absent, as all that follows, if the case is hidden.
         exitstatus: Option<i32>,
         #[serde(default)]
@@ -21,6 +20,8 @@ enum Report {
         #[serde(default)]
         stderr: String,
         time_taken: Option<f64>,
+        /// The checker's.
+        reason: Option<String>,
     },
     Cases {
         passed: usize,
@@ -37,15 +38,18 @@ pub fn lines(message: &str) -> String {
         Ok(Report::Case { name, passed: true, time_taken, .. }) => {
             format!("passed {name} ({})\n", time(time_taken))
         }
-        Ok(Report::Case { name, outcome, exitstatus, stdout, stderr, time_taken, .. }) => {
-            let why = match (outcome, exitstatus) {
-                (Outcome::Exited, None) => "it has printed something else, or failed".to_owned(),
-                (Outcome::Exited, Some(0)) => "it has printed something else than expected".to_owned(),
-                (Outcome::Exited, Some(status)) => format!("it has ended with exit status {status}"),
-                (Outcome::Signalled, Some(status)) => {
+        Ok(Report::Case { name, outcome, exitstatus, stdout, stderr, time_taken, reason, .. }) => {
+            let why = match (&*outcome, exitstatus) {
+                ("exited", None) => "it has printed something else, or failed".to_owned(),
+                ("exited", Some(0)) => {
+                    reason.unwrap_or_else(|| "it has printed something else than expected".to_owned())
+                }
+                ("exited", Some(status)) => format!("it has ended with exit status {status}"),
+                ("signalled", Some(status)) => {
                     format!("signal {} has ended it", status.saturating_sub(128))
                 }
-                (outcome, _) => outcome.as_str().to_owned(),
+                ("checker_failed", _) => "the checker has decided nothing".to_owned(),
+                _ => outcome,
             };
             let head = format!("failed {name} ({}): {why}\n", time(time_taken));
             head + &indented(&stdout) + &indented(&stderr)
@@ -85,6 +89,8 @@ mod tests {
             (r#""outcome":"exited","exitstatus":1"#, "it has ended with exit status 1"),
             (r#""outcome":"signalled","exitstatus":139"#, "signal 11 has ended it"),
             (r#""outcome":"timeout","exitstatus":124"#, "timeout"),
+            (r#""outcome":"exited","exitstatus":0,"reason":"too long""#, "too long"),
+            (r#""outcome":"checker_failed","exitstatus":0"#, "the checker has decided nothing"),
         ] {
             let shown = case(&format!(r#""passed":false,"stderr":"oh\n",{rest}"#));
             assert_eq!(shown, format!("failed a (0.500 s): {why}\n  | 1\n  | 2\n  | oh\n"));

@@ -67,7 +67,7 @@ impl Capture {
 }
 
 /// Bytes as text. A character that was cut at the end is left out.
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     let whole = match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
         _ => bytes,

@@ -1,11 +1,13 @@
 //! The cases of one session: the program is compiled once, and run in a fresh sandbox for each
 //! case, one after the other. A case ends as a session does, and its end is one entry of the
-//! journal.
+//! journal. A checker of the session's author may decide whether a case has passed; it runs in a
+//! fresh sandbox, too, after the program of the case.
 //!
 //! The first sandbox of the session is used for the compile steps, whose artefacts are kept, or
 //! else for the first case. No sandbox is used for two of these.
 
 mod capture;
+mod check;
 mod compare;
 mod sandbox_order;
 
@@ -20,7 +22,8 @@ use bytes::Bytes;
 use livecode_journal::Kind;
 use livecode_protocol::{
     SessionId,
-    run_spec::CasesSpec,
+    cases::{CaseOutcome, Compare},
+    run_spec::{CasesSpec, SandboxLayout},
     session::{Outcome, Usage},
     stream::ServerMessage,
 };
@@ -33,6 +36,7 @@ use crate::{
     session::{
         cases::{
             capture::{Capture, Shown},
+            check::{Checker, Verdict},
             sandbox_order::Template,
         },
         folder::{SessionFolder, StartError},
@@ -43,6 +47,9 @@ use crate::{
 pub(crate) struct Cases {
     spec: CasesSpec,
     template: Template,
+    /// The layout of the sandboxes of cases.
+    layout: SandboxLayout,
+    checker: Option<Checker>,
     /// Receives what the compile steps make; `None` if there are none, or once they have ended.
     receiver: Option<PrivateArtefacts>,
     /// The artefacts of the compile steps, with the position of the first record.
@@ -71,13 +78,26 @@ struct CurrentCase {
     output: Capture,
     started_at: Option<Instant>,
     ended_at: Option<Instant>,
+    /// Present while the checker runs.
+    check: Option<Check>,
 }
 
-/// How the program of a case ended.
+/// A case whose program has ended, and whose checker runs.
+struct Check {
+    /// How the program has ended.
+    program: CaseEnd,
+    /// The output of the checker.
+    output: Capture,
+}
+
+/// How the program of a case, or its checker, has ended.
+#[derive(Clone, Copy)]
 pub(crate) struct CaseEnd {
     pub outcome: Outcome,
     pub exitstatus: i32,
     pub memory_peak_bytes: Option<u64>,
+    /// Whether somebody or a limit of the session has ended it.
+    pub is_from_outside: bool,
 }
 
 /// The resources that all sandboxes of a session have used.
@@ -107,15 +127,19 @@ impl Cases {
     }
 
     fn new(
-        spec: CasesSpec,
+        mut spec: CasesSpec,
         order: &mut SandboxOrder,
         cached_result: Option<&File>,
         folder: &SessionFolder,
         requested_at: Instant,
     ) -> io::Result<Self> {
         let contents_file = order.contents_file.as_ref().map(File::try_clone).transpose()?;
+        let checker =
+            spec.checker.take().map(|checker| Checker::new(*checker, &order.run_spec)).transpose()?;
         let mut cases = Self {
             template: Template::new(&order.run_spec, contents_file)?,
+            layout: order.run_spec.layout(),
+            checker,
             receiver: None,
             artefacts: None,
             current: None,
@@ -157,9 +181,49 @@ impl Cases {
         let case = &self.spec.cases[self.next_index];
         let order = self.template.order_for(case, folder)?;
         let output = Capture::new(order.run_spec.limits.output_bytes);
-        self.current = Some(CurrentCase { index: self.next_index, output, started_at: None, ended_at: None });
+        let index = self.next_index;
+        self.current = Some(CurrentCase { index, output, started_at: None, ended_at: None, check: None });
         self.next_index += 1;
         Ok(order)
+    }
+
+    /// Begins to check the current case, if a checker is to decide whether it has passed. Returns
+    /// whether that is so. The next sandbox is then that of the checker.
+    pub fn begin_check(&mut self, program: &CaseEnd) -> bool {
+        let has_exited = program.outcome == Outcome::Exited && program.exitstatus == 0;
+        let (Some(current), Some(checker)) = (&mut self.current, &self.checker) else { return false };
+        let is_wanted = current.check.is_none() && self.spec.cases[current.index].compare == Compare::Checker;
+        let is_begun = is_wanted && has_exited && !program.is_from_outside;
+        if is_begun {
+            current.check = Some(Check { program: *program, output: checker.capture() });
+        }
+        is_begun
+    }
+
+    /// The order for the sandbox of the checker, if that is to run next.
+    ///
+    /// # Errors
+    /// If its files cannot be written.
+    pub fn check_order(&self, folder: &SessionFolder) -> io::Result<Option<SandboxOrder>> {
+        let current = self.current.as_ref().filter(|current| current.check.is_some());
+        let (Some(current), Some(checker)) = (current, &self.checker) else { return Ok(None) };
+        let case = &self.spec.cases[current.index];
+        checker.order_for(case, &current.output.stdout, folder).map(Some)
+    }
+
+    /// Whether the checker runs, or is about to.
+    pub fn is_checking(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.check.is_some())
+    }
+
+    /// The layout of the sandbox that is needed after the one of the current case, or of its
+    /// checker, if all goes well; `None` if none is.
+    pub fn following_layout(&self) -> Option<&SandboxLayout> {
+        let current = self.current.as_ref().filter(|current| current.check.is_none());
+        let has_check =
+            current.is_some_and(|current| self.spec.cases[current.index].compare == Compare::Checker);
+        let checker = self.checker.as_ref().filter(|_| has_check);
+        checker.map(Checker::layout).or_else(|| self.has_next().then_some(&self.layout))
     }
 
     /// The artefacts for the next sandbox, positioned at their first record, if there are any.
@@ -207,7 +271,10 @@ impl Cases {
     /// Takes output of the current case. Returns `None` if there is no such case, so that the
     /// output is that of compile steps, and otherwise whether the output is within the limit.
     pub fn capture(&mut self, kind: Kind, data: &Bytes) -> Option<bool> {
-        self.current.as_mut().map(|case| case.output.add(kind, data))
+        self.current.as_mut().map(|case| match &mut case.check {
+            Some(check) => check.output.add(kind, data),
+            None => case.output.add(kind, data),
+        })
     }
 
     /// Whether a case is current.
@@ -242,16 +309,24 @@ impl Cases {
     /// Ends the current case, if there is one. Returns the entries that are to be written now: its
     /// own and those that were held back, or none if it is hidden.
     pub fn finish_current(&mut self, end: &CaseEnd) -> Vec<Bytes> {
-        let Some(CurrentCase { index, output, started_at, ended_at }) = self.current.take() else {
+        let Some(CurrentCase { index, output, started_at, ended_at, check }) = self.current.take() else {
             return vec![];
         };
         let case = &self.spec.cases[index];
-        let has_exited = end.outcome == Outcome::Exited && end.exitstatus == 0;
-        let passed = has_exited && compare::is_expected(case, &output.stdout);
+        let (program, verdict) = match check {
+            Some(Check { program, output }) if !end.is_from_outside => {
+                (program, Verdict::of(end.outcome, end.exitstatus, &output))
+            }
+            _ => {
+                let has_exited = end.outcome == Outcome::Exited && end.exitstatus == 0;
+                let passed = has_exited && compare::is_expected(case, &output.stdout);
+                (*end, Verdict { passed, outcome: CaseOutcome::Program(end.outcome), reason: None })
+            }
+        };
+        let Verdict { passed, outcome, reason } = verdict;
         *(if passed { &mut self.passed } else { &mut self.failed }) += 1;
         if case.is_hidden {
-            let (name, outcome) = (&*case.name, end.outcome);
-            let message = ServerMessage::HiddenCase { name, hidden: true, passed, outcome };
+            let message = ServerMessage::HiddenCase { name: &case.name, hidden: true, passed, outcome };
             self.held_entries.extend(serde_json::to_vec(&message).map(Bytes::from));
             return vec![];
         }
@@ -261,13 +336,14 @@ impl Cases {
         let message = ServerMessage::Case {
             name: &case.name,
             passed,
-            outcome: end.outcome,
-            exitstatus: end.exitstatus,
+            outcome,
+            exitstatus: program.exitstatus,
             stdout: stdout.into(),
             stderr: stderr.into(),
             truncated: is_truncated,
             time_taken: time.as_millis() as f64 / 1000.0,
-            memory_peak_bytes: end.memory_peak_bytes,
+            memory_peak_bytes: program.memory_peak_bytes,
+            reason: reason.map(Into::into),
         };
         self.held_entries.extend(serde_json::to_vec(&message).map(Bytes::from));
         self.take_held_entries()
@@ -278,9 +354,9 @@ impl Cases {
         std::mem::take(&mut self.held_entries)
     }
 
-    /// Whether some cases are hidden.
-    pub fn has_hidden(&self) -> bool {
-        self.spec.has_hidden()
+    /// Whether no program of the session gets events: some cases are hidden, or there is a checker.
+    pub fn refuse_events(&self) -> bool {
+        self.spec.has_hidden() || self.checker.is_some()
     }
 
     /// Whether the current case is hidden.

@@ -7,8 +7,11 @@ use std::{
 };
 
 use livecode_journal::Kind;
-use livecode_protocol::session::{LimitName, Outcome};
-use livecode_sandbox::{ProgramChannels, Sandbox, SetupError, StepStatus, ZygoteClient};
+use livecode_protocol::{
+    run_spec::SandboxLayout,
+    session::{LimitName, Outcome},
+};
+use livecode_sandbox::{Host, ProgramChannels, Sandbox, SetupError, StepStatus, ZygoteClient};
 
 use crate::{
     identity::ProcessIdentity,
@@ -41,8 +44,8 @@ pub(crate) struct CaseSandboxes<'a> {
     own_zygote: Option<ZygoteClient>,
     /// Whether the last sandbox has the second name.
     is_second: bool,
-    /// A sandbox that was made ahead.
-    prepared: Option<(Sandbox, ProgramChannels)>,
+    /// A sandbox that was made ahead, with its layout.
+    prepared: Option<(SandboxLayout, (Sandbox, ProgramChannels))>,
 }
 
 impl<'a> CaseSandboxes<'a> {
@@ -62,21 +65,29 @@ impl<'a> CaseSandboxes<'a> {
     }
 
     /// Makes a sandbox ahead. If that fails, it is made when it is needed.
-    fn prepare(&mut self, supervisor: &Supervisor<'_>) {
-        self.prepared = self.make(supervisor).ok();
+    fn prepare(&mut self, host: &Host, layout: &SandboxLayout) {
+        self.prepared = self.make(host, layout).ok().map(|made| (layout.clone(), made));
     }
 
     /// Takes the sandbox that was made ahead, or makes one.
-    fn take(&mut self, supervisor: &Supervisor<'_>) -> Result<(Sandbox, ProgramChannels), SetupError> {
+    fn take(
+        &mut self,
+        host: &Host,
+        layout: &SandboxLayout,
+    ) -> Result<(Sandbox, ProgramChannels), SetupError> {
         match self.prepared.take() {
-            Some(prepared) if prepared.0.is_alive() => return Ok(prepared),
-            // It has died, and its name is free again.
-            Some(_) => self.is_second = !self.is_second,
+            Some((made_with, made)) if made_with == *layout && made.0.is_alive() => return Ok(made),
+            // It has died, or the checker is not needed for which it was made. Its name is free
+            // again, once it is dropped.
+            Some(unusable) => {
+                drop(unusable);
+                self.is_second = !self.is_second;
+            }
             None => {}
         }
         let mut attempts = 1;
         loop {
-            match self.make(supervisor) {
+            match self.make(host, layout) {
                 Err(error) if error.is_transient() && attempts < SANDBOX_ATTEMPTS => {
                     attempts += 1;
                     thread::sleep(SANDBOX_RETRY_DELAY);
@@ -86,12 +97,16 @@ impl<'a> CaseSandboxes<'a> {
         }
     }
 
-    fn make(&mut self, supervisor: &Supervisor<'_>) -> Result<(Sandbox, ProgramChannels), SetupError> {
+    fn make(
+        &mut self,
+        host: &Host,
+        layout: &SandboxLayout,
+    ) -> Result<(Sandbox, ProgramChannels), SetupError> {
         let is_second = !self.is_second;
         let process = self.process;
         let name = if is_second { process.second_cgroup_name() } else { process.cgroup_name() };
         let zygote = self.own_zygote.as_ref().or(self.shared_zygote);
-        let made = Sandbox::create(supervisor.host, &name, &supervisor.run_spec.layout(), zygote, None)?;
+        let made = Sandbox::create(host, &name, layout, zygote, None)?;
         self.is_second = is_second;
         Ok(made)
     }
@@ -100,7 +115,7 @@ impl<'a> CaseSandboxes<'a> {
 impl Supervisor<'_> {
     /// Runs the session to the end of its program, or of all its cases.
     pub fn run_all(&mut self, mut sandboxes: CaseSandboxes<'_>) {
-        if self.cases.as_ref().is_some_and(Cases::has_next) {
+        if self.cases.as_ref().and_then(Cases::following_layout).is_some() {
             sandboxes.fork_zygote();
             if sandboxes.shared_zygote.is_none() {
                 // A process is cloned only while it has no other thread.
@@ -121,9 +136,21 @@ impl Supervisor<'_> {
                 break;
             }
         }
+        let (outcome, exitstatus) = self.termination.outcome();
         if let Some(cases) = &mut self.cases {
-            let held_entries = cases.take_held_entries();
-            for entry in held_entries.into_iter().chain(cases.summary()) {
+            // The time of all was up before the checker, or its sandbox could not be made.
+            let mut entries = vec![];
+            if cases.is_checking() {
+                let (memory_peak_bytes, is_from_outside) = (None, true);
+                entries = cases.finish_current(&CaseEnd {
+                    outcome,
+                    exitstatus,
+                    memory_peak_bytes,
+                    is_from_outside,
+                });
+            }
+            entries.extend(cases.take_held_entries());
+            for entry in entries.into_iter().chain(cases.summary()) {
                 self.journal.append_unlimited(Kind::Message, entry);
             }
         }
@@ -158,12 +185,16 @@ impl Supervisor<'_> {
             return false;
         }
         let was_case = cases.has_current();
-        let end = CaseEnd { outcome, exitstatus, memory_peak_bytes: self.sandbox.memory_peak_bytes() };
+        let is_lost = was_case && outcome == Outcome::Lost;
+        let must_end = is_lost || is_ended_from_outside;
+        let memory_peak_bytes = self.sandbox.memory_peak_bytes();
+        let end = CaseEnd { outcome, exitstatus, memory_peak_bytes, is_from_outside: must_end };
+        if cases.begin_check(&end) {
+            return true;
+        }
         for entry in cases.finish_current(&end) {
             self.journal.append_unlimited(Kind::Message, entry);
         }
-        let is_lost = was_case && outcome == Outcome::Lost;
-        let must_end = is_lost || is_ended_from_outside;
         if !must_end && cases.are_over() {
             let status = Some(StepStatus::Exited(cases.exitstatus()));
             self.termination = Termination { status, ..Termination::default() };
@@ -173,7 +204,7 @@ impl Supervisor<'_> {
         goes_on
     }
 
-    /// Starts the next case in a fresh sandbox. Returns `false` if the time of all cases is up, or
+    /// Starts the checker of this case, or the next case, in a fresh sandbox. Returns `false` if the time of all cases is up, or
     /// the platform fails; then the session ends.
     fn start_case(&mut self, sandboxes: &mut CaseSandboxes<'_>) -> bool {
         self.termination = Termination::default();
@@ -192,10 +223,17 @@ impl Supervisor<'_> {
 
     fn try_start_case(&mut self, sandboxes: &mut CaseSandboxes<'_>) -> Result<(), StartError> {
         let Some(cases) = &mut self.cases else { return Ok(()) };
-        let order = cases.next_order(&self.folder).map_err(StartError::PrepareCases)?;
-        let artefacts = cases.artefacts().map_err(StartError::PrepareCases)?;
-        let (sandbox, pipes) = sandboxes.take(self).map_err(StartError::MakeSandbox)?;
+        let check_order = cases.check_order(&self.folder).map_err(StartError::PrepareCases)?;
+        let (order, artefacts) = match check_order {
+            Some(order) => (order, None),
+            None => {
+                let order = cases.next_order(&self.folder).map_err(StartError::PrepareCases)?;
+                (order, cases.artefacts().map_err(StartError::PrepareCases)?)
+            }
+        };
         let SandboxOrder { run_spec, run_spec_file, contents_file } = order;
+        let taken = sandboxes.take(self.host, &run_spec.layout());
+        let (sandbox, pipes) = taken.map_err(StartError::MakeSandbox)?;
         self.run_spec = run_spec;
         self.use_sandbox(sandbox, pipes, contents_file.as_ref())?;
         self.prepare_sandbox(sandboxes);
@@ -203,11 +241,11 @@ impl Supervisor<'_> {
             .map_err(StartError::MakeSandbox)
     }
 
-    /// Makes the sandbox of the next case, if there is one, before the program of this one is
+    /// Makes the sandbox that is needed next, if there is one, before the program of this one is
     /// started.
     fn prepare_sandbox(&self, sandboxes: &mut CaseSandboxes<'_>) {
-        if self.cases.as_ref().is_some_and(Cases::has_next) {
-            sandboxes.prepare(self);
+        if let Some(layout) = self.cases.as_ref().and_then(Cases::following_layout) {
+            sandboxes.prepare(self.host, layout);
         }
     }
 

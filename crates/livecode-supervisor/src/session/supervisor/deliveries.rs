@@ -47,8 +47,8 @@ impl Supervisor<'_> {
                 self.echo.add(&bytes);
             }
             // A program could tell by what it takes what it has read.
-            Delivery::Event { .. } if self.cases.as_ref().is_some_and(Cases::has_hidden) => {
-                let error = "the session has hidden cases, whose programs get no events";
+            Delivery::Event { .. } if self.cases.as_ref().is_some_and(Cases::refuse_events) => {
+                let error = "the session has hidden cases or a checker, whose programs get no events";
                 return Err(DeliveryRefused::new(ErrorCode::InputClosed, error));
             }
             Delivery::Event { line } => {
@@ -83,6 +83,8 @@ impl Supervisor<'_> {
     /// that.
     fn deliver_signal(&mut self, signal: Signal) -> Result<(), DeliveryRefused> {
         match self.step_index {
+            // The program of the case has ended, and the checker is not the client's.
+            _ if self.cases.as_ref().is_some_and(Cases::is_checking) => {}
             Some(index) if index == self.program_index() => self.sandbox.signal(signal.number()),
             None if self.termination.status.is_some() && self.cases.is_none() => {
                 return Err(DeliveryRefused::new(ErrorCode::ProgramEnded, "the program has ended"));

@@ -86,7 +86,9 @@ impl Supervisor<'_> {
             self.sandbox.set_deprioritized(false);
         }
         if index == self.program_index() {
-            for signal in std::mem::take(&mut self.early_signals) {
+            let signals = std::mem::take(&mut self.early_signals);
+            let is_checker = self.cases.as_ref().is_some_and(Cases::is_checking);
+            for signal in signals.into_iter().filter(|_| !is_checker) {
                 self.sandbox.signal(signal.number());
             }
         }
