@@ -38,9 +38,11 @@ export class CaseList {
   }
 
   /** Why a case has failed, in words. */
-  #reasonOf({ outcome, exitstatus, time_taken: seconds }: CaseResult): string {
+  #reasonOf({ outcome, exitstatus, time_taken: seconds, reason: judged }: CaseResult): string {
     const { words, describeEnd } = this.tools;
-    if (outcome === "exited" && exitstatus === 0) return words.caseNotAsExpected;
+    // The exit status of a hidden case is not told.
+    const hasPrinted = outcome === "exited" || outcome === "checker_failed";
+    if (hasPrinted && !exitstatus) return judged ?? words.caseNotAsExpected;
     const reason = outcome === "exited" ? {} : { reason: outcome };
     return describeEnd({ msgtype: "exitstatus", exitstatus, ...reason }, seconds);
   }
@@ -64,7 +66,7 @@ export class CaseList {
   /** The lines that differ. Of an output that is cut, no line is missing. */
   #diff({ stdout, truncated }: CaseResult, given: Case, expected: string): HTMLElement[] {
     const { plain, createElement } = this.tools;
-    const printed = linesOf(stdout, given, plain);
+    const printed = linesOf(stdout ?? "", given, plain);
     if (truncated) printed.pop();
     const wanted = linesOf(expected, given, plain);
     const compared = truncated ? wanted.slice(0, printed.length) : wanted;
