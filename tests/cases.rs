@@ -10,13 +10,13 @@ use crate::{
 };
 
 /// The messages of a session with cases.
-struct Graded {
-    id: String,
-    messages: Vec<Value>,
+pub struct Graded {
+    pub id: String,
+    pub messages: Vec<Value>,
 }
 
 impl Graded {
-    fn of(server: &Server, request: &Value) -> Self {
+    pub fn of(server: &Server, request: &Value) -> Self {
         let id = id(&server.create(request));
         let messages = server.stream(&id, "?after=0").rest();
         Self { id, messages }
@@ -27,35 +27,35 @@ impl Graded {
     }
 
     /// The entry of each case.
-    fn cases(&self) -> Vec<&Value> {
+    pub fn cases(&self) -> Vec<&Value> {
         self.of_type("case")
     }
 
     /// The names of the cases that have passed.
-    fn passed(&self) -> Vec<&str> {
+    pub fn passed(&self) -> Vec<&str> {
         let passed = self.cases().into_iter().filter(|case| case["passed"] == true);
         passed.map(|case| case["name"].as_str().expect("a name")).collect()
     }
 
-    fn case(&self, name: &str) -> &Value {
+    pub fn case(&self, name: &str) -> &Value {
         let found = self.cases().into_iter().find(|case| case["name"] == name);
         found.unwrap_or_else(|| panic!("no case {name:?} among {:?}", self.messages))
     }
 
     /// The numbers of cases that have passed, have failed and were not run.
-    fn summary(&self) -> [u64; 3] {
+    pub fn summary(&self) -> [u64; 3] {
         let [summary] = self.of_type("cases")[..] else { panic!("one summary: {:?}", self.messages) };
         ["passed", "failed", "skipped"].map(|field| summary[field].as_u64().unwrap_or(0))
     }
 
-    fn exit(&self) -> (i64, Option<&str>) {
+    pub fn exit(&self) -> (i64, Option<&str>) {
         let [exit] = self.of_type("exitstatus")[..] else { panic!("one exit: {:?}", self.messages) };
         (exit["exitstatus"].as_i64().expect("an exit status"), exit["reason"].as_str())
     }
 }
 
 /// A request with cases that a program in Bash gets.
-fn bash(code: &str, cases: &Value) -> Value {
+pub fn bash(code: &str, cases: &Value) -> Value {
     json!({"runtime": "bash", "code": code, "cases": cases})
 }
 
@@ -412,6 +412,13 @@ fn a_signal_reaches_the_case_that_runs_and_no_further_case_is_run() {
     assert_eq!((graded.summary(), graded.exit()), ([0, 1, 1], (1, None)));
 }
 
+/// The process that supervises a session.
+pub fn supervisor(server: &Server, id: &str) -> Pid {
+    let state = server.data().join("sessions").join(id).join("state.json");
+    let state: Value = serde_json::from_slice(&std::fs::read(state).expect("a file")).expect("valid JSON");
+    state["pid"].as_i64().and_then(|pid| Pid::from_raw(pid as i32)).expect("a pid")
+}
+
 /// The entries of a dead supervisor stay, and nothing of it goes on.
 #[test]
 fn a_killed_supervisor_costs_the_cases_that_have_not_ended() {
@@ -423,10 +430,7 @@ fn a_killed_supervisor_costs_the_cases_that_have_not_ended() {
     let first = stream.next_of("case");
     let mark = format!("sleep\0{mark}");
     eventually("the second case runs", || (!processes(&mark).is_empty()).then_some(()));
-    let state = server.data().join("sessions").join(&id).join("state.json");
-    let state: Value = serde_json::from_slice(&std::fs::read(state).expect("a file")).expect("valid JSON");
-    let pid = state["pid"].as_i64().and_then(|pid| Pid::from_raw(pid as i32)).expect("a pid");
-    kill_process(pid, Signal::KILL).expect("the supervisor runs");
+    kill_process(supervisor(&server, &id), Signal::KILL).expect("the supervisor runs");
     let graded = Graded { id: id.clone(), messages: [vec![first], stream.rest()].concat() };
     assert_eq!((graded.passed(), graded.exit()), (vec!["1"], (255, Some("lost"))));
     eventually("no process of it is left", || processes(&mark).is_empty().then_some(()));

@@ -76,6 +76,19 @@ fn a_busy_program_is_deprioritised() {
 
 /// A deprioritised program is killed as fast as any other, even while other processes use every
 /// processor.
+/// None of these cases computes for long. An ordinary user has no cgroup here.
+#[test]
+fn many_short_cases_are_deprioritised_as_one_long_program_is() {
+    if !is_root() {
+        return;
+    }
+    let server = Server::start_with(&["--cases-max", "1000"]);
+    let cases = vec![json!({}); 1000];
+    let id = id(&server.create(&json!({"runtime": "bash", "code": "true", "cases": cases})));
+    eventually("a case is deprioritised", || (deprioritised(&server) > 0).then_some(()));
+    assert_eq!(server.delete(&format!("/sessions/{id}")).status, 204);
+}
+
 #[test]
 fn a_deprioritised_program_is_killed_without_delay() {
     let server = Server::start();

@@ -8,6 +8,7 @@ mod architecture;
 mod assets;
 mod audit;
 mod canvas;
+mod case_ends;
 mod cases;
 mod catalogue;
 mod checks;

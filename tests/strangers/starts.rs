@@ -2,9 +2,13 @@
 
 use std::{fs, path::PathBuf};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::common::{Run, Server, eventually, id, is_root};
+use crate::{
+    cases::{Graded, bash},
+    common::{Run, Server, eventually, id, is_root, processes},
+};
 
 /// Makes the caller a guest.
 const GUEST: (&str, &str) = ("origin", "https://elsewhere.example");
@@ -116,10 +120,92 @@ fn a_start_that_never_succeeds_ends_as_timeout_and_says_why() {
     assert_eq!(server.run_code("bash", "echo again").stdout, "again\n");
 }
 
+/// A session of three cases, of which the first one has ended and the second one cannot be started.
+struct HeldUp {
+    id: String,
+    server: Server,
+    group: PidsGroup,
+}
+
+impl HeldUp {
+    /// `None` if this machine cannot limit processes by cgroups. `fields` are further ones of the
+    /// request.
+    fn new(name: &str, mark: &str, fields: &Value) -> Option<Self> {
+        let group = PidsGroup::new(name)?;
+        let server = group.start_server(&[]);
+        assert_eq!(server.run_code("bash", "echo warm").stdout, "warm\n");
+        let mark = format!("{mark}{}", std::process::id());
+        let mut request = bash(
+            "read time; exec sleep $time",
+            &json!([{"stdin": mark, "timeout": 60_000}, {"stdin": "0"}, {"stdin": "0"}]),
+        );
+        request.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        let id = id(&server.create(&request));
+        let first = eventually("the first case runs", || processes(&format!("sleep\0{mark}")).pop());
+        group.close();
+        let before = group.prevented();
+        let pid = Pid::from_raw(first as i32).expect("a pid");
+        kill_process(pid, Signal::TERM).expect("the program runs");
+        eventually("the second case was tried more than three times", || {
+            (group.prevented() >= before + 5).then_some(())
+        });
+        Some(Self { id, server, group })
+    }
+
+    fn graded(&self) -> Graded {
+        let messages = self.server.stream(&self.id, "?after=0").rest();
+        Graded { id: self.id.clone(), messages }
+    }
+}
+
+#[test]
+fn cases_wait_while_no_process_can_be_forked() {
+    let Some(held_up) = HeldUp::new("cases", "88", &json!({})) else { return };
+    assert_eq!(document(&held_up.server, &held_up.id)["state"], "running");
+    held_up.group.open();
+    let graded = held_up.graded();
+    assert_eq!((graded.passed(), graded.exit()), (vec!["2", "3"], (1, None)), "{:?}", graded.messages);
+    assert_eq!(graded.case("1")["outcome"], "signalled");
+}
+
+#[test]
+fn a_session_whose_case_cannot_be_started_is_cancelled() {
+    let Some(held_up) = HeldUp::new("cancel", "89", &json!({})) else { return };
+    let mut stream = held_up.server.stream(&held_up.id, "?after=0");
+    assert_eq!(held_up.server.delete(&format!("/sessions/{}", held_up.id)).status, 204);
+    let graded = Graded { id: held_up.id.clone(), messages: stream.rest() };
+    assert_eq!((graded.summary(), graded.exit()), ([0, 1, 2], (137, Some("cancelled"))));
+}
+
+#[test]
+fn a_case_that_cannot_be_started_in_time_ends_its_session() {
+    let Some(held_up) = HeldUp::new("late", "90", &json!({"total_timeout": 6000})) else { return };
+    let graded = held_up.graded();
+    assert_eq!((graded.summary(), graded.exit()), ([0, 1, 2], (124, Some("timeout"))));
+}
+
 /// A server whose data directory is a disk of its own, which only its processes see.
 fn server_on_small_disk(mebibytes: u32, arguments: &[&str]) -> Server {
     let script = format!("mount -t tmpfs -o size={mebibytes}M,mode=0700 none \"$6\" && exec \"$@\"");
     Server::start_by(&["unshare", "--mount", "sh", "-c", &script, "sh"], arguments)
+}
+
+/// The entries of cases count towards the share, which is a mebibyte here.
+#[test]
+fn cases_that_fill_the_disk_end_their_session() {
+    if !is_root() {
+        return;
+    }
+    let server = server_on_small_disk(64, &["--disk-min-free-bytes", "16777216"]);
+    // Each of these bytes takes six in the JSON of an entry.
+    let cases: Vec<_> = (0..40).map(|_| json!({"stdin": "\u{1}".repeat(16_384)})).collect();
+    let id = id(&server.create(&bash("cat", &json!(cases))));
+    let graded = Graded { messages: server.stream(&id, "?after=0").rest(), id };
+    let [passed, failed, skipped] = graded.summary();
+    assert_eq!((failed, graded.exit()), (0, (137, Some("output"))));
+    assert!((1..40).contains(&passed) && passed + skipped == 40, "{passed} passed, {skipped} skipped");
+    let limit = &server.get(&format!("/sessions/{}", graded.id)).json()["limit"];
+    assert_eq!(limit["name"], "disk_share_bytes");
 }
 
 #[test]

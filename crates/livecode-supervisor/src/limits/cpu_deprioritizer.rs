@@ -51,6 +51,12 @@ impl CpuDeprioritizer {
         was_deprioritized
     }
 
+    /// Whether the program is deprioritised. Cases count as one program, so the next one is so from
+    /// its start.
+    pub fn is_deprioritized(&self) -> bool {
+        self.is_deprioritized
+    }
+
     /// The time of the next check.
     pub fn due(&self) -> Option<Instant> {
         self.due

@@ -20,6 +20,12 @@ impl OutputCost {
         Self { turn_ended_at: used, spent: Duration::ZERO }
     }
 
+    /// Counts the output of another sandbox of the same session from now on. What is not charged
+    /// is so once for all of them.
+    pub fn start_sandbox(&mut self, used: Duration) {
+        *self = Self { turn_ended_at: used, spent: self.spent.min(UNCHARGED) };
+    }
+
     /// Ends a turn of the loop. `used` is the CPU time that the supervisor has used so far. The
     /// whole turn is charged if it has read output; what clients cause is not.
     pub fn end_turn(&mut self, has_read_output: bool, used: Duration) {
@@ -49,5 +55,9 @@ mod tests {
         assert_eq!(cost.charged_ms(), 0);
         cost.end_turn(true, ms(1507));
         assert_eq!(cost.charged_ms(), 7);
+        cost.start_sandbox(ms(1600));
+        assert_eq!(cost.charged_ms(), 0);
+        cost.end_turn(true, ms(1603));
+        assert_eq!(cost.charged_ms(), 3, "the allowance is used up");
     }
 }

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use livecode_journal::Kind;
 use livecode_protocol::{
     DeliveryRefused,
-    control::{StartKind, SupervisorNotice, SupervisorRequest},
+    control::{CpuWeight, StartKind, SupervisorNotice, SupervisorRequest},
     run_spec::{RunSpec, Step},
     session::{LimitName, Outcome},
     stream::Signal,
@@ -134,7 +134,7 @@ pub(crate) struct Supervisor<'h> {
     early_signals: Vec<Signal>,
     /// When the first step started, in microseconds since the epoch.
     started_us: Option<u64>,
-    /// Why the sandbox could not be set up, if the first step has not started.
+    /// Why the sandbox could not be set up, if its first step has not started.
     start_error: Option<StartError>,
     wall_deadline: Option<Instant>,
     idle_timer: IdleTimer,
@@ -142,6 +142,10 @@ pub(crate) struct Supervisor<'h> {
     output_cost: OutputCost,
     memory_sampler: MemorySampler,
     cpu_deprioritizer: CpuDeprioritizer,
+    /// The weight of the session's sandbox, or of the next one of its cases.
+    cpu_weight: CpuWeight,
+    /// CPU time of the sandboxes of cases that have ended, in milliseconds, for the deprioritiser.
+    ended_cpu_ms: u64,
 }
 
 impl<'h> Supervisor<'h> {
@@ -194,6 +198,8 @@ impl<'h> Supervisor<'h> {
             output_cost: OutputCost::new(cpu_time::own_cpu_time()),
             memory_sampler: MemorySampler::new(&sandbox, requested_at),
             cpu_deprioritizer: CpuDeprioritizer::default(),
+            cpu_weight: CpuWeight::default(),
+            ended_cpu_ms: 0,
             sandbox,
             run_spec,
         })
@@ -290,6 +296,12 @@ impl<'h> Supervisor<'h> {
         set.add(Source::Messages, messages, PollFlags::IN);
         set.add(Source::ProgramInputWritable, self.stdin.poll_fd(), PollFlags::OUT);
         set.add(Source::ProgramInputWritable, self.events.poll_fd(), PollFlags::OUT);
+        self.watch_servers(&mut set);
+        set.wait(timeout)
+    }
+
+    /// Adds what servers use to reach this supervisor.
+    fn watch_servers<'s>(&'s self, set: &mut PollSet<'s>) {
         let listener = self.listener.as_ref().filter(|_| self.connections.len() < MAX_CONNECTIONS);
         set.add(Source::Listener, listener.map(AsFd::as_fd), PollFlags::IN);
         for (index, connection) in self.connections.iter().enumerate() {
@@ -298,7 +310,6 @@ impl<'h> Supervisor<'h> {
             flags.set(PollFlags::OUT, connection.has_unsent());
             set.add(Source::Connection(index), Some(connection.stream()), flags);
         }
-        set.wait(timeout)
     }
 
     /// Appends entries to the journal. What the compile steps printed when their result was cached
@@ -437,8 +448,11 @@ impl<'h> Supervisor<'h> {
             SupervisorRequest::Hello { version } => {
                 return self.connections[index].greet(version, self.host.unenforced(), self.start_kind);
             }
-            SupervisorRequest::Cancel => return self.kill_for(Outcome::Cancelled),
-            SupervisorRequest::SetCpuWeight(weight) => return self.sandbox.set_cpu_weight(weight),
+            SupervisorRequest::Cancel => return self.end_for(Outcome::Cancelled),
+            SupervisorRequest::SetCpuWeight(weight) => {
+                self.cpu_weight = weight;
+                return self.sandbox.set_cpu_weight(weight);
+            }
             SupervisorRequest::Release => return, // only the end of the session is followed by it
             SupervisorRequest::Deliver { tag, id, item } => match self.deliver(id, item) {
                 Ok(()) => SupervisorNotice::Delivered { tag },
@@ -454,7 +468,7 @@ impl<'h> Supervisor<'h> {
     fn publish(&mut self) {
         let has_written = self.journal.flush();
         if has_written && !self.is_ending() && self.journal.exceeds_disk_share() {
-            self.kill_at(LimitName::DiskShareBytes);
+            self.end_at(LimitName::DiskShareBytes);
         }
         let active_us = self.idle_timer.active_us();
         let wait = self.input_wait.number();

@@ -2,7 +2,7 @@
 
 use livecode_protocol::{
     control::ClosingEntry,
-    session::{Compiled, LimitName, Outcome, ReachedLimit, Usage},
+    session::{Compiled, Outcome, ReachedLimit, Usage},
 };
 use livecode_sandbox::{Sandbox, StepStatus};
 
@@ -46,13 +46,6 @@ impl Termination {
         }
     }
 
-    /// Whether the session is to end, and not only the case whose sandbox has ended: somebody has
-    /// ended it, the platform has failed, or it takes too much of the disk.
-    pub fn ends_session(&self) -> bool {
-        matches!(self.kill_reason, Some(Outcome::Cancelled | Outcome::Lost))
-            || self.limit.is_some_and(|limit| limit.name == LimitName::DiskShareBytes)
-    }
-
     /// The outcome of a session that no limit and no client has ended.
     fn own_outcome(&self, status: StepStatus) -> Outcome {
         match status {
@@ -91,7 +84,7 @@ impl Termination {
 #[cfg(test)]
 mod tests {
     use livecode_journal::{EXIT_RECORD_BYTES, RECORD_HEADER_BYTES};
-    use livecode_protocol::session::CompileSummary;
+    use livecode_protocol::session::{CompileSummary, LimitName};
 
     use super::*;
 

@@ -24,7 +24,7 @@ use livecode_protocol::{
     SessionId,
     cases::{CaseOutcome, Compare},
     run_spec::{CasesSpec, SandboxLayout},
-    session::{Outcome, Usage},
+    session::{Outcome, ReachedLimit, Usage},
     stream::ServerMessage,
 };
 use livecode_sandbox::Sandbox;
@@ -69,8 +69,19 @@ pub(crate) struct Cases {
     total_deadline: Option<Instant>,
     /// Whether [`Self::total_deadline`] has passed.
     pub is_total_time_up: bool,
+    /// Why the session ends before its last case; the first of several reasons. It may come while
+    /// a case ends for another one.
+    session_end: Option<SessionEnd>,
     /// Whether a client has sent a signal, after which no further case is run.
     pub is_signalled: bool,
+}
+
+/// The end of a session that a client, a limit of the whole session or the platform has caused.
+#[derive(Clone, Copy)]
+pub(crate) struct SessionEnd {
+    pub outcome: Outcome,
+    /// The limit, if one has caused it.
+    pub limit: Option<ReachedLimit>,
 }
 
 struct CurrentCase {
@@ -88,6 +99,7 @@ struct Check {
     program: CaseEnd,
     /// The output of the checker.
     output: Capture,
+    is_started: bool,
 }
 
 /// How the program of a case, or its checker, has ended.
@@ -98,6 +110,14 @@ pub(crate) struct CaseEnd {
     pub memory_peak_bytes: Option<u64>,
     /// Whether somebody or a limit of the session has ended it.
     pub is_from_outside: bool,
+}
+
+impl CaseEnd {
+    /// The end of a case whose session ends with this outcome before its checker has ended.
+    pub fn of_session(outcome: Outcome) -> Self {
+        let exitstatus = outcome.exitstatus().unwrap_or(255);
+        Self { outcome, exitstatus, memory_peak_bytes: None, is_from_outside: true }
+    }
 }
 
 /// The resources that all sandboxes of a session have used.
@@ -150,6 +170,7 @@ impl Cases {
             held_entries: vec![],
             total_deadline: requested_at.checked_add(Duration::from_millis(spec.total_wall_ms)),
             is_total_time_up: false,
+            session_end: None,
             is_signalled: false,
             spec,
         };
@@ -195,7 +216,7 @@ impl Cases {
         let is_wanted = current.check.is_none() && self.spec.cases[current.index].compare == Compare::Checker;
         let is_begun = is_wanted && has_exited && !program.is_from_outside;
         if is_begun {
-            current.check = Some(Check { program: *program, output: checker.capture() });
+            current.check = Some(Check { program: *program, output: checker.capture(), is_started: false });
         }
         is_begun
     }
@@ -282,10 +303,13 @@ impl Cases {
         self.current.is_some()
     }
 
-    /// Notes that the program of the current case was started.
+    /// Notes that the program of the current case, or its checker, was started.
     pub fn note_start(&mut self) {
         if let Some(case) = &mut self.current {
             case.started_at.get_or_insert_with(Instant::now);
+            if let Some(check) = &mut case.check {
+                check.is_started = true;
+            }
         }
     }
 
@@ -314,7 +338,7 @@ impl Cases {
         };
         let case = &self.spec.cases[index];
         let (program, verdict) = match check {
-            Some(Check { program, output }) if !end.is_from_outside => {
+            Some(Check { program, output, .. }) if !end.is_from_outside => {
                 (program, Verdict::of(end.outcome, end.exitstatus, &output))
             }
             _ => {
@@ -364,15 +388,48 @@ impl Cases {
         self.current.as_ref().is_some_and(|current| self.spec.cases[current.index].is_hidden)
     }
 
+    /// Notes that the program of the current case, or its checker, was not started, so that this is
+    /// what is to be started next.
+    pub fn postpone_current(&mut self) {
+        if let Some(case) = self.current.take_if(|case| case.check.is_none()) {
+            self.next_index = case.index;
+        }
+    }
+
+    /// Whether the program of the current case, or its checker, was not started.
+    pub fn is_current_unstarted(&self) -> bool {
+        self.current.as_ref().is_some_and(|case| match &case.check {
+            Some(check) => !check.is_started,
+            None => case.started_at.is_none(),
+        })
+    }
+
+    /// Whether the program of another case has run before that of the current one, or before its
+    /// checker.
+    pub fn is_later_case(&self) -> bool {
+        self.current.as_ref().is_some_and(|case| case.index > 0 || case.check.is_some())
+    }
+
+    /// Ends the session once the sandbox that runs has ended.
+    pub fn end_session(&mut self, outcome: Outcome, limit: Option<ReachedLimit>) {
+        self.session_end.get_or_insert(SessionEnd { outcome, limit });
+    }
+
+    /// Why the session ends before its last case, if it does.
+    pub fn session_end(&self) -> Option<SessionEnd> {
+        self.session_end
+    }
+
     /// Notes that no case can pass, since the program cannot be compiled.
     pub fn fail_all(&mut self) {
         self.failed = self.spec.cases.len();
     }
 
-    /// Whether no further case is to be run.
+    /// Whether nothing more is to be run: no further case, nor the checker of the current one.
     pub fn are_over(&self) -> bool {
         let is_stopped = self.spec.stop_on_first_failure && self.failed > 0;
-        is_stopped || self.is_signalled || !self.has_next()
+        let is_last = is_stopped || self.is_signalled || !self.has_next();
+        self.session_end.is_some() || (is_last && !self.is_checking())
     }
 
     /// Whether there is a case that was not started.

@@ -2,7 +2,6 @@
 
 use std::{
     fs::File,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -19,20 +18,42 @@ use crate::{
         input::{EVENT_QUEUE_BYTES, InputQueue},
         outputs::Outputs,
     },
-    limits::{cpu_deprioritizer::CpuDeprioritizer, cpu_time, memory::MemorySampler, output_cost::OutputCost},
+    limits::{cpu_time, memory::MemorySampler},
     session::{
-        cases::{CaseEnd, Cases, SandboxOrder},
+        cases::{CaseEnd, Cases, SandboxOrder, SessionEnd},
         cpu_timer::CpuTimer,
         folder::StartError,
+        poll_set::PollSet,
         supervisor::Supervisor,
         termination::Termination,
     },
 };
 
-/// How often a sandbox for a case is tried to be made before the session ends as `lost`, and the
-/// pause before each further try.
-const SANDBOX_ATTEMPTS: usize = 3;
-const SANDBOX_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// How often a case is tried to be started again before the session ends as `lost`, if it is not for
+/// want of a resource that it cannot be started.
+const MAX_PERMANENT_FAILURES: u32 = 3;
+/// The pause before a case is tried to be started again: at first, and at most. It doubles with each
+/// failure in a row. Meanwhile the session can be cancelled.
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// The failed starts of one case.
+#[derive(Default)]
+struct StartFailures {
+    all: u32,
+    /// Those that were not for want of a resource.
+    permanent: u32,
+}
+
+impl StartFailures {
+    /// How long to wait before the next start.
+    fn pause(&self) -> Duration {
+        match self.all.checked_sub(1) {
+            Some(others) => MIN_RETRY_DELAY.saturating_mul(1 << others.min(16)).min(MAX_RETRY_DELAY),
+            None => Duration::ZERO,
+        }
+    }
+}
 
 /// Makes the sandboxes of the cases. Its cgroups have two names in turn, since the next sandbox is
 /// made while the program of the last one runs.
@@ -46,12 +67,21 @@ pub(crate) struct CaseSandboxes<'a> {
     is_second: bool,
     /// A sandbox that was made ahead, with its layout.
     prepared: Option<(SandboxLayout, (Sandbox, ProgramChannels))>,
+    /// The failed starts of the case that is to be started next.
+    failures: StartFailures,
 }
 
 impl<'a> CaseSandboxes<'a> {
     /// The first sandbox of the session has the first name of this process.
     pub fn new(process: ProcessIdentity, shared_zygote: Option<&'a ZygoteClient>) -> Self {
-        Self { process, shared_zygote, own_zygote: None, is_second: false, prepared: None }
+        Self {
+            process,
+            shared_zygote,
+            own_zygote: None,
+            is_second: false,
+            prepared: None,
+            failures: StartFailures::default(),
+        }
     }
 
     /// Has a zygote made for this process. If that fails, the spawner's serves as long as it
@@ -61,6 +91,13 @@ impl<'a> CaseSandboxes<'a> {
             Some(Ok(zygote)) => self.own_zygote = Some(zygote),
             Some(Err(error)) => eprintln!("livecode supervisor: cannot have a zygote of its own: {error}"),
             None => {}
+        }
+    }
+
+    /// Replaces the zygote of this process, which may be what fails, if the spawner's still lives.
+    fn replace_zygote(&mut self) {
+        if let Some(Ok(zygote)) = self.shared_zygote.map(ZygoteClient::fork) {
+            self.own_zygote = Some(zygote);
         }
     }
 
@@ -75,26 +112,21 @@ impl<'a> CaseSandboxes<'a> {
         host: &Host,
         layout: &SandboxLayout,
     ) -> Result<(Sandbox, ProgramChannels), SetupError> {
-        match self.prepared.take() {
-            Some((made_with, made)) if made_with == *layout && made.0.is_alive() => return Ok(made),
-            // It has died, or the checker is not needed for which it was made. Its name is free
-            // again, once it is dropped.
-            Some(unusable) => {
-                drop(unusable);
-                self.is_second = !self.is_second;
+        if let Some((made_with, made)) = self.prepared.take() {
+            if made_with == *layout && made.0.is_alive() {
+                return Ok(made);
             }
-            None => {}
+            // It has died, or the checker is not needed for which it was made.
+            drop(made);
+            self.release_name();
         }
-        let mut attempts = 1;
-        loop {
-            match self.make(host, layout) {
-                Err(error) if error.is_transient() && attempts < SANDBOX_ATTEMPTS => {
-                    attempts += 1;
-                    thread::sleep(SANDBOX_RETRY_DELAY);
-                }
-                made => return made,
-            }
-        }
+        self.make(host, layout)
+    }
+
+    /// Notes that the sandbox that was made last is removed without having replaced the one before
+    /// it. So its name is free.
+    fn release_name(&mut self) {
+        self.is_second = !self.is_second;
     }
 
     fn make(
@@ -132,28 +164,11 @@ impl Supervisor<'_> {
             if self.is_to_be_started_again() {
                 return;
             }
-            if !self.record_end() || !self.start_case(&mut sandboxes) {
+            if !self.record_end(&mut sandboxes) || !self.start_case(&mut sandboxes) {
                 break;
             }
         }
-        let (outcome, exitstatus) = self.termination.outcome();
-        if let Some(cases) = &mut self.cases {
-            // The time of all was up before the checker, or its sandbox could not be made.
-            let mut entries = vec![];
-            if cases.is_checking() {
-                let (memory_peak_bytes, is_from_outside) = (None, true);
-                entries = cases.finish_current(&CaseEnd {
-                    outcome,
-                    exitstatus,
-                    memory_peak_bytes,
-                    is_from_outside,
-                });
-            }
-            entries.extend(cases.take_held_entries());
-            for entry in entries.into_iter().chain(cases.summary()) {
-                self.journal.append_unlimited(Kind::Message, entry);
-            }
-        }
+        self.conclude_cases();
     }
 
     /// Ends the sandbox of the compile steps or of a case: reads what is left of its output, and
@@ -166,6 +181,7 @@ impl Supervisor<'_> {
         self.append(entries);
         self.termination.is_out_of_memory = self.sandbox.has_oom_kills();
         let output_cost_ms = self.output_cost.charged_ms();
+        self.ended_cpu_ms += self.sandbox.cgroup_cpu_ms().unwrap_or(0);
         if let Some(cases) = &mut self.cases {
             cases.note_end();
             cases.add_usage(&self.sandbox, output_cost_ms);
@@ -173,51 +189,131 @@ impl Supervisor<'_> {
     }
 
     /// Records the end of a case, or of the compile steps. Returns whether another case is to be
-    /// run. If not, [`Self::termination`] is that of the session.
-    fn record_end(&mut self) -> bool {
+    /// run.
+    fn record_end(&mut self, sandboxes: &mut CaseSandboxes<'_>) -> bool {
         let Some(cases) = &mut self.cases else { return false };
         let (outcome, exitstatus) = self.termination.outcome();
-        let is_ended_from_outside = self.termination.ends_session() || cases.is_total_time_up;
+        let is_lost = outcome == Outcome::Lost;
         if cases.is_compiling() {
-            if !is_ended_from_outside {
+            if !is_lost && cases.session_end().is_none() {
                 cases.fail_all();
             }
             return false;
         }
-        let was_case = cases.has_current();
-        let is_lost = was_case && outcome == Outcome::Lost;
-        let must_end = is_lost || is_ended_from_outside;
-        let memory_peak_bytes = self.sandbox.memory_peak_bytes();
-        let end = CaseEnd { outcome, exitstatus, memory_peak_bytes, is_from_outside: must_end };
-        if cases.begin_check(&end) {
-            return true;
+        if is_lost && cases.is_current_unstarted() {
+            let error = self.start_error.take().unwrap_or(StartError::InitDied);
+            match cases.session_end() {
+                Some(_) => cases.postpone_current(),
+                None => self.note_start_failure(&error, &mut sandboxes.failures),
+            }
+        } else {
+            sandboxes.failures = StartFailures::default();
+            if is_lost && cases.has_current() {
+                cases.end_session(Outcome::Lost, None);
+            }
+            let memory_peak_bytes = self.sandbox.memory_peak_bytes();
+            let is_from_outside = cases.session_end().is_some();
+            let end = match cases.session_end().filter(|_| cases.is_checking()) {
+                Some(end) => CaseEnd::of_session(end.outcome),
+                None => CaseEnd { outcome, exitstatus, memory_peak_bytes, is_from_outside },
+            };
+            if !cases.begin_check(&end) {
+                for entry in cases.finish_current(&end) {
+                    self.journal.append_unlimited(Kind::Message, entry);
+                }
+            }
         }
-        for entry in cases.finish_current(&end) {
-            self.journal.append_unlimited(Kind::Message, entry);
-        }
-        if !must_end && cases.are_over() {
-            let status = Some(StepStatus::Exited(cases.exitstatus()));
-            self.termination = Termination { status, ..Termination::default() };
-        }
-        let goes_on = !must_end && !cases.are_over();
+        // A reason that comes from now on is one of the session, or of the next sandbox.
+        self.termination = Termination::default();
         self.publish();
-        goes_on
+        !self.are_cases_over()
     }
 
-    /// Starts the checker of this case, or the next case, in a fresh sandbox. Returns `false` if the time of all cases is up, or
-    /// the platform fails; then the session ends.
-    fn start_case(&mut self, sandboxes: &mut CaseSandboxes<'_>) -> bool {
-        self.termination = Termination::default();
-        if self.cases.as_ref().and_then(Cases::due).is_some_and(|due| due <= Instant::now()) {
-            self.end_total_time();
-            return false;
+    /// Records how the session ends, after its last case or its compile steps. If these have failed,
+    /// that is known already.
+    fn conclude_cases(&mut self) {
+        let Some(cases) = &mut self.cases else { return };
+        if !cases.is_compiling() {
+            self.termination = match cases.session_end() {
+                Some(SessionEnd { outcome, limit }) => {
+                    Termination { kill_reason: Some(outcome), limit, ..Termination::default() }
+                }
+                None => Termination {
+                    status: Some(StepStatus::Exited(cases.exitstatus())),
+                    ..Termination::default()
+                },
+            };
         }
-        match self.try_start_case(sandboxes) {
-            Ok(()) => true,
-            Err(error) => {
-                self.fail(&format!("a case could not be started: {}", error.chain()));
-                false
+        // The session has ended before the checker, or its sandbox could not be made.
+        let mut entries = match cases.session_end().filter(|_| cases.is_checking()) {
+            Some(end) => cases.finish_current(&CaseEnd::of_session(end.outcome)),
+            None => vec![],
+        };
+        entries.extend(cases.take_held_entries());
+        for entry in entries.into_iter().chain(cases.summary()) {
+            self.journal.append_unlimited(Kind::Message, entry);
+        }
+    }
+
+    fn are_cases_over(&self) -> bool {
+        self.cases.as_ref().is_none_or(Cases::are_over)
+    }
+
+    /// Starts the checker of this case, or the next case, in a fresh sandbox. For want of a resource,
+    /// that is tried again until the time of all cases is up. Returns `false` if the session ends
+    /// before that.
+    fn start_case(&mut self, sandboxes: &mut CaseSandboxes<'_>) -> bool {
+        loop {
+            self.serve_servers_for(sandboxes.failures.pause());
+            if self.cases.as_ref().and_then(Cases::due).is_some_and(|due| due <= Instant::now()) {
+                self.end_total_time();
             }
+            if self.are_cases_over() {
+                return false;
+            }
+            if sandboxes.failures.all > 1 {
+                sandboxes.replace_zygote();
+            }
+            match self.try_start_case(sandboxes) {
+                Ok(()) => return true,
+                Err(error) => self.note_start_failure(&error, &mut sandboxes.failures),
+            }
+        }
+    }
+
+    /// Serves the connections to servers for a time in which no program runs. Ends earlier if the
+    /// session does.
+    fn serve_servers_for(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        let until = self.cases.as_ref().and_then(Cases::due).map_or(until, |due| due.min(until));
+        loop {
+            let now = Instant::now();
+            if now >= until || self.are_cases_over() {
+                return;
+            }
+            let mut set = PollSet::new();
+            self.watch_servers(&mut set);
+            let ready = set.wait(Some(until.duration_since(now)));
+            self.serve_connections(&ready);
+            let now = Instant::now();
+            self.listen_if_due(now);
+            self.publish();
+            self.journal.syncer.sync_if_due(now);
+        }
+    }
+
+    /// Notes that the current case could not be started. If it never will, ends the session.
+    fn note_start_failure(&mut self, error: &StartError, failures: &mut StartFailures) {
+        failures.all = failures.all.saturating_add(1);
+        failures.permanent += u32::from(!error.is_transient());
+        let text = format!("a case could not be started: {}", error.chain());
+        if failures.permanent >= MAX_PERMANENT_FAILURES {
+            self.fail(&text);
+        } else if failures.all == 1 {
+            eprintln!("livecode supervisor: {text}; it is tried again");
+        }
+        if let Some(cases) = &mut self.cases {
+            cases.postpone_current();
         }
     }
 
@@ -235,10 +331,14 @@ impl Supervisor<'_> {
         let taken = sandboxes.take(self.host, &run_spec.layout());
         let (sandbox, pipes) = taken.map_err(StartError::MakeSandbox)?;
         self.run_spec = run_spec;
-        self.use_sandbox(sandbox, pipes, contents_file.as_ref())?;
+        self.use_sandbox(sandbox, pipes, contents_file.as_ref()).inspect_err(|_| sandboxes.release_name())?;
         self.prepare_sandbox(sandboxes);
-        self.begin(&run_spec_file, contents_file.as_ref(), artefacts.as_ref())
-            .map_err(StartError::MakeSandbox)
+        let begun = self.begin(&run_spec_file, contents_file.as_ref(), artefacts.as_ref());
+        begun.map_err(|error| {
+            // A sandbox that is dead by now may have said why.
+            self.handle_init_events();
+            self.start_error.take().unwrap_or(StartError::MakeSandbox(error))
+        })
     }
 
     /// Makes the sandbox that is needed next, if there is one, before the program of this one is
@@ -263,7 +363,7 @@ impl Supervisor<'_> {
         let messages = pipes.messages.try_clone().map_err(StartError::DuplicateDescriptor)?;
         let stdin = InputQueue::standard_input(pipes.stdin, &mut self.run_spec, contents_file);
         let limits = self.run_spec.limits;
-        sandbox.set_cpu_weight(self.sandbox.cpu_weight());
+        sandbox.set_cpu_weight(self.cpu_weight);
         self.stdin = stdin.map_err(StartError::ReadRunSpec)?;
         self.outputs = Outputs::new(pipes.stdout, pipes.stderr, pipes.messages, limits.cpu_millicores);
         self.events = InputQueue::new("message channel", messages.into(), EVENT_QUEUE_BYTES);
@@ -271,9 +371,8 @@ impl Supervisor<'_> {
         self.wall_deadline = now.checked_add(Duration::from_millis(limits.wall_ms));
         self.idle_timer.start_sandbox();
         self.cpu_timer = CpuTimer::default();
-        self.output_cost = OutputCost::new(cpu_time::own_cpu_time());
+        self.output_cost.start_sandbox(cpu_time::own_cpu_time());
         self.memory_sampler = MemorySampler::new(&sandbox, now);
-        self.cpu_deprioritizer = CpuDeprioritizer::default();
         self.sandbox = sandbox;
         Ok(())
     }
@@ -298,6 +397,6 @@ impl Supervisor<'_> {
         if let Some(cases) = &mut self.cases {
             cases.is_total_time_up = true;
         }
-        self.kill_at(LimitName::WallMs);
+        self.end_at(LimitName::WallMs);
     }
 }

@@ -7,6 +7,27 @@ use livecode_protocol::session::{LimitName, Outcome, ReachedLimit};
 use crate::session::supervisor::Supervisor;
 
 impl Supervisor<'_> {
+    /// Kills everything in the sandbox, and ends the session, because a client has cancelled it or
+    /// the platform has failed.
+    pub(super) fn end_for(&mut self, reason: Outcome) {
+        self.end_cases(reason, None);
+        self.kill_for(reason);
+    }
+
+    /// Kills everything in the sandbox, and ends the session, because a limit of the whole session
+    /// is reached and not one of a program. Without cases there is no difference.
+    pub(super) fn end_at(&mut self, name: LimitName) {
+        self.end_cases(name.outcome(), Some(self.reached_limit(name)));
+        self.kill_at(name);
+    }
+
+    /// Has no further case run, even if the current one is ending for another reason.
+    fn end_cases(&mut self, outcome: Outcome, limit: Option<ReachedLimit>) {
+        if let Some(cases) = &mut self.cases {
+            cases.end_session(outcome, limit);
+        }
+    }
+
     /// Kills everything in the sandbox, after init has sent the result files if there are any. The
     /// first of several reasons stands; once the files are being sent, the program has ended.
     pub(super) fn kill_for(&mut self, reason: Outcome) {

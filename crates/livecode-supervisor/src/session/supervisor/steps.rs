@@ -1,6 +1,6 @@
 //! The steps of a session, as init reports them: compile steps, then the program.
 
-use std::time::Instant;
+use std::{io, time::Instant};
 
 use livecode_journal::Kind;
 use livecode_protocol::{
@@ -57,6 +57,14 @@ impl Supervisor<'_> {
                 self.start_error.get_or_insert(StartError::MakeSandbox(error));
                 self.sandbox.kill();
             }
+            // What a case has too little room for in its own sandbox is never made.
+            InitEvent::SetupFailed(error)
+                if self.cases.as_ref().is_some_and(Cases::is_current_unstarted)
+                    && error.source.kind() != io::ErrorKind::StorageFull =>
+            {
+                self.start_error.get_or_insert(StartError::MakeSandbox(error));
+                self.sandbox.kill();
+            }
             InitEvent::SetupFailed(error) => self.fail(&format!("{error}: {}", error.source)),
         }
     }
@@ -79,11 +87,14 @@ impl Supervisor<'_> {
         self.cpu_timer.set_base(base_ms);
         let now = Instant::now();
         self.check_cpu(now);
-        let own_ms = cpu_time::own_cpu_time().as_millis() as u64;
-        let used_ms = self.cpu_timer.last_ms().saturating_sub(self.output_cost.charged_ms()) + own_ms;
-        let was_deprioritized = self.cpu_deprioritizer.start_step(now, used_ms);
-        if was_deprioritized {
-            self.sandbox.set_deprioritized(false);
+        if self.cases.as_ref().is_some_and(Cases::is_later_case) {
+            self.sandbox.set_deprioritized(self.cpu_deprioritizer.is_deprioritized());
+        } else {
+            let own_ms = cpu_time::own_cpu_time().as_millis() as u64 + self.ended_cpu_ms;
+            let used_ms = self.cpu_timer.last_ms().saturating_sub(self.output_cost.charged_ms()) + own_ms;
+            if self.cpu_deprioritizer.start_step(now, used_ms) {
+                self.sandbox.set_deprioritized(false);
+            }
         }
         if index == self.program_index() {
             let signals = std::mem::take(&mut self.early_signals);
@@ -173,6 +184,6 @@ impl Supervisor<'_> {
         // The error may name a file of the case.
         let note = if self.is_in_hidden_case() { "a hidden case could not be run" } else { error };
         self.journal.write_note(Kind::Stderr, note);
-        self.kill_for(Outcome::Lost);
+        self.end_for(Outcome::Lost);
     }
 }

@@ -51,7 +51,8 @@ impl Supervisor<'_> {
     /// program that is ending is not deprioritised any more, so that it ends soon.
     fn update_priority(&mut self, now: Instant) {
         let weight_permille = self.sandbox.cpu_weight().permille;
-        let change = self.cpu_deprioritizer.check(now, weight_permille, || cpu_time::used_ms(&self.sandbox));
+        let used_ms = || Some(cpu_time::used_ms(&self.sandbox)? + self.ended_cpu_ms);
+        let change = self.cpu_deprioritizer.check(now, weight_permille, used_ms);
         let is_ending = self.termination.kill_reason.is_some() || self.termination.status.is_some();
         if let Some(is_deprioritized) = change.filter(|_| !is_ending) {
             self.sandbox.set_deprioritized(is_deprioritized);
