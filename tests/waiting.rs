@@ -1,6 +1,8 @@
 //! The notice that a program waits for standard input: for which programs it comes, for which it
 //! does not, and who is told.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -357,6 +359,35 @@ signal.pause()
     let rest = told(&server, &server.create_id("python", code)).rest();
     let note = rest.iter().find(|message| message["file"] == "stderr").expect("a note");
     assert!(note["data"].as_str().is_some_and(|note| note.contains("\"waiting\" is reserved")), "{note}");
+}
+
+/// The notices are bounded by a rate, and the last state is told.
+#[test]
+fn a_program_that_waits_very_often_is_told_of_now_and_then() {
+    let server = Server::start();
+    let code = r#"
+import livecode
+for n in range(3000):
+    livecode._post(b'{"msgtype":"waiting","file":"stdin"}\n')
+    livecode._post(b'{"msgtype":"waiting","file":null}\n')
+input('done')
+"#;
+    let began = Instant::now();
+    let mut stream = told(&server, &server.create_id("python", code));
+    let mut notices = 0;
+    let mut has_printed = false;
+    loop {
+        let message = stream.next_of_any(&["write", "waiting"]).expect("a message");
+        has_printed |= message["msgtype"] == "write";
+        if has_printed && message == waits() {
+            break;
+        }
+        notices += u64::from(message["msgtype"] == "waiting");
+    }
+    let allowed = 20 + began.elapsed().as_millis() as u64 / 50;
+    assert!(notices <= allowed, "{notices} notices, at most {allowed}");
+    send(&mut stream, "x\n");
+    assert!(stream.rest().iter().all(|message| *message != waits()));
 }
 
 /// Without the setting nobody is told, in no language.

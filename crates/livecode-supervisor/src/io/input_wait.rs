@@ -5,11 +5,21 @@
 //! event loop makes no such call; the support module of its language says so on the message
 //! channel ([`InputRequest`]). The wait ends when input is delivered (`docs/design/waiting.md`).
 
-use std::num::NonZeroU32;
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
 
 use livecode_protocol::stream::InputFile;
 use livecode_sandbox::{Notification, NotifiedCall, SeccompListener, StdinProbe};
 use serde::Deserialize;
+
+/// Changes that servers are told one after the other without a pause. An answer to a question makes
+/// two of them.
+const CHANGE_BURST: u32 = 20;
+/// Time in which the bucket gets one change back. A change beyond that waits, and is not told if the
+/// state is the old one by then. So no program keeps the server and its clients busy with its waits.
+const CHANGE_REFILL: Duration = Duration::from_millis(50);
 
 /// A reader of standard input that has found none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,16 +42,61 @@ pub(crate) struct InputWait {
     has_new_input: bool,
     /// The number that servers were told last.
     published: Option<NonZeroU32>,
+    pace: ChangePace,
+    /// When the current number may be told, if it is not the one that was told.
+    due: Option<Instant>,
+}
+
+/// A token bucket for the changes that servers are told.
+struct ChangePace {
+    tokens: u32,
+    /// Until when the bucket is refilled.
+    refilled_at: Instant,
+}
+
+impl ChangePace {
+    fn new(now: Instant) -> Self {
+        Self { tokens: CHANGE_BURST, refilled_at: now }
+    }
+
+    /// Takes a token. If there is none, returns when there will be one.
+    fn try_take(&mut self, now: Instant) -> Result<(), Instant> {
+        let elapsed = now.saturating_duration_since(self.refilled_at);
+        let earned = u32::try_from(elapsed.as_millis() / CHANGE_REFILL.as_millis()).unwrap_or(u32::MAX);
+        self.tokens = self.tokens.saturating_add(earned).min(CHANGE_BURST);
+        self.refilled_at =
+            if self.tokens == CHANGE_BURST { now } else { self.refilled_at + CHANGE_REFILL * earned };
+        self.tokens = self.tokens.checked_sub(1).ok_or(self.refilled_at + CHANGE_REFILL)?;
+        Ok(())
+    }
 }
 
 impl InputWait {
-    pub fn new(probe: StdinProbe) -> Self {
-        Self { probe, waiter: None, count: 0, has_new_input: false, published: None }
+    pub fn new(probe: StdinProbe, now: Instant) -> Self {
+        Self {
+            probe,
+            waiter: None,
+            count: 0,
+            has_new_input: false,
+            published: None,
+            pace: ChangePace::new(now),
+            due: None,
+        }
     }
 
     /// The number of the wait that goes on, from 1; `None` if the program does not wait.
-    pub fn number(&self) -> Option<NonZeroU32> {
+    fn number(&self) -> Option<NonZeroU32> {
         self.waiter.and_then(|_| NonZeroU32::new(self.count))
+    }
+
+    /// The number that servers are told.
+    pub fn published(&self) -> Option<NonZeroU32> {
+        self.published
+    }
+
+    /// When [`Self::end_turn`] must be called although nothing has happened.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
     }
 
     fn begin(&mut self, waiter: Waiter) {
@@ -92,10 +147,21 @@ impl InputWait {
 
     /// Ends a turn of the supervisor's loop. Returns whether servers are to be told that the
     /// program waits, or that it does not wait any more.
-    pub fn end_turn(&mut self) -> bool {
+    pub fn end_turn(&mut self, now: Instant) -> bool {
         self.has_new_input = false;
         let number = self.number();
-        std::mem::replace(&mut self.published, number) != number
+        if number == self.published {
+            self.due = None;
+            return false;
+        }
+        if self.due.is_some_and(|due| now < due) {
+            return false;
+        }
+        self.due = self.pace.try_take(now).err();
+        if self.due.is_none() {
+            self.published = number;
+        }
+        self.due.is_none()
     }
 }
 
@@ -131,6 +197,19 @@ impl InputRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn changes_are_told_at_once_until_there_are_too_many() {
+        let start = Instant::now();
+        let mut pace = ChangePace::new(start);
+        let later = start + CHANGE_REFILL * 1000;
+        assert!((0..CHANGE_BURST).all(|_| pace.try_take(later).is_ok()));
+        let due = pace.try_take(later).unwrap_err();
+        assert_eq!(due, later + CHANGE_REFILL);
+        assert_eq!(pace.try_take(due - Duration::from_millis(1)), Err(due));
+        assert_eq!(pace.try_take(due + CHANGE_REFILL / 2), Ok(()));
+        assert_eq!(pace.try_take(due + CHANGE_REFILL / 2), Err(due + CHANGE_REFILL));
+    }
 
     #[test]
     fn any_other_line_is_no_request() {

@@ -185,7 +185,7 @@ impl<'h> Supervisor<'h> {
             events: InputQueue::new("message channel", messages.into(), EVENT_QUEUE_BYTES),
             delivery_ids: DeliveryIds::default(),
             echo: Echo::new(run_spec.echo),
-            input_wait: InputWait::new(probe),
+            input_wait: InputWait::new(probe, requested_at),
             termination: Termination::default(),
             step_index: None,
             last_step_index: 0,
@@ -279,8 +279,13 @@ impl<'h> Supervisor<'h> {
             self.cases.as_ref().and_then(Cases::due),
         ];
         let limit_timers = if is_ending { [None; 6] } else { limit_timers };
-        let other_timers =
-            [self.outputs.due(), self.journal.syncer.due(), self.listen_at, self.result_files.due()];
+        let other_timers = [
+            self.outputs.due(),
+            self.input_wait.due(),
+            self.journal.syncer.due(),
+            self.listen_at,
+            self.result_files.due(),
+        ];
         let due = limit_timers.into_iter().chain(other_timers).flatten().min();
         let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
 
@@ -471,8 +476,8 @@ impl<'h> Supervisor<'h> {
             self.end_at(LimitName::DiskShareBytes);
         }
         let active_us = self.idle_timer.active_us();
-        let wait = self.input_wait.number();
-        let has_changed = self.input_wait.end_turn() || has_written;
+        let has_changed = self.input_wait.end_turn(Instant::now()) || has_written;
+        let wait = self.input_wait.published();
         let result = self.compile_cache.result;
         let progress = self.journal.progress(self.started_us, active_us, result, wait);
         self.connections.retain_mut(|connection| {
