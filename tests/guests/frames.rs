@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::Browser;
-use crate::common::{Server, id};
+use crate::common::{Server, eventually, id};
 
 const LEARN: &str = "https://learn.example";
 const OTHER: &str = "https://other.example";
@@ -134,6 +134,24 @@ fn only_the_frames_of_this_server_use_one_that_lists_origins() {
     let script = page.send(&server, "GET", "/static/livecode-embed.js", "");
     assert_eq!((script.status, readable(&script).as_deref()), (200, Some("null")));
     assert_eq!(readable(&page.send(&server, "GET", "/embed", "")), None, "no page reads a pass");
+}
+
+#[test]
+fn a_pass_expires() {
+    let server = Server::start_with(&[
+        "--allow-anonymous",
+        "--cors-origins",
+        LEARN,
+        "--frame-pass-lifetime-ms",
+        "1000",
+    ]);
+    let (frame, _) = load(&server, "");
+    eventually("the pass is not good any more", || {
+        (frame.status(&server, "DELETE", "/sessions/0") == 403).then_some(())
+    });
+    eventually("a page that was loaded just now is taken", || {
+        (load(&server, "").0.status(&server, "DELETE", "/sessions/0") != 403).then_some(())
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The credentials by which the server knows callers: tokens and JWTs of users, secrets of shares,
 //! and the tickets that stand for one of these in the URL of a stream.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use livecode_protocol::{SessionId, now_us};
 use livecode_store::{ControlStore, ControlStoreError, SIGNING_KEY_BYTES};
@@ -48,7 +48,8 @@ impl Credentials {
         };
         let (signer, guest_cookies) =
             (TicketSigner::new(keys.tickets), keys.guest_cookies.map(GuestCookies::new));
-        let frame_passes = FramePasses::new(keys.tickets);
+        let lifetime = Duration::from_millis(config.frame_pass_lifetime_ms);
+        let frame_passes = FramePasses::new(keys.tickets, lifetime);
         Ok(Self { users, shares, signer, guest_cookies, frame_passes, refusals: RefusalLog::new() })
     }
 

@@ -10,7 +10,7 @@
 //!
 //! A page of `/embed` gets its token from the server, with a signature ([`FramePasses`]).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -137,42 +137,52 @@ pub fn guest_token(bearer: &str) -> Option<&str> {
 /// Makes the passes of frames, and checks what was made.
 ///
 /// A page of `/embed` has an opaque origin, as every page in a sandbox. By its pass the server tells
-/// it from the others. A pass is the token of a new guest, 32 hexadecimal digits, and a signature
-/// (HMAC-SHA-256) in base64url, with a dot between them. The signature covers the network of the
-/// client that has loaded the page: another site cannot fetch a pass and hand it to its visitors.
+/// it from the others. A pass is the token of a new guest, 32 hexadecimal digits, the time until which
+/// it is good, in milliseconds since the epoch, and a signature (HMAC-SHA-256) in base64url, with
+/// dots between them. The signature covers the network of the client that has loaded the page: another
+/// site cannot fetch a pass and hand it to its visitors. Behind a proxy that the server does not know,
+/// all clients have the proxy's address, and only the time bounds what such a pass is good for.
 pub struct FramePasses {
     key: [u8; SIGNING_KEY_BYTES],
+    /// How long a pass is good.
+    lifetime: Duration,
 }
 
 impl FramePasses {
-    /// Passes that are signed with the key of tickets. No ticket has the text that is signed here.
-    pub fn new(key: [u8; SIGNING_KEY_BYTES]) -> Self {
-        Self { key }
+    /// Passes that are good for `lifetime` and are signed with the key of tickets. No ticket has the
+    /// text that is signed here.
+    pub fn new(key: [u8; SIGNING_KEY_BYTES], lifetime: Duration) -> Self {
+        Self { key, lifetime }
     }
 
-    /// A pass for a page that `client` loads; `None` stands for an address that is not known.
+    /// A pass for a page that `client` loads at `now_us`, in microseconds since the epoch; `None`
+    /// stands for an address that is not known.
     ///
     /// # Errors
     /// If the kernel has no random numbers.
-    pub fn make(&self, client: Option<IpAddr>) -> Result<String, getrandom::Error> {
+    pub fn make(&self, client: Option<IpAddr>, now_us: u64) -> Result<String, getrandom::Error> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
-        let token = hex(&random);
-        let signature = self.mac(&token, client).finalize().into_bytes();
-        Ok(format!("{token}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
+        let lifetime_ms = u64::try_from(self.lifetime.as_millis()).unwrap_or(u64::MAX);
+        let signed = format!("{}.{}", hex(&random), (now_us / 1000).saturating_add(lifetime_ms));
+        let signature = self.mac(&signed, client).finalize().into_bytes();
+        Ok(format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
     }
 
-    /// Whether `bearer` is a pass that this server has made for a page of `client`.
-    pub fn has_made(&self, bearer: &str, client: Option<IpAddr>) -> bool {
-        let Some((token, signature)) = bearer.split_once('.') else { return false };
+    /// Whether `bearer` is a pass that this server has made for a page of `client`, and is good at
+    /// `now_us`, in microseconds since the epoch.
+    pub fn has_made(&self, bearer: &str, client: Option<IpAddr>, now_us: u64) -> bool {
+        let Some((signed, signature)) = bearer.rsplit_once('.') else { return false };
         let Ok(signature) = BASE64_URL_SAFE_NO_PAD.decode(signature) else { return false };
+        let expires_ms = signed.split_once('.').and_then(|(_, expires)| expires.parse::<u64>().ok());
         // The comparison takes as long for a wrong signature as for the right one.
-        self.mac(token, client).verify_slice(&signature).is_ok()
+        self.mac(signed, client).verify_slice(&signature).is_ok()
+            && expires_ms.is_some_and(|expires_ms| now_us / 1000 < expires_ms)
     }
 
-    fn mac(&self, token: &str, client: Option<IpAddr>) -> Hmac<Sha256> {
+    fn mac(&self, signed: &str, client: Option<IpAddr>) -> Hmac<Sha256> {
         let network = client.map(Payer::network_of).map(|network| network.to_string()).unwrap_or_default();
-        Hmac::<Sha256>::new(&self.key.into()).chain_update(format!("frame {token} {network}"))
+        Hmac::<Sha256>::new(&self.key.into()).chain_update(format!("frame {signed} {network}"))
     }
 }
 
@@ -212,24 +222,38 @@ mod tests {
         // A value needs neither quotes nor escapes (RFC 6265, section 4.1.1).
         assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)), "{one}");
     }
+
     #[test]
     fn a_pass_is_good_for_the_network_that_has_loaded_its_frame() {
-        let passes = FramePasses::new([7; SIGNING_KEY_BYTES]);
+        const LIFETIME: Duration = Duration::from_secs(60);
+        let passes = FramePasses::new([7; SIGNING_KEY_BYTES], LIFETIME);
         let at = |text: &str| Some(text.parse().unwrap());
-        let pass = passes.make(at("192.0.2.7")).unwrap();
-        assert!(passes.has_made(&pass, at("192.0.2.7")));
-        assert!(passes.has_made(&pass, at("::ffff:192.0.2.7")), "the same address");
-        assert!(!passes.has_made(&pass, at("192.0.2.8")), "another client");
-        assert!(!passes.has_made(&pass, None));
-        assert!(!FramePasses::new([8; SIGNING_KEY_BYTES]).has_made(&pass, at("192.0.2.7")), "another key");
-        let wide = passes.make(at("2001:db8::1")).unwrap();
-        assert!(passes.has_made(&wide, at("2001:db8::2")), "the same network");
+        let pass = passes.make(at("192.0.2.7"), 5_000).unwrap();
+        assert!(passes.has_made(&pass, at("192.0.2.7"), 5_000));
+        assert!(passes.has_made(&pass, at("192.0.2.7"), 60_004_999));
+        assert!(!passes.has_made(&pass, at("192.0.2.7"), 60_005_000), "it has expired");
+        assert!(passes.has_made(&pass, at("::ffff:192.0.2.7"), 0), "the same address");
+        assert!(!passes.has_made(&pass, at("192.0.2.8"), 0), "another client");
+        assert!(!passes.has_made(&pass, None, 0));
+        let other_key = FramePasses::new([8; SIGNING_KEY_BYTES], LIFETIME);
+        assert!(!other_key.has_made(&pass, at("192.0.2.7"), 0), "another key");
+        let wide = passes.make(at("2001:db8::1"), 0).unwrap();
+        assert!(passes.has_made(&wide, at("2001:db8::2"), 0), "the same network");
         let token = guest_token(&pass).unwrap();
         assert_eq!(token.len(), 32);
-        let other = passes.make(at("192.0.2.7")).unwrap();
-        let (_, signature) = other.split_once('.').unwrap();
-        for wrong in [format!("{token}.{signature}"), format!("{token}."), token.to_owned(), String::new()] {
-            assert!(!passes.has_made(&wrong, at("192.0.2.7")), "{wrong}");
+        let other = passes.make(at("192.0.2.7"), 0).unwrap();
+        let (_, other_signature) = other.rsplit_once('.').unwrap();
+        let (signed, signature) = pass.rsplit_once('.').unwrap();
+        for wrong in [
+            format!("{signed}.{other_signature}"),
+            format!("{token}.60006.{signature}"),
+            format!("{token}.{signature}"),
+            format!("{signed}."),
+            signed.to_owned(),
+            token.to_owned(),
+            String::new(),
+        ] {
+            assert!(!passes.has_made(&wrong, at("192.0.2.7"), 0), "{wrong}");
         }
         for (bearer, expected) in [(token, Some(token)), ("undefined", None), ("a.b", None), ("", None)] {
             assert_eq!(guest_token(bearer), expected);

@@ -190,6 +190,7 @@ impl Config {
             ("sessions_running_max", self.sessions_running_max, 1, 50_000),
             ("jwt_jwks_max_age_ms", self.jwt_jwks_max_age_ms, 1_000, 86_400_000),
             ("ticket_lifetime_ms", self.ticket_lifetime_ms, 1_000, 31_536_000_000),
+            ("frame_pass_lifetime_ms", self.frame_pass_lifetime_ms, 1_000, 31_536_000_000),
             ("share_lifetime_ms", self.share_lifetime_ms, 1_000, 2_592_000_000),
             ("shares_per_session_max", self.shares_per_session_max, 1, 10_000),
             ("share_creations_per_min", self.share_creations_per_min, 1, 1_000_000),

@@ -117,6 +117,9 @@ settings! {
             /// How long a ticket opens a stream, in milliseconds. Browsers, which cannot send a
             /// token with a websocket, have it in the link of the stream.
             ticket_lifetime_ms: u64 = 60 * 60 * 1000,
+            /// How long a page of `/embed` may use a server that lists its `cors_origins`, in
+            /// milliseconds. After that, its visitor has to load it again.
+            frame_pass_lifetime_ms: u64 = 24 * 60 * 60 * 1000,
             /// How long a link opens a session that is shared, in milliseconds, unless its maker
             /// chooses another time.
             share_lifetime_ms: u64 = DAY_MS,

@@ -9,7 +9,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use livecode_protocol::{ErrorCode, SessionId};
+use livecode_protocol::{ErrorCode, SessionId, now_us};
 
 use crate::auth::{Caller, Payer, Peer, RequestFacts, RequestingPage, bearer_token, guest_token};
 use crate::http::{
@@ -201,7 +201,7 @@ fn stream_of(uri: &Uri) -> Option<Option<SessionId>> {
 pub(crate) fn is_of_frame(app: &App, extensions: &Extensions, uri: &Uri, headers: &HeaderMap) -> bool {
     let client = client_address(app, extensions.get::<Peer>().copied(), headers);
     let passes = app.credentials.frame_passes();
-    if bearer_token(headers).is_some_and(|token| passes.has_made(token, client)) {
+    if bearer_token(headers).is_some_and(|token| passes.has_made(token, client, now_us())) {
         return true;
     }
     match (ticket(uri), stream_of(uri)) {

@@ -14,7 +14,7 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use livecode_protocol::session::Problem;
+use livecode_protocol::{now_us, session::Problem};
 
 use crate::config::CorsOrigins;
 use crate::http::{
@@ -81,7 +81,7 @@ pub(crate) async fn embed(
     // A server that knows its users takes no guests. The page says so.
     let is_for_guests = app.credentials.users().is_none();
     // Without random numbers there is no pass, as if no guests were taken.
-    let pass = is_for_guests.then(|| app.credentials.frame_passes().make(client).ok()).flatten();
+    let pass = is_for_guests.then(|| app.credentials.frame_passes().make(client, now_us()).ok()).flatten();
     let text = PAGE.replace(PASS_PLACE, pass.as_deref().unwrap_or_default());
     let ancestors = app.config.frame_ancestors.as_ref().unwrap_or(&app.config.cors_origins);
     let policy = content_security_policy(ancestors, &address);
