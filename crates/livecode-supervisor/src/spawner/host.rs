@@ -1,6 +1,10 @@
 //! The machine as a spawner and its interpreter zygote use it for one data directory.
 
-use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+};
 
 use livecode_protocol::warm::SpawnerSettings;
 use livecode_sandbox::Host;
@@ -11,11 +15,20 @@ use livecode_sandbox::Host;
 /// If the data directory cannot be used.
 pub(super) fn open_host(settings: &SpawnerSettings) -> Result<Host, Box<dyn std::error::Error>> {
     let data_dir = &settings.data_dir;
-    let staging = data_dir.join("mnt");
-    fs::create_dir_all(&staging)?;
-    let mut host = Host::new(staging.canonicalize()?, data_dir_hash(data_dir)?);
+    let mut host = Host::new(staging_folder(data_dir)?, data_dir_hash(data_dir)?);
     host.set_order_exact(settings.is_order_exact);
     Ok(host)
+}
+
+/// The folder on which the roots of sandboxes are mounted. The server has made it with the data
+/// directory. It is made again if it is missing, but the data directory is not: a spawner may start
+/// while somebody removes the whole of it.
+fn staging_folder(data_dir: &Path) -> io::Result<PathBuf> {
+    let staging = data_dir.join("mnt");
+    match fs::DirBuilder::new().mode(0o700).create(&staging) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => staging.canonicalize(),
+    }
 }
 
 /// A hash of the device and inode numbers of a data directory. It names the cgroups of the
@@ -40,6 +53,18 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_data_directory_that_was_removed_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().join("data");
+        assert!(staging_folder(&data_dir).is_err());
+        assert!(!data_dir.exists());
+        fs::create_dir(&data_dir).unwrap();
+        for _ in 0..2 {
+            assert_eq!(staging_folder(&data_dir).unwrap(), data_dir.canonicalize().unwrap().join("mnt"));
+        }
+    }
 
     #[test]
     fn another_data_directory_at_the_same_path_has_another_hash() {
