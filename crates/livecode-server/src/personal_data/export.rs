@@ -46,6 +46,9 @@ pub struct ExportReport {
     pub tokens: u64,
     /// Actions of the audit.
     pub audit: u64,
+    /// Sessions that were deleted or forgotten while the others were written. Nothing was written of
+    /// them.
+    pub forgotten: u64,
 }
 
 /// Why nothing, or not everything, could be written.
@@ -167,13 +170,35 @@ pub async fn export_user(data_dir: &Path, user: &UserId, folder: &Path) -> Resul
         sessions: sessions.len() as u64,
         tokens: document.tokens.len() as u64,
         audit: document.audit.len() as u64,
+        forgotten: 0,
     };
     let sessions_folder = folder.join("sessions");
     make_folder(&sessions_folder)?;
+    let forgotten = export_sessions(sessions, &sessions_folder)?;
+    Ok(ExportReport { sessions: report.sessions - forgotten, forgotten, ..report })
+}
+
+/// Exports sessions from their folders. Returns how many were forgotten meanwhile, of which nothing
+/// is left.
+fn export_sessions(sessions: Vec<(PathBuf, SessionRecord)>, folder: &Path) -> Result<u64, ExportError> {
+    let mut forgotten = 0;
     for (source, record) in sessions {
-        export_session(&source, &record, &sessions_folder.join(record.id.to_string()))?;
+        let target = folder.join(record.id.to_string());
+        let exported = export_session(&source, &record, &target);
+        // A folder that was moved away while it was read has perhaps been read in part.
+        if matches!(source.try_exists(), Ok(false)) {
+            forgotten += 1;
+            let removed = fs::remove_dir_all(&target);
+            removed.or_else(allow_missing).map_err(|error| ExportError::Write(target, error))?;
+        } else {
+            exported?;
+        }
     }
-    Ok(report)
+    Ok(forgotten)
+}
+
+fn allow_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// The folders of all sessions of a data directory.
@@ -411,6 +436,25 @@ mod tests {
     use livecode_journal::{FlushResult, Kind, Writer};
 
     use super::*;
+
+    #[test]
+    fn a_session_that_is_forgotten_meanwhile_is_left_out() {
+        let data = tempfile::tempdir().unwrap();
+        let record = crate::runner::driver::tests::record();
+        let sessions = ["gone", "there"].map(|name| (data.path().join(name), record.clone()));
+        let target = data.path().join(record.id.to_string());
+        fs::create_dir(&sessions[1].0).unwrap();
+        let [gone, there] = sessions;
+        assert_eq!(export_sessions(vec![gone.clone()], data.path()).unwrap(), 1);
+        assert!(!target.exists());
+        fs::create_dir(&gone.0).unwrap();
+        // An error of a session that is there ends the export.
+        fs::write(there.0.join(RUN_SPEC_FILE), "{").unwrap();
+        assert!(export_sessions(vec![there], data.path()).is_err());
+        fs::remove_dir_all(&target).unwrap();
+        assert_eq!(export_sessions(vec![gone], data.path()).unwrap(), 0);
+        assert!(target.join(SESSION_FILE).exists());
+    }
 
     #[test]
     fn the_output_of_a_running_session_ends_with_its_last_whole_record() {

@@ -40,6 +40,12 @@ impl ExportCommand {
             "{} sessions, {} tokens and {} actions of {id}, in:",
             report.sessions, report.tokens, report.audit
         ));
+        if report.forgotten > 0 {
+            print_status(format_args!(
+                "{} more sessions were deleted or forgotten meanwhile, and nothing of them is in it",
+                report.forgotten
+            ));
+        }
         Ok(writeln!(io::stdout(), "{}", folder.display())?)
     }
 }
