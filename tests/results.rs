@@ -1,7 +1,14 @@
 //! Result files: what a program leaves is taken at its end, whatever the end is, and nothing else
 //! is ever read.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::PathBuf,
+    process::Command,
+};
 
 use serde_json::{Value, json};
 
@@ -388,6 +395,29 @@ fn what_a_killed_supervisor_had_copied_is_removed() {
     assert_eq!(list, json!({"files": [], "refused": [], "complete": false}));
     let document = server.get(&format!("/sessions/{id}")).json();
     assert_eq!((&document["outcome"], &document["usage"]), (&json!("lost"), &Value::Null));
+}
+
+#[test]
+fn a_download_that_is_not_read_holds_nothing_of_a_deleted_session() {
+    const BYTES: usize = 16_000_000; // more than the kernel keeps for the client
+    let server = Server::start();
+    let code = format!("head -c {BYTES} /dev/zero > zeros");
+    let (id, _, list) = run(&server, &json!({"runtime": "bash", "code": code, "collect": ["zeros"]}));
+    assert_eq!(lengths(&list), [("zeros".to_owned(), BYTES as u64)].into());
+    let mut client = TcpStream::connect(server.address()).expect("the server listens");
+    let request =
+        format!("GET /sessions/{id}/files/zeros HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).expect("the server reads");
+    client.read_exact(&mut [0; 1000]).expect("the download begins");
+    assert_eq!(server.delete(&format!("/sessions/{id}")).status, 204);
+    eventually("the server has no file of it", || {
+        let open = fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("the server lives");
+        let mut open = open.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+        (!open.any(|path| path.to_string_lossy().contains(&id))).then_some(())
+    });
+    let mut rest = vec![];
+    let _ = client.read_to_end(&mut rest); // the connection may be reset
+    assert!(rest.len() < BYTES, "{} bytes", rest.len());
 }
 
 #[test]

@@ -258,6 +258,7 @@ impl Registry {
         let reserve_bytes = self.disk_min_free_bytes.saturating_mul(RESERVE_FACTOR);
         run_spec.limits.disk_reserve_bytes = (reserve_bytes > 0).then_some(reserve_bytes);
         let created_us = now_us();
+        let is_collecting = Some(run_spec.collect.is_some());
         let record = SessionRecord {
             id,
             owner,
@@ -271,6 +272,7 @@ impl Registry {
             has_echo: echo,
             exercise,
             has_hidden_cases,
+            is_collecting,
             slot,
             idempotency,
         };

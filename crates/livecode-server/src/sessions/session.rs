@@ -62,6 +62,8 @@ pub struct Session {
     /// Whether some of its cases are hidden. Then clients do not learn what it uses, nor how long
     /// it runs in more than whole seconds.
     pub has_hidden_cases: bool,
+    /// Whether files of it are to be kept; `None` if only its run spec tells it.
+    pub(crate) is_collecting: Option<bool>,
     /// A number unique among living sessions.
     pub(crate) slot: u32,
     /// The key under which it was created, if the client sent one.
@@ -174,6 +176,7 @@ impl Session {
             has_echo: record.has_echo,
             exercise: record.exercise.clone().map(Box::new),
             has_hidden_cases: record.has_hidden_cases,
+            is_collecting: record.is_collecting,
             slot: record.slot,
             idempotency_key: record.idempotency.as_ref().map(|idempotency| idempotency.key.as_str().into()),
             phase: Mutex::new(SessionPhase::new(progress)),

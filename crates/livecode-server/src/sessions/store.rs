@@ -338,28 +338,32 @@ impl Store {
         run_spec.is_some_and(|run_spec| run_spec.collect.is_some())
     }
 
-    /// The file with the contents of what a session has left, and where in it those of the file
-    /// `name` begin and how many bytes they have; `None` if there is no such file.
+    /// Where the contents of the file `name` begin among those that a session has left, and how many
+    /// bytes they have; `None` if there is no such file.
     ///
     /// # Errors
     /// If the contents cannot be read, or are shorter than they were.
-    pub(crate) fn open_result(&self, id: SessionId, name: &FileName) -> io::Result<Option<(File, u64, u64)>> {
+    pub(crate) fn find_result(&self, id: SessionId, name: &FileName) -> io::Result<Option<(u64, u64)>> {
         let manifest = self.result_manifest(id)?.unwrap_or_default();
         let mut offset = 0_u64;
         for file in manifest.files {
             let end = offset.saturating_add(file.bytes);
             if file.name == *name {
-                let contents = File::open(self.folder(id).join(RESULT_CONTENTS_FILE))?;
-                let is_whole = contents.metadata()?.len() >= end;
-                return if is_whole {
-                    Ok(Some((contents, offset, file.bytes)))
-                } else {
-                    Err(io::ErrorKind::UnexpectedEof.into())
-                };
+                let is_whole = self.open_results(id)?.metadata()?.len() >= end;
+                let found = (offset, file.bytes);
+                return if is_whole { Ok(Some(found)) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
             }
             offset = end;
         }
         Ok(None)
+    }
+
+    /// Opens the contents of the files that a session has left.
+    ///
+    /// # Errors
+    /// `NotFound` if it has left none, or does not exist any more.
+    pub(crate) fn open_results(&self, id: SessionId) -> io::Result<File> {
+        File::open(self.folder(id).join(RESULT_CONTENTS_FILE))
     }
 
     /// Closes a session's journal with `outcome` if the supervisor is dead, and creates the

@@ -1,6 +1,6 @@
 //! `/sessions/{id}/files`: the result files of a session.
 
-use std::{fs::File, io, os::unix::fs::FileExt as _};
+use std::{io, os::unix::fs::FileExt as _, sync::Arc};
 
 use axum::{
     Extension, Json,
@@ -70,11 +70,11 @@ pub(crate) async fn list(
     if session.progress().ended.is_none() {
         return Ok(Json(ResultFilesDocument { files: vec![], refused: vec![], complete: false }));
     }
-    let id = session.id;
+    let (id, is_collecting) = (session.id, session.is_collecting);
     let link = move |name: &FileName| address.http(&format!("/sessions/{id}/files/{}", name.url_path()));
     let read = read_results(&app, id, move |store| {
         let Some(ResultManifest { mut files, refused, is_complete }) = store.result_manifest(id)? else {
-            let complete = !store.wants_results(id);
+            let complete = !is_collecting.unwrap_or_else(|| store.wants_results(id));
             return Ok(ResultFilesDocument { files: vec![], refused: vec![], complete });
         };
         files.sort_unstable_by(|one, other| one.name.cmp(&other.name));
@@ -125,8 +125,8 @@ pub(crate) async fn download(
         return Err(no_such_file());
     }
     let wanted = name.clone();
-    let found = read_results(&app, id, move |store| store.open_result(id, &wanted)).await?;
-    let (file, offset, bytes) = found.ok_or_else(no_such_file)?;
+    let found = read_results(&app, id, move |store| store.find_result(id, &wanted)).await?;
+    let (offset, bytes) = found.ok_or_else(no_such_file)?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(content_type(&name))),
         (header::CONTENT_LENGTH, HeaderValue::from(bytes)),
@@ -134,7 +134,7 @@ pub(crate) async fn download(
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY)),
         (CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin")),
     ];
-    Ok((headers, pieces(file, offset, offset + bytes)).into_response())
+    Ok((headers, pieces(app.registry.store().clone(), id, offset, offset + bytes)).into_response())
 }
 
 /// Reads what a session has left, away from the threads that serve.
@@ -154,20 +154,25 @@ async fn read_results<T: Send + 'static>(
     })
 }
 
-/// The bytes of a file from one offset to another, each piece read when the one before is sent.
-fn pieces(file: File, from: u64, to: u64) -> Body {
-    Body::from_stream(stream::try_unfold((file, from), move |(file, at)| async move {
-        if at >= to {
-            return Ok(None);
+/// The bytes that a session has left from one offset to another, each piece read when the one before
+/// is sent. Their file is opened for each: so no client, however slowly it reads, holds a descriptor,
+/// nor the room on the disk of a session that was deleted. Its download breaks off then.
+fn pieces(store: Arc<Store>, id: SessionId, from: u64, to: u64) -> Body {
+    Body::from_stream(stream::try_unfold(from, move |at| {
+        let store = store.clone();
+        async move {
+            if at >= to {
+                return Ok(None);
+            }
+            let read = move || -> io::Result<Vec<u8>> {
+                let mut piece = vec![0; (to - at).min(PIECE_BYTES) as usize];
+                store.open_results(id)?.read_exact_at(&mut piece, at)?;
+                Ok(piece)
+            };
+            let piece = blocking(read).await.flatten()?;
+            let next = at + piece.len() as u64;
+            Ok::<_, io::Error>(Some((Bytes::from(piece), next)))
         }
-        let read = move || -> io::Result<(File, Vec<u8>)> {
-            let mut piece = vec![0; (to - at).min(PIECE_BYTES) as usize];
-            file.read_exact_at(&mut piece, at)?;
-            Ok((file, piece))
-        };
-        let (file, piece) = blocking(read).await.flatten()?;
-        let next = at + piece.len() as u64;
-        Ok::<_, io::Error>(Some((Bytes::from(piece), (file, next))))
     }))
 }
 
