@@ -272,6 +272,7 @@ fn a_case_has_files_and_arguments_of_its_own() {
             {"name": "own", "args": ["b"], "files": [{"filename": "data/in.txt", "contents": "replaced "}]},
             {"name": "shared", "args": ["c d", "e"]},
             {"name": "more", "files": [{"filename": "z", "contents": "AA==", "encoding": "base64"}]},
+            {"name": "shared again", "args": ["f"]},
         ]),
     );
     request["args"] = json!(["a"]);
@@ -288,6 +289,7 @@ fn a_case_has_files_and_arguments_of_its_own() {
                 format!("replaced a b\ndata\nlarge\nmain.sh\n{large}\n"),
                 format!("shared a c d e\ndata\nlarge\nmain.sh\n{large}\n"),
                 format!("shared a\ndata\nlarge\nmain.sh\nz\n{large}\n"),
+                format!("shared a f\ndata\nlarge\nmain.sh\n{large}\n"),
             ],
             "{:?}",
             graded.messages

@@ -83,7 +83,7 @@ impl Checker {
     /// # Errors
     /// If the files cannot be written.
     pub fn order_for(
-        &self,
+        &mut self,
         case: &CaseSpec,
         printed: &[u8],
         folder: &SessionFolder,

@@ -225,9 +225,9 @@ impl Cases {
     ///
     /// # Errors
     /// If its files cannot be written.
-    pub fn check_order(&self, folder: &SessionFolder) -> io::Result<Option<SandboxOrder>> {
+    pub fn check_order(&mut self, folder: &SessionFolder) -> io::Result<Option<SandboxOrder>> {
         let current = self.current.as_ref().filter(|current| current.check.is_some());
-        let (Some(current), Some(checker)) = (current, &self.checker) else { return Ok(None) };
+        let (Some(current), Some(checker)) = (current, &mut self.checker) else { return Ok(None) };
         let case = &self.spec.cases[current.index];
         checker.order_for(case, &current.output.stdout, folder).map(Some)
     }

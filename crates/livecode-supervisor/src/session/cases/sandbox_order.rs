@@ -30,6 +30,16 @@ pub(super) struct Template {
     files: Vec<SharedFile>,
     /// The session's contents file, if it has one.
     contents_file: Option<File>,
+    /// The contents of all shared files, and after them those of the last case that had all of
+    /// them; `None` before there was one. So they are written once.
+    shared_contents: Option<SharedPrefix>,
+}
+
+/// A contents file that begins with all shared files.
+struct SharedPrefix {
+    file: File,
+    files: Vec<StoredFile>,
+    bytes: u64,
 }
 
 /// A file that every case has, unless it replaces it.
@@ -73,23 +83,23 @@ impl Template {
             cases: None,
             ..run_spec.clone()
         };
-        Ok(Self { run_spec, files, contents_file })
+        Ok(Self { run_spec, files, contents_file, shared_contents: None })
     }
 
-    /// The order for the sandbox of a case.
+    /// The order for the sandbox of a case. The sandbox of the case before it has ended, since both
+    /// may have the same contents file.
     ///
     /// # Errors
     /// If the files cannot be written.
-    pub fn order_for(&self, case: &CaseSpec, folder: &SessionFolder) -> io::Result<SandboxOrder> {
+    pub fn order_for(&mut self, case: &CaseSpec, folder: &SessionFolder) -> io::Result<SandboxOrder> {
         let replaced: HashSet<&FileName> = case.files.iter().map(|file| &file.name).collect();
-        let mut contents = folder.create_nameless()?;
-        let mut files = vec![];
-        for SharedFile { name, contents: shared } in &self.files {
-            if !replaced.contains(name) {
-                let bytes = self.write_shared(shared, &mut contents)?;
-                files.push(StoredFile { name: name.clone(), bytes });
-            }
-        }
+        let (mut contents, mut files) = if self.files.iter().any(|file| replaced.contains(&file.name)) {
+            let mut contents = folder.create_nameless()?;
+            let files = self.write_shared_except(&replaced, &mut contents)?;
+            (contents, files)
+        } else {
+            self.shared_prefix(folder)?
+        };
         for file in &case.files {
             let bytes = write_contents(&file.contents, &mut contents)?;
             files.push(StoredFile { name: file.name.clone(), bytes });
@@ -104,6 +114,40 @@ impl Template {
             run_spec,
             contents_file: Some(contents),
         })
+    }
+
+    /// The contents file that begins with all shared files, positioned and cut off after them, and
+    /// the list of these.
+    fn shared_prefix(&mut self, folder: &SessionFolder) -> io::Result<(File, Vec<StoredFile>)> {
+        let prefix = match self.shared_contents.take() {
+            Some(prefix) => prefix,
+            None => {
+                let mut file = folder.create_nameless()?;
+                let files = self.write_shared_except(&HashSet::new(), &mut file)?;
+                let bytes = file.stream_position()?;
+                SharedPrefix { file, files, bytes }
+            }
+        };
+        let SharedPrefix { file, files, bytes } = self.shared_contents.insert(prefix);
+        file.set_len(*bytes)?;
+        file.seek(SeekFrom::Start(*bytes))?;
+        Ok((file.try_clone()?, files.clone()))
+    }
+
+    /// Writes the shared files whose names are not `replaced`.
+    fn write_shared_except(
+        &self,
+        replaced: &HashSet<&FileName>,
+        into: &mut File,
+    ) -> io::Result<Vec<StoredFile>> {
+        let mut files = vec![];
+        for SharedFile { name, contents } in &self.files {
+            if !replaced.contains(name) {
+                let bytes = self.write_shared(contents, into)?;
+                files.push(StoredFile { name: name.clone(), bytes });
+            }
+        }
+        Ok(files)
     }
 
     fn write_shared(&self, shared: &SharedContents, into: &mut File) -> io::Result<u64> {
