@@ -13,8 +13,8 @@ use crate::{
 struct Freezer(PathBuf);
 
 impl Freezer {
-    /// Freezes a process; `None` if this machine has no such hierarchy, or if the user may not make
-    /// groups.
+    /// Freezes a process; `None` if this machine has no such hierarchy, or if the user may not
+    /// make groups.
     fn freeze(pid: u32) -> Option<Self> {
         let group =
             PathBuf::from(format!("/sys/fs/cgroup/freezer/livecode-test-{}-{pid}", std::process::id()));

@@ -120,7 +120,8 @@ fn a_start_that_never_succeeds_ends_as_timeout_and_says_why() {
     assert_eq!(server.run_code("bash", "echo again").stdout, "again\n");
 }
 
-/// A session of three cases, of which the first one has ended and the second one cannot be started.
+/// A session of three cases, of which the first one has ended and the second one cannot be
+/// started.
 struct HeldUp {
     id: String,
     server: Server,

@@ -136,12 +136,13 @@ pub fn guest_token(bearer: &str) -> Option<&str> {
 
 /// Makes the passes of frames, and checks what was made.
 ///
-/// A page of `/embed` has an opaque origin, as every page in a sandbox. By its pass the server tells
-/// it from the others. A pass is the token of a new guest, 32 hexadecimal digits, the time until which
-/// it is good, in milliseconds since the epoch, and a signature (HMAC-SHA-256) in base64url, with
-/// dots between them. The signature covers the network of the client that has loaded the page: another
-/// site cannot fetch a pass and hand it to its visitors. Behind a proxy that the server does not know,
-/// all clients have the proxy's address, and only the time bounds what such a pass is good for.
+/// A page of `/embed` has an opaque origin, as every page in a sandbox. By its pass the server
+/// tells it from the others. A pass is the token of a new guest, 32 hexadecimal digits, the time
+/// until which it is good, in milliseconds since the epoch, and a signature (HMAC-SHA-256) in
+/// base64url, with dots between them. The signature covers the network of the client that has
+/// loaded the page: another site cannot fetch a pass and hand it to its visitors. Behind a proxy
+/// that the server does not know, all clients have the proxy's address, and only the time bounds
+/// what such a pass is good for.
 pub struct FramePasses {
     key: [u8; SIGNING_KEY_BYTES],
     /// How long a pass is good.
@@ -149,8 +150,8 @@ pub struct FramePasses {
 }
 
 impl FramePasses {
-    /// Passes that are good for `lifetime` and are signed with the key of tickets. No ticket has the
-    /// text that is signed here.
+    /// Passes that are good for `lifetime` and are signed with the key of tickets. No ticket has
+    /// the text that is signed here.
     pub fn new(key: [u8; SIGNING_KEY_BYTES], lifetime: Duration) -> Self {
         Self { key, lifetime }
     }

@@ -46,8 +46,8 @@ pub struct ExportReport {
     pub tokens: u64,
     /// Actions of the audit.
     pub audit: u64,
-    /// Sessions that were deleted or forgotten while the others were written. Nothing was written of
-    /// them.
+    /// Sessions that were deleted or forgotten while the others were written. Nothing was written
+    /// of them.
     pub forgotten: u64,
 }
 
@@ -178,8 +178,8 @@ pub async fn export_user(data_dir: &Path, user: &UserId, folder: &Path) -> Resul
     Ok(ExportReport { sessions: report.sessions - forgotten, forgotten, ..report })
 }
 
-/// Exports sessions from their folders. Returns how many were forgotten meanwhile, of which nothing
-/// is left.
+/// Exports sessions from their folders. Returns how many were forgotten meanwhile, of which
+/// nothing is left.
 fn export_sessions(sessions: Vec<(PathBuf, SessionRecord)>, folder: &Path) -> Result<u64, ExportError> {
     let mut forgotten = 0;
     for (source, record) in sessions {

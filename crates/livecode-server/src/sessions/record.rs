@@ -47,8 +47,8 @@ pub(crate) struct SessionRecord {
     /// Whether some of its cases are hidden.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_hidden_cases: bool,
-    /// Whether files of the session are to be kept. Absent in records of servers that did not write
-    /// it.
+    /// Whether files of the session are to be kept. Absent in records of servers that did not
+    /// write it.
     #[serde(default, rename = "collect", skip_serializing_if = "Option::is_none")]
     pub is_collecting: Option<bool>,
     /// The key under which the session was created, if the client sent one.

@@ -338,8 +338,8 @@ impl Store {
         run_spec.is_some_and(|run_spec| run_spec.collect.is_some())
     }
 
-    /// Where the contents of the file `name` begin among those that a session has left, and how many
-    /// bytes they have; `None` if there is no such file.
+    /// Where the contents of the file `name` begin among those that a session has left, and how
+    /// many bytes they have; `None` if there is no such file.
     ///
     /// # Errors
     /// If the contents cannot be read, or are shorter than they were.

@@ -14,11 +14,12 @@ use livecode_protocol::stream::InputFile;
 use livecode_sandbox::{Notification, NotifiedCall, SeccompListener, StdinProbe};
 use serde::Deserialize;
 
-/// Changes that servers are told one after the other without a pause. An answer to a question makes
-/// two of them.
+/// Changes that servers are told one after the other without a pause. An answer to a question
+/// makes two of them.
 const CHANGE_BURST: u32 = 20;
-/// Time in which the bucket gets one change back. A change beyond that waits, and is not told if the
-/// state is the old one by then. So no program keeps the server and its clients busy with its waits.
+/// Time in which the bucket gets one change back. A change beyond that waits, and is not told if
+/// the state is the old one by then. So no program keeps the server and its clients busy with its
+/// waits.
 const CHANGE_REFILL: Duration = Duration::from_millis(50);
 
 /// A reader of standard input that has found none.

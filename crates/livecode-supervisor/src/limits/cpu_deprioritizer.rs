@@ -51,8 +51,8 @@ impl CpuDeprioritizer {
         was_deprioritized
     }
 
-    /// Whether the program is deprioritised. Cases count as one program, so the next one is so from
-    /// its start.
+    /// Whether the program is deprioritised. Cases count as one program, so the next one is so
+    /// from its start.
     pub fn is_deprioritized(&self) -> bool {
         self.is_deprioritized
     }

@@ -21,8 +21,8 @@ pub(super) fn open_host(settings: &SpawnerSettings) -> Result<Host, Box<dyn std:
 }
 
 /// The folder on which the roots of sandboxes are mounted. The server has made it with the data
-/// directory. It is made again if it is missing, but the data directory is not: a spawner may start
-/// while somebody removes the whole of it.
+/// directory. It is made again if it is missing, but the data directory is not: a spawner may
+/// start while somebody removes the whole of it.
 fn staging_folder(data_dir: &Path) -> io::Result<PathBuf> {
     let staging = data_dir.join("mnt");
     match fs::DirBuilder::new().mode(0o700).create(&staging) {

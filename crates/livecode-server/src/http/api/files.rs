@@ -154,9 +154,10 @@ async fn read_results<T: Send + 'static>(
     })
 }
 
-/// The bytes that a session has left from one offset to another, each piece read when the one before
-/// is sent. Their file is opened for each: so no client, however slowly it reads, holds a descriptor,
-/// nor the room on the disk of a session that was deleted. Its download breaks off then.
+/// The bytes that a session has left from one offset to another, each piece read when the one
+/// before is sent. Their file is opened for each: so no client, however slowly it reads, holds a
+/// descriptor, nor the room on the disk of a session that was deleted. Its download breaks off
+/// then.
 fn pieces(store: Arc<Store>, id: SessionId, from: u64, to: u64) -> Body {
     Body::from_stream(stream::try_unfold(from, move |at| {
         let store = store.clone();

@@ -388,8 +388,8 @@ impl Cases {
         self.current.as_ref().is_some_and(|current| self.spec.cases[current.index].is_hidden)
     }
 
-    /// Notes that the program of the current case, or its checker, was not started, so that this is
-    /// what is to be started next.
+    /// Notes that the program of the current case, or its checker, was not started, so that this
+    /// is what is to be started next.
     pub fn postpone_current(&mut self) {
         if let Some(case) = self.current.take_if(|case| case.check.is_none()) {
             self.next_index = case.index;

@@ -86,8 +86,8 @@ impl Template {
         Ok(Self { run_spec, files, contents_file, shared_contents: None })
     }
 
-    /// The order for the sandbox of a case. The sandbox of the case before it has ended, since both
-    /// may have the same contents file.
+    /// The order for the sandbox of a case. The sandbox of the case before it has ended, since
+    /// both may have the same contents file.
     ///
     /// # Errors
     /// If the files cannot be written.

@@ -29,11 +29,11 @@ use crate::{
     },
 };
 
-/// How often a case is tried to be started again before the session ends as `lost`, if it is not for
-/// want of a resource that it cannot be started.
+/// How often a case is tried to be started again before the session ends as `lost`, if it is not
+/// for want of a resource that it cannot be started.
 const MAX_PERMANENT_FAILURES: u32 = 3;
-/// The pause before a case is tried to be started again: at first, and at most. It doubles with each
-/// failure in a row. Meanwhile the session can be cancelled.
+/// The pause before a case is tried to be started again: at first, and at most. It doubles with
+/// each failure in a row. Meanwhile the session can be cancelled.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -229,8 +229,8 @@ impl Supervisor<'_> {
         !self.are_cases_over()
     }
 
-    /// Records how the session ends, after its last case or its compile steps. If these have failed,
-    /// that is known already.
+    /// Records how the session ends, after its last case or its compile steps. If these have
+    /// failed, that is known already.
     fn conclude_cases(&mut self) {
         let Some(cases) = &mut self.cases else { return };
         if !cases.is_compiling() {
@@ -259,9 +259,9 @@ impl Supervisor<'_> {
         self.cases.as_ref().is_none_or(Cases::are_over)
     }
 
-    /// Starts the checker of this case, or the next case, in a fresh sandbox. For want of a resource,
-    /// that is tried again until the time of all cases is up. Returns `false` if the session ends
-    /// before that.
+    /// Starts the checker of this case, or the next case, in a fresh sandbox. For want of a
+    /// resource, that is tried again until the time of all cases is up. Returns `false` if the
+    /// session ends before that.
     fn start_case(&mut self, sandboxes: &mut CaseSandboxes<'_>) -> bool {
         loop {
             self.serve_servers_for(sandboxes.failures.pause());
