@@ -43,7 +43,8 @@ const EXAMPLES: [(&str, &str); 15] = [
 const TABLES: &str = "
 # Further roles, each with limits of its own. A limit that is left out is that of users (user_…).
 # The limits are sessions_running_max, sessions_queued_max, creations_per_min, cpu_ms_per_day,
-# output_bytes_per_day and kept_bytes_max. docs/users.md explains them.
+# output_bytes_per_day and kept_bytes_max. Users of a role with write_exercises may keep exercises
+# on the server. docs/users.md explains them.
 #[roles.pupil]
 #cpu_ms_per_day = 600_000
 #[roles.teacher]
@@ -156,6 +157,7 @@ mod tests {
         std::fs::write(&path, format!("{}\n[roles.pupil]\n{tables}", rest.join("\n"))).unwrap();
         let mut config = load(&path);
         assert_eq!(config.roles.remove("pupil").and_then(|role| role.cpu_ms_per_day), Some(600_000));
+        assert!(config.roles.remove("teacher").is_some_and(|role| role.write_exercises));
         let mut set = serde_json::to_value(&config).unwrap();
         let limits = serde_json::to_value(&config.limits).unwrap();
         set.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
