@@ -166,14 +166,18 @@ impl RunQueue {
         owner: &Owner,
         bounds: RunBounds,
     ) -> Result<RunTurn, RunQueueFull> {
-        let has_place = self.state().queued.may_take_below(&payer, bounds.queued_max);
-        let turn = self.reenter(id, payer, owner, bounds);
-        if !has_place && self.position(id, &payer, owner).is_some() {
-            // Dropping the turn gives the place back.
+        // The lock is held until the session is accepted or refused: sessions that are refused must
+        // not hold places for a moment, since together they could hold the last ones.
+        let mut state = self.state();
+        let has_place = state.queued.may_take_below(&payer, bounds.queued_max);
+        let granted = self.push(&mut state, id, payer, owner, bounds);
+        if !has_place && state.remove(id, &payer, owner) {
             return Err(RunQueueFull);
         }
-        self.state().pace.note_creation(&payer, Instant::now());
-        Ok(turn)
+        state.pace.note_creation(&payer, Instant::now());
+        drop(state);
+        self.changes.send_replace(());
+        Ok(self.turn(id, payer, owner, Some(granted)))
     }
 
     /// Queues a session that an earlier server has accepted, beyond the bound if need be.
@@ -184,15 +188,27 @@ impl RunQueue {
         owner: &Owner,
         bounds: RunBounds,
     ) -> RunTurn {
+        let granted = self.push(&mut self.state(), id, payer, owner, bounds);
+        self.changes.send_replace(());
+        self.turn(id, payer, owner, Some(granted))
+    }
+
+    /// Adds a session to the queue, and grants all permits that there are. The receiver tells when
+    /// the session has its own.
+    fn push(
+        &self,
+        state: &mut RunQueueState,
+        id: SessionId,
+        payer: Payer,
+        owner: &Owner,
+        bounds: RunBounds,
+    ) -> oneshot::Receiver<()> {
         let (granted, receiver) = oneshot::channel();
-        let mut state = self.state();
         state.queued.take(&payer);
         let waiter = Waiter { id, payer, running_max: bounds.running_max, granted };
         state.turns.push(&payer, |owners| owners.push(owner, |waiters| waiters.push_back(waiter)));
-        self.grant(&mut state);
-        drop(state);
-        self.changes.send_replace(());
-        self.turn(id, payer, owner, Some(receiver))
+        self.grant(state);
+        receiver
     }
 
     /// A permit for a session that runs already. It counts, even beyond the limit.
@@ -284,6 +300,20 @@ impl RunQueueState {
         }
         self.pause_end = pause_end.get();
     }
+
+    /// Takes a session that waits out of the queue. Returns whether it has waited.
+    fn remove(&mut self, id: SessionId, payer: &Payer, owner: &Owner) -> bool {
+        let waiter = self.turns.remove(payer, |owners| {
+            owners.remove(owner, |waiters| {
+                let index = waiters.iter().position(|waiter| waiter.id == id)?;
+                waiters.remove(index)
+            })
+        });
+        if waiter.is_some() {
+            self.queued.give_back(payer);
+        }
+        waiter.is_some()
+    }
 }
 
 /// Waits until a time, or for ever.
@@ -320,15 +350,7 @@ impl RunTurn {
 impl Drop for RunTurn {
     fn drop(&mut self) {
         let mut state = self.queue.state();
-        let waiter = state.turns.remove(&self.payer, |owners| {
-            owners.remove(&self.owner, |waiters| {
-                let index = waiters.iter().position(|waiter| waiter.id == self.id)?;
-                waiters.remove(index)
-            })
-        });
-        if waiter.is_some() {
-            state.queued.give_back(&self.payer);
-        } else {
+        if !state.remove(self.id, &self.payer, &self.owner) {
             state.running.give_back(&self.payer);
             if self.is_starting && self.payer != Payer::Local {
                 state.starting.give_back(&self.payer);

@@ -94,6 +94,24 @@ fn a_full_queue_refuses_who_would_have_to_wait() {
     assert!(is_granted(&queue, &recovered));
 }
 
+/// A session that is refused holds no place, not even for a moment in which another one comes.
+#[test]
+fn refusals_take_no_place_from_a_newcomer() {
+    const CROWD: u8 = 8;
+    let queue = queue(1, 64);
+    let enter = |number: u8| queue.enter(session(number.into()), address(number), &owner(1), UNBOUNDED);
+    let mut waiting = vec![];
+    while (0..CROWD).map(enter).flatten().map(|turn| waiting.push(turn)).count() > 0 {}
+    let newcomer_at_once = || enter(CROWD).map(drop);
+    std::thread::scope(|scope| {
+        for number in 0..CROWD {
+            let enter = &enter;
+            scope.spawn(move || (0..2000).for_each(|_| assert!(enter(number).is_err())));
+        }
+        (0..2000).for_each(|_| assert_eq!(newcomer_at_once(), Ok(()), "the last place is free"));
+    });
+}
+
 #[test]
 fn guests_that_start_leave_room_for_other_guests() {
     let limits = PortionLimits { total: 100, per_address: 100, reserved: 0 };
