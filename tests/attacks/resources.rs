@@ -164,12 +164,15 @@ fn memfd(fixture: &Fixture) -> Verdict {
 
 /// A flood of output ends at the output limit, and the supervisor's memory stays small.
 fn output_flood(fixture: &Fixture) -> Verdict {
-    for code in [
-        "while True: print('x' * 99)",
-        "import os\nwhile True: os.write(1, b'x' * 65536)",
-        "import os\nwhile True: os.write(2, b'\\xff\\n')",
+    for (code, output_bytes) in [
+        ("while True: print('x' * 99)", 2 * MIB),
+        ("import os\nwhile True: os.write(1, b'x' * 65536)", 2 * MIB),
+        ("import os\nwhile True: os.write(2, b'\\xff\\n' * 32768)", 2 * MIB),
+        // Each write to standard error costs the program processor time for its place in the order.
+        // With a larger limit, the limit of processor time would be the first that ends this one.
+        ("import os\nwhile True: os.write(2, b'\\xff\\n')", 128 * 1024),
     ] {
-        let fields = json!({"limits": {"output_bytes": 2 * MIB}});
+        let fields = json!({"limits": {"output_bytes": output_bytes}});
         let session = fixture.start("python", code, fields);
         let pid = supervisor(&fixture.server, &id(&session));
         let stream = fixture.server.stream(&id(&session), "");
