@@ -57,7 +57,7 @@ fn number(pid: u32, name: &str) -> Option<u64> {
 fn a_session_is_deleted_while_a_case_ends_by_its_own_limit() {
     const KILLED: u64 = 1 << 8; // SIGKILL is signal 9
     let server = Server::start();
-    let mark = format!("91{}", std::process::id());
+    let mark = format!("75{}", std::process::id());
     let cases = json!([{"stdin": mark, "timeout": 1000}, {"stdin": "0"}, {"stdin": "0"}]);
     let id = id(&server.create(&bash("read time; exec sleep $time", &cases)));
     let mut stream = server.stream(&id, "?after=0");

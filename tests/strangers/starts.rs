@@ -120,8 +120,8 @@ fn a_start_that_never_succeeds_ends_as_timeout_and_says_why() {
     assert_eq!(server.run_code("bash", "echo again").stdout, "again\n");
 }
 
-/// A session of three cases, of which the first one has ended and the second one cannot be
-/// started.
+/// A session of three cases, if its request has no others. The program of the first one has ended,
+/// and what comes next cannot be started.
 struct HeldUp {
     id: String,
     server: Server,
@@ -129,8 +129,8 @@ struct HeldUp {
 }
 
 impl HeldUp {
-    /// `None` if this machine cannot limit processes by cgroups. `fields` are further ones of the
-    /// request.
+    /// `None` if this machine cannot limit processes by cgroups. `mark` is a number that no other
+    /// test has, and `fields` are further ones of the request.
     fn new(name: &str, mark: &str, fields: &Value) -> Option<Self> {
         let group = PidsGroup::new(name)?;
         let server = group.start_server(&[]);
@@ -147,7 +147,7 @@ impl HeldUp {
         let before = group.prevented();
         let pid = Pid::from_raw(first as i32).expect("a pid");
         kill_process(pid, Signal::TERM).expect("the program runs");
-        eventually("the second case was tried more than three times", || {
+        eventually("the next sandbox was tried more than three times", || {
             (group.prevented() >= before + 5).then_some(())
         });
         Some(Self { id, server, group })
@@ -161,7 +161,7 @@ impl HeldUp {
 
 #[test]
 fn cases_wait_while_no_process_can_be_forked() {
-    let Some(held_up) = HeldUp::new("cases", "88", &json!({})) else { return };
+    let Some(held_up) = HeldUp::new("cases", "71", &json!({})) else { return };
     assert_eq!(document(&held_up.server, &held_up.id)["state"], "running");
     held_up.group.open();
     let graded = held_up.graded();
@@ -170,8 +170,22 @@ fn cases_wait_while_no_process_can_be_forked() {
 }
 
 #[test]
+fn a_checker_waits_while_no_process_can_be_forked() {
+    let fields = json!({
+        // The program goes on when its child was killed.
+        "code": "read time; sleep $time; echo done",
+        "checker": {"runtime": "bash", "code": "grep -q done output"},
+        "cases": [{"stdin": format!("74{}", std::process::id()), "timeout": 60_000, "compare": "checker"}],
+    });
+    let Some(held_up) = HeldUp::new("checker", "74", &fields) else { return };
+    held_up.group.open();
+    let graded = held_up.graded();
+    assert_eq!((graded.passed(), graded.exit()), (vec!["1"], (0, None)), "{:?}", graded.messages);
+}
+
+#[test]
 fn a_session_whose_case_cannot_be_started_is_cancelled() {
-    let Some(held_up) = HeldUp::new("cancel", "89", &json!({})) else { return };
+    let Some(held_up) = HeldUp::new("cancel", "72", &json!({})) else { return };
     let mut stream = held_up.server.stream(&held_up.id, "?after=0");
     assert_eq!(held_up.server.delete(&format!("/sessions/{}", held_up.id)).status, 204);
     let graded = Graded { id: held_up.id.clone(), messages: stream.rest() };
@@ -180,7 +194,7 @@ fn a_session_whose_case_cannot_be_started_is_cancelled() {
 
 #[test]
 fn a_case_that_cannot_be_started_in_time_ends_its_session() {
-    let Some(held_up) = HeldUp::new("late", "90", &json!({"total_timeout": 6000})) else { return };
+    let Some(held_up) = HeldUp::new("late", "73", &json!({"total_timeout": 6000})) else { return };
     let graded = held_up.graded();
     assert_eq!((graded.summary(), graded.exit()), ([0, 1, 2], (124, Some("timeout"))));
 }
