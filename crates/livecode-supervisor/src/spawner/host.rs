@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -21,14 +21,10 @@ pub(super) fn open_host(settings: &SpawnerSettings) -> Result<Host, Box<dyn std:
 }
 
 /// The folder on which the roots of sandboxes are mounted. The server has made it with the data
-/// directory. It is made again if it is missing, but the data directory is not: a spawner may
-/// start while somebody removes the whole of it.
+/// directory. It is not made here: a spawner may start while somebody removes the whole directory,
+/// which would then stay.
 fn staging_folder(data_dir: &Path) -> io::Result<PathBuf> {
-    let staging = data_dir.join("mnt");
-    match fs::DirBuilder::new().mode(0o700).create(&staging) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => staging.canonicalize(),
-    }
+    data_dir.join("mnt").canonicalize()
 }
 
 /// A hash of the device and inode numbers of a data directory. It names the cgroups of the
@@ -55,15 +51,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_data_directory_that_was_removed_is_not_made_again() {
+    fn nothing_is_made_in_a_data_directory_that_is_being_removed() {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().join("data");
         assert!(staging_folder(&data_dir).is_err());
-        assert!(!data_dir.exists());
         fs::create_dir(&data_dir).unwrap();
-        for _ in 0..2 {
-            assert_eq!(staging_folder(&data_dir).unwrap(), data_dir.canonicalize().unwrap().join("mnt"));
-        }
+        assert!(staging_folder(&data_dir).is_err());
+        assert_eq!(fs::read_dir(&data_dir).unwrap().count(), 0);
     }
 
     #[test]
