@@ -101,7 +101,7 @@ fn refusals_take_no_place_from_a_newcomer() {
     let queue = queue(1, 64);
     let enter = |number: u8| queue.enter(session(number.into()), address(number), &owner(1), UNBOUNDED);
     let mut waiting = vec![];
-    while (0..CROWD).map(enter).flatten().map(|turn| waiting.push(turn)).count() > 0 {}
+    while (0..CROWD).flat_map(enter).map(|turn| waiting.push(turn)).count() > 0 {}
     let newcomer_at_once = || enter(CROWD).map(drop);
     std::thread::scope(|scope| {
         for number in 0..CROWD {
