@@ -266,6 +266,9 @@ impl CaseSpec {
             self.args.clear();
             self.files.clear();
             self.expected = None;
+            self.compare = Compare::default();
+            self.tolerance = 0.0;
+            self.wall_ms = 0;
         }
     }
 }

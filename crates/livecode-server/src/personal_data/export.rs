@@ -12,7 +12,7 @@ use livecode_protocol::{
     FileName,
     exercise::ExerciseDocument,
     results::ResultManifest,
-    run_spec::{RunSpec, StoredContents},
+    run_spec::{CaseSpec, RunSpec, StoredContents},
     session_folder::{
         CONTENTS_FILE, JOURNAL_FILE, RESULT_CONTENTS_FILE, RESULT_MANIFEST_FILE, RUN_SPEC_FILE, SESSION_FILE,
         SESSIONS_FOLDER,
@@ -282,7 +282,10 @@ fn date(day: u64) -> String {
 fn export_session(source: &Path, record: &SessionRecord, target: &Path) -> Result<(), ExportError> {
     make_folder(target)?;
     write_json(&target.join(SESSION_FILE), record)?;
-    if let Some(run_spec) = read_run_spec(source)? {
+    if let Some(mut run_spec) = read_run_spec(source)? {
+        if record.exercise.is_some() {
+            hide_exercise(&mut run_spec);
+        }
         export_request(source, run_spec, target)?;
     }
     export_results(source, &target.join("results"))?;
@@ -300,12 +303,17 @@ pub(super) fn read_run_spec(session_folder: &Path) -> Result<Option<RunSpec>, Ex
     }
 }
 
-/// `request.json`, which has all but the contents of files, and the files themselves. Hidden cases
-/// are not the user's: of them it has the names.
-fn export_request(source: &Path, mut run_spec: RunSpec, target: &Path) -> Result<(), ExportError> {
-    for case in run_spec.cases.iter_mut().flat_map(|cases| &mut cases.cases) {
-        case.hide();
+/// Takes out of the run spec of a session for an exercise what is its author's alone: the checker,
+/// and all of hidden cases but their names.
+fn hide_exercise(run_spec: &mut RunSpec) {
+    if let Some(cases) = &mut run_spec.cases {
+        cases.checker = None;
+        cases.cases.iter_mut().for_each(CaseSpec::hide);
     }
+}
+
+/// `request.json`, which has all but the contents of files, and the files themselves.
+fn export_request(source: &Path, mut run_spec: RunSpec, target: &Path) -> Result<(), ExportError> {
     let folder = target.join("files");
     make_folder(&folder)?;
     for file in std::mem::take(&mut run_spec.files) {

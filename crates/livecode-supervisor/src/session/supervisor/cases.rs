@@ -155,6 +155,9 @@ impl Supervisor<'_> {
             }
         }
         self.prepare_sandbox(&mut sandboxes);
+        if self.cases.as_ref().is_some_and(Cases::has_current) {
+            self.wall_deadline = None; // as in `use_sandbox`
+        }
         loop {
             self.run();
             if self.cases.is_none() {
@@ -368,7 +371,8 @@ impl Supervisor<'_> {
         self.outputs = Outputs::new(pipes.stdout, pipes.stderr, pipes.messages, limits.cpu_millicores);
         self.events = InputQueue::new("message channel", messages.into(), EVENT_QUEUE_BYTES);
         (self.step_index, self.last_step_index) = (None, 0);
-        self.wall_deadline = now.checked_add(Duration::from_millis(limits.wall_ms));
+        // It is set when the program is started. Until then the time of all cases counts.
+        self.wall_deadline = None;
         self.idle_timer.start_sandbox();
         self.cpu_timer = CpuTimer::default();
         self.output_cost.start_sandbox(cpu_time::own_cpu_time());

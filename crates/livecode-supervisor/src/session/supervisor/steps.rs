@@ -1,6 +1,9 @@
 //! The steps of a session, as init reports them: compile steps, then the program.
 
-use std::{io, time::Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use livecode_journal::Kind;
 use livecode_protocol::{
@@ -13,6 +16,10 @@ use crate::{
     limits::cpu_time,
     session::{cases::Cases, folder::StartError, supervisor::Supervisor},
 };
+
+/// The note about a checker that was not started. It names neither its command nor its files, since
+/// those of an exercise are not the pupil's.
+const CHECKER_FAILURE: &str = "the checker could not be run";
 
 impl Supervisor<'_> {
     pub(super) fn handle_init_event(&mut self, event: InitEvent) {
@@ -50,7 +57,10 @@ impl Supervisor<'_> {
             // What is told of a hidden case says nothing about its arguments.
             InitEvent::ExecFailed(..) if self.is_in_hidden_case() => {}
             InitEvent::ExecFailed(index, error) => {
-                let text = format!("cannot run {}: {error}", self.step(index).argv[0]);
+                let text = match self.is_checking() {
+                    true => CHECKER_FAILURE.to_owned(),
+                    false => format!("cannot run {}: {error}", self.step(index).argv[0]),
+                };
                 self.journal.write_note(self.compile_stage.kind_of(Kind::Stderr), &text);
             }
             InitEvent::SetupFailed(error) if self.started_us.is_none() => {
@@ -74,6 +84,11 @@ impl Supervisor<'_> {
         self.idle_timer.start_step();
         if let Some(cases) = &mut self.cases {
             cases.note_start();
+            // The time of a program of a case begins here. Meanwhile the next sandbox was made.
+            if cases.has_current() {
+                let wall = Duration::from_millis(self.run_spec.limits.wall_ms);
+                self.wall_deadline = Instant::now().checked_add(wall);
+            }
         }
         if self.started_us.is_none() {
             self.started_us = Some(now_us());
@@ -98,7 +113,7 @@ impl Supervisor<'_> {
         }
         if index == self.program_index() {
             let signals = std::mem::take(&mut self.early_signals);
-            let is_checker = self.cases.as_ref().is_some_and(Cases::is_checking);
+            let is_checker = self.is_checking();
             for signal in signals.into_iter().filter(|_| !is_checker) {
                 self.sandbox.signal(signal.number());
             }
@@ -179,10 +194,19 @@ impl Supervisor<'_> {
         self.cases.as_ref().is_some_and(Cases::is_current_hidden)
     }
 
+    /// Whether the checker of a case runs, or is about to.
+    fn is_checking(&self) -> bool {
+        self.cases.as_ref().is_some_and(Cases::is_checking)
+    }
+
     /// Ends the session because the platform, not the program, has failed.
     pub(super) fn fail(&mut self, error: &str) {
-        // The error may name a file of the case.
-        let note = if self.is_in_hidden_case() { "a hidden case could not be run" } else { error };
+        // The error may name a file of the case, or of the checker.
+        let note = match (self.is_in_hidden_case(), self.is_checking()) {
+            (true, _) => "a hidden case could not be run",
+            (false, true) => CHECKER_FAILURE,
+            (false, false) => error,
+        };
         self.journal.write_note(Kind::Stderr, note);
         self.end_for(Outcome::Lost);
     }
