@@ -286,6 +286,16 @@ fn an_admin_that_purges_itself_leaves_its_actions_with_others_sessions_and_no_na
         (User::new(&server, "ada"), User::with(&server, &new_token(&server, &[name, "--role", "admin"])));
     let session = id(&ada.create("true"));
     assert_eq!(root.request("DELETE", &format!("/sessions/{session}"), &Value::Null).0, 204);
+    // An admin changes and deletes the exercises of a teacher, who deletes one of the admin's.
+    let eve = User::with(&server, &new_token(&server, &["eve", "--role", "admin"]));
+    let exercise = |stdin: &str| json!({"runtime": "bash", "cases": [{"stdin": stdin}]});
+    for (author, path) in [(&eve, "of-eve"), (&eve, "gone"), (&root, "of-root"), (&root, "gone-of-root")] {
+        assert_eq!(author.request("PUT", &format!("/exercises/{path}"), &exercise("1")).0, 201);
+    }
+    assert_eq!(root.request("PUT", "/exercises/of-eve", &exercise("2")).0, 200);
+    assert_eq!(root.request("DELETE", "/exercises/gone", &Value::Null).0, 204);
+    assert_eq!(eve.request("PUT", "/exercises/of-root", &exercise("2")).0, 200);
+    assert_eq!(eve.request("DELETE", "/exercises/gone-of-root", &Value::Null).0, 204);
     let (status, report) = root.request("DELETE", &format!("/users/{name}"), &Value::Null);
     assert_eq!(status, 200, "{report}");
     let actions = audit(server.data(), &[]);
@@ -294,6 +304,21 @@ fn an_admin_that_purges_itself_leaves_its_actions_with_others_sessions_and_no_na
         (&of("session_ended")["by"], &of("session_ended")["session"]),
         (&json!("purged"), &json!(session))
     );
+    let mut exercises: Vec<_> = actions
+        .iter()
+        .filter(|found| found["action"].as_str().is_some_and(|action| action.starts_with("exercise_")))
+        .map(|found| ["action", "by", "subject"].map(|field| found[field].as_str().unwrap_or_default()))
+        .collect();
+    exercises.sort_unstable();
+    let eve = exercises.iter().find(|[_, by, _]| *by != "purged").expect("another's action")[1];
+    let mut expected = [
+        ["exercise_deleted", "purged", "gone"],
+        ["exercise_put", "purged", "of-eve"],
+        ["exercise_put", eve, "gone"],
+        ["exercise_put", eve, "of-eve"],
+    ];
+    expected.sort_unstable();
+    assert_eq!(exercises, expected);
     assert_eq!((&of("user_purged")["by"], &of("user_purged")["client"]), (&json!("-"), &Value::Null));
     assert_eq!(files_with(server.data(), name), Vec::<PathBuf>::new());
 }

@@ -12,32 +12,32 @@ use crate::{
 /// A word that no client may ever see.
 const SECRET: &str = "sesame-4711";
 
-fn put(server: &Server, exercise: &str, contents: &Value) -> Response {
+pub fn put(server: &Server, exercise: &str, contents: &Value) -> Response {
     let headers = [("content-type", "application/json")];
     server.request("PUT", &format!("/exercises/{exercise}"), &headers, contents.to_string().as_bytes())
 }
 
 /// Puts a new exercise.
-fn keep(server: &Server, exercise: &str, contents: &Value) {
+pub fn keep(server: &Server, exercise: &str, contents: &Value) {
     let response = put(server, exercise, contents);
     assert_eq!(response.status, 201, "{}", response.text());
 }
 
 /// The messages of a session with this request, until its end.
-fn grade(server: &Server, request: &Value) -> (String, Vec<Value>) {
+pub fn grade(server: &Server, request: &Value) -> (String, Vec<Value>) {
     let id = id(&server.create(request));
     let messages = server.stream(&id, "?after=0&notices=1").rest();
     (id, messages)
 }
 
 /// The names of the cases among these messages, and whether each has passed.
-fn results(messages: &[Value]) -> Vec<(&str, bool)> {
+pub fn results(messages: &[Value]) -> Vec<(&str, bool)> {
     let cases = messages.iter().filter(|message| message["msgtype"] == "case");
     cases.map(|case| (case["name"].as_str().expect("a name"), case["passed"] == true)).collect()
 }
 
 /// An exercise in Bash with these cases.
-fn bash(cases: &Value) -> Value {
+pub fn bash(cases: &Value) -> Value {
     json!({"runtime": "bash", "cases": cases})
 }
 
@@ -77,6 +77,11 @@ fn an_exercise_is_put_shown_listed_replaced_and_deleted() {
     let next = link.trim_start_matches('<').split('>').next().expect("a URL").to_owned();
     let next = server.get(next.strip_prefix(&server.url("")).expect("the server's own"));
     assert_eq!((&next.json()[0]["id"], next.header("link")), (&json!("echo.v1"), None));
+    assert_eq!(server.delete("/exercises/echo.v1").status, 204);
+    // No version names two different contents.
+    let again = put(&server, "echo.v1", &second);
+    assert_eq!((again.status, &again.json()["version"]), (201, &json!(3)));
+    assert_eq!(put(&server, "echo.v1", &first).json()["version"], 4);
     assert_eq!(server.delete("/exercises/echo.v1").status, 204);
     for response in [server.delete("/exercises/echo.v1"), server.get("/exercises/echo.v1")] {
         response.problem_with_code(404, "no_such_exercise");
@@ -201,7 +206,11 @@ fn who_may_keep_exercises() {
     let server = Server::start_with(&["--config", path.to_str().expect("UTF-8")]);
     let of_role = |name: &str, role: &str| User::with(&server, &new_token(&server, &[name, "--role", role]));
     let (root, ada, bob) = (of_role("root", "admin"), of_role("ada", "teacher"), of_role("bob", "teacher"));
-    let exercise = bash(&json!([{"name": "one", "stdin": SECRET, "hidden": true}]));
+    let mut exercise = bash(&json!([
+        {"name": "one", "stdin": SECRET, "hidden": true},
+        {"name": "two", "stdin": SECRET, "hidden": true, "compare": "checker", "timeout": 4711},
+    ]));
+    exercise["checker"] = json!({"runtime": "bash", "code": format!("grep {SECRET} output")});
     assert_eq!(ada.request("PUT", "/exercises/of-ada", &exercise).0, 201);
     // Others have nothing here, whether or not it exists.
     for other in [of_role("carl", "user"), of_role("dora", "pupil")] {
@@ -231,8 +240,9 @@ fn who_may_keep_exercises() {
         dora.request("POST", "/sessions", &json!({"exercise": "of-ada", "code": "read word; echo $word"}));
     assert_eq!(status, 201, "{session}");
     let messages = dora.stream(&id(&session)).expect("its own stream").rest();
-    assert_eq!(results(&messages), [("one", true)], "{messages:?}");
-    // What the server hands out of the pupil has no hidden case, and of the teacher it has all.
+    assert_eq!(results(&messages), [("one", true), ("two", true)], "{messages:?}");
+    // What the server hands out of the pupil has neither hidden cases nor the checker, and of the
+    // teacher it has all.
     let export = |name: &str| {
         let folder = config.path().join(format!("export-{name}"));
         let mut command = Command::new(binary());
@@ -243,6 +253,13 @@ fn who_may_keep_exercises() {
     };
     let of_dora = export("dora");
     assert!(files_with(&of_dora, "of-ada") && !files_with(&of_dora, SECRET));
+    let request = of_dora.join("sessions").join(id(&session)).join("request.json");
+    let request: Value = serde_json::from_slice(&fs::read(request).expect("a file")).expect("JSON");
+    let hidden = &request["cases"]["cases"][1];
+    assert_eq!(
+        ["name", "compare", "wall_ms"].map(|field| &hidden[field]),
+        [&json!("two"), &request["cases"]["cases"][0]["compare"], &json!(0)]
+    );
     assert!(files_with(&export("ada"), SECRET));
     // A purge of the teacher deletes the exercise.
     assert_eq!(root.request("DELETE", "/users/ada", &Value::Null).0, 200);
@@ -297,7 +314,7 @@ fn a_session_keeps_the_version_that_it_began_with() {
     let messages = server.stream(&first, "?after=0").rest();
     assert_eq!(results(&messages), [("1", true)], "{messages:?}");
     // An answer means that the exercise is kept.
-    assert_eq!(server.get("/exercises/kept").json()["version"], 1);
+    assert_eq!(server.get("/exercises/kept").json()["contents"]["cases"][0]["stdin"], "one");
     server.get("/exercises/word").problem_with_code(404, "no_such_exercise");
 }
 

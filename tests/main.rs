@@ -22,6 +22,7 @@ mod doctor_url;
 mod echo;
 mod ends;
 mod errors;
+mod exercise_changes;
 mod exercises;
 mod guesses;
 mod guests;

@@ -1,6 +1,7 @@
 //! Exercises: what teachers keep on the server for the programs of pupils.
 
 use livecode_protocol::exercise::ExerciseId;
+use sqlx::SqliteConnection;
 
 use crate::store::{ControlStore, ControlStoreError};
 use crate::tokens::stored_time;
@@ -10,7 +11,8 @@ use crate::tokens::stored_time;
 pub struct StoredExercise {
     /// Its id.
     pub id: ExerciseId,
-    /// The number of its version, from 1.
+    /// The number of its version, which grows with each change. The first is 1, or higher than all
+    /// versions of exercises that were deleted.
     pub version: u64,
     /// When its first version was put, in microseconds since the epoch.
     pub created_us: u64,
@@ -59,6 +61,18 @@ pub enum PutExercise {
     OfAnother,
     /// The owner has as many as one may have. Nothing has changed.
     TooMany,
+    /// All exercises of the owner would have more bytes than those of one owner may have. Nothing
+    /// has changed.
+    TooManyBytes,
+}
+
+/// How much one owner may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExerciseBounds {
+    /// The number of exercises.
+    pub count_max: u64,
+    /// The bytes of the contents of all together.
+    pub bytes_max: u64,
 }
 
 impl ExerciseScope {
@@ -80,7 +94,7 @@ const COLUMNS: &str = "id, version, created_us, updated_us, cases, hidden";
 
 impl ControlStore {
     /// Stores an exercise at `now_us`, in place of the one with the same id if `scope` has that.
-    /// The owner of the first version stays. An owner has at most `max`.
+    /// The owner of the first version stays, and `bounds` are those of that owner.
     ///
     /// # Errors
     /// If the store fails. Nothing has then changed.
@@ -88,14 +102,15 @@ impl ControlStore {
         &self,
         new: &NewExercise,
         scope: &ExerciseScope,
-        max: u64,
+        bounds: ExerciseBounds,
         now_us: u64,
     ) -> Result<PutExercise, ControlStoreError> {
         let mut transaction = self.pool.begin().await?;
         let query = format!(
             "INSERT INTO exercises (id, owner, version, created_us, updated_us, cases, hidden, contents) \
-             VALUES ($1, $2, 1, $3, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET \
-             version = exercises.version + 1, updated_us = excluded.updated_us, cases = excluded.cases, \
+             SELECT $1, $2, deleted_max + 1, $3, $3, $4, $5, $6 FROM exercise_versions WHERE true ON CONFLICT (id) DO UPDATE SET \
+             version = exercises.version + 1, cases = excluded.cases, \
+             updated_us = MAX(excluded.updated_us, exercises.created_us + 1), \
              hidden = excluded.hidden, contents = excluded.contents \
              WHERE exercises.contents <> excluded.contents AND ($7 IS NULL OR exercises.owner = $7) \
              RETURNING {COLUMNS}"
@@ -111,40 +126,32 @@ impl ControlStore {
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(row) = changed else {
+            // The exercise has these contents already, or is another owner's. No other change comes
+            // between, since the statement above has begun one.
+            let same = find_exercise(&mut transaction, &new.id, scope).await?;
             transaction.rollback().await?;
-            // The exercise has these contents already, or is another owner's.
-            let same = self.find_exercise(&new.id, scope).await?;
             return Ok(same.map_or(PutExercise::OfAnother, PutExercise::Unchanged));
         };
         let stored = parse(row)?;
-        if stored.version > 1 {
-            transaction.commit().await?;
-            return Ok(PutExercise::Replaced(stored));
-        }
-        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM exercises WHERE owner = $1")
-            .bind(&new.owner)
-            .fetch_one(&mut *transaction)
-            .await?;
-        if count.cast_unsigned() > max {
+        let is_new = stored.updated_us == stored.created_us;
+        let (count, bytes): (i64, i64) = sqlx::query_as(
+            "SELECT COUNT(*), CAST(TOTAL(OCTET_LENGTH(contents)) AS BIGINT) FROM exercises \
+             WHERE owner = (SELECT owner FROM exercises WHERE id = $1)",
+        )
+        .bind(new.id.as_str())
+        .fetch_one(&mut *transaction)
+        .await?;
+        let exceeded = if is_new && count.cast_unsigned() > bounds.count_max {
+            Some(PutExercise::TooMany)
+        } else {
+            (bytes.cast_unsigned() > bounds.bytes_max).then_some(PutExercise::TooManyBytes)
+        };
+        if let Some(exceeded) = exceeded {
             transaction.rollback().await?;
-            return Ok(PutExercise::TooMany);
+            return Ok(exceeded);
         }
         transaction.commit().await?;
-        Ok(PutExercise::Created(stored))
-    }
-
-    async fn find_exercise(
-        &self,
-        id: &ExerciseId,
-        scope: &ExerciseScope,
-    ) -> Result<Option<StoredExercise>, ControlStoreError> {
-        let query = format!("SELECT {COLUMNS} FROM exercises WHERE id = $1 AND ($2 IS NULL OR owner = $2)");
-        let row: Option<ExerciseRow> = sqlx::query_as(sqlx::AssertSqlSafe(query))
-            .bind(id.as_str())
-            .bind(scope.owner())
-            .fetch_optional(&self.pool)
-            .await?;
-        row.map(parse).transpose()
+        Ok(if is_new { PutExercise::Created(stored) } else { PutExercise::Replaced(stored) })
     }
 
     /// An exercise among those of `scope`, with its contents.
@@ -212,6 +219,14 @@ impl ControlStore {
     ) -> Result<bool, ControlStoreError> {
         // An explicit commit reports its failure, as on a full disk.
         let mut transaction = self.pool.begin().await?;
+        sqlx::query(
+            "UPDATE exercise_versions SET deleted_max = MAX(deleted_max, COALESCE( \
+             (SELECT version FROM exercises WHERE id = $1 AND ($2 IS NULL OR owner = $2)), 0))",
+        )
+        .bind(id.as_str())
+        .bind(scope.owner())
+        .execute(&mut *transaction)
+        .await?;
         let deleted = sqlx::query("DELETE FROM exercises WHERE id = $1 AND ($2 IS NULL OR owner = $2)")
             .bind(id.as_str())
             .bind(scope.owner())
@@ -220,6 +235,20 @@ impl ControlStore {
         transaction.commit().await?;
         Ok(deleted.rows_affected() > 0)
     }
+}
+
+async fn find_exercise(
+    connection: &mut SqliteConnection,
+    id: &ExerciseId,
+    scope: &ExerciseScope,
+) -> Result<Option<StoredExercise>, ControlStoreError> {
+    let query = format!("SELECT {COLUMNS} FROM exercises WHERE id = $1 AND ($2 IS NULL OR owner = $2)");
+    let row: Option<ExerciseRow> = sqlx::query_as(sqlx::AssertSqlSafe(query))
+        .bind(id.as_str())
+        .bind(scope.owner())
+        .fetch_optional(connection)
+        .await?;
+    row.map(parse).transpose()
 }
 
 fn parse(row: ExerciseRow) -> Result<StoredExercise, ControlStoreError> {

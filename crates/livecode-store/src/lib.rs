@@ -17,7 +17,7 @@ mod tokens;
 mod usage;
 
 pub use audit::{AuditFilter, AuditKeep, AuditedAction};
-pub use exercises::{ExerciseScope, NewExercise, PutExercise, StoredExercise};
+pub use exercises::{ExerciseBounds, ExerciseScope, NewExercise, PutExercise, StoredExercise};
 pub use keys::SIGNING_KEY_BYTES;
 pub use purge::{PurgedRows, UserKeys};
 pub use shares::{MalformedShareSecret, NewShare, Share, ShareKey, ShareSecret};

@@ -60,22 +60,34 @@ impl ControlStore {
                 .await?
                 .rows_affected();
         }
-        // Sessions that were forgotten are known by their creation alone.
+        // Sessions that were forgotten are known by their creation alone, and exercises that were
+        // deleted by having been put first.
         audit += sqlx::query(
             "DELETE FROM audit WHERE \
              session IN (SELECT session FROM audit WHERE actor = $1 AND action = 'session_created') \
-             OR subject IN (SELECT id FROM tokens WHERE user_name = $2)",
+             OR (action NOT LIKE 'exercise!_%' ESCAPE '!' \
+             AND subject IN (SELECT id FROM tokens WHERE user_name = $2)) \
+             OR (action LIKE 'exercise!_%' ESCAPE '!' \
+             AND (subject IN (SELECT id FROM exercises WHERE owner = $1) \
+             OR subject IN (SELECT subject FROM (SELECT subject, actor, MIN(time_us) FROM audit \
+             WHERE action = 'exercise_put' GROUP BY subject) WHERE actor = $1 \
+             AND subject NOT IN (SELECT id FROM exercises))))",
         )
         .bind(&user.actor)
         .bind(user.name.as_ref().map(UserName::as_str))
         .execute(&mut *transaction)
         .await?
         .rows_affected();
-        // The actions of an admin with others' sessions, tokens and data stay, for the others.
+        // The actions of an admin with others' sessions, tokens, exercises and data stay, for the
+        // others. An exercise that is gone is another's if another caller has put it.
         sqlx::query(
             "UPDATE audit SET actor = $2, credential = NULL, client = NULL WHERE actor = $1 AND ( \
              session IN (SELECT session FROM audit WHERE actor <> $1 AND action = 'session_created') \
-             OR (session IS NULL AND subject IN (SELECT id FROM tokens WHERE user_name <> $3)) \
+             OR (session IS NULL AND action NOT LIKE 'exercise!_%' ESCAPE '!' \
+             AND subject IN (SELECT id FROM tokens WHERE user_name <> $3)) \
+             OR (action LIKE 'exercise!_%' ESCAPE '!' AND ( \
+             subject IN (SELECT id FROM exercises) OR subject IN \
+             (SELECT subject FROM audit WHERE actor <> $1 AND action = 'exercise_put'))) \
              OR action = 'user_purged')",
         )
         .bind(&user.actor)
@@ -92,6 +104,13 @@ impl ControlStore {
             .bind(&user.maker)
             .execute(&mut *transaction)
             .await?;
+        sqlx::query(
+            "UPDATE exercise_versions SET deleted_max = \
+             MAX(deleted_max, COALESCE((SELECT MAX(version) FROM exercises WHERE owner = $1), 0))",
+        )
+        .bind(&user.actor)
+        .execute(&mut *transaction)
+        .await?;
         sqlx::query("DELETE FROM exercises WHERE owner = $1")
             .bind(&user.actor)
             .execute(&mut *transaction)

@@ -195,6 +195,7 @@ impl Config {
             ("shares_per_session_max", self.shares_per_session_max, 1, 10_000),
             ("share_creations_per_min", self.share_creations_per_min, 1, 1_000_000),
             ("exercises_per_owner_max", self.exercises_per_owner_max, 1, 1_000_000),
+            ("exercises_per_owner_max_bytes", self.exercises_per_owner_max_bytes, 1, 1 << 40),
             ("exercise_max_bytes", self.exercise_max_bytes, 1, 1 << 30),
             ("audit_rows_max", self.audit_rows_max, 1, 1_000_000_000),
             ("connections_max", self.connections_max, 1, 1 << 20),

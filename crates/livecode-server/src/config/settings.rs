@@ -130,6 +130,8 @@ settings! {
             share_creations_per_min: u64 = 60,
             /// Number of exercises that one author may keep on the server.
             exercises_per_owner_max: u64 = 1_000,
+            /// Bytes of JSON that all exercises of one author may have together.
+            exercises_per_owner_max_bytes: u64 = 256 * MIB,
             /// The largest exercise, in bytes of its JSON.
             exercise_max_bytes: u64 = 8 * MIB,
             /// The largest request body, in bytes.

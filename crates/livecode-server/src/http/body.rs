@@ -72,7 +72,11 @@ pub(crate) async fn read_json<T: DeserializeOwned + Send + 'static>(
     Ok(document)
 }
 
-async fn check_credential(app: &App, caller: &Caller) -> Result<(), ApiError> {
+/// Checks the caller's credential once more, right before a change that outlives the request.
+///
+/// # Errors
+/// 401 if it is not valid any more.
+pub(crate) async fn check_credential(app: &App, caller: &Caller) -> Result<(), ApiError> {
     let holds = app.credentials.holds(caller).await.map_err(|error| ApiError::internal(&error))?;
     holds.then_some(()).ok_or_else(ApiError::wrong_credential)
 }

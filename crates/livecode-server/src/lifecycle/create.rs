@@ -80,17 +80,49 @@ impl Registry {
     }
 
     /// Whether a session could be created for an account now, as far as this is known without the
-    /// session.
+    /// session. A refusal counts as that of a session.
     ///
     /// # Errors
     /// Why not.
     pub fn check_admission(&self, account: &Account) -> Result<(), CreateError> {
-        if self.is_closed.load(Ordering::Acquire) {
-            return Err(CreateError::Closed);
+        let check = || {
+            if self.is_closed.load(Ordering::Acquire) {
+                return Err(CreateError::Closed);
+            }
+            self.check_disk_space()?;
+            self.quotas.admit(account)?;
+            self.quotas.take_back(account);
+            Ok(())
+        };
+        check().inspect_err(|error| self.refusals.note(error, &self.metrics))
+    }
+
+    /// Whether the disk has room for something new. This calls statvfs(3).
+    ///
+    /// # Errors
+    /// [`CreateError::NoRoom`] if it has not; also if the disk cannot be examined.
+    pub fn check_disk_space(&self) -> Result<(), CreateError> {
+        let (free_bytes, needed_bytes) = (self.store.disk_space()?.free_bytes, self.disk_min_free_bytes);
+        if free_bytes < needed_bytes {
+            // Ended sessions may be removed, so a later request may succeed.
+            self.disk_limits.is_exceeded.notify_one();
+            return Err(CreateError::NoRoom { free_bytes, needed_bytes });
         }
-        self.quotas.admit(account)?;
-        self.quotas.take_back(account);
         Ok(())
+    }
+
+    /// The session that the same request has created before under the same idempotency key;
+    /// `None` if the key is new.
+    ///
+    /// # Errors
+    /// If the key was used for another request, or the same request is in progress.
+    pub fn created_before(
+        &self,
+        owner: &Owner,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Arc<Session>>, CreateError> {
+        let found = self.table().find_key(owner, key);
+        found.inspect_err(|error| self.refusals.note(error, &self.metrics))
     }
 
     /// Claims the idempotency key, creates the session, and records the result under the key.
@@ -126,12 +158,7 @@ impl Registry {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(CreateError::Closed);
         }
-        let (free_bytes, needed_bytes) = (self.store.disk_space()?.free_bytes, self.disk_min_free_bytes);
-        if free_bytes < needed_bytes {
-            // Ended sessions may be removed, so a later request may succeed.
-            self.disk_limits.is_exceeded.notify_one();
-            return Err(CreateError::NoRoom { free_bytes, needed_bytes });
-        }
+        self.check_disk_space()?;
         // A refusal for another reason uses up no quota.
         let account = spec.account.clone();
         self.quotas.admit(&account)?;

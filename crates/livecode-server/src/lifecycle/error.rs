@@ -41,7 +41,7 @@ pub enum CreateError {
     Closed,
     /// The disk has less than `disk_min_free_bytes` left, which running sessions need.
     #[error(
-        "the disk of the sessions has {free_bytes} bytes left, and a new session needs {needed_bytes} \
+        "the disk of the sessions has {free_bytes} bytes left, and {needed_bytes} must stay free \
          (disk_min_free_bytes): delete sessions, or make room"
     )]
     NoRoom {

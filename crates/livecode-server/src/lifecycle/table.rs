@@ -200,17 +200,21 @@ impl SessionTable {
         owner: &Owner,
         key: &IdempotencyKey,
     ) -> Result<Option<Arc<Session>>, CreateError> {
-        let name = (owner.clone(), key.key.clone());
-        match self.keys.get(&name) {
+        let found = self.find_key(owner, key)?;
+        if found.is_none() {
+            let key_use = KeyUse { body_sha256: key.body_sha256.clone(), id: None };
+            self.keys.insert((owner.clone(), key.key.clone()), key_use);
+        }
+        Ok(found)
+    }
+
+    /// The session that was created under an idempotency key; `None` if there is none (any more).
+    pub fn find_key(&self, owner: &Owner, key: &IdempotencyKey) -> Result<Option<Arc<Session>>, CreateError> {
+        match self.keys.get(&(owner.clone(), key.key.clone())) {
             Some(key_use) if key_use.body_sha256 != key.body_sha256 => Err(CreateError::KeyReused),
             Some(KeyUse { id: None, .. }) => Err(CreateError::InProgress),
-            Some(KeyUse { id: Some(id), .. }) if self.sessions.contains_key(id) => {
-                Ok(self.sessions.get(id).cloned())
-            }
-            _ => {
-                self.keys.insert(name, KeyUse { body_sha256: key.body_sha256.clone(), id: None });
-                Ok(None)
-            }
+            Some(KeyUse { id: Some(id), .. }) => Ok(self.sessions.get(id).cloned()),
+            None => Ok(None),
         }
     }
 

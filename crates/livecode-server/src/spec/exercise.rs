@@ -6,7 +6,10 @@ use livecode_protocol::{
     session::{CreateSession, SourceFile},
 };
 
-use crate::{catalogue::Catalogue, spec::bad_field::BadField};
+use crate::{
+    catalogue::{Catalogue, FindError},
+    spec::bad_field::BadField,
+};
 
 /// A request for a session with an empty program, by which an exercise is checked.
 ///
@@ -28,18 +31,21 @@ pub fn trial_request(
     Ok(fill_in(request, exercise.clone()))
 }
 
-/// Adds what an exercise fixes to the request of a pupil.
+/// The name of a runtime that must say its version before an exercise can be judged, if any.
+pub fn unknown_version_of(exercise: &Exercise, catalogue: &Catalogue) -> Option<String> {
+    let checker = exercise.checker.as_ref().and_then(|checker| checker.runtime.as_deref());
+    let names = [exercise.runtime.as_deref(), checker].into_iter().flatten();
+    names.map(|name| catalogue.find(name)).find_map(|found| match found {
+        Err(FindError::VersionUnknown(runtime)) => Some(runtime),
+        _ => None,
+    })
+}
+
+/// Checks the request of a pupil as far as it can be judged without the exercise.
 ///
 /// # Errors
-/// The first field that the exercise fixes, or that is missing.
-pub fn apply_exercise(
-    request: CreateSession,
-    exercise: Exercise,
-    catalogue: &Catalogue,
-) -> Result<CreateSession, BadField> {
-    let fixed = |field: String, detail: &str| {
-        Err(BadField { code: ErrorCode::FixedByExercise, ..BadField::new(field, detail) })
-    };
+/// The first field that every exercise fixes, or that is missing.
+pub fn check_exercise_request(request: &CreateSession) -> Result<(), BadField> {
     let given = [
         ("runtime", request.runtime.is_some()),
         ("code_filename", request.code_filename.is_some()),
@@ -57,35 +63,63 @@ pub fn apply_exercise(
         ("limits", request.limits.is_some()),
     ];
     if let Some((field, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
-        return fixed(field.to_owned(), "the exercise fixes this; leave it out");
+        return Err(fixed(field, "the exercise fixes this; leave it out"));
     }
     if request.code.is_none() && request.files.as_ref().is_none_or(Vec::is_empty) {
         let detail = "the program is missing; give it as \"code\" or as \"files\"";
         return Err(BadField::new("code", detail));
     }
+    Ok(())
+}
+
+fn fixed(field: impl Into<String>, detail: &str) -> BadField {
+    BadField { code: ErrorCode::FixedByExercise, ..BadField::new(field, detail) }
+}
+
+/// Adds what an exercise fixes to the request of a pupil, which [`check_exercise_request`] has
+/// accepted.
+///
+/// # Errors
+/// If the request has a file of the exercise.
+pub fn apply_exercise(
+    request: CreateSession,
+    exercise: Exercise,
+    catalogue: &Catalogue,
+) -> Result<CreateSession, BadField> {
     let main_file = main_file(&exercise, catalogue).filter(|_| request.code.is_some());
     for name in file_names(&exercise) {
         if main_file.as_ref() == Some(&name) {
             let detail = format!("the exercise has the file {name}, where the code would be; give \"files\"");
-            return fixed("code".to_owned(), &detail);
+            return Err(fixed("code", &detail));
         }
         let own = request.files.iter().flatten().position(|file| is_named(file, &name));
         if let Some(index) = own {
             let detail = format!("the exercise has a file {name} of its own; leave this one out");
-            return fixed(format!("files[{index}].filename"), &detail);
+            return Err(fixed(format!("files[{index}].filename"), &detail));
         }
     }
     Ok(fill_in(request, exercise))
 }
 
-/// The same error without anything about the cases of an exercise, which may be hidden, and its
-/// checker.
-pub fn hide_cases(error: BadField) -> BadField {
+/// What a pupil is told of an error in a request with the fields of an exercise: nothing about the
+/// cases, which may be hidden, nor the checker. `of_trial` is the error of the exercise's
+/// [`trial_request`]: one that is wrong even with an empty program is not the pupil's fault.
+pub fn pupils_error(error: BadField, of_trial: Option<BadField>) -> BadField {
+    if of_trial.is_some_and(|error| error.unknown_version_of.is_none()) {
+        return misfit();
+    }
     if !["cases", "checker"].iter().any(|field| error.field.starts_with(field)) {
         return error;
     }
     let detail = "the exercise cannot be run with these files: a case has a file that is a folder here, or the \
                   other way round, or the files take too much of the working directory";
+    BadField::new("exercise", detail)
+}
+
+/// The error of an exercise that the server has accepted once, and would not accept now.
+pub fn misfit() -> BadField {
+    let detail = "the exercise does not fit this server any more, whose runtimes or limits have changed since it was \
+                  put; ask its author to put it again";
     BadField::new("exercise", detail)
 }
 

@@ -42,7 +42,9 @@ use livecode_protocol::{
 
 pub use bad_field::BadField;
 pub use endpoint::Endpoint;
-pub use exercise::{apply_exercise, hide_cases, trial_request};
+pub use exercise::{
+    apply_exercise, check_exercise_request, misfit, pupils_error, trial_request, unknown_version_of,
+};
 pub(crate) use limits::floor;
 pub use limits::{LimitFlags, LimitSettings};
 

@@ -17,13 +17,13 @@ use livecode_protocol::{
     now_us,
     session::{CreateSession, Problem},
 };
-use livecode_store::{ControlStore, ExerciseScope, NewExercise, PutExercise, StoredExercise};
+use livecode_store::{ControlStore, ExerciseBounds, ExerciseScope, NewExercise, PutExercise, StoredExercise};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::http::{
     app::App,
-    body::{HeldBody, parse_json, read_body},
+    body::{HeldBody, check_credential, parse_json, read_body},
     caller::{ClientAddress, PublicAddress},
     paging::{link_to_next, parse_limit, wrong_cursor},
     problem::ApiError,
@@ -31,9 +31,14 @@ use crate::http::{
 use crate::{
     audit::{Action, Target},
     auth::{Caller, Payer},
+    catalogue::Catalogue,
+    config::Config,
     held_bytes::HeldBytes,
     rfc3339::rfc3339,
-    spec::{BadField, Endpoint, ResolvedSpec, apply_exercise, hide_cases, resolve, trial_request},
+    spec::{
+        BadField, Endpoint, ResolvedSpec, apply_exercise, check_exercise_request, misfit, pupils_error,
+        resolve, trial_request, unknown_version_of,
+    },
 };
 
 /// How many exercises a page of the list has at most, whatever `limit` asks for.
@@ -166,6 +171,58 @@ pub(crate) async fn show(
     Ok(Json(exercise_document(stored, Some(contents))))
 }
 
+fn too_many_exercises(detail: String) -> ApiError {
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyExercises, detail)
+}
+
+/// The result of checking the contents of an exercise.
+enum CheckedContents {
+    /// They are right, and can be stored.
+    Right(NewExercise),
+    /// These contents can be judged when this runtime has said its version.
+    OfUnknownVersion(Bytes, String),
+}
+
+/// The error of an exercise with these contents and an empty program, if any.
+fn error_of_trial(
+    contents: &[u8],
+    id: &ExerciseId,
+    catalogue: &Catalogue,
+    config: &Config,
+) -> Option<BadField> {
+    let exercise: Exercise = parse_json(contents).ok()?;
+    let trial = trial_request(id, &exercise, catalogue);
+    let resolve = |trial| resolve(&trial, catalogue, &config.limits, Endpoint::Sessions);
+    trial.and_then(resolve).err()
+}
+
+/// Checks the contents of an exercise with this id, which this owner puts.
+fn check_contents(
+    bytes: &[u8],
+    (id, owner): (ExerciseId, String),
+    catalogue: &Catalogue,
+    config: &Config,
+) -> Result<CheckedContents, ApiError> {
+    let exercise: Exercise = parse_json(bytes)?;
+    if let Some(runtime) = unknown_version_of(&exercise, catalogue) {
+        return Ok(CheckedContents::OfUnknownVersion(Bytes::copy_from_slice(bytes), runtime));
+    }
+    resolve(&trial_request(&id, &exercise, catalogue)?, catalogue, &config.limits, Endpoint::Sessions)?;
+    // Spelled anew, so that the same contents are the same text.
+    let contents = serde_json::to_string(&exercise).map_err(|error| ApiError::internal(&error))?;
+    if contents.len() as u64 > config.exercise_max_bytes {
+        let detail = format!(
+            "the exercise has {} bytes; at most {} are allowed",
+            contents.len(),
+            config.exercise_max_bytes
+        );
+        return Err(ApiError::body_too_large(detail));
+    }
+    let cases = exercise.cases.unwrap_or_default();
+    let hidden = cases.iter().filter(|case| case.hidden == Some(true)).count() as u64;
+    Ok(CheckedContents::Right(NewExercise { id, owner, cases: cases.len() as u64, hidden, contents }))
+}
+
 /// Keeps an exercise, or replaces it. Sessions that were created for it before keep the version that
 /// they began with. The same contents again change nothing.
 #[utoipa::path(
@@ -183,9 +240,11 @@ pub(crate) async fn show(
         (status = 408, description = "The body did not arrive in time", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body, or the exercise, is too large", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "The caller has as many exercises as one may have", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The caller's credential has ended meanwhile", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The owner has as many exercises, or bytes of them, as one may have", body = Problem, content_type = "application/problem+json"),
         (status = 500, description = "The server failed, and has logged the cause", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The server holds as many bytes as it may", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "There is no space left on the disk", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn put(
@@ -199,39 +258,30 @@ pub(crate) async fn put(
 ) -> Result<Response, ApiError> {
     let Author { store, name, scope } = author(&app, &caller)?;
     let id = parse_id(id)?;
-    let body = read_body(&app, &caller, payer, request.into_body()).await?;
-    let (catalogue, config, put_id) = (app.catalogue.now(), app.config.clone(), id.clone());
-    let check = move |bytes: &[u8]| {
-        let exercise: Exercise = parse_json(bytes)?;
-        let trial = trial_request(&put_id, &exercise, &catalogue)?;
-        let checked = match resolve(&trial, &catalogue, &config.limits, Endpoint::Sessions) {
-            Err(BadField { unknown_version_of: Some(runtime), .. }) => Some((Box::new(trial), runtime)),
-            resolved => resolved.map(|_| None)?,
-        };
-        // Spelled anew, so that the same contents are the same text.
-        let contents = serde_json::to_string(&exercise).map_err(|error| ApiError::internal(&error))?;
-        if contents.len() as u64 > config.exercise_max_bytes {
-            let detail = format!(
-                "the exercise has {} bytes; at most {} are allowed",
-                contents.len(),
-                config.exercise_max_bytes
-            );
-            return Err(ApiError::body_too_large(detail));
-        }
-        let cases = exercise.cases.unwrap_or_default();
-        let hidden = cases.iter().filter(|case| case.hidden == Some(true)).count() as u64;
-        let new = NewExercise { id: put_id, owner: name, cases: cases.len() as u64, hidden, contents };
-        Ok((new, checked))
-    };
+    let mut body = read_body(&app, &caller, payer, request.into_body()).await?;
     // The bytes are charged until the exercise is on disk.
-    let ((new, unchecked), _held) = body.process(&app, check).await?;
-    if let Some((trial, runtime)) = unchecked {
-        let account = app.registry.roles().account(&caller, payer);
-        app.checks.ensure(&runtime, &account).await?;
-        resolve(&trial, &app.catalogue.now(), &app.config.limits, Endpoint::Sessions)?;
-    }
-    let max = app.config.exercises_per_owner_max;
-    let (status, stored) = match store.put_exercise(&new, &scope, max, now_us()).await? {
+    let (new, _held) = loop {
+        let (catalogue, config) = (app.catalogue.now(), app.config.clone());
+        let (id, owner) = (id.clone(), name.clone());
+        let check = move |bytes: &[u8]| check_contents(bytes, (id, owner), &catalogue, &config);
+        let (checked, held) = body.process(&app, check).await?;
+        match checked {
+            CheckedContents::Right(new) => break (new, held),
+            CheckedContents::OfUnknownVersion(bytes, runtime) => {
+                let account = app.registry.roles().account(&caller, payer);
+                app.checks.ensure(&runtime, &account).await?;
+                body = HeldBody::new(bytes, held);
+            }
+        }
+    };
+    // The credential may have ended since the body has come, as after a check of a runtime.
+    check_credential(&app, &caller).await?;
+    app.registry.check_disk_space()?;
+    let bounds = ExerciseBounds {
+        count_max: app.config.exercises_per_owner_max,
+        bytes_max: app.config.exercises_per_owner_max_bytes,
+    };
+    let (status, stored) = match store.put_exercise(&new, &scope, bounds, now_us()).await? {
         PutExercise::Created(stored) => (StatusCode::CREATED, stored),
         PutExercise::Replaced(stored) | PutExercise::Unchanged(stored) => (StatusCode::OK, stored),
         PutExercise::OfAnother => {
@@ -239,8 +289,16 @@ pub(crate) async fn put(
             return Err(ApiError::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, detail));
         }
         PutExercise::TooMany => {
-            let detail = format!("you have {max} exercises, and may have no more; delete one");
-            return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyExercises, detail));
+            let max = bounds.count_max;
+            return Err(too_many_exercises(format!(
+                "you have {max} exercises, and may have no more; delete one"
+            )));
+        }
+        PutExercise::TooManyBytes => {
+            let max = bounds.bytes_max;
+            return Err(too_many_exercises(format!(
+                "with this one, all exercises of its owner have more than {max} bytes; delete one"
+            )));
         }
     };
     app.audit.note(Action::ExercisePut, &caller, client, of_exercise(&id));
@@ -283,13 +341,18 @@ pub(crate) async fn delete(
 /// charge for its memory.
 ///
 /// # Errors
-/// 404 if there is no such exercise, 422 if a field is wrong, and 503 if the byte budget has no room.
+/// 422 if a field is wrong, the errors of a creation if no session could be created for the caller,
+/// 404 if there is no such exercise, and 503 if the byte budget has no room.
 pub(super) async fn resolve_for_exercise(
     app: &App,
     (caller, payer): (&Caller, Payer),
     id: &ExerciseId,
-    request: CreateSession,
+    mut request: Box<CreateSession>,
 ) -> Result<(ResolvedSpec, HeldBytes), ApiError> {
+    // A large exercise is read and parsed only for a request that can succeed.
+    check_exercise_request(&request)?;
+    let account = app.registry.roles().account(caller, payer);
+    app.registry.check_admission(&account)?;
     let store = store(app)?;
     let bytes = store.exercise_bytes(id).await?.ok_or_else(|| no_such_exercise(id.as_str()))?;
     let mut held = app.held_bytes.hold(payer);
@@ -298,26 +361,31 @@ pub(super) async fn resolve_for_exercise(
     let found = store.exercise(id, &ExerciseScope::All).await?;
     let (stored, contents) = found.ok_or_else(|| no_such_exercise(id.as_str()))?;
     held.grow((contents.len() as u64).saturating_sub(bytes))?;
-    let (catalogue, config) = (app.catalogue.now(), app.config.clone());
-    let resolve_contents = move |bytes: &[u8]| {
-        let exercise: Exercise = parse_json(bytes)?;
-        let request = apply_exercise(request, exercise, &catalogue)?;
-        Ok(match resolve(&request, &catalogue, &config.limits, Endpoint::Sessions) {
-            Err(BadField { unknown_version_of: Some(runtime), .. }) => Err((Box::new(request), runtime)),
-            resolved => Ok(resolved.map_err(hide_cases)?),
-        })
-    };
-    let body = HeldBody::new(Bytes::from(contents), held);
-    let (resolved, held) = body.process(app, resolve_contents).await?;
-    let resolved = match resolved {
-        Ok(resolved) => resolved,
-        Err((request, runtime)) => {
-            let account = app.registry.roles().account(caller, payer);
-            app.checks.ensure(&runtime, &account).await?;
-            let resolved = resolve(&request, &app.catalogue.now(), &app.config.limits, Endpoint::Sessions);
-            resolved.map_err(hide_cases)?
+    let contents = Bytes::from(contents);
+    loop {
+        let (catalogue, config, id) = (app.catalogue.now(), app.config.clone(), id.clone());
+        let resolve_contents = move |bytes: &[u8]| {
+            let exercise: Exercise = parse_json(bytes).map_err(|_| misfit())?;
+            if let Some(runtime) = unknown_version_of(&exercise, &catalogue) {
+                return Ok(Err((request, runtime)));
+            }
+            let request = apply_exercise(*request, exercise, &catalogue)?;
+            let resolved = resolve(&request, &catalogue, &config.limits, Endpoint::Sessions);
+            let resolved = resolved
+                .map_err(|error| pupils_error(error, error_of_trial(bytes, &id, &catalogue, &config)))?;
+            Ok(Ok(resolved))
+        };
+        let body = HeldBody::new(contents.clone(), held);
+        let (resolved, held_for_result) = body.process(app, resolve_contents).await?;
+        match resolved {
+            Ok(resolved) => {
+                let exercise = Some(ExerciseVersion { id: stored.id, version: stored.version });
+                return Ok((ResolvedSpec { exercise, ..resolved }, held_for_result));
+            }
+            Err((unresolved, runtime)) => {
+                app.checks.ensure(&runtime, &account).await?;
+                (request, held) = (unresolved, held_for_result);
+            }
         }
-    };
-    let exercise = Some(ExerciseVersion { id: stored.id, version: stored.version });
-    Ok((ResolvedSpec { exercise, ..resolved }, held))
+    }
 }

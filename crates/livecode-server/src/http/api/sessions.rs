@@ -216,6 +216,16 @@ pub(crate) async fn create(
     };
     // The bytes are charged until the session is on disk.
     let ((parsed, idempotency), _held) = body.process(&app, resolve_body).await?;
+    if idempotency.is_some() && caller.owner().is_none() {
+        let detail = "an Idempotency-Key needs an owner: send a bearer token too, 32 random hexadecimal digits of your own, or the server's cookie";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::TokenRequired, detail));
+    }
+    // The exercise of a repeated request may have changed, or be gone.
+    if let (ParsedRequest::ForExercise(..), Some(key), Some(owner)) = (&parsed, &idempotency, caller.owner())
+        && let Some(session) = app.registry.created_before(&owner, key)?
+    {
+        return creation_answer(&app, &caller, &address, &session, Creation::Earlier);
+    }
     let (resolved, _held_exercise) = match parsed {
         ParsedRequest::Resolved(resolved) => (*resolved, None),
         ParsedRequest::OfUnknownVersion(runtime, request) => {
@@ -224,14 +234,10 @@ pub(crate) async fn create(
             (resolve(&request, &app.catalogue.now(), &app.config.limits, Endpoint::Sessions)?, None)
         }
         ParsedRequest::ForExercise(id, request) => {
-            let (resolved, held) = resolve_for_exercise(&app, (&caller, payer), &id, *request).await?;
+            let (resolved, held) = resolve_for_exercise(&app, (&caller, payer), &id, request).await?;
             (resolved, Some(held))
         }
     };
-    if idempotency.is_some() && caller.owner().is_none() {
-        let detail = "an Idempotency-Key needs an owner: send a bearer token too, 32 random hexadecimal digits of your own, or the server's cookie";
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::TokenRequired, detail));
-    }
     let NewOwner { owner, is_private, token } = owner_of_new_session(&caller)?;
     let is_private =
         is_private && !matches!(&caller, Caller::Guest(Some(guest)) if !guest.has_lasting_name());
@@ -241,10 +247,33 @@ pub(crate) async fn create(
     if is_new {
         app.audit.note(Action::SessionCreated, &caller, client, session.id);
     }
+    let creation = if is_new { Creation::New(token) } else { Creation::Earlier };
+    creation_answer(&app, &caller, &address, &session, creation)
+}
 
-    let queue_position = app.registry.queue_position(&session);
+/// How a session has come about that a request is answered with.
+enum Creation {
+    /// The request has created it, and its owner may have got this token.
+    New(Option<String>),
+    /// An earlier request with the same idempotency key has.
+    Earlier,
+}
+
+/// The answer to a request for a session.
+fn creation_answer(
+    app: &App,
+    caller: &Caller,
+    address: &PublicAddress,
+    session: &Session,
+    creation: Creation,
+) -> Result<Response, ApiError> {
+    let (token, is_new) = match creation {
+        Creation::New(token) => (token, true),
+        Creation::Earlier => (None, false),
+    };
+    let queue_position = app.registry.queue_position(session);
     let document =
-        SessionDocument { token, queue_position, ..session_document(&app, &session, &caller, &address) };
+        SessionDocument { token, queue_position, ..session_document(app, session, caller, address) };
     let location = HeaderValue::try_from(&document.links.self_)
         .map_err(|_| ApiError::malformed_request("the Host header is not valid in a URL"))?;
     let mut response = (StatusCode::CREATED, Json(document)).into_response();
