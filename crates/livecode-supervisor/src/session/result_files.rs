@@ -116,6 +116,9 @@ impl ResultFiles {
     /// Writes the manifest of what was received, if anything was to be. `is_complete` tells whether
     /// init has sent or refused every file.
     pub fn finish(&mut self, folder: &SessionFolder, is_complete: bool) {
+        if !self.is_receiving() {
+            return;
+        }
         let Stage::Receiving(mut receiver) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
         receiver.manifest.is_complete = is_complete;
         match receiver.store(folder) {
