@@ -310,6 +310,10 @@ int main(void) {
 
 /// A script whose signals are trapped, so that a call of the shell may be interrupted at any time:
 /// the traps of bash do not restart calls. Each line is there once, in its place on its channel.
+///
+/// The script has no `$(…)`: bash 5.2 parses that when it expands it, and a trap that runs meanwhile
+/// breaks the parser, also where nothing watches the script ("unexpected EOF while looking for
+/// matching `)'").
 #[test]
 fn a_bash_script_loses_nothing_to_signals() {
     const SCRIPT: &str = r#"
@@ -325,7 +329,7 @@ for ((n = 0; n < 200; n++)); do
     echo "out $n"
     echo "err $n" >&2
     show "$n" >&2
-    value=$(echo "$n"; echo "err $n" >&2)
+    value=`echo "$n"; echo "err $n" >&2`
     [[ $value == "$n" ]] || echo "out lost $value"
     ( echo "out $n"; echo "err $n" >&2 )
     { echo "out $n"; echo "out $n" >&2; } 2>&1 | cat
@@ -334,7 +338,7 @@ for ((n = 0; n < 200; n++)); do
     echo "err $n" >&2
 done
 ((caught > 20)) && echo "out caught"
-echo "out $(wc -l < file)"
+echo "out `wc -l < file`"
 [[ -z $sender ]] || kill "$sender"
 "#;
     let server = Server::start();
