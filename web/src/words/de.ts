@@ -41,6 +41,7 @@ const de: Words = {
   casesPassed: (passed, all) =>
     `${passed === all ? "✓" : "✗"} ${passed} von ${plural(all, { one: "Fall", other: "Fällen" })} bestanden.`,
   caseNotAsExpected: "nicht wie erwartet",
+  caseFailed: "nicht bestanden",
   caseArguments: "Argumente",
   caseInput: "Eingabe",
   expectedAndPrinted: "Erwartet (−) und ausgegeben (+)",

@@ -47,6 +47,7 @@ const en = {
   casesPassed: (passed: number, all: number) =>
     `${passed === all ? "✓" : "✗"} ${passed} of ${plural(all, { one: "case", other: "cases" })} passed.`,
   caseNotAsExpected: "not as expected",
+  caseFailed: "failed",
   caseArguments: "Arguments",
   caseInput: "Input",
   expectedAndPrinted: "Expected (−) and printed (+)",

@@ -41,6 +41,7 @@ const es: Words = {
   casesPassed: (passed, all) =>
     `${passed === all ? "✓" : "✗"} ${passed} de ${plural(all, { one: "caso", other: "casos" })} correctos.`,
   caseNotAsExpected: "no es lo esperado",
+  caseFailed: "no superado",
   caseArguments: "Argumentos",
   caseInput: "Entrada",
   expectedAndPrinted: "Esperado (−) e impreso (+)",

@@ -149,3 +149,22 @@ test("the server's page shows the cases of a session from elsewhere", async (t) 
   await page.waitForFunction(() => !document.querySelector("live-code")?.shadowRoot?.querySelector(".cases"));
   assert.equal(await page.locator("live-code .verdict").textContent(), "");
 });
+
+test("hidden cases of an exercise are not said to be readable", async (t) => {
+  const server = await LiveServer.start(t);
+  const send = async (method: string, path: string, body: unknown): Promise<void> => {
+    const headers = { "Content-Type": "application/json" };
+    const response = await fetch(server.url + path, { method, headers, body: JSON.stringify(body) });
+    assert.ok(response.ok, await response.text());
+  };
+  const expected = { expected: "a" };
+  const exercise = { runtime: "python", cases: [{ name: "hidden", hidden: true, ...expected }] };
+  await send("PUT", "/exercises/all-hidden", exercise);
+  await send("POST", "/sessions", { exercise: "all-hidden", code: "print('b')" });
+  const page = await openFrontPage(t, await createContext(t), `${server.url}/`);
+  await page.click("#sessions");
+  await page.locator("#session-list li").first().getByRole("button", { name: "Open" }).click();
+  await sum(page, "✗ 0 of 1 cases passed.").waitFor();
+  assert.equal(await cases(page).locator("summary").textContent(), "✗ hidden: failed");
+  assert.equal(await page.locator("live-code .cases .quiet").count(), 0);
+});

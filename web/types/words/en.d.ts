@@ -36,6 +36,7 @@ declare const en: {
     cases: string;
     casesPassed: (passed: number, all: number) => string;
     caseNotAsExpected: string;
+    caseFailed: string;
     caseArguments: string;
     caseInput: string;
     expectedAndPrinted: string;

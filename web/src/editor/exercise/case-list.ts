@@ -11,20 +11,23 @@ const SIGNS = { same: "  ", expected: "− ", printed: "+ ", gap: "" };
 export class CaseList {
   readonly element: HTMLElement;
   readonly #list: HTMLUListElement;
+  /** Says that cases can be read. Those of an exercise that are hidden cannot. */
+  readonly #secrecy: HTMLElement;
   /** Whether a case has failed, whose details are open. */
   #hasFailure = false;
 
   constructor(private readonly tools: Tools) {
     const { words, createElement } = tools;
     this.#list = createElement("ul", { "aria-label": words.cases });
-    const note = createElement("p", { class: "quiet" }, words.casesNotSecret);
-    this.element = createElement("div", { class: "cases" }, this.#list, note);
+    this.#secrecy = createElement("p", { class: "quiet" }, words.casesNotSecret);
+    this.element = createElement("div", { class: "cases" }, this.#list, this.#secrecy);
   }
 
   /** Adds the end of a case. `given` is the case, if the page knows it. */
   add(result: CaseResult, given: Case | undefined): void {
     const { createElement } = this.tools;
     const { name, passed } = result;
+    if (result.hidden) this.#secrecy.remove();
     const item = createElement("li", { "data-passed": String(passed) });
     if (passed) item.append(`✓ ${name}`);
     else {
@@ -38,9 +41,10 @@ export class CaseList {
   }
 
   /** Why a case has failed, in words. */
-  #reasonOf({ outcome, exitstatus, time_taken: seconds, reason: judged }: CaseResult): string {
+  #reasonOf({ hidden, outcome, exitstatus, time_taken: seconds, reason: judged }: CaseResult): string {
     const { words, describeEnd } = this.tools;
-    // The exit status of a hidden case is not told.
+    // Nobody is told whether a hidden case had another output or another exit status.
+    if (hidden && outcome === "exited") return words.caseFailed;
     const hasPrinted = outcome === "exited" || outcome === "checker_failed";
     if (hasPrinted && !exitstatus) return judged ?? words.caseNotAsExpected;
     const reason = outcome === "exited" ? {} : { reason: outcome };

@@ -67,9 +67,10 @@ for n in range(300):
     if n % 3 == 0: livecode.send("table", columns=list(range(50)), rows=table)
     livecode.send("mine", n=n)
     for _ in range(50): print("\\x1b[31mred\\x1b[32mgreen", n)
-# Output may overtake messages that were sent before.
 livecode.send("table", columns=["the end"], rows=[])`;
   await writeProgram(page, "python-canvas", code);
+  // Each of 60,000 messages waits for its place in the output, which a busy machine makes long.
+  page.setDefaultTimeout(60_000);
   await recordPauses(page);
   await page.click("live-code .run");
   await page.locator(".trimmed").waitFor();
