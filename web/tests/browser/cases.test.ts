@@ -164,7 +164,7 @@ test("hidden cases of an exercise are not said to be readable", async (t) => {
   const page = await openFrontPage(t, await createContext(t), `${server.url}/`);
   await page.click("#sessions");
   await page.locator("#session-list li").first().getByRole("button", { name: "Open" }).click();
-  await sum(page, "✗ 0 of 1 cases passed.").waitFor();
+  await sum(page, "✗ 0 of 1 case passed.").waitFor();
   assert.equal(await cases(page).locator("summary").textContent(), "✗ hidden: failed");
   assert.equal(await page.locator("live-code .cases .quiet").count(), 0);
 });
