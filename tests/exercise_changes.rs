@@ -1,5 +1,5 @@
-//! What becomes of exercises, and of requests for sessions for them, when something changes: an
-//! exercise, its author's credential, the server's settings, runtimes or disk.
+//! Exercises, and requests for sessions for them, when something changes: an exercise, its author's
+//! credential, the server's settings, runtimes or disk.
 
 use std::fs;
 
@@ -21,6 +21,31 @@ fn script(more: &str) -> String {
     format!(
         "title = 'Script'\nfile = 'main.sh'\neditor_mode = 'shell'\ninstall = 'x'\nrequires = ['bash']\n{more}"
     )
+}
+
+#[test]
+fn a_session_keeps_the_version_that_it_began_with() {
+    let mut server = Server::start_with(&["--sessions-running-max", "1"]);
+    let version = |word: &str| bash(&json!([{"stdin": word, "expected": word, "hidden": true}]));
+    keep(&server, "word", &version("one"));
+    // The session waits behind another one while its exercise changes, and while the server dies.
+    let other = server.create_id("bash", "read line");
+    let mut blocker = server.stream(&other, "");
+    let code = r#"read word; [ "$word" = one ] && echo one"#;
+    let first = id(&server.create(&json!({"exercise": "word", "code": code})));
+    assert_eq!(put(&server, "word", &version("two")).status, 200);
+    assert_eq!(server.delete("/exercises/word").status, 204);
+    keep(&server, "kept", &version("one"));
+    server.kill();
+    server.start_again();
+    blocker.rest();
+    let mut blocker = server.stream(&other, "");
+    blocker.send(&json!({"msgtype": "input", "data": "\n"}));
+    let messages = server.stream(&first, "?after=0").rest();
+    assert_eq!(results(&messages), [("1", true)], "{messages:?}");
+    // An answer means that the exercise is kept.
+    assert_eq!(server.get("/exercises/kept").json()["contents"]["cases"][0]["stdin"], "one");
+    server.get("/exercises/word").problem_with_code(404, "no_such_exercise");
 }
 
 #[test]

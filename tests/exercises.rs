@@ -241,8 +241,8 @@ fn who_may_keep_exercises() {
     assert_eq!(status, 201, "{session}");
     let messages = dora.stream(&id(&session)).expect("its own stream").rest();
     assert_eq!(results(&messages), [("one", true), ("two", true)], "{messages:?}");
-    // What the server hands out of the pupil has neither hidden cases nor the checker, and of the
-    // teacher it has all.
+    // The export of the pupil has neither hidden cases nor the checker; that of the teacher has
+    // all.
     let export = |name: &str| {
         let folder = config.path().join(format!("export-{name}"));
         let mut command = Command::new(binary());
@@ -291,31 +291,6 @@ fn guests_run_exercises_and_keep_none() {
     server.get("/exercises").problem_with_code(404, "not_found");
     let (_, messages) = grade(&server, &json!({"exercise": "sum", "code": "cat"}));
     assert_eq!(results(&messages), [("1", true)]);
-}
-
-#[test]
-fn a_session_keeps_the_version_that_it_began_with() {
-    let mut server = Server::start_with(&["--sessions-running-max", "1"]);
-    let version = |word: &str| bash(&json!([{"stdin": word, "expected": word, "hidden": true}]));
-    keep(&server, "word", &version("one"));
-    // The session waits behind another one while its exercise changes, and while the server dies.
-    let other = server.create_id("bash", "read line");
-    let mut blocker = server.stream(&other, "");
-    let code = r#"read word; [ "$word" = one ] && echo one"#;
-    let first = id(&server.create(&json!({"exercise": "word", "code": code})));
-    assert_eq!(put(&server, "word", &version("two")).status, 200);
-    assert_eq!(server.delete("/exercises/word").status, 204);
-    keep(&server, "kept", &version("one"));
-    server.kill();
-    server.start_again();
-    blocker.rest();
-    let mut blocker = server.stream(&other, "");
-    blocker.send(&json!({"msgtype": "input", "data": "\n"}));
-    let messages = server.stream(&first, "?after=0").rest();
-    assert_eq!(results(&messages), [("1", true)], "{messages:?}");
-    // An answer means that the exercise is kept.
-    assert_eq!(server.get("/exercises/kept").json()["contents"]["cases"][0]["stdin"], "one");
-    server.get("/exercises/word").problem_with_code(404, "no_such_exercise");
 }
 
 /// A program that tells all that it finds by all that it has, and exits with a status of its own.

@@ -311,9 +311,9 @@ int main(void) {
 /// A script whose signals are trapped, so that a call of the shell may be interrupted at any time:
 /// the traps of bash do not restart calls. Each line is there once, in its place on its channel.
 ///
-/// The script has no `$(…)`: bash 5.2 parses that when it expands it, and a trap that runs meanwhile
-/// breaks the parser, also where nothing watches the script ("unexpected EOF while looking for
-/// matching `)'").
+/// The script has no `$(…)`: bash 5.2 parses that when it expands it, and a trap that runs
+/// meanwhile breaks the parser, also where nothing watches the script ("unexpected EOF while
+/// looking for matching `)'").
 #[test]
 fn a_bash_script_loses_nothing_to_signals() {
     const SCRIPT: &str = r#"

@@ -404,7 +404,8 @@ fn slow_body(fixture: &Fixture) -> Verdict {
 
 /// A client vanishes without closing its websocket, so that it answers no ping.
 fn half_open(fixture: &Fixture) -> Verdict {
-    // The server pings four times as often as by default, so that the suite need not wait for long.
+    // The server pings four times as often as by default, so that the suite need not wait for
+    // long.
     let server = Server::start_with(&["--ping-interval-ms", "7500"]);
     let session = server.create_id("bash", "sleep 600");
     let mut tcp = raw_websocket(&server, &format!("/sessions/{session}/stream"));

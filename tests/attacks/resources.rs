@@ -168,8 +168,9 @@ fn output_flood(fixture: &Fixture) -> Verdict {
         ("while True: print('x' * 99)", 2 * MIB),
         ("import os\nwhile True: os.write(1, b'x' * 65536)", 2 * MIB),
         ("import os\nwhile True: os.write(2, b'\\xff\\n' * 32768)", 2 * MIB),
-        // Each write to standard error costs the program processor time for its place in the order.
-        // With a larger limit, the limit of processor time would be the first that ends this one.
+        // Each write to standard error costs the program processor time for its place in the
+        // order. With a larger limit, the limit of processor time would be the first that ends
+        // this one.
         ("import os\nwhile True: os.write(2, b'\\xff\\n')", 128 * 1024),
     ] {
         let fields = json!({"limits": {"output_bytes": output_bytes}});

@@ -83,15 +83,16 @@ pub enum Compare {
 }
 
 /// The names of the files that a checker finds besides its own, in the order in which it gets them
-/// as arguments: the standard input of the case, what the program has printed, and what is expected.
+/// as arguments: the standard input of the case, what the program has printed, and what is
+/// expected.
 pub const CHECKER_FILES: [&str; 3] = ["input", "output", "expected"];
 /// The longest reason of a checker that is passed on, in bytes.
 pub const MAX_REASON_BYTES: usize = 1000;
 
-/// A program that decides whether a case has passed. It runs in a sandbox of its own after each case
-/// whose program has exited with 0, and finds the files `input`, `output` and `expected`, whose names
-/// are its arguments. If it exits with 0, the case has passed, and with 1, it has not; the first line
-/// that it prints is the reason. A field that is `null` is absent.
+/// A program that decides whether a case has passed. It runs in a sandbox of its own after each
+/// case whose program has exited with 0, and finds the files `input`, `output` and `expected`,
+/// whose names are its arguments. If it exits with 0, the case has passed, and with 1, it has not;
+/// the first line that it prints is the reason. A field that is `null` is absent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Checker {
@@ -130,8 +131,8 @@ pub enum CaseOutcome {
 /// How a checker ended that has decided nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum CheckerOutcome {
-    /// It has reached a limit, was killed by a signal, or has exited with another status than 0 and
-    /// 1.
+    /// It has reached a limit, was killed by a signal, or has exited with another status than 0
+    /// and 1.
     #[serde(rename = "checker_failed")]
     Failed,
 }

@@ -79,8 +79,8 @@ pub enum ErrorCode {
     /// 429: the owner has as many sessions as one owner may have. A new request succeeds after a
     /// session was deleted.
     TooManySessions,
-    /// 429: the author has as many exercises as one may have, or as many bytes of them. A new request succeeds after an
-    /// exercise was deleted.
+    /// 429: the author has as many exercises as one may have, or as many bytes of them. A new
+    /// request succeeds after an exercise was deleted.
     TooManyExercises,
     /// 429: the session has as many shares as one may have. A new request succeeds after a share
     /// was revoked.

@@ -202,7 +202,8 @@ pub enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<Cow<'a, str>>,
     },
-    /// The end of a case of which nothing else is told. It is an entry, as [`ServerMessage::Case`].
+    /// The end of a case of which nothing else is told. It is an entry, as
+    /// [`ServerMessage::Case`].
     #[serde(rename = "case")]
     HiddenCase {
         /// The name of the case.

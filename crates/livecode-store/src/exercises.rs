@@ -85,8 +85,8 @@ impl ExerciseScope {
     }
 }
 
-/// A row of the table without the contents: id, version, the times of the first version and of this
-/// one, and the numbers of cases and of hidden ones.
+/// A row of the table without the contents: id, version, the times of the first version and of
+/// this one, and the numbers of cases and of hidden ones.
 type ExerciseRow = (String, i64, i64, i64, i64, i64);
 
 /// The columns of an [`ExerciseRow`].
@@ -126,8 +126,8 @@ impl ControlStore {
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(row) = changed else {
-            // The exercise has these contents already, or is another owner's. No other change comes
-            // between, since the statement above has begun one.
+            // The exercise has these contents already, or is another owner's. No other change
+            // comes between, since the statement above has begun one.
             let same = find_exercise(&mut transaction, &new.id, scope).await?;
             transaction.rollback().await?;
             return Ok(same.map_or(PutExercise::OfAnother, PutExercise::Unchanged));

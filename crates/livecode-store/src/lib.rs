@@ -1,6 +1,7 @@
 //! The control store: what a server knows besides its sessions, in a database that survives the
-//! death of the server at any moment. Today these are the users' tokens, the links by which sessions
-//! are shared, exercises, the key that signs tickets, what payers have used today, and the audit.
+//! death of the server at any moment. Today these are the users' tokens, the links by which
+//! sessions are shared, exercises, the key that signs tickets, what payers have used today, and
+//! the audit.
 //!
 //! The database is SQLite, a file in the data directory. The SQL here keeps to what PostgreSQL
 //! knows, too.

@@ -48,8 +48,8 @@ impl StdinProbe {
     }
 }
 
-/// More bytes than the first lines of a descriptor's fdinfo have. A line follows them for each lock
-/// that a program holds on the file.
+/// More bytes than the first lines of a descriptor's fdinfo have. A line follows them for each
+/// lock that a program holds on the file.
 const FDINFO_BYTES: u64 = 256;
 
 /// The first lines of the fdinfo of a thread's descriptor 0.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// How many roles the configuration may name.
 const ROLES_MAX: usize = 100;
 
-/// The limits and rights of one role. A limit that is left out is that of users (`user_…`); with 0 there is
-/// none, or, for running and waiting sessions, that of an address.
+/// The limits and rights of one role. A limit that is left out is that of users (`user_…`); with 0
+/// there is none, or, for running and waiting sessions, that of an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RoleSettings {

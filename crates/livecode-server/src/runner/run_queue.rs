@@ -166,8 +166,8 @@ impl RunQueue {
         owner: &Owner,
         bounds: RunBounds,
     ) -> Result<RunTurn, RunQueueFull> {
-        // The lock is held until the session is accepted or refused: sessions that are refused must
-        // not hold places for a moment, since together they could hold the last ones.
+        // The lock is held until the session is accepted or refused: sessions that are refused
+        // must not hold places for a moment, since together they could hold the last ones.
         let mut state = self.state();
         let has_place = state.queued.may_take_below(&payer, bounds.queued_max);
         let granted = self.push(&mut state, id, payer, owner, bounds);

@@ -112,7 +112,7 @@ fn check_checker(cases: &[CaseSpec], checker: Option<&CheckerSpec>, base: &Base<
         let detail = format!("the checker is given a file of this name ({name}); choose another name");
         return Err(BadField::new("checker.files", detail));
     }
-    // What a program prints is not more than the checker's working directory can hold.
+    // The checker's working directory must have room for all that a program may print.
     let output = MAX_CASE_OUTPUT_BYTES.min(base.limits.output_bytes);
     let given = cases.iter().filter(|case| case.compare == Compare::Checker).map(|case| {
         let expected = case.expected.as_ref().map_or(0, String::len) as u64;

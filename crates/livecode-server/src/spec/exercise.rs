@@ -101,8 +101,8 @@ pub fn apply_exercise(
     Ok(fill_in(request, exercise))
 }
 
-/// What a pupil is told of an error in a request with the fields of an exercise: nothing about the
-/// cases, which may be hidden, nor the checker. `of_trial` is the error of the exercise's
+/// The error that a pupil is told for one in a request with the fields of an exercise. It says
+/// nothing about the cases, which may be hidden, nor about the checker. `of_trial` is the error of the exercise's
 /// [`trial_request`]: one that is wrong even with an empty program is not the pupil's fault.
 pub fn pupils_error(error: BadField, of_trial: Option<BadField>) -> BadField {
     if of_trial.is_some_and(|error| error.unknown_version_of.is_none()) {

@@ -223,8 +223,8 @@ fn check_contents(
     Ok(CheckedContents::Right(NewExercise { id, owner, cases: cases.len() as u64, hidden, contents }))
 }
 
-/// Keeps an exercise, or replaces it. Sessions that were created for it before keep the version that
-/// they began with. The same contents again change nothing.
+/// Keeps an exercise, or replaces it. Sessions that were created for it before keep the version
+/// that they began with. The same contents again change nothing.
 #[utoipa::path(
     put, path = "/exercises/{id}", tag = "exercises", operation_id = "put_exercise",
     params(("id" = String, Path, max_length = 100, description = "The exercise's id, which the caller chooses")),
@@ -341,8 +341,8 @@ pub(crate) async fn delete(
 /// charge for its memory.
 ///
 /// # Errors
-/// 422 if a field is wrong, the errors of a creation if no session could be created for the caller,
-/// 404 if there is no such exercise, and 503 if the byte budget has no room.
+/// 422 if a field is wrong, the errors of a creation if no session could be created for the
+/// caller, 404 if there is no such exercise, and 503 if the byte budget has no room.
 pub(super) async fn resolve_for_exercise(
     app: &App,
     (caller, payer): (&Caller, Payer),

@@ -18,7 +18,7 @@ use crate::session::{
     folder::SessionFolder,
 };
 
-/// What makes the sandboxes of a checker.
+/// The maker of the sandboxes of a checker.
 pub(super) struct Checker {
     template: Template,
     layout: SandboxLayout,
@@ -73,7 +73,7 @@ impl Checker {
         &self.layout
     }
 
-    /// What receives its output.
+    /// A receiver for its output.
     pub fn capture(&self) -> Capture {
         Capture::new(self.output_bytes)
     }

@@ -61,9 +61,9 @@ pub(crate) struct Cases {
     passed: usize,
     failed: usize,
     usage: CasesUsage,
-    /// Entries that are not in the journal yet, in their order: those of hidden cases since the last
-    /// case that is not hidden. A program that waits in a hidden case as long as its input says
-    /// tells this to nobody who sees when entries come.
+    /// Entries that are not in the journal yet, in their order: those of hidden cases since the
+    /// last case that is not hidden. A program that waits in a hidden case as long as its input
+    /// says tells this to nobody who sees when entries come.
     held_entries: Vec<Bytes>,
     /// When all cases must have ended.
     total_deadline: Option<Instant>,
@@ -378,7 +378,8 @@ impl Cases {
         std::mem::take(&mut self.held_entries)
     }
 
-    /// Whether no program of the session gets events: some cases are hidden, or there is a checker.
+    /// Whether no program of the session gets events: some cases are hidden, or there is a
+    /// checker.
     pub fn refuse_events(&self) -> bool {
         self.spec.has_hidden() || self.checker.is_some()
     }

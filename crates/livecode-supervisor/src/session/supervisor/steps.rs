@@ -17,8 +17,8 @@ use crate::{
     session::{cases::Cases, folder::StartError, supervisor::Supervisor},
 };
 
-/// The note about a checker that was not started. It names neither its command nor its files, since
-/// those of an exercise are not the pupil's.
+/// The note about a checker that was not started. It names neither its command nor its files,
+/// since those of an exercise are not the pupil's.
 const CHECKER_FAILURE: &str = "the checker could not be run";
 
 impl Supervisor<'_> {
@@ -54,7 +54,7 @@ impl Supervisor<'_> {
                 }
                 self.result_files.finish(&self.folder, is_complete);
             }
-            // What is told of a hidden case says nothing about its arguments.
+            // The arguments of a hidden case are not told.
             InitEvent::ExecFailed(..) if self.is_in_hidden_case() => {}
             InitEvent::ExecFailed(index, error) => {
                 let text = match self.is_checking() {
@@ -67,7 +67,7 @@ impl Supervisor<'_> {
                 self.start_error.get_or_insert(StartError::MakeSandbox(error));
                 self.sandbox.kill();
             }
-            // What a case has too little room for in its own sandbox is never made.
+            // A file for which the sandbox of a case has too little room can never be made.
             InitEvent::SetupFailed(error)
                 if self.cases.as_ref().is_some_and(Cases::is_current_unstarted)
                     && error.source.kind() != io::ErrorKind::StorageFull =>
