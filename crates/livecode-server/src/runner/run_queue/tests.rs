@@ -97,8 +97,9 @@ fn a_full_queue_refuses_who_would_have_to_wait() {
 /// A session that is refused holds no place, not even for a moment in which another one comes.
 #[test]
 fn refusals_take_no_place_from_a_newcomer() {
-    const CROWD: u8 = 8;
-    let queue = queue(1, 64);
+    // Each of them holds two of the places, and one place is left.
+    const CROWD: u8 = 15;
+    let queue = queue(1, 31);
     let enter = |number: u8| queue.enter(session(number.into()), address(number), &owner(1), UNBOUNDED);
     let mut waiting = vec![];
     while (0..CROWD).flat_map(enter).map(|turn| waiting.push(turn)).count() > 0 {}
